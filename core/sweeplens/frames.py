@@ -1,0 +1,97 @@
+"""The three frames that everything stands on, and nothing else: their columns, types and empty forms.
+
+points  one row for each value that was logged, NaN and infinities included, in logged order (``seq``)
+series  one row for each (run, metric): statistics over finite values of the steps that stand, kept by ingest
+runs    one row for each run: identity, status, then a column for each flattened hyperparameter, then ``metadata.*``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+__all__ = [
+    "POINTS_SCHEMA",
+    "RUN_COLUMNS",
+    "SERIES_SCHEMA",
+    "SERIES_STATS",
+    "STATUSES",
+    "empty_points",
+    "empty_series",
+    "hparam_columns",
+]
+
+POINTS_SCHEMA: dict[str, pl.DataType] = {
+    "run_id": pl.String(),
+    "metric": pl.String(),
+    "step": pl.Int64(),
+    "value": pl.Float64(),
+    "wall_time": pl.Datetime("us", "UTC"),
+    "seq": pl.UInt32(),
+}
+
+SERIES_SCHEMA: dict[str, pl.DataType] = {
+    "run_id": pl.String(),
+    "metric": pl.String(),
+    "n": pl.Int64(),  # steps that stand
+    "n_logged": pl.Int64(),  # all that was logged, repeated steps included
+    "n_nan": pl.Int64(),  # of the steps that stand
+    "n_inf": pl.Int64(),
+    "first_step": pl.Int64(),
+    "last_step": pl.Int64(),
+    "first": pl.Float64(),  # value at first_step, whatever it is
+    "last": pl.Float64(),  # value at last_step, NaN and infinities included
+    "min": pl.Float64(),  # from here on: finite values only
+    "min_step": pl.Int64(),
+    "max": pl.Float64(),
+    "max_step": pl.Int64(),
+    "mean": pl.Float64(),
+    "std": pl.Float64(),  # ddof 1
+    "last_finite": pl.Float64(),
+    "last_finite_step": pl.Int64(),
+    "first_nonfinite_step": pl.Int64(),
+    "rewinds": pl.Int64(),  # times the step went backwards while logging
+}
+
+SERIES_STATS: tuple[str, ...] = tuple(name for name in SERIES_SCHEMA if name not in ("run_id", "metric"))
+
+STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed", "unknown")
+"""``failed``: ended with an error of its own; ``crashed``: stopped without a word; ``killed``: stopped from outside."""
+
+RUN_COLUMNS: dict[str, pl.DataType] = {
+    "run_id": pl.String(),
+    "name": pl.String(),
+    "group": pl.String(),
+    "status": pl.String(),
+    "created_at": pl.Datetime("us", "UTC"),
+    "updated_at": pl.Datetime("us", "UTC"),
+    "n_steps": pl.Int64(),  # last step over all series, plus one; 0 without points
+    "source": pl.String(),  # the file or folder that it was read from, absolute
+    "format": pl.String(),  # the reader's name
+    "parent": pl.String(),
+    "tags": pl.List(pl.String()),
+    "null_hparams": pl.List(pl.String()),  # hyperparameters that the run has, with the value None
+}
+"""The columns of the runs frame that every run has; all others are hyperparameters, except those under ``metadata.``."""
+
+
+def hparam_columns(runs: pl.DataFrame) -> list[str]:
+    """The names of the hyperparameter columns of a runs frame, in order."""
+    return [c for c in runs.columns if c not in RUN_COLUMNS and not c.startswith("metadata.")]
+
+
+def empty_points() -> pl.DataFrame:
+    """A points frame without rows."""
+    return pl.DataFrame(schema=POINTS_SCHEMA)
+
+
+def empty_series() -> pl.DataFrame:
+    """A series frame without rows."""
+    return pl.DataFrame(schema=SERIES_SCHEMA)
+
+
+def concat_points(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Points frames one after the other; a frame without rows when there are none."""
+    kept = [f for f in frames if f.height]
+    return pl.concat(kept, rechunk=False) if kept else empty_points()

@@ -1,0 +1,32 @@
+"""One format a file. `READERS` is the order in which they are offered a folder: what is surest of its files comes first.
+
+Third parties add theirs by an entry point in the group ``sweeplens.readers`` that names a `Reader`; they come before the
+built-in ones. `docs/formats.md` is generated from the docstrings of this table.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from sweeplens.readers.dr_exp import DrExp
+from sweeplens.readers.dr_util import DrUtil
+from sweeplens.readers.json_runs import JsonRuns
+from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.readers.protocol import Reader
+
+__all__ = ["READERS", "all_readers"]
+
+READERS: tuple[Reader, ...] = (
+    DrUtil(),
+    DrExp(),
+    JsonRuns(),
+    JsonSteps(),
+)
+
+
+@cache
+def all_readers() -> tuple[Reader, ...]:
+    """The readers of third parties, then our own."""
+    found = [point.load() for point in sorted(entry_points(group="sweeplens.readers"), key=lambda p: p.name)]
+    return (*(reader() if isinstance(reader, type) else reader for reader in found), *READERS)

@@ -1,0 +1,76 @@
+"""Gzip and zstd copies read as the file they hold: names without their suffix, heads, and whole contents.
+
+A compressed file cannot be read from an offset: such sources are read anew whenever they change.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+from sweeplens.errors import FormatError
+
+__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name"]
+
+_SUFFIXES = (".gz", ".zst", ".zstd")
+MAX_INFLATION = 4 << 30
+"""Bytes that one compressed file may become: beyond that it is refused as a bomb."""
+
+
+def is_compressed(name: str) -> bool:
+    """Whether the name ends in a compression's suffix."""
+    return name.endswith(_SUFFIXES)
+
+
+def plain_name(name: str) -> str:
+    """The name without the compression's suffix: ``metrics.jsonl.gz`` -> ``metrics.jsonl``."""
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def open_plain(path: str) -> IO[bytes]:
+    """Open a file for reading, through its decompressor where it has one."""
+    if path.endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if path.endswith((".zst", ".zstd")):
+        import zstandard  # noqa: PLC0415 - few folders hold zstd
+
+        raw = Path(path).open("rb")  # noqa: SIM115 - the stream reader closes it
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True))
+    return Path(path).open("rb")
+
+
+def head(path: str, size: int) -> bytes:
+    """The first ``size`` bytes of the plain content; empty when the file cannot be read or is no such archive."""
+    try:
+        with open_plain(path) as stream:
+            return stream.read(size)
+    except (OSError, EOFError, zlib.error, ValueError):
+        return b""
+    except Exception as error:
+        if type(error).__name__ == "ZstdError":
+            return b""
+        raise
+
+
+def read_plain(path: str, offset: int = 0) -> bytes:
+    """The plain content from an offset on. Raises FormatError for a broken or bloated archive."""
+    try:
+        with open_plain(path) as stream:
+            if offset:
+                stream.seek(offset)
+            data = stream.read(MAX_INFLATION + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"the compressed file is damaged: {error}") from error
+    except Exception as error:
+        if type(error).__name__ == "ZstdError":
+            raise FormatError(f"the compressed file is damaged: {error}") from error
+        raise
+    if len(data) > MAX_INFLATION:
+        raise FormatError(f"it inflates to more than {MAX_INFLATION >> 30} GB: not read")
+    return data

@@ -1,0 +1,158 @@
+"""One run a line, or a file: `{"run_id", "hyperparameters", "metrics": {name: [values]}, "metadata"}` and the legacy dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from sweeplens.readers import compression
+from sweeplens.readers.jsonlines import Line, Lines, decode, peek
+from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.rows import TIME_KEYS, axis_of
+from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["JsonRuns", "is_run_object", "run_of"]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".json")
+
+
+class JsonRuns:
+    """Whole runs as JSON objects, one a line, or one or a list of them a file.
+
+    Producer: sweeplens' own format (a); the earlier system's dicts (``config`` and ``history``)
+    Files: ``*.jsonl``, ``*.json`` whose objects have ``metrics`` of lists, or a ``history`` of rows
+    Reads: hyperparameters, every list of numbers with its index as step, metadata, status
+    Leaves: nulls inside a list, which keep their index and are counted
+    """
+
+    name = "json_runs"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files whose first object is a run."""
+        for name in folder.free(*_SUFFIXES):
+            head = folder.head(name)
+            if any(is_run_object(o) for o in peek(head)) or _pretty(head):
+                yield Claim((name,), is_folder=False)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Every object of the file; lines that were appended since, where the file is lines."""
+        path = source.files[0].path
+        data = compression.read_plain(path, resume.offset if resume else 0)
+        points, runs = Points(), list[RunRecord]()
+        if resume is None and (whole := _whole(data)) is not None:
+            lines = [Line(1, value) for value in whole]
+            return Reading(tuple(run_of(v.value, source, v.number, points) for v in lines), points.frame())
+        lines = Lines(data, path, first_line=resume.lines + 1 if resume else 1)
+        strangers: list[Problem] = []
+        for line in lines:
+            if is_run_object(line.value):
+                runs.append(run_of(line.value, source, line.number, points))
+            else:
+                strangers.append(Problem(path, "an object without metrics or history: not a run", line.number))
+        after = None
+        if not compression.is_compressed(path):
+            after = Resume((resume.offset if resume else 0) + lines.consumed, {}, lines.number)
+        return Reading(tuple(runs), points.frame(), (*lines.problems, *strangers), after)
+
+
+def is_run_object(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a whole run: metrics of lists or a history of rows, and no step of its own."""
+    if axis_of(value):
+        return False
+    metrics = value.get("metrics")
+    named = any(k in value for k in ("run_id", "name", "hyperparameters", "config", "metadata"))
+    if isinstance(value.get("history"), list) and named:
+        return True
+    if not isinstance(metrics, dict) or not named:
+        return False
+    return not metrics or any(isinstance(v, list) for v in cast("dict[str, Any]", metrics).values())
+
+
+def run_of(value: Mapping[str, Any], source: Source, number: int, points: Points) -> RunRecord:
+    """The record of one run object; its points go into ``points``."""
+    metadata = cast("dict[str, Any]", value.get("metadata") if isinstance(value.get("metadata"), dict) else {})
+    run = str(value.get("run_id") or value.get("id") or value.get("name") or f"{source.relative}:{number}")
+    non_scalar: dict[str, int] = {}
+    metrics = value.get("metrics")
+    for name, series in cast("dict[str, Any]", metrics if isinstance(metrics, dict) else {}).items():
+        _series(run, name, series, points, non_scalar)
+    for index, row in enumerate(cast("list[Any]", value.get("history") or [])):
+        _history_row(run, index, row, points, non_scalar)
+    hyper = value.get("hyperparameters")
+    config = value.get("config")
+    both = {**cast("dict[str, Any]", config if isinstance(config, dict) else {}), **cast("dict[str, Any]", hyper if isinstance(hyper, dict) else {})}
+    return RunRecord(
+        id=run,
+        name=str(value.get("name") or ""),
+        group=str(value.get("group") or metadata.get("group") or ""),
+        status=status_of(value.get("status") or metadata.get("status")),
+        created_at=as_time(metadata.get("started") or metadata.get("created_at") or value.get("created_at")),
+        tags=tuple(str(t) for t in cast("list[Any]", metadata["tags"])) if isinstance(metadata.get("tags"), list) else (),
+        hyperparameters=both,
+        metadata={k: v for k, v in metadata.items() if k != "tags"},
+        non_scalar=non_scalar,
+    )
+
+
+def _series(run: str, name: str, series: object, points: Points, non_scalar: dict[str, int]) -> None:
+    if isinstance(series, dict):
+        table = cast("dict[str, Any]", series)
+        steps, series = table.get("steps") or table.get("step"), table.get("values") or table.get("value") or []
+    else:
+        steps = None
+    values = cast("list[Any]", series if isinstance(series, list) else [series])
+    fixed = cast("list[Any]", steps) if isinstance(steps, list) and len(cast("list[Any]", steps)) == len(values) else None
+    for index, value in enumerate(values):
+        number = as_number(value)
+        if number is None:
+            non_scalar[name] = non_scalar.get(name, 0) + 1
+            continue
+        step = as_step(fixed[index]) if fixed else None
+        points.add(run, name, index if step is None else step, number)
+
+
+def _history_row(run: str, index: int, row: object, points: Points, non_scalar: dict[str, int]) -> None:
+    if not isinstance(row, dict):
+        non_scalar["history"] = non_scalar.get("history", 0) + 1
+        return
+    values = cast("dict[str, Any]", row)
+    axis = axis_of(values)
+    wall = next((t for k in TIME_KEYS if (t := as_time(values.get(k))) is not None), None)
+    step = as_step(values[axis]) if axis else index
+    for key, value in values.items():
+        number = as_number(value)
+        if key == axis or (key in TIME_KEYS and wall is not None):
+            continue
+        if number is None:
+            non_scalar[key] = non_scalar.get(key, 0) + 1
+        else:
+            points.add(run, key, step if step is not None else index, number, wall)
+
+
+def _pretty(head: bytes) -> bool:
+    """Whether a file that is one indented object, or a list of them, begins like a run."""
+    text = head.removeprefix(b"\xef\xbb\xbf").strip()
+    if text.startswith(b"["):
+        text = text[1:].strip()
+    if not text.startswith(b"{"):
+        return False
+    return any(is_run_object(o) for o in peek(b" ".join(text.splitlines()), most=1))
+
+
+def _whole(data: bytes) -> list[dict[str, Any]] | None:
+    """The runs of a file that is one JSON value over several lines; None where it is lines."""
+    text = data.removeprefix(b"\xef\xbb\xbf").strip()
+    first = text.split(b"\n", 1)[0].strip()
+    if text.startswith(b"{") and first.endswith(b"}") and first != text:
+        return None
+    try:
+        value = decode(text)
+    except ValueError:
+        return None
+    found = cast("list[Any]", value if isinstance(value, list) else [value])
+    runs = [cast("dict[str, Any]", v) for v in found if isinstance(v, dict)]
+    return runs if runs and all(is_run_object(r) for r in runs) and len(runs) == len(found) else None

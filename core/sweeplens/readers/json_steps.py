@@ -1,0 +1,108 @@
+"""One step a line: the JSONL that hand-written loops, Detectron2, DETR, MAE, DeiT and structlog write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, cast
+
+from sweeplens.readers import compression
+from sweeplens.readers.jsonlines import Lines, peek
+from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of
+from sweeplens.readers.sidecars import config_files, read_config
+from sweeplens.readers.values import as_number, as_time, status_of
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["JsonSteps", "described_by", "looks_like_steps"]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
+_PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
+                          "training_log", "metric", "eval", "output"})  # fmt: skip
+
+
+class JsonSteps:
+    """Step-per-line JSON, one run a file or several interleaved by ``run_id``.
+
+    Producer: hand-written loops, structlog, Detectron2 ``metrics.json``, DETR/DeiT/MAE ``log.txt``
+    Files: ``*.jsonl``, ``*.json``, ``*.txt``, ``*.log`` whose lines are objects with a step, beside ``config.json|yaml``, ``hparams.*``, ``params.*``, ``run.json``
+    Reads: every number at its step; nested names joined with ``.``; ``split``/``mode``/``phase`` as prefix; config events; status; times
+    Leaves: text and lists, which are counted by name
+    """
+
+    name = "json_steps"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files whose first rows hold a step and a number, or say which run they belong to."""
+        mine = [n for n in folder.free(*_SUFFIXES) if looks_like_steps(peek(folder.head(n)))]
+        plain = [n for n in mine if _stem(n) in _PLAIN_NAMES]
+        config = config_files(folder) if mine else ()
+        for name in mine:
+            side = tuple(c for c in config if c != name)
+            yield Claim((name, *side), is_folder=len(plain) == 1 and name in plain)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Rows one by one; a plain file that grew is read from where the last reading ended."""
+        main = source.files[0]
+        data = compression.read_plain(main.path, resume.offset if resume else 0)
+        lines = Lines(data, main.path, first_line=resume.lines + 1 if resume else 1)
+        rows = Rows(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
+        for line in lines:
+            rows.add(line.value)
+        runs, problems = described_by(source, rows.records())
+        after = None
+        if not compression.is_compressed(main.path):
+            offset = (resume.offset if resume else 0) + lines.consumed
+            after = Resume(offset, rows.state(), lines.number)
+        return Reading(runs, rows.points.frame(), (*lines.problems, *problems), after)
+
+
+def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], tuple[Problem, ...]]:
+    """Records with the hyperparameters and the status that the source's config files give; what a row says wins."""
+    side = read_config(source.files[1:])
+    found = list(records) or [RunRecord(source.relative)]
+    about = {k: v for k, v in side.about.items() if not isinstance(v, dict | list)}
+    status = status_of(about.get("status") or about.get("state"))
+    runs = tuple(
+        replace(
+            r,
+            hyperparameters={**side.hyperparameters, **r.hyperparameters},
+            status=r.status or status,
+            name=r.name or str(about.get("name") or ""),
+            created_at=r.created_at or as_time(about.get("created_at") or about.get("started")),
+            metadata={**about, **r.metadata},
+        )
+        for r in found
+    )
+    return runs, tuple(Problem(path, reason) for path, reason in side.problems)
+
+
+def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
+    """Whether the first rows of a file are steps: an axis and another number, a run's events, or numbers only."""
+    if not rows:
+        return False
+    return any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows)
+
+
+def _is_step(row: dict[str, Any]) -> bool:
+    axis = axis_of(row)
+    inner = row.get("metrics")
+    others: dict[str, Any] = cast("dict[str, Any]", inner) if isinstance(inner, dict) and inner else row
+    return bool(axis) and (any(k != axis and as_number(v) is not None for k, v in others.items()) or inner == {})
+
+
+def _is_event(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("event"), str) and (isinstance(row.get("config"), dict) or any(k in row for k in RUN_KEYS))
+
+
+def _numbers_only(row: dict[str, Any]) -> bool:
+    values = {k: v for k, v in row.items() if not (k in TIME_KEYS and as_time(v))}
+    return len(values) > 1 and all(as_number(v) is not None for v in values.values())
+
+
+def _stem(name: str) -> str:
+    return PurePath(compression.plain_name(name)).stem.lower()

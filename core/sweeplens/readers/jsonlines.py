@@ -1,0 +1,156 @@
+"""JSON lines, read so that no good line is lost to a bad one.
+
+Each line is decoded by msgspec; what it refuses (NaN and Infinity literals) goes to the standard library; what that
+refuses is a problem with its line, column and reason. A last line without a newline is a line when it is complete, and
+``torn`` when it is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from sweeplens.readers.protocol import Problem
+
+__all__ = ["Line", "Lines", "peek"]
+
+_BOM = b"\xef\xbb\xbf"
+_EXCERPT = 80
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One object of a file and the number of its line, from 1."""
+
+    number: int
+    value: dict[str, Any]
+
+
+class Lines:
+    """The objects of a JSON-lines buffer, in order; what could not be read is in `problems` when the iteration ended.
+
+    ``consumed`` is the count of bytes up to which a later reading need not look again, ``number`` the lines in them.
+    """
+
+    def __init__(self, data: bytes, file: str, *, first_line: int = 1) -> None:
+        self._data = data
+        self._file = file
+        self.number = first_line - 1
+        self.consumed = 0
+        self.problems: list[Problem] = []
+
+    def __iter__(self) -> Iterator[Line]:
+        data, at = self._data, 0
+        if self.number == 0 and data.startswith(_BOM):
+            at = self.consumed = len(_BOM)
+        while at < len(data):
+            end = data.find(b"\n", at)
+            torn = end < 0
+            raw = data[at:] if torn else data[at:end]
+            at = len(data) if torn else end + 1
+            value = self._one(raw, torn=torn)
+            if not torn or value is not None or not raw.strip():
+                self.consumed = at
+            if value is not None:
+                yield Line(self.number, value)
+
+    def _one(self, raw: bytes, *, torn: bool) -> dict[str, Any] | None:
+        self.number += 1
+        if not raw.strip():
+            return None
+        try:
+            value = decode(raw)
+        except ValueError as error:
+            self._problem(raw, error, torn=torn)
+            if torn:
+                self.number -= 1
+            return None
+        if isinstance(value, dict):
+            return cast("dict[str, Any]", value)
+        self.problems.append(self._named(raw, f"a JSON {_kind(value)}, not an object"))
+        return None
+
+    def _problem(self, raw: bytes, error: ValueError, *, torn: bool) -> None:
+        column = error.colno if isinstance(error, json.JSONDecodeError) else None
+        if isinstance(error, UnicodeDecodeError):
+            reason, column = f"not UTF-8: {error.reason}", error.start + 1
+        elif torn:
+            reason = "the last line is not complete"
+        elif b"\0" in raw:
+            reason, column = "holds NUL bytes", raw.index(b"\0") + 1
+        else:
+            reason = f"not JSON: {error.msg if isinstance(error, json.JSONDecodeError) else error}"
+        self.problems.append(self._named(raw, reason, column=column, torn=torn))
+
+    def _named(self, raw: bytes, reason: str, *, column: int | None = None, torn: bool = False) -> Problem:
+        excerpt = raw[:_EXCERPT].decode("utf-8", "replace")
+        return Problem(self._file, reason, self.number, column, "torn" if torn else "malformed", excerpt=excerpt)
+
+
+def decode(raw: bytes) -> object:
+    """One JSON value, NaN and Infinity literals allowed. Raises ValueError, with a column where it is known."""
+    try:
+        return _decode(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        try:
+            return json.loads(raw.decode("utf-8"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def peek(head: bytes, *, most: int = 20) -> list[dict[str, Any]]:
+    """The first objects of a file from its head; of a line that goes beyond the head, the keys that begin in it.
+
+    A key whose value is cut off is given ``{}``, ``[]`` or None by the character that its value starts with.
+    """
+    found: list[dict[str, Any]] = []
+    lines = head.removeprefix(_BOM).split(b"\n")
+    for index, raw in enumerate(lines[:most]):
+        text = raw.strip()
+        if not text.startswith(b"{"):
+            continue
+        try:
+            value = decode(text)
+        except ValueError:
+            if index == len(lines) - 1:
+                found.append(_cut_object(text.decode("utf-8", "ignore")))
+            continue
+        found.append(cast("dict[str, Any]", value))
+    return found
+
+
+def _cut_object(text: str) -> dict[str, Any]:
+    """The top-level keys of an object whose end is missing, with an empty value of the right kind."""
+    keys: dict[str, Any] = {}
+    depth, at = 0, 0
+    while at < len(text):
+        char = text[at]
+        if char == '"':
+            end = _string_end(text, at)
+            after = text[end:].lstrip()[:1]
+            if depth == 1 and after == ":":
+                begin = text[end:].lstrip()[1:].lstrip()[:1]
+                keys[text[at + 1 : end - 1]] = {"{": {}, "[": []}.get(begin, 0 if begin in "-0123456789" and begin else None)
+            at = end
+            continue
+        depth += (char in "{[") - (char in "}]")
+        at += 1
+    return keys
+
+
+def _string_end(text: str, at: int) -> int:
+    """The position after the closing quote of the string that opens at ``at``."""
+    end = at + 1
+    while end < len(text) and text[end] != '"':
+        end += 2 if text[end] == "\\" else 1
+    return end + 1
+
+
+def _kind(value: object) -> str:
+    names = {list: "array", str: "text", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names.get(type(value), "value")

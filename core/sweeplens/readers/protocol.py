@@ -1,0 +1,134 @@
+"""What a reader is: two verbs over frozen nouns.
+
+    claim(folder)          which files of this folder are mine? Names first, then content (`folder.head`): at most the
+                           first 4 kB of a file are looked at, and only of files whose name makes them likely.
+    read(source, resume)   those files -> runs, points, problems. With a `Resume` from an earlier reading, only what
+                           was appended since; without one, everything.
+
+`discover.py` walks folders and offers each to every reader in the order of `READERS`; the first claim on a file wins.
+A reader never walks, never opens a file that its source does not name, never writes, never executes, never unpickles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import polars as pl
+
+from sweeplens.frames import POINTS_SCHEMA
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["READING_SCHEMA", "Claim", "FileStat", "Problem", "Reader", "Reading", "Resume", "RunRecord", "Source"]
+
+READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items() if k != "seq"}
+"""The columns of `Reading.points`: rows of one (run_id, metric) stand in the order in which they were logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """A file as the walk saw it."""
+
+    path: str  # absolute
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Files of one folder that are read together. Names are relative to the folder, with ``/``."""
+
+    files: tuple[str, ...]  # the main file first; sidecars too: a change in any of them is a change of the source
+    copies: tuple[str, ...] = ()  # files known to hold the same data again: named in the answer, never read
+    owns: tuple[str, ...] = ()  # subfolders that belong to this claim and are offered to nobody else ("*": all)
+    is_folder: bool = True  # True: the folder is the run, and a second claim on it by another reader is a copy
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A claim that was granted: what is read as a whole, and by whom."""
+
+    reader: str
+    root: str  # absolute
+    path: str  # absolute; the folder, or the main file where the claim is not a folder: the source's identity
+    files: tuple[FileStat, ...]
+    copies: tuple[str, ...] = ()
+
+    @property
+    def relative(self) -> str:
+        """The path below the root with ``/``; the root's own name for the root itself."""
+        tail = self.path[len(self.root) :].strip("/\\").replace("\\", "/")
+        return tail or self.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+    def file(self, name: str) -> FileStat | None:
+        """The file of this source with this name (last path component), if there is one."""
+        return next((f for f in self.files if f.path.replace("\\", "/").rsplit("/", 1)[-1] == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What is known of a run besides its points. On a resumed reading, fields that are empty leave the earlier ones."""
+
+    id: str  # made unique by ingest
+    name: str = ""
+    group: str = ""
+    status: str = ""  # one of frames.STATUSES, or "" where the format does not say: then ingest tells from time
+    created_at: datetime | None = None
+    updated_at: datetime | None = None  # ingest falls back on the newest mtime
+    parent: str = ""
+    tags: tuple[str, ...] = ()
+    hyperparameters: Mapping[str, object] = field(default_factory=dict[str, object])  # nested as it was written
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+    non_scalar: Mapping[str, int] = field(default_factory=dict[str, int])  # values that are no numbers, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a file that could not be read. ``torn`` is a last line that may still be completed."""
+
+    file: str
+    reason: str
+    line: int | None = None  # from 1
+    column: int | None = None  # from 1
+    kind: Literal["malformed", "torn", "warning"] = "malformed"
+    run_id: str = ""
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a later reading of the same source goes on: bytes of the main file that were read, and what is needed."""
+
+    offset: int
+    state: Mapping[str, object] = field(default_factory=dict[str, object])  # JSON values only
+    lines: int = 0  # lines before the offset, so that problems name the right line
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reading of a source gave."""
+
+    runs: tuple[RunRecord, ...]
+    points: pl.DataFrame  # READING_SCHEMA
+    problems: tuple[Problem, ...] = ()
+    resume: Resume | None = None  # None: the source is read anew whenever it changes
+
+
+class Reader(Protocol):
+    """One format. The docstring has the lines ``Producer:``, ``Files:``, ``Reads:``, ``Leaves:`` (docs/formats.md)."""
+
+    name: str
+    version: int  # raised when a reading of the same bytes changes: stores read such sources anew
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """The claims of this reader on a folder; none where it is not its format."""
+        ...
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Read a source, or what was appended to it. Raises FormatError or OSError; ingest makes a problem of it."""
+        ...

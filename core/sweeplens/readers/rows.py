@@ -1,0 +1,146 @@
+"""Rows as training loops write them -> points and what they say about their run.
+
+A row is one JSON object or one line of a table. Its keys fall into: the axis (`step` before its rivals), the time, the run
+that it belongs to, a split that prefixes its metrics, what it says about the run (config, status), and metrics: every other
+number. Nested names are joined with a dot. Whatever is no number is counted under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, cast
+
+from sweeplens.readers.protocol import RunRecord
+from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
+
+__all__ = ["AXES", "RUN_KEYS", "TIME_KEYS", "Rows", "axis_of"]
+
+AXES = ("step", "global_step", "_step", "steps", "iteration", "iter", "itr", "training_iteration", "num_updates", "update",
+        "n_iter", "epoch", "Epoch")  # fmt: skip
+TIME_KEYS = ("timestamp", "_timestamp", "wall_time", "time", "ts", "datetime", "created_at", "date")
+RUN_KEYS = ("run_id", "run", "trial_id", "run_name", "job_id")
+_SPLITS = ("split", "mode", "phase", "stage", "subset")
+_CONFIGS = ("config", "hyperparameters", "hparams", "hyperparams", "params", "args")
+_CONFIG_EVENTS = frozenset({"config", "hparams", "hyperparameters", "params", "args", "setup"})
+_STATUS_KEYS = ("status", "state")
+_TALK = frozenset({"event", "level", "logger", "message", "msg", "type", "name", "tags", "group", "project", "lineno", "func_name",
+                   "exception", "error", "host", "pid"})  # fmt: skip
+_ENDS = {"run_end": "finished", "run_failed": "failed", "finished": "finished", "end": "finished", "failed": "failed", "crash": "failed"}
+
+
+def axis_of(row: Mapping[str, object]) -> str:
+    """The key of a row that is its axis; "" when there is none."""
+    return next((a for a in AXES if a in row and as_step(row[a]) is not None), "")
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is remembered of one run while its rows go by."""
+
+    record: RunRecord
+    axis: str = ""
+    last_step: int = -1
+    counts: dict[str, int] = field(default_factory=dict[str, int])  # occurrences of a metric that has no axis
+    non_scalar: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class Rows:
+    """Rows in, points and records out. One instance reads one file, or goes on with it from a saved `state`."""
+
+    def __init__(self, run_id: str, state: Mapping[str, Any] | None = None) -> None:
+        self._home = run_id
+        self._tracks: dict[str, _Track] = {}
+        self.points = Points()
+        for run, saved in (state or {}).items():
+            self._tracks[run] = _Track(RunRecord(run), saved["axis"], saved["last_step"], dict(saved["counts"]), dict(saved["non_scalar"]))
+
+    def state(self) -> dict[str, Any]:
+        """What a later reading needs, as JSON values."""
+        return {
+            run: {"axis": t.axis, "last_step": t.last_step, "counts": t.counts, "non_scalar": t.non_scalar}
+            for run, t in self._tracks.items()
+        }
+
+    def records(self) -> list[RunRecord]:
+        """What the rows said about each run, in order of appearance."""
+        return [replace(t.record, non_scalar=dict(t.non_scalar)) for t in self._tracks.values()]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take one row."""
+        run = next((str(row[k]) for k in RUN_KEYS if isinstance(row.get(k), str | int) and not isinstance(row.get(k), bool)), self._home)
+        track = self._tracks.get(run)
+        if track is None:
+            track = self._tracks[run] = _Track(RunRecord(run))
+        rest = {k: v for k, v in row.items() if k not in RUN_KEYS}
+        wall = self._time(rest)
+        rest = self._about(track, rest, wall)
+        step, fixed = self._step(track, rest)
+        split = next((str(rest.pop(k)) for k in _SPLITS if isinstance(rest.get(k), str)), "")
+        inner = rest.pop("metrics", None)
+        if isinstance(inner, dict):
+            nested = cast("dict[str, Any]", inner)
+            wall = wall or self._time(nested)
+            rest = {**rest, **nested}
+        elif inner is not None:
+            rest["metrics"] = inner
+        self._metrics(track, f"{split}/" if split else "", rest, (step, fixed), wall)
+
+    def _time(self, row: dict[str, Any]) -> datetime | None:
+        for key in TIME_KEYS:
+            if key in row and (wall := as_time(row[key])) is not None:
+                del row[key]
+                return wall
+        return None
+
+    def _step(self, track: _Track, row: dict[str, Any]) -> tuple[int, bool]:
+        """The row's step, and whether it is one: a row without an axis stands where its run last was."""
+        axis = axis_of(row)
+        if axis and (not track.axis or AXES.index(axis) <= AXES.index(track.axis)):
+            track.axis = axis
+            track.last_step = cast("int", as_step(row.pop(axis)))
+            return track.last_step, True
+        return track.last_step, bool(track.axis)
+
+    def _about(self, track: _Track, row: dict[str, Any], wall: datetime | None) -> dict[str, Any]:
+        """Take out what the row says about its run; what is left are metrics and the axis."""
+        record = track.record
+        event = str(row.get("event") or row.get("type") or "")
+        config = next((k for k in _CONFIGS if isinstance(row.get(k), dict)), "")
+        if config:
+            record = replace(record, hyperparameters={**record.hyperparameters, **row.pop(config)})
+        elif event in _CONFIG_EVENTS:
+            record = replace(record, hyperparameters={**record.hyperparameters, **{k: v for k, v in row.items() if k not in ("event", "type")}})
+            row = {}
+        status = next((status_of(row[k]) for k in _STATUS_KEYS if isinstance(row.get(k), str)), "") or _ENDS.get(event, "")
+        error = row.get("exception") or row.get("error")
+        if isinstance(error, str):
+            record = replace(record, metadata={**record.metadata, "error": error})
+        if isinstance(row.get("name"), str):
+            record = replace(record, name=row["name"])
+        if isinstance(row.get("group"), str):
+            record = replace(record, group=row["group"])
+        track.record = replace(
+            record,
+            status=status or record.status,
+            created_at=record.created_at or wall,
+            updated_at=max(filter(None, (record.updated_at, wall)), default=None),
+        )
+        return {k: v for k, v in row.items() if k not in _STATUS_KEYS and not (k in _TALK and not isinstance(v, float))}
+
+    def _metrics(
+        self, track: _Track, prefix: str, row: Mapping[str, Any], at: tuple[int, bool], wall: datetime | None
+    ) -> None:
+        step, fixed = at
+        for key, value in row.items():
+            name = key if prefix and key.startswith(prefix) else prefix + key
+            number = as_number(value)
+            if number is not None:
+                if not fixed:
+                    step = track.counts[name] = track.counts.get(name, -1) + 1
+                self.points.add(track.record.id, name, step, number, wall)
+            elif isinstance(value, dict):
+                self._metrics(track, f"{name}.", cast("dict[str, Any]", value), at, wall)
+            else:
+                track.non_scalar[name] = track.non_scalar.get(name, 0) + 1

@@ -1,0 +1,120 @@
+"""Hyperparameters that lie beside a log: which files of a folder they are, and what they say.
+
+The rule: a config beside the log (same folder) counts; where the folder is inside a Hydra run, the nearest ``.hydra/``
+above counts too, and the file beside the log wins where both name a key. Files are parsed as data only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+
+from sweeplens.readers import compression
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+    from sweeplens.readers.protocol import FileStat
+
+__all__ = ["Sidecar", "config_files", "load_yaml", "read_config"]
+
+CONFIG_NAMES = (
+    "config.json", "config.yaml", "config.yml", "hparams.json", "hparams.yaml", "hparams.yml", "params.json", "params.yaml",
+    "params.yml", "hyperparameters.json", "hyperparameters.yaml", "args.json", "args.yaml", "run.json",
+)  # fmt: skip
+_WRAPPERS = ("config", "hyperparameters", "hparams", "params", "args")
+_ABOUT_RUN = ("status", "state", "run_id", "id", "name", "tags", "group", "started", "created_at", "start_time", "end_time",
+              "finished_at", "metadata", "version", "host", "user", "notes", "project", "exit_code")  # fmt: skip
+MAX_CONFIG_BYTES = 8 << 20
+
+
+class Sidecar:
+    """What the sidecars said: hyperparameters as they nest, and what they say about the run itself."""
+
+    def __init__(self) -> None:
+        self.hyperparameters: dict[str, object] = {}
+        self.about: dict[str, object] = {}
+        self.problems: list[tuple[str, str]] = []
+
+
+def config_files(folder: Folder) -> tuple[str, ...]:
+    """Names of the config files that belong to logs in this folder, relative to it; ``../`` leads to a Hydra run above."""
+    own = tuple(n for n in CONFIG_NAMES if n in folder.files)
+    up, here = "", folder
+    while here is not None:
+        if here.find(".hydra/config.yaml"):
+            return (*own, f"{up}.hydra/config.yaml")
+        up, here = f"../{up}", here.parent
+    return own
+
+
+def read_config(files: Iterable[FileStat]) -> Sidecar:
+    """Read the config files among a source's files; the first that names a key wins. A broken one is a problem."""
+    side = Sidecar()
+    for entry in files:
+        name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
+        if name not in CONFIG_NAMES:
+            continue
+        try:
+            loaded = _load(entry)
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            side.problems.append((entry.path, f"config cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"))
+            continue
+        if isinstance(loaded, dict):
+            _merge(side, cast("dict[str, object]", loaded))
+    return side
+
+
+def _load(entry: FileStat) -> object:
+    if entry.size > MAX_CONFIG_BYTES:
+        raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
+    text = compression.read_plain(entry.path).decode("utf-8-sig")
+    return json.loads(text) if entry.path.endswith(".json") else load_yaml(text)
+
+
+def _merge(side: Sidecar, loaded: dict[str, object]) -> None:
+    """A config that is wrapped (``{"config": {...}, "status": ...}``) is unwrapped; the rest is about the run."""
+    inner = next((k for k in _WRAPPERS if isinstance(loaded.get(k), dict) and _is_wrapper(loaded, k)), None)
+    if inner is not None:
+        side.about = {**{k: v for k, v in loaded.items() if k != inner}, **side.about}
+        loaded = cast("dict[str, object]", loaded[inner])
+    side.hyperparameters = {**loaded, **side.hyperparameters}
+
+
+def _is_wrapper(loaded: Mapping[str, object], key: str) -> bool:
+    return all(k == key or k in _ABOUT_RUN or not isinstance(v, dict) for k, v in loaded.items()) and (
+        len(loaded) == 1 or any(k in _ABOUT_RUN for k in loaded)
+    )
+
+
+class _LooseLoader(yaml.SafeLoader):
+    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number."""
+
+
+def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(cast("yaml.ScalarNode", node))
+
+
+def _register() -> None:
+    import re  # noqa: PLC0415
+
+    loader = cast("Any", _LooseLoader)
+    loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
+    loader.add_multi_constructor("!", _plain)
+    loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
+
+
+_register()
+
+
+def load_yaml(text: str) -> object:
+    """YAML as plain data: nothing is constructed but dicts, lists, text, numbers, times. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_LooseLoader)  # noqa: S506 - a SafeLoader
