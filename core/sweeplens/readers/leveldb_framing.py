@@ -1,0 +1,119 @@
+"""The framing that W&B and SwanLab write: a 7-byte file header, then 32 KiB blocks that hold checked chunks of records.
+
+A chunk is crc32 (of type and data), length, type (1 whole, 2 first, 3 middle, 4 last), data; it never crosses a block.
+Lengths are believed only inside their block; a chunk that fails its checksum ends the file with a problem that says
+where. `offset` is always the start of the first chunk of the next record, so a later reading can go on there.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from sweeplens.readers.protocol import Problem
+
+__all__ = ["FILE_HEADER", "BlockRecords"]
+
+FILE_HEADER = 7
+_BLOCK = 32 * 1024
+_AT_ONCE = 32 * _BLOCK
+_CHUNK = struct.Struct("<IHB")
+_SEED = [zlib.crc32(bytes([kind])) for kind in range(5)]
+_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+
+
+class BlockRecords:
+    """The records of an open file from an offset on. After the iteration, `problem` says what ended it early."""
+
+    def __init__(self, stream: IO[bytes], file: str, ident: bytes, offset: int = 0) -> None:
+        self._stream = stream
+        self._file = file
+        self._ident = ident
+        self.offset = offset
+        self.problem: Problem | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self.offset < FILE_HEADER and not self._header():
+            return
+        parts: list[bytes] = []
+        for kind, data, after in self._chunks():
+            if (kind in (_MIDDLE, _LAST)) != bool(parts):
+                self._end(after - _CHUNK.size - len(data), "a piece of a record without its beginning or end")
+                return
+            if kind == _WHOLE:
+                self.offset = after
+                yield data
+                continue
+            parts.append(data)
+            if kind == _LAST:
+                self.offset = after
+                yield b"".join(parts)
+                parts = []
+        if parts and self.problem is None:
+            self._torn("the last record is not complete")
+
+    def _header(self) -> bool:
+        self._stream.seek(0)
+        head = self._stream.read(FILE_HEADER)
+        if len(head) == FILE_HEADER and head.startswith(self._ident):
+            self.offset = FILE_HEADER
+            return True
+        if self._ident.startswith(head[: len(self._ident)]):
+            self._torn("the file is empty" if not head else "the file header is not complete")
+        else:
+            self._end(0, f"does not start with {self._ident.decode()}")
+        return False
+
+    def _chunks(self) -> Iterator[tuple[int, bytes, int]]:
+        """(type, data, position after it) of every chunk that holds; a chunk that does not is `problem`."""
+        start = self.offset - self.offset % _BLOCK
+        skip = self.offset - start
+        self._stream.seek(start)
+        while buffer := self._stream.read(_AT_ONCE):
+            for at in range(0, len(buffer), _BLOCK):
+                yield from self._block(buffer[at : at + _BLOCK], start + at, skip)
+                skip = 0
+                if self.problem is not None:
+                    return
+            start += len(buffer)
+
+    def _block(self, block: bytes, start: int, at: int) -> Iterator[tuple[int, bytes, int]]:
+        """The chunks of one block, from a position in it."""
+        size, unpack, crc32 = len(block), _CHUNK.unpack_from, zlib.crc32
+        while size - at >= _CHUNK.size:
+            crc: int
+            length: int
+            kind: int
+            crc, length, kind = unpack(block, at)
+            begin = at + _CHUNK.size
+            at = begin + length
+            data = block[begin:at]
+            if not _WHOLE <= kind <= _LAST or at > size or crc32(data, _SEED[kind]) != crc:
+                self._broken(block, start, begin - _CHUNK.size, (kind, length))
+                return
+            yield kind, data, start + at
+        if size < _BLOCK and at < size:
+            self._torn("the last record is not complete")
+
+    def _broken(self, block: bytes, start: int, at: int, said: tuple[int, int]) -> None:
+        """Say why a chunk does not hold: cut off by the file's end, never written, or damaged."""
+        kind, length = said
+        end = at + _CHUNK.size + length
+        if not any(block[at:]):
+            self._torn("ends in zero bytes")
+        elif not _WHOLE <= kind <= _LAST:
+            self._end(start + at, f"record type {kind} does not exist")
+        elif end > _BLOCK:
+            self._end(start + at, f"a length of {length} bytes goes beyond its block")
+        elif end > len(block):
+            self._torn("the last record is not complete")
+        else:
+            self._end(start + at, "wrong checksum")
+
+    def _torn(self, reason: str) -> None:
+        self.problem = Problem(self._file, f"{reason} (byte {self.offset})", kind="torn")
+
+    def _end(self, at: int, reason: str) -> None:
+        self.problem = Problem(self._file, f"{reason} at byte {at}: the file is read up to there")

@@ -1,0 +1,115 @@
+"""Protocol-buffer messages without their classes: the wire format, read with every length checked against its message.
+
+`fields` gives (number, value) in the order of the bytes: an int for a varint or a fixed-width number (its bits), bytes
+for everything with a length. What the fields mean is the caller's knowledge. A message that lies about a length raises
+WireError.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["WireError", "as_double", "as_float", "as_signed", "as_text", "as_timestamp", "fields", "packed", "varint"]
+
+_LE64, _LE32 = struct.Struct("<Q"), struct.Struct("<I")
+_DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class WireError(ValueError):
+    """Bytes that are no protocol-buffer message."""
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at a position, and the position after it."""
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, at
+        shift += 7
+    raise WireError("a number does not end")
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Every field of a message, as (number, value)."""
+    at, end = 0, len(data)
+    while at < end:
+        key, at = varint(data, at)
+        kind = key & 7
+        if kind == 2:
+            size, at = varint(data, at)
+            if size > end - at:
+                raise WireError(f"a field of {size} bytes where {end - at} are left")
+            yield key >> 3, data[at : at + size]
+            at += size
+        elif kind == 0:
+            value, at = varint(data, at)
+            yield key >> 3, value
+        else:
+            value, at = _fixed(data, at, kind)
+            yield key >> 3, value
+
+
+def packed(value: int | bytes) -> Iterator[int]:
+    """The varints of a repeated field, packed or not."""
+    if isinstance(value, int):
+        yield value
+        return
+    at = 0
+    while at < len(value):
+        one, at = varint(value, at)
+        yield one
+
+
+def as_text(value: int | bytes) -> str:
+    """A text field; bytes that are no UTF-8 are shown as replacement characters."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def as_signed(value: int | bytes) -> int:
+    """An int32 or int64 field."""
+    if isinstance(value, bytes):
+        raise WireError("bytes where a number belongs")
+    return value - (1 << 64) if value >> 63 else value
+
+
+def as_double(value: int | bytes) -> float:
+    """A double field, from its bits."""
+    if isinstance(value, bytes):
+        raise WireError("bytes where a number belongs")
+    return float(_DOUBLE.unpack(_LE64.pack(value))[0])
+
+
+def as_float(value: int | bytes) -> float:
+    """A float field, from its bits."""
+    if isinstance(value, bytes) or value >> 32:
+        raise WireError("no 32-bit number")
+    return float(_FLOAT.unpack(_LE32.pack(value))[0])
+
+
+def as_timestamp(value: int | bytes) -> datetime | None:
+    """A google.protobuf.Timestamp; None where it lies outside the calendar."""
+    seconds = nanos = 0
+    for number, part in fields(value if isinstance(value, bytes) else b""):
+        if number == 1:
+            seconds = as_signed(part)
+        elif number == 2:
+            nanos = as_signed(part)
+    try:
+        return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
+    except OverflowError:
+        return None
+
+
+def _fixed(data: bytes, at: int, kind: int) -> tuple[int, int]:
+    width = {1: 8, 5: 4}.get(kind)
+    if width is None:
+        raise WireError(f"unknown field kind {kind}")
+    if width > len(data) - at:
+        raise WireError("a number goes beyond its message")
+    return int.from_bytes(data[at : at + width], "little"), at + width
