@@ -1,0 +1,43 @@
+"""sweeplens: ask what happened in folders of deep-learning experiments.
+
+    from sweeplens import AnalysisConfig, ExperimentDB
+    db = ExperimentDB(AnalysisConfig(), base_path="experiments")
+    db.summarize_metrics(["optim.lr"], metrics=["val/acc"])
+
+Names load when they are first used: importing sweeplens takes no time, whatever is then not needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweeplens.answers import Answer, Basis, LeftOut
+    from sweeplens.config import AnalysisConfig
+    from sweeplens.errors import SweeplensError
+    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens.models import Hyperparameters, Run
+
+__all__ = ["AnalysisConfig", "Answer", "Basis", "ExperimentDB", "Hyperparameters", "LeftOut", "Run", "SweeplensError"]
+
+_HOMES = {
+    "AnalysisConfig": "config",
+    "Answer": "answers",
+    "Basis": "answers",
+    "ExperimentDB": "experiment_db",
+    "Hyperparameters": "models",
+    "LeftOut": "answers",
+    "Run": "models",
+    "SweeplensError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sweeplens' has no attribute {name!r}")
+    return getattr(import_module(f"sweeplens.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -66,7 +66,7 @@ RUN_COLUMNS: dict[str, pl.DataType] = {
     "status": pl.String(),
     "created_at": pl.Datetime("us", "UTC"),
     "updated_at": pl.Datetime("us", "UTC"),
-    "n_steps": pl.Int64(),  # last step over all series, plus one; 0 without points
+    "n_steps": pl.Int64(),  # steps that stand in the longest series; 0 without points
     "source": pl.String(),  # the file or folder that it was read from, absolute
     "format": pl.String(),  # the reader's name
     "parent": pl.String(),

@@ -129,5 +129,5 @@ def empty_reading_points() -> pl.DataFrame:
 
 def joined_points(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Reading points one after the other."""
-    kept = [f.select(READING_SCHEMA) for f in frames if f.height]
+    kept = [f.select(*READING_SCHEMA) for f in frames if f.height]
     return pl.concat(kept) if kept else empty_reading_points()

@@ -1,0 +1,133 @@
+"""What is there: runs, one run, metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from sweeplens.analyses.summary import sort_table
+from sweeplens.answers import Answer, Basis
+from sweeplens.errors import UnknownNameError
+from sweeplens.frames import RUN_COLUMNS, hparam_columns
+from sweeplens.goals import known_goal, main_metrics
+from sweeplens.grouping import varying_hparams
+from sweeplens.readers.protocol import Problem
+from sweeplens.selection import condition_columns, select_metrics
+
+__all__ = ["get_run", "list_metrics", "list_runs", "problems_frame"]
+
+_IDENTITY = ("run_id", "status", "n_steps", "updated_at")
+
+
+def list_runs(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    *,
+    columns: Sequence[str] = (),
+    sort: str = "",
+    main: Sequence[str] = (),
+    goals: Mapping[str, str] | None = None,
+) -> Answer:
+    """One row a run: identity, the hyperparameters that vary, the last value of the main metrics; newest first.
+
+    ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``.
+    """
+    chosen = list(columns) or _default_columns(runs, series, main, goals)
+    table = with_columns(runs, series, [*_IDENTITY, *chosen])
+    ordered = sort_table(table, sort) if sort else table.sort(["updated_at", "run_id"], descending=[True, False])
+    return Answer(ordered, Basis(runs_used=runs.height, points=0))
+
+
+def _default_columns(runs: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], goals: Mapping[str, str] | None) -> list[str]:
+    metrics = main_metrics(series["metric"].unique().to_list(), main, goals)
+    return [*varying_hparams(runs), *(f"{m}.last" for m in metrics)]
+
+
+def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """These columns of the runs table, ``<metric>.<statistic>`` among them. Raises UnknownNameError."""
+    table = runs
+    for name in dict.fromkeys(columns):
+        if name in table.columns:
+            continue
+        metric, _, statistic = name.rpartition(".")
+        of_metric = series.filter(pl.col("metric") == metric)
+        if not of_metric.height or statistic not in series.columns:
+            raise UnknownNameError.of("column", name, condition_columns(runs, series), hint="experiments://schema lists all.")
+        table = table.join(of_metric.select("run_id", pl.col(statistic).alias(name)), on="run_id", how="left")
+    return table.select(list(dict.fromkeys(columns)))
+
+
+def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:
+    """Everything that is known of one run: each series' summary as rows; hyperparameters, metadata and problems as tables."""
+    row = runs.filter(pl.col("run_id") == run_id)
+    if not row.height:
+        raise UnknownNameError.of("run", run_id, runs["run_id"].to_list(), hint=f"list_runs shows all {runs.height}.")
+    own = series.filter(pl.col("run_id") == run_id).drop("run_id").sort("metric")
+    nulls = row["null_hparams"].to_list()[0]
+    present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]
+    meta = [c for c in runs.columns if c.startswith("metadata.") and row[c].to_list()[0] is not None]
+    identity = {c: row[c].to_list()[0] for c in RUN_COLUMNS if c != "null_hparams"}
+    mine = [p for p in problems if p.run_id == run_id]
+    tables = {
+        "run": _pairs(identity),
+        "hyperparameters": _pairs({c: row[c].to_list()[0] for c in present}),
+        "metadata": _pairs({c.removeprefix("metadata."): row[c].to_list()[0] for c in meta}),
+        "problems": problems_frame(mine),
+    }
+    basis = Basis(runs_used=1, points=int(own["n_logged"].sum()), warnings=tuple(_problem_line(p) for p in mine[:3]))
+    return Answer(own, basis, tables=tables)
+
+
+def list_metrics(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    *,
+    pattern: str = "",
+    goals: Mapping[str, str] | None = None,
+    display: Mapping[str, str] | None = None,
+) -> Answer:
+    """One row a metric: how many runs and points it has, its steps, its goal, how many values are not finite."""
+    known = series["metric"].unique().sort().to_list()
+    kept = series.filter(pl.col("metric").is_in(select_metrics([pattern] if pattern else [], known)))
+    table = (
+        kept.group_by("metric")
+        .agg(
+            n_runs=pl.len(),
+            n_points=pl.col("n_logged").sum(),
+            first_step=pl.col("first_step").min(),
+            last_step=pl.col("last_step").max(),
+            n_nonfinite=(pl.col("n_nan") + pl.col("n_inf")).sum(),
+        )
+        .sort("metric")
+    )
+    names = table["metric"].to_list()
+    shown = display or {}
+    table = table.with_columns(
+        pl.Series("goal", [known_goal(n, goals) for n in names], dtype=pl.String),
+        pl.Series("display_name", [shown.get(n, n) for n in names], dtype=pl.String),
+    ).select("metric", "n_runs", "n_points", "first_step", "last_step", "goal", "n_nonfinite", "display_name")
+    silent = runs.height - kept["run_id"].n_unique()
+    notes = (f"{silent} of {runs.height} runs logged none of these.",) if silent else ()
+    return Answer(table, Basis(runs_used=kept["run_id"].n_unique(), points=int(kept["n_logged"].sum())), notes)
+
+
+def problems_frame(problems: Sequence[Problem]) -> pl.DataFrame:
+    """Problems as a table: file, line, column, kind, reason, run_id, excerpt."""
+    schema = {
+        "file": pl.String, "line": pl.Int64, "column": pl.Int64, "kind": pl.String, "reason": pl.String,
+        "run_id": pl.String, "excerpt": pl.String,
+    }  # fmt: skip
+    rows = [(p.file, p.line, p.column, p.kind, p.reason, p.run_id, p.excerpt) for p in problems]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _problem_line(problem: Problem) -> str:
+    return f"{problem.file}{f':{problem.line}' if problem.line else ''}: {problem.reason}"
+
+
+def _pairs(values: Mapping[str, object]) -> pl.DataFrame:
+    """name, value as JSON text, so that every type keeps its form."""
+    texts = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for v in values.values()]
+    return pl.DataFrame({"name": list(values), "value": texts}, schema={"name": pl.String, "value": pl.String})

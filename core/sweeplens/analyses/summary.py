@@ -1,0 +1,103 @@
+"""Groups of runs by hyperparameters, and what their metrics came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from sweeplens.answers import Answer, Basis
+from sweeplens.dataframes import statistics_of
+from sweeplens.errors import InputError
+from sweeplens.grouping import group_hparams, is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.reduction import parse_reduce, reduce_runs, runs_without
+
+__all__ = ["sort_table", "summarize", "varying"]
+
+_SHOWN_VALUES = 8
+
+
+def summarize(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    hparams: Sequence[str],
+    metrics: Sequence[str],
+    *,
+    reduce: str = "last",
+    goals: Mapping[str, str] | None = None,
+    replicates: Sequence[str] = (),
+    sort: str = "",
+) -> Answer:
+    """Each group's n, mean, std, sem, 95 % interval (Student's t), min, median, max, one row a metric.
+
+    ``series`` and ``metrics`` are already selected. Empty ``hparams``: all that vary, replicates aside.
+    """
+    by = group_hparams(runs, hparams, replicates)
+    asked = series.filter(pl.col("metric").is_in(list(metrics)))
+    reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
+    table = sort_table(statistics_of(reduced, runs, by), sort)
+    used = reduced.values["run_id"].n_unique()
+    left = (*runs_without(metrics, runs, series), *reduced.left_out)
+    notes = _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
+    return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
+
+
+
+
+def _notes(table: pl.DataFrame, by: Sequence[str], asked: Sequence[str], reduce: str, step: int | None) -> tuple[str, ...]:
+    notes = [f"reduce {reduce}" + (f" (step {step})" if step is not None else "") + "; each run counts once" * (reduce != "points")]
+    if not by:
+        notes.append("No hyperparameter varies beside replicates: all runs are one group." if not asked else "")
+    singles = table.filter(pl.col("n") == 1).height
+    if singles:
+        notes.append(f"{singles} of {table.height} rows rest on a single run: no interval.")
+    return tuple(n for n in notes if n)
+
+
+def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
+    """Hyperparameters with more than one value: how many, which, how many runs lack them, what cannot be told apart."""
+    names = varying_hparams(runs)
+    twins = {n: [o for o in same if o != n] for same in same_split(runs, names) for n in same}
+    table = keyed(runs, names)
+    rows = [
+        {
+            "hparam": name,
+            "n_values": int(table[name].drop_nulls().n_unique()),
+            "values": _values(table[name]),
+            "n_missing": int(table[name].null_count()),
+            "replicate": is_replicate(name, replicates) or is_identifier(runs, name),
+            "same_as": twins[name],
+        }
+        for name in names
+    ]
+    schema = {
+        "hparam": pl.String, "n_values": pl.Int64, "values": pl.List(pl.String), "n_missing": pl.Int64,
+        "replicate": pl.Boolean, "same_as": pl.List(pl.String),
+    }  # fmt: skip
+    answer = pl.DataFrame(rows, schema=schema)
+    notes = () if rows else (f"No hyperparameter varies over these {runs.height} runs.",)
+    return Answer(answer, Basis(runs_used=runs.height), notes)
+
+
+def _values(column: pl.Series) -> list[str]:
+    """The values in order, the first few and the last when there are many."""
+    known = column.drop_nulls().unique().sort()
+    texts = [_text(v) for v in known.to_list()]
+    if len(texts) <= _SHOWN_VALUES:
+        return texts
+    return [*texts[: _SHOWN_VALUES - 2], f"... {len(texts) - _SHOWN_VALUES + 1} more ...", texts[-1]]
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def sort_table(table: pl.DataFrame, sort: str) -> pl.DataFrame:
+    """Rows by a column, ``-column`` for descending; nulls last. Raises InputError for a column that is not there."""
+    if not sort:
+        return table
+    name = sort.removeprefix("-")
+    if name not in table.columns:
+        raise InputError(f"Cannot sort by {name!r}: the answer has {', '.join(table.columns)}.")
+    return table.sort(name, descending=sort.startswith("-"), nulls_last=True, maintain_order=True)

@@ -1,0 +1,158 @@
+"""What can be configured, from where, and with which error when it cannot be used.
+
+Order, the first that names a field wins: arguments, ``ANALYSIS_*`` variables, ``.env``, ``sweeplens.toml``, the table
+``[tool.sweeplens]`` of ``pyproject.toml``, defaults. Files are looked for in the working directory.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from sweeplens.errors import ConfigError, nearest
+
+__all__ = ["AnalysisConfig", "Goal", "Thresholds"]
+
+Goal = Literal["lower", "higher"]
+
+
+class Thresholds(BaseModel):
+    """When a finding of `diagnose_runs` is one. Each is described where its detector is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    divergence_factor: float = Field(10.0, gt=1, description="the last value is this many times worse than the best")
+    spike_deviations: float = Field(12.0, gt=0, description="a spike rises this many robust deviations above its neighbours")
+    plateau_share: float = Field(0.5, gt=0, lt=1, description="share of the steps at the end without any improvement")
+    overfit_rise: float = Field(0.1, gt=0, description="relative rise of the validation loss above its minimum")
+    throughput_drop: float = Field(0.5, gt=0, lt=1, description="relative drop of the rate of steps")
+    sibling_deviations: float = Field(4.0, gt=0, description="distance from the seed siblings in their deviations")
+    early_stop_share: float = Field(0.8, gt=0, lt=1, description="a metric that ends before this share of its run's steps")
+    min_points: int = Field(10, ge=2, description="finite points that a series needs before a detector looks at it")
+
+
+class AnalysisConfig(BaseSettings):
+    """Settings of the library and the server. Frozen; `ConfigError` names the field, what is wrong and the remedy."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANALYSIS_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_nested_delimiter="__",
+        toml_file="sweeplens.toml",
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+    )
+
+    experiment_dir: str = Field("./experiments", description="the folder of experiments, where no base_path is given")
+    roots: tuple[str, ...] = Field((), description="further folders of experiments")
+    output_dir: str = Field("./analysis_output", description="where scripts of yours may write; sweeplens never does")
+    metric_display_names: dict[str, str] = Field(default_factory=dict[str, str], description="metric -> name for people")
+    hparam_display_names: dict[str, str] = Field(default_factory=dict[str, str], description="hyperparameter -> name for people")
+    metric_goals: dict[str, Goal] = Field(default_factory=dict[str, Goal], description="metric -> lower or higher is better")
+    main_metrics: tuple[str, ...] = Field((), description="metrics that overview and list_runs show first")
+    replicate_hparams: tuple[str, ...] = Field(
+        ("seed", "*.seed", "random_state", "*.random_state", "rng_seed", "trial", "fold"),
+        description="hyperparameters (globs) that mark repetitions of one setting and never define a group by themselves",
+    )
+    cache_dir: str = Field("", description="where the store lives: a folder or an object-store URL; empty: the user's cache")
+    cache: Literal["disk", "memory"] = Field("disk", description="memory: keep nothing between processes")
+    refresh_seconds: float = Field(2.0, ge=0, description="an answer rests on files as they were at most so long before")
+    live_seconds: float = Field(600.0, gt=0, description="a run whose files grew within this time counts as running")
+    max_answer_bytes: int = Field(8000, ge=1000, description="bound of each channel of an answer")
+    query_seconds: float = Field(30.0, gt=0, description="bound on the time of one SQL query")
+    query_megabytes: int = Field(2048, ge=64, description="bound on the memory of one SQL query")
+    thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from error
+        except (SettingsError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"Settings cannot be read: {error}. Lists and tables in variables are written as JSON.") from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, variables, ``.env``, ``sweeplens.toml``, ``[tool.sweeplens]``."""
+        toml = TomlConfigSettingsSource(settings_cls)
+        project = _ProjectTable(settings_cls)
+        return init_settings, env_settings, _OurPartOfDotenv(settings_cls, dotenv_settings), toml, project
+
+    @field_validator("experiment_dir", "output_dir", "cache_dir", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, Path) else value
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _paths_as_text(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return tuple(str(v) for v in cast("list[object]", value))
+        return value
+
+    def with_roots(self, *roots: str | Path) -> Self:
+        """The same settings for other folders."""
+        first, *rest = (str(r) for r in roots)
+        return self.model_copy(update={"experiment_dir": first, "roots": tuple(rest)})
+
+
+class _ProjectTable(PydanticBaseSettingsSource):
+    """The table ``[tool.sweeplens]`` of ``pyproject.toml`` in the working directory."""
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError("the table is read as a whole")
+
+    def __call__(self) -> dict[str, Any]:
+        path = Path("pyproject.toml")
+        if not path.is_file():
+            return {}
+        return tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("sweeplens", {})
+
+
+class _OurPartOfDotenv(PydanticBaseSettingsSource):
+    """A ``.env`` belongs to a whole project: what does not begin with our prefix is none of our business."""
+
+    def __init__(self, settings_cls: type[BaseSettings], inner: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._inner = inner
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError("the file is read as a whole")
+
+    def __call__(self) -> dict[str, Any]:
+        known = self.settings_cls.model_fields
+        return {k: v for k, v in self._inner().items() if k in known}
+
+
+def _sentence(error: ValidationError) -> str:
+    """Each field that is wrong, what is wrong with it, and the nearest field or the remedy."""
+    parts: list[str] = []
+    for detail in error.errors():
+        field = ".".join(str(p) for p in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            near = nearest(field, AnalysisConfig.model_fields)
+            parts.append(f"No setting {field!r}." + (f" Nearest: {', '.join(map(repr, near))}." if near else ""))
+            continue
+        known = AnalysisConfig.model_fields.get(str(detail["loc"][0]))
+        remedy = f" It is {known.description}." if known and known.description else ""
+        parts.append(f"Setting {field!r} (ANALYSIS_{str(detail['loc'][0]).upper()}): {detail['msg']}, got {detail['input']!r}.{remedy}")
+    return " ".join(parts)

@@ -1,0 +1,161 @@
+"""Frame -> frame: runs as tables, metrics long, groups, summaries, names for people. No files, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from sweeplens.errors import InputError
+from sweeplens.frames import POINTS_SCHEMA, empty_points
+from sweeplens.grouping import NULL, keyed, varying_hparams
+from sweeplens.models import Run
+from sweeplens.points import reduce_series
+from sweeplens.reduction import Reduced, parse_reduce, reduce_runs
+from sweeplens.runs import typed_column
+from sweeplens.selection import select_metrics
+
+__all__ = [
+    "NULL",
+    "apply_display_names",
+    "find_varying_hparams",
+    "from_display_names",
+    "group_by_hparams",
+    "query_metrics",
+    "runs_to_dataframe",
+    "runs_to_metrics_df",
+    "statistics_of",
+    "summarize_by_hparams",
+]
+
+
+def runs_to_dataframe(runs: Sequence[Run]) -> pl.DataFrame:
+    """One row a run: ``run_id``, a column for each flattened hyperparameter (text as categoricals), ``metadata.*``."""
+    flats = [r.hyperparameters.flatten() for r in runs]
+    names = dict.fromkeys(n for flat in flats for n in flat)
+    extras = dict.fromkeys(n for r in runs for n in r.metadata)
+    nulls = [[n for n, v in flat.items() if v is None] for flat in flats]
+    return pl.DataFrame(
+        [
+            pl.Series("run_id", [r.run_id for r in runs], dtype=pl.String),
+            *(typed_column(n, [flat.get(n) for flat in flats]) for n in names),
+            *(typed_column(f"metadata.{n}", [r.metadata.get(n) for r in runs], categorical=False) for n in extras),
+            pl.Series("null_hparams", nulls, dtype=pl.List(pl.String)),
+        ]
+    )
+
+
+def runs_to_metrics_df(runs: Sequence[Run]) -> pl.DataFrame:
+    """Long metrics of runs, columns as of points; a None in a list keeps its index and gives no row."""
+    rows = [
+        (run.run_id, metric, run.steps[metric][i] if metric in run.steps else i, value, None, seq)
+        for run in runs
+        for metric, values in run.metrics.items()
+        for seq, (i, value) in enumerate((i, v) for i, v in enumerate(values) if v is not None)
+    ]
+    return pl.DataFrame(rows, schema=POINTS_SCHEMA, orient="row") if rows else empty_points()
+
+
+def find_varying_hparams(runs: pl.DataFrame) -> list[str]:
+    """Names of the hyperparameters that have more than one value over these runs, sorted."""
+    return sorted(varying_hparams(_complete(runs)))
+
+
+def group_by_hparams(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
+    """The groups that these hyperparameters define, each with ``n_runs`` and its ``run_ids``. Raises InputError for none."""
+    if not hparams:
+        raise InputError("group_by_hparams needs at least one hyperparameter: find_varying_hparams names those that vary.")
+    table = keyed(_complete(runs), hparams)
+    return table.group_by(list(hparams), maintain_order=True).agg(n_runs=pl.len(), run_ids=pl.col("run_id").sort()).sort(list(hparams))
+
+
+def query_metrics(
+    points: pl.DataFrame,
+    metric_filter: str | Sequence[str] | None = None,
+    run_filter: Sequence[str] | None = None,
+    step_range: tuple[int | None, int | None] | None = None,
+) -> pl.DataFrame:
+    """Points whose metric a name or regular expression finds, of these runs, in this range of steps, ends included."""
+    kept = points.lazy()
+    if metric_filter is not None:
+        patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter)
+        kept = kept.filter(pl.col("metric").is_in(select_metrics(patterns, points["metric"].unique().sort().to_list())))
+    if run_filter is not None:
+        kept = kept.filter(pl.col("run_id").is_in(list(run_filter)))
+    low, high = step_range or (None, None)
+    if low is not None:
+        kept = kept.filter(pl.col("step") >= low)
+    if high is not None:
+        kept = kept.filter(pl.col("step") <= high)
+    return kept.collect()
+
+
+def summarize_by_hparams(
+    runs: pl.DataFrame,
+    metrics: pl.DataFrame,
+    hparams: Sequence[str],
+    *,
+    reduce: str = "last",
+    goals: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
+    """Statistics over runs for each group and metric: n, mean, std, sem, 95 % interval, min, median, max.
+
+    ``metrics`` are long points. Each run's series counts once, reduced as `reduction` describes; a run that cannot be reduced
+    is not in ``n``. `ExperimentDB.summarize` also says which those are.
+    """
+    ordered = metrics if "seq" in metrics.columns else _with_seq(metrics)
+    reduced = reduce_runs(reduce_series(ordered), ordered.lazy(), parse_reduce(reduce), goals=goals)
+    return statistics_of(reduced, _complete(runs), hparams)
+
+
+def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
+    """The groups' statistics from one number a run. The interval is Student's t; null where a group has one run."""
+    by = [*hparams, "metric"]
+    value = pl.col("value")
+    table = keyed(runs, hparams).join(reduced.values, on="run_id")
+    stats = table.group_by(by).agg(
+        n=value.len(),
+        mean=value.mean(),
+        std=value.std(),
+        sem=value.std() / value.len().sqrt(),
+        min=value.min(),
+        median=value.median(),
+        max=value.max(),
+    )
+    half = pl.col("sem") * pl.col("n").replace_strict(_t_quantiles(stats["n"]), default=None, return_dtype=pl.Float64)
+    return stats.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half).select(
+        *by, "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max"
+    ).sort("metric", *hparams)  # fmt: skip
+
+
+def apply_display_names(frame: pl.DataFrame, metrics: Mapping[str, str], hparams: Mapping[str, str]) -> pl.DataFrame:
+    """The same table with names for people: hyperparameter columns and the values of ``metric``."""
+    renamed = frame.rename({k: v for k, v in hparams.items() if k in frame.columns and v not in frame.columns})
+    return renamed.with_columns(pl.col("metric").replace(dict(metrics))) if "metric" in renamed.columns else renamed
+
+
+def from_display_names(names: Sequence[str], display: Mapping[str, str]) -> list[str]:
+    """The way back: a name for people -> the logged one; any other name stays."""
+    back = {shown: logged for logged, shown in display.items()}
+    return [back.get(n, n) for n in names]
+
+
+def _t_quantiles(counts: pl.Series) -> dict[int, float]:
+    """The 97.5 % quantile of Student's t for each group size above one."""
+    from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of scipy.stats' import time, and only when needed
+
+    return {n: float(stdtrit(n - 1, 0.975)) for n in counts.unique().to_list() if n > 1}
+
+
+def _complete(runs: pl.DataFrame) -> pl.DataFrame:
+    if "null_hparams" in runs.columns:
+        return runs
+    return runs.with_columns(pl.lit([], dtype=pl.List(pl.String)).alias("null_hparams"))
+
+
+def _with_seq(metrics: pl.DataFrame) -> pl.DataFrame:
+    step = "step" if "step" in metrics.columns else "epoch"
+    seq = pl.int_range(pl.len(), dtype=pl.UInt32).over("run_id", "metric").alias("seq")
+    return metrics.rename({step: "step"}).with_columns(seq, wall_time=pl.lit(None, POINTS_SCHEMA["wall_time"]))
+
+

@@ -1,0 +1,303 @@
+"""`ExperimentDB`: folders of experiments as one object. Each method is one delegation to a pure function over frames.
+
+Every call sees what was on disk at most ``config.refresh_seconds`` before. A call works on one snapshot from beginning to
+end, so that calls from several threads never see each other's data.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sweeplens import dataframes
+from sweeplens.analyses.curves import curves
+from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
+from sweeplens.analyses.overview import overview
+from sweeplens.analyses.summary import summarize, varying
+from sweeplens.answers import Answer, Basis
+from sweeplens.config import AnalysisConfig
+from sweeplens.discover import check_root
+from sweeplens.errors import RootError
+from sweeplens.goals import main_metrics
+from sweeplens.ingest import LoadReport, Progress, ingest
+from sweeplens.points import select_points, standing
+from sweeplens.readers.protocol import Problem
+from sweeplens.reduction import rewound
+from sweeplens.runs import with_status
+from sweeplens.selection import select_metrics, select_runs
+from sweeplens.store import MemoryStore, Snapshot
+
+__all__ = ["ExperimentDB", "View"]
+
+_BATCH_RUNS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The runs that a question is about, their series, and all points, of one version."""
+
+    snapshot: Snapshot
+    runs: pl.DataFrame
+    series: pl.DataFrame
+    problems: tuple[Problem, ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that these runs logged, sorted."""
+        return self.series["metric"].unique().sort().to_list()
+
+
+class ExperimentDB:
+    """Experiments below one folder or several.
+
+    ``base_path``: a folder or several; by default ``config.experiment_dir`` and ``config.roots``. ``lazy=False`` loads at
+    once, ``lazy=True`` at the first question; the answers are the same. Raises RootError for a folder that is not there.
+    """
+
+    def __init__(
+        self,
+        config: AnalysisConfig | None = None,
+        base_path: str | Path | Sequence[str | Path] | None = None,
+        lazy: bool = True,
+    ) -> None:
+        self.config = config or AnalysisConfig()
+        self.lazy = lazy
+        given = _as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
+        self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
+        self._store = MemoryStore()
+        self._lock = threading.Lock()
+        self._seen = float("-inf")
+        if not lazy:
+            self.load_experiments()
+
+    # ------------------------------------------------------------------ data
+
+    def load_experiments(self, progress: Progress | None = None) -> LoadReport:
+        """Read what is new on disk, now. Raises RootError where no reader finds a run."""
+        with self._lock:
+            report = ingest(self.roots, self._store, progress=progress)
+            self._seen = time.monotonic()
+        if not report.n_runs and not self._store.snapshot.sources:
+            raise RootError(_nothing_found(self.roots, self._store.snapshot))
+        return report
+
+    def refresh(self, progress: Progress | None = None) -> Snapshot:
+        """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first."""
+        if time.monotonic() - self._seen > self.config.refresh_seconds:
+            with self._lock:
+                if time.monotonic() - self._seen > self.config.refresh_seconds:
+                    ingest(self.roots, self._store, progress=progress)
+                    self._seen = time.monotonic()
+        snapshot = self._store.snapshot
+        if not snapshot.sources:
+            raise RootError(_nothing_found(self.roots, snapshot))
+        return snapshot
+
+    def view(self, runs: Sequence[str] = (), where: str = "") -> View:
+        """The runs that ids, globs and a condition select, with their series, of one snapshot."""
+        snapshot = self.refresh()
+        now = datetime.now(UTC)
+        table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
+        chosen = select_runs(table, snapshot.series, runs, where)
+        series = snapshot.series
+        if chosen.height < table.height:
+            series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
+        return View(snapshot, chosen, series, _settled(snapshot.problems, snapshot, now, self.config.live_seconds))
+
+    @property
+    def runs_df(self) -> pl.DataFrame:
+        """The runs frame."""
+        return self.view().runs
+
+    @property
+    def series_df(self) -> pl.DataFrame:
+        """The series frame: one row for each run and metric."""
+        return self.view().series
+
+    @property
+    def problems(self) -> pl.DataFrame:
+        """file, line, column, kind, reason, run_id, excerpt of everything that could not be read."""
+        return problems_frame(self.view().problems)
+
+    def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
+        """Points as a LazyFrame: nothing is read until it is collected. ``raw=True``: repeated steps too."""
+        snapshot = self.refresh()
+        return snapshot.points if raw else standing(snapshot.points, rewound(snapshot.series))
+
+    def stream_metrics(self, *, raw: bool = False) -> Iterator[pl.DataFrame]:
+        """All points as DataFrames of whole runs, in bounded memory."""
+        snapshot = self.refresh()
+        ids = snapshot.runs["run_id"].to_list()
+        twice = rewound(snapshot.series)
+        for start in range(0, len(ids), _BATCH_RUNS):
+            points = select_points(snapshot.points, runs=ids[start : start + _BATCH_RUNS])
+            batch = (points if raw else standing(points, twice)).collect()
+            if batch.height:
+                yield batch
+
+    def query_metrics(
+        self,
+        metric_filter: str | Sequence[str] | None = None,
+        run_filter: Sequence[str] | None = None,
+        step_range: tuple[int | None, int | None] | None = None,
+        raw: bool = False,
+    ) -> pl.DataFrame:
+        """Points of the metrics that a name or regular expression finds, of these runs (ids or globs), in these steps."""
+        view = self.view(run_filter or ())
+        patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter or ())
+        metrics = select_metrics(patterns, view.metrics)
+        low, high = step_range or (None, None)
+        ids = view.runs["run_id"].to_list()
+        chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
+        return (chosen if raw else standing(chosen, rewound(view.series))).collect()
+
+    def summarize_metrics(
+        self, hparams: Sequence[str] = (), metrics: Sequence[str] = (), reduce: str = "last", **options: Any
+    ) -> pl.DataFrame:
+        """The table of `summarize`."""
+        return self.summarize(hparams, metrics=metrics, reduce=reduce, **options).table
+
+    def find_varying(self, **options: Any) -> pl.DataFrame:
+        """The table of `varying`."""
+        return self.varying(**options).table
+
+    # --------------------------------------------------------------- answers
+
+    def overview(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
+        """What a colleague would say of these folders in twenty lines."""
+        view = self.view(runs, where)
+        answer = overview(
+            view.runs, view.series, view.snapshot.points,
+            goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
+        )  # fmt: skip
+        return self._resting(answer, view, f"db.overview({_call(runs=runs, where=where)})")
+
+    def list_runs(
+        self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
+    ) -> Answer:
+        """One row a run: identity, the hyperparameters that vary, last values of the main metrics."""
+        view = self.view(runs, where)
+        answer = list_runs(
+            view.runs, view.series, columns=columns, sort=sort, main=self.config.main_metrics, goals=self.config.metric_goals
+        )
+        return self._resting(answer, view, f"db.list_runs({_call(runs=runs, where=where, columns=columns, sort=sort)})")
+
+    def get_run(self, run_id: str) -> Answer:
+        """Everything that is known of one run."""
+        view = self.view()
+        answer = get_run(run_id, view.runs, view.series, view.problems)
+        return self._resting(answer, view, f"db.get_run({run_id!r})", matched=1)
+
+    def list_metrics(self, *, runs: Sequence[str] = (), where: str = "", pattern: str = "") -> Answer:
+        """One row a metric, with coverage, steps and goal."""
+        view = self.view(runs, where)
+        answer = list_metrics(
+            view.runs, view.series, pattern=pattern, goals=self.config.metric_goals, display=self.config.metric_display_names
+        )
+        return self._resting(answer, view, f"db.list_metrics({_call(runs=runs, where=where, pattern=pattern)})")
+
+    def curves(
+        self,
+        metrics: Sequence[str],
+        *,
+        runs: Sequence[str] = (),
+        where: str = "",
+        x: str = "step",
+        x_min: float | None = None,
+        x_max: float | None = None,
+        max_points: int = 50,
+    ) -> Answer:
+        """Curves for display: at most ``max_points`` a series, true to their shape."""
+        view = self.view(runs, where)
+        names = select_metrics(metrics, view.metrics)
+        if x not in ("step", "wall_time"):
+            x = select_metrics([x], view.metrics)[0]
+        answer = curves(
+            view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max, max_points=max_points
+        )
+        options = _call(runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=max_points)
+        return self._resting(answer, view, f"db.curves({list(metrics)!r}, {options})")
+
+    def summarize(
+        self,
+        hparams: Sequence[str] = (),
+        *,
+        metrics: Sequence[str] = (),
+        reduce: str = "last",
+        runs: Sequence[str] = (),
+        where: str = "",
+        sort: str = "",
+    ) -> Answer:
+        """Each group's statistics; without metrics the main ones, without hyperparameters all that vary."""
+        view = self.view(runs, where)
+        names = select_metrics(metrics, view.metrics) if metrics else self._main(view)
+        answer = summarize(
+            view.runs, view.series, view.snapshot.points, hparams, names,
+            reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
+        )  # fmt: skip
+        options = _call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
+        return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})")
+
+    def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
+        """The hyperparameters that vary, their values, and which cannot be told apart."""
+        view = self.view(runs, where)
+        answer = varying(view.runs, self.config.replicate_hparams)
+        return self._resting(answer, view, f"db.find_varying({_call(runs=runs, where=where)})")
+
+    # --------------------------------------------------------------- private
+
+    def _main(self, view: View) -> list[str]:
+        return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)
+
+    def _resting(self, answer: Answer, view: View, python: str, *, matched: int | None = None) -> Answer:
+        """The answer with what every answer says it rests on."""
+        basis: Basis = answer.basis
+        malformed = sum(p.kind == "malformed" for p in view.problems)
+        warnings = basis.warnings
+        if malformed and not warnings:
+            first = next(p for p in view.problems if p.kind == "malformed")
+            where = f"{first.file}{f':{first.line}' if first.line else ''}"
+            warnings = (f"{malformed} malformed line{'s' * (malformed > 1)}, the first in {where} (experiments://problems)",)
+        return answer.resting_on(
+            roots=tuple(str(r) for r in self.roots),
+            data_version=view.snapshot.version,
+            runs_matched=view.runs.height if matched is None else matched,
+            warnings=warnings,
+            python=python,
+        )
+
+
+def _settled(
+    problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
+) -> tuple[Problem, ...]:
+    """A torn last line is a problem once its file has stopped growing."""
+    if not any(p.kind == "torn" for p in problems):
+        return problems
+    touched = {f.path: f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
+    limit = now.timestamp() - live_seconds
+    return tuple(p for p in problems if p.kind != "torn" or touched.get(p.file, 0.0) < limit)
+
+
+def _nothing_found(roots: Sequence[Path], snapshot: Snapshot) -> str:
+    where = ", ".join(repr(str(r)) for r in roots)
+    seen = f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
+    return f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
+
+
+def _as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    if base_path is None:
+        return []
+    return [base_path] if isinstance(base_path, str | Path) else list(base_path)
+
+
+def _call(**arguments: object) -> str:
+    """Arguments as Python source, empty ones left out."""
+    shown = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return ", ".join(f"{k}={v!r}" for k, v in shown.items() if v not in (None, "", [], ()))

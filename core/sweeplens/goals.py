@@ -1,0 +1,72 @@
+"""Is lower or higher better? The configuration says it, else the metric's name, else nobody: then it is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from sweeplens.errors import AmbiguousGoalError, InputError
+
+__all__ = ["goal_of", "known_goal", "main_metrics"]
+
+_LOWER = frozenset({"loss", "losses", "error", "err", "perplexity", "ppl", "wer", "cer", "fid", "mse", "rmse", "mae", "nll", "bpc", "bpd", "kl",
+                    "regret", "mape", "rmsle", "ece", "brier", "nmse", "kid", "lpips", "l1", "l2"})  # fmt: skip
+_HIGHER = frozenset({"acc", "acc1", "acc5", "top1", "top5", "accuracy", "f1", "auc", "auroc", "auprc", "reward", "rewards", "return", "returns", "bleu", "rouge", "iou", "miou",
+                     "psnr", "ssim", "map", "ap", "precision", "recall", "r2", "score", "chrf", "mcc", "dice", "ndcg", "mrr", "success", "rew", "ret",
+                     "epret", "specificity", "sensitivity", "map50", "ap50"})  # fmt: skip
+_VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
+_RESOURCES = frozenset({"lr", "time", "runtime", "epoch", "step", "iter", "iteration", "memory", "gpu", "fps", "seconds", "grad", "norm",
+                        "timestamp", "flos", "eta", "throughput"})  # fmt: skip
+
+
+def known_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
+    """``lower``, ``higher`` or ``unknown``: the configuration first, then the words of the name, last word first."""
+    if goals and metric in goals:
+        return goals[metric]
+    for word in reversed(_words(metric)):
+        if word in _LOWER:
+            return "lower"
+        if word in _HIGHER:
+            return "higher"
+    return "unknown"
+
+
+def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None) -> str:
+    """The goal that was asked for, else the known one. Raises AmbiguousGoalError, InputError for a word that is none."""
+    if asked:
+        if asked not in ("lower", "higher"):
+            raise InputError(f"goal {asked!r} is neither 'lower' nor 'higher': say which values of {metric!r} are better.")
+        return asked
+    goal = known_goal(metric, goals)
+    if goal == "unknown":
+        raise AmbiguousGoalError(
+            f"Whether lower or higher {metric!r} is better is not known: pass goal='lower' or goal='higher', or set metric_goals."
+        )
+    return goal
+
+
+def main_metrics(metrics: Iterable[str], configured: Iterable[str] = (), goals: Mapping[str, str] | None = None, *, most: int = 3) -> list[str]:
+    """The metrics that a researcher looks at first: configured ones, else validation before training, scores before losses."""
+    names = sorted(metrics)
+    chosen = [m for m in configured if m in names]
+    if chosen:
+        return chosen[:most]
+    ranked = sorted((_rank(n, goals), n) for n in names)
+    return [n for rank, n in ranked if rank < _NOT_MAIN][:most] or names[:most]
+
+
+_NOT_MAIN = 90
+
+
+def _rank(metric: str, goals: Mapping[str, str] | None) -> int:
+    words = set(_words(metric))
+    goal = known_goal(metric, goals)
+    if goal == "unknown" or words & _RESOURCES:
+        return _NOT_MAIN
+    return (0 if words & _VALIDATION else 10) + (0 if goal == "higher" else 1)
+
+
+def _words(metric: str) -> list[str]:
+    """``valLoss_epoch`` -> val, loss, epoch."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", metric)
+    return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]

@@ -1,0 +1,79 @@
+"""Hyperparameters as groups: which of them vary, which only mark repetitions, which cannot be told apart."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+import polars as pl
+
+from sweeplens.errors import UnknownNameError
+from sweeplens.frames import hparam_columns
+
+__all__ = ["NULL", "group_hparams", "is_replicate", "keyed", "same_split", "varying_hparams"]
+
+NULL = "null"
+"""How a hyperparameter whose value is None reads in a group, where other runs lack it."""
+_IDENTIFIER_RUNS = 4
+
+
+def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
+    """run_id and these hyperparameters, where a value of None is told apart from a hyperparameter that a run lacks."""
+    columns: list[pl.Expr] = [pl.col("run_id")]
+    for name in hparams:
+        explicit = pl.col("null_hparams").list.contains(name)
+        mixed = runs.select((pl.col(name).is_null() & explicit).any() & (pl.col(name).is_null() & explicit.not_()).any()).item()
+        column = pl.col(name).cast(pl.String) if runs.schema[name] == pl.Categorical else pl.col(name)
+        columns.append(pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column)
+    return runs.select(columns)
+
+
+def varying_hparams(runs: pl.DataFrame) -> list[str]:
+    """Hyperparameters with more than one value over these runs; to be lacking is one."""
+    names = hparam_columns(runs)
+    if not names or not runs.height:
+        return []
+    counts = keyed(runs, names).select(pl.col(n).n_unique() for n in names).row(0)
+    return [name for name, n in zip(names, counts, strict=True) if n > 1]
+
+
+def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:
+    """Whether a hyperparameter only marks repetitions of one setting (``seed``)."""
+    return any(fnmatch.fnmatchcase(hparam, p) for p in patterns)
+
+
+def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
+    """Whether a text hyperparameter names each run differently (an output folder): it cannot define a group."""
+    column = runs[hparam]
+    return column.dtype == pl.Categorical and runs.height >= _IDENTIFIER_RUNS and column.null_count() == 0 and column.n_unique() == runs.height
+
+
+def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
+    """The hyperparameters that define groups: those asked for, else all that vary, replicates and identifiers aside.
+
+    Of those that split the runs in the same way only the first is kept when nothing was asked: the others add no group.
+    Raises UnknownNameError.
+    """
+    known = hparam_columns(runs)
+    for name in asked:
+        if name not in known:
+            raise UnknownNameError.of("hyperparameter", name, known, hint=f"find_varying_hparams shows those that vary; there are {len(known)}.")
+    if asked:
+        return list(dict.fromkeys(asked))
+    candidates = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    kept: list[str] = []
+    for names in same_split(runs, candidates):
+        kept.append(names[0])
+    return [n for n in candidates if n in kept]
+
+
+def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:
+    """The hyperparameters in classes that split the runs in exactly the same way: within one they cannot be told apart."""
+    if not hparams:
+        return []
+    table = keyed(runs, hparams)
+    classes: dict[bytes, list[str]] = {}
+    for name in hparams:
+        firsts = table.select(pl.int_range(pl.len()).first().over(name)).to_series()
+        classes.setdefault(firsts.to_numpy().tobytes(), []).append(name)
+    return list(classes.values())

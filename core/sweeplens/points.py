@@ -1,0 +1,140 @@
+"""The only place that scans points. Four verbs over fixed, dot-free columns, with names already resolved.
+
+    select    the points of some runs, metrics and steps, lazily: `select_points`, `standing`
+    reduce    one row per series: `reduce_series`; one number per series: `reduce_last_k`, `reduce_at_step`
+    bucket    few points that show a curve: `thin`
+    fetch     a frame: the caller's `collect`
+
+Where a step was logged more than once the last write stands; `standing` drops the others, and only series that rewound pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from sweeplens.frames import SERIES_SCHEMA
+
+__all__ = ["reduce_at_step", "reduce_last_k", "reduce_series", "select_points", "standing", "thin"]
+
+_KEY = ["run_id", "metric"]
+
+
+def select_points(
+    points: pl.LazyFrame,
+    *,
+    runs: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    step_min: int | None = None,
+    step_max: int | None = None,
+) -> pl.LazyFrame:
+    """The points of these runs and metrics (None: all) whose step lies in the range, ends included."""
+    if runs is not None:
+        points = points.filter(pl.col("run_id").is_in(list(runs)))
+    if metrics is not None:
+        points = points.filter(pl.col("metric").is_in(list(metrics)))
+    if step_min is not None:
+        points = points.filter(pl.col("step") >= step_min)
+    if step_max is not None:
+        points = points.filter(pl.col("step") <= step_max)
+    return points
+
+
+def standing(points: pl.LazyFrame, rewound: pl.DataFrame) -> pl.LazyFrame:
+    """Points with the last write of each step, ordered by step within each series.
+
+    ``rewound``: the (run_id, metric) of series that logged a step twice or went back; all others pass untouched.
+    """
+    if not rewound.height:
+        return points
+    keys = rewound.lazy().select(_KEY)
+    clean = points.join(keys, on=_KEY, how="anti")
+    last = (
+        points.join(keys, on=_KEY, how="semi")
+        .sort(*_KEY, "step", "seq")
+        .unique([*_KEY, "step"], keep="last", maintain_order=True)
+    )
+    return pl.concat([clean, last])
+
+
+def reduce_series(points: pl.DataFrame) -> pl.DataFrame:
+    """The series frame of raw points (all points of each series, in logged order)."""
+    order = points.lazy().group_by(_KEY).agg(
+        pl.len().cast(pl.Int64).alias("n_logged"),
+        (pl.col("step").diff() < 0).sum().cast(pl.Int64).alias("rewinds"),
+        (pl.col("step").diff() <= 0).any().alias("repeats"),
+    ).collect()  # fmt: skip
+    stand = standing(points.lazy(), order.filter(pl.col("repeats").fill_null(value=False)))
+    stats = stand.group_by(_KEY).agg(_statistics()).collect()
+    return stats.join(order.drop("repeats"), on=_KEY).select(*SERIES_SCHEMA).cast(SERIES_SCHEMA).sort(_KEY)  # pyright: ignore[reportArgumentType]
+
+
+def _statistics() -> list[pl.Expr]:
+    """One expression a column of the series frame, over standing points in step order."""
+    step, value = pl.col("step"), pl.col("value")
+    finite = pl.when(value.is_finite()).then(value)
+    return [
+        pl.len().alias("n"),
+        value.is_nan().sum().alias("n_nan"),
+        value.is_infinite().sum().alias("n_inf"),
+        step.first().alias("first_step"),
+        step.last().alias("last_step"),
+        value.first().alias("first"),
+        value.last().alias("last"),
+        finite.min().alias("min"),
+        step.get(finite.arg_min()).alias("min_step"),
+        finite.max().alias("max"),
+        step.get(finite.arg_max()).alias("max_step"),
+        finite.mean().alias("mean"),
+        finite.std().alias("std"),
+        finite.drop_nulls().last().alias("last_finite"),
+        step.filter(value.is_finite()).last().alias("last_finite_step"),
+        step.filter(value.is_finite().not_()).first().alias("first_nonfinite_step"),
+    ]
+
+
+def reduce_last_k(stand: pl.LazyFrame, k: int) -> pl.DataFrame:
+    """run_id, metric, value: the mean of the finite values among the last ``k`` standing points of each series."""
+    finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
+    return stand.group_by(_KEY).agg(finite.sort_by("step").tail(k).mean().alias("value")).collect()
+
+
+def reduce_at_step(stand: pl.LazyFrame, step: int) -> pl.DataFrame:
+    """run_id, metric, value, step: the finite value at the greatest step that is not above ``step``."""
+    kept = stand.filter((pl.col("step") <= step) & pl.col("value").is_finite())
+    return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last(), pl.col("step").max()).collect()
+
+
+def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:
+    """At most ``most`` rows of one curve (columns x, value; in order of x): deterministic, and true to its shape.
+
+    First, last, minimum, maximum and every change to or from NaN stay; buckets of equal width give the rest, each by its
+    extreme that lies farthest from the line. When the changes alone are more than fit, the first and last of them stay.
+    """
+    if series.height <= most:
+        return series
+    rows = series.with_row_index("row")
+    finite = rows.filter(pl.col("value").is_finite())
+    flips = rows.filter(pl.col("value").is_finite() != pl.col("value").is_finite().shift(1, fill_value=True))["row"].to_list()
+    must = {0, rows.height - 1, *(f for flip in flips for f in (flip - 1, flip) if f >= 0)}
+    if finite.height:
+        low, high = finite["value"].arg_min(), finite["value"].arg_max()
+        must |= {finite["row"][i] for i in (low, high) if i is not None}
+    kept = sorted(must)
+    if len(kept) >= most:
+        half = most // 2
+        kept = kept[: most - half] + kept[len(kept) - half :]
+    else:
+        kept = sorted({*kept, *_bucket_rows(finite, set(kept), most - len(kept))})
+    return series[kept]
+
+
+def _bucket_rows(finite: pl.DataFrame, taken: set[int], room: int) -> list[int]:
+    """One row of each of ``room`` buckets of equal width: the one farthest from its bucket's mean."""
+    free = finite.filter(pl.col("row").is_in(list(taken)).not_())
+    if not free.height or room <= 0:
+        return []
+    bucket = (pl.int_range(pl.len()) * room // pl.len()).alias("bucket")
+    far = (pl.col("value") - pl.col("value").mean()).abs()
+    return free.with_columns(bucket).group_by("bucket", maintain_order=True).agg(pl.col("row").get(far.arg_max()))["row"].to_list()

@@ -1,0 +1,241 @@
+"""SQLite files of other programs, recognised by their tables and read without leaving a trace or standing in the way.
+
+    databases(folder, tables)      claims for the databases of a folder that have these tables with these columns
+    read_database(path, extract)   runs `extract` on a consistent view of the file; damage becomes a problem
+
+Recognition reads the schema's own pages, without SQLite and its locks. Reading never creates a file beside the user's:
+a database that nobody has open is read as `immutable`, and once more when it changed meanwhile; a live WAL is joined
+through the shared memory that its writer made; a WAL or journal left by a crash is recovered in a temporary copy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.protocol import Claim, FileStat, Problem
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["Database", "databases", "read_database"]
+
+T = TypeVar("T")
+Tables = Mapping[str, Sequence[str]]
+
+MAGIC = b"SQLite format 3\0"
+_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3")
+_CREATE = re.compile(rb"CREATE TABLE\s+(?:IF NOT EXISTS\s+)?[\"'`\[]?(\w+)[\"'`\]]?\s*\(", re.IGNORECASE)
+_MAX_SCHEMA_PAGES = 256
+_WAL_SCHEMA_BYTES = 1 << 20
+_MAX_COPY = 4 << 30
+_MAX_CELL = 64 << 20
+_LOCK_FREE_FROM = 64 << 20  # larger databases are read without a lock, which would keep their writer waiting
+_BUSY_SECONDS = 1.0
+_TICK = 20_000  # virtual machine instructions between looks at the clock
+_BATCH = 20_000
+
+
+def databases(folder: Folder, tables: Tables) -> Iterator[Claim]:
+    """A claim for each free database of the folder that has all of these tables, each with these columns."""
+    for name in folder.free(*_SUFFIXES):
+        entry = folder.files[name]
+        if not name.endswith(_SUFFIXES) or not folder.head(name).startswith(MAGIC):
+            continue
+        wal = folder.files.get(f"{name}-wal")
+        schema = _schema(entry, wal)
+        if all(t in schema and all(c.encode() in schema[t] for c in columns) for t, columns in tables.items()):
+            yield Claim((name, f"{name}-wal") if wal else (name,), is_folder=False)
+
+
+@lru_cache(maxsize=1024)
+def _schema(entry: FileStat, wal: FileStat | None) -> dict[str, bytes]:
+    """The tables of a database -> the bytes that follow their names in its schema; empty when it cannot be read."""
+    try:
+        with Path(entry.path).open("rb") as stream:
+            text = b"".join(_schema_pages(stream.read, stream.seek))
+        if wal:
+            with Path(wal.path).open("rb") as stream:
+                text += stream.read(_WAL_SCHEMA_BYTES)
+    except OSError:
+        return {}
+    return {m[1].decode("ascii", "replace").lower(): text[m.end() : m.end() + 4000] for m in _CREATE.finditer(text)}
+
+
+def _schema_pages(read: Callable[[int], bytes], seek: Callable[[int], int]) -> Iterator[bytes]:
+    """The pages of the table that holds the schema, whose root is page 1; as many as are bounded, each once."""
+    header = read(100)
+    size = int.from_bytes(header[16:18], "big")
+    size = 65536 if size == 1 else size
+    if size < 512 or size & (size - 1):
+        return
+    waiting, seen = [1], set[int]()
+    while waiting and len(seen) < _MAX_SCHEMA_PAGES:
+        number = waiting.pop(0)
+        if number in seen or number < 1:
+            continue
+        seen.add(number)
+        seek((number - 1) * size)
+        page = read(size)
+        yield page
+        waiting += _children(page, 100 if number == 1 else 0)
+
+
+def _children(page: bytes, at: int) -> list[int]:
+    """The page numbers that an interior page of a table points to; none for a leaf or for damage."""
+    if page[at : at + 1] != b"\x05":
+        return []
+    count = int.from_bytes(page[at + 3 : at + 5], "big")
+    cells = [int.from_bytes(page[c : c + 2], "big") for c in range(at + 12, min(at + 12 + 2 * count, len(page) - 1), 2)]
+    return [*(int.from_bytes(page[c : c + 4], "big") for c in cells), int.from_bytes(page[at + 8 : at + 12], "big")]
+
+
+@dataclass(slots=True)
+class Database:
+    """An open database: one consistent view of it. What could not be read is in `problems`."""
+
+    path: str
+    connection: sqlite3.Connection
+    row_limit: int
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    def columns(self, table: str) -> frozenset[str]:
+        """The columns of a table; empty when there is no such table."""
+        return frozenset(str(row[1]).lower() for row in self.rows(f'PRAGMA table_info("{table}")'))
+
+    def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, up to where the file is damaged; a lock held by somebody else raises instead."""
+        for batch in self.batches(query):
+            yield from batch
+
+    def batches(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query, some thousand at a time."""
+        count = 0
+        try:
+            cursor = self.connection.execute(query)
+            while batch := cursor.fetchmany(_BATCH):
+                count += len(batch)
+                if count > self.row_limit:
+                    raise sqlite3.DatabaseError("more rows than a file of this size can hold")
+                yield batch
+        except (sqlite3.Error, OverflowError, MemoryError) as error:
+            if _is_busy(error):
+                raise
+            self.problems.append(Problem(self.path, f"the database is damaged: {_said(error)}; {count} rows were read of: {query[:80]}"))
+
+
+def read_database(path: str, extract: Callable[[Database], T]) -> T:
+    """What `extract` makes of the database. Raises FormatError when it is locked or cannot be opened at all."""
+    failure = ""
+    for attempt in range(3):
+        before = _stamp(path)
+        way = _way(path, last=attempt == 2)
+        try:
+            with _opened(path, way) as database:
+                result = extract(database)
+        except sqlite3.Error as error:
+            failure = _said(error)
+            continue
+        if way == "shared" or _stamp(path) == before:
+            return result
+        failure = "it changed again and again while it was read"
+    raise FormatError(f"the database cannot be read now: {failure}. It is read again when it changes.")
+
+
+def _way(path: str, *, last: bool) -> str:
+    """How to open it: `shared` with its writers, `immutable` when there are none, `copy` to recover what a crash left."""
+    wal, journal, shm = (_size(f"{path}{tail}") for tail in ("-wal", "-journal", "-shm"))
+    with Path(path).open("rb") as stream:
+        header = stream.read(20)
+    if header[18:19] == b"\x02":
+        if not wal:
+            return "immutable"
+        return "shared" if shm else "copy"
+    if journal:
+        return "copy" if last else "shared"
+    return "immutable" if _size(path) > _LOCK_FREE_FROM and not last else "shared"
+
+
+@contextmanager
+def _opened(path: str, way: str) -> Iterator[Database]:
+    if way == "copy":
+        with tempfile.TemporaryDirectory(prefix="sweeplens-") as folder:
+            yield from _connected(path, _uri(_copied(path, folder)))
+        return
+    flags = "?mode=ro&immutable=1" if way == "immutable" else "?mode=ro&readonly_shm=1"
+    yield from _connected(path, _uri(path) + (flags if way == "immutable" or _size(f"{path}-shm") else "?mode=ro"))
+
+
+def _connected(path: str, uri: str) -> Iterator[Database]:
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    size = _size(path) + _size(f"{path}-wal")
+    deadline = time.monotonic() + 10 + size / (1 << 20)  # a megabyte takes milliseconds: beyond this it turns in a circle
+    try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
+        connection.text_factory = _text
+        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the view that all that follows reads
+        yield Database(path, connection, row_limit=size)
+    finally:
+        connection.close()
+
+
+def _copied(path: str, folder: str) -> str:
+    if _size(path) > _MAX_COPY:
+        raise FormatError(f"a process that died left a journal beside it, and it is too large (over {_MAX_COPY >> 30} GB) to recover in a copy")
+    target = str(Path(folder) / "copy.db")
+    for tail in ("", "-wal", "-journal"):
+        if _size(f"{path}{tail}"):
+            shutil.copyfile(f"{path}{tail}", f"{target}{tail}")
+    return target
+
+
+def _uri(path: str) -> str:
+    return Path(path).absolute().as_uri()
+
+
+def _stamp(path: str) -> tuple[tuple[int, int], ...]:
+    return tuple((_size(p), _mtime(p)) for p in (path, f"{path}-wal"))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - asked often
+    except OSError:
+        return 0
+
+
+def _mtime(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _is_busy(error: BaseException) -> bool:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+
+
+def _said(error: BaseException) -> str:
+    if _is_busy(error) and "locked" in str(error):
+        return "another process holds a lock on it"
+    return "it turns in a circle" if str(error) == "interrupted" else str(error) or type(error).__name__
