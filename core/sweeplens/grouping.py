@@ -60,20 +60,26 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
             raise UnknownNameError.of("hyperparameter", name, known, hint=f"find_varying_hparams shows those that vary; there are {len(known)}.")
     if asked:
         return list(dict.fromkeys(asked))
-    candidates = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
-    kept: list[str] = []
-    for names in same_split(runs, candidates):
-        kept.append(names[0])
-    return [n for n in candidates if n in kept]
+    candidates = [n for n in _with_two_values(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    first_of_class = {names[0] for names in same_split(runs, candidates)}
+    return [n for n in candidates if n in first_of_class]
+
+
+def _with_two_values(runs: pl.DataFrame) -> list[str]:
+    """Hyperparameters that vary among the runs that have them: to be lacking somewhere makes no group by itself."""
+    names = varying_hparams(runs)
+    table = keyed(runs, names)
+    return [n for n in names if table[n].drop_nulls().n_unique() > 1]
 
 
 def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:
     """The hyperparameters in classes that split the runs in exactly the same way: within one they cannot be told apart."""
     if not hparams:
         return []
-    table = keyed(runs, hparams)
+    row = "row number"
+    table = keyed(runs, hparams).with_row_index(row)
     classes: dict[bytes, list[str]] = {}
     for name in hparams:
-        firsts = table.select(pl.int_range(pl.len()).first().over(name)).to_series()
+        firsts = table.select(pl.col(row).first().over(name)).to_series()
         classes.setdefault(firsts.to_numpy().tobytes(), []).append(name)
     return list(classes.values())
