@@ -31,14 +31,26 @@ class Thresholds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    divergence_factor: float = Field(10.0, gt=1, description="the last value is this many times worse than the best")
-    spike_deviations: float = Field(12.0, gt=0, description="a spike rises this many robust deviations above its neighbours")
-    plateau_share: float = Field(0.5, gt=0, lt=1, description="share of the steps at the end without any improvement")
-    overfit_rise: float = Field(0.1, gt=0, description="relative rise of the validation loss above its minimum")
-    throughput_drop: float = Field(0.5, gt=0, lt=1, description="relative drop of the rate of steps")
-    sibling_deviations: float = Field(4.0, gt=0, description="distance from the seed siblings in their deviations")
-    early_stop_share: float = Field(0.8, gt=0, lt=1, description="a metric that ends before this share of its run's steps")
-    min_points: int = Field(10, ge=2, description="finite points that a series needs before a detector looks at it")
+    divergence_factor: float = Field(
+        default=10.0, gt=1, description="the last value is this many times worse than the best"
+    )
+    spike_deviations: float = Field(
+        12.0, gt=0, description="a spike rises this many robust deviations above its neighbours"
+    )
+    plateau_share: float = Field(
+        default=0.5, gt=0, lt=1, description="share of the steps at the end without any improvement"
+    )
+    overfit_rise: float = Field(default=0.1, gt=0, description="relative rise of the validation loss above its minimum")
+    throughput_drop: float = Field(default=0.5, gt=0, lt=1, description="relative drop of the rate of steps")
+    sibling_deviations: float = Field(
+        default=4.0, gt=0, description="distance from the seed siblings in their deviations"
+    )
+    early_stop_share: float = Field(
+        0.8, gt=0, lt=1, description="a metric that ends before this share of its run's steps"
+    )
+    min_points: int = Field(
+        default=10, ge=2, description="finite points that a series needs before a detector looks at it"
+    )
 
 
 class AnalysisConfig(BaseSettings):
@@ -55,24 +67,40 @@ class AnalysisConfig(BaseSettings):
         validate_default=False,
     )
 
-    experiment_dir: str = Field("./experiments", description="the folder of experiments, where no base_path is given")
-    roots: tuple[str, ...] = Field((), description="further folders of experiments")
-    output_dir: str = Field("./analysis_output", description="where scripts of yours may write; sweeplens never does")
-    metric_display_names: dict[str, str] = Field(default_factory=dict[str, str], description="metric -> name for people")
-    hparam_display_names: dict[str, str] = Field(default_factory=dict[str, str], description="hyperparameter -> name for people")
-    metric_goals: dict[str, Goal] = Field(default_factory=dict[str, Goal], description="metric -> lower or higher is better")
-    main_metrics: tuple[str, ...] = Field((), description="metrics that overview and list_runs show first")
+    experiment_dir: str = Field(
+        default="./experiments", description="the folder of experiments, where no base_path is given"
+    )
+    roots: tuple[str, ...] = Field(default=(), description="further folders of experiments")
+    output_dir: str = Field(
+        default="./analysis_output", description="where scripts of yours may write; sweeplens never does"
+    )
+    metric_display_names: dict[str, str] = Field(
+        default_factory=dict[str, str], description="metric -> name for people"
+    )
+    hparam_display_names: dict[str, str] = Field(
+        default_factory=dict[str, str], description="hyperparameter -> name for people"
+    )
+    metric_goals: dict[str, Goal] = Field(
+        default_factory=dict[str, Goal], description="metric -> lower or higher is better"
+    )
+    main_metrics: tuple[str, ...] = Field(default=(), description="metrics that overview and list_runs show first")
     replicate_hparams: tuple[str, ...] = Field(
-        ("seed", "*.seed", "random_state", "*.random_state", "rng_seed", "trial", "fold"),
+        default=("seed", "*.seed", "random_state", "*.random_state", "rng_seed", "trial", "fold"),
         description="hyperparameters (globs) that mark repetitions of one setting and never define a group by themselves",
     )
-    cache_dir: str = Field("", description="where the store lives: a folder or an object-store URL; empty: the user's cache")
-    cache: Literal["disk", "memory"] = Field("disk", description="memory: keep nothing between processes")
-    refresh_seconds: float = Field(2.0, ge=0, description="an answer rests on files as they were at most so long before")
-    live_seconds: float = Field(600.0, gt=0, description="a run whose files grew within this time counts as running")
-    max_answer_bytes: int = Field(8000, ge=1000, description="bound of each channel of an answer")
-    query_seconds: float = Field(30.0, gt=0, description="bound on the time of one SQL query")
-    query_megabytes: int = Field(2048, ge=64, description="bound on the memory of one SQL query")
+    cache_dir: str = Field(
+        default="", description="where the store lives: a folder or an object-store URL; empty: the user's cache"
+    )
+    cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
+    refresh_seconds: float = Field(
+        default=2.0, ge=0, description="an answer rests on files as they were at most so long before"
+    )
+    live_seconds: float = Field(
+        default=600.0, gt=0, description="a run whose files grew within this time counts as running"
+    )
+    max_answer_bytes: int = Field(default=8000, ge=1000, description="bound of each channel of an answer")
+    query_seconds: float = Field(default=30.0, gt=0, description="bound on the time of one SQL query")
+    query_megabytes: int = Field(default=2048, ge=64, description="bound on the memory of one SQL query")
     thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")
 
     def __init__(self, **values: Any) -> None:
@@ -81,7 +109,9 @@ class AnalysisConfig(BaseSettings):
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from error
         except (SettingsError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"Settings cannot be read: {error}. Lists and tables in variables are written as JSON.") from error
+            raise ConfigError(
+                f"Settings cannot be read: {error}. Lists and tables in variables are written as JSON."
+            ) from error
 
     @classmethod
     def settings_customise_sources(
@@ -154,5 +184,7 @@ def _sentence(error: ValidationError) -> str:
             continue
         known = AnalysisConfig.model_fields.get(str(detail["loc"][0]))
         remedy = f" It is {known.description}." if known and known.description else ""
-        parts.append(f"Setting {field!r} (ANALYSIS_{str(detail['loc'][0]).upper()}): {detail['msg']}, got {detail['input']!r}.{remedy}")
+        parts.append(
+            f"Setting {field!r} (ANALYSIS_{str(detail['loc'][0]).upper()}): {detail['msg']}, got {detail['input']!r}.{remedy}"
+        )
     return " ".join(parts)

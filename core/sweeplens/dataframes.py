@@ -64,9 +64,15 @@ def find_varying_hparams(runs: pl.DataFrame) -> list[str]:
 def group_by_hparams(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """The groups that these hyperparameters define, each with ``n_runs`` and its ``run_ids``. Raises InputError for none."""
     if not hparams:
-        raise InputError("group_by_hparams needs at least one hyperparameter: find_varying_hparams names those that vary.")
+        raise InputError(
+            "group_by_hparams needs at least one hyperparameter: find_varying_hparams names those that vary."
+        )
     table = keyed(_complete(runs), hparams)
-    return table.group_by(list(hparams), maintain_order=True).agg(n_runs=pl.len(), run_ids=pl.col("run_id").sort()).sort(list(hparams))
+    return (
+        table.group_by(list(hparams), maintain_order=True)
+        .agg(n_runs=pl.len(), run_ids=pl.col("run_id").sort())
+        .sort(list(hparams))
+    )
 
 
 def query_metrics(
@@ -142,9 +148,9 @@ def from_display_names(names: Sequence[str], display: Mapping[str, str]) -> list
 
 def _t_quantiles(counts: pl.Series) -> dict[int, float]:
     """The 97.5 % quantile of Student's t for each group size above one."""
-    from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of scipy.stats' import time, and only when needed
+    from scipy.special import stdtrit
 
-    return {n: float(stdtrit(n - 1, 0.975)) for n in counts.unique().to_list() if n > 1}
+    return {n: float(stdtrit(n - 1, 0.975)) for n in counts.unique().to_list() if n > 1}  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _complete(runs: pl.DataFrame) -> pl.DataFrame:
@@ -157,5 +163,3 @@ def _with_seq(metrics: pl.DataFrame) -> pl.DataFrame:
     step = "step" if "step" in metrics.columns else "epoch"
     seq = pl.int_range(pl.len(), dtype=pl.UInt32).over("run_id", "metric").alias("seq")
     return metrics.rename({step: "step"}).with_columns(seq, wall_time=pl.lit(None, POINTS_SCHEMA["wall_time"]))
-
-

@@ -20,7 +20,9 @@ from sweeplens.readers.protocol import Claim, FileStat, Problem, Reader, Source
 __all__ = ["HEAD_BYTES", "Discovery", "Folder", "check_root", "discover", "walk"]
 
 HEAD_BYTES = 4096
-_SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "site-packages", ".ipynb_checkpoints"})
+_SKIPPED = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "site-packages", ".ipynb_checkpoints"}
+)
 _MAX_DEPTH = 64
 
 
@@ -85,14 +87,18 @@ def check_root(path: str | Path) -> Path:
     """The absolute folder that a root names. Raises RootError with what to do about it."""
     text = os.fspath(path)
     if "${" in text:
-        raise RootError(f"Root {text!r} holds an unexpanded variable: this client does not expand it, write the path out.")
+        raise RootError(
+            f"Root {text!r} holds an unexpanded variable: this client does not expand it, write the path out."
+        )
     root = Path(text).expanduser()
     absolute = root if root.is_absolute() else Path.cwd() / root
     if not absolute.exists():
         here = absolute
         while not here.exists():
             here = here.parent
-        raise RootError(f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass --root or base_path.")
+        raise RootError(
+            f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass --root or base_path."
+        )
     if not absolute.is_dir():
         raise RootError(f"Root {str(absolute)!r} is a file: pass the folder that holds it.")
     return absolute.resolve()
@@ -114,7 +120,9 @@ def walk(root: Path, problems: list[Problem]) -> Folder:
     return top
 
 
-def discover(roots: Sequence[Path], readers: Iterable[Reader], *, walked: Callable[[int], None] | None = None) -> Discovery:
+def discover(
+    roots: Sequence[Path], readers: Iterable[Reader], *, walked: Callable[[int], None] | None = None
+) -> Discovery:
     """Walk every root and grant claims. ``walked`` is called with the count of folders now and then."""
     table = tuple(readers)
     sources: list[Source] = []

@@ -1,15 +1,15 @@
 """Every error that sweeplens raises on purpose. Each finishes its sentence: what was wrong, what is near, what to do.
 
-    SweeplensError
-    ├── ConfigError            a setting that cannot be used
-    ├── InputError             an argument that cannot be used
-    │   ├── UnknownNameError   a run, metric, hyperparameter or column that is not there
-    │   ├── AmbiguousGoalError a metric whose direction is neither configured nor known by its name
-    │   └── CursorError        a cursor that is not ours, or whose data moved on
-    ├── RootError              a folder that is missing, unreadable or holds no experiments
-    ├── FormatError            a file that is not what its format says
-    ├── StoreError             the store cannot be read or written
-    └── LimitError             a bound on time, memory or size was reached
+SweeplensError
+├── ConfigError            a setting that cannot be used
+├── InputError             an argument that cannot be used
+│   ├── UnknownNameError   a run, metric, hyperparameter or column that is not there
+│   ├── AmbiguousGoalError a metric whose direction is neither configured nor known by its name
+│   └── CursorError        a cursor that is not ours, or whose data moved on
+├── RootError              a folder that is missing, unreadable or holds no experiments
+├── FormatError            a file that is not what its format says
+├── StoreError             the store cannot be read or written
+└── LimitError             a bound on time, memory or size was reached
 """
 
 from __future__ import annotations

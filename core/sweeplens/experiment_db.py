@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
-from sweeplens import dataframes
 from sweeplens.analyses.curves import curves
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
 from sweeplens.analyses.overview import overview
@@ -185,7 +184,12 @@ class ExperimentDB:
         """One row a run: identity, the hyperparameters that vary, last values of the main metrics."""
         view = self.view(runs, where)
         answer = list_runs(
-            view.runs, view.series, columns=columns, sort=sort, main=self.config.main_metrics, goals=self.config.metric_goals
+            view.runs,
+            view.series,
+            columns=columns,
+            sort=sort,
+            main=self.config.main_metrics,
+            goals=self.config.metric_goals,
         )
         return self._resting(answer, view, f"db.list_runs({_call(runs=runs, where=where, columns=columns, sort=sort)})")
 
@@ -199,7 +203,11 @@ class ExperimentDB:
         """One row a metric, with coverage, steps and goal."""
         view = self.view(runs, where)
         answer = list_metrics(
-            view.runs, view.series, pattern=pattern, goals=self.config.metric_goals, display=self.config.metric_display_names
+            view.runs,
+            view.series,
+            pattern=pattern,
+            goals=self.config.metric_goals,
+            display=self.config.metric_display_names,
         )
         return self._resting(answer, view, f"db.list_metrics({_call(runs=runs, where=where, pattern=pattern)})")
 
@@ -222,7 +230,9 @@ class ExperimentDB:
         answer = curves(
             view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max, max_points=max_points
         )
-        options = _call(runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=max_points)
+        options = _call(
+            runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=max_points
+        )
         return self._resting(answer, view, f"db.curves({list(metrics)!r}, {options})")
 
     def summarize(
@@ -264,7 +274,9 @@ class ExperimentDB:
         if malformed and not warnings:
             first = next(p for p in view.problems if p.kind == "malformed")
             where = f"{first.file}{f':{first.line}' if first.line else ''}"
-            warnings = (f"{malformed} malformed line{'s' * (malformed > 1)}, the first in {where} (experiments://problems)",)
+            warnings = (
+                f"{malformed} malformed line{'s' * (malformed > 1)}, the first in {where} (experiments://problems)",
+            )
         return answer.resting_on(
             roots=tuple(str(r) for r in self.roots),
             data_version=view.snapshot.version,
@@ -287,7 +299,9 @@ def _settled(
 
 def _nothing_found(roots: Sequence[Path], snapshot: Snapshot) -> str:
     where = ", ".join(repr(str(r)) for r in roots)
-    seen = f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
+    seen = (
+        f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
+    )
     return f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
 
 
@@ -299,5 +313,8 @@ def _as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str |
 
 def _call(**arguments: object) -> str:
     """Arguments as Python source, empty ones left out."""
-    shown = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return ", ".join(f"{k}={v!r}" for k, v in shown.items() if v not in (None, "", [], ()))
+    return ", ".join(f"{k}={_source(v)}" for k, v in arguments.items() if v is not None and v not in ("", [], ()))
+
+
+def _source(value: object) -> str:
+    return repr(list(cast("Sequence[object]", value))) if isinstance(value, tuple) else repr(value)

@@ -9,14 +9,18 @@ from sweeplens.errors import AmbiguousGoalError, InputError
 
 __all__ = ["goal_of", "known_goal", "main_metrics"]
 
-_LOWER = frozenset({"loss", "losses", "error", "err", "perplexity", "ppl", "wer", "cer", "fid", "mse", "rmse", "mae", "nll", "bpc", "bpd", "kl",
-                    "regret", "mape", "rmsle", "ece", "brier", "nmse", "kid", "lpips", "l1", "l2"})  # fmt: skip
-_HIGHER = frozenset({"acc", "acc1", "acc5", "top1", "top5", "accuracy", "f1", "auc", "auroc", "auprc", "reward", "rewards", "return", "returns", "bleu", "rouge", "iou", "miou",
-                     "psnr", "ssim", "map", "ap", "precision", "recall", "r2", "score", "chrf", "mcc", "dice", "ndcg", "mrr", "success", "rew", "ret",
-                     "epret", "specificity", "sensitivity", "map50", "ap50"})  # fmt: skip
+_LOWER = frozenset(
+    "loss losses error err perplexity ppl wer cer fid mse rmse mae nll bpc bpd kl regret mape rmsle ece brier nmse kid "
+    "lpips l1 l2".split()
+)
+_HIGHER = frozenset(
+    "acc acc1 acc5 top1 top5 accuracy f1 auc auroc auprc reward rewards return returns bleu rouge iou miou psnr ssim map ap "
+    "precision recall r2 score chrf mcc dice ndcg mrr success rew ret epret specificity sensitivity map50 ap50".split()
+)
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
-_RESOURCES = frozenset({"lr", "time", "runtime", "epoch", "step", "iter", "iteration", "memory", "gpu", "fps", "seconds", "grad", "norm",
-                        "timestamp", "flos", "eta", "throughput"})  # fmt: skip
+_RESOURCES = frozenset(
+    "lr time runtime epoch step iter iteration memory gpu fps seconds grad norm timestamp flos eta throughput".split()
+)
 
 
 def known_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
@@ -35,7 +39,9 @@ def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None
     """The goal that was asked for, else the known one. Raises AmbiguousGoalError, InputError for a word that is none."""
     if asked:
         if asked not in ("lower", "higher"):
-            raise InputError(f"goal {asked!r} is neither 'lower' nor 'higher': say which values of {metric!r} are better.")
+            raise InputError(
+                f"goal {asked!r} is neither 'lower' nor 'higher': say which values of {metric!r} are better."
+            )
         return asked
     goal = known_goal(metric, goals)
     if goal == "unknown":
@@ -45,7 +51,9 @@ def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None
     return goal
 
 
-def main_metrics(metrics: Iterable[str], configured: Iterable[str] = (), goals: Mapping[str, str] | None = None, *, most: int = 3) -> list[str]:
+def main_metrics(
+    metrics: Iterable[str], configured: Iterable[str] = (), goals: Mapping[str, str] | None = None, *, most: int = 3
+) -> list[str]:
     """The metrics that a researcher looks at first: configured ones, else validation before training, scores before losses."""
     names = sorted(metrics)
     chosen = [m for m in configured if m in names]

@@ -22,9 +22,13 @@ def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     columns: list[pl.Expr] = [pl.col("run_id")]
     for name in hparams:
         explicit = pl.col("null_hparams").list.contains(name)
-        mixed = runs.select((pl.col(name).is_null() & explicit).any() & (pl.col(name).is_null() & explicit.not_()).any()).item()
+        mixed = runs.select(
+            (pl.col(name).is_null() & explicit).any() & (pl.col(name).is_null() & explicit.not_()).any()
+        ).item()
         column = pl.col(name).cast(pl.String) if runs.schema[name] == pl.Categorical else pl.col(name)
-        columns.append(pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column)
+        columns.append(
+            pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column
+        )
     return runs.select(columns)
 
 
@@ -45,7 +49,12 @@ def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:
 def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
     """Whether a text hyperparameter names each run differently (an output folder): it cannot define a group."""
     column = runs[hparam]
-    return column.dtype == pl.Categorical and runs.height >= _IDENTIFIER_RUNS and column.null_count() == 0 and column.n_unique() == runs.height
+    return (
+        column.dtype == pl.Categorical
+        and runs.height >= _IDENTIFIER_RUNS
+        and column.null_count() == 0
+        and column.n_unique() == runs.height
+    )
 
 
 def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
@@ -57,7 +66,12 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
     known = hparam_columns(runs)
     for name in asked:
         if name not in known:
-            raise UnknownNameError.of("hyperparameter", name, known, hint=f"find_varying_hparams shows those that vary; there are {len(known)}.")
+            raise UnknownNameError.of(
+                "hyperparameter",
+                name,
+                known,
+                hint=f"find_varying_hparams shows those that vary; there are {len(known)}.",
+            )
     if asked:
         return list(dict.fromkeys(asked))
     candidates = [n for n in _with_two_values(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]

@@ -108,7 +108,9 @@ class Run(BaseModel):
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     metrics: dict[str, list[float | None]] = Field(default_factory=dict[str, "list[float | None]"])
     metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
-    steps: dict[str, list[int]] = Field(default_factory=dict[str, "list[int]"], description="metric -> step of each value, where that is not its index")
+    steps: dict[str, list[int]] = Field(
+        default_factory=dict[str, "list[int]"], description="metric -> step of each value, where that is not its index"
+    )
 
     @field_validator("run_id", mode="before")
     @classmethod
@@ -121,12 +123,15 @@ class Run(BaseModel):
         metrics = cast("dict[str, list[float | None]]", info.data.get("metrics", {}))
         for name, numbers in steps.items():
             if len(numbers) != len(metrics.get(name, ())):
-                raise ValueError(f"steps of {name!r} has {len(numbers)} entries, metrics has {len(metrics.get(name, ()))}: give one for each value")
+                wanted = len(metrics.get(name, ()))
+                raise ValueError(f"steps of {name!r} has {len(numbers)} entries for {wanted} values: give one for each")
         return steps
 
     def _series(self, metric: str) -> list[float]:
         if metric not in self.metrics:
-            raise UnknownNameError.of("metric", metric, self.metrics, hint=f"Run {self.run_id!r} has {len(self.metrics)}.")
+            raise UnknownNameError.of(
+                "metric", metric, self.metrics, hint=f"Run {self.run_id!r} has {len(self.metrics)}."
+            )
         return [v for v in self.metrics[metric] if v is not None]
 
     def last(self, metric: str) -> float | None:
@@ -139,7 +144,7 @@ class Run(BaseModel):
 
         Raises UnknownNameError for a metric that the run lacks, AmbiguousGoalError where the direction is not known.
         """
-        from sweeplens.goals import goal_of  # noqa: PLC0415 - goals reads the configuration, which stands beside
+        from sweeplens.goals import goal_of
 
         finite = [v for v in self._series(metric) if math.isfinite(v)]
         pick = min if (goal or goal_of(metric)) == "lower" else max
@@ -153,7 +158,12 @@ class Run(BaseModel):
     @property
     def best_val_acc(self) -> float | None:
         """The highest validation accuracy (``val/acc``, ``val_accuracy``, ...), None without one."""
-        names = tuple(f"{split}{sep}{acc}" for split in ("val", "valid", "validation", "eval") for sep in "/_." for acc in ("acc", "accuracy", "acc1"))
+        names = tuple(
+            f"{split}{sep}{acc}"
+            for split in ("val", "valid", "validation", "eval")
+            for sep in "/_."
+            for acc in ("acc", "accuracy", "acc1")
+        )
         return self._best_of(names, "higher")
 
     @property

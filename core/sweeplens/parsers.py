@@ -54,7 +54,9 @@ def convert_legacy_format(old: Mapping[str, Any]) -> dict[str, Any]:
     """
     run_id = old.get("run_id") or old.get("name") or old.get("id")
     if not run_id:
-        raise InputError(f"A legacy run needs 'run_id' or 'name'; this one has {', '.join(map(repr, old)) or 'nothing'}.")
+        raise InputError(
+            f"A legacy run needs 'run_id' or 'name'; this one has {', '.join(map(repr, old)) or 'nothing'}."
+        )
     metrics = {str(k): _numbers(v) for k, v in cast("Mapping[str, Any]", old.get("metrics") or {}).items()}
     steps: dict[str, list[int]] = {}
     for index, row in enumerate(cast("list[Mapping[str, Any]]", old.get("history") or [])):
@@ -69,7 +71,9 @@ def convert_legacy_format(old: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _legacy_row(index: int, row: Mapping[str, Any], metrics: dict[str, list[float | None]], steps: dict[str, list[int]]) -> None:
+def _legacy_row(
+    index: int, row: Mapping[str, Any], metrics: dict[str, list[float | None]], steps: dict[str, list[int]]
+) -> None:
     axis = next((k for k in ("step", "epoch") if isinstance(row.get(k), int)), "")
     at = int(row[axis]) if axis else index
     for key, value in row.items():
@@ -94,4 +98,10 @@ def _run(record: RunRecord, points: pl.DataFrame) -> Run:
             steps[str(metric)] = at
     about = {k: v for k, v in (("name", record.name), ("status", record.status)) if v}
     hyperparameters = Hyperparameters.model_validate(record.hyperparameters)
-    return Run(run_id=record.id, hyperparameters=hyperparameters, metrics=metrics, steps=steps, metadata={**about, **record.metadata})
+    return Run(
+        run_id=record.id,
+        hyperparameters=hyperparameters,
+        metrics=metrics,
+        steps=steps,
+        metadata={**about, **record.metadata},
+    )

@@ -1,11 +1,11 @@
 """A run counts once: each run's series is reduced to one number before anything is said over runs.
 
-    last        the value at the last step (a run whose last value is not finite is left out, and said to be)
-    best        the best finite value by the metric's goal        min, max, mean, first   of the finite values
-    at_step:N   the finite value at the last step up to N; a run that ended before N is left out
-    at_step:common   the same at the last step that every run reached
-    last_k:K    the mean of the finite values among the last K steps (K is 10 when it is not given)
-    points      no reduction: all finite points pool, as the earlier system did
+last        the value at the last step (a run whose last value is not finite is left out, and said to be)
+best        the best finite value by the metric's goal        min, max, mean, first   of the finite values
+at_step:N   the finite value at the last step up to N; a run that ended before N is left out
+at_step:common   the same at the last step that every run reached
+last_k:K    the mean of the finite values among the last K steps (K is 10 when it is not given)
+points      no reduction: all finite points pool, as the earlier system did
 """
 
 from __future__ import annotations
@@ -71,7 +71,12 @@ def rewound(series: pl.DataFrame) -> pl.DataFrame:
 
 
 def reduce_runs(
-    series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduce, *, goals: Mapping[str, str] | None = None, goal: str = ""
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    reduce: Reduce,
+    *,
+    goals: Mapping[str, str] | None = None,
+    goal: str = "",
 ) -> Reduced:
     """One number for each series. ``points`` are raw; they are read for at_step, last_k and points only.
 
@@ -82,7 +87,10 @@ def reduce_runs(
     values = series.select("run_id", "metric", "n_logged", value=_of_series(series, reduce.how, goals, goal))
     usable = pl.col("value").is_finite().fill_null(value=False)
     word = "last " if reduce.how == "last" else "first " if reduce.how == "first" else ""
-    left = _left_out(values.filter(usable.not_()), "{metric}: no finite value" if not word else f"{{metric}}: {word}value is not finite")
+    left = _left_out(
+        values.filter(usable.not_()),
+        "{metric}: no finite value" if not word else f"{{metric}}: {word}value is not finite",
+    )
     kept = values.filter(usable)
     return Reduced(kept.select("run_id", "metric", "value"), left, int(kept["n_logged"].sum()))
 
@@ -110,7 +118,9 @@ def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduce) -> 
     reached = series.filter(pl.col("last_step") >= step)
     values = reduce_at_step(stand, step).join(reached.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
     short = _left_out(series.filter(pl.col("last_step") < step), f"{{metric}}: ended before step {step}")
-    none = _left_out(reached.join(values, on=["run_id", "metric"], how="anti"), f"{{metric}}: no finite value up to step {step}")
+    none = _left_out(
+        reached.join(values, on=["run_id", "metric"], how="anti"), f"{{metric}}: no finite value up to step {step}"
+    )
     return Reduced(values.select("run_id", "metric", "value"), (*short, *none), counted, step)
 
 

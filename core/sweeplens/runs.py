@@ -61,7 +61,9 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
         "null_hparams": [_column_name(k) for k, v in flat.items() if v is None],
         "touched_at": touched,
     }
-    return RunRow(fixed, {_column_name(k): v for k, v in flat.items()}, {f"metadata.{k}": v for k, v in metadata.items()})
+    return RunRow(
+        fixed, {_column_name(k): v for k, v in flat.items()}, {f"metadata.{k}": v for k, v in metadata.items()}
+    )
 
 
 def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
@@ -130,7 +132,11 @@ def _text(value: object) -> str:
 
 
 def _reads_as_numbers(kinds: set[type], known: Sequence[object]) -> bool:
-    return kinds <= {str, int, float} and str in kinds and all(not isinstance(v, str) or (v and _NUMBER.fullmatch(v)) for v in known)
+    return (
+        kinds <= {str, int, float}
+        and str in kinds
+        and all(not isinstance(v, str) or (v and _NUMBER.fullmatch(v)) for v in known)
+    )
 
 
 def _whole(kinds: set[type], known: Sequence[object]) -> bool:
@@ -138,7 +144,11 @@ def _whole(kinds: set[type], known: Sequence[object]) -> bool:
 
 
 def _whole_text(kinds: set[type], known: Sequence[object]) -> bool:
-    return kinds <= {str, int} and _reads_as_numbers(kinds, known) and all(re.fullmatch(r"[-+]?\d{1,18}", str(v)) for v in known)
+    return (
+        kinds <= {str, int}
+        and _reads_as_numbers(kinds, known)
+        and all(re.fullmatch(r"[-+]?\d{1,18}", str(v)) for v in known)
+    )
 
 
 _TYPES: tuple[tuple[Callable[[set[type], Sequence[object]], bool], Callable[[Any], Any], Any], ...] = (

@@ -18,7 +18,9 @@ _MAX_CONDITION = 4000
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 
 
-def select_runs(runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str] = (), where: str = "") -> pl.DataFrame:
+def select_runs(
+    runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str] = (), where: str = ""
+) -> pl.DataFrame:
     """The rows of the runs frame that the patterns and the condition name; all of them when neither is given.
 
     Raises UnknownNameError for an id or column that is not there, InputError for a condition that cannot be understood.
@@ -70,7 +72,9 @@ def _by_pattern(pattern: str, known: Sequence[str]) -> list[str]:
         found = fnmatch.filter(known, pattern)
         if not found:
             reason = str(error).splitlines()[-1].strip()
-            raise InputError(f"Metric pattern {pattern!r} is no regular expression: {reason}. Pass a name, or escape it with '\\'.") from error
+            raise InputError(
+                f"Metric pattern {pattern!r} is no regular expression: {reason}. Pass a name, or escape it with '\\'."
+            ) from error
     return found or fnmatch.filter(known, pattern)
 
 
@@ -90,7 +94,9 @@ def _matching(runs: pl.DataFrame, series: pl.DataFrame, where: str) -> pl.Series
     except PolarsError as error:
         raise InputError(f"Condition {where!r} cannot be used: {str(error).splitlines()[0]}.") from error
     if mask.dtype != pl.Boolean or len(mask) != runs.height:
-        raise InputError(f"Condition {where!r} is not true or false for each run: compare something, as in \"optim.lr\" > 0.01.")
+        raise InputError(
+            f'Condition {where!r} is not true or false for each run: compare something, as in "optim.lr" > 0.01.'
+        )
     return mask.fill_null(value=False)
 
 
@@ -102,7 +108,7 @@ def _parsed(where: str) -> pl.Expr:
     try:
         return pl.sql_expr(where)
     except PolarsError as error:
-        hint = 'Write names with dots or slashes in double quotes and text in single ones: "optim.lr" > 1e-4 AND status = \'finished\'.'
+        hint = "Names with dots or slashes stand in double quotes, text in single ones: \"optim.lr\" > 1e-4 AND status = 'done'."
         raise InputError(f"Condition {where!r} cannot be understood: {str(error).splitlines()[0]}. {hint}") from error
 
 
@@ -124,5 +130,7 @@ def _unknown_column(name: str, runs: pl.DataFrame, series: pl.DataFrame, where: 
     known = condition_columns(runs, series)
     dotted = [k for k in known if k.startswith(f"{name}.") and f"{name}." in where]
     if dotted:
-        return UnknownNameError(f"No column {name!r} in the condition: names with dots stand in double quotes, as in \"{dotted[0]}\".")
+        return UnknownNameError(
+            f'No column {name!r} in the condition: names with dots stand in double quotes, as in "{dotted[0]}".'
+        )
     return UnknownNameError.of("column", name, known, hint="experiments://schema lists what a condition can name.")

@@ -47,7 +47,11 @@ def curves(
         orient="row",
     )
     cut = int((summary["n"] > summary["n_shown"]).sum())
-    sampling = f"{cut} of {summary.height} series are shown by {max_points} points each; first, last, extremes and NaN changes kept" if cut else ""
+    sampling = (
+        f"{cut} of {summary.height} series are shown by {max_points} points each; first, last, extremes and NaN changes kept"
+        if cut
+        else ""
+    )
     basis = Basis(
         runs_used=summary["run_id"].n_unique(),
         left_out=runs_without(metrics, runs, series),
@@ -66,7 +70,11 @@ def _placed(asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, x: 
     if x == "wall_time":
         began = pl.col("wall_time").min().over("run_id")
         seconds = (pl.col("wall_time") - began).dt.total_microseconds() / 1e6
-        return stand.filter(pl.col("wall_time").is_not_null()).select("run_id", "metric", seconds.alias("x"), "value").collect()
+        return (
+            stand.filter(pl.col("wall_time").is_not_null())
+            .select("run_id", "metric", seconds.alias("x"), "value")
+            .collect()
+        )
     of_axis = series.filter((pl.col("metric") == x) & pl.col("run_id").is_in(ids))
     axis = standing(select_points(points, runs=ids, metrics=[x]), rewound(of_axis))
     at = axis.select("run_id", "step", pl.col("value").alias("x"))

@@ -40,7 +40,9 @@ def list_runs(
     return Answer(ordered, Basis(runs_used=runs.height, points=0))
 
 
-def _default_columns(runs: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], goals: Mapping[str, str] | None) -> list[str]:
+def _default_columns(
+    runs: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], goals: Mapping[str, str] | None
+) -> list[str]:
     metrics = main_metrics(series["metric"].unique().to_list(), main, goals)
     return [*varying_hparams(runs), *(f"{m}.last" for m in metrics)]
 
@@ -54,7 +56,9 @@ def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str
         metric, _, statistic = name.rpartition(".")
         of_metric = series.filter(pl.col("metric") == metric)
         if not of_metric.height or statistic not in series.columns:
-            raise UnknownNameError.of("column", name, condition_columns(runs, series), hint="experiments://schema lists all.")
+            raise UnknownNameError.of(
+                "column", name, condition_columns(runs, series), hint="experiments://schema lists all."
+            )
         table = table.join(of_metric.select("run_id", pl.col(statistic).alias(name)), on="run_id", how="left")
     return table.select(list(dict.fromkeys(columns)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import polars as pl
 
@@ -30,14 +31,19 @@ def overview(
     """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own."""
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
-    leading = [m for m in main_metrics(series["metric"].unique().to_list(), main, goals) if known_goal(m, goals) != "unknown"]
+    leading = [
+        m for m in main_metrics(series["metric"].unique().to_list(), main, goals) if known_goal(m, goals) != "unknown"
+    ]
     best = _best_groups(runs, series, points, leading, goals, replicates)
     rows = [
         ("runs", _by_status(runs)),
         ("formats", ", ".join(f"{n} {f}" for f, n in _counts(runs, "format"))),
         ("varies", "; ".join(_vary_line(r) for r in vary.table.iter_rows(named=True)) or "nothing"),
         ("constant", _constants(runs, vary.table["hparam"].to_list())),
-        ("metrics", "; ".join(_metric_line(r, runs.height) for r in metrics.table.head(20).iter_rows(named=True)) or "none"),
+        (
+            "metrics",
+            "; ".join(_metric_line(r, runs.height) for r in metrics.table.head(20).iter_rows(named=True)) or "none",
+        ),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
         ("not finite", _nonfinite(series)),
         ("still running", _running(runs)),
@@ -56,7 +62,15 @@ def _best_groups(
     replicates: Sequence[str],
 ) -> pl.DataFrame:
     """The best group of each metric by the mean of the runs' last values: metric, goal, group, n, mean, interval."""
-    schema = {"metric": pl.String, "goal": pl.String, "group": pl.String, "n": pl.Int64, "mean": pl.Float64, "ci95_low": pl.Float64, "ci95_high": pl.Float64}
+    schema = {
+        "metric": pl.String,
+        "goal": pl.String,
+        "group": pl.String,
+        "n": pl.Int64,
+        "mean": pl.Float64,
+        "ci95_low": pl.Float64,
+        "ci95_high": pl.Float64,
+    }
     rows: list[tuple[object, ...]] = []
     by = group_hparams(runs, (), replicates) if runs.height else []
     for metric in metrics:
@@ -80,11 +94,11 @@ def _by_status(runs: pl.DataFrame) -> str:
 
 
 def _vary_line(row: Mapping[str, object]) -> str:
-    values, same = row["values"], row["same_as"]
-    text = f"{row['hparam']} ({', '.join(values) if isinstance(values, list) else ''})"
+    values, same = cast("list[str]", row["values"]), cast("list[str]", row["same_as"])
+    text = f"{row['hparam']} ({', '.join(values)})"
     text += " [replicate]" if row["replicate"] else ""
     text += f" [missing in {row['n_missing']}]" if row["n_missing"] else ""
-    return text + (f" [same split as {', '.join(same)}]" if isinstance(same, list) and same else "")
+    return text + (f" [same split as {', '.join(same)}]" if same else "")
 
 
 def _constants(runs: pl.DataFrame, varying_names: Sequence[str]) -> str:
@@ -109,7 +123,11 @@ def _best_line(row: Mapping[str, object]) -> str:
 def _nonfinite(series: pl.DataFrame) -> str:
     bad = series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0)
     ids = bad["run_id"].unique().sort().to_list()
-    return f"{len(ids)} runs hold NaN or infinite values: {', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}" if ids else ""
+    return (
+        f"{len(ids)} runs hold NaN or infinite values: {', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}"
+        if ids
+        else ""
+    )
 
 
 def _running(runs: pl.DataFrame) -> str:

@@ -43,10 +43,14 @@ def summarize(
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
 
 
-
-
-def _notes(table: pl.DataFrame, by: Sequence[str], asked: Sequence[str], reduce: str, step: int | None) -> tuple[str, ...]:
-    notes = [f"reduce {reduce}" + (f" (step {step})" if step is not None else "") + "; each run counts once" * (reduce != "points")]
+def _notes(
+    table: pl.DataFrame, by: Sequence[str], asked: Sequence[str], reduce: str, step: int | None
+) -> tuple[str, ...]:
+    notes = [
+        f"reduce {reduce}"
+        + (f" (step {step})" if step is not None else "")
+        + "; each run counts once" * (reduce != "points")
+    ]
     if not by:
         notes.append("No hyperparameter varies beside replicates: all runs are one group." if not asked else "")
     singles = table.filter(pl.col("n") == 1).height

@@ -1,4 +1,4 @@
-"""Points that come as columns (a table of a database, a file of one metric) -> `Reading.points`, without a loop in Python.
+"""Points that come as columns (a database's table, a file of one metric) -> `Reading.points`, without a loop in Python.
 
 `points_of` takes five columns of equal length; rows whose step or value is no number are left out and counted.
 """
@@ -13,7 +13,7 @@ import polars as pl
 from sweeplens.readers.protocol import READING_SCHEMA, Problem
 from sweeplens.readers.values import as_number, as_step
 
-__all__ = ["Columns", "left_out", "points_of"]
+__all__ = ["Columns", "left_out", "points_of", "points_of_rows"]
 
 _LAST_MICROSECOND = 253_402_300_799_000_000  # the year 9999, where Python's datetime ends
 
@@ -63,6 +63,12 @@ def points_of(
     known = pl.col("wall_time").is_between(1, _LAST_MICROSECOND)
     frame = good.with_columns(pl.when(known).then(pl.col("wall_time")).cast(READING_SCHEMA["wall_time"]))
     return frame, raw.height - good.height
+
+
+def points_of_rows(rows: Sequence[tuple[Any, Any, Any, Any, Any]]) -> tuple[pl.DataFrame, int]:
+    """`points_of` for rows of run, metric, step, value, time in microseconds."""
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    return points_of(columns[0], columns[1], columns[2], columns[3], columns[4])
 
 
 def left_out(n: int, file: str, what: str) -> tuple[Problem, ...]:

@@ -38,7 +38,7 @@ def open_plain(path: str) -> IO[bytes]:
     if path.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.endswith((".zst", ".zstd")):
-        import zstandard  # noqa: PLC0415 - few folders hold zstd
+        import zstandard
 
         raw = Path(path).open("rb")  # noqa: SIM115 - the stream reader closes it
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True))

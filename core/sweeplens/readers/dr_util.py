@@ -53,7 +53,9 @@ class DrUtil:
         if isinstance(row.get("agg_stats"), dict):
             rows.add({"split": str(row.get("data_name", "")), "metrics": row["agg_stats"]})
         elif isinstance(value, str) and value.startswith("Training time"):
-            return replace(record, status="finished", metadata={"train_time": value.removeprefix("Training time").strip()})
+            return replace(
+                record, status="finished", metadata={"train_time": value.removeprefix("Training time").strip()}
+            )
         return record
 
 

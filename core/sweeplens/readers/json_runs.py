@@ -84,28 +84,36 @@ def run_of(value: Mapping[str, Any], source: Source, number: int, points: Points
         _history_row(run, index, row, points, non_scalar)
     hyper = value.get("hyperparameters")
     config = value.get("config")
-    both = {**cast("dict[str, Any]", config if isinstance(config, dict) else {}), **cast("dict[str, Any]", hyper if isinstance(hyper, dict) else {})}
+    both = {
+        **cast("dict[str, Any]", config if isinstance(config, dict) else {}),
+        **cast("dict[str, Any]", hyper if isinstance(hyper, dict) else {}),
+    }
     return RunRecord(
         id=run,
         name=str(value.get("name") or ""),
         group=str(value.get("group") or metadata.get("group") or ""),
         status=status_of(value.get("status") or metadata.get("status")),
         created_at=as_time(metadata.get("started") or metadata.get("created_at") or value.get("created_at")),
-        tags=tuple(str(t) for t in cast("list[Any]", metadata["tags"])) if isinstance(metadata.get("tags"), list) else (),
+        tags=_tags(metadata.get("tags")),
         hyperparameters=both,
         metadata={k: v for k, v in metadata.items() if k != "tags"},
         non_scalar=non_scalar,
     )
 
 
-def _series(run: str, name: str, series: object, points: Points, non_scalar: dict[str, int]) -> None:
+def _tags(value: object) -> tuple[str, ...]:
+    return tuple(str(t) for t in cast("list[object]", value)) if isinstance(value, list) else ()
+
+
+def _series(run: str, name: str, series: Any, points: Points, non_scalar: dict[str, int]) -> None:
+    steps: Any = None
     if isinstance(series, dict):
         table = cast("dict[str, Any]", series)
         steps, series = table.get("steps") or table.get("step"), table.get("values") or table.get("value") or []
-    else:
-        steps = None
-    values = cast("list[Any]", series if isinstance(series, list) else [series])
-    fixed = cast("list[Any]", steps) if isinstance(steps, list) and len(cast("list[Any]", steps)) == len(values) else None
+    values = cast("list[Any]", series) if isinstance(series, list) else [series]
+    fixed = (
+        cast("list[Any]", steps) if isinstance(steps, list) and len(cast("list[Any]", steps)) == len(values) else None
+    )
     for index, value in enumerate(values):
         number = as_number(value)
         if number is None:

@@ -135,12 +135,21 @@ def _cut_object(text: str) -> dict[str, Any]:
             after = text[end:].lstrip()[:1]
             if depth == 1 and after == ":":
                 begin = text[end:].lstrip()[1:].lstrip()[:1]
-                keys[text[at + 1 : end - 1]] = {"{": {}, "[": []}.get(begin, 0 if begin in "-0123456789" and begin else None)
+                keys[text[at + 1 : end - 1]] = _stand_in(begin)
             at = end
             continue
         depth += (char in "{[") - (char in "}]")
         at += 1
     return keys
+
+
+def _stand_in(begin: str) -> dict[str, Any] | list[Any] | int | None:
+    """An empty value of the kind that begins with this character."""
+    if begin == "{":
+        return {}
+    if begin == "[":
+        return []
+    return 0 if begin and begin in "-0123456789" else None
 
 
 def _string_end(text: str, at: int) -> int:
@@ -152,5 +161,8 @@ def _string_end(text: str, at: int) -> int:
 
 
 def _kind(value: object) -> str:
-    names = {list: "array", str: "text", bool: "boolean", int: "number", float: "number", type(None): "null"}
-    return names.get(type(value), "value")
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "array" if isinstance(value, list) else "text" if isinstance(value, str) else "null"

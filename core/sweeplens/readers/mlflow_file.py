@@ -16,13 +16,15 @@ from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume
 from sweeplens.readers.sidecars import load_yaml
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sweeplens.discover import Folder
 
 __all__ = ["MlflowFile"]
 
 _RUN = re.compile(rb"^run_(?:id|uuid)\s*:", re.MULTILINE)
 _EXPERIMENT = re.compile(rb"^experiment_id\s*:", re.MULTILINE)
-_FLAT = re.compile(r"^(\w+): *(?:'((?:[^']|'')*)'|([^\s'\"\[\]{}>|&*!%#@`,?:-][^#:]*|[\w/.][^#]*|\[\]|))\s*$")
+_FLAT = re.compile(r"^(\w+):(?: +(?:'((?:[^']|'')*)'|([\w/.](?:[^#:]|:(?=\S))*|\[\]))?)?$")
 _KINDS = ("metrics", "params", "tags")
 _MAX_TEXT = 1 << 20  # bytes of one parameter or tag
 _MAX_YAML = 1 << 20
@@ -33,7 +35,8 @@ class MlflowFile:
 
     Producer: MLflow with ``file:...`` or ``mlruns/`` as its tracking URI
     Files: ``<experiment>/<run>/meta.yaml`` with ``metrics/``, ``params/``, ``tags/`` beside it
-    Reads: every value with its step and time; parameters as text; tags, status, times, experiment as group, nested runs by ``mlflow.parentRunId``; deleted runs too, marked in ``metadata.lifecycle``
+    Reads: every value with its step and time; parameters as text; tags, status, times, experiment as group,
+        nested runs by ``mlflow.parentRunId``; deleted runs too, marked in ``metadata.lifecycle``
     Leaves: artifacts, models, traces, inputs and outputs
     """
 
@@ -66,7 +69,9 @@ class MlflowFile:
             elif (text := _content(entry, problems)) is not None:
                 texts[kind][name] = text.strip()
         record = mlflow_record(run, texts["params"], texts["tags"], experiment)
-        return Reading((replace(record, id=run_id),), columns.frame(), tuple(problems))
+        points = columns.frame()
+        last = cast("datetime | None", points["wall_time"].max())
+        return Reading((replace(record, id=run_id, updated_at=record.updated_at or last),), points, tuple(problems))
 
 
 def _parts(folder: Folder) -> Iterator[str]:
@@ -74,7 +79,9 @@ def _parts(folder: Folder) -> Iterator[str]:
     for kind in _KINDS:
         part = folder.folders.get(kind)
         if part is not None:
-            yield from sorted(f"{kind}/{name}" for name, _ in part.tree() if not name.rsplit("/", 1)[-1].startswith("."))
+            yield from sorted(
+                f"{kind}/{name}" for name, _ in part.tree() if not name.rsplit("/", 1)[-1].startswith(".")
+            )
 
 
 def _metric(entry: FileStat, name: str, run: str, columns: Columns, problems: list[Problem]) -> None:
@@ -90,7 +97,7 @@ def _metric(entry: FileStat, name: str, run: str, columns: Columns, problems: li
     for number, line in enumerate(lines, start=1):
         try:
             wall, value, *rest = line.split()
-            point = (int(wall) * 1000, float(value), int(rest[0]) if rest else len(values))
+            point = (int(wall) * 1000, float(value), _step(rest[0]) if rest else len(values))
         except ValueError:
             if line.strip():
                 problems.append(_malformed(entry.path, number, line))
@@ -101,10 +108,19 @@ def _metric(entry: FileStat, name: str, run: str, columns: Columns, problems: li
     columns.series(run, name, steps, values, walls)
 
 
+def _step(raw: bytes) -> int:
+    step = int(raw)
+    if not -(1 << 63) <= step < 1 << 63:
+        raise ValueError("a step beyond 64 bits")
+    return step
+
+
 def _malformed(path: str, number: int, line: bytes) -> Problem:
     torn = not line.endswith(b"\n")
     reason = "the last line is not complete" if torn else "not a line of time, value and step"
-    return Problem(path, reason, number, kind="torn" if torn else "malformed", excerpt=line[:80].decode("utf-8", "replace").strip())
+    return Problem(
+        path, reason, number, kind="torn" if torn else "malformed", excerpt=line[:80].decode("utf-8", "replace").strip()
+    )
 
 
 def _content(entry: FileStat, problems: list[Problem]) -> str | None:
@@ -115,7 +131,9 @@ def _content(entry: FileStat, problems: list[Problem]) -> str | None:
         problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}"))
         return None
     if len(data) > _MAX_TEXT:
-        problems.append(Problem(entry.path, f"longer than {_MAX_TEXT >> 20} MB: its first part was read", kind="warning"))
+        problems.append(
+            Problem(entry.path, f"longer than {_MAX_TEXT >> 20} MB: its first part was read", kind="warning")
+        )
     return data[:_MAX_TEXT].decode("utf-8", "replace")
 
 
@@ -124,13 +142,15 @@ def _yaml(entry: FileStat | None, problems: list[Problem]) -> dict[str, object]:
     text = _content(entry, problems) if entry else None
     if text is None or entry is None:
         return {}
-    flat = [_FLAT.match(line) for line in text.splitlines() if line.strip()]
+    flat = [_FLAT.match(line.rstrip()) for line in text.splitlines() if line.strip()]
     if all(flat):
         return {m[1]: _scalar(m) for m in flat if m}
     try:
         loaded = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problems.append(Problem(entry.path, f"not YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}"))
+        problems.append(
+            Problem(entry.path, f"not YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}")
+        )
         return {}
     return cast("dict[str, object]", loaded) if isinstance(loaded, dict) else {}
 
@@ -138,7 +158,7 @@ def _yaml(entry: FileStat | None, problems: list[Problem]) -> dict[str, object]:
 def _scalar(match: re.Match[str]) -> object:
     if match[2] is not None:
         return match[2].replace("''", "'")
-    return None if match[3] in ("null", "~", "") else match[3].strip()
+    return None if match[3] in (None, "null") else match[3]
 
 
 def _name(entry: FileStat) -> str:

@@ -19,7 +19,7 @@ _SAID_ELSEWHERE = frozenset({"mlflow.parentRunId", "mlflow.runName", "mlflow.log
 def mlflow_record(
     run: Mapping[str, object], params: Mapping[str, object], tags: Mapping[str, str], experiment: Mapping[str, object]
 ) -> RunRecord:
-    """A record from the fields of a run's ``meta.yaml`` or row, its parameters and tags, and its experiment's fields."""
+    """A record from the fields of a run (``meta.yaml`` or row), its parameters and tags, and its experiment's fields."""
     status = str(run.get("status") or "")
     return RunRecord(
         id=_text(run.get("run_id") or run.get("run_uuid")),
@@ -35,7 +35,9 @@ def mlflow_record(
     )
 
 
-def _metadata(run: Mapping[str, object], tags: Mapping[str, str], experiment: Mapping[str, object]) -> dict[str, object]:
+def _metadata(
+    run: Mapping[str, object], tags: Mapping[str, str], experiment: Mapping[str, object]
+) -> dict[str, object]:
     stages = (_text(run.get("lifecycle_stage")), _text(experiment.get("lifecycle_stage")))
     known: dict[str, object] = {
         "lifecycle": "deleted" if "deleted" in stages else "active",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -34,7 +35,9 @@ class MlflowSqlite:
 
     Producer: MLflow with ``sqlite:///...`` as its tracking URI
     Files: ``*.db``, ``*.sqlite`` with the tables ``runs``, ``metrics``, ``params``, ``tags``, ``experiments``
-    Reads: every value with its step and time, NaN and infinities as they were meant; parameters as text; tags, status, times, experiment as group, nested runs by ``mlflow.parentRunId``; deleted runs too, marked in ``metadata.lifecycle``
+    Reads: every value with its step and time, NaN and infinities as they were meant; parameters as text; tags,
+        status, times, experiment as group, nested runs by ``mlflow.parentRunId``; deleted runs too, marked in
+        ``metadata.lifecycle``
     Leaves: artifacts, traces, registered models, data sets
     """
 
@@ -55,7 +58,9 @@ def _extract(database: Database) -> Reading:
     params, tags = _by_run(database, "params"), _by_run(database, "tags")
     runs = tuple(_record(row, params, tags, experiments) for row in _dicts(database, "runs"))
     points, problems = _points(database)
-    return Reading(runs, points, (*database.problems, *problems))
+    last = dict(points.group_by("run_id").agg(pl.col("wall_time").max()).iter_rows())
+    alive = tuple(replace(r, updated_at=r.updated_at or last.get(r.id)) for r in runs)
+    return Reading(alive, points, (*database.problems, *problems))
 
 
 def _record(
@@ -71,7 +76,9 @@ def _record(
 def _dicts(database: Database, table: str) -> Iterable[dict[str, Any]]:
     columns = sorted(database.columns(table))
     names = ", ".join(f'"{c}"' for c in columns)
-    return [dict(zip(columns, row, strict=True)) for row in database.rows(f"SELECT {names} FROM {table} ORDER BY rowid")]
+    return [
+        dict(zip(columns, row, strict=True)) for row in database.rows(f"SELECT {names} FROM {table} ORDER BY rowid")
+    ]
 
 
 def _by_run(database: Database, table: str) -> dict[str, dict[str, str]]:
@@ -89,7 +96,9 @@ def _points(database: Database) -> tuple[pl.DataFrame, tuple[Problem, ...]]:
     dropped = 0
     for batch in database.batches(f"SELECT run_uuid, key, {step}, value, timestamp, {nan} FROM metrics ORDER BY rowid"):
         runs, keys, steps, values, times, nans = zip(*batch, strict=True)
-        frame, n = points_of(runs, keys, steps, _meant(values, nans), [t * 1000 if isinstance(t, int) else None for t in times])
+        frame, n = points_of(
+            runs, keys, steps, _meant(values, nans), [t * 1000 if isinstance(t, int) else None for t in times]
+        )
         frames.append(frame)
         dropped += n
     return joined_points(frames), left_out(dropped, database.path, "the table metrics")

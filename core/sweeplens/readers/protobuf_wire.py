@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["WireError", "as_double", "as_float", "as_signed", "as_text", "as_timestamp", "fields", "packed", "varint"]
+__all__ = ["WireError", "as_double", "as_float", "as_signed", "as_text", "as_timestamp", "fields", "packed", "spans", "varint"]
 
 _LE64, _LE32 = struct.Struct("<Q"), struct.Struct("<I")
 _DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
@@ -35,24 +35,35 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
     raise WireError("a number does not end")
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Every field of a message, as (number, value)."""
-    at, end = 0, len(data)
+def spans(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Every field between two positions, as (number, kind, begin, end of its value); kinds: 0 varint, 1, 2, 5."""
     while at < end:
         key, at = varint(data, at)
         kind = key & 7
-        if kind == 2:
-            size, at = varint(data, at)
-            if size > end - at:
-                raise WireError(f"a field of {size} bytes where {end - at} are left")
-            yield key >> 3, data[at : at + size]
-            at += size
-        elif kind == 0:
-            value, at = varint(data, at)
-            yield key >> 3, value
+        begin = at
+        if kind == 0:
+            _, at = varint(data, at)
+        elif kind == 2:
+            size, begin = varint(data, at)
+            at = begin + size
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
         else:
-            value, at = _fixed(data, at, kind)
-            yield key >> 3, value
+            raise WireError(f"unknown field kind {kind}")
+        if at > end:
+            raise WireError(f"a field of {at - begin} bytes where {end - begin} are left")
+        yield key >> 3, kind, begin, at
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Every field of a message, as (number, value)."""
+    for number, kind, begin, end in spans(data, 0, len(data)):
+        if kind == 2:
+            yield number, data[begin:end]
+        elif kind == 0:
+            yield number, varint(data, begin)[0]
+        else:
+            yield number, int.from_bytes(data[begin:end], "little")
 
 
 def packed(value: int | bytes) -> Iterator[int]:
@@ -104,12 +115,3 @@ def as_timestamp(value: int | bytes) -> datetime | None:
         return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
     except OverflowError:
         return None
-
-
-def _fixed(data: bytes, at: int, kind: int) -> tuple[int, int]:
-    width = {1: 8, 5: 4}.get(kind)
-    if width is None:
-        raise WireError(f"unknown field kind {kind}")
-    if width > len(data) - at:
-        raise WireError("a number goes beyond its message")
-    return int.from_bytes(data[at : at + width], "little"), at + width

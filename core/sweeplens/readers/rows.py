@@ -27,7 +27,14 @@ _CONFIG_EVENTS = frozenset({"config", "hparams", "hyperparameters", "params", "a
 _STATUS_KEYS = ("status", "state")
 _TALK = frozenset({"event", "level", "logger", "message", "msg", "type", "name", "tags", "group", "project", "lineno", "func_name",
                    "exception", "error", "host", "pid"})  # fmt: skip
-_ENDS = {"run_end": "finished", "run_failed": "failed", "finished": "finished", "end": "finished", "failed": "failed", "crash": "failed"}
+_ENDS = {
+    "run_end": "finished",
+    "run_failed": "failed",
+    "finished": "finished",
+    "end": "finished",
+    "failed": "failed",
+    "crash": "failed",
+}
 
 
 def axis_of(row: Mapping[str, object]) -> str:
@@ -54,7 +61,9 @@ class Rows:
         self._tracks: dict[str, _Track] = {}
         self.points = Points()
         for run, saved in (state or {}).items():
-            self._tracks[run] = _Track(RunRecord(run), saved["axis"], saved["last_step"], dict(saved["counts"]), dict(saved["non_scalar"]))
+            self._tracks[run] = _Track(
+                RunRecord(run), saved["axis"], saved["last_step"], dict(saved["counts"]), dict(saved["non_scalar"])
+            )
 
     def state(self) -> dict[str, Any]:
         """What a later reading needs, as JSON values."""
@@ -69,7 +78,10 @@ class Rows:
 
     def add(self, row: dict[str, Any]) -> None:
         """Take one row."""
-        run = next((str(row[k]) for k in RUN_KEYS if isinstance(row.get(k), str | int) and not isinstance(row.get(k), bool)), self._home)
+        run = next(
+            (str(row[k]) for k in RUN_KEYS if isinstance(row.get(k), str | int) and not isinstance(row.get(k), bool)),
+            self._home,
+        )
         track = self._tracks.get(run)
         if track is None:
             track = self._tracks[run] = _Track(RunRecord(run))
@@ -111,9 +123,17 @@ class Rows:
         if config:
             record = replace(record, hyperparameters={**record.hyperparameters, **row.pop(config)})
         elif event in _CONFIG_EVENTS:
-            record = replace(record, hyperparameters={**record.hyperparameters, **{k: v for k, v in row.items() if k not in ("event", "type")}})
+            record = replace(
+                record,
+                hyperparameters={
+                    **record.hyperparameters,
+                    **{k: v for k, v in row.items() if k not in ("event", "type")},
+                },
+            )
             row = {}
-        status = next((status_of(row[k]) for k in _STATUS_KEYS if isinstance(row.get(k), str)), "") or _ENDS.get(event, "")
+        status = next((status_of(row[k]) for k in _STATUS_KEYS if isinstance(row.get(k), str)), "") or _ENDS.get(
+            event, ""
+        )
         error = row.get("exception") or row.get("error")
         if isinstance(error, str):
             record = replace(record, metadata={**record.metadata, "error": error})

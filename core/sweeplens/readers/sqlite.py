@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -132,7 +132,9 @@ class Database:
         except (sqlite3.Error, OverflowError, MemoryError) as error:
             if _is_busy(error):
                 raise
-            self.problems.append(Problem(self.path, f"the database is damaged: {_said(error)}; {count} rows were read of: {query[:80]}"))
+            self.problems.append(
+                Problem(self.path, f"the database is damaged: {_said(error)}; {count} rows were read of: {query[:80]}")
+            )
 
 
 def read_database(path: str, extract: Callable[[Database], T]) -> T:
@@ -154,7 +156,7 @@ def read_database(path: str, extract: Callable[[Database], T]) -> T:
 
 
 def _way(path: str, *, last: bool) -> str:
-    """How to open it: `shared` with its writers, `immutable` when there are none, `copy` to recover what a crash left."""
+    """How to open it: `shared` with its writers, `immutable` without any, `copy` to recover what a crash left."""
     wal, journal, shm = (_size(f"{path}{tail}") for tail in ("-wal", "-journal", "-shm"))
     with Path(path).open("rb") as stream:
         header = stream.read(20)
@@ -168,7 +170,7 @@ def _way(path: str, *, last: bool) -> str:
 
 
 @contextmanager
-def _opened(path: str, way: str) -> Iterator[Database]:
+def _opened(path: str, way: str) -> Generator[Database]:
     if way == "copy":
         with tempfile.TemporaryDirectory(prefix="sweeplens-") as folder:
             yield from _connected(path, _uri(_copied(path, folder)))
@@ -180,7 +182,9 @@ def _opened(path: str, way: str) -> Iterator[Database]:
 def _connected(path: str, uri: str) -> Iterator[Database]:
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     size = _size(path) + _size(f"{path}-wal")
-    deadline = time.monotonic() + 10 + size / (1 << 20)  # a megabyte takes milliseconds: beyond this it turns in a circle
+    deadline = (
+        time.monotonic() + 10 + size / (1 << 20)
+    )  # a megabyte takes milliseconds: beyond this it turns in a circle
     try:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
         connection.text_factory = _text
@@ -188,7 +192,9 @@ def _connected(path: str, uri: str) -> Iterator[Database]:
             connection.execute(f"PRAGMA {pragma}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
         connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the view that all that follows reads
+        connection.execute(
+            "SELECT count(*) FROM sqlite_master"
+        ).fetchone()  # takes the view that all that follows reads
         yield Database(path, connection, row_limit=size)
     finally:
         connection.close()
@@ -196,7 +202,9 @@ def _connected(path: str, uri: str) -> Iterator[Database]:
 
 def _copied(path: str, folder: str) -> str:
     if _size(path) > _MAX_COPY:
-        raise FormatError(f"a process that died left a journal beside it, and it is too large (over {_MAX_COPY >> 30} GB) to recover in a copy")
+        raise FormatError(
+            f"a process that died left a journal, and over {_MAX_COPY >> 30} GB are too large to recover in a copy"
+        )
     target = str(Path(folder) / "copy.db")
     for tail in ("", "-wal", "-journal"):
         if _size(f"{path}{tail}"):

@@ -8,10 +8,9 @@ record, so a later reading can go on there.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Generator, Iterator
-from typing import IO
+from typing import IO, cast
 
 import google_crc32c
 
@@ -24,7 +23,8 @@ _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
 _HEAD = 12
 _FRAME = 16
 _MASK = 0xA282EAD8
-_crc32c: Callable[[bytes], int] = google_crc32c.value  # pyright: ignore[reportUnknownMemberType] - ships no types
+# The wheel ships no types.
+_crc32c = cast("Callable[[bytes], int]", google_crc32c.value)  # pyright: ignore[reportUnknownMemberType]
 
 
 def masked_crc32c(data: bytes) -> int:
@@ -34,12 +34,12 @@ def masked_crc32c(data: bytes) -> int:
 
 
 class TFRecords:
-    """The records of an open file from an offset on. After the iteration, `problem` says what ended it early."""
+    """The records of an open file of a known size, from an offset on. After the iteration, `problem` says what ended it early."""
 
-    def __init__(self, stream: IO[bytes], file: str, offset: int = 0) -> None:
+    def __init__(self, stream: IO[bytes], file: str, size: int, offset: int = 0) -> None:
         self._stream = stream
         self._file = file
-        self._size = os.fstat(stream.fileno()).st_size
+        self._size = size
         self._lengths: dict[bytes, int] = {}  # heads whose checksum held: few records differ in length
         self._wanted = 0
         self.offset = offset
