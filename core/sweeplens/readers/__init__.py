@@ -13,11 +13,19 @@ from sweeplens.readers.dr_exp import DrExp
 from sweeplens.readers.dr_util import DrUtil
 from sweeplens.readers.json_runs import JsonRuns
 from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.readers.mlflow_file import MlflowFile
+from sweeplens.readers.mlflow_sqlite import MlflowSqlite
+from sweeplens.readers.optuna import Optuna
 from sweeplens.readers.protocol import Reader
+from sweeplens.readers.trackio import Trackio
 
 __all__ = ["READERS", "all_readers"]
 
 READERS: tuple[Reader, ...] = (
+    MlflowSqlite(),
+    Optuna(),
+    Trackio(),
+    MlflowFile(),
     DrUtil(),
     DrExp(),
     JsonRuns(),
