@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -31,26 +31,28 @@ class Thresholds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    divergence_factor: float = Field(
-        default=10.0, gt=1, description="the last value is this many times worse than the best"
-    )
+    divergence_factor: Annotated[
+        float, Field(gt=1, description="the last value is this many times worse than the best")
+    ] = 10.0
     spike_deviations: float = Field(
         12.0, gt=0, description="a spike rises this many robust deviations above its neighbours"
     )
-    plateau_share: float = Field(
-        default=0.5, gt=0, lt=1, description="share of the steps at the end without any improvement"
-    )
-    overfit_rise: float = Field(default=0.1, gt=0, description="relative rise of the validation loss above its minimum")
-    throughput_drop: float = Field(default=0.5, gt=0, lt=1, description="relative drop of the rate of steps")
-    sibling_deviations: float = Field(
-        default=4.0, gt=0, description="distance from the seed siblings in their deviations"
-    )
+    plateau_share: Annotated[
+        float, Field(gt=0, lt=1, description="share of the steps at the end without any improvement")
+    ] = 0.5
+    overfit_rise: Annotated[
+        float, Field(gt=0, description="relative rise of the validation loss above its minimum")
+    ] = 0.1
+    throughput_drop: Annotated[float, Field(gt=0, lt=1, description="relative drop of the rate of steps")] = 0.5
+    sibling_deviations: Annotated[
+        float, Field(gt=0, description="distance from the seed siblings in their deviations")
+    ] = 4.0
     early_stop_share: float = Field(
         0.8, gt=0, lt=1, description="a metric that ends before this share of its run's steps"
     )
-    min_points: int = Field(
-        default=10, ge=2, description="finite points that a series needs before a detector looks at it"
-    )
+    min_points: Annotated[
+        int, Field(ge=2, description="finite points that a series needs before a detector looks at it")
+    ] = 10
 
 
 class AnalysisConfig(BaseSettings):
