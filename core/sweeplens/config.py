@@ -34,9 +34,9 @@ class Thresholds(BaseModel):
     divergence_factor: Annotated[
         float, Field(gt=1, description="the last value is this many times worse than the best")
     ] = 10.0
-    spike_deviations: float = Field(
-        12.0, gt=0, description="a spike rises this many robust deviations above its neighbours"
-    )
+    spike_deviations: Annotated[
+        float, Field(gt=0, description="a spike rises this many robust deviations above its neighbours")
+    ] = 12.0
     plateau_share: Annotated[
         float, Field(gt=0, lt=1, description="share of the steps at the end without any improvement")
     ] = 0.5
@@ -47,9 +47,9 @@ class Thresholds(BaseModel):
     sibling_deviations: Annotated[
         float, Field(gt=0, description="distance from the seed siblings in their deviations")
     ] = 4.0
-    early_stop_share: float = Field(
-        0.8, gt=0, lt=1, description="a metric that ends before this share of its run's steps"
-    )
+    early_stop_share: Annotated[
+        float, Field(gt=0, lt=1, description="a metric that ends before this share of its run's steps")
+    ] = 0.8
     min_points: Annotated[
         int, Field(ge=2, description="finite points that a series needs before a detector looks at it")
     ] = 10
