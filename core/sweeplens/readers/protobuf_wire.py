@@ -11,7 +11,18 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["WireError", "as_double", "as_float", "as_signed", "as_text", "as_timestamp", "fields", "packed", "spans", "varint"]
+__all__ = [
+    "WireError",
+    "as_double",
+    "as_float",
+    "as_signed",
+    "as_text",
+    "as_timestamp",
+    "fields",
+    "packed",
+    "spans",
+    "varint",
+]
 
 _LE64, _LE32 = struct.Struct("<Q"), struct.Struct("<I")
 _DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
