@@ -42,21 +42,37 @@ class JsonRuns:
         """Every object of the file; lines that were appended since, where the file is lines."""
         path = source.files[0].path
         data = compression.read_plain(path, resume.offset if resume else 0)
-        points, runs = Points(), list[RunRecord]()
-        if resume is None and (whole := _whole(data)) is not None:
-            lines = [Line(1, value) for value in whole]
-            return Reading(tuple(run_of(v.value, source, v.number, points) for v in lines), points.frame())
+        whole = _whole(data) if resume is None else None
         lines = Lines(data, path, first_line=resume.lines + 1 if resume else 1)
-        strangers: list[Problem] = []
-        for line in lines:
-            if is_run_object(line.value):
-                runs.append(run_of(line.value, source, line.number, points))
-            else:
-                strangers.append(Problem(path, "an object without metrics or history: not a run", line.number))
+        objects = [Line(1, value) for value in whole] if whole is not None else lines
+        seen = cast("dict[str, int]", dict(resume.state)) if resume else {}
+        points, runs, problems = Points(), list[RunRecord](), list[Problem]()
+        for line in objects:
+            if not is_run_object(line.value):
+                problems.append(Problem(path, "an object without metrics or history: not a run", line.number))
+                continue
+            run = _own_id(_id_of(line.value, source, line.number), seen, problems, path, line.number)
+            runs.append(run_of(line.value, run, points))
         after = None
-        if not compression.is_compressed(path):
-            after = Resume((resume.offset if resume else 0) + lines.consumed, {}, lines.number)
-        return Reading(tuple(runs), points.frame(), (*lines.problems, *strangers), after)
+        if whole is None and not compression.is_compressed(path):
+            after = Resume((resume.offset if resume else 0) + lines.consumed, seen, lines.number)
+        return Reading(tuple(runs), points.frame(), (*lines.problems, *problems), after)
+
+
+def _id_of(value: Mapping[str, Any], source: Source, number: int) -> str:
+    return str(value.get("run_id") or value.get("id") or value.get("name") or f"{source.relative}:{number}")
+
+
+def _own_id(run: str, seen: dict[str, int], problems: list[Problem], path: str, number: int) -> str:
+    """The id, numbered where the file had it before: two objects are two runs, and it is said."""
+    seen[run] = seen.get(run, 0) + 1
+    if seen[run] == 1:
+        return run
+    numbered = f"{run}#{seen[run]}"
+    problems.append(
+        Problem(path, f"run {run!r} stands in the file again: kept as {numbered!r}", number, kind="warning")
+    )
+    return numbered
 
 
 def is_run_object(value: Mapping[str, Any]) -> bool:
@@ -72,10 +88,9 @@ def is_run_object(value: Mapping[str, Any]) -> bool:
     return not metrics or any(isinstance(v, list) for v in cast("dict[str, Any]", metrics).values())
 
 
-def run_of(value: Mapping[str, Any], source: Source, number: int, points: Points) -> RunRecord:
-    """The record of one run object; its points go into ``points``."""
+def run_of(value: Mapping[str, Any], run: str, points: Points) -> RunRecord:
+    """The record of one run object under its id; its points go into ``points``."""
     metadata = cast("dict[str, Any]", value.get("metadata") if isinstance(value.get("metadata"), dict) else {})
-    run = str(value.get("run_id") or value.get("id") or value.get("name") or f"{source.relative}:{number}")
     non_scalar: dict[str, int] = {}
     metrics = value.get("metrics")
     for name, series in cast("dict[str, Any]", metrics if isinstance(metrics, dict) else {}).items():
