@@ -15,8 +15,11 @@ from sweeplens.readers.json_runs import JsonRuns
 from sweeplens.readers.json_steps import JsonSteps
 from sweeplens.readers.mlflow_file import MlflowFile
 from sweeplens.readers.mlflow_sqlite import MlflowSqlite
+from sweeplens.readers.mmcv import Mmcv
+from sweeplens.readers.mmengine import Mmengine
 from sweeplens.readers.optuna import Optuna
 from sweeplens.readers.protocol import Reader
+from sweeplens.readers.sacred import Sacred
 from sweeplens.readers.trackio import Trackio
 
 __all__ = ["READERS", "all_readers"]
@@ -26,6 +29,9 @@ READERS: tuple[Reader, ...] = (
     Optuna(),
     Trackio(),
     MlflowFile(),
+    Sacred(),
+    Mmengine(),
+    Mmcv(),
     DrUtil(),
     DrExp(),
     JsonRuns(),
