@@ -1,0 +1,7 @@
+"""`python -m sweeplens_mcp` is `sweeplens`."""
+
+import sys
+
+from sweeplens_mcp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,62 @@
+"""What would be read, what not, and why: the lines that `sweeplens doctor` prints."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeplens.errors import RootError
+from sweeplens_mcp.cells import clean, clip
+from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.state import open_database
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["report"]
+
+_MOST = 10
+_PACKAGES = ("sweeplens", "mcp", "polars", "pydantic")
+
+
+def report(settings: Settings) -> Iterator[str]:
+    """Versions, roots, runs by format and status, problems, files that no reader took. Raises RootError, ConfigError."""
+    yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
+    database = open_database(settings)
+    yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
+    yield f"Store: {database.config.cache_dir or database.config.cache}"
+    yield from _read(database)
+
+
+def _read(database: ExperimentDB) -> Iterator[str]:
+    try:
+        loaded = database.load_experiments()
+    except RootError as error:
+        yield clean(str(error))
+        return
+    yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
+    runs = database.runs_df
+    yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())
+    yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())
+    lines = [_problem(row) for row in database.problems.iter_rows(named=True)]
+    yield from _some("Problems", lines)
+    yield from _some("Files without a reader", [clean(path) for path in database.refresh().refused])
+
+
+def _problem(row: dict[str, object]) -> str:
+    line = f":{row['line']}" if row["line"] else ""
+    return clip(clean(f"{row['file']}{line}: {row['reason']}"), 300)
+
+
+def _some(title: str, lines: list[str]) -> Iterator[str]:
+    """A title with the count, then the first few."""
+    yield f"{title}: {len(lines) or 'none'}"
+    yield from (f"  {line}" for line in lines[:_MOST])
+    if len(lines) > _MOST:
+        yield f"  and {len(lines) - _MOST} more" + (
+            f" like *{Path(lines[-1]).suffix}" if Path(lines[-1]).suffix else ""
+        )

@@ -1,0 +1,154 @@
+"""Our tools as the SDK knows tools: schemas that every client takes, arguments checked in sentences, errors translated once.
+
+register(spec, state) -> Tool      run: check arguments, wait for the database, answer in a worker thread
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import PrivateAttr, ValidationError
+
+from sweeplens.errors import SweeplensError, UnknownNameError
+from sweeplens_mcp.answers import Reply
+from sweeplens_mcp.calls import answer_call
+from sweeplens_mcp.cells import clean, clip
+from sweeplens_mcp.schemas import output_schema, plain
+from sweeplens_mcp.state import State
+from sweeplens_mcp.tools.arguments import Cursor, Limit
+from sweeplens_mcp.tools.spec import ToolSpec
+
+__all__ = ["SweepTool", "argument_schema", "checked", "metadata", "register"]
+
+_ERROR_CHARACTERS = 1500
+_HEARTBEAT_SECONDS = 1.0
+_PAGING = (("limit", Limit, 0), ("cursor", Cursor, ""))
+
+
+class SweepTool(Tool):
+    """A tool of ours. ``run`` answers in both channels, or raises ToolError with a sentence for the model."""
+
+    _spec: ToolSpec = PrivateAttr()
+    _state: State = PrivateAttr()
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Answer one call."""
+        try:
+            given = checked(self._spec, self.fn_metadata, arguments)
+            progress = Progress(context)
+            database = await self._state.database(progress.report)
+            made = await _with_heartbeat(progress, lambda: answer_call(self._spec, database, given, self._state.shelf))
+        except SweeplensError as error:
+            raise ToolError(clip(clean(str(error)), _ERROR_CHARACTERS)) from error
+        return CallToolResult(content=[TextContent(type="text", text=made.text)], structured_content=made.structured)
+
+
+def register(spec: ToolSpec, state: State) -> SweepTool:
+    """The tool of a spec, answering from a state."""
+    known = metadata(spec)
+    tool = SweepTool(
+        fn=spec.function,
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        parameters=argument_schema(known),
+        fn_metadata=known.model_copy(update={"output_schema": output_schema(spec.draw)}),
+        is_async=True,
+        context_kwarg=None,
+        annotations=ToolAnnotations(
+            title=spec.title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
+    )
+    tool._spec, tool._state = spec, state  # pyright: ignore[reportPrivateUsage]
+    return tool
+
+
+def metadata(spec: ToolSpec) -> FuncMetadata:
+    """The SDK's view of a tool's arguments: the function's own without the database, and those of paging."""
+
+    def shim() -> None: ...
+
+    own = list(inspect.signature(spec.function).parameters.values())[1:]
+    paging = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
+        for name, kind, default in (_PAGING if spec.paged else ())
+    ]
+    shim.__name__ = spec.name
+    shim.__signature__ = inspect.Signature([*own, *paging])  # pyright: ignore[reportFunctionMemberAccess]
+    return func_metadata(shim, structured_output=False)
+
+
+def argument_schema(known: FuncMetadata) -> dict[str, Any]:
+    """The input schema that clients see."""
+    schema = plain(known.arg_model.model_json_schema(by_alias=True))
+    return {**schema, "additionalProperties": False}
+
+
+def checked(spec: ToolSpec, known: FuncMetadata, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, converted and complete. Raises UnknownNameError or ToolError with a sentence about what is wrong."""
+    names = list(known.arg_model.model_fields)
+    for name in arguments:
+        if name not in names:
+            raise UnknownNameError.of("argument", name, names, hint=f"{spec.name} takes {', '.join(names)}.")
+    given = {k: v for k, v in arguments.items() if v is not None}
+    try:
+        return known.validate_arguments(given)
+    except ValidationError as error:
+        raise ToolError(" ".join(_sentence(spec, dict(e)) for e in error.errors())) from error
+
+
+def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{spec.name} needs the argument {name!r}."
+    shown = clip(clean(repr(error["input"])), 80)
+    return f"Argument {name!r} is {shown}: {str(error['msg']).lower()}."
+
+
+class Progress:
+    """Progress of one call. What is reported only ever grows, as the protocol asks, whoever reports it."""
+
+    def __init__(self, context: Context[Any, Any]) -> None:
+        self._context = context
+        self._last = 0.0
+
+    async def report(self, done: float, total: float | None, what: str) -> None:
+        """Tell the client, if it asked for progress."""
+        self._last = max(done, self._last + 0.001)
+        await self._context.report_progress(self._last, total, clip(clean(what), 200))
+
+    async def beat(self) -> None:
+        """Each second, that the work goes on."""
+        seconds = 0.0
+        while True:
+            await anyio.sleep(_HEARTBEAT_SECONDS)
+            seconds += _HEARTBEAT_SECONDS
+            await self.report(self._last + 1, None, f"working, {seconds:.0f} s")
+
+
+async def _with_heartbeat(progress: Progress, work: Callable[[], Reply]) -> Reply:
+    """The result of work in a thread, with a sign of life each second."""
+    outcome: list[Reply | SweeplensError] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(progress.beat)
+        outcome.append(await anyio.to_thread.run_sync(_caught, work))
+        group.cancel_scope.cancel()
+    if isinstance(outcome[0], SweeplensError):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _caught(work: Callable[[], Reply]) -> Reply | SweeplensError:
+    try:
+        return work()
+    except SweeplensError as error:
+        return error

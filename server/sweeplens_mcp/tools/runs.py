@@ -1,0 +1,27 @@
+"""Tools that say what is there: the whole, the runs, one run."""
+
+from typing import TYPE_CHECKING
+
+from sweeplens.answers import Answer
+from sweeplens_mcp.tools.arguments import Columns, RunId, Runs, Sort, Where
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["get_run", "list_runs", "overview"]
+
+
+def overview(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
+    """Start here: what these experiments are, in twenty lines. Runs by status, which hyperparameters vary, metrics
+    with their goal, the best group of each main metric, what broke, what still runs."""
+    return db.overview(runs=runs, where=where)
+
+
+def list_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", columns: Columns = (), sort: Sort = "") -> Answer:
+    """One row a run: status, steps, the hyperparameters that vary, last values of the main metrics. Newest first."""
+    return db.list_runs(runs=runs, where=where, columns=columns, sort=sort)
+
+
+def get_run(db: "ExperimentDB", run_id: RunId) -> Answer:
+    """Everything known of one run: all hyperparameters, metadata, a summary of each series, problems in its files."""
+    return db.get_run(run_id)

@@ -1,0 +1,36 @@
+"""What a tool is: a function from the database and flat arguments to an answer, and how its answer is shown.
+
+The function's docstring is the description that clients send to the model; its first line must do alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sweeplens.answers import Answer
+from sweeplens_mcp.answers import Draw, draw_tables
+
+__all__ = ["ToolSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """``paged``: limit and cursor are added to the function's arguments, and its answers go on page by page."""
+
+    title: str
+    function: Callable[..., Answer]
+    draw: Draw = draw_tables
+    paged: bool = True
+
+    @property
+    def name(self) -> str:
+        """The tool's name, which is the function's."""
+        return self.function.__name__
+
+    @property
+    def description(self) -> str:
+        """The function's docstring without indentation, its lines joined."""
+        text = inspect.getdoc(self.function) or ""
+        return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))

@@ -1,0 +1,28 @@
+"""Tools about what went wrong, and what happened since one last looked."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from sweeplens.answers import Answer
+from sweeplens_mcp.tools.arguments import Metrics, Runs, Where
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["diagnose_runs", "whats_new"]
+
+
+def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", metrics: Metrics = ()) -> Answer:
+    """What went wrong: NaN, divergence, spikes, plateaus, overfitting, stalled and crashed runs, rewinds; each with
+    severity, metric, step, evidence and a cause that several runs share."""
+    return db.diagnose(runs=runs, where=where, metrics=metrics)
+
+
+def whats_new(
+    db: "ExperimentDB",
+    cursor: Annotated[str, Field(description="The cursor of the last answer; empty: from the beginning.")] = "",
+) -> Answer:
+    """What happened since a cursor: runs that began, finished, stalled or failed, new bests, new problems; a new
+    cursor."""
+    return db.whats_new(cursor)
