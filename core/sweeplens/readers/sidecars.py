@@ -7,7 +7,7 @@ above counts too, and the file beside the log wins where both name a key. Files 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
@@ -50,20 +50,27 @@ def config_files(folder: Folder) -> tuple[str, ...]:
     return own
 
 
-def read_config(files: Iterable[FileStat]) -> Sidecar:
-    """Read the config files among a source's files; the first that names a key wins. A broken one is a problem."""
+def read_config(
+    files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NAMES, unwrap: bool = True
+) -> Sidecar:
+    """Read the config files among a source's files; the first that names a key wins. A broken one is a problem.
+
+    ``unwrap=False``: the producer is known to write hyperparameters and nothing else, whatever they are called.
+    """
     side = Sidecar()
     for entry in files:
         name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
-        if name not in CONFIG_NAMES:
+        if name not in names:
             continue
         try:
             loaded = _load(entry)
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
             side.problems.append((entry.path, f"config cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"))
             continue
-        if isinstance(loaded, dict):
+        if isinstance(loaded, dict) and unwrap:
             _merge(side, cast("dict[str, object]", loaded))
+        elif isinstance(loaded, dict):
+            side.hyperparameters = {**cast("dict[str, object]", loaded), **side.hyperparameters}
     return side
 
 
@@ -97,8 +104,17 @@ def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
+        items = cast("list[Any]", loader.construct_sequence(node, deep=True))
+        return _pairs(items) if suffix.endswith("collections.OrderedDict") else items
     return loader.construct_scalar(cast("yaml.ScalarNode", node))
+
+
+def _pairs(items: list[Any]) -> object:
+    """The argument of an ordered dict, a list of pairs inside a list, as a dict."""
+    inner = items[0] if len(items) == 1 else items
+    if isinstance(inner, list) and all(isinstance(p, list) and len(cast("list[Any]", p)) == 2 for p in cast("list[Any]", inner)):
+        return {str(key): value for key, value in cast("list[list[Any]]", inner)}
+    return items
 
 
 def _register() -> None:

@@ -1,0 +1,199 @@
+"""Delimited text -> points in logged order: the one way in which every CSV and TSV format is read.
+
+A format says what the columns are for (`Plan`) and this reads the rows: `table_cells` has the grammar, `table_chunks` the
+two paths (Polars for clean chunks, row by row for all others). The file goes by in chunks of whole lines, so that memory
+is that of the points and of one chunk. A last line without a newline is read, and the table is then read anew later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any, cast
+
+import polars as pl
+
+from sweeplens.errors import FormatError
+from sweeplens.readers import compression
+from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
+from sweeplens.readers.table_cells import MAX_RECORD_LINES, Header, header_of, number
+from sweeplens.readers.table_chunks import Chunk, Plan, exact, fast
+from sweeplens.readers.values import as_time, empty_reading_points
+
+__all__ = ["Plan", "Table", "read_header", "read_table"]
+
+CHUNK_BYTES = 8 << 20
+MAX_HEADER_BYTES = 4 << 20
+MAX_LINE_BYTES = 64 << 20
+_TIME = READING_SCHEMA["wall_time"]
+_MAX_PROBLEMS = 1000
+
+
+@dataclass(slots=True)
+class Table:
+    """What was read of a table."""
+
+    points: pl.DataFrame = field(default_factory=empty_reading_points)
+    non_scalar: dict[str, int] = field(default_factory=dict[str, int])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    resume: Resume | None = None
+    rows: int = 0  # rows with anything in them, earlier readings included
+    last_step: int = 0
+
+
+def read_header(path: str, separators: str = ",\t;|") -> Header | None:
+    """The header of a file, however long it is; None where it has none."""
+    with compression.open_plain(path) as stream:
+        head = b""
+        while len(head) < MAX_HEADER_BYTES and (line := stream.readline(MAX_HEADER_BYTES - len(head))):
+            head += line
+            if header := header_of(head, separators):
+                return header
+    return None
+
+
+def read_table(path: str, header: Header, plan: Plan, run_id: str, resume: Resume | None = None) -> Table:
+    """Every row of a table, or those after an earlier reading. Raises FormatError where the header is another one now."""
+    state: dict[str, Any] = dict(resume.state) if resume else {}
+    if resume and state.get("header") != header.key:
+        raise FormatError("the table has another header than when it was read last: it was written anew")
+    order: list[str] = list(cast("list[str]", state.get("order") or header.names))
+    table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
+    offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
+    frames: list[pl.DataFrame] = []
+    torn = False
+    with compression.open_plain(path) as stream:
+        stream.seek(offset)
+        for data in _chunks(stream):
+            torn = not data.endswith(b"\n")
+            chunk = _parsed(data, header, plan, order, path, line + 1, torn=torn)
+            frames += _points(chunk, header, plan, run_id, table)
+            offset, line = offset + len(data), line + chunk.lines
+            _add(table, chunk)
+    table.points = pl.concat(frames, rechunk=False) if frames else empty_reading_points()
+    if not torn and not compression.is_compressed(path):
+        kept = {"header": header.key, "order": order, "rows": table.rows, "last_step": table.last_step}
+        table.resume = Resume(offset, kept, line)
+    return table
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """The stream in pieces that end where a line ends, quotes closed; the last one may lack its newline."""
+    while data := stream.read(CHUNK_BYTES):
+        if not data.endswith(b"\n"):
+            data += stream.readline(MAX_LINE_BYTES)
+        if b'"' in data:
+            data += _until_closed(data, stream)
+        end = data.rfind(b"\n") + 1
+        if 0 < end < len(data):
+            yield data[:end]
+            data = data[end:]
+        yield data
+
+
+def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
+    """The lines of the stream up to where the quotes of the piece before them close."""
+    quotes, more = data.count(b'"'), b""
+    for _ in range(MAX_RECORD_LINES):
+        if quotes % 2 == 0 or not (line := stream.readline(CHUNK_BYTES)):
+            break
+        quotes, more = quotes + line.count(b'"'), more + line
+    return more
+
+
+def _parsed(data: bytes, header: Header, plan: Plan, order: list[str], path: str, line: int, *, torn: bool) -> Chunk:
+    known = tuple(order) == header.names and not torn
+    chunk = fast(data, header, plan) if known else None
+    return chunk or exact(data, header, plan, order, file=path, line=line, torn=torn)
+
+
+def _add(table: Table, chunk: Chunk) -> None:
+    for name, n in chunk.non_scalar.items():
+        table.non_scalar[name] = table.non_scalar.get(name, 0) + n
+    room = _MAX_PROBLEMS - len(table.problems)
+    if room > 0:
+        table.problems += chunk.problems[:room]
+
+
+def _points(chunk: Chunk, header: Header, plan: Plan, run_id: str, table: Table) -> list[pl.DataFrame]:
+    """The chunk's points, one frame a column; the table's count of rows and last step go on."""
+    frame, roles = chunk.frame, plan.roles(header)
+    if not frame.height:
+        return []
+    axis = frame[f"c{roles['axis']}"] if "axis" in roles else None
+    steps = _steps(axis, frame.height, table)
+    common = [
+        _text_or(frame, roles.get("run"), run_id).alias("run_id"),
+        steps.alias("step"),
+        _wall(frame, roles.get("time"), header, chunk.non_scalar),
+    ]
+    base = pl.DataFrame([frame.get_columns()[0]]).select(*common)
+    split = frame[f"c{roles['split']}"] if "split" in roles else None
+    columns = [(header.names[i], frame[f"c{i}"]) for i in plan.metrics(header)]
+    if axis is not None and (plan.keep_axis or _is_fractional(axis)):
+        columns.append((plan.axis, axis.cast(pl.Float64)))
+    return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
+
+
+def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
+    """The step of each row: the axis rounded down, the step before where it is absent, or the row's position."""
+    if axis is None:
+        steps = pl.int_range(table.rows, table.rows + height, dtype=pl.Int64, eager=True)
+    else:
+        whole = axis if axis.dtype == pl.Int64 else axis.fill_nan(None).floor().cast(pl.Int64)
+        steps = whole.fill_null(strategy="forward").fill_null(table.last_step) if whole.null_count() else whole
+    table.rows += height
+    table.last_step = int(steps[-1])
+    return steps
+
+
+def _is_fractional(axis: pl.Series) -> bool:
+    return axis.dtype == pl.Float64 and bool((axis.fill_nan(None) != axis.fill_nan(None).floor()).any())
+
+
+def _text_or(frame: pl.DataFrame, position: int | None, otherwise: str) -> pl.Expr:
+    if position is None:
+        return pl.lit(otherwise)
+    return pl.lit(frame[f"c{position}"]).fill_null(pl.lit(otherwise))
+
+
+def _wall(frame: pl.DataFrame, position: int | None, header: Header, non_scalar: dict[str, int]) -> pl.Expr:
+    """The rows' times; a time that is none is counted under its column's name."""
+    if position is None:
+        return pl.lit(None, dtype=_TIME).alias("wall_time")
+    raw = frame[f"c{position}"]
+    times = _numeric_times(raw) if raw.dtype == pl.Float64 else _text_times(raw)
+    if lost := times.null_count() - raw.null_count():
+        non_scalar[header.names[position]] = non_scalar.get(header.names[position], 0) + lost
+    return pl.lit(times).alias("wall_time")
+
+
+def _numeric_times(raw: pl.Series) -> pl.Series:
+    """Seconds, milli-, micro- or nanoseconds since 1970, by their size, as `values.as_time` tells them apart."""
+    seconds = pl.col("t")
+    for _ in range(3):
+        seconds = pl.when(seconds > 1e11).then(seconds / 1000.0).otherwise(seconds)
+    micros = pl.when(seconds.is_between(1e8, 1e11)).then((seconds * 1e6).round()).cast(pl.Int64, strict=False)
+    return pl.DataFrame({"t": raw}).select(micros.cast(_TIME)).to_series()
+
+
+def _text_times(raw: pl.Series) -> pl.Series:
+    known: dict[str, int] = {}
+    for text in raw.unique().drop_nulls():
+        value = number(text)
+        time = (None if value is None else as_time(value)) or as_time(text)
+        if time is not None:
+            known[text] = round(time.timestamp() * 1e6)
+    if not known:
+        return pl.Series("wall_time", [None], dtype=_TIME).new_from_index(0, len(raw))
+    return raw.replace_strict(known, default=None, return_dtype=pl.Int64).cast(_TIME)
+
+
+def _column(base: pl.DataFrame, prefix: str, name: str, values: pl.Series, split: pl.Series | None) -> pl.DataFrame:
+    """The points of one column, absent cells left out."""
+    metric = pl.lit(f"{prefix}{name}")
+    if split is not None:
+        own = pl.when(split.is_null() | pl.lit(name).str.starts_with(split + "/")).then(pl.lit(name))
+        metric = pl.lit(prefix) + own.otherwise(split + "/" + name)
+    frame = base.select("run_id", metric.alias("metric"), "step", pl.lit(values).alias("value"), "wall_time")
+    return frame.filter(pl.col("value").is_not_null()) if values.null_count() else frame
