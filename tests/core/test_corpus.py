@@ -1,0 +1,39 @@
+"""Every set of the corpus, through `ExperimentDB`, against its independent truth. The corpus is where SWEEPLENS_CORPUS points.
+
+`ALLOWED` is the whole list of what may differ, with reasons; a set that is not in it must be equal in everything: runs, ids or
+paths, hyperparameters, status, malformed lines, and for each series n, NaN and infinities, first, last, min, max, sum, steps.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.corpus import Allowed, audit
+
+CORPUS = os.environ.get("SWEEPLENS_CORPUS", "")
+SETS = sorted(p.parent.name for p in Path(CORPUS).glob("*/expected.json")) if CORPUS else []
+
+_RESUME_EVENT = (
+    "from_step",
+)  # a number in the row {"event": "resume"}: kept like any number; the truths skip event rows
+
+ALLOWED: dict[str, Allowed] = {
+    "native_steps": Allowed(extra_metrics=_RESUME_EVENT),
+    "structlog": Allowed(extra_metrics=_RESUME_EVENT),
+    # MLflow's database stores an infinity as the largest float and its client gives that back; we give the infinity.
+    "mlflow_sqlite": Allowed(largest_is_infinity=True),
+    # An objective's final value is a metric of the trial; the truth keeps it apart from the intermediate values.
+    "optuna": Allowed(extra_metrics=("value", "values_*")),
+}
+
+
+@pytest.mark.skipif(not SETS, reason="SWEEPLENS_CORPUS names no folder of sets")
+@pytest.mark.parametrize("name", SETS)
+def test_every_run_and_series_of_a_set_equals_its_truth(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = audit(Path(CORPUS) / name, ALLOWED.get(name, Allowed()))
+    with capsys.disabled():
+        print(f"\n{found.line()}", end="")
+    assert not found.wrong, "\n".join(found.wrong[:40])
+    assert found.series_right == found.series_expected
