@@ -91,6 +91,10 @@ class Events:
                     rare += self._whole(event, record, shapes, rename)
             self._columns.append(_merged(seen.columns(), rare))
 
+    def logged(self) -> list[int]:
+        """The metric of every point, in order."""
+        return [metric for columns in self._columns for metric in columns.metric.tolist()]
+
     def frame(self, run_id: str) -> pl.DataFrame:
         """Everything read so far, as READING_SCHEMA."""
         names = pl.Series(list(self.names), dtype=pl.String)

@@ -1,0 +1,40 @@
+"""TensorBoard event files: what torch, TensorFlow, JAX, Lightning, Keras and tensorboardX write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sweeplens.readers.protocol import Claim, Reading, Resume, Source
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["TensorBoard"]
+
+
+class TensorBoard:
+    """One run a folder, with the folders that ``add_hparams`` and ``add_scalars`` make inside it.
+
+    Producer: torch ``SummaryWriter``, Lightning, TensorFlow and Keras, tensorboardX, Ray, Stable-Baselines3
+    Files: ``events.out.tfevents.*``, several a folder in the order of their times; beside ``hparams.yaml`` and the like
+    Reads: scalars (simple values, tensors of one element) with step and time; hyperparameters, group, begin and end from the hparams plugin
+    Leaves: histograms, images, audio, text and graphs, which are counted by tag; the profiler's files
+    """  # noqa: E501 - a line of docs/formats.md each
+
+    name = "tensorboard"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """A folder with event files, and the folders in it that are part of the same run."""
+        if not any("tfevents" in n for n in folder.files):
+            return ()
+        from sweeplens.readers.tf_folders import claims  # numpy comes with it: only when there is something to read
+
+        return claims(folder)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Every file from where the last reading ended."""
+        from sweeplens.readers.tf_run import read_run
+
+        return read_run(source, resume)

@@ -1,0 +1,100 @@
+"""Which event files of a folder, and of folders in it, are one run.
+
+The rule. A folder with event files is a run. A folder in it belongs to the same run, and is no run of its own, when it
+holds nothing but event files and these are
+
+    a session   what ``add_hparams`` writes: the hparams plugin's experiment, start and end, then each metric once; where
+                there are several, only if all have the same hyperparameters (else each is a run, as TensorBoard has it)
+    a branch    what ``add_scalars(main, {key: ...})`` writes: the folder is named ``<main>_<key>`` after its only tag
+
+A branch's metrics are called ``<folder>/<tag>``; a session's keep their tag, unless the run logged that tag itself.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sweeplens.readers import compression
+from sweeplens.readers.protocol import Claim
+from sweeplens.readers.sidecars import config_files
+from sweeplens.readers.tf_events import Events, Said
+from sweeplens.readers.tf_hparams import EXPERIMENT_TAG, START_TAG
+from sweeplens.readers.tfrecord import TFRecords
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["age", "claims", "event_files", "is_session", "joined_files"]
+
+_STAMP = re.compile(r"\d{9,}\.\d+")  # how add_hparams names its folder
+_DIGITS = re.compile(r"(\d+)")
+
+
+def claims(folder: Folder) -> tuple[Claim, ...]:
+    """The claim on a folder with event files; none where it has none."""
+    own = event_files(folder)
+    return (Claim((*own, *joined_files(folder), *config_files(folder))),) if own else ()
+
+
+def event_files(folder: Folder) -> list[str]:
+    """The free event files of a folder, oldest first."""
+    named = [n for n in folder.files if "tfevents" in n and n not in folder.taken and not compression.is_compressed(n)]
+    return sorted((n for n in named if _is_events(folder.head(n))), key=age)
+
+
+def joined_files(folder: Folder) -> list[str]:
+    """Event files in folders of this folder that belong to its run."""
+    sessions: list[tuple[str, Said]] = []
+    found: list[str] = []
+    for name, child in sorted(folder.folders.items()):
+        files = event_files(child)
+        if not files or len(files) != len(child.files) or child.folders:
+            continue
+        heads = [child.head(n) for n in files]
+        if len(files) == 1 and is_session(name, heads[0], child.files[files[0]].size):
+            sessions.append((f"{name}/{files[0]}", _seen(heads[0]).said))
+        elif all(_is_branch(name, head) for head in heads):
+            found += [f"{name}/{n}" for n in files]
+    alike = all(said.hyperparameters == sessions[0][1].hyperparameters for _, said in sessions)
+    known = len(sessions) == 1 or all(said.hyperparameters for _, said in sessions)
+    return [*found, *(path for path, _ in sessions)] if alike and known else found
+
+
+def age(name: str) -> tuple[object, ...]:
+    """A key that sorts event files by the time in their names, then by the numbers that follow."""
+    tail = name.partition("tfevents")[2]
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _DIGITS.split(tail) if part)
+
+
+def is_session(folder_name: str, head: bytes, size: int) -> bool:
+    """Whether an event file that begins so is what ``add_hparams`` writes into a folder of its own."""
+    seen = _seen(head)
+    if START_TAG not in seen.said.plugins:  # too many hyperparameters for a head: then the names must do
+        return EXPERIMENT_TAG.encode() in head[:256] and size > len(head) and bool(_STAMP.fullmatch(folder_name))
+    once = max(Counter(seen.logged()).values(), default=1) == 1
+    whole = size <= len(head) or bool(_STAMP.fullmatch(folder_name))
+    return EXPERIMENT_TAG in seen.said.plugins and bool(seen.said.status) and once and whole
+
+
+def _is_branch(folder_name: str, head: bytes) -> bool:
+    tags = list(_seen(head).names)
+    return bool(tags) and all(folder_name.startswith(tag.replace("/", "_") + "_") for tag in tags)
+
+
+def _is_events(head: bytes) -> bool:
+    """Whether a file begins as an event file does; an empty one may become one."""
+    records = TFRecords(io.BytesIO(head), "", 1 << 62)
+    first = next(iter(records), None)
+    if first is not None:
+        return first[:1] == b"\x09"
+    return records.problem is None or records.problem.kind == "torn"
+
+
+def _seen(head: bytes) -> Events:
+    """What the whole records at the beginning of a file say."""
+    events = Events(Said())
+    events.read(TFRecords(io.BytesIO(head), "", len(head)).batches(), str)
+    return events
