@@ -12,10 +12,14 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, HTTP_PATH, Settings
 
 __all__ = ["main", "parser"]
+
+# Options of these commands are parsed by their own modules: here, none may be taken for one of ours.
+_THEIRS: dict[str, Any] = {"add_help": False, "prefix_chars": "\0"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,10 +55,10 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what would be read, what not, and why")
     _takes_roots(doctor)
     doctor.set_defaults(command=_doctor)
-    demo = commands.add_parser("demo", help="write a small sweep and show a client asking about it")
+    demo = commands.add_parser("demo", help="write a small sweep and show a client asking about it", **_THEIRS)
     demo.add_argument("rest", nargs=argparse.REMAINDER)
     demo.set_defaults(command=_demo)
-    config = commands.add_parser("config", help="a client's configuration with absolute paths")
+    config = commands.add_parser("config", help="a client's configuration with absolute paths", **_THEIRS)
     config.add_argument("rest", nargs=argparse.REMAINDER)
     config.set_defaults(command=_config)
     return top
