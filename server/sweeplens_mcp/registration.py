@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -19,6 +20,7 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
 from sweeplens.errors import SweeplensError, UnknownNameError
+from sweeplens.interrupt import listening
 from sweeplens_mcp.answers import Reply
 from sweeplens_mcp.calls import answer_call
 from sweeplens_mcp.cells import clean, clip
@@ -148,7 +150,9 @@ async def _with_heartbeat(progress: Progress, work: Callable[[], Reply]) -> Repl
 
 
 def _caught(work: Callable[[], Reply]) -> Reply | SweeplensError:
+    """Work in a worker thread: the checkpoints of the library see that the call was cancelled."""
     try:
-        return work()
+        with listening(anyio.from_thread.check_cancelled):
+            return work()
     except SweeplensError as error:
         return error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sweeplens.errors import LimitError, SweeplensError
+from sweeplens.interrupt import listening
 from sweeplens_mcp.cursors import Shelf
 from sweeplens_mcp.settings import Settings
 
@@ -58,15 +59,20 @@ class _Load:
 
     def seen(self, done: int, total: int, what: str) -> None:
         """Called by the reading thread as it goes on."""
+        self.check()
+        self.progress = (done, total, what)
+
+    def check(self) -> None:
+        """End the load when nobody waits for it."""
         if self.stopped:
             raise _AbandonedError
-        self.progress = (done, total, what)
 
     def run(self, opener: Callable[[], ExperimentDB]) -> None:
         """The work of the thread: whatever happens is handed to those who wait."""
         try:
             database = opener()
-            database.load_experiments(progress=self.seen)
+            with listening(self.check):
+                database.load_experiments(progress=self.seen)
             self.database = database
         except (SweeplensError, _AbandonedError) as error:
             self.error = error
