@@ -27,6 +27,8 @@ __all__ = [
     "Sort",
     "Where",
     "X",
+    "XMax",
+    "XMin",
 ]
 
 
@@ -73,6 +75,8 @@ By = Annotated[
 ]
 At = Annotated[str, Field(description="Compare at a step: a number, or common; empty: no.")]
 X = Annotated[str, Field(description="x axis: step, wall_time (seconds) or any metric, such as epoch.")]
+XMin = Annotated[float | None, Field(description="From this x on.")]
+XMax = Annotated[float | None, Field(description="Up to this x.")]
 MaxPoints = Annotated[int, Field(description="Most points of each series, 2 to 10000.")]
 Limit = Annotated[int, Field(description="Most rows; 0: as many as fit.")]
 Cursor = Annotated[str, Field(description="next_cursor of the answer to go on with, other arguments unchanged.")]

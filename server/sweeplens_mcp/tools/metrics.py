@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sweeplens.answers import Answer
-from sweeplens_mcp.tools.arguments import MaxPoints, Patterns, Runs, SomeMetrics, Where, X
+from sweeplens_mcp.tools.arguments import MaxPoints, Patterns, Runs, SomeMetrics, Where, X, XMax, XMin
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
@@ -23,8 +23,8 @@ def query_metrics(
     runs: Runs = (),
     where: Where = "",
     x: X = "step",
-    x_min: float | None = None,
-    x_max: float | None = None,
+    x_min: XMin = None,
+    x_max: XMax = None,
     max_points: MaxPoints = 50,
 ) -> Answer:
     """Curves: for each run and metric the points x and value, few but true to the shape. For looking at only: numbers

@@ -1,0 +1,116 @@
+"""Where calls become work: a bounded number of workers, a bounded queue, identical concurrent work done once.
+
+    answer = await desk.run(key, work, heavy=True)
+
+Light work (lists, single runs, what is cached) and heavy work (statistics, triage, SQL) have workers of their own, so that
+a queue of heavy calls never stands before a light one. Callers with equal keys share one piece of work. When the last of
+them is cancelled, work that has not begun leaves the queue, and work that has begun stops at its next checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+
+from sweeplens.errors import LimitError
+from sweeplens.pace import watched
+
+__all__ = ["Desk"]
+
+T = TypeVar("T")
+_LIGHT_WORKERS = 8
+_QUEUE = 32
+_SECONDS_EACH = 2
+
+
+@dataclass(slots=True, eq=False)
+class _Piece(Generic[T]):
+    """One piece of work and those who wait for it."""
+
+    heavy: bool
+    waiting: int = 0
+    future: Future[T] | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+    def abandoned(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.waiting == 0
+
+    def attend(self, work: Callable[[], T]) -> T:
+        """Do the work; its checkpoints look whether somebody still waits."""
+        with watched(self.abandoned):
+            return work()
+
+
+class Desk:
+    """Workers of one server. `close` ends them."""
+
+    def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE) -> None:
+        self._heavy_workers = heavy_workers or max(1, (os.cpu_count() or 2) - 1)
+        self._light = ThreadPoolExecutor(_LIGHT_WORKERS, thread_name_prefix="sweeplens-light")
+        self._heavy = ThreadPoolExecutor(self._heavy_workers, thread_name_prefix="sweeplens-heavy")
+        self._room = self._heavy_workers + queue
+        self._admitted = 0
+        self._pieces: dict[Hashable, _Piece[Any]] = {}
+
+    async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool) -> T:
+        """The result of ``work``, or of equal work that is under way. Raises what it raised, LimitError when full."""
+        piece: _Piece[T] = self._pieces.get(key) or self._admit(key, heavy=heavy)
+        piece.waiting += 1
+        future = piece.future = piece.future or self._begin(key, piece, work)
+        try:
+            await piece.done.wait()
+        finally:
+            piece.waiting -= 1
+            if piece.abandoned():
+                self._leave(key, piece)
+        return future.result()
+
+    def close(self) -> None:
+        """Let nobody in any more: what waits is dropped, what is under way stops at its next checkpoint."""
+        for pool in (self._light, self._heavy):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _admit(self, key: Hashable, *, heavy: bool) -> _Piece[T]:
+        if heavy and self._admitted >= self._room:
+            seconds = _SECONDS_EACH * self._admitted // self._heavy_workers
+            raise LimitError(f"Busy: {self._admitted} long calls are at work or wait. Ask again in about {seconds} s.")
+        self._admitted += heavy
+        piece = self._pieces[key] = _Piece[T](heavy)
+        return piece
+
+    def _begin(self, key: Hashable, piece: _Piece[T], work: Callable[[], T]) -> Future[T]:
+        loop = anyio.lowlevel.current_token()
+        pool = self._heavy if piece.heavy else self._light
+
+        def settled(future: Future[T]) -> None:
+            if not future.cancelled():
+                anyio.from_thread.run_sync(self._settle, key, piece, token=loop)
+
+        future = pool.submit(copy_context().run, piece.attend, work)
+        future.add_done_callback(settled)
+        return future
+
+    def _settle(self, key: Hashable, piece: _Piece[Any]) -> None:
+        """The work has ended, one way or another."""
+        self._admitted -= piece.heavy
+        self._forget(key, piece)
+        piece.done.set()
+
+    def _leave(self, key: Hashable, piece: _Piece[Any]) -> None:
+        """The last caller is gone: nobody may join any more, and work that has not begun is not begun."""
+        self._forget(key, piece)
+        if not piece.done.is_set() and piece.future is not None and piece.future.cancel():
+            self._admitted -= piece.heavy
+
+    def _forget(self, key: Hashable, piece: _Piece[Any]) -> None:
+        if self._pieces.get(key) is piece:
+            del self._pieces[key]
