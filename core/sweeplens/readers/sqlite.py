@@ -42,7 +42,7 @@ _WAL_SCHEMA_BYTES = 1 << 20
 _MAX_COPY = 4 << 30
 _MAX_CELL = 64 << 20
 _LOCK_FREE_FROM = 64 << 20  # larger databases are read without a lock, which would keep their writer waiting
-_BUSY_SECONDS = 1.0
+_BUSY_SECONDS = 0.5
 _TICK = 20_000  # virtual machine instructions between looks at the clock
 _BATCH = 20_000
 
@@ -129,7 +129,7 @@ class Database:
                 if count > self.row_limit:
                     raise sqlite3.DatabaseError("more rows than a file of this size can hold")
                 yield batch
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError) as error:
             if _is_busy(error):
                 raise
             self.problems.append(
@@ -146,7 +146,7 @@ def read_database(path: str, extract: Callable[[Database], T]) -> T:
         try:
             with _opened(path, way) as database:
                 result = extract(database)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes its own messages, which quote the damage
             failure = _said(error)
             continue
         if way == "shared" or _stamp(path) == before:
@@ -157,14 +157,11 @@ def read_database(path: str, extract: Callable[[Database], T]) -> T:
 
 def _way(path: str, *, last: bool) -> str:
     """How to open it: `shared` with its writers, `immutable` without any, `copy` to recover what a crash left."""
-    wal, journal, shm = (_size(f"{path}{tail}") for tail in ("-wal", "-journal", "-shm"))
-    with Path(path).open("rb") as stream:
-        header = stream.read(20)
-    if header[18:19] == b"\x02":
-        if not wal:
+    if _head(path, 20)[18:] == b"\x02\x02":
+        if not _size(f"{path}-wal"):
             return "immutable"
-        return "shared" if shm else "copy"
-    if journal:
+        return "shared" if _size(f"{path}-shm") else "copy"
+    if _head(f"{path}-journal", 1) > b"\0":
         return "copy" if last else "shared"
     return "immutable" if _size(path) > _LOCK_FREE_FROM and not last else "shared"
 
@@ -182,9 +179,7 @@ def _opened(path: str, way: str) -> Generator[Database]:
 def _connected(path: str, uri: str) -> Iterator[Database]:
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     size = _size(path) + _size(f"{path}-wal")
-    deadline = (
-        time.monotonic() + 10 + size / (1 << 20)
-    )  # a megabyte takes milliseconds: beyond this it turns in a circle
+    deadline = time.monotonic() + 10 + size / (1 << 20)  # a megabyte takes milliseconds: beyond, it turns in a circle
     try:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
         connection.text_factory = _text
@@ -192,9 +187,7 @@ def _connected(path: str, uri: str) -> Iterator[Database]:
             connection.execute(f"PRAGMA {pragma}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
         connection.execute("BEGIN")
-        connection.execute(
-            "SELECT count(*) FROM sqlite_master"
-        ).fetchone()  # takes the view that all that follows reads
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the view that all else reads
         yield Database(path, connection, row_limit=size)
     finally:
         connection.close()
@@ -218,6 +211,14 @@ def _uri(path: str) -> str:
 
 def _stamp(path: str) -> tuple[tuple[int, int], ...]:
     return tuple((_size(p), _mtime(p)) for p in (path, f"{path}-wal"))
+
+
+def _head(path: str, size: int) -> bytes:
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(size)
+    except FileNotFoundError:
+        return b""
 
 
 def _size(path: str) -> int:

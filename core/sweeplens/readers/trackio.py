@@ -90,7 +90,7 @@ class _Names:
         """The id under which a run is known. Tables of older databases have names only: their key is None."""
         text = str(name)
         if key is None:
-            return next((i for i, n in self.names.items() if n == text), self._new(text, text))
+            return text if text in self.names else self._new(text, text)
         known = self._ids.get((str(key), text))
         if known is None:
             known = self._ids[str(key), text] = self._new(
