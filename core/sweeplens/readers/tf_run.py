@@ -69,7 +69,7 @@ def _read_file(entry: FileStat, key: str, at: int, events: Events, problems: lis
 
 def _described(source: Source, said: Said, points: pl.DataFrame) -> tuple[RunRecord, tuple[Problem, ...]]:
     """The run, with what the plugin and the config files beside the log say; a file beside the log wins."""
-    side = read_config(source.files)
+    side = read_config(source.files, unwrap=source.file("hparams.yaml") is None)  # Lightning wraps nothing
     known = set(_flat(side.hyperparameters))
     heard = {k: v for k, v in said.hyperparameters.items() if k.replace("/", ".") not in known}
     record = RunRecord(
