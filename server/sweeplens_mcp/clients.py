@@ -1,0 +1,199 @@
+"""`sweeplens config CLIENT`: the configuration of an editor or assistant, with the absolute paths of this installation.
+
+`CLIENTS` is one table: where a client's file lies, where in it the server's entry stands, and how that entry is written.
+`editor-configs/` holds the same as files to copy; a test compares the two and starts each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sweeplens.errors import SweeplensError, UnknownNameError
+
+__all__ = ["CLIENTS", "SERVER_NAME", "Client", "Form", "Launch", "client_named", "launch_here", "main"]
+
+SERVER_NAME = "sweeplens"
+Form = Literal["json", "toml", "yaml", "lua", "elisp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The command that starts the server."""
+
+    command: str
+    args: tuple[str, ...]
+
+
+Entry = Callable[[Launch], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client: how its configuration is written and where it lies."""
+
+    name: str
+    title: str
+    file: str | Mapping[str, str]  # relative to the project, or from ~; by sys.platform where it differs
+    keys: tuple[str, ...]  # where in the file the entry stands; its last part names the server
+    entry: Entry
+    form: Form = "json"
+    note: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file on this machine."""
+        file = self.file if isinstance(self.file, str) else self.file.get(sys.platform, self.file[""])
+        return Path(os.path.expandvars(file)).expanduser()
+
+
+def _plain(**more: object) -> Entry:
+    """``command`` and ``args`` apart, with whatever else the client wants in the entry."""
+    return lambda launch: {**more, "command": launch.command, "args": list(launch.args)}
+
+
+def _goose(launch: Launch) -> object:
+    about = {"type": "stdio", "name": SERVER_NAME, "enabled": True}
+    return {**about, "cmd": launch.command, "args": list(launch.args), "timeout": 300}
+
+
+def _in_one_list(**more: object) -> Entry:
+    return lambda launch: {**more, "command": [launch.command, *launch.args]}
+
+
+def _listed(**more: object) -> Entry:
+    """A list of servers, each of which names itself."""
+    return lambda launch: [{"name": SERVER_NAME, **more, "command": launch.command, "args": list(launch.args)}]
+
+
+def _mcp_servers(name: str, title: str, file: str | Mapping[str, str], note: str = "", **more: object) -> Client:
+    """The notation that most clients share."""
+    return Client(name, title, file, ("mcpServers", SERVER_NAME), _plain(**more), note=note)
+
+
+_CLAUDE_DESKTOP = {
+    "darwin": "~/Library/Application Support/Claude/claude_desktop_config.json",
+    "win32": "%APPDATA%/Claude/claude_desktop_config.json",
+    "": "~/.config/Claude/claude_desktop_config.json",
+}
+_CODE_STORAGE = "User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"
+_CLINE = {
+    "darwin": f"~/Library/Application Support/Code/{_CODE_STORAGE}",
+    "win32": f"%APPDATA%/Code/{_CODE_STORAGE}",
+    "": f"~/.config/Code/{_CODE_STORAGE}",
+}
+_GOOSE = {"win32": "%APPDATA%/Block/goose/config/config.yaml", "": "~/.config/goose/config.yaml"}
+_ZED = {"win32": "%APPDATA%/Zed/settings.json", "": "~/.config/zed/settings.json"}
+
+CLIENTS: tuple[Client, ...] = (
+    Client("vscode", "VS Code", ".vscode/mcp.json", ("servers", SERVER_NAME), _plain(type="stdio")),
+    Client("visual-studio", "Visual Studio", ".mcp.json", ("servers", SERVER_NAME), _plain(type="stdio")),
+    _mcp_servers("cursor", "Cursor", ".cursor/mcp.json", type="stdio"),
+    _mcp_servers("claude-desktop", "Claude Desktop", _CLAUDE_DESKTOP),
+    _mcp_servers("claude-code", "Claude Code", ".mcp.json", type="stdio"),
+    Client("zed", "Zed", _ZED, ("context_servers", SERVER_NAME), lambda launch: {**_as_dict(launch), "env": {}}),
+    _mcp_servers("windsurf", "Windsurf", "~/.codeium/windsurf/mcp_config.json"),
+    _mcp_servers(
+        "jetbrains", "JetBrains", ".junie/mcp/mcp.json", "AI Assistant: Settings > Tools > AI Assistant > MCP"
+    ),
+    Client(
+        "codex",
+        "Codex",
+        "~/.codex/config.toml",
+        ("mcp_servers", SERVER_NAME),
+        lambda launch: {**_as_dict(launch), "startup_timeout_sec": 60, "tool_timeout_sec": 120, "required": True},
+        "toml",
+    ),
+    _mcp_servers("gemini-cli", "Gemini CLI", ".gemini/settings.json", timeout=30000),
+    Client(
+        "continue",
+        "Continue",
+        ".continue/mcpServers/sweeplens.yaml",
+        ("mcpServers",),
+        _listed(type="stdio"),
+        "yaml",
+    ),
+    Client("opencode", "opencode", "opencode.json", ("mcp", SERVER_NAME), _in_one_list(type="local", timeout=15000)),
+    _mcp_servers("mcphub", "Neovim mcphub", "~/.config/mcphub/servers.json"),
+    Client(
+        "codecompanion", "Neovim codecompanion", "init.lua", (), _plain(), "lua", "Put it into your Neovim settings."
+    ),
+    Client("emacs", "Emacs mcp.el", "init.el", (), _plain(), "elisp", "Put it into your Emacs settings."),
+    _mcp_servers("cline", "Cline", _CLINE, timeout=120),
+    _mcp_servers("roo", "Roo Code", ".roo/mcp.json", timeout=120),
+    Client("goose", "Goose", _GOOSE, ("extensions", SERVER_NAME), _goose, "yaml"),
+    _mcp_servers("lm-studio", "LM Studio", "~/.lmstudio/mcp.json"),
+    Client("jupyter-ai", "Jupyter AI", ".jupyter/mcp_settings.json", ("mcp_servers",), _listed(env=[])),
+    _mcp_servers("copilot-cli", "Copilot CLI", "~/.copilot/mcp-config.json", type="stdio", tools=["*"]),
+    _mcp_servers("kiro", "Kiro", ".kiro/settings/mcp.json"),
+)
+
+
+def _as_dict(launch: Launch) -> dict[str, object]:
+    return {"command": launch.command, "args": list(launch.args)}
+
+
+def client_named(name: str) -> Client:
+    """The client of this name. Raises UnknownNameError with the nearest."""
+    found = next((c for c in CLIENTS if c.name == name.lower()), None)
+    if found is None:
+        known = [c.name for c in CLIENTS]
+        raise UnknownNameError.of("client", name, known, hint=f"Known: {', '.join(known)}.")
+    return found
+
+
+def launch_here(roots: Sequence[str]) -> Launch:
+    """This installation's server on these folders, in absolute paths. Raises RootError for a folder that is not there."""
+    from sweeplens.config import AnalysisConfig
+    from sweeplens.discover import check_root
+
+    config = AnalysisConfig()
+    folders = [str(check_root(root)) for root in roots or (config.experiment_dir, *config.roots)]
+    serve = ("serve", *(part for folder in folders for part in ("--root", folder)))
+    script = Path(sys.executable).absolute().with_name("sweeplens.exe" if os.name == "nt" else "sweeplens")
+    if script.is_file():
+        return Launch(str(script), serve)
+    return Launch(str(Path(sys.executable).absolute()), ("-m", "sweeplens_mcp", *serve))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a client's configuration, or write it. Exit code 0, or 2 with a sentence on stderr."""
+    from sweeplens_mcp.client_files import rendered, write
+
+    given = _parser().parse_args(arguments)
+    if not given.client:
+        print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))
+        return 0
+    try:
+        client = client_named(given.client)
+        launch = launch_here(given.root)
+        if given.write:
+            print(write(client, launch, Path(given.file) if given.file else client.path))
+            return 0
+    except (SweeplensError, OSError) as error:
+        print(f"sweeplens: {error}", file=sys.stderr)
+        return 2
+    print(f"{client.title}: {client.path}{f' ({client.note})' if client.note else ''}", file=sys.stderr)
+    print(rendered(client, launch), end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sweeplens config",
+        description="Print or write a client's configuration with absolute paths. Without a client: list those known.",
+    )
+    parser.add_argument("client", nargs="?", metavar="CLIENT", help="vscode, cursor, claude-desktop, ...")
+    parser.add_argument(
+        "--root", action="append", default=[], metavar="DIR", help="a folder of experiments, or several"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write it where the client looks; the rest of the file stays"
+    )
+    parser.add_argument("--file", default="", metavar="PATH", help="with --write: into this file instead")
+    return parser
