@@ -20,6 +20,7 @@ from sweeplens.analyses.curves import curves
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
 from sweeplens.analyses.overview import overview
 from sweeplens.analyses.summary import summarize, varying
+from sweeplens.analyses.triage.diagnosis import Options, diagnose
 from sweeplens.answers import Answer, Basis
 from sweeplens.config import AnalysisConfig
 from sweeplens.discover import check_root
@@ -261,7 +262,22 @@ class ExperimentDB:
         answer = varying(view.runs, self.config.replicate_hparams)
         return self._resting(answer, view, f"db.find_varying({_call(runs=runs, where=where)})")
 
+    def diagnose(self, *, runs: Sequence[str] = (), where: str = "", metrics: Sequence[str] = ()) -> Answer:
+        """What went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
+        view = self.view(runs, where)
+        names = select_metrics(metrics, view.metrics) if metrics else ()
+        answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
+        return self._resting(answer, view, f"db.diagnose({_call(runs=runs, where=where, metrics=metrics)})")
+
     # --------------------------------------------------------------- private
+
+    def _triage(self, view: View) -> Options:
+        """What a diagnosis of this view knows beside the frames."""
+        config = self.config
+        return Options(
+            config.thresholds, datetime.now(UTC), config.live_seconds, config.metric_goals, config.main_metrics,
+            config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"),
+        )  # fmt: skip
 
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)

@@ -1,0 +1,1 @@
+"""What went wrong: every run looked at by every detector, and what the affected runs have in common."""

@@ -1,0 +1,82 @@
+"""What affected runs share and healthy ones do not: a value, or a bound on a number, of one hyperparameter, with counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+import polars as pl
+
+from sweeplens.grouping import is_identifier, is_replicate, keyed, varying_hparams
+
+__all__ = ["shared_causes"]
+
+_CONTRAST = 0.7  # share of the affected runs less the share of the healthy ones
+_CHANCE = 0.15  # of runs drawn at random sharing as much
+_MOST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    text: str
+    contrast: float
+    chance: float
+
+
+def shared_causes(
+    runs: pl.DataFrame, affected: Mapping[str, Sequence[str]], healthy: Sequence[str], replicates: Sequence[str]
+) -> dict[str, str]:
+    """finding -> what its runs share, as ``optim.lr >= 1: 3 of 3 affected, 0 of 9 healthy``; nothing where nothing stands out.
+
+    A condition counts when the affected runs have it more often by 70 points, and a draw of as many runs at random would
+    share as much in fewer than 15 % of cases.
+    """
+    names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    if not names or not healthy:
+        return {}
+    table = keyed(runs, names)
+    well = table["run_id"].is_in(list(healthy)).to_numpy()
+    ill = {finding: table["run_id"].is_in(list(ids)).to_numpy() & ~well for finding, ids in affected.items()}
+    found: dict[str, list[_Cause]] = {finding: [] for finding in ill}
+    for name in names:
+        for finding, mask in ill.items():
+            cause = _cause(name, table[name], mask, well)
+            found[finding] += [cause] if cause else []
+    best = {f: sorted(causes, key=lambda c: (-c.contrast, c.chance))[:_MOST] for f, causes in found.items()}
+    return {f: "; ".join(c.text for c in causes) for f, causes in best.items() if causes}
+
+
+def _cause(name: str, column: pl.Series, ill: np.ndarray, well: np.ndarray) -> _Cause | None:
+    """The best condition on one hyperparameter: a value held, or a bound where it is a number of three values or more."""
+    n_ill, n_well = int(ill.sum()), int(well.sum())
+    if not n_ill or not n_well or (n_ill == 1 and 2 * column.n_unique() > len(column)):
+        return None  # a single run always has something of its own where values hardly repeat
+    known = column.unique().sort()
+    codes = column.rank("dense").fill_null(0).to_numpy().astype(int)
+    levels = ["(none)", *(_text(v) for v in known.drop_nulls().to_list())]
+    a, h = np.bincount(codes[ill], minlength=len(levels)), np.bincount(codes[well], minlength=len(levels))
+    tries = [(f"{name}={levels[i]}", int(a[i]), int(h[i])) for i in range(len(levels))]
+    if column.dtype.is_numeric() and len(levels) > 3:
+        tries += [(f"{name}>={levels[i]}", int(a[i:].sum()), int(h[i:].sum())) for i in range(2, len(levels) - 1)]
+        tries += [
+            (f"{name}<={levels[i]}", int(a[1 : i + 1].sum()), int(h[1 : i + 1].sum()))
+            for i in range(2, len(levels) - 1)
+        ]
+    label, with_a, with_h = max(tries, key=lambda t: t[1] / n_ill - t[2] / n_well)
+    contrast, chance = with_a / n_ill - with_h / n_well, _chance(with_a, n_ill, with_h, n_well)
+    if contrast < _CONTRAST or chance >= _CHANCE:
+        return None
+    return _Cause(f"{label}: {with_a} of {n_ill} affected, {with_h} of {n_well} healthy", contrast, chance)
+
+
+def _chance(with_a: int, n_ill: int, with_h: int, n_well: int) -> float:
+    """Fisher's exact chance, one side, that as many of the affected share it."""
+    having, total = with_a + with_h, n_ill + n_well
+    ways = sum(comb(having, k) * comb(total - having, n_ill - k) for k in range(with_a, min(having, n_ill) + 1))
+    return ways / comb(total, n_ill)
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

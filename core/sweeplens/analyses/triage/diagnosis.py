@@ -1,0 +1,107 @@
+"""`diagnose`: what went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from sweeplens.analyses.triage.causes import shared_causes
+from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
+from sweeplens.analyses.triage.scene import SEVERITIES, Finding, Scene
+from sweeplens.analyses.triage.screening import Options, draw, enriched
+from sweeplens.answers import Answer, Basis
+
+__all__ = ["FINDINGS", "Options", "diagnose"]
+
+_EXPLAINS = ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled")
+FINDINGS = {
+    "run_id": pl.String(), "finding": pl.String(), "severity": pl.String(), "metric": pl.String(), "step": pl.Int64(),
+    "evidence": pl.String(), "shared_cause": pl.String(),
+}  # fmt: skip
+
+
+def diagnose(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame | None,
+    options: Options,
+    *,
+    metrics: Sequence[str] = (),
+) -> Answer:
+    """One row for each finding, worst first; table ``summary`` has a row for each kind of finding.
+
+    ``metrics``: only findings in these, and those of whole runs. Without ``points`` the detectors that need curves are left out.
+    """
+    asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
+    scene = enriched(runs, asked, options)
+    read, skipped = 0, 0
+    if points is not None:
+        scene, read, skipped = draw(scene, points)
+    found = [f for d in DETECTORS if points is not None or d not in NEED_POINTS for f in d(scene)]
+    table = _table(_told_once(found), scene)
+    warnings = (
+        (f"{skipped} series were not looked at for spikes or pace: their points are too many.",) if skipped else ()
+    )
+    basis = Basis(runs_used=runs.height, points=read, warnings=warnings)
+    summary = _summary(table)
+    return Answer(table, basis, _notes(table, summary, scene), {"summary": summary})
+
+
+def _told_once(found: Sequence[Finding]) -> list[Finding]:
+    """Without what a graver finding of the same run explains: a plateau after NaN, divergence or overfitting."""
+    explained = {f.run_id for f in found if f.finding in _EXPLAINS and f.severity != "low"}
+    return [f for f in found if f.finding != "plateau" or f.run_id not in explained]
+
+
+def _table(found: Iterable[Finding], scene: Scene) -> pl.DataFrame:
+    """Findings with their shared cause: by severity, then the kind that hits most runs last, so that rare grave ones lead."""
+    rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence) for f in found]
+    columns = {k: v for k, v in FINDINGS.items() if k != "shared_cause"}
+    table = pl.DataFrame(rows, schema=columns, orient="row")
+    ill = table.filter(pl.col("severity") != "low")["run_id"].unique().to_list()
+    healthy = scene.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
+    grave = pl.col("severity") != "low"
+    kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
+    causes = shared_causes(scene.runs, kinds, healthy, scene.replicates)
+    rank = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
+    cause = (
+        pl.when(grave)
+        .then(pl.col("finding").replace_strict(causes, default="", return_dtype=pl.String))
+        .otherwise(pl.lit(""))
+    )
+    return (
+        table.with_columns(shared_cause=cause)
+        .with_columns(rank=rank)
+        .sort("rank", "finding", "run_id", "metric")
+        .drop("rank")
+    )
+
+
+def _summary(table: pl.DataFrame) -> pl.DataFrame:
+    """finding, severity (of its rows), n_runs, shared_cause."""
+    order = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
+    counts = table.group_by("finding", "severity").agg(
+        n_runs=pl.col("run_id").n_unique(), shared_cause=pl.col("shared_cause").max()
+    )
+    return (
+        counts.with_columns(rank=order).sort("rank", "n_runs", "finding", descending=[False, True, False]).drop("rank")
+    )
+
+
+def _notes(table: pl.DataFrame, summary: pl.DataFrame, scene: Scene) -> tuple[str, ...]:
+    if not table.height:
+        return (f"Nothing found in {scene.runs.height} runs.",)
+    ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
+    mild = table["run_id"].n_unique() - ill
+    total = scene.runs.height
+    notes = [f"{ill} of {total} runs have findings of high or medium severity, {mild} others only of low."]
+    shared = summary.filter(pl.col("shared_cause") != "").unique("finding", maintain_order=True)
+    notes += [f"{row['finding']}: {row['shared_cause']}" for row in shared.iter_rows(named=True)]
+    return (*notes, *_constant_everywhere(scene))
+
+
+def _constant_everywhere(scene: Scene) -> tuple[str, ...]:
+    still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= scene.thresholds.min_points)
+    names = scene.series.group_by("metric").agg(still.all()).filter("min")["metric"].sort().to_list()
+    return (f"Constant in every run: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}.",) if names else ()

@@ -1,0 +1,216 @@
+"""Detectors that need no more than the runs and series frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from sweeplens.analyses.triage.scene import Finding, Scene, number
+
+__all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "plateau", "rewind", "short", "stalled"]
+
+_ENDED_BADLY = {"failed": "high", "crashed": "high", "killed": "medium"}
+_SILENT_GAPS = 5  # a run is silent when it misses so many of its own steps
+_PEERS = 4  # runs that must agree on a length before a shorter one is odd
+_AGREE = 0.6
+
+
+def nan(scene: Scene) -> Iterator[Finding]:
+    """The first value of a run that is NaN or infinite, and which metric had it first.
+
+    high: a metric with a goal, or one that was finite before, ends so. medium: a metric with a goal has such values and
+    recovers. low: only at the beginning (no value yet), or only in metrics without a goal that recover.
+    """
+    bad = scene.series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0).with_columns(severity=_nonfinite_severity())
+    rank = pl.col("severity").replace_strict({"high": 0, "medium": 1, "low": 2}, return_dtype=pl.Int8)
+    order = bad.with_columns(rank=rank, aimless=pl.col("goal") == "unknown").sort(
+        "run_id", "rank", "first_nonfinite_step", "aimless", "metric"
+    )
+    for (run_id,), rows in order.group_by("run_id", maintain_order=True):
+        first, *others = rows.sort("first_nonfinite_step", "rank", "aimless", "metric").iter_rows(named=True)
+        yield Finding(
+            str(run_id),
+            "nan",
+            rows["severity"][0],
+            first["metric"],
+            first["first_nonfinite_step"],
+            _nonfinite(first, others),
+        )
+
+
+def _nonfinite_severity() -> pl.Expr:
+    aimed = pl.col("goal") != "unknown"
+    ends = pl.col("last").is_finite().not_()
+    warming_up = pl.col("first").is_finite().not_() & ends.not_()
+    return (
+        pl.when(ends & (aimed | (pl.col("n_finite") > 0))).then(pl.lit("high"))
+        .when(aimed & warming_up.not_()).then(pl.lit("medium"))
+        .otherwise(pl.lit("low"))
+    )  # fmt: skip
+
+
+def _nonfinite(first: Mapping[str, Any], others: list[dict[str, Any]]) -> str:
+    parts = [f"{first['n_nan']} NaN" if first["n_nan"] else "", f"{first['n_inf']} infinite" if first["n_inf"] else ""]
+    text = f"{' and '.join(p for p in parts if p)} of {first['n']} values from step {first['first_nonfinite_step']}"
+    finite = first["last_finite"] is not None and first["last_finite_step"] < first["last_step"]
+    text += f" to the end, {number(first['last_finite'])} at {first['last_finite_step']} before" if finite else ""
+    if others:
+        shown = ", ".join(f"{o['metric']} at {o['first_nonfinite_step']}" for o in others[:3])
+        text += f"; then {shown}" + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return text
+
+
+def rewind(scene: Scene) -> Iterator[Finding]:
+    """The step went back while logging, as when a run resumes from a checkpoint. low: the last write of a step stands.
+
+    medium: more than half of what was logged was written again.
+    """
+    for row in most_rewound(scene.series).iter_rows(named=True):
+        again = row["n_logged"] - row["n"]
+        severity = "medium" if again > row["n"] else "low"
+        times = "once" if row["rewinds"] == 1 else f"{row['rewinds']} times"
+        step = scene.rewound_to.get((row["run_id"], row["metric"]))
+        yield Finding(
+            row["run_id"],
+            "rewind",
+            severity,
+            row["metric"],
+            step,
+            f"went back {times}; {again} of {row['n_logged']} points were written again",
+        )
+
+
+def most_rewound(series: pl.DataFrame) -> pl.DataFrame:
+    """Of each run that went back and wrote steps again, the series that lost most."""
+    again = pl.col("n_logged") - pl.col("n")
+    rows = series.filter((pl.col("rewinds") > 0) & (again > 0)).sort("run_id", -again, "metric")
+    return rows.unique("run_id", keep="first", maintain_order=True)
+
+
+def crashed(scene: Scene) -> Iterator[Finding]:
+    """The run did not end well. high: its status is failed or crashed; medium: killed, or its file ends in the middle of a line."""
+    lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
+    for run_id, status, n_steps in scene.runs.select("run_id", "status", "n_steps").iter_rows():
+        torn = run_id in scene.torn and status not in ("finished", "running")
+        if status in _ENDED_BADLY or torn:
+            text = (
+                f"status {status}"
+                + ("; its file ends in the middle of a line" if torn else "")
+                + ("" if n_steps else "; it logged no point")
+            )
+            yield Finding(run_id, "crashed", _ENDED_BADLY.get(status, "medium"), "", lasts.get(run_id), text)
+
+
+def stalled(scene: Scene) -> Iterator[Finding]:
+    """high: a run whose status is running was silent for longer than ``live_seconds`` and than five of its own steps."""
+    lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
+    running = scene.runs.filter(pl.col("status") == "running").select("run_id", "updated_at", "created_at", "n_steps")
+    for row in running.iter_rows(named=True):
+        silent = (scene.now - row["updated_at"]).total_seconds()
+        lasted = (row["updated_at"] - row["created_at"]).total_seconds() if row["created_at"] else 0.0
+        gap = max(lasted, 0.0) / max(row["n_steps"] - 1, 1)
+        if silent > max(scene.live_seconds, _SILENT_GAPS * gap):
+            text = (
+                f"status running, silent for {_duration(silent)}; a step took {_duration(gap)}"
+                if gap
+                else f"status running, silent for {_duration(silent)}"
+            )
+            yield Finding(row["run_id"], "stalled", "high", "", lasts.get(row["run_id"]), text)
+
+
+def short(scene: Scene) -> Iterator[Finding]:
+    """medium: a run without a status that ended before ``early_stop_share`` of the shortest usual length of its format.
+
+    Lengths are usual that three runs or more have; looked at only where at least four runs, and 60 %, have such a length.
+    """
+    lasts = scene.series.group_by("run_id").agg(pl.col("run_last").first())
+    table = scene.runs.select("run_id", "status", "format").join(lasts, on="run_id")
+    for _, runs in table.group_by("format"):
+        usual = runs["run_last"].value_counts().filter((pl.col("count") >= 3) & (pl.col("run_last") > 0))
+        if usual["count"].sum() < max(_PEERS, _AGREE * runs.height):
+            continue
+        full = int(str(usual["run_last"].min()))
+        limit = scene.thresholds.early_stop_share * full
+        odd = runs.filter((pl.col("status") == "unknown") & (pl.col("run_last") < limit)).sort("run_id")
+        for run_id, last in odd.select("run_id", "run_last").iter_rows():
+            text = f"last step {last}; {usual['count'].sum()} of {runs.height} runs reached {full} or more"
+            yield Finding(run_id, "ends_early", "medium", "", last, text)
+
+
+def ends_early(scene: Scene) -> Iterator[Finding]:
+    """A metric stops before ``early_stop_share`` of its run's steps, though in most runs it goes on.
+
+    Only series of three points or more, that missed three of their own intervals. medium where at least three other runs
+    have the metric to the end, low where fewer do.
+    """
+    share = pl.col("last_step") / pl.col("run_last")
+    gap = (pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1)
+    table = scene.series.filter((pl.col("n") >= 3) & (pl.col("run_last") > 0)).with_columns(share=share, gap=gap)
+    peers = table.with_columns(
+        usual=pl.col("share").median().over("metric"),
+        whole=(pl.col("share") >= scene.thresholds.early_stop_share).sum().over("metric"),
+    )
+    odd = peers.filter(
+        (pl.col("share") < scene.thresholds.early_stop_share * pl.col("usual"))
+        & (pl.col("run_last") - pl.col("last_step") > 3 * pl.col("gap"))
+        & (pl.col("whole") > 0)
+    )
+    for row in odd.sort("run_id", "metric").iter_rows(named=True):
+        severity = "medium" if row["whole"] >= 3 else "low"
+        place = f"last at step {row['last_step']} of {row['run_last']}"
+        text = f"{place} ({row['n']} points, one every {row['gap']:.4g} steps); in {row['whole']} other runs it goes on"
+        yield Finding(row["run_id"], "ends_early", severity, row["metric"], row["last_step"], text)
+
+
+def constant(scene: Scene) -> Iterator[Finding]:
+    """A metric that never changes over ``min_points`` steps, though it does in most other runs. Constant everywhere is a note.
+
+    medium: a metric with a goal, away from 0, 1 and 100, which a perfect score may hold. low: any other.
+    """
+    still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= scene.thresholds.min_points)
+    table = scene.series.with_columns(still=still.fill_null(value=False))
+    moving = table.group_by("metric").agg(moving=pl.col("still").not_().sum(), runs=pl.len())
+    for row in (
+        table.filter("still")
+        .join(moving.filter(2 * pl.col("moving") > pl.col("runs")), on="metric")
+        .sort("run_id", "metric")
+        .iter_rows(named=True)
+    ):
+        stuck = row["goal"] != "unknown" and row["min"] not in (0.0, 1.0, 100.0)
+        text = (
+            f"{number(row['min'])} at all {row['n_finite']} steps; it changes in {row['moving']} of {row['runs']} runs"
+        )
+        yield Finding(row["run_id"], "constant", "medium" if stuck else "low", row["metric"], row["first_step"], text)
+
+
+def plateau(scene: Scene) -> Iterator[Finding]:
+    """low: the best value of a main metric lies so early that the last ``plateau_share`` of the steps brought nothing better.
+
+    Not where the best is a perfect score (a loss of 0; 1 or 100 of what should be high).
+    """
+    perfect = pl.when(pl.col("goal") == "lower").then(pl.col("min") == 0).otherwise(pl.col("max").is_in([1.0, 100.0]))
+    steps = pl.col("last_step") - pl.col("first_step")
+    idle = (pl.col("last_step") - pl.col("w_best_step")) / steps
+    table = scene.series.filter(
+        pl.col("metric").is_in(scene.main)
+        & (pl.col("n_finite") >= scene.thresholds.min_points)
+        & (steps > 0)
+        & (pl.col("min") < pl.col("max"))
+        & perfect.not_()
+    ).with_columns(idle=idle)
+    for row in (
+        table.filter(pl.col("idle") >= scene.thresholds.plateau_share).sort("run_id", "metric").iter_rows(named=True)
+    ):
+        best = row["min"] if row["goal"] == "lower" else row["max"]
+        since = f"nothing better up to {row['last_step']} ({row['idle']:.0%} of the steps)"
+        text = f"best {number(best)} at step {row['w_best_step']}, {since}; last {number(row['last_finite'])}"
+        yield Finding(row["run_id"], "plateau", "low", row["metric"], row["w_best_step"], text)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,35 @@
+"""Validation metrics and the training metrics that measure the same: ``val/loss``, ``train/loss``; ``eval_loss``, ``loss``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["SPLITS", "train_of", "words"]
+
+_VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
+_TRAINING = frozenset({"train", "training", "tr"})
+_UNIT = frozenset({"epoch", "step", "avg", "mean"})
+SPLITS = frozenset(_VALIDATION) | _TRAINING | _UNIT
+
+
+def train_of(metrics: Sequence[str]) -> dict[str, str]:
+    """validation metric -> training metric: the same words beside the split; one logged by epoch is preferred."""
+    training: dict[tuple[str, ...], str] = {}
+    for name in sorted(metrics, key=lambda m: ("epoch" not in m, m)):
+        if not set(words(name)) & set(_VALIDATION):
+            training.setdefault(_measure(words(name)), name)
+    pairs = {
+        name: training.get(_measure(words(name))) for name in sorted(metrics) if set(words(name)) & set(_VALIDATION)
+    }
+    return {name: twin for name, twin in pairs.items() if twin}
+
+
+def _measure(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(w for w in parts if w not in _VALIDATION and w not in _TRAINING and w not in _UNIT)
+
+
+def words(metric: str) -> list[str]:
+    """``valLoss_epoch`` -> val, loss, epoch."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", metric)
+    return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
