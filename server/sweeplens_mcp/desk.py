@@ -9,6 +9,7 @@ them is cancelled, work that has not begun leaves the queue, and work that has b
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,8 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import anyio
-import anyio.from_thread
-import anyio.lowlevel
 
 from sweeplens.errors import LimitError
 from sweeplens.pace import watched
@@ -79,21 +78,21 @@ class Desk:
         for pool in (self._light, self._heavy):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _admit(self, key: Hashable, *, heavy: bool) -> _Piece[T]:
+    def _admit(self, key: Hashable, *, heavy: bool) -> _Piece[Any]:
         if heavy and self._admitted >= self._room:
             seconds = _SECONDS_EACH * self._admitted // self._heavy_workers
             raise LimitError(f"Busy: {self._admitted} long calls are at work or wait. Ask again in about {seconds} s.")
         self._admitted += heavy
-        piece = self._pieces[key] = _Piece[T](heavy)
+        piece = self._pieces[key] = _Piece[Any](heavy)
         return piece
 
     def _begin(self, key: Hashable, piece: _Piece[T], work: Callable[[], T]) -> Future[T]:
-        loop = anyio.lowlevel.current_token()
+        loop = asyncio.get_running_loop()
         pool = self._heavy if piece.heavy else self._light
 
         def settled(future: Future[T]) -> None:
-            if not future.cancelled():
-                anyio.from_thread.run_sync(self._settle, key, piece, token=loop)
+            if not future.cancelled() and not loop.is_closed():
+                loop.call_soon_threadsafe(self._settle, key, piece)
 
         future = pool.submit(copy_context().run, piece.attend, work)
         future.add_done_callback(settled)
