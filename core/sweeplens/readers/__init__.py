@@ -9,18 +9,29 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
+from sweeplens.readers.algoperf import AlgoPerf
+from sweeplens.readers.csv_metrics import CsvMetrics
 from sweeplens.readers.dr_exp import DrExp
 from sweeplens.readers.dr_util import DrUtil
+from sweeplens.readers.dvclive import DvcLive
+from sweeplens.readers.hf_trainer import HfTrainer
 from sweeplens.readers.json_runs import JsonRuns
 from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.readers.keras_csvlogger import KerasCsvLogger
+from sweeplens.readers.lightning_csv import LightningCsv
 from sweeplens.readers.mlflow_file import MlflowFile
 from sweeplens.readers.mlflow_sqlite import MlflowSqlite
 from sweeplens.readers.mmcv import Mmcv
 from sweeplens.readers.mmengine import Mmengine
+from sweeplens.readers.nvlabs_stats import NvlabsStats
 from sweeplens.readers.optuna import Optuna
 from sweeplens.readers.protocol import Reader
+from sweeplens.readers.ray_tune import RayTune
 from sweeplens.readers.sacred import Sacred
+from sweeplens.readers.sb3 import StableBaselines3
+from sweeplens.readers.spinup import SpinningUp
 from sweeplens.readers.trackio import Trackio
+from sweeplens.readers.yolo import Yolo
 
 __all__ = ["READERS", "all_readers"]
 
@@ -32,10 +43,21 @@ READERS: tuple[Reader, ...] = (
     Sacred(),
     Mmengine(),
     Mmcv(),
+    HfTrainer(),
+    RayTune(),
+    StableBaselines3(),
+    AlgoPerf(),
+    NvlabsStats(),
+    DvcLive(),
+    LightningCsv(),
+    Yolo(),
+    SpinningUp(),
+    KerasCsvLogger(),
     DrUtil(),
     DrExp(),
     JsonRuns(),
     JsonSteps(),
+    CsvMetrics(),
 )
 
 

@@ -3,7 +3,7 @@
 - A record is a line; a line whose quotes do not close goes on with the lines after it, at most `MAX_RECORD_LINES`.
 - A cell is stripped of blanks. Empty cells and ``NA`` (Keras' word) are absent: nothing was logged there.
 - A number is what Python's ``float`` reads, in ASCII and without ``_``: ``nan`` and ``inf`` in any case too.
-- Lines before the header that are blank or begin with ``#`` are skipped; a BOM is no part of the first name.
+- Lines that are blank or begin with ``#`` are skipped; a BOM is no part of the first name.
 """
 
 from __future__ import annotations
@@ -103,11 +103,12 @@ def split_cells(text: str, separator: str) -> list[str]:
     """The cells of one record. Raises csv.Error for one that cannot be split."""
     if '"' not in text:
         return text.split(separator)
-    return next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    rows = list(csv.reader([text], delimiter=separator, skipinitialspace=True))
+    return rows[0] if rows else []
 
 
 def records(data: bytes, separator: str, first_line: int) -> Iterator[Record]:
-    """The rows of a buffer, blank lines left out."""
+    """The rows of a buffer, blank lines and comments left out."""
     lines = data.decode("utf-8", "replace").split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -116,7 +117,7 @@ def records(data: bytes, separator: str, first_line: int) -> Iterator[Record]:
         text, taken = _joined(lines, at)
         number_ = first_line + at
         at += taken
-        if not text.strip():
+        if not text.strip() or text.startswith("#"):
             continue
         if taken == 1 and text.count('"') % 2:
             yield Record(number_, (), "a quote is opened and not closed")

@@ -62,7 +62,7 @@ class Chunk:
 
 def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
     """The chunk as Polars parses it; None where it holds anything that needs the exact path."""
-    if b'"' in data or not data or len(header.separator.encode()) != 1:
+    if b'"' in data or b"\n#" in data or data[:1] in (b"", b"#") or len(header.separator.encode()) != 1:
         return None
     roles, metrics = plan.roles(header), plan.metrics(header)
     used = [*sorted({*roles.values(), *metrics})]
@@ -193,7 +193,9 @@ class _Exact:
 
     def _row(self, record: Record, cells: Sequence[str]) -> None:
         if any(cells[len(self.order) :]):
-            self._problem(record, f"{len(cells)} cells under {len(self.order)} columns: those beyond are left out", "warning")
+            self._problem(
+                record, f"{len(cells)} cells under {len(self.order)} columns: those beyond are left out", "warning"
+            )
         by_name = dict(zip(self.order, cells, strict=False))
         row = {i: by_name.get(self.header.names[i], "") for i in self.used}
         if all(absent(c) for c in row.values()):
@@ -230,7 +232,9 @@ class _Exact:
                 columns.append(_time_column(text) if i == self.roles.get("time") else text)
         return pl.DataFrame(columns)
 
-    def _problem(self, record: Record, reason: str, kind: Literal["malformed", "torn", "warning"] = "malformed") -> None:
+    def _problem(
+        self, record: Record, reason: str, kind: Literal["malformed", "torn", "warning"] = "malformed"
+    ) -> None:
         excerpt = self.header.separator.join(record.cells)[:_EXCERPT]
         self.problems.append(Problem(self.file, reason, record.line, kind=kind, excerpt=excerpt))
 

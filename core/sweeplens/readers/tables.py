@@ -59,6 +59,7 @@ def read_table(path: str, header: Header, plan: Plan, run_id: str, resume: Resum
         raise FormatError("the table has another header than when it was read last: it was written anew")
     order: list[str] = list(cast("list[str]", state.get("order") or header.names))
     table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
+    table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
     frames: list[pl.DataFrame] = []
     torn = False
@@ -73,7 +74,7 @@ def read_table(path: str, header: Header, plan: Plan, run_id: str, resume: Resum
     table.points = pl.concat(frames, rechunk=False) if frames else empty_reading_points()
     if not torn and not compression.is_compressed(path):
         kept = {"header": header.key, "order": order, "rows": table.rows, "last_step": table.last_step}
-        table.resume = Resume(offset, kept, line)
+        table.resume = Resume(offset, {**kept, "non_scalar": table.non_scalar}, line)
     return table
 
 
@@ -193,7 +194,7 @@ def _column(base: pl.DataFrame, prefix: str, name: str, values: pl.Series, split
     """The points of one column, absent cells left out."""
     metric = pl.lit(f"{prefix}{name}")
     if split is not None:
-        own = pl.when(split.is_null() | pl.lit(name).str.starts_with(split + "/")).then(pl.lit(name))
+        own = pl.when(split.is_null() | pl.lit(name).str.starts_with(pl.lit(split + "/"))).then(pl.lit(name))
         metric = pl.lit(prefix) + own.otherwise(split + "/" + name)
     frame = base.select("run_id", metric.alias("metric"), "step", pl.lit(values).alias("value"), "wall_time")
     return frame.filter(pl.col("value").is_not_null()) if values.null_count() else frame

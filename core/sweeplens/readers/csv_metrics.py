@@ -1,0 +1,111 @@
+"""Tables of metrics that no tool has signed: a header with an axis, and columns of numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sweeplens.errors import FormatError
+from sweeplens.readers import compression
+from sweeplens.readers.json_steps import described_by
+from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.sidecars import config_files
+from sweeplens.readers.table_cells import header_of, sample
+from sweeplens.readers.table_plan import has_plain_name, log_plan
+from sweeplens.readers.tables import Plan, Table, read_header, read_table
+from sweeplens.readers.values import joined_points
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["CsvMetrics"]
+
+_SUFFIXES = (".csv", ".tsv", ".txt", ".log")
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+           "eval": "eval", "evaluation": "eval", "dev": "dev"}  # fmt: skip
+_EXPORT = ("Wall time", "Step", "Value")  # what TensorBoard's download button writes
+_HEAD_BYTES = 4096  # as much as a claim sees, so that the rows that decide stay the same while a table grows
+
+
+class CsvMetrics:
+    """Hand-written tables.
+
+    Producer: ``csv.writer``, pandas, TensorBoard's download button, any loop that writes a table
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch; a config beside
+    Reads: every number at its step; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
+    Leaves: text, which is counted by column; tables that are data sets and not logs
+    """
+
+    name = "csv_metrics"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files whose header and first rows are those of a log."""
+        mine = [n for n in folder.free(*_SUFFIXES) if _plan(n, folder.head(n)) is not None]
+        config = config_files(folder) if mine else ()
+        if len(mine) > 1 and len({_split(n) for n in mine} - {""}) == len(mine):
+            yield Claim((*mine, *config))
+            return
+        plain = [n for n in mine if has_plain_name(n)]
+        for name in mine:
+            yield Claim((name, *config), is_folder=plain == [name])
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The rows; of one plain file, those that are new."""
+        names = [f.path for f in source.files if _is_table(f.path)]
+        if len(names) > 1:
+            tables = [_table(path, source.relative, None, prefix=f"{_split(path)}/") for path in names]
+        else:
+            tables = [_table(names[0], source.relative, resume)]
+        points = joined_points(t.points for t in tables)
+        non_scalar = {k: n for t in tables for k, n in t.non_scalar.items()}
+        after = tables[0].resume if len(tables) == 1 else None
+        ids = list(dict.fromkeys(points["run_id"].unique(maintain_order=True))) or [source.relative]
+        records, broken = described_by(source, [RunRecord(run, non_scalar=non_scalar) for run in ids])
+        return Reading(records, points, (*(p for t in tables for p in t.problems), *broken), after)
+
+
+def _is_table(path: str) -> bool:
+    return compression.plain_name(path).endswith(_SUFFIXES)
+
+
+def _split(name: str) -> str:
+    """The split that a file's name begins with: ``val_log.csv`` -> ``val``; "" when it begins with none."""
+    stem = PurePath(compression.plain_name(name)).stem.lower()
+    return _SPLITS.get(re.split(r"[^a-z]", stem, maxsplit=1)[0], "")
+
+
+def _plan(name: str, head: bytes) -> Plan | None:
+    """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
+    header = header_of(head)
+    if header is None:
+        return None
+    rows = sample(head, header)
+    return log_plan(header, rows) if rows or has_plain_name(name) else None
+
+
+def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Table:
+    header = read_header(path)
+    if header is None:
+        raise FormatError(f"{path} has no header")
+    head = compression.head(path, _HEAD_BYTES)
+    plan = log_plan(header, sample(head, header) if header.start < len(head) else [])
+    if plan is None:
+        raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
+    table = read_table(path, header, replace(plan, prefix=prefix), run, resume)
+    if table.resume and table.resume.offset < _HEAD_BYTES:
+        table.resume = None
+    if header.names == _EXPORT:
+        table.points = table.points.with_columns(pl.lit(_tag(path)).alias("metric"))
+    return table
+
+
+def _tag(path: str) -> str:
+    """The metric of an exported series: the tag that TensorBoard writes into the file's name, else the name."""
+    stem = PurePath(compression.plain_name(path)).stem
+    return stem.partition("-tag-")[2] or stem

@@ -1,0 +1,103 @@
+"""DVCLive: one small table a metric under `plots/metrics/`, `params.yaml` and `metrics.json` beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from sweeplens.errors import FormatError
+from sweeplens.models import flatten
+from sweeplens.readers import compression
+from sweeplens.readers.jsonlines import decode
+from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.sidecars import read_config
+from sweeplens.readers.table_cells import header_of
+from sweeplens.readers.tables import Plan, Table, read_header, read_table
+from sweeplens.readers.values import as_number, joined_points
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["DvcLive"]
+
+_SERIES = ("plots/metrics", "plots/scalars", "scalars")  # since 1.0; before; long before
+_AXES = frozenset({"step", "timestamp"})
+_DEFAULT = "/dvclive"  # the folder's own default name says nothing about the run
+
+
+class DvcLive:
+    """DVCLive's folders.
+
+    Producer: DVCLive
+    Files: ``plots/metrics/**/<name>.tsv`` (``scalars/`` before 1.0), ``metrics.json``, ``params.yaml``
+    Reads: every series by its path, times where they were written; parameters; of the summary what is no series
+    Leaves: images, artifacts and custom plots
+    """
+
+    name = "dvclive"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """A folder with a folder of series, each a table of steps and one value."""
+        for place in _SERIES:
+            home = folder.child(place)
+            tables = [f"{place}/{n}" for n, _ in home.tree() if n.endswith((".tsv", ".tsv.gz"))] if home else []
+            if tables and _is_series(folder.head(tables[0])):
+                side = [n for n in ("params.yaml", "metrics.json") if n in folder.files and n not in folder.taken]
+                yield Claim((*sorted(tables), *side), owns=(place.split("/")[0],))
+                return
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Every table, anew: they are many and small."""
+        run = source.relative.removesuffix(_DEFAULT)
+        names = {_metric(source, f.path): f.path for f in source.files if f.path.endswith((".tsv", ".tsv.gz"))}
+        tables = [_series(run, metric, path) for metric, path in names.items()]
+        side = read_config(source.files, names=("params.yaml",), unwrap=False)
+        problems = [p for t in tables for p in t.problems] + [Problem(path, reason) for path, reason in side.problems]
+        record = RunRecord(
+            run,
+            hyperparameters=side.hyperparameters,
+            metadata=_summary(source, names, problems),
+            non_scalar={k: n for t in tables for k, n in t.non_scalar.items()},
+        )
+        return Reading((record,), joined_points(t.points for t in tables), tuple(problems))
+
+
+def _is_series(head: bytes) -> bool:
+    header = header_of(head, "\t")
+    return header is not None and "step" in header.names and len(header.names) <= len(_AXES) + 1
+
+
+def _metric(source: Source, path: str) -> str:
+    below = path[len(source.path) :].replace("\\", "/").strip("/")
+    place = next(p for p in _SERIES if below.startswith(f"{p}/"))
+    return compression.plain_name(below[len(place) + 1 :]).removesuffix(".tsv")
+
+
+def _series(run: str, metric: str, path: str) -> Table:
+    """One table; its value column is named by the last part of the metric's name, and the path has it all."""
+    header = read_header(path, "\t")
+    if header is None or "step" not in header.names:
+        return Table(problems=[Problem(path, "no table of steps and values")] if header else [])
+    parent = metric.rpartition("/")[0]
+    table = read_table(path, header, Plan("step", time="timestamp", prefix=f"{parent}/" if parent else ""), run)
+    table.non_scalar = {f"{parent}/{k}" if parent else k: n for k, n in table.non_scalar.items()}
+    return table
+
+
+def _summary(source: Source, names: Mapping[str, str], problems: list[Problem]) -> dict[str, object]:
+    """The values of metrics.json that have no series: what was summarized by hand."""
+    entry = source.file("metrics.json")
+    if entry is None:
+        return {}
+    try:
+        value = decode(compression.read_plain(entry.path))
+    except (ValueError, FormatError) as error:
+        problems.append(Problem(entry.path, f"summary cannot be read: {error}"))
+        return {}
+    flat = flatten(cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
+    return {f"summary.{k}": v for k, v in flat.items() if as_number(v) is not None and not _is_named(k, names)}
+
+
+def _is_named(key: str, names: Mapping[str, str]) -> bool:
+    return key == "step" or key.replace(".", "/") in names or key in names

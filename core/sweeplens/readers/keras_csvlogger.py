@@ -1,0 +1,75 @@
+"""Keras' CSVLogger: one row an epoch, the metrics in alphabetical order, any separator, no config of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.json_steps import described_by
+from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.sidecars import config_files
+from sweeplens.readers.table_cells import Header, header_of, number, sample
+from sweeplens.readers.table_plan import has_plain_name
+from sweeplens.readers.tables import Plan, read_header, read_table
+
+if TYPE_CHECKING:
+    from sweeplens.discover import Folder
+
+__all__ = ["KerasCsvLogger"]
+
+_SUFFIXES = (".csv", ".log", ".tsv", ".txt")
+_AXIS = "epoch"
+_BOM = b"\xef\xbb\xbf"
+
+
+class KerasCsvLogger:
+    """Keras' tables.
+
+    Producer: Keras and tf.keras ``CSVLogger``
+    Files: ``*.csv``, ``*.log`` with ``epoch`` first and the metrics in alphabetical order; a config beside, if somebody wrote one
+    Reads: every number at its epoch, whatever the separator; ``NA`` is an epoch without the metric
+    Leaves: lists, which are counted
+    """
+
+    name = "keras_csvlogger"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files with the logger's header and rows of it."""
+        mine = [n for n in folder.free(*_SUFFIXES) if _is_log(folder.head(n))]
+        config = config_files(folder) if mine else ()
+        for name in mine:
+            yield Claim((name, *config), is_folder=len(mine) == 1 and (bool(config) or has_plain_name(name)))
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The rows that are new."""
+        path = source.files[0].path
+        header = read_header(path, separators=_separators(path))
+        if header is None:
+            raise FormatError(f"{path} has no header")
+        table = read_table(path, header, Plan(axis=_AXIS), source.relative, resume)
+        records, problems = described_by(source, [RunRecord(source.relative, non_scalar=table.non_scalar)])
+        return Reading(records, table.points, (*table.problems, *problems), table.resume)
+
+
+def _is_log(head: bytes) -> bool:
+    header = _header(head)
+    if header is None or header.names[0] != _AXIS:
+        return False
+    rest = header.names[1:]
+    rows = sample(head, header, most=5)
+    return list(rest) == sorted(rest) and all(rest) and all(number(r.get(_AXIS, "")) is not None for r in rows)
+
+
+def _header(head: bytes) -> Header | None:
+    after = head.removeprefix(_BOM).removeprefix(_AXIS.encode())[:1]
+    return header_of(head, after.decode("ascii", "ignore") or ",") if after.strip(b"\r\n_") else None
+
+
+def _separators(path: str) -> str:
+    """The character after the first name."""
+    from sweeplens.readers.compression import head
+
+    found = _header(head(path, 64))
+    return found.separator if found else ","

@@ -1,0 +1,98 @@
+"""Which columns of an unknown table are its axis, its times, its runs, its splits; and whether it is a log at all.
+
+A table is a log when it has a column named like an axis (``step``, ``epoch``, ``iteration`` ...) that holds numbers, another
+column of numbers, and rows that go forward along the axis. A data set that happens to have such a column repeats its values
+with full rows, or does not go forward, or is mostly text: it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import PurePath
+
+from sweeplens.readers.compression import plain_name
+from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS
+from sweeplens.readers.table_cells import Header, number
+from sweeplens.readers.tables import Plan
+from sweeplens.readers.values import as_time
+
+__all__ = ["axis_column", "has_plain_name", "log_plan"]
+
+_AXES = (
+    "step", "global_step", "steps", "total_steps", "timestep", "timesteps", "total_timesteps", "num_timesteps", "env_steps",
+    "iteration", "iterations", "iter", "iters", "itr", "training_iteration", "num_updates", "update", "updates", "n_iter",
+    "epoch", "epochs",
+)  # fmt: skip
+_SPLITS = ("split", "mode", "phase", "stage", "subset")
+_PLAIN = frozenset({
+    "metrics", "metric", "log", "logs", "history", "results", "train", "training", "progress", "stats", "scalars", "eval",
+    "training_log", "train_log", "training_history", "loss", "losses", "output",
+})  # fmt: skip
+_Rows = Sequence[Mapping[str, str]]
+
+
+def has_plain_name(name: str) -> bool:
+    """Whether a file is named like the one log of its folder."""
+    return _folded(PurePath(plain_name(name)).stem) in _PLAIN
+
+
+def axis_column(header: Header, rows: _Rows) -> str:
+    """The column that is the axis: whole numbers under a name like one, the surest name first; "" when there is none."""
+    folded = {n: _folded(n) for n in header.names if n}
+    last = {n: _folded(n.rsplit("/", 1)[-1]) for n in folded if "/" in n}
+    for names in (folded, last):
+        for axis in _AXES:
+            for name, plain in names.items():
+                if plain == axis and _is_whole([r[name] for r in rows if name in r]):
+                    return name
+    return ""
+
+
+def log_plan(header: Header, rows: _Rows) -> Plan | None:
+    """What the columns are for; None where the table is not a log."""
+    axis = axis_column(header, rows)
+    if not axis:
+        return None
+    others = [n for n in header.names if n and n != axis]
+    time = next((n for n in others if _folded(n) in TIME_KEYS and _are_times([r[n] for r in rows if n in r])), "")
+    run = next((n for n in others if _folded(n) in RUN_KEYS and rows and all(n in r for r in rows)), "")
+    split = next((n for n in others if _folded(n) in _SPLITS and _are_words([r[n] for r in rows if n in r])), "")
+    metrics = [n for n in others if n not in (time, run, split)]
+    texts = [n for n in metrics if any(n in r and number(r[n]) is None for r in rows)]
+    if not metrics or 2 * len(texts) > len(metrics) or not _goes_forward(rows, axis, run, split, metrics):
+        return None
+    return Plan(axis=axis, time=time, run=run, split=split)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _is_whole(cells: Sequence[str]) -> bool:
+    values = [number(c) for c in cells]
+    return all(v is not None and (v != v or v.is_integer()) for v in values)
+
+
+def _are_times(cells: Sequence[str]) -> bool:
+    return bool(cells) and all(as_time(number(c)) or as_time(c) for c in cells)
+
+
+def _are_words(cells: Sequence[str]) -> bool:
+    return bool(cells) and all(number(c) is None for c in cells)
+
+
+def _goes_forward(rows: _Rows, axis: str, run: str, split: str, metrics: Sequence[str]) -> bool:
+    """Whether rows of one run and split seldom go back, and seldom write the same metric at the same step again."""
+    tracks: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        tracks.setdefault((row.get(run, ""), row.get(split, "")), []).append(row)
+    back = again = pairs = 0
+    for track in tracks.values():
+        for sooner, later in pairwise(r for r in track if axis in r):
+            before, after = number(sooner[axis]) or 0.0, number(later[axis]) or 0.0
+            pairs += 1
+            back += after < before
+            again += after == before and any(m in sooner and m in later for m in metrics)
+    return pairs < 2 or (3 * back <= pairs and 2 * again <= pairs)
