@@ -56,9 +56,12 @@ async def fetch_keys(url: str) -> Mapping[str, Any]:
 class OAuthTokens:
     """Verifies JWTs. Every refusal is None: the reason goes to the log, without the token."""
 
-    def __init__(self, settings: OAuthSettings, fetch: FetchKeys = fetch_keys) -> None:
+    def __init__(
+        self, settings: OAuthSettings, fetch: FetchKeys = fetch_keys, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._fetch = fetch
+        self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = float("-inf")
         self._lock = anyio.Lock()
@@ -113,7 +116,7 @@ class OAuthTokens:
         if algorithm not in _ALGORITHMS:
             return None
         async with self._lock:
-            age = time.monotonic() - self._fetched
+            age = self._clock() - self._fetched
             if age > _KEYS_SECONDS or (kid not in self._keys and age > _REFETCH_SECONDS):
                 await self._renew()
         return self._keys.get(kid) or (next(iter(self._keys.values())) if not kid and len(self._keys) == 1 else None)
@@ -122,7 +125,7 @@ class OAuthTokens:
         """Fetch the keys; when the issuer cannot be reached the old ones stay good."""
         import httpx2
 
-        self._fetched = time.monotonic()
+        self._fetched = self._clock()
         try:
             listed = cast("list[dict[str, Any]]", (await self._fetch(self._settings.jwks_url)).get("keys", []))
         except (httpx2.HTTPError, OSError, ValueError) as error:

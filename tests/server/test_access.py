@@ -1,0 +1,146 @@
+"""Who may ask: a token is let in when it is ours, whole, in time and meant for us; everything else is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from sweeplens.errors import ConfigError
+from sweeplens_mcp.access.oauth import OAuthSettings, OAuthTokens
+from sweeplens_mcp.access.tokens import TOKENS_VARIABLE, load_tokens
+
+pytestmark = pytest.mark.anyio
+ISSUER, AUDIENCE = "https://login.example", "https://lab.example/mcp"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Issuer:
+    """An authorization server reduced to its keys."""
+
+    def __init__(self) -> None:
+        self.fetches = 0
+        self.keys = {"first": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+
+    async def fetch(self, url: str) -> Mapping[str, Any]:
+        self.fetches += 1
+        assert url == f"{ISSUER}/jwks"
+        public = [(kid, jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())) for kid, key in self.keys.items()]
+        return {"keys": [{**json.loads(text), "kid": kid, "use": "sig"} for kid, text in public]}
+
+    def token(self, kid: str = "first", **claims: object) -> str:
+        now = int(time.time())
+        whole = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": now + 300, "scope": "sweeplens:read", **claims}
+        return jwt.encode({k: v for k, v in whole.items() if v is not None}, self.keys[kid], "RS256", {"kid": kid})
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+def verifier(issuer: Issuer, **more: str) -> OAuthTokens:
+    return OAuthTokens(OAuthSettings(ISSUER, AUDIENCE, f"{ISSUER}/jwks", **more), issuer.fetch)
+
+
+async def test_a_right_token_is_let_in_under_its_subject(issuer: Issuer) -> None:
+    access = await verifier(issuer).verify_token(issuer.token())
+    assert access is not None
+    assert (access.client_id, access.scopes, access.resource) == ("alice", ["sweeplens:read"], AUDIENCE)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": 1},
+        {"exp": None},
+        {"nbf": 4_000_000_000},
+        {"aud": "https://other.example/mcp"},
+        {"aud": None},
+        {"iss": "https://evil.example"},
+        {"iss": None},
+    ],
+)
+async def test_expired_early_or_misdirected_tokens_are_refused(issuer: Issuer, claims: dict[str, object]) -> None:
+    assert await verifier(issuer).verify_token(issuer.token(**claims)) is None
+
+
+async def test_unsigned_tampered_and_senseless_tokens_are_refused(issuer: Issuer) -> None:
+    tokens = verifier(issuer)
+    whole = issuer.token()
+    head, body, signature = whole.split(".")
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 300}
+    unsigned = jwt.encode(claims, None, "none", {"kid": "first"})
+    shared = jwt.encode(claims, "x" * 40, "HS256", {"kid": "first"})
+    for bad in (unsigned, shared, f"{head}.{body}x.{signature}", f"{head}.{body}.", "", "nonsense", "a.b.c"):
+        assert await tokens.verify_token(bad) is None
+
+
+async def test_keys_are_cached_and_a_new_key_is_fetched_but_not_at_every_forged_id(issuer: Issuer) -> None:
+    now = [0.0]
+    tokens = OAuthTokens(OAuthSettings(ISSUER, AUDIENCE, f"{ISSUER}/jwks"), issuer.fetch, lambda: now[0])
+    for _ in range(5):
+        assert await tokens.verify_token(issuer.token())
+    assert issuer.fetches == 1
+    issuer.keys["second"] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for _ in range(5):
+        assert await tokens.verify_token(issuer.token("second")) is None  # fetched a moment ago: not yet again
+    assert issuer.fetches == 1
+    now[0] += 11
+    assert await tokens.verify_token(issuer.token("second")) is not None
+    assert issuer.fetches == 2
+
+
+async def test_a_token_that_must_name_its_roots_and_does_not_is_refused(issuer: Issuer) -> None:
+    tokens = verifier(issuer, roots_claim="roots")
+    assert await tokens.verify_token(issuer.token()) is None
+    access = await tokens.verify_token(issuer.token(roots=["/experiments/public"]))
+    assert access is not None
+    assert access.claims == {"sweeplens_roots": ["/experiments/public"]}
+
+
+async def test_static_tokens_know_their_names_and_roots(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"# the lab\nalice  alices-secret-0001\nci bots-secret-000002 '{tmp_path}'\n", encoding="utf-8")
+    tokens = load_tokens(str(file))
+    assert tokens is not None
+    access = await tokens.verify_token("bots-secret-000002")
+    assert access is not None
+    assert (access.client_id, access.claims) == ("ci", {"sweeplens_roots": [str(tmp_path.resolve())]})
+    assert "bots-secret" not in access.token
+    for bad in ("", "alices-secret-000", "alices-secret-0001 ", "\ud800"):
+        assert await tokens.verify_token(bad) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("alice\n", "a name, a token"),
+        ("alice short\n", "fewer than 16"),
+        ("", "names no token"),
+        ("a same-secret-000001\nb same-secret-000001", "two names"),
+    ],
+)
+def test_a_token_file_that_cannot_be_used_says_why_and_shows_no_token(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        load_tokens(str(file))
+    assert "secret" not in str(caught.value)
+
+
+def test_tokens_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKENS_VARIABLE, raising=False)
+    assert load_tokens() is None
+    monkeypatch.setenv(TOKENS_VARIABLE, "alice alices-secret-0001")
+    assert load_tokens() is not None
