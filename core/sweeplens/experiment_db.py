@@ -19,6 +19,7 @@ import polars as pl
 from sweeplens.analyses.curves import curves
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
 from sweeplens.analyses.overview import overview
+from sweeplens.analyses.ranking import rank
 from sweeplens.analyses.summary import summarize, varying
 from sweeplens.analyses.triage.diagnosis import Options, diagnose
 from sweeplens.answers import Answer, Basis
@@ -268,6 +269,19 @@ class ExperimentDB:
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         return self._resting(answer, view, f"db.diagnose({_call(runs=runs, where=where, metrics=metrics)})")
+
+    def rank(
+        self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
+        where: str = "", at_step: str = "", hparams: Sequence[str] = (),
+    ) -> Answer:  # fmt: skip
+        """Groups or runs from the best on, and which of them cannot be told from the best."""
+        view = self.view(runs, where)
+        answer = rank(
+            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
+            hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+        )  # fmt: skip
+        options = _call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
+        return self._resting(answer, view, f"db.rank({metric!r}, {options})")
 
     # --------------------------------------------------------------- private
 

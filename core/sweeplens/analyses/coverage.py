@@ -1,0 +1,70 @@
+"""The ground of an answer about one metric: its series, and which of its runs are unfinished or end before the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sweeplens.errors import UnknownNameError
+
+__all__ = ["Coverage", "coverage_of", "listed", "series_of"]
+
+_UNFINISHED = ("running", "failed", "crashed", "killed")
+_SHORT = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """``unfinished``: runs whose status says so; ``shorter``: runs that end before 95 % of the median last step."""
+
+    unfinished: tuple[str, ...]
+    shorter: tuple[str, ...]
+    first_end: int
+    last_end: int
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Both kinds, each run once, in order."""
+        return tuple(sorted({*self.unfinished, *self.shorter}))
+
+    def note(self) -> str:
+        """The sentence that an answer adds; empty where all runs are complete and end together."""
+        if not self.marked:
+            return ""
+        kinds = [
+            f"{len(ids)} {word} ({listed(ids)})"
+            for ids, word in ((self.unfinished, "unfinished"), (self.shorter, "shorter than the rest"))
+            if ids
+        ]
+        ends = f"; runs end between steps {self.first_end} and {self.last_end}" * (self.first_end < self.last_end)
+        return f"Among the runs used: {' and '.join(kinds)}{ends}."
+
+
+def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
+    """The coverage of one metric: ``series`` are the rows of the runs that an answer uses."""
+    if not series.height:
+        return Coverage((), (), 0, 0)
+    ids = series["run_id"].to_list()
+    status = runs.filter(pl.col("run_id").is_in(ids) & pl.col("status").is_in(_UNFINISHED))
+    ends = series["last_step"]
+    usual = float(ends.quantile(0.5, "nearest") or 0)
+    short = series.filter(pl.col("last_step") < _SHORT * usual)
+    first, last = min(ends.to_list()), max(ends.to_list())
+    return Coverage(tuple(status["run_id"].sort()), tuple(short["run_id"].sort()), int(first), int(last))
+
+
+def series_of(metric: str, series: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one metric. Raises UnknownNameError where no run logged it."""
+    asked = series.filter(pl.col("metric") == metric)
+    if not asked.height:
+        known = series["metric"].unique().sort().to_list()
+        raise UnknownNameError.of("metric", metric, known, hint=f"list_metrics shows all {len(known)}.")
+    return asked
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """A few names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

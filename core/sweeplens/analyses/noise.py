@@ -1,0 +1,61 @@
+"""How far runs of one setting lie apart: the spread that any difference has to be held against.
+
+The pooled standard deviation within groups (as in an analysis of variance). A group that is far wilder than the others (a
+seed that diverged) would drown every difference, so it is left out of the pool and named; comparisons with such a group
+use its own spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Spread", "pooled_spread"]
+
+_WILD = 1e-4
+_EFFICIENCY = 0.37  # of a median of variances, against their mean
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Standard deviation of one run within its group, its degrees of freedom, the groups it rests on, those too wild."""
+
+    sd: float
+    df: int
+    groups: int
+    wild: tuple[int, ...] = ()
+
+    def of_difference(self, n_a: int, n_b: int) -> float:
+        """How far the means of two sides of one setting lie apart at most, in 95 of 100 cases."""
+        from sweeplens.analyses.statistics import t_quantile
+
+        return t_quantile(self.df) * self.sd * math.sqrt(1 / n_a + 1 / n_b)
+
+
+def pooled_spread(counts: Sequence[int], variances: Sequence[float | None]) -> Spread | None:
+    """The pooled spread of groups of these sizes and sample variances; None where no group has two runs."""
+    repeated = [
+        (i, n - 1, v) for i, (n, v) in enumerate(zip(counts, variances, strict=True)) if n > 1 and v is not None
+    ]
+    wild = _wild(repeated)
+    kept = [(df, v) for i, df, v in repeated if i not in wild]
+    df = sum(d for d, _ in kept)
+    if not df:
+        return None
+    return Spread(math.sqrt(math.fsum(d * v for d, v in kept) / df), df, len(kept), tuple(sorted(wild)))
+
+
+def _wild(repeated: Sequence[tuple[int, int, float]]) -> set[int]:
+    """Groups whose variance lies beyond the F distribution's last ten-thousandth, against the median of all."""
+    if len(repeated) < 3:
+        return set()
+    from scipy.special import chdtri, fdtri
+
+    scaled = sorted(v / (float(chdtri(df, 0.5)) / df) for _, df, v in repeated)
+    centre = scaled[len(scaled) // 2]
+    if centre <= 0:
+        return set()
+    total = sum(df for _, df, _ in repeated)
+    edges = {df: float(fdtri(df, max(1.0, _EFFICIENCY * (total - df)), 1 - _WILD)) for _, df, _ in repeated}
+    return {i for i, df, v in repeated if v / centre > edges[df]}
