@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -23,7 +22,7 @@ from sweeplens.readers.protobuf_wire import WireError, as_signed, as_text, field
 from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.values import as_number, as_step
 
-__all__ = ["History"]
+__all__ = ["History", "item"]
 
 _ITEM, _STEP = 0x0A, 0x12
 _KEYS = (0x0A, 0x12)  # of an item: its key, or the only part of its nested key
@@ -42,29 +41,45 @@ class _Row:
 
 
 class History:
-    """Rows in, a frame out. ``began`` (seconds since 1970) is what ``_runtime`` counts from."""
+    """Rows in, a frame out; `state` is what an instance that goes on later is made of."""
 
-    def __init__(self, last_step: int = -1, non_scalar: dict[str, int] | None = None, last_wall: float = 0.0) -> None:
+    def __init__(
+        self,
+        last_step: int = -1,
+        last_wall: float = 0.0,
+        non_scalar: dict[str, int] | None = None,
+        summary: dict[str, str] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
         self.last_step = last_step
-        self.last_wall = last_wall
+        self.last_wall = last_wall  # seconds since 1970
         self.non_scalar: dict[str, int] = dict(non_scalar or {})
-        self.began = math.nan
-        self._names: dict[bytes, int] = {}
+        self.summary: dict[str, str] = dict(summary or {})  # name -> JSON
+        self._names: dict[bytes, int] = {n.encode(): i for i, n in enumerate(names or ())}
         self._heads: dict[bytes, tuple[int, int]] = {}  # bytes before a value -> metric, length of the value
         self._metric, self._value = array("I"), array("d")
         self._step, self._wall = array("q"), array("d")
+
+    def state(self) -> dict[str, object]:
+        """What a later reading needs, as JSON values."""
+        names = [n.decode("utf-8", "replace") for n in self._names]
+        of = ("last_step", "last_wall", "non_scalar", "summary")
+        return {**{name: getattr(self, name) for name in of}, "names": names}
 
     def metrics(self) -> set[str]:
         """The names that have been logged as numbers."""
         return {name.decode("utf-8", "replace") for name in self._names}
 
-    def add(self, data: bytes, at: int, end: int) -> None:
-        """One history record, which stands between two positions. Raises WireError where it is none."""
+    def add(self, data: bytes, at: int, end: int, began: float = 0.0) -> None:
+        """One history record, which stands between two positions; ``began`` is what ``_runtime`` counts from.
+
+        Raises WireError where it is none.
+        """
         before = len(self._value)
         row = _Row()
         try:
             while at < end:
-                mark = at + 7 + data[at + 3]
+                mark = at + 7 + data[at + 3] if at + 3 < end else end
                 hit = self._heads.get(data[at:mark])
                 if hit is None:
                     at = self._field(data, at, end, row)
@@ -78,7 +93,37 @@ class History:
             raise WireError("no history record") from None
         if row.nested:
             self._deep(row)
-        self._close(row)
+        self._close(row, began)
+
+    def add_summary(self, data: bytes, at: int, end: int) -> None:
+        """One summary record: of what is no metric of the history, the last value is kept."""
+        while at < end:
+            mark = at + 7 + data[at + 3] if at + 3 < end else end
+            hit = self._heads.get(data[at:mark])
+            if hit is not None:
+                at = mark + hit[1]
+                continue
+            kind = data[at]
+            size, at = varint(data, at + 1)
+            if kind == _ITEM and at + size <= end:
+                path, raw = item(data[at : at + size])
+                if path and not path[0].startswith("_"):
+                    self.summary[".".join(path)] = raw.decode("utf-8", "replace")
+            at += size
+
+    def only_summarised(self) -> dict[str, object]:
+        """Numbers and texts of the summary that the history does not have."""
+        known = self.metrics() | set(self.non_scalar)
+        found: dict[str, object] = {}
+        for name, raw in self.summary.items():
+            try:
+                value = decode(raw.encode())
+            except ValueError:
+                continue
+            mine = name in known or any(name.startswith(f"{n}.") for n in self.non_scalar)
+            if not mine and isinstance(value, int | float | str):
+                found[name] = value
+        return found
 
     def frame(self, run_id: str) -> pl.DataFrame:
         """Everything added so far, as READING_SCHEMA."""
@@ -106,7 +151,7 @@ class History:
         elif kind == _ITEM:
             name, value = _simple(data, at, stop)
             if not name:
-                row.nested += _nested(data[at:stop])
+                row.nested.append(item(data[at:stop]))
                 return stop
             metric = _TRACKERS.get(name, _OWN) if name.startswith(b"_") else self._number_of(name)
             if value - start == 7 + data[start + 3]:
@@ -153,21 +198,22 @@ class History:
 
     def _deep(self, row: _Row) -> None:
         """Items whose key is a path: those beside a ``_type`` are one value that is no number."""
-        typed = {path[:-1] for path, _ in row.nested if path[-1] == "_type"}
+        typed = {path[:-1] for path, _ in row.nested if path[-1:] == ("_type",)}
         for path in sorted(typed):
             self._count(".".join(path))
         for path, raw in row.nested:
-            if not any(path[:depth] in typed for depth in range(1, len(path))) and not path[0].startswith("_"):
+            own = not path or path[0].startswith("_")
+            if not own and not any(path[:depth] in typed for depth in range(1, len(path))):
                 self._one(self._number_of(".".join(path).encode()), raw, row)
 
     def _count(self, name: str) -> None:
         self.non_scalar[name] = self.non_scalar.get(name, 0) + 1
 
-    def _close(self, row: _Row) -> None:
+    def _close(self, row: _Row, began: float) -> None:
         """Give the points of a row their step and time."""
         said = as_step(row.own.get(_AXIS))
         step = said if said is not None else row.step if row.step is not None else self.last_step + 1
-        wall = row.own.get(_TIME, self.began + row.own.get(_ELAPSED, math.nan))
+        wall = row.own.get(_TIME, (began or math.nan) + row.own.get(_ELAPSED, math.nan))
         self.last_step = step
         if wall > self.last_wall:
             self.last_wall = wall
@@ -188,13 +234,13 @@ def _simple(data: bytes, at: int, stop: int) -> tuple[bytes, int]:
     return (data[begin:middle], value) if value + length == stop else (b"", 0)
 
 
-def _nested(item: bytes) -> Iterable[tuple[tuple[str, ...], bytes]]:
-    """The path and the value of an item, whatever the order of its fields."""
+def item(data: bytes) -> tuple[tuple[str, ...], bytes]:
+    """The path of keys and the value of an item, whatever the order of its fields."""
     path: list[str] = []
     raw = b""
-    for number, value in fields(item):
+    for number, value in fields(data):
         if number in (1, 2):
             path.append(as_text(value))
         elif number == 16 and isinstance(value, bytes):
             raw = value
-    return [(tuple(path), raw)] if path and raw else []
+    return tuple(path), raw
