@@ -26,6 +26,11 @@ ALLOWED: dict[str, Allowed] = {
     "mlflow_sqlite": Allowed(largest_is_infinity=True),
     # An objective's final value is a metric of the trial; the truth keeps it apart from the intermediate values.
     "optuna": Allowed(extra_metrics=("value", "values_*")),
+    # The truth counts an environment's episodes and an evaluation's lengths, but not as series of the run.
+    "sb3": Allowed(extra_metrics=("monitor/?",)),
+    "pub_rl_zoo": Allowed(extra_metrics=("monitor/?", "eval/mean_ep_length")),
+    # The axis is thousands of images with a fraction; steps are whole: rounded down, as the producer's TensorBoard does.
+    "pub_nvlabs_stats": Allowed(free_steps=("Loss/*", "Progress/*", "Timing/*", "Resources/*")),
 }
 
 

@@ -203,7 +203,7 @@ def _facts(run: Mapping[str, Any], row: Mapping[str, Any], allowed: Allowed) -> 
     for name, want in (run.get("hyperparameters") or {}).items():
         if _any(name, allowed.absent_hparams):
             continue
-        column = name if name in row and name not in ("name", "group", "status") else f"hparam.{name}"
+        column = f"hparam.{name}" if f"hparam.{name}" in row else name
         if column not in row:
             yield f"hyperparameter {name!r} is missing"
         elif not _same_value(want, row[column]):
