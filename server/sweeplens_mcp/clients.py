@@ -119,7 +119,7 @@ CLIENTS: tuple[Client, ...] = (
         "yaml",
     ),
     Client("opencode", "opencode", "opencode.json", ("mcp", SERVER_NAME), _in_one_list(type="local", timeout=15000)),
-    _mcp_servers("mcphub", "Neovim mcphub", "~/.config/mcphub/servers.json"),
+    _mcp_servers("mcphub", "Neovim mcphub", ".mcphub/servers.json", "for all projects: ~/.config/mcphub/servers.json"),
     Client(
         "codecompanion", "Neovim codecompanion", "init.lua", (), _plain(), "lua", "Put it into your Neovim settings."
     ),

@@ -1,0 +1,111 @@
+"""`sweeplens config`: what it prints, what it writes, and what it would rather not touch."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sweeplens_mcp.cli import main
+
+OURS = "sweeplens"
+
+
+@pytest.fixture(autouse=True)
+def experiments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of experiments in a working directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    return folder
+
+
+def test_it_prints_absolute_paths_and_where_they_go(capsys: pytest.CaptureFixture[str], experiments: Path) -> None:
+    assert main(["config", "vscode", "--root", "experiments"]) == 0
+    printed = capsys.readouterr()
+    entry = json.loads(printed.out)["servers"][OURS]
+    assert Path(entry["command"]).is_absolute()
+    assert entry["args"][:3] == ["serve", "--root", str(experiments)]
+    assert str(Path(".vscode/mcp.json")) in printed.err
+
+
+def test_without_a_client_it_lists_all_with_their_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 14
+    assert any(line.startswith("codex") and "config.toml" in line for line in lines)
+
+
+def test_an_unknown_client_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "vs-code"]) == 2
+    assert "Nearest: 'vscode'" in capsys.readouterr().err
+
+
+def test_a_root_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "cursor", "--root", "nowhere"]) == 2
+    assert "No folder" in capsys.readouterr().err
+
+
+def test_several_roots_stand_in_one_entry(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "more runs").mkdir()
+    assert main(["config", "cursor", "--root", "experiments", "--root", "more runs"]) == 0
+    assert json.loads(capsys.readouterr().out)["mcpServers"][OURS]["args"].count("--root") == 2
+
+
+def test_writing_keeps_the_other_servers_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / ".cursor" / "mcp.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"mcpServers": {"other": {"command": "x"}, OURS: {"command": "old"}}, "more": 1}))
+    assert main(["config", "cursor", "--write"]) == 0
+    held = json.loads(path.read_text(encoding="utf-8"))
+    assert held["mcpServers"]["other"] == {"command": "x"}
+    assert held["mcpServers"][OURS]["args"][0] == "serve"
+    assert held["more"] == 1
+    assert [p.name for p in path.parent.iterdir()] == ["mcp.json"]
+
+
+def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
+    for client, name in (("jupyter-ai", "a.json"), ("codex", "b.toml"), ("continue", "c.yaml"), ("goose", "d.yaml")):
+        assert main(["config", client, "--write", "--file", name]) == 0
+        once = (tmp_path / name).read_text(encoding="utf-8")
+        assert main(["config", client, "--write", "--file", name]) == 0
+        assert (tmp_path / name).read_text(encoding="utf-8") == once
+
+
+def test_toml_is_appended_to_and_its_comments_stay(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('# mine\nmodel = "m"\n\n[mcp_servers.other]\ncommand = "x"\n')
+    assert main(["config", "codex", "--write", "--file", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# mine\n")
+    assert set(tomllib.loads(text)["mcp_servers"]) == {"other", OURS}
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        ("zed", '// mine\n{"theme": "dark"}\n'),
+        ("cursor", '{"mcpServers": ["odd"]}'),
+        ("codex", '[mcp_servers.sweeplens]\ncommand = "another"\n'),
+        ("codex", "not = toml = at all\n"),
+        ("goose", "# mine\nextensions: {}\n"),
+    ],
+)
+def test_a_file_that_could_lose_something_is_left_alone(
+    client: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings"
+    path.write_text(text)
+    assert main(["config", client, "--write", "--file", str(path)]) == 2
+    assert path.read_text(encoding="utf-8") == text
+    message = capsys.readouterr().err
+    assert "nothing was changed" in message
+    assert '"serve"' in message or "- serve" in message
+
+
+def test_a_program_is_printed_and_never_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "emacs", "--write", "--file", str(tmp_path / "init.el")]) == 2
+    assert not (tmp_path / "init.el").exists()
+    assert "mcp-hub-servers" in capsys.readouterr().err
