@@ -30,12 +30,17 @@ from sweeplens.readers.ray_tune import RayTune
 from sweeplens.readers.sacred import Sacred
 from sweeplens.readers.sb3 import StableBaselines3
 from sweeplens.readers.spinup import SpinningUp
+from sweeplens.readers.swanlab import SwanLab
+from sweeplens.readers.tensorboard import TensorBoard
 from sweeplens.readers.trackio import Trackio
+from sweeplens.readers.wandb import Wandb
 from sweeplens.readers.yolo import Yolo
 
 __all__ = ["READERS", "all_readers"]
 
 READERS: tuple[Reader, ...] = (
+    Wandb(),
+    SwanLab(),
     MlflowSqlite(),
     Optuna(),
     Trackio(),
@@ -58,6 +63,7 @@ READERS: tuple[Reader, ...] = (
     JsonRuns(),
     JsonSteps(),
     CsvMetrics(),
+    TensorBoard(),
 )
 
 

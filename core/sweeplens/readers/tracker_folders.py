@@ -8,17 +8,26 @@ links); it is the run itself where there is none.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from sweeplens.readers.protocol import Claim
+import yaml
+
+from sweeplens.readers.protocol import Claim, Problem, Source
+from sweeplens.readers.sidecars import MAX_CONFIG_BYTES, load_yaml
 
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
 
-__all__ = ["tracker_claims"]
+__all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]
+
+GRACE = 600.0
+"""Seconds without a sign of life after which a run without an end has crashed."""
 
 _LATEST = "latest-run"
+_INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
 def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[str, ...]) -> Iterator[Claim]:
@@ -36,6 +45,34 @@ def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[st
         copies = (f"{_LATEST}/{file}",) if name == twin else (_LATEST,) if name == named else ()
         owns = (name, _LATEST) if name == twin else (name,)
         yield Claim((f"{name}/{file}", *beside), copies=copies, owns=owns, is_folder=False)
+
+
+def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:
+    """A file beside the records, as plain data; empty where there is none or it cannot be read (a problem)."""
+    entry = next((f for f in source.files if f.path.replace("\\", "/").endswith("/" + name)), None)
+    if entry is None:
+        return {}
+    try:
+        if entry.size > MAX_CONFIG_BYTES:
+            raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
+        text = Path(entry.path).read_text("utf-8")
+        found = load_yaml(text) if name.endswith(".yaml") else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        problems.append(Problem(entry.path, f"cannot be read: {str(error).split(chr(10))[0]}", kind="warning"))
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def unwrapped(config: dict[str, Any]) -> dict[str, Any]:
+    """A tracker's ``config.yaml`` without its own keys: ``{desc, value}`` is the value."""
+    return {str(k): _value(v) for k, v in config.items() if k not in _INTERNAL}
+
+
+def _value(entry: object) -> object:
+    if not isinstance(entry, dict):
+        return entry
+    keys = cast("dict[str, object]", entry)
+    return keys["value"] if "value" in keys and keys.keys() <= {"desc", "value", "sort"} else keys
 
 
 def _record_file(folder: Folder, suffix: str, ident: bytes) -> str:

@@ -10,16 +10,13 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
-import yaml
-
 from sweeplens.readers.leveldb_framing import BlockRecords
 from sweeplens.readers.protobuf_wire import WireError, spans
 from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.sidecars import MAX_CONFIG_BYTES, load_yaml
-from sweeplens.readers.tracker_folders import tracker_claims
+from sweeplens.readers.tracker_folders import GRACE, loaded_beside, tracker_claims, unwrapped
 from sweeplens.readers.values import as_time
 from sweeplens.readers.wandb_history import History
-from sweeplens.readers.wandb_run import HEARD, Described, since_1970, unwrapped
+from sweeplens.readers.wandb_run import HEARD, Described, since_1970
 
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
@@ -29,7 +26,6 @@ __all__ = ["Wandb"]
 _IDENT = b":W&B"
 _HISTORY, _SUMMARY = 2, 3
 _CONFIG, _ABOUT, _LAST = "files/config.yaml", "files/wandb-metadata.json", "files/wandb-summary.json"
-_GRACE = 600.0  # seconds without a sign of life after which a run without an end has crashed
 _ZONES = 86400.0  # a directory's name has local time, and does not say which
 
 
@@ -90,9 +86,9 @@ def _read_records(main: FileStat, offset: int, history: History, said: Described
 def _described(source: Source, history: History, said: Described, problems: list[Problem]) -> RunRecord:
     """The run as its records and the files beside them describe it."""
     directory = PurePosixPath(source.files[0].path.replace("\\", "/")).parent.name
-    config = {**said.config, **_loaded(source, _CONFIG, problems)}
-    about = _loaded(source, _ABOUT, problems)
-    last = {k: v for k, v in _loaded(source, _LAST, problems).items() if not k.startswith("_")}
+    config = {**said.config, **loaded_beside(source, _CONFIG, problems)}
+    about = loaded_beside(source, _ABOUT, problems)
+    last = {k: v for k, v in loaded_beside(source, _LAST, problems).items() if not k.startswith("_")}
     history.summary.update({k: json.dumps(v) for k, v in last.items()})
     stamp = re.search(r"\d{8}_\d{6}", directory)
     began = said.began or (since_1970(stamp[0]) if stamp else 0.0)
@@ -102,7 +98,7 @@ def _described(source: Source, history: History, said: Described, problems: list
         directory,
         name=said.name,
         group=said.group,
-        status=said.status(alive, time.time() - _GRACE),
+        status=said.status(alive, time.time() - GRACE),
         created_at=as_time(began),
         updated_at=as_time(max(said.alive, history.last_wall)),
         tags=tuple(said.tags),
@@ -110,22 +106,6 @@ def _described(source: Source, history: History, said: Described, problems: list
         metadata={**_machine(about), **said.about, **({"summary": summary} if summary else {})},
         non_scalar=history.non_scalar,
     )
-
-
-def _loaded(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:
-    """A file beside the records, as plain data; empty where there is none or it cannot be read (a problem)."""
-    entry = next((f for f in source.files if f.path.replace("\\", "/").endswith("/" + name)), None)
-    if entry is None:
-        return {}
-    try:
-        if entry.size > MAX_CONFIG_BYTES:
-            raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
-        text = Path(entry.path).read_text("utf-8")
-        found = load_yaml(text) if name.endswith(".yaml") else json.loads(text)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        problems.append(Problem(entry.path, f"cannot be read: {str(error).split(chr(10))[0]}", kind="warning"))
-        return {}
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _machine(about: Mapping[str, Any]) -> dict[str, object]:

@@ -10,13 +10,12 @@ from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protobuf_wire import as_signed, as_text, as_timestamp, fields
 from sweeplens.readers.wandb_history import item
 
-__all__ = ["HEARD", "Described", "since_1970", "unwrapped"]
+__all__ = ["HEARD", "Described", "since_1970"]
 
 _CONFIG, _STATS, _OUTPUT, _RUN, _EXIT = 5, 7, 13, 17, 18
 HEARD = frozenset({_CONFIG, _STATS, _OUTPUT, _RUN, _EXIT})
 _TEXTS = {1: "wandb_run_id", 2: "entity", 3: "project", 7: "job_type", 9: "notes", 12: "sweep_id", 13: "host"}
 _RUN_CONFIG, _RUN_GROUP, _RUN_NAME, _RUN_TAG, _RUN_START = 4, 6, 8, 10, 17
-_INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
 @dataclass(slots=True)
@@ -71,25 +70,12 @@ class Described:
         self.tags = tags or self.tags
 
 
-def unwrapped(config: dict[str, Any]) -> dict[str, Any]:
-    """A ``config.yaml`` or the config of the records, without the tracker's own keys: ``{desc, value}`` is the value."""
-    return {k: _value(v) for k, v in config.items() if k not in _INTERNAL}
-
-
 def since_1970(stamp: str) -> float:
     """The ``YYYYMMDD_HHMMSS`` of a run directory's name as seconds, read as UTC; 0 where it is none."""
     try:
         return datetime.strptime(stamp, "%Y%m%d_%H%M%S").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return 0.0
-
-
-def _value(entry: object) -> object:
-    if isinstance(entry, dict):
-        keys = cast("dict[str, object]", entry)
-        if "value" in keys and keys.keys() <= {"desc", "value", "sort"}:
-            return keys["value"]
-    return cast("object", entry)
 
 
 def _update(config: dict[str, Any], data: bytes) -> None:
