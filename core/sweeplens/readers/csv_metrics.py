@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePath
@@ -16,7 +15,7 @@ from sweeplens.readers.json_steps import described_by
 from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import header_of, sample
-from sweeplens.readers.table_plan import has_plain_name, log_plan
+from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, split_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import joined_points
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["CsvMetrics"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".log")
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-           "eval": "eval", "evaluation": "eval", "dev": "dev"}  # fmt: skip
 _EXPORT = ("Wall time", "Step", "Value")  # what TensorBoard's download button writes
 _HEAD_BYTES = 4096  # as much as a claim sees, so that the rows that decide stay the same while a table grows
 
@@ -48,7 +45,7 @@ class CsvMetrics:
         """Files whose header and first rows are those of a log."""
         mine = [n for n in folder.free(*_SUFFIXES) if _plan(n, folder.head(n)) is not None]
         config = config_files(folder) if mine else ()
-        if len(mine) > 1 and len({_split(n) for n in mine} - {""}) == len(mine):
+        if are_splits(mine):
             yield Claim((*mine, *config))
             return
         plain = [n for n in mine if has_plain_name(n)]
@@ -59,7 +56,7 @@ class CsvMetrics:
         """The rows; of one plain file, those that are new."""
         names = [f.path for f in source.files if _is_table(f.path)]
         if len(names) > 1:
-            tables = [_table(path, source.relative, None, prefix=f"{_split(path)}/") for path in names]
+            tables = [_table(path, source.relative, None, prefix=f"{split_of(path)}/") for path in names]
         else:
             tables = [_table(names[0], source.relative, resume)]
         points = joined_points(t.points for t in tables)
@@ -74,19 +71,13 @@ def _is_table(path: str) -> bool:
     return compression.plain_name(path).endswith(_SUFFIXES)
 
 
-def _split(name: str) -> str:
-    """The split that a file's name begins with: ``val_log.csv`` -> ``val``; "" when it begins with none."""
-    stem = PurePath(compression.plain_name(name)).stem.lower()
-    return _SPLITS.get(re.split(r"[^a-z]", stem, maxsplit=1)[0], "")
-
-
 def _plan(name: str, head: bytes) -> Plan | None:
     """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
     header = header_of(head)
     if header is None:
         return None
     rows = sample(head, header)
-    return log_plan(header, rows) if rows or has_plain_name(name) else None
+    return log_plan(header, rows, name) if rows or has_plain_name(name) else None
 
 
 def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Table:
@@ -94,7 +85,7 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     if header is None:
         raise FormatError(f"{path} has no header")
     head = compression.head(path, _HEAD_BYTES)
-    plan = log_plan(header, sample(head, header) if header.start < len(head) else [])
+    plan = log_plan(header, sample(head, header) if header.start < len(head) else [], path)
     if plan is None:
         raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
     table = read_table(path, header, replace(plan, prefix=prefix), run, resume)

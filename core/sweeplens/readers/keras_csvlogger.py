@@ -10,7 +10,7 @@ from sweeplens.readers.json_steps import described_by
 from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import Header, header_of, number, sample
-from sweeplens.readers.table_plan import has_plain_name
+from sweeplens.readers.table_plan import are_splits, has_plain_name
 from sweeplens.readers.tables import Plan, read_header, read_table
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class KerasCsvLogger:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files with the logger's header and rows of it."""
         mine = [n for n in folder.free(*_SUFFIXES) if _is_log(folder.head(n))]
+        if are_splits(mine):  # one run in several tables, which this logger never writes
+            return
         config = config_files(folder) if mine else ()
         for name in mine:
             yield Claim((name, *config), is_folder=len(mine) == 1 and (bool(config) or has_plain_name(name)))

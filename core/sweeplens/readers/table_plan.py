@@ -1,8 +1,9 @@
 """Which columns of an unknown table are its axis, its times, its runs, its splits; and whether it is a log at all.
 
 A table is a log when it has a column named like an axis (``step``, ``epoch``, ``iteration`` ...) that holds numbers, another
-column of numbers, and rows that go forward along the axis. A data set that happens to have such a column repeats its values
-with full rows, or does not go forward, or is mostly text: it is refused.
+column of numbers, and rows that go forward along the axis. Names that data sets have as well (``episode``, ``frame`` ...) are
+an axis only in a file that is named like a log. A data set that happens to have such a column repeats its values with full
+rows, or does not go forward, or is mostly text: it is refused.
 """
 
 from __future__ import annotations
@@ -18,14 +19,23 @@ from sweeplens.readers.table_cells import Header, number
 from sweeplens.readers.tables import Plan
 from sweeplens.readers.values import as_time
 
-__all__ = ["axis_column", "has_plain_name", "log_plan"]
+__all__ = ["are_splits", "axis_column", "has_plain_name", "log_plan", "split_of"]
 
 _AXES = (
     "step", "global_step", "steps", "total_steps", "timestep", "timesteps", "total_timesteps", "num_timesteps", "env_steps",
-    "iteration", "iterations", "iter", "iters", "itr", "training_iteration", "num_updates", "update", "updates", "n_iter",
+    "timestepssofar", "iteration", "iterations", "iter", "iters", "itr", "training_iteration", "num_updates", "update",
+    "updates", "n_iter",
     "epoch", "epochs",
 )  # fmt: skip
+_WEAK_AXES = ("frame", "frames", "episode", "episodes", "batch", "round", "generation", "trial")
+_LOG_WORDS = frozenset(
+    {"log", "logs", "metrics", "history", "progress", "train", "training", "results", "losses", "stats"}
+)
 _SPLITS = ("split", "mode", "phase", "stage", "subset")
+_SPLIT_WORDS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "dev": "dev",
+    "eval": "eval", "evaluation": "eval",
+}  # fmt: skip
 _PLAIN = frozenset({
     "metrics", "metric", "log", "logs", "history", "results", "train", "training", "progress", "stats", "scalars", "eval",
     "training_log", "train_log", "training_history", "loss", "losses", "output",
@@ -38,21 +48,34 @@ def has_plain_name(name: str) -> bool:
     return _folded(PurePath(plain_name(name)).stem) in _PLAIN
 
 
-def axis_column(header: Header, rows: _Rows) -> str:
+def split_of(name: str) -> str:
+    """The split that a file's name begins with: ``val_log.csv`` -> ``val``; "" when it begins with none."""
+    stem = PurePath(plain_name(name)).stem.lower()
+    return _SPLIT_WORDS.get(re.split(r"[^a-z]", stem, maxsplit=1)[0], "")
+
+
+def are_splits(names: Sequence[str]) -> bool:
+    """Whether several files are one run by their names: ``train_log.csv`` and ``val_log.csv``."""
+    return len(names) > 1 and len({split_of(n) for n in names} - {""}) == len(names)
+
+
+def axis_column(header: Header, rows: _Rows, *, named_log: bool = False) -> str:
     """The column that is the axis: whole numbers under a name like one, the surest name first; "" when there is none."""
+    axes = (*_AXES, *_WEAK_AXES) if named_log else _AXES
     folded = {n: _folded(n) for n in header.names if n}
     last = {n: _folded(n.rsplit("/", 1)[-1]) for n in folded if "/" in n}
     for names in (folded, last):
-        for axis in _AXES:
+        for axis in axes:
             for name, plain in names.items():
                 if plain == axis and _is_whole([r[name] for r in rows if name in r]):
                     return name
     return ""
 
 
-def log_plan(header: Header, rows: _Rows) -> Plan | None:
-    """What the columns are for; None where the table is not a log."""
-    axis = axis_column(header, rows)
+def log_plan(header: Header, rows: _Rows, name: str) -> Plan | None:
+    """What the columns of a file with this name are for; None where the table is not a log."""
+    words = _folded(PurePath(plain_name(name)).stem).split("_")
+    axis = axis_column(header, rows, named_log=not _LOG_WORDS.isdisjoint(words))
     if not axis:
         return None
     others = [n for n in header.names if n and n != axis]
