@@ -15,11 +15,10 @@ from pathlib import Path
 
 from sweeplens.errors import RootError
 from sweeplens.readers import compression
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reader, Source
+from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Reader, Source
 
-__all__ = ["HEAD_BYTES", "Discovery", "Folder", "check_root", "discover", "walk"]
+__all__ = ["Discovery", "Folder", "check_root", "discover", "walk"]
 
-HEAD_BYTES = 4096
 _SKIPPED = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "site-packages", ".ipynb_checkpoints"}
 )

@@ -23,7 +23,9 @@ from sweeplens.frames import POINTS_SCHEMA
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
 
-__all__ = ["READING_SCHEMA", "Claim", "FileStat", "Problem", "Reader", "Reading", "Resume", "RunRecord", "Source"]
+__all__ = ["HEAD_BYTES", "READING_SCHEMA", "Claim", "FileStat", "Problem", "Reader", "Reading", "Resume", "RunRecord", "Source"]
+
+HEAD_BYTES = 4096  # of a file, while it is not known whose it is
 
 READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items() if k != "seq"}
 """The columns of `Reading.points`: rows of one (run_id, metric) stand in the order in which they were logged."""
@@ -37,6 +39,7 @@ class FileStat:
     size: int
     mtime_ns: int
     inode: int
+    changed_ns: int = 0  # ctime: tells that content changed though size and mtime were set back (0 where unknown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from sweeplens.discover import HEAD_BYTES
-from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import HEAD_BYTES, FileStat, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import read_config
 from sweeplens.readers.tf_events import Events, Said
 from sweeplens.readers.tf_folders import is_session
