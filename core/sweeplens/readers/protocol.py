@@ -23,7 +23,18 @@ from sweeplens.frames import POINTS_SCHEMA
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
 
-__all__ = ["HEAD_BYTES", "READING_SCHEMA", "Claim", "FileStat", "Problem", "Reader", "Reading", "Resume", "RunRecord", "Source"]
+__all__ = [
+    "HEAD_BYTES",
+    "READING_SCHEMA",
+    "Claim",
+    "FileStat",
+    "Problem",
+    "Reader",
+    "Reading",
+    "Resume",
+    "RunRecord",
+    "Source",
+]
 
 HEAD_BYTES = 4096  # of a file, while it is not known whose it is
 
