@@ -16,10 +16,12 @@ from typing import Any, cast
 
 import polars as pl
 
+from sweeplens.analyses.comparison import compare
 from sweeplens.analyses.curves import curves
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
 from sweeplens.analyses.overview import overview
 from sweeplens.analyses.ranking import rank
+from sweeplens.analyses.sides import select_sides
 from sweeplens.analyses.summary import summarize, varying
 from sweeplens.analyses.triage.diagnosis import Options, diagnose
 from sweeplens.answers import Answer, Basis
@@ -282,6 +284,28 @@ class ExperimentDB:
         )  # fmt: skip
         options = _call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         return self._resting(answer, view, f"db.rank({metric!r}, {options})")
+
+    def compare(
+        self,
+        a: str | Sequence[str],
+        b: str | Sequence[str],
+        *,
+        metrics: Sequence[str] = (),
+        reduce: str = "last",
+        axis: str = "step",
+        threshold: float | None = None,
+    ) -> Answer:
+        """Two sides (run ids, globs, conditions): what differs, and whether it is more than chance."""
+        view = self.view()
+        sides = select_sides(view.runs, view.series, a, b)
+        names = select_metrics(metrics, view.metrics) if metrics else ()
+        along = axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
+        answer = compare(
+            view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
+            goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
+        )  # fmt: skip
+        options = _call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
+        return self._resting(answer, view, f"db.compare({a!r}, {b!r}, {options})", matched=len(sides.both))
 
     # --------------------------------------------------------------- private
 

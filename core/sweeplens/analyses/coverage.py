@@ -17,7 +17,10 @@ _SHORT = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """``unfinished``: runs whose status says so; ``shorter``: runs that end before 95 % of the median last step."""
+    """``unfinished``: runs whose status says so; ``shorter``: runs below 95 % of the median both in last step and in points.
+
+    Both, because a larger batch takes fewer steps to the same end.
+    """
 
     unfinished: tuple[str, ...]
     shorter: tuple[str, ...]
@@ -50,7 +53,7 @@ def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
     status = runs.filter(pl.col("run_id").is_in(ids) & pl.col("status").is_in(_UNFINISHED))
     ends = series["last_step"]
     usual = float(ends.quantile(0.5, "nearest") or 0)
-    short = series.filter(pl.col("last_step") < _SHORT * usual)
+    short = series.filter((pl.col("last_step") < _SHORT * usual) & (pl.col("n") < _SHORT * pl.col("n").median()))
     first, last = min(ends.to_list()), max(ends.to_list())
     return Coverage(tuple(status["run_id"].sort()), tuple(short["run_id"].sort()), int(first), int(last))
 

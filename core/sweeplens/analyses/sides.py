@@ -1,0 +1,113 @@
+"""Two sides of a comparison: which runs they are, what differs between them, which of their runs belong together.
+
+Runs pair where both sides have the same replicate values (the same seeds), once each; hyperparameters that take the same
+values on both sides (a batch size that both sides swept) are part of the key when the seeds alone do not tell runs apart.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sweeplens.errors import InputError
+from sweeplens.grouping import is_replicate, keyed, varying_hparams
+from sweeplens.selection import select_runs
+
+__all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
+
+_CONDITION = re.compile(r"[=<>]|\b(and|or|not|in|is|like|between)\b", re.IGNORECASE)
+_SHOWN_VALUES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The run ids of each side, in order; no run stands on both."""
+
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+
+    @property
+    def both(self) -> list[str]:
+        """All of them."""
+        return [*self.a, *self.b]
+
+
+def select_sides(runs: pl.DataFrame, series: pl.DataFrame, a: str | Sequence[str], b: str | Sequence[str]) -> Sides:
+    """Each side is a run id, a glob, a condition, or a list of these.
+
+    Raises UnknownNameError for a run that is not there, InputError for an empty side and for a run on both sides.
+    """
+    sides = Sides(_side(runs, series, a, "a"), _side(runs, series, b, "b"))
+    shared = sorted(set(sides.a) & set(sides.b))
+    if shared:
+        raise InputError(
+            f"{len(shared)} runs stand on both sides ({', '.join(shared[:3])}): narrow a or b until no run is in both."
+        )
+    return sides
+
+
+def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str) -> tuple[str, ...]:
+    parts = [asked] if isinstance(asked, str) else list(asked)
+    if not [p for p in parts if p.strip()]:
+        raise InputError(f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs.")
+    chosen = {r for part in parts for r in _matching(runs, series, part)}
+    if not chosen:
+        raise InputError(
+            f"Side {name}: no run matches {asked!r}; list_runs(where=...) shows which runs a condition finds."
+        )
+    return tuple(r for r in runs["run_id"].to_list() if r in chosen)
+
+
+def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str) -> list[str]:
+    """An id or glob that finds a run wins over a condition: ids may hold ``=``."""
+    ids: list[str] = runs["run_id"].to_list()
+    found = part in ids or (any(c in part for c in "*?[") and bool(fnmatch.filter(ids, part)))
+    if not found and _CONDITION.search(part):
+        return select_runs(runs, series, where=part)["run_id"].to_list()
+    return select_runs(runs, series, [part])["run_id"].to_list()
+
+
+def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
+    """hparam, a, b: the values of each side, for hyperparameters whose values are not the same on both."""
+    table = _of_sides(runs, sides)
+    names = [n for n in table.columns if n != "run_id"]
+    one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
+    rows = [(n, _values(one[n]), _values(other[n])) for n in names if set(one[n].to_list()) != set(other[n].to_list())]
+    return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
+
+
+def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
+    """run_id and the hyperparameters that vary over both sides."""
+    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    return keyed(both, varying_hparams(both))
+
+
+def _values(column: pl.Series) -> str:
+    values = sorted({v for v in column.to_list() if v is not None}, key=lambda v: (isinstance(v, str), v))
+    texts = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
+    texts += ["(not set)"] if column.null_count() else []
+    more = len(texts) - _SHOWN_VALUES
+    return ", ".join(texts[:_SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
+
+
+def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl.DataFrame | None:
+    """The key columns, run_a, run_b: one row a pair; None where the sides do not have the same replicates, once each."""
+    table = _of_sides(runs, sides)
+    one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
+    shared = [
+        n
+        for n in table.columns
+        if n != "run_id" and not one[n].null_count() and set(one[n].to_list()) == set(other[n].to_list())
+    ]
+    seeds = [n for n in shared if is_replicate(n, replicates)]
+    if not seeds or len(sides.a) != len(sides.b):
+        return None
+    for key in (seeds, shared):
+        pairs = one.select(*key, run_a="run_id").join(other.select(*key, run_b="run_id"), on=key)
+        if pairs.height == len(sides.a) == pairs["run_a"].n_unique() == pairs["run_b"].n_unique():
+            return pairs.sort(key)
+    return None
