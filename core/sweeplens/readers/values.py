@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -70,10 +71,10 @@ def as_time(value: object) -> datetime | None:
     if isinstance(value, str):
         try:
             parsed = datetime.fromisoformat(value.strip())
-        except ValueError:
+            return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):  # the zone may lead beyond the years that there are
             return None
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 1e8:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e8 <= value <= sys.float_info.max:
         return None
     seconds = float(value)
     while seconds > 1e11:  # seconds reach 1e11 in the year 5138
