@@ -109,9 +109,17 @@ def walk(root: Path, problems: list[Problem]) -> Folder:
     top = Folder(path=base, root=base, parent=None)
     seen = {_identity(base)}
     stack = [(top, 0)]
-    while stack:
+    links: list[tuple[Folder, os.DirEntry[str], int]] = []
+    while stack or links:
+        if not stack:  # links last: a folder is known by its own name where the root has it
+            home, entry, above = links.pop()
+            child = _enter(home, entry, seen, problems)
+            stack += [(child, above + 1)] if child is not None else []
+            continue
         folder, depth = stack.pop()
-        for child in _scan(folder, seen, problems):
+        children, linked = _scan(folder, seen, problems)
+        links += [(folder, entry, depth) for entry in linked]
+        for child in children:
             if depth < _MAX_DEPTH:
                 stack.append((child, depth + 1))
             else:
@@ -200,17 +208,22 @@ def _with_copies(winner: Source, folder: Folder, claim: Claim) -> Source:
     return Source(winner.reader, winner.root, winner.path, winner.files, tuple(dict.fromkeys(copies)))
 
 
-def _scan(folder: Folder, seen: set[tuple[int, int] | str], problems: list[Problem]) -> list[Folder]:
+def _scan(
+    folder: Folder, seen: set[tuple[int, int] | str], problems: list[Problem]
+) -> tuple[list[Folder], list[os.DirEntry[str]]]:
+    """The subfolders of a folder that are new, and its links, which are not followed yet."""
     children: list[Folder] = []
+    links: list[os.DirEntry[str]] = []
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:
-                child = _enter(folder, entry, seen, problems)
-                if child is not None:
+                if entry.is_symlink():
+                    links.append(entry)
+                elif (child := _enter(folder, entry, seen, problems)) is not None:
                     children.append(child)
     except OSError as error:
         problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
-    return children
+    return children, links
 
 
 def _enter(
