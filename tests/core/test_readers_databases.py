@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from support.reading import read_folder
 from sweeplens.errors import FormatError
 from sweeplens.readers import sqlite as sqlite_files
 from sweeplens.readers.optuna import Optuna
-from sweeplens.readers.protocol import Source
+from sweeplens.readers.protocol import FileStat, Source
 
 MLFLOW = """
 CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, name TEXT, lifecycle_stage TEXT);
@@ -76,7 +76,7 @@ def database(path: Path, script: str, *, wal: bool = False) -> Path:
 
 
 @contextlib.contextmanager
-def writer(path: Path) -> Iterator[sqlite3.Connection]:
+def writer(path: Path) -> Generator[sqlite3.Connection]:
     """Another program that has the database open."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
@@ -105,6 +105,14 @@ def test_values_that_no_number_can_be_are_counted_and_the_others_read(tmp_path: 
     found = read_folder(tmp_path)
     assert found.series("b", "n") == ([0, 2], [3.0, 5.0])
     assert "2 rows of the table metrics hold no number" in found.problems[0].reason
+
+
+def test_text_that_is_not_utf_8_is_replaced_and_said(tmp_path: Path) -> None:
+    database(tmp_path / "m.db", f"{MLFLOW} INSERT INTO params VALUES ('note', CAST(x'41ff42' AS TEXT), 'c');")
+    found = read_folder(tmp_path)
+    assert found.runs["c"].hyperparameters == {"note": "A\ufffdB"}
+    assert found.runs["a"].hyperparameters == {"lr": "1e-3", "opt.name": "adam"}
+    assert "decode" in found.problems[0].reason
 
 
 def test_optuna_decodes_parameters_through_their_distributions(tmp_path: Path) -> None:
@@ -315,8 +323,19 @@ def test_damage_ends_a_table_where_it_is_and_says_so(tmp_path: Path) -> None:
     path.write_bytes(data)
     found = read_folder(tmp_path)
     steps, _ = found.series("a", "m")
+    assert 1000 < len(steps) < 20000
     assert steps == list(range(len(steps)))
-    assert len(steps) < 20000
+    assert set(found.runs) == {"a", "b", "c"}
+    assert "the database is damaged" in found.problems[0].reason
+
+
+def test_of_a_database_that_was_cut_off_the_first_part_is_read(tmp_path: Path) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < 20000)"
+    path = database(tmp_path / "m.db", f"{MLFLOW}{numbers} INSERT INTO metrics SELECT 'm', i, i, 'a', i, 0 FROM n;")
+    path.write_bytes(path.read_bytes()[: 40 * 4096])
+    found = read_folder(tmp_path)
+    steps, _ = found.series("a", "m")
+    assert steps == list(range(len(steps))) != []
     assert set(found.runs) == {"a", "b", "c"}
     assert "the database is damaged" in found.problems[0].reason
 
@@ -344,6 +363,6 @@ def test_no_flipped_byte_and_no_cut_makes_a_reader_crash_or_hang(tmp_path: Path,
 def test_a_file_of_which_nothing_is_sqlite_is_a_format_error(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(os.urandom(5000))
-    entry = sqlite_files.FileStat(str(path), 5000, 0, 0)
+    entry = FileStat(str(path), 5000, 0, 0)
     with pytest.raises(FormatError, match="not a database"):
         Optuna().read(Source("optuna", str(tmp_path), str(path), (entry,)), None)

@@ -59,8 +59,9 @@ def _extract(database: Database) -> Reading:
     runs = tuple(_record(row, params, tags, experiments) for row in _dicts(database, "runs"))
     points, problems = _points(database)
     last = dict(points.group_by("run_id").agg(pl.col("wall_time").max()).iter_rows())
-    alive = tuple(replace(r, updated_at=r.updated_at or last.get(r.id)) for r in runs)
-    return Reading(alive, points, (*database.problems, *problems))
+    alive = [replace(r, updated_at=r.updated_at or last.get(r.id)) for r in runs]
+    alive += [RunRecord(lost) for lost in sorted(set(last) - {r.id for r in runs})]  # its row was lost to damage
+    return Reading(tuple(alive), points, (*database.problems, *problems))
 
 
 def _record(

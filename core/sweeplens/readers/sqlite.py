@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,6 +46,7 @@ _LOCK_FREE_FROM = 64 << 20  # larger databases are read without a lock, which wo
 _BUSY_SECONDS = 0.5
 _TICK = 20_000  # virtual machine instructions between looks at the clock
 _BATCH = 20_000
+_PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0")
 
 
 def databases(folder: Folder, tables: Tables) -> Iterator[Claim]:
@@ -121,33 +123,45 @@ class Database:
 
     def batches(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query, some thousand at a time."""
-        count = 0
-        try:
-            cursor = self.connection.execute(query)
-            while batch := cursor.fetchmany(_BATCH):
-                count += len(batch)
-                if count > self.row_limit:
-                    raise sqlite3.DatabaseError("more rows than a file of this size can hold")
+        count, end = 0, ""
+        rows = self._run(query)
+        while not end:
+            batch: list[tuple[Any, ...]] = []
+            try:
+                batch.extend(islice(rows, _BATCH))  # what came before an error stays in the list
+            except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError) as error:
+                if _is_busy(error) or _needs_forgiving(self, error):
+                    raise
+                end = _said(error)
+            count += len(batch)
+            if count > self.row_limit:
+                end = "more rows than a file of this size can hold"
+            if batch:
                 yield batch
-        except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError) as error:
-            if _is_busy(error):
-                raise
-            self.problems.append(
-                Problem(self.path, f"the database is damaged: {_said(error)}; {count} rows were read of: {query[:80]}")
-            )
+            elif not end:
+                return
+        said = f"the database is damaged: {end}; {count} rows were read of: {query[:80]}"
+        self.problems.append(Problem(self.path, said))
+
+    def _run(self, query: str) -> Iterator[tuple[Any, ...]]:
+        yield from self.connection.execute(query)
 
 
 def read_database(path: str, extract: Callable[[Database], T]) -> T:
-    """What `extract` makes of the database. Raises FormatError when it is locked or cannot be opened at all."""
-    failure = ""
+    """What `extract` makes of the database. Raises FormatError when it is locked or cannot be opened at all.
+
+    A damaged one is opened once more in a mode that forgives its schema and its length, for what can still be read.
+    """
+    failure, damage = "", ""
     for attempt in range(3):
         before = _stamp(path)
         way = _way(path, last=attempt == 2)
         try:
-            with _opened(path, way) as database:
+            with _opened(path, way, damage) as database:
                 result = extract(database)
         except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes its own messages, which quote the damage
             failure = _said(error)
+            damage = "" if _is_busy(error) else failure
             continue
         if way == "shared" or _stamp(path) == before:
             return result
@@ -167,28 +181,30 @@ def _way(path: str, *, last: bool) -> str:
 
 
 @contextmanager
-def _opened(path: str, way: str) -> Generator[Database]:
+def _opened(path: str, way: str, damage: str) -> Generator[Database]:
     if way == "copy":
         with tempfile.TemporaryDirectory(prefix="sweeplens-") as folder:
-            yield from _connected(path, _uri(_copied(path, folder)))
+            yield from _connected(path, _uri(_copied(path, folder)), damage)
         return
     flags = "?mode=ro&immutable=1" if way == "immutable" else "?mode=ro&readonly_shm=1"
-    yield from _connected(path, _uri(path) + (flags if way == "immutable" or _size(f"{path}-shm") else "?mode=ro"))
+    uri = _uri(path) + (flags if way == "immutable" or _size(f"{path}-shm") else "?mode=ro")
+    yield from _connected(path, uri, damage)
 
 
-def _connected(path: str, uri: str) -> Iterator[Database]:
+def _connected(path: str, uri: str, damage: str) -> Iterator[Database]:
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     size = _size(path) + _size(f"{path}-wal")
     deadline = time.monotonic() + 10 + size / (1 << 20)  # a megabyte takes milliseconds: beyond, it turns in a circle
     try:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
-        connection.text_factory = _text
-        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
+        connection.text_factory = _forgiving if damage else str
+        for pragma in (*_PRAGMAS, "writable_schema=ON") if damage else _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the view that all else reads
-        yield Database(path, connection, row_limit=size)
+        found = [Problem(path, f"the database is damaged: {damage}; what can still be read was")] if damage else []
+        yield Database(path, connection, size, found)
     finally:
         connection.close()
 
@@ -235,8 +251,13 @@ def _mtime(path: str) -> int:
         return 0
 
 
-def _text(raw: bytes) -> str:
+def _forgiving(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
+
+
+def _needs_forgiving(database: Database, error: BaseException) -> bool:
+    """Whether text that is no UTF-8 stopped a query: it is read again with what cannot be decoded replaced."""
+    return "decode to UTF-8" in str(error) and not database.problems
 
 
 def _is_busy(error: BaseException) -> bool:

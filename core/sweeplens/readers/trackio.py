@@ -12,14 +12,17 @@ from sweeplens.readers.columns import left_out, points_of_rows
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
-from sweeplens.readers.values import as_number, as_time
+from sweeplens.readers.values import as_number, as_time, joined_points
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sweeplens.discover import Folder
 
 __all__ = ["Trackio"]
 
 _TABLES = {"metrics": ("run_name", "timestamp", "step", "metrics")}
+_CHUNK = 100_000
 _SAID_ELSEWHERE = ("_Group", "_Created", "_Username")
 
 
@@ -50,6 +53,8 @@ class _Log:
     """What is gathered while rows go by: columns of points, and what is no number."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    frames: list[pl.DataFrame] = field(default_factory=list["pl.DataFrame"])
+    dropped: int = 0
     non_scalar: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     first: dict[str, int | None] = field(default_factory=dict[str, "int | None"])
     last: dict[str, int | None] = field(default_factory=dict[str, "int | None"])
@@ -59,12 +64,21 @@ class _Log:
         number = as_number(value)
         if number is not None:
             self.rows.append((run, name, step, number, wall))
+            if len(self.rows) >= _CHUNK:
+                self.flush()
         elif isinstance(value, dict) and "_type" not in value:
             for key, inner in cast("dict[str, object]", value).items():
                 self.add(run, f"{name}.{key}", step, inner, wall)
         else:
             counts = self.non_scalar.setdefault(run, {})
             counts[name] = counts.get(name, 0) + 1
+
+    def flush(self) -> None:
+        """Turn rows into a frame, which takes a tenth of their memory."""
+        frame, dropped = points_of_rows(self.rows)
+        self.frames.append(frame)
+        self.dropped += dropped
+        self.rows.clear()
 
 
 def _extract(database: Database) -> Reading:
@@ -75,8 +89,9 @@ def _extract(database: Database) -> Reading:
     configs = dict(_configs(database, names))
     project = PurePath(database.path).stem
     records = tuple(_record((run, name), configs.get(run, {}), log, project) for run, name in names.names.items())
-    points, dropped = points_of_rows(log.rows)
-    return Reading(records, points, (*database.problems, *left_out(dropped, database.path, "the table metrics")))
+    log.flush()
+    lost = left_out(log.dropped, database.path, "the table metrics")
+    return Reading(records, joined_points(log.frames), (*database.problems, *lost))
 
 
 class _Names:
