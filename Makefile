@@ -1,0 +1,64 @@
+# `make demo` and `make test` need Python >= 3.11, make and the package registries, nothing else.
+# Versions are locked in requirements/*.txt, which plain pip reads; `make lock` writes them anew.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+MADE := $(VENV)/.made
+RUNS := $(VENV)/.installed-run
+TESTS := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench lock clean
+
+help: ## What can be made
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(RUNS) ## Write a small sweep, start the server on it, show a client asking
+	@$(BIN)/python -m sweeplens_mcp demo
+
+test: check ## The checks, then every test
+	$(BIN)/python -m pytest
+
+check: $(TESTS) ## Lint, format, types, directions of imports
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pyright
+	$(BIN)/lint-imports
+
+format: $(TESTS) ## Format, and mend what the linter can mend
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: $(TESTS) ## Every benchmark: ratios measured in one run
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
+	$(PIP) install uv
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
+		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
+		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
+
+clean: ## Remove what make and the tools have written
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'sweeplens needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
+	@touch $@
+
+$(RUNS): requirements/run.txt pyproject.toml | $(MADE)
+	@echo "Installing sweeplens into $(VENV) ..."
+	@$(PIP) install -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(TESTS): requirements/dev.txt $(RUNS)
+	@echo "Installing what the tests need ..."
+	@$(PIP) install -r requirements/dev.txt
+	@touch $@
