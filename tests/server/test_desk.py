@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from sweeplens.errors import LimitError
-from sweeplens.pace import checkpoint
+from sweeplens.interrupt import checkpoint
 from sweeplens_mcp.desk import Desk
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,83 @@
+"""Cursors: every row once, of the version one began with, and a sentence when that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from support.doors import data_of, text_of
+from support.sweep import SWEEP_RUNS, write_run
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens_mcp.app import build_server
+
+pytestmark = pytest.mark.anyio
+
+
+async def walk(client: Client, tool: str, **arguments: Any) -> list[list[Any]]:
+    """All rows of an answer, page by page."""
+    rows: list[list[Any]] = []
+    cursor = ""
+    while True:
+        data = data_of(await client.call_tool(tool, {**arguments, "cursor": cursor}))
+        rows += data["rows"]
+        cursor = data["next_cursor"]
+        if not cursor:
+            return rows
+        assert data["rows"]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_walking_with_a_cursor_gives_every_row_once(client: Client, limit: int) -> None:
+    rows = await walk(client, "list_runs", limit=limit, sort="run_id")
+    assert [row[0] for row in rows] == sorted(SWEEP_RUNS)
+
+
+async def test_a_cut_answer_says_which_rows_it_shows_and_how_to_go_on(client: Client) -> None:
+    result = await client.call_tool("list_runs", {"limit": 3})
+    data = data_of(result)
+    assert f"rows 1 to 3 of {len(SWEEP_RUNS)}" in data["basis"]["warnings"]
+    assert data["next_cursor"] in text_of(result)
+
+
+async def test_a_cursor_of_another_question_is_refused(client: Client) -> None:
+    cursor = data_of(await client.call_tool("list_runs", {"limit": 3}))["next_cursor"]
+    result = await client.call_tool("list_runs", {"runs": ["torn"], "cursor": cursor})
+    assert result.is_error
+    assert "another question" in text_of(result)
+
+
+@pytest.mark.parametrize("cursor", ["x", "not a cursor", "AAAA", "ä", "9" * 500])
+async def test_a_cursor_that_is_none_of_ours_is_refused(client: Client, cursor: str) -> None:
+    result = await client.call_tool("list_runs", {"cursor": cursor})
+    assert result.is_error
+    assert "next_cursor" in text_of(result)
+
+
+async def test_a_walk_goes_on_with_its_own_version_while_the_folder_grows(tmp_path: Path, era: str) -> None:
+    for n in range(4):
+        write_run(tmp_path / f"r{n}", {"lr": n}, [{"step": 0, "loss": 1.0}])
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    async with Client(build_server(db), mode=era) as client:
+        first = data_of(await client.call_tool("list_runs", {"limit": 2, "sort": "run_id"}))
+        write_run(tmp_path / "a first run", {"lr": 9}, [{"step": 0, "loss": 1.0}])
+        second = data_of(
+            await client.call_tool("list_runs", {"limit": 2, "sort": "run_id", "cursor": first["next_cursor"]})
+        )
+    assert [row[0] for row in first["rows"] + second["rows"]] == ["r0", "r1", "r2", "r3"]
+    assert any("moved on" in warning for warning in second["basis"]["warnings"])
+
+
+async def test_a_cursor_whose_version_is_gone_says_that_the_data_moved_on(tmp_path: Path, era: str) -> None:
+    for n in range(4):
+        write_run(tmp_path / f"r{n}", {"lr": n}, [{"step": 0, "loss": 1.0}])
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    async with Client(build_server(db), mode=era) as client:
+        cursor = data_of(await client.call_tool("list_runs", {"limit": 2}))["next_cursor"]
+    write_run(tmp_path / "r9", {"lr": 9}, [{"step": 0, "loss": 1.0}])
+    async with Client(build_server(db), mode=era) as client:
+        result = await client.call_tool("list_runs", {"limit": 2, "cursor": cursor})
+    assert result.is_error
+    assert "moved on" in text_of(result)
