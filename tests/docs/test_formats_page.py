@@ -1,0 +1,44 @@
+"""docs/formats.md is what the readers say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweeplens.errors import FormatError
+from sweeplens.readers import READERS
+from sweeplens.readers.catalogue import entry_of, formats_page
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+
+
+def test_the_page_of_formats_is_written_from_the_readers() -> None:
+    assert PAGE.read_text(encoding="utf-8") == formats_page(), "run: python -m sweeplens.readers.catalogue"
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda r: r.name)
+def test_every_reader_says_who_writes_its_files_what_it_reads_and_what_it_leaves(reader: object) -> None:
+    entry = entry_of(reader)  # type: ignore[arg-type]
+    assert entry.name
+    assert all(len(said) > 5 for said in (entry.producer, entry.files, entry.reads, entry.leaves))
+
+
+def test_names_of_readers_are_unique_and_nothing_else_stands_in_the_table() -> None:
+    assert len({r.name for r in READERS}) == len(READERS)
+    rows = [line for line in formats_page().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [r.name for r in READERS]
+
+
+def test_a_docstring_with_a_line_missing_is_an_error_that_names_it() -> None:
+    class Silent:
+        """Something.
+
+        Producer: nobody
+        Files: none
+        """
+
+        name, version = "silent", 1
+
+    with pytest.raises(FormatError, match="Silent has no line 'Reads:'"):
+        entry_of(Silent())  # type: ignore[arg-type]
