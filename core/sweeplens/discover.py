@@ -1,76 +1,23 @@
 """Folders -> sources: the only directory walk, and the only place where readers are offered files.
 
-`walk` makes a tree of `Folder`s from one pass of scandir and stat; nothing is opened. `discover` offers each folder, top
-down, to every reader in order; a file belongs to the first reader that claims it. Symbolic links are followed inside the
-root only, and each real folder is entered once, so a loop ends.
+`discover` walks (`folders.walk`: scandir and stat, nothing is opened) and offers each folder, top down, to every reader in
+order; a file belongs to the first reader that claims it. With the `Remembered` of an earlier discovery only folders where
+something changed that claims may rest on are offered again, so that files which nobody took are not looked into twice.
+Links to files are followed inside the root only; a folder is entered under its real path, so a loop ends.
 """
 
 from __future__ import annotations
 
 import os
-import stat as stat_module
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sweeplens.errors import RootError
-from sweeplens.readers import compression
-from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Reader, Source
+from sweeplens.folders import Folder, rewalk, walk
+from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 
-__all__ = ["Discovery", "Folder", "check_root", "discover", "walk"]
-
-_SKIPPED = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "site-packages", ".ipynb_checkpoints"}
-)
-_MAX_DEPTH = 64
-
-
-@dataclass(slots=True)
-class Folder:
-    """A folder as the walk saw it. Readers look at names first, then at heads; they never open anything else."""
-
-    path: str  # absolute
-    root: str
-    parent: Folder | None
-    files: dict[str, FileStat] = field(default_factory=dict[str, FileStat])
-    folders: dict[str, Folder] = field(default_factory=dict[str, "Folder"])
-    taken: dict[str, str] = field(default_factory=dict[str, str])  # file name -> name of the reader that has it
-
-    @property
-    def name(self) -> str:
-        """The last component of the path."""
-        return os.path.basename(self.path)  # noqa: PTH119 - a hundred thousand folders: Path is ten times slower
-
-    def free(self, *suffixes: str) -> list[str]:
-        """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
-        return sorted(n for n in self.files if n not in self.taken and compression.plain_name(n).endswith(suffixes))
-
-    def head(self, name: str) -> bytes:
-        """The first 4 kB of a file of this folder, decompressed; empty when it cannot be read."""
-        entry = self.find(name)
-        return compression.head(entry.path, HEAD_BYTES) if entry else b""
-
-    def find(self, relative: str) -> FileStat | None:
-        """The file at a relative path with ``/``; ``..`` leads up, never above the root."""
-        above, _, name = relative.rpartition("/")
-        folder = self.child(above) if above else self
-        return folder.files.get(name) if folder else None
-
-    def child(self, relative: str) -> Folder | None:
-        """The folder at a relative path with ``/``; ``..`` leads up, never above the root."""
-        folder: Folder | None = self
-        for part in relative.split("/"):
-            if folder is None:
-                return None
-            folder = folder.parent if part == ".." else folder.folders.get(part)
-        return folder
-
-    def tree(self, prefix: str = "") -> Iterator[tuple[str, FileStat]]:
-        """Every file below this folder, as (relative path with ``/``, stat)."""
-        for name, entry in self.files.items():
-            yield prefix + name, entry
-        for name, folder in self.folders.items():
-            yield from folder.tree(f"{prefix}{name}/")
+__all__ = ["Discovery", "Folder", "Remembered", "check_root", "discover", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,81 +50,143 @@ def check_root(path: str | Path) -> Path:
     return absolute.resolve()
 
 
-def walk(root: Path, problems: list[Problem]) -> Folder:
-    """The tree of folders below a root, in one pass without opening a file. Unreadable folders become problems."""
-    base = str(root)
-    top = Folder(path=base, root=base, parent=None)
-    seen = {_identity(base)}
-    stack = [(top, 0)]
-    links: list[tuple[Folder, os.DirEntry[str], int]] = []
-    while stack or links:
-        if not stack:  # links last: a folder is known by its own name where the root has it
-            home, entry, above = links.pop()
-            child = _enter(home, entry, seen, problems)
-            stack += [(child, above + 1)] if child is not None else []
-            continue
-        folder, depth = stack.pop()
-        children, linked = _scan(folder, seen, problems)
-        links += [(folder, entry, depth) for entry in linked]
-        for child in children:
-            if depth < _MAX_DEPTH:
-                stack.append((child, depth + 1))
-            else:
-                problems.append(Problem(child.path, f"deeper than {_MAX_DEPTH} folders below the root: not entered"))
-    return top
+@dataclass(slots=True)
+class Remembered:
+    """What a discovery leaves for the next one over the same roots."""
+
+    tops: dict[str, Folder] = field(default_factory=dict[str, Folder])
+    readers: tuple[tuple[str, int], ...] = ()
+    found: Discovery | None = None
 
 
 def discover(
-    roots: Sequence[Path], readers: Iterable[Reader], *, walked: Callable[[int], None] | None = None
+    roots: Sequence[Path],
+    readers: Iterable[Reader],
+    *,
+    walked: Callable[[int], None] | None = None,
+    memory: Remembered | None = None,
 ) -> Discovery:
-    """Walk every root and grant claims. ``walked`` is called with the count of folders now and then."""
+    """Walk every root and grant claims. ``walked`` is called with the count of folders now and then.
+
+    With ``memory`` the same `Discovery` comes back as long as nothing changed.
+    """
     table = tuple(readers)
-    sources: list[Source] = []
+    memory = _usable(memory or Remembered(), roots, table)
     problems: list[Problem] = []
-    visited: list[Folder] = []
+    changed = memory.found is None
     for root in roots:
-        pending = [walk(root, problems)]
-        count = 0
+        top = memory.tops.get(str(root))
+        if top is None:
+            memory.tops[str(root)] = walk(root, problems)
+            changed = True
+        else:
+            changed |= rewalk(top, problems)
+    if changed or memory.found is None:
+        memory.found = _grant_all([memory.tops[str(r)] for r in roots], table, walked, problems)
+    return memory.found
+
+
+def _usable(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]) -> Remembered:
+    """The memory, emptied where it is of other readers or roots."""
+    signature = tuple((r.name, r.version) for r in table)
+    if memory.readers != signature or memory.tops.keys() - {str(r) for r in roots}:
+        memory.tops, memory.found = {}, None
+    memory.readers = signature
+    return memory
+
+
+def _grant_all(
+    tops: Sequence[Folder], table: Sequence[Reader], walked: Callable[[int], None] | None, problems: list[Problem]
+) -> Discovery:
+    """Visit the folders top down, offering those that are dirty; what all of them have been granted."""
+    visited: list[Folder] = []
+    for top in tops:
+        pending = [(top, False)]
         while pending:
-            folder = pending.pop()
-            count += 1
-            if walked and count % 500 == 0:
-                walked(count)
-            granted, owned = _grant(folder, table, problems)
-            sources += granted
+            folder, forced = pending.pop()
+            forced = _settle(folder, table, forced=forced)
             visited.append(folder)
-            if "*" in owned:
+            if walked and len(visited) % 500 == 0:
+                walked(len(visited))
+            if "*" in folder.owned:
+                _pass_over(folder.folders.values())
                 continue
-            pending += [folder.folders[n] for n in sorted(folder.folders, reverse=True) if n not in owned]
+            _pass_over(f for n, f in folder.folders.items() if n in folder.owned)
+            pending += [(f, forced) for n, f in reversed(folder.folders.items()) if n not in folder.owned]
+    firsts: dict[tuple[str, str], Source] = {}
+    for folder in visited:
+        for source in folder.granted:
+            firsts.setdefault((source.reader, source.path), source)  # roots overlap: the first that holds it keeps it
     refused = [s.path for folder in visited for n, s in folder.files.items() if n not in folder.taken]
-    return Discovery(tuple(_once(sources)), tuple(refused), tuple(problems))
+    problems += [p for folder in visited for p in folder.problems]
+    return Discovery(tuple(firsts.values()), tuple(refused), tuple(problems))
 
 
-def _once(sources: Iterable[Source]) -> Iterator[Source]:
-    """Each source once, though roots overlap: the first root that holds it keeps it."""
-    seen: set[tuple[str, str]] = set()
-    for source in sources:
-        key = (source.reader, source.path)
-        if key not in seen:
-            seen.add(key)
-            yield source
+def _settle(folder: Folder, table: Sequence[Reader], *, forced: bool) -> bool:
+    """Bring the claims and sources of one folder up to date; whether everything under it must be offered again."""
+    if folder.claims is None or folder.dirty or forced:
+        before = (folder.claims, folder.owned)
+        _offer(folder, table)
+        forced = forced or folder.below or before != (folder.claims, folder.owned)
+        folder.granted = _sources(folder)
+    elif folder.stale:
+        folder.granted = _sources(folder)
+    folder.dirty = folder.below = folder.stale = False
+    return forced
 
 
-def _grant(folder: Folder, readers: Sequence[Reader], problems: list[Problem]) -> tuple[list[Source], set[str]]:
-    """Offer one folder to every reader; the sources granted and the subfolders that they own."""
-    granted: list[Source] = []
+def _pass_over(folders: Iterable[Folder]) -> None:
+    """Folders that belong to a claim above: whatever they claimed themselves is void."""
+    for top in folders:
+        for folder in top.below_and_self():
+            if folder.claims is not None:
+                _release(folder)
+                folder.claims, folder.granted, folder.owned, folder.problems = None, (), frozenset(), ()
+            folder.dirty = folder.below = folder.stale = False
+
+
+def _release(folder: Folder) -> None:
+    """Give back what the claims of a folder took."""
+    for _, claim in folder.claims or ():
+        for home, name in _places(folder, claim):
+            if home.takers.get(name) is folder:
+                del home.takers[name], home.taken[name]
+
+
+def _offer(folder: Folder, table: Sequence[Reader]) -> None:
+    """Offer one folder to every reader, as if nobody below it had taken anything yet."""
+    _release(folder)
+    later = _set_aside(folder)
+    folder.heads.clear()
+    folder.shared.claimer = folder
+    claims: list[tuple[str, Claim]] = []
     owned: set[str] = set()
-    winner: int | None = None
-    for reader in readers:
+    problems: list[Problem] = []
+    for reader in table:
         for claim in _claims(reader, folder, problems):
-            _take(folder, reader.name, claim)
+            for home, name in _places(folder, claim):
+                if name not in home.taken:
+                    home.taken[name], home.takers[name] = reader.name, folder
             owned |= {o.split("/", 1)[0] for o in claim.owns}
-            if claim.is_folder and winner is not None and granted[winner].reader != reader.name:
-                granted[winner] = _with_copies(granted[winner], folder, claim)
-                continue
-            granted.append(_source(reader.name, folder, claim))
-            winner = len(granted) - 1 if claim.is_folder and winner is None else winner
-    return granted, owned
+            claims.append((reader.name, claim))
+    folder.shared.claimer = None
+    for name, (reader_name, taker) in later.items():
+        if name not in folder.taken:
+            folder.taken[name], folder.takers[name] = reader_name, taker
+    folder.claims, folder.owned, folder.problems = tuple(claims), frozenset(owned), tuple(problems)
+
+
+def _set_aside(folder: Folder) -> dict[str, tuple[str, Folder]]:
+    """Take out of ``taken`` what is gone, and what folders took whose turn comes after this one's."""
+    later: dict[str, tuple[str, Folder]] = {}
+    for name, taker in list(folder.takers.items()):
+        before = folder.path.startswith(taker.path) and taker is not folder
+        if not before or name not in folder.files:
+            reader = folder.taken.pop(name)
+            del folder.takers[name]
+            if name in folder.files:
+                later[name] = (reader, taker)
+    return later
 
 
 def _claims(reader: Reader, folder: Folder, problems: list[Problem]) -> Iterable[Claim]:
@@ -189,12 +198,30 @@ def _claims(reader: Reader, folder: Folder, problems: list[Problem]) -> Iterable
         return ()
 
 
-def _take(folder: Folder, reader: str, claim: Claim) -> None:
+def _places(folder: Folder, claim: Claim) -> list[tuple[Folder, str]]:
+    """Where the files and copies of a claim lie, as far as their folders exist."""
+    found: list[tuple[Folder, str]] = []
     for name in (*claim.files, *claim.copies):
         at, _, last = name.rpartition("/")
         home = folder.child(at) if at else folder
         if home is not None:
-            home.taken.setdefault(last, reader)
+            found.append((home, last))
+    return found
+
+
+def _sources(folder: Folder) -> tuple[Source, ...]:
+    """The sources that the claims of a folder make. A second reader's claim on the folder is a copy of the first."""
+    granted: list[Source] = []
+    winner: int | None = None
+    folder.shared.claimer = folder  # whose files are named here is told when they change
+    for reader, claim in folder.claims or ():
+        if claim.is_folder and winner is not None and granted[winner].reader != reader:
+            granted[winner] = _with_copies(granted[winner], folder, claim)
+            continue
+        granted.append(_source(reader, folder, claim))
+        winner = len(granted) - 1 if claim.is_folder and winner is None else winner
+    folder.shared.claimer = None
+    return tuple(granted)
 
 
 def _source(reader: str, folder: Folder, claim: Claim) -> Source:
@@ -205,56 +232,4 @@ def _source(reader: str, folder: Folder, claim: Claim) -> Source:
 
 def _with_copies(winner: Source, folder: Folder, claim: Claim) -> Source:
     copies = (*winner.copies, *(os.path.join(folder.path, n) for n in (*claim.files, *claim.copies)))  # noqa: PTH118
-    return Source(winner.reader, winner.root, winner.path, winner.files, tuple(dict.fromkeys(copies)))
-
-
-def _scan(
-    folder: Folder, seen: set[tuple[int, int] | str], problems: list[Problem]
-) -> tuple[list[Folder], list[os.DirEntry[str]]]:
-    """The subfolders of a folder that are new, and its links, which are not followed yet."""
-    children: list[Folder] = []
-    links: list[os.DirEntry[str]] = []
-    try:
-        with os.scandir(folder.path) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    links.append(entry)
-                elif (child := _enter(folder, entry, seen, problems)) is not None:
-                    children.append(child)
-    except OSError as error:
-        problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
-    return children, links
-
-
-def _enter(
-    folder: Folder, entry: os.DirEntry[str], seen: set[tuple[int, int] | str], problems: list[Problem]
-) -> Folder | None:
-    """File an entry under its folder; a subfolder that is new is returned to be entered."""
-    try:
-        if entry.is_symlink() and not _inside(entry.path, folder.root):
-            return None
-        info = entry.stat()
-    except OSError as error:
-        problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}", kind="warning"))
-        return None
-    if stat_module.S_ISREG(info.st_mode):
-        folder.files[entry.name] = FileStat(entry.path, info.st_size, info.st_mtime_ns, info.st_ino)
-        return None
-    if not stat_module.S_ISDIR(info.st_mode) or entry.name in _SKIPPED:
-        return None
-    identity = (info.st_dev, info.st_ino) if info.st_ino else os.path.realpath(entry.path)
-    if identity in seen:
-        return None
-    seen.add(identity)
-    child = folder.folders[entry.name] = Folder(path=entry.path, root=folder.root, parent=folder)
-    return child
-
-
-def _inside(path: str, root: str) -> bool:
-    real = os.path.realpath(path)
-    return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
-
-
-def _identity(path: str) -> tuple[int, int] | str:
-    info = os.stat(path)  # noqa: PTH116
-    return (info.st_dev, info.st_ino) if info.st_ino else os.path.realpath(path)
+    return replace(winner, copies=tuple(dict.fromkeys(copies)))
