@@ -11,7 +11,7 @@ from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of
-from sweeplens.readers.sidecars import config_files, read_config
+from sweeplens.readers.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.values import as_number, as_time, status_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class JsonSteps:
     Files: ``*.jsonl``, ``*.json``, ``*.txt``, ``*.log`` whose lines are objects with a step, beside ``config.json|yaml``, ``hparams.*``, ``params.*``, ``run.json``
     Reads: every number at its step; nested names joined with ``.``; ``split``/``mode``/``phase`` as prefix; config events; status; times
     Leaves: text and lists, which are counted by name
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
     version = 1
@@ -78,7 +78,7 @@ def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[Ru
         )
         for r in found
     )
-    return runs, tuple(Problem(path, reason) for path, reason in side.problems)
+    return tuple(in_hydra(source, r) for r in runs), tuple(Problem(path, reason) for path, reason in side.problems)
 
 
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
@@ -96,7 +96,9 @@ def _is_step(row: dict[str, Any]) -> bool:
 
 
 def _is_event(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("event"), str) and (isinstance(row.get("config"), dict) or any(k in row for k in RUN_KEYS))
+    return isinstance(row.get("event"), str) and (
+        isinstance(row.get("config"), dict) or any(k in row for k in RUN_KEYS)
+    )
 
 
 def _numbers_only(row: dict[str, Any]) -> bool:

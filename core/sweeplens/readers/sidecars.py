@@ -1,24 +1,27 @@
 """Hyperparameters that lie beside a log: which files of a folder they are, and what they say.
 
 The rule: a config beside the log (same folder) counts; where the folder is inside a Hydra run, the nearest ``.hydra/``
-above counts too, and the file beside the log wins where both name a key. Files are parsed as data only.
+above counts too, and the file beside the log wins where both name a key. Files are parsed as data only. What was varied
+(``.hydra/overrides.yaml``) and the sweep that a run belongs to (the folder with ``multirun.yaml``) come with it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
-    from sweeplens.readers.protocol import FileStat
+    from sweeplens.readers.protocol import FileStat, RunRecord, Source
 
-__all__ = ["Sidecar", "config_files", "load_yaml", "read_config"]
+__all__ = ["Sidecar", "config_files", "in_hydra", "load_yaml", "read_config"]
 
 CONFIG_NAMES = (
     "config.json", "config.yaml", "config.yml", "hparams.json", "hparams.yaml", "hparams.yml", "params.json", "params.yaml",
@@ -27,6 +30,8 @@ CONFIG_NAMES = (
 _WRAPPERS = ("config", "hyperparameters", "hparams", "params", "args")
 _ABOUT_RUN = ("status", "state", "run_id", "id", "name", "tags", "group", "started", "created_at", "start_time", "end_time",
               "finished_at", "metadata", "version", "host", "user", "notes", "project", "exit_code")  # fmt: skip
+_HYDRA, _OVERRIDES, _HYDRA_OWN = ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml"
+_SWEEP = "multirun.yaml"
 MAX_CONFIG_BYTES = 8 << 20
 
 
@@ -44,15 +49,47 @@ def config_files(folder: Folder) -> tuple[str, ...]:
     own = tuple(n for n in CONFIG_NAMES if n in folder.files)
     up, here = "", folder
     while here is not None:
-        if here.find(".hydra/config.yaml"):
-            return (*own, f"{up}.hydra/config.yaml")
+        if here.find(_HYDRA):
+            rest = (f"{up}{n}" for n in (_OVERRIDES, _HYDRA_OWN) if here.find(n))
+            return (*own, f"{up}{_HYDRA}", *rest, *_sweep_above(here, up))
         up, here = f"../{up}", here.parent
     return own
 
 
-def read_config(
-    files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NAMES, unwrap: bool = True
-) -> Sidecar:
+def _sweep_above(run: Folder, up: str) -> tuple[str, ...]:
+    """The ``multirun.yaml`` of the sweep that a Hydra run is a job of: it lies in a folder above the job's."""
+    here = run.parent
+    while here is not None:
+        up = f"../{up}"
+        if _SWEEP in here.files:
+            return (f"{up}{_SWEEP}",)
+        here = here.parent
+    return ()
+
+
+def in_hydra(source: Source, record: RunRecord) -> RunRecord:
+    """The record with ``metadata.overrides`` and its sweep's folder as group, where the source lies in a Hydra run."""
+    about, group = dict(record.metadata), record.group
+    for entry in source.files:
+        path = entry.path.replace("\\", "/")
+        if path.endswith(f"/{_OVERRIDES}"):
+            about.setdefault("overrides", _overrides(entry))
+        elif path.endswith(f"/{_SWEEP}"):
+            folder = path[: -len(_SWEEP) - 1]
+            group = group or folder[len(source.root) :].strip("/") or folder.rpartition("/")[2]
+    return replace(record, metadata=about, group=group)
+
+
+def _overrides(entry: FileStat) -> list[str]:
+    """What the command line set, as it was written; nothing where the file cannot be read (its config says it all)."""
+    try:
+        found = _load(entry)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError, FormatError):
+        return []
+    return [str(item) for item in cast("list[object]", found)] if isinstance(found, list) else []
+
+
+def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NAMES, unwrap: bool = True) -> Sidecar:
     """Read the config files among a source's files; the first that names a key wins. A broken one is a problem.
 
     ``unwrap=False``: the producer is known to write hyperparameters and nothing else, whatever they are called.
@@ -65,7 +102,8 @@ def read_config(
         try:
             loaded = _load(entry)
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-            side.problems.append((entry.path, f"config cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"))
+            said = str(error).splitlines() or [type(error).__name__]
+            side.problems.append((entry.path, f"config cannot be read: {said[0]}"))
             continue
         if isinstance(loaded, dict) and unwrap:
             _merge(side, cast("dict[str, object]", loaded))
@@ -104,7 +142,7 @@ def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):
-        items = cast("list[Any]", loader.construct_sequence(node, deep=True))
+        items = loader.construct_sequence(node, deep=True)
         return _pairs(items) if suffix.endswith("collections.OrderedDict") else items
     return loader.construct_scalar(cast("yaml.ScalarNode", node))
 
@@ -112,13 +150,15 @@ def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
 def _pairs(items: list[Any]) -> object:
     """The argument of an ordered dict, a list of pairs inside a list, as a dict."""
     inner = items[0] if len(items) == 1 else items
-    if isinstance(inner, list) and all(isinstance(p, list) and len(cast("list[Any]", p)) == 2 for p in cast("list[Any]", inner)):
+    if isinstance(inner, list) and all(
+        isinstance(p, list) and len(cast("list[Any]", p)) == 2 for p in cast("list[Any]", inner)
+    ):
         return {str(key): value for key, value in cast("list[list[Any]]", inner)}
     return items
 
 
 def _register() -> None:
-    import re  # noqa: PLC0415
+    import re
 
     loader = cast("Any", _LooseLoader)
     loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import polars as pl
 
 from sweeplens.readers.protocol import HEAD_BYTES, FileStat, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.sidecars import read_config
+from sweeplens.readers.sidecars import in_hydra, read_config
 from sweeplens.readers.tf_events import Events, Said
 from sweeplens.readers.tf_folders import is_session
 from sweeplens.readers.tfrecord import TFRecords
@@ -80,7 +80,7 @@ def _described(source: Source, said: Said, points: pl.DataFrame) -> tuple[RunRec
         hyperparameters={**heard, **side.hyperparameters},
         non_scalar=dict(said.non_scalar),
     )
-    return record, tuple(Problem(path, reason) for path, reason in side.problems)
+    return in_hydra(source, record), tuple(Problem(path, reason) for path, reason in side.problems)
 
 
 def _went_on(said: Said, points: pl.DataFrame) -> bool:
