@@ -40,7 +40,7 @@ def add_completions(server: MCPServer[State], state: State) -> None:
     ) -> Completion:
         given = (context.arguments if context else None) or {}
         try:
-            database = await state.database()
+            database = await state.mine().database()
             names = await anyio.to_thread.run_sync(_names, database, argument.name, given.get("run_id", ""))
         except SweeplensError:
             return Completion(values=[])  # a tool says why; while one types there is nothing to offer

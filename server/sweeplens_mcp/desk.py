@@ -20,14 +20,18 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from sweeplens.errors import LimitError
-from sweeplens.pace import watched
+from sweeplens.interrupt import listening
 
-__all__ = ["Desk"]
+__all__ = ["AbandonedError", "Desk"]
 
 T = TypeVar("T")
 _LIGHT_WORKERS = 8
 _QUEUE = 32
 _SECONDS_EACH = 2
+
+
+class AbandonedError(LimitError):
+    """Nobody waits for this answer any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,13 +43,14 @@ class _Piece(Generic[T]):
     future: Future[T] | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
-    def abandoned(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self.waiting == 0
+    def check(self) -> None:
+        """What a checkpoint of the work looks at."""
+        if self.waiting == 0:
+            raise AbandonedError("Nobody waits for this answer any more.")
 
     def attend(self, work: Callable[[], T]) -> T:
         """Do the work; its checkpoints look whether somebody still waits."""
-        with watched(self.abandoned):
+        with listening(self.check):
             return work()
 
 
@@ -69,7 +74,7 @@ class Desk:
             await piece.done.wait()
         finally:
             piece.waiting -= 1
-            if piece.abandoned():
+            if piece.waiting == 0:
                 self._leave(key, piece)
         return future.result()
 

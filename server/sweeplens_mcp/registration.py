@@ -6,12 +6,11 @@ register(spec, state) -> Tool      run: check arguments, wait for the database, 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import anyio
-import anyio.from_thread
-import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
@@ -20,7 +19,6 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
 from sweeplens.errors import SweeplensError, UnknownNameError
-from sweeplens.interrupt import listening
 from sweeplens_mcp.answers import Reply
 from sweeplens_mcp.calls import answer_call
 from sweeplens_mcp.cells import clean, clip
@@ -47,11 +45,24 @@ class SweepTool(Tool):
         try:
             given = checked(self._spec, self.fn_metadata, arguments)
             progress = Progress(context)
-            database = await self._state.database(progress.report)
-            made = await _with_heartbeat(progress, lambda: answer_call(self._spec, database, given, self._state.shelf))
+            made = await self._answered(self._state.mine(), given, progress)
         except SweeplensError as error:
-            raise ToolError(clip(clean(str(error)), _ERROR_CHARACTERS)) from error
+            raise ToolError(shortened(str(error), _ERROR_CHARACTERS)) from error
         return CallToolResult(content=[TextContent(type="text", text=made.text)], structured_content=made.structured)
+
+    async def _answered(self, state: State, given: dict[str, Any], progress: Progress) -> Reply:
+        """The answer from the state of whoever asks, with a sign of life each second."""
+        database = await state.database(progress.report)
+        spec = self._spec
+        key = (id(state), spec.name, json.dumps(given, sort_keys=True, default=str))
+        work = state.desk.run(key, lambda: answer_call(spec, database, given, state.shelf), heavy=spec.heavy)
+        async with anyio.create_task_group() as group:
+            group.start_soon(progress.beat)
+            made = await _caught(work)
+            group.cancel_scope.cancel()
+        if isinstance(made, SweeplensError):
+            raise made
+        return made
 
 
 def register(spec: ToolSpec, state: State) -> SweepTool:
@@ -112,7 +123,7 @@ def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "missing":
         return f"{spec.name} needs the argument {name!r}."
-    shown = clip(clean(repr(error["input"])), 80)
+    shown = shortened(repr(error["input"]), 80)
     return f"Argument {name!r} is {shown}: {str(error['msg']).lower()}."
 
 
@@ -126,7 +137,7 @@ class Progress:
     async def report(self, done: float, total: float | None, what: str) -> None:
         """Tell the client, if it asked for progress."""
         self._last = max(done, self._last + 0.001)
-        await self._context.report_progress(self._last, total, clip(clean(what), 200))
+        await self._context.report_progress(self._last, total, shortened(what, 200))
 
     async def beat(self) -> None:
         """Each second, that the work goes on."""
@@ -137,22 +148,9 @@ class Progress:
             await self.report(self._last + 1, None, f"working, {seconds:.0f} s")
 
 
-async def _with_heartbeat(progress: Progress, work: Callable[[], Reply]) -> Reply:
-    """The result of work in a thread, with a sign of life each second."""
-    outcome: list[Reply | SweeplensError] = []
-    async with anyio.create_task_group() as group:
-        group.start_soon(progress.beat)
-        outcome.append(await anyio.to_thread.run_sync(_caught, work))
-        group.cancel_scope.cancel()
-    if isinstance(outcome[0], SweeplensError):
-        raise outcome[0]
-    return outcome[0]
-
-
-def _caught(work: Callable[[], Reply]) -> Reply | SweeplensError:
-    """Work in a worker thread: the checkpoints of the library see that the call was cancelled."""
+async def _caught(work: Coroutine[Any, Any, Reply]) -> Reply | SweeplensError:
+    """Errors as values: raised within a task group they would leave it as a group of errors."""
     try:
-        with listening(anyio.from_thread.check_cancelled):
-            return work()
+        return await work
     except SweeplensError as error:
         return error

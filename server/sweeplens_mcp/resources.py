@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -169,12 +168,14 @@ def _reading(state: State, spec: ResourceSpec) -> Callable[[], Awaitable[str]]:
 async def _read(state: State, spec: ResourceSpec, *arguments: object) -> str:
     """The text of a resource; our errors as the protocol's."""
     try:
-        database = await state.database()
-        return await anyio.to_thread.run_sync(spec.text, database, *arguments)
+        mine = state.mine()
+        database = await mine.database()
+        key = (id(mine), spec.uri, *arguments)
+        return await mine.desk.run(key, lambda: spec.text(database, *arguments), heavy=False)
     except UnknownNameError as error:
-        raise ResourceNotFoundError(clip(clean(str(error)), _CELL)) from error
+        raise ResourceNotFoundError(shortened(str(error), _CELL)) from error
     except SweeplensError as error:
-        raise ResourceError(clip(clean(str(error)), _CELL)) from error
+        raise ResourceError(shortened(str(error), _CELL)) from error
 
 
 def _csv(db: ExperimentDB, table: pl.DataFrame, tool: str) -> str:

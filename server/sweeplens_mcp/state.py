@@ -1,6 +1,7 @@
 """The database that a server answers from: opened at the first need, loaded once for all who wait.
 
     State.database(report)   the database, loaded; a cold load reports progress to everyone who waits for it
+    State.mine()             the state of whoever asks: this one, or one that sees only the roots of the caller's grant
     State.warm()             import the library in the background, while the client still shakes hands
 
 The load runs in a thread of its own. It ends early when everyone who waited has been cancelled, or at the server's end;
@@ -11,15 +12,18 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
-from sweeplens.errors import LimitError, SweeplensError
+from sweeplens.errors import LimitError, RootError, SweeplensError
 from sweeplens.interrupt import listening
+from sweeplens_mcp.access.grants import current_grant
 from sweeplens_mcp.cursors import Shelf
+from sweeplens_mcp.desk import Desk
 from sweeplens_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ __all__ = ["Report", "State", "open_database"]
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """(done, total, what): awaited now and then by a call that waits."""
 
+_MOST_GRANTS = 100
 _LOOK_SECONDS = 0.02
 _REPORT_SECONDS = 0.5
 
@@ -40,6 +45,17 @@ def open_database(settings: Settings) -> ExperimentDB:
     from sweeplens.experiment_db import ExperimentDB
 
     return ExperimentDB(AnalysisConfig(), base_path=list(settings.roots) or None)
+
+
+def limited_database(served: ExperimentDB, roots: Sequence[str]) -> ExperimentDB:
+    """A database of these roots alone, as far as they lie within what is served. Raises RootError, which names no root."""
+    from sweeplens.experiment_db import ExperimentDB
+
+    wanted = [Path(root).resolve() for root in roots]
+    open_to_them = [w for w in wanted if any(w.is_relative_to(root) for root in served.roots)]
+    if not open_to_them:
+        raise RootError("None of the folders that your token may see is served here: ask whoever gave it to you.")
+    return ExperimentDB(served.config, base_path=open_to_them)
 
 
 class _AbandonedError(Exception):
@@ -81,11 +97,13 @@ class _Load:
 
 
 class State:
-    """What calls share: the database, and the answers that were cut."""
+    """What calls share: the database, the answers that were cut, the workers."""
 
-    def __init__(self, opener: Callable[[], ExperimentDB]) -> None:
+    def __init__(self, opener: Callable[[], ExperimentDB], desk: Desk | None = None) -> None:
         self.shelf = Shelf()
+        self.desk = desk or Desk()
         self._opener = opener
+        self._limited: dict[tuple[str, ...], State] = {}
         self._lock = threading.Lock()
         self._database: ExperimentDB | None = None
         self._load: _Load | None = None
@@ -109,6 +127,17 @@ class State:
             self._settle(load)
         return self._database
 
+    def mine(self) -> State:
+        """The state of whoever asks. A grant that is limited to some roots has a database of its own: nothing is shared."""
+        grant = current_grant()
+        if grant is None or not grant.roots:
+            return self
+        if grant.roots not in self._limited:
+            while len(self._limited) >= _MOST_GRANTS:
+                self._limited.pop(next(iter(self._limited)))
+            self._limited[grant.roots] = State(lambda: limited_database(self._opener(), grant.roots), self.desk)
+        return self._limited[grant.roots]
+
     def warm(self) -> None:
         """Begin to import the library, once."""
         if not self._warmed:
@@ -116,7 +145,8 @@ class State:
             threading.Thread(target=importlib.import_module, args=("sweeplens.experiment_db",), daemon=True).start()
 
     def close(self) -> None:
-        """Stop a load that is still on its way."""
+        """Stop a load that is still on its way, and the workers."""
+        self.desk.close()
         with self._lock:
             if self._load is not None:
                 self._load.stopped = True

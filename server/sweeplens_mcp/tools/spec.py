@@ -17,12 +17,16 @@ __all__ = ["ToolSpec"]
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """``paged``: limit and cursor are added to the function's arguments, and its answers go on page by page."""
+    """``paged``: limit and cursor are added to the function's arguments, and its answers go on page by page.
+
+    ``heavy``: it may work for long, and waits in the queue of its like instead of standing before light calls.
+    """
 
     title: str
     function: Callable[..., Answer]
     draw: Draw = draw_tables
     paged: bool = True
+    heavy: bool = False
 
     @property
     def name(self) -> str:
