@@ -21,7 +21,7 @@ from pydantic import PrivateAttr, ValidationError
 from sweeplens.errors import SweeplensError, UnknownNameError
 from sweeplens_mcp.answers import Reply
 from sweeplens_mcp.calls import answer_call
-from sweeplens_mcp.cells import clean, clip
+from sweeplens_mcp.cells import clip
 from sweeplens_mcp.schemas import output_schema, plain
 from sweeplens_mcp.state import State
 from sweeplens_mcp.tools.arguments import Cursor, Limit
@@ -47,7 +47,7 @@ class SweepTool(Tool):
             progress = Progress(context)
             made = await self._answered(self._state.mine(), given, progress)
         except SweeplensError as error:
-            raise ToolError(shortened(str(error), _ERROR_CHARACTERS)) from error
+            raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
         return CallToolResult(content=[TextContent(type="text", text=made.text)], structured_content=made.structured)
 
     async def _answered(self, state: State, given: dict[str, Any], progress: Progress) -> Reply:
@@ -56,6 +56,7 @@ class SweepTool(Tool):
         spec = self._spec
         key = (id(state), spec.name, json.dumps(given, sort_keys=True, default=str))
         work = state.desk.run(key, lambda: answer_call(spec, database, given, state.shelf), heavy=spec.heavy)
+        made: Reply | SweeplensError = AbandonedError("The call was cancelled.")
         async with anyio.create_task_group() as group:
             group.start_soon(progress.beat)
             made = await _caught(work)
@@ -123,7 +124,7 @@ def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "missing":
         return f"{spec.name} needs the argument {name!r}."
-    shown = shortened(repr(error["input"]), 80)
+    shown = clip(repr(error["input"]), 80)
     return f"Argument {name!r} is {shown}: {str(error['msg']).lower()}."
 
 
@@ -137,7 +138,7 @@ class Progress:
     async def report(self, done: float, total: float | None, what: str) -> None:
         """Tell the client, if it asked for progress."""
         self._last = max(done, self._last + 0.001)
-        await self._context.report_progress(self._last, total, shortened(what, 200))
+        await self._context.report_progress(self._last, total, clip(what, 200))
 
     async def beat(self) -> None:
         """Each second, that the work goes on."""
