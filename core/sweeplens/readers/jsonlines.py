@@ -8,8 +8,10 @@ refuses is a problem with its line, column and reason. A last line without a new
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -20,6 +22,8 @@ __all__ = ["Line", "Lines", "peek"]
 
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 80
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[{}\[\]]', re.DOTALL)
+_VALUE = re.compile(r"\s*:\s*(\S?)")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -108,6 +112,12 @@ def peek(head: bytes, *, most: int = 20) -> list[dict[str, Any]]:
 
     A key whose value is cut off is given ``{}``, ``[]`` or None by the character that its value starts with.
     """
+    return list(_peek(head, most))
+
+
+@lru_cache(maxsize=128)
+def _peek(head: bytes, most: int) -> tuple[dict[str, Any], ...]:
+    """`peek`, once for all the readers that are offered the same file one after the other."""
     found: list[dict[str, Any]] = []
     lines = head.removeprefix(_BOM).split(b"\n")
     for index, raw in enumerate(lines[:most]):
@@ -121,25 +131,18 @@ def peek(head: bytes, *, most: int = 20) -> list[dict[str, Any]]:
                 found.append(_cut_object(text.decode("utf-8", "ignore")))
             continue
         found.append(cast("dict[str, Any]", value))
-    return found
+    return tuple(found)
 
 
 def _cut_object(text: str) -> dict[str, Any]:
     """The top-level keys of an object whose end is missing, with an empty value of the right kind."""
     keys: dict[str, Any] = {}
-    depth, at = 0, 0
-    while at < len(text):
-        char = text[at]
-        if char == '"':
-            end = _string_end(text, at)
-            after = text[end:].lstrip()[:1]
-            if depth == 1 and after == ":":
-                begin = text[end:].lstrip()[1:].lstrip()[:1]
-                keys[text[at + 1 : end - 1]] = _stand_in(begin)
-            at = end
-            continue
-        depth += (char in "{[") - (char in "}]")
-        at += 1
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token[0][0] != '"':
+            depth += 1 if token[0] in "{[" else -1
+        elif depth == 1 and (value := _VALUE.match(text, token.end())):
+            keys[token[0][1:-1]] = _stand_in(value[1])
     return keys
 
 
@@ -150,14 +153,6 @@ def _stand_in(begin: str) -> dict[str, Any] | list[Any] | int | None:
     if begin == "[":
         return []
     return 0 if begin and begin in "-0123456789" else None
-
-
-def _string_end(text: str, at: int) -> int:
-    """The position after the closing quote of the string that opens at ``at``."""
-    end = at + 1
-    while end < len(text) and text[end] != '"':
-        end += 2 if text[end] == "\\" else 1
-    return end + 1
 
 
 def _kind(value: object) -> str:
