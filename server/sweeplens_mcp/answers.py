@@ -76,7 +76,7 @@ class Sheet:
 
     def names(self, table: int) -> list[str]:
         """The columns of a table that are shown."""
-        return [shortened(c, self.chars) for c in self.tables[table][1].columns[: self.columns]]
+        return [clip(c, self.chars) for c in self.tables[table][1].columns[: self.columns]]
 
     def shown(self, n: int) -> Iterator[tuple[str, Table]]:
         """The tables of a page with ``n`` rows: those that have rows on it, and on the first page the empty ones."""
@@ -192,7 +192,7 @@ def _notes(sheet: Sheet) -> list[str]:
     room = sheet.page.budget * _NOTES_SHARE
     kept: list[str] = []
     for position, note in enumerate(sheet.answer.notes):
-        text = shortened(note, 600)
+        text = clip(note, 600)
         room -= json_size(text) + 2
         if room < 100:
             return [*kept, f"({len(sheet.answer.notes) - position} more notes do not fit.)"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from sweeplens.answers import Basis, LeftOut
-from sweeplens_mcp.cells import clean, clip
+from sweeplens_mcp.cells import clip
 
 __all__ = ["BasisJson", "basis_json", "basis_text", "json_size", "some"]
 
@@ -87,7 +87,7 @@ def some(items: Sequence[str], most: int, what: str) -> list[str]:
 
 def _draw(basis: Basis, detail: _Detail) -> BasisJson:
     def text(value: str) -> str:
-        return shortened(value, detail.chars)
+        return clip(value, detail.chars)
 
     return {
         "roots": [text(r) for r in some(basis.roots, detail.items, "roots")],
@@ -112,8 +112,8 @@ def _fewer(entries: Sequence[LeftOut], most: int) -> list[LeftOut]:
 
 
 def _left_out(entry: LeftOut, detail: _Detail) -> LeftOutJson:
-    runs = [shortened(r, min(detail.chars, 80)) for r in entry.runs[: detail.runs]]
-    return {"reason": shortened(entry.reason, detail.chars), "n": entry.n, "runs": runs}
+    runs = [clip(r, min(detail.chars, 80)) for r in entry.runs[: detail.runs]]
+    return {"reason": clip(entry.reason, detail.chars), "n": entry.n, "runs": runs}
 
 
 def _reason(entry: LeftOutJson) -> str:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-__all__ = ["Cell", "cell", "clean", "clip", "kind", "shortened", "show"]
+__all__ = ["Cell", "cell", "clean", "clip", "kind", "show"]
 
 Scalar = str | int | float | bool | None
 Cell = Scalar | list[Scalar]
@@ -30,11 +30,6 @@ def clean(text: str) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """At most ``limit`` characters and a few; a cut text says how long it was."""
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
-
-
-def shortened(text: str, limit: int) -> str:
     """Cleaned and clipped; what will be cut is not even looked at."""
     return clean(text) if len(text) <= limit else f"{clean(text[:limit])}… ({len(text)} characters)"
 
@@ -76,7 +71,7 @@ def _scalar(value: object, limit: int) -> Scalar:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return shortened(_text(value), limit)
+    return clip(_text(value), limit)
 
 
 def _text(value: object) -> str:

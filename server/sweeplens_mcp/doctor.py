@@ -49,7 +49,7 @@ def _read(database: ExperimentDB) -> Iterator[str]:
 
 def _problem(row: dict[str, object]) -> str:
     line = f":{row['line']}" if row["line"] else ""
-    return shortened(f"{row['file']}{line}: {row['reason']}", 300)
+    return clip(f"{row['file']}{line}: {row['reason']}", 300)
 
 
 def _some(title: str, lines: list[str]) -> Iterator[str]:

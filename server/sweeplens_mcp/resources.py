@@ -173,9 +173,9 @@ async def _read(state: State, spec: ResourceSpec, *arguments: object) -> str:
         key = (id(mine), spec.uri, *arguments)
         return await mine.desk.run(key, lambda: spec.text(database, *arguments), heavy=False)
     except UnknownNameError as error:
-        raise ResourceNotFoundError(shortened(str(error), _CELL)) from error
+        raise ResourceNotFoundError(clip(str(error), _CELL)) from error
     except SweeplensError as error:
-        raise ResourceError(shortened(str(error), _CELL)) from error
+        raise ResourceError(clip(str(error), _CELL)) from error
 
 
 def _csv(db: ExperimentDB, table: pl.DataFrame, tool: str) -> str:

@@ -25,7 +25,9 @@ FACADE = re.compile(r"db\.(\w+)\(")
 
 
 async def test_each_tool_is_as_its_snapshot_says(client: Client) -> None:
-    listed = {t.name: t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in (await client.list_tools()).tools}
+    listed = {
+        t.name: t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in (await client.list_tools()).tools
+    }
     if os.environ.get("SWEEPLENS_UPDATE_SNAPSHOTS"):
         for name, tool in listed.items():
             (SNAPSHOTS / f"{name}.json").write_text(json.dumps(tool, indent=1, sort_keys=True) + "\n", encoding="utf-8")
