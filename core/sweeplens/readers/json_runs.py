@@ -161,7 +161,8 @@ def _pretty(head: bytes) -> bool:
     text = head.removeprefix(b"\xef\xbb\xbf").strip()
     if text.startswith(b"["):
         text = text[1:].strip()
-    if not text.startswith(b"{"):
+    first = text.split(b"\n", 1)[0].strip()
+    if not text.startswith(b"{") or (first.endswith(b"}") and first != text):  # lines, which were looked at
         return False
     return any(is_run_object(o) for o in peek(b" ".join(text.splitlines()), most=1))
 

@@ -22,6 +22,7 @@ __all__ = ["Line", "Lines", "peek"]
 
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 80
+_TELLING = 3  # whole objects in a head that make its cut one needless
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[{}\[\]]', re.DOTALL)
 _VALUE = re.compile(r"\s*:\s*(\S?)")
 _decode = msgspec.json.Decoder().decode
@@ -127,7 +128,7 @@ def _peek(head: bytes, most: int) -> tuple[dict[str, Any], ...]:
         try:
             value = decode(text)
         except ValueError:
-            if index == len(lines) - 1:
+            if index == len(lines) - 1 and len(found) < _TELLING:
                 found.append(_cut_object(text.decode("utf-8", "ignore")))
             continue
         found.append(cast("dict[str, Any]", value))
