@@ -22,6 +22,7 @@ from sweeplens.errors import SweeplensError, UnknownNameError
 from sweeplens_mcp.answers import Reply
 from sweeplens_mcp.calls import answer_call
 from sweeplens_mcp.cells import clip
+from sweeplens_mcp.desk import AbandonedError
 from sweeplens_mcp.schemas import output_schema, plain
 from sweeplens_mcp.state import State
 from sweeplens_mcp.tools.arguments import Cursor, Limit
