@@ -27,6 +27,7 @@ _FLAGS = (
     "experiment_name",
     "num_tuning_trials",
 )
+_EMPTY_EVENTS = 100  # bytes that an event file has before the first value; larger ones are the trial's only record
 _AXIS, _MARK = "global_step", "accumulated_submission_time"
 
 
@@ -79,7 +80,8 @@ def _is_measured(folder: Folder, name: str) -> bool:
 
 def _is_set_up(folder: Folder) -> bool:
     """Whether a folder holds a trial's hyperparameters, and it or a sibling the other files of the runner."""
-    if _HPARAMS not in folder.files or _HPARAMS in folder.taken:
+    events = any("tfevents" in n and f.size > _EMPTY_EVENTS for n, f in folder.files.items())
+    if events or _HPARAMS not in folder.files or _HPARAMS in folder.taken:
         return False
     if "flags_0.json" in folder.files and "meta_data_0.json" in folder.files:
         return True

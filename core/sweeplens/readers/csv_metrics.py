@@ -62,7 +62,8 @@ class CsvMetrics:
         points = joined_points(t.points for t in tables)
         non_scalar = {k: n for t in tables for k, n in t.non_scalar.items()}
         after = tables[0].resume if len(tables) == 1 else None
-        ids = list(dict.fromkeys(points["run_id"].unique(maintain_order=True))) or [source.relative]
+        found = points["run_id"].unique(maintain_order=True).to_list()
+        ids = found or ([] if resume and resume.state.get("several") else [source.relative])
         records, broken = described_by(source, [RunRecord(run, non_scalar=non_scalar) for run in ids])
         return Reading(records, points, (*(p for t in tables for p in t.problems), *broken), after)
 
@@ -74,7 +75,7 @@ def _is_table(path: str) -> bool:
 def _plan(name: str, head: bytes) -> Plan | None:
     """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
     header = header_of(head)
-    if header is None:
+    if header is None or not log_plan(header, [], name):  # the names alone refuse most files
         return None
     rows = sample(head, header)
     return log_plan(header, rows, name) if rows or has_plain_name(name) else None
@@ -89,7 +90,9 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     if plan is None:
         raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
     table = read_table(path, header, replace(plan, prefix=prefix), run, resume)
-    if table.resume and table.resume.offset < _HEAD_BYTES:
+    if table.resume and table.resume.offset >= _HEAD_BYTES:
+        table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
+    else:
         table.resume = None
     if header.names == _EXPORT:
         table.points = table.points.with_columns(pl.lit(_tag(path)).alias("metric"))

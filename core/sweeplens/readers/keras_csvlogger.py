@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import FormatError
@@ -61,7 +61,13 @@ def _is_log(head: bytes) -> bool:
         return False
     rest = header.names[1:]
     rows = sample(head, header, most=5)
-    return list(rest) == sorted(rest) and all(rest) and all(number(r.get(_AXIS, "")) is not None for r in rows)
+    return bool(rows) and list(rest) == sorted(rest) and all(rest) and all(_is_row(r) for r in rows)
+
+
+def _is_row(row: Mapping[str, str]) -> bool:
+    """A row of the logger: an epoch, then numbers; a metric that is an array is written in brackets."""
+    others = [v for k, v in row.items() if k != _AXIS]
+    return number(row.get(_AXIS, "")) is not None and all(number(v) is not None or "[" in v for v in others)
 
 
 def _header(head: bytes) -> Header | None:

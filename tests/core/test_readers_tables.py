@@ -1,0 +1,263 @@
+"""Delimited text: what every table promises, whatever wrote it; both paths give the same; logs are told from data sets."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.reading import Found, read_folder
+
+from sweeplens.errors import FormatError
+from sweeplens.readers import table_chunks, tables
+from sweeplens.readers.protocol import Resume
+from sweeplens.readers.table_cells import Header, header_of
+from sweeplens.readers.tables import Plan, Table, read_header, read_table
+
+HEADER = Header(("step", "time", "split", "m0", "m1"), ",", 0, 1)
+PLANS = (
+    Plan(axis="step", time="time", split="split"),
+    Plan(axis="step"),
+    Plan(axis="m0", keep_axis=True, time="time"),
+    Plan(),
+    Plan(run="split", time="m1", prefix="p/", leave=frozenset({"m0"})),
+)
+WEIRD = (
+    "", "NA", " 1.0", "1.0 ", "NaN", "-inf", "Infinity", "+1", "1_0", "True", "text", "1e400", ".5", "5.", "1e", "#", "0x1",
+    "None", "é", " ", "-", "\t3", "١", "1f", "007", "9007199254740993", "2024-01-01 10:00:00", "1700000000000", "tensor(1)",
+)  # fmt: skip
+clean = st.one_of(st.floats().map(repr), st.integers(-(10**12), 10**12).map(str), st.just(""))
+dirty = st.one_of(clean, st.sampled_from(WEIRD))
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """The rows of a table: mostly clean ones, so that both paths are taken; some short, long, blank or a header again."""
+    cell = clean if draw(st.booleans()) else dirty
+    rows: list[str] = []
+    for _ in range(draw(st.integers(0, 10))):
+        cells = [draw(cell), draw(st.floats(1.6e9, 1.8e9).map(repr)), draw(st.sampled_from(["a", "b", "", "a "]))]
+        cells += [draw(cell), draw(cell)]
+        shape = draw(st.integers(0, 15))
+        cells = {0: cells[: draw(st.integers(1, 4))], 1: [*cells, draw(cell)], 2: [], 3: list(HEADER.names)}.get(
+            shape, cells
+        )
+        rows.append(",".join(cells))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    return "".join(row + end for row in rows).encode()
+
+
+def pointed(chunk: table_chunks.Chunk, plan: Plan) -> tuple[pl.DataFrame, Table]:
+    """The points of a parsed chunk, and the count of rows and last step after it."""
+    table = Table()
+    frames = tables._points(chunk, HEADER, plan, "r", table)
+    return (pl.concat(frames) if frames else table.points), table
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(bodies(), st.sampled_from(PLANS))
+def test_the_fast_path_gives_what_the_exact_path_gives(body: bytes, plan: Plan) -> None:
+    quick = table_chunks.fast(body, HEADER, plan)
+    order = list(HEADER.names)
+    slow = table_chunks.exact(body, HEADER, plan, order, file="f", line=2)
+    if quick is None:
+        return
+    assert not slow.problems
+    assert tuple(order) == HEADER.names
+    assert (quick.lines, quick.non_scalar) == (slow.lines, slow.non_scalar)
+    (mine, after), (theirs, at_end) = pointed(quick, plan), pointed(slow, plan)
+    assert mine.equals(theirs)
+    assert (after.rows, after.last_step) == (at_end.rows, at_end.last_step)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 12), st.integers(16, 200))
+def test_a_table_read_in_two_parts_is_the_table_read_at_once(
+    tmp_path_factory: pytest.TempPathFactory, first: int, size: int
+) -> None:
+    path = tmp_path_factory.mktemp("t") / "log.csv"
+    rows = [f"{i},{i / 7},{'nan' if i % 5 == 0 else ''}\n" for i in range(12)]
+    path.write_text("epoch,loss,acc\n" + "".join(rows[:first]))
+    header = read_header(str(path))
+    assert header is not None
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tables, "CHUNK_BYTES", size)
+        begin = read_table(str(path), header, Plan(axis="epoch"), "r")
+        path.write_text("epoch,loss,acc\n" + "".join(rows))
+        rest = read_table(str(path), header, Plan(axis="epoch"), "r", begin.resume)
+    whole = read_table(str(path), header, Plan(axis="epoch"), "r")
+    both = pl.concat([begin.points, rest.points]).sort("metric", maintain_order=True)
+    assert both.equals(whole.points.sort("metric", maintain_order=True))
+    assert rest.resume == whole.resume
+
+
+def table(tmp_path: Path, text: str | bytes, plan: Plan = PLANS[1]) -> Table:
+    """A table written to a file and read."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    header = read_header(str(path))
+    assert header is not None
+    return read_table(str(path), header, plan, "r")
+
+
+def values(read: Table, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of one metric, as logged."""
+    return read.points.filter(pl.col("metric") == metric).select("step", "value").rows()
+
+
+def test_text_for_nan_and_infinity_is_a_value_and_an_empty_cell_is_none(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss\n0,nan\n1,Infinity\n2,-inf\n3,\n4,NA\n5,0.5\n")
+    assert math.isnan(values(read, "loss")[0][1])
+    assert values(read, "loss")[1:] == [(1, math.inf), (2, -math.inf), (5, 0.5)]
+
+
+def test_a_bom_crlf_padding_and_quotes_change_nothing(tmp_path: Path) -> None:
+    read = table(tmp_path, '\ufeff   step,  "train, loss",acc\r\n  0,   0.5,"1"\r\n  1, "0.25" , 2\r\n')
+    assert values(read, "train, loss") == [(0, 0.5), (1, 0.25)]
+    assert values(read, "acc") == [(0, 1.0), (1, 2.0)]
+
+
+def test_a_last_line_without_its_end_is_read_as_far_as_it_is_sure_and_read_anew_later(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss,acc\n0,1,2\n1,0.5,3")
+    assert values(read, "acc") == [(0, 2.0), (1, 3.0)]
+    assert (read.problems, read.resume) == ([], None)
+    torn = table(tmp_path, "step,loss,acc\n0,1,2\n1,0.5")
+    assert values(torn, "loss") == [(0, 1.0)]
+    assert [(p.kind, p.line) for p in torn.problems] == [("torn", 3)]
+
+
+def test_short_rows_keep_what_they_have_and_long_rows_are_named(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss,acc\n0,1\n1,2,3,4\n")
+    assert values(read, "loss") == [(0, 1.0), (1, 2.0)]
+    assert [(p.kind, p.line) for p in read.problems] == [("warning", 3)]
+
+
+def test_a_header_that_comes_again_in_another_order_is_in_force_from_there(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss,acc\n0,1,2\nacc,step,loss\n5,1,6\n")
+    assert values(read, "loss") == [(0, 1.0), (1, 6.0)]
+    assert values(read, "acc") == [(0, 2.0), (1, 5.0)]
+
+
+def test_a_row_without_a_step_stands_where_the_table_was_and_one_with_nonsense_is_malformed(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss\n,9\n3,1\n,2\nlater,3\n4,5\n")
+    assert values(read, "loss") == [(0, 9.0), (3, 1.0), (3, 2.0), (4, 5.0)]
+    assert [(p.kind, p.line) for p in read.problems] == [("malformed", 5)]
+
+
+def test_a_quote_that_never_closes_costs_one_line_and_not_the_rest(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss,note\n" + '0,1,"open\n' + "".join(f"{i},{i},ok\n" for i in range(1, 300)))
+    assert len(values(read, "loss")) == 299
+    assert [p.line for p in read.problems] == [2]
+
+
+def test_quoted_cells_may_hold_separators_and_line_ends(tmp_path: Path) -> None:
+    read = table(tmp_path, 'step,note,loss\n0,"a, b\nc",1\n1,x,2\n')
+    assert values(read, "loss") == [(0, 1.0), (1, 2.0)]
+    assert read.non_scalar == {"note": 2}
+
+
+def test_text_is_counted_by_column_and_numbers_among_it_are_kept(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss\n0,True\n1,0.5\n2,[1 2]\n")
+    assert values(read, "loss") == [(1, 0.5)]
+    assert read.non_scalar == {"loss": 2}
+
+
+def test_a_fractional_axis_is_rounded_down_and_kept_as_a_metric(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss\n0.5,1\n1.5,2\n")
+    assert values(read, "loss") == [(0, 1.0), (1, 2.0)]
+    assert values(read, "step") == [(0, 0.5), (1, 1.5)]
+
+
+def test_a_table_that_was_written_anew_is_not_read_on_from_the_middle(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss\n0,1\n")
+    header = header_of(b"step,loss,acc\n")
+    assert isinstance(read.resume, Resume)
+    assert header is not None
+    with pytest.raises(FormatError, match="another header"):
+        read_table(str(tmp_path / "t.csv"), header, Plan(axis="step"), "r", read.resume)
+
+
+def test_times_of_any_unit_and_iso_text_become_wall_times(tmp_path: Path) -> None:
+    for cells in (("1700000000.25", "1700000001"), ("1700000000250", "1700000001000"), ("2023-11-14T22:13:20.25", "")):
+        read = table(tmp_path, f"step,time,loss\n0,{cells[0]},1\n1,{cells[1]},2\n", PLANS[0])
+        assert str(read.points["wall_time"][0]) == "2023-11-14 22:13:20.250000+00:00"
+
+
+def test_duplicate_names_do_not_hide_each_other(tmp_path: Path) -> None:
+    assert values(table(tmp_path, "step,loss,loss\n0,1,2\n"), "loss.2") == [(0, 2.0)]
+
+
+def folder(tmp_path: Path, **files: str) -> Found:
+    """Files written (``__`` is ``/``, ``_csv`` an ending) and read."""
+    for name, text in files.items():
+        path = tmp_path / (name.replace("__", "/").replace("_csv", ".csv").replace("_json", ".json"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read_folder(tmp_path)
+
+
+def test_a_hand_written_log_is_one_run_with_the_config_beside_it(tmp_path: Path) -> None:
+    found = folder(
+        tmp_path, a__log_csv="loss,iteration,lr\n1,10,0.1\n2,20,0.1\n", a__config_json='{"optim": {"lr": 0.1}}'
+    )
+    assert found.series("a", "loss") == ([10, 20], [1.0, 2.0])
+    assert found.runs["a"].hyperparameters == {"optim": {"lr": 0.1}}
+
+
+def test_runs_and_splits_in_columns_are_told_apart(tmp_path: Path) -> None:
+    rows = "a,0,train,1\na,0,val,2\nb,0,train,3\nb,1,train,4\n"
+    found = folder(tmp_path, all_csv=f"run_id,step,split,loss\n{rows}")
+    assert set(found.runs) == {"a", "b"}
+    assert found.series("b", "train/loss") == ([0, 1], [3.0, 4.0])
+    assert found.series("a", "val/loss") == ([0], [2.0])
+
+
+def test_files_that_are_splits_are_one_run(tmp_path: Path) -> None:
+    found = folder(tmp_path, a__train_log_csv="epoch,loss\n0,1\n1,2\n", a__val_log_csv="epoch,loss\n0,3\n1,4\n")
+    assert found.metrics("a") == {"train/loss", "val/loss"}
+
+
+def test_a_series_from_tensorboards_download_button_has_its_tag(tmp_path: Path) -> None:
+    (tmp_path / "run-x-tag-val_loss.csv").write_text("Wall time,Step,Value\n1700000000.5,5,0.25\n")
+    assert read_folder(tmp_path).series("run-x-tag-val_loss.csv", "val_loss") == ([5], [0.25])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("iris.csv", "sepal,petal,species\n1,2,setosa\n2,3,setosa\n"),
+        ("payments.csv", "step,type,amount\n1,PAY,3\n1,PAY,4\n1,TRANSFER,5\n1,PAY,6\n"),
+        ("people.csv", "epoch,name,town\n1,Ann,Ulm\n2,Bob,Bonn\n"),
+        ("frames.csv", "frame,x,y\n1,2,3\n2,3,4\n"),
+        ("shuffled.csv", "step,x\n5,1\n2,2\n9,3\n1,4\n7,5\n0,6\n"),
+        ("notes.txt", "Hello, world\nthis is text, with commas\n"),
+        ("numbers.csv", "1,2,3\n4,5,6\n"),
+        ("one.csv", "step\n1\n2\n"),
+        ("empty.csv", ""),
+        ("binary.csv", "step,\0\x01\x02\n\0\0"),
+    ],
+)
+def test_a_table_that_is_no_log_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    found = read_folder(tmp_path)
+    assert [Path(r).name for r in found.refused] == [name]
+    assert not found.readings
+
+
+def test_a_weak_axis_counts_where_the_file_is_named_like_a_log(tmp_path: Path) -> None:
+    found = folder(tmp_path, a__train_progress_csv="episode_reward,frame\n0.5,640\n0.25,1280\n")
+    assert found.series("a/train_progress.csv", "episode_reward") == (
+        [640, 1280],
+        [0.5, 0.25],
+    )
+
+
+def test_a_large_table_is_read_in_pieces_without_losing_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 1000)
+    rows = "".join(f"{i},{i * 0.5},{'text' if i % 50 == 0 else i}\n" for i in range(5000))
+    read = table(tmp_path, f"step,loss,note\n{rows}")
+    assert values(read, "loss") == [(i, i * 0.5) for i in range(5000)]
+    assert read.non_scalar == {"note": 100}
