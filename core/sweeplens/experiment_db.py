@@ -18,6 +18,7 @@ import polars as pl
 
 from sweeplens.analyses.comparison import compare
 from sweeplens.analyses.curves import curves
+from sweeplens.analyses.effects import effects
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
 from sweeplens.analyses.overview import overview
 from sweeplens.analyses.ranking import rank
@@ -35,6 +36,7 @@ from sweeplens.readers.protocol import Problem
 from sweeplens.reduction import rewound
 from sweeplens.runs import with_status
 from sweeplens.selection import select_metrics, select_runs
+from sweeplens.sql import Bounds, Tables, query_sql
 from sweeplens.store import MemoryStore, Snapshot
 
 __all__ = ["ExperimentDB", "View"]
@@ -306,6 +308,25 @@ class ExperimentDB:
         )  # fmt: skip
         options = _call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         return self._resting(answer, view, f"db.compare({a!r}, {b!r}, {options})", matched=len(sides.both))
+
+    def effects(
+        self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
+    ) -> Answer:
+        """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
+        view = self.view(runs, where)
+        answer = effects(
+            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
+            goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+        )  # fmt: skip
+        options = _call(goal=goal, reduce=reduce, runs=runs, where=where)
+        return self._resting(answer, view, f"db.effects({metric!r}, {options})")
+
+    def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
+        """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
+        view = self.view()
+        tables = Tables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
+        bounds = Bounds(limit, self.config.query_seconds, self.config.query_megabytes)
+        return self._resting(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
     # --------------------------------------------------------------- private
 
