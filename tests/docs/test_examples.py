@@ -1,0 +1,62 @@
+"""Every file of `examples/` is run as its first line says, on the demo sweep."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sweeplens.demo_data import write_sweep
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUN = {"scripted_client.py", "ask.sh", "analyze_experiments.py"}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo sweep")
+    write_sweep(folder, now=datetime.now(UTC))
+    return folder
+
+
+def run(command: Sequence[str | Path], **environment: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True, encoding="utf-8", env={**os.environ, **environment}, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_example_is_run_here() -> None:
+    own = {p.name for p in EXAMPLES.iterdir() if p.is_file() and p.suffix in (".py", ".sh")}
+    assert own == RUN
+
+
+def test_the_scripted_client_asks_over_stdio_in_forty_lines(demo: Path) -> None:
+    shown = run([sys.executable, EXAMPLES / "scripted_client.py", demo])
+    assert "runs: 60" in shown
+    assert "optim.lr" in shown
+    assert "0.93" in shown
+    assert len((EXAMPLES / "scripted_client.py").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="no POSIX shell")
+def test_the_shell_example_asks_for_people_and_for_programs(demo: Path) -> None:
+    shown = run(["sh", EXAMPLES / "ask.sh", demo], SWEEPLENS=str(Path(sys.executable).with_name("sweeplens")))
+    assert "0.03" in shown
+    best = shown.splitlines()[-3:]
+    assert all(name.startswith("lr0.03") for name in best)
+
+
+def test_the_four_workflows_of_the_library_run(demo: Path) -> None:
+    shown = run([sys.executable, EXAMPLES / "analyze_experiments.py", demo], POLARS_FMT_MAX_ROWS="50")
+    assert shown.count("== ") == 4
+    assert "60 runs" in shown
+    assert "resnet_2019: best accuracy 0.8, last epoch 3" in shown
