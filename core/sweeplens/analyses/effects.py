@@ -1,0 +1,269 @@
+"""Which hyperparameters matter: their shares of the spread over runs, in which direction, and what cannot be told apart.
+
+`forest` measures the shares, `levels` the directions. Hyperparameters that split the runs in the same way are one column of
+the forest and share its number: each names the others as inseparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sweeplens.analyses.coverage import coverage_of, series_of
+from sweeplens.analyses.forest import Shares, shares_of_spread
+from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of
+from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.statistics import ALPHA, holm
+from sweeplens.answers import Answer, Basis
+from sweeplens.errors import InputError
+from sweeplens.goals import goal_of
+from sweeplens.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.reduction import parse_reduce, reduce_runs, runs_without
+
+__all__ = ["effects"]
+
+_SCHEMA = {
+    "hparam": pl.String(), "importance": pl.Float64(), "importance_low": pl.Float64(), "importance_high": pl.Float64(),
+    "direction": pl.String(), "best_value": pl.String(), "n_values": pl.Int64(), "confounded_with": pl.List(pl.String()),
+}  # fmt: skip
+_PAIR = {"hparam_a": pl.String(), "hparam_b": pl.String(), "share": pl.Float64(), "p": pl.Float64()}
+_FEWEST = 5
+_FEW = 20
+_FEW_A_COLUMN = 5
+_ALIASED = 0.9
+_FAR = 8.0
+_FAR_SHARE = 0.05
+_NEGLIGIBLE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """The runs that an answer uses (keyed), hyperparameters in classes that cannot be told apart, near aliases, levels."""
+
+    table: pl.DataFrame
+    classes: tuple[tuple[str, ...], ...]
+    aliases: dict[str, list[str]]
+    levels: dict[str, Levels]
+
+
+def effects(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    metric: str,
+    *,
+    goal: str = "",
+    reduce: str = "best",
+    goals: Mapping[str, str] | None = None,
+    replicates: Sequence[str] = (),
+) -> Answer:
+    """One row a hyperparameter that varies, replicates aside, the one that explains most first; table interaction.
+
+    Raises UnknownNameError, AmbiguousGoalError, InputError.
+    """
+    how = parse_reduce(reduce)
+    if how.how == "points":
+        raise InputError("hparam_effects takes one number a run: reduce='points' has many.")
+    asked = series_of(metric, series)
+    direction = goal_of(metric, goal, goals)
+    reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
+    rows = reduced.values.sort("run_id")
+    ids = rows["run_id"].to_list()
+    used = runs.filter(pl.col("run_id").is_in(ids)).sort("run_id")
+    design = _design(used, replicates)
+    values, ranked = _values(rows["value"].to_list())
+    goodness = values if direction == "higher" else [-v for v in values]
+    shares = _shares(design, values)
+    pair = _strongest_pair(design, shares, values)
+    at = f" (step {reduced.step})" if reduced.step is not None else ""
+    notes = [f"{direction} is better; reduce {how}{at}; {len(values)} runs, each counts once."]
+    notes += [_RANKED] * ranked + _size_notes(design, values, shares) + _class_notes(design)
+    notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
+    left = (*runs_without([metric], runs, series), *reduced.left_out)
+    table = _table(design, goodness, shares)
+    basis = Basis(runs_used=len(ids), left_out=left, points=reduced.points)
+    return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
+
+
+_RANKED = "A few values lie very far from the rest: the shares are those of the spread of ranks, not of the values."
+
+
+def _of(series: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
+    return series.filter(pl.col("run_id").is_in(list(ids)))
+
+
+def _values(values: Sequence[float]) -> tuple[list[float], bool]:
+    """The values, or their ranks where a few (at most 5 %) lie eight times the usual distance from the middle.
+
+    More than a few are not outliers but what is to be explained (a learning rate at which every run fails).
+    """
+    column = pl.Series(values, dtype=pl.Float64)
+    if column.len() < _FEWEST:
+        return column.to_list(), False
+    distance = (column - column.median()).abs()
+    usual = distance.median()
+    far = int((distance > _FAR * usual).sum()) if isinstance(usual, float) and usual > 0 else 0
+    if 0 < far <= max(1, _FAR_SHARE * column.len()):
+        return column.rank("average").to_list(), True
+    return column.to_list(), False
+
+
+def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
+    names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    names = [n for n in names if runs[n].drop_nulls().n_unique() + runs["null_hparams"].list.contains(n).any() > 1]
+    table = keyed(runs, names)
+    classes = tuple(tuple(c) for one in same_split(runs, names) for c in _truly_same(table, one))
+    firsts = [c[0] for c in classes]
+    return _Design(table, classes, _aliases(table, firsts), {n: levels_of(table[n]) for n in names})
+
+
+def _truly_same(table: pl.DataFrame, names: Sequence[str]) -> list[list[str]]:
+    """Values that never repeat split all runs alike (random search): such hyperparameters are one only if one orders the other."""
+    if len(names) == 1 or table[names[0]].n_unique() <= table.height // 2:
+        return [list(names)]
+    classes: dict[tuple[float, ...], list[str]] = {}
+    for name in names:
+        ranks = ranks_of(table[name])
+        mirrored = [min(ranks) + max(ranks) - r for r in ranks]
+        classes.setdefault(max(tuple(ranks), tuple(mirrored)), []).append(name)
+    return list(classes.values())
+
+
+def _aliases(table: pl.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+    """Hyperparameters that nearly follow each other: rank correlation, or association of levels, of at least 0.9."""
+    if len(names) < 2 or table.height < _FEWEST:
+        return {}
+    import numpy as np
+
+    ranks = np.array([table[n].rank("average").fill_null(0.0).to_list() for n in names])
+    near = np.abs(np.corrcoef(ranks)) >= _ALIASED
+    found: dict[str, list[str]] = {}
+    ordered = [table.schema[n].is_numeric() for n in names]
+    codes = [levels_of(table[n]).codes for n in names]
+    for i, one in enumerate(names):
+        for j, other in enumerate(names[:i]):
+            if near[i, j] if ordered[i] and ordered[j] else _associated(codes[i], codes[j]) >= _ALIASED:
+                found.setdefault(one, []).append(other)
+                found.setdefault(other, []).append(one)
+    return found
+
+
+def _associated(one: Sequence[int], other: Sequence[int]) -> float:
+    """Cramér's V corrected for bias (Bergsma 2013), by the finer of both codings: 1 only where each determines the other."""
+    import numpy as np
+
+    counts = np.zeros((max(one) + 1, max(other) + 1))
+    np.add.at(counts, (list(one), list(other)), 1)
+    n, (r, c) = len(one), counts.shape
+    expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / n
+    chi2 = float(((counts - expected) ** 2 / np.where(expected > 0, expected, 1)).sum())
+    phi = max(0.0, chi2 / n - (r - 1) * (c - 1) / (n - 1))
+    finer = max(r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)) - 1
+    return (phi / finer) ** 0.5 if finer > 0 else 0.0
+
+
+def _shares(design: _Design, values: Sequence[float]) -> dict[str, tuple[float, float, float]] | None:
+    """Each class's share by its first name; None where there are too few runs, or nothing varies."""
+    if len(values) < _FEWEST or not design.classes or len(set(values)) == 1:
+        return None
+    found: Shares = shares_of_spread([ranks_of(design.table[c[0]]) for c in design.classes], values)
+    firsts = [c[0] for c in design.classes]
+    shares = dict(zip(firsts, zip(found.share, found.low, found.high, strict=True), strict=True))
+    return shares | {"": (found.foretold, 0.0, 0.0)}
+
+
+def _table(
+    design: _Design, goodness: Sequence[float], shares: dict[str, tuple[float, float, float]] | None
+) -> pl.DataFrame:
+    ps = holm([matters(design.levels[c[0]].groups(goodness)) for c in design.classes])
+    rows: list[tuple[float, tuple[object, ...]]] = []
+    for names, p in zip(design.classes, ps, strict=True):
+        share = shares[names[0]] if shares else (None, None, None)
+        clear = (p is not None and p < ALPHA) or (share[1] or 0.0) > _NEGLIGIBLE
+        known = clear and (share[0] or 0.0) > _NEGLIGIBLE
+        for name in names:
+            levels = design.levels[name]
+            others = [*(n for n in names if n != name), *design.aliases.get(names[0], [])]
+            rows.append((share[0] or 0.0, (name, *share, *_told(levels, goodness, known=known),
+                                           design.table[name].drop_nulls().n_unique(), others)))  # fmt: skip
+    ordered = [row for _, row in sorted(rows, key=lambda r: -r[0])]
+    return pl.DataFrame(ordered, schema=_SCHEMA, orient="row")
+
+
+def _told(levels: Levels, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
+    """Direction and best value; the direction of what does not matter is not told."""
+    groups = levels.groups(goodness)
+    means = [sum(g) / len(g) for g in groups]
+    best = levels.names[means.index(max(means))]
+    return (direction_of(levels, goodness) if known else "no clear effect"), best
+
+
+def _strongest_pair(
+    design: _Design, shares: dict[str, tuple[float, float, float]] | None, values: Sequence[float]
+) -> tuple[str, str, tuple[float, float] | None] | None:
+    """The two hyperparameters that explain most, with what they do together."""
+    if shares is None or len(design.classes) < 2:
+        return None
+    first, second = sorted((c[0] for c in design.classes), key=lambda n: -shares[n][0])[:2]
+    return first, second, interaction_of(design.levels[first], design.levels[second], values)
+
+
+def _pair_table(pair: tuple[str, str, tuple[float, float] | None] | None) -> pl.DataFrame:
+    rows = [] if pair is None else [(pair[0], pair[1], *(pair[2] or (None, None)))]
+    return pl.DataFrame(rows, schema=_PAIR, orient="row")
+
+
+def _pair_notes(pair: tuple[str, str, tuple[float, float] | None] | None, shares: object) -> list[str]:
+    if pair is None or shares is None:
+        return []
+    names = f"Interaction of the strongest pair, {pair[0]} and {pair[1]}"
+    if pair[2] is None:
+        return [f"{names}: cannot be judged, no two runs share a cell of their grid."]
+    share, p = pair[2]
+    word = f"explains {share:.0%} of the spread beyond their sum" if p < ALPHA else "none to be seen"
+    return [f"{names}: {word} (F test, p {p:.2g})."]
+
+
+def _size_notes(
+    design: _Design, values: Sequence[float], shares: dict[str, tuple[float, float, float]] | None
+) -> list[str]:
+    n, p = len(values), len(design.classes)
+    if not p:
+        return [f"No hyperparameter varies over these {n} runs, replicates aside."]
+    if n < _FEWEST:
+        return [f"Too few runs: {n}, and no share can be told from fewer than {_FEWEST}."]
+    if shares is None:
+        return [f"All {n} runs came out the same: there is no spread to explain."]
+    notes: list[str] = []
+    if n < max(_FEW, _FEW_A_COLUMN * p):
+        notes.append(f"Few runs: {n} for {p} hyperparameters; the shares are rough, and weak effects cannot be seen.")
+    foretold = shares[""][0]
+    notes.append(
+        f"importance: total share of the spread, by permutation on runs held out of a random forest, which foretells"
+        f" {foretold:.0%} of their spread; intervals resample runs. A hyperparameter whose interval reaches 0 may not matter."
+    )
+    return notes
+
+
+def _class_notes(design: _Design) -> list[str]:
+    same = [f"{' and '.join(c)} always change together" for c in design.classes if len(c) > 1]
+    near = [f"{one} and {other} nearly do" for one, others in design.aliases.items() for other in others if one < other]
+    if not same and not near:
+        return []
+    return [f"{'; '.join([*same, *near])}: these runs cannot tell them apart, and a share is of all of them together."]
+
+
+def _noise_note(design: _Design, values: Sequence[float]) -> str:
+    names = [c[0] for c in design.classes]
+    if not names or len(set(values)) < 2:
+        return ""
+    column = pl.Series("value", values)
+    groups = design.table.with_columns(column).group_by(names).agg(n=pl.len(), var=pl.col("value").var())
+    spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())
+    if spread is None:
+        return "Nothing was repeated: what is chance is not known."
+    share = min(1.0, spread.sd**2 / float(column.var() or 1.0))  # pyright: ignore[reportArgumentType]
+    wild = f", {len(spread.wild)} wilder groups aside" if spread.wild else ""
+    return f"Repetitions of one setting alone make {share:.0%} of the spread{wild}."

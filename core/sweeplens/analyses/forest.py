@@ -1,0 +1,105 @@
+"""A forest that tells how much of the spread each column explains, on runs that its trees have not seen.
+
+Each tree learns from a bootstrap sample of the runs and is asked about the others. For each column, those are asked again with
+its values drawn anew from all runs; the rise of the squared error, over twice the variance, is the column's total share of the
+spread, interactions included (permutation importance: Breiman 2001; as total Sobol index: Gregorutti, Michel, Saint-Pierre
+2017). A column of chance alone comes out near zero, since no run speaks in its own cause. Values enter by rank, so a learning
+rate and its logarithm are the same.
+
+The interval resamples runs (percentile bootstrap over each run's own part of the rise), with the forest as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+__all__ = ["Shares", "shares_of_spread"]
+
+_FEW = 200
+_TREES_FEW, _TREES_MANY = 128, 64
+_RESAMPLES = 1000
+_SEED = 20240229
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Each column's share of the spread with its 95 % interval, and the share that the forest foretells of unseen runs."""
+
+    share: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    foretold: float
+
+
+def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]) -> Shares:
+    """Shares of the spread of ``values`` (at least five, not all the same) by columns of ranks. The same every time."""
+    import numpy as np
+
+    x, y = np.array(columns, dtype=np.float64).T, np.array(values, dtype=np.float64)
+    rises, foretold = _rises(x, y, np.random.default_rng(_SEED))
+    spread = 2 * float(y.var())
+    low, high = _interval(rises, y, np.random.default_rng(_SEED))
+    return Shares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), foretold)
+
+
+def _shares(values: Array) -> tuple[float, ...]:
+    return tuple(min(1.0, max(0.0, float(v))) for v in values)
+
+
+def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
+    """For each run and column the mean rise of the squared error over the trees that did not see the run; what they foretell."""
+    import numpy as np
+
+    n, p = x.shape
+    kept = x.astype(np.float32)  # as trees keep it
+    trees = _TREES_FEW if n < _FEW else _TREES_MANY
+    rises, sums, seen = np.zeros((n, p)), np.zeros(n), np.zeros(n)
+    for _ in range(trees):
+        drawn: Any = rng.integers(0, n, size=n)
+        out = np.flatnonzero(np.bincount(drawn, minlength=n) == 0)
+        if not len(out):
+            continue
+        predict = _tree(kept[drawn], y[drawn], int(rng.integers(1 << 31)))
+        plain = predict(kept[out])
+        asked = np.repeat(kept[out][None], p, axis=0)
+        for column in range(p):
+            asked[column, :, column] = kept[rng.integers(0, n, size=len(out)), column]
+        changed = predict(asked.reshape(-1, p)).reshape(p, -1)
+        rises[out] += ((changed - y[out]) ** 2 - (plain - y[out]) ** 2).T
+        sums[out] += plain
+        seen[out] += 1
+    times = np.maximum(seen, 1)
+    known = seen > 0
+    error = ((sums[known] / times[known] - y[known]) ** 2).mean()
+    return rises / times[:, None], max(0.0, 1 - float(error) / float(y.var()))
+
+
+def _tree(x: NDArray[np.float32], y: Array, seed: int) -> Callable[[NDArray[np.float32]], Array]:
+    """A tree with random cuts, as its predictions: faster than one with the best cuts, and no worse on average of many."""
+    from sklearn.tree import ExtraTreeRegressor  # pyright: ignore[reportMissingTypeStubs]
+
+    leaf = 1 if len(y) < _FEW else 3
+    grown: Any = ExtraTreeRegressor(min_samples_leaf=leaf, random_state=seed)
+    grown.fit(x, y)
+    return lambda asked: grown.tree_.predict(asked)[:, 0]  # past checks that take longer than the tree
+
+
+def _interval(rises: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The 2.5 % and 97.5 % quantiles of the shares over resampled runs."""
+    import numpy as np
+
+    n = len(y)
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES).astype(np.float64) / n
+    spread = weights @ y**2 - (weights @ y) ** 2
+    kept = spread > 1e-12 * y.var()
+    shares = (weights[kept] @ rises) / (2 * spread[kept])[:, None]
+    low, high = np.quantile(shares, [0.025, 0.975], axis=0)
+    return low, high

@@ -1,0 +1,150 @@
+"""One hyperparameter as a few levels: which is best, in which direction it gets better, what two of them do together.
+
+Up to eight distinct values are levels as they are; more numbers are cut into five levels of equally many runs, which is the
+same on a linear and on a logarithmic scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sweeplens.analyses.statistics import ALPHA, mean, t_tail, variance
+
+__all__ = ["Levels", "direction_of", "interaction_of", "levels_of", "matters", "ranks_of"]
+
+_MOST_LEVELS = 8
+_CUTS = 5
+UNSET = "(not set)"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The level of each run, the levels' names in order, and whether that order means anything (numbers)."""
+
+    codes: tuple[int, ...]
+    names: tuple[str, ...]
+    ordered: bool
+
+    def groups(self, values: Sequence[float]) -> list[list[float]]:
+        """The values of each level."""
+        parts: list[list[float]] = [[] for _ in self.names]
+        for code, value in zip(self.codes, values, strict=True):
+            parts[code].append(value)
+        return parts
+
+
+def levels_of(column: pl.Series) -> Levels:
+    """The levels of a hyperparameter; runs that lack it are a level of their own, the last."""
+    known = sorted(set(column.drop_nulls().to_list()))
+    numeric = column.dtype.is_numeric()
+    if numeric and len(known) > _MOST_LEVELS:
+        return _cut(column)
+    place = {v: i for i, v in enumerate(known)}
+    names = [_text(v) for v in known] + [UNSET] * (column.null_count() > 0)
+    codes = tuple(len(known) if v is None else place[v] for v in column.to_list())
+    return Levels(codes, tuple(names), numeric and not column.null_count())
+
+
+def _cut(column: pl.Series) -> Levels:
+    known = sorted(column.drop_nulls().to_list())
+    edges = sorted({known[len(known) * (i + 1) // _CUTS - 1] for i in range(_CUTS)})
+    codes = [len(edges) if v is None else next(i for i, e in enumerate(edges) if v <= e) for v in column.to_list()]
+    inside = [[v for v in known if (i == 0 or v > edges[i - 1]) and v <= e] for i, e in enumerate(edges)]
+    names = [_text(part[0]) if part[0] == part[-1] else f"{_text(part[0])} to {_text(part[-1])}" for part in inside]
+    names += [UNSET] * (column.null_count() > 0)
+    return Levels(tuple(codes), tuple(names), not column.null_count())
+
+
+def ranks_of(column: pl.Series) -> list[float]:
+    """Numbers that stand for the values in a tree: dense ranks, a missing value below all."""
+    return column.rank("dense").cast(pl.Float64).fill_null(0.0).to_list()
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def matters(groups: Sequence[Sequence[float]]) -> float | None:
+    """The p of a one-way analysis of variance; None where it cannot be computed."""
+    known = [g for g in groups if g]
+    df_within = sum(len(g) - 1 for g in known)
+    if len(known) < 2 or df_within < 1:
+        return None
+    every = [v for g in known for v in g]
+    centre = mean(every)
+    between = math.fsum(len(g) * (mean(g) - centre) ** 2 for g in known) / (len(known) - 1)
+    within = _within(known, df_within)
+    return _f_tail(between, within, len(known) - 1, df_within)
+
+
+def _f_tail(above: float, below: float, df_above: int, df_below: int) -> float | None:
+    from scipy.special import fdtrc
+
+    if below <= 0:
+        return None if above <= 0 else 0.0
+    return float(fdtrc(df_above, df_below, above / below))
+
+
+def _within(groups: Sequence[Sequence[float]], df: int) -> float:
+    return math.fsum((len(g) - 1) * variance(g) for g in groups if len(g) > 1) / df if df else 0.0
+
+
+def direction_of(levels: Levels, goodness: Sequence[float]) -> str:
+    """``higher is better``, ``lower is better`` or ``not monotonic`` for numbers, the best level's name for all else.
+
+    Not monotonic only where a level inside beats the end it should lose to (or loses to the end it should beat) by more than
+    the spread within levels allows. ``goodness``: higher is better.
+    """
+    groups = levels.groups(goodness)
+    means = [mean(g) for g in groups]
+    best, worst, last = means.index(max(means)), means.index(min(means)), len(means) - 1
+    if not levels.ordered:
+        return f"best: {levels.names[best]}"
+    rising = _slope(levels.codes, goodness) > 0
+    top, bottom = (last, 0) if rising else (0, last)
+    turned = _apart(groups, best, top) or _apart(groups, worst, bottom)
+    return "not monotonic" if turned else f"{'higher' if rising else 'lower'} is better"
+
+
+def _slope(codes: Sequence[int], goodness: Sequence[float]) -> float:
+    centre, middle = mean(goodness), mean([float(c) for c in codes])
+    return math.fsum((c - middle) * (v - centre) for c, v in zip(codes, goodness, strict=True))
+
+
+def _apart(groups: Sequence[Sequence[float]], one: int, other: int) -> bool:
+    """Whether two levels differ by more than the spread within levels allows; as they stand where nothing was repeated."""
+    if one == other:
+        return False
+    df = sum(len(g) - 1 for g in groups)
+    gap = abs(mean(groups[one]) - mean(groups[other]))
+    within = _within(groups, df)
+    if within <= 0:
+        return gap > 0
+    return t_tail(gap / math.sqrt(within * (1 / len(groups[one]) + 1 / len(groups[other]))), df) < ALPHA
+
+
+def interaction_of(one: Levels, other: Levels, values: Sequence[float]) -> tuple[float, float] | None:
+    """The share of the spread that the cells of two hyperparameters explain beyond their sum, and its p (F test).
+
+    None where no cell holds two runs, or where the grid has no cell to tell an interaction by.
+    """
+    import numpy as np
+
+    y = np.array(values) - mean(values)
+    cells = sorted(set(zip(one.codes, other.codes, strict=True)))
+    place = {c: i for i, c in enumerate(cells)}
+    of_cell = np.eye(len(cells))[[place[c] for c in zip(one.codes, other.codes, strict=True)]]
+    added = np.hstack([np.eye(len(one.names))[list(one.codes)], np.eye(len(other.names))[list(other.codes)]])
+    rank = int(np.linalg.matrix_rank(added))
+    df_between, df_within = len(cells) - rank, len(y) - len(cells)
+    if df_between < 1 or df_within < 1:
+        return None
+    rest, full = (float(((y - m @ np.linalg.lstsq(m, y, rcond=None)[0]) ** 2).sum()) for m in (added, of_cell))
+    within = full / df_within
+    p = _f_tail((rest - full) / df_between, within, df_between, df_within)
+    total = float((y**2).sum())
+    return None if p is None else (max(0.0, (rest - full - df_between * within) / total), p)
