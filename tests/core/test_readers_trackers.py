@@ -335,6 +335,29 @@ def test_mmengine_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [p.kind for p in rest.problems] == ["torn"]
 
 
+def test_a_configuration_that_doubles_itself_does_not_grow(tmp_path: Path) -> None:
+    home = tmp_path / "t" / "vis_data"
+    json_lines(home / "scalars.json", [{"loss": 1.0, "step": 1}])
+    (home / "config.py").write_text(
+        "a = [1, 1]\n" + "".join(f"{b} = [{a}, {a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    )
+    assert read_folder(tmp_path).runs["t"].hyperparameters["i"] == ["h", "h"]
+
+
+def test_a_meta_file_that_doubles_itself_does_not_grow(tmp_path: Path) -> None:
+    doubling = "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    mlflow_run(tmp_path, "r1", meta=f"a: &a [1, 1]\n{doubling}user_id: *i\nstatus: 4\n")
+    assert read_folder(tmp_path).runs["r1"].status == "failed"
+    assert "user" not in read_folder(tmp_path).runs["r1"].metadata
+
+
+def test_json_that_nests_without_end_is_a_problem(tmp_path: Path) -> None:
+    sacred_run(tmp_path / "1", config='{"a":' * 900 + "1" + "}" * 900, metrics={"m": {"steps": [1], "values": [2]}})
+    found = read_folder(tmp_path)
+    assert found.series("1", "m") == ([1], [2.0])
+    assert "nested deeper than 100 levels" in found.problems[0].reason
+
+
 def test_a_configuration_that_is_no_python_is_a_problem_and_the_rows_are_read(tmp_path: Path) -> None:
     home = tmp_path / "t" / "vis_data"
     json_lines(home / "scalars.json", [{"loss": 1.0, "step": 1}])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -20,6 +20,7 @@ from sweeplens.readers.protocol import Problem
 
 __all__ = ["Line", "Lines", "peek"]
 
+MAX_NESTING = 100
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 80
 _TELLING = 3  # whole objects in a head that make its cut one needless
@@ -99,13 +100,34 @@ class Lines:
 
 def decode(raw: bytes) -> object:
     """One JSON value, NaN and Infinity literals allowed. Raises ValueError, with a column where it is known."""
+    value = _decoded(raw)
+    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _too_deep(value):
+        raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+    return value
+
+
+def _decoded(raw: bytes) -> object:
     try:
         return _decode(raw)
     except (ValueError, msgspec.DecodeError, RecursionError):
         try:
             return json.loads(raw.decode("utf-8"))
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise ValueError(f"nested deeper than {MAX_NESTING} levels") from None
+
+
+def _too_deep(value: object) -> bool:
+    """Whether lists and objects nest beyond what those who walk through them by recursion can bear."""
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, list | dict)]
+    return bool(level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def peek(head: bytes, *, most: int = 20) -> list[dict[str, Any]]:

@@ -152,7 +152,8 @@ def _yaml(entry: FileStat | None, problems: list[Problem]) -> dict[str, object]:
             Problem(entry.path, f"not YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}")
         )
         return {}
-    return cast("dict[str, object]", loaded) if isinstance(loaded, dict) else {}
+    known = cast("dict[object, object]", loaded) if isinstance(loaded, dict) else {}
+    return {str(k): v for k, v in known.items() if not isinstance(k, tuple) and not isinstance(v, dict | list | set)}
 
 
 def _scalar(match: re.Match[str]) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from sweeplens.readers.columns import left_out, points_of_rows
+from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
 from sweeplens.readers.values import as_step, as_time, status_of
@@ -144,7 +144,7 @@ def _params(database: Database) -> dict[Any, dict[str, object]]:
     for trial, name, value, distribution in database.rows(query):
         try:
             found[trial][str(name)] = _decoded(value, str(distribution))
-        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
             found[trial][str(name)] = value if isinstance(value, int | float | str) else None
             database.problems.append(
                 Problem(
@@ -157,7 +157,7 @@ def _params(database: Database) -> dict[Any, dict[str, object]]:
 
 def _decoded(value: Any, distribution: str) -> object:
     """The value that a trial used: a choice by its index, a whole number, or the number itself."""
-    loaded = json.loads(distribution)
+    loaded = cast("Any", decode(distribution.encode("utf-8", "replace")))
     kind, attributes = str(loaded["name"]), loaded["attributes"]
     if kind == "CategoricalDistribution":
         index = int(value)
@@ -216,8 +216,8 @@ def _attributes(database: Database, owner: str, whose: str = "user") -> dict[Any
         database, f"{owner}_{whose}_attributes", f"SELECT {owner}_id, key, value_json FROM {{}}"
     ):
         try:
-            found[key][str(name)] = json.loads(text)
-        except (ValueError, TypeError, RecursionError):
+            found[key][str(name)] = decode(text.encode("utf-8", "replace"))
+        except (ValueError, AttributeError):
             found[key][str(name)] = str(text)
     return found
 

@@ -1,7 +1,7 @@
 """A configuration that is written as Python -> plain data, by reading its syntax tree. Nothing in it is ever run.
 
-Literals, ``dict(...)``, ``list(...)``, ``tuple(...)``, signs and names assigned before are data; any other expression stays
-the text that it is in the file.
+Literals, ``dict(...)``, ``list(...)``, ``tuple(...)``, signs, and names of numbers and short texts assigned before are data;
+any other expression stays the text that it is in the file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sweeplens.errors import FormatError
 __all__ = ["MAX_CONFIG_CHARACTERS", "read_python_config"]
 
 MAX_CONFIG_CHARACTERS = 4 << 20
+_MAX_REPEATED = 200  # characters of what a name may stand for
 _SEQUENCES = ("list", "tuple", "set")
 
 
@@ -98,7 +99,11 @@ def _constant(node: Any, _: Mapping[str, Any]) -> Any:
 
 
 def _name(node: Any, known: Mapping[str, Any]) -> Any:
-    return known.get(node.id, _NOTHING)
+    """What a name stands for; a long value stays a name, since a few that hold each other twice would grow without end."""
+    value = known.get(node.id, _NOTHING)
+    return (
+        _NOTHING if isinstance(value, list | dict) or (isinstance(value, str) and len(value) > _MAX_REPEATED) else value
+    )
 
 
 _READINGS: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {

@@ -47,7 +47,7 @@ class Sacred:
         head = folder.head("run.json")
         surely = b'"artifacts"' in head and (_TELLING.search(head) or "cout.txt" in folder.files)
         if parts and (surely or (b'"experiment"' in head and b'"base_dir"' in head)):
-            yield Claim(("run.json", *parts), owns=("_sources",))
+            yield Claim(("run.json", *parts))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Every part that is there; a part that cannot be read is a problem of its own."""
