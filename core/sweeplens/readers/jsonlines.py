@@ -100,20 +100,20 @@ class Lines:
 
 def decode(raw: bytes) -> object:
     """One JSON value, NaN and Infinity literals allowed. Raises ValueError, with a column where it is known."""
-    value = _decoded(raw)
-    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _too_deep(value):
+    try:
+        value = _decode(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        value = _exactly(raw)
+    if len(raw) > 2 * MAX_NESTING and raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _too_deep(value):
         raise ValueError(f"nested deeper than {MAX_NESTING} levels")
     return value
 
 
-def _decoded(raw: bytes) -> object:
+def _exactly(raw: bytes) -> object:
     try:
-        return _decode(raw)
-    except (ValueError, msgspec.DecodeError, RecursionError):
-        try:
-            return json.loads(raw.decode("utf-8"))
-        except RecursionError:
-            raise ValueError(f"nested deeper than {MAX_NESTING} levels") from None
+        return json.loads(raw.decode("utf-8"))
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_NESTING} levels") from None
 
 
 def _too_deep(value: object) -> bool:
