@@ -79,9 +79,9 @@ def header_of(head: bytes, separators: str = ",\t;|") -> Header | None:
 def _named(raw: bytes, separators: str, start: int, lines: int) -> Header | None:
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
+        split = {s: split_cells(text, s) for s in separators}
+    except (UnicodeDecodeError, csv.Error):
         return None
-    split = {s: split_cells(text, s) for s in separators}
     best = max(separators, key=lambda s: len(split[s]))
     names = [n.strip() for n in split[best]]
     if len(names) < 2 or "\0" in text or any(number(n) is not None for n in names if n):
