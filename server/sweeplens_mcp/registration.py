@@ -18,7 +18,7 @@ from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_meta
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
-from sweeplens.errors import SweeplensError, UnknownNameError
+from sweeplens.errors import InputError, SweeplensError, UnknownNameError
 from sweeplens_mcp.answers import Reply
 from sweeplens_mcp.calls import answer_call
 from sweeplens_mcp.cells import clip
@@ -109,7 +109,7 @@ def argument_schema(known: FuncMetadata) -> dict[str, Any]:
 
 
 def checked(spec: ToolSpec, known: FuncMetadata, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, converted and complete. Raises UnknownNameError or ToolError with a sentence about what is wrong."""
+    """The arguments, converted and complete. Raises InputError with a sentence about what is wrong."""
     names = list(known.arg_model.model_fields)
     for name in arguments:
         if name not in names:
@@ -118,7 +118,7 @@ def checked(spec: ToolSpec, known: FuncMetadata, arguments: Mapping[str, Any]) -
     try:
         return known.validate_arguments(given)
     except ValidationError as error:
-        raise ToolError(" ".join(_sentence(spec, dict(e)) for e in error.errors())) from error
+        raise InputError(" ".join(_sentence(spec, dict(e)) for e in error.errors())) from error
 
 
 def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
