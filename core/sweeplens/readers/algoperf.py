@@ -85,8 +85,9 @@ def _is_set_up(folder: Folder) -> bool:
         return False
     if "flags_0.json" in folder.files and "meta_data_0.json" in folder.files:
         return True
-    siblings = folder.parent.folders.values() if folder.parent else ()
-    return folder.name.startswith("trial_") and any(_EVALS in s.files and _HPARAMS in s.files for s in siblings)
+    parent = folder.child("..")
+    siblings = parent.folders if parent and folder.name.startswith("trial_") else ()
+    return any(folder.find(f"../{s}/{_EVALS}") for s in siblings)
 
 
 def _metadata(about: dict[str, object]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.json_steps import described_by
-from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import HEAD_BYTES, Claim, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import header_of, sample
 from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, split_of
@@ -26,7 +26,6 @@ __all__ = ["CsvMetrics"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".log")
 _EXPORT = ("Wall time", "Step", "Value")  # what TensorBoard's download button writes
-_HEAD_BYTES = 4096  # as much as a claim sees, so that the rows that decide stay the same while a table grows
 
 
 class CsvMetrics:
@@ -85,12 +84,12 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     header = read_header(path)
     if header is None:
         raise FormatError(f"{path} has no header")
-    head = compression.head(path, _HEAD_BYTES)
+    head = compression.head(path, HEAD_BYTES)  # as a claim sees it, so that what decides stays while a table grows
     plan = log_plan(header, sample(head, header) if header.start < len(head) else [], path)
     if plan is None:
         raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
     table = read_table(path, header, replace(plan, prefix=prefix), run, resume)
-    if table.resume and table.resume.offset >= _HEAD_BYTES:
+    if table.resume and table.resume.offset >= HEAD_BYTES:
         table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
     else:
         table.resume = None

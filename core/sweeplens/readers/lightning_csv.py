@@ -62,7 +62,7 @@ def _is_unwritten(folder: Folder, tables: list[str]) -> bool:
     """Whether a folder was made for this logger, but the run ended before its first row."""
     if any("tfevents" in n for n in folder.files) or any(folder.files[n].size for n in tables):
         return False
-    siblings = folder.parent.folders.values() if folder.parent else ()
-    return bool(tables or _VERSION.fullmatch(folder.name)) or any(
-        _METRICS in s.files and _HPARAMS in s.files for s in siblings
-    )
+    if tables or _VERSION.fullmatch(folder.name):
+        return True
+    siblings = parent.folders if (parent := folder.child("..")) else ()
+    return any(folder.find(f"../{s}/{_METRICS}") and folder.find(f"../{s}/{_HPARAMS}") for s in siblings)

@@ -43,7 +43,8 @@ class RayTune:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A trial: results with Ray's axis, or parameters of a trial that ended before its first result."""
         free = set(folder.free(".json", ".csv", ".txt"))
-        states = sorted(n for n in (folder.parent.files if folder.parent else ()) if n.startswith("experiment_state"))
+        parent = folder.child("..")
+        states = sorted(n for n in (parent.files if parent else ()) if n.startswith("experiment_state"))
         table = _TABLE in free and _AXIS in (h.names if (h := header_of(folder.head(_TABLE), ",")) else ())
         lines = _RESULT in free and any(_AXIS in row for row in peek(folder.head(_RESULT), most=3))
         started = _PARAMS in free and (bool(states) or _ERROR in free) and _is_empty(folder, _RESULT)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import polars as pl
 
 from sweeplens.readers import compression
-from sweeplens.readers.protocol import READING_SCHEMA, Problem
+from sweeplens.readers.protocol import HEAD_BYTES, READING_SCHEMA, Problem
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, read_header, read_table
 from sweeplens.readers.values import as_number, as_time, empty_reading_points
@@ -21,7 +21,6 @@ from sweeplens.readers.values import as_number, as_time, empty_reading_points
 __all__ = ["is_monitor", "read_monitors"]
 
 _COLUMNS = ("r", "l", "t")
-_HEAD = 4096
 
 
 def is_monitor(head: bytes) -> bool:
@@ -48,7 +47,7 @@ def read_monitors(paths: Sequence[str], run: str, problems: list[Problem]) -> tu
 
 
 def _start(path: str) -> float | None:
-    first = compression.head(path, _HEAD).split(b"\n", 1)[0].lstrip(b"#\xef\xbb\xbf ")
+    first = compression.head(path, HEAD_BYTES).split(b"\n", 1)[0].lstrip(b"#\xef\xbb\xbf ")
     try:
         said = json.loads(first)
     except (ValueError, RecursionError):
