@@ -25,7 +25,7 @@ from sweeplens.errors import InputError, LimitError, UnknownNameError
 from sweeplens.interrupt import checkpoint
 from sweeplens.sql_text import TABLES, check_query, is_small, mentions
 
-__all__ = ["MAX_ROWS", "Bounds", "Tables", "query_sql"]
+__all__ = ["MAX_ROWS", "Bounds", "Tables", "query_sql", "run_apart"]
 
 MAX_ROWS = 100_000
 _SMALL_ROWS = 500_000  # of a table that is read in this process
@@ -65,7 +65,7 @@ def query_sql(query: str, tables: Tables, bounds: Bounds) -> Answer:
     query = query.strip().rstrip(";")
     plain = Tables(_plain(tables.runs), _plain(tables.series), tables.points)
     small = is_small(query) and max(plain.runs.height, plain.series.height) <= _SMALL_ROWS
-    frame = _here(query, plain, bounds) if small else _elsewhere(query, plain, bounds)
+    frame = _here(query, plain, bounds) if small else run_apart(query, plain, bounds)
     cut = frame.height > bounds.rows
     warnings = (f"limit reached: the first {bounds.rows} rows are here, the query has more",) if cut else ()
     read = int(tables.series["n_logged"].sum()) if mentions(query, "points") else 0
@@ -80,8 +80,8 @@ def _here(query: str, tables: Tables, bounds: Bounds) -> pl.DataFrame:
         raise _translated(type(error).__name__, str(error), query, tables) from error
 
 
-def _elsewhere(query: str, tables: Tables, bounds: Bounds) -> pl.DataFrame:
-    """The same in a process of its own."""
+def run_apart(query: str, tables: Tables, bounds: Bounds) -> pl.DataFrame:
+    """The rows of a query that was checked, from a process of its own. Raises as `query_sql` does."""
     with tempfile.TemporaryDirectory(prefix="sweeplens-sql-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         _pack(folder, query, tables, bounds)
