@@ -58,12 +58,12 @@ def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
     """For each run and column the mean rise of the squared error over the trees that did not see the run; what they foretell."""
     import numpy as np
 
-    n, p = x.shape
+    n, p = len(x), len(x[0])
     kept = x.astype(np.float32)  # as trees keep it
     trees = _TREES_FEW if n < _FEW else _TREES_MANY
     rises, sums, seen = np.zeros((n, p)), np.zeros(n), np.zeros(n)
     for _ in range(trees):
-        drawn: Any = rng.integers(0, n, size=n)
+        drawn = rng.integers(0, n, size=n)
         out = np.flatnonzero(np.bincount(drawn, minlength=n) == 0)
         if not len(out):
             continue
