@@ -20,6 +20,7 @@ from sweeplens.analyses.comparison import compare
 from sweeplens.analyses.curves import curves
 from sweeplens.analyses.effects import effects
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
+from sweeplens.analyses.news import whats_new
 from sweeplens.analyses.overview import overview
 from sweeplens.analyses.ranking import rank
 from sweeplens.analyses.sides import select_sides
@@ -320,6 +321,12 @@ class ExperimentDB:
         )  # fmt: skip
         options = _call(goal=goal, reduce=reduce, runs=runs, where=where)
         return self._resting(answer, view, f"db.effects({metric!r}, {options})")
+
+    def whats_new(self, cursor: str = "") -> Answer:
+        """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
+        view = self.view()
+        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor)
+        return self._resting(answer, view, f"db.whats_new({cursor!r})" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
