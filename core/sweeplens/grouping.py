@@ -10,7 +10,7 @@ import polars as pl
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames import hparam_columns
 
-__all__ = ["NULL", "group_hparams", "is_replicate", "keyed", "same_split", "varying_hparams"]
+__all__ = ["NULL", "group_hparams", "is_replicate", "keyed", "runs_without_hparams", "same_split", "varying_hparams"]
 
 NULL = "null"
 """How a hyperparameter whose value is None reads in a group, where other runs lack it."""
@@ -33,12 +33,23 @@ def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
 
 
 def varying_hparams(runs: pl.DataFrame) -> list[str]:
-    """Hyperparameters with more than one value over these runs; to be lacking is one."""
+    """Hyperparameters with more than one value over these runs; to be lacking is one.
+
+    A run of which no hyperparameter at all is known (its config was lost) tells nothing about any of them.
+    """
     names = hparam_columns(runs)
-    if not names or not runs.height:
+    told = runs.filter(~pl.col("run_id").is_in(runs_without_hparams(runs)))
+    if not names or not told.height:
         return []
-    counts = keyed(runs, names).select(pl.col(n).n_unique() for n in names).row(0)
+    counts = keyed(told, names).select(pl.col(n).n_unique() for n in names).row(0)
     return [name for name, n in zip(names, counts, strict=True) if n > 1]
+
+
+def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
+    """The runs of which no hyperparameter is known, while of others some are."""
+    names = hparam_columns(runs)
+    unknown = pl.all_horizontal(pl.col(n).is_null() for n in names) & (pl.col("null_hparams").list.len() == 0)
+    return runs.filter(unknown)["run_id"].to_list() if names else []
 
 
 def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:

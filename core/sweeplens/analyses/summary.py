@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from sweeplens.answers import Answer, Basis
+from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.dataframes import statistics_of
 from sweeplens.errors import InputError
-from sweeplens.grouping import group_hparams, is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.grouping import (
+    group_hparams,
+    is_identifier,
+    is_replicate,
+    keyed,
+    runs_without_hparams,
+    same_split,
+    varying_hparams,
+)
 from sweeplens.reduction import parse_reduce, reduce_runs, runs_without
 
 __all__ = ["sort_table", "summarize", "varying"]
@@ -81,7 +89,9 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
     }  # fmt: skip
     answer = pl.DataFrame(rows, schema=schema)
     notes = () if rows else (f"No hyperparameter varies over these {runs.height} runs.",)
-    return Answer(answer, Basis(runs_used=runs.height), notes)
+    silent = runs_without_hparams(runs)
+    left_out = (LeftOut("no hyperparameter known", tuple(silent)),) if silent else ()
+    return Answer(answer, Basis(runs_used=runs.height - len(silent), left_out=left_out), notes)
 
 
 def _values(column: pl.Series) -> list[str]:
