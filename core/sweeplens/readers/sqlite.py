@@ -152,31 +152,35 @@ def read_database(path: str, extract: Callable[[Database], T]) -> T:
 
     A damaged one is opened once more in a mode that forgives its schema and its length, for what can still be read.
     """
-    failure, damage = "", ""
+    failure, damage, orphaned = "", "", False
     for attempt in range(3):
         before = _stamp(path)
-        way = _way(path, last=attempt == 2)
+        way = _way(path, orphaned=orphaned, last=attempt == 2)
         try:
             with _opened(path, way, damage) as database:
                 result = extract(database)
         except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes its own messages, which quote the damage
             failure = _said(error)
             damage = "" if _is_busy(error) else failure
+            orphaned = _is_busy(error) and not _is_locked(error)
             continue
-        if way == "shared" or _stamp(path) == before:
-            return result
+        if _stamp(path) == before or (way == "shared" and (attempt == 2 or _size(f"{path}-wal"))):
+            return result  # a live wal changes all the time, and what was read of it is one view all the same
         failure = "it changed again and again while it was read"
     raise FormatError(f"the database cannot be read now: {failure}. It is read again when it changes.")
 
 
-def _way(path: str, *, last: bool) -> str:
-    """How to open it: `shared` with its writers, `immutable` without any, `copy` to recover what a crash left."""
+def _way(path: str, *, orphaned: bool, last: bool) -> str:
+    """How to open it: `shared` with its writers, `immutable` without any, `copy` to recover what a crash left.
+
+    A journal is there whenever somebody writes; only when it keeps readers out without a lock is it `orphaned`.
+    """
     if _head(path, 20)[18:] == b"\x02\x02":
         if not _size(f"{path}-wal"):
             return "immutable"
         return "shared" if _size(f"{path}-shm") else "copy"
     if _head(f"{path}-journal", 1) > b"\0":
-        return "copy" if last else "shared"
+        return "copy" if orphaned else "shared"
     return "immutable" if _size(path) > _LOCK_FREE_FROM and not last else "shared"
 
 
@@ -265,7 +269,11 @@ def _is_busy(error: BaseException) -> bool:
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
 
 
+def _is_locked(error: BaseException) -> bool:
+    return "locked" in str(error)
+
+
 def _said(error: BaseException) -> str:
-    if _is_busy(error) and "locked" in str(error):
+    if _is_busy(error) and _is_locked(error):
         return "another process holds a lock on it"
     return "it turns in a circle" if str(error) == "interrupted" else str(error) or type(error).__name__
