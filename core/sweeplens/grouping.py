@@ -48,8 +48,10 @@ def varying_hparams(runs: pl.DataFrame) -> list[str]:
 def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
     """The runs of which no hyperparameter is known, while of others some are."""
     names = hparam_columns(runs)
+    if not names:
+        return []
     unknown = pl.all_horizontal(pl.col(n).is_null() for n in names) & (pl.col("null_hparams").list.len() == 0)
-    return runs.filter(unknown)["run_id"].to_list() if names else []
+    return runs.filter(unknown)["run_id"].to_list()
 
 
 def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:
