@@ -46,7 +46,8 @@ _EVENTS = {
 _LASTING = ("nan", "divergence", "overfit", "spike", "throughput", "stalled")
 """Findings that stay once they are there. Those that depend on other runs come and go, and are no news."""
 _WORDS = {
-    "failed": "failed", "stalled": "stalled", "problem": "new problems", "best": "new bests", "began": "began", "finished": "finished",
+    "failed": "failed", "stalled": "stalled", "problem": "new problems", "best": "new bests", "began": "began",
+    "finished": "finished",
 }  # fmt: skip
 _ENDS = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 

@@ -1,0 +1,179 @@
+"""What is new since a cursor: told once, never missed, and the cursor needs nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.analyses.news import whats_new
+from sweeplens.analyses.triage.diagnosis import Options
+from sweeplens.answers import Answer
+from sweeplens.errors import CursorError
+
+WEEK = 7 * 86400
+
+
+def test_the_first_call_tells_the_last_day_and_gives_a_cursor(tmp_path: Path) -> None:
+    _write(tmp_path / "old", steps=30, age=WEEK)
+    _write(tmp_path / "new", steps=30, age=3600)
+    answer = _open(tmp_path).whats_new()
+    assert _events(answer) == {("began", "new"), ("finished", "new"), ("best", "new")}
+    assert "in the last 24 hours" in answer.notes[0]
+    assert _cursor(answer)
+
+
+def test_nothing_new_is_one_short_sentence(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=30, age=60)
+    db = _open(tmp_path)
+    again = db.whats_new(_cursor(db.whats_new()))
+    assert again.table.height == 0
+    assert again.notes[0].startswith("Nothing new since")
+    assert len(again.notes[0]) < 60
+
+
+def test_runs_that_begin_finish_and_fail_are_told_once_each(tmp_path: Path) -> None:
+    for i in range(5):
+        _write(tmp_path / f"r{i}", steps=10, age=60, status="running")
+    db = _open(tmp_path)
+    cursor = _cursor(db.whats_new())
+    _write(tmp_path / "r1", steps=30, age=0, status="finished", slope=0.001)
+    _write(tmp_path / "r2", steps=12, age=0, status="failed", slope=0.001)
+    _write(tmp_path / "r9", steps=5, age=0, status="running", slope=0.001)
+    answer = db.whats_new(cursor)
+    assert {e for e in _events(answer) if e[0] != "best"} == {("finished", "r1"), ("failed", "r2"), ("began", "r9")}
+    assert db.whats_new(_cursor(answer)).table.height == 0
+
+
+def test_a_new_best_comes_with_the_one_before(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=20, age=60)
+    db = _open(tmp_path)
+    before = _cursor(db.whats_new())
+    _write(tmp_path / "b", steps=40, age=0)
+    row = db.whats_new(before).table.filter(pl.col("event") == "best").row(0, named=True)
+    assert (row["run_id"], row["metric"]) == ("b", "val/loss")
+    assert row["value"] == pytest.approx(_loss(39, 0.05))
+    assert row["before"] == pytest.approx(_loss(19, 0.05))
+
+
+def test_a_run_that_turns_to_nan_is_a_new_problem(tmp_path: Path) -> None:
+    for i in range(3):
+        _write(tmp_path / f"r{i}", steps=20, age=60, status="running")
+    db = _open(tmp_path)
+    cursor = _cursor(db.whats_new())
+    _write(tmp_path / "r0", steps=30, age=0, status="running", nan_from=22)
+    problem = db.whats_new(cursor).table.filter(pl.col("event") == "problem").row(0, named=True)
+    assert (problem["run_id"], problem["step"]) == ("r0", 22)
+    assert problem["text"].startswith("nan:")
+
+
+def test_a_run_that_falls_silent_is_told_though_no_file_changed(tmp_path: Path) -> None:
+    runs, series, points = _frames(_write(tmp_path / "a", steps=20, age=0, status="running").parent)
+    now = datetime.now(UTC)
+    config = AnalysisConfig()
+    early = whats_new(runs, series, points, Options(config.thresholds, now, 600))
+    late = whats_new(runs, series, points, Options(config.thresholds, now + timedelta(hours=2), 600), _cursor(early))
+    assert _events(late) == {("stalled", "a")}
+
+
+def test_the_cursor_holds_over_a_restart(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=20, age=60)
+    cursor = _cursor(_open(tmp_path).whats_new())
+    _write(tmp_path / "b", steps=5, age=0)
+    assert ("began", "b") in _events(_open(tmp_path).whats_new(cursor))
+
+
+def test_runs_copied_in_with_old_times_are_told_too(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=20, age=60)
+    db = _open(tmp_path)
+    cursor = _cursor(db.whats_new())
+    _write(tmp_path / "copied", steps=20, age=WEEK)
+    assert ("began", "copied") in _events(db.whats_new(cursor))
+
+
+def test_a_file_touched_without_a_change_is_no_news(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=20, age=3600, status="finished")
+    db = _open(tmp_path)
+    cursor = _cursor(db.whats_new())
+    (tmp_path / "a" / "metrics.jsonl").touch()
+    assert db.whats_new(cursor).table.height == 0
+
+
+def test_runs_that_are_gone_are_counted(tmp_path: Path) -> None:
+    for i in range(4):
+        _write(tmp_path / f"r{i}", steps=20, age=WEEK, status="finished")
+    db = _open(tmp_path)
+    cursor = _cursor(db.whats_new())
+    for file in (tmp_path / "r0").iterdir():
+        file.unlink()
+    _write(tmp_path / "r9", steps=20, age=0, status="finished")
+    answer = db.whats_new(cursor)
+    assert ("began", "r9") in _events(answer)
+    assert "1 runs that were there are gone." in answer.notes
+
+
+def test_the_cursor_of_ten_thousand_runs_is_short_and_finds_the_one_that_is_new() -> None:
+    then = datetime.now(UTC) - timedelta(days=3)
+    old = pl.DataFrame({"run_id": [f"run{i}" for i in range(10_000)]}).with_columns(
+        status=pl.lit("finished"), n_steps=pl.lit(5), created_at=pl.lit(then), updated_at=pl.lit(then),
+        format=pl.lit("x"), null_hparams=pl.lit([], dtype=pl.List(pl.String)),
+    )  # fmt: skip
+    _, series, points = _frames(None)
+    config = AnalysisConfig()
+    first = whats_new(old, series, points, Options(config.thresholds, datetime.now(UTC)))
+    cursor = _cursor(first)
+    assert len(cursor) < 400
+    fresh = old.head(1).with_columns(run_id=pl.lit("the new one"), updated_at=pl.lit(datetime.now(UTC)))
+    answer = whats_new(pl.concat([old, fresh]), series, points, Options(config.thresholds, datetime.now(UTC)), cursor)
+    assert _events(answer) == {("began", "the new one"), ("finished", "the new one")}
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300])
+def test_a_cursor_that_is_not_ours_says_what_to_pass(tmp_path: Path, cursor: str) -> None:
+    _write(tmp_path / "a", steps=20, age=60)
+    with pytest.raises(CursorError, match="pass the one of its last answer"):
+        _open(tmp_path).whats_new(cursor)
+
+
+def _write(
+    folder: Path, *, steps: int, age: float, status: str = "", slope: float = 0.05, nan_from: int = 10**9
+) -> Path:
+    """A run of so many steps whose files changed ``age`` seconds ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"config": {"lr": 0.1}, **({"status": status} if status else {})}))
+    rows = [{"step": s, "val/loss": _loss(s, slope) if s < nan_from else float("nan")} for s in range(steps)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    for file in folder.iterdir():
+        os.utime(file, (time.time() - age,) * 2)
+    return folder
+
+
+def _loss(step: int, slope: float) -> float:
+    return 2.0 / (1 + slope * step)
+
+
+def _open(root: Path) -> ExperimentDB:
+    return ExperimentDB(AnalysisConfig(refresh_seconds=0), root)
+
+
+def _frames(root: Path | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.LazyFrame]:
+    from sweeplens.frames import empty_points, empty_series
+
+    if root is None:
+        return pl.DataFrame(), empty_series(), empty_points().lazy()
+    db = _open(root)
+    return db.runs_df, db.series_df, db.lazy_query()
+
+
+def _cursor(answer: Answer) -> str:
+    return answer.tables["cursor"]["cursor"].item()
+
+
+def _events(answer: Answer) -> set[tuple[str, str]]:
+    return set(answer.table.select("event", "run_id").iter_rows())
