@@ -15,7 +15,7 @@ from sweeplens.readers.json_steps import described_by
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import header_of, sample
-from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, split_of
+from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, may_have_axis, split_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import joined_points
 
@@ -73,7 +73,7 @@ def _is_table(path: str) -> bool:
 
 def _plan(name: str, head: bytes) -> Plan | None:
     """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
-    header = header_of(head)
+    header = header_of(head) if may_have_axis(head) else None
     if header is None or not log_plan(header, [], name):  # the names alone refuse most files
         return None
     rows = sample(head, header)

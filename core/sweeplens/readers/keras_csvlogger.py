@@ -71,8 +71,10 @@ def _is_row(row: Mapping[str, str]) -> bool:
 
 
 def _header(head: bytes) -> Header | None:
-    after = head.removeprefix(_BOM).removeprefix(_AXIS.encode())[:1]
-    return header_of(head, after.decode("ascii", "ignore") or ",") if after.strip(b"\r\n_") else None
+    text = head.removeprefix(_BOM)
+    after = text[len(_AXIS) : len(_AXIS) + 1]
+    known = text.startswith(_AXIS.encode()) and after.strip(b"\r\n_")
+    return header_of(head, after.decode("ascii", "ignore") or ",") if known else None
 
 
 def _separators(path: str) -> str:

@@ -81,12 +81,12 @@ class StableBaselines3:
 
 
 def _is_table(head: bytes) -> bool:
-    header = header_of(head, ",")
+    header = header_of(head, ",") if b"timesteps" in head else None
     return header is not None and any(_AXIS.fullmatch(n) for n in header.names)
 
 
 def _is_lines(head: bytes) -> bool:
-    return any(_AXIS.fullmatch(k) for row in peek(head, most=3) for k in row)
+    return b"timesteps" in head and any(_AXIS.fullmatch(k) for row in peek(head, most=3) for k in row)
 
 
 def _configs(folder: Folder) -> tuple[str, ...]:

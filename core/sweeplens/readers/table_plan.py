@@ -19,7 +19,7 @@ from sweeplens.readers.table_cells import Header, number
 from sweeplens.readers.tables import Plan
 from sweeplens.readers.values import as_time
 
-__all__ = ["are_splits", "axis_column", "has_plain_name", "log_plan", "split_of"]
+__all__ = ["are_splits", "axis_column", "has_plain_name", "log_plan", "may_have_axis", "split_of"]
 
 _AXES = (
     "step", "global_step", "steps", "total_steps", "timestep", "timesteps", "total_timesteps", "num_timesteps", "env_steps",
@@ -28,6 +28,19 @@ _AXES = (
     "epoch", "epochs",
 )  # fmt: skip
 _WEAK_AXES = ("frame", "frames", "episode", "episodes", "batch", "round", "generation", "trial")
+_AXIS_HINTS = (
+    b"step",
+    b"epoch",
+    b"iter",
+    b"itr",
+    b"update",
+    b"frame",
+    b"episode",
+    b"batch",
+    b"round",
+    b"generation",
+    b"trial",
+)
 _LOG_WORDS = frozenset(
     {"log", "logs", "metrics", "history", "progress", "train", "training", "results", "losses", "stats"}
 )
@@ -57,6 +70,12 @@ def split_of(name: str) -> str:
 def are_splits(names: Sequence[str]) -> bool:
     """Whether several files are one run by their names: ``train_log.csv`` and ``val_log.csv``."""
     return len(names) > 1 and len({split_of(n) for n in names} - {""}) == len(names)
+
+
+def may_have_axis(head: bytes) -> bool:
+    """Whether any of the axes' names can be in a head at all: a quick look that refuses most files."""
+    small = head.lower()
+    return any(word in small for word in _AXIS_HINTS)
 
 
 def axis_column(header: Header, rows: _Rows, *, named_log: bool = False) -> str:

@@ -65,7 +65,7 @@ class Yolo:
 
 
 def _is_results(head: bytes) -> bool:
-    header = header_of(head, ",")
+    header = header_of(head, ",") if b"metrics/" in head else None
     if header is None or header.names[0] != _AXIS:
         return False
     return any(n.startswith("metrics/") for n in header.names) and any(n.startswith("train/") for n in header.names)
