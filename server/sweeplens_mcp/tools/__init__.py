@@ -6,7 +6,15 @@ from sweeplens_mcp.answers import draw_overview, draw_series
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec
-from sweeplens_mcp.tools.sweeps import find_varying_hparams, summarize_by_hparams
+from sweeplens_mcp.tools.sql import query_sql
+from sweeplens_mcp.tools.sweeps import (
+    compare_runs,
+    find_varying_hparams,
+    hparam_effects,
+    rank_runs,
+    summarize_by_hparams,
+)
+from sweeplens_mcp.tools.triage import diagnose_runs
 
 __all__ = ["TOOLS", "ToolSpec"]
 
@@ -18,4 +26,9 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Query metrics (curves)", query_metrics, draw=draw_series),
     ToolSpec("Summarize by hyperparameters", summarize_by_hparams),
     ToolSpec("Find varying hyperparameters", find_varying_hparams),
+    ToolSpec("Rank runs", rank_runs, heavy=True),
+    ToolSpec("Compare runs", compare_runs, heavy=True),
+    ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
+    ToolSpec("Diagnose runs", diagnose_runs, heavy=True),
+    ToolSpec("Query by SQL", query_sql, heavy=True),
 )

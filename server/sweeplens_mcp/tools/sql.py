@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["query_sql"]
 
+_MOST_ROWS = 10_000
+
 
 def query_sql(
     db: "ExperimentDB",
@@ -18,4 +20,4 @@ def query_sql(
 ) -> Answer:
     """Read-only SQL (Polars) over runs (a column for each hyperparameter), series (run_id, metric, n, last, min, max,
     mean, std, ...) and points (run_id, metric, step, value, wall_time). experiments://schema lists the columns."""
-    return db.query_sql(query)
+    return db.query_sql(query, limit=_MOST_ROWS)

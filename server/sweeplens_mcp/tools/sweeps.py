@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_runs", "find_varying_hparams", "hparam_effects", "rank_runs", "summarize_by_hparams"]
 
+Axis = Annotated[str, Field(description="What is spent when budgets are compared: step, wall_time or a metric.")]
+Threshold = Annotated[float | None, Field(description="Also say where each side first reached this value.")]
 Side = Annotated[str, Field(description="A run id, a glob, or a condition as in where.")]
 
 
@@ -44,15 +46,24 @@ def rank_runs(
     runs: Runs = (),
     where: Where = "",
     at_step: At = "",
+    hparams: Hparams = (),
 ) -> Answer:
     """Best first, by one metric: n, mean, 95 % interval, the gap to the best, and whether the gap is real or a tie."""
-    return db.rank(metric, goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step)
+    return db.rank(metric, goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
 
 
-def compare_runs(db: "ExperimentDB", a: Side, b: Side, metrics: Metrics = (), reduce: Reduce = "last") -> Answer:
+def compare_runs(
+    db: "ExperimentDB",
+    a: Side,
+    b: Side,
+    metrics: Metrics = (),
+    reduce: Reduce = "last",
+    axis: Axis = "step",
+    threshold: Threshold = None,
+) -> Answer:
     """Two runs or two sets of runs side by side: hyperparameters that differ; for each metric the difference, its 95 %
     interval, test, effect size, a verdict in words and the seeds needed to be sure."""
-    return db.compare(a, b, metrics=metrics, reduce=reduce)
+    return db.compare(a, b, metrics=metrics, reduce=reduce, axis=axis, threshold=threshold)
 
 
 def hparam_effects(

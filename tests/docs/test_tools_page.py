@@ -1,0 +1,18 @@
+"""What is written about the tools is what the tools are: `python -m sweeplens_mcp.docs` writes both pages anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweeplens_mcp.docs import tools_page, with_table
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_readmes_table_of_tools_is_made_from_the_tools() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert readme == with_table(readme)
+
+
+def test_the_page_of_tools_is_made_from_the_tools() -> None:
+    assert (PROJECT / "docs" / "tools.md").read_text(encoding="utf-8") == tools_page()
