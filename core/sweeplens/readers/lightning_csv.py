@@ -42,10 +42,10 @@ class LightningCsv:
             yield Claim((*tables, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole table: the logger writes it anew when a metric comes that it has not seen."""
+        """The rows that are new; everything where the logger wrote the table anew for a metric that it had not seen."""
         run, main = source.relative, source.files[0]
         header = read_header(main.path, ",") if plain_name(main.path).endswith(_METRICS) else None
-        table = read_table(main.path, header, Plan(axis="step"), run) if header else Table()
+        table = read_table(main.path, header, Plan(axis="step"), run, resume) if header else Table()
         own = read_config(source.files, names=(_HPARAMS,), unwrap=False)
         rest = read_config([f for f in source.files if not f.path.endswith(_HPARAMS)])
         record = RunRecord(
@@ -55,7 +55,7 @@ class LightningCsv:
             non_scalar=table.non_scalar,
         )
         broken = [Problem(path, reason) for path, reason in (*own.problems, *rest.problems)]
-        return Reading((record,), table.points, (*table.problems, *broken))
+        return Reading((record,), table.points, (*table.problems, *broken), table.resume)
 
 
 def _is_unwritten(folder: Folder, tables: list[str]) -> bool:
