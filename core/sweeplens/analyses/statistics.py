@@ -135,7 +135,7 @@ def _walsh_interval(differences: Sequence[float]) -> tuple[float, float]:
     n = len(differences)
     walsh = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
     mid, spread = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-    cut = _signed_rank_cut(n) if n <= 50 else int(mid - 1.959964 * spread)
+    cut = (_signed_rank_cut(n) if n <= 50 else int(mid - 1.959964 * spread)) - 1
     return walsh[cut], walsh[len(walsh) - 1 - cut]
 
 
