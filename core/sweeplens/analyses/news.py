@@ -64,12 +64,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that is so: its event, its run, when the run last changed, and what to say of it."""
+    """Something that is so: its event, its run, when it came to be, when the run last changed, and what to say of it."""
 
     event: str
     run_id: str
     key: str
     at: datetime
+    touched: datetime
     metric: str = ""
     step: int | None = None
     text: str = ""
@@ -110,27 +111,36 @@ def _facts(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, optio
     for run_id, status, n, created, updated in runs.select(
         "run_id", "status", "n_steps", "created_at", "updated_at"
     ).iter_rows():
-        facts.append(Fact("began", run_id, "", created or updated, text=f"{status}, {n} steps so far"))
+        facts.append(Fact("began", run_id, "", created or updated, updated, text=f"{status}, {n} steps so far"))
         if status in _ENDS:
-            facts.append(Fact(_ENDS[status], run_id, status, updated, text=f"status {status} after {n} steps"))
+            facts.append(Fact(_ENDS[status], run_id, status, updated, updated, text=f"status {status} after {n} steps"))
         elif status == "unknown":
             facts.append(
-                Fact("finished", run_id, "quiet", updated + quiet, text=f"went quiet after {n} steps, no status known")
+                Fact(
+                    "finished",
+                    run_id,
+                    "quiet",
+                    updated + quiet,
+                    updated,
+                    text=f"went quiet after {n} steps, no status known",
+                )
             )
     found = diagnose(runs, series, points, options).table
     for row in found.filter(pl.col("finding").is_in(_LASTING) & (pl.col("severity") != "low")).iter_rows(named=True):
         silent = row["finding"] == "stalled"
         at = changed[row["run_id"]] + (quiet if silent else timedelta())
         event, text = ("stalled", row["evidence"]) if silent else ("problem", f"{row['finding']}: {row['evidence']}")
-        facts.append(Fact(event, row["run_id"], row["finding"], at, row["metric"], row["step"], text))
+        facts.append(
+            Fact(event, row["run_id"], row["finding"], at, changed[row["run_id"]], row["metric"], row["step"], text)
+        )
     return facts
 
 
 def _fresh(facts: Sequence[Fact], since: Mark) -> tuple[list[Fact], int]:
     """The facts that were not so at the mark, and how many of them are only likely so."""
-    late = [f for f in facts if f.at > since.at - (_SLACK if since.digest else timedelta())]
     if not since.digest:
-        return late, 0
+        return [f for f in facts if f.at > since.at], 0
+    late = [f for f in facts if max(f.at, f.touched) > since.at - _SLACK]
     fresh: list[Fact] = []
     unsure = 0
     now = _digest(facts)
