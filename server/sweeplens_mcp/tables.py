@@ -13,7 +13,7 @@ from sweeplens_mcp.cells import Cell, show
 
 __all__ = ["Table", "table_text"]
 
-_TOO_WIDE = 1.6  # an aligned table may be this much longer than the same in commas
+_TOO_WIDE = 1.25  # an aligned table may be this much longer than the same in commas
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ Runs = Annotated[Texts, Field(description="Run ids or globs; empty: all.")]
 Where = Annotated[
     str,
     Field(
-        description="SQL condition on runs, names with dots or slashes in double quotes: "
+        description="SQL condition on runs; names with . or / in double quotes: "
         '"optim.lr" > 1e-4 AND status = \'finished\' AND "val/acc.last" > 0.9'
     ),
 ]
@@ -79,4 +79,4 @@ XMin = Annotated[float | None, Field(description="From this x on.")]
 XMax = Annotated[float | None, Field(description="Up to this x.")]
 MaxPoints = Annotated[int, Field(description="Most points of each series, 2 to 10000.")]
 Limit = Annotated[int, Field(description="Most rows; 0: as many as fit.")]
-Cursor = Annotated[str, Field(description="next_cursor of the answer to go on with, other arguments unchanged.")]
+Cursor = Annotated[str, Field(description="next_cursor, to go on; other arguments unchanged.")]
