@@ -14,9 +14,14 @@ Row = dict[str, object]
 def run(
     run_id: str, hparams: Mapping[str, object], metadata: Mapping[str, object] | None = None, **metrics: Sequence[float]
 ) -> Row:
-    """One run; ``val_acc=[...]`` is the metric ``val/acc``."""
+    """One run, finished unless its metadata say otherwise; ``val_acc=[...]`` is the metric ``val/acc``."""
     named = {name.replace("_", "/", 1): list(values) for name, values in metrics.items()}
-    return {"run_id": run_id, "hyperparameters": dict(hparams), "metrics": named, "metadata": dict(metadata or {})}
+    return {
+        "run_id": run_id,
+        "hyperparameters": dict(hparams),
+        "metrics": named,
+        "metadata": dict(metadata or {"status": "finished"}),
+    }
 
 
 def database(folder: Path, runs: Iterable[Row], **settings: object) -> ExperimentDB:

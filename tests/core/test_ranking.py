@@ -1,0 +1,225 @@
+"""`db.rank` on the corpus and on sweeps whose truth is planted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import statistics as plain
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.planted import Row, database, run
+
+from sweeplens import ExperimentDB
+from sweeplens.answers import Answer
+from sweeplens.errors import AmbiguousGoalError, InputError, UnknownNameError
+
+CORPUS = Path(os.environ.get("SWEEPLENS_CORPUS", "nowhere"))
+
+
+def grid(
+    effect: dict[float, float], sd: float, *, seeds: int = 4, batches: tuple[int, ...] = (32, 64), chance: int = 0
+) -> list[Row]:
+    """lr x batch size x seed; the final value is the effect of lr plus noise, the batch size does nothing."""
+    rng = np.random.default_rng(chance)
+    return [
+        run(
+            f"lr{lr}-bs{bs}-s{seed}", {"lr": lr, "bs": bs, "seed": seed}, val_acc=[0.1, float(base + rng.normal(0, sd))]
+        )
+        for (lr, base), bs, seed in itertools.product(effect.items(), batches, range(seeds))
+    ]
+
+
+def tied(answer: Answer) -> list[bool | None]:
+    return answer.table["tied"].to_list()
+
+
+@pytest.mark.skipif(not (CORPUS / "native_steps").is_dir(), reason="SWEEPLENS_CORPUS does not name the corpus")
+def test_means_and_intervals_of_the_corpus_are_those_of_plain_arithmetic_and_scipy() -> None:
+    truth = json.loads((CORPUS / "native_steps" / "expected.json").read_text(encoding="utf-8"))["runs"]
+    groups: dict[tuple[object, ...], list[float]] = defaultdict(list)
+    for entry in truth.values():
+        h = entry["hyperparameters"]
+        groups[h["optim.lr"], h["data.batch_size"]].append(entry["metrics"]["val/loss"]["min"])
+    answer = ExperimentDB(base_path=CORPUS / "native_steps" / "logs").rank(
+        "val/loss", hparams=["optim.lr", "data.batch_size"]
+    )
+    assert answer.basis.runs_used == len(truth)
+    assert answer.table["mean"].is_sorted()
+    for row in answer.table.iter_rows(named=True):
+        values = groups.pop((row["optim.lr"], row["data.batch_size"]))
+        assert row["n"] == len(values)
+        assert row["mean"] == pytest.approx(plain.fmean(values))
+        if len(values) > 1:
+            low, high = stats.t.interval(0.95, len(values) - 1, plain.fmean(values), stats.sem(values))
+            assert (row["ci95_low"], row["ci95_high"]) == pytest.approx((low, high))
+        else:
+            assert row["ci95_low"] is None
+    assert not groups
+
+
+def test_settings_that_differ_only_in_what_does_not_matter_are_tied_and_others_are_not(tmp_path: Path) -> None:
+    db = database(tmp_path, grid({0.1: 0.9, 0.01: 0.8, 0.001: 0.6}, 0.01))
+    answer = db.rank("val/acc")
+    assert answer.table["lr"].to_list() == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert tied(answer) == [True, True, False, False, False, False]
+    assert answer.table["rank"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert answer.table["gap"].to_list() == pytest.approx([answer.table["mean"][0] - m for m in answer.table["mean"]])
+    assert any("Holm" in note and "15 pairs" in note for note in answer.notes)
+    assert any("higher is better" in note for note in answer.notes)
+
+
+def test_the_best_is_not_tied_where_every_follower_can_be_told_from_it(tmp_path: Path) -> None:
+    answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.8}, 0.01, batches=(32,))).rank("val/acc")
+    assert tied(answer) == [False, False]
+
+
+def test_a_spread_between_seeds_as_large_as_the_effect_leaves_the_first_place_shared(tmp_path: Path) -> None:
+    answer = database(tmp_path, grid({0.1: 0.82, 0.01: 0.8}, 0.02, seeds=3)).rank("val/acc")
+    assert tied(answer) == [True] * 4
+
+
+def test_of_two_hundred_sweeps_without_a_difference_at_most_five_percent_name_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    runs = [
+        run(f"{sweep}-{lr}-{seed}", {"sweep": sweep, "lr": lr, "seed": seed}, val_acc=[float(rng.normal())])
+        for sweep, lr, seed in itertools.product(range(200), (1, 2, 3, 4), range(3))
+    ]
+    db = database(tmp_path, runs)
+    claims = sum(False in tied(db.rank("val/acc", where=f"sweep = {sweep}", hparams=["lr"])) for sweep in range(200))
+    assert claims <= 10
+
+
+def test_adjusted_p_is_holms_over_all_pairs_with_the_larger_of_two_standard_errors(tmp_path: Path) -> None:
+    runs = grid({3: 0.85, 2: 0.82, 1: 0.8}, 0.015, batches=(32,), chance=4)
+    answer = database(tmp_path, runs).rank("val/acc")
+    groups: dict[object, list[float]] = defaultdict(list)
+    for entry in runs:
+        groups[entry["hyperparameters"]["lr"]].append(max(entry["metrics"]["val/acc"]))  # type: ignore[index]
+    pooled = plain.fmean([plain.variance(g) for g in groups.values()])
+    ps: dict[frozenset[object], float] = {}
+    for (one, a), (other, b) in itertools.combinations(groups.items(), 2):
+        error = math.sqrt(max(pooled * 2, plain.variance(a) + plain.variance(b)) / 4)
+        ps[frozenset((one, other))] = 2 * stats.t.sf(abs(plain.fmean(a) - plain.fmean(b)) / error, 9)
+    highest, adjusted = 0.0, {}
+    for done, (pair, p) in enumerate(sorted(ps.items(), key=lambda item: item[1])):
+        adjusted[pair] = highest = max(highest, min(1.0, p * (3 - done)))
+    best = answer.table["lr"][0]
+    for row in answer.table.slice(1).iter_rows(named=True):
+        assert row["p_adjusted"] == pytest.approx(adjusted[frozenset((best, row["lr"]))])
+
+
+def test_without_any_repetition_nothing_is_said_to_be_tied_or_apart(tmp_path: Path) -> None:
+    answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.1}, 0.01, seeds=1)).rank("val/acc")
+    assert tied(answer) == [None] * 4
+    assert answer.table["ci95_low"].null_count() == 4
+    assert any("Nothing was repeated" in note for note in answer.notes)
+
+
+def test_repetitions_that_came_out_the_same_give_no_spread_to_judge_by(tmp_path: Path) -> None:
+    answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.1}, 0.0)).rank("val/acc")
+    assert tied(answer) == [None] * 4
+    assert any("exactly the same" in note for note in answer.notes)
+
+
+def test_a_group_of_one_run_is_judged_by_the_spread_of_the_others_and_has_no_interval(tmp_path: Path) -> None:
+    runs = grid({0.1: 0.9, 0.01: 0.6}, 0.01, batches=(32,))
+    near = run("near", {"lr": 0.2, "bs": 32, "seed": 0}, val_acc=[0.895])
+    far = run("far", {"lr": 0.3, "bs": 32, "seed": 0}, val_acc=[0.5])
+    answer = database(tmp_path, [*runs, near, far]).rank("val/acc")
+    by_lr = dict(zip(answer.table["lr"], zip(answer.table["tied"], answer.table["ci95_low"], strict=True), strict=True))
+    assert by_lr[0.2] == (True, None)
+    assert by_lr[0.3] == (False, None)
+    assert by_lr[0.01][0] is False
+    assert any("2 of 4 groups rest on a single run" in note for note in answer.notes)
+
+
+def test_a_setting_that_explodes_for_some_seeds_does_not_make_all_others_tied(tmp_path: Path) -> None:
+    runs = grid({0.1: 0.3, 0.01: 0.6, 0.001: 0.9}, 0.01, batches=(32,))
+    wild = [run(f"wild{s}", {"lr": 9.0, "bs": 32, "seed": s}, val_acc=[v]) for s, v in enumerate((0.5, 1e6, 0.7, 2e4))]
+    answer = database(tmp_path, [*runs, *wild]).rank("val/acc", goal="lower", reduce="last")
+    assert answer.table["lr"].to_list() == [0.1, 0.01, 0.001, 9.0]
+    assert tied(answer)[:3] == [True, False, False]
+    assert tied(answer)[3] is True  # its own spread is larger than its gap
+    assert any("lr=9.0" in note for note in answer.notes)
+
+
+def test_runs_that_cannot_be_reduced_are_listed_and_counted_in_their_group(tmp_path: Path) -> None:
+    runs = grid({0.1: 0.9, 0.01: 0.6}, 0.01, batches=(32,))
+    nan = run("nan", {"lr": 0.1, "bs": 32, "seed": 9}, val_acc=[0.5, math.nan])
+    silent = run("silent", {"lr": 0.01, "bs": 32, "seed": 9}, train_loss=[1.0])
+    answer = database(tmp_path, [*runs, nan, silent]).rank("val/acc", reduce="last")
+    left = {entry.reason: entry.runs for entry in answer.basis.left_out}
+    assert left == {"val/acc: not logged": ("silent",), "val/acc: last value is not finite": ("nan",)}
+    assert answer.table["left_out"].to_list() == [1, 1]
+    assert (answer.basis.runs_matched, answer.basis.runs_used) == (10, 8)
+
+
+def test_short_and_failed_runs_are_marked_and_can_be_compared_at_the_step_that_all_reached(tmp_path: Path) -> None:
+    whole = [run(f"w{s}", {"lr": 1, "seed": s}, val_acc=[0.1 * i for i in range(9)]) for s in range(3)]
+    short = run("short", {"lr": 2, "seed": 0}, val_acc=[0.2, 0.3, 0.4])
+    failed = run("failed", {"lr": 2, "seed": 1}, {"status": "failed"}, val_acc=[0.1 * i for i in range(9)])
+    db = database(tmp_path, [*whole, short, failed])
+    last = db.rank("val/acc", reduce="last")
+    assert dict(zip(last.table["lr"], last.table["unfinished"], strict=True)) == {1: 0, 2: 2}
+    assert any("short" in note and "at_step='common' compares at step 2" in note for note in last.notes)
+    common = db.rank("val/acc", at_step="common")
+    means = dict(zip(common.table["lr"], common.table["mean"], strict=True))
+    assert means[1] == pytest.approx(0.2)
+    assert means[2] == pytest.approx(0.3)
+    later = db.rank("val/acc", at_step="5")
+    assert [(e.reason, e.runs) for e in later.basis.left_out] == [("val/acc: ended before step 5", ("short",))]
+
+
+def test_single_runs_can_be_ranked_and_are_held_against_the_spread_of_their_groups(tmp_path: Path) -> None:
+    answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.6}, 0.01, batches=(32,))).rank("val/acc", by="run")
+    assert answer.table["mean"].to_list() == sorted(answer.table["mean"].to_list(), reverse=True)
+    assert set(answer.table["lr"][:4]) == {0.1}
+    assert tied(answer) == [True] * 4 + [False] * 4
+    assert answer.table["n"].to_list() == [1] * 8
+    assert answer.table.columns[:3] == ["rank", "run_id", "status"]
+
+
+def test_a_random_search_shows_every_hyperparameter_that_was_drawn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    runs = [
+        run(f"r{i}", {"lr": float(rng.random()), "wd": float(rng.random())}, val_acc=[float(rng.random())])
+        for i in range(12)
+    ]
+    answer = database(tmp_path, runs).rank("val/acc")
+    assert {"lr", "wd"} <= set(answer.table.columns)
+    assert tied(answer) == [None] * 12
+
+
+def test_the_goal_turns_the_order_and_is_asked_for_where_it_is_not_known(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": i, "seed": 0}, zeta=[float(i)]) for i in range(3)]
+    db = database(tmp_path, runs)
+    with pytest.raises(AmbiguousGoalError, match="goal='lower'"):
+        db.rank("zeta")
+    assert db.rank("zeta", goal="lower").table["lr"].to_list() == [0, 1, 2]
+    assert db.rank("zeta", goal="higher").table["lr"].to_list() == [2, 1, 0]
+
+
+def test_what_cannot_be_ranked_is_an_error_that_says_what_can(tmp_path: Path) -> None:
+    db = database(tmp_path, grid({0.1: 0.9, 0.01: 0.8}, 0.01))
+    with pytest.raises(UnknownNameError, match="Nearest: 'val/acc'"):
+        db.rank("val_acc")
+    with pytest.raises(InputError, match="by='run'"):
+        db.rank("val/acc", by="seed")
+    with pytest.raises(InputError, match="whole number"):
+        db.rank("val/acc", at_step="soon")
+    with pytest.raises(UnknownNameError, match="hyperparameter"):
+        db.rank("val/acc", hparams=["learning_rate"])
+
+
+def test_the_python_line_of_an_answer_gives_the_same_answer(tmp_path: Path) -> None:
+    db = database(tmp_path, grid({0.1: 0.9, 0.01: 0.8}, 0.01))
+    answer = db.rank("val/acc", reduce="last", where="lr > 0.05", hparams=["bs"])
+    again = eval(answer.basis.python, {"db": db})  # noqa: S307 - our own line, which is what is tested
+    assert again.table.equals(answer.table)
+    assert again.basis == answer.basis
