@@ -6,28 +6,30 @@ build_app(server)       the same server as an ASGI application (streamable HTTP)
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from mcp.server import CacheHint, MCPServer
+from mcp.server.caching import CacheableMethod
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 
 from sweeplens_mcp.completions import add_completions
+from sweeplens_mcp.logs import log_to_stderr
 from sweeplens_mcp.prompts import PROMPTS, prompt_of
 from sweeplens_mcp.registration import register
 from sweeplens_mcp.resources import add_resources
-from sweeplens_mcp.settings import DEFAULT_HOST, HTTP_PATH, Settings
+from sweeplens_mcp.settings import HTTP_PATH, Settings
 from sweeplens_mcp.state import State
 from sweeplens_mcp.tools import TOOLS
 
 if TYPE_CHECKING:
+    from mcp.server.transport_security import TransportSecuritySettings
     from starlette.applications import Starlette
 
     from sweeplens.experiment_db import ExperimentDB
+    from sweeplens_mcp.web.access import Access
 
 __all__ = ["INSTRUCTIONS", "build_app", "build_server"]
 
@@ -36,11 +38,27 @@ INSTRUCTIONS = (
     "on (basis): runs used, runs left out and why. Aggregates use all points; query_metrics samples for display."
 )
 _STATIC = CacheHint(ttl_ms=3_600_000, scope="public")
+_IDLE_SECONDS = 600.0
+_CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
+    "tools/list": _STATIC,
+    "prompts/list": _STATIC,
+    "resources/list": _STATIC,
+    "resources/templates/list": _STATIC,
+    "resources/read": CacheHint(ttl_ms=2000, scope="private"),  # what is read is as fresh as an answer
+}
 
 
-def build_server(source: Settings | ExperimentDB | None = None) -> MCPServer[State]:
-    """The server over a database, or over what settings name (by default what the environment configures)."""
-    _log_to_stderr()
+def build_server(
+    source: Settings | ExperimentDB | None = None,
+    *,
+    access: Access | None = None,
+    middleware: Sequence[ServerMiddleware[Any]] = (),
+) -> MCPServer[State]:
+    """The server over a database, or over what settings name (by default what the environment configures).
+
+    ``access``: who may ask, over HTTP. ``middleware``: around every message, outermost first.
+    """
+    log_to_stderr()
     state = State.of(source or Settings())
 
     @asynccontextmanager
@@ -58,8 +76,10 @@ def build_server(source: Settings | ExperimentDB | None = None) -> MCPServer[Sta
         tools=[register(spec, state) for spec in TOOLS],
         lifespan=lifespan,
         log_level="WARNING",
-        cache_hints={"tools/list": _STATIC, "prompts/list": _STATIC, "resources/templates/list": _STATIC},
-        middleware=[_warming(state)],
+        cache_hints=_CACHE_HINTS,
+        middleware=[*middleware, _warming(state)],
+        token_verifier=access.verifier if access else None,
+        auth=access.settings if access else None,
     )
     add_resources(server, state)
     add_completions(server, state)
@@ -68,9 +88,11 @@ def build_server(source: Settings | ExperimentDB | None = None) -> MCPServer[Sta
     return server
 
 
-def build_app(server: MCPServer[State], *, host: str = DEFAULT_HOST) -> Starlette:
-    """The server as an ASGI application; its lifespan must run. A local ``host`` arms the check of Host and Origin."""
-    return server.streamable_http_app(streamable_http_path=HTTP_PATH, host=host)
+def build_app(server: MCPServer[State], *, security: TransportSecuritySettings | None = None) -> Starlette:
+    """The server as an ASGI application; its lifespan must run. ``security``: Host and Origin headers (default: loopback)."""
+    return server.streamable_http_app(
+        streamable_http_path=HTTP_PATH, transport_security=security, session_idle_timeout=_IDLE_SECONDS
+    )
 
 
 def _warming(state: State) -> ServerMiddleware[State]:
@@ -83,8 +105,3 @@ def _warming(state: State) -> ServerMiddleware[State]:
         return result
 
     return warming
-
-
-def _log_to_stderr() -> None:
-    """Before the SDK would: plain lines, warnings and worse, never on stdout."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)

@@ -10,10 +10,12 @@ import argparse
 import gc
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sweeplens_mcp.logs import LEVELS
 from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, HTTP_PATH, Settings
 
 __all__ = ["main", "parser"]
@@ -42,9 +44,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
     _takes_roots(serve)
-    serve.add_argument("--http", action="store_true", help="streamable HTTP instead of stdio")
-    serve.add_argument("--host", default=DEFAULT_HOST, help=f"default {DEFAULT_HOST}")
-    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free port")
+    serve.add_argument("--log-level", choices=LEVELS, default="warning", help="of the JSON lines on stderr")
+    _takes_http(serve)
     serve.set_defaults(command=_serve)
     call = commands.add_parser("call", help="the answer of one tool, without a client")
     call.add_argument("tool", metavar="TOOL")
@@ -70,20 +71,73 @@ def _takes_roots(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _takes_http(serve: argparse.ArgumentParser) -> None:
+    """The options of HTTP; docs/lab-server.md shows them at work. What names a list may be given several times."""
+    group = serve.add_argument_group("over HTTP")
+    group.add_argument("--http", action="store_true", help="streamable HTTP instead of stdio")
+    group.add_argument(
+        "--host", default=DEFAULT_HOST, help=f"default {DEFAULT_HOST}; any but loopback needs tokens or OAuth"
+    )
+    group.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}")
+    for name, metavar, text in _HTTP_TEXTS:
+        group.add_argument(name, default="", metavar=metavar, help=text)
+    for name, metavar, text in _HTTP_LISTS:
+        group.add_argument(name, action="append", default=[], metavar=metavar, help=text)
+    group.add_argument("--calls-per-minute", type=int, default=1200, metavar="N", help="of one client; 0: no limit")
+    group.add_argument("--metrics-port", type=int, default=0, metavar="PORT", help="Prometheus on loopback")
+
+
+_HTTP_TEXTS = (
+    ("--token-file", "FILE", "bearer tokens: lines of name, token, roots (none: all)"),
+    ("--oauth-issuer", "URL", "authorization server whose JWTs are accepted"),
+    ("--oauth-audience", "URL", "this server as tokens name it"),
+    ("--oauth-jwks", "URL", "the issuer's keys"),
+    ("--oauth-roots-claim", "CLAIM", "claim that lists the roots a token may see"),
+    ("--tls-cert", "FILE", "certificate chain"),
+    ("--tls-key", "FILE", "its private key"),
+)
+_HTTP_LISTS = (
+    ("--oauth-scopes", "SCOPE", "scope that a token must have"),
+    ("--trusted-proxies", "ADDRESS", "proxy whose X-Forwarded-For is believed"),
+    ("--allowed-hosts", "HOST", "name under which clients reach this server"),
+    ("--allowed-origins", "ORIGIN", "origin of web pages that may ask"),
+)
+
+
 def _serve(given: argparse.Namespace) -> int:
+    from sweeplens_mcp.logs import log_to_stderr
+
+    log_to_stderr(given.log_level)
+    settings = Settings(tuple(given.root))
+    return _serve_http(given, settings) if given.http else _serve_stdio(settings)
+
+
+def _serve_stdio(settings: Settings) -> int:
+    """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
     gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
     from sweeplens_mcp.app import build_server
 
-    server = build_server(Settings(tuple(given.root)))
+    server = build_server(settings)
     gc.enable()
     gc.freeze()
-    if not given.http:
-        server.run()
-        return 0
-    from sweeplens_mcp.http import serve_http
+    server.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a worker deep in a computation would hold the process until it comes to a checkpoint
 
-    print(f"sweeplens serves on http://{given.host}:{given.port}{HTTP_PATH}", file=sys.stderr)
-    return serve_http(server, given.host, given.port)
+
+def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
+    from sweeplens.errors import SweeplensError
+    from sweeplens_mcp.web.options import HttpOptions
+
+    try:
+        options = HttpOptions.typed(vars(given))
+        from sweeplens_mcp.web.serve import serve_http
+
+        print(f"sweeplens serves on {options.url}{HTTP_PATH}", file=sys.stderr)
+        return serve_http(settings, options)
+    except SweeplensError as error:
+        return _fail(str(error))
 
 
 def _call(given: argparse.Namespace) -> int:

@@ -59,8 +59,7 @@ class Desk:
 
     def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE) -> None:
         self._heavy_workers = heavy_workers or max(1, (os.cpu_count() or 2) - 1)
-        self._light = ThreadPoolExecutor(_LIGHT_WORKERS, thread_name_prefix="sweeplens-light")
-        self._heavy = ThreadPoolExecutor(self._heavy_workers, thread_name_prefix="sweeplens-heavy")
+        self._pools: dict[bool, ThreadPoolExecutor] = {}
         self._room = self._heavy_workers + queue
         self._admitted = 0
         self._pieces: dict[Hashable, _Piece[Any]] = {}
@@ -80,8 +79,8 @@ class Desk:
 
     def close(self) -> None:
         """Let nobody in any more: what waits is dropped, what is under way stops at its next checkpoint."""
-        for pool in (self._light, self._heavy):
-            pool.shutdown(wait=False, cancel_futures=True)
+        while self._pools:
+            self._pools.popitem()[1].shutdown(wait=False, cancel_futures=True)
 
     def _admit(self, key: Hashable, *, heavy: bool) -> _Piece[Any]:
         if heavy and self._admitted >= self._room:
@@ -93,15 +92,20 @@ class Desk:
 
     def _begin(self, key: Hashable, piece: _Piece[T], work: Callable[[], T]) -> Future[T]:
         loop = asyncio.get_running_loop()
-        pool = self._heavy if piece.heavy else self._light
 
         def settled(future: Future[T]) -> None:
             if not future.cancelled() and not loop.is_closed():
                 loop.call_soon_threadsafe(self._settle, key, piece)
 
-        future = pool.submit(copy_context().run, piece.attend, work)
+        future = self._pool(heavy=piece.heavy).submit(copy_context().run, piece.attend, work)
         future.add_done_callback(settled)
         return future
+
+    def _pool(self, *, heavy: bool) -> ThreadPoolExecutor:
+        if heavy not in self._pools:
+            workers, name = (self._heavy_workers, "heavy") if heavy else (_LIGHT_WORKERS, "light")
+            self._pools[heavy] = ThreadPoolExecutor(workers, thread_name_prefix=f"sweeplens-{name}")
+        return self._pools[heavy]
 
     def _settle(self, key: Hashable, piece: _Piece[Any]) -> None:
         """The work has ended, one way or another."""

@@ -1,0 +1,67 @@
+"""uvicorn around the application: TLS, proxies, limits, and an end that lets calls in flight finish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from sse_starlette.sse import AppStatus
+
+from sweeplens_mcp.app import build_app, build_server
+from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.web.access import access_of, hosts_of
+from sweeplens_mcp.web.guard import RateLimit
+from sweeplens_mcp.web.health import add_health
+from sweeplens_mcp.web.options import HttpOptions
+
+if TYPE_CHECKING:
+    from mcp.server.context import ServerMiddleware
+    from starlette.types import ASGIApp
+
+__all__ = ["protected_app", "serve_http"]
+
+_GRACE_SECONDS = 8
+
+
+def protected_app(settings: Settings, options: HttpOptions) -> ASGIApp:
+    """The very application that `serve_http` serves. Raises ConfigError."""
+    server = build_server(settings, access=access_of(options), middleware=_meters(options))
+    add_health(server, settings.roots)
+    app = build_app(server, security=hosts_of(options))
+    return RateLimit(app, options.calls_per_minute)
+
+
+def serve_http(settings: Settings, options: HttpOptions) -> int:
+    """Serve until a signal ends it. Calls in flight have eight seconds to finish, streams are then closed."""
+    AppStatus.disable_automatic_graceful_drain()  # it would cut calls in flight of the older protocol after a second
+    config = uvicorn.Config(
+        protected_app(settings, options),
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_certfile=options.tls_cert or None,
+        ssl_keyfile=options.tls_key or None,
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
+        h11_max_incomplete_event_size=64 * 1024,
+        timeout_keep_alive=30,
+    )
+    uvicorn.Server(config).run()
+    return 0
+
+
+def _meters(options: HttpOptions) -> Sequence[ServerMiddleware[Any]]:
+    if not options.metrics_port:
+        return ()
+    from prometheus_client import CollectorRegistry
+
+    from sweeplens_mcp.web.meters import metered, show
+
+    registry = CollectorRegistry()
+    show(options.metrics_port, registry)
+    return (metered([spec.name for spec in TOOLS], registry),)
