@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from sweeplens.analyses.sparklines import sparkline
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
 from sweeplens.points import select_points, standing, thin
@@ -42,13 +43,13 @@ def curves(
     thinned = [thin(part, max_points) for _, part in parts]
     table = pl.concat([pl.DataFrame(schema=_CURVE), *(t.select(*_CURVE) for t in thinned)])
     summary = pl.DataFrame(
-        [(k[0], k[1], p.height, t.height) for (k, p), t in zip(parts, thinned, strict=True)],
-        schema={"run_id": pl.String, "metric": pl.String, "n": pl.Int64, "n_shown": pl.Int64},
+        [(*k, p.height, t.height, sparkline(p["value"].to_numpy())) for (k, p), t in zip(parts, thinned, strict=True)],
+        schema={"run_id": pl.String, "metric": pl.String, "n": pl.Int64, "n_shown": pl.Int64, "spark": pl.String},
         orient="row",
     )
     cut = int((summary["n"] > summary["n_shown"]).sum())
     sampling = (
-        f"{cut} of {summary.height} series are shown by {max_points} points each; first, last, extremes and NaN changes kept"
+        f"{cut} of {summary.height} series are shown by {max_points} points each; first, last, extremes, NaN changes, bends kept"
         if cut
         else ""
     )
