@@ -27,7 +27,7 @@ PLANS = (
 )
 WEIRD = (
     "", "NA", " 1.0", "1.0 ", "NaN", "-inf", "Infinity", "+1", "1_0", "True", "text", "1e400", ".5", "5.", "1e", "#", "0x1",
-    "None", "é", " ", "-", "\t3", "١", "1f", "007", "9007199254740993", "2024-01-01 10:00:00", "1700000000000", "tensor(1)",
+    "None", "é", " ", "-", "\t3", "١", "1f", "007", "9007199254740993", "2024-01-01 10:00:00", "1700000000000", "tensor(1)", 'a"b', '"', "a,b", "x\ny",
 )  # fmt: skip
 clean = st.one_of(st.floats().map(repr), st.integers(-(10**12), 10**12).map(str), st.just(""))
 dirty = st.one_of(clean, st.sampled_from(WEIRD))
@@ -41,6 +41,8 @@ def bodies(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 10))):
         cells = [draw(cell), draw(st.floats(1.6e9, 1.8e9).map(repr)), draw(st.sampled_from(["a", "b", "", "a "]))]
         cells += [draw(cell), draw(cell)]
+        if draw(st.integers(0, 5)) == 0:
+            cells = [f'"{c}"' for c in cells]
         shape = draw(st.integers(0, 15))
         cells = {0: cells[: draw(st.integers(1, 4))], 1: [*cells, draw(cell)], 2: [], 3: list(HEADER.names)}.get(
             shape, cells

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["MAX_RECORD_LINES", "Header", "Record", "absent", "header_of", "number", "records", "sample", "unique_names"]
 
@@ -34,8 +35,7 @@ class Header:
         return self.separator.join(self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One row as written: its first line's number and its cells; ``error`` says why there are none."""
 
     line: int
@@ -114,8 +114,13 @@ def records(data: bytes, separator: str, first_line: int) -> Iterator[Record]:
         lines.pop()
     at = 0
     while at < len(lines):
-        text, taken = _joined(lines, at)
         number_ = first_line + at
+        if '"' not in (text := lines[at]):
+            at += 1
+            if text.strip() and not text.startswith("#"):
+                yield Record(number_, text.removesuffix("\r").split(separator))
+            continue
+        text, taken = _joined(lines, at)
         at += taken
         if not text.strip() or text.startswith("#"):
             continue

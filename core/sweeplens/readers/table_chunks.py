@@ -62,7 +62,11 @@ class Chunk:
 
 def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
     """The chunk as Polars parses it; None where it holds anything that needs the exact path."""
-    if b'"' in data or b"\n#" in data or data[:1] in (b"", b"#") or len(header.separator.encode()) != 1:
+    if len(header.separator.encode()) != 1:
+        return None
+    if b'"' in data:
+        data = _unquoted(data, header.separator.encode())
+    if b'"' in data or b"\n#" in data or data[:1] in (b"", b"#"):
         return None
     roles, metrics = plan.roles(header), plan.metrics(header)
     used = [*sorted({*roles.values(), *metrics})]
@@ -79,6 +83,13 @@ def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
     if "axis" in roles and not _steps_are_exact(frame[f"c{roles['axis']}"]):
         return None
     return _numbered(frame.select(f"c{i}" for i in used), header, roles, metrics)
+
+
+def _unquoted(data: bytes, separator: bytes) -> bytes:
+    """The data without the quotes around cells that need none; quotes that matter stay."""
+    mark = re.escape(separator)
+    simple = rb"(?m)(^|" + mark + rb')"([^"\r\n#' + mark + rb']*)"(?=' + mark + rb"|\r?\n)"
+    return re.sub(simple, rb"\1\2", data)
 
 
 def _schema(data: bytes, header: Header, roles: dict[str, int], used: Sequence[int]) -> dict[str, pl.DataType]:
@@ -166,11 +177,17 @@ class _Exact:
 
     def __init__(self, header: Header, plan: Plan, order: list[str], file: str) -> None:
         self.header, self.order, self.file = header, order, file
-        self.roles, self.metrics = plan.roles(header), plan.metrics(header)
+        self.roles, self.metrics = plan.roles(header), frozenset(plan.metrics(header))
         self.used = sorted({*self.roles.values(), *self.metrics})
         self.columns: dict[int, list[Any]] = {i: [] for i in self.used}
         self.non_scalar: dict[str, int] = {}
         self.problems: list[Problem] = []
+        self._place()
+
+    def _place(self) -> None:
+        """Where the columns that are read stand in a row, and where the axis stands among them."""
+        self.places = [self.order.index(self.header.names[i]) for i in self.used]
+        self.axis = self.used.index(self.roles["axis"]) if "axis" in self.roles else None
 
     def read(self, data: bytes, line: int, *, torn: bool) -> Chunk:
         for record in records(data, self.header.separator, line):
@@ -189,31 +206,25 @@ class _Exact:
         if cells[0] not in self.header.names or sorted(cells) != sorted(self.header.names):
             return False
         self.order[:] = cells
+        self._place()
         return True
 
     def _row(self, record: Record, cells: Sequence[str]) -> None:
-        if any(cells[len(self.order) :]):
-            self._problem(
-                record, f"{len(cells)} cells under {len(self.order)} columns: those beyond are left out", "warning"
-            )
-        by_name = dict(zip(self.order, cells, strict=False))
-        row = {i: by_name.get(self.header.names[i], "") for i in self.used}
-        if all(absent(c) for c in row.values()):
+        n = len(cells)
+        if n > len(self.order) and any(cells[len(self.order) :]):
+            self._problem(record, f"{n} cells under {len(self.order)} columns: those beyond are left out", "warning")
+        row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.places]
+        if all(c is None for c in row):
             return
-        step: int | float | None = None
-        if (axis := self.roles.get("axis")) is not None and not absent(row[axis]):
-            step = _step(row[axis])
-            if step is None:
-                self._problem(record, f"{self.header.names[axis]} is {row[axis][:_EXCERPT]!r}: not a step")
+        if self.axis is not None and row[self.axis] is not None:
+            cell, row[self.axis] = row[self.axis], _step(row[self.axis])
+            if row[self.axis] is None:
+                self._problem(record, f"{self.header.names[self.used[self.axis]]} is {cell[:_EXCERPT]!r}: not a step")
                 return
-        for i in self.used:
-            self.columns[i].append(step if i == axis else self._cell(i, row[i]))
+        for i, cell in zip(self.used, row, strict=True):
+            self.columns[i].append(self._number(i, cell) if cell is not None and i in self.metrics else cell)
 
-    def _cell(self, i: int, cell: str) -> object:
-        if absent(cell):
-            return None
-        if i not in self.metrics:
-            return cell
+    def _number(self, i: int, cell: str) -> float | None:
         value = number(cell)
         if value is None:
             self.non_scalar[self.header.names[i]] = self.non_scalar.get(self.header.names[i], 0) + 1
