@@ -20,12 +20,11 @@ from sweeplens.analyses.comparison import compare
 from sweeplens.analyses.curves import curves
 from sweeplens.analyses.effects import effects
 from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
-from sweeplens.analyses.news import whats_new
 from sweeplens.analyses.overview import overview
 from sweeplens.analyses.ranking import rank
 from sweeplens.analyses.sides import select_sides
 from sweeplens.analyses.summary import summarize, varying
-from sweeplens.analyses.triage.diagnosis import Options, diagnose
+from sweeplens.analyses.triage.screening import Options
 from sweeplens.answers import Answer, Basis
 from sweeplens.config import AnalysisConfig
 from sweeplens.discover import check_root
@@ -270,6 +269,8 @@ class ExperimentDB:
 
     def diagnose(self, *, runs: Sequence[str] = (), where: str = "", metrics: Sequence[str] = ()) -> Answer:
         """What went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
+        from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
+
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
@@ -324,6 +325,8 @@ class ExperimentDB:
 
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
+        from sweeplens.analyses.news import whats_new  # numpy loads with it
+
         view = self.view()
         answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor)
         return self._resting(answer, view, f"db.whats_new({cursor!r})" if cursor else "db.whats_new()")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from sweeplens.analyses.sparklines import sparkline
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
 from sweeplens.points import select_points, standing, thin
@@ -36,6 +35,8 @@ def curves(
     """
     if not 2 <= max_points <= MAX_POINTS:
         raise InputError(f"max_points {max_points} is not between 2 and {MAX_POINTS}.")
+    from sweeplens.analyses.sparklines import sparkline  # numpy loads with it
+
     asked = series.filter(pl.col("metric").is_in(list(metrics)) & pl.col("run_id").is_in(runs["run_id"].to_list()))
     drawn = _placed(asked, series, points, x)
     drawn = _within(drawn, x_min, x_max).sort("run_id", "metric", "x", maintain_order=True)
