@@ -1,28 +1,35 @@
-"""Sources that changed -> store. Unchanged sources are not opened; a source that cannot be read is a problem, not an end."""
+"""Sources that changed -> store. Unchanged sources are not opened; a source that cannot be read is a problem, not an end.
+
+A source that only grew is read from where its last reading ended, and its series go on from what they were; any other
+change is a new reading, and everything that the source gave before leaves in the same step.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from sweeplens.discover import Discovery, discover
 from sweeplens.errors import FormatError
-from sweeplens.frames import POINTS_SCHEMA
 from sweeplens.points import reduce_series
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader, Reading, Source
 from sweeplens.readers.values import empty_reading_points
-from sweeplens.runs import row_of, unique_ids
-from sweeplens.store import MemoryStore, Part, Snapshot
+from sweeplens.store import Change, MemoryStore, Snapshot
+from sweeplens.store.ledger import Entry, Key, can_resume, content_of, continued, is_young, marks_of, settled
+from sweeplens.store.merge import continue_series, sequenced
 
 __all__ = ["LoadReport", "Progress", "ingest"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while work goes on."""
+
+_BATCH_BYTES = 32 << 20
+_BATCH_SOURCES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +44,146 @@ class LoadReport:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One source to read; ``entry`` is what it gave before, ``goes_on`` whether the reading begins where that one ended."""
+
+    source: Source
+    reader: Reader
+    entry: Entry | None
+    goes_on: bool
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Readings of some sources, as frames of reading points under unique ids."""
+
+    fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    further: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+
+
 def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
     """Bring the store up to what is on disk now."""
     began = time.perf_counter()
+    store.begin()
     readers = all_readers()
-    found = discover(roots, readers)
-    fresh = {r.name: r for r in readers}
-    readings: dict[tuple[str, str], tuple[Source, Reading]] = {}
-    for done, source in enumerate(found.sources):
-        if progress and done % 20 == 0:
-            progress(done, len(found.sources), source.relative)
-        readings[source.reader, source.path] = (source, _read(fresh[source.reader], source))
-    snapshot = _commit(store, readings, found)
-    return _report(snapshot, time.perf_counter() - began)
+    found = discover(roots, readers, memory=store.remembered)
+    tasks, gone = _plan(found, store, {r.name: r for r in readers})
+    if tasks or gone or found is not store.found:
+        store.apply(_read_all(tasks, gone, store, progress), found)
+    store.end()
+    return _report(store.snapshot, time.perf_counter() - began)
+
+
+def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -> tuple[list[_Task], list[Key]]:
+    """What must be read, and which sources are gone."""
+    tasks: list[_Task] = []
+    gone: list[Key] = []
+    ledger = store.ledger
+    if found is not store.found:
+        for source in found.sources:
+            entry = ledger.get((source.reader, source.path))
+            if entry is None or entry.source != source:
+                reader = readers[source.reader]
+                tasks.append(
+                    _Task(source, reader, entry, entry is not None and can_resume(entry, source, reader.version))
+                )
+        present = {(s.reader, s.path) for s in found.sources}
+        gone = [key for key in ledger if key not in present]
+    return [*tasks, *_changed_unseen(store, {t.source.path for t in tasks}, readers)], gone
+
+
+def _changed_unseen(store: MemoryStore, planned: set[str], readers: Mapping[str, Reader]) -> list[_Task]:
+    """Young sources whose content changed though sizes and times are equal; the others are left to grow old."""
+    tasks: list[_Task] = []
+    for key in list(store.ledger.young):
+        entry = store.ledger.get(key)
+        if entry is None or entry.source.path in planned:
+            continue
+        if content_of(entry.source) != entry.content:
+            tasks.append(_Task(entry.source, readers[entry.source.reader], entry, goes_on=False))
+        else:
+            store.ledger.put(settled(entry))
+    return tasks
+
+
+def _read_all(tasks: Sequence[_Task], gone: Sequence[Key], store: MemoryStore, progress: Progress | None) -> Change:
+    """Read the sources in batches of bounded size."""
+    change = Change(gone=list(gone))
+    for key in gone:
+        _void(change, store.ledger.get(key))
+    done = 0
+    for tasks_of_batch in _batches(tasks):
+        batch = _Batch()
+        for task in tasks_of_batch:
+            if progress and done % 20 == 0:
+                progress(done, len(tasks), task.source.relative)
+            done += 1
+            _read_one(task, store, change, batch)
+        _finish(batch, store, change)
+    return change
+
+
+def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
+    batch: list[_Task] = []
+    size = 0
+    for task in tasks:
+        batch.append(task)
+        size += sum(f.size for f in task.source.files)
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_SOURCES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _void(change: Change, entry: Entry | None) -> None:
+    """Everything that a source gave before is dropped."""
+    if entry is not None:
+        change.dropped.update(entry.ids)
+        change.freed.update(r.id for r in entry.records)
+
+
+def _read_one(task: _Task, store: MemoryStore, change: Change, batch: _Batch) -> None:
+    """Read one source into the batch, and enter it in the change."""
+    now = time.time_ns()
+    content = content_of(task.source) if is_young(task.source, now) else None
+    entry = task.entry if task.goes_on else None
+    reading = _go_on(task.reader, task.source, entry) if entry else None
+    if reading is None:  # none to go on with, or it could not
+        entry, reading = None, _read(task.reader, task.source)
+        _void(change, task.entry)
+    key = (task.source.reader, task.source.path)
+    known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
+    ids = tuple(known.get(r.id) or _provisional(r.id, key, store, change) for r in reading.runs)
+    change.entries[key] = Entry(
+        task.source, task.reader.version, reading.runs, ids, reading.problems, reading.resume,
+        marks_of(task.source, reading.resume), content,
+    )  # fmt: skip
+    if reading.points.height:
+        renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
+        points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
+        (batch.further if entry else batch.fresh).append(points)
+
+
+def _provisional(run_id: str, key: Key, store: MemoryStore, change: Change) -> str:
+    """An id that nobody else has meanwhile; the store gives the rightful one when all are known."""
+    if run_id in change.given:
+        return f"{run_id}@{key[1]}:{key[0]}"
+    change.given.add(run_id)
+    return store.ledger.free_id(run_id, key)
+
+
+def _go_on(reader: Reader, source: Source, entry: Entry) -> Reading | None:
+    """What was appended; None where the reader cannot go on after all."""
+    try:
+        return continued(entry, reader.read(source, entry.resume))
+    except (FormatError, OSError):
+        return None
 
 
 def _read(reader: Reader, source: Source) -> Reading:
+    """Everything; a source that cannot be read is a problem."""
     try:
         return reader.read(source, None)
     except (FormatError, OSError) as error:
@@ -60,31 +191,18 @@ def _read(reader: Reader, source: Source) -> Reading:
         return Reading((), empty_reading_points(), (problem,))
 
 
-def _commit(
-    store: MemoryStore, readings: Mapping[tuple[str, str], tuple[Source, Reading]], found: Discovery
-) -> Snapshot:
-    wanted = [(record.id, source.path) for source, reading in readings.values() for record in reading.runs]
-    ids = iter(unique_ids(wanted))
-    parts: dict[tuple[str, str], Part] = {}
-    for key, (source, reading) in readings.items():
-        renamed = {record.id: next(ids) for record in reading.runs}
-        parts[key] = _part(source, reading, renamed)
-    return store.commit(parts, found.problems, found.refused)
-
-
-def _part(source: Source, reading: Reading, renamed: Mapping[str, str]) -> Part:
-    points = sequenced(reading.points.with_columns(pl.col("run_id").replace(renamed)))
-    series = reduce_series(points)
-    steps = dict(series.group_by("run_id").agg(pl.col("n").max()).iter_rows())
-    rows = tuple(row_of(r, source, renamed[r.id], steps.get(renamed[r.id], 0)) for r in reading.runs)
-    problems = tuple(replace(p, run_id=renamed[reading.runs[0].id] if len(reading.runs) == 1 else p.run_id) for p in reading.problems)
-    return Part(source, rows, series, points, problems, reading.resume)
-
-
-def sequenced(points: pl.DataFrame) -> pl.DataFrame:
-    """Reading points with ``seq``, their position within their series."""
-    seq = pl.int_range(pl.len(), dtype=pl.UInt32).over("run_id", "metric").alias("seq")
-    return points.with_columns(seq).select(*POINTS_SCHEMA)
+def _finish(batch: _Batch, store: MemoryStore, change: Change) -> None:
+    """Number the points of a batch and reduce them to series."""
+    if batch.fresh:
+        points = sequenced(pl.concat(batch.fresh))
+        change.points.append(points)
+        change.series.append(reduce_series(points))
+    if batch.further:
+        new = pl.concat(batch.further)
+        old = store.series.filter(pl.col("run_id").is_in(new["run_id"].unique().to_list()))
+        points = sequenced(new, old)
+        change.points.append(points)
+        change.series.append(continue_series(old, points, store.earlier))
 
 
 def _report(snapshot: Snapshot, seconds: float) -> LoadReport:

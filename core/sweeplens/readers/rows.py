@@ -62,13 +62,23 @@ class Rows:
         self.points = Points()
         for run, saved in (state or {}).items():
             self._tracks[run] = _Track(
-                RunRecord(run), saved["axis"], saved["last_step"], dict(saved["counts"]), dict(saved["non_scalar"])
+                _remembered(run, saved.get("said", {})),
+                saved["axis"],
+                saved["last_step"],
+                dict(saved["counts"]),
+                dict(saved["non_scalar"]),
             )
 
     def state(self) -> dict[str, Any]:
         """What a later reading needs, as JSON values."""
         return {
-            run: {"axis": t.axis, "last_step": t.last_step, "counts": t.counts, "non_scalar": t.non_scalar}
+            run: {
+                "axis": t.axis,
+                "last_step": t.last_step,
+                "counts": t.counts,
+                "non_scalar": t.non_scalar,
+                "said": said_by(t.record),
+            }
             for run, t in self._tracks.items()
         }
 
@@ -164,3 +174,23 @@ class Rows:
                 self._metrics(track, f"{name}.", cast("dict[str, Any]", value), at, wall)
             else:
                 track.non_scalar[name] = track.non_scalar.get(name, 0) + 1
+
+
+def said_by(record: RunRecord) -> dict[str, Any]:
+    """What rows said about their run, as JSON values; what they did not say is left out."""
+    said: dict[str, Any] = {
+        "name": record.name,
+        "group": record.group,
+        "status": record.status,
+        "hyperparameters": record.hyperparameters,
+        "metadata": record.metadata,
+        "created_at": record.created_at and record.created_at.isoformat(),
+        "updated_at": record.updated_at and record.updated_at.isoformat(),
+    }
+    return {k: v for k, v in said.items() if v}
+
+
+def _remembered(run: str, said: Mapping[str, Any]) -> RunRecord:
+    times = {k: datetime.fromisoformat(said[k]) for k in ("created_at", "updated_at") if k in said}
+    known: dict[str, Any] = {**said, **times}
+    return RunRecord(run, **known)

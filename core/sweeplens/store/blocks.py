@@ -1,0 +1,102 @@
+"""Points as blocks: frames in memory and Parquet files, oldest first. A block never changes; runs are dropped from it.
+
+Within a series the points of an older block were logged before those of a newer one, so only neighbours are ever merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_points
+
+__all__ = ["FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan"]
+
+_TIER = 4  # a block is merged into its older neighbour unless that is so many times larger
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBlock:
+    """Points in memory."""
+
+    frame: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """Points in one Parquet file, sorted by metric, run and seq. ``low`` and ``high`` bound its run ids."""
+
+    path: str  # absolute, or an object-store URL
+    rows: int
+    size: int
+    low: str
+    high: str
+    dropped: frozenset[str] = field(default_factory=frozenset[str])  # runs whose points in it are void
+
+
+Block = FrameBlock | FileBlock
+
+
+def scan(blocks: Sequence[Block]) -> pl.LazyFrame:
+    """The points of all blocks, lazily, in order of age."""
+    parts: list[pl.LazyFrame] = []
+    clean: list[str] = []
+    for block in blocks:
+        if isinstance(block, FileBlock) and not block.dropped:
+            clean.append(block.path)
+            continue
+        _flush(clean, parts)
+        if isinstance(block, FrameBlock):
+            parts.append(block.frame.lazy())
+        else:
+            parts.append(scan_file([block.path]).filter(pl.col("run_id").is_in(list(block.dropped)).not_()))
+    _flush(clean, parts)
+    if not parts:
+        return empty_points().lazy()
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def _flush(paths: list[str], parts: list[pl.LazyFrame]) -> None:
+    if paths:
+        parts.append(scan_file(list(paths)))
+        paths.clear()
+
+
+def scan_file(paths: list[str]) -> pl.LazyFrame:
+    """Point files, lazily, of which filters on run, metric and step read only the row groups that matter."""
+    return pl.scan_parquet(paths, schema=POINTS_SCHEMA, glob=False)
+
+
+def drop_runs(blocks: Iterable[Block], runs: frozenset[str]) -> list[Block]:
+    """The blocks without these runs."""
+    if not runs:
+        return list(blocks)
+    low, high = min(runs), max(runs)
+    kept: list[Block] = []
+    for block in blocks:
+        if isinstance(block, FileBlock):
+            apart = high < block.low or low > block.high
+            kept.append(block if apart else replace(block, dropped=block.dropped | runs))
+            continue
+        frame = block.frame.filter(pl.col("run_id").is_in(list(runs)).not_())
+        if frame.height:
+            kept.append(block if frame.height == block.frame.height else FrameBlock(frame))
+    return kept
+
+
+def add_frame(blocks: Sequence[Block], frame: pl.DataFrame) -> list[Block]:
+    """The blocks and a new frame, merged with its neighbours so that their number stays small."""
+    kept = list(blocks)
+    if not frame.height:
+        return kept
+    kept.append(FrameBlock(frame))
+    while len(kept) > 1:
+        older, newer = kept[-2], kept[-1]
+        if not (isinstance(older, FrameBlock) and isinstance(newer, FrameBlock)):
+            break
+        if older.frame.height > _TIER * newer.frame.height:
+            break
+        kept[-2:] = [FrameBlock(concat_points([older.frame, newer.frame]).rechunk())]
+    return kept

@@ -1,0 +1,249 @@
+"""The ledger: what each source gave, and all that is needed to go on with it, to drop it, or to see that it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.runs import unique_ids
+
+__all__ = [
+    "Entry",
+    "Key",
+    "Ledger",
+    "Mark",
+    "can_resume",
+    "content_of",
+    "continued",
+    "is_young",
+    "mark_of",
+    "marks_of",
+    "settled",
+]
+
+Key = tuple[str, str]
+"""(reader, path) of a source."""
+
+_EDGE = 4096
+_YOUNG_NS = 2_000_000_000  # coarser than the clock of any file system that is in use
+_WHOLE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A cheap fingerprint of the part of a file that was read: its first and its last bytes."""
+
+    offset: int
+    head: int
+    tail: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One source. ``ids`` are the unique ids of ``records``, in the same order."""
+
+    source: Source
+    version: int  # of the reader
+    records: tuple[RunRecord, ...]
+    ids: tuple[str, ...]
+    problems: tuple[Problem, ...]  # as the reader gave them
+    resume: Resume | None = None
+    marks: Mapping[str, Mark] = field(default_factory=dict[str, Mark])
+    content: int | None = None  # checksum, kept while a change could hide behind equal size and times
+
+    @property
+    def key(self) -> Key:
+        """What identifies the source."""
+        return self.source.reader, self.source.path
+
+    @property
+    def shown_problems(self) -> tuple[Problem, ...]:
+        """The problems under the unique id of the run, where the source holds one only."""
+        if len(self.ids) != 1 or not self.problems:
+            return self.problems
+        return tuple(replace(p, run_id=self.ids[0]) for p in self.problems)
+
+
+class Ledger:
+    """Entries by key, with who wants which run id, who is young, and a version made of all of it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Entry] = {}
+        self._wanted: dict[str, set[Key]] = {}
+        self.young: set[Key] = set()
+        self._sum = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._entries)
+
+    def get(self, key: Key) -> Entry | None:
+        """The entry of a source, None where it is new."""
+        return self._entries.get(key)
+
+    def source(self, key: Key) -> Source | None:
+        """The source as it was read."""
+        entry = self._entries.get(key)
+        return entry.source if entry else None
+
+    def put(self, entry: Entry) -> None:
+        """Add an entry or replace that of the same source."""
+        self.remove(entry.key)
+        self._entries[entry.key] = entry
+        for record in entry.records:
+            self._wanted.setdefault(record.id, set()).add(entry.key)
+        if entry.content is not None:
+            self.young.add(entry.key)
+        self._sum ^= _digest(entry.source)
+
+    def remove(self, key: Key) -> None:
+        """Forget a source; one that is not there is no error."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        for record in entry.records:
+            holders = self._wanted.get(record.id, set())
+            holders.discard(key)
+            if not holders:
+                self._wanted.pop(record.id, None)
+        self.young.discard(key)
+        self._sum ^= _digest(entry.source)
+
+    @property
+    def version(self) -> str:
+        """A name for what was read: equal where paths, sizes and times are equal."""
+        return f"{self._sum & 0xFFFFFFFF:08x}"
+
+    def free_id(self, wanted: str, key: Key) -> str:
+        """An id that no other source has now: the wanted one where it can be."""
+        return wanted if self._wanted.get(wanted, set()) <= {key} else f"{wanted}@{key[1]}:{key[0]}"
+
+    def rightful_ids(self, wanted: set[str]) -> dict[Key, dict[str, str]]:
+        """For each source that wants one of these ids: wanted id -> the id that it must have among all sources."""
+        found: dict[Key, dict[str, str]] = {}
+        for run_id in wanted:
+            keys = sorted(self._wanted.get(run_id, ()), key=lambda k: (k[1], k[0]))
+            for key, given in zip(keys, unique_ids([(run_id, k[1]) for k in keys]), strict=True):
+                found.setdefault(key, {})[run_id] = given
+        return found
+
+
+def _digest(source: Source) -> int:
+    said = repr((source.reader, [(f.path, f.size, f.mtime_ns) for f in source.files]))
+    return int.from_bytes(hashlib.blake2b(said.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+
+
+def is_young(source: Source, now_ns: int) -> bool:
+    """Whether a file changed so shortly ago that the next change could leave it with the same times."""
+    return any(max(f.mtime_ns, f.changed_ns) > now_ns - _YOUNG_NS for f in source.files)
+
+
+def content_of(source: Source) -> int:
+    """A checksum of the files of a source: of everything in small ones, of both ends of large ones."""
+    crc = 0
+    for entry in source.files:
+        try:
+            with open(entry.path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+                crc = zlib.crc32(stream.read(_WHOLE), crc)
+                if entry.size > 2 * _WHOLE:
+                    stream.seek(-_WHOLE, os.SEEK_END)
+                    crc = zlib.crc32(stream.read(_WHOLE), crc)
+        except OSError:
+            crc = zlib.crc32(b"unreadable", crc)
+    return crc
+
+
+def settled(entry: Entry) -> Entry:
+    """The entry of a source whose content was found as it was, no longer young once its files are old enough."""
+    return entry if is_young(entry.source, time.time_ns()) else replace(entry, content=None)
+
+
+def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
+    """Path -> bytes that were read, of the files with which a reading goes on."""
+    offsets = resume.state.get("offsets")
+    if isinstance(offsets, dict):
+        return {
+            os.path.join(source.path, name): at  # noqa: PTH118
+            for name, at in cast("dict[str, int]", offsets).items()
+            if at >= 0
+        }
+    return {source.files[0].path: resume.offset}
+
+
+def marks_of(source: Source, resume: Resume | None) -> dict[str, Mark]:
+    """Fingerprints of what was read, to tell later whether a file only grew."""
+    marks: dict[str, Mark] = {}
+    for path, offset in _read_ends(source, resume).items() if resume else ():
+        mark = _mark(path, offset)
+        if mark is not None:
+            marks[path] = mark
+    return marks
+
+
+def _mark(path: str, offset: int) -> Mark | None:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+            head = stream.read(min(offset, _EDGE))
+            stream.seek(max(0, offset - _EDGE))
+            tail = stream.read(min(offset, _EDGE))
+    except OSError:
+        return None
+    return mark_of(offset, head, tail) if len(tail) == min(offset, _EDGE) else None
+
+
+def mark_of(offset: int, head: bytes, tail: bytes) -> Mark:
+    """The mark of a part from its two ends."""
+    return Mark(offset, zlib.crc32(head[:_EDGE]), zlib.crc32(tail[-_EDGE:]))
+
+
+def can_resume(entry: Entry, source: Source, version: int) -> bool:
+    """Whether the files of a source only grew since it was read, so that the reading can go on."""
+    if entry.resume is None or entry.version != version or len(entry.source.files) != len(source.files):
+        return False
+    return all(
+        _only_grew(old, new, entry.marks.get(new.path))
+        for old, new in zip(entry.source.files, source.files, strict=True)
+    )
+
+
+def _only_grew(old: FileStat, new: FileStat, mark: Mark | None) -> bool:
+    if old == new:
+        return True
+    if mark is None or old.path != new.path or old.inode != new.inode or new.size < max(mark.offset, old.size):
+        return False
+    return _mark(new.path, mark.offset) == mark
+
+
+def continued(entry: Entry, reading: Reading) -> Reading:
+    """A resumed reading with what was known before: fields that it leaves empty keep their earlier value."""
+    records = {r.id: r for r in entry.records}
+    for new in reading.runs:
+        old = records.get(new.id)
+        records[new.id] = _joined(old, new) if old else new
+    before = tuple(p for p in entry.problems if p.kind != "torn")
+    problems = tuple(dict.fromkeys((*before, *reading.problems)))
+    return replace(reading, runs=tuple(records.values()), problems=problems)
+
+
+def _joined(old: RunRecord, new: RunRecord) -> RunRecord:
+    return RunRecord(
+        new.id,
+        name=new.name or old.name,
+        group=new.group or old.group,
+        status=new.status or old.status,
+        created_at=old.created_at or new.created_at,
+        updated_at=max(filter(None, (old.updated_at, new.updated_at)), default=None),
+        parent=new.parent or old.parent,
+        tags=new.tags or old.tags,
+        hyperparameters={**old.hyperparameters, **new.hyperparameters},
+        metadata={**old.metadata, **new.metadata},
+        non_scalar={**old.non_scalar, **new.non_scalar},
+    )

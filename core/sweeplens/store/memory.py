@@ -1,0 +1,179 @@
+"""`MemoryStore`: everything in this process. What ingest found is applied in one step for whoever reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from sweeplens.discover import Discovery, Remembered
+from sweeplens.frames import empty_series
+from sweeplens.points import select_points
+from sweeplens.runs import RunRow, row_of, runs_frame
+from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan
+from sweeplens.store.ledger import Entry, Key, Ledger
+from sweeplens.store.merge import splice
+from sweeplens.store.patch import patched
+from sweeplens.store.snapshot import Snapshot
+
+__all__ = ["Change", "MemoryStore"]
+
+
+@dataclass(slots=True)
+class Change:
+    """What one ingest found. Points come as frames, or as files that were written already."""
+
+    gone: list[Key] = field(default_factory=list[Key])
+    entries: dict[Key, Entry] = field(default_factory=dict[Key, Entry])
+    freed: set[str] = field(default_factory=set[str])  # ids that sources wanted which are gone or read anew
+    given: set[str] = field(default_factory=set[str])  # ids given to sources in this change
+    dropped: set[str] = field(default_factory=set[str])  # run ids of which everything earlier is void
+    points: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    files: list[FileBlock] = field(default_factory=list[FileBlock])
+    series: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])  # rows that are new or other than before
+
+
+class MemoryStore:
+    """The ledger, blocks of points, series and runs, and the snapshot that they make together."""
+
+    def __init__(self) -> None:
+        self.remembered = Remembered()
+        self.ledger = Ledger()
+        self.blocks: list[Block] = []
+        self.series = empty_series()
+        self.runs = runs_frame(())
+        self.found: Discovery | None = None
+        self.snapshot = Snapshot()
+        self.warnings: tuple[str, ...] = ()
+        self._problems: dict[Key, Entry] = {}
+
+    def begin(self) -> None:
+        """Called before a look at the disk: stores that are shared take over what others wrote."""
+
+    def end(self) -> None:
+        """Called after a look at the disk: stores that last write what is worth it."""
+
+    @property
+    def points(self) -> pl.LazyFrame:
+        """All points as logged."""
+        return scan(self.blocks)
+
+    def earlier(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """The points that are kept of these (run_id, metric), as logged."""
+        runs, metrics = keys["run_id"].unique().to_list(), keys["metric"].unique().to_list()
+        return (
+            select_points(self.points, runs=runs, metrics=metrics)
+            .join(keys.lazy(), on=["run_id", "metric"], how="semi", maintain_order="left")
+            .collect()
+        )
+
+    def apply(self, change: Change, found: Discovery) -> Snapshot:
+        """Make the change, give every run the id that it must have, and show the result."""
+        rebuild = self._take(change)
+        renamed = self._rename(change)
+        if rebuild or renamed:
+            steps = dict(self.series.group_by("run_id").agg(pl.col("n").max()).iter_rows())
+            self.runs = runs_frame([row for entry in self._in_order(found) for row in _rows(entry, steps)])
+        self.found = found
+        return self._show(found)
+
+    def _take(self, change: Change) -> bool:
+        """Everything but the ids; whether the runs frame must be built anew."""
+        before = {key: self.ledger.get(key) for key in change.entries}
+        for key in change.gone:
+            self.ledger.remove(key)
+            self._problems.pop(key, None)
+        for entry in change.entries.values():
+            self.ledger.put(entry)
+            self._problems.pop(entry.key, None)
+            if entry.problems:
+                self._problems[entry.key] = entry
+        self.blocks = [*drop_runs(self.blocks, frozenset(change.dropped)), *change.files]
+        for frame in change.points:
+            self.blocks = add_frame(self.blocks, frame)
+        rows = pl.concat([empty_series(), *change.series])
+        self.series = splice(self.series, change.dropped, rows)
+        if change.gone or len(change.entries) * 4 > self.runs.height:
+            return True
+        return not self._patch([(before[e.key], e) for e in change.entries.values()])
+
+    def _patch(self, pairs: Sequence[tuple[Entry | None, Entry]]) -> bool:
+        """Replace the rows of a few runs whose columns stay what they are; False where that cannot be."""
+        runs = self.runs
+        for old, new in pairs:
+            if old is None or old.ids != new.ids:
+                return False
+            was = [row_of(r, old.source, i, 0) for r, i in zip(old.records, old.ids, strict=True)]
+            after = patched(runs, was, _rows(new, self._steps(new.ids)))
+            if after is None:
+                return False
+            runs = after
+        self.runs = runs
+        return True
+
+    def _steps(self, ids: Sequence[str]) -> dict[str, int]:
+        """The steps that stand in the longest series of each run."""
+        if len(ids) == 1:
+            run_ids = self.series["run_id"]
+            begin, end = int(run_ids.search_sorted(ids[0], "left")), int(run_ids.search_sorted(ids[0], "right"))
+            most = self.series["n"].slice(begin, end - begin).max()
+            return {ids[0]: int(most)} if isinstance(most, int) else {}
+        mine = self.series.lazy().filter(pl.col("run_id").is_in(list(ids)))
+        return dict(mine.group_by("run_id").agg(pl.col("n").max()).collect().iter_rows())
+
+    def _in_order(self, found: Discovery) -> Iterable[Entry]:
+        for source in found.sources:
+            entry = self.ledger.get((source.reader, source.path))
+            if entry is not None:
+                yield entry
+
+    def _rename(self, change: Change) -> bool:
+        """Give each run the id that the set of all sources makes; whether any had another."""
+        touched = {r.id for e in change.entries.values() for r in e.records} | change.freed
+        renamed: dict[str, str] = {}
+        for key, rightful in self.ledger.rightful_ids(touched).items():
+            entry = self.ledger.get(key)
+            if entry is None:
+                continue
+            ids = tuple(rightful.get(r.id, i) for r, i in zip(entry.records, entry.ids, strict=True))
+            if ids != entry.ids:
+                renamed |= dict(zip(entry.ids, ids, strict=True))
+                entry = replace(entry, ids=ids)
+                self.ledger.put(entry)
+                if entry.problems:
+                    self._problems[key] = entry
+        self._move(renamed)
+        return bool(renamed)
+
+    def _move(self, renamed: dict[str, str]) -> None:
+        if not renamed:
+            return
+        name = pl.col("run_id").replace(renamed)
+        points = select_points(self.points, runs=list(renamed)).collect().with_columns(name)
+        series = self.series.filter(pl.col("run_id").is_in(list(renamed))).with_columns(name)
+        self.blocks = add_frame(drop_runs(self.blocks, frozenset(renamed)), points)
+        self.series = splice(self.series, set(renamed), series)
+
+    def _show(self, found: Discovery) -> Snapshot:
+        order = {(s.reader, s.path): i for i, s in enumerate(found.sources)} if self._problems else {}
+        ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
+        self.snapshot = Snapshot(
+            version=self.ledger.version,
+            runs=self.runs,
+            series=self.series,
+            points=self.points,
+            problems=(*found.problems, *(p for k in ranked for p in self._problems[k].shown_problems)),
+            sources=found.sources,
+            refused=found.refused,
+            warnings=self.warnings,
+        )
+        return self.snapshot
+
+
+def _rows(entry: Entry, steps: Mapping[str, int]) -> list[RunRow]:
+    """The rows of the runs frame that a source gives."""
+    return [
+        row_of(record, entry.source, run_id, steps.get(run_id, 0))
+        for record, run_id in zip(entry.records, entry.ids, strict=True)
+    ]

@@ -1,0 +1,30 @@
+"""`Snapshot`: what one call sees, whole and unchanging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from sweeplens.frames import empty_points, empty_series
+from sweeplens.readers.protocol import Problem, Source
+from sweeplens.runs import runs_frame
+
+__all__ = ["Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The frames of one version. ``points`` are as they were logged, lazily.
+
+    ``version`` is made of what was read (paths, sizes, times), so that two processes over the same files name it alike.
+    """
+
+    version: str = "0"
+    runs: pl.DataFrame = field(default_factory=lambda: runs_frame(()))
+    series: pl.DataFrame = field(default_factory=empty_series)
+    points: pl.LazyFrame = field(default_factory=lambda: empty_points().lazy())
+    problems: tuple[Problem, ...] = ()
+    sources: tuple[Source, ...] = ()
+    refused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # of the store itself: what every answer must say
