@@ -45,7 +45,7 @@ class Page:
     budget: int
     start: int = 0  # counted over the rows of all tables, the main one first
     limit: int = 0  # most rows; 0: as many as fit
-    cursor: Callable[[int], str] = str  # the cursor that goes on at a row
+    cursor: Callable[[int], str] | None = None  # the cursor that goes on at a row; None: the answer has one page
     all_tables: bool = True  # False: the rows are those of the main table only
 
 
@@ -174,7 +174,7 @@ def _ladder(answer: Answer, cells: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _page(sheet: Sheet, n: int, draw: Draw) -> Reply:
     data, table = draw(sheet, n)
     end = sheet.page.start + n
-    cursor = sheet.page.cursor(end) if end < sheet.total else ""
+    cursor = sheet.page.cursor(end) if sheet.page.cursor and end < sheet.total else ""
     cut = _cut(sheet, n)
     basis = replace(sheet.answer.basis, warnings=(*cut, *sheet.answer.basis.warnings))
     drawn = basis_json(basis, int(sheet.page.budget * _BASIS_SHARE))
@@ -204,6 +204,8 @@ def _cut(sheet: Sheet, n: int) -> list[str]:
     """What this page does not show."""
     start, total = sheet.page.start, sheet.total
     warnings = [f"rows {start + 1} to {start + n} of {total}"] if start or n < total else []
+    if warnings and not sheet.page.cursor:
+        warnings = [f"{total - n} of {total} rows do not fit; other tools show them"]
     widest = max((f for _, f in sheet.tables), key=lambda f: f.width)
     if widest.width > sheet.columns:
         warnings.append(f"{widest.width - sheet.columns} of {widest.width} columns do not fit: ask for fewer")

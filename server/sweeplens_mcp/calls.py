@@ -35,7 +35,7 @@ def answer_call(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, 
         return encode(Mark(asked, version, row))
 
     start = mark.row if mark else 0
-    page = Page(database.config.max_answer_bytes, start, limit, cursor_at if spec.paged else str)
+    page = Page(database.config.max_answer_bytes, start, limit, cursor_at if spec.paged else None)
     made = reply(answer, page, spec.draw)
     if made.next_row is not None:
         shelf.put(asked, answer)

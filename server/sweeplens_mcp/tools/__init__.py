@@ -19,7 +19,7 @@ from sweeplens_mcp.tools.triage import diagnose_runs
 __all__ = ["TOOLS", "ToolSpec"]
 
 TOOLS: tuple[ToolSpec, ...] = (
-    ToolSpec("Overview", overview, draw=draw_overview),
+    ToolSpec("Overview", overview, draw=draw_overview, paged=False),
     ToolSpec("List runs", list_runs),
     ToolSpec("Get one run", get_run),
     ToolSpec("List metrics", list_metrics),
