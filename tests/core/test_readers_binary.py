@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import random
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -375,6 +377,42 @@ def test_records_that_hold_but_are_no_messages_are_counted_and_left_out(tmp_path
     assert found.series("tb", "loss")[1] == [1.0, 2.0]
     assert found.series("run-w", "loss")[1] == [2.5, 1.5]
     assert sorted(p.reason.split(" ")[0] for p in found.problems) == ["1", "2"]
+
+
+def test_records_with_right_checksums_and_damaged_contents_never_crash_a_reader(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    said = [wire.experiment("lr"), wire.session_start({"lr": 0.1, "opt": "sgd"}, "g"), wire.session_end(1)]
+    values = [wire.scalar("a", 1.0), wire.tensor("b", 2.0), wire.tensor("c", 3, "<q", 9), wire.histogram("h"), *said]
+    board = [wire.event(1.7e9, 200 + i, v) for i, v in enumerate(values)]
+    hist = {("w", "_type"): "histogram", ("w", "bins"): [1, 2]}
+    begin = wire.wandb_run("w", "name", {"lr": 0.1, "m": {"n": 1}}, "g")
+    bees = [begin, *ROWS, wire.wandb_row(hist, 3), wire.wandb_config({("m", "k"): 1}), wire.wandb_summary({"best": 1})]
+    swan = [wire.swan_start("s", "s"), wire.swan_scalar("a", 1, 2.0), wire.swan_media("i", 1), wire.swan_finish(1)]
+    for turn in range(int(os.environ.get("SWEEPLENS_FUZZ", "300"))):
+        wire.event_file(tmp_path / "tb" / NAME, [damaged(r, dice) for r in board * 2])
+        wire.wandb_file(tmp_path / "run-w", "w", [damaged(r, dice) for r in [*bees, wire.wandb_exit(1)] * 2])
+        (tmp_path / "run-s").mkdir(exist_ok=True)
+        (tmp_path / "run-s" / "run-s.swanlab").write_bytes(
+            wire.blocks(wire.SWANLAB, [damaged(r, dice) for r in swan * 2])
+        )
+        found = read_folder(tmp_path)
+        assert {s.reader for s in found.sources} == {"tensorboard", "wandb", "swanlab"}, f"turn {turn}"
+
+
+def damaged(record: bytes, dice: random.Random) -> bytes:
+    """A record with one change, in half of the cases."""
+    some = bytearray(record)
+    at = dice.randrange(len(some))
+    match dice.randrange(6):
+        case 0:
+            some[at] ^= 1 << dice.randrange(8)
+        case 1:
+            some[at] = dice.choice((0, 1, 0x7F, 0x80, 0xFF))
+        case 2:
+            del some[at : at + dice.choice((1, 5, len(some)))]
+        case _:
+            pass
+    return bytes(some)
 
 
 # --- Hydra

@@ -77,9 +77,8 @@ def _value(entry: object) -> object:
 
 def _record_file(folder: Folder, suffix: str, ident: bytes) -> str:
     """The free record file of a folder; one that is empty or cut off in its first bytes is one."""
-    for name in sorted(folder.files):
-        if name.endswith(suffix) and name not in folder.taken:
-            head = folder.head(name)
-            if head.startswith(ident) or ident.startswith(head):
-                return name
+    for name in sorted(n for n in folder.files if n.endswith(suffix) and n not in folder.taken):
+        head = folder.head(name)
+        if head.startswith(ident) or ident.startswith(head):
+            return name
     return ""
