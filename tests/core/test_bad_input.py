@@ -251,3 +251,8 @@ def test_a_condition_that_cannot_be_used_is_an_error_and_reads_nothing_else(tmp_
     steps(tmp_path / "run", good(), config={"lr": 0.1})
     with pytest.raises(InputError):
         opened(tmp_path).list_runs(where=condition)
+
+
+def test_a_config_of_numbers_only_is_no_run_of_its_own(tmp_path: Path) -> None:
+    steps(tmp_path / "run", good(), config={"lr": 0.1, "seed": 0, "epochs": 3})
+    assert opened(tmp_path).runs_df["run_id"].to_list() == ["run"]

@@ -11,7 +11,7 @@ from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of
-from sweeplens.readers.sidecars import config_files, in_hydra, read_config
+from sweeplens.readers.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.values import as_number, as_time, status_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class JsonSteps:
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose first rows hold a step and a number, or say which run they belong to."""
-        mine = [n for n in folder.free(*_SUFFIXES) if looks_like_steps(peek(folder.head(n)))]
+        mine = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES and _is_log(n, peek(folder.head(n)))]
         plain = [n for n in mine if _stem(n) in _PLAIN_NAMES]
         config = config_files(folder) if mine else ()
         for name in mine:
@@ -81,11 +81,19 @@ def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[Ru
     return tuple(in_hydra(source, r) for r in runs), tuple(Problem(path, reason) for path, reason in side.problems)
 
 
+def _is_log(name: str, rows: list[dict[str, Any]]) -> bool:
+    """One object alone is a log where the name says so: ``latest.json`` beside a checkpoint holds a step too."""
+    lines = compression.plain_name(name).endswith((".jsonl", ".ndjson", ".jsonlines"))
+    return looks_like_steps(rows) and (len(rows) > 1 or lines or _stem(name) in _PLAIN_NAMES)
+
+
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
     """Whether the first rows of a file are steps: an axis and another number, a run's events, or numbers only."""
     if not rows:
         return False
-    return any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows)
+    if any(_is_step(r) or _is_event(r) for r in rows):
+        return True
+    return len(rows) > 1 and all(_numbers_only(r) for r in rows)  # a single one may be a config
 
 
 def _is_step(row: dict[str, Any]) -> bool:

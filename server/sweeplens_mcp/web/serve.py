@@ -18,19 +18,20 @@ from sweeplens_mcp.web.options import HttpOptions
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerMiddleware
-    from starlette.types import ASGIApp
+    from starlette.applications import Starlette
 
 __all__ = ["protected_app", "serve_http"]
 
 _GRACE_SECONDS = 8
 
 
-def protected_app(settings: Settings, options: HttpOptions) -> ASGIApp:
+def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     """The very application that `serve_http` serves. Raises ConfigError."""
     server = build_server(settings, access=access_of(options), middleware=_meters(options))
     add_health(server, settings.roots)
     app = build_app(server, security=hosts_of(options))
-    return RateLimit(app, options.calls_per_minute)
+    app.add_middleware(RateLimit, per_minute=options.calls_per_minute)
+    return app
 
 
 def serve_http(settings: Settings, options: HttpOptions) -> int:

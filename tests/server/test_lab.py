@@ -1,0 +1,165 @@
+"""One server for a lab: callers without a token are kept out, and a token that is limited to a root sees no other one's runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from support.doors import ERAS, text_of
+from support.sweep import write_run
+
+from sweeplens.errors import ConfigError
+from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.web.options import HttpOptions
+from sweeplens_mcp.web.serve import protected_app
+
+pytestmark = pytest.mark.anyio
+EVERYTHING, PUBLIC = "sees-everything-0001", "sees-public-only-01"
+URL = "http://127.0.0.1:8917"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """Two roots; run ids, hyperparameters and metrics of ``secret`` are found nowhere in ``public``."""
+    for root in ("public", "secret"):
+        for seed in (0, 1):
+            rows = [{"step": float(i), f"{root}/acc": 0.5 + 0.01 * i} for i in range(12)]
+            write_run(tmp_path / root / f"{root}_run{seed}", {f"{root}_lr": 0.1, "seed": seed}, rows)
+    (tmp_path / "tokens").write_text(f"all {EVERYTHING}\npub {PUBLIC} '{tmp_path / 'public'}'\n", encoding="utf-8")
+    return tmp_path
+
+
+def options(lab: Path, **more: object) -> HttpOptions:
+    return HttpOptions(token_file=str(lab / "tokens"), **more)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def web(lab: Path, token: str = "", **more: object) -> AsyncGenerator[httpx2.AsyncClient]:
+    """The application that is served, without a socket."""
+    app = protected_app(Settings((str(lab / "public"), str(lab / "secret"))), options(lab, **more))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=URL, headers=headers) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def asking(lab: Path, token: str, era: str) -> AsyncGenerator[Client]:
+    async with (
+        web(lab, token) as http,
+        Client(streamable_http_client(f"{URL}/mcp", http_client=http), mode=era) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("token", ["", "wrong-token-0000001", EVERYTHING + "x"])
+async def test_without_a_right_token_nothing_is_answered_and_the_header_says_what_is_missing(
+    lab: Path, token: str
+) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    async with web(lab, token) as client:
+        answer = await client.post("/mcp", json=message, headers={"Accept": "application/json, text/event-stream"})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+    assert "run" not in answer.text
+
+
+async def test_a_load_balancer_asks_for_health_without_a_token_and_learns_nothing_else(lab: Path) -> None:
+    async with web(lab) as client:
+        for path in ("/healthz", "/readyz"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_a_foreign_host_or_origin_is_refused(lab: Path) -> None:
+    async with web(lab, EVERYTHING) as client:
+        assert (await client.post("/mcp", json={}, headers={"Host": "evil.example"})).status_code == 421
+        assert (await client.post("/mcp", json={}, headers={"Origin": "https://evil.example"})).status_code == 403
+
+
+async def test_a_client_that_asks_too_often_is_told_when_to_come_back_and_another_is_not(lab: Path) -> None:
+    async with web(lab, PUBLIC, calls_per_minute=3) as client:
+        codes = [(await client.post("/mcp", json={})).status_code for _ in range(5)]
+        assert codes[3:] == [429, 429]
+        other = await client.post("/mcp", json={}, headers={"Authorization": f"Bearer {EVERYTHING}"})
+        assert other.status_code != 429
+        refused = await client.post("/mcp", json={})
+        assert int(refused.headers["retry-after"]) >= 1
+
+
+CALLS: dict[str, dict[str, object]] = {
+    "get_run": {"run_id": "secret_run0"},
+    "query_metrics": {"metrics": ["secret/acc"]},
+    "rank_runs": {"metric": "secret/acc"},
+    "compare_runs": {"a": "secret_run0", "b": "secret_run1"},
+    "hparam_effects": {"metric": "secret/acc"},
+    "query_sql": {"query": "SELECT run_id, metric FROM series"},
+    "list_runs": {"where": '"secret_lr" > 0'},
+    "summarize_by_hparams": {"hparams": ["secret_lr"]},
+    "list_metrics": {"pattern": "secret"},
+}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_token_limited_to_a_root_sees_no_other_roots_runs_in_any_tool(lab: Path, era: str) -> None:
+    async with asking(lab, PUBLIC, era) as client:
+        for spec in TOOLS:
+            for arguments in ({}, CALLS.get(spec.name, {})):
+                result = await client.call_tool(spec.name, arguments)
+                said = text_of(result) + json.dumps(result.structured_content or {})
+                asked = json.dumps(arguments)
+                for name in ("secret_run0", "secret_run1", "secret/acc", "secret_lr"):
+                    assert name not in said or (result.is_error and name in asked), (spec.name, arguments, said)
+                assert str(lab / "secret") not in said
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_token_limited_to_a_root_sees_no_other_roots_runs_in_resources_and_completions(
+    lab: Path, era: str
+) -> None:
+    from mcp.types import ResourceTemplateReference
+
+    async with asking(lab, PUBLIC, era) as client:
+        for resource in (await client.list_resources()).resources:
+            (content,) = (await client.read_resource(str(resource.uri))).contents
+            assert "secret" not in content.text  # type: ignore[union-attr]
+        with pytest.raises(Exception, match="secret_run0"):
+            await client.read_resource("experiments://runs/secret_run0")
+        reference = ResourceTemplateReference(type="ref/resource", uri="experiments://runs/{run_id}")
+        completed = await client.complete(reference, {"name": "run_id", "value": ""})
+        assert completed.completion.values == ["public_run0", "public_run1"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_token_without_limits_sees_every_root(lab: Path, era: str) -> None:
+    async with asking(lab, EVERYTHING, era) as client:
+        said = text_of(await client.call_tool("list_runs", {}))
+        assert all(f"{root}_run{seed}" in said for root in ("public", "secret") for seed in (0, 1))
+
+
+async def test_a_grant_that_lies_outside_of_what_is_served_is_told_so_without_a_name(lab: Path) -> None:
+    (lab / "tokens").write_text(f"astray {PUBLIC} /somewhere/else\n", encoding="utf-8")
+    async with asking(lab, PUBLIC, "auto") as client:
+        result = await client.call_tool("list_runs", {})
+        assert result.is_error
+        assert "None of the folders" in text_of(result)
+        assert str(lab) not in text_of(result)
+
+
+def test_off_loopback_a_server_without_tokens_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWEEPLENS_TOKENS", raising=False)
+    with pytest.raises(ConfigError, match="--token-file"):
+        HttpOptions(host="0.0.0.0")
+    with pytest.raises(ConfigError, match="--oauth-jwks is missing"):
+        HttpOptions(oauth_issuer="https://a.example", oauth_audience="https://b.example")
+    with pytest.raises(ConfigError, match="both --tls-cert and --tls-key"):
+        HttpOptions(tls_cert="cert.pem")
