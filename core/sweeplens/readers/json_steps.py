@@ -82,18 +82,17 @@ def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[Ru
 
 
 def _is_log(name: str, rows: list[dict[str, Any]]) -> bool:
-    """One object alone is a log where the name says so: ``latest.json`` beside a checkpoint holds a step too."""
+    """Whether a file's first rows are steps. One object alone must be a line or named like a log: configs are numbers too."""
     lines = compression.plain_name(name).endswith((".jsonl", ".ndjson", ".jsonlines"))
-    return looks_like_steps(rows) and (len(rows) > 1 or lines or _stem(name) in _PLAIN_NAMES)
+    alone = len(rows) == 1 and not lines and _stem(name) not in _PLAIN_NAMES
+    return not alone and looks_like_steps(rows)
 
 
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
     """Whether the first rows of a file are steps: an axis and another number, a run's events, or numbers only."""
     if not rows:
         return False
-    if any(_is_step(r) or _is_event(r) for r in rows):
-        return True
-    return len(rows) > 1 and all(_numbers_only(r) for r in rows)  # a single one may be a config
+    return any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows)
 
 
 def _is_step(row: dict[str, Any]) -> bool:
