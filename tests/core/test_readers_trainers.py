@@ -370,6 +370,15 @@ def test_dvclive_names_series_by_their_path_and_runs_without_its_default_folder(
     assert found.runs["a"].metadata == {"summary.final.score": 1.5}
 
 
+@pytest.mark.parametrize("place", ["", "scalars/", "plots/scalars/"])
+def test_dvclive_of_old_keeps_its_series_elsewhere_and_its_parameters_above(tmp_path: Path, place: str) -> None:
+    series = "timestamp\tstep\tloss\n1626293181077\t0\t1.5\n"
+    found = read(tmp_path, {f"a/dvclive/{place}loss.tsv": series, "a/params.yaml": "lr: 0.5\n"})
+    assert found.series("a", "loss") == ([0], [1.5])
+    assert found.runs["a"].hyperparameters == {"lr": 0.5}
+    assert str(found.readings[0].points["wall_time"][0]).startswith("2021-07-14 20:06:21.077")
+
+
 def stats(kimg: float, **more: Any) -> str:
     """A row of NVlabs' statistics."""
     row = {"Loss/G": {"num": 3, "mean": 0.5, "std": None}, "Progress/kimg": {"num": 1, "mean": kimg, "std": 0.0}}

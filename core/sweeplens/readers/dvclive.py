@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DvcLive"]
 
-_SERIES = ("plots/metrics", "plots/scalars", "scalars")  # since 1.0; before; long before
+_SERIES = ("plots/metrics/", "plots/scalars/", "scalars/", "")  # since 1.0, and three times before
 _AXES = frozenset({"step", "timestamp"})
 _DEFAULT = "/dvclive"  # the folder's own default name says nothing about the run
 
@@ -29,7 +29,7 @@ class DvcLive:
     """DVCLive's folders.
 
     Producer: DVCLive
-    Files: ``plots/metrics/**/<name>.tsv`` (``scalars/`` before 1.0), ``metrics.json``, ``params.yaml``
+    Files: ``plots/metrics/**/<name>.tsv`` (before 1.0 ``scalars/`` or no folder), ``metrics.json``, ``params.yaml``
     Reads: every series by its path, times where they were written; parameters; of the summary what is no series
     Leaves: images, artifacts and custom plots
     """
@@ -40,11 +40,10 @@ class DvcLive:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with a folder of series, each a table of steps and one value."""
         for place in _SERIES:
-            home = folder.child(place)
-            tables = [f"{place}/{n}" for n, _ in home.tree() if n.endswith((".tsv", ".tsv.gz"))] if home else []
-            if tables and _is_series(folder.head(tables[0])):
-                side = [n for n in ("params.yaml", "metrics.json") if n in folder.files and n not in folder.taken]
-                yield Claim((*sorted(tables), *side), owns=(place.split("/")[0],))
+            tables = sorted(_tables(folder, place))
+            if tables and all(_is_series(n, folder.head(n)) for n in tables[:3]):
+                owns = (place.split("/")[0],) if place else ()
+                yield Claim((*tables, *_beside(folder)), owns=owns)
                 return
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
@@ -63,15 +62,33 @@ class DvcLive:
         return Reading((record,), joined_points(t.points for t in tables), tuple(problems))
 
 
-def _is_series(head: bytes) -> bool:
+def _tables(folder: Folder, place: str) -> list[str]:
+    if not place:
+        return folder.free(".tsv")
+    home = folder.child(place[:-1])
+    return [place + n for n, _ in home.tree() if compression.plain_name(n).endswith(".tsv")] if home else []
+
+
+def _beside(folder: Folder) -> list[str]:
+    """The parameters and the summary; a project keeps its parameters above the default folder."""
+    own = [n for n in ("params.yaml", "metrics.json") if n in folder.files and n not in folder.taken]
+    above = "../params.yaml"
+    return own if "params.yaml" in own or folder.name != _DEFAULT[1:] or not folder.find(above) else [above, *own]
+
+
+def _is_series(name: str, head: bytes) -> bool:
+    """Whether a table holds steps and one value, which is named like the file."""
     header = header_of(head, "\t")
-    return header is not None and "step" in header.names and len(header.names) <= len(_AXES) + 1
+    if header is None or "step" not in header.names:
+        return False
+    stem = compression.plain_name(name).rsplit("/", 1)[-1].removesuffix(".tsv")
+    return [n for n in header.names if n not in _AXES] == [stem]
 
 
 def _metric(source: Source, path: str) -> str:
     below = path[len(source.path) :].replace("\\", "/").strip("/")
-    place = next(p for p in _SERIES if below.startswith(f"{p}/"))
-    return compression.plain_name(below[len(place) + 1 :]).removesuffix(".tsv")
+    place = next(p for p in _SERIES if below.startswith(p))
+    return compression.plain_name(below[len(place) :]).removesuffix(".tsv")
 
 
 def _series(run: str, metric: str, path: str) -> Table:
