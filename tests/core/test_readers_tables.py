@@ -223,8 +223,12 @@ def test_files_that_are_splits_are_one_run(tmp_path: Path) -> None:
 
 
 def test_a_series_from_tensorboards_download_button_has_its_tag(tmp_path: Path) -> None:
-    (tmp_path / "run-x-tag-val_loss.csv").write_text("Wall time,Step,Value\n1700000000.5,5,0.25\n")
-    assert read_folder(tmp_path).series("run-x-tag-val_loss.csv", "val_loss") == ([5], [0.25])
+    for tag in ("val_loss", "acc"):
+        (tmp_path / f"run-x-tag-{tag}.csv").write_text("Wall time,Step,Value\n1700000000.5,5,0.25\n")
+    (tmp_path / "renamed.csv").write_text("Wall time,Step,Value\n1700000000.5,6,0.5\n")
+    found = read_folder(tmp_path)
+    assert found.series("x", "val_loss") == found.series("x", "acc") == ([5], [0.25])
+    assert found.series("renamed.csv", "renamed") == ([6], [0.5])
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from sweeplens.readers.sb3 import StableBaselines3
 from sweeplens.readers.spinup import SpinningUp
 from sweeplens.readers.swanlab import SwanLab
 from sweeplens.readers.tensorboard import TensorBoard
+from sweeplens.readers.tensorboard_export import TensorBoardExport
 from sweeplens.readers.trackio import Trackio
 from sweeplens.readers.wandb import Wandb
 from sweeplens.readers.yolo import Yolo
@@ -62,6 +63,7 @@ READERS: tuple[Reader, ...] = (
     DrExp(),
     JsonRuns(),
     JsonSteps(),
+    TensorBoardExport(),
     CsvMetrics(),
     TensorBoard(),
 )

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING
-
-import polars as pl
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
@@ -25,13 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["CsvMetrics"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".log")
-_EXPORT = ("Wall time", "Step", "Value")  # what TensorBoard's download button writes
 
 
 class CsvMetrics:
     """Hand-written tables.
 
-    Producer: ``csv.writer``, pandas, TensorBoard's download button, any loop that writes a table
+    Producer: ``csv.writer``, pandas, any loop that writes a table
     Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch; a config beside
     Reads: every number at its step; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
     Leaves: text, which is counted by column; tables that are data sets and not logs
@@ -93,12 +89,4 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
         table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
     else:
         table.resume = None
-    if header.names == _EXPORT:
-        table.points = table.points.with_columns(pl.lit(_tag(path)).alias("metric"))
     return table
-
-
-def _tag(path: str) -> str:
-    """The metric of an exported series: the tag that TensorBoard writes into the file's name, else the name."""
-    stem = PurePath(compression.plain_name(path)).stem
-    return stem.partition("-tag-")[2] or stem

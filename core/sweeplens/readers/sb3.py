@@ -91,8 +91,8 @@ def _is_lines(head: bytes) -> bool:
 
 def _configs(folder: Folder) -> tuple[str, ...]:
     """Sidecars of the folder; the zoo keeps its own in a folder named after the environment."""
-    homes = [n for n, f in folder.folders.items() if all(z in f.files for z in _ZOO)]
-    zoo = tuple(f"{homes[0]}/{z}" for z in _ZOO) if len(homes) == 1 else ()
+    homes = [n for n in folder.folders if folder.find(f"{n}/{_ZOO[0]}")]
+    zoo = tuple(p for z in _ZOO if len(homes) == 1 and folder.find(p := f"{homes[0]}/{z}"))
     return (*zoo, *config_files(folder))
 
 
