@@ -160,11 +160,12 @@ def _rows(run: PlannedRun, began: float) -> Iterator[dict[str, object]]:
     """Training rows every few steps, a validation row at the end of each epoch."""
     rng = random.Random(f"{run.name}/{run.ending}")
     quality = _quality(run) + rng.gauss(0, 0.004)
-    pace = 0.22 * run.steps / (1 + 2 * math.log10(1 + run.lr / 0.003))
+    pace = 0.4 * run.steps / (1 + 2 * math.log10(1 + run.lr / 0.003))
     for step in range(0, run.steps + 1, _EVERY):
         at = {"step": step, "epoch": step // _STEPS_PER_EPOCH, "timestamp": round(began + step * _SECONDS_PER_STEP, 2)}
         progress = 1 - math.exp(-step / pace)
-        loss = 2.303 - (2.303 - _floor(quality)) * progress + rng.gauss(0, 0.02 + 0.05 * (1 - progress))
+        loss = 2.303 - (2.303 - _floor(quality)) * progress - 0.08 * step / run.steps
+        loss += rng.gauss(0, 0.012 + 0.05 * (1 - progress))
         yield {**at, **_train_values(run, step, loss, rng)}
         if step and step % _STEPS_PER_EPOCH == 0:
             yield {**at, **_val_values(run, step, quality, progress, rng)}
@@ -177,7 +178,7 @@ def _train_values(run: PlannedRun, step: int, loss: float, rng: random.Random) -
     if broke and step >= broke:
         ahead = (step - broke) // _EVERY
         loss, norm = (math.nan, math.nan) if ahead >= 4 else (loss * 6.0**ahead, norm * 20.0**ahead)
-    acc = math.nan if math.isnan(loss) else min(0.999, max(0.05, 1.06 - 0.42 * loss + rng.gauss(0, 0.012)))
+    acc = math.nan if math.isnan(loss) else min(0.999, max(0.05, 1.01 - 0.39 * loss + rng.gauss(0, 0.008)))
     return {
         "train/loss": round(loss, 5),
         "train/acc": round(acc, 4),
@@ -191,8 +192,13 @@ def _val_values(run: PlannedRun, step: int, quality: float, progress: float, rng
     if broke and step >= broke + 4 * _EVERY:
         return {"val/loss": math.nan, "val/acc": 0.1}
     late = max(0.0, step / run.steps - 0.6)  # the smallest learning rates never get so far as to overfit
-    loss = 2.303 - (2.303 - _floor(quality) - 0.09) * progress + (0.25 * late if run.lr >= 0.1 else 0)
-    acc = 0.1 + (quality - 0.1) * (1 - (1 - progress) ** 1.6)
+    loss = (
+        2.303
+        - (2.303 - _floor(quality) - 0.09) * progress
+        - 0.03 * step / run.steps
+        + (0.25 * late if run.lr >= 0.1 else 0)
+    )
+    acc = 0.09 + (quality - 0.1) * (1 - (1 - progress) ** 1.6) + 0.01 * step / run.steps
     return {
         "val/loss": round(loss + rng.gauss(0, 0.008), 5),
         "val/acc": round(min(0.999, acc + rng.gauss(0, 0.002)), 4),

@@ -1,0 +1,119 @@
+"""README.md and docs/python.md say what is true: their code runs, their excerpt comes out, their tables are complete."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sweeplens import AnalysisConfig
+from sweeplens.demo_data import write_sweep
+from sweeplens_mcp.clients import CLIENTS
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+GUIDE = (PROJECT / "docs" / "python.md").read_text(encoding="utf-8")
+PAGES = sorted([PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")])
+
+
+def blocks(page: str, language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    return [text for kind, text in found if kind == language]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader who follows the pages would be: a folder with the demo's `sweep` in it."""
+    here = tmp_path_factory.mktemp("reader")
+    write_sweep(here / "sweep", now=datetime.now(UTC))
+    return here
+
+
+@pytest.mark.parametrize("page", [README, GUIDE], ids=["README.md", "docs/python.md"])
+def test_the_python_of_a_page_runs_as_one_script(page: str, folder: Path) -> None:
+    script = "\n".join(blocks(page, "python"))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=folder, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if page is GUIDE:
+        assert "60 33424 3" in done.stdout
+        assert "No metric 'val_acc'. Nearest: 'val/acc'" in done.stdout
+
+
+def test_the_readmes_excerpt_is_what_its_command_prints(folder: Path) -> None:
+    (command,) = (
+        line for text in blocks(README, "sh") for line in text.splitlines() if line.startswith("sweeplens call")
+    )
+    (excerpt,) = blocks(README, "text")
+    module = [sys.executable, "-m", "sweeplens_mcp", *shlex.split(command)[1:]]
+    done = subprocess.run(module, cwd=folder, capture_output=True, encoding="utf-8", check=True)
+    assert len(_cells(excerpt)) == 8
+    assert _cells(excerpt) == _cells(done.stdout)
+
+
+def _cells(text: str) -> list[list[str]]:
+    """The lines of a table of accuracies, whether its columns are aligned or stand between commas."""
+    rows = [re.split(r"[,\s]+", line.strip()) for line in text.splitlines()]
+    return [row for row in rows if row[1:2] in (["metric"], ["val/acc"])]
+
+
+def test_the_readme_opens_with_two_commands_and_one_that_connects_an_editor() -> None:
+    first, second = blocks(README, "sh")[:2]
+    assert [line.split("#")[0].split() for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
+    assert "sweeplens config vscode" in second
+    assert f"lists the {len(CLIENTS)} clients" in README
+
+
+def test_every_setting_is_in_the_table_with_what_it_is() -> None:
+    written = GUIDE.split("<!-- settings -->")[1].split("<!-- /settings -->")[0].strip()
+    rows = [
+        f"| `{name}` | {field.description} | `{field.get_default(call_default_factory=True)!r}` |"
+        for name, field in AnalysisConfig.model_fields.items()
+        if name != "thresholds"
+    ]
+    assert written.splitlines() == ["| setting | what it is | default |", "|---|---|---|", *rows]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_into_the_project_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(
+            r"`((?:core|server|tests|docs|examples|requirements|editor-configs)/[\w./-]*)`", page.read_text("utf-8")
+        )
+    }
+    assert len(named) > 15
+    assert [(page, path) for page, path in named if not (PROJECT / path).exists()] == []
+
+
+def test_the_page_of_the_architecture_gives_a_reason_for_each_dependency() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    needed = {re.split(r"[^\w-]", d)[0] for d in project["project"]["dependencies"]}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)) == needed
+
+
+@pytest.mark.parametrize(("lock", "groups"), [("run.txt", ("build",)), ("dev.txt", ("build", "dev"))])
+def test_the_lock_that_make_installs_holds_everything_that_the_project_names(
+    lock: str, groups: tuple[str, ...]
+) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    locked = set(
+        re.findall(r"^([\w.-]+)(?:\[\w+\])?==", (PROJECT / "requirements" / lock).read_text("utf-8"), re.MULTILINE)
+    )
+    wanted = [*project["project"]["dependencies"], *(d for g in groups for d in project["dependency-groups"][g])]
+    missing = {re.split(r"[^\w.-]", d)[0].lower() for d in wanted} - locked
+    assert not missing, f"make lock writes {lock} anew"
