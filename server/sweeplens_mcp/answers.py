@@ -121,7 +121,7 @@ def draw_tables(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
 def draw_overview(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
     """Topics as lines; the tables beside them are for programs, and shown as text on later pages only."""
     data, text = draw_tables(sheet, n)
-    lines = [f"{show(row.cells[0])}: {show(row.cells[1])}" for row in sheet.rows[:n] if row.table == 0]
+    lines = [": ".join(map(show, row.cells)) for row in sheet.rows[:n] if row.table == 0]
     return data, "\n".join(lines) if sheet.page.start == 0 else text
 
 

@@ -111,7 +111,7 @@ def test_series_go_on_where_they_were_cut_and_lose_no_point(answer: Answer, budg
 def test_a_page_ends_with_a_whole_series_where_one_fits() -> None:
     rows = [(f"run {i}", "m", float(x), 0.123456789) for i in range(20) for x in range(40)]
     table = pl.DataFrame(rows, schema=["run_id", "metric", "x", "value"], orient="row")
-    first = reply(Answer(table), Page(8_000), draw_series)
+    first = reply(Answer(table), Page(8_000, cursor=str), draw_series)
     assert first.next_row
     assert first.next_row % 40 == 0
     assert all(len(series["x"]) == 40 for series in first.structured["series"])
