@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ALPHA",
+    "MOST_SEEDS",
     "Outcome",
     "clearly_skewed",
     "hedges_g",

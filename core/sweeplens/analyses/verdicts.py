@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sweeplens.analyses.noise import Spread
 from sweeplens.analyses.statistics import (
     ALPHA,
+    MOST_SEEDS,
     Outcome,
     clearly_skewed,
     hedges_g,
@@ -90,13 +91,17 @@ def verdict(row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | 
         return _without_test(row, noise)
     if p_adjusted < ALPHA:
         return f"different: {_better(row.difference, goal)} (p {p_adjusted:.2g} after correction)"
-    seeds = f"; {row.seeds} seeds a side would settle a difference of this size" if _worth(row) else ""
     low, high = row.test.low, row.test.high
-    return f"not told apart (p {p_adjusted:.2g} after correction): a - b lies between {low:.4g} and {high:.4g}{seeds}"
+    said = f"not told apart (p {p_adjusted:.2g} after correction): a - b lies between {low:.4g} and {high:.4g}"
+    return said + _more_seeds(row)
 
 
-def _worth(row: Contrast) -> bool:
-    return row.seeds is not None and row.seeds > min(len(row.a), len(row.b))
+def _more_seeds(row: Contrast) -> str:
+    """What would settle it; nothing where there are as many already and only the correction stands in the way."""
+    if row.seeds is None:
+        return f"; more than {MOST_SEEDS:,} seeds a side would be needed" if row.difference else ""
+    enough = row.seeds <= min(len(row.a), len(row.b))
+    return "" if enough else f"; {row.seeds} seeds a side would settle a difference of this size"
 
 
 def _better(difference: float, goal: str) -> str:

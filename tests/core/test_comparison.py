@@ -1,0 +1,289 @@
+"""`db.compare` on the corpus and on sweeps whose truth is planted."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics as plain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.planted import Row, database, run
+
+from sweeplens import ExperimentDB
+from sweeplens.answers import Answer
+from sweeplens.errors import InputError, UnknownNameError
+
+CORPUS = Path(os.environ.get("SWEEPLENS_CORPUS", "nowhere"))
+
+
+def row(answer: Answer, metric: str = "val/acc") -> dict[str, Any]:
+    return next(r for r in answer.table.iter_rows(named=True) if r["metric"] == metric)
+
+
+def sweep(a: list[float], b: list[float], *, apart: bool = False) -> list[Row]:
+    """Two learning rates; the seeds are the same on both sides, unless they are to be ``apart``."""
+    return [
+        *(run(f"a{s}", {"lr": 0.1, "seed": s}, val_acc=[v]) for s, v in enumerate(a)),
+        *(run(f"b{s}", {"lr": 0.2, "seed": s + 100 * apart}, val_acc=[v]) for s, v in enumerate(b)),
+    ]
+
+
+@pytest.mark.skipif(not (CORPUS / "native_steps").is_dir(), reason="SWEEPLENS_CORPUS does not name the corpus")
+def test_two_learning_rates_of_the_corpus_pair_by_seed_and_batch_size_and_come_out_as_scipy_says() -> None:
+    truth = json.loads((CORPUS / "native_steps" / "expected.json").read_text(encoding="utf-8"))["runs"]
+    grid = {k: v for k, v in truth.items() if v["hyperparameters"]["notes"] == "grid"}
+    sides = [{k: v for k, v in grid.items() if v["hyperparameters"]["optim.lr"] == lr} for lr in (0.1, 0.01)]
+    key = [lambda v: (v["hyperparameters"]["data.batch_size"], v["hyperparameters"]["seed"])][0]
+    a, b = ([v["metrics"]["val/loss"]["last"] for v in sorted(side.values(), key=key)] for side in sides)
+    db = ExperimentDB(base_path=CORPUS / "native_steps" / "logs")
+    found = db.compare('"optim.lr" = 0.1', '"optim.lr" = 0.01', metrics=["val/loss"])
+    theirs, welch = stats.ttest_rel(a, b), stats.ttest_ind(a, b, equal_var=False)
+    between = theirs.confidence_interval()
+    got = row(found, "val/loss")
+    assert (got["test"], got["n_a"], got["n_b"]) == ("paired t", 4, 4)
+    assert (got["mean_a"], got["mean_b"]) == pytest.approx((plain.fmean(a), plain.fmean(b)))
+    assert (got["ci95_low"], got["ci95_high"], got["p"]) == pytest.approx((between.low, between.high, theirs.pvalue))
+    assert got["other_p"] == pytest.approx(welch.pvalue)
+    assert found.tables["hyperparameters"].rows() == [("optim.lr", "0.1", "0.01")]
+    assert found.tables["pairs"].height == 4
+
+
+def test_the_same_seeds_on_both_sides_are_paired_which_finds_what_the_spread_between_seeds_hides(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(1)
+    seeds = rng.normal(0.8, 0.1, 6)
+    a, b = (list(seeds + shift + rng.normal(0, 0.005, 6)) for shift in (0.03, 0.0))
+    answer = database(tmp_path, sweep(a, b)).compare("a*", "b*")
+    found, theirs = row(answer), stats.ttest_rel(a, b)
+    assert found["test"] == "paired t"
+    assert found["p"] == pytest.approx(theirs.pvalue)
+    assert found["other_p"] > 0.5
+    assert found["verdict"].startswith("different: a is better, a is 0.0")
+    assert answer.tables["pairs"].columns == ["metric", "seed", "run_a", "run_b", "value_a", "value_b", "difference"]
+    assert answer.tables["pairs"]["run_b"].to_list() == [f"b{s}" for s in range(6)]
+
+
+def test_other_seeds_on_each_side_are_tested_by_welch_with_mann_whitney_beside_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    a, b = list(rng.normal(0.84, 0.02, 5)), list(rng.normal(0.8, 0.05, 7))
+    found = row(database(tmp_path, sweep(a, b, apart=True)).compare("lr = 0.1", "lr = 0.2"))
+    theirs = stats.ttest_ind(a, b, equal_var=False)
+    pooled = math.sqrt((4 * plain.variance(a) + 6 * plain.variance(b)) / 10)
+    assert (found["test"], found["other_test"]) == ("Welch", "Mann-Whitney")
+    assert (found["p"], found["other_p"]) == pytest.approx((theirs.pvalue, stats.mannwhitneyu(a, b).pvalue))
+    assert found["effect_size"] == pytest.approx((plain.fmean(a) - plain.fmean(b)) / pooled * (1 - 3 / 39))
+    assert found["p_adjusted"] == pytest.approx(min(1, found["p"] / 0.8, found["other_p"] / 0.2))
+    assert found["verdict"].startswith("not told apart")
+    assert f"{found['seeds_needed']} seeds a side would settle" in found["verdict"]
+
+
+def test_one_run_a_side_is_no_test_and_is_held_against_the_seed_noise_seen_elsewhere(tmp_path: Path) -> None:
+    others = [
+        run(f"o{lr}-{s}", {"lr": lr, "seed": s}, val_acc=[v]) for lr in (1, 2) for s, v in enumerate((0.8, 0.82, 0.81))
+    ]
+    near = [run("one", {"lr": 3, "seed": 0}, val_acc=[0.9]), run("two", {"lr": 4, "seed": 0}, val_acc=[0.888])]
+    db = database(tmp_path, [*others, *near, run("far", {"lr": 5, "seed": 0}, val_acc=[0.5])])
+    noise = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2)
+    found = row(db.compare("one", "two"))
+    assert found["verdict"] == (
+        f"1 run a side: no test possible, difference 0.012 is inside the seed noise {noise:.4g} seen elsewhere in this sweep"
+    )
+    assert (found["test"], found["p"], found["effect_size"], found["ci95_low"]) == ("none", None, None, None)
+    assert "is outside the seed noise" in row(db.compare("one", "far"))["verdict"]
+    assert row(db.compare("one", "o1-*"))["verdict"].startswith("1 run on side a, 3 on the other: no test possible")
+
+
+def test_one_run_a_side_where_nothing_was_repeated_says_that_the_noise_is_not_known(tmp_path: Path) -> None:
+    found = row(database(tmp_path, sweep([0.9], [0.1])).compare("a0", "b0"))
+    assert found["verdict"].startswith("1 run a side: no test possible")
+    assert found["verdict"].endswith("the seed noise is not known")
+    assert found["seeds_needed"] is None
+
+
+def test_sides_without_any_spread_are_not_called_different(tmp_path: Path) -> None:
+    paired = row(database(tmp_path / "p", sweep([0.9] * 3, [0.8] * 3)).compare("a*", "b*"))
+    apart = row(database(tmp_path / "q", sweep([0.9] * 3, [0.8] * 3, apart=True)).compare("a*", "b*"))
+    for found in (paired, apart):
+        assert found["verdict"].startswith("no test possible")
+        assert (found["p"], found["p_adjusted"]) == (None, None)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_two_hundred_sweeps_keep_to_five_percent_false_and_find_three_deviations_in_ninety_five(
+    tmp_path: Path, apart: bool
+) -> None:
+    rng = np.random.default_rng(77)
+    runs = [
+        run(
+            f"{sweep}-{side}-{seed}",
+            {"sweep": sweep, "side": side, "seed": seed + 5 * side * apart},
+            val_acc=[float(rng.normal())],
+            val_loss=[float(rng.normal()) + 3 * side],
+        )
+        for sweep in range(200)
+        for side in (0, 1)
+        for seed in range(5)
+    ]
+    db = database(tmp_path, runs)
+    false, found = (
+        sum(
+            row(db.compare(f"{i}-0-*", f"{i}-1-*", metrics=[metric]), metric)["verdict"].startswith("different")
+            for i in range(200)
+        )
+        for metric in ("val/acc", "val/loss")
+    )
+    assert false <= 10
+    assert found >= 190
+
+
+def test_the_verdict_rests_on_holm_over_the_metrics_and_a_metric_without_a_goal_is_not_among_them(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(3)
+    runs = [
+        run(
+            f"{side}{s}",
+            {"lr": side, "seed": s},
+            val_acc=[float(rng.normal(0.05 * (side == "a"), 0.03))],
+            val_loss=[float(rng.normal(0.5 * (side == "a"), 0.1))],
+            zeta=[float(rng.normal())],
+        )
+        for side in "ab"
+        for s in range(6)
+    ]
+    answer = database(tmp_path, runs).compare("a*", "b*")
+    joint = {r["metric"]: min(1, r["p"] / 0.3, r["other_p"] / 0.7) for r in answer.table.iter_rows(named=True)}
+    low, high = sorted((joint["val/acc"], joint["val/loss"]))
+    adjusted = dict(zip(answer.table["metric"], answer.table["p_adjusted"], strict=True))
+    assert min(adjusted["val/acc"], adjusted["val/loss"]) == pytest.approx(min(1, 2 * low))
+    assert max(adjusted["val/acc"], adjusted["val/loss"]) == pytest.approx(max(min(1, 2 * low), high))
+    assert adjusted["zeta"] == pytest.approx(joint["zeta"])
+    assert any("Holm over 2 metrics" in note and "apart, over 1" in note for note in answer.notes)
+    assert row(answer, "val/loss")["verdict"].startswith("different: b is better, a is 0.")
+    assert row(answer, "zeta")["goal"] == "unknown"
+
+
+def test_differences_that_are_clearly_not_normal_go_to_wilcoxon(tmp_path: Path) -> None:
+    a = [0.81, 0.82, 0.83, 0.82, 0.81, 0.82, 9.0, 0.815]
+    found = row(database(tmp_path, sweep(a, [0.8] * 8)).compare("a*", "b*"))
+    assert found["test"] == "Wilcoxon"
+    assert found["p"] == pytest.approx(stats.wilcoxon(np.array(a) - 0.8).pvalue)
+
+
+def test_a_run_whose_partner_has_no_value_is_left_out_and_named(tmp_path: Path) -> None:
+    runs = sweep([0.9, 0.91, 0.92, 0.93], [0.8, 0.82, 0.81, math.nan])
+    answer = database(tmp_path, runs).compare("a*", "b*")
+    assert row(answer)["n_a"] == row(answer)["n_b"] == 3
+    assert {(e.reason, e.runs) for e in answer.basis.left_out} == {
+        ("val/acc: last value is not finite", ("b3",)),
+        ("val/acc: the run with the same seed on the other side has no value", ("a3",)),
+    }
+
+
+def test_seeds_that_occur_twice_on_a_side_are_not_paired(tmp_path: Path) -> None:
+    runs = [
+        run(f"{lr}-{wd}-{s}", {"lr": lr, "wd": wd + lr, "seed": s}, val_acc=[0.1 * lr + 0.01 * s + 0.001 * wd])
+        for lr in (1, 2)
+        for wd in (0, 10)
+        for s in (0, 1)
+    ]
+    db = database(tmp_path, runs)
+    assert row(db.compare("lr = 1", "lr = 2"))["test"] == "Welch"
+    assert db.compare("lr = 1", "lr = 2").tables["pairs"].height == 0
+
+
+def test_only_what_differs_is_listed_seeds_included_where_they_differ(tmp_path: Path) -> None:
+    runs = [
+        run(
+            f"{side}{s}",
+            {"optim": {"lr": lr, "name": "sgd"}, "drop": None if lr == 1 else 0.5, "bs": 8 * s, "seed": s + lr},
+            val_acc=[s / 9 + lr],
+        )
+        for side, lr in (("a", 1), ("b", 2))
+        for s in range(3)
+    ]
+    table = database(tmp_path, runs).compare("a*", "b*").tables["hyperparameters"]
+    assert sorted(table.rows()) == [
+        ("drop", "(not set)", "0.5"),
+        ("optim.lr", "1", "2"),
+        ("seed", "1, 2, 3", "2, 3, 4"),
+    ]
+
+
+def test_the_budget_table_compares_the_best_so_far_where_every_run_still_ran(tmp_path: Path) -> None:
+    runs = [
+        run("a0", {"lr": 1, "seed": 0}, val_acc=[0.1, 0.5, 0.4, 0.9], epoch=[0, 1, 2, 3]),
+        run("a1", {"lr": 1, "seed": 1}, val_acc=[0.2, 0.3, 0.6], epoch=[0, 1, 2]),
+        run("b0", {"lr": 2, "seed": 0}, val_acc=[0.3, 0.2, 0.1, 0.2, 0.7], epoch=[0, 0, 1, 1, 2]),
+    ]
+    db = database(tmp_path, runs)
+    by_step = db.compare("a*", "b*", metrics=["val/acc"], threshold=0.6).tables["budget"].row(0, named=True)
+    assert (by_step["budget"], by_step["best_a"], by_step["best_b"]) == (2.0, pytest.approx(0.55), pytest.approx(0.3))
+    assert (by_step["n_reached_a"], by_step["reached_at_a"], by_step["reached_at_b"]) == (2, 2.5, 4.0)
+    by_epoch = db.compare("a*", "b*", metrics=["val/acc"], axis="epoch").tables["budget"].row(0, named=True)
+    assert (by_epoch["axis"], by_epoch["budget"], by_epoch["best_b"]) == ("epoch", 2.0, pytest.approx(0.7))
+    assert by_epoch["threshold"] == pytest.approx(0.6)  # what every run reached
+    never = db.compare("a*", "b*", metrics=["val/acc"], threshold=0.8).tables["budget"].row(0, named=True)
+    assert (never["n_reached_a"], never["reached_at_a"], never["n_reached_b"], never["reached_at_b"]) == (
+        1,
+        None,
+        0,
+        None,
+    )
+
+
+def test_wall_time_is_counted_from_each_runs_first_point(tmp_path: Path) -> None:
+    for name, lr, pace in (("a", 1, 1.0), ("b", 2, 2.0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"lr": lr}), encoding="utf-8")
+        rows = [{"step": i, "timestamp": 1.7e9 + 5000 * lr + pace * i, "val/acc": 0.1 * (i + 1)} for i in range(5)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    found = ExperimentDB(base_path=tmp_path).compare("a", "b", axis="wall_time").tables["budget"].row(0, named=True)
+    assert found["budget"] == 4.0
+    assert (found["best_a"], found["best_b"]) == (pytest.approx(0.5), pytest.approx(0.3))
+    assert (found["reached_at_a"], found["reached_at_b"]) == (4.0, 8.0)
+
+
+def test_sides_can_be_an_id_a_list_a_glob_or_a_condition_and_an_id_with_an_equals_sign_is_an_id(tmp_path: Path) -> None:
+    runs = [run(f"lr={lr},seed={s}", {"lr": lr, "seed": s}, val_acc=[lr + 0.01 * s]) for lr in (1, 2) for s in range(3)]
+    db = database(tmp_path, runs)
+    ways: list[str | list[str]] = ["lr = 1", "lr=1,*", ["lr=1,seed=0", "lr=1,seed=[12]"]]
+    for way in ways:
+        assert row(db.compare(way, "lr = 2"))["n_a"] == 3
+    assert row(db.compare("lr=1,seed=0", "lr=2,seed=0"))["n_a"] == 1
+    answer = db.compare(["lr=1,*"], "lr = 2")
+    assert answer.basis.runs_matched == answer.basis.runs_used == 6
+    again = eval(answer.basis.python, {"db": db})  # noqa: S307 - our own line, which is what is tested
+    assert again.table.equals(answer.table)
+
+
+def test_a_side_that_is_empty_unknown_or_on_both_sides_is_an_error_that_says_so(tmp_path: Path) -> None:
+    db = database(tmp_path, sweep([0.9, 0.8], [0.7, 0.6]))
+    with pytest.raises(UnknownNameError, match="No run 'a9'"):
+        db.compare("a9", "b*")
+    with pytest.raises(InputError, match="Side b: no run matches 'lr > 5'"):
+        db.compare("a*", "lr > 5")
+    with pytest.raises(InputError, match="2 runs stand on both sides"):
+        db.compare("a*", "lr < 1")
+    with pytest.raises(InputError, match="Side a is empty"):
+        db.compare([], "b*")
+
+
+def test_a_metric_that_only_one_side_logged_is_told_and_not_compared(tmp_path: Path) -> None:
+    runs = sweep([0.9, 0.8], [0.7, 0.6])
+    runs.append(run("a2", {"lr": 0.1, "seed": 2}, val_acc=[0.9], val_f1=[0.5]))
+    db = database(tmp_path, runs)
+    answer = db.compare("a*", "b*")
+    assert answer.table["metric"].to_list() == ["val/acc"]
+    assert "Only a logged val/f1." in answer.notes
+    asked = db.compare("a*", "b*", metrics=["val/f1"])
+    assert asked.table.height == 0
+    assert any("one side has no usable value" in note for note in asked.notes)
+    assert [e.reason for e in asked.basis.left_out] == ["val/f1: not logged"]

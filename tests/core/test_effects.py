@@ -1,0 +1,275 @@
+"""`db.effects` on sweeps whose truth is planted, against analyses of variance in plain Python."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import statistics as plain
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from support.planted import Row, database, run
+
+from sweeplens import ExperimentDB
+from sweeplens.analyses.effects import effects
+from sweeplens.answers import Answer
+from sweeplens.errors import AmbiguousGoalError, UnknownNameError
+
+CORPUS = Path(os.environ.get("SWEEPLENS_CORPUS", "nowhere"))
+
+
+def rows(answer: Answer) -> dict[str, dict[str, Any]]:
+    return {r["hparam"]: r for r in answer.table.iter_rows(named=True)}
+
+
+def grid(value: Callable[[float, int, str], float], sd: float, *, seeds: int = 3, chance: int = 0) -> list[Row]:
+    """lr x batch size x optimizer x seed."""
+    rng = np.random.default_rng(chance)
+    return [
+        run(
+            f"{lr}-{bs}-{opt}-{s}",
+            {"lr": lr, "bs": bs, "opt": opt, "seed": s},
+            val_acc=[0.0, value(lr, bs, opt) + float(rng.normal(0, sd))],
+        )
+        for lr, bs, opt, s in itertools.product((0.001, 0.01, 0.1), (32, 64), ("adam", "sgd"), range(seeds))
+    ]
+
+
+def share_within(runs: list[Row], hparam: str) -> float:
+    """1 minus the share of the spread that is left within the levels: eta squared of one hyperparameter."""
+    values = [r["metrics"]["val/acc"][-1] for r in runs]  # type: ignore[index]
+    levels: dict[object, list[float]] = {}
+    for r, v in zip(runs, values, strict=True):
+        levels.setdefault(r["hyperparameters"][hparam], []).append(v)  # type: ignore[index]
+    within = sum(plain.pvariance(g) * len(g) for g in levels.values())
+    return 1 - within / (plain.pvariance(values) * len(values))
+
+
+def test_a_learning_rate_that_matters_and_a_batch_size_that_does_not_are_told_as_planted(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
+    answer = database(tmp_path, runs).effects("val/acc", reduce="last")
+    found = rows(answer)
+    assert answer.table["hparam"][0] == "lr"
+    assert found["lr"]["importance"] == pytest.approx(share_within(runs, "lr"), abs=0.05)
+    assert found["lr"]["importance_low"] > 0.7
+    assert found["lr"]["direction"] == "higher is better"
+    assert (found["lr"]["best_value"], found["lr"]["n_values"]) == ("0.1", 3)
+    for name in ("bs", "opt"):
+        assert found[name]["importance"] < 0.02
+        assert found[name]["importance_low"] == 0
+        assert found[name]["direction"] == "no clear effect"
+    assert "seed" not in found
+    assert any("held out" in note for note in answer.notes)
+
+
+def test_the_goal_turns_the_direction(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
+    found = rows(database(tmp_path, runs).effects("val/acc", goal="lower", reduce="last"))["lr"]
+    assert (found["direction"], found["best_value"]) == ("lower is better", "0.001")
+
+
+def test_a_best_value_inside_the_range_is_not_monotonic_and_a_category_is_named(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: (lr == 0.01) * 0.2 + (opt == "sgd") * 0.2, 0.02)
+    found = rows(database(tmp_path, runs).effects("val/acc", reduce="last"))
+    assert (found["lr"]["direction"], found["lr"]["best_value"]) == ("not monotonic", "0.01")
+    assert (found["opt"]["direction"], found["opt"]["best_value"]) == ("best: sgd", "sgd")
+    for name in ("lr", "opt"):
+        assert found[name]["importance"] == pytest.approx(share_within(runs, name), abs=0.08)
+
+
+def test_two_hyperparameters_that_always_change_together_share_one_number_and_name_each_other(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
+    for r in runs:
+        r["hyperparameters"]["warmup"] = {0.001: 500, 0.01: 100, 0.1: 0}[r["hyperparameters"]["lr"]]  # type: ignore[index]
+    answer = database(tmp_path, runs).effects("val/acc", reduce="last")
+    found = rows(answer)
+    assert found["lr"]["confounded_with"] == ["warmup"]
+    assert found["warmup"]["confounded_with"] == ["lr"]
+    assert found["lr"]["importance"] == found["warmup"]["importance"] > 0.8
+    assert (found["lr"]["direction"], found["warmup"]["direction"]) == ("higher is better", "lower is better")
+    assert any("lr and warmup always change together" in note for note in answer.notes)
+
+
+def test_two_that_nearly_always_change_together_are_named_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    runs = [
+        run(
+            f"r{i}",
+            {"lr": float(lr), "wd": float(lr * 0.1 * (1 + 0.01 * rng.random())), "mom": float(rng.random())},
+            val_acc=[float(lr)],
+        )
+        for i, lr in enumerate(rng.random(60))
+    ]
+    found = rows(database(tmp_path, runs).effects("val/acc"))
+    assert found["lr"]["confounded_with"] == ["wd"]
+    assert found["mom"]["confounded_with"] == []
+
+
+def test_in_a_random_search_values_that_never_repeat_are_not_taken_for_the_same_hyperparameter(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    runs = []
+    for i in range(80):
+        lr, wd = 10 ** float(rng.uniform(-5, 0)), 10 ** float(rng.uniform(-6, -2))
+        runs.append(
+            run(f"r{i}", {"lr": lr, "wd": wd}, val_loss=[(math.log10(lr) + 2.5) ** 2 + float(rng.normal(0, 0.3))])
+        )
+    answer = database(tmp_path, runs).effects("val/loss")
+    found = rows(answer)
+    assert found["lr"]["confounded_with"] == []
+    assert found["lr"]["direction"] == "not monotonic"
+    low, high = (float(x) for x in found["lr"]["best_value"].split(" to "))
+    assert low < 10**-2.5 < high
+    assert found["lr"]["importance"] > 0.6 > 0.1 > found["wd"]["importance"]
+    assert any("Nothing was repeated" in note for note in answer.notes)
+
+
+def test_an_interaction_is_found_where_neither_matters_alone_and_not_where_both_add(tmp_path: Path) -> None:
+    crossed = grid(lambda lr, bs, opt: 0.2 * ((bs == 32) == (opt == "sgd")), 0.02)
+    answer = database(tmp_path / "x", crossed).effects("val/acc", reduce="last")
+    found, pair = rows(answer), answer.tables["interaction"].row(0, named=True)
+    assert {pair["hparam_a"], pair["hparam_b"]} == {"bs", "opt"}
+    assert pair["share"] > 0.8
+    assert pair["p"] < 1e-6
+    assert min(found["bs"]["importance"], found["opt"]["importance"]) > 0.5 > found["lr"]["importance"]
+    assert share_within(crossed, "bs") < 0.1  # alone it explains nothing
+    added = grid(lambda lr, bs, opt: 0.2 * (bs == 32) + 0.2 * (opt == "sgd"), 0.02)
+    sums = database(tmp_path / "y", added).effects("val/acc", reduce="last")
+    assert any("none to be seen" in note for note in sums.notes)
+
+
+def test_the_interactions_share_and_p_are_those_of_a_two_way_analysis_of_variance(tmp_path: Path) -> None:
+    runs = grid(
+        lambda lr, bs, opt: 0.1 * (bs == 32) + 0.15 * (opt == "sgd") + 0.05 * ((bs == 32) and opt == "sgd"), 0.03
+    )
+    pair = database(tmp_path, runs).effects("val/acc", reduce="last").tables["interaction"].row(0, named=True)
+    cells: dict[tuple[object, object], list[float]] = {}
+    for r in runs:
+        h = r["hyperparameters"]
+        cells.setdefault((h["bs"], h["opt"]), []).append(r["metrics"]["val/acc"][-1])  # type: ignore[index]
+    every = [v for c in cells.values() for v in c]
+    n, means = len(next(iter(cells.values()))), {k: plain.fmean(c) for k, c in cells.items()}
+    contrast = (means[32, "sgd"] - means[32, "adam"] - means[64, "sgd"] + means[64, "adam"]) / 2
+    crossed, within = n * contrast**2, sum(plain.pvariance(c) * n for c in cells.values()) / (len(every) - 4)
+    from scipy import stats
+
+    assert pair["p"] == pytest.approx(stats.f.sf(crossed / within, 1, len(every) - 4), rel=1e-6)
+    assert pair["share"] == pytest.approx(max(0, crossed - within) / (plain.pvariance(every) * len(every)), rel=1e-6)
+
+
+def test_where_nothing_matters_nothing_is_said_to_matter(tmp_path: Path) -> None:
+    clear = 0
+    for chance in range(12):
+        runs = grid(lambda lr, bs, opt: 0.5, 0.1, chance=chance)
+        table = database(tmp_path / str(chance), runs).effects("val/acc", reduce="last").table
+        clear += int((table["direction"] != "no clear effect").sum())
+    assert clear <= 2  # of 36
+
+
+def test_the_spread_between_repetitions_is_told_as_a_share(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: 0.1 * (opt == "sgd"), 0.1, chance=3)
+    answer = database(tmp_path, runs).effects("val/acc", reduce="last")
+    cells: dict[tuple[object, ...], list[float]] = {}
+    for r in runs:
+        h = r["hyperparameters"]
+        cells.setdefault((h["lr"], h["bs"], h["opt"]), []).append(r["metrics"]["val/acc"][-1])  # type: ignore[index]
+    share = plain.fmean(map(plain.variance, cells.values())) / plain.variance([v for c in cells.values() for v in c])
+    assert f"Repetitions of one setting alone make {share:.0%} of the spread." in answer.notes
+
+
+def test_too_few_runs_are_said_and_not_hidden(tmp_path: Path) -> None:
+    few = [run(f"r{i}", {"lr": i, "seed": 0}, val_acc=[0.1 * i]) for i in range(4)]
+    answer = database(tmp_path / "few", few).effects("val/acc")
+    assert answer.table["importance"].to_list() == [None]
+    assert any(note.startswith("Too few runs: 4") for note in answer.notes)
+    small = database(tmp_path / "small", grid(lambda lr, bs, opt: lr, 0.01, seeds=1)).effects("val/acc")
+    assert any(note.startswith("Few runs: 12") for note in small.notes)
+    same = [run(f"r{i}", {"lr": i, "seed": 0}, val_acc=[0.5]) for i in range(9)]
+    assert any("came out the same" in note for note in database(tmp_path / "same", same).effects("val/acc").notes)
+    alone = [run(f"r{i}", {"lr": 1, "seed": i}, val_acc=[0.1 * i]) for i in range(9)]
+    answer = database(tmp_path / "alone", alone).effects("val/acc")
+    assert answer.table.height == 0
+    assert any("No hyperparameter varies" in note for note in answer.notes)
+
+
+def test_a_few_runs_far_from_all_others_turn_the_shares_to_ranks_and_it_is_said(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
+    runs[0]["metrics"] = {"val/acc": [-1e6]}
+    answer = database(tmp_path, runs).effects("val/acc", reduce="last")
+    assert rows(answer)["lr"]["importance"] > 0.7
+    assert any("spread of ranks" in note for note in answer.notes)
+
+
+def test_runs_that_give_no_number_are_left_out_with_their_reason(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: lr, 0.01)
+    runs[3]["metrics"] = {"val/acc": [0.1, math.nan]}
+    runs[7]["metrics"] = {"train/loss": [1.0]}
+    answer = database(tmp_path, runs).effects("val/acc", reduce="last")
+    assert {(e.reason, e.n) for e in answer.basis.left_out} == {
+        ("val/acc: not logged", 1),
+        ("val/acc: last value is not finite", 1),
+    }
+    assert (answer.basis.runs_matched, answer.basis.runs_used) == (36, 34)
+
+
+def test_the_answer_is_the_same_every_time_and_so_is_its_python_line(tmp_path: Path) -> None:
+    db = database(tmp_path, grid(lambda lr, bs, opt: lr, 0.02))
+    answer = db.effects("val/acc", where="lr < 0.05")
+    again = eval(answer.basis.python, {"db": db})  # noqa: S307 - our own line, which is what is tested
+    assert again.table.equals(answer.table)
+
+
+def test_a_metric_that_is_not_there_or_has_no_goal_is_an_error(tmp_path: Path) -> None:
+    db = database(tmp_path, [run(f"r{i}", {"lr": i}, zeta=[1.0 * i]) for i in range(6)])
+    with pytest.raises(UnknownNameError, match="Nearest: 'zeta'"):
+        db.effects("zetta")
+    with pytest.raises(AmbiguousGoalError, match="goal="):
+        db.effects("zeta")
+
+
+def test_intervals_hold_the_true_share_about_as_often_as_they_say(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    held = 0
+    for i in range(20):
+        runs = []
+        for j in range(120):
+            lr, wd = (float(v) for v in rng.random(2))
+            runs.append(run(f"r{j}", {"lr": lr, "wd": wd}, val_acc=[2 * lr + wd + float(rng.normal(0, 0.5))]))
+        found = rows(database(tmp_path / str(i), runs).effects("val/acc"))["lr"]
+        truth = (4 / 12) / (4 / 12 + 1 / 12 + 0.25)
+        held += found["importance_low"] <= truth <= found["importance_high"]
+    assert held >= 15
+
+
+@pytest.mark.skipif(not (CORPUS / "native_steps").is_dir(), reason="SWEEPLENS_CORPUS does not name the corpus")
+def test_on_the_grid_of_the_corpus_the_learning_rate_comes_first() -> None:
+    db = ExperimentDB(base_path=CORPUS / "native_steps" / "logs")
+    answer = db.effects("val/loss", where="notes = 'grid'")
+    assert answer.table["hparam"].to_list() == ["optim.lr", "data.batch_size"]
+    assert rows(answer)["optim.lr"]["direction"] == "higher is better"
+    assert any(note.startswith("Few runs: 8") for note in answer.notes)
+
+
+def test_two_thousand_runs_of_twenty_hyperparameters_take_a_few_seconds() -> None:
+    from sweeplens.frames import RUN_COLUMNS, SERIES_SCHEMA, empty_points
+
+    rng = np.random.default_rng(0)
+    n = 2000
+    ids = pl.Series("run_id", [f"r{i}" for i in range(n)])
+    fixed = [pl.Series(c, [None] * n, dtype=t) for c, t in RUN_COLUMNS.items() if c not in ("run_id", "null_hparams")]
+    nulls = pl.Series("null_hparams", [[""] for _ in range(n)])
+    hparams = [pl.Series(f"h{j}", rng.integers(0, 5, n)) for j in range(20)]
+    runs = pl.DataFrame([ids, *fixed, nulls, *hparams])
+    value = rng.normal(size=n) + runs["h3"].to_numpy()
+    stats = {c: pl.Series([100] * n, dtype=t) for c, t in SERIES_SCHEMA.items() if c not in ("run_id", "metric")}
+    series = pl.DataFrame({"run_id": ids, "metric": ["val/acc"] * n, **stats}).with_columns(max=pl.Series(value))
+    effects(runs.head(50), series.head(50), empty_points().lazy(), "val/acc")  # what is slow to load is loaded now
+    began = time.process_time()
+    answer = effects(runs, series, empty_points().lazy(), "val/acc")
+    assert answer.table["hparam"][0] == "h3"
+    assert time.process_time() - began < 5
