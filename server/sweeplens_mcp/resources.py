@@ -77,8 +77,18 @@ def config_text(db: ExperimentDB, run_id: str) -> str:
     db.get_run(run_id)
     runs = db.runs_df
     row = runs.filter(runs["run_id"] == run_id).row(0, named=True)
-    held = {c: row[c] for c in hparam_columns(runs) if row[c] is not None or c in row["null_hparams"]}
+    held = {c: _unpacked(row[c]) for c in hparam_columns(runs) if row[c] is not None or c in row["null_hparams"]}
     return json.dumps(Hyperparameters.from_flat(held).nested, ensure_ascii=False, indent=1, default=str)
+
+
+def _unpacked(value: object) -> object:
+    """The runs table keeps lists as their JSON text."""
+    if not isinstance(value, str) or value[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def curve_text(db: ExperimentDB, run_id: str, metric: str, max_points: int = 500) -> str:

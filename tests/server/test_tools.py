@@ -166,3 +166,19 @@ async def test_a_folder_without_experiments_says_what_was_looked_for(tmp_path: P
         result = await client.call_tool("list_runs", {})
         assert result.is_error
         assert "No experiments below" in text_of(result)
+
+
+async def test_many_curves_fit_one_page_with_fewer_points_unless_a_number_is_asked_for(
+    tmp_path: Path, era: str
+) -> None:
+    for n in range(16):
+        write_run(tmp_path / f"r{n:02}", {"lr": n}, [{"step": s, "loss": 1 / (s + 1.1)} for s in range(200)])
+    async with Client(build_server(Settings((str(tmp_path),))), mode=era) as client:
+        usual = data_of(await client.call_tool("query_metrics", {"metrics": ["loss"]}))
+        asked = data_of(await client.call_tool("query_metrics", {"metrics": ["loss"], "max_points": 40}))
+    assert usual["next_cursor"] == ""
+    assert [s["n"] for s in usual["series"]] == [200] * 16
+    assert all(10 <= len(s["x"]) < 50 and s["x"][0] == 0 and s["x"][-1] == 199 for s in usual["series"])
+    assert "points each" in usual["basis"]["sampling"]
+    assert asked["next_cursor"]
+    assert all(len(s["x"]) == 40 for s in asked["series"])

@@ -77,6 +77,8 @@ At = Annotated[str, Field(description="Compare at a step: a number, or common; e
 X = Annotated[str, Field(description="x axis: step, wall_time (seconds) or any metric, such as epoch.")]
 XMin = Annotated[float | None, Field(description="From this x on.")]
 XMax = Annotated[float | None, Field(description="Up to this x.")]
-MaxPoints = Annotated[int, Field(description="Most points of each series, 2 to 10000.")]
+MaxPoints = Annotated[
+    int, Field(description="Most points of each series, 2 to 10000; 50: fewer where many series are to fit.")
+]
 Limit = Annotated[int, Field(description="Most rows; 0: as many as fit.")]
 Cursor = Annotated[str, Field(description="next_cursor, to go on; other arguments unchanged.")]

@@ -1,5 +1,6 @@
 """Tools about metrics: which there are, and their curves."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeplens.answers import Answer
@@ -8,7 +9,10 @@ from sweeplens_mcp.tools.arguments import MaxPoints, Patterns, Runs, SomeMetrics
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["list_metrics", "query_metrics"]
+__all__ = ["FEWEST_POINTS", "USUAL_POINTS", "list_metrics", "points_for_one_page", "query_metrics"]
+
+USUAL_POINTS, FEWEST_POINTS = 50, 10
+_POINT_BYTES, _SHARE = 28, 0.7  # of one point with all its digits; of the answer that is left for points
 
 
 def list_metrics(db: "ExperimentDB", runs: Runs = (), where: Where = "", pattern: Patterns = "") -> Answer:
@@ -25,8 +29,16 @@ def query_metrics(
     x: X = "step",
     x_min: XMin = None,
     x_max: XMax = None,
-    max_points: MaxPoints = 50,
+    max_points: MaxPoints = USUAL_POINTS,
 ) -> Answer:
     """Curves: for each run and metric the points x and value, few but true to the shape. For looking at only: numbers
     to compare come from summarize_by_hparams, rank_runs or compare_runs, which use all points."""
-    return db.curves(metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points)
+    ask = partial(db.curves, metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max)
+    answer = ask(max_points=max_points)
+    fewer = points_for_one_page(answer.tables["series"].height, db.config.max_answer_bytes)
+    return ask(max_points=fewer) if max_points == USUAL_POINTS and fewer < max_points else answer
+
+
+def points_for_one_page(n_series: int, budget: int) -> int:
+    """How many points of each series let all of them stand on one page, within reason: fewer show no shape."""
+    return max(FEWEST_POINTS, int(_SHARE * budget / (_POINT_BYTES * max(n_series, 1))))
