@@ -64,8 +64,8 @@ READERS: tuple[Reader, ...] = (
     JsonRuns(),
     JsonSteps(),
     TensorBoardExport(),
-    CsvMetrics(),
     TensorBoard(),
+    CsvMetrics(),
 )
 
 
