@@ -76,16 +76,27 @@ class History:
         Raises WireError where it is none.
         """
         before = len(self._value)
-        row = _Row()
+        row, heads = _Row(), self._heads
+        add_metric, add_value = self._metric.append, self._value.append
         try:
             while at < end:
                 mark = at + 7 + data[at + 3] if at + 3 < end else end
-                hit = self._heads.get(data[at:mark])
+                hit = heads.get(data[at:mark])
                 if hit is None:
                     at = self._field(data, at, end, row)
                     continue
-                at = mark + hit[1]
-                self._one(hit[0], data[mark:at], row)
+                metric, size = hit
+                at = mark + size
+                try:
+                    value = float(data[mark:at])
+                except ValueError:
+                    self._one(metric, data[mark:at], row)
+                    continue
+                if metric >= 0:
+                    add_metric(metric)
+                    add_value(value)
+                else:
+                    row.own[metric] = value
             if at != end:
                 raise WireError("an item goes beyond its record")
         except (WireError, IndexError):
