@@ -15,6 +15,7 @@ import pytest
 from support import wire_samples as wire
 from support.reading import Found, read_folder
 
+from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.discover import discover
 from sweeplens.errors import FormatError
 from sweeplens.readers import READERS
@@ -434,3 +435,24 @@ def test_a_hydra_job_knows_what_was_varied_and_the_sweep_that_it_belongs_to(tmp_
         assert run.group == "multirun/2026-01-05/10-00-00"
         assert run.hyperparameters == {"lr": 0.1, "name": "${model}-x"}
     assert found.metrics("multirun/2026-01-05/10-00-00/lr=0.1,seed=1") == {"val/loss"}
+
+
+# --- through a database that follows the files
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "swanlab"])
+def test_a_database_follows_a_log_that_grows_and_ends_where_a_fresh_one_begins(tmp_path: Path, name: str) -> None:
+    file, _ = samples(tmp_path)[name]
+    whole = file.read_bytes()
+    followed = AnalysisConfig(cache="memory", refresh_seconds=0)
+    file.write_bytes(whole[:100])
+    db = ExperimentDB(followed, base_path=file.parent.parent)
+    for size in (400, 2000, len(whole) // 2, len(whole) - 3, len(whole)):
+        with file.open("ab") as stream:
+            stream.write(whole[file.stat().st_size : size])
+        db.load_experiments()
+        fresh = ExperimentDB(followed, base_path=file.parent.parent)
+        fresh.load_experiments()
+        assert db.lazy_query(raw=True).collect().equals(fresh.lazy_query(raw=True).collect())
+        assert db.runs_df.drop("updated_at").equals(fresh.runs_df.drop("updated_at"))
+    assert db.lazy_query(raw=True).collect().height in (60, 600)
