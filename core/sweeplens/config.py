@@ -100,7 +100,7 @@ class AnalysisConfig(BaseSettings):
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )
-    max_answer_bytes: int = Field(default=8000, ge=1000, description="bound of each channel of an answer")
+    max_answer_bytes: int = Field(default=8000, ge=2000, description="bound of each channel of an answer")
     query_seconds: float = Field(default=30.0, gt=0, description="bound on the time of one SQL query")
     query_megabytes: int = Field(default=2048, ge=64, description="bound on the memory of one SQL query")
     thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")

@@ -145,7 +145,17 @@ def _sheet(answer: Answer, page: Page, chars: int, columns: int) -> Sheet:
     sheet = Sheet(answer, page, chars, columns, tables)
     narrow = min((min(f.width, columns) for _, f in tables if f.height), default=1)
     most = min(page.limit or sheet.total, page.budget // (2 + 3 * max(narrow, 1)) + 1)
-    return replace(sheet, rows=list(_rows(sheet, page.start, most)))
+    return replace(sheet, rows=list(_affordable(_rows(sheet, page.start, most), page)))
+
+
+def _affordable(rows: Iterator[Row], page: Page) -> Iterator[Row]:
+    """Rows while they could fit by themselves, and one more; those of series stand in their names only once."""
+    room = page.budget
+    for row in rows:
+        yield row
+        room -= json_size(row.cells if page.all_tables else row.cells[2:])
+        if room < 0:
+            return
 
 
 def _rows(sheet: Sheet, start: int, most: int) -> Iterator[Row]:
