@@ -90,15 +90,16 @@ def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -
                 )
         present = {(s.reader, s.path) for s in found.sources}
         gone = [key for key in ledger if key not in present]
-    return [*tasks, *_changed_unseen(store, {t.source.path for t in tasks}, readers)], gone
+    seen = {(t.source.reader, t.source.path) for t in tasks} | set(gone)
+    return [*tasks, *_changed_unseen(store, seen, readers)], gone
 
 
-def _changed_unseen(store: MemoryStore, planned: set[str], readers: Mapping[str, Reader]) -> list[_Task]:
+def _changed_unseen(store: MemoryStore, seen: set[Key], readers: Mapping[str, Reader]) -> list[_Task]:
     """Young sources whose content changed though sizes and times are equal; the others are left to grow old."""
     tasks: list[_Task] = []
-    for key in list(store.ledger.young):
+    for key in store.ledger.young - seen:
         entry = store.ledger.get(key)
-        if entry is None or entry.source.path in planned:
+        if entry is None:
             continue
         if content_of(entry.source) != entry.content:
             tasks.append(_Task(entry.source, readers[entry.source.reader], entry, goes_on=False))
