@@ -9,7 +9,7 @@ fits, cells are clipped, and then columns left out from the right, until one doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,7 @@ class Sheet:
     columns: int
     tables: tuple[tuple[str, pl.DataFrame], ...]
     rows: list[Row] = field(default_factory=list[Row])
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])  # points by series
 
     @property
     def total(self) -> int:
@@ -127,14 +128,13 @@ def draw_overview(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
 
 def draw_series(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
     """One object for each run and metric; the rows are (run_id, metric, x, value)."""
-    counts = _counts(sheet.answer)
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in sheet.rows[:n]:
         groups.setdefault((str(row.cells[0]), str(row.cells[1])), []).append(row)
     series: list[dict[str, object]] = []
     lines: list[str] = []
     for (run, metric), rows in groups.items():
-        points = counts.get((run, metric), len(rows))
+        points = sheet.counts.get((run, metric), len(rows))
         series.append(_series_json(run, metric, points, rows))
         lines.append(_series_text(run, metric, points, rows))
     return {"series": series}, "\n".join(["run metric (points shown/points that exist): x value; x value; ...", *lines])
@@ -145,7 +145,8 @@ def _sheet(answer: Answer, page: Page, chars: int, columns: int) -> Sheet:
     sheet = Sheet(answer, page, chars, columns, tables)
     narrow = min((min(f.width, columns) for _, f in tables if f.height), default=1)
     most = min(page.limit or sheet.total, page.budget // (2 + 3 * max(narrow, 1)) + 1)
-    return replace(sheet, rows=list(_affordable(_rows(sheet, page.start, most), page)))
+    rows = list(_affordable(_rows(sheet, page.start, most), page))
+    return replace(sheet, rows=rows, counts={} if page.all_tables else _counts(answer))
 
 
 def _affordable(rows: Iterator[Row], page: Page) -> Iterator[Row]:
