@@ -11,7 +11,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check format bench soak lock clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ format: $(TESTS) ## Format, and mend what the linter can mend
 
 bench: $(TESTS) ## Every benchmark: ratios measured in one run
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+soak: $(TESTS) ## What many clients, long use and bad manners do to one server (about ten minutes)
+	$(BIN)/python -m tests.soak
 
 lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 	$(PIP) install uv

@@ -1,0 +1,54 @@
+"""`make soak`: what many clients, long use and bad manners do to one server. Prints a table; exits 1 when a bound is broken.
+
+python -m tests.soak [--share 0.1] [NAME ...]      --share: a part of the full counts
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.soak import fuzz, manners, many
+from tests.soak.support import Finding, write_runs
+
+TRIALS = (
+    many.http_answers_are_the_callers_own,
+    many.stdio_answers_are_the_callers_own,
+    many.memory_and_descriptors_stay,
+    many.light_calls_stay_quick_beside_heavy_ones,
+    manners.rude_clients_harm_nobody,
+    manners.abandoned_sessions_cost_nothing,
+    fuzz.no_message_breaks_the_server,
+)
+
+
+def main() -> int:
+    """Run the trials."""
+    given = argparse.ArgumentParser(prog="soak")
+    given.add_argument("names", nargs="*", choices=[*(t.__name__ for t in TRIALS), []])
+    given.add_argument("--share", type=float, default=1.0)
+    options = given.parse_args()
+    broken = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = write_runs(Path(folder) / "runs")
+        for trial in TRIALS:
+            if options.names and trial.__name__ not in options.names:
+                continue
+            began = time.perf_counter()
+            for finding in trial(root, options.share):
+                broken += not finding.held
+                _say(trial.__name__, finding)
+            print(f"  {time.perf_counter() - began:.0f} s", flush=True)
+    print("every bound held" if not broken else f"{broken} bounds broken")
+    return 1 if broken else 0
+
+
+def _say(name: str, finding: Finding) -> None:
+    print(f"{'held  ' if finding.held else 'BROKEN'} {name}: {finding.what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

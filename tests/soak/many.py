@@ -1,0 +1,124 @@
+"""Many clients, long use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from statistics import quantiles
+
+import anyio
+from mcp import Client, StdioServerParameters
+from tests.soak.support import RUNS, Finding, Server, run_name, serving
+
+_CLIENTS = 100
+_CALLS = 10_000
+_STDIO_CALLS = 2_000
+
+
+async def _right(client: Client, index: int) -> bool:
+    """Whether the answer about a run is that run's."""
+    result = await client.call_tool("query_metrics", {"metrics": ["^loss$"], "runs": [run_name(index)], "x_min": 20})
+    (series,) = (result.structured_content or {})["series"]
+    return series["run_id"] == run_name(index) and series["value"] == [float(index)]
+
+
+async def _ask(client: Client, first: int, calls: int, wrong: list[int]) -> None:
+    for step in range(calls):
+        index = (first * 7 + step) % RUNS
+        if not await _right(client, index):
+            wrong.append(index)
+
+
+async def _over_http(server: Server, clients: int, calls: int) -> list[int]:
+    wrong: list[int] = []
+
+    async def one(first: int) -> None:
+        async with Client(server.url, mode="auto" if first % 2 else "legacy") as client:
+            await _ask(client, first, calls // clients, wrong)
+
+    async with anyio.create_task_group() as group:
+        for first in range(clients):
+            group.start_soon(one, first)
+    return wrong
+
+
+def http_answers_are_the_callers_own(root: Path, share: float) -> Generator[Finding]:
+    """10,000 calls from 100 concurrent clients, each asking for a different run."""
+    calls = int(_CALLS * share) // _CLIENTS * _CLIENTS
+    with serving(root) as server:
+        began = time.perf_counter()
+        wrong = anyio.run(_over_http, server, _CLIENTS, calls)
+        rate = calls / (time.perf_counter() - began)
+    yield Finding(not wrong, f"{calls} calls from {_CLIENTS} clients, {len(wrong)} wrong, {rate:.0f} calls/s")
+
+
+async def _over_stdio(root: Path, calls: int) -> list[int]:
+    wrong: list[int] = []
+    command = ["-m", "sweeplens_mcp", "serve", "--root", str(root)]
+    environment = {**os.environ, "ANALYSIS_CACHE": "memory"}
+    parameters = StdioServerParameters(command=sys.executable, args=command, env=environment)
+    async with Client(parameters) as client, anyio.create_task_group() as group:
+        for first in range(20):
+            group.start_soon(_ask, client, first, calls // 20, wrong)
+    return wrong
+
+
+def stdio_answers_are_the_callers_own(root: Path, share: float) -> Generator[Finding]:
+    """2,000 calls interleaved on one pipe."""
+    calls = int(_STDIO_CALLS * share)
+    wrong = anyio.run(_over_stdio, root, calls)
+    yield Finding(not wrong, f"{calls} calls interleaved on one pipe, {len(wrong)} wrong")
+
+
+def memory_and_descriptors_stay(root: Path, share: float) -> Generator[Finding]:
+    """Ten rounds of the same load: memory at the end within 10 % of the first round's, no descriptor more."""
+    calls = int(_CALLS * share) // 10
+    with serving(root) as server:
+        anyio.run(_over_http, server, 10, calls // 10 * 10)
+        memory, descriptors = server.megabytes(), server.descriptors()
+        for _ in range(9):
+            anyio.run(_over_http, server, 10, calls // 10 * 10)
+        after, left = server.megabytes(), server.descriptors()
+    yield Finding(after <= memory * 1.1, f"memory {memory:.0f} MB after the first tenth, {after:.0f} MB at the end")
+    yield Finding(left <= descriptors + 5, f"descriptors {descriptors} after the first tenth, {left} at the end")
+
+
+async def _timed(client: Client, calls: int) -> list[float]:
+    times: list[float] = []
+    for index in range(calls):
+        began = time.perf_counter()
+        await client.call_tool("list_runs", {"runs": [run_name(index % RUNS)]})
+        times.append(time.perf_counter() - began)
+    return times
+
+
+async def _beside_heavy(server: Server, calls: int) -> tuple[list[float], list[float]]:
+    async with Client(server.url) as light, Client(server.url) as heavy:
+        await _timed(light, 20)
+        alone = await _timed(light, calls)
+        busy: list[float] = []
+        async with anyio.create_task_group() as group:
+            for index in range(8):
+                group.start_soon(_keep_asking, heavy, index)
+            await anyio.sleep(0.2)
+            busy += await _timed(light, calls)
+            group.cancel_scope.cancel()
+    return alone, busy
+
+
+async def _keep_asking(client: Client, index: int) -> None:
+    while True:
+        await client.call_tool("hparam_effects", {"metric": "loss", "where": f'"loss.last" >= {index / 10}'})
+
+
+def light_calls_stay_quick_beside_heavy_ones(root: Path, share: float) -> Generator[Finding]:
+    """The 99th percentile of light calls while eight heavy ones run is at most five times their own."""
+    with serving(root) as server:
+        alone, busy = anyio.run(_beside_heavy, server, max(100, int(500 * share)))
+    before, during = quantiles(alone, n=100)[98] * 1e3, quantiles(busy, n=100)[98] * 1e3
+    yield Finding(
+        during <= 5 * before, f"p99 of a light call {before:.1f} ms alone, {during:.1f} ms beside 8 heavy calls"
+    )
