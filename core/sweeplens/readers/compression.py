@@ -11,11 +11,14 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
+import zstandard
+
 from sweeplens.errors import FormatError
 
 __all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name"]
 
 _SUFFIXES = (".gz", ".zst", ".zstd")
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 MAX_INFLATION = 4 << 30
 """Bytes that one compressed file may become: beyond that it is refused as a bomb."""
 
@@ -38,8 +41,6 @@ def open_plain(path: str) -> IO[bytes]:
     if path.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.endswith((".zst", ".zstd")):
-        import zstandard
-
         raw = Path(path).open("rb")  # noqa: SIM115 - the stream reader closes it
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True))
     return Path(path).open("rb")
@@ -50,12 +51,8 @@ def head(path: str, size: int) -> bytes:
     try:
         with open_plain(path) as stream:
             return stream.read(size)
-    except (OSError, EOFError, zlib.error, ValueError):
+    except (OSError, ValueError, *_DAMAGE):
         return b""
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            return b""
-        raise
 
 
 def read_plain(path: str, offset: int = 0) -> bytes:
@@ -65,12 +62,8 @@ def read_plain(path: str, offset: int = 0) -> bytes:
             if offset:
                 stream.seek(offset)
             data = stream.read(MAX_INFLATION + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except _DAMAGE as error:
         raise FormatError(f"the compressed file is damaged: {error}") from error
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            raise FormatError(f"the compressed file is damaged: {error}") from error
-        raise
     if len(data) > MAX_INFLATION:
         raise FormatError(f"it inflates to more than {MAX_INFLATION >> 30} GB: not read")
     return data
