@@ -16,12 +16,14 @@ from mcp.server.caching import CacheableMethod
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 
 from sweeplens_mcp.completions import add_completions
+from sweeplens_mcp.handshake import add_handshake_era
 from sweeplens_mcp.logs import log_to_stderr
 from sweeplens_mcp.prompts import PROMPTS, prompt_of
 from sweeplens_mcp.registration import register
 from sweeplens_mcp.resources import add_resources
 from sweeplens_mcp.settings import HTTP_PATH, Settings
 from sweeplens_mcp.state import State
+from sweeplens_mcp.subscriptions import Feed
 from sweeplens_mcp.tools import TOOLS
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def build_server(
     """
     log_to_stderr()
     state = State.of(source or Settings())
+    feed = Feed(state)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[State]) -> AsyncGenerator[State]:
@@ -77,12 +80,14 @@ def build_server(
         lifespan=lifespan,
         log_level="WARNING",
         cache_hints=_CACHE_HINTS,
-        middleware=[*middleware, _warming(state)],
+        subscriptions=feed,
+        middleware=[*middleware, feed.noting, _warming(state)],
         token_verifier=access.verifier if access else None,
         auth=access.settings if access else None,
     )
     add_resources(server, state)
     add_completions(server, state)
+    add_handshake_era(server, feed)
     for spec in PROMPTS:
         server.add_prompt(prompt_of(spec))
     return server
