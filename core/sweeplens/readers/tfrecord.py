@@ -21,7 +21,7 @@ from sweeplens.readers.protocol import Problem
 
 __all__ = ["Batch", "TFRecords", "masked_crc32c"]
 
-_FIRST, _AT_ONCE = 64 << 10, 4 << 20
+_FIRST, _AT_ONCE = 64 << 10, 2 << 20
 _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
 _HEAD, _TAIL = 12, 4
 _MASK = 0xA282EAD8
