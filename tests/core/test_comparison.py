@@ -287,3 +287,9 @@ def test_a_metric_that_only_one_side_logged_is_told_and_not_compared(tmp_path: P
     assert asked.table.height == 0
     assert any("one side has no usable value" in note for note in asked.notes)
     assert [e.reason for e in asked.basis.left_out] == ["val/f1: not logged"]
+
+
+def test_values_near_the_end_of_the_numbers_give_no_test_rather_than_an_error(tmp_path: Path) -> None:
+    db = database(tmp_path, sweep([1e308, -1e308, 1e300], [0.7, 0.6, 0.8]))
+    assert row(db.compare("a*", "b*"))["verdict"].startswith("no test possible")
+    assert row(db.compare("a0", "b0"))["n_a"] == 1

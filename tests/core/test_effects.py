@@ -205,6 +205,11 @@ def test_a_few_runs_far_from_all_others_turn_the_shares_to_ranks_and_it_is_said(
     assert any("spread of ranks" in note for note in answer.notes)
 
 
+def test_values_near_the_end_of_the_numbers_are_ranked_too(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: (1 + bs) * 1e304 * (1 if opt == "sgd" else -1), 0.0)
+    assert rows(database(tmp_path, runs).effects("val/acc", reduce="last"))["opt"]["importance"] > 0.5
+
+
 def test_runs_that_give_no_number_are_left_out_with_their_reason(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: lr, 0.01)
     runs[3]["metrics"] = {"val/acc": [0.1, math.nan]}

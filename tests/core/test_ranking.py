@@ -196,6 +196,31 @@ def test_a_random_search_shows_every_hyperparameter_that_was_drawn(tmp_path: Pat
     assert tied(answer) == [None] * 12
 
 
+@pytest.mark.parametrize("by", ["group", "run"])
+def test_where_nothing_varies_beside_seeds_all_runs_are_one_group(tmp_path: Path, by: str) -> None:
+    runs = [run(f"r{s}", {"lr": 1, "seed": s}, val_acc=[0.5 + 0.1 * s]) for s in range(3)]
+    table = database(tmp_path, runs).rank("val/acc", by=by).table
+    assert table.height == (1 if by == "group" else 3)
+    assert table["mean"][0] == pytest.approx(0.6 if by == "group" else 0.7)
+    assert table["tied"][0] is (None if by == "group" else True)
+
+
+def test_values_near_the_end_of_the_numbers_are_ranked_without_a_word_from_numpy(tmp_path: Path) -> None:
+    runs = [
+        *grid({0.1: 0.9, 0.01: 0.8}, 0.01),
+        *(run(f"x{s}", {"lr": 9.0, "bs": 1, "seed": s}, val_acc=[v]) for s, v in enumerate((1e308, -1e308, 1e300))),
+    ]
+    answer = database(tmp_path, runs).rank("val/acc", goal="lower")
+    assert answer.table.height == 5
+
+
+def test_a_metric_without_any_finite_value_ranks_nothing_and_says_whom_it_left_out(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": i, "seed": 0}, val_acc=[math.nan]) for i in range(3)]
+    answer = database(tmp_path, runs).rank("val/acc")
+    assert answer.table.height == 0
+    assert [(e.reason, e.n) for e in answer.basis.left_out] == [("val/acc: no finite value", 3)]
+
+
 def test_the_goal_turns_the_order_and_is_asked_for_where_it_is_not_known(tmp_path: Path) -> None:
     runs = [run(f"r{i}", {"lr": i, "seed": 0}, zeta=[float(i)]) for i in range(3)]
     db = database(tmp_path, runs)

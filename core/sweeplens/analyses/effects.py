@@ -15,7 +15,7 @@ from sweeplens.analyses.coverage import coverage_of, series_of
 from sweeplens.analyses.forest import Shares, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of
 from sweeplens.analyses.noise import pooled_spread
-from sweeplens.analyses.statistics import ALPHA, holm
+from sweeplens.analyses.statistics import ALPHA, HUGE, holm
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
 from sweeplens.goals import goal_of
@@ -102,6 +102,8 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
     column = pl.Series(values, dtype=pl.Float64)
     if column.len() < _FEWEST:
         return column.to_list(), False
+    if column.abs().max() > HUGE:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+        return column.rank("average").to_list(), True
     distance = (column - column.median()).abs()
     usual = distance.median()
     far = int((distance > _FAR * usual).sum()) if isinstance(usual, float) and usual > 0 else 0

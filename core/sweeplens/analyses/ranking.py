@@ -92,8 +92,12 @@ def _ranked(runs: pl.DataFrame, reduced: Reduced, keys: Sequence[str], goal: str
         pl.col("run_id").sort().alias("ids"),
         pl.col("value").sort_by("run_id").alias("values"),
     ]
-    groups = table.group_by(list(keys), maintain_order=True).agg(stats) if keys else table.select(stats)
-    groups = groups.filter(pl.col("n") > 0).sort("mean", *keys, descending=[goal == "higher", *(False for _ in keys)])
+    by = list(keys) or [pl.lit("all runs").alias("group")]
+    groups = (
+        table.group_by(by, maintain_order=True)
+        .agg(stats)
+        .sort("mean", *keys, descending=[goal == "higher", *(False for _ in keys)])
+    )
     spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())
     wild = tuple(_label(groups.row(i, named=True), keys) for i in spread.wild) if spread else ()
     return _Ranked(groups, spread, wild)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ALPHA",
+    "HUGE",
     "MOST_SEEDS",
     "Outcome",
     "clearly_skewed",
@@ -39,6 +40,7 @@ ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 10_000
 _SKEWED = 0.01
+HUGE = 1e150  # beyond, squares are not numbers any more
 _FEWEST_FOR_RANKS = 6
 
 
@@ -55,7 +57,9 @@ class Outcome:
 
 def mean(values: Sequence[float]) -> float:
     """The arithmetic mean."""
-    return math.fsum(values) / len(values)
+    return (
+        math.fsum(v / len(values) for v in values) if max(map(abs, values)) > HUGE else math.fsum(values) / len(values)
+    )
 
 
 def variance(values: Sequence[float]) -> float:
@@ -63,7 +67,7 @@ def variance(values: Sequence[float]) -> float:
     if len(set(values)) == 1:
         return 0.0  # not a rounding error that a test would take for a spread
     centre = mean(values)
-    return math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1)
+    return sum((v - centre) * (v - centre) for v in values) / (len(values) - 1)  # may be infinite, and then says so
 
 
 def t_quantile(df: float, share: float = 1 - ALPHA / 2) -> float:
@@ -90,11 +94,11 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
-    """Welch's t test; None below two values a side, or where neither side has a spread."""
+    """Welch's t test; None below two values a side, or where neither side has a spread (or one past all numbers)."""
     if len(a) < 2 or len(b) < 2:
         return None
     part_a, part_b = variance(a) / len(a), variance(b) / len(b)
-    if part_a + part_b == 0:
+    if not 0 < part_a + part_b < HUGE:
         return None
     df = (part_a + part_b) ** 2 / (part_a**2 / (len(a) - 1) + part_b**2 / (len(b) - 1))
     return _of_t("Welch", mean(a) - mean(b), math.sqrt(part_a + part_b), df)
@@ -103,7 +107,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
 def paired_t(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
     """The t test of the differences of pairs; None below two pairs, or where all differences are the same."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2 or _no_spread(differences):
+    if len(differences) < 2 or _no_spread(differences) or variance(differences) > HUGE:
         return None
     error = math.sqrt(variance(differences) / len(differences))
     return _of_t("paired t", mean(differences), error, len(differences) - 1)
@@ -181,7 +185,7 @@ def hedges_g(a: Sequence[float], b: Sequence[float]) -> float | None:
         return None
     df = len(a) + len(b) - 2
     pooled = math.sqrt(((len(a) - 1) * variance(a) + (len(b) - 1) * variance(b)) / df)
-    return (mean(a) - mean(b)) / pooled * (1 - 3 / (4 * df - 1)) if pooled > 0 else None
+    return (mean(a) - mean(b)) / pooled * (1 - 3 / (4 * df - 1)) if 0 < pooled < math.inf else None
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
@@ -200,7 +204,7 @@ def seeds_needed(difference: float, sd: float, *, paired: bool = False) -> int |
 
     ``sd`` is of one run, or of the differences when paired. None where more than 10,000 would be needed.
     """
-    if not (sd > 0 and difference):
+    if not (0 < sd < math.inf and difference):
         return None
     effect = abs(difference) / sd
     low, high = 1, 2

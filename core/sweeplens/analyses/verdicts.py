@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sweeplens.analyses.noise import Spread
 from sweeplens.analyses.statistics import (
     ALPHA,
+    HUGE,
     MOST_SEEDS,
     Outcome,
     clearly_skewed,
@@ -114,6 +115,8 @@ def _better(difference: float, goal: str) -> str:
 def _without_test(row: Contrast, noise: Spread | None) -> str:
     size = f"difference {abs(row.difference):.4g}"
     n_a, n_b = len(row.a), len(row.b)
+    if max(abs(v) for v in (*row.a, *row.b)) > HUGE:
+        return "no test possible: values so large that their squares are not numbers"
     if min(n_a, n_b) > 1:
         if row.paired and row.difference:
             return f"no test possible: every pair differs by {abs(row.difference):.4g}, without any spread"
