@@ -5,8 +5,8 @@ A member's shape is checked against the bytes that are there before an array is 
 
 from __future__ import annotations
 
-import io
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["read_arrays"]
 
 MAX_MEMBER_BYTES = 1 << 28
+_MAGIC = b"\x93NUMPY"
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=]?(?:b1|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,12},? ?){0,8})\),? ?\}\s*"
+)
 
 
 def read_arrays(path: str, names: Iterable[str]) -> dict[str, Array]:
@@ -55,20 +60,19 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _array(data: bytes) -> Array:
+    """The array that a member is: a magic, a version, the length of a header, the header, the numbers."""
     import numpy as np
-    from numpy.lib import format as npy
 
-    stream = io.BytesIO(data)
-    version = npy.read_magic(stream)
-    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"unknown version {version} of the array format")
-    shape, fortran, dtype = read(stream)
-    body = data[stream.tell() :]
-    if dtype.kind not in "biuf":
-        raise ValueError(f"holds {dtype}, not numbers")
+    wide = data[6:7] != b"\x01"  # since version 2 the length has four bytes
+    begin = 12 if wide else 10
+    body = begin + int.from_bytes(data[8:begin], "little")
+    said = _HEADER.fullmatch(data[begin:body]) if data.startswith(_MAGIC) and body <= len(data) else None
+    if said is None:
+        raise ValueError("holds no plain array of numbers")
+    dtype = np.dtype(said[1].decode("ascii"))
+    shape = tuple(int(n) for n in said[3].split(b",") if n.strip())
     count = math.prod(shape)
-    if any(n < 0 for n in shape) or count * dtype.itemsize > len(body):
+    if count * dtype.itemsize > len(data) - body:
         raise ValueError("says that it is longer than it is")
-    flat = np.frombuffer(body, dtype=dtype, count=count).astype(np.float64)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    flat = np.frombuffer(data, dtype=dtype, count=count, offset=body).astype(np.float64)
+    return flat.reshape(shape, order="F" if said[2] == b"True" else "C")

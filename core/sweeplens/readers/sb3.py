@@ -153,6 +153,6 @@ def _evaluations(source: Source, run: str, known: set[str], problems: list[Probl
 def _means(points: Points, run: str, name: str, steps: Sequence[int | None], values: Any) -> None:
     if not values.ndim or len(values) != len(steps) or not values.size:
         return
-    means = cast("list[float]", values.reshape(len(steps), -1).mean(axis=1).tolist())
-    for index, (step, mean) in enumerate(zip(steps, means, strict=True)):
-        points.add(run, name, index if step is None else step, mean)
+    rows = cast("list[list[float]]", values.reshape(len(steps), -1).tolist())
+    for index, (step, row) in enumerate(zip(steps, rows, strict=True)):
+        points.add(run, name, index if step is None else step, sum(row) / len(row))
