@@ -125,6 +125,25 @@ def test_add_scalars_folders_are_branches_of_their_run_and_other_folders_are_run
     assert found.series("run", "val_loss_ema/val/loss") == ([0, 1], [1.0, 0.5])
 
 
+def test_trials_that_a_search_wrote_below_its_own_event_file_are_runs_of_their_own(tmp_path: Path) -> None:
+    wire.event_file(tmp_path / "search" / NAME, [wire.event(1.7e9, 0, wire.experiment("units"))])
+    for units in (16.0, 32.0):
+        begin = wire.event(1.7e9, 0, wire.session_start({"units": units}, f"trial {units}"))
+        file = tmp_path / "search" / f"run-{units:.0f}" / f"{NAME}.v2"
+        wire.event_file(
+            file,
+            [
+                begin,
+                wire.event(1.7e9, 0, wire.tensor("accuracy", units)),
+                wire.event(1.7e9 + 1, 0, wire.session_end(1)),
+            ],
+        )
+    found = read_folder(tmp_path)
+    assert [found.runs[f"search/run-{u}"].hyperparameters for u in (16, 32)] == [{"units": 16.0}, {"units": 32.0}]
+    assert found.runs["search/run-16"].status == "finished"
+    assert found.series("search/run-32", "accuracy") == ([0], [32.0])
+
+
 def test_an_end_that_was_written_before_training_went_on_says_nothing(tmp_path: Path) -> None:
     said = [
         wire.session_start({"config/lr": 0.1, "config/seed": 1.0}),
@@ -270,6 +289,21 @@ def test_a_run_killed_before_it_wrote_is_a_run_without_points(tmp_path: Path, si
     found = read_folder(tmp_path)
     assert set(found.runs) == {"run-x"}
     assert [p.kind for p in found.problems] == ["torn"] * torn
+
+
+def test_a_directory_without_its_record_file_gives_the_last_values_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "wandb" / "run-20231114_221320-abc" / "files"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("wandb_version: 1\n_wandb:\n  value: {}\nlr:\n  value: 0.2\n")
+    (folder / "wandb-summary.json").write_text('{"loss": NaN, "eval": {"acc": 0.5}, "h": {"_type": "x"}, "_step": 41}')
+    found = read_folder(tmp_path)
+    run = found.runs["run-20231114_221320-abc"]
+    assert run.hyperparameters == {"lr": 0.2}
+    assert run.non_scalar == {"h": 1}
+    assert found.series(run.id, "eval.acc") == ([41], [0.5])
+    assert found.metrics(run.id) == {"loss", "eval.acc"}
+    assert [p.kind for p in found.problems] == ["warning"]
+    assert not found.refused
 
 
 # --- SwanLab

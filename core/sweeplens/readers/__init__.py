@@ -35,12 +35,14 @@ from sweeplens.readers.tensorboard import TensorBoard
 from sweeplens.readers.tensorboard_export import TensorBoardExport
 from sweeplens.readers.trackio import Trackio
 from sweeplens.readers.wandb import Wandb
+from sweeplens.readers.wandb_summary import WandbSummary
 from sweeplens.readers.yolo import Yolo
 
 __all__ = ["READERS", "all_readers"]
 
 READERS: tuple[Reader, ...] = (
     Wandb(),
+    WandbSummary(),
     SwanLab(),
     MlflowSqlite(),
     Optuna(),

@@ -21,7 +21,7 @@ from sweeplens.readers.wandb_run import HEARD, Described, since_1970
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
 
-__all__ = ["Wandb"]
+__all__ = ["Wandb", "about_machine"]
 
 _IDENT = b":W&B"
 _HISTORY, _SUMMARY = 2, 3
@@ -103,12 +103,12 @@ def _described(source: Source, history: History, said: Described, problems: list
         updated_at=as_time(max(said.alive, history.last_wall)),
         tags=tuple(said.tags),
         hyperparameters=unwrapped(config),
-        metadata={**_machine(about), **said.about, **({"summary": summary} if summary else {})},
+        metadata={**about_machine(about), **said.about, **({"summary": summary} if summary else {})},
         non_scalar=history.non_scalar,
     )
 
 
-def _machine(about: Mapping[str, Any]) -> dict[str, object]:
+def about_machine(about: Mapping[str, Any]) -> dict[str, object]:
     """What of ``wandb-metadata.json`` tells runs apart: program, commit, machine."""
     git = about.get("git")
     commit = cast("dict[str, object]", git).get("commit") if isinstance(git, dict) else None
