@@ -8,8 +8,9 @@ import polars as pl
 
 from sweeplens.analyses.triage.causes import shared_causes
 from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
+from sweeplens.analyses.triage.drawing import draw
 from sweeplens.analyses.triage.scene import SEVERITIES, Finding, Scene
-from sweeplens.analyses.triage.screening import Options, draw, enriched
+from sweeplens.analyses.triage.screening import Options, enriched
 from sweeplens.answers import Answer, Basis
 
 __all__ = ["FINDINGS", "Options", "diagnose"]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from sweeplens.analyses.triage.pairs import SPLITS, train_of, words
-from sweeplens.analyses.triage.scene import SEVERITIES, Curve, Finding, Scene, number
+from sweeplens.analyses.triage.scene import ROBUST, SEVERITIES, Curve, Finding, Scene, number
 from sweeplens.config import Thresholds
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["divergence", "overfit", "spike", "throughput"]
 
-_ROBUST = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 _LOST = 0.9  # share of what was learned that is lost again
 _UNBOUNDED = 1e6  # a loss of this size is no matter of reward any more
 _REWARDS = frozenset({"reward", "rewards", "return", "returns", "rew", "ret", "epret"})
@@ -32,12 +31,13 @@ def divergence(scene: Scene) -> Iterator[Finding]:
     """A metric with a goal ends far worse than its best. Levels are medians over a tenth of the points; one row a run.
 
     high: it ends ``divergence_factor`` times its own start or best worse than the best. medium: it ends
-    ``divergence_factor`` times its best, or loses 90 % of what it had learned, where that was a third of its start.
+    ``divergence_factor`` times its best, or loses 90 % of what it had learned, where that was a third of its start
+    (not for losses below zero).
     Neither counts while the loss is within six times the noise from point to point. low: a part of a loss that does not
     reach the size of the whole, and losses of runs that log a reward, which is what they are trained for.
     """
     by_run: dict[str, list[tuple[Finding, float]]] = {}
-    for _, curve in sorted(scene.curves.items(), key=lambda item: item[0]):
+    for curve in scene.drawn(scene.suspects):
         found = _diverged(curve, scene.thresholds) if curve.goal != "unknown" and len(curve.worse) > 1 else None
         if found:
             by_run.setdefault(curve.run_id, []).append(found)
@@ -91,7 +91,8 @@ def _diverged(curve: Curve, limits: Thresholds) -> tuple[Finding, float] | None:
         return None
     exploded = lost >= (factor - 1) * scale
     many_times = best > 0 and end >= factor * best and lost >= 0.25 * learned
-    forgot = learned >= abs(start) / 3 and lost >= _LOST * learned
+    bounded = curve.goal == "higher" or best >= 0  # losses that pass zero go up and down as their opponent does
+    forgot = bounded and learned >= abs(start) / 3 and lost >= _LOST * learned
     if not exploded and not (enough and (many_times or forgot)):
         return None
     left = int(np.flatnonzero(worse <= best + 0.1 * lost)[-1])
@@ -106,7 +107,7 @@ def spike(scene: Scene) -> Iterator[Finding]:
 
     It rises ``spike_deviations`` robust deviations, and half of the level itself, above the median of the ten points before,
     after the first tenth of the points, and the median of the ten points after is back below half of the rise.
-    medium: it rises to twice the level and above the start of the curve. low: any other.
+    medium: it rises to three times the level and above the start of the curve. low: any other.
     """
     for curve in scene.drawn(scene.losses):
         found = _spiked(curve, scene.thresholds.spike_deviations, scene.thresholds.min_points)
@@ -129,7 +130,7 @@ def _spiked(curve: Curve, deviations: float, enough: int) -> Finding | None:
         return None
     top = max(peaks, key=lambda i: v[i])
     before, after = float(np.median(v[max(top - _WINDOW, 0) : top])), float(np.median(v[top + 1 : top + 1 + _WINDOW]))
-    grave = v[top] >= 2 * abs(before) and v[top] > v[: max(len(v) // 10, 3)].max()
+    grave = v[top] >= 3 * abs(before) and v[top] > v[: max(len(v) // 10, 3)].max()
     others = f"; {len(peaks)} spikes in all" if len(peaks) > 1 else ""
     peak = f"{number(float(v[top]))} at step {curve.steps[top]}"
     text = f"{number(before)} before, {peak}, {number(after)} after (medians of {_WINDOW} points){others}"
@@ -224,7 +225,7 @@ def _blocks(v: Floats) -> Floats:
 
 def _noise(v: Floats) -> float:
     """The robust deviation from one point to the next; nothing can be said of fewer than ten."""
-    return 0.0 if len(v) < 10 else _ROBUST * float(np.median(np.abs(np.diff(v))))
+    return 0.0 if len(v) < 10 else ROBUST * float(np.median(np.abs(np.diff(v))))
 
 
 def _smooth(v: Floats) -> Floats:

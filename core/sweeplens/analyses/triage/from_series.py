@@ -142,8 +142,8 @@ def short(scene: Scene) -> Iterator[Finding]:
 def ends_early(scene: Scene) -> Iterator[Finding]:
     """A metric stops before ``early_stop_share`` of its run's steps, though in most runs it goes on.
 
-    Only series of three points or more, that missed three of their own intervals. medium where at least three other runs
-    have the metric to the end, low where fewer do.
+    Only series of three points or more, that missed three of their own intervals; one row a run. medium where at least three
+    other runs have the metric to the end, low where fewer do.
     """
     share = pl.col("last_step") / pl.col("run_last")
     gap = (pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1)
@@ -157,11 +157,14 @@ def ends_early(scene: Scene) -> Iterator[Finding]:
         & (pl.col("run_last") - pl.col("last_step") > 3 * pl.col("gap"))
         & (pl.col("whole") > 0)
     )
-    for row in odd.sort("run_id", "metric").iter_rows(named=True):
-        severity = "medium" if row["whole"] >= 3 else "low"
+    for (run_id,), rows in odd.sort("run_id", "last_step", "metric").group_by("run_id", maintain_order=True):
+        row = rows.row(0, named=True)
+        severity = "medium" if (rows["whole"] >= 3).any() else "low"
         place = f"last at step {row['last_step']} of {row['run_last']}"
         text = f"{place} ({row['n']} points, one every {row['gap']:.4g} steps); in {row['whole']} other runs it goes on"
-        yield Finding(row["run_id"], "ends_early", severity, row["metric"], row["last_step"], text)
+        text += f"; also {', '.join(rows['metric'][1:4])}" if rows.height > 1 else ""
+        text += f" and {rows.height - 4} more" if rows.height > 4 else ""
+        yield Finding(str(run_id), "ends_early", severity, row["metric"], row["last_step"], text)
 
 
 def constant(scene: Scene) -> Iterator[Finding]:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["SEVERITIES", "Curve", "Finding", "Scene", "number"]
+__all__ = ["ROBUST", "SEVERITIES", "Curve", "Finding", "Scene", "number"]
 
+ROBUST = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 SEVERITIES = ("high", "medium", "low")
 
 
@@ -69,6 +70,7 @@ class Scene:
     main: tuple[str, ...] = ()
     torn: frozenset[str] = frozenset()  # runs whose file ends in the middle of a line
     curves: dict[tuple[str, str], Curve] = field(default_factory=dict[tuple[str, str], Curve])
+    suspects: tuple[tuple[str, str], ...] = ()  # the series that may have diverged
     pace: tuple[tuple[str, str], ...] = ()  # the series of each run that shows its speed
     rewound_to: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     losses: tuple[tuple[str, str], ...] = ()  # the series to look for spikes in

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from sweeplens.analyses.triage.scene import Finding, Scene, number
@@ -26,9 +26,8 @@ def outlier(scene: Scene) -> Iterator[Finding]:
     table = _settings(scene)
     if table is None:
         return
-    for _, rows in table.group_by("setting", "metric", maintain_order=True):
-        if rows.height >= _LEAST:
-            yield from _odd_ones(rows, scene.thresholds.sibling_deviations)
+    for row in _far(table, scene.thresholds.sibling_deviations).iter_rows(named=True):
+        yield _finding(row)
 
 
 def _settings(scene: Scene) -> pl.DataFrame | None:
@@ -45,35 +44,32 @@ def _settings(scene: Scene) -> pl.DataFrame | None:
     return table.filter(pl.col("run_last") >= scene.thresholds.early_stop_share * usual)
 
 
-def _odd_ones(rows: pl.DataFrame, deviations: float) -> Iterator[Finding]:
-    values = rows["w_last"].to_numpy()
-    n = len(values) - 1
-    limit = max(deviations, _quantile(n - 1) * (1 + 1 / n) ** 0.5)
-    for i in range(n + 1):
-        others = np.delete(values, i)
-        mean, spread = float(others.mean()), float(others.std(ddof=1))
-        away = float(values[i]) - mean
-        if abs(away) <= limit * spread or abs(away) <= 0.01 * abs(mean):
-            continue
-        yield _finding(
-            rows.row(i, named=True), rows["last"].gather([j for j in range(n + 1) if j != i]).to_list(), away, spread
-        )
+def _far(table: pl.DataFrame, deviations: float) -> pl.DataFrame:
+    """Rows far from the mean of the others of their setting, with ``others``, ``mean``, ``spread``, ``away``."""
+    own = ["setting", "metric"]
+    centre = pl.col("w_last").mean().over(own)  # sums of squares about it lose no digits
+    table = table.with_columns(centre=centre, others=pl.len().over(own) - 1).filter(pl.col("others") >= _LEAST - 1)
+    off = pl.col("w_last") - pl.col("centre")
+    shift = (off.sum().over(own) - off) / pl.col("others")
+    squares = (off**2).sum().over(own) - off**2 - pl.col("others") * shift**2
+    table = table.with_columns(
+        mean=pl.col("centre") + shift,
+        spread=(pl.max_horizontal(squares, pl.lit(0.0)) / (pl.col("others") - 1)).sqrt(),
+        away=off - shift,
+    )
+    limits = {n: max(deviations, _quantile(n - 1) * (1 + 1 / n) ** 0.5) for n in table["others"].unique().to_list()}
+    limit = pl.col("others").replace_strict(limits, return_dtype=pl.Float64) if limits else pl.lit(deviations)
+    far = (pl.col("away").abs() > limit * pl.col("spread")) & (pl.col("away").abs() > 0.01 * pl.col("mean").abs())
+    return table.filter(far)
 
 
-def _finding(row: dict[str, object], others: Sequence[float], away: float, spread: float) -> Finding:
-    mean = sum(others) / len(others)
-    far = f"{abs(away) / spread:.3g} deviations away" if spread else "all alike"
-    text = (
-        f"{number(float(str(row['last'])))} where {len(others)} siblings have {number(mean)} ± {number(spread)} ({far})"
-    )
-    return Finding(
-        str(row["run_id"]),
-        "outlier",
-        "medium" if away > 0 else "low",
-        str(row["metric"]),
-        int(str(row["last_step"])),
-        text,
-    )
+def _finding(row: dict[str, Any]) -> Finding:
+    mean = -row["mean"] if row["goal"] == "higher" else row["mean"]
+    alike = row["spread"] <= 1e-9 * abs(mean)
+    far = "all alike" if alike else f"{abs(row['away']) / row['spread']:.3g} deviations away"
+    text = f"{number(row['last'])} where {row['others']} siblings have {number(mean)} ± {number(row['spread'])} ({far})"
+    severity = "medium" if row["away"] > 0 else "low"
+    return Finding(row["run_id"], "outlier", severity, row["metric"], row["last_step"], text)
 
 
 def _quantile(df: int) -> float:
