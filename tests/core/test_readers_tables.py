@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.reading import Found, read_folder
@@ -27,7 +30,8 @@ PLANS = (
 )
 WEIRD = (
     "", "NA", " 1.0", "1.0 ", "NaN", "-inf", "Infinity", "+1", "1_0", "True", "text", "1e400", ".5", "5.", "1e", "#", "0x1",
-    "None", "é", " ", "-", "\t3", "١", "1f", "007", "9007199254740993", "2024-01-01 10:00:00", "1700000000000", "tensor(1)", 'a"b', '"', "a,b", "x\ny",
+    "None", "é", " ", "-", "\t3", "١", "1f", "007", "9007199254740993", "2024-01-01 10:00:00", "1700000000000", "tensor(1)",
+    'a"b', '"', "a,b", "x\ny",
 )  # fmt: skip
 clean = st.one_of(st.floats().map(repr), st.integers(-(10**12), 10**12).map(str), st.just(""))
 dirty = st.one_of(clean, st.sampled_from(WEIRD))
@@ -267,3 +271,20 @@ def test_a_large_table_is_read_in_pieces_without_losing_a_row(tmp_path: Path, mo
     read = table(tmp_path, f"step,loss,note\n{rows}")
     assert values(read, "loss") == [(i, i * 0.5) for i in range(5000)]
     assert read.non_scalar == {"note": 100}
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_compressed_table_reads_like_the_plain_one_and_a_damaged_one_is_an_error(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "a" / f"log.csv.{'gz' if pack is gzip.compress else 'zst'}"
+    path.parent.mkdir()
+    whole = pack(b"step,loss\n" + b"".join(f"{i},{i / 3}\n".encode() for i in range(20_000)))
+    path.write_bytes(whole)
+    found = read_folder(tmp_path)
+    assert found.series("a", "loss")[0] == list(range(20_000))
+    assert found.readings[0].resume is None
+    if pack is gzip.compress:  # zstd ends without a word where a file is cut off: the last line is torn
+        path.write_bytes(whole[: len(whole) * 3 // 4])
+        with pytest.raises(FormatError, match="damaged"):
+            read_folder(tmp_path)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -15,7 +17,7 @@ import zstandard
 
 from sweeplens.errors import FormatError
 
-__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name"]
+__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name", "reading"]
 
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
@@ -53,6 +55,16 @@ def head(path: str, size: int) -> bytes:
             return stream.read(size)
     except (OSError, ValueError, *_DAMAGE):
         return b""
+
+
+@contextmanager
+def reading(path: str) -> Generator[IO[bytes], None, None]:
+    """`open_plain` for reading piece by piece: damage that is met on the way is a FormatError."""
+    try:
+        with open_plain(path) as stream:
+            yield stream
+    except _DAMAGE as error:
+        raise FormatError(f"the compressed file is damaged: {error}") from error
 
 
 def read_plain(path: str, offset: int = 0) -> bytes:

@@ -43,7 +43,7 @@ class Table:
 
 def read_header(path: str, separators: str = ",\t;|") -> Header | None:
     """The header of a file, however long it is; None where it has none."""
-    with compression.open_plain(path) as stream:
+    with compression.reading(path) as stream:
         head = b""
         while len(head) < MAX_HEADER_BYTES and (line := stream.readline(MAX_HEADER_BYTES - len(head))):
             head += line
@@ -63,9 +63,11 @@ def read_table(path: str, header: Header, plan: Plan, run_id: str, resume: Resum
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
     frames: list[pl.DataFrame] = []
     torn = False
-    with compression.open_plain(path) as stream:
-        stream.seek(offset)
+    with compression.reading(path) as stream:
+        stream.seek(offset) if resume else stream.read(offset)  # a compressed file has no places to go to
         for data in _chunks(stream):
+            if offset + len(data) > compression.MAX_INFLATION and compression.is_compressed(path):
+                raise FormatError(f"it inflates to more than {compression.MAX_INFLATION >> 30} GB: not read")
             torn = not data.endswith(b"\n")
             chunk = _parsed(data, header, plan, order, path, line + 1, torn=torn)
             frames += _points(chunk, header, plan, run_id, table)
