@@ -11,7 +11,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench soak lock clean
+.PHONY: help demo test check conformance format bench soak lock clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,10 @@ check: $(TESTS) ## Lint, format, types, directions of imports
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pyright
 	$(BIN)/lint-imports
+
+conformance: $(TESTS) ## The protocol's conformance suite, both eras, with Node 24 from npm
+	@mkdir -p build
+	@$(BIN)/python tests/conformance/run.py $(IF_ABLE) 2> build/conformance.log || { tail -n 20 build/conformance.log; exit 1; }
 
 format: $(TESTS) ## Format, and mend what the linter can mend
 	$(BIN)/python -m ruff check --fix .
