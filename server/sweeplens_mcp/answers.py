@@ -46,6 +46,7 @@ class Page:
     start: int = 0  # counted over the rows of all tables, the main one first
     limit: int = 0  # most rows; 0: as many as fit
     cursor: Callable[[int], str] | None = None  # the cursor that goes on at a row; None: the answer has one page
+    closing: str = ""  # what the last page gives as its cursor: where news begin that come later
     all_tables: bool = True  # False: the rows are those of the main table only
 
 
@@ -186,12 +187,14 @@ def _page(sheet: Sheet, n: int, draw: Draw) -> Reply:
     data, table = draw(sheet, n)
     end = sheet.page.start + n
     cursor = sheet.page.cursor(end) if sheet.page.cursor and end < sheet.total else ""
+    closing = "" if cursor else sheet.page.closing
     cut = _cut(sheet, n)
     basis = replace(sheet.answer.basis, warnings=(*cut, *sheet.answer.basis.warnings))
     drawn = basis_json(basis, int(sheet.page.budget * _BASIS_SHARE))
     notes = _notes(sheet)
-    structured = {**data, "next_cursor": cursor, **({"notes": notes} if notes else {}), "basis": drawn}
+    structured = {**data, "next_cursor": cursor or closing, **({"notes": notes} if notes else {}), "basis": drawn}
     more = [f'For the rest: the same call with cursor="{cursor}"'] if cursor else []
+    more += [f'For what comes next: the same call with cursor="{closing}"'] if closing else []
     text = "\n".join(part for part in (*notes, table, *more, basis_text(drawn)) if part)
     return Reply(structured, text, end if cursor else None)
 

@@ -8,38 +8,70 @@ Synchronous and free of protocol: it runs in a worker thread of the server, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sweeplens.answers import Answer
 from sweeplens.errors import CursorError, InputError
 from sweeplens_mcp.answers import Page, Reply, reply
-from sweeplens_mcp.cursors import Mark, Shelf, decode, encode, question
+from sweeplens_mcp.cursors import Mark, Shelf, decode, encode, question, read
 from sweeplens_mcp.tools.spec import ToolSpec
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer
     from sweeplens.experiment_db import ExperimentDB
 
 __all__ = ["answer_call"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The answer to page through: its question's name, its first row on this page, and what its last page closes with."""
+
+    asked: str
+    answer: Answer
+    start: int = 0
+    closing: str = ""
+
+
 def answer_call(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object], shelf: Shelf) -> Reply:
     """The page of the answer that the arguments ask for. Raises SweeplensError with a sentence for the caller."""
     own = dict(arguments)
-    limit, cursor = (_limit(own.pop("limit", 0)), str(own.pop("cursor", ""))) if spec.paged else (0, "")
-    asked = question(spec.name, own)
-    mark = decode(cursor, asked) if cursor else None
-    answer = _resumed(spec, database, own, shelf, mark) if mark else spec.function(database, **own)
-    version = answer.basis.data_version
+    limit = _limit(own.pop("limit", 0))
+    found = (_news if spec.news else _found)(spec, database, own, shelf)
+    asked, version = found.asked, found.answer.basis.data_version
 
     def cursor_at(row: int) -> str:
         return encode(Mark(asked, version, row))
 
-    start = mark.row if mark else 0
-    page = Page(database.config.max_answer_bytes, start, limit, cursor_at if spec.paged else None)
-    made = reply(answer, page, spec.draw)
-    if made.next_row is not None:
-        shelf.put(asked, answer)
+    pages = cursor_at if spec.paged or spec.news else None
+    page = Page(database.config.max_answer_bytes, found.start, limit, pages, found.closing)
+    made = reply(found.answer, page, spec.draw)
+    if made.next_row is not None and not spec.news:
+        shelf.put(asked, found.answer)
     return made
+
+
+def _found(spec: ToolSpec, database: ExperimentDB, arguments: dict[str, object], shelf: Shelf) -> _Found:
+    cursor = str(arguments.pop("cursor", ""))
+    asked = question(spec.name, arguments)
+    if not cursor:
+        return _Found(asked, spec.function(database, **arguments))
+    mark = decode(cursor, asked)
+    return _Found(asked, _resumed(spec, database, arguments, shelf, mark), mark.row)
+
+
+def _news(spec: ToolSpec, database: ExperimentDB, arguments: dict[str, object], shelf: Shelf) -> _Found:
+    """News go on page by page with our cursors, and from then on with the cursor that the answer itself brought."""
+    mark = read(str(arguments.get("cursor", "")))
+    answer = shelf.get(mark) if mark else spec.function(database, **arguments)
+    if answer is None:
+        raise CursorError("The rest of these news is no longer kept: call again with the cursor before this one.")
+    asked = mark.question if mark else question(spec.name, arguments)
+    closing = str(answer.tables["cursor"]["cursor"][0])
+    rest = {name: table for name, table in answer.tables.items() if name != "cursor"}
+    found = _Found(asked, replace(answer, tables=rest), mark.row if mark else 0, closing)
+    shelf.put(asked, answer)
+    return found
 
 
 def _resumed(spec: ToolSpec, database: ExperimentDB, arguments: dict[str, object], shelf: Shelf, mark: Mark) -> Answer:

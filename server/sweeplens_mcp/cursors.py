@@ -22,7 +22,7 @@ from sweeplens.errors import CursorError
 if TYPE_CHECKING:
     from sweeplens.answers import Answer
 
-__all__ = ["Mark", "Shelf", "decode", "encode", "question"]
+__all__ = ["Mark", "Shelf", "decode", "encode", "question", "read"]
 
 _SHELF_ANSWERS = 16
 _SHELF_BYTES = 64 * 1024 * 1024
@@ -51,17 +51,24 @@ def encode(mark: Mark) -> str:
 
 def decode(cursor: str, asked: str) -> Mark:
     """The mark of a cursor. Raises CursorError when it is not ours or belongs to another question."""
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        row, name, version = text.split(".", 2)
-        mark = Mark(name, version, int(row))
-    except (ValueError, binascii.Error):
+    mark = read(cursor)
+    if mark is None:
         raise CursorError(
             f"{cursor[:60]!r} is not a cursor of this server: pass next_cursor exactly as it was given, or none."
-        ) from None
+        )
     if mark.question != asked:
         raise CursorError("This cursor belongs to another question: repeat the arguments of the call that gave it.")
     return mark
+
+
+def read(cursor: str) -> Mark | None:
+    """The mark of a cursor, whatever question it belongs to; None when it is not ours."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        row, name, version = text.split(".", 2)
+        return Mark(name, version, int(row))
+    except (ValueError, binascii.Error):
+        return None
 
 
 class Shelf:

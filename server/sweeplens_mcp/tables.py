@@ -13,7 +13,7 @@ from sweeplens_mcp.cells import Cell, show
 
 __all__ = ["Table", "table_text"]
 
-_TOO_WIDE = 1.25  # an aligned table may be this much longer than the same in commas
+_TOO_WIDE, _FREE = 1.25, 200  # an aligned table may be so many times, or so many bytes, longer than the same in commas
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def table_text(table: Table) -> str:
     lines = [list(table.columns), *shown]
     commas = "\n".join(",".join(_quoted(text) for text in line) for line in lines)
     aligned = _aligned(lines, [_is_number(table, j) for j in range(len(table.columns))])
-    return aligned if len(aligned) <= _TOO_WIDE * len(commas) else commas
+    return aligned if len(aligned) <= max(_TOO_WIDE * len(commas), len(commas) + _FREE) else commas
 
 
 def _aligned(lines: list[list[str]], numbers: list[bool]) -> str:

@@ -81,3 +81,41 @@ async def test_a_cursor_whose_version_is_gone_says_that_the_data_moved_on(tmp_pa
         result = await client.call_tool("list_runs", {"limit": 2, "cursor": cursor})
     assert result.is_error
     assert "moved on" in text_of(result)
+
+
+async def test_news_bring_the_cursor_from_which_later_news_are_told(tmp_path: Path, era: str) -> None:
+    write_run(tmp_path / "old", {"lr": 1}, [{"step": 0, "val/loss": 1.0}])
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    async with Client(build_server(db), mode=era) as client:
+        first = data_of(await client.call_tool("whats_new", {}))
+        assert {row[1] for row in first["rows"]} == {"old"}
+        assert "cursor" not in first.get("tables", {})
+        write_run(tmp_path / "new", {"lr": 2}, [{"step": 0, "val/loss": 0.5}])
+        second = await client.call_tool("whats_new", {"cursor": first["next_cursor"]})
+        assert ["began", "new"] in [row[:2] for row in data_of(second)["rows"]]
+        assert "old" not in {row[1] for row in data_of(second)["rows"]}
+        assert f'cursor="{data_of(second)["next_cursor"]}"' in text_of(second)
+        third = data_of(await client.call_tool("whats_new", {"cursor": data_of(second)["next_cursor"]}))
+        assert third["rows"] == []
+
+
+async def test_many_news_go_on_page_by_page_and_then_with_what_comes_next(tmp_path: Path, era: str) -> None:
+    for n in range(150):
+        write_run(tmp_path / f"run {n:03}", {"lr": n}, [{"step": 0, "loss": 1.0}])
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    seen: list[str] = []
+    async with Client(build_server(db), mode=era) as client:
+        cursor, pages, told = "", 0, True
+        while told:
+            data = data_of(await client.call_tool("whats_new", {"cursor": cursor}))
+            told = bool(data["rows"])
+            seen += [row[1] for row in data["rows"] if row[0] == "began"]
+            cursor, pages = data["next_cursor"], pages + 1
+    assert pages > 2
+    assert sorted(seen) == [f"run {n:03}" for n in range(150)]
+
+
+async def test_a_cursor_that_is_no_news_cursor_is_refused(client: Client) -> None:
+    result = await client.call_tool("whats_new", {"cursor": "yesterday"})
+    assert result.is_error
+    assert "whats_new" in text_of(result)

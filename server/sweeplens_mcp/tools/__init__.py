@@ -14,7 +14,7 @@ from sweeplens_mcp.tools.sweeps import (
     rank_runs,
     summarize_by_hparams,
 )
-from sweeplens_mcp.tools.triage import diagnose_runs
+from sweeplens_mcp.tools.triage import diagnose_runs, whats_new
 
 __all__ = ["TOOLS", "ToolSpec"]
 
@@ -30,5 +30,6 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Compare runs", compare_runs, heavy=True),
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
     ToolSpec("Diagnose runs", diagnose_runs, heavy=True),
+    ToolSpec("What is new", whats_new, paged=False, news=True, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True),
 )

@@ -19,6 +19,7 @@ __all__ = ["ToolSpec"]
 class ToolSpec:
     """``paged``: limit and cursor are added to the function's arguments, and its answers go on page by page.
 
+    ``news``: ``cursor`` is its own argument, and the last page gives the cursor of table ``cursor`` for what comes next.
     ``heavy``: it may work for long, and waits in the queue of its like instead of standing before light calls.
     """
 
@@ -27,6 +28,7 @@ class ToolSpec:
     draw: Draw = draw_tables
     paged: bool = True
     heavy: bool = False
+    news: bool = False
 
     @property
     def name(self) -> str:

@@ -21,8 +21,8 @@ def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", metric
 
 def whats_new(
     db: "ExperimentDB",
-    cursor: Annotated[str, Field(description="The cursor of the last answer; empty: from the beginning.")] = "",
+    cursor: Annotated[str, Field(description="next_cursor of the last answer; empty: the last 24 hours.")] = "",
 ) -> Answer:
-    """What happened since a cursor: runs that began, finished, stalled or failed, new bests, new problems; a new
-    cursor."""
+    """What happened since a cursor: runs that began, finished, stalled or failed, new bests, new problems. next_cursor
+    is for the next time one asks."""
     return db.whats_new(cursor)
