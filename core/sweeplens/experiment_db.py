@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -32,31 +31,16 @@ from sweeplens.errors import RootError
 from sweeplens.goals import main_metrics
 from sweeplens.ingest import LoadReport, Progress, ingest
 from sweeplens.points import select_points, standing
-from sweeplens.readers.protocol import Problem
 from sweeplens.reduction import rewound
 from sweeplens.runs import with_status
 from sweeplens.selection import select_metrics, select_runs
 from sweeplens.sql import Bounds, Tables, query_sql
 from sweeplens.store import MemoryStore, Snapshot
+from sweeplens.view import View, as_paths, nothing_found, python_call, settled
 
 __all__ = ["ExperimentDB", "View"]
 
 _BATCH_RUNS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The runs that a question is about, their series, and all points, of one version."""
-
-    snapshot: Snapshot
-    runs: pl.DataFrame
-    series: pl.DataFrame
-    problems: tuple[Problem, ...]
-
-    @property
-    def metrics(self) -> list[str]:
-        """The metrics that these runs logged, sorted."""
-        return self.series["metric"].unique().sort().to_list()
 
 
 class ExperimentDB:
@@ -74,7 +58,7 @@ class ExperimentDB:
     ) -> None:
         self.config = config or AnalysisConfig()
         self.lazy = lazy
-        given = _as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
+        given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
         self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
         self._store = MemoryStore()
         self._lock = threading.Lock()
@@ -90,7 +74,7 @@ class ExperimentDB:
             report = ingest(self.roots, self._store, progress=progress)
             self._seen = time.monotonic()
         if not report.n_runs and not self._store.snapshot.sources:
-            raise RootError(_nothing_found(self.roots, self._store.snapshot))
+            raise RootError(nothing_found(self.roots, self._store.snapshot))
         return report
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
@@ -102,7 +86,7 @@ class ExperimentDB:
                     self._seen = time.monotonic()
         snapshot = self._store.snapshot
         if not snapshot.sources:
-            raise RootError(_nothing_found(self.roots, snapshot))
+            raise RootError(nothing_found(self.roots, snapshot))
         return snapshot
 
     def view(self, runs: Sequence[str] = (), where: str = "") -> View:
@@ -114,7 +98,7 @@ class ExperimentDB:
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        return View(snapshot, chosen, series, _settled(snapshot.problems, snapshot, now, self.config.live_seconds))
+        return View(snapshot, chosen, series, settled(snapshot.problems, snapshot, now, self.config.live_seconds))
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -182,7 +166,7 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points,
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
         )  # fmt: skip
-        return self._resting(answer, view, f"db.overview({_call(runs=runs, where=where)})")
+        return self._resting(answer, view, f"db.overview({python_call(runs=runs, where=where)})")
 
     def list_runs(
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
@@ -197,7 +181,9 @@ class ExperimentDB:
             main=self.config.main_metrics,
             goals=self.config.metric_goals,
         )
-        return self._resting(answer, view, f"db.list_runs({_call(runs=runs, where=where, columns=columns, sort=sort)})")
+        return self._resting(
+            answer, view, f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
+        )
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
@@ -215,7 +201,7 @@ class ExperimentDB:
             goals=self.config.metric_goals,
             display=self.config.metric_display_names,
         )
-        return self._resting(answer, view, f"db.list_metrics({_call(runs=runs, where=where, pattern=pattern)})")
+        return self._resting(answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})")
 
     def curves(
         self,
@@ -236,7 +222,7 @@ class ExperimentDB:
         answer = curves(
             view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max, max_points=max_points
         )
-        options = _call(
+        options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=max_points
         )
         return self._resting(answer, view, f"db.curves({list(metrics)!r}, {options})")
@@ -258,14 +244,14 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points, hparams, names,
             reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
-        options = _call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
+        options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})")
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
         view = self.view(runs, where)
         answer = varying(view.runs, self.config.replicate_hparams)
-        return self._resting(answer, view, f"db.find_varying({_call(runs=runs, where=where)})")
+        return self._resting(answer, view, f"db.find_varying({python_call(runs=runs, where=where)})")
 
     def diagnose(self, *, runs: Sequence[str] = (), where: str = "", metrics: Sequence[str] = ()) -> Answer:
         """What went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
@@ -274,7 +260,7 @@ class ExperimentDB:
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
-        return self._resting(answer, view, f"db.diagnose({_call(runs=runs, where=where, metrics=metrics)})")
+        return self._resting(answer, view, f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})")
 
     def rank(
         self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
@@ -286,7 +272,7 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
-        options = _call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
+        options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         return self._resting(answer, view, f"db.rank({metric!r}, {options})")
 
     def compare(
@@ -308,7 +294,7 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
         )  # fmt: skip
-        options = _call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
+        options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         return self._resting(answer, view, f"db.compare({a!r}, {b!r}, {options})", matched=len(sides.both))
 
     def effects(
@@ -320,7 +306,7 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
-        options = _call(goal=goal, reduce=reduce, runs=runs, where=where)
+        options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         return self._resting(answer, view, f"db.effects({metric!r}, {options})")
 
     def whats_new(self, cursor: str = "") -> Answer:
@@ -369,37 +355,3 @@ class ExperimentDB:
             warnings=warnings,
             python=python,
         )
-
-
-def _settled(
-    problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
-) -> tuple[Problem, ...]:
-    """A torn last line is a problem once its file has stopped growing."""
-    if not any(p.kind == "torn" for p in problems):
-        return problems
-    touched = {f.path: f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
-    limit = now.timestamp() - live_seconds
-    return tuple(p for p in problems if p.kind != "torn" or touched.get(p.file, 0.0) < limit)
-
-
-def _nothing_found(roots: Sequence[Path], snapshot: Snapshot) -> str:
-    where = ", ".join(repr(str(r)) for r in roots)
-    seen = (
-        f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
-    )
-    return f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
-
-
-def _as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
-    if base_path is None:
-        return []
-    return [base_path] if isinstance(base_path, str | Path) else list(base_path)
-
-
-def _call(**arguments: object) -> str:
-    """Arguments as Python source, empty ones left out."""
-    return ", ".join(f"{k}={_source(v)}" for k, v in arguments.items() if v is not None and v not in ("", [], ()))
-
-
-def _source(value: object) -> str:
-    return repr(list(cast("Sequence[object]", value))) if isinstance(value, tuple) else repr(value)

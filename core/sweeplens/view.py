@@ -1,0 +1,65 @@
+"""What a call of `ExperimentDB` stands on and speaks with: its view of one version, and the sentences around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from sweeplens.readers.protocol import Problem
+from sweeplens.store import Snapshot
+
+__all__ = ["View", "as_paths", "nothing_found", "python_call", "settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The runs that a question is about, their series, and all points, of one version."""
+
+    snapshot: Snapshot
+    runs: pl.DataFrame
+    series: pl.DataFrame
+    problems: tuple[Problem, ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that these runs logged, sorted."""
+        return self.series["metric"].unique().sort().to_list()
+
+
+def settled(
+    problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
+) -> tuple[Problem, ...]:
+    """A torn last line is a problem once its file has stopped growing."""
+    if not any(p.kind == "torn" for p in problems):
+        return problems
+    touched = {f.path: f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
+    limit = now.timestamp() - live_seconds
+    return tuple(p for p in problems if p.kind != "torn" or touched.get(p.file, 0.0) < limit)
+
+
+def nothing_found(roots: Sequence[Path], snapshot: Snapshot) -> str:
+    where = ", ".join(repr(str(r)) for r in roots)
+    seen = (
+        f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
+    )
+    return f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
+
+
+def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    if base_path is None:
+        return []
+    return [base_path] if isinstance(base_path, str | Path) else list(base_path)
+
+
+def python_call(**arguments: object) -> str:
+    """Arguments as Python source, empty ones left out."""
+    return ", ".join(f"{k}={_source(v)}" for k, v in arguments.items() if v is not None and v not in ("", [], ()))
+
+
+def _source(value: object) -> str:
+    return repr(list(cast("Sequence[object]", value))) if isinstance(value, tuple) else repr(value)
