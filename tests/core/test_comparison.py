@@ -255,6 +255,8 @@ def test_sides_can_be_an_id_a_list_a_glob_or_a_condition_and_an_id_with_an_equal
     runs = [run(f"lr={lr},seed={s}", {"lr": lr, "seed": s}, val_acc=[lr + 0.01 * s]) for lr in (1, 2) for s in range(3)]
     db = database(tmp_path, runs)
     ways: list[str | list[str]] = ["lr = 1", "lr=1,*", ["lr=1,seed=0", "lr=1,seed=[12]"]]
+    plain_ids = database(tmp_path / "plain", sweep([0.9, 0.8], [0.7, 0.6]))
+    assert row(plain_ids.compare("a0, a1", "b*"))["n_a"] == 2
     for way in ways:
         assert row(db.compare(way, "lr = 2"))["n_a"] == 3
     assert row(db.compare("lr=1,seed=0", "lr=2,seed=0"))["n_a"] == 1

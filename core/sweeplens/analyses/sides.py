@@ -37,7 +37,7 @@ class Sides:
 
 
 def select_sides(runs: pl.DataFrame, series: pl.DataFrame, a: str | Sequence[str], b: str | Sequence[str]) -> Sides:
-    """Each side is a run id, a glob, a condition, or a list of these.
+    """Each side is a run id, a glob, a condition, or a list of these (ids and globs in one text with commas, too).
 
     Raises UnknownNameError for a run that is not there, InputError for an empty side and for a run on both sides.
     """
@@ -63,12 +63,18 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
 
 
 def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str) -> list[str]:
-    """An id or glob that finds a run wins over a condition: ids may hold ``=``."""
+    """An id or glob that finds a run wins over a list in words (``r1, r2*``), and both over a condition: ids may hold ``=``."""
     ids: list[str] = runs["run_id"].to_list()
-    found = part in ids or (any(c in part for c in "*?[") and bool(fnmatch.filter(ids, part)))
-    if not found and _CONDITION.search(part):
+    pieces = [p.strip() for p in part.split(",") if p.strip()]
+    if not _names(part, ids) and all(_names(p, ids) for p in pieces):
+        return select_runs(runs, series, pieces)["run_id"].to_list()
+    if not _names(part, ids) and _CONDITION.search(part):
         return select_runs(runs, series, where=part)["run_id"].to_list()
     return select_runs(runs, series, [part])["run_id"].to_list()
+
+
+def _names(pattern: str, ids: Sequence[str]) -> bool:
+    return pattern in ids or (any(c in pattern for c in "*?[") and bool(fnmatch.filter(ids, pattern)))
 
 
 def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
