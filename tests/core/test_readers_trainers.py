@@ -331,14 +331,6 @@ def test_a_trial_without_results_is_a_run_and_a_table_alone_is_read(tmp_path: Pa
     assert (found.runs["exp/train_cd_1"].status, found.runs["exp/train_cd_1"].metadata["error"]) == ("failed", "boom")
 
 
-def test_results_nested_without_end_are_counted_and_not_followed(tmp_path: Path) -> None:
-    deep = '{"a":' * 300 + "1" + "}" * 300
-    line = f'{{"training_iteration": 1, "deep": {deep}, "loss": 0.5}}\n'
-    found = read(tmp_path, {f"{TRIAL}/result.json": line})
-    assert found.series(TRIAL, "loss") == ([1], [0.5])
-    assert len(found.runs[TRIAL].non_scalar) == 1
-
-
 EVALS = "accumulated_submission_time,global_step,score,train/loss\n36.5,1,36.5,104.0\n70.5,42,70.5,0.5\n"
 
 

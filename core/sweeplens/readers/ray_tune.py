@@ -26,7 +26,6 @@ __all__ = ["RayTune"]
 _RESULT, _TABLE, _PARAMS, _ERROR = "result.json", "progress.csv", "params.json", "error.txt"
 _AXIS = "training_iteration"
 _MAX_ERROR = 2000
-_MAX_DEPTH = 100
 
 
 class RayTune:
@@ -121,7 +120,7 @@ class _Trial:
             number = as_number(value)
             if number is not None:
                 self.points.add(self.run, name, self.saved["step"], number, wall)
-            elif isinstance(value, dict) and value and prefix.count(".") < _MAX_DEPTH:
+            elif isinstance(value, dict) and value:
                 self._numbers(f"{name}.", cast("dict[str, Any]", value), wall)
             else:
                 self.non_scalar[name] = self.non_scalar.get(name, 0) + 1
