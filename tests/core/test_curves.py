@@ -1,0 +1,123 @@
+"""Curves for display keep their shape, in few points and in one line of signs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.analyses.sparklines import WIDTH, curve_lines, render_curves, sparkline
+from sweeplens.points import thin
+
+NAN, INF = math.nan, math.inf
+NUMBERS = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=300)
+
+
+def _curve(values: list[float]) -> pl.DataFrame:
+    return pl.DataFrame({"x": [float(i) for i in range(len(values))], "value": [float(v) for v in values]})
+
+
+def test_a_falling_curve_is_drawn_falling() -> None:
+    assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
+
+
+def test_what_is_not_finite_has_its_own_sign() -> None:
+    assert sparkline([1.0, 2.0, NAN, INF, 1.0]) == "▁█××▁"
+    assert sparkline([NAN] * 5) == "×××××"
+
+
+def test_a_constant_curve_is_a_level_line_and_none_is_nothing() -> None:
+    assert set(sparkline([3.0] * 100)) == {"▄"}
+    assert sparkline([]) == ""
+
+
+def test_an_explosion_does_not_flatten_what_was_before() -> None:
+    line = sparkline([2.0, 1.0, 0.5, 0.25, 10.0, 1e3, 1e5, 1e7])
+    assert len(set(line[:5])) > 1
+
+
+@given(NUMBERS)
+@settings(deadline=None, max_examples=60)
+def test_any_values_have_a_sparkline_of_bounded_width(values: list[float]) -> None:
+    assert len(sparkline(values)) == min(len(values), WIDTH)
+
+
+@given(NUMBERS, st.integers(2, 60))
+@settings(deadline=None, max_examples=80)
+def test_thinning_keeps_the_bound_the_order_and_both_ends(values: list[float], most: int) -> None:
+    curve = _curve(values)
+    kept = thin(curve, most)
+    assert kept.height <= max(most, 2)
+    assert kept["x"].is_sorted()
+    assert kept["x"][0] == 0
+    assert kept["x"][-1] == len(values) - 1
+    assert kept.equals(thin(curve, most))
+
+
+def test_the_extremes_and_every_change_to_and_from_nan_stay() -> None:
+    values = [float(v) for v in np.sin(np.arange(1000) / 30)]
+    values[333] = 9.0
+    values[500:503] = [NAN] * 3
+    values[700] = INF
+    kept = set(thin(_curve(values), 30)["x"].to_list())
+    assert {0, 999, 333, 499, 500, 502, 503, 699, 700, 701, int(np.nanargmin(values))} <= kept
+
+
+def test_a_curve_of_straight_pieces_keeps_its_corners() -> None:
+    values = [*np.linspace(5, 1, 300), *np.linspace(1, 1.5, 400), *np.linspace(1.5, 0.2, 300)]
+    kept = set(thin(_curve(values), 12)["x"].to_list())
+    assert kept & {299.0, 300.0}
+    assert kept & {699.0, 700.0}
+
+
+def test_the_line_between_the_kept_points_stays_close_to_the_curve() -> None:
+    values = 2.0 * np.exp(-np.arange(2000) / 150) + 0.3
+    kept = thin(_curve(list(values)), 20)
+    drawn = np.interp(np.arange(2000), kept["x"].to_numpy(), kept["value"].to_numpy())
+    assert np.abs(drawn - values).max() < 0.05
+    even = np.linspace(0, 1999, 20)
+    assert (
+        np.abs(drawn - values).max() < np.abs(np.interp(np.arange(2000), even, values[even.astype(int)]) - values).max()
+    )
+
+
+def test_a_million_points_are_thinned_in_a_moment() -> None:
+    curve = pl.DataFrame({"x": pl.int_range(1_000_000, eager=True).cast(pl.Float64)}).with_columns(
+        value=(pl.col("x") / 1e4).sin()
+    )
+    assert thin(curve, 50).height == 50
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> ExperimentDB:
+    for name, n in (("long", 400), ("short", 5)):
+        (tmp_path / name).mkdir()
+        rows = [{"step": 10 * s, "train/loss": 2.0 / (s + 1) if s < 300 else NAN} for s in range(n)]
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return ExperimentDB(AnalysisConfig(), tmp_path)
+
+
+def test_the_text_of_a_curve_says_who_how_many_and_which_points(db: ExperimentDB) -> None:
+    answer = db.curves(["train/loss"], max_points=10)
+    long, short = curve_lines(answer)
+    assert long.startswith("long train/loss ")
+    assert "10 of 400 points: 0 2; " in long
+    assert "2990 0.0066667; 3000 nan; " in long
+    assert "×" in long
+    assert "5 points: 0 2; 10 1; 20 0.66667; 30 0.5; 40 0.4" in short
+    assert render_curves(answer) == f"{long}\n{short}"
+
+
+def test_the_sparkline_stands_for_all_points_and_not_for_those_shown(db: ExperimentDB) -> None:
+    few, many = (
+        db.curves(["train/loss"], runs=["long"], max_points=n).tables["series"]["spark"].item() for n in (3, 400)
+    )
+    assert few == many
+    assert len(few) == WIDTH
