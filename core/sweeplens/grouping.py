@@ -93,10 +93,10 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
 
 
 def _with_two_values(runs: pl.DataFrame) -> list[str]:
-    """Hyperparameters that vary among the runs that have them: to be lacking somewhere makes no group by itself."""
+    """Hyperparameters that vary among the runs that have them, None being a value: to be lacking makes no group by itself."""
     names = varying_hparams(runs)
-    table = keyed(runs, names)
-    return [n for n in names if table[n].drop_nulls().n_unique() > 1]
+    nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
+    return [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
 
 
 def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:

@@ -221,6 +221,20 @@ def test_a_metric_without_any_finite_value_ranks_nothing_and_says_whom_it_left_o
     assert [(e.reason, e.n) for e in answer.basis.left_out] == [("val/acc: no finite value", 3)]
 
 
+def test_a_hyperparameter_that_is_none_in_some_runs_makes_groups_and_one_that_some_lack_does_not(
+    tmp_path: Path,
+) -> None:
+    runs = [
+        run(f"{drop}-{s}", {"drop": drop, "seed": s} | ({"note": "x"} if s else {}), val_acc=[(drop or 0) + 0.01 * s])
+        for drop in (None, 0.5)
+        for s in range(3)
+    ]
+    table = database(tmp_path, runs).rank("val/acc").table
+    assert table["drop"].to_list() == [0.5, None]
+    assert table["n"].to_list() == [3, 3]
+    assert "note" not in table.columns
+
+
 def test_the_goal_turns_the_order_and_is_asked_for_where_it_is_not_known(tmp_path: Path) -> None:
     runs = [run(f"r{i}", {"lr": i, "seed": 0}, zeta=[float(i)]) for i in range(3)]
     db = database(tmp_path, runs)

@@ -114,7 +114,8 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
     names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
-    names = [n for n in names if runs[n].drop_nulls().n_unique() + runs["null_hparams"].list.contains(n).any() > 1]
+    nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
+    names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
     table = keyed(runs, names)
     classes = tuple(tuple(c) for one in same_split(runs, names) for c in _truly_same(table, one))
     firsts = [c[0] for c in classes]
