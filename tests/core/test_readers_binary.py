@@ -107,22 +107,24 @@ def test_a_session_folder_is_one_run_with_the_folder_that_it_lies_in(tmp_path: P
 
 
 def test_sessions_of_one_writer_with_different_hyperparameters_are_runs_of_their_own(tmp_path: Path) -> None:
-    wire.event_file(tmp_path / "sweep" / NAME, [])
+    wire.event_file(tmp_path / "sweep" / NAME, [])  # the writer's own file: nothing was logged to it
     for index, lr in enumerate((0.1, 0.2)):
         said = [wire.experiment("lr"), wire.session_start({"lr": lr}), wire.session_end(2), wire.scalar("acc", lr)]
         wire.event_file(tmp_path / "sweep" / f"170000000{index}.5" / NAME, [wire.event(1.7e9, 0, v) for v in said])
     found = read_folder(tmp_path)
-    assert [r.hyperparameters.get("lr") for r in found.runs.values()] == [None, 0.1, 0.2]
-    assert [r.status for r in found.runs.values()] == ["", "failed", "failed"]
+    assert [r.hyperparameters for r in found.runs.values()] == [{"lr": 0.1}, {"lr": 0.2}]
+    assert [r.status for r in found.runs.values()] == ["failed", "failed"]
 
 
 def test_add_scalars_folders_are_branches_of_their_run_and_other_folders_are_runs(tmp_path: Path) -> None:
     wire.event_file(tmp_path / "run" / NAME, curve("lr", [0.1]))
     wire.event_file(tmp_path / "run" / "val_loss_ema" / NAME, curve("val/loss", [1.0, 0.5]))
+    wire.event_file(tmp_path / "run" / "val" / "loss" / "raw" / NAME, curve("val/loss", [3.0]))
     wire.event_file(tmp_path / "run" / "eval" / NAME, curve("val/loss", [7.0]))
     found = read_folder(tmp_path)
     assert set(found.runs) == {"run", "run/eval"}
     assert found.series("run", "val_loss_ema/val/loss") == ([0, 1], [1.0, 0.5])
+    assert found.series("run", "val/loss/raw") == ([0], [3.0])
 
 
 def test_trials_that_a_search_wrote_below_its_own_event_file_are_runs_of_their_own(tmp_path: Path) -> None:

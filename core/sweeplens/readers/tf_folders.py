@@ -4,10 +4,13 @@ The rule. A folder with event files is a run. A folder in it belongs to the same
 holds nothing but event files and these are
 
     a session   what ``add_hparams`` writes: the hparams plugin's experiment, start and end, then each metric once; where
-                there are several, only if all have the same hyperparameters (else each is a run, as TensorBoard has it)
-    a branch    what ``add_scalars(main, {key: ...})`` writes: the folder is named ``<main>_<key>`` after its only tag
+                there are several, only if all have the same hyperparameters (else each is a run, as TensorBoard has it,
+                and the writer's own file, if there is nothing in it, is none)
+    a branch    what ``add_scalars(main, {key: ...})`` writes: the folder is named after its only tag, ``<main>_<key>``
+                by torch, ``<main>/<key>`` by tensorboardX
 
-A branch's metrics are called ``<folder>/<tag>``; a session's keep their tag, unless the run logged that tag itself.
+A branch's metrics are called ``<folder>/<tag>``, or as their folder where it holds the tag; a session's keep their tag,
+unless the run logged that tag itself.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweeplens.readers import compression
@@ -27,16 +31,25 @@ from sweeplens.readers.tfrecord import TFRecords
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
 
-__all__ = ["age", "claims", "event_files", "is_session", "joined_files"]
+__all__ = ["age", "branch_metric", "claims", "event_files", "is_session"]
 
 _STAMP = re.compile(r"\d{9,}\.\d+")  # how add_hparams names its folder
 _DIGITS = re.compile(r"(\d+)")
+_DEEP = 8  # slashes in the name of a branch
 
 
 def claims(folder: Folder) -> tuple[Claim, ...]:
     """The claim on a folder with event files; none where it has none."""
     own = event_files(folder)
-    return (Claim((*own, *joined_files(folder), *config_files(folder))),) if own else ()
+    if not own:
+        return ()
+    branches, sessions = _inside(folder)
+    said = [s.hyperparameters for _, s in sessions]
+    if len(said) > 1 and not (all(said) and all(s == said[0] for s in said)):
+        if not branches and all(_is_silent(folder, name) for name in own):
+            return ()
+        sessions = []
+    return (Claim((*own, *branches, *(path for path, _ in sessions), *config_files(folder))),)
 
 
 def event_files(folder: Folder) -> list[str]:
@@ -45,22 +58,39 @@ def event_files(folder: Folder) -> list[str]:
     return sorted((n for n in named if _is_events(folder.head(n))), key=age)
 
 
-def joined_files(folder: Folder) -> list[str]:
-    """Event files in folders of this folder that belong to its run."""
+def branch_metric(folder: str, tag: str) -> str:
+    """What the values of a branch's tag are called."""
+    return folder if folder.startswith(f"{tag}/") else f"{folder}/{tag}"
+
+
+def _inside(folder: Folder) -> tuple[list[str], list[tuple[str, Said]]]:
+    """The event files of branches in a folder, and of sessions with what they say."""
+    branches: list[str] = []
     sessions: list[tuple[str, Said]] = []
-    found: list[str] = []
-    for name, child in sorted(folder.folders.items()):
+    for path, child in _event_folders(folder):
         files = event_files(child)
-        if not files or len(files) != len(child.files) or child.folders:
-            continue
         heads = [child.head(n) for n in files]
-        if len(files) == 1 and is_session(name, heads[0], child.files[files[0]].size):
-            sessions.append((f"{name}/{files[0]}", _seen(heads[0]).said))
-        elif all(_is_branch(name, head) for head in heads):
-            found += [f"{name}/{n}" for n in files]
-    alike = all(said.hyperparameters == sessions[0][1].hyperparameters for _, said in sessions)
-    known = len(sessions) == 1 or all(said.hyperparameters for _, said in sessions)
-    return [*found, *(path for path, _ in sessions)] if alike and known else found
+        if "/" not in path and len(files) == 1 and is_session(path, heads[0], child.files[files[0]].size):
+            sessions.append((f"{path}/{files[0]}", _seen(heads[0]).said))
+        elif files and len(files) == len(child.files) and all(_is_branch(path, head) for head in heads):
+            branches += [f"{path}/{n}" for n in files]
+    return branches, sessions
+
+
+def _event_folders(folder: Folder, prefix: str = "") -> Iterator[tuple[str, Folder]]:
+    """Folders below a folder that hold event files and nothing else."""
+    for name, child in sorted(folder.folders.items()):
+        if child.files and not child.folders and all("tfevents" in n for n in child.files):
+            yield prefix + name, child
+        elif not child.files and prefix.count("/") < _DEEP:
+            yield from _event_folders(child, f"{prefix}{name}/")
+
+
+def _is_silent(folder: Folder, name: str) -> bool:
+    """Whether an event file has a header and no more."""
+    head = folder.head(name)
+    seen = _seen(head)
+    return folder.files[name].size == len(head) and not (seen.names or seen.said.plugins or seen.said.non_scalar)
 
 
 def age(name: str) -> tuple[object, ...]:
@@ -79,9 +109,9 @@ def is_session(folder_name: str, head: bytes, size: int) -> bool:
     return EXPERIMENT_TAG in seen.said.plugins and bool(seen.said.status) and once and whole
 
 
-def _is_branch(folder_name: str, head: bytes) -> bool:
+def _is_branch(path: str, head: bytes) -> bool:
     tags = list(_seen(head).names)
-    return bool(tags) and all(folder_name.startswith(tag.replace("/", "_") + "_") for tag in tags)
+    return bool(tags) and all(path.startswith((f"{tag}/", tag.replace("/", "_") + "_")) for tag in tags)
 
 
 def _is_events(head: bytes) -> bool:

@@ -16,7 +16,7 @@ import polars as pl
 from sweeplens.readers.protocol import HEAD_BYTES, FileStat, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import in_hydra, read_config
 from sweeplens.readers.tf_events import Events, Said
-from sweeplens.readers.tf_folders import is_session
+from sweeplens.readers.tf_folders import branch_metric, is_session
 from sweeplens.readers.tfrecord import TFRecords
 from sweeplens.readers.values import as_time
 
@@ -57,7 +57,7 @@ def _read_file(entry: FileStat, key: str, at: int, events: Events, problems: lis
         if session:
             events.read(records.batches(), lambda tag: f"hparam/{tag}" if tag in own else tag)
         else:
-            events.read(records.batches(), lambda tag: f"{child}/{tag}" if child else tag)
+            events.read(records.batches(), lambda tag: branch_metric(child, tag) if child else tag)
     if events.broken > broken:
         problems.append(Problem(entry.path, f"{events.broken - broken} records are no events: left out"))
     if records.problem is None:
