@@ -35,7 +35,7 @@ from sweeplens.reduction import rewound
 from sweeplens.runs import with_status
 from sweeplens.selection import select_metrics, select_runs
 from sweeplens.sql import Bounds, Tables, query_sql
-from sweeplens.store import MemoryStore, Snapshot
+from sweeplens.store import Snapshot, open_store
 from sweeplens.view import View, as_paths, nothing_found, python_call, settled
 
 __all__ = ["ExperimentDB", "View"]
@@ -60,7 +60,7 @@ class ExperimentDB:
         self.lazy = lazy
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
         self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
-        self._store = MemoryStore()
+        self._store = open_store(self.roots, cache=self.config.cache, cache_dir=self.config.cache_dir)
         self._lock = threading.Lock()
         self._seen = float("-inf")
         if not lazy:
@@ -71,8 +71,9 @@ class ExperimentDB:
     def load_experiments(self, progress: Progress | None = None) -> LoadReport:
         """Read what is new on disk, now. Raises RootError where no reader finds a run."""
         with self._lock:
+            began = time.monotonic()
             report = ingest(self.roots, self._store, progress=progress)
-            self._seen = time.monotonic()
+            self._seen = began
         if not report.n_runs and not self._store.snapshot.sources:
             raise RootError(nothing_found(self.roots, self._store.snapshot))
         return report
@@ -81,9 +82,10 @@ class ExperimentDB:
         """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first."""
         if time.monotonic() - self._seen > self.config.refresh_seconds:
             with self._lock:
-                if time.monotonic() - self._seen > self.config.refresh_seconds:
+                began = time.monotonic()
+                if began - self._seen > self.config.refresh_seconds:
                     ingest(self.roots, self._store, progress=progress)
-                    self._seen = time.monotonic()
+                    self._seen = began
         snapshot = self._store.snapshot
         if not snapshot.sources:
             raise RootError(nothing_found(self.roots, snapshot))
@@ -165,6 +167,7 @@ class ExperimentDB:
         answer = overview(
             view.runs, view.series, view.snapshot.points,
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
+            triage=self._triage(view),
         )  # fmt: skip
         return self._resting(answer, view, f"db.overview({python_call(runs=runs, where=where)})")
 
@@ -352,6 +355,6 @@ class ExperimentDB:
             roots=tuple(str(r) for r in self.roots),
             data_version=view.snapshot.version,
             runs_matched=view.runs.height if matched is None else matched,
-            warnings=warnings,
+            warnings=(*view.snapshot.warnings, *warnings),
             python=python,
         )

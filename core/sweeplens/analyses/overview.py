@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
@@ -14,9 +14,14 @@ from sweeplens.frames import hparam_columns
 from sweeplens.goals import known_goal, main_metrics
 from sweeplens.grouping import group_hparams
 
+if TYPE_CHECKING:
+    from sweeplens.analyses.triage.screening import Options
+
 __all__ = ["overview"]
 
 _CONSTANTS = 8
+_WORST = 5
+_FIRST_CALL_POINTS = 2_000_000
 
 
 def overview(
@@ -27,8 +32,12 @@ def overview(
     goals: Mapping[str, str] | None = None,
     main: Sequence[str] = (),
     replicates: Sequence[str] = (),
+    triage: Options | None = None,
 ) -> Answer:
-    """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own."""
+    """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own.
+
+    ``triage``: what a diagnosis needs to say what broke; without it only values that are not finite are told.
+    """
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
     leading = [
@@ -45,7 +54,7 @@ def overview(
             "; ".join(_metric_line(r, runs.height) for r in metrics.table.head(20).iter_rows(named=True)) or "none",
         ),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
-        ("not finite", _nonfinite(series)),
+        *(_broken(runs, series, points, triage) if triage else [("not finite", _nonfinite(series))]),
         ("still running", _running(runs)),
     ]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
@@ -128,6 +137,40 @@ def _nonfinite(series: pl.DataFrame) -> str:
         if ids
         else ""
     )
+
+
+def _broken(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: Options) -> list[tuple[str, str]]:
+    """Findings by severity, then the worst of them; curves are looked at where there are not too many points for a first call."""
+    from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
+
+    curves = int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
+    found = diagnose(runs, series, points if curves else None, options)
+    lines = [(f"{severity} findings", _counted(part)) for severity, part in _by_severity(found.tables["summary"])]
+    grave = found.table.filter(pl.col("severity") == "high")
+    worst = "; ".join(_finding_line(row) for row in grave.head(_WORST).iter_rows(named=True))
+    more = f"; and {grave.height - _WORST} more (diagnose_runs)" if grave.height > _WORST else ""
+    unseen = (
+        "" if curves else "Curves were not looked at for divergence, overfitting, spikes and pace: diagnose_runs does."
+    )
+    return [*lines, ("worst", worst + more), ("not looked at", unseen)]
+
+
+def _by_severity(summary: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    return [(s, summary.filter(pl.col("severity") == s)) for s in ("high", "medium", "low")]
+
+
+def _counted(summary: pl.DataFrame) -> str:
+    parts = [
+        f"{row['finding']} in {row['n_runs']} runs" + (f" ({row['shared_cause']})" if row["shared_cause"] else "")
+        for row in summary.iter_rows(named=True)
+    ]
+    return "; ".join(parts)
+
+
+def _finding_line(row: Mapping[str, object]) -> str:
+    place = f" of {row['metric']}" if row["metric"] else ""
+    step = f" at step {row['step']}" if row["step"] is not None else ""
+    return f"{row['run_id']}: {row['finding']}{place}{step}"
 
 
 def _running(runs: pl.DataFrame) -> str:
