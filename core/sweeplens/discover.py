@@ -17,7 +17,7 @@ from sweeplens.errors import RootError
 from sweeplens.folders import Folder, rewalk, walk
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 
-__all__ = ["Discovery", "Folder", "Remembered", "check_root", "discover", "walk"]
+__all__ = ["Discovery", "Folder", "Remembered", "assembled", "check_root", "discover", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,25 @@ def _grant_all(
                 continue
             _pass_over(f for n, f in folder.folders.items() if n in folder.owned)
             pending += [(f, forced) for n, f in reversed(folder.folders.items()) if n not in folder.owned]
+    return _collected(visited, problems)
+
+
+def assembled(tops: Sequence[Folder], problems: Sequence[Problem]) -> Discovery:
+    """What folders of which all is known have been granted, without a look at the disk."""
+    visited: list[Folder] = []
+    for top in tops:
+        pending = [top]
+        while pending:
+            folder = pending.pop()
+            folder.granted = _sources(folder) if folder.claims else ()
+            visited.append(folder)
+            if "*" not in folder.owned:
+                pending += [f for n, f in reversed(folder.folders.items()) if n not in folder.owned]
+    return replace(_collected(visited, []), problems=tuple(problems))
+
+
+def _collected(visited: Sequence[Folder], problems: list[Problem]) -> Discovery:
+    """The sources of the folders in their order, and what nobody took."""
     firsts: dict[tuple[str, str], Source] = {}
     for folder in visited:
         for source in folder.granted:

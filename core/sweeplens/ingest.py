@@ -82,9 +82,9 @@ def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -
     ledger = store.ledger
     if found is not store.found:
         for source in found.sources:
-            entry = ledger.get((source.reader, source.path))
-            if entry is None or entry.source != source:
-                reader = readers[source.reader]
+            known = ledger.source((source.reader, source.path))
+            if known is not source and known != source:
+                entry, reader = ledger.get((source.reader, source.path)), readers[source.reader]
                 tasks.append(
                     _Task(source, reader, entry, entry is not None and can_resume(entry, source, reader.version))
                 )
@@ -196,7 +196,7 @@ def _finish(batch: _Batch, store: MemoryStore, change: Change) -> None:
     """Number the points of a batch and reduce them to series."""
     if batch.fresh:
         points = sequenced(pl.concat(batch.fresh))
-        change.points.append(points)
+        _keep(points, store, change)
         change.series.append(reduce_series(points))
     if batch.further:
         new = pl.concat(batch.further)
@@ -204,6 +204,15 @@ def _finish(batch: _Batch, store: MemoryStore, change: Change) -> None:
         points = sequenced(new, old)
         change.points.append(points)
         change.series.append(continue_series(old, points, store.earlier))
+
+
+def _keep(points: pl.DataFrame, store: MemoryStore, change: Change, *, ordered: bool = False) -> None:
+    """Points of new readings: to disk where they are many, so that memory stays bounded."""
+    file = store.spill(points, ordered=ordered)
+    if file is None:
+        change.points.append(points)
+    else:
+        change.files.append(file)
 
 
 def _report(snapshot: Snapshot, seconds: float) -> LoadReport:

@@ -151,7 +151,7 @@ def assert_equal_frames(mine: tuple[pl.DataFrame, ...] | None, fresh: tuple[pl.D
     assert_frame_equal(mine[2], fresh[2], check_exact=True)
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("cache", ["memory", "disk", "disk, written at every change"])
 @settings(
     max_examples=int(os.environ.get("SWEEPLENS_EXAMPLES", "40")), deadline=None, suppress_health_check=list(HealthCheck)
 )
@@ -159,11 +159,18 @@ def assert_equal_frames(mine: tuple[pl.DataFrame, ...] | None, fresh: tuple[pl.D
 def test_any_sequence_of_changes_gives_the_frames_of_a_fresh_read(
     cache: Any, actions: list[tuple[str, str, str, str]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        if cache not in ("memory", "disk"):
+            patch.setattr("sweeplens.store.disk.WORTH_ROWS", 0)
         root = Path(home) / "logs"
         root.mkdir()
         folder = Folder(root)
-        config = AnalysisConfig(cache=cache, refresh_seconds=0, live_seconds=1e9, cache_dir=f"{home}/cache")
+        config = AnalysisConfig(
+            cache=cache[:4] if cache != "memory" else cache,
+            refresh_seconds=0,
+            live_seconds=1e9,
+            cache_dir=f"{home}/cache",
+        )
         db = ExperimentDB(config, root)
         for action, *what in actions:
             folder.act(action, *what)

@@ -12,7 +12,10 @@ import polars as pl
 
 from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_points
 
-__all__ = ["FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan"]
+__all__ = ["STORED_POINTS", "Block", "FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan"]
+
+STORED_POINTS = pl.Schema({**POINTS_SCHEMA, "seq": pl.Int32()})
+"""Delta Lake knows no unsigned numbers."""
 
 _TIER = 4  # a block is merged into its older neighbour unless that is so many times larger
 
@@ -66,7 +69,7 @@ def _flush(paths: list[str], parts: list[pl.LazyFrame]) -> None:
 
 def scan_file(paths: list[str]) -> pl.LazyFrame:
     """Point files, lazily, of which filters on run, metric and step read only the row groups that matter."""
-    return pl.scan_parquet(paths, schema=POINTS_SCHEMA, glob=False)
+    return pl.scan_parquet(paths, schema=STORED_POINTS, glob=False).with_columns(pl.col("seq").cast(pl.UInt32))
 
 
 def drop_runs(blocks: Iterable[Block], runs: frozenset[str]) -> list[Block]:

@@ -77,6 +77,7 @@ class Ledger:
         self._entries: dict[Key, Entry] = {}
         self._wanted: dict[str, set[Key]] = {}
         self.young: set[Key] = set()
+        self.changed: set[Key] = set()  # put or removed since the store last wrote
         self._sum = 0
 
     def __len__(self) -> int:
@@ -97,6 +98,7 @@ class Ledger:
     def put(self, entry: Entry) -> None:
         """Add an entry or replace that of the same source."""
         self.remove(entry.key)
+        self.changed.add(entry.key)
         self._entries[entry.key] = entry
         for record in entry.records:
             self._wanted.setdefault(record.id, set()).add(entry.key)
@@ -109,6 +111,7 @@ class Ledger:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
+        self.changed.add(key)
         for record in entry.records:
             holders = self._wanted.get(record.id, set())
             holders.discard(key)
@@ -116,6 +119,11 @@ class Ledger:
                 self._wanted.pop(record.id, None)
         self.young.discard(key)
         self._sum ^= _digest(entry.source)
+
+    @property
+    def sum(self) -> str:
+        """What `version` is made of, whole."""
+        return str(self._sum)
 
     @property
     def version(self) -> str:

@@ -48,11 +48,20 @@ class MemoryStore:
         self.warnings: tuple[str, ...] = ()
         self._problems: dict[Key, Entry] = {}
 
+    def warn(self, warning: str) -> None:
+        """Say something with every answer."""
+        self.warnings = (warning,)
+        self.snapshot = replace(self.snapshot, warnings=self.warnings)
+
     def begin(self) -> None:
         """Called before a look at the disk: stores that are shared take over what others wrote."""
 
     def end(self) -> None:
         """Called after a look at the disk: stores that last write what is worth it."""
+
+    def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
+        """A file that holds these points, where the store keeps large readings outside memory."""
+        return None
 
     @property
     def points(self) -> pl.LazyFrame:

@@ -1,0 +1,232 @@
+"""`DiskStore`: a `MemoryStore` whose beginning is read from disk, and which writes back what is worth it.
+
+What the folders say is always read first; the disk only spares reading it again. So a refresh keeps what is new in memory,
+and `end` writes it when it is much or old enough; losing it costs reading it again. A process that finds that another one
+wrote takes that over and reads what is missing. Nobody waits: who does not get the lock goes on from memory.
+
+Local layout below the place: ``HEAD`` (see `head`), the Delta tables ``points``, ``series``, ``runs`` and ``ledger``, and
+``state`` with the remembered walk and the runs frame as it is in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from sweeplens.errors import StoreError
+from sweeplens.readers import all_readers
+from sweeplens.store.blocks import Block, FileBlock, FrameBlock
+from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, sweep, write_points, write_state
+from sweeplens.store.head import Head, locked, read_head, stamp_of, write_head
+from sweeplens.store.ledger import Entry, Ledger
+from sweeplens.store.memory import MemoryStore
+from sweeplens.store.pack import pack_entry, pack_walk, unpack_walk
+from sweeplens.store.packed import PackedLedger
+
+__all__ = ["DiskStore", "place_for"]
+
+log = logging.getLogger("sweeplens.store")
+
+_SPILL_ROWS = 300_000
+WORTH_ROWS = 50_000
+_WORTH_SHARE = 0.05
+_WORTH_SECONDS = 30.0
+_PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
+
+
+def place_for(cache: Path, roots: Sequence[Path]) -> Path:
+    """The folder of the store of these roots below the cache folder."""
+    said = "\0".join(str(r) for r in roots)
+    return cache / "stores" / hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+class DiskStore(MemoryStore):
+    """Shared by all processes over the same roots."""
+
+    def __init__(self, place: Path, roots: Sequence[Path]) -> None:
+        super().__init__()
+        self.place = place
+        self._roots = [str(r) for r in roots]
+        self._stamp: tuple[int, int, int] | None = None
+        self._head: Head | None = None
+        self._tried = float("-inf")
+        self._spent = 0.0
+        self._first = contextlib.ExitStack()
+        self._lasting = pl.DataFrame(schema=LEDGER_SCHEMA)  # the ledger as it is on disk
+        self._broken = False
+        self._prepare()
+
+    def begin(self) -> None:
+        """Take over what is on disk where it is other than what this process knows."""
+        if self._broken:
+            return
+        stamp = stamp_of(self.place)
+        if stamp is not None and stamp == self._stamp and self._whole():
+            return
+        if stamp is None and self._head is None:
+            self._wait_for_others()
+            stamp = stamp_of(self.place)
+            if stamp is None:
+                return
+        self._take_over(stamp)
+
+    def end(self) -> None:
+        """Write what this process knows where it is worth it."""
+        if self._broken or not self._worth() or self.found is None:
+            return
+        began = time.monotonic()
+        try:
+            with locked(self.place, "LOCK") as held:
+                if held and stamp_of(self.place) == self._stamp:
+                    self._persist()
+        except (OSError, pl.exceptions.PolarsError, StoreError) as error:
+            self._give_up(error)
+        finally:
+            self._first.close()
+        self._tried, self._spent = time.monotonic(), time.monotonic() - began
+
+    def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
+        """Points of a large reading go to disk at once; None where they are few, or the disk takes nothing."""
+        if self._broken or points.height < _SPILL_ROWS:
+            return None
+        try:
+            return as_block(self.place, write_points(self.place, points, ordered=ordered))
+        except (OSError, pl.exceptions.PolarsError) as error:
+            self._give_up(error)
+            return None
+
+    # --------------------------------------------------------------- private
+
+    def _prepare(self) -> None:
+        try:
+            for table in ("points", "series", "runs", "ledger", "state"):
+                (self.place / table).mkdir(parents=True, exist_ok=True)
+            with locked(self.place, "LOCK"):
+                pass
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        reason = str(error).splitlines()[0]
+        log.warning("The store %s cannot be written: %s", self.place, reason)
+        self.warn(f"the store {str(self.place)!r} cannot be written ({reason}): every start reads all files again")
+
+    def _whole(self) -> bool:
+        """Whether every file that is needed is still there."""
+        return self._head is not None and all(Path(b.path).exists() for b in self.blocks if isinstance(b, FileBlock))
+
+    def _wait_for_others(self) -> None:
+        """A first reading by several processes at once is done by one; the others wait a little for it."""
+        self._first.close()
+        until = time.monotonic() + _PATIENCE
+        while not self._first.enter_context(locked(self.place, "FIRST")):
+            if stamp_of(self.place) is not None or time.monotonic() > until:
+                return
+            time.sleep(0.05)
+
+    def _take_over(self, stamp: tuple[int, int, int] | None) -> None:
+        if stamp is None:
+            self._prepare()
+        try:
+            head = read_head(self.place)
+            if head is not None and head.readers != {r.name: r.version for r in all_readers()}:
+                raise StoreError(f"The store {str(self.place)!r} was read by other readers. It is built anew.")
+            self._clear()
+            if head is not None:
+                self._load(head)
+        except (
+            StoreError,
+            OSError,
+            ValueError,
+            KeyError,
+            IndexError,
+            pl.exceptions.PolarsError,
+            msgspec.MsgspecError,
+        ) as error:
+            log.info("%s", error)
+            self._clear()
+        self._stamp = stamp
+
+    def _clear(self) -> None:
+        fresh = MemoryStore()
+        self.remembered, self.ledger, self.blocks = fresh.remembered, Ledger(), []
+        self.series, self.runs, self.found = fresh.series, fresh.runs, None
+        self._problems, self._head, self._lasting = {}, None, self._lasting.clear()
+
+    def _load(self, head: Head) -> None:
+        """The state that a HEAD names. Raises when any of it is damaged."""
+        blocks = [as_block(self.place, name) for name in head.tables["points"]]
+        for block in blocks:
+            if Path(block.path).stat().st_size != block.size:
+                raise StoreError(f"{block.path!r} is damaged. The store is built anew.")
+        self.series = pl.concat([pl.read_parquet(self.place / f.path) for f in head.tables["series"]])
+        self.runs = pl.read_parquet(self.place / head.view)
+        self.remembered, self.found = unpack_walk((self.place / head.walk).read_bytes())
+        self._lasting = pl.concat([pl.read_parquet(self.place / f.path) for f in head.tables["ledger"]])
+        self.ledger = PackedLedger(self._lasting, self.found.sources, int(head.data_version), head.young)
+        self._problems = {e.key: e for e in self.ledger.troubled()}
+        self.blocks, self._head = list(blocks), head
+        self._show(self.found)
+
+    def _worth(self) -> bool:
+        """Whether what is new is much, or has waited for long."""
+        changed = len(self.ledger.changed)
+        if not changed:
+            return False
+        rows = sum(b.frame.height for b in self.blocks if isinstance(b, FrameBlock))
+        if self._head is None or rows >= WORTH_ROWS or changed >= max(20, _WORTH_SHARE * len(self.ledger)):
+            return True
+        return time.monotonic() - self._tried > max(_WORTH_SECONDS, 20 * self._spent)
+
+    def _persist(self) -> None:
+        """Write everything that HEAD will name, commit the tables, then HEAD."""
+        state = State(
+            readers={r.name: r.version for r in all_readers()},
+            roots=self._roots,
+            blocks=self.blocks,
+            series=self.series,
+            runs=self.runs,
+            ledger=self._packed(),
+            walk=pack_walk(self.remembered),
+            data_version=self.ledger.sum,
+            young=sorted(self.ledger.young),
+        )
+        head, blocks = write_state(self.place, state, self._head)
+        write_head(self.place, head)
+        self._head, self._stamp, self._lasting = head, stamp_of(self.place), state.ledger
+        self.blocks = list[Block](blocks)
+        self.ledger.changed.clear()
+        sweep(self.place, head)
+        if self.found is not None:
+            self._show(self.found)
+
+    def _packed(self) -> pl.DataFrame:
+        """The ledger as a frame: rows that are on disk already, and those of sources that changed since."""
+        changed = self.ledger.changed
+        entries = [e for e in map(self.ledger.get, changed) if e is not None]
+        rows = pl.DataFrame([_row(e) for e in entries], schema=LEDGER_SCHEMA, orient="row")
+        if not self._lasting.height:
+            return rows
+        keys = pl.DataFrame(list(changed), schema=["reader", "path"], orient="row")
+        return pl.concat([self._lasting.join(keys, on=["reader", "path"], how="anti"), rows])
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    """One row of the ledger table."""
+    files = [
+        {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "inode": str(f.inode)} for f in entry.source.files
+    ]
+    read = sum(m.offset for m in entry.marks.values()) or sum(f.size for f in entry.source.files)
+    wanted = [r.id for r in entry.records]
+    return (
+        entry.source.reader, entry.version, entry.source.path, files, read, wanted, list(entry.ids), len(entry.problems),
+        pack_entry(entry),
+    )  # fmt: skip

@@ -1,0 +1,168 @@
+"""What a store keeps, written as files: points by block, the small tables whole; and files that are no longer needed swept."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import polars.selectors as cs
+
+from sweeplens.frames import RUN_COLUMNS
+from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, scan
+from sweeplens.store.head import FileName, Head, fresh_name
+from sweeplens.store.tables import commit_table
+
+__all__ = ["LEDGER_SCHEMA", "State", "as_block", "sweep", "write_points", "write_state"]
+
+LEDGER_SCHEMA = pl.Schema(
+    {
+        "reader": pl.String(),
+        "reader_version": pl.Int64(),
+        "path": pl.String(),
+        "files": pl.List(
+            pl.Struct({"path": pl.String(), "size": pl.Int64(), "mtime_ns": pl.Int64(), "inode": pl.String()})
+        ),
+        "bytes_read": pl.Int64(),
+        "wanted": pl.List(pl.String()),
+        "run_ids": pl.List(pl.String()),
+        "problems": pl.Int64(),
+        "entry": pl.Binary(),
+    }
+)
+_ROW_GROUP = 65_536
+_SMALL_ROWS = 500_000  # files below are merged with their neighbours when these are no larger than so many times
+_TIER = 4
+_GRACE = {"points": 3600.0}  # seconds for which a file that is no longer named stays for those who still read it
+_SHORT_GRACE = 60.0
+_ORPHAN = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is written, whole."""
+
+    readers: Mapping[str, int]
+    roots: Sequence[str]
+    blocks: Sequence[Block]
+    series: pl.DataFrame
+    runs: pl.DataFrame
+    ledger: pl.DataFrame
+    walk: bytes
+    data_version: str
+    young: Sequence[tuple[str, str]]
+
+
+def as_block(place: Path, name: FileName) -> FileBlock:
+    """A file of points as a block."""
+    return FileBlock(str(place / name.path), name.rows, name.size, name.low, name.high)
+
+
+def write_points(place: Path, points: pl.DataFrame, *, ordered: bool = False) -> FileName:
+    """One file of points, sorted by metric, run and position so that filters skip what they do not want."""
+    if not ordered:
+        points = points.sort("metric", "run_id", "seq")
+    name = fresh_name("points", ".parquet")
+    stored = points.lazy().select(pl.col(c).cast(t) for c, t in STORED_POINTS.items())
+    stored.sink_parquet(place / name, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    low, high = points.select(pl.col("run_id").min(), pl.col("run_id").max().alias("high")).row(0)
+    return FileName(name, points.height, (place / name).stat().st_size, low, high)
+
+
+def write_state(place: Path, state: State, before: Head | None) -> tuple[Head, list[Block]]:
+    """Write every file that the new HEAD names, and commit the tables; HEAD itself is the caller's to replace."""
+    blocks = _written_blocks(place, state.blocks)
+    runs = _plain_runs(state.runs)
+    tables = {
+        "points": [FileName(b.path[len(str(place)) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks],
+        "series": [_write(place, "series", state.series)],
+        "runs": [_write(place, "runs", runs)],
+        "ledger": [_write(place, "ledger", state.ledger)],
+    }
+    schemas = {"points": STORED_POINTS, "series": state.series.schema, "runs": runs.schema, "ledger": LEDGER_SCHEMA}
+    versions = {name: commit_table(place, name, files, schemas[name]) for name, files in tables.items()}
+    walk = fresh_name("state", ".walk")
+    (place / walk).write_bytes(state.walk)
+    view = _write(place, "state", state.runs).path
+    head = Head(
+        readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=versions, walk=walk, view=view,
+        data_version=state.data_version, young=[list(k) for k in state.young], retired={},
+    )  # fmt: skip
+    head.retired.update(_retired(before, head))
+    return head, list(blocks)
+
+
+def _written_blocks(place: Path, blocks: Sequence[Block]) -> list[FileBlock]:
+    """The blocks as files: frames are written, dropped runs leave, small neighbours become one."""
+    groups: list[list[Block]] = []
+    for block in blocks:
+        groups.append([block])
+        while len(groups) > 1 and _belong_together(groups[-2], groups[-1]):
+            groups[-2:] = [[*groups[-2], *groups[-1]]]
+    kept: list[FileBlock] = []
+    for group in groups:
+        first = group[0]
+        if len(group) == 1 and isinstance(first, FileBlock) and not first.dropped:
+            kept.append(first)
+            continue
+        points = scan(group).collect()
+        if points.height:
+            kept.append(as_block(place, write_points(place, points)))
+    return kept
+
+
+def _belong_together(older: Sequence[Block], newer: Sequence[Block]) -> bool:
+    old, new = sum(map(_rows, older)), sum(map(_rows, newer))
+    return old <= _SMALL_ROWS and new <= _SMALL_ROWS and old <= _TIER * new
+
+
+def _rows(block: Block) -> int:
+    return block.frame.height if isinstance(block, FrameBlock) else block.rows
+
+
+def _write(place: Path, table: str, frame: pl.DataFrame) -> FileName:
+    name = fresh_name(table, ".parquet")
+    frame.write_parquet(place / name, compression="zstd", compression_level=1)
+    return FileName(name, frame.height, (place / name).stat().st_size)
+
+
+def _plain_runs(runs: pl.DataFrame) -> pl.DataFrame:
+    """The runs frame with columns that any engine can have: hyperparameters and metadata as JSON text."""
+    fixed = [*RUN_COLUMNS, "touched_at"]
+    metadata = [c for c in runs.columns if c.startswith("metadata.")]
+    hyper = [c for c in runs.columns if c not in fixed and c not in metadata]
+    plain = runs.with_columns(cs.categorical().cast(pl.String))
+    return plain.select(*fixed, _json(hyper).alias("hyperparameters"), _json(metadata).alias("metadata"))
+
+
+def _json(columns: Sequence[str]) -> pl.Expr:
+    return pl.struct(columns).struct.json_encode() if columns else pl.lit("{}")
+
+
+def _retired(before: Head | None, head: Head) -> dict[str, float]:
+    """Files of earlier versions with the time at which they were last named."""
+    if before is None:
+        return {}
+    named = set(head.files)
+    left = {name: time.time() for name in before.files if name not in named}
+    return {**{n: t for n, t in before.retired.items() if n not in named}, **left}
+
+
+def sweep(place: Path, head: Head) -> None:
+    """Remove files that nobody reads any more: retired ones after their time, and what killed processes left."""
+    now = time.time()
+    for name, since in list(head.retired.items()):
+        if now - since > _GRACE.get(name.split("/", 1)[0], _SHORT_GRACE):
+            with contextlib.suppress(OSError):
+                (place / name).unlink(missing_ok=True)
+                del head.retired[name]
+    known = {*head.files, *head.retired}
+    for folder in ("points", "series", "runs", "ledger", "state"):
+        for path in (place / folder).iterdir():
+            if path.is_file() and f"{folder}/{path.name}" not in known:
+                with contextlib.suppress(OSError):
+                    if now - path.stat().st_mtime > _ORPHAN:
+                        path.unlink()

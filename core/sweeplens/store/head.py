@@ -1,0 +1,142 @@
+"""HEAD: the one file that names what belongs together, replaced in one step; and the lock that writers take, never readers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeplens.errors import StoreError
+
+__all__ = ["SCHEMA", "FileName", "Head", "fresh_name", "locked", "read_head", "stamp_of", "write_head"]
+
+SCHEMA = 1
+"""Raised whenever what is stored changes its form: a store of another schema is built anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """One Parquet file of a table, named relative to the store."""
+
+    path: str
+    rows: int
+    size: int
+    low: str = ""  # the least and the greatest run id
+    high: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One version of the whole store."""
+
+    readers: dict[str, int]
+    roots: list[str]
+    tables: dict[str, list[FileName]]
+    versions: dict[str, int]  # of the Delta tables
+    walk: str
+    view: str  # the runs frame as it is in memory, one column a hyperparameter
+    data_version: str
+    young: list[list[str]]
+    retired: dict[str, float]  # files that are no longer named, and when they ceased to be
+    schema: int = SCHEMA
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    written: float = field(default_factory=time.time)
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that this version needs."""
+        return [f.path for files in self.tables.values() for f in files] + [self.walk, self.view]
+
+
+def fresh_name(folder: str, ending: str) -> str:
+    """A file name that nobody has."""
+    return f"{folder}/{uuid.uuid4().hex}{ending}"
+
+
+def stamp_of(place: Path) -> tuple[int, int, int] | None:
+    """What tells whether HEAD is another one than before; None without one."""
+    try:
+        info = (place / "HEAD").stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size
+
+
+def read_head(place: Path) -> Head | None:
+    """HEAD; None without one. Raises StoreError where it is damaged or of another schema."""
+    try:
+        raw: dict[str, Any] = json.loads((place / "HEAD").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"HEAD of the store {str(place)!r} cannot be read: {error}. It is built anew.") from error
+    if raw.get("schema") != SCHEMA:
+        raise StoreError(
+            f"The store {str(place)!r} has schema {raw.get('schema')}, this version has {SCHEMA}. It is built anew."
+        )
+    try:
+        tables = {name: [FileName(**f) for f in files] for name, files in raw.pop("tables").items()}
+        return Head(tables=tables, **raw)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"HEAD of the store {str(place)!r} is not one: {error}. It is built anew.") from error
+
+
+def write_head(place: Path, head: Head) -> None:
+    """Put a new HEAD in the place of the old one, in one step."""
+    fresh = place / f"HEAD.{head.id}"
+    with fresh.open("w", encoding="utf-8") as stream:
+        json.dump(asdict(head), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(place / "HEAD")
+
+
+@contextlib.contextmanager
+def locked(place: Path, name: str, *, wait: float = 0.0) -> Generator[bool]:
+    """Whether this process holds the lock meanwhile. The system frees it when a process ends, however it ends."""
+    with (place / name).open("a+b") as stream:
+        until = time.monotonic() + wait
+        held = _try_lock(stream.fileno())
+        while not held and time.monotonic() < until:
+            time.sleep(0.02)
+            held = _try_lock(stream.fileno())
+        try:
+            yield held
+        finally:
+            if held:
+                _unlock(stream.fileno())
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
