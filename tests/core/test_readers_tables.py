@@ -43,13 +43,14 @@ def bodies(draw: st.DrawFn) -> bytes:
     """The rows of a table: mostly clean ones, so that both paths are taken; some short, long, blank or a header again."""
     cell = clean if draw(st.booleans()) else dirty
     step = st.integers(0, 1000).map(str) if draw(st.booleans()) else cell
+    ragged = draw(st.booleans())
     rows: list[str] = []
     for _ in range(draw(st.integers(0, 10))):
         cells = [draw(step), draw(st.floats(1.6e9, 1.8e9).map(repr)), draw(st.sampled_from(["a", "b", "", "a "]))]
         cells += [draw(cell), draw(cell)]
         if draw(st.integers(0, 5)) == 0:
             cells = [f'"{c}"' for c in cells]
-        shape = draw(st.integers(0, 15))
+        shape = draw(st.integers(0, 15)) if ragged else 9
         cells = {0: cells[: draw(st.integers(1, 4))], 1: [*cells, draw(cell)], 2: [], 3: COLUMNS}.get(shape, cells)
         rows.append(",".join(cells))
     end = draw(st.sampled_from(["\n", "\r\n"]))
