@@ -47,7 +47,7 @@ def overview(
     rows = [
         ("runs", _by_status(runs)),
         ("formats", ", ".join(f"{n} {f}" for f, n in _counts(runs, "format"))),
-        ("varies", "; ".join(_vary_line(r) for r in vary.table.iter_rows(named=True)) or "nothing"),
+        ("varies", _vary_text(vary.table, runs.height) or "nothing"),
         ("constant", _constants(runs, vary.table["hparam"].to_list())),
         (
             "metrics",
@@ -100,6 +100,21 @@ def _counts(runs: pl.DataFrame, column: str) -> list[tuple[str, int]]:
 def _by_status(runs: pl.DataFrame) -> str:
     parts = ", ".join(f"{n} {status}" for status, n in _counts(runs, "status"))
     return f"{runs.height}: {parts}" if parts else "0"
+
+
+def _vary_text(vary: pl.DataFrame, n_runs: int) -> str:
+    """Each class of hyperparameters that cannot be told apart once; those with a single value, which some runs lack, last."""
+    rows = list(vary.iter_rows(named=True))
+    told: set[str] = set()
+    lines: list[str] = []
+    for row in (r for r in rows if r["n_values"] > 1):
+        if row["hparam"] not in told:
+            told |= {row["hparam"], *row["same_as"]}
+            lines.append(_vary_line(row))
+    partly: dict[int, list[str]] = {}
+    for row in (r for r in rows if r["hparam"] not in told):
+        partly.setdefault(n_runs - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
+    return "; ".join([*lines, *(f"in {n} of {n_runs} runs only: {', '.join(names)}" for n, names in partly.items())])
 
 
 def _vary_line(row: Mapping[str, object]) -> str:
@@ -161,7 +176,8 @@ def _by_severity(summary: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
 
 def _counted(summary: pl.DataFrame) -> str:
     parts = [
-        f"{row['finding']} in {row['n_runs']} runs" + (f" ({row['shared_cause']})" if row["shared_cause"] else "")
+        f"{row['finding']} in {row['n_runs']} run{'s' * (row['n_runs'] > 1)}"
+        + (f" ({row['shared_cause']})" if row["shared_cause"] else "")
         for row in summary.iter_rows(named=True)
     ]
     return "; ".join(parts)

@@ -15,7 +15,10 @@ from sweeplens.answers import Answer, Basis
 
 __all__ = ["FINDINGS", "Options", "diagnose"]
 
-_EXPLAINS = ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled")
+_EXPLAINED_BY = {
+    "plateau": ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled"),
+    "ends_early": ("crashed", "stalled"),
+}
 FINDINGS = {
     "run_id": pl.String(), "finding": pl.String(), "severity": pl.String(), "metric": pl.String(), "step": pl.Int64(),
     "evidence": pl.String(), "shared_cause": pl.String(),
@@ -50,9 +53,9 @@ def diagnose(
 
 
 def _told_once(found: Sequence[Finding]) -> list[Finding]:
-    """Without what a graver finding of the same run explains: a plateau after NaN, divergence or overfitting."""
-    explained = {f.run_id for f in found if f.finding in _EXPLAINS and f.severity != "low"}
-    return [f for f in found if f.finding != "plateau" or f.run_id not in explained]
+    """Without what a graver finding of the same run explains: a plateau after NaN, an early end after a crash."""
+    grave = {(f.run_id, f.finding) for f in found if f.severity != "low"}
+    return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 
 def _table(found: Iterable[Finding], scene: Scene) -> pl.DataFrame:
