@@ -8,6 +8,7 @@ import polars as pl
 
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
+from sweeplens.interrupt import checkpoint
 from sweeplens.points import select_points, standing, thin
 from sweeplens.reduction import rewound, runs_without
 
@@ -41,7 +42,7 @@ def curves(
     drawn = _placed(asked, series, points, x)
     drawn = _within(drawn, x_min, x_max).sort("run_id", "metric", "x", maintain_order=True)
     parts = [(key, part) for key, part in drawn.group_by(["run_id", "metric"], maintain_order=True)]
-    thinned = [thin(part, max_points) for _, part in parts]
+    thinned = [_thinned(part, max_points) for _, part in parts]
     table = pl.concat([pl.DataFrame(schema=_CURVE), *(t.select(*_CURVE) for t in thinned)])
     summary = pl.DataFrame(
         [(*k, p.height, t.height, sparkline(p["value"].to_numpy())) for (k, p), t in zip(parts, thinned, strict=True)],
@@ -61,6 +62,11 @@ def curves(
         sampling=sampling,
     )
     return Answer(table, basis, tables={"series": summary})
+
+
+def _thinned(part: pl.DataFrame, max_points: int) -> pl.DataFrame:
+    checkpoint()
+    return thin(part, max_points)
 
 
 def _placed(asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, x: str) -> pl.DataFrame:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sweeplens.interrupt import checkpoint
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -63,6 +65,7 @@ def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
     trees = _TREES_FEW if n < _FEW else _TREES_MANY
     rises, sums, seen = np.zeros((n, p)), np.zeros(n), np.zeros(n)
     for _ in range(trees):
+        checkpoint()
         drawn = rng.integers(0, n, size=n)
         out = np.flatnonzero(np.bincount(drawn, minlength=n) == 0)
         if not len(out):

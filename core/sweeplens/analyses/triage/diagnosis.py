@@ -12,6 +12,7 @@ from sweeplens.analyses.triage.drawing import draw
 from sweeplens.analyses.triage.scene import SEVERITIES, Finding, Scene
 from sweeplens.analyses.triage.screening import Options, enriched
 from sweeplens.answers import Answer, Basis
+from sweeplens.interrupt import checkpoint
 
 __all__ = ["FINDINGS", "Options", "diagnose"]
 
@@ -42,7 +43,10 @@ def diagnose(
     read, skipped = 0, 0
     if points is not None:
         scene, read, skipped = draw(scene, points)
-    found = [f for d in DETECTORS if points is not None or d not in NEED_POINTS for f in d(scene)]
+    found: list[Finding] = []
+    for detector in DETECTORS:
+        checkpoint()
+        found += detector(scene) if points is not None or detector not in NEED_POINTS else ()
     table = _table(_told_once(found), scene)
     warnings = (
         (f"{skipped} series were not looked at for spikes or pace: their points are too many.",) if skipped else ()
