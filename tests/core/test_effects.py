@@ -83,6 +83,17 @@ def test_a_best_value_inside_the_range_is_not_monotonic_and_a_category_is_named(
         assert found[name]["importance"] == pytest.approx(share_within(runs, name), abs=0.08)
 
 
+def test_runs_that_lack_a_hyperparameter_have_no_say_in_its_direction_but_none_is_a_value(tmp_path: Path) -> None:
+    runs = grid(lambda lr, bs, opt: (lr == 0.01) * 0.2, 0.02)
+    bare = run("bare", {"seed": 9}, val_acc=[0.9])
+    found = rows(database(tmp_path / "lack", [*runs, bare]).effects("val/acc", reduce="last"))
+    assert (found["lr"]["direction"], found["lr"]["best_value"]) == ("not monotonic", "0.01")
+    for r in runs:
+        r["hyperparameters"]["drop"] = None if r["hyperparameters"]["lr"] == 0.01 else 0.5  # type: ignore[index]
+    found = rows(database(tmp_path / "none", runs).effects("val/acc", reduce="last"))
+    assert (found["drop"]["direction"], found["drop"]["best_value"]) == ("best: null", "null")
+
+
 def test_two_hyperparameters_that_always_change_together_share_one_number_and_name_each_other(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
     for r in runs:

@@ -13,9 +13,9 @@ import polars as pl
 
 from sweeplens.analyses.coverage import coverage_of, series_of
 from sweeplens.analyses.forest import Shares, shares_of_spread
-from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of
+from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
 from sweeplens.analyses.noise import pooled_spread
-from sweeplens.analyses.statistics import ALPHA, HUGE, holm
+from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
 from sweeplens.goals import goal_of
@@ -119,7 +119,7 @@ def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
     table = keyed(runs, names)
     classes = tuple(tuple(c) for one in same_split(runs, names) for c in _truly_same(table, one))
     firsts = [c[0] for c in classes]
-    return _Design(table, classes, _aliases(table, firsts), {n: levels_of(table[n]) for n in names})
+    return _Design(table, classes, _aliases(table, firsts), {n: levels_of(table[n], none=n in nulls) for n in names})
 
 
 def _truly_same(table: pl.DataFrame, names: Sequence[str]) -> list[list[str]]:
@@ -187,20 +187,21 @@ def _table(
         clear = (p is not None and p < ALPHA) or (share[1] or 0.0) > _NEGLIGIBLE
         known = clear and (share[0] or 0.0) > _NEGLIGIBLE
         for name in names:
-            levels = design.levels[name]
+            told = _told(design, name, goodness, known=known)
             others = [*(n for n in names if n != name), *design.aliases.get(names[0], [])]
-            rows.append((share[0] or 0.0, (name, *share, *_told(levels, goodness, known=known),
-                                           design.table[name].drop_nulls().n_unique(), others)))  # fmt: skip
+            n_values = design.table[name].drop_nulls().n_unique()
+            rows.append((share[0] or 0.0, (name, *share, *told, n_values, others)))
     ordered = [row for _, row in sorted(rows, key=lambda r: -r[0])]
     return pl.DataFrame(ordered, schema=_SCHEMA, orient="row")
 
 
-def _told(levels: Levels, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
-    """Direction and best value; the direction of what does not matter is not told."""
-    groups = levels.groups(goodness)
-    means = [sum(g) / len(g) for g in groups]
+def _told(design: _Design, name: str, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
+    """Direction and best value, among the runs that have it; the direction of what does not matter is not told."""
+    numeric = design.table.schema[name].is_numeric()
+    levels, values = where_set(design.levels[name], goodness, numeric=numeric)
+    means = [mean(group) for group in levels.groups(values)]
     best = levels.names[means.index(max(means))]
-    return (direction_of(levels, goodness) if known else "no clear effect"), best
+    return (direction_of(levels, values) if known else "no clear effect"), best
 
 
 def _strongest_pair(
@@ -225,7 +226,7 @@ def _pair_notes(pair: tuple[str, str, tuple[float, float] | None] | None, shares
     if pair[2] is None:
         return [f"{names}: cannot be judged, no two runs share a cell of their grid."]
     share, p = pair[2]
-    word = f"explains {share:.0%} of the spread beyond their sum" if p < ALPHA else "none to be seen"
+    word = f"explains {100 * share:.2g} % of the spread beyond their sum" if p < ALPHA else "none to be seen"
     return [f"{names}: {word} (F test, p {p:.2g})."]
 
 

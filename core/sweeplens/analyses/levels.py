@@ -14,11 +14,12 @@ import polars as pl
 
 from sweeplens.analyses.statistics import ALPHA, mean, t_tail, variance
 
-__all__ = ["Levels", "direction_of", "interaction_of", "levels_of", "matters", "ranks_of"]
+__all__ = ["Levels", "direction_of", "interaction_of", "levels_of", "matters", "ranks_of", "where_set"]
 
 _MOST_LEVELS = 8
 _CUTS = 5
 UNSET = "(not set)"
+NONE = "null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +38,34 @@ class Levels:
         return parts
 
 
-def levels_of(column: pl.Series) -> Levels:
-    """The levels of a hyperparameter; runs that lack it are a level of their own, the last."""
+def levels_of(column: pl.Series, *, none: bool = False) -> Levels:
+    """The levels of a hyperparameter; a null is a level of its own, the last: the value None where ``none``, else unset."""
     known = sorted(set(column.drop_nulls().to_list()))
     numeric = column.dtype.is_numeric()
     if numeric and len(known) > _MOST_LEVELS:
-        return _cut(column)
+        return _cut(column, NONE if none else UNSET)
     place = {v: i for i, v in enumerate(known)}
-    names = [_text(v) for v in known] + [UNSET] * (column.null_count() > 0)
+    names = [_text(v) for v in known] + [NONE if none else UNSET] * (column.null_count() > 0)
     codes = tuple(len(known) if v is None else place[v] for v in column.to_list())
     return Levels(codes, tuple(names), numeric and not column.null_count())
 
 
-def _cut(column: pl.Series) -> Levels:
+def _cut(column: pl.Series, missing: str) -> Levels:
     known = sorted(column.drop_nulls().to_list())
     edges = sorted({known[len(known) * (i + 1) // _CUTS - 1] for i in range(_CUTS)})
     codes = [len(edges) if v is None else next(i for i, e in enumerate(edges) if v <= e) for v in column.to_list()]
     inside = [[v for v in known if (i == 0 or v > edges[i - 1]) and v <= e] for i, e in enumerate(edges)]
     names = [_text(part[0]) if part[0] == part[-1] else f"{_text(part[0])} to {_text(part[-1])}" for part in inside]
-    names += [UNSET] * (column.null_count() > 0)
+    names += [missing] * (column.null_count() > 0)
     return Levels(tuple(codes), tuple(names), not column.null_count())
+
+
+def where_set(levels: Levels, values: Sequence[float], *, numeric: bool) -> tuple[Levels, list[float]]:
+    """Levels and values of the runs that have the hyperparameter at all, where that leaves two levels or more."""
+    if UNSET not in levels.names or len(levels.names) < 3:
+        return levels, list(values)
+    kept = [(c, v) for c, v in zip(levels.codes, values, strict=True) if levels.names[c] != UNSET]
+    return Levels(tuple(c for c, _ in kept), levels.names[:-1], numeric), [v for _, v in kept]
 
 
 def ranks_of(column: pl.Series) -> list[float]:

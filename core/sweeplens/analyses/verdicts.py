@@ -94,7 +94,7 @@ def verdict(row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | 
         return f"different: {_better(row.difference, goal)} (p {p_adjusted:.2g} after correction)"
     low, high = row.test.low, row.test.high
     said = f"not told apart (p {p_adjusted:.2g} after correction): a - b lies between {low:.4g} and {high:.4g}"
-    return said + _more_seeds(row)
+    return said + ("" if goal == "unknown" else _more_seeds(row))
 
 
 def _more_seeds(row: Contrast) -> str:
