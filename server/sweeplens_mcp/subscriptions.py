@@ -69,9 +69,9 @@ class Listener:
         self.wanted.pop(address, None)
         self.known.pop(address, None)
 
-    def compare(self, now: Look) -> None:
+    def compare(self, now: Look, asked: Collection[str]) -> None:
         """Tell what changed since the last look; at the first one, what changed since it is wanted."""
-        for address, since in list(self.wanted.items()):
+        for address, since in [(a, s) for a, s in self.wanted.items() if a in asked]:
             facts = now.facts(address)
             first = address not in self.known
             changed = now.changed_at(address) >= since if first else facts != self.known[address]
@@ -154,7 +154,7 @@ class Feed:
             looks = {state: await _look(state, asked, looks.get(state, Look())) for state, asked in wanted.items()}
             for listener in list(self._listeners):
                 if listener.state in looks:
-                    listener.compare(looks[listener.state])
+                    listener.compare(looks[listener.state], wanted[listener.state])
             took = loop.time() - began
             await asyncio.sleep(min(max(_ROUND_SECONDS, 4 * took), _SLOWEST_SECONDS))
 
