@@ -32,7 +32,7 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     divergence_factor: Annotated[
-        float, Field(gt=1, description="the last value is this many times worse than the best")
+        float, Field(gt=1, description="the end of a curve is this many times its best, or its start, worse")
     ] = 10.0
     spike_deviations: Annotated[
         float, Field(gt=0, description="a spike rises this many robust deviations above its neighbours")
@@ -44,6 +44,10 @@ class Thresholds(BaseModel):
         float, Field(gt=0, description="relative rise of the validation loss above its minimum")
     ] = 0.1
     throughput_drop: Annotated[float, Field(gt=0, lt=1, description="relative drop of the rate of steps")] = 0.5
+    throughput_seconds: Annotated[float, Field(ge=0, description="seconds that a slow stretch must last")] = 30.0
+    silent_steps: Annotated[
+        float, Field(gt=0, description="steps of its own that a running run must miss before it counts as stalled")
+    ] = 5.0
     sibling_deviations: Annotated[
         float, Field(gt=0, description="distance from the seed siblings in their deviations")
     ] = 4.0

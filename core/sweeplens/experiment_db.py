@@ -318,7 +318,7 @@ class ExperimentDB:
 
         view = self.view()
         answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor)
-        return self._resting(answer, view, f"db.whats_new({cursor!r})" if cursor else "db.whats_new()")
+        return self._resting(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""

@@ -364,6 +364,19 @@ def test_points_are_read_only_of_suspects() -> None:
     assert _find(runs).basis.points <= 2 * 5 * 100
 
 
+def test_what_was_not_looked_at_is_said() -> None:
+    answer = _find({f"r{i}": {"train/loss": _down(100)} for i in range(5)}, max_points=250)
+    assert answer.basis.points == 200
+    assert answer.basis.warnings[0].startswith("3 series were not looked at as curves")
+
+
+def test_without_points_the_series_alone_tell_what_they_can() -> None:
+    points = points_of({"a": {"train/loss": [1.0, *[NAN] * 30]}, "b": {"train/loss": _down(90)}})
+    answer = diagnose(runs_of(points), series_of(points), None, Options(Thresholds(), NOW))
+    assert answer.table["finding"].to_list() == ["nan"]
+    assert answer.basis.points == 0
+
+
 def test_an_empty_database_has_no_findings() -> None:
     points = points_of({})
     runs = runs_of(points_of({"a": {"m": [1.0]}})).head(0)

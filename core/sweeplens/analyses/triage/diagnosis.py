@@ -42,14 +42,19 @@ def diagnose(
     scene = enriched(runs, asked, options)
     read, skipped = 0, 0
     if points is not None:
-        scene, read, skipped = draw(scene, points)
+        scene, read, skipped = draw(scene, points, options.max_points)
     found: list[Finding] = []
     for detector in DETECTORS:
         checkpoint()
         found += detector(scene) if points is not None or detector not in NEED_POINTS else ()
     table = _table(_told_once(found), scene)
     warnings = (
-        (f"{skipped} series were not looked at for spikes or pace: their points are too many.",) if skipped else ()
+        (
+            f"{skipped} series were not looked at as curves, so divergence, overfitting, spikes or pace in them are not told: "
+            "ask for fewer runs or metrics.",
+        )
+        if skipped
+        else ()
     )
     basis = Basis(runs_used=runs.height, points=read, warnings=warnings)
     summary = _summary(table)

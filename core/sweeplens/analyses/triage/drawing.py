@@ -1,7 +1,7 @@
 """Points -> the few curves that detectors need.
 
 Points are read once, and only of series that the series frame does not acquit. Of these, one pass over all of them at once
-tells which can have a spike or a change of pace at all; only those become curves. More than ``MAX_POINTS`` are not read: the
+tells which can have a spike or a change of pace at all; only those become curves. More than ``max_points`` are not read: the
 candidates with the fewest points then come first, and the answer says how many were not looked at.
 """
 
@@ -18,22 +18,21 @@ from sweeplens.config import Thresholds
 from sweeplens.points import select_points, standing
 from sweeplens.reduction import rewound
 
-__all__ = ["MAX_POINTS", "draw"]
+__all__ = ["draw"]
 
-MAX_POINTS = 5_000_000
 _KEY = ["run_id", "metric"]
 _FEW = 500  # runs that are worth naming; the join keeps the wanted series in any case
 _MARGIN = 0.8  # of the pace that a detector asks for: it looks more closely
 
 
-def draw(scene: Scene, points: pl.LazyFrame) -> tuple[Scene, int, int]:
+def draw(scene: Scene, points: pl.LazyFrame, most: int) -> tuple[Scene, int, int]:
     """The scene with its curves, how many points were read, and how many candidates were not looked at."""
     away, rising, jumpy = diverging(scene), overfitting(scene), jumping(scene)
     spiky = pl.concat([losses(scene).select(_KEY), jumpy.select(_KEY)]).unique()
     pace = paced(scene).select(_KEY)
     suspects = pl.concat([away.select(_KEY), rising.select(_KEY)]).unique()
     asked = _ordered(scene, suspects, pl.concat([spiky, pace]))
-    kept = asked.filter(pl.col("n_logged").cum_sum() <= MAX_POINTS).select(_KEY).with_row_index("sid")
+    kept = asked.filter(pl.col("n_logged").cum_sum() <= most).select(_KEY).with_row_index("sid")
     frame = _fetched(scene.series, kept, points)
     hints = _hints(frame, scene.thresholds).join(kept, on="sid")
     spiky = spiky.join(hints.filter("jumps"), on=_KEY, how="semi")

@@ -24,7 +24,6 @@ _LOST = 0.9  # share of what was learned that is lost again
 _UNBOUNDED = 1e6  # a loss of this size is no matter of reward any more
 _REWARDS = frozenset({"reward", "rewards", "return", "returns", "rew", "ret", "epret"})
 _WINDOW = 10  # points on each side of a spike
-_LONG_ENOUGH = 30.0  # seconds that a slow stretch must last
 
 
 def divergence(scene: Scene) -> Iterator[Finding]:
@@ -187,7 +186,8 @@ def _overfitted(val: Curve, train: Curve, least: float) -> tuple[float, Finding]
 
 
 def throughput(scene: Scene) -> Iterator[Finding]:
-    """medium: the last quarter of a run's points went at a rate ``throughput_drop`` below that of the first half, for 30 s or more.
+    """medium: the last quarter of a run's points went at a rate ``throughput_drop`` below that of the first half, for
+    ``throughput_seconds`` or more.
 
     Medians of the seconds a step takes, so a pause is no drop. Only where points carry their time.
     """
@@ -199,16 +199,16 @@ def throughput(scene: Scene) -> Iterator[Finding]:
         if moved.sum() < scene.thresholds.min_points:
             continue
         each = np.diff(curve.seconds)[moved] / steps[moved]
-        found = _slowed(curve, each, curve.steps[1:][moved], scene.thresholds.throughput_drop)
+        found = _slowed(curve, each, curve.steps[1:][moved], scene.thresholds)
         if found:
             yield found
 
 
-def _slowed(curve: Curve, each: Floats, steps: NDArray[np.int64], drop: float) -> Finding | None:
+def _slowed(curve: Curve, each: Floats, steps: NDArray[np.int64], limits: Thresholds) -> Finding | None:
     quarter = max(len(each) // 4, 1)
     before, after = float(np.median(each[: len(each) // 2])), float(np.median(each[-quarter:]))
     lasted = float(curve.seconds[-1] - curve.seconds[-quarter]) if curve.seconds is not None else 0.0
-    if before <= 0 or after < before / (1 - drop) or lasted < _LONG_ENOUGH:
+    if before <= 0 or after < before / (1 - limits.throughput_drop) or lasted < limits.throughput_seconds:
         return None
     fast = np.flatnonzero(_smooth(each) < (before + after) / 2)
     step = int(steps[min(int(fast[-1]) + 1, len(steps) - 1)]) if len(fast) else int(steps[0])

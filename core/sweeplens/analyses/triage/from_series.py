@@ -12,7 +12,6 @@ from sweeplens.analyses.triage.scene import Finding, Scene, number
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "plateau", "rewind", "short", "stalled"]
 
 _ENDED_BADLY = {"failed": "high", "crashed": "high", "killed": "medium"}
-_SILENT_GAPS = 5  # a run is silent when it misses so many of its own steps
 _PEERS = 4  # runs that must agree on a length before a shorter one is odd
 _AGREE = 0.6
 
@@ -104,14 +103,14 @@ def crashed(scene: Scene) -> Iterator[Finding]:
 
 
 def stalled(scene: Scene) -> Iterator[Finding]:
-    """high: a run whose status is running was silent for longer than ``live_seconds`` and than five of its own steps."""
+    """high: a run whose status is running was silent for longer than ``live_seconds`` and ``silent_steps`` of its own steps."""
     lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
     running = scene.runs.filter(pl.col("status") == "running").select("run_id", "updated_at", "created_at", "n_steps")
     for row in running.iter_rows(named=True):
         silent = (scene.now - row["updated_at"]).total_seconds()
         lasted = (row["updated_at"] - row["created_at"]).total_seconds() if row["created_at"] else 0.0
         gap = max(lasted, 0.0) / max(row["n_steps"] - 1, 1)
-        if silent > max(scene.live_seconds, _SILENT_GAPS * gap):
+        if silent > max(scene.live_seconds, scene.thresholds.silent_steps * gap):
             text = (
                 f"status running, silent for {_duration(silent)}; a step took {_duration(gap)}"
                 if gap

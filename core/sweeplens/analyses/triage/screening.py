@@ -29,6 +29,7 @@ class Options:
     main: Sequence[str] = ()
     replicates: Sequence[str] = ()
     torn: frozenset[str] = frozenset()
+    max_points: int = 5_000_000  # that are read; the answer says what was not looked at
 
 
 def enriched(runs: pl.DataFrame, series: pl.DataFrame, options: Options) -> Scene:
