@@ -39,6 +39,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """A series beyond the points that are shown: how many there are, and their course in a few signs."""
+
+    points: int
+    spark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Which part of an answer is wanted, in how much room."""
 
@@ -69,7 +77,7 @@ class Sheet:
     columns: int
     tables: tuple[tuple[str, pl.DataFrame], ...]
     rows: list[Row] = field(default_factory=list[Row])
-    counts: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])  # points by series
+    whole: Mapping[tuple[str, str], Whole] = field(default_factory=dict[tuple[str, str], Whole])  # by run and metric
 
     @property
     def total(self) -> int:
@@ -135,9 +143,9 @@ def draw_series(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
     series: list[dict[str, object]] = []
     lines: list[str] = []
     for (run, metric), rows in groups.items():
-        points = sheet.counts.get((run, metric), len(rows))
-        series.append(_series_json(run, metric, points, rows))
-        lines.append(_series_text(run, metric, points, rows))
+        whole = sheet.whole.get((run, metric)) or Whole(len(rows))
+        series.append(_series_json(run, metric, whole.points, rows))
+        lines.append(_series_text(run, metric, whole, rows))
     return {"series": series}, "\n".join(["run metric (points shown/points that exist): x value; x value; ...", *lines])
 
 
@@ -147,7 +155,7 @@ def _sheet(answer: Answer, page: Page, chars: int, columns: int) -> Sheet:
     narrow = min((min(f.width, columns) for _, f in tables if f.height), default=1)
     most = min(page.limit or sheet.total, page.budget // (2 + 3 * max(narrow, 1)) + 1)
     rows = list(_affordable(_rows(sheet, page.start, most), page))
-    return replace(sheet, rows=rows, counts={} if page.all_tables else _counts(answer))
+    return replace(sheet, rows=rows, whole={} if page.all_tables else _whole_series(answer))
 
 
 def _affordable(rows: Iterator[Row], page: Page) -> Iterator[Row]:
@@ -261,13 +269,13 @@ def _titled(name: str, table: Table) -> str:
     return table_text(table) if not name else f"{name}:{' none' if not table.rows else chr(10) + table_text(table)}"
 
 
-def _counts(answer: Answer) -> dict[tuple[str, str], int]:
-    """How many points each series has, as far as the answer says."""
+def _whole_series(answer: Answer) -> dict[tuple[str, str], Whole]:
+    """What each series is beyond the points shown, as far as the answer says."""
     frame = answer.tables.get("series")
-    if frame is None:
-        return {}
-    rows = frame.select("run_id", "metric", "n").iter_rows()
-    return {(clean(str(run)), clean(str(metric))): int(n) for run, metric, n in rows}
+    rows = frame.iter_rows(named=True) if frame is not None else ()
+    return {
+        (clean(str(r["run_id"])), clean(str(r["metric"]))): Whole(int(r["n"]), str(r.get("spark") or "")) for r in rows
+    }
 
 
 def _series_json(run: str, metric: str, points: int, rows: Sequence[Row]) -> dict[str, object]:
@@ -281,9 +289,9 @@ def _series_json(run: str, metric: str, points: int, rows: Sequence[Row]) -> dic
     }
 
 
-def _series_text(run: str, metric: str, points: int, rows: Sequence[Row]) -> str:
+def _series_text(run: str, metric: str, whole: Whole, rows: Sequence[Row]) -> str:
     pairs = "; ".join(f"{show(_whole(r.cells[2]))} {show(r.cells[3], r.words.get(3, ''))}" for r in rows)
-    return f"{run} {metric} ({len(rows)}/{points}): {pairs}"
+    return f"{run} {metric} ({len(rows)}/{whole.points}){' ' * bool(whole.spark)}{whole.spark}: {pairs}"
 
 
 def _whole(value: Cell) -> Cell:

@@ -1,5 +1,6 @@
 """Tools that say what is there: the whole, the runs, one run."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweeplens.answers import Answer
@@ -14,7 +15,8 @@ __all__ = ["get_run", "list_runs", "overview"]
 def overview(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
     """Start here: what these experiments are, in twenty lines. Runs by status, which hyperparameters vary, metrics
     with their goal, the best group of each main metric, what broke, what still runs."""
-    return db.overview(runs=runs, where=where)
+    answer = db.overview(runs=runs, where=where)
+    return replace(answer, tables={"best": answer.tables["best"]})  # what varies and the metrics stand in the lines
 
 
 def list_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", columns: Columns = (), sort: Sort = "") -> Answer:
