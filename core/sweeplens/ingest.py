@@ -17,7 +17,7 @@ from sweeplens.discover import Discovery, discover
 from sweeplens.errors import FormatError
 from sweeplens.points import reduce_series
 from sweeplens.readers import all_readers
-from sweeplens.readers.protocol import Problem, Reader, Reading, Source
+from sweeplens.readers.protocol import Problem, Reader, Reading, ReadsMany, Source
 from sweeplens.readers.values import empty_reading_points
 from sweeplens.store import Change, MemoryStore, Snapshot
 from sweeplens.store.ledger import Entry, Key, can_resume, content_of, continued, is_young, marks_of, settled
@@ -116,13 +116,59 @@ def _read_all(tasks: Sequence[_Task], gone: Sequence[Key], store: MemoryStore, p
     done = 0
     for tasks_of_batch in _batches(tasks):
         batch = _Batch()
-        for task in tasks_of_batch:
+        for task in _read_together(tasks_of_batch, store, change):
             if progress and done % 20 == 0:
                 progress(done, len(tasks), task.source.relative)
             done += 1
             _read_one(task, store, change, batch)
         _finish(batch, store, change)
     return change
+
+
+def _read_together(tasks: Sequence[_Task], store: MemoryStore, change: Change) -> list[_Task]:
+    """Read at once what readers can read together; the tasks that are left."""
+    left: list[_Task] = []
+    groups: dict[str, list[_Task]] = {}
+    for task in tasks:
+        able = not task.goes_on and isinstance(task.reader, ReadsMany)
+        (groups.setdefault(task.reader.name, []) if able else left).append(task)
+    for group in groups.values():
+        left += _read_group(group, store, change)
+    return left
+
+
+def _read_group(tasks: Sequence[_Task], store: MemoryStore, change: Change) -> list[_Task]:
+    """Read the sources of one reader; those that it could not read together with others are left."""
+    reader = tasks[0].reader
+    if not isinstance(reader, ReadsMany):
+        return list(tasks)
+    names = {t.source.path: _provisional(t.source.relative, (reader.name, t.source.path), store, change) for t in tasks}
+    young = {t.source.path: _content_if_young(t.source) for t in tasks}
+    try:
+        many = reader.read_many([t.source for t in tasks], names)
+    except (FormatError, OSError):  # one of them: each says for itself
+        return list(tasks)
+    for task in tasks:
+        reading = many.readings.get(task.source.path)
+        if reading is not None:
+            _void(change, task.entry)
+            _enter(task, reading, (names[task.source.path],), young[task.source.path], change)
+    _keep(many.points, store, change, ordered=True)
+    change.series.append(many.series)
+    return [t for t in tasks if t.source.path not in many.readings]
+
+
+def _content_if_young(source: Source) -> int | None:
+    return content_of(source) if is_young(source, time.time_ns()) else None
+
+
+def _enter(task: _Task, reading: Reading, ids: tuple[str, ...], content: int | None, change: Change) -> None:
+    """Enter what a source gave in the change."""
+    source = task.source
+    marks = marks_of(source, reading.resume)
+    change.entries[source.reader, source.path] = Entry(
+        source, task.reader.version, reading.runs, ids, reading.problems, reading.resume, marks, content
+    )
 
 
 def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
@@ -147,8 +193,7 @@ def _void(change: Change, entry: Entry | None) -> None:
 
 def _read_one(task: _Task, store: MemoryStore, change: Change, batch: _Batch) -> None:
     """Read one source into the batch, and enter it in the change."""
-    now = time.time_ns()
-    content = content_of(task.source) if is_young(task.source, now) else None
+    content = _content_if_young(task.source)
     entry = task.entry if task.goes_on else None
     reading = _go_on(task.reader, task.source, entry) if entry else None
     if reading is None:  # none to go on with, or it could not
@@ -157,10 +202,7 @@ def _read_one(task: _Task, store: MemoryStore, change: Change, batch: _Batch) ->
     key = (task.source.reader, task.source.path)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or _provisional(r.id, key, store, change) for r in reading.runs)
-    change.entries[key] = Entry(
-        task.source, task.reader.version, reading.runs, ids, reading.problems, reading.resume,
-        marks_of(task.source, reading.resume), content,
-    )  # fmt: skip
+    _enter(task, reading, ids, content, change)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
@@ -169,9 +211,8 @@ def _read_one(task: _Task, store: MemoryStore, change: Change, batch: _Batch) ->
 
 def _provisional(run_id: str, key: Key, store: MemoryStore, change: Change) -> str:
     """An id that nobody else has meanwhile; the store gives the rightful one when all are known."""
-    if run_id in change.given:
+    if change.given.setdefault(run_id, key) != key:
         return f"{run_id}@{key[1]}:{key[0]}"
-    change.given.add(run_id)
     return store.ledger.free_id(run_id, key)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from sweeplens.frames import SERIES_SCHEMA
 
-__all__ = ["reduce_at_step", "reduce_last_k", "reduce_series", "select_points", "standing", "thin"]
+__all__ = ["reduce_at_step", "reduce_last_k", "reduce_series", "select_points", "series_statistics", "standing", "thin"]
 
 _KEY = ["run_id", "metric"]
 
@@ -66,12 +66,12 @@ def reduce_series(points: pl.DataFrame) -> pl.DataFrame:
         (pl.col("step").diff() <= 0).any().alias("repeats"),
     ).collect()  # fmt: skip
     stand = standing(points.lazy(), order.filter(pl.col("repeats").fill_null(value=False)))
-    stats = stand.group_by(_KEY).agg(_statistics()).collect()
+    stats = stand.group_by(_KEY).agg(series_statistics()).collect()
     return stats.join(order.drop("repeats"), on=_KEY).select(*SERIES_SCHEMA).cast(SERIES_SCHEMA).sort(_KEY)  # pyright: ignore[reportArgumentType]
 
 
-def _statistics() -> list[pl.Expr]:
-    """One expression a column of the series frame, over standing points in step order."""
+def series_statistics() -> list[pl.Expr]:
+    """One expression a column of the series frame (``n_logged`` and ``rewinds`` aside), over standing points in step order."""
     step, value = pl.col("step"), pl.col("value")
     finite = pl.when(value.is_finite()).then(value)
     return [

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from sweeplens.readers import compression
+from sweeplens.readers.json_columns import Columns, Piece, cleaned, parsed, reduced
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of
+from sweeplens.readers.protocol import Claim, Many, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of, said_by
 from sweeplens.readers.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
-from sweeplens.readers.values import as_number, as_time, status_of
+from sweeplens.readers.values import as_number, as_time, empty_reading_points, status_of
 
 if TYPE_CHECKING:
     from sweeplens.discover import Folder
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
+MANY_BYTES = 64 << 20
+"""Larger files are not read together with others."""
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
                           "training_log", "metric", "eval", "output"})  # fmt: skip
@@ -59,6 +62,37 @@ class JsonSteps:
             offset = (resume.offset if resume else 0) + lines.consumed
             after = Resume(offset, rows.state(), lines.number)
         return Reading(runs, rows.points.frame(), (*lines.problems, *problems), after)
+
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
+        """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
+        pieces: list[Piece] = []
+        owners: list[Source] = []
+        for source in sources:
+            main = source.files[0]
+            if compression.is_compressed(main.path) or main.size > MANY_BYTES:
+                continue
+            piece = cleaned(compression.read_plain(main.path), main.path)
+            if piece is not None:
+                pieces.append(piece)
+                owners.append(source)
+        readings: dict[str, Reading] = {}
+        found = parsed(pieces)
+        for columns in found:
+            for place, index in enumerate(columns.members):
+                readings[owners[index].path] = _reading_of(owners[index], pieces[index], columns, place)
+        given = [[names[owners[i].path] for i in columns.members] for columns in found]
+        return Many(readings, *reduced(found, given))
+
+
+def _reading_of(source: Source, piece: Piece, columns: Columns, place: int) -> Reading:
+    """What `JsonSteps.read` would say of the run besides its points."""
+    record = RunRecord(source.relative, created_at=columns.firsts[place], updated_at=columns.lasts[place])
+    runs, problems = described_by(source, [record])
+    state = {
+        "axis": piece.axis, "last_step": columns.steps[place], "counts": {}, "non_scalar": {}, "said": said_by(record),
+    }  # fmt: skip
+    after = Resume(piece.consumed, {record.id: state}, piece.number)
+    return Reading(runs, empty_reading_points(), (*piece.problems, *problems), after)
 
 
 def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], tuple[Problem, ...]]:

@@ -11,10 +11,10 @@ A reader never walks, never opens a file that its source does not name, never wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -133,6 +133,15 @@ class Reading:
     resume: Resume | None = None  # None: the source is read anew whenever it changes
 
 
+@dataclass(frozen=True, slots=True)
+class Many:
+    """What one reading of many sources gave. ``readings`` are by path of the source and hold no points."""
+
+    readings: Mapping[str, Reading]
+    points: pl.DataFrame  # frames.POINTS_SCHEMA, sorted by metric, then in the order of the sources
+    series: pl.DataFrame  # frames.SERIES_SCHEMA
+
+
 class Reader(Protocol):
     """One format. The docstring has the lines ``Producer:``, ``Files:``, ``Reads:``, ``Leaves:`` (docs/formats.md)."""
 
@@ -145,4 +154,15 @@ class Reader(Protocol):
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Read a source, or what was appended to it. Raises FormatError or OSError; ingest makes a problem of it."""
+        ...
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A reader that can read clean sources together, faster than one by one, and with the same result."""
+
+    name: str
+
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
+        """Those of the sources that can be read together; ``names``: path of a source -> id of its only run."""
         ...

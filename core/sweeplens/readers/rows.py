@@ -15,7 +15,7 @@ from typing import Any, cast
 from sweeplens.readers.protocol import RunRecord
 from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
 
-__all__ = ["AXES", "RUN_KEYS", "TIME_KEYS", "Rows", "axis_of"]
+__all__ = ["AXES", "ROW_WORDS", "RUN_KEYS", "TIME_KEYS", "Rows", "axis_of"]
 
 AXES = ("step", "global_step", "_step", "steps", "iteration", "iter", "itr", "training_iteration", "num_updates", "update",
         "n_iter", "epoch", "Epoch")  # fmt: skip
@@ -27,6 +27,8 @@ _CONFIG_EVENTS = frozenset({"config", "hparams", "hyperparameters", "params", "a
 _STATUS_KEYS = ("status", "state")
 _TALK = frozenset({"event", "level", "logger", "message", "msg", "type", "name", "tags", "group", "project", "lineno", "func_name",
                    "exception", "error", "host", "pid"})  # fmt: skip
+ROW_WORDS = frozenset({*RUN_KEYS, *_STATUS_KEYS, *_TALK, "metrics"})
+"""Keys with which a row says more than numbers at a step."""
 _ENDS = {
     "run_end": "finished",
     "run_failed": "failed",

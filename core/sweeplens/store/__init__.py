@@ -30,7 +30,9 @@ def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "
         return MemoryStore()
     if "://" in cache_dir:
         store = MemoryStore()
-        store.warn(f"a store at {cache_dir!r} is not supported yet: nothing is kept, set ANALYSIS_CACHE_DIR to a folder")
+        store.warn(
+            f"a store at {cache_dir!r} is not supported yet: nothing is kept, set ANALYSIS_CACHE_DIR to a folder"
+        )
         return store
     place = place_for(cache_folder(cache_dir), roots)
     if any(place.is_relative_to(root) for root in roots):

@@ -27,7 +27,7 @@ class Change:
     gone: list[Key] = field(default_factory=list[Key])
     entries: dict[Key, Entry] = field(default_factory=dict[Key, Entry])
     freed: set[str] = field(default_factory=set[str])  # ids that sources wanted which are gone or read anew
-    given: set[str] = field(default_factory=set[str])  # ids given to sources in this change
+    given: dict[str, Key] = field(default_factory=dict[str, Key])  # wanted id -> the source that has it meanwhile
     dropped: set[str] = field(default_factory=set[str])  # run ids of which everything earlier is void
     points: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     files: list[FileBlock] = field(default_factory=list[FileBlock])

@@ -1,0 +1,347 @@
+"""Step-per-line JSON of many files at once, as columns: the way of clean files, with the same result as row by row.
+
+A file is clean when all its rows are flat, hold numbers only, and stand at an axis of their own. That is not believed but
+counted: Polars is told which keys to expect and refuses anything that is no number; and every key has two quotes, so that a
+key that nobody expected, one that is written twice, or a null shows in the count. Lines that are not JSON are cut out and
+reported, NaN and Infinity are carried through the parser as numbers that the file does not hold. Whatever is left over
+(text, nesting, runs that share a file, repeated nulls) is not for here: such a file is `None` in the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import polars as pl
+
+from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, concat_points, empty_points, empty_series
+from sweeplens.points import reduce_series, series_statistics
+from sweeplens.readers.jsonlines import Lines, decode
+from sweeplens.readers.protocol import Problem
+from sweeplens.readers.rows import AXES, ROW_WORDS, TIME_KEYS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Columns", "Piece", "cleaned", "parsed", "reduced"]
+
+_NAN = b"7.2340172838076673e-291"  # numbers that stand for what JSON lacks, in files that do not hold them
+_INFINITY = b"3.1415926535897931e+291"
+_SAMPLES = (0.0, 0.25, 0.5, 0.75)
+_MOST_BAD = 200  # lines of one file that are looked at one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of one file as text that is ready for the parser, and what was noticed on the way."""
+
+    text: bytes
+    lines: int  # rows in the text
+    quotes: int
+    keys: frozenset[str]  # of some of the rows
+    axis: str
+    consumed: int  # bytes of the file that need not be looked at again, and the lines in them
+    number: int
+    problems: tuple[Problem, ...] = ()
+    special: bool = False  # NaN or Infinity stand in for themselves
+
+    @property
+    def kind(self) -> tuple[str, frozenset[str], bool]:
+        """Pieces of one kind are parsed together."""
+        return self.axis, self.keys & _TIMES, self.special
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Pieces of one kind as one frame: ``run`` (index of the piece), ``step``, perhaps ``wall_time``, and the metrics."""
+
+    frame: pl.DataFrame
+    members: list[int]  # the pieces that are in it, by their index in what was asked for
+    metrics: list[str]
+    firsts: list[datetime | None] = field(default_factory=list[Any])
+    lasts: list[datetime | None] = field(default_factory=list[Any])
+    steps: list[int] = field(default_factory=list[int])  # the last step of each member
+
+
+_TIMES = frozenset(TIME_KEYS)
+
+
+def cleaned(data: bytes, file: str) -> Piece | None:
+    """A file's content made ready; None where it is not clean."""
+    import numpy as np
+
+    if data.startswith(b"\xef\xbb\xbf") or b"\r" in data[:4096]:
+        return None
+    chars = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(chars == 10)
+    whole = int(ends[-1]) + 1 if len(ends) else 0
+    bad = _bad_lines(chars, ends)
+    if len(bad) > _MOST_BAD:
+        return None
+    text, problems = _without(data[:whole], ends, bad, file)
+    tail = Lines(data[whole:], file, first_line=len(ends) + 1)
+    if list(tail):
+        text += data[whole:].strip() + b"\n"
+    if not text:
+        return None
+    special = _has_words(chars)
+    text = _carried(text) if special else text
+    found = _sample(text) if text else None
+    if not text or found is None:
+        return None
+    keys, axis = found
+    clean = np.frombuffer(text, np.uint8)
+    return Piece(
+        text,
+        int(np.count_nonzero(clean == 10)),
+        int(np.count_nonzero(clean == 34)),
+        keys,
+        axis,
+        whole + tail.consumed,
+        tail.number,
+        (*problems, *tail.problems),
+        special,
+    )
+
+
+def _bad_lines(chars: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[int]:
+    """The indexes of lines that do not begin and end like an object."""
+    import numpy as np
+
+    if not len(ends):
+        return []
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    good = (ends > starts + 1) & (chars[starts] == 123) & (chars[np.maximum(ends - 1, 0)] == 125)
+    return np.flatnonzero(~good).tolist()
+
+
+def _without(data: bytes, ends: NDArray[np.int64], bad: Sequence[int], file: str) -> tuple[bytes, list[Problem]]:
+    """The lines that are objects after all stay, the others are cut out, and reported unless they are blank."""
+    problems: list[Problem] = []
+    kept: list[bytes] = []
+    at = 0
+    for index in bad:
+        begin, end = int(ends[index - 1]) + 1 if index else 0, int(ends[index]) + 1
+        lines = Lines(data[begin:end], file, first_line=index + 1)
+        if not list(lines):
+            kept.append(data[at:begin])
+            at = end
+        problems += lines.problems
+    return (b"".join([*kept, data[at:]]) if kept else data), problems
+
+
+def _has_words(chars: NDArray[np.uint8]) -> bool:
+    return bool((chars == 78).any() or (chars == 73).any())
+
+
+def _carried(text: bytes) -> bytes:
+    """NaN and Infinity as the numbers that stand for them; empty where the text holds those."""
+    if _NAN in text or _INFINITY in text:
+        return b""
+    for before in (b":", b": "):
+        text = text.replace(before + b"NaN", before + _NAN)
+        text = text.replace(before + b"Infinity", before + _INFINITY)
+        text = text.replace(before + b"-Infinity", before + b"-" + _INFINITY)
+    return text
+
+
+def _sample(text: bytes) -> tuple[frozenset[str], str] | None:
+    """The keys of some rows and the axis; None where one of them is no flat row of numbers."""
+    keys: set[str] = set()
+    places = [int(len(text) * share) for share in _SAMPLES]
+    axis = ""
+    for place in (*places, text.rfind(b"\n", 0, len(text) - 1) + 1):
+        begin = place if place == 0 else text.rfind(b"\n", 0, place) + 1
+        row = _flat_row(text[begin : text.find(b"\n", begin)])
+        if row is None:
+            return None
+        axis = axis or next((a for a in AXES if isinstance(row.get(a), int)), "")
+        keys.update(row)
+    best = next((a for a in AXES if a in keys), "")
+    return (frozenset(keys), axis) if axis and axis == best else None
+
+
+def _flat_row(line: bytes) -> dict[str, float] | None:
+    try:
+        row = decode(line)
+    except (ValueError, msgspec.DecodeError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    found = cast("dict[str, object]", row)
+    if not ROW_WORDS.isdisjoint(found) or any(type(v) not in (int, float) for v in found.values()):
+        return None
+    return cast("dict[str, float]", found)
+
+
+def parsed(pieces: Sequence[Piece]) -> list[Columns]:
+    """The pieces as columns, those of one kind together. A piece that is in none of them must be read row by row."""
+    kinds: dict[tuple[str, frozenset[str], bool], list[int]] = {}
+    for index, piece in enumerate(pieces):
+        kinds.setdefault(piece.kind, []).append(index)
+    return [c for members in kinds.values() for c in _parse(pieces, members)]
+
+
+def _parse(pieces: Sequence[Piece], members: list[int], keys: frozenset[str] | None = None) -> list[Columns]:
+    """One kind. Where the parser stumbles, halves are tried apart; where counts differ, only the pieces that fit stay."""
+    axis = pieces[members[0]].axis
+    names = keys or frozenset[str]().union(*(pieces[i].keys for i in members))
+    schema: dict[str, Any] = {n: pl.Int64() if n == axis else pl.Float64() for n in sorted(names)}
+    try:
+        frame = pl.read_ndjson(b"".join([pieces[i].text for i in members]), schema=schema)
+    except pl.exceptions.PolarsError:
+        if len(members) == 1:
+            return []
+        half = len(members) // 2
+        return [*_parse(pieces, members[:half], names), *_parse(pieces, members[half:], names)]
+    frame = _with_runs(frame, [pieces[i].lines for i in members])
+    if frame is None:
+        return [c for i in members for c in (_parse(pieces, [i], names) if len(members) > 1 else [])]
+    values = frame.height * (frame.width - 1) - sum(frame.null_count().row(0))
+    if values * 2 != sum(pieces[i].quotes for i in members) or frame[axis].null_count():
+        return _those_that_fit(pieces, members, frame, names)
+    columns = _timed(frame.rename({axis: "\0step"}), members, pieces[members[0]].special)
+    return [columns] if columns else []
+
+
+def _with_runs(frame: pl.DataFrame, lines: Sequence[int]) -> pl.DataFrame | None:
+    """The frame with the index of each row's piece; None where there are not as many rows as lines."""
+    import numpy as np
+
+    if frame.height != sum(lines):
+        return None
+    runs = np.repeat(np.arange(len(lines), dtype=np.uint32), lines)
+    return frame.with_columns(pl.Series("\0run", runs).set_sorted())
+
+
+def _those_that_fit(
+    pieces: Sequence[Piece], members: list[int], frame: pl.DataFrame, names: frozenset[str]
+) -> list[Columns]:
+    """Parse again without the pieces whose counts differ; those once more on their own, with every key that they hold."""
+    axis = pieces[members[0]].axis
+    held = frame.group_by("\0run", maintain_order=True).agg(pl.col(n).count() for n in names).drop("\0run")
+    counts = held.sum_horizontal().to_list() if held.width else [0] * len(members)
+    full = (held[axis] == [pieces[i].lines for i in members]).to_list()
+    fits = [i for i, n, whole in zip(members, counts, full, strict=True) if whole and 2 * n == pieces[i].quotes]
+    others = [i for i in members if i not in set(fits)]
+    found = _parse(pieces, fits, names) if fits and others else []
+    known = {i: _all_keys(pieces[i].text) for i in others}
+    again = frozenset[str]().union(*known.values())
+    if others and not again <= names and not again & ROW_WORDS and next((a for a in AXES if a in again), "") == axis:
+        found += _parse(pieces, others, names | again)
+    return found
+
+
+def _all_keys(text: bytes) -> frozenset[str]:
+    keys: set[str] = set()
+    for line in text.splitlines():
+        row = _flat_row(line)
+        keys.update(row or ())
+    return frozenset(keys)
+
+
+def _timed(frame: pl.DataFrame, members: list[int], special: bool) -> Columns | None:
+    """Columns with the wall time found; None where a time column holds times in some rows only."""
+    if special:
+        frame = frame.with_columns(_restored(c) for c in frame.columns if c[0] != "\0")
+    metrics = [c for c in frame.columns if c[0] != "\0"]
+    for key in (k for k in TIME_KEYS if k in metrics):
+        times = pl.col(key).is_finite() & (pl.col(key) >= 1e8)
+        some, every = frame.select(times.any(), (times.all() & (pl.col(key).null_count() == 0)).alias("every")).row(0)
+        if every:
+            frame = frame.with_columns(_as_time(key).alias("\0wall")).drop(key)
+            metrics.remove(key)
+            break
+        if some:
+            return None
+    ends = [pl.col("\0step").last().alias("step")]
+    if "\0wall" in frame.columns:
+        ends += [pl.col("\0wall").first().alias("first"), pl.col("\0wall").max().alias("last")]
+    table = frame.group_by("\0run", maintain_order=True).agg(ends)
+    nothing: list[datetime | None] = [None] * len(members)
+    firsts = table["first"].to_list() if "first" in table.columns else nothing
+    lasts = table["last"].to_list() if "last" in table.columns else nothing
+    return Columns(frame, members, metrics, firsts, lasts, table["step"].to_list())
+
+
+def _restored(name: str) -> pl.Expr:
+    value, infinite = pl.col(name), float(_INFINITY)
+    return (
+        pl.when(value == float(_NAN))
+        .then(math.nan)
+        .when(value == infinite)
+        .then(math.inf)
+        .when(value == -infinite)
+        .then(-math.inf)
+        .otherwise(value)
+        .alias(name)
+    )
+
+
+def _as_time(key: str) -> pl.Expr:
+    """Seconds, milli-, micro- or nanoseconds as `values.as_time` tells them apart, to the microsecond."""
+    seconds = pl.col(key)
+    for _ in range(3):
+        seconds = pl.when(seconds > 1e11).then(seconds / 1000.0).otherwise(seconds)
+    whole = seconds.floor()
+    micros = whole.cast(pl.Int64) * 1_000_000 + ((seconds - whole) * 1e6).round(mode="half_to_even").cast(pl.Int64)
+    return micros.cast(pl.Datetime("us", "UTC"))
+
+
+def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Points and series of all columns; ``names``: the run id of each of their members."""
+    points: list[pl.DataFrame] = []
+    series: list[pl.DataFrame] = []
+    for columns, given in zip(found, names, strict=True):
+        back = _rewinding(columns)
+        for metric, mine in _long_points(columns, given):
+            points.append(mine.select(*POINTS_SCHEMA))
+            series += _series(metric, mine, given, back)
+    rows = [f.select(pl.col(c).cast(t) for c, t in SERIES_SCHEMA.items()) for f in series if f.height]
+    return concat_points(points), pl.concat([empty_series(), *rows])
+
+
+def _series(metric: str, points: pl.DataFrame, names: Sequence[str], back: set[int]) -> list[pl.DataFrame]:
+    """The series of one metric; those of runs that went back by the way that knows how."""
+    forth, twice = points, empty_points()
+    if back:
+        again = pl.col("run").is_in(list(back))
+        forth, twice = points.filter(~again), points.filter(again).select(*POINTS_SCHEMA)
+    table = forth.lazy().group_by("run", maintain_order=True).agg(series_statistics()).collect()
+    run_ids = pl.Series("run_id", names, dtype=pl.String).gather(table["run"])
+    once = table.with_columns(
+        run_ids, pl.lit(metric).alias("metric"), pl.col("n").alias("n_logged"), pl.lit(0).alias("rewinds")
+    )
+    return [once, reduce_series(twice)] if twice.height else [once]
+
+
+def _long_points(columns: Columns, names: Sequence[str]) -> Iterable[tuple[str, pl.DataFrame]]:
+    """Each metric with its points under the names of the runs, and ``run``, the index of the piece."""
+    frame = columns.frame
+    within = pl.int_range(pl.len(), dtype=pl.UInt32).over("\0run")
+    wall = pl.col("\0wall") if "\0wall" in frame.columns else pl.lit(None, dtype=POINTS_SCHEMA["wall_time"])
+    base = frame.select(
+        pl.Series("run_id", names, dtype=pl.String).gather(frame["\0run"]),
+        pl.col("\0step").alias("step"),
+        wall.alias("wall_time"),
+        within.alias("seq"),
+        pl.col("\0run").alias("run"),
+    )
+    for metric in sorted(columns.metrics):
+        points = base.with_columns(frame[metric].alias("value"), pl.lit(metric).alias("metric"))
+        if frame[metric].null_count():
+            points = points.filter(pl.col("value").is_not_null())
+            points = points.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("run").alias("seq"))
+        yield metric, points
+
+
+def _rewinding(columns: Columns) -> set[int]:
+    """The runs whose steps do not always rise."""
+    step = pl.col("\0step").diff() <= 0
+    same = pl.col("\0run").cast(pl.Int64).diff() == 0
+    return set(columns.frame.filter(step & same)["\0run"].to_list())
