@@ -1,0 +1,100 @@
+"""Files read together as columns give what each of them gives when it is read row by row."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from sweeplens.discover import discover
+from sweeplens.points import reduce_series
+from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.store.merge import sequenced
+
+NUMBERS = st.one_of(
+    st.floats(), st.integers(-(2**70), 2**70), st.sampled_from([math.nan, math.inf, -math.inf, 0, -0.0])
+)
+KEYS = st.sampled_from(
+    ["loss", "val/acc", "epoch", "a b", 'quo"te', "NaN", "iter", "timestamp", "time", "run_id", "status"]
+)
+ROWS = st.dictionaries(KEYS, NUMBERS, min_size=1, max_size=4)
+TIMED = st.fixed_dictionaries({"timestamp": st.floats(1.6e9, 1.8e9), "loss": NUMBERS})
+PLAIN = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch"]), NUMBERS, min_size=1)
+JUNK = st.sampled_from(
+    ["broken {", "", "   ", "[1, 2]", '{"step": 3, "loss": }', '{"step": 1, "loss": "text"}', '{"step": 2, "x": null}',
+     '{"step": 4, "deep": {"a": 1}}', '{"loss": 1}', '{"step": 7, "loss": 1, "loss": 2}', '{"step": 5.0, "loss": true}']
+)  # fmt: skip
+
+
+@st.composite
+def a_file(draw: Any) -> str:
+    kind = draw(st.sampled_from([PLAIN, PLAIN, TIMED, ROWS]))
+    steps = draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))
+    steps = sorted(set(steps)) if draw(st.booleans()) else steps
+    lines = [json.dumps({"step": s, **draw(kind)}) for s in steps]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        lines.insert(draw(st.integers(0, len(lines))), draw(JUNK))
+    return "\n".join(lines) + draw(st.sampled_from(["\n", "\n", "", '\n{"step": 2000, "lo']))
+
+
+def together(root: Path, texts: Sequence[str]) -> int:
+    """Write the files, read them both ways, compare; how many were read together."""
+    for index, text in enumerate(texts):
+        home = root / f"run{index:03}"
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "metrics.jsonl").write_text(text)
+    reader = JsonSteps()
+    sources = discover([root], [reader]).sources
+    many = reader.read_many(sources, {s.path: s.relative for s in sources})
+    for source in sources:
+        together = many.readings.get(source.path)
+        if together is None:
+            continue
+        alone = reader.read(source, None)
+        assert together.runs == alone.runs
+        assert together.problems == alone.problems
+        assert together.resume == alone.resume
+        mine, key = pl.col("run_id") == source.relative, ["metric", "seq"]
+        exact = sequenced(alone.points)
+        assert_frame_equal(many.points.filter(mine).sort(key), exact.sort(key), check_exact=True)
+        assert_frame_equal(many.series.filter(mine).sort("metric"), reduce_series(exact).sort("metric"), rel_tol=1e-12)
+    return len(many.readings)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(a_file(), min_size=1, max_size=5))
+def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    together(tmp_path_factory.mktemp("logs"), texts)
+
+
+def test_clean_files_and_those_with_nan_torn_and_malformed_lines_are_read_together(tmp_path: Path) -> None:
+    clean = "".join(
+        json.dumps({"step": i, "loss": 1 / (i + 1), **({"val/acc": i / 9} if i % 4 == 3 else {})}) + "\n"
+        for i in range(10)
+    )
+    words = clean.replace("0.5", "NaN").replace("0.25", "-Infinity")
+    assert (
+        together(
+            tmp_path, [clean, words, clean + "gar{bage\n" + '{"step": 99, "loss": 2}\n', clean + '{"step": 10, "lo']
+        )
+        == 4
+    )
+
+
+def test_text_nulls_and_runs_that_share_a_file_are_left_to_the_exact_way(tmp_path: Path) -> None:
+    row = '{"step": 1, "loss": 0.5}\n'
+    odd = [
+        '{"step": 2, "loss": null}',
+        '{"step": 2, "note": "x"}',
+        '{"step": 2, "run_id": 7, "loss": 1}',
+        '{"loss": 3}',
+    ]
+    assert together(tmp_path, [row + o + "\n" + row for o in odd]) == 0
