@@ -128,7 +128,7 @@ def _spiked(curve: Curve, deviations: float, enough: int) -> Finding | None:
     if not peaks:
         return None
     top = max(peaks, key=lambda i: v[i])
-    before, after = float(np.median(v[max(top - _WINDOW, 0) : top])), float(np.median(v[top + 1 : top + 1 + _WINDOW]))
+    before, after = _median(v[max(top - _WINDOW, 0) : top]), _median(v[top + 1 : top + 1 + _WINDOW])
     grave = v[top] >= 3 * abs(before) and v[top] > v[: max(len(v) // 10, 3)].max()
     others = f"; {len(peaks)} spikes in all" if len(peaks) > 1 else ""
     peak = f"{number(float(v[top]))} at step {curve.steps[top]}"
@@ -142,10 +142,10 @@ def _is_spike(v: Floats, i: np.intp, height: float) -> bool:
     if len(after) < 3:
         return False
     near = v[max(i - _WINDOW, 0) : i]
-    before = float(np.median(near))
+    before = _median(near)
     rise = float(v[i]) - before
     wild = rise < 3 * (float(near.max()) - before)  # such values were there before
-    return rise > max(height, 0.5 * abs(before)) and not wild and float(np.median(after)) - before < 0.5 * rise
+    return rise > max(height, 0.5 * abs(before)) and not wild and _median(after) - before < 0.5 * rise
 
 
 def overfit(scene: Scene) -> Iterator[Finding]:
@@ -206,7 +206,7 @@ def throughput(scene: Scene) -> Iterator[Finding]:
 
 def _slowed(curve: Curve, each: Floats, steps: NDArray[np.int64], limits: Thresholds) -> Finding | None:
     quarter = max(len(each) // 4, 1)
-    before, after = float(np.median(each[: len(each) // 2])), float(np.median(each[-quarter:]))
+    before, after = _median(each[: len(each) // 2]), _median(each[-quarter:])
     lasted = float(curve.seconds[-1] - curve.seconds[-quarter]) if curve.seconds is not None else 0.0
     if before <= 0 or after < before / (1 - limits.throughput_drop) or lasted < limits.throughput_seconds:
         return None
@@ -220,12 +220,19 @@ def _blocks(v: Floats) -> Floats:
     """Medians of ten blocks of equal length; of each point where there are fewer than twenty."""
     if len(v) < 20:
         return v
-    return np.array([np.median(block) for block in np.array_split(v, 10)])
+    return np.array([_median(block) for block in np.array_split(v, 10)])
+
+
+def _median(v: Floats) -> float:
+    """The median of a few numbers; numpy's own takes ten times as long for them."""
+    ordered = np.sort(v)
+    middle = len(ordered) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else float(ordered[middle - 1] / 2 + ordered[middle] / 2)
 
 
 def _noise(v: Floats) -> float:
     """The robust deviation from one point to the next; nothing can be said of fewer than ten."""
-    return 0.0 if len(v) < 10 else ROBUST * float(np.median(np.abs(np.diff(v))))
+    return 0.0 if len(v) < 10 else ROBUST * _median(np.abs(np.diff(v)))
 
 
 def _smooth(v: Floats) -> Floats:
@@ -233,14 +240,14 @@ def _smooth(v: Floats) -> Floats:
     if len(v) < 3:
         return v
     middle = np.median(np.stack([v[:-2], v[1:-1], v[2:]]), axis=0)
-    return np.concatenate([[float(np.median(v[:2]))], middle, [float(np.median(v[-2:]))]])
+    return np.concatenate([[_median(v[:2])], middle, [_median(v[-2:])]])
 
 
 def _around(curve: Curve, step: int) -> float:
     """The median of the curve over a tenth of its points around a step."""
     at = int(np.searchsorted(curve.steps, step))
     half = max(len(curve.worse) // 20, 1)
-    return float(np.median(curve.worse[max(at - half, 0) : at + half + 1]))
+    return _median(curve.worse[max(at - half, 0) : at + half + 1])
 
 
 def _as_logged(curve: Curve, worse: float) -> str:
