@@ -65,13 +65,12 @@ class _Batch:
 def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
     """Bring the store up to what is on disk now."""
     began = time.perf_counter()
-    store.begin()
     readers = all_readers()
-    found = discover(roots, readers, memory=store.remembered)
-    tasks, gone = _plan(found, store, {r.name: r for r in readers})
-    if tasks or gone or found is not store.found:
-        store.apply(_read_all(tasks, gone, store, progress), found)
-    store.end()
+    with store.updating():
+        found = discover(roots, readers, memory=store.remembered)
+        tasks, gone = _plan(found, store, {r.name: r for r in readers})
+        if tasks or gone or found is not store.found:
+            store.apply(_read_all(tasks, gone, store, progress), found)
     return _report(store.snapshot, time.perf_counter() - began)
 
 

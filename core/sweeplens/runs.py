@@ -81,8 +81,12 @@ def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
 
 
 def with_status(runs: pl.DataFrame, *, now: datetime, live_seconds: float) -> pl.DataFrame:
-    """Where the format gave no status: ``running`` while the files grew in the last ``live_seconds``, else ``unknown``."""
-    fresh = (pl.lit(now) - pl.col("touched_at")).dt.total_seconds() <= live_seconds
+    """Where the format gave no status: ``running`` while the files grew in the last ``live_seconds``, else ``unknown``.
+
+    A new file whose newest logged time is old was copied, and did not grow.
+    """
+    grew = pl.min_horizontal("touched_at", "updated_at")
+    fresh = (pl.lit(now) - grew).dt.total_seconds() <= live_seconds
     guess = pl.when(fresh).then(pl.lit("running")).otherwise(pl.lit("unknown"))
     status = pl.when(pl.col("status") == "").then(guess).otherwise(pl.col("status"))
     return runs.with_columns(status.alias("status")).drop("touched_at")

@@ -45,24 +45,8 @@ LINES = st.composite(
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(
-            [
-                "append",
-                "append",
-                "append",
-                "torn",
-                "complete",
-                "rewrite",
-                "same size",
-                "truncate",
-                "rename",
-                "delete",
-                "config",
-                "object",
-                "refresh",
-                "restart",
-                "many",
-            ]
-        ),  # fmt: skip
+            "append append append torn complete rewrite same_size truncate rename delete config object refresh restart many".split()
+        ),
         st.sampled_from(RUNS),
         st.sampled_from(RUNS),
         LINES,
@@ -86,8 +70,8 @@ class Folder:
             "torn": lambda: self._append(log, lines[: max(1, len(lines) * 2 // 3)]),
             "complete": lambda: self._append(log, "\n"),
             "rewrite": lambda: self._write(log, lines),
-            "same size": lambda: self._other_digits(log),
-            "truncate": lambda: log.exists() and os.truncate(log, log.stat().st_size * 2 // 3) or None,
+            "same_size": lambda: self._other_digits(log),
+            "truncate": lambda: self._truncate(log),
             "rename": lambda: self._rename(run, other),
             "delete": lambda: shutil.rmtree(self.root / run, ignore_errors=True),
             "config": lambda: self._write(
@@ -121,6 +105,10 @@ class Folder:
             before = log.stat()
             log.write_bytes(log.read_bytes().translate(bytes.maketrans(b"123", b"231")))
             os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def _truncate(self, path: Path) -> None:
+        if path.exists():
+            os.truncate(path, path.stat().st_size * 2 // 3)
 
     def _rename(self, run: str, other: str) -> None:
         home, target = self.root / run, self.root / other

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -37,9 +39,11 @@ RUNS = "experiments://runs"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Two runs that still log."""
+    """Two runs that still log, silent for a minute."""
     for name in ("first", "größe 1"):
-        write_run(tmp_path / "runs" / name, {"lr": 0.1}, [{"step": 0, "loss": 1.0}])
+        run = write_run(tmp_path / "runs" / name, {"lr": 0.1}, [{"step": 0, "loss": 1.0}])
+        for file in run.iterdir():
+            os.utime(file, (time.time() - 60,) * 2)
     return tmp_path / "runs"
 
 

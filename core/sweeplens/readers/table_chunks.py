@@ -66,7 +66,7 @@ def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
         return None
     if b'"' in data:
         data = _unquoted(data, header.separator.encode())
-    if b'"' in data or b"\n#" in data or data[:1] in (b"", b"#"):
+    if not data or b'"' in data or (b"#" in data and (data.startswith(b"#") or b"\n#" in data)):
         return None
     roles, metrics = plan.roles(header), plan.metrics(header)
     used = [*sorted({*roles.values(), *metrics})]
@@ -120,8 +120,8 @@ def _steps_are_exact(axis: pl.Series) -> bool:
 def _numbered(frame: pl.DataFrame, header: Header, roles: dict[str, int], metrics: Sequence[int]) -> Chunk:
     """The frame with text read value by value, and without rows that hold nothing."""
     stripped = pl.DataFrame([_stripped(c) if c.dtype == pl.String else c for c in frame.get_columns()])
-    present = stripped.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    kept = stripped if present.all() else stripped.filter(present)
+    sparse = all(c.null_count() for c in stripped.get_columns())
+    kept = stripped.filter(pl.any_horizontal(pl.all().is_not_null())) if sparse else stripped
     chunk = Chunk(kept, frame.height)
     texts = [c for c in kept.get_columns() if c.dtype == pl.String]
     for column in texts:

@@ -59,7 +59,7 @@ class TFRecords:
         self._stream = stream
         self._file = file
         self._size = size
-        self._lengths: dict[bytes, int] = {}  # heads whose checksum held: few records differ in length
+        self._sizes: dict[bytes, int] = {}  # heads whose checksum held -> bytes of the whole record; few differ
         self._wanted = _FIRST
         self.offset = offset
         self.problem: Problem | None = None
@@ -85,24 +85,24 @@ class TFRecords:
 
     def _framed(self, buffer: bytes, start: int) -> list[int]:
         """The positions of the whole records in a buffer, and of the end of the last one."""
-        at, size, lengths = 0, len(buffer), self._lengths
+        at, size, known = 0, len(buffer), self._sizes.get
         found = [0]
+        add = found.append
         while True:
-            length = lengths.get(buffer[at : at + _HEAD])
-            if length is None:
+            whole = known(buffer[at : at + _HEAD])
+            if whole is None:
                 self.offset = start + at
-                length = self._length(buffer, at)
-                if length is None:
+                whole = self._size_of(buffer, at)
+                if whole is None:
                     return found
-            end = at + length + _HEAD + _TAIL
-            if end > size:
-                self._wanted = max(_AT_ONCE, end - size)
+            at += whole
+            if at > size:
+                self._wanted = max(_AT_ONCE, at - size)
                 return found
-            found.append(end)
-            at = end
+            add(at)
 
-    def _length(self, buffer: bytes, at: int) -> int | None:
-        """The length of the record at a position; None where the buffer ends too soon, or it cannot be (a problem)."""
+    def _size_of(self, buffer: bytes, at: int) -> int | None:
+        """The bytes of the whole record at a position; None where the buffer ends too soon, or it cannot be (a problem)."""
         head = buffer[at : at + _HEAD]
         if len(head) < _HEAD:
             return None
@@ -116,8 +116,8 @@ class TFRecords:
         if length > self._size - self.offset - _HEAD - _TAIL:
             self._torn("the last record is not complete")
             return None
-        self._lengths[head] = length
-        return length
+        self._sizes[head] = length + _HEAD + _TAIL
+        return self._sizes[head]
 
     def _checked(self, buffer: bytes, start: int, found: list[int]) -> Batch:
         """The records up to the first whose checksum does not hold; the offset moves behind the last that does."""

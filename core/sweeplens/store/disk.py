@@ -1,7 +1,7 @@
 """`DiskStore`: a `MemoryStore` whose beginning is read from disk, and which writes back what is worth it.
 
 What the folders say is always read first; the disk only spares reading it again. So a refresh keeps what is new in memory,
-and `end` writes it when it is much or old enough; losing it costs reading it again. A process that finds that another one
+and writes it when it is much or old enough; losing it costs reading it again. A process that finds that another one
 wrote takes that over and reads what is missing. Nobody waits: who does not get the lock goes on from memory.
 
 Local layout below the place: ``HEAD`` (see `head`), the Delta tables ``points``, ``series``, ``runs`` and ``ledger``, and
@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -63,34 +63,13 @@ class DiskStore(MemoryStore):
         self._broken = False
         self._prepare()
 
-    def begin(self) -> None:
-        """Take over what is on disk where it is other than what this process knows."""
-        if self._broken:
-            return
-        stamp = stamp_of(self.place)
-        if stamp is not None and stamp == self._stamp and self._whole():
-            return
-        if stamp is None and self._head is None:
-            self._wait_for_others()
-            stamp = stamp_of(self.place)
-            if stamp is None:
-                return
-        self._take_over(stamp)
-
-    def end(self) -> None:
-        """Write what this process knows where it is worth it."""
-        if self._broken or not self._worth() or self.found is None:
-            return
-        began = time.monotonic()
-        try:
-            with locked(self.place, "LOCK") as held:
-                if held and stamp_of(self.place) == self._stamp:
-                    self._persist()
-        except (OSError, pl.exceptions.PolarsError, StoreError) as error:
-            self._give_up(error)
-        finally:
-            self._first.close()
-        self._tried, self._spent = time.monotonic(), time.monotonic() - began
+    @contextlib.contextmanager
+    def updating(self) -> Generator[None]:
+        """Take over what is on disk where it is other than what this process knows; write what is worth it."""
+        with contextlib.ExitStack() as self._first:
+            self._begin()
+            yield
+            self._end()
 
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """Points of a large reading go to disk at once; None where they are few, or the disk takes nothing."""
@@ -103,6 +82,31 @@ class DiskStore(MemoryStore):
             return None
 
     # --------------------------------------------------------------- private
+
+    def _begin(self) -> None:
+        if self._broken:
+            return
+        stamp = stamp_of(self.place)
+        if stamp is not None and stamp == self._stamp and self._whole():
+            return
+        if stamp is None and self._head is None:
+            self._wait_for_others()
+            stamp = stamp_of(self.place)
+            if stamp is None:
+                return
+        self._take_over(stamp)
+
+    def _end(self) -> None:
+        if self._broken or not self._worth() or self.found is None:
+            return
+        began = time.monotonic()
+        try:
+            with locked(self.place, "LOCK") as held:
+                if held and stamp_of(self.place) == self._stamp:
+                    self._persist()
+        except (OSError, pl.exceptions.PolarsError, StoreError) as error:
+            self._give_up(error)
+        self._tried, self._spent = time.monotonic(), time.monotonic() - began
 
     def _prepare(self) -> None:
         try:
@@ -125,7 +129,6 @@ class DiskStore(MemoryStore):
 
     def _wait_for_others(self) -> None:
         """A first reading by several processes at once is done by one; the others wait a little for it."""
-        self._first.close()
         until = time.monotonic() + _PATIENCE
         while not self._first.enter_context(locked(self.place, "FIRST")):
             if stamp_of(self.place) is not None or time.monotonic() > until:

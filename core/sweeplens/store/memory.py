@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -53,11 +54,10 @@ class MemoryStore:
         self.warnings = (warning,)
         self.snapshot = replace(self.snapshot, warnings=self.warnings)
 
-    def begin(self) -> None:
-        """Called before a look at the disk: stores that are shared take over what others wrote."""
-
-    def end(self) -> None:
-        """Called after a look at the disk: stores that last write what is worth it."""
+    @contextmanager
+    def updating(self) -> Generator[None]:
+        """Around one look at the folders: a store that is shared takes over before it what others wrote, and writes after it."""
+        yield
 
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """A file that holds these points, where the store keeps large readings outside memory."""
