@@ -1,0 +1,1 @@
+ls | head -70; ls *_s0; cat lr0.01_bs64_s0/config.json; head -7 lr0.01_bs64_s0/metrics.jsonl; tail -2 lr0.01_bs64_s0/metrics.jsonl; head -2 lr0.01_bs128_s0/metrics.jsonl; wc -l */metrics.jsonl | sort -n | head -5
