@@ -170,7 +170,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _config(given: argparse.Namespace) -> int:
-    from sweeplens_mcp.clients import main as config
+    from sweeplens_mcp.configure import main as config
 
     return config(given.rest)
 
