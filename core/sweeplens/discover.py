@@ -17,7 +17,7 @@ from sweeplens.errors import RootError
 from sweeplens.folders import Folder, rewalk, walk
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 
-__all__ = ["Discovery", "Folder", "Remembered", "assembled", "check_root", "discover", "walk"]
+__all__ = ["Discovery", "Remembered", "assembled", "check_root", "discover", "walk"]
 
 
 @dataclass(frozen=True, slots=True)

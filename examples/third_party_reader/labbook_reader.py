@@ -17,13 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.values import Points, status_of
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["Labbook"]
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.json_steps import described_by
-from sweeplens.readers.protocol import HEAD_BYTES, Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import header_of, sample
 from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, may_have_axis, split_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import joined_points
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["CsvMetrics"]
 

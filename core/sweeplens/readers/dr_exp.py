@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import Rows, axis_of
 from sweeplens.readers.values import as_time, status_of
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["DrExp"]
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import Rows
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["DrUtil"]
 

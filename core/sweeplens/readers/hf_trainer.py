@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import decode
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files, read_config
 from sweeplens.readers.values import Points, as_number, as_step
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["HfTrainer"]
 

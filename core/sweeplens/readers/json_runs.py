@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Line, Lines, decode, peek
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import TIME_KEYS, axis_of
 from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["JsonRuns", "is_run_object", "run_of"]
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.readers import compression
 from sweeplens.readers.json_columns import Columns, Piece, cleaned, parsed, reduced
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Many, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Many, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of, said_by
 from sweeplens.readers.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.values import as_number, as_time, empty_reading_points, status_of
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 

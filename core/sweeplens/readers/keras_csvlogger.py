@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.json_steps import described_by
-from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import Header, header_of, number, sample
 from sweeplens.readers.table_plan import are_splits, has_plain_name
 from sweeplens.readers.tables import Plan, read_header, read_table
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["KerasCsvLogger"]
 

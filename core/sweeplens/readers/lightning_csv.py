@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from sweeplens.readers.compression import plain_name
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files, read_config
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["LightningCsv"]
 

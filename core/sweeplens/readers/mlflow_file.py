@@ -12,13 +12,12 @@ import yaml
 
 from sweeplens.readers.columns import Columns
 from sweeplens.readers.mlflow_records import mlflow_record
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, Source
 from sweeplens.readers.sidecars import load_yaml
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sweeplens.discover import Folder
 
 __all__ = ["MlflowFile"]
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from sweeplens.readers.columns import left_out, points_of
 from sweeplens.readers.mlflow_records import mlflow_record
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
 from sweeplens.readers.values import joined_points
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["MlflowSqlite"]
 

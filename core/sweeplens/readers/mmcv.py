@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.python_config import read_python_config
 from sweeplens.readers.values import Points, as_number, as_step, as_time
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["Mmcv"]
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.python_config import read_python_config
 from sweeplens.readers.values import Points, as_number, as_step
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["Mmengine"]
 

@@ -6,16 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files, read_config
 from sweeplens.readers.values import Points, as_number, as_time
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["NvlabsStats"]
 

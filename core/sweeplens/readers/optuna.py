@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sweeplens.readers.columns import left_out, points_of_rows
 from sweeplens.readers.jsonlines import decode
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
 from sweeplens.readers.values import as_step, as_time, status_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sweeplens.discover import Folder
 
 __all__ = ["Optuna"]
 

@@ -11,23 +11,21 @@ A reader never walks, never opens a file that its source does not name, never wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import polars as pl
 
 from sweeplens.frames import POINTS_SCHEMA
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = [
     "HEAD_BYTES",
     "READING_SCHEMA",
     "Claim",
     "FileStat",
+    "Folder",
     "Problem",
     "Reader",
     "Reading",
@@ -51,6 +49,60 @@ class FileStat:
     mtime_ns: int
     inode: int
     changed_ns: int = 0  # ctime: tells that content changed though size and mtime were set back (0 where unknown)
+
+
+class Folder(Protocol):
+    """A folder as a reader sees it: names first, then heads. `folders.Folder` is the one that the walk makes."""
+
+    @property
+    def path(self) -> str:
+        """Absolute."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The last component of the path."""
+        ...
+
+    @property
+    def parent(self) -> Folder | None:
+        """The folder above; None for the root."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, FileStat]:
+        """Its files by name."""
+        ...
+
+    @property
+    def folders(self) -> Mapping[str, Folder]:
+        """Its folders by name."""
+        ...
+
+    @property
+    def taken(self) -> Mapping[str, str]:
+        """File name -> name of the reader that has it already."""
+        ...
+
+    def free(self, *suffixes: str) -> list[str]:
+        """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
+        ...
+
+    def head(self, name: str) -> bytes:
+        """The first 4 kB of a file at a relative path, decompressed; empty when it cannot be read."""
+        ...
+
+    def find(self, relative: str) -> FileStat | None:
+        """The file at a relative path with ``/``; ``..`` leads up, never above the root."""
+        ...
+
+    def child(self, relative: str) -> Folder | None:
+        """The folder at a relative path with ``/``; ``..`` leads up, never above the root."""
+        ...
+
+    def tree(self, prefix: str = "") -> Iterator[tuple[str, FileStat]]:
+        """Every file below this folder, as (relative path with ``/``, stat)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, decode, peek
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import read_config
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, read_header, read_table
 from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["RayTune"]
 

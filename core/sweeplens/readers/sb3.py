@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import polars as pl
 
@@ -15,15 +15,12 @@ from sweeplens.readers import compression
 from sweeplens.readers.arrays import read_arrays
 from sweeplens.readers.json_steps import described_by
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sb3_monitor import is_monitor, read_monitors
 from sweeplens.readers.sidecars import config_files, read_config
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import Points, as_number, as_step, joined_points
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["StableBaselines3"]
 

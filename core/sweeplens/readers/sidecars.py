@@ -10,16 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import yaml
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
-    from sweeplens.readers.protocol import FileStat, RunRecord, Source
+from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
 
 __all__ = ["Sidecar", "config_files", "in_hydra", "load_yaml", "read_config"]
 

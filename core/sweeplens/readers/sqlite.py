@@ -22,13 +22,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sweeplens.errors import FormatError
-from sweeplens.readers.protocol import Claim, FileStat, Problem
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
 
 __all__ = ["Database", "databases", "read_database"]
 

@@ -6,17 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.leveldb_framing import FILE_HEADER, BlockRecords
 from sweeplens.readers.protobuf_wire import WireError, as_double, as_signed, as_text, as_timestamp, fields
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.tracker_folders import GRACE, loaded_beside, tracker_claims, unwrapped
 from sweeplens.readers.values import Points, as_time
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["SwanLab"]
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from sweeplens.readers.protocol import Claim, Reading, Resume, Source
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, Source
 
 __all__ = ["TensorBoard"]
 

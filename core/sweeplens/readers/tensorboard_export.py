@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from sweeplens.readers.compression import plain_name
 from sweeplens.readers.json_steps import described_by
-from sweeplens.readers.protocol import Claim, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import joined_points
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["TensorBoardExport"]
 

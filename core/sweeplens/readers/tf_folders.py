@@ -19,17 +19,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from sweeplens.readers import compression
-from sweeplens.readers.protocol import Claim
+from sweeplens.readers.protocol import Claim, Folder
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.tf_events import Events, Said
 from sweeplens.readers.tf_hparams import EXPERIMENT_TAG, START_TAG
 from sweeplens.readers.tfrecord import TFRecords
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["age", "branch_metric", "claims", "event_files", "is_session"]
 

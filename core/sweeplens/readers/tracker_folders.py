@@ -11,15 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import yaml
 
-from sweeplens.readers.protocol import Claim, Problem, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Source
 from sweeplens.readers.sidecars import MAX_CONFIG_BYTES, load_yaml
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]
 

@@ -8,18 +8,15 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from sweeplens.readers.leveldb_framing import BlockRecords
 from sweeplens.readers.protobuf_wire import WireError, spans
-from sweeplens.readers.protocol import Claim, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.tracker_folders import GRACE, loaded_beside, tracker_claims, unwrapped
 from sweeplens.readers.values import as_time
 from sweeplens.readers.wandb_history import History
 from sweeplens.readers.wandb_run import HEARD, Described, since_1970
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["Wandb", "about_machine"]
 

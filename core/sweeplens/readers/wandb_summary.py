@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.tracker_folders import loaded_beside, unwrapped
 from sweeplens.readers.values import Points, as_number, as_step, as_time
 from sweeplens.readers.wandb import about_machine
 from sweeplens.readers.wandb_run import since_1970
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["WandbSummary"]
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from sweeplens.errors import FormatError
-from sweeplens.readers.protocol import Claim, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import read_config
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import as_step
-
-if TYPE_CHECKING:
-    from sweeplens.discover import Folder
 
 __all__ = ["Yolo"]
 
