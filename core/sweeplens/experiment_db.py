@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from sweeplens.analyses.ranking import rank
 from sweeplens.analyses.sides import select_sides
 from sweeplens.analyses.summary import summarize, varying
 from sweeplens.analyses.triage.screening import Options
-from sweeplens.answers import Answer, Basis
+from sweeplens.answers import Answer
 from sweeplens.config import AnalysisConfig
 from sweeplens.discover import check_root
 from sweeplens.errors import RootError
@@ -36,7 +37,7 @@ from sweeplens.runs import with_status
 from sweeplens.selection import select_metrics, select_runs
 from sweeplens.sql import Bounds, Tables, query_sql
 from sweeplens.store import Snapshot, open_store
-from sweeplens.view import View, as_paths, nothing_found, python_call, settled
+from sweeplens.view import View, as_paths, nothing_found, of_runs, python_call, settled, unread
 
 __all__ = ["ExperimentDB", "View"]
 
@@ -80,10 +81,10 @@ class ExperimentDB:
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first."""
-        if time.monotonic() - self._seen > self.config.refresh_seconds:
+        if self._is_old():
             with self._lock:
                 began = time.monotonic()
-                if began - self._seen > self.config.refresh_seconds:
+                if self._is_old():
                     ingest(self.roots, self._store, progress=progress)
                     self._seen = began
         snapshot = self._store.snapshot
@@ -100,7 +101,10 @@ class ExperimentDB:
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        return View(snapshot, chosen, series, settled(snapshot.problems, snapshot, now, self.config.live_seconds))
+        problems = settled(snapshot.problems, snapshot, now, self.config.live_seconds)
+        if chosen.height < table.height:
+            problems = of_runs(problems, chosen)
+        return View(snapshot, chosen, series, problems)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -192,7 +196,8 @@ class ExperimentDB:
         """Everything that is known of one run."""
         view = self.view()
         answer = get_run(run_id, view.runs, view.series, view.problems)
-        return self._resting(answer, view, f"db.get_run({run_id!r})", matched=1)
+        mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
+        return self._resting(answer, mine, f"db.get_run({run_id!r})", matched=1)
 
     def list_metrics(self, *, runs: Sequence[str] = (), where: str = "", pattern: str = "") -> Answer:
         """One row a metric, with coverage, steps and goal."""
@@ -329,6 +334,9 @@ class ExperimentDB:
 
     # --------------------------------------------------------------- private
 
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
+
     def _triage(self, view: View) -> Options:
         """What a diagnosis of this view knows beside the frames."""
         config = self.config
@@ -342,19 +350,10 @@ class ExperimentDB:
 
     def _resting(self, answer: Answer, view: View, python: str, *, matched: int | None = None) -> Answer:
         """The answer with what every answer says it rests on."""
-        basis: Basis = answer.basis
-        malformed = sum(p.kind == "malformed" for p in view.problems)
-        warnings = basis.warnings
-        if malformed and not warnings:
-            first = next(p for p in view.problems if p.kind == "malformed")
-            where = f"{first.file}{f':{first.line}' if first.line else ''}"
-            warnings = (
-                f"{malformed} malformed line{'s' * (malformed > 1)}, the first in {where} (experiments://problems)",
-            )
         return answer.resting_on(
             roots=tuple(str(r) for r in self.roots),
             data_version=view.snapshot.version,
             runs_matched=view.runs.height if matched is None else matched,
-            warnings=(*view.snapshot.warnings, *warnings),
+            warnings=(*view.snapshot.warnings, *answer.basis.warnings, *unread(view.problems, self.roots)),
             python=python,
         )

@@ -2,7 +2,8 @@
 
 What the folders say is always read first; the disk only spares reading it again. So a refresh keeps what is new in memory,
 and writes it when it is much or old enough; losing it costs reading it again. A process that finds that another one
-wrote takes that over and reads what is missing. Nobody waits: who does not get the lock goes on from memory.
+wrote takes that over and reads what is missing. Nobody waits: who does not get the lock goes on from memory. A disk that
+takes nothing is tried again now and then; what is there already is read all the same.
 
 Local layout below the place: ``HEAD`` (see `head`), the Delta tables ``points``, ``series``, ``runs`` and ``ledger``, and
 ``state`` with the remembered walk and the runs frame as it is in memory.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -20,10 +22,11 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from sweeplens.discover import Discovery
 from sweeplens.errors import StoreError
 from sweeplens.readers import all_readers
 from sweeplens.store.blocks import Block, FileBlock, FrameBlock
-from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, sweep, write_points, write_state
+from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, is_intact, sweep, write_points, write_state
 from sweeplens.store.head import Head, locked, read_head, stamp_of, write_head
 from sweeplens.store.ledger import Entry, Ledger
 from sweeplens.store.memory import MemoryStore
@@ -37,8 +40,11 @@ log = logging.getLogger("sweeplens.store")
 _SPILL_ROWS = 300_000
 WORTH_ROWS = 50_000
 _WORTH_SHARE = 0.05
-_WORTH_SECONDS = 30.0
+_WORTH_SECONDS = 30.0  # what is little waits so long
+MUCH_SECONDS = 5.0  # what is much waits so long, except the first time
 _PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
+_REST_SECONDS = 30.0  # after a disk refused
+_DAMAGE = (StoreError, OSError, ValueError, KeyError, IndexError, pl.exceptions.PolarsError, msgspec.MsgspecError)
 
 
 def place_for(cache: Path, roots: Sequence[Path]) -> Path:
@@ -60,7 +66,7 @@ class DiskStore(MemoryStore):
         self._spent = 0.0
         self._first = contextlib.ExitStack()
         self._lasting = pl.DataFrame(schema=LEDGER_SCHEMA)  # the ledger as it is on disk
-        self._broken = False
+        self._rests_until = float("-inf")
         self._prepare()
 
     @contextlib.contextmanager
@@ -73,7 +79,7 @@ class DiskStore(MemoryStore):
 
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """Points of a large reading go to disk at once; None where they are few, or the disk takes nothing."""
-        if self._broken or points.height < _SPILL_ROWS:
+        if self._rests or points.height < _SPILL_ROWS:
             return None
         try:
             return as_block(self.place, write_points(self.place, points, ordered=ordered))
@@ -81,31 +87,35 @@ class DiskStore(MemoryStore):
             self._give_up(error)
             return None
 
+    def lost(self) -> bool:
+        """Whether files that the snapshot rests on are gone: somebody deleted the store."""
+        return not self._whole()
+
     # --------------------------------------------------------------- private
 
+    @property
+    def _rests(self) -> bool:
+        return time.monotonic() < self._rests_until
+
     def _begin(self) -> None:
-        if self._broken:
-            return
         stamp = stamp_of(self.place)
-        if stamp is not None and stamp == self._stamp and self._whole():
-            return
-        if stamp is None and self._head is None:
+        if stamp is None and self.found is None:
             self._wait_for_others()
             stamp = stamp_of(self.place)
-            if stamp is None:
-                return
-        self._take_over(stamp)
+        if stamp != self._stamp or not self._whole():
+            self._take_over(stamp)
 
     def _end(self) -> None:
-        if self._broken or not self._worth() or self.found is None:
+        if self._rests or not self._worth() or self.found is None:
             return
         began = time.monotonic()
         try:
             with locked(self.place, "LOCK") as held:
                 if held and stamp_of(self.place) == self._stamp:
-                    self._persist()
+                    self._persist(self.found)
         except (OSError, pl.exceptions.PolarsError, StoreError) as error:
-            self._give_up(error)
+            if self.place.exists():  # else it was deleted while it was written: the next look builds it anew
+                self._give_up(error)
         self._tried, self._spent = time.monotonic(), time.monotonic() - began
 
     def _prepare(self) -> None:
@@ -118,22 +128,31 @@ class DiskStore(MemoryStore):
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        self._broken = True
+        self._rests_until = time.monotonic() + _REST_SECONDS
         reason = str(error).splitlines()[0]
         log.warning("The store %s cannot be written: %s", self.place, reason)
         self.warn(f"the store {str(self.place)!r} cannot be written ({reason}): every start reads all files again")
 
     def _whole(self) -> bool:
         """Whether every file that is needed is still there."""
-        return self._head is not None and all(Path(b.path).exists() for b in self.blocks if isinstance(b, FileBlock))
+        return all(os.path.exists(b.path) for b in self.blocks if isinstance(b, FileBlock))  # noqa: PTH110 - each call
 
     def _wait_for_others(self) -> None:
         """A first reading by several processes at once is done by one; the others wait a little for it."""
         until = time.monotonic() + _PATIENCE
-        while not self._first.enter_context(locked(self.place, "FIRST")):
-            if stamp_of(self.place) is not None or time.monotonic() > until:
-                return
-            time.sleep(0.05)
+        with contextlib.suppress(OSError):  # a disk that takes nothing has nobody to wait for
+            while not self._is_first():
+                if stamp_of(self.place) is not None or time.monotonic() > until:
+                    return
+                time.sleep(0.05)
+
+    def _is_first(self) -> bool:
+        """Take the lock of the first reading until this look ends; False while another process has it."""
+        with contextlib.ExitStack() as attempt:
+            if attempt.enter_context(locked(self.place, "FIRST")):
+                self._first.enter_context(attempt.pop_all())
+                return True
+        return False
 
     def _take_over(self, stamp: tuple[int, int, int] | None) -> None:
         if stamp is None:
@@ -141,20 +160,12 @@ class DiskStore(MemoryStore):
         try:
             head = read_head(self.place)
             if head is not None and head.readers != {r.name: r.version for r in all_readers()}:
-                raise StoreError(f"The store {str(self.place)!r} was read by other readers. It is built anew.")
+                raise StoreError(f"The store {str(self.place)!r} was read by other readers.")
             self._clear()
             if head is not None:
                 self._load(head)
-        except (
-            StoreError,
-            OSError,
-            ValueError,
-            KeyError,
-            IndexError,
-            pl.exceptions.PolarsError,
-            msgspec.MsgspecError,
-        ) as error:
-            log.info("%s", error)
+        except _DAMAGE as error:
+            log.info("The store %s is built anew: %s", self.place, error)
             self._clear()
         self._stamp = stamp
 
@@ -168,8 +179,8 @@ class DiskStore(MemoryStore):
         """The state that a HEAD names. Raises when any of it is damaged."""
         blocks = [as_block(self.place, name) for name in head.tables["points"]]
         for block in blocks:
-            if Path(block.path).stat().st_size != block.size:
-                raise StoreError(f"{block.path!r} is damaged. The store is built anew.")
+            if not is_intact(block):
+                raise StoreError(f"{block.path!r} is damaged.")
         self.series = pl.concat([pl.read_parquet(self.place / f.path) for f in head.tables["series"]])
         self.runs = pl.read_parquet(self.place / head.view)
         self.remembered, self.found = unpack_walk((self.place / head.walk).read_bytes())
@@ -184,12 +195,14 @@ class DiskStore(MemoryStore):
         changed = len(self.ledger.changed)
         if not changed:
             return False
-        rows = sum(b.frame.height for b in self.blocks if isinstance(b, FrameBlock))
-        if self._head is None or rows >= WORTH_ROWS or changed >= max(20, _WORTH_SHARE * len(self.ledger)):
+        if self._head is None:
             return True
-        return time.monotonic() - self._tried > max(_WORTH_SECONDS, 20 * self._spent)
+        rows = sum(b.frame.height for b in self.blocks if isinstance(b, FrameBlock))
+        much = rows >= WORTH_ROWS or changed >= max(20, _WORTH_SHARE * len(self.ledger))
+        wait = MUCH_SECONDS if much else _WORTH_SECONDS
+        return time.monotonic() - self._tried > max(wait, 20 * self._spent if wait else 0.0)
 
-    def _persist(self) -> None:
+    def _persist(self, found: Discovery) -> None:
         """Write everything that HEAD will name, commit the tables, then HEAD."""
         state = State(
             readers={r.name: r.version for r in all_readers()},
@@ -208,8 +221,8 @@ class DiskStore(MemoryStore):
         self.blocks = list[Block](blocks)
         self.ledger.changed.clear()
         sweep(self.place, head)
-        if self.found is not None:
-            self._show(self.found)
+        self.warnings = ()
+        self._show(found)
 
     def _packed(self) -> pl.DataFrame:
         """The ledger as a frame: rows that are on disk already, and those of sources that changed since."""

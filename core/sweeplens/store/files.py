@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, 
 from sweeplens.store.head import FileName, Head, fresh_name
 from sweeplens.store.tables import commit_table
 
-__all__ = ["LEDGER_SCHEMA", "State", "as_block", "sweep", "write_points", "write_state"]
+__all__ = ["LEDGER_SCHEMA", "State", "as_block", "is_intact", "sweep", "write_points", "write_state"]
 
 LEDGER_SCHEMA = pl.Schema(
     {
@@ -61,11 +62,23 @@ def as_block(place: Path, name: FileName) -> FileBlock:
     return FileBlock(str(place / name.path), name.rows, name.size, name.low, name.high)
 
 
+def is_intact(block: FileBlock) -> bool:
+    """Whether a file has the size that it was written with, and an end of Parquet. Raises OSError without one."""
+    with open(block.path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+        size = stream.seek(-4, os.SEEK_END) + 4
+        return size == block.size and stream.read(4) == b"PAR1"
+
+
 def write_points(place: Path, points: pl.DataFrame, *, ordered: bool = False) -> FileName:
     """One file of points, sorted by metric, run and position so that filters skip what they do not want."""
+    with _or_nothing(place) as made:
+        return _write_points(place, points, made, ordered=ordered)
+
+
+def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False) -> FileName:
     if not ordered:
         points = points.sort("metric", "run_id", "seq")
-    name = fresh_name("points", ".parquet")
+    name = _named(made, "points", ".parquet")
     stored = points.lazy().select(pl.col(c).cast(t) for c, t in STORED_POINTS.items())
     stored.sink_parquet(place / name, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
     low, high = points.select(pl.col("run_id").min(), pl.col("run_id").max().alias("high")).row(0)
@@ -74,19 +87,17 @@ def write_points(place: Path, points: pl.DataFrame, *, ordered: bool = False) ->
 
 def write_state(place: Path, state: State, before: Head | None) -> tuple[Head, list[Block]]:
     """Write every file that the new HEAD names, and commit the tables; HEAD itself is the caller's to replace."""
-    blocks = _written_blocks(place, state.blocks)
-    runs = _plain_runs(state.runs)
-    tables = {
-        "points": [FileName(b.path[len(str(place)) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks],
-        "series": [_write(place, "series", state.series)],
-        "runs": [_write(place, "runs", runs)],
-        "ledger": [_write(place, "ledger", state.ledger)],
-    }
-    schemas = {"points": STORED_POINTS, "series": state.series.schema, "runs": runs.schema, "ledger": LEDGER_SCHEMA}
+    with _or_nothing(place) as made:
+        blocks = _written_blocks(place, state.blocks, made)
+        runs = _plain_runs(state.runs)
+        points = [FileName(b.path[len(str(place)) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks]
+        small = {"series": state.series, "runs": runs, "ledger": state.ledger}
+        tables = {"points": points} | {name: [_write(place, name, frame, made)] for name, frame in small.items()}
+        view = _write(place, "state", state.runs, made).path
+        walk = _named(made, "state", ".walk")
+        (place / walk).write_bytes(state.walk)
+    schemas = {"points": STORED_POINTS} | {name: frame.schema for name, frame in small.items()}
     versions = {name: commit_table(place, name, files, schemas[name]) for name, files in tables.items()}
-    walk = fresh_name("state", ".walk")
-    (place / walk).write_bytes(state.walk)
-    view = _write(place, "state", state.runs).path
     head = Head(
         readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=versions, walk=walk, view=view,
         data_version=state.data_version, young=[list(k) for k in state.young], retired={},
@@ -95,7 +106,25 @@ def write_state(place: Path, state: State, before: Head | None) -> tuple[Head, l
     return head, list(blocks)
 
 
-def _written_blocks(place: Path, blocks: Sequence[Block]) -> list[FileBlock]:
+@contextlib.contextmanager
+def _or_nothing(place: Path) -> Generator[list[str]]:
+    """A list for the names of files that are being written; they are removed where not all could be."""
+    made: list[str] = []
+    try:
+        yield made
+    except (OSError, pl.exceptions.PolarsError):
+        for name in made:
+            with contextlib.suppress(OSError):
+                (place / name).unlink(missing_ok=True)
+        raise
+
+
+def _named(made: list[str], folder: str, ending: str) -> str:
+    made.append(fresh_name(folder, ending))
+    return made[-1]
+
+
+def _written_blocks(place: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
     """The blocks as files: frames are written, dropped runs leave, small neighbours become one."""
     groups: list[list[Block]] = []
     for block in blocks:
@@ -110,7 +139,7 @@ def _written_blocks(place: Path, blocks: Sequence[Block]) -> list[FileBlock]:
             continue
         points = scan(group).collect()
         if points.height:
-            kept.append(as_block(place, write_points(place, points)))
+            kept.append(as_block(place, _write_points(place, points, made)))
     return kept
 
 
@@ -123,8 +152,8 @@ def _rows(block: Block) -> int:
     return block.frame.height if isinstance(block, FrameBlock) else block.rows
 
 
-def _write(place: Path, table: str, frame: pl.DataFrame) -> FileName:
-    name = fresh_name(table, ".parquet")
+def _write(place: Path, table: str, frame: pl.DataFrame, made: list[str]) -> FileName:
+    name = _named(made, table, ".parquet")
     frame.write_parquet(place / name, compression="zstd", compression_level=1)
     return FileName(name, frame.height, (place / name).stat().st_size)
 
@@ -159,6 +188,8 @@ def sweep(place: Path, head: Head) -> None:
             with contextlib.suppress(OSError):
                 (place / name).unlink(missing_ok=True)
                 del head.retired[name]
+    for path in place.glob("HEAD.*"):  # of processes that were killed: whoever writes has the lock
+        path.unlink(missing_ok=True)
     known = {*head.files, *head.retired}
     for folder in ("points", "series", "runs", "ledger", "state"):
         for path in (place / folder).iterdir():

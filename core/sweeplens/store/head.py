@@ -76,16 +76,14 @@ def read_head(place: Path) -> Head | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StoreError(f"HEAD of the store {str(place)!r} cannot be read: {error}. It is built anew.") from error
+        raise StoreError(f"HEAD of the store {str(place)!r} cannot be read: {error}.") from error
     if raw.get("schema") != SCHEMA:
-        raise StoreError(
-            f"The store {str(place)!r} has schema {raw.get('schema')}, this version has {SCHEMA}. It is built anew."
-        )
+        raise StoreError(f"The store {str(place)!r} has schema {raw.get('schema')}, this version has {SCHEMA}.")
     try:
         tables = {name: [FileName(**f) for f in files] for name, files in raw.pop("tables").items()}
         return Head(tables=tables, **raw)
     except (TypeError, KeyError, AttributeError) as error:
-        raise StoreError(f"HEAD of the store {str(place)!r} is not one: {error}. It is built anew.") from error
+        raise StoreError(f"HEAD of the store {str(place)!r} is not one: {error}.") from error
 
 
 def write_head(place: Path, head: Head) -> None:

@@ -63,6 +63,10 @@ class MemoryStore:
         """A file that holds these points, where the store keeps large readings outside memory."""
         return None
 
+    def lost(self) -> bool:
+        """Whether what the snapshot rests on is gone."""
+        return False
+
     @property
     def points(self) -> pl.LazyFrame:
         """All points as logged."""

@@ -30,7 +30,7 @@ class PackedLedger(Ledger):
         self._sum = total
         self.young = {(k[0], k[1]) for k in young}
         if self._sources.keys() != self._rows.keys():
-            raise ValueError("The ledger of the store and its walk do not belong together. It is built anew.")
+            raise ValueError("The ledger of the store and its walk do not belong together.")
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._rows)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sweeplens.errors import StoreError
 from sweeplens.store.head import FileName
 
 if TYPE_CHECKING:
@@ -29,11 +30,19 @@ _RETENTION = {
 
 
 def commit_table(place: Path, name: str, files: Sequence[FileName], schema: pl.Schema) -> int:
-    """Make the table hold exactly these files (named relative to the store); its version then."""
+    """Make the table hold exactly these files (named relative to the store); its version then. Raises StoreError."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return _commit(_open(place / name, schema), files)
+    except DeltaError as error:
+        raise StoreError(f"The table {name!r} of the store {str(place)!r} cannot be committed: {error}.") from error
+
+
+def _commit(table: DeltaTable, files: Sequence[FileName]) -> int:
     from deltalake import CommitProperties, PostCommitHookProperties
     from deltalake.transaction import AddAction, RemoveAction
 
-    table = _open(place / name, schema)
     held = {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
     wanted = {f.path.rsplit("/", 1)[-1]: f for f in files}
     now = int(time.time() * 1000)
