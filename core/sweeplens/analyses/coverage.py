@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from sweeplens.answers import LeftOut
 from sweeplens.errors import UnknownNameError
+from sweeplens.grouping import runs_without_hparams
 
-__all__ = ["Coverage", "coverage_of", "listed", "series_of"]
+__all__ = ["Coverage", "coverage_of", "listed", "series_of", "with_config"]
 
 _UNFINISHED = ("running", "failed", "crashed", "killed")
 _SHORT = 0.95
@@ -65,6 +67,15 @@ def series_of(metric: str, series: pl.DataFrame) -> pl.DataFrame:
         known = series["metric"].unique().sort().to_list()
         raise UnknownNameError.of("metric", metric, known, hint=f"list_metrics shows all {len(known)}.")
     return asked
+
+
+def with_config(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
+    """The runs of which some hyperparameter is known, and those that belong to no group because none is."""
+    lost = runs_without_hparams(runs)
+    if not lost:
+        return runs, ()
+    reason = "no hyperparameter known: its config is missing or could not be read"
+    return runs.filter(pl.col("run_id").is_in(lost).not_()), (LeftOut(reason, tuple(lost)),)
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from sweeplens.analyses.coverage import coverage_of, series_of
+from sweeplens.analyses.coverage import coverage_of, series_of, with_config
 from sweeplens.analyses.forest import Shares, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
 from sweeplens.analyses.noise import pooled_spread
@@ -68,6 +68,8 @@ def effects(
         raise InputError("hparam_effects takes one number a run: reduce='points' has many.")
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
+    runs, lost = with_config(runs)
+    asked = _of(asked, runs["run_id"].to_list())
     reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
     rows = reduced.values.sort("run_id")
     ids = rows["run_id"].to_list()
@@ -83,7 +85,7 @@ def effects(
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
     left = (*runs_without([metric], runs, series), *reduced.left_out)
     table = _table(design, goodness, shares)
-    basis = Basis(runs_used=len(ids), left_out=left, points=reduced.points)
+    basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points)
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import polars as pl
 
-from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of
+from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, with_config
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.statistics import ALPHA, t_quantile
 from sweeplens.answers import Answer, Basis, LeftOut
@@ -61,8 +61,12 @@ def rank(
         raise InputError(f"rank takes by='group' or by='run', and one number a run: by={by!r}, reduce={str(how)!r}.")
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
-    reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
     keys = _grouping(runs, hparams, replicates)
+    lost: tuple[LeftOut, ...] = ()
+    if by == "group" and keys:
+        runs, lost = with_config(runs)
+        asked = asked.filter(pl.col("run_id").is_in(runs["run_id"].to_list()))
+    reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
     left = (*runs_without([metric], runs, series), *reduced.left_out)
     used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].to_list()))
     cover = coverage_of(runs, used)
@@ -71,7 +75,7 @@ def rank(
     table = _marked(table, runs, keys, cover, left, by)
     shown = ["rank", *(("run_id", "status") if by == "run" else ()), *keys, *_STATS[1:]]
     notes = _notes(str(how), reduced.step, direction, ranked, table, cover, by)
-    basis = Basis(runs_used=used.height, left_out=left, points=reduced.points)
+    basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
 
 
