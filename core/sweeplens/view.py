@@ -13,7 +13,7 @@ import polars as pl
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
-__all__ = ["View", "as_paths", "nothing_found", "python_call", "settled"]
+__all__ = ["View", "as_paths", "nothing_found", "of_runs", "python_call", "settled", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,24 @@ def settled(
     touched = {f.path: f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
     limit = now.timestamp() - live_seconds
     return tuple(p for p in problems if p.kind != "torn" or touched.get(p.file, 0.0) < limit)
+
+
+def of_runs(problems: Sequence[Problem], runs: pl.DataFrame) -> tuple[Problem, ...]:
+    """The problems of these runs, and those that belong to no run."""
+    ids = set(runs["run_id"]) if problems else set[str]()
+    return tuple(p for p in problems if not p.run_id or p.run_id in ids)
+
+
+def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...]:
+    """How many lines could not be read, in a sentence; none where all could."""
+    malformed = [p for p in problems if p.kind == "malformed"]
+    if not malformed:
+        return ()
+    file, line = Path(malformed[0].file), malformed[0].line
+    root = next((r for r in roots if file.is_relative_to(r)), None)
+    place = f"{(file.relative_to(root) if root else file).as_posix()}{f':{line}' if line else ''}"
+    many = f"{len(malformed)} malformed line{'s' * (len(malformed) > 1)}"
+    return (f"{many}, the first in {place} (experiments://problems)",)
 
 
 def nothing_found(roots: Sequence[Path], snapshot: Snapshot) -> str:
