@@ -11,7 +11,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check conformance format bench soak lock clean
+.PHONY: help demo test check conformance clients format bench soak lock clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ conformance: $(TESTS) ## The protocol's conformance suite, both eras, with Node 
 	@mkdir -p build
 	@$(BIN)/python tests/conformance/run.py $(IF_ABLE) 2> build/conformance.log || { tail -n 20 build/conformance.log; exit 1; }
 
+clients: $(TESTS) ## Clients of others (from npm and PyPI) talk to our server, one line each; skipped where not to be had
+	@$(BIN)/python -m tests.clients
+
 format: $(TESTS) ## Format, and mend what the linter can mend
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
@@ -48,6 +51,8 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
+	for group in clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
+		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
 
 clean: ## Remove what make and the tools have written
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
