@@ -12,8 +12,9 @@ from sweeplens.grouping import NULL, keyed, varying_hparams
 from sweeplens.models import Run
 from sweeplens.points import reduce_series
 from sweeplens.reduction import Reduced, parse_reduce, reduce_runs
-from sweeplens.runs import typed_column
+from sweeplens.runs import column_name, typed_column
 from sweeplens.selection import select_metrics
+from sweeplens.student import t_quantile
 
 __all__ = [
     "NULL",
@@ -28,10 +29,12 @@ __all__ = [
     "summarize_by_hparams",
 ]
 
+_OWN = ("run_id", "null_hparams")
+
 
 def runs_to_dataframe(runs: Sequence[Run]) -> pl.DataFrame:
     """One row a run: ``run_id``, a column for each flattened hyperparameter (text as categoricals), ``metadata.*``."""
-    flats = [r.hyperparameters.flatten() for r in runs]
+    flats = [{column_name(k, _OWN): v for k, v in r.hyperparameters.flatten().items()} for r in runs]
     names = dict.fromkeys(n for flat in flats for n in flat)
     extras = dict.fromkeys(n for r in runs for n in r.metadata)
     nulls = [[n for n, v in flat.items() if v is None] for flat in flats]
@@ -148,9 +151,7 @@ def from_display_names(names: Sequence[str], display: Mapping[str, str]) -> list
 
 def _t_quantiles(counts: pl.Series) -> dict[int, float]:
     """The 97.5 % quantile of Student's t for each group size above one."""
-    from scipy.special import stdtrit
-
-    return {n: float(stdtrit(n - 1, 0.975)) for n in counts.unique().to_list() if n > 1}  # pyright: ignore[reportUnknownArgumentType]
+    return {n: t_quantile(n - 1) for n in counts.unique().to_list() if n > 1}
 
 
 def _complete(runs: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
 
@@ -22,12 +23,14 @@ _MAX_DEPTH = 100
 def flatten(nested: Mapping[str, object]) -> dict[str, object]:
     """Nested mappings -> one level, keys joined with dots; lists, None and empty mappings are values.
 
-    A dot inside a key stays as it is, unless the name would then mean two values: the later one is written ``a\\.b``.
+    A dot inside a key stays as it is, unless the name would then mean two values: such a key is written ``a\\.b``.
     """
+    leaves = list(_leaves(nested, ()))
+    meant = Counter(".".join(path) for path, _ in leaves)
     flat: dict[str, object] = {}
-    for path, value in _leaves(nested, ()):
+    for path, value in leaves:
         name = ".".join(path)
-        flat[name if name not in flat else ".".join(p.replace(".", "\\.") for p in path)] = value
+        flat[name if meant[name] == 1 else ".".join(p.replace(".", "\\.") for p in path)] = value
     return flat
 
 

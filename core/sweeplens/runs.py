@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from sweeplens.frames import RUN_COLUMNS
 from sweeplens.models import flatten
 from sweeplens.readers.protocol import RunRecord, Source
 
-__all__ = ["RunRow", "row_of", "runs_frame", "typed_column", "unique_ids", "with_status"]
+__all__ = ["RunRow", "column_name", "row_of", "runs_frame", "typed_column", "unique_ids", "with_status"]
 
 _NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)?(\.\d+)?(?<=\d)\.?([eE][-+]?\d+)?")
 _INT64 = 1 << 63
@@ -58,11 +58,11 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
         "format": source.reader,
         "parent": record.parent,
         "tags": list(record.tags),
-        "null_hparams": [_column_name(k) for k, v in flat.items() if v is None],
+        "null_hparams": [column_name(k) for k, v in flat.items() if v is None],
         "touched_at": touched,
     }
     return RunRow(
-        fixed, {_column_name(k): v for k, v in flat.items()}, {f"metadata.{k}": v for k, v in metadata.items()}
+        fixed, {column_name(k): v for k, v in flat.items()}, {f"metadata.{k}": v for k, v in metadata.items()}
     )
 
 
@@ -125,10 +125,9 @@ def _suffixes(paths: Sequence[str]) -> list[str]:
     return [f"{'/'.join(p[-1:])}#{i + 1}" for i, p in enumerate(parts)]
 
 
-def _column_name(hparam: str) -> str:
-    """A hyperparameter that is named like a fixed column gets a prefix, so that both can be seen."""
-    taken = hparam in RUN_COLUMNS or hparam == "touched_at" or hparam.startswith("metadata.")
-    return f"hparam.{hparam}" if taken else hparam
+def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, "touched_at"})) -> str:
+    """A hyperparameter that is named like a column of ours gets a prefix, so that both can be seen."""
+    return f"hparam.{hparam}" if hparam in taken or hparam.startswith("metadata.") else hparam
 
 
 def _text(value: object) -> str:
