@@ -187,3 +187,11 @@ def test_both_tests_together_keep_to_five_percent_and_find_three_deviations(pair
         found += (verdicts.contrast(higher, b, paired=paired, noise=None).p_joint or 1) < 0.05
     assert false / times <= 0.05
     assert found / times >= 0.95
+
+
+@pytest.mark.parametrize("share", [0.025, 0.6, 0.95, 0.975, 0.9999])
+@pytest.mark.parametrize("df", [0.5, 1, 2, 3.7, 9, 99, 100, 5000])
+def test_quantiles_of_students_t_are_those_of_scipy(df: float, share: float) -> None:
+    from scipy.special import stdtrit
+
+    assert ours.t_quantile(df, share) == pytest.approx(float(stdtrit(df, share)), rel=1e-11)

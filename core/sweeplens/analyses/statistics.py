@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweeplens import student
+
 __all__ = [
     "ALPHA",
     "HUGE",
@@ -72,9 +74,7 @@ def variance(values: Sequence[float]) -> float:
 
 def t_quantile(df: float, share: float = 1 - ALPHA / 2) -> float:
     """The quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, share))
+    return student.t_quantile(df, share)
 
 
 def t_tail(t: float, df: float) -> float:

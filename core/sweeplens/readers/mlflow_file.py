@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import yaml
-
 from sweeplens.readers.columns import Columns
 from sweeplens.readers.mlflow_records import mlflow_record
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, Source
@@ -146,7 +144,7 @@ def _yaml(entry: FileStat | None, problems: list[Problem]) -> dict[str, object]:
         return {m[1]: _scalar(m) for m in flat if m}
     try:
         loaded = load_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         problems.append(
             Problem(entry.path, f"not YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}")
         )

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
-
-import yaml
+from typing import cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
@@ -81,7 +79,7 @@ def _overrides(entry: FileStat) -> list[str]:
     """What the command line set, as it was written; nothing where the file cannot be read (its config says it all)."""
     try:
         found = _load(entry)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError, FormatError):
+    except (OSError, ValueError, RecursionError, FormatError):
         return []
     return [str(item) for item in cast("list[object]", found)] if isinstance(found, list) else []
 
@@ -98,7 +96,7 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NA
             continue
         try:
             loaded = _load(entry)
-        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             said = str(error).splitlines() or [type(error).__name__]
             side.problems.append((entry.path, f"config cannot be read: {said[0]}"))
             continue
@@ -131,43 +129,8 @@ def _is_wrapper(loaded: Mapping[str, object], key: str) -> bool:
     )
 
 
-class _LooseLoader(yaml.SafeLoader):
-    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number."""
-
-
-def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        items = loader.construct_sequence(node, deep=True)
-        return _pairs(items) if suffix.endswith("collections.OrderedDict") else items
-    return loader.construct_scalar(cast("yaml.ScalarNode", node))
-
-
-def _pairs(items: list[Any]) -> object:
-    """The argument of an ordered dict, a list of pairs inside a list, as a dict."""
-    inner = items[0] if len(items) == 1 else items
-    if isinstance(inner, list) and all(
-        isinstance(p, list) and len(cast("list[Any]", p)) == 2 for p in cast("list[Any]", inner)
-    ):
-        return {str(key): value for key, value in cast("list[list[Any]]", inner)}
-    return items
-
-
-def _register() -> None:
-    import re
-
-    loader = cast("Any", _LooseLoader)
-    loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
-    loader.add_multi_constructor("!", _plain)
-    loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
-
-
-_register()
-
-
 def load_yaml(text: str) -> object:
-    """YAML as plain data: nothing is constructed but dicts, lists, text, numbers, times. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_LooseLoader)  # noqa: S506 - a SafeLoader
+    """YAML as plain data: nothing is constructed but dicts, lists, text, numbers, times. Raises ValueError."""
+    from sweeplens.readers.loose_yaml import load  # the parser takes as long to import as all readers
+
+    return load(text)

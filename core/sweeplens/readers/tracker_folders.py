@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from sweeplens.readers.protocol import Claim, Folder, Problem, Source
 from sweeplens.readers.sidecars import MAX_CONFIG_BYTES, load_yaml
 
@@ -54,7 +52,7 @@ def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[st
             raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
         text = Path(entry.path).read_text("utf-8")
         found = load_yaml(text) if name.endswith(".yaml") else json.loads(text)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problems.append(Problem(entry.path, f"cannot be read: {str(error).split(chr(10))[0]}", kind="warning"))
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
