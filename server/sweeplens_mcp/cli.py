@@ -41,14 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     top = argparse.ArgumentParser(prog="sweeplens", description="Ask what happened in folders of experiments.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top.add_argument("--version", action="store_const", const=_version, dest="command", help="what is installed")
+    top.set_defaults(command=lambda _: _help(top))
+    commands = top.add_subparsers(metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
     _takes_roots(serve)
     serve.add_argument("--log-level", choices=LEVELS, default="warning", help="of the JSON lines on stderr")
     _takes_http(serve)
     serve.set_defaults(command=_serve)
     call = commands.add_parser("call", help="the answer of one tool, without a client")
-    call.add_argument("tool", metavar="TOOL")
+    call.add_argument("tool", nargs="?", default="", metavar="TOOL", help="without one, the tools are listed")
     call.add_argument("values", nargs="*", metavar="name=value", help="lists as a,b or as JSON")
     call.add_argument("--json", action="store_true", help="the structured content instead of the text")
     _takes_roots(call)
@@ -81,8 +83,8 @@ def _takes_http(serve: argparse.ArgumentParser) -> None:
     group.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}")
     for name, metavar, text in _HTTP_TEXTS:
         group.add_argument(name, default="", metavar=metavar, help=text)
-    for name, metavar, text in _HTTP_LISTS:
-        group.add_argument(name, action="append", default=[], metavar=metavar, help=text)
+    for name, setting, metavar, text in _HTTP_LISTS:
+        group.add_argument(name, dest=setting, action="append", default=[], metavar=metavar, help=text)
     group.add_argument("--calls-per-minute", type=int, default=1200, metavar="N", help="of one client; 0: no limit")
     group.add_argument("--metrics-port", type=int, default=0, metavar="PORT", help="Prometheus on loopback")
 
@@ -97,11 +99,23 @@ _HTTP_TEXTS = (
     ("--tls-key", "FILE", "its private key"),
 )
 _HTTP_LISTS = (
-    ("--oauth-scopes", "SCOPE", "scope that a token must have"),
-    ("--trusted-proxies", "ADDRESS", "proxy whose X-Forwarded-For is believed"),
-    ("--allowed-hosts", "HOST", "name under which clients reach this server"),
-    ("--allowed-origins", "ORIGIN", "origin of web pages that may ask"),
+    ("--oauth-scope", "oauth_scopes", "SCOPE", "scope that a token must have"),
+    ("--trusted-proxy", "trusted_proxies", "ADDRESS", "proxy whose X-Forwarded-For is believed"),
+    ("--allowed-host", "allowed_hosts", "HOST", "name under which clients reach this server"),
+    ("--allowed-origin", "allowed_origins", "ORIGIN", "origin of web pages that may ask"),
 )
+
+
+def _help(top: argparse.ArgumentParser) -> int:
+    top.print_help()
+    return 0
+
+
+def _version(given: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    print(f"sweeplens {version('sweeplens')}")
+    return 0
 
 
 def _serve(given: argparse.Namespace) -> int:
@@ -142,8 +156,11 @@ def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
 
 def _call(given: argparse.Namespace) -> int:
     from sweeplens.errors import SweeplensError
-    from sweeplens_mcp.direct import call_tool
+    from sweeplens_mcp.direct import call_tool, listed
 
+    if not given.tool:
+        print(listed())
+        return 0
     try:
         made = call_tool(given.tool, given.values, Settings(tuple(given.root)))
     except SweeplensError as error:

@@ -16,7 +16,7 @@ from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.state import open_database
 from sweeplens_mcp.tools import TOOLS
 
-__all__ = ["call_tool", "typed"]
+__all__ = ["call_tool", "listed", "typed"]
 
 
 def call_tool(name: str, values: Sequence[str], settings: Settings) -> Reply:
@@ -31,6 +31,17 @@ def call_tool(name: str, values: Sequence[str], settings: Settings) -> Reply:
     database = open_database(settings)
     database.load_experiments(progress=_tell if sys.stderr.isatty() else None)
     return answer_call(spec, database, arguments, Shelf())
+
+
+def listed() -> str:
+    """Each tool with the names of its arguments; those that may be left out stand in brackets."""
+    lines: list[str] = []
+    for spec in TOOLS:
+        schema = argument_schema(metadata(spec))
+        needed = schema.get("required", [])
+        names = [f"{name}=" if name in needed else f"[{name}=]" for name in schema["properties"]]
+        lines.append(f"{spec.name:<21} {' '.join(names)}")
+    return "\n".join(lines)
 
 
 def typed(values: Sequence[str], schema: Mapping[str, Any]) -> dict[str, object]:

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from support.sweep import SWEEP_RUNS
+
+from sweeplens_mcp.tools import TOOLS
 
 HOSTILE = {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii"}
 
@@ -81,6 +84,17 @@ def test_doctor_says_what_is_read_and_what_is_not_and_why(sweep: Path) -> None:
     assert "Files without a reader: none" in text
 
 
-def test_help_names_every_command() -> None:
-    text = run("--help").stdout.decode()
+@pytest.mark.parametrize("typed", [("--help",), ()])
+def test_help_names_every_command(typed: tuple[str, ...]) -> None:
+    text = run(*typed).stdout.decode()
     assert all(command in text for command in ("serve", "call", "demo", "doctor", "config"))
+
+
+def test_call_alone_lists_the_tools_with_their_arguments() -> None:
+    lines = run("call").stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == [spec.name for spec in TOOLS]
+    assert lines[2].split()[1:3] == ["run_id=", "[limit=]"]
+
+
+def test_the_version_is_that_of_what_is_installed() -> None:
+    assert run("--version").stdout.decode().strip() == f"sweeplens {version('sweeplens')}"
