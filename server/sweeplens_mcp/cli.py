@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sweeplens_mcp.logs import LEVELS
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     top = argparse.ArgumentParser(prog="sweeplens", description="Ask what happened in folders of experiments.")
     top.add_argument("--version", action="store_const", const=_version, dest="command", help="what is installed")
-    top.set_defaults(command=lambda _: _help(top))
+    top.set_defaults(command=partial(_help, top))
     commands = top.add_subparsers(metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
     _takes_roots(serve)
@@ -106,7 +107,7 @@ _HTTP_LISTS = (
 )
 
 
-def _help(top: argparse.ArgumentParser) -> int:
+def _help(top: argparse.ArgumentParser, _: argparse.Namespace) -> int:
     top.print_help()
     return 0
 
