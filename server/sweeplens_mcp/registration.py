@@ -55,7 +55,7 @@ class SweepTool(Tool):
         """The answer from the state of whoever asks, with a sign of life each second."""
         database = await state.database(progress.report)
         spec = self._spec
-        key = (id(state), spec.name, json.dumps(given, sort_keys=True, default=str))
+        key = (state, spec.name, json.dumps(given, sort_keys=True, default=str))
         work = state.desk.run(key, lambda: answer_call(spec, database, given, state.shelf), heavy=spec.heavy)
         made: Reply | SweeplensError = AbandonedError("The call was cancelled.")
         async with anyio.create_task_group() as group:
