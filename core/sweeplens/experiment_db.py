@@ -1,7 +1,8 @@
 """`ExperimentDB`: folders of experiments as one object. Each method is one delegation to a pure function over frames.
 
 Every call sees what was on disk at most ``config.refresh_seconds`` before. A call works on one snapshot from beginning to
-end, so that calls from several threads never see each other's data.
+end, so that calls from several threads never see each other's data. An analysis is imported by the method that asks for it:
+a script asks one question, and should not wait for the others.
 """
 
 from __future__ import annotations
@@ -12,19 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sweeplens.analyses.comparison import compare
-from sweeplens.analyses.curves import curves
-from sweeplens.analyses.effects import effects
-from sweeplens.analyses.listing import get_run, list_metrics, list_runs, problems_frame
-from sweeplens.analyses.overview import overview
-from sweeplens.analyses.ranking import rank
-from sweeplens.analyses.sides import select_sides
-from sweeplens.analyses.summary import summarize, varying
-from sweeplens.analyses.triage.screening import Options
 from sweeplens.answers import Answer
 from sweeplens.config import AnalysisConfig
 from sweeplens.discover import check_root
@@ -35,9 +27,11 @@ from sweeplens.points import select_points, standing
 from sweeplens.reduction import rewound
 from sweeplens.runs import with_status
 from sweeplens.selection import select_metrics, select_runs
-from sweeplens.sql import Bounds, Tables, query_sql
 from sweeplens.store import Snapshot, open_store
 from sweeplens.view import View, as_paths, nothing_found, of_runs, python_call, settled, unread
+
+if TYPE_CHECKING:
+    from sweeplens.analyses.triage.screening import Options
 
 __all__ = ["ExperimentDB", "View"]
 
@@ -119,6 +113,8 @@ class ExperimentDB:
     @property
     def problems(self) -> pl.DataFrame:
         """file, line, column, kind, reason, run_id, excerpt of everything that could not be read."""
+        from sweeplens.analyses.listing import problems_frame
+
         return problems_frame(self.view().problems)
 
     def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
@@ -167,6 +163,8 @@ class ExperimentDB:
 
     def overview(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """What a colleague would say of these folders in twenty lines."""
+        from sweeplens.analyses.overview import overview
+
         view = self.view(runs, where)
         answer = overview(
             view.runs, view.series, view.snapshot.points,
@@ -179,6 +177,8 @@ class ExperimentDB:
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
     ) -> Answer:
         """One row a run: identity, the hyperparameters that vary, last values of the main metrics."""
+        from sweeplens.analyses.listing import list_runs
+
         view = self.view(runs, where)
         answer = list_runs(
             view.runs,
@@ -194,6 +194,8 @@ class ExperimentDB:
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
+        from sweeplens.analyses.listing import get_run
+
         view = self.view()
         answer = get_run(run_id, view.runs, view.series, view.problems)
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
@@ -201,6 +203,8 @@ class ExperimentDB:
 
     def list_metrics(self, *, runs: Sequence[str] = (), where: str = "", pattern: str = "") -> Answer:
         """One row a metric, with coverage, steps and goal."""
+        from sweeplens.analyses.listing import list_metrics
+
         view = self.view(runs, where)
         answer = list_metrics(
             view.runs,
@@ -223,6 +227,8 @@ class ExperimentDB:
         max_points: int = 50,
     ) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape."""
+        from sweeplens.analyses.curves import curves
+
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
@@ -246,6 +252,8 @@ class ExperimentDB:
         sort: str = "",
     ) -> Answer:
         """Each group's statistics; without metrics the main ones, without hyperparameters all that vary."""
+        from sweeplens.analyses.summary import summarize
+
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics) if metrics else self._main(view)
         answer = summarize(
@@ -257,6 +265,8 @@ class ExperimentDB:
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
+        from sweeplens.analyses.summary import varying
+
         view = self.view(runs, where)
         answer = varying(view.runs, self.config.replicate_hparams)
         return self._resting(answer, view, f"db.find_varying({python_call(runs=runs, where=where)})")
@@ -275,6 +285,8 @@ class ExperimentDB:
         where: str = "", at_step: str = "", hparams: Sequence[str] = (),
     ) -> Answer:  # fmt: skip
         """Groups or runs from the best on, and which of them cannot be told from the best."""
+        from sweeplens.analyses.ranking import rank
+
         view = self.view(runs, where)
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
@@ -294,6 +306,9 @@ class ExperimentDB:
         threshold: float | None = None,
     ) -> Answer:
         """Two sides (run ids, globs, conditions): what differs, and whether it is more than chance."""
+        from sweeplens.analyses.comparison import compare
+        from sweeplens.analyses.sides import select_sides
+
         view = self.view()
         sides = select_sides(view.runs, view.series, a, b)
         names = select_metrics(metrics, view.metrics) if metrics else ()
@@ -309,6 +324,8 @@ class ExperimentDB:
         self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
     ) -> Answer:
         """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
+        from sweeplens.analyses.effects import effects
+
         view = self.view(runs, where)
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
@@ -327,6 +344,8 @@ class ExperimentDB:
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
+        from sweeplens.sql import Bounds, Tables, query_sql
+
         view = self.view()
         tables = Tables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
         bounds = Bounds(limit, self.config.query_seconds, self.config.query_megabytes)
@@ -339,6 +358,8 @@ class ExperimentDB:
 
     def _triage(self, view: View) -> Options:
         """What a diagnosis of this view knows beside the frames."""
+        from sweeplens.analyses.triage.screening import Options
+
         config = self.config
         return Options(
             config.thresholds, datetime.now(UTC), config.live_seconds, config.metric_goals, config.main_metrics,

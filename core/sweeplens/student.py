@@ -30,7 +30,7 @@ def t_quantile(df: float, share: float = 0.975) -> float:
         density = scale * math.exp(-(df + 1) / 2 * math.log1p(t * t / df))
         step = (_tail(t, df) - tail) / density
         t += step
-        if abs(step) <= _ENOUGH * t:
+        if step <= _ENOUGH * t:  # from below: a step back is rounding
             break
     return t
 
