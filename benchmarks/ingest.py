@@ -1,0 +1,67 @@
+"""How long a first reading takes, as a ratio to the code that a Polars expert would write for the same files.
+
+    python benchmarks/ingest.py [PAIRS]
+
+500 runs x 1,000 steps x 10 keys of step-per-line JSONL with a config.json beside each. Each reading is a process of its own,
+start and imports included, into an empty store; expert and we take turns, so that a busy neighbour meets both. The expert's
+code reads the clean files only: Polars' reader fails on NaN literals and on malformed lines. Prints a table for README.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from support.child import Cost, run_python
+from support.sweep import write_sweep
+
+EXPERT = """
+import sys, time
+from pathlib import Path
+import polars as pl
+files = sorted(Path(sys.argv[1]).glob("*/metrics.jsonl"))
+frame = pl.scan_ndjson(files, infer_schema_length=None, include_file_paths="path")
+long = frame.unpivot(index=["path", "step"], variable_name="metric", value_name="value")
+long.sink_parquet(sys.argv[2] + "/points.parquet")
+"""
+OURS = """
+import sys
+from sweeplens import AnalysisConfig, ExperimentDB
+db = ExperimentDB(AnalysisConfig(cache_dir=sys.argv[2]), base_path=sys.argv[1])
+report = db.load_experiments()
+print(report.n_runs, report.n_points, report.n_malformed)
+"""
+
+
+def reading(code: str, logs: Path) -> Cost:
+    """One reading into an empty folder."""
+    with tempfile.TemporaryDirectory() as cache:
+        return run_python(code, logs, cache)
+
+
+def main(pairs: int = 7) -> None:
+    """Measure in turn and print the medians of the ratios."""
+    with tempfile.TemporaryDirectory() as root:
+        clean, dirty = Path(root, "clean"), Path(root, "dirty")
+        size = write_sweep(clean)
+        write_sweep(dirty, dirty=True)
+        for logs in (clean, dirty):
+            said = reading(OURS, logs).output.split()
+            assert said[0] == "500", said
+        trios = [(reading(EXPERT, clean), reading(OURS, clean), reading(OURS, dirty)) for _ in range(pairs)]
+    print(f"{size / 1e6:.0f} MB, 5,000,000 points, medians of {pairs} turns\n")
+    print("| reading | wall, s | CPU, s | wall, x | CPU, x | target | met |\n|---|---|---|---|---|---|---|")
+    names = ("expert, clean files", "sweeplens, clean files", "sweeplens, NaN and malformed lines")
+    for place, (name, target) in enumerate(zip(names, (None, 1.25, 1.5), strict=True)):
+        wall, cpu = (statistics.median(getattr(t[place], what) for t in trios) for what in ("wall", "cpu"))
+        ratios = [
+            statistics.median(getattr(t[place], what) / getattr(t[0], what) for t in trios) for what in ("wall", "cpu")
+        ]
+        verdict = "| |" if target is None else f"{target}x | {'yes' if ratios[0] <= target else 'no'} |"
+        print(f"| {name} | {wall:.2f} | {cpu:.2f} | {ratios[0]:.2f} | {ratios[1]:.2f} | {verdict}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
