@@ -22,9 +22,12 @@ WEEK = 7 * 86400
 
 def test_the_first_call_tells_the_last_day_and_gives_a_cursor(tmp_path: Path) -> None:
     _write(tmp_path / "old", steps=30, age=WEEK)
-    _write(tmp_path / "new", steps=30, age=3600)
+    _write(tmp_path / "new", steps=30, age=3600, slope=0.06)
     answer = _open(tmp_path).whats_new()
-    assert _events(answer) == {("began", "new"), ("finished", "new"), ("best", "new")}
+    assert _events(answer) == {("finished", "new"), ("best", "new")}
+    ended, best = (answer.table.filter(pl.col("event") == e).row(0, named=True) for e in ("finished", "best"))
+    assert ended["text"].startswith("began, ")
+    assert (best["value"], best["before"]) == (pytest.approx(_loss(29, 0.06)), pytest.approx(_loss(29, 0.05)))
     assert "in the last 24 hours" in answer.notes[0]
     assert _cursor(answer)
 
@@ -94,7 +97,7 @@ def test_runs_copied_in_with_old_times_are_told_too(tmp_path: Path) -> None:
     db = _open(tmp_path)
     cursor = _cursor(db.whats_new())
     _write(tmp_path / "copied", steps=20, age=WEEK)
-    assert ("began", "copied") in _events(db.whats_new(cursor))
+    assert ("finished", "copied") in _events(db.whats_new(cursor))
 
 
 def test_a_file_touched_without_a_change_is_no_news(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_runs_that_are_gone_are_counted(tmp_path: Path) -> None:
         file.unlink()
     _write(tmp_path / "r9", steps=20, age=0, status="finished")
     answer = db.whats_new(cursor)
-    assert ("began", "r9") in _events(answer)
+    assert ("finished", "r9") in _events(answer)
     assert "1 runs that were there are gone." in answer.notes
 
 
@@ -131,7 +134,34 @@ def test_the_cursor_of_ten_thousand_runs_is_short_and_finds_the_one_that_is_new(
     assert len(cursor) < 400
     fresh = old.head(1).with_columns(run_id=pl.lit("the new one"), updated_at=pl.lit(datetime.now(UTC)))
     answer = whats_new(pl.concat([old, fresh]), series, points, Options(config.thresholds, datetime.now(UTC)), cursor)
-    assert _events(answer) == {("began", "the new one"), ("finished", "the new one")}
+    assert _events(answer) == {("finished", "the new one")}
+
+
+def test_many_runs_of_one_fate_are_one_row_that_counts_and_names_them(tmp_path: Path) -> None:
+    for i in range(30):
+        _write(tmp_path / f"r{i:02}", steps=20, age=60 + i, status="finished", nan_from=12 if i % 5 == 0 else 10**9)
+    for i in range(3):
+        _write(tmp_path / f"live{i}", steps=5, age=0, status="running")
+    answer = _open(tmp_path).whats_new()
+    rows = {(r["event"], r["text"]): r for r in answer.table.iter_rows(named=True)}
+    ended = rows["finished", "30 runs began, finished"]
+    assert (ended["n"], ended["run_id"], ended["runs"]) == (30, "", [f"r{i:02}" for i in range(30)])
+    assert rows["problem", "nan in 6 runs"]["runs"] == [f"r{i:02}" for i in range(0, 30, 5)]
+    assert sorted(r for e, r in _events(answer) if e == "began") == ["live0", "live1", "live2"]
+    assert answer.notes[0] == (
+        "33 runs began; 30 finished; 6 new problems in 6 runs; new best of 1 metric in the last 24 hours."
+    )
+
+
+def test_a_run_that_falls_silent_in_the_middle_of_a_line_has_failed(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=20, age=0)
+    torn = _write(tmp_path / "torn", steps=20, age=0) / "metrics.jsonl"
+    torn.write_text(torn.read_text()[:-9])
+    for file in torn.parent.iterdir():
+        os.utime(file, (time.time() - 3600,) * 2)
+    (row,) = _open(tmp_path).whats_new().table.filter(pl.col("event") == "failed").iter_rows(named=True)
+    assert row["run_id"] == "torn"
+    assert "in the middle of a line" in row["text"]
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300])

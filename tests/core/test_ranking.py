@@ -235,6 +235,25 @@ def test_a_hyperparameter_that_is_none_in_some_runs_makes_groups_and_one_that_so
     assert "note" not in table.columns
 
 
+def test_a_run_whose_config_is_lost_is_no_group_and_is_named_but_can_be_ranked_by_itself(tmp_path: Path) -> None:
+    db = database(tmp_path, [*grid({0.1: 0.9, 0.2: 0.5}, 0.01), run("bare", {}, val_acc=[0.95])])
+    groups = db.rank("val/acc")
+    assert groups.table["lr"].to_list() == [0.1, 0.1, 0.2, 0.2]
+    assert [(e.reason, e.runs) for e in groups.basis.left_out] == [
+        ("no hyperparameter known: its config is missing or could not be read", ("bare",))
+    ]
+    assert groups.basis.runs_used == 16
+    single = db.rank("val/acc", by="run")
+    assert single.table["run_id"][0] == "bare"
+    assert single.basis.left_out == ()
+
+
+def test_where_no_run_has_a_config_all_of_them_are_one_group(tmp_path: Path) -> None:
+    answer = database(tmp_path, [run(f"r{i}", {}, val_acc=[0.1 * i]) for i in range(4)]).rank("val/acc")
+    assert answer.table["n"].to_list() == [4]
+    assert answer.basis.left_out == ()
+
+
 def test_the_goal_turns_the_order_and_is_asked_for_where_it_is_not_known(tmp_path: Path) -> None:
     runs = [run(f"r{i}", {"lr": i, "seed": 0}, zeta=[float(i)]) for i in range(3)]
     db = database(tmp_path, runs)

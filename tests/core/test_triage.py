@@ -326,7 +326,29 @@ def test_what_the_affected_runs_share_is_named_with_counts() -> None:
             hparams[name] = {"lr": lr, "seed": seed, "batch": [32, 64, 128][seed]}
     answer = _find(runs, hparams=hparams)
     assert {r["shared_cause"] for r in _rows(answer, "nan")} == {"lr>=1: 6 of 6 affected, 0 of 6 healthy"}
-    assert "nan: lr>=1: 6 of 6 affected, 0 of 6 healthy" in answer.notes
+    assert "high: nan in 6 runs [shared: lr>=1: 6 of 6 affected, 0 of 6 healthy]" in answer.notes
+
+
+def test_a_cause_is_told_once_with_what_cannot_be_told_from_it_and_for_all_findings_that_share_it() -> None:
+    runs: dict[str, Curves] = {}
+    hparams: dict[str, dict[str, object]] = {}
+    for lr in (0.01, 0.1, 3.0):
+        for seed in range(3):
+            name = f"lr{lr} s{seed}"
+            blown = [*_down(40)[:15], *(2.0 * 3.0**i for i in range(15)), *[NAN] * 10]
+            runs[name] = {"train/loss": blown if lr > 1 else _down(40)}
+            hparams[name] = {"lr": lr, "decay": 1 / lr, "seed": seed}
+    answer = _find(runs, hparams=hparams)
+    cause = "lr=3, the same runs as decay=0.333333: 3 of 3 affected, 0 of 6 healthy"
+    assert {r["shared_cause"] for f in ("nan", "divergence") for r in _rows(answer, f)} == {cause}
+    assert "\n".join(answer.notes).count(cause) == 1
+    assert sum("[shared: as " in note for note in answer.notes) == 1 or "as nan" in "".join(answer.notes)
+
+
+def test_of_metrics_that_turn_to_nan_together_the_loss_is_named_first() -> None:
+    row = _only(_find({"a": {"train/acc": [*[0.5] * 30, *[NAN] * 9], "train/loss": [*_down(30), *[NAN] * 9]}}), "nan")
+    assert (row["metric"], row["step"]) == ("train/loss", 30)
+    assert "with it train/acc" in str(row["evidence"])
 
 
 def test_no_cause_is_named_where_the_affected_runs_share_nothing() -> None:

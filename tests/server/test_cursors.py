@@ -99,20 +99,36 @@ async def test_news_bring_the_cursor_from_which_later_news_are_told(tmp_path: Pa
         assert third["rows"] == []
 
 
-async def test_many_news_go_on_page_by_page_and_then_with_what_comes_next(tmp_path: Path, era: str) -> None:
+async def test_many_news_of_a_kind_are_one_line_and_then_comes_what_is_next(tmp_path: Path, era: str) -> None:
     for n in range(150):
         write_run(tmp_path / f"run {n:03}", {"lr": n}, [{"step": 0, "loss": 1.0}])
     db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    async with Client(build_server(db), mode=era) as client:
+        result = await client.call_tool("whats_new", {})
+        data, text = data_of(result), text_of(result)
+        (began,) = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"] if row[0] == "began"]
+        assert began["n"] == 150
+        assert set(began["runs"][:-1]) < {f"run {n:03}" for n in range(150)}
+        assert began["runs"][-1].endswith(" more")
+        assert "began: 150 runs began: " in text
+        assert len(text) < 1500
+        assert data_of(await client.call_tool("whats_new", {"cursor": data["next_cursor"]}))["rows"] == []
+
+
+async def test_news_that_do_not_fit_go_on_page_by_page_and_then_with_what_comes_next(tmp_path: Path, era: str) -> None:
+    names = [f"{'long name ' * 20}{n}/loss" for n in range(8)]
+    write_run(tmp_path / "run", {"lr": 1}, [{"step": 0, **dict.fromkeys(names, 1.0)}])
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0, max_answer_bytes=2000), base_path=tmp_path)
     seen: list[str] = []
     async with Client(build_server(db), mode=era) as client:
         cursor, pages, told = "", 0, True
         while told:
             data = data_of(await client.call_tool("whats_new", {"cursor": cursor}))
             told = bool(data["rows"])
-            seen += [row[1] for row in data["rows"] if row[0] == "began"]
+            seen += [row[7] for row in data["rows"] if row[0] == "best"]
             cursor, pages = data["next_cursor"], pages + 1
     assert pages > 2
-    assert sorted(seen) == [f"run {n:03}" for n in range(150)]
+    assert len(seen) == len(set(seen)) == 8
 
 
 async def test_a_cursor_that_is_no_news_cursor_is_refused(client: Client) -> None:

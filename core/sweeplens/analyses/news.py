@@ -1,5 +1,7 @@
 """What happened since a cursor: runs that began, finished, failed or stalled, new bests, new problems.
 
+A run that ended is not told to have begun beside it, and what happened to many runs alike is one row that counts them.
+
 The cursor is text that carries all it needs, so it holds over restarts and on another machine, and is a few hundred
 characters for any number of runs. It keeps the time, the best value of the main metrics, and a digest of everything that
 was a fact then (`a run is here`, `it ended so`, `it has this finding`): 32 sums of 24-bit hashes, one for each class of runs.
@@ -16,8 +18,8 @@ import base64
 import binascii
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
@@ -28,7 +30,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import CursorError
 from sweeplens.goals import known_goal, main_metrics
 
-__all__ = ["DAY", "whats_new"]
+__all__ = ["DAY", "told_of_the_day", "whats_new"]
 
 DAY = timedelta(hours=24)
 _SLACK = timedelta(seconds=120)  # clocks differ between machines, and an answer may rest on files seen a little before
@@ -38,17 +40,16 @@ _MODULUS = 1 << 24
 _MOST_TRIED = 60  # facts of one class that are tried in pairs
 _HEAD = struct.Struct(">BQI")  # version, milliseconds, runs
 _BEST = struct.Struct(">Id")  # hash of a metric, its best value
-_VERSION = 1
+_VERSION = 2
+_SINGLE = 3  # as many events of one kind have a row each
 _EVENTS = {
     "event": pl.String(), "run_id": pl.String(), "metric": pl.String(), "step": pl.Int64(), "value": pl.Float64(),
-    "before": pl.Float64(), "at": pl.Datetime("us", "UTC"), "text": pl.String(),
+    "before": pl.Float64(), "at": pl.Datetime("us", "UTC"), "text": pl.String(), "n": pl.Int64(),
+    "runs": pl.List(pl.String()),
 }  # fmt: skip
 _LASTING = ("nan", "divergence", "overfit", "spike", "throughput", "stalled")
 """Findings that stay once they are there. Those that depend on other runs come and go, and are no news."""
-_WORDS = {
-    "failed": "failed", "stalled": "stalled", "problem": "new problems", "best": "new bests", "began": "began",
-    "finished": "finished",
-}  # fmt: skip
+_ORDER = ("failed", "stalled", "problem", "best", "began", "finished")
 _ENDS = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 
 
@@ -74,6 +75,7 @@ class Fact:
     metric: str = ""
     step: int | None = None
     text: str = ""
+    alike: str = ""  # what many events of its kind are told by
 
     @property
     def hash(self) -> int:
@@ -84,54 +86,95 @@ class Fact:
 def whats_new(
     runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: Options, cursor: str = ""
 ) -> Answer:
-    """event, run_id, metric, step, value, before, at, text: what is new; the new cursor is table ``cursor``.
+    """event, run_id, metric, step, value, before, at, text, n, runs: what is new; the new cursor is table ``cursor``.
 
-    Events: began, finished, failed, stalled, best, problem. Raises CursorError for a cursor that is not ours.
+    Events: began, finished, failed, stalled, best, problem. A row for many runs has no run_id, but their count and names.
+    Raises CursorError for a cursor that is not ours.
     """
     since = _decoded(cursor) if cursor else Mark(options.now - DAY, 0)
-    facts = _facts(runs, series, points, options)
+    facts = _facts(runs, diagnose(runs, series, points, options).table, options)
     fresh, unsure = _fresh(facts, since)
     bests = _bests(series, options)
-    rows = [(f.event, f.run_id, f.metric, f.step, None, None, f.at, f.text) for f in fresh]
-    rows += _new_bests(bests, runs, since)
-    order = pl.col("event").replace_strict({e: i for i, e in enumerate(_WORDS)}, return_dtype=pl.Int8)
-    table = pl.DataFrame(rows, schema=_EVENTS, orient="row").sort(
+    news = _new_bests(bests, series, runs, since, options)
+    order = pl.col("event").replace_strict({e: i for i, e in enumerate(_ORDER)}, return_dtype=pl.Int8)
+    table = pl.DataFrame([*_rows(fresh), *news], schema=_EVENTS, orient="row").sort(
         order, "at", "run_id", descending=[False, True, False]
     )
     after = Mark(options.now, runs.height, _digest(facts), {_hash(m): v for m, (v, *_) in bests.items()})
-    notes = _notes(table, runs, since, unsure)
+    notes = _notes(fresh, len(news), runs, since, unsure)
     return Answer(table, Basis(runs_used=runs.height), notes, {"cursor": pl.DataFrame({"cursor": [_encoded(after)]})})
 
 
-def _facts(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: Options) -> list[Fact]:
-    """Everything that is so now."""
+def told_of_the_day(runs: pl.DataFrame, series: pl.DataFrame, found: pl.DataFrame, options: Options) -> str:
+    """The last 24 hours in one line, ``found`` being the findings of a diagnosis; nothing where nothing happened."""
+    since = Mark(options.now - DAY, 0)
+    fresh, _ = _fresh(_facts(runs, found, options), since)
+    news = _new_bests(_bests(series, options), series, runs, since, options)
+    better = [str(row[7]) for row in news if row[5] is not None]
+    return "; ".join([*_counted(fresh, 0), *better])
+
+
+def _rows(fresh: Sequence[Fact]) -> Iterator[tuple[object, ...]]:
+    """A row for each event; one for all of a kind where there are more than a few. A run that ended began before."""
+    began, ended = ({f.run_id for f in fresh if f.event in events} for events in (("began",), _ENDS.values()))
+    kinds: dict[tuple[str, str], list[Fact]] = {}
+    for fact in fresh:
+        if fact.event in _ENDS.values() and fact.run_id in began:
+            whole = replace(fact, text=f"began, {fact.text}", alike=f"began, {fact.alike}")
+            kinds.setdefault((fact.event, whole.alike), []).append(whole)
+        elif fact.event != "began" or fact.run_id not in ended:
+            kinds.setdefault((fact.event, fact.alike), []).append(fact)
+    for (event, alike), facts in kinds.items():
+        if len(facts) <= _SINGLE:
+            yield from ((event, f.run_id, f.metric, f.step, None, None, f.at, f.text, 1, None) for f in facts)
+            continue
+        facts.sort(key=lambda f: (-f.at.timestamp(), f.run_id))
+        ids, last = [f.run_id for f in facts], facts[0].at
+        words = f"{alike} in {len(ids)} runs" if event == "problem" else f"{len(ids)} runs {alike}"
+        metric = facts[0].metric if len({f.metric for f in facts}) == 1 else ""
+        yield event, "", metric, None, None, None, last, words, len(ids), ids
+
+
+def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: Options) -> list[Fact]:
+    """Everything that is so now: where each run stands, and which findings it has."""
     quiet = timedelta(seconds=options.live_seconds)
     changed = dict(runs.select("run_id", "updated_at").iter_rows())
     facts: list[Fact] = []
     for run_id, status, n, created, updated in runs.select(
         "run_id", "status", "n_steps", "created_at", "updated_at"
     ).iter_rows():
-        facts.append(Fact("began", run_id, "", created or updated, updated, text=f"{status}, {n} steps so far"))
+        facts.append(
+            Fact("began", run_id, "", created or updated, updated, text=f"{status}, {n} steps so far", alike="began")
+        )
         if status in _ENDS:
-            facts.append(Fact(_ENDS[status], run_id, status, updated, updated, text=f"status {status} after {n} steps"))
-        elif status == "unknown":
             facts.append(
-                Fact(
-                    "finished",
-                    run_id,
-                    "quiet",
-                    updated + quiet,
-                    updated,
-                    text=f"went quiet after {n} steps, no status known",
-                )
+                Fact(_ENDS[status], run_id, status, updated, updated, text=f"{status} after {n} steps", alike=status)
             )
-    found = diagnose(runs, series, points, options).table
+        elif status == "unknown":
+            torn = run_id in options.torn
+            event, words = (
+                ("failed", "ended in the middle of a line") if torn else ("finished", "went quiet, no status known")
+            )
+            facts.append(
+                Fact(event, run_id, "quiet", updated + quiet, updated, text=f"{words}, after {n} steps", alike=words)
+            )
     for row in found.filter(pl.col("finding").is_in(_LASTING) & (pl.col("severity") != "low")).iter_rows(named=True):
         silent = row["finding"] == "stalled"
         at = changed[row["run_id"]] + (quiet if silent else timedelta())
         event, text = ("stalled", row["evidence"]) if silent else ("problem", f"{row['finding']}: {row['evidence']}")
+        alike = "stalled" if silent else row["finding"]
         facts.append(
-            Fact(event, row["run_id"], row["finding"], at, changed[row["run_id"]], row["metric"], row["step"], text)
+            Fact(
+                event,
+                row["run_id"],
+                row["finding"],
+                at,
+                changed[row["run_id"]],
+                row["metric"],
+                row["step"],
+                text,
+                alike,
+            )
         )
     return facts
 
@@ -185,27 +228,45 @@ def _bests(series: pl.DataFrame, options: Options) -> dict[str, tuple[float, str
 
 
 def _new_bests(
-    bests: Mapping[str, tuple[float, str, int]], runs: pl.DataFrame, since: Mark
+    bests: Mapping[str, tuple[float, str, int]],
+    series: pl.DataFrame,
+    runs: pl.DataFrame,
+    since: Mark,
+    options: Options,
 ) -> list[tuple[object, ...]]:
-    """Metrics whose best is another value than at the mark; without a mark those that a run of that time holds."""
+    """Metrics whose best is another value than at the mark; without a mark, than that of the runs that stand since before."""
     changed = dict(runs.select("run_id", "updated_at").iter_rows())
+    old = [run for run, at in changed.items() if at <= since.at]
+    earlier = {} if since.digest else _bests(series.filter(pl.col("run_id").is_in(old)), options)
     rows: list[tuple[object, ...]] = []
     for metric, (value, run, step) in bests.items():
-        before = (since.bests or {}).get(_hash(metric))
-        told = before != value if since.digest else changed[run] > since.at
-        if told:
+        before = (since.bests or {}).get(_hash(metric)) if since.digest else earlier.get(metric, (None,))[0]
+        if before != value:
             text = f"best {metric} is {value:.6g}" + (f", was {before:.6g}" if before is not None else "")
-            rows.append(("best", run, metric, step, value, before, changed[run], text))
+            rows.append(("best", run, metric, step, value, before, changed[run], text, 1, None))
     return rows
 
 
-def _notes(table: pl.DataFrame, runs: pl.DataFrame, since: Mark, unsure: int) -> tuple[str, ...]:
+def _counted(fresh: Sequence[Fact], bests: int) -> list[str]:
+    """What happened, in counts of runs."""
+    of: dict[str, set[str]] = {event: {f.run_id for f in fresh if f.event == event} for event in _ORDER}
+    parts = [f"{_runs(of['began'])} began"] if of["began"] else []
+    parts += [f"{len(of[event])} {event}" for event in ("finished", "failed", "stalled") if of[event]]
+    problems = sum(f.event == "problem" for f in fresh)
+    parts += [f"{problems} new problem{'s' * (problems > 1)} in {_runs(of['problem'])}"] if problems else []
+    return parts + ([f"new best of {bests} metric{'s' * (bests > 1)}"] if bests else [])
+
+
+def _runs(ids: Collection[str]) -> str:
+    return f"{len(ids)} run{'s' * (len(ids) != 1)}"
+
+
+def _notes(fresh: Sequence[Fact], bests: int, runs: pl.DataFrame, since: Mark, unsure: int) -> tuple[str, ...]:
     when = f"since {since.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since.digest else "in the last 24 hours"
-    if not table.height:
-        return (f"Nothing new {when}.",)
-    counts = dict(table.group_by("event", maintain_order=True).len().iter_rows())
-    notes = [f"{', '.join(f'{n} {_WORDS[event]}' for event, n in counts.items())} {when}."]
-    gone = since.runs - (runs.height - counts.get("began", 0)) if since.digest else 0
+    counts = _counted(fresh, bests)
+    notes = [f"{'; '.join(counts)} {when}."] if counts else [f"Nothing new {when}."]
+    began = sum(f.event == "began" for f in fresh)
+    gone = since.runs - (runs.height - began) if since.digest else 0
     notes += [f"{gone} runs that were there are gone."] if gone > 0 else []
     notes += (
         [f"{unsure} of these are told by the time of their runs alone: too much happened at once."] if unsure else []

@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
+from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
-from sweeplens.analyses.summary import summarize, varying
+from sweeplens.analyses.ranking import rank
+from sweeplens.analyses.summary import varying
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames import hparam_columns
 from sweeplens.goals import known_goal, main_metrics
-from sweeplens.grouping import group_hparams
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.screening import Options
 
 __all__ = ["overview"]
 
-_CONSTANTS = 8
+_CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # as many are named
 _WORST = 5
 _FIRST_CALL_POINTS = 2_000_000
+_BEST = {
+    "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
+    "ci95_low": pl.Float64(), "ci95_high": pl.Float64(), "tied": pl.List(pl.String()),
+}  # fmt: skip
 
 
 def overview(
@@ -36,61 +41,65 @@ def overview(
 ) -> Answer:
     """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own.
 
-    ``triage``: what a diagnosis needs to say what broke; without it only values that are not finite are told.
+    ``triage``: what a diagnosis needs to say what broke and what is new; without it only values that are not finite are told.
     """
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
-    leading = [
-        m for m in main_metrics(series["metric"].unique().to_list(), main, goals) if known_goal(m, goals) != "unknown"
-    ]
-    best = _best_groups(runs, series, points, leading, goals, replicates)
+    names = main_metrics(series["metric"].unique().to_list(), main, goals)
+    leading = [m for m in names if known_goal(m, goals) != "unknown"]
+    found = [_best_group(m, runs, series, points, goals, replicates) for m in leading]
+    best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
+    lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
         ("runs", _by_status(runs)),
-        ("formats", ", ".join(f"{n} {f}" for f, n in _counts(runs, "format"))),
-        ("varies", _vary_text(vary.table, runs.height) or "nothing"),
+        ("still running", _running(runs, series)),
+        ("varies", _vary_text(vary.table, runs.height, len(lost)) or "nothing"),
         ("constant", _constants(runs, vary.table["hparam"].to_list())),
         (
-            "metrics",
-            "; ".join(_metric_line(r, runs.height) for r in metrics.table.head(20).iter_rows(named=True)) or "none",
+            "no hyperparameters",
+            f"{len(lost)}: {listed(lost)} (config missing or not readable); in no group" * bool(lost),
         ),
+        ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
         *(_broken(runs, series, points, triage) if triage else [("not finite", _nonfinite(series))]),
-        ("still running", _running(runs)),
     ]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
 
 
-def _best_groups(
+def _best_group(
+    metric: str,
     runs: pl.DataFrame,
     series: pl.DataFrame,
     points: pl.LazyFrame,
-    metrics: Sequence[str],
     goals: Mapping[str, str] | None,
     replicates: Sequence[str],
-) -> pl.DataFrame:
-    """The best group of each metric by the mean of the runs' last values: metric, goal, group, n, mean, interval."""
-    schema = {
-        "metric": pl.String,
-        "goal": pl.String,
-        "group": pl.String,
-        "n": pl.Int64,
-        "mean": pl.Float64,
-        "ci95_low": pl.Float64,
-        "ci95_high": pl.Float64,
-    }
-    rows: list[tuple[object, ...]] = []
-    by = group_hparams(runs, (), replicates) if runs.height else []
-    for metric in metrics:
-        goal = known_goal(metric, goals)
-        groups = summarize(runs, series, points, by, [metric], goals=goals, replicates=replicates).table
-        if not groups.height:
-            continue
-        top = groups.sort("mean", descending=goal == "higher").row(0, named=True)
-        label = ", ".join(f"{h}={top[h]}" for h in by) or "all runs"
-        rows.append((metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"]))
-    return pl.DataFrame(rows, schema=schema, orient="row")
+) -> tuple[object, ...]:
+    """The first group of a ranking by the best value of each run, and those that tie with it."""
+    ranked = rank(runs, series, points, metric, goals=goals, replicates=replicates).table
+    goal = known_goal(metric, goals)
+    if not ranked.height:
+        return metric, goal, "", 0, None, None, None, None
+    keys = ranked.columns[1 : ranked.columns.index("n")]
+    top, *others = ranked.iter_rows(named=True)
+    unknown = top["tied"] is None and ranked.height > 1
+    tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
+    return metric, goal, _label(top, keys), top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
+
+
+def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
+    return ", ".join(f"{k}={_value(row[k])}" for k in keys) or "all runs"
+
+
+def _values(row: Mapping[str, object], keys: Sequence[str]) -> str:
+    """A group by its values alone, in the order of its hyperparameters."""
+    texts = ", ".join(_value(row[k]) for k in keys)
+    return f"({texts})" if len(keys) > 1 else texts
+
+
+def _value(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _counts(runs: pl.DataFrame, column: str) -> list[tuple[str, int]]:
@@ -99,30 +108,37 @@ def _counts(runs: pl.DataFrame, column: str) -> list[tuple[str, int]]:
 
 def _by_status(runs: pl.DataFrame) -> str:
     parts = ", ".join(f"{n} {status}" for status, n in _counts(runs, "status"))
-    return f"{runs.height}: {parts}" if parts else "0"
+    formats = _counts(runs, "format")
+    kinds = formats[0][0] if len(formats) == 1 else ", ".join(f"{n} {f}" for f, n in formats)
+    return f"{runs.height}: {parts} ({kinds})" if parts else "0"
 
 
-def _vary_text(vary: pl.DataFrame, n_runs: int) -> str:
-    """Each class of hyperparameters that cannot be told apart once; those with a single value, which some runs lack, last."""
-    rows = list(vary.iter_rows(named=True))
+def _vary_text(vary: pl.DataFrame, n_runs: int, lost: int) -> str:
+    """Each class of hyperparameters that cannot be told apart once; those with a single value, which some runs lack, last.
+
+    ``lost``: how many runs have no hyperparameters at all, which is said elsewhere.
+    """
     told: set[str] = set()
     lines: list[str] = []
-    for row in (r for r in rows if r["n_values"] > 1):
+    for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
         if row["hparam"] not in told:
             told |= {row["hparam"], *row["same_as"]}
-            lines.append(_vary_line(row))
+            lines.append(_vary_line(row, lost))
+    more = [f"and {len(lines) - _HPARAMS} more (find_varying_hparams)"] if len(lines) > _HPARAMS else []
     partly: dict[int, list[str]] = {}
-    for row in (r for r in rows if r["hparam"] not in told):
+    for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(told))).iter_rows(named=True):
         partly.setdefault(n_runs - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
-    return "; ".join([*lines, *(f"in {n} of {n_runs} runs only: {', '.join(names)}" for n, names in partly.items())])
+    some = [f"in {n} of {n_runs} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
+    return "; ".join([*lines[:_HPARAMS], *more, *some])
 
 
-def _vary_line(row: Mapping[str, object]) -> str:
+def _vary_line(row: Mapping[str, object], lost: int) -> str:
     values, same = cast("list[str]", row["values"]), cast("list[str]", row["same_as"])
+    missing = cast("int", row["n_missing"]) - lost
     text = f"{row['hparam']} ({', '.join(values)})"
     text += " [replicate]" if row["replicate"] else ""
-    text += f" [missing in {row['n_missing']}]" if row["n_missing"] else ""
-    return text + (f" [same split as {', '.join(same)}]" if same else "")
+    text += f" [missing in {missing}]" if missing else ""
+    return text + (f" [same split as {listed(same)}]" if same else "")
 
 
 def _constants(runs: pl.DataFrame, varying_names: Sequence[str]) -> str:
@@ -132,16 +148,34 @@ def _constants(runs: pl.DataFrame, varying_names: Sequence[str]) -> str:
     return shown + (f", and {len(known) - _CONSTANTS} more" if len(known) > _CONSTANTS else "")
 
 
-def _metric_line(row: Mapping[str, object], n_runs: int) -> str:
-    cover = "" if row["n_runs"] == n_runs else f" in {row['n_runs']} of {n_runs} runs"
+def _metrics_text(table: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], n_runs: int) -> str:
+    """Metrics of one coverage together, the main ones first, each with its goal and range."""
+    ends = series.group_by("metric").agg(low=pl.col("min").min(), high=pl.col("max").max())
+    first = pl.col("metric").replace_strict(
+        {m: i for i, m in enumerate(main)}, default=len(main), return_dtype=pl.Int64
+    )
+    shown = table.join(ends, on="metric", how="left").sort(first, pl.col("goal") == "unknown", "metric")
+    spans: dict[str, list[str]] = {}
+    for row in shown.head(_METRICS).iter_rows(named=True):
+        cover = "" if row["n_runs"] == n_runs else f" in {row['n_runs']} of {n_runs} runs"
+        spans.setdefault(f"steps {row['first_step']}-{row['last_step']}{cover}", []).append(_metric(row))
+    parts = [f"{', '.join(names)}: {span}" for span, names in spans.items()]
+    more = [f"and {table.height - _METRICS} more (list_metrics)"] if table.height > _METRICS else []
+    return "; ".join([*parts, *more]) or "none"
+
+
+def _metric(row: Mapping[str, object]) -> str:
     goal = "" if row["goal"] == "unknown" else f" ({row['goal']} is better)"
-    return f"{row['metric']}{goal}{cover}, steps {row['first_step']}-{row['last_step']}"
+    low, high = row["low"], row["high"]
+    return f"{row['metric']}{goal}" + (f" {low:.4g} to {high:.4g}" if low is not None and high is not None else "")
 
 
 def _best_line(row: Mapping[str, object]) -> str:
-    low, high = row["ci95_low"], row["ci95_high"]
+    low, high, tied = row["ci95_low"], row["ci95_high"], cast("list[str] | None", row["tied"])
     interval = f" [{low:.5g}, {high:.5g}]" if low is not None else ""
-    return f"{row['group']}: mean of last values {row['mean']:.5g}{interval}, n={row['n']} ({row['goal']} is better)"
+    ties = "ties unknown, nothing was repeated" if tied is None else f"ties with {listed(tied)}" if tied else "no tie"
+    ties = "the only group" if row["group"] == "all runs" else ties
+    return f"{row['group']}: mean {row['mean']:.5g}{interval}, n={row['n']} ({row['goal']} is better); {ties}"
 
 
 def _nonfinite(series: pl.DataFrame) -> str:
@@ -155,40 +189,35 @@ def _nonfinite(series: pl.DataFrame) -> str:
 
 
 def _broken(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: Options) -> list[tuple[str, str]]:
-    """Findings by severity, then the worst of them; curves are looked at where there are not too many points for a first call."""
-    from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
+    """Findings by severity, the worst of them, what is new; curves are looked at where there are not too many points."""
+    from sweeplens.analyses.news import told_of_the_day  # numpy loads with it
+    from sweeplens.analyses.triage.diagnosis import diagnose, severity_lines
 
     curves = int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
     found = diagnose(runs, series, points if curves else None, options)
-    lines = [(f"{severity} findings", _counted(part)) for severity, part in _by_severity(found.tables["summary"])]
     grave = found.table.filter(pl.col("severity") == "high")
-    worst = "; ".join(_finding_line(row) for row in grave.head(_WORST).iter_rows(named=True))
-    more = f"; and {grave.height - _WORST} more (diagnose_runs)" if grave.height > _WORST else ""
+    worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
     unseen = (
         "" if curves else "Curves were not looked at for divergence, overfitting, spikes and pace: diagnose_runs does."
     )
-    return [*lines, ("worst", worst + more), ("not looked at", unseen)]
-
-
-def _by_severity(summary: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    return [(s, summary.filter(pl.col("severity") == s)) for s in ("high", "medium", "low")]
-
-
-def _counted(summary: pl.DataFrame) -> str:
-    parts = [
-        f"{row['finding']} in {row['n_runs']} run{'s' * (row['n_runs'] > 1)}"
-        + (f" ({row['shared_cause']})" if row["shared_cause"] else "")
-        for row in summary.iter_rows(named=True)
+    return [
+        *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
+        ("worst", listed(worst, _WORST)),
+        ("not looked at", unseen),
+        ("last 24 hours", told_of_the_day(runs, series, found.table, options)),
     ]
-    return "; ".join(parts)
 
 
 def _finding_line(row: Mapping[str, object]) -> str:
     place = f" of {row['metric']}" if row["metric"] else ""
     step = f" at step {row['step']}" if row["step"] is not None else ""
-    return f"{row['run_id']}: {row['finding']}{place}{step}"
+    return f"{row['run_id']} ({row['finding']}{place}{step})"
 
 
-def _running(runs: pl.DataFrame) -> str:
+def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
+    """The live runs, each with the step that it has reached."""
     ids = runs.filter(pl.col("status") == "running")["run_id"].sort().to_list()
-    return f"{len(ids)}: {', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}" if ids else ""
+    steps = dict(
+        series.filter(pl.col("run_id").is_in(ids)).group_by("run_id").agg(pl.col("last_step").max()).iter_rows()
+    )
+    return f"{len(ids)}: {listed([f'{run} (step {steps.get(run, 0)})' for run in ids], _WORST)}" if ids else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweeplens_mcp.answers import draw_overview, draw_series
+from sweeplens_mcp.events import draw_findings, draw_news
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec
@@ -29,7 +30,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Rank runs", rank_runs, heavy=True),
     ToolSpec("Compare runs", compare_runs, heavy=True),
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
-    ToolSpec("Diagnose runs", diagnose_runs, heavy=True),
-    ToolSpec("What is new", whats_new, paged=False, news=True, heavy=True),
+    ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
+    ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True),
 )

@@ -20,18 +20,20 @@ _MOST = 2
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    text: str
+    label: str
+    counts: str
     contrast: float
     chance: float
+    runs: bytes  # which of the affected and healthy runs have it
 
 
 def shared_causes(
     runs: pl.DataFrame, affected: Mapping[str, Sequence[str]], healthy: Sequence[str], replicates: Sequence[str]
 ) -> dict[str, str]:
-    """finding -> what its runs share, as ``optim.lr >= 1: 3 of 3 affected, 0 of 9 healthy``; nothing where nothing stands out.
+    """finding -> what its runs share, as ``optim.lr>=1: 3 of 3 affected, 0 of 9 healthy``; nothing where nothing stands out.
 
     A condition counts when the affected runs have it more often by 70 points, and a draw of as many runs at random would
-    share as much in fewer than 15 % of cases.
+    share as much in fewer than 15 % of cases. Conditions that the very same runs have are told as one.
     """
     names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
     if not names or not healthy:
@@ -44,8 +46,22 @@ def shared_causes(
         for finding, mask in ill.items():
             cause = _cause(name, table[name], mask, well)
             found[finding] += [cause] if cause else []
-    best = {f: sorted(causes, key=lambda c: (-c.contrast, c.chance))[:_MOST] for f, causes in found.items()}
-    return {f: "; ".join(c.text for c in causes) for f, causes in best.items() if causes}
+    return {f: _told(causes) for f, causes in found.items() if causes}
+
+
+def _told(causes: Sequence[_Cause]) -> str:
+    """The strongest conditions in words, each with those that cannot be told from it."""
+    same: dict[bytes, list[_Cause]] = {}
+    for cause in sorted(causes, key=lambda c: (-c.contrast, c.chance)):
+        same.setdefault(cause.runs, []).append(cause)
+    return "; ".join(_one(group) for group in list(same.values())[:_MOST])
+
+
+def _one(same: Sequence[_Cause]) -> str:
+    first, *others = same
+    more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
+    twins = f", the same runs as {', '.join(c.label for c in others[:_MOST])}{more}" if others else ""
+    return f"{first.label}{twins}: {first.counts}"
 
 
 def _cause(name: str, column: pl.Series, ill: np.ndarray, well: np.ndarray) -> _Cause | None:
@@ -57,18 +73,18 @@ def _cause(name: str, column: pl.Series, ill: np.ndarray, well: np.ndarray) -> _
     codes = column.rank("dense").fill_null(0).to_numpy().astype(int)
     levels = ["(none)", *(_text(v) for v in known.drop_nulls().to_list())]
     a, h = np.bincount(codes[ill], minlength=len(levels)), np.bincount(codes[well], minlength=len(levels))
-    tries = [(f"{name}={levels[i]}", int(a[i]), int(h[i])) for i in range(len(levels))]
+    bounds = [(f"{name}={levels[i]}", i, i + 1) for i in range(len(levels))]
     if column.dtype.is_numeric() and len(levels) > 3:
-        tries += [(f"{name}>={levels[i]}", int(a[i:].sum()), int(h[i:].sum())) for i in range(2, len(levels) - 1)]
-        tries += [
-            (f"{name}<={levels[i]}", int(a[1 : i + 1].sum()), int(h[1 : i + 1].sum()))
-            for i in range(2, len(levels) - 1)
-        ]
-    label, with_a, with_h = max(tries, key=lambda t: t[1] / n_ill - t[2] / n_well)
+        bounds += [(f"{name}>={levels[i]}", i, len(levels)) for i in range(2, len(levels) - 1)]
+        bounds += [(f"{name}<={levels[i]}", 1, i + 1) for i in range(2, len(levels) - 1)]
+    tries = [(label, int(a[i:j].sum()), int(h[i:j].sum()), i, j) for label, i, j in bounds]
+    label, with_a, with_h, i, j = max(tries, key=lambda t: t[1] / n_ill - t[2] / n_well)
     contrast, chance = with_a / n_ill - with_h / n_well, _chance(with_a, n_ill, with_h, n_well)
     if contrast < _CONTRAST or chance >= _CHANCE:
         return None
-    return _Cause(f"{label}: {with_a} of {n_ill} affected, {with_h} of {n_well} healthy", contrast, chance)
+    counts = f"{with_a} of {n_ill} affected, {with_h} of {n_well} healthy"
+    runs = ((codes >= i) & (codes < j))[ill | well].tobytes()
+    return _Cause(label, counts, contrast, chance, runs)
 
 
 def _chance(with_a: int, n_ill: int, with_h: int, n_well: int) -> float:

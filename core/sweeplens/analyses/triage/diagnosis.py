@@ -14,7 +14,7 @@ from sweeplens.analyses.triage.screening import Options, enriched
 from sweeplens.answers import Answer, Basis
 from sweeplens.interrupt import checkpoint
 
-__all__ = ["FINDINGS", "Options", "diagnose"]
+__all__ = ["FINDINGS", "Options", "diagnose", "severity_lines"]
 
 _EXPLAINED_BY = {
     "plateau": ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled"),
@@ -108,10 +108,23 @@ def _notes(table: pl.DataFrame, summary: pl.DataFrame, scene: Scene) -> tuple[st
     ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
     mild = table["run_id"].n_unique() - ill
     total = scene.runs.height
-    notes = [f"{ill} of {total} runs have findings of high or medium severity, {mild} others only of low."]
-    shared = summary.filter(pl.col("shared_cause") != "").unique("finding", maintain_order=True)
-    notes += [f"{row['finding']}: {row['shared_cause']}" for row in shared.iter_rows(named=True)]
+    also = f", {mild} others only of low" if mild else ""
+    notes = [f"{ill} of {total} runs have findings of high or medium severity{also}."]
+    notes += [f"{severity}: {line}" for severity, line in severity_lines(summary)]
     return (*notes, *_constant_everywhere(scene))
+
+
+def severity_lines(summary: pl.DataFrame) -> list[tuple[str, str]]:
+    """severity and its kinds of findings, with the cause that their runs share; a cause is spelled out once."""
+    told: dict[str, str] = {}
+    lines: dict[str, list[str]] = {}
+    for row in summary.iter_rows(named=True):
+        cause = row["shared_cause"]
+        before = told.setdefault(cause, row["finding"])
+        words = f" [shared: {cause if before == row['finding'] else f'as {before}'}]" if cause else ""
+        count = f"{row['n_runs']} run{'s' * (row['n_runs'] > 1)}"
+        lines.setdefault(row["severity"], []).append(f"{row['finding']} in {count}{words}")
+    return [(severity, "; ".join(parts)) for severity, parts in lines.items()]
 
 
 def _constant_everywhere(scene: Scene) -> tuple[str, ...]:

@@ -55,8 +55,8 @@ def _weighed(finding: Finding, size: float, whole: float | None, rewarded: bool)
 
 
 def _first_of(found: list[Finding]) -> Finding:
-    """The gravest and earliest, with the names of the others of its severity."""
-    found = sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.step, f.metric))
+    """The gravest and earliest (a loss before others), with the names of the others of its severity."""
+    found = sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.step, "loss" not in words(f.metric), f.metric))
     others = [f"{f.metric} at {f.step}" for f in found[1:] if f.severity == found[0].severity]
     more = (
         f"; also {', '.join(others[:3])}" + (f" and {len(others) - 3} more" if len(others) > 3 else "")
@@ -179,7 +179,7 @@ def _overfitted(val: Curve, train: Curve, least: float) -> tuple[float, Finding]
     if not final < then - 0.02 * abs(then) or int(train.steps[-1]) <= onset:
         return None
     text = (
-        f"{val.metric} {_as_logged(val, best)} at step {onset} -> {_as_logged(val, end)} at the end ({rise:+.0%}), "
+        f"{_as_logged(val, best)} -> {_as_logged(val, end)} at the end ({rise:+.0%}), "
         f"while {train.metric} {_as_logged(train, then)} -> {_as_logged(train, final)}"
     )
     return rise, Finding(val.run_id, "overfit", "medium" if rise >= 0.25 else "low", val.metric, onset, text)

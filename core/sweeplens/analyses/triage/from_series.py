@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.triage.scene import Finding, Scene, number
 
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "plateau", "rewind", "short", "stalled"]
@@ -24,11 +25,10 @@ def nan(scene: Scene) -> Iterator[Finding]:
     """
     bad = scene.series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0).with_columns(severity=_nonfinite_severity())
     rank = pl.col("severity").replace_strict({"high": 0, "medium": 1, "low": 2}, return_dtype=pl.Int8)
-    order = bad.with_columns(rank=rank, aimless=pl.col("goal") == "unknown").sort(
-        "run_id", "rank", "first_nonfinite_step", "aimless", "metric"
-    )
+    losses_first = pl.col("goal").replace_strict({"lower": 0, "higher": 1}, default=2, return_dtype=pl.Int8)
+    order = bad.with_columns(rank=rank, aim=losses_first).sort("run_id", "rank")
     for (run_id,), rows in order.group_by("run_id", maintain_order=True):
-        first, *others = rows.sort("first_nonfinite_step", "rank", "aimless", "metric").iter_rows(named=True)
+        first, *others = rows.sort("first_nonfinite_step", "rank", "aim", "metric").iter_rows(named=True)
         yield Finding(
             str(run_id),
             "nan",
@@ -55,10 +55,10 @@ def _nonfinite(first: Mapping[str, Any], others: list[dict[str, Any]]) -> str:
     text = f"{' and '.join(p for p in parts if p)} of {first['n']} values from step {first['first_nonfinite_step']}"
     finite = first["last_finite"] is not None and first["last_finite_step"] < first["last_step"]
     text += f" to the end, {number(first['last_finite'])} at {first['last_finite_step']} before" if finite else ""
-    if others:
-        shown = ", ".join(f"{o['metric']} at {o['first_nonfinite_step']}" for o in others[:3])
-        text += f"; then {shown}" + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    return text
+    at_once = [o["metric"] for o in others if o["first_nonfinite_step"] == first["first_nonfinite_step"]]
+    later = [f"{o['metric']} at {o['first_nonfinite_step']}" for o in others[len(at_once) :]]
+    text += f"; with it {listed(at_once)}" if at_once else ""
+    return text + (f"; then {listed(later)}" if later else "")
 
 
 def rewind(scene: Scene) -> Iterator[Finding]:

@@ -1,0 +1,72 @@
+"""Findings and news as text: each thing once, where the structured channel keeps a row for each.
+
+    draw_findings   runs that have the same findings stand together, a line a run; causes and counts are in the notes
+    draw_news       a line for each event, or for many of a kind
+
+Both fall back to tables where an answer was cut down to fewer columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from sweeplens_mcp.answers import Row, Sheet, draw_tables
+from sweeplens_mcp.cells import Cell, show
+
+__all__ = ["draw_findings", "draw_news"]
+
+_FINDING = ("run_id", "finding", "severity", "metric", "step", "evidence")
+_NEWS = ("event", "run_id", "at", "text", "runs")
+_FEW = 6
+
+
+def draw_findings(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
+    """Kinds of findings as heads, below each the runs that have just these."""
+    data, text = draw_tables(sheet, n)
+    found = _named(sheet, n, _FINDING)
+    if found is None:
+        return data, text
+    runs: dict[str, list[Mapping[str, Cell]]] = {}
+    for row in found:
+        runs.setdefault(str(row["run_id"]), []).append(row)
+    kinds: dict[str, list[str]] = {}
+    for run, rows in runs.items():
+        head = " + ".join(f"{r['finding']} ({r['severity']})" for r in rows)
+        kinds.setdefault(head, []).append(f"  {run}: {'; '.join(_evidence(r, many=len(rows) > 1) for r in rows)}")
+    return data, "\n".join(line for head, lines in kinds.items() for line in (head, *lines))
+
+
+def draw_news(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
+    """Events as lines, under their kind."""
+    data, text = draw_tables(sheet, n)
+    told = _named(sheet, n, _NEWS)
+    if told is None:
+        return data, text
+    lines = [f"{event}: {_news(row)}" for event, rows in groupby(told, lambda r: show(r["event"])) for row in rows]
+    return data, "\n".join(lines)
+
+
+def _named(sheet: Sheet, n: int, columns: Sequence[str]) -> list[Mapping[str, Cell]] | None:
+    """The rows of the main table by column; None where a column that is needed was left away."""
+    names = sheet.names(0)
+    if any(c not in names for c in columns):
+        return None
+    rows: list[Row] = [row for row in sheet.rows[:n] if row.table == 0]
+    return [dict(zip(names, row.cells, strict=True)) for row in rows]
+
+
+def _evidence(row: Mapping[str, Cell], *, many: bool) -> str:
+    """``nan train/loss at step 340: 67 NaN of ...``; without its kind where the head says it."""
+    step = "" if row["step"] is None else f"at step {row['step']}"
+    parts = (show(row["finding"]) if many else "", show(row["metric"]), step)
+    words = " ".join(part for part in parts if part)
+    return f"{words}: {show(row['evidence'])}" if words else show(row["evidence"])
+
+
+def _news(row: Mapping[str, Cell]) -> str:
+    runs = row["runs"]
+    if isinstance(runs, list) and runs:
+        more = ", ..." if len(runs) > _FEW else ""
+        return f"{show(row['text'])}: {', '.join(show(r) for r in runs[:_FEW])}{more} (the last {show(row['at'])})"
+    return f"{show(row['run_id'])} {show(row['at'])}: {show(row['text'])}"

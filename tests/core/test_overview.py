@@ -1,0 +1,125 @@
+"""`db.overview` on the demo sweep: what a colleague would say first, each number as plain Polars has it from the files."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from scipy import stats
+from support.planted import database, run
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.answers import Answer
+from sweeplens.demo_data import write_sweep
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    write_sweep(folder, now=datetime.now(UTC))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(demo: Path) -> Answer:
+    return ExperimentDB(AnalysisConfig(), base_path=demo).overview()
+
+
+def line(answer: Answer, topic: str) -> str:
+    return answer.table.filter(pl.col("topic") == topic)["text"].item()
+
+
+def test_it_takes_about_twenty_lines_none_of_them_long(told: Answer) -> None:
+    assert told.table.height <= 20
+    assert max(len(text) for text in told.table["text"]) < 400
+    assert told.table["topic"].is_unique().all()
+
+
+def test_the_best_group_of_each_main_metric_has_its_interval_and_what_ties_with_it(told: Answer, demo: Path) -> None:
+    values: dict[tuple[float, int], list[float]] = {}
+    for lr, size, best in _best_accuracies(demo):
+        values.setdefault((lr, size), []).append(best)
+    means = {group: sum(v) / len(v) for group, v in values.items()}
+    first = max(means, key=lambda g: means[g])
+    row = told.tables["best"].filter(pl.col("metric") == "val/acc").row(0, named=True)
+    low, high = stats.t.interval(
+        0.95, len(values[first]) - 1, loc=means[first], scale=stats.sem(values[first])
+    )  # fmt: skip
+    assert row["group"] == f"optim.lr={first[0]}, data.batch_size={first[1]}"
+    assert (row["n"], row["mean"]) == (len(values[first]), pytest.approx(means[first]))
+    assert (row["ci95_low"], row["ci95_high"]) == (pytest.approx(low), pytest.approx(high))
+    assert row["tied"][0] == "(0.03, 128)"
+    assert line(told, "best val/acc").endswith(f"ties with {', '.join(row['tied'])}")
+
+
+def test_the_ties_are_those_of_the_ranking(told: Answer, demo: Path) -> None:
+    ranked = ExperimentDB(AnalysisConfig(), base_path=demo).rank("val/acc").table
+    tied = ranked.filter(pl.col("tied") & (pl.col("rank") > 1)).select("optim.lr", "data.batch_size").rows()
+    row = told.tables["best"].filter(pl.col("metric") == "val/acc").row(0, named=True)
+    assert row["tied"] == [f"({lr:g}, {size})" for lr, size in tied]
+
+
+def test_findings_stand_by_severity_with_their_cause_told_once(told: Answer) -> None:
+    high, medium = line(told, "high findings"), line(told, "medium findings")
+    assert high.startswith("nan in 4 runs [shared: optim.lr=0.3, the same runs as optim.weight_decay=3e-05: 4 of 4")
+    assert "divergence in 4 runs [shared: as nan]" in medium
+    assert line(told, "worst").count("nan of train/loss") == 4
+
+
+def test_a_run_without_a_config_is_said_once_and_not_with_each_hyperparameter(told: Answer) -> None:
+    assert line(told, "no hyperparameters").startswith("1: lr0.1_bs128_s5")
+    assert "missing" not in line(told, "varies")
+
+
+def test_what_runs_and_what_is_new_are_a_line_each(told: Answer) -> None:
+    assert line(told, "still running") == "1: lr0.03_bs64_s5 (step 600)"
+    assert line(told, "last 24 hours").startswith("60 runs began; 58 finished; ")
+
+
+def test_a_sweep_of_last_week_has_nothing_new(tmp_path: Path) -> None:
+    write_sweep(tmp_path, now=datetime.now(UTC) - timedelta(days=7))
+    assert "last 24 hours" not in ExperimentDB(AnalysisConfig(), base_path=tmp_path).overview().table["topic"].to_list()
+
+
+def test_metrics_have_their_goal_range_and_steps(told: Answer) -> None:
+    metrics = line(told, "metrics")
+    assert (
+        "val/acc (higher is better) 0.1 to 0.9391, val/loss (lower is better) 0.2193 to 2.039: steps 50-1000" in metrics
+    )
+
+
+def test_what_there_is_too_much_of_is_counted(tmp_path: Path) -> None:
+    metrics = {f"layer{j}/norm": [1.0] for j in range(30)}
+    runs = [
+        {**run(f"r{i}", {f"h{j:02}": j + i * (j + 1) for j in range(15)}), "metrics": metrics} for i in range(4)
+    ]  # fmt: skip
+    answer = database(tmp_path, runs).overview()
+    assert "and 10 more (list_metrics)" in line(answer, "metrics")
+    assert "same split as h01, h02, h03 and 11 more" in line(answer, "varies")
+
+
+def test_without_repetitions_ties_are_said_to_be_unknown(tmp_path: Path) -> None:
+    answer = database(tmp_path, [run(f"r{i}", {"lr": 0.1 * i}, val_acc=[0.1 * i]) for i in range(1, 4)]).overview()
+    assert line(answer, "best val/acc").endswith("ties unknown, nothing was repeated")
+
+
+def _best_accuracies(demo: Path) -> list[tuple[float, int, float]]:
+    """lr, batch size and highest val/acc of each run whose config can be read, from the files by the names of the folders."""
+    found: list[tuple[float, int, float]] = []
+    for file in sorted(demo.glob("*/metrics.jsonl")):
+        rows = [_parsed(text) for text in file.read_text(encoding="utf-8").splitlines()]
+        best = max(r["val/acc"] for r in rows if "val/acc" in r)
+        lr, size, _ = file.parent.name.split("_")
+        if file.parent.name != "lr0.1_bs128_s5":
+            found.append((float(lr[2:]), int(size[2:]), best))
+    return found
+
+
+def _parsed(text: str) -> dict[str, float]:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}
