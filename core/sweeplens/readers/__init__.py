@@ -25,6 +25,7 @@ from sweeplens.readers.mmcv import Mmcv
 from sweeplens.readers.mmengine import Mmengine
 from sweeplens.readers.nvlabs_stats import NvlabsStats
 from sweeplens.readers.optuna import Optuna
+from sweeplens.readers.optuna_journal import OptunaJournal
 from sweeplens.readers.protocol import Reader
 from sweeplens.readers.ray_tune import RayTune
 from sweeplens.readers.sacred import Sacred
@@ -46,6 +47,7 @@ READERS: tuple[Reader, ...] = (
     SwanLab(),
     MlflowSqlite(),
     Optuna(),
+    OptunaJournal(),
     Trackio(),
     MlflowFile(),
     Sacred(),

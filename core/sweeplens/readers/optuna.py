@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from sweeplens.readers.columns import left_out, points_of_rows
 from sweeplens.readers.jsonlines import decode
-from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.optuna_records import UNKNOWN, Study, Trial, decoded, objective, record_of, study_of
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
-from sweeplens.readers.values import as_step, as_time, status_of
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
+from sweeplens.readers.values import as_step, as_time
 
 __all__ = ["Optuna"]
 
@@ -28,18 +24,7 @@ _TABLES = {
 _WORDS = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
-@dataclass(frozen=True, slots=True)
-class _Study:
-    """What is known of a study."""
-
-    name: str
-    metadata: Mapping[str, object]
-    objectives: tuple[str, ...]  # names that the user gave
-    several: bool
-
-
-_UNKNOWN = _Study("", {}, (), several=False)
-_Studies = Mapping[Any, _Study]
+_Studies = Mapping[Any, Study]
 _Row = tuple[str, str, Any, Any, Any]
 
 
@@ -66,22 +51,13 @@ class Optuna:
         return read_database(source.files[0].path, _extract)
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A row of the table of trials, and the id of its run."""
-
-    run: str
-    key: Any
-    study: Any
-    state: str
-    begin: datetime | None
-    end: datetime | None
-
-
 def _extract(database: Database) -> Reading:
     studies, params, attributes = _studies(database), _params(database), _attributes(database, "trial")
     trials = {t.key: t for t in _trials(database, studies)}
-    runs = tuple(_record(t, studies, params.get(t.key, {}), attributes.get(t.key)) for t in trials.values())
+    runs = tuple(
+        record_of(t, studies.get(t.study, UNKNOWN), params.get(t.key, {}), attributes.get(t.key))
+        for t in trials.values()
+    )
     reported = list(_intermediate(database, trials))
     last: dict[str, int] = {}
     for run, _, step, *_ in reported:
@@ -90,23 +66,7 @@ def _extract(database: Database) -> Reading:
     return Reading(runs, points, (*database.problems, *left_out(dropped, database.path, "trial values")))
 
 
-def _record(
-    trial: _Trial, studies: _Studies, params: Mapping[str, object], attributes: Mapping[str, object] | None
-) -> RunRecord:
-    study = studies.get(trial.study, _UNKNOWN)
-    return RunRecord(
-        trial.run,
-        name=trial.run,
-        group=study.name,
-        status="running" if trial.state == "WAITING" else status_of(trial.state),
-        created_at=trial.begin,
-        updated_at=trial.end,
-        hyperparameters=params,
-        metadata={"state": trial.state, **study.metadata, **_named("user_attrs", attributes)},
-    )
-
-
-def _trials(database: Database, studies: _Studies) -> Iterator[_Trial]:
+def _trials(database: Database, studies: _Studies) -> Iterator[Trial]:
     """Trials in order; where an old storage keeps no number, it is the count within the study."""
     columns = database.columns("trials")
     number, begin, end = (c if c in columns else "NULL" for c in ("number", "datetime_start", "datetime_complete"))
@@ -115,7 +75,7 @@ def _trials(database: Database, studies: _Studies) -> Iterator[_Trial]:
     for key, given, study, state, started, ended in database.rows(query):
         name = studies[study].name if study in studies else str(study)
         count = seen[study] if given is None else given
-        yield _Trial(f"{name}/{count}", key, study, str(state), as_time(started), as_time(ended))
+        yield Trial(f"{name}/{count}", key, study, str(state), as_time(started), as_time(ended))
         seen[study] += 1
 
 
@@ -125,15 +85,10 @@ def _studies(database: Database) -> _Studies:
     query = "SELECT study_id, direction FROM {} ORDER BY study_id, objective"
     for study, word in _if_there(database, "study_directions", query):
         directions[study].append(str(word).lower())
-    found: dict[Any, _Study] = {}
+    found: dict[Any, Study] = {}
     for study, name in database.rows("SELECT study_id, study_name FROM studies ORDER BY study_id"):
-        ways = directions[study]
-        about = _named("direction", ways[0]) if len(ways) == 1 else _named("directions", ways)
         names = system.get(study, {}).get("study:metric_names")
-        objectives = tuple(map(str, cast("list[object]", names))) if isinstance(names, list) else ()
-        found[study] = _Study(
-            str(name), {**about, **_named("study_attrs", user.get(study))}, objectives, several=len(ways) > 1
-        )
+        found[study] = study_of(str(name), directions[study], names, user.get(study))
     return found
 
 
@@ -142,7 +97,7 @@ def _params(database: Database) -> dict[Any, dict[str, object]]:
     query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
     for trial, name, value, distribution in database.rows(query):
         try:
-            found[trial][str(name)] = _decoded(value, str(distribution))
+            found[trial][str(name)] = decoded(value, str(distribution))
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             found[trial][str(name)] = value if isinstance(value, int | float | str) else None
             database.problems.append(
@@ -154,19 +109,7 @@ def _params(database: Database) -> dict[Any, dict[str, object]]:
     return found
 
 
-def _decoded(value: Any, distribution: str) -> object:
-    """The value that a trial used: a choice by its index, a whole number, or the number itself."""
-    loaded = cast("Any", decode(distribution.encode("utf-8", "replace")))
-    kind, attributes = str(loaded["name"]), loaded["attributes"]
-    if kind == "CategoricalDistribution":
-        index = int(value)
-        if index < 0:
-            raise ValueError("a negative choice")
-        return attributes["choices"][index]
-    return int(value) if kind.startswith("Int") else float(value)
-
-
-def _intermediate(database: Database, trials: Mapping[Any, _Trial]) -> Iterator[_Row]:
+def _intermediate(database: Database, trials: Mapping[Any, Trial]) -> Iterator[_Row]:
     table = "trial_intermediate_values"
     columns = database.columns(table)
     if not columns:
@@ -179,7 +122,7 @@ def _intermediate(database: Database, trials: Mapping[Any, _Trial]) -> Iterator[
 
 
 def _final(
-    database: Database, trials: Mapping[Any, _Trial], studies: _Studies, last: Mapping[str, int]
+    database: Database, trials: Mapping[Any, Trial], studies: _Studies, last: Mapping[str, int]
 ) -> Iterator[_Row]:
     """Objectives stand at the last step that the trial reported, or at 0."""
     columns = database.columns("trial_values")
@@ -187,19 +130,13 @@ def _final(
         return
     kind = "value_type" if "value_type" in columns else "NULL"
     query = f"SELECT trial_id, objective, value, {kind} FROM trial_values ORDER BY trial_value_id"
-    for key, objective, value, word in database.rows(query):
+    for key, index, value, word in database.rows(query):
         trial = trials.get(key)
         if trial is None:
             continue
-        name = _objective(studies.get(trial.study, _UNKNOWN), objective)
+        name = objective(studies.get(trial.study, UNKNOWN), index)
         wall = int(trial.end.timestamp() * 1e6) if trial.end else None
         yield trial.run, name, last.get(trial.run, 0), _value(value, word), wall
-
-
-def _objective(study: _Study, objective: Any) -> str:
-    if isinstance(objective, int) and 0 <= objective < len(study.objectives):
-        return study.objectives[objective]
-    return f"values_{objective}" if study.several else "value"
 
 
 def _value(value: Any, word: Any) -> Any:
@@ -224,7 +161,3 @@ def _attributes(database: Database, owner: str, whose: str = "user") -> dict[Any
 def _if_there(database: Database, table: str, query: str) -> Iterator[tuple[Any, ...]]:
     if database.columns(table):
         yield from database.rows(query.format(table))
-
-
-def _named(name: str, value: object) -> dict[str, object]:
-    return {name: value} if value else {}
