@@ -115,7 +115,11 @@ def _read_all(tasks: Sequence[_Task], gone: Sequence[Key], store: MemoryStore, p
     done = 0
     for tasks_of_batch in _batches(tasks):
         batch = _Batch()
-        for task in _read_together(tasks_of_batch, store, change):
+        if progress:
+            progress(done, len(tasks), tasks_of_batch[0].source.relative)
+        alone = _read_together(tasks_of_batch, store, change)
+        done += len(tasks_of_batch) - len(alone)
+        for task in alone:
             if progress and done % 20 == 0:
                 progress(done, len(tasks), task.source.relative)
             done += 1
