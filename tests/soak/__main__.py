@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak import fuzz, manners, many
+from tests.soak import fuzz, kills, manners, many
 from tests.soak.support import Finding, write_runs
 
 TRIALS = (
@@ -22,6 +22,7 @@ TRIALS = (
     manners.rude_clients_harm_nobody,
     manners.abandoned_sessions_cost_nothing,
     fuzz.no_message_breaks_the_server,
+    kills.killed_readers_lose_nothing,
 )
 
 

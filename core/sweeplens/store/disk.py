@@ -37,7 +37,7 @@ __all__ = ["DiskStore", "place_for"]
 
 log = logging.getLogger("sweeplens.store")
 
-_SPILL_ROWS = 300_000
+SPILL_ROWS = 300_000
 WORTH_ROWS = 50_000
 _WORTH_SHARE = 0.05
 _WORTH_SECONDS = 30.0  # what is little waits so long
@@ -79,7 +79,7 @@ class DiskStore(MemoryStore):
 
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """Points of a large reading go to disk at once; None where they are few, or the disk takes nothing."""
-        if self._rests or points.height < _SPILL_ROWS:
+        if self._rests or points.height < SPILL_ROWS:
             return None
         try:
             return as_block(self.place, write_points(self.place, points, ordered=ordered))
