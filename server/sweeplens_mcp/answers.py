@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sweeplens.answers import Answer
@@ -27,6 +28,7 @@ MIN_BUDGET = 2_000
 _BASIS_SHARE, _NOTES_SHARE = 0.3, 0.4
 _CELLS = (400, 120, 30)  # characters of a cell, tried in this order
 _LINES = (1500, *_CELLS)  # where cells are lines of prose
+_STRETCH = 2  # as many points in a row that are not finite are shown one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Whole:
 
     points: int
     spark: str = ""
+    log: bool = False  # whether the signs stand on a log scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,8 @@ def draw_series(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
         whole = sheet.whole.get((run, metric)) or Whole(len(rows))
         series.append(_series_json(run, metric, whole.points, rows))
         lines.append(_series_text(run, metric, whole, rows))
-    return {"series": series}, "\n".join(["run metric (points shown/points that exist): x value; x value; ...", *lines])
+    head = "run metric (points shown/points that exist) course of all points: x value; x value; ..."
+    return {"series": series}, "\n".join([head, *lines])
 
 
 def _sheet(answer: Answer, page: Page, chars: int, columns: int) -> Sheet:
@@ -274,7 +278,10 @@ def _whole_series(answer: Answer) -> dict[tuple[str, str], Whole]:
     frame = answer.tables.get("series")
     rows = frame.iter_rows(named=True) if frame is not None else ()
     return {
-        (clean(str(r["run_id"])), clean(str(r["metric"]))): Whole(int(r["n"]), str(r.get("spark") or "")) for r in rows
+        (clean(str(r["run_id"])), clean(str(r["metric"]))): Whole(
+            int(r["n"]), str(r.get("spark") or ""), log=bool(r.get("log"))
+        )
+        for r in rows
     }
 
 
@@ -290,8 +297,19 @@ def _series_json(run: str, metric: str, points: int, rows: Sequence[Row]) -> dic
 
 
 def _series_text(run: str, metric: str, whole: Whole, rows: Sequence[Row]) -> str:
-    pairs = "; ".join(f"{show(_whole(r.cells[2]))} {show(r.cells[3], r.words.get(3, ''))}" for r in rows)
-    return f"{run} {metric} ({len(rows)}/{whole.points}){' ' * bool(whole.spark)}{whole.spark}: {pairs}"
+    spark = f" {whole.spark}{' (log)' * whole.log}" if whole.spark else ""
+    return f"{run} {metric} ({len(rows)}/{whole.points}){spark}: {'; '.join(_pairs(rows))}"
+
+
+def _pairs(rows: Sequence[Row]) -> Iterator[str]:
+    """``x value`` of each point; a stretch that is not finite by its ends and how many of its points are shown."""
+    for word, stretch in groupby(rows, lambda r: r.words.get(3, "")):
+        same = list(stretch)
+        first, last = show(_whole(same[0].cells[2])), show(_whole(same[-1].cells[2]))
+        if word and len(same) > _STRETCH:
+            yield f"{first} to {last} {word} ({len(same)} points)"
+        else:
+            yield from (f"{show(_whole(r.cells[2]))} {show(r.cells[3], word)}" for r in same)
 
 
 def _whole(value: Cell) -> Cell:

@@ -1,15 +1,24 @@
-"""`docs/walk.md` is what `examples/walk.py` prints today."""
+"""`docs/walk.md` is what `examples/walk.py` prints today, and each number in it is what plain Polars says of the files."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
+from scipy import stats
+
+from sweeplens.demo_data import write_sweep
 
 ROOT = Path(__file__).parents[2]
 REMAKE = "python examples/walk.py > docs/walk.md"
+LOST = "lr0.1_bs128_s5"  # its config is broken
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +31,204 @@ def page() -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def answers() -> list[str]:
+    return re.findall(r"^```text\n(.*?)^```", (ROOT / "docs" / "walk.md").read_text(encoding="utf-8"), re.S | re.M)
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    """run, lr, size, metric, step, value of every line that can be read; of a step logged twice the last."""
+    folder = tmp_path_factory.mktemp("walk")
+    write_sweep(folder)
+    rows: list[tuple[str, float, int, str, int, float]] = []
+    for file in sorted(folder.glob("*/metrics.jsonl")):
+        lr, size, _ = file.parent.name.split("_")
+        for line in file.read_text(encoding="utf-8").splitlines():
+            logged = _parsed(line)
+            rows += [
+                (file.parent.name, float(lr[2:]), int(size[2:]), name, logged["step"], float(value))
+                for name, value in logged.items()
+                if name not in ("step", "timestamp") and isinstance(value, int | float)
+            ]
+    table = pl.DataFrame(rows, schema=["run", "lr", "size", "metric", "step", "value"], orient="row")
+    return table.unique(["run", "metric", "step"], keep="last", maintain_order=True).sort("run", "metric", "step")
+
+
+def _parsed(line: str) -> dict[str, float]:
+    try:
+        logged = json.loads(line)
+    except ValueError:
+        return {}
+    return logged if "step" in logged else {}
+
+
+def five(value: float) -> str:
+    return f"{value:.5g}"
+
+
+def curve(points: pl.DataFrame, run: str, metric: str) -> dict[int, float]:
+    return dict(points.filter(run=run, metric=metric).select("step", "value").iter_rows())
+
+
+def bests(points: pl.DataFrame, metric: str, by: list[str]) -> dict[tuple[object, ...], list[float]]:
+    """The best value of each run whose config can be read, by group."""
+    finite = points.filter(pl.col("metric") == metric, pl.col("value").is_finite(), pl.col("run") != LOST)
+    best = pl.col("value").min() if metric.endswith("loss") else pl.col("value").max()
+    each = finite.group_by("run", "lr", "size").agg(best)
+    return {key: part["value"].to_list() for key, part in each.group_by(by)}
+
+
+def mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def variance(values: list[float]) -> float:
+    return math.fsum((v - mean(values)) ** 2 for v in values) / (len(values) - 1)
+
+
+def pooled(groups: dict[tuple[object, ...], list[float]]) -> tuple[float, int]:
+    """The spread within groups and its degrees of freedom, without groups far wilder than the median group."""
+    freedom = {g: len(v) - 1 for g, v in groups.items()}
+    scaled = sorted(variance(v) * freedom[g] / float(stats.chi2.ppf(0.5, freedom[g])) for g, v in groups.items())
+    usual, total = scaled[len(scaled) // 2], sum(freedom.values())
+    edge = {g: float(stats.f.ppf(1 - 1e-4, df, 0.37 * (total - df))) for g, df in freedom.items()}
+    groups = {g: v for g, v in groups.items() if variance(v) <= usual * edge[g]}
+    df = sum(len(g) - 1 for g in groups.values())
+    return math.sqrt(math.fsum((len(g) - 1) * variance(g) for g in groups.values()) / df), df
+
+
+def holm_to_the_best(groups: dict[tuple[object, ...], list[float]], *, higher: bool) -> dict[tuple[object, ...], float]:
+    """Each follower's p against the best, corrected over all pairs; the larger of two standard errors counts."""
+    sd, df = pooled(groups)
+    first = (max if higher else min)(groups, key=lambda g: mean(groups[g]))
+    ps: list[tuple[float, tuple[object, ...] | None]] = []
+    for one, other in itertools.combinations(groups, 2):
+        a, b = groups[one], groups[other]
+        error = math.sqrt(max(variance(a) / len(a) + variance(b) / len(b), sd**2 / len(a) + sd**2 / len(b)))
+        p = 2 * float(stats.t.sf(abs(mean(a) - mean(b)) / error, df))
+        ps.append((p, other if one == first else one if other == first else None))
+    corrected: dict[tuple[object, ...], float] = {}
+    worst = 0.0
+    for place, (p, follower) in enumerate(sorted(ps, key=lambda x: x[0])):
+        worst = max(worst, min(1.0, p * (len(ps) - place)))
+        if follower is not None:
+            corrected[follower] = worst
+    return corrected
+
+
 def test_the_documented_walk_is_what_is_answered_today(page: str) -> None:
     written = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8")
     assert page == written, f"{REMAKE} writes it anew; read what changed before committing."
+
+
+@pytest.mark.parametrize("metric", ["val/acc", "val/loss", "train/acc"])
+def test_the_best_groups_of_the_overview_and_their_ties(answers: list[str], points: pl.DataFrame, metric: str) -> None:
+    higher = metric.endswith("acc")
+    groups = bests(points, metric, ["lr", "size"])
+    first = (max if higher else min)(groups, key=lambda g: mean(groups[g]))
+    values = groups[first]
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * math.sqrt(variance(values) / len(values))
+    middle = mean(values)
+    (line,) = (text for text in answers[0].splitlines() if text.startswith(f"best {metric}: "))
+    assert f"optim.lr={first[0]}, data.batch_size={first[1]}: mean {five(middle)} " in line
+    assert f"[{five(middle - half)}, {five(middle + half)}], n={len(values)} " in line
+    tied = {group for group, p in holm_to_the_best(groups, higher=higher).items() if p >= 0.05}
+    shown = re.findall(r"\((0\.[\d]+), (\d+)\)", line)
+    more = re.search(r"and (\d+) more$", line)
+    assert {(float(lr), int(size)) for lr, size in shown} <= tied
+    assert len(shown) + (int(more[1]) if more else 0) == len(tied)
+
+
+def test_the_ranges_and_steps_of_the_overview(answers: list[str], points: pl.DataFrame) -> None:
+    (line,) = (text for text in answers[0].splitlines() if text.startswith("metrics: "))
+    for (metric,), part in points.group_by("metric"):
+        finite = part.filter(pl.col("value").is_finite())["value"]
+        low, high = finite.min(), finite.max()
+        assert re.search(rf"{metric}[ a-z()]* {low:.4g} to {high:.4g}[,:]", line), metric
+        span = f"steps {part['step'].min()}-{part['step'].max()}"
+        assert re.search(rf"{metric}[^;]*: {span}", line), metric
+
+
+def test_the_counts_of_the_overview(answers: list[str], points: pl.DataFrame) -> None:
+    ends = points.group_by("run").agg(pl.col("step").max())
+    short = dict(ends.filter(pl.col("step") < 1000).iter_rows())
+    assert short == {"lr0.03_bs64_s5": 600, "lr0.01_bs128_s5": 450}
+    lines = answers[0].splitlines()
+    assert f"runs: {ends.height}: 58 finished, 1 unknown, 1 running (json_steps)" in lines
+    assert "still running: 1: lr0.03_bs64_s5 (step 600)" in lines
+    assert f"last 24 hours: {ends.height} runs began; 58 finished; 1 failed; 13 new problems in 9 runs" in lines
+    bad = _lost(points)
+    assert [line for line in lines if line.startswith("worst: ")] == [
+        "worst: " + ", ".join(f"{run} (nan of train/loss at step {step})" for run, step in bad.items())
+    ]
+
+
+def test_each_row_of_the_ranking(answers: list[str], points: pl.DataFrame) -> None:
+    groups = bests(points, "val/acc", ["lr"])
+    order = sorted(groups, key=lambda g: -mean(groups[g]))
+    corrected = holm_to_the_best(groups, higher=True)
+    expected: list[str] = []
+    for rank, group in enumerate(order, 1):
+        values, n = groups[group], len(groups[group])
+        half = float(stats.t.ppf(0.975, n - 1)) * math.sqrt(variance(values) / n)
+        numbers = [mean(values), mean(values) - half, mean(values) + half, mean(groups[order[0]]) - mean(values)]
+        p = five(corrected[group]) if rank > 1 else "-"
+        tied = str(rank > 1 and corrected[group] >= 0.05).lower()
+        unfinished = {0.03: 1, 0.01: 1}.get(float(str(group[0])), 0)
+        expected.append(",".join([str(rank), str(group[0]), str(n), *map(five, numbers), tied, p, f"{unfinished},0"]))
+    assert [line for line in answers[1].splitlines() if re.match(r"\d,", line)] == expected
+    sd, df = pooled(groups)
+    assert f"{sd:.4g}, pooled over {len(groups)} groups with repetitions ({df} degrees of freedom)" in answers[1]
+
+
+def test_each_run_that_turned_to_nan(answers: list[str], points: pl.DataFrame) -> None:
+    bad = _lost(points)
+    for run, step in bad.items():
+        loss, later = curve(points, run, "train/loss"), curve(points, run, "val/loss")
+        (line,) = (text for text in answers[2].splitlines() if text.startswith(f"  {run}: "))
+        n_bad = sum(not math.isfinite(v) for v in loss.values())
+        assert f"nan train/loss at step {step}: {n_bad} NaN of {len(loss)} values" in line
+        assert f"{five(loss[step - 10])} at {step - 10} before; with it train/acc, grad_norm;" in line
+        assert f"then val/loss at {min(s for s, v in later.items() if not math.isfinite(v))};" in line
+        finite = {s: v for s, v in loss.items() if math.isfinite(v)}
+        tenths = [pl.Series(part).median() for part in _tenths(list(finite.values()))]
+        low = min(map(float, tenths))  # type: ignore[arg-type]
+        left = max(s for s, v in finite.items() if v <= low + 0.1 * (float(str(tenths[-1])) - low))
+        assert f"divergence train/loss at step {left + 10}: from {five(low)} up to step {left} to" in line
+        assert f"to {five(float(str(tenths[-1])))} at the end (began at {five(float(str(tenths[0])))})" in line
+    with_lr = set(points.filter(pl.col("lr") == 0.3)["run"])
+    affected = set(re.findall(r"^  (\S+): ", answers[2].split("overfit (low)")[0], re.M))
+    healthy = 60 - len(affected)
+    counts = f"{len(bad)} of {len(bad)} affected, {len(with_lr - affected)} of {healthy} healthy"
+    assert set(bad) <= with_lr
+    assert f"nan in 4 runs [shared: optim.lr=0.3, the same runs as optim.weight_decay=3e-05: {counts}]" in answers[2]
+
+
+def test_each_run_that_overfits(answers: list[str], points: pl.DataFrame) -> None:
+    lines = re.findall(
+        r"^  (\S+): val/loss at step (\d+): (\S+) -> (\S+) at the end \((\S+)%\), while", answers[2], re.M
+    )
+    assert len(lines) == 8
+    for run, step, low, end, rise in lines:
+        loss = curve(points, run, "val/loss")
+        steps, values = list(loss), list(loss.values())
+        inner = [sorted(values[i - 1 : i + 2])[1] for i in range(1, len(values) - 1)]
+        at = inner.index(min(inner))
+        last = float(str(pl.Series(_tenths(values)[-1]).median()))
+        assert (int(step), low, end) == (steps[at + 1], five(inner[at]), five(last))
+        assert rise == f"{100 * (last / inner[at] - 1):+.0f}"
+
+
+def _lost(points: pl.DataFrame) -> dict[str, int]:
+    """run -> first step at which its training loss is not finite."""
+    bad = points.filter(pl.col("metric") == "train/loss", pl.col("value").is_finite().not_())
+    return dict(bad.group_by("run").agg(pl.col("step").min()).sort("run").iter_rows())
+
+
+def _tenths(values: list[float]) -> list[list[float]]:
+    """Ten parts of nearly equal length, the longer ones first."""
+    short, longer = divmod(len(values), 10)
+    sizes = [short + 1] * longer + [short] * (10 - longer)
+    ends = list(itertools.accumulate(sizes))
+    return [values[end - size : end] for end, size in zip(ends, sizes, strict=True)]

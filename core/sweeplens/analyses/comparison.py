@@ -233,9 +233,10 @@ def _notes(
     tested = sum(c.contrast.test is not None and c.goal != "unknown" for c in cases)
     vague = sum(c.contrast.test is not None and c.goal == "unknown" for c in cases)
     if tested or vague:
+        family = f"{tested} metric{'s' * (tested != 1)}"
         apart = f" (and, apart, over {vague} without a known goal)" * (vague > 0)
         notes.append(
-            f"p_adjusted: the 5 % are split between test and other_test, then Holm over {tested} metrics{apart};"
+            f"p_adjusted: the 5 % are split between test and other_test, then Holm over {family}{apart};"
             " the verdict rests on it. effect_size: Hedges' g. seeds_needed: a side, at 80 % power, were this the true difference."
         )
     if any(c.noise is not None for c in cases):

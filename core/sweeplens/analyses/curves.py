@@ -16,6 +16,10 @@ __all__ = ["MAX_POINTS", "curves"]
 
 MAX_POINTS = 10_000
 _CURVE = {"run_id": pl.String(), "metric": pl.String(), "x": pl.Float64(), "value": pl.Float64()}
+_SERIES = {
+    "run_id": pl.String(), "metric": pl.String(), "n": pl.Int64(), "n_shown": pl.Int64(), "spark": pl.String(),
+    "log": pl.Boolean(),
+}  # fmt: skip
 
 
 def curves(
@@ -36,7 +40,7 @@ def curves(
     """
     if not 2 <= max_points <= MAX_POINTS:
         raise InputError(f"max_points {max_points} is not between 2 and {MAX_POINTS}.")
-    from sweeplens.analyses.sparklines import sparkline  # numpy loads with it
+    from sweeplens.analyses.sparklines import is_log, sparkline  # numpy loads with it
 
     asked = series.filter(pl.col("metric").is_in(list(metrics)) & pl.col("run_id").is_in(runs["run_id"].to_list()))
     drawn = _placed(asked, series, points, x)
@@ -44,11 +48,11 @@ def curves(
     parts = [(key, part) for key, part in drawn.group_by(["run_id", "metric"], maintain_order=True)]
     thinned = [_thinned(part, max_points) for _, part in parts]
     table = pl.concat([pl.DataFrame(schema=_CURVE), *(t.select(*_CURVE) for t in thinned)])
-    summary = pl.DataFrame(
-        [(*k, p.height, t.height, sparkline(p["value"].to_numpy())) for (k, p), t in zip(parts, thinned, strict=True)],
-        schema={"run_id": pl.String, "metric": pl.String, "n": pl.Int64, "n_shown": pl.Int64, "spark": pl.String},
-        orient="row",
-    )
+    rows = [
+        (*key, part.height, shown.height, sparkline(v := part["value"].to_numpy()), is_log(v))
+        for (key, part), shown in zip(parts, thinned, strict=True)
+    ]
+    summary = pl.DataFrame(rows, schema=_SERIES, orient="row")
     cut = int((summary["n"] > summary["n_shown"]).sum())
     sampling = (
         f"{cut} of {summary.height} series are shown by {max_points} points each; first, last, extremes, NaN changes, bends kept"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import polars as pl
 
@@ -72,7 +73,8 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
     nulls = row["null_hparams"].to_list()[0]
     present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]
     meta = [c for c in runs.columns if c.startswith("metadata.") and row[c].to_list()[0] is not None]
-    identity = {c: row[c].to_list()[0] for c in RUN_COLUMNS if c != "null_hparams"}
+    known = {c: row[c].to_list()[0] for c in RUN_COLUMNS if c != "null_hparams"}
+    identity = {c: v for c, v in known.items() if v not in (None, "", [])}
     mine = [p for p in problems if p.run_id == run_id]
     tables = {
         "run": _pairs(identity),
@@ -131,7 +133,13 @@ def _problem_line(problem: Problem) -> str:
     return f"{problem.file}{f':{problem.line}' if problem.line else ''}: {problem.reason}"
 
 
+def _json(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
 def _pairs(values: Mapping[str, object]) -> pl.DataFrame:
     """name, value as JSON text, so that every type keeps its form."""
-    texts = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for v in values.values()]
+    texts = [_json(v) for v in values.values()]
     return pl.DataFrame({"name": list(values), "value": texts}, schema={"name": pl.String, "value": pl.String})

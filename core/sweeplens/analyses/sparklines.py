@@ -76,7 +76,8 @@ def _line(run: str, metric: str, part: pl.DataFrame, summary: pl.DataFrame | Non
     row = _summary_of(run, metric, summary)
     n = int(str(row.get("n", part.height)))
     spark = str(row.get("spark") or sparkline(part["value"].to_numpy()))
-    scale = " (log)" if is_log(part["value"].to_numpy()) else ""
+    log = row["log"] if "log" in row else is_log(part["value"].to_numpy())
+    scale = " (log)" if log else ""
     count = f"{n} points" if part.height == n else f"{part.height} of {n} points"
     pairs = "; ".join(f"{_number(x)} {_number(v)}" for x, v in part.select("x", "value").iter_rows())
     return f"{run} {metric} {spark}{scale} {count}: {pairs}"
