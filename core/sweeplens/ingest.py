@@ -15,12 +15,13 @@ import polars as pl
 
 from sweeplens.discover import Discovery, discover
 from sweeplens.errors import FormatError
+from sweeplens.frames import POINTS_SCHEMA
 from sweeplens.points import reduce_series
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader, Reading, ReadsMany, Source
 from sweeplens.readers.values import empty_reading_points
 from sweeplens.store import Change, MemoryStore, Snapshot
-from sweeplens.store.ledger import Entry, Key, can_resume, content_of, continued, is_young, marks_of, settled
+from sweeplens.store.ledger import Entry, Key, can_resume, content_of, continued, is_young, marks_of
 from sweeplens.store.merge import continue_series, sequenced
 
 __all__ = ["LoadReport", "Progress", "ingest"]
@@ -103,7 +104,7 @@ def _changed_unseen(store: MemoryStore, seen: set[Key], readers: Mapping[str, Re
         if content_of(entry.source) != entry.content:
             tasks.append(_Task(entry.source, readers[entry.source.reader], entry, goes_on=False))
         else:
-            store.ledger.put(settled(entry))
+            store.ledger.settle(key)
     return tasks
 
 
@@ -254,7 +255,7 @@ def _keep(points: pl.DataFrame, store: MemoryStore, change: Change, *, ordered: 
     """Points of new readings: to disk where they are many, so that memory stays bounded."""
     file = store.spill(points, ordered=ordered)
     if file is None:
-        change.points.append(points)
+        change.points.append(points.cast(POINTS_SCHEMA))  # pyright: ignore[reportArgumentType]
     else:
         change.files.append(file)
 

@@ -51,9 +51,9 @@ def _value(run: int, step: int) -> float:
     return run + step / 65536
 
 
-def open_db(root: Path, cache: Path, **options: Any) -> ExperimentDB:
+def open_db(root: Path, cache_dir: Path, **options: Any) -> ExperimentDB:
     """A database as a new process would open it."""
-    return ExperimentDB(AnalysisConfig(**{"cache_dir": str(cache), "refresh_seconds": 0} | options), root)
+    return ExperimentDB(AnalysisConfig(**{"cache_dir": str(cache_dir), "refresh_seconds": 0} | options), root)
 
 
 def place_of(root: Path, cache: Path) -> Path:

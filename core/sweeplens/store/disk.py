@@ -17,6 +17,7 @@ import logging
 import os
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,7 @@ from sweeplens.errors import StoreError
 from sweeplens.readers import all_readers
 from sweeplens.store.blocks import Block, FileBlock, FrameBlock
 from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, is_intact, sweep, write_points, write_state
-from sweeplens.store.head import Head, locked, read_head, stamp_of, write_head
+from sweeplens.store.head import Head, fresh_id, locked, read_head, stamp_of, write_head
 from sweeplens.store.ledger import Entry, Ledger
 from sweeplens.store.memory import MemoryStore
 from sweeplens.store.pack import pack_entry, pack_walk, unpack_walk
@@ -43,7 +44,7 @@ _WORTH_SHARE = 0.05
 _WORTH_SECONDS = 30.0  # what is little waits so long
 MUCH_SECONDS = 5.0  # what is much waits so long, except the first time
 _PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
-_REST_SECONDS = 30.0  # after a disk refused
+REST_SECONDS = 30.0  # after a disk refused
 _DAMAGE = (StoreError, OSError, ValueError, KeyError, IndexError, pl.exceptions.PolarsError, msgspec.MsgspecError)
 
 
@@ -106,13 +107,13 @@ class DiskStore(MemoryStore):
             self._take_over(stamp)
 
     def _end(self) -> None:
-        if self._rests or not self._worth() or self.found is None:
+        if self._rests or self.found is None or not (self._worth() or self._grown_up()):
             return
         began = time.monotonic()
         try:
             with locked(self.place, "LOCK") as held:
                 if held and stamp_of(self.place) == self._stamp:
-                    self._persist(self.found)
+                    self._settle() if self._grown_up() else self._persist(self.found)
         except (OSError, pl.exceptions.PolarsError, StoreError) as error:
             if self.place.exists():  # else it was deleted while it was written: the next look builds it anew
                 self._give_up(error)
@@ -128,7 +129,7 @@ class DiskStore(MemoryStore):
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        self._rests_until = time.monotonic() + _REST_SECONDS
+        self._rests_until = time.monotonic() + REST_SECONDS
         reason = str(error).splitlines()[0]
         log.warning("The store %s cannot be written: %s", self.place, reason)
         self.warn(f"the store {str(self.place)!r} cannot be written ({reason}): every start reads all files again")
@@ -202,8 +203,20 @@ class DiskStore(MemoryStore):
         wait = MUCH_SECONDS if much else _WORTH_SECONDS
         return time.monotonic() - self._tried > max(wait, 20 * self._spent if wait else 0.0)
 
+    def _grown_up(self) -> bool:
+        """Whether nothing is new but that sources which could hide a change are old enough by now."""
+        young = self._head.young if self._head else []
+        return bool(young) and not self.ledger.young and not self.ledger.changed
+
+    def _settle(self) -> None:
+        """Say so in HEAD alone, so that no later start opens them again."""
+        if self._head is not None:
+            self._head = replace(self._head, young=[], id=fresh_id())
+            write_head(self.place, self._head)
+            self._stamp = stamp_of(self.place)
+
     def _persist(self, found: Discovery) -> None:
-        """Write everything that HEAD will name, commit the tables, then HEAD."""
+        """Write everything that is known, and take it for what is on disk."""
         state = State(
             readers={r.name: r.version for r in all_readers()},
             roots=self._roots,
@@ -216,7 +229,6 @@ class DiskStore(MemoryStore):
             young=sorted(self.ledger.young),
         )
         head, blocks = write_state(self.place, state, self._head)
-        write_head(self.place, head)
         self._head, self._stamp, self._lasting = head, stamp_of(self.place), state.ledger
         self.blocks = list[Block](blocks)
         self.ledger.changed.clear()

@@ -15,7 +15,7 @@ from typing import Any
 
 from sweeplens.errors import StoreError
 
-__all__ = ["SCHEMA", "FileName", "Head", "fresh_name", "locked", "read_head", "stamp_of", "write_head"]
+__all__ = ["SCHEMA", "FileName", "Head", "fresh_id", "fresh_name", "locked", "read_head", "stamp_of", "write_head"]
 
 SCHEMA = 1
 """Raised whenever what is stored changes its form: a store of another schema is built anew."""
@@ -46,7 +46,7 @@ class Head:
     young: list[list[str]]
     retired: dict[str, float]  # files that are no longer named, and when they ceased to be
     schema: int = SCHEMA
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: fresh_id())
     written: float = field(default_factory=time.time)
 
     @property
@@ -55,9 +55,14 @@ class Head:
         return [f.path for files in self.tables.values() for f in files] + [self.walk, self.view]
 
 
+def fresh_id() -> str:
+    """A name that nobody has."""
+    return uuid.uuid4().hex
+
+
 def fresh_name(folder: str, ending: str) -> str:
     """A file name that nobody has."""
-    return f"{folder}/{uuid.uuid4().hex}{ending}"
+    return f"{folder}/{fresh_id()}{ending}"
 
 
 def stamp_of(place: Path) -> tuple[int, int, int] | None:
@@ -89,11 +94,15 @@ def read_head(place: Path) -> Head | None:
 def write_head(place: Path, head: Head) -> None:
     """Put a new HEAD in the place of the old one, in one step."""
     fresh = place / f"HEAD.{head.id}"
-    with fresh.open("w", encoding="utf-8") as stream:
-        json.dump(asdict(head), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(place / "HEAD")
+    try:
+        with fresh.open("w", encoding="utf-8") as stream:
+            json.dump(asdict(head), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(place / "HEAD")
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -24,7 +24,6 @@ __all__ = [
     "is_young",
     "mark_of",
     "marks_of",
-    "settled",
 ]
 
 Key = tuple[str, str]
@@ -106,6 +105,13 @@ class Ledger:
             self.young.add(entry.key)
         self._sum ^= _digest(entry.source)
 
+    def settle(self, key: Key) -> None:
+        """A source whose content was found as it was: no longer young once its files are old enough."""
+        entry = self.get(key)
+        if entry is not None and not is_young(entry.source, time.time_ns()):
+            self._entries[key] = replace(entry, content=None)
+            self.young.discard(key)
+
     def remove(self, key: Key) -> None:
         """Forget a source; one that is not there is no error."""
         entry = self._entries.pop(key, None)
@@ -167,11 +173,6 @@ def content_of(source: Source) -> int:
         except OSError:
             crc = zlib.crc32(b"unreadable", crc)
     return crc
-
-
-def settled(entry: Entry) -> Entry:
-    """The entry of a source whose content was found as it was, no longer young once its files are old enough."""
-    return entry if is_young(entry.source, time.time_ns()) else replace(entry, content=None)
 
 
 def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
