@@ -1,17 +1,18 @@
 """How long the answers over runs take on a large sweep: `python benchmarks/analyses.py`.
 
 Frames are made in memory, so that only the analyses are measured: rank and compare over 10,000 runs x 20 metrics, effects
-over 2,000 runs x 20 hyperparameters. Each is run once to load what it needs, then three times; the best is printed with its bound.
+over 2,000 runs x 20 hyperparameters. Each is run once to load what it needs, then five times; the median is printed with its bound.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
+from support.figures import Figure, print_section, seconds
 
 from sweeplens.analyses.comparison import compare
 from sweeplens.analyses.effects import effects
@@ -50,17 +51,6 @@ def series_frame(runs: pl.DataFrame, metrics: int) -> pl.DataFrame:
     return pl.concat(parts).cast(SERIES_SCHEMA)  # pyright: ignore[reportArgumentType]
 
 
-def best_of(work: Callable[[], object], times: int = 3) -> float:
-    """Seconds of the fastest call, once warm."""
-    work()
-    taken: list[float] = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
 def main() -> None:
     """Print each figure beside its bound."""
     points = empty_points().lazy()
@@ -69,22 +59,18 @@ def main() -> None:
     sides = select_sides(many, series, "h0 = 1", "h0 = 2")
     wide = runs_frame(2_000, 20, 5, 2)
     of_wide = series_frame(wide, 1)
-    work: dict[tuple[str, str], Callable[[], object]] = {
-        ("rank groups of 10,000 runs x 20 metrics", "2 s"): lambda: rank(
-            many, series, points, "m0/acc", replicates=SEEDS
-        ),
-        ("rank 10,000 runs x 20 metrics", "2 s"): lambda: rank(
-            many, series, points, "m0/acc", by="run", replicates=SEEDS
-        ),
-        ("compare 2 x 2,000 of these runs in 20 metrics", ""): lambda: compare(
-            many, series, points, sides, replicates=SEEDS
-        ),
-        ("effects of 20 hyperparameters over 2,000 runs", "5 s"): lambda: effects(
-            wide, of_wide, points, "m0/acc", replicates=SEEDS
-        ),
-    }
-    for (what, bound), call in work.items():
-        print(f"{what:<50} {best_of(call):7.3f} s{f'  (at most {bound})' if bound else ''}", flush=True)
+    work: tuple[tuple[str, float | None, Callable[[], object]], ...] = (
+        ("`rank_runs`, groups of 10,000 runs x 20 metrics", 2, partial(rank, many, series, points, "m0/acc", replicates=SEEDS)),
+        ("`rank_runs`, each of 10,000 runs x 20 metrics", 2,
+         partial(rank, many, series, points, "m0/acc", by="run", replicates=SEEDS)),
+        ("`compare_runs`, 2 x 2,000 of these runs in 20 metrics", None,
+         partial(compare, many, series, points, sides, replicates=SEEDS)),
+        ("`hparam_effects`, 20 hyperparameters over 2,000 runs", 5,
+         partial(effects, wide, of_wide, points, "m0/acc", replicates=SEEDS)),
+    )  # fmt: skip
+    figures = [Figure(what, seconds(call), most=most) for what, most, call in work]
+    about = "frames in memory, medians of five calls, warm"
+    print_section("Answers over runs", "python benchmarks/analyses.py", figures, about=about)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
 """How long diagnosis and news take on a large sweep: `python benchmarks/triage.py [RUNS METRICS POINTS]`.
 
 Points are made in memory: by default 10,000 runs x 20 metrics x 50 points, every fiftieth run diverges, every seventieth
-overfits, every hundredth has a spike. Each answer is asked once to warm up, then three times; the best is printed with its
+overfits, every hundredth has a spike. Each answer is asked once to warm up, then five times; the median is printed with its
 bound, beside the time that a plain pass over all points takes (a sum by series), which is what the answer need not do.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+from support.figures import Figure, print_section, seconds
 
 from sweeplens.analyses.news import whats_new
+from sweeplens.analyses.overview import overview
 from sweeplens.analyses.triage.diagnosis import Options, diagnose
 from sweeplens.config import Thresholds
 from sweeplens.frames import POINTS_SCHEMA
@@ -64,34 +64,23 @@ def frames(runs: int, metrics: int, n: int) -> tuple[pl.DataFrame, pl.DataFrame,
     return table, reduce_series(points), points
 
 
-def best_of(work: Callable[[], object], times: int = 3) -> tuple[float, float]:
-    """Seconds on the wall and of the processors, each of the fastest call, once warm."""
-    work()
-    taken: list[tuple[float, float]] = []
-    for _ in range(times):
-        began, busy = time.perf_counter(), time.process_time()
-        work()
-        taken.append((time.perf_counter() - began, time.process_time() - busy))
-    return min(t for t, _ in taken), min(b for _, b in taken)
-
-
 def main(runs: int = 10_000, metrics: int = 20, n: int = 50) -> None:
     """Print a line for each figure."""
     table, series, points = frames(runs, metrics, n)
-    options = Options(Thresholds(), NOW, replicates=("seed",))
-    cursor = whats_new(table, series, points.lazy(), options).tables["cursor"].item()
-    found = diagnose(table, series, points.lazy(), options)
-    sweep = f"{runs:,} runs x {metrics} metrics x {n} points = {points.height:,}"
-    print(f"{sweep}; read {found.basis.points:,}; {found.table.height} findings")
-    plain = points.lazy().group_by("run_id", "metric").agg(pl.col("value").sum())
-    for name, work, bound in (
-        ("plain pass over all points", plain.collect, ""),
-        ("diagnose", lambda: diagnose(table, series, points.lazy(), options), "  (bound 2 s)"),
-        ("diagnose, no points read", lambda: diagnose(table, series, None, options), ""),
-        ("whats_new", lambda: whats_new(table, series, points.lazy(), options, cursor), ""),
-    ):
-        wall, busy = best_of(work)
-        print(f"{name:28}{wall:6.2f} s{busy:6.2f} s of processor{bound}")
+    lazy, options = points.lazy(), Options(Thresholds(), NOW, replicates=("seed",))
+    cursor = whats_new(table, series, lazy, options).tables["cursor"].item()
+    found = diagnose(table, series, lazy, options)
+    plain = lazy.group_by("run_id", "metric").agg(pl.col("value").sum())
+    figures = [
+        Figure("a plain pass over all points (a sum by series)", seconds(plain.collect)),
+        Figure("`diagnose_runs`", seconds(lambda: diagnose(table, series, lazy, options)), most=2),
+        Figure("the same from the series alone", seconds(lambda: diagnose(table, series, None, options))),
+        Figure("`whats_new`", seconds(lambda: whats_new(table, series, lazy, options, cursor))),
+        Figure("`overview`", seconds(lambda: overview(table, series, lazy, replicates=("seed",), triage=options))),
+    ]
+    sweep = f"{runs:,} runs x {metrics} metrics x {n} points = {points.height:,} in memory, warm"
+    about = f"{sweep}; a diagnosis read {found.basis.points:,} of them and has {found.table.height:,} findings"
+    print_section("What went wrong, what is new", "python benchmarks/triage.py", figures, about=about)
 
 
 if __name__ == "__main__":
