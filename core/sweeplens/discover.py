@@ -218,9 +218,9 @@ def _claims(reader: Reader, folder: Folder, problems: list[Problem]) -> Iterable
 
 
 def _places(folder: Folder, claim: Claim) -> list[tuple[Folder, str]]:
-    """Where the files and copies of a claim lie, as far as their folders exist."""
+    """Where the files of a claim, its copies and what belongs to it lie, as far as their folders exist."""
     found: list[tuple[Folder, str]] = []
-    for name in (*claim.files, *claim.copies):
+    for name in (*claim.files, *claim.copies, *claim.belongs):
         at, _, last = name.rpartition("/")
         home = folder.child(at) if at else folder
         if home is not None:
@@ -234,6 +234,8 @@ def _sources(folder: Folder) -> tuple[Source, ...]:
     winner: int | None = None
     folder.shared.claimer = folder  # whose files are named here is told when they change
     for reader, claim in folder.claims or ():
+        if not claim.files:
+            continue
         if claim.is_folder and winner is not None and granted[winner].reader != reader:
             granted[winner] = _with_copies(granted[winner], folder, claim)
             continue

@@ -60,3 +60,61 @@ def test_an_optuna_journal_that_was_cut_off_says_so_and_keeps_what_is_whole(tmp_
     found = read_folder(tmp_path)
     assert found.runs["s/0"].metadata["directions"] == ["minimize", "maximize"]
     assert [p.kind for p in found.problems] == ["torn"]
+
+
+def sacred_run(folder: Path, *artifacts: str) -> None:
+    about = {
+        "artifacts": artifacts,
+        "command": "main",
+        "experiment": {"name": "e", "base_dir": "/x"},
+        "status": "COMPLETED",
+    }
+    write_text(folder / "run.json", json.dumps(about, indent=2))
+    write_text(
+        folder / "config.json", json.dumps({"w": {"dtype": "int64", "py/object": "numpy.ndarray", "values": [1, 2]}})
+    )
+    write_text(folder / "metrics.json", json.dumps({"loss": {"steps": [1], "values": [0.5], "timestamps": []}}))
+    write_text(folder / "cout.txt", "step,loss\n1,2\n2,1\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+TABLE = "epoch,loss\n1,2\n2,1\n"
+
+
+def test_artifacts_and_resources_of_a_sacred_run_are_no_runs(tmp_path: Path) -> None:
+    sacred_run(tmp_path / "1", "table.csv", "dump.json")
+    write_text(tmp_path / "1" / "table.csv", TABLE)
+    write_lines(tmp_path / "1" / "dump.json", {"step": 1, "loss": 2}, {"step": 2, "loss": 1})
+    write_text(tmp_path / "_resources" / "data_a1b2.csv", TABLE)
+    write_text(tmp_path / "own" / "metrics.csv", TABLE)
+    found = read_folder(tmp_path)
+    assert set(found.runs) == {"1", "own"}
+    assert found.runs["1"].hyperparameters == {"w": [1, 2]}
+    assert not found.refused
+
+
+RUN_META = "artifact_uri: x\nexperiment_id: '7'\nlifecycle_stage: active\nrun_id: {0}\nrun_name: n\nstatus: 3\n"
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def test_what_an_mlflow_store_keeps_beside_its_runs_is_no_run(tmp_path: Path) -> None:
+    store = tmp_path / "mlruns"
+    for experiment in ("0", "7"):
+        write_text(store / experiment / "meta.yaml", f"artifact_location: x\nexperiment_id: '{experiment}'\nname: e\n")
+    write_text(store / "7" / KEY / "meta.yaml", RUN_META.format(KEY))
+    write_text(store / "7" / KEY / "metrics" / "loss", "1700000000000 0.5 3\n")
+    write_text(store / "7" / "models" / f"m-{KEY}" / "artifacts" / "history.csv", TABLE)
+    write_text(tmp_path / "mlartifacts" / "7" / KEY / "artifacts" / "history.csv", TABLE)
+    write_text(tmp_path / "mlartifacts" / "7" / "models" / f"m-{KEY}" / "artifacts" / "history.csv", TABLE)
+    found = read_folder(tmp_path)
+    assert set(found.runs) == {KEY}
+    assert not found.refused
+
+
+def test_a_folder_that_only_looks_like_mlflow_artifacts_is_read(tmp_path: Path) -> None:
+    write_text(tmp_path / KEY / "artifacts" / "history.csv", TABLE)
+    assert len(read_folder(tmp_path).runs) == 1

@@ -21,6 +21,8 @@ __all__ = ["MlflowFile"]
 
 _RUN = re.compile(rb"^run_(?:id|uuid)\s*:", re.MULTILINE)
 _EXPERIMENT = re.compile(rb"^experiment_id\s*:", re.MULTILINE)
+_LOCATION = re.compile(rb"^artifact_location\s*:", re.MULTILINE)
+_OWN = ("models", "datasets", "tags", "traces", "assessments")  # of an experiment
 _FLAT = re.compile(r"^(\w+):(?: +(?:'((?:[^']|'')*)'|([\w/.](?:[^#:]|:(?=\S))*|\[\]))?)?$")
 _KINDS = ("metrics", "params", "tags")
 _MAX_TEXT = 1 << 20  # bytes of one parameter or tag
@@ -38,14 +40,18 @@ class MlflowFile:
     """
 
     name = "mlflow_file"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """The folder of a run: its ``meta.yaml`` names a run and its experiment."""
+        """The folder of a run: its ``meta.yaml`` names a run and its experiment; and what is an experiment's own."""
         if "meta.yaml" not in folder.free("meta.yaml"):
             return
         head = folder.head("meta.yaml")
-        if not _RUN.search(head) or not _EXPERIMENT.search(head):
+        if not _EXPERIMENT.search(head):
+            return
+        if not _RUN.search(head):
+            if _LOCATION.search(head):
+                yield Claim((), owns=tuple(n for n in _OWN if n in folder.folders), belongs=("meta.yaml",))
             return
         above = ("../meta.yaml",) if folder.find("../meta.yaml") else ()
         yield Claim(("meta.yaml", *above, *_parts(folder)), owns=("*",))

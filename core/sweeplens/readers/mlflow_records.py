@@ -5,15 +5,32 @@ Parameters stay the text that MLflow keeps. A deleted run is still a run: `metad
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from sweeplens.readers.protocol import RunRecord
+from sweeplens.readers.protocol import Folder, RunRecord
 from sweeplens.readers.values import as_time, status_of
 
-__all__ = ["mlflow_record"]
+__all__ = ["is_artifacts_home", "mlflow_record"]
 
+_KEY = re.compile(r"(m-)?[0-9a-f]{32}")  # of a run, or of a logged model
 _STATUS_CODES = {"1": "running", "2": "running", "3": "finished", "4": "failed", "5": "killed"}
 _SAID_ELSEWHERE = frozenset({"mlflow.parentRunId", "mlflow.runName", "mlflow.log-model.history"})
+
+
+def is_artifacts_home(folder: Folder) -> bool:
+    """Whether a folder holds the artifacts of a run and nothing else, and the run's store lies in a folder above.
+
+    That is how MLflow lays artifacts out apart from a database, and from files that are served.
+    """
+    if folder.files or "artifacts" not in folder.folders or not _KEY.fullmatch(folder.name):
+        return False
+    above = folder.child("..")
+    while above is not None:
+        if "mlflow_sqlite" in above.taken.values() or any(above.find(f"{n}/0/meta.yaml") for n in above.folders):
+            return True
+        above = above.child("..")
+    return False
 
 
 def mlflow_record(

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from sweeplens.readers.columns import left_out, points_of
-from sweeplens.readers.mlflow_records import mlflow_record
+from sweeplens.readers.mlflow_records import is_artifacts_home, mlflow_record
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
 from sweeplens.readers.values import joined_points
@@ -39,11 +39,13 @@ class MlflowSqlite:
     """
 
     name = "mlflow_sqlite"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Databases that have MLflow's tables."""
-        return databases(folder, _TABLES)
+        """Databases that have MLflow's tables; the artifacts of a run that a store above describes."""
+        yield from databases(folder, _TABLES)
+        if is_artifacts_home(folder):
+            yield Claim((), owns=("artifacts",))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """All runs and all points, in the order in which they were logged."""

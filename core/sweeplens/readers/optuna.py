@@ -40,7 +40,7 @@ class Optuna:
     """
 
     name = "optuna"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Databases that have Optuna's tables."""

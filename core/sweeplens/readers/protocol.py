@@ -107,12 +107,16 @@ class Folder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Files of one folder that are read together. Names are relative to the folder, with ``/``."""
+    """Files of one folder that are read together. Names are relative to the folder, with ``/``.
+
+    Without files nothing is read: the claim only keeps what it owns, and what belongs to it, from other readers.
+    """
 
     files: tuple[str, ...]  # the main file first; sidecars too: a change in any of them is a change of the source
     copies: tuple[str, ...] = ()  # files known to hold the same data again: named in the answer, never read
     owns: tuple[str, ...] = ()  # subfolders that belong to this claim and are offered to nobody else ("*": all)
     is_folder: bool = True  # True: the folder is the run, and a second claim on it by another reader is a copy
+    belongs: tuple[str, ...] = ()  # files that are its own and hold no points (locks, artifacts): never read by anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class Many:
     """What one reading of many sources gave. ``readings`` are by path of the source and hold no points."""
 
     readings: Mapping[str, Reading]
-    points: pl.DataFrame  # frames.POINTS_SCHEMA, sorted by metric, then in the order of the sources
+    points: pl.DataFrame  # frames.POINTS_SCHEMA but for names, which may be Enums of sorted text; sorted by metric
     series: pl.DataFrame  # frames.SERIES_SCHEMA
 
 

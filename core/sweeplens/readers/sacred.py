@@ -22,6 +22,9 @@ __all__ = ["Sacred"]
 
 _PARTS = ("config.json", "metrics.json", "info.json")
 _TELLING = re.compile(rb'"(?:command|experiment|captured_out|heartbeat)"\s*:')
+_ARTIFACTS = re.compile(rb'"artifacts"\s*:\s*\[([^\]]*)')
+_TEXT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_SHARED = ("_resources", "_sources")
 _STEPS = "_T"  # PyMARL's partner of a series
 
 
@@ -36,17 +39,17 @@ class Sacred:
     """
 
     name = "sacred"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder whose ``run.json`` begins as Sacred writes it, beside a configuration, metrics or info."""
+        if shared := _shared(folder):
+            yield Claim((), owns=shared)
         if "run.json" not in folder.free("run.json"):
             return
         parts = tuple(n for n in _PARTS if n in folder.files and n not in folder.taken)
-        head = folder.head("run.json")
-        surely = b'"artifacts"' in head and (_TELLING.search(head) or "cout.txt" in folder.files)
-        if parts and (surely or (b'"experiment"' in head and b'"base_dir"' in head)):
-            yield Claim(("run.json", *parts))
+        if parts and _is_run(folder.head("run.json"), captured="cout.txt" in folder.files):
+            yield Claim(("run.json", *parts), belongs=_artifacts(folder))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Every part that is there; a part that cannot be read is a problem of its own."""
@@ -57,6 +60,25 @@ class Sacred:
             series.metric(name, found)
         series.info(info)
         return Reading((_record(series, run, config),), series.columns.frame(), tuple(problems))
+
+
+def _is_run(head: bytes, *, captured: bool) -> bool:
+    surely = b'"artifacts"' in head and (_TELLING.search(head) is not None or captured)
+    return surely or (b'"experiment"' in head and b'"base_dir"' in head)
+
+
+def _artifacts(folder: Folder) -> tuple[str, ...]:
+    """What the run says it added, and its captured output: Sacred's copies of files, whatever they hold."""
+    listed = _ARTIFACTS.search(folder.head("run.json"))
+    names = {m[1].decode("utf-8", "replace") for m in _TEXT.finditer(listed[1])} if listed else set[str]()
+    return tuple(n for n in folder.files if n not in ("run.json", *_PARTS) and (n in names or n == "cout.txt"))
+
+
+def _shared(folder: Folder) -> tuple[str, ...]:
+    """Folders beside runs that hold the sources and resources of all of them."""
+    there = tuple(n for n in _SHARED if n in folder.folders)
+    runs = (c for n, c in folder.folders.items() if n not in _SHARED and "run.json" in c.files)
+    return there if there and any(_is_run(c.head("run.json"), captured="cout.txt" in c.files) for c in runs) else ()
 
 
 @dataclass(slots=True)
@@ -160,8 +182,9 @@ def _plain(value: object) -> object:
     if not isinstance(value, dict):
         return value
     known = cast("dict[str, object]", value)
-    if "value" in known and str(known.get("py/object", "")).startswith("numpy."):
-        return known["value"]
+    if str(known.get("py/object", "")).startswith("numpy."):
+        found = next((known[k] for k in ("value", "values") if k in known), None)
+        return known if found is None else found
     for wrapped in ("py/tuple", "py/set"):
         if isinstance(known.get(wrapped), list):
             return _plain(known[wrapped])

@@ -55,7 +55,14 @@ def databases(folder: Folder, tables: Tables) -> Iterator[Claim]:
         wal = folder.files.get(f"{name}-wal")
         schema = _schema(entry, wal)
         if all(t in schema and all(c.encode() in schema[t] for c in columns) for t, columns in tables.items()):
-            yield Claim((name, f"{name}-wal") if wal else (name,), is_folder=False)
+            files = (name, f"{name}-wal") if wal else (name,)
+            yield Claim(files, is_folder=False, belongs=_beside(folder, name))
+
+
+def _beside(folder: Folder, name: str) -> tuple[str, ...]:
+    """What SQLite and the database's owner keep beside it while they work."""
+    names = (f"{name}-shm", f"{name}-journal", f"{name}.lock", f"{name.rpartition('.')[0]}.lock")
+    return tuple(n for n in names if n in folder.files)
 
 
 @lru_cache(maxsize=1024)

@@ -50,7 +50,7 @@ class SwanLab:
     """
 
     name = "swanlab"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Run directories in this folder, or the folder itself if it is one."""

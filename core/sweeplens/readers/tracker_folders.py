@@ -3,12 +3,13 @@
 The rule. A directory that holds such a file is a run, and everything below it is the tracker's own: no other reader is
 offered its console output, requirements or media. ``latest-run`` is a copy where another directory beside it holds the same
 run (a record file of the same name), or where it is a text that names one (a link, as git checks it out where there are no
-links); it is the run itself where there is none.
+links); it is the run itself where there is none. The tracker's own log and settings beside the directories belong to it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ GRACE = 600.0
 """Seconds without a sign of life after which a run without an end has crashed."""
 
 _LATEST = "latest-run"
+_OWN = re.compile(r"debug(-internal|-cli.*)?\.log|settings|wandb-resume\.json|\.gitignore")
 _INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
@@ -33,13 +35,14 @@ def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[st
     runs = {n: f for n, child in sorted(folder.folders.items()) if (f := _record_file(child, suffix, ident))}
     twin = next((n for n in reversed(runs) if n != _LATEST and runs[n] == runs.get(_LATEST)), "")
     named = folder.head(_LATEST).decode("utf-8", "replace").strip() if _LATEST in folder.files else ""
+    own = tuple(n for n in folder.files if runs and _OWN.fullmatch(n))
     for name, file in runs.items():
         if twin and name == _LATEST:
             continue
         beside = tuple(f"{name}/{s}" for s in sidecars if folder.find(f"{name}/{s}"))
         copies = (f"{_LATEST}/{file}",) if name == twin else (_LATEST,) if name == named else ()
         owns = (name, _LATEST) if name == twin else (name,)
-        yield Claim((f"{name}/{file}", *beside), copies=copies, owns=owns, is_folder=False)
+        yield Claim((f"{name}/{file}", *beside), copies=copies, owns=owns, is_folder=False, belongs=own)
 
 
 def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,11 +36,14 @@ class Trackio:
     """
 
     name = "trackio"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Databases that have Trackio's table of metrics."""
-        return databases(folder, _TABLES)
+        for claim in databases(folder, _TABLES):
+            media = folder.child(f"media/{PurePath(claim.files[0]).stem}")
+            own = tuple(n for n, _ in media.tree(f"media/{media.name}/")) if media else ()
+            yield replace(claim, belongs=(*claim.belongs, *own))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """All runs of the project."""

@@ -36,7 +36,7 @@ class Wandb:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "wandb"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Run directories in this folder, or the folder itself if it is one."""
