@@ -118,3 +118,22 @@ def test_what_an_mlflow_store_keeps_beside_its_runs_is_no_run(tmp_path: Path) ->
 def test_a_folder_that_only_looks_like_mlflow_artifacts_is_read(tmp_path: Path) -> None:
     write_text(tmp_path / KEY / "artifacts" / "history.csv", TABLE)
     assert len(read_folder(tmp_path).runs) == 1
+
+
+def test_every_log_of_a_hydra_job_says_what_was_varied_and_in_which_sweep(tmp_path: Path) -> None:
+    sweep = tmp_path / "multirun" / "2026-01-02"
+    write_text(sweep / "multirun.yaml", "hydra: {}\n")
+    for job, (name, text) in enumerate(
+        (
+            ("csv/version_0/metrics.csv", "step,loss\n1,2\n"),
+            ("progress.txt", "Epoch\tLoss\n0\t1\n"),
+            ("out/trainer_state.json", '{"log_history": [{"step": 1, "loss": 2}], "global_step": 1}'),
+            ("log.txt", '{"epoch": 1, "loss": 2}\n{"epoch": 2, "loss": 1}\n'),
+        )
+    ):
+        write_text(sweep / str(job) / ".hydra" / "config.yaml", f"lr: {job}\n")
+        write_text(sweep / str(job) / ".hydra" / "overrides.yaml", f"- lr={job}\n")
+        write_text(sweep / str(job) / name, text)
+    records = read_folder(tmp_path).runs.values()
+    assert [r.metadata.get("overrides") for r in records] == [[f"lr={job}"] for job in range(4)]
+    assert {r.group for r in records} == {"multirun/2026-01-02"}

@@ -10,7 +10,7 @@ from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.sidecars import config_files, read_config
+from sweeplens.readers.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.values import Points, as_number, as_step
 
 __all__ = ["HfTrainer"]
@@ -40,7 +40,7 @@ class HfTrainer:
     """
 
     name = "hf_trainer"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """An output folder: with a state of its own, or with checkpoints that have one."""
@@ -78,7 +78,7 @@ class HfTrainer:
             metadata={**_about(state), **_results(source, problems)},
             non_scalar=non_scalar,
         )
-        return Reading((record,), points.frame(), tuple(problems + _gone_beyond(source, state)))
+        return Reading((in_hydra(source, record),), points.frame(), tuple(problems + _gone_beyond(source, state)))
 
 
 def _checkpoints(folder: Folder) -> list[str]:

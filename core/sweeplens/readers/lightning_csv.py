@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sweeplens.readers.compression import plain_name
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.sidecars import config_files, read_config
+from sweeplens.readers.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 
@@ -27,7 +27,7 @@ class LightningCsv:
     """
 
     name = "lightning_csv"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or one that was made for it."""
@@ -51,7 +51,7 @@ class LightningCsv:
             non_scalar=table.non_scalar,
         )
         broken = [Problem(path, reason) for path, reason in (*own.problems, *rest.problems)]
-        return Reading((record,), table.points, (*table.problems, *broken), table.resume)
+        return Reading((in_hydra(source, record),), table.points, (*table.problems, *broken), table.resume)
 
 
 def _is_unwritten(folder: Folder, tables: list[str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeplens.readers.compression import plain_name
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.sidecars import config_files, read_config
+from sweeplens.readers.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.table_cells import header_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import as_step
@@ -27,7 +27,7 @@ class SpinningUp:
     """
 
     name = "spinup"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or with an empty one beside its config."""
@@ -53,4 +53,4 @@ class SpinningUp:
             non_scalar=table.non_scalar,
         )
         broken = (Problem(path, reason) for path, reason in side.problems)
-        return Reading((record,), table.points, (*table.problems, *broken), table.resume)
+        return Reading((in_hydra(source, record),), table.points, (*table.problems, *broken), table.resume)
