@@ -85,9 +85,10 @@ def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -
             known = ledger.source((source.reader, source.path))
             if known is not source and known != source:
                 entry, reader = ledger.get((source.reader, source.path)), readers[source.reader]
-                tasks.append(
-                    _Task(source, reader, entry, entry is not None and can_resume(entry, source, reader.version))
+                goes_on = (
+                    entry is not None and store.has_points(entry.ids) and can_resume(entry, source, reader.version)
                 )
+                tasks.append(_Task(source, reader, entry, goes_on))
         present = {(s.reader, s.path) for s in found.sources}
         gone = [key for key in ledger if key not in present]
     seen = {(t.source.reader, t.source.path) for t in tasks} | set(gone)

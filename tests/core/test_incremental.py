@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -144,6 +144,13 @@ def assert_equal_frames(mine: tuple[pl.DataFrame, ...] | None, fresh: tuple[pl.D
     max_examples=int(os.environ.get("SWEEPLENS_EXAMPLES", "40")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(actions=ACTIONS)
+@example(
+    actions=[
+        ("append", "a", "a", '{"step": 0, "val/acc": 0.0, "loss": 0.0}\n'),
+        ("truncate", "a", "a", ""),
+        ("append", "a", "a", 'broken {\n{"step": 0, "loss": 0.0, "run_id": "other"}\n'),
+    ]
+)
 def test_any_sequence_of_changes_gives_the_frames_of_a_fresh_read(
     cache: Any, actions: list[tuple[str, str, str, str]]
 ) -> None:

@@ -72,6 +72,12 @@ class MemoryStore:
         """All points as logged."""
         return scan(self.blocks)
 
+    def has_points(self, run_ids: Sequence[str]) -> bool:
+        """Whether any of these runs has logged anything; one that has not is nothing that a reading could go on with."""
+        known = self.series["run_id"]
+        places = ((run_id, int(known.search_sorted(run_id, "left"))) for run_id in run_ids)
+        return any(at < len(known) and known[at] == run_id for run_id, at in places)
+
     def earlier(self, keys: pl.DataFrame) -> pl.DataFrame:
         """The points that are kept of these (run_id, metric), as logged."""
         runs, metrics = keys["run_id"].unique().to_list(), keys["metric"].unique().to_list()
