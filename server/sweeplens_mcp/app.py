@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from sweeplens.experiment_db import ExperimentDB
+    from sweeplens_mcp.apart.workers import Workers
+    from sweeplens_mcp.desk import Desk
     from sweeplens_mcp.web.access import Access
 
 __all__ = ["INSTRUCTIONS", "build_app", "build_server"]
@@ -55,13 +57,16 @@ def build_server(
     *,
     access: Access | None = None,
     middleware: Sequence[ServerMiddleware[Any]] = (),
+    desk: Desk | None = None,
+    workers: Workers | None = None,
 ) -> MCPServer[State]:
     """The server over a database, or over what settings name (by default what the environment configures).
 
     ``access``: who may ask, over HTTP. ``middleware``: around every message, outermost first.
+    ``desk``: the bounds of what runs at the same time. ``workers``: processes for heavy work (default: threads).
     """
     log_to_stderr()
-    state = State.of(source or Settings())
+    state = State.of(source or Settings(), desk, workers)
     feed = Feed(state)
 
     @asynccontextmanager

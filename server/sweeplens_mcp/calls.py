@@ -3,11 +3,12 @@
     answer_call(spec, database, arguments, shelf)    what the server, the command line and tests all go through
 
 Synchronous and free of protocol: it runs in a worker thread of the server, and in the main thread of `sweeplens call`.
+Who works out the answer is a parameter: this thread, or a process of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ from sweeplens_mcp.tools.spec import ToolSpec
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["answer_call"]
+__all__ = ["Ask", "answer_call", "ask_here"]
+
+Ask = Callable[[ToolSpec, "ExperimentDB", Mapping[str, object]], Answer]
+"""A tool's answer to its own arguments, without paging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,18 @@ class _Found:
     closing: str = ""
 
 
-def answer_call(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object], shelf: Shelf) -> Reply:
+def ask_here(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer:
+    """The answer, worked out in this thread."""
+    return spec.function(database, **arguments)
+
+
+def answer_call(
+    spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object], shelf: Shelf, ask: Ask = ask_here
+) -> Reply:
     """The page of the answer that the arguments ask for. Raises SweeplensError with a sentence for the caller."""
     own = dict(arguments)
     limit = _limit(own.pop("limit", 0))
-    found = (_news if spec.news else _found)(spec, database, own, shelf)
+    found = (_news if spec.news else _found)(_Asked(spec, database, shelf, ask), own)
     asked, version = found.asked, found.answer.basis.data_version
 
     def cursor_at(row: int) -> str:
@@ -51,37 +62,51 @@ def answer_call(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, 
     return made
 
 
-def _found(spec: ToolSpec, database: ExperimentDB, arguments: dict[str, object], shelf: Shelf) -> _Found:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A tool, what it is asked about, what was kept of earlier answers, and who works out new ones."""
+
+    spec: ToolSpec
+    database: ExperimentDB
+    shelf: Shelf
+    ask: Ask
+
+    def anew(self, arguments: Mapping[str, object]) -> Answer:
+        """The answer, worked out now."""
+        return self.ask(self.spec, self.database, arguments)
+
+
+def _found(call: _Asked, arguments: dict[str, object]) -> _Found:
     cursor = str(arguments.pop("cursor", ""))
-    asked = question(spec.name, arguments)
+    asked = question(call.spec.name, arguments)
     if not cursor:
-        return _Found(asked, spec.function(database, **arguments))
+        return _Found(asked, call.anew(arguments))
     mark = decode(cursor, asked)
-    return _Found(asked, _resumed(spec, database, arguments, shelf, mark), mark.row)
+    return _Found(asked, _resumed(call, arguments, mark), mark.row)
 
 
-def _news(spec: ToolSpec, database: ExperimentDB, arguments: dict[str, object], shelf: Shelf) -> _Found:
+def _news(call: _Asked, arguments: dict[str, object]) -> _Found:
     """News go on page by page with our cursors, and from then on with the cursor that the answer itself brought."""
     mark = read(str(arguments.get("cursor", "")))
-    answer = shelf.get(mark) if mark else spec.function(database, **arguments)
+    answer = call.shelf.get(mark) if mark else call.anew(arguments)
     if answer is None:
         raise CursorError("The rest of these news is no longer kept: call again with the cursor before this one.")
-    asked = mark.question if mark else question(spec.name, arguments)
+    asked = mark.question if mark else question(call.spec.name, arguments)
     closing = str(answer.tables["cursor"]["cursor"][0])
     rest = {name: table for name, table in answer.tables.items() if name != "cursor"}
     found = _Found(asked, replace(answer, tables=rest), mark.row if mark else 0, closing)
-    shelf.put(asked, answer)
+    call.shelf.put(asked, answer)
     return found
 
 
-def _resumed(spec: ToolSpec, database: ExperimentDB, arguments: dict[str, object], shelf: Shelf, mark: Mark) -> Answer:
+def _resumed(call: _Asked, arguments: dict[str, object], mark: Mark) -> Answer:
     """The answer that a cursor goes on with: the one that was kept, else the same anew if the data did not move on."""
-    kept = shelf.get(mark)
+    kept = call.shelf.get(mark)
     if kept is not None:
-        now = database.refresh().version
+        now = call.database.refresh().version
         moved = f"the data moved on to version {now}; this goes on with version {mark.version}"
         return kept if now == mark.version else kept.resting_on(warnings=(moved, *kept.basis.warnings))
-    answer = spec.function(database, **arguments)
+    answer = call.anew(arguments)
     if answer.basis.data_version != mark.version:
         raise CursorError(
             f"The data moved on from version {mark.version} to {answer.basis.data_version}, and that answer "

@@ -22,12 +22,17 @@ import anyio
 from sweeplens.errors import LimitError
 from sweeplens.interrupt import listening
 
-__all__ = ["AbandonedError", "Desk"]
+__all__ = ["AbandonedError", "Desk", "processors"]
 
 T = TypeVar("T")
 _LIGHT_WORKERS = 8
 _QUEUE = 32
 _SECONDS_EACH = 2
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
 
 
 class AbandonedError(LimitError):
@@ -58,7 +63,7 @@ class Desk:
     """Workers of one server. `close` ends them."""
 
     def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE) -> None:
-        self._heavy_workers = heavy_workers or max(1, (os.cpu_count() or 2) - 1)
+        self._heavy_workers = max(1, heavy_workers or processors() - 1)
         self._pools: dict[bool, ThreadPoolExecutor] = {}
         self._room = self._heavy_workers + queue
         self._admitted = 0

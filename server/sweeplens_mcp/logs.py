@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
+from types import TracebackType
 
 __all__ = ["LEVELS", "log_to_stderr"]
 
@@ -28,11 +30,29 @@ class _Lines(logging.Formatter):
 
 
 def log_to_stderr(level: str = "warning") -> None:
-    """Set up logging, once and before anybody else does."""
+    """Set up logging, once and before anybody else does; errors that nobody caught are logged too."""
     root = logging.getLogger()
     if root.handlers:
         return
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, at)
+    else:
+        logging.getLogger("sweeplens_mcp").critical("%s ended the process", kind.__name__, exc_info=(kind, error, at))
+
+
+def _uncaught_in_thread(given: threading.ExceptHookArgs) -> None:
+    name = given.thread.name if given.thread else "a thread"
+    if given.exc_value is not None:
+        found = (given.exc_type, given.exc_value, given.exc_traceback)
+        logging.getLogger("sweeplens_mcp").error(
+            "%s ended the thread %s", given.exc_type.__name__, name, exc_info=found
+        )

@@ -56,7 +56,9 @@ class SweepTool(Tool):
         database = await state.database(progress.report)
         spec = self._spec
         key = (state, spec.name, json.dumps(given, sort_keys=True, default=str))
-        work = state.desk.run(key, lambda: answer_call(spec, database, given, state.shelf), heavy=spec.heavy)
+        work = state.desk.run(
+            key, lambda: answer_call(spec, database, given, state.shelf, state.asker(spec)), heavy=spec.heavy
+        )
         made: Reply | SweeplensError = AbandonedError("The call was cancelled.")
         async with anyio.create_task_group() as group:
             group.start_soon(progress.beat)

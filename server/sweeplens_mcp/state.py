@@ -22,12 +22,15 @@ import anyio
 from sweeplens.errors import LimitError, RootError, SweeplensError
 from sweeplens.interrupt import listening
 from sweeplens_mcp.access.grants import current_grant
+from sweeplens_mcp.calls import Ask, ask_here
 from sweeplens_mcp.cursors import Shelf
 from sweeplens_mcp.desk import Desk
 from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.tools.spec import ToolSpec
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
+    from sweeplens_mcp.apart.workers import Workers
 
 __all__ = ["Report", "State", "open_database"]
 
@@ -99,9 +102,12 @@ class _Load:
 class State:
     """What calls share: the database, the answers that were cut, the workers."""
 
-    def __init__(self, opener: Callable[[], ExperimentDB], desk: Desk | None = None) -> None:
+    def __init__(
+        self, opener: Callable[[], ExperimentDB], desk: Desk | None = None, workers: Workers | None = None
+    ) -> None:
         self.shelf = Shelf()
         self.desk = desk or Desk()
+        self._workers = workers
         self._opener = opener
         self._limited: dict[tuple[str, ...], State] = {}
         self._lock = threading.Lock()
@@ -110,11 +116,11 @@ class State:
         self._warmed = False
 
     @classmethod
-    def of(cls, source: Settings | ExperimentDB) -> State:
+    def of(cls, source: Settings | ExperimentDB, desk: Desk | None = None, workers: Workers | None = None) -> State:
         """The state of a server with these settings, or over a database that is open already."""
         if isinstance(source, Settings):
-            return cls(lambda: open_database(source))
-        return cls(lambda: source)
+            return cls(lambda: open_database(source), desk, workers)
+        return cls(lambda: source, desk, workers)
 
     async def database(self, report: Report | None = None) -> ExperimentDB:
         """The database, loaded. Raises what opening or loading it raised."""
@@ -135,18 +141,28 @@ class State:
         if grant.roots not in self._limited:
             while len(self._limited) >= _MOST_GRANTS:
                 self._limited.pop(next(iter(self._limited)))
-            self._limited[grant.roots] = State(lambda: limited_database(self._opener(), grant.roots), self.desk)
+            self._limited[grant.roots] = State(
+                lambda: limited_database(self._opener(), grant.roots), self.desk, self._workers
+            )
         return self._limited[grant.roots]
+
+    def asker(self, spec: ToolSpec) -> Ask:
+        """Who works out the answers of a tool: the thread that asks, or a process of its own."""
+        return self._workers.ask if self._workers and spec.heavy and spec.apart else ask_here
 
     def warm(self) -> None:
         """Begin to import the library, once."""
         if not self._warmed:
             self._warmed = True
+            if self._workers:
+                self._workers.warm()
             threading.Thread(target=importlib.import_module, args=("sweeplens.experiment_db",), daemon=True).start()
 
     def close(self) -> None:
         """Stop a load that is still on its way, and the workers."""
         self.desk.close()
+        if self._workers:
+            self._workers.close()
         with self._lock:
             if self._load is not None:
                 self._load.stopped = True

@@ -16,6 +16,7 @@ from tests.soak.support import RUNS, Finding, Server, run_name, serving
 _CLIENTS = 100
 _CALLS = 10_000
 _STDIO_CALLS = 2_000
+_TURNS = 4
 
 
 async def _right(client: Client, index: int) -> bool:
@@ -95,30 +96,40 @@ async def _timed(client: Client, calls: int) -> list[float]:
     return times
 
 
-async def _beside_heavy(server: Server, calls: int) -> tuple[list[float], list[float]]:
+async def _beside_heavy(server: Server, calls: int) -> tuple[list[float], list[float], int]:
+    """Times of light calls alone and beside heavy ones, in turns, so that the machine's own weather falls on both."""
+    alone: list[float] = []
+    busy: list[float] = []
+    done: list[int] = []
     async with Client(server.url) as light, Client(server.url) as heavy:
-        await _timed(light, 20)
-        alone = await _timed(light, calls)
-        busy: list[float] = []
-        async with anyio.create_task_group() as group:
-            for index in range(8):
-                group.start_soon(_keep_asking, heavy, index)
-            await anyio.sleep(0.2)
-            busy += await _timed(light, calls)
-            group.cancel_scope.cancel()
-    return alone, busy
+        await _timed(light, 50)
+        await heavy.call_tool("hparam_effects", {"metric": "loss"})
+        for _ in range(_TURNS):
+            alone += await _timed(light, calls // _TURNS)
+            async with anyio.create_task_group() as group:
+                for index in range(8):
+                    group.start_soon(_keep_asking, heavy, index, done)
+                await anyio.sleep(0.2)
+                busy += await _timed(light, calls // _TURNS)
+                group.cancel_scope.cancel()
+            await heavy.call_tool("hparam_effects", {"metric": "loss"})
+    return alone, busy, len(done)
 
 
-async def _keep_asking(client: Client, index: int) -> None:
+async def _keep_asking(client: Client, index: int, done: list[int]) -> None:
     while True:
-        await client.call_tool("hparam_effects", {"metric": "loss", "where": f'"loss.last" >= {index / 10}'})
+        result = await client.call_tool("hparam_effects", {"metric": "loss", "where": f'"loss.last" >= {index / 10}'})
+        if not result.is_error:
+            done.append(index)
 
 
 def light_calls_stay_quick_beside_heavy_ones(root: Path, share: float) -> Generator[Finding]:
     """The 99th percentile of light calls while eight heavy ones run is at most five times their own."""
     with serving(root) as server:
-        alone, busy = anyio.run(_beside_heavy, server, max(100, int(500 * share)))
-    before, during = quantiles(alone, n=100)[98] * 1e3, quantiles(busy, n=100)[98] * 1e3
+        alone, busy, heavy = anyio.run(_beside_heavy, server, max(400, int(2000 * share)))
+    before, during = quantiles(alone, n=100), quantiles(busy, n=100)
     yield Finding(
-        during <= 5 * before, f"p99 of a light call {before:.1f} ms alone, {during:.1f} ms beside 8 heavy calls"
+        during[98] <= 5 * before[98] and heavy > 0,
+        f"light calls take {before[49] * 1e3:.1f} ms (p99 {before[98] * 1e3:.1f}) alone, {during[49] * 1e3:.1f} ms "
+        f"(p99 {during[98] * 1e3:.1f}) beside 8 heavy ones, {during[98] / before[98]:.1f} times; {heavy} of those ended",
     )

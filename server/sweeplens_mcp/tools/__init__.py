@@ -32,5 +32,5 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
     ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
     ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
-    ToolSpec("Query by SQL", query_sql, heavy=True),
+    ToolSpec("Query by SQL", query_sql, heavy=True, apart=False),
 )

@@ -21,6 +21,7 @@ class ToolSpec:
 
     ``news``: ``cursor`` is its own argument, and the last page gives the cursor of table ``cursor`` for what comes next.
     ``heavy``: it may work for long, and waits in the queue of its like instead of standing before light calls.
+    ``apart``: a worker process may do it; SQL has processes of its own, with bounds of their own.
     """
 
     title: str
@@ -29,6 +30,7 @@ class ToolSpec:
     paged: bool = True
     heavy: bool = False
     news: bool = False
+    apart: bool = True
 
     @property
     def name(self) -> str:

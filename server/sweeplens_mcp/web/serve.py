@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from sse_starlette.sse import AppStatus
 
+from sweeplens_mcp.apart.workers import Workers
 from sweeplens_mcp.app import build_app, build_server
+from sweeplens_mcp.desk import Desk, processors
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 from sweeplens_mcp.web.access import access_of, hosts_of
@@ -23,11 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["protected_app", "serve_http"]
 
 _GRACE_SECONDS = 8
+_MOST_WORKERS = 4  # each holds the tables of runs and series
 
 
 def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     """The very application that `serve_http` serves. Raises ConfigError."""
-    server = build_server(settings, access=access_of(options), middleware=_meters(options))
+    apart = Workers.possible()
+    server = build_server(
+        settings,
+        access=access_of(options),
+        middleware=_meters(options),
+        desk=Desk(heavy_workers=min(_MOST_WORKERS, processors() - 1)) if apart else None,
+        workers=Workers() if apart else None,
+    )
     add_health(server, settings.roots)
     app = build_app(server, security=hosts_of(options))
     app.add_middleware(RateLimit, per_minute=options.calls_per_minute)
