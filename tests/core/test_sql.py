@@ -143,6 +143,8 @@ _READS = (
     "EXPLAIN SELECT * FROM read_csv('{f}')", "SELECT read_csv('{f}') FROM runs", "SELECT pg_read_file('{f}') FROM runs",
     "SELECT * FROM glob('{d}/*')", "SELECT * FROM LATERAL read_csv('{f}')", "LOAD DATA INFILE '{f}' INTO TABLE runs",
     "ATTACH '{f}' AS other", "SELECT * FROM read_csv('file://{f}')", "SELECT * FROM read_csv('https://example.org/x.csv')",
+    "WITH a AS (WITH b AS (SELECT * FROM read_csv('{f}')) SELECT * FROM b) SELECT * FROM a", "INSTALL httpfs", "LOAD httpfs",
+    "SELECT * FROM scan_parquet('s3://bucket/p.parquet')", "SELECT * FROM read_csv('{d}/*.csv')", "PRAGMA database_list",
     "-- x\nSELECT * FROM /* y */ read_csv('{f}')", "SELECT '/*' FROM read_csv('{f}') WHERE '*/' = ''",
 )  # fmt: skip
 
