@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from sweeplens.discover import discover
+from sweeplens.frames import POINTS_SCHEMA
 from sweeplens.points import reduce_series
 from sweeplens.readers.json_steps import JsonSteps
 from sweeplens.store.merge import sequenced
@@ -45,6 +46,12 @@ def a_file(draw: Any) -> str:
     return "\n".join(lines) + draw(st.sampled_from(["\n", "\n", "", '\n{"step": 2000, "lo']))
 
 
+def _comparable(series: pl.DataFrame) -> pl.DataFrame:
+    """Without the mean and deviation of numbers so large that their sums or squares are none."""
+    huge = pl.max_horizontal(pl.col("min").abs(), pl.col("max").abs()) > 1e150
+    return series.with_columns(pl.when(~huge).then(c).alias(c) for c in ("mean", "std"))
+
+
 def together(root: Path, texts: Sequence[str]) -> int:
     """Write the files, read them both ways, compare; how many were read together."""
     for index, text in enumerate(texts):
@@ -54,6 +61,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
     reader = JsonSteps()
     sources = discover([root], [reader]).sources
     many = reader.read_many(sources, {s.path: s.relative for s in sources})
+    points = many.points.cast(POINTS_SCHEMA)
     for source in sources:
         together = many.readings.get(source.path)
         if together is None:
@@ -64,8 +72,9 @@ def together(root: Path, texts: Sequence[str]) -> int:
         assert together.resume == alone.resume
         mine, key = pl.col("run_id") == source.relative, ["metric", "seq"]
         exact = sequenced(alone.points)
-        assert_frame_equal(many.points.filter(mine).sort(key), exact.sort(key), check_exact=True)
-        assert_frame_equal(many.series.filter(mine).sort("metric"), reduce_series(exact).sort("metric"), rel_tol=1e-12)
+        assert_frame_equal(points.filter(mine).sort(key), exact.sort(key), check_exact=True)
+        together, alone = (_comparable(f.sort("metric")) for f in (many.series.filter(mine), reduce_series(exact)))
+        assert_frame_equal(together, alone, rel_tol=1e-12)
     return len(many.readings)
 
 

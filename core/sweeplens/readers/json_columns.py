@@ -9,8 +9,9 @@ reported, NaN and Infinity are carried through the parser as numbers that the fi
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -18,17 +19,15 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import polars as pl
 
-from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, concat_points, empty_points, empty_series
-from sweeplens.points import reduce_series, series_statistics
 from sweeplens.readers.jsonlines import Lines, decode
-from sweeplens.readers.protocol import Problem
+from sweeplens.readers.protocol import FileStat, Problem
 from sweeplens.readers.rows import AXES, ROW_WORDS, TIME_KEYS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Piece", "cleaned", "parsed", "reduced"]
+__all__ = ["Columns", "Piece", "cleaned", "contents", "parsed"]
 
 _NAN = b"7.2340172838076673e-291"  # numbers that stand for what JSON lacks, in files that do not hold them
 _INFINITY = b"3.1415926535897931e+291"
@@ -40,7 +39,7 @@ _MOST_BAD = 200  # lines of one file that are looked at one by one
 class Piece:
     """The rows of one file as text that is ready for the parser, and what was noticed on the way."""
 
-    text: bytes
+    text: bytes | memoryview
     lines: int  # rows in the text
     quotes: int
     keys: frozenset[str]  # of some of the rows
@@ -58,7 +57,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Pieces of one kind as one frame: ``run`` (index of the piece), ``step``, perhaps ``wall_time``, and the metrics."""
+    """Pieces of one kind as one frame: ``run`` (index of the piece), ``seq``, ``step``, perhaps ``wall_time``, and the metrics."""
 
     frame: pl.DataFrame
     members: list[int]  # the pieces that are in it, by their index in what was asked for
@@ -71,42 +70,65 @@ class Columns:
 _TIMES = frozenset(TIME_KEYS)
 
 
-def cleaned(data: bytes, file: str) -> Piece | None:
-    """A file's content made ready; None where it is not clean."""
+def contents(files: Sequence[FileStat]) -> tuple[bytes, list[tuple[int, int]]]:
+    """Files as one text, as long as they were when they were seen, and where each lies; one that is shorter now is empty."""
+    stream = io.BytesIO(bytes(sum(f.size for f in files)))
+    spans: list[tuple[int, int]] = []
+    begin = 0
+    with stream.getbuffer() as room:
+        for file in files:
+            end = begin + file.size
+            spans.append((begin, end) if _filled(room[begin:end], file.path) else (begin, begin))
+            begin = end
+    return stream.getvalue(), spans
+
+
+def _filled(room: memoryview, path: str) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - thousands of files
+            at = 0
+            while at < len(room) and (count := stream.readinto(room[at:])):
+                at += count
+    except OSError:
+        return False  # whoever reads it alone says why
+    return at == len(room)
+
+
+def cleaned(data: bytes, span: tuple[int, int], file: str) -> Piece | None:
+    """The content of a file, which lies at a place in ``data``, made ready; None where it is not clean."""
     import numpy as np
 
-    if data.startswith(b"\xef\xbb\xbf") or b"\r" in data[:4096]:
+    begin, end = span
+    if data.startswith(b"\xef\xbb\xbf", begin, end) or data.find(b"\r", begin, min(end, begin + 4096)) >= 0:
         return None
-    chars = np.frombuffer(data, np.uint8)
+    chars = np.frombuffer(data, np.uint8, end - begin, begin)
     ends = np.flatnonzero(chars == 10)
-    whole = int(ends[-1]) + 1 if len(ends) else 0
     bad = _bad_lines(chars, ends)
+    special = _has_words(data, begin, end)
+    if bad or special or not len(ends) or begin + int(ends[-1]) + 1 != end:
+        return _mended(data[begin:end], ends, bad, special, file)
+    found = _sample(data, begin, end)
+    if found is None:
+        return None
+    quotes = int(np.count_nonzero(chars == 34))
+    return Piece(memoryview(data)[begin:end], len(ends), quotes, *found, end - begin, len(ends))
+
+
+def _mended(data: bytes, ends: NDArray[np.int64], bad: Sequence[int], special: bool, file: str) -> Piece | None:
+    """A file without the lines that are no rows, and with numbers for NaN and Infinity; None where that is not enough."""
+    whole = int(ends[-1]) + 1 if len(ends) else 0
     if len(bad) > _MOST_BAD:
         return None
     text, problems = _without(data[:whole], ends, bad, file)
     tail = Lines(data[whole:], file, first_line=len(ends) + 1)
     if list(tail):
         text += data[whole:].strip() + b"\n"
-    if not text:
-        return None
-    special = _has_words(chars)
     text = _carried(text) if special else text
-    found = _sample(text) if text else None
-    if not text or found is None:
+    found = _sample(text, 0, len(text)) if text else None
+    if found is None:
         return None
-    keys, axis = found
-    clean = np.frombuffer(text, np.uint8)
-    return Piece(
-        text,
-        int(np.count_nonzero(clean == 10)),
-        int(np.count_nonzero(clean == 34)),
-        keys,
-        axis,
-        whole + tail.consumed,
-        tail.number,
-        (*problems, *tail.problems),
-        special,
-    )
+    consumed, told = whole + tail.consumed, (*problems, *tail.problems)
+    return Piece(text, text.count(b"\n"), text.count(b'"'), *found, consumed, tail.number, told, special)
 
 
 def _bad_lines(chars: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[int]:
@@ -135,8 +157,11 @@ def _without(data: bytes, ends: NDArray[np.int64], bad: Sequence[int], file: str
     return (b"".join([*kept, data[at:]]) if kept else data), problems
 
 
-def _has_words(chars: NDArray[np.uint8]) -> bool:
-    return bool((chars == 78).any() or (chars == 73).any())
+def _has_words(data: bytes, begin: int, end: int) -> bool:
+    """Whether NaN or Infinity are there; first of all their first letter, which is found faster than anything."""
+    return any(
+        data.find(word[:1], begin, end) >= 0 and data.find(word, begin, end) >= 0 for word in (b"NaN", b"Infinity")
+    )
 
 
 def _carried(text: bytes) -> bytes:
@@ -150,14 +175,14 @@ def _carried(text: bytes) -> bytes:
     return text
 
 
-def _sample(text: bytes) -> tuple[frozenset[str], str] | None:
+def _sample(data: bytes, begin: int, end: int) -> tuple[frozenset[str], str] | None:
     """The keys of some rows and the axis; None where one of them is no flat row of numbers."""
     keys: set[str] = set()
-    places = [int(len(text) * share) for share in _SAMPLES]
     axis = ""
-    for place in (*places, text.rfind(b"\n", 0, len(text) - 1) + 1):
-        begin = place if place == 0 else text.rfind(b"\n", 0, place) + 1
-        row = _flat_row(text[begin : text.find(b"\n", begin)])
+    places = [begin + int((end - begin) * share) for share in _SAMPLES]
+    for place in (*places, end - 1):
+        first = data.rfind(b"\n", begin, place) + 1 or begin
+        row = _flat_row(data[first : data.find(b"\n", first, end)])
         if row is None:
             return None
         axis = axis or next((a for a in AXES if isinstance(row.get(a), int)), "")
@@ -193,7 +218,7 @@ def _parse(pieces: Sequence[Piece], members: list[int], keys: frozenset[str] | N
     names = keys or frozenset[str]().union(*(pieces[i].keys for i in members))
     schema: dict[str, Any] = {n: pl.Int64() if n == axis else pl.Float64() for n in sorted(names)}
     try:
-        frame = pl.read_ndjson(b"".join([pieces[i].text for i in members]), schema=schema)
+        frame = pl.read_ndjson(_joined([pieces[i].text for i in members]), schema=schema)
     except pl.exceptions.PolarsError:
         if len(members) == 1:
             return []
@@ -202,21 +227,30 @@ def _parse(pieces: Sequence[Piece], members: list[int], keys: frozenset[str] | N
     frame = _with_runs(frame, [pieces[i].lines for i in members])
     if frame is None:
         return [c for i in members for c in (_parse(pieces, [i], names) if len(members) > 1 else [])]
-    values = frame.height * (frame.width - 1) - sum(frame.null_count().row(0))
+    values = frame.height * (frame.width - 2) - sum(frame.null_count().row(0))
     if values * 2 != sum(pieces[i].quotes for i in members) or frame[axis].null_count():
         return _those_that_fit(pieces, members, frame, names)
     columns = _timed(frame.rename({axis: "\0step"}), members, pieces[members[0]].special)
     return [columns] if columns else []
 
 
+def _joined(texts: Sequence[bytes | memoryview]) -> bytes:
+    """One text after the other; where together they are the text that they were cut from, that one."""
+    whole = texts[0].obj if isinstance(texts[0], memoryview) else None
+    cut = all(isinstance(t, memoryview) and t.obj is whole for t in texts)
+    return whole if isinstance(whole, bytes) and cut and sum(map(len, texts)) == len(whole) else b"".join(texts)
+
+
 def _with_runs(frame: pl.DataFrame, lines: Sequence[int]) -> pl.DataFrame | None:
-    """The frame with the index of each row's piece; None where there are not as many rows as lines."""
+    """The frame with each row's piece and place within it; None where there are not as many rows as lines."""
     import numpy as np
 
     if frame.height != sum(lines):
         return None
     runs = np.repeat(np.arange(len(lines), dtype=np.uint32), lines)
-    return frame.with_columns(pl.Series("\0run", runs).set_sorted())
+    begins = np.cumsum(lines, dtype=np.uint32) - np.asarray(lines, np.uint32)
+    within = np.arange(frame.height, dtype=np.uint32) - np.repeat(begins, lines)
+    return frame.with_columns(pl.Series("\0run", runs).set_sorted(), pl.Series("\0seq", within))
 
 
 def _those_that_fit(
@@ -230,7 +264,7 @@ def _those_that_fit(
     fits = [i for i, n, whole in zip(members, counts, full, strict=True) if whole and 2 * n == pieces[i].quotes]
     others = [i for i in members if i not in set(fits)]
     found = _parse(pieces, fits, names) if fits and others else []
-    known = {i: _all_keys(pieces[i].text) for i in others}
+    known = {i: _all_keys(bytes(pieces[i].text)) for i in others}
     again = frozenset[str]().union(*known.values())
     if others and not again <= names and not again & ROW_WORDS and next((a for a in AXES if a in again), "") == axis:
         found += _parse(pieces, others, names | again)
@@ -291,57 +325,3 @@ def _as_time(key: str) -> pl.Expr:
     whole = seconds.floor()
     micros = whole.cast(pl.Int64) * 1_000_000 + ((seconds - whole) * 1e6).round(mode="half_to_even").cast(pl.Int64)
     return micros.cast(pl.Datetime("us", "UTC"))
-
-
-def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Points and series of all columns; ``names``: the run id of each of their members."""
-    points: list[pl.DataFrame] = []
-    series: list[pl.DataFrame] = []
-    for columns, given in zip(found, names, strict=True):
-        back = _rewinding(columns)
-        for metric, mine in _long_points(columns, given):
-            points.append(mine.select(*POINTS_SCHEMA))
-            series += _series(metric, mine, given, back)
-    rows = [f.select(pl.col(c).cast(t) for c, t in SERIES_SCHEMA.items()) for f in series if f.height]
-    return concat_points(points), pl.concat([empty_series(), *rows])
-
-
-def _series(metric: str, points: pl.DataFrame, names: Sequence[str], back: set[int]) -> list[pl.DataFrame]:
-    """The series of one metric; those of runs that went back by the way that knows how."""
-    forth, twice = points, empty_points()
-    if back:
-        again = pl.col("run").is_in(list(back))
-        forth, twice = points.filter(~again), points.filter(again).select(*POINTS_SCHEMA)
-    table = forth.lazy().group_by("run", maintain_order=True).agg(series_statistics()).collect()
-    run_ids = pl.Series("run_id", names, dtype=pl.String).gather(table["run"])
-    once = table.with_columns(
-        run_ids, pl.lit(metric).alias("metric"), pl.col("n").alias("n_logged"), pl.lit(0).alias("rewinds")
-    )
-    return [once, reduce_series(twice)] if twice.height else [once]
-
-
-def _long_points(columns: Columns, names: Sequence[str]) -> Iterable[tuple[str, pl.DataFrame]]:
-    """Each metric with its points under the names of the runs, and ``run``, the index of the piece."""
-    frame = columns.frame
-    within = pl.int_range(pl.len(), dtype=pl.UInt32).over("\0run")
-    wall = pl.col("\0wall") if "\0wall" in frame.columns else pl.lit(None, dtype=POINTS_SCHEMA["wall_time"])
-    base = frame.select(
-        pl.Series("run_id", names, dtype=pl.String).gather(frame["\0run"]),
-        pl.col("\0step").alias("step"),
-        wall.alias("wall_time"),
-        within.alias("seq"),
-        pl.col("\0run").alias("run"),
-    )
-    for metric in sorted(columns.metrics):
-        points = base.with_columns(frame[metric].alias("value"), pl.lit(metric).alias("metric"))
-        if frame[metric].null_count():
-            points = points.filter(pl.col("value").is_not_null())
-            points = points.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("run").alias("seq"))
-        yield metric, points
-
-
-def _rewinding(columns: Columns) -> set[int]:
-    """The runs whose steps do not always rise."""
-    step = pl.col("\0step").diff() <= 0
-    same = pl.col("\0run").cast(pl.Int64).diff() == 0
-    return set(columns.frame.filter(step & same)["\0run"].to_list())

@@ -8,9 +8,10 @@ from pathlib import PurePath
 from typing import Any, cast
 
 from sweeplens.readers import compression
-from sweeplens.readers.json_columns import Columns, Piece, cleaned, parsed, reduced
+from sweeplens.readers.json_columns import Columns, Piece, cleaned, contents, parsed
+from sweeplens.readers.json_points import reduced
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, Folder, Many, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Many, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of, said_by
 from sweeplens.readers.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.values import as_number, as_time, empty_reading_points, status_of
@@ -34,7 +35,7 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose first rows hold a step and a number, or say which run they belong to."""
@@ -62,13 +63,12 @@ class JsonSteps:
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
         """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
+        able = [s for s in sources if _is_plain(s.files[0])]
+        data, spans = contents([s.files[0] for s in able])
         pieces: list[Piece] = []
         owners: list[Source] = []
-        for source in sources:
-            main = source.files[0]
-            if compression.is_compressed(main.path) or main.size > MANY_BYTES:
-                continue
-            piece = cleaned(compression.read_plain(main.path), main.path)
+        for source, span in zip(able, spans, strict=True):
+            piece = cleaned(data, span, source.files[0].path)
             if piece is not None:
                 pieces.append(piece)
                 owners.append(source)
@@ -79,6 +79,10 @@ class JsonSteps:
                 readings[owners[index].path] = _reading_of(owners[index], pieces[index], columns, place)
         given = [[names[owners[i].path] for i in columns.members] for columns in found]
         return Many(readings, *reduced(found, given))
+
+
+def _is_plain(file: FileStat) -> bool:
+    return file.size <= MANY_BYTES and not compression.is_compressed(file.path)
 
 
 def _reading_of(source: Source, piece: Piece, columns: Columns, place: int) -> Reading:

@@ -1,0 +1,125 @@
+"""Columns of several files -> points and series, without a name or a group looked up twice.
+
+Names of runs and metrics are Enums over exactly those at hand, in the order of text: numbers, until somebody wants words.
+Series whose metric is there and finite in every row, in files that never went back, take one pass for all metrics; the
+others go the way that `points` knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, empty_points, empty_series
+from sweeplens.points import reduce_series, series_statistics
+
+if TYPE_CHECKING:
+    from sweeplens.readers.json_columns import Columns
+
+__all__ = ["reduced"]
+
+
+def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Points and series of all columns; ``names``: the run id of each of their members. Names in points are Enums."""
+    if not found:
+        return empty_points(), empty_series()
+    runs = pl.Enum(sorted(n for given in names for n in given))
+    metrics = pl.Enum(sorted({m for columns in found for m in columns.metrics}))
+    pieces: list[tuple[str, pl.DataFrame]] = []
+    series = [empty_series()]
+    for columns, given in zip(found, names, strict=True):
+        pieces += _points(columns, pl.Series("run_id", given, dtype=runs), metrics)
+        series += _series(columns, pl.Series("run_id", given, dtype=pl.String))
+    pieces.sort(key=itemgetter(0))
+    return pl.concat([frame for _, frame in pieces]), pl.concat(series)
+
+
+def _points(columns: Columns, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each metric with its points."""
+    frame = columns.frame
+    wall = pl.col("\0wall") if "\0wall" in frame.columns else pl.lit(None, dtype=POINTS_SCHEMA["wall_time"])
+    base = frame.select(
+        names.gather(frame["\0run"]).alias("run_id"),
+        pl.col("\0step").alias("step"),
+        wall.alias("wall_time"),
+        pl.col("\0seq").alias("seq"),
+    )
+    for metric in columns.metrics:
+        points = base.with_columns(frame[metric].alias("value"), pl.lit(metric, dtype=metrics).alias("metric"))
+        if frame[metric].null_count():
+            points = points.filter(pl.col("value").is_not_null())
+            points = points.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("run_id").alias("seq"))
+        yield metric, points.select(*POINTS_SCHEMA)
+
+
+def _series(columns: Columns, names: pl.Series) -> Iterator[pl.DataFrame]:
+    """The series of every metric."""
+    frame, metrics = columns.frame, columns.metrics
+    back = _rewinding(columns)
+    whole = frame.select(pl.col(metrics).is_finite().all() & (pl.col(metrics).null_count() == 0)).row(0)
+    simple = [m for m, ok in zip(metrics, whole, strict=True) if ok and not back]
+    if simple:
+        yield from _simple_series(frame, simple, names)
+    for metric in metrics:
+        if metric not in simple:
+            yield from _other_series(frame, metric, names, back)
+
+
+def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> Iterator[pl.DataFrame]:
+    """Series of which every row is a finite value at a step of its own, all metrics in one pass."""
+    step = pl.col("\0step")
+    ends = [pl.len().alias("n"), step.first().alias("first_step"), step.last().alias("last_step")]
+    each = [e.alias(f"{i}\0{c}") for i, m in enumerate(metrics) for c, e in _of_finite(pl.col(m), step).items()]
+    table = frame.lazy().group_by("\0run", maintain_order=True).agg(*ends, *each).collect()
+    nothing, never = pl.lit(0), pl.lit(None)
+    same = {"last_finite": pl.col("last"), "last_finite_step": pl.col("last_step"), "n_logged": pl.col("n")}
+    for index, metric in enumerate(metrics):
+        own = {c: pl.col(f"{index}\0{c}") for c in _of_finite(step, step)}
+        named = table.select(
+            names.gather(table["\0run"]), pl.lit(metric).alias("metric"), "n", "first_step", "last_step", **own
+        )
+        rest = dict.fromkeys(("n_nan", "n_inf", "rewinds"), nothing) | same | {"first_nonfinite_step": never}
+        yield _as_series(named.with_columns(**rest))
+
+
+def _of_finite(value: pl.Expr, step: pl.Expr) -> dict[str, pl.Expr]:
+    unsigned = value + 0.0  # -0.0 and 0.0 are the same extreme
+    return {
+        "first": value.first(),
+        "last": value.last(),
+        "min": value.min(),
+        "min_step": step.get(unsigned.arg_min()),
+        "max": value.max(),
+        "max_step": step.get(unsigned.arg_max()),
+        "mean": value.mean(),
+        "std": value.std(),
+    }
+
+
+def _other_series(frame: pl.DataFrame, metric: str, names: pl.Series, back: set[int]) -> Iterator[pl.DataFrame]:
+    """The series of one metric; those of runs that went back by the way that knows how."""
+    points = frame.select("\0run", "\0seq", pl.col("\0step").alias("step"), pl.col(metric).alias("value"))
+    points = points.filter(pl.col("value").is_not_null())
+    again = pl.col("\0run").is_in(list(back))
+    table = points.lazy().filter(~again).group_by("\0run", maintain_order=True).agg(series_statistics()).collect()
+    named = table.with_columns(names.gather(table["\0run"]), pl.lit(metric).alias("metric"), n_logged="n", rewinds=0)
+    yield _as_series(named)
+    twice = points.filter(again) if back else points.clear()
+    if twice.height:
+        yield reduce_series(
+            twice.select(names.gather(twice["\0run"]), pl.lit(metric).alias("metric"), "step", "value", seq="\0seq")
+        )
+
+
+def _as_series(table: pl.DataFrame) -> pl.DataFrame:
+    return table.select(pl.col(c).cast(t) for c, t in SERIES_SCHEMA.items())
+
+
+def _rewinding(columns: Columns) -> set[int]:
+    """The runs whose steps do not always rise."""
+    step = pl.col("\0step").diff() <= 0
+    same = pl.col("\0run").cast(pl.Int64).diff() == 0
+    return set(columns.frame.filter(step & same)["\0run"].to_list())
