@@ -14,7 +14,8 @@ __all__ = ["get_run", "list_runs", "overview"]
 
 def overview(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
     """Start here: what these experiments are, in twenty lines. Runs by status, which hyperparameters vary, metrics
-    with their goal, the best group of each main metric, what broke, what still runs."""
+    with goal and range, the best group of each main metric and what ties with it, what broke and what the broken runs
+    share, what still runs, what is new since yesterday."""
     answer = db.overview(runs=runs, where=where)
     return replace(answer, tables={"best": answer.tables["best"]})  # what varies and the metrics stand in the lines
 

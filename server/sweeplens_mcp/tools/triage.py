@@ -23,6 +23,6 @@ def whats_new(
     db: "ExperimentDB",
     cursor: Annotated[str, Field(description="next_cursor of the last answer; empty: the last 24 hours.")] = "",
 ) -> Answer:
-    """What happened since a cursor: runs that began, finished, stalled or failed, new bests, new problems. next_cursor
-    is for the next time one asks."""
+    """What happened since a cursor: runs that began, finished, stalled or failed, new bests with the value before, new
+    problems; many alike are one row. next_cursor is for the next time one asks."""
     return db.whats_new(cursor)
