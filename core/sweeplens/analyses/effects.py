@@ -131,7 +131,8 @@ def _truly_same(table: pl.DataFrame, names: Sequence[str]) -> list[list[str]]:
     classes: dict[tuple[float, ...], list[str]] = {}
     for name in names:
         ranks = ranks_of(table[name])
-        mirrored = [min(ranks) + max(ranks) - r for r in ranks]
+        both_ends = min(ranks) + max(ranks)
+        mirrored = [both_ends - r for r in ranks]
         classes.setdefault(max(tuple(ranks), tuple(mirrored)), []).append(name)
     return list(classes.values())
 

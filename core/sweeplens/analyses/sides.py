@@ -15,6 +15,7 @@ import polars as pl
 
 from sweeplens.errors import InputError
 from sweeplens.grouping import is_replicate, keyed, varying_hparams
+from sweeplens.interrupt import checkpoint
 from sweeplens.selection import select_runs
 
 __all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
@@ -64,6 +65,7 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
 
 def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str) -> list[str]:
     """An id or glob that finds a run wins over a list in words (``r1, r2*``), and both over a condition: ids may hold ``=``."""
+    checkpoint()
     ids: list[str] = runs["run_id"].to_list()
     pieces = [p.strip() for p in part.split(",") if p.strip()]
     if not _names(part, ids) and all(_names(p, ids) for p in pieces):
