@@ -121,8 +121,8 @@ def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) 
     """The groups' statistics from one number a run. The interval is Student's t; null where a group has one run."""
     by = [*hparams, "metric"]
     value = pl.col("value")
-    table = keyed(runs, hparams).join(reduced.values, on="run_id")
-    stats = table.group_by(by).agg(
+    table = keyed(runs, hparams).lazy().join(reduced.values.lazy(), on="run_id")
+    grouped = table.group_by(by).agg(
         n=value.len(),
         mean=value.mean(),
         std=value.std(),
@@ -131,6 +131,7 @@ def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) 
         median=value.median(),
         max=value.max(),
     )
+    stats = grouped.collect()
     half = pl.col("sem") * pl.col("n").replace_strict(_t_quantiles(stats["n"]), default=None, return_dtype=pl.Float64)
     return stats.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half).select(
         *by, "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max"
