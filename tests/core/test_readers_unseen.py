@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.reading import read_folder
+
+from sweeplens.readers.json_splits import JsonSplits
 
 
 def write_lines(path: Path, *rows: Any) -> None:
@@ -137,3 +140,77 @@ def test_every_log_of_a_hydra_job_says_what_was_varied_and_in_which_sweep(tmp_pa
     records = read_folder(tmp_path).runs.values()
     assert [r.metadata.get("overrides") for r in records] == [[f"lr={job}"] for job in range(4)]
     assert {r.group for r in records} == {"multirun/2026-01-02"}
+
+
+HISTORIES = {
+    "rows.json": [{"epoch": 1, "loss": 0.5, "sub": {"a": 2}}, {"epoch": 2, "loss": math.nan, "sub": {"a": 3}}],
+    "result.json": {"config": {"lr": 0.1}, "epochs": [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]},
+    "history.json": {"loss": [0.5, 0.25], "val": {"acc": [1, 2]}},
+    "training_log.json": {"epoch": [3, 4], "loss": [0.5, 0.25]},
+    "losses.json": [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.25}],
+}
+STEPS = {
+    "rows.json": [1, 2],
+    "result.json": [1, 2],
+    "history.json": [0, 1],
+    "training_log.json": [3, 4],
+    "losses.json": [0, 1],
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_history_dumped_as_one_value_is_read_by_its_axis_or_by_position(
+    name: str, indent: int, tmp_path: Path
+) -> None:
+    write_text(tmp_path / "run" / name, json.dumps(HISTORIES[name], indent=indent))
+    found = read_folder(tmp_path)
+    assert list(found.runs) == ["run"]
+    assert found.series("run", "b" if name == "losses.json" else "loss")[0] == STEPS[name]
+    assert found.runs["run"].hyperparameters == ({"lr": 0.1} if name == "result.json" else {})
+    if name == "history.json":
+        assert found.series("run", "val.acc") == ([0, 1], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data.json", [{"id": 1, "x": 0.5}, {"id": 2, "x": 0.25}]),
+        ("recipe.json", [{"step": 1, "text": "mix", "who": "a"}, {"step": 2, "text": "bake", "who": "b"}]),
+        ("labels.json", {"labels": [0, 1, 1]}),
+        ("training_config.json", {"layers": ["a", "b"]}),
+    ],
+)
+def test_data_sets_in_json_are_no_histories(name: str, value: object, tmp_path: Path) -> None:
+    write_text(tmp_path / name, json.dumps(value))
+    assert not read_folder(tmp_path).runs
+
+
+def test_a_table_that_pandas_made_of_a_history_stands_at_its_rows(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "history.csv", ",loss,val_loss\n0,0.5,1\n1,0.25,2\n")
+    write_text(tmp_path / "b" / "losses.csv", "train,val\n0.5,1\n0.25,2\n")
+    write_text(tmp_path / "c" / "iris.csv", ",width,height\n0,0.5,1\n1,0.25,2\n")
+    found = read_folder(tmp_path)
+    assert set(found.runs) == {"a", "b"}
+    assert found.series("a", "val_loss") == found.series("b", "val") == ([0, 1], [1.0, 2.0])
+
+
+def test_json_lines_of_one_split_a_file_are_one_run(tmp_path: Path) -> None:
+    write_lines(tmp_path / "run" / "train.jsonl", {"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25})
+    write_lines(tmp_path / "run" / "val.jsonl", {"step": 2, "loss": 1})
+    write_text(tmp_path / "run" / "config.yaml", "lr: 0.1\n")
+    found = read_folder(tmp_path)
+    assert found.series("run", "train/loss") == ([1, 2], [0.5, 0.25])
+    assert found.series("run", "val/loss") == ([2], [1.0])
+    assert found.runs["run"].hyperparameters == {"lr": 0.1}
+    with (tmp_path / "run" / "val.jsonl").open("a") as stream:
+        stream.write('{"step": 4, "loss": 2}\n')
+    again = JsonSplits().read(read_folder(tmp_path).sources[0], found.readings[0].resume)
+    assert again.points.select("metric", "step", "value").rows() == [("val/loss", 4, 2.0)]
+
+
+@pytest.mark.parametrize("axis", ["global_step", "_step", "iteration", "Step", "num_timesteps", "train_step", "epoch"])
+def test_the_usual_names_of_the_axis_are_known_in_json_lines(axis: str, tmp_path: Path) -> None:
+    write_lines(tmp_path / "log.jsonl", {axis: 10, "loss": 2}, {axis: 20, "loss": 1})
+    found = read_folder(tmp_path)
+    assert found.series(next(iter(found.runs)), "loss") == ([10, 20], [2.0, 1.0])

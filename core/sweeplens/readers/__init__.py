@@ -15,7 +15,9 @@ from sweeplens.readers.dr_exp import DrExp
 from sweeplens.readers.dr_util import DrUtil
 from sweeplens.readers.dvclive import DvcLive
 from sweeplens.readers.hf_trainer import HfTrainer
+from sweeplens.readers.json_history import JsonHistory
 from sweeplens.readers.json_runs import JsonRuns
+from sweeplens.readers.json_splits import JsonSplits
 from sweeplens.readers.json_steps import JsonSteps
 from sweeplens.readers.keras_csvlogger import KerasCsvLogger
 from sweeplens.readers.lightning_csv import LightningCsv
@@ -66,7 +68,9 @@ READERS: tuple[Reader, ...] = (
     DrUtil(),
     DrExp(),
     JsonRuns(),
+    JsonSplits(),
     JsonSteps(),
+    JsonHistory(),
     TensorBoardExport(),
     TensorBoard(),
     CsvMetrics(),

@@ -11,7 +11,7 @@ from sweeplens.readers.json_steps import described_by
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files
 from sweeplens.readers.table_cells import header_of, sample
-from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, may_have_axis, split_of
+from sweeplens.readers.table_plan import are_splits, has_plain_name, log_plan, may_have_axis, may_lack_axis, split_of
 from sweeplens.readers.tables import Plan, Table, read_header, read_table
 from sweeplens.readers.values import joined_points
 
@@ -24,13 +24,13 @@ class CsvMetrics:
     """Hand-written tables.
 
     Producer: ``csv.writer``, pandas, any loop that writes a table
-    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch; a config beside
-    Reads: every number at its step; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch, or that is named like a history; a config beside
+    Reads: every number at its step, else its row; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
     Leaves: text, which is counted by column; tables that are data sets and not logs
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose header and first rows are those of a log."""
@@ -65,8 +65,9 @@ def _is_table(path: str) -> bool:
 
 def _plan(name: str, head: bytes) -> Plan | None:
     """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
-    header = header_of(head) if may_have_axis(head) else None
-    if header is None or not log_plan(header, [], name):  # the names alone refuse most files
+    history = may_lack_axis(name)
+    header = header_of(head) if history or may_have_axis(head) else None
+    if header is None or not (history or log_plan(header, [], name)):  # the names alone refuse most files
         return None
     rows = sample(head, header)
     return log_plan(header, rows, name) if rows or has_plain_name(name) else None

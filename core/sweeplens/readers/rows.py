@@ -15,14 +15,15 @@ from typing import Any, cast
 from sweeplens.readers.protocol import RunRecord
 from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
 
-__all__ = ["AXES", "ROW_WORDS", "RUN_KEYS", "TIME_KEYS", "Rows", "axis_of"]
+__all__ = ["AXES", "CONFIG_KEYS", "ROW_WORDS", "RUN_KEYS", "TIME_KEYS", "Rows", "axis_of"]
 
 AXES = ("step", "global_step", "_step", "steps", "iteration", "iter", "itr", "training_iteration", "num_updates", "update",
-        "n_iter", "epoch", "Epoch")  # fmt: skip
+        "n_iter", "Step", "iterations", "epoch", "Epoch", "train_step", "timestep", "timesteps", "env_step", "env_steps",
+        "num_timesteps", "total_timesteps", "total_steps")  # fmt: skip
 TIME_KEYS = ("timestamp", "_timestamp", "wall_time", "time", "ts", "datetime", "created_at", "date")
 RUN_KEYS = ("run_id", "run", "trial_id", "run_name", "job_id")
 _SPLITS = ("split", "mode", "phase", "stage", "subset")
-_CONFIGS = ("config", "hyperparameters", "hparams", "hyperparams", "params", "args")
+CONFIG_KEYS = ("config", "hyperparameters", "hparams", "hyperparams", "params", "args")
 _CONFIG_EVENTS = frozenset({"config", "hparams", "hyperparameters", "params", "args", "setup"})
 _STATUS_KEYS = ("status", "state")
 _TALK = frozenset({"event", "level", "logger", "message", "msg", "type", "name", "tags", "group", "project", "lineno", "func_name",
@@ -131,7 +132,7 @@ class Rows:
         """Take out what the row says about its run; what is left are metrics and the axis."""
         record = track.record
         event = str(row.get("event") or row.get("type") or "")
-        config = next((k for k in _CONFIGS if isinstance(row.get(k), dict)), "")
+        config = next((k for k in CONFIG_KEYS if isinstance(row.get(k), dict)), "")
         if config:
             record = replace(record, hyperparameters={**record.hyperparameters, **row.pop(config)})
         elif event in _CONFIG_EVENTS:

@@ -19,7 +19,7 @@ from sweeplens.readers.table_cells import Header, number
 from sweeplens.readers.tables import Plan
 from sweeplens.readers.values import as_time
 
-__all__ = ["are_splits", "axis_column", "has_plain_name", "log_plan", "may_have_axis", "split_of"]
+__all__ = ["are_splits", "axis_column", "has_plain_name", "log_plan", "may_have_axis", "may_lack_axis", "split_of"]
 
 _AXES = (
     "step", "global_step", "steps", "total_steps", "timestep", "timesteps", "total_timesteps", "num_timesteps", "env_steps",
@@ -53,6 +53,7 @@ _PLAIN = frozenset({
     "metrics", "metric", "log", "logs", "history", "results", "train", "training", "progress", "stats", "scalars", "eval",
     "training_log", "train_log", "training_history", "loss", "losses", "output",
 })  # fmt: skip
+_HISTORIES = frozenset({"history", "log", "logs", "loss", "losses", "curve", "curves"})
 _Rows = Sequence[Mapping[str, str]]
 
 
@@ -78,6 +79,11 @@ def may_have_axis(head: bytes) -> bool:
     return any(word in small for word in _AXIS_HINTS)
 
 
+def may_lack_axis(name: str) -> bool:
+    """Whether a file is named like a history, which may have no axis."""
+    return not _HISTORIES.isdisjoint(_words(name))
+
+
 def axis_column(header: Header, rows: _Rows, *, named_log: bool = False) -> str:
     """The column that is the axis: whole numbers under a name like one, the surest name first; "" when there is none."""
     axes = (*_AXES, *_WEAK_AXES) if named_log else _AXES
@@ -93,10 +99,9 @@ def axis_column(header: Header, rows: _Rows, *, named_log: bool = False) -> str:
 
 def log_plan(header: Header, rows: _Rows, name: str) -> Plan | None:
     """What the columns of a file with this name are for; None where the table is not a log."""
-    words = _folded(PurePath(plain_name(name)).stem).split("_")
-    axis = axis_column(header, rows, named_log=not _LOG_WORDS.isdisjoint(words))
+    axis = axis_column(header, rows, named_log=not _LOG_WORDS.isdisjoint(_words(name)))
     if not axis:
-        return None
+        return Plan() if may_lack_axis(name) and _are_positions(header, rows) else None
     others = [n for n in header.names if n and n != axis]
     time = next((n for n in others if _folded(n) in TIME_KEYS and _are_times([r[n] for r in rows if n in r])), "")
     run = next((n for n in others if _folded(n) in RUN_KEYS and rows and all(n in r for r in rows)), "")
@@ -106,6 +111,16 @@ def log_plan(header: Header, rows: _Rows, name: str) -> Plan | None:
     if not metrics or 2 * len(texts) > len(metrics) or not _goes_forward(rows, axis, run, split, metrics):
         return None
     return Plan(axis=axis, time=time, run=run, split=split)
+
+
+def _are_positions(header: Header, rows: _Rows) -> bool:
+    """Whether all columns hold numbers; only the first, where pandas counts the rows, may be without a name."""
+    cells = [number(cell) for row in rows for cell in row.values()]
+    return len(rows) > 1 and bool(cells) and None not in cells and "" not in header.names[1:]
+
+
+def _words(name: str) -> list[str]:
+    return _folded(PurePath(plain_name(name)).stem).split("_")
 
 
 def _folded(name: str) -> str:
