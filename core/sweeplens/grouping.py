@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -15,6 +16,7 @@ __all__ = ["NULL", "group_hparams", "is_replicate", "keyed", "runs_without_hpara
 NULL = "null"
 """How a hyperparameter whose value is None reads in a group, where other runs lack it."""
 _IDENTIFIER_RUNS = 4
+_CALLED = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
 
 def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
@@ -60,14 +62,18 @@ def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:
 
 
 def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
-    """Whether a text hyperparameter names each run differently (an output folder): it cannot define a group."""
+    """Whether a text hyperparameter names runs (an output folder): it cannot define a group.
+
+    It does where each run has another, or where it is called a name or a folder and more than half of its values are single.
+    """
     column = runs[hparam]
-    return (
-        column.dtype == pl.Categorical
-        and runs.height >= _IDENTIFIER_RUNS
-        and column.null_count() == 0
-        and column.n_unique() == runs.height
-    )
+    if column.dtype != pl.Categorical or runs.height < _IDENTIFIER_RUNS:
+        return False
+    known = column.drop_nulls()
+    if known.len() == runs.height == known.n_unique():
+        return True
+    called = _CALLED.search(hparam.lower()) is not None
+    return called and known.len() >= _IDENTIFIER_RUNS and 2 * int(known.is_unique().sum()) > known.len()
 
 
 def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from sweeplens.analyses.summary import varying
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames import hparam_columns
 from sweeplens.goals import known_goal, main_metrics
+from sweeplens.grouping import is_identifier
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.screening import Options
@@ -22,6 +23,8 @@ __all__ = ["overview"]
 
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # as many are named
 _WORST = 5
+_VALUE = 40  # characters of a value
+_KEYS = 4  # a group of more hyperparameters is not spelled out where it ties
 _FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
@@ -53,14 +56,20 @@ def overview(
     rows = [
         ("runs", _by_status(runs)),
         ("still running", _running(runs, series)),
-        ("varies", _vary_text(vary.table, runs.height, len(lost)) or "nothing"),
+        ("varies", _vary_text(vary.table, runs, len(lost))),
         ("constant", _constants(runs, vary.table["hparam"].to_list())),
         (
             "no hyperparameters",
-            f"{len(lost)}: {listed(lost)} (config missing or not readable); in no group" * bool(lost),
+            f"{len(lost)}: {listed(lost)} (no config, or not readable); in no group" * bool(lost),
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
+        (
+            "best",
+            ""
+            if leading or not names
+            else f"not known whether lower or higher is better ({listed(names)}): goal=... says",
+        ),
         *(_broken(runs, series, points, triage) if triage else [("not finite", _nonfinite(series))]),
     ]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
@@ -99,7 +108,7 @@ def _values(row: Mapping[str, object], keys: Sequence[str]) -> str:
 
 
 def _value(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else "(not set)" if value is None else str(value)
 
 
 def _counts(runs: pl.DataFrame, column: str) -> list[tuple[str, int]]:
@@ -113,12 +122,15 @@ def _by_status(runs: pl.DataFrame) -> str:
     return f"{runs.height}: {parts} ({kinds})" if parts else "0"
 
 
-def _vary_text(vary: pl.DataFrame, n_runs: int, lost: int) -> str:
-    """Each class of hyperparameters that cannot be told apart once; those with a single value, which some runs lack, last.
+def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
+    """Each class of hyperparameters that cannot be told apart once; names of runs and those that some runs lack, last.
 
     ``lost``: how many runs have no hyperparameters at all, which is said elsewhere.
     """
-    told: set[str] = set()
+    if not vary.height:
+        return "nothing" if hparam_columns(runs) else "nothing: no run has hyperparameters"
+    names = [n for n in vary["hparam"].to_list() if is_identifier(runs, n)]
+    told: set[str] = set(names)
     lines: list[str] = []
     for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
         if row["hparam"] not in told:
@@ -127,13 +139,15 @@ def _vary_text(vary: pl.DataFrame, n_runs: int, lost: int) -> str:
     more = [f"and {len(lines) - _HPARAMS} more (find_varying_hparams)"] if len(lines) > _HPARAMS else []
     partly: dict[int, list[str]] = {}
     for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(told))).iter_rows(named=True):
-        partly.setdefault(n_runs - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
-    some = [f"in {n} of {n_runs} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
-    return "; ".join([*lines[:_HPARAMS], *more, *some])
+        partly.setdefault(runs.height - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
+    some = [f"in {n} of {runs.height} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
+    named = [f"{listed(names)} name{'s' * (len(names) == 1)} single runs"] if names else []
+    return "; ".join([*lines[:_HPARAMS], *more, *some, *named])
 
 
 def _vary_line(row: Mapping[str, object], lost: int) -> str:
     values, same = cast("list[str]", row["values"]), cast("list[str]", row["same_as"])
+    values = [v if len(v) <= _VALUE else f"{v[: _VALUE - 3]}..." for v in values]
     missing = cast("int", row["n_missing"]) - lost
     text = f"{row['hparam']} ({', '.join(values)})"
     text += " [replicate]" if row["replicate"] else ""
@@ -173,7 +187,8 @@ def _metric(row: Mapping[str, object]) -> str:
 def _best_line(row: Mapping[str, object]) -> str:
     low, high, tied = row["ci95_low"], row["ci95_high"], cast("list[str] | None", row["tied"])
     interval = f" [{low:.5g}, {high:.5g}]" if low is not None else ""
-    ties = "ties unknown, nothing was repeated" if tied is None else f"ties with {listed(tied)}" if tied else "no tie"
+    shown = f"ties with {listed(tied)}" if tied and tied[0].count(", ") < _KEYS else f"ties with {len(tied or ())} more"
+    ties = "ties unknown, nothing was repeated" if tied is None else shown if tied else "no tie"
     ties = "the only group" if row["group"] == "all runs" else ties
     return f"{row['group']}: mean {row['mean']:.5g}{interval}, n={row['n']} ({row['goal']} is better); {ties}"
 

@@ -33,7 +33,8 @@ def shared_causes(
     """finding -> what its runs share, as ``optim.lr>=1: 3 of 3 affected, 0 of 9 healthy``; nothing where nothing stands out.
 
     A condition counts when the affected runs have it more often by 70 points, and a draw of as many runs at random would
-    share as much in fewer than 15 % of cases. Conditions that the very same runs have are told as one.
+    share as much in fewer than 15 % of cases; for a single run, when no healthy one has it. Conditions that the very same
+    runs have are told as one.
     """
     names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
     if not names or not healthy:
@@ -80,7 +81,7 @@ def _cause(name: str, column: pl.Series, ill: np.ndarray, well: np.ndarray) -> _
     tries = [(label, int(a[i:j].sum()), int(h[i:j].sum()), i, j) for label, i, j in bounds]
     label, with_a, with_h, i, j = max(tries, key=lambda t: t[1] / n_ill - t[2] / n_well)
     contrast, chance = with_a / n_ill - with_h / n_well, _chance(with_a, n_ill, with_h, n_well)
-    if contrast < _CONTRAST or chance >= _CHANCE:
+    if contrast < _CONTRAST or chance >= _CHANCE or (n_ill == 1 and with_h):
         return None
     counts = f"{with_a} of {n_ill} affected, {with_h} of {n_well} healthy"
     runs = ((codes >= i) & (codes < j))[ill | well].tobytes()
