@@ -188,7 +188,7 @@ def _offer(folder: Folder, table: Sequence[Reader]) -> None:
                     home.taken[name], home.takers[name] = reader.name, folder
             owned |= {o.split("/", 1)[0] for o in claim.owns}
             claims.append((reader.name, claim))
-    folder.shared.claimer = None
+    folder.shared.claimer = folder.plain = None
     for name, (reader_name, taker) in later.items():
         if name not in folder.taken:
             folder.taken[name], folder.takers[name] = reader_name, taker

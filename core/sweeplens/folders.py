@@ -37,18 +37,18 @@ class Shared:
 
     claimer: Folder | None = None
     asked: set[str] = field(default_factory=set[str])
-    heads: dict[str, tuple[FileStat, bytes]] = field(default_factory=dict[str, tuple[FileStat, bytes]])
+    heads: dict[str, tuple[FileStat, bytes, int]] = field(default_factory=dict[str, tuple[FileStat, bytes, int]])
 
-    def head(self, entry: FileStat) -> bytes:
-        """The first bytes of a file; one that did not change is opened once as long as it is remembered."""
+    def head(self, entry: FileStat) -> tuple[bytes, int]:
+        """The first bytes of a file and their checksum; one that did not change is opened once while it is remembered."""
         kept = self.heads.get(entry.path)
         if kept and kept[0] == entry:
-            return kept[1]
+            return kept[1], kept[2]
         data = compression.head(entry.path, HEAD_BYTES)
         if len(self.heads) >= _HEADS_KEPT:
             self.heads.pop(next(iter(self.heads)))
-        self.heads[entry.path] = (entry, data)
-        return data
+        self.heads[entry.path] = (entry, data, zlib.crc32(data))
+        return data, self.heads[entry.path][2]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +72,7 @@ class Folder:
     dirty: bool = True
     below: bool = False
     stale: bool = False
+    plain: tuple[tuple[str, str], ...] | None = None  # (name, plain name) in order, while the folder is offered
 
     @property
     def name(self) -> str:
@@ -80,15 +81,17 @@ class Folder:
 
     def free(self, *suffixes: str) -> list[str]:
         """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
-        return sorted(n for n in self.files if n not in self.taken and compression.plain_name(n).endswith(suffixes))
+        if self.plain is None:
+            self.plain = tuple((n, compression.plain_name(n)) for n in sorted(self.files))
+        return [n for n, plain in self.plain if plain.endswith(suffixes) and n not in self.taken]
 
     def head(self, name: str) -> bytes:
         """The first 4 kB of a file of this folder, decompressed; empty when it cannot be read."""
         entry = self.find(name)
         if entry is None:
             return b""
-        data = self.shared.head(entry)
-        (self.shared.claimer or self).heads[entry.path] = zlib.crc32(data)
+        data, checksum = self.shared.head(entry)
+        (self.shared.claimer or self).heads[entry.path] = checksum
         return data
 
     def find(self, relative: str) -> FileStat | None:
@@ -183,7 +186,7 @@ def _look(folder: Folder, problems: list[Problem]) -> bool:
     renamed = files.keys() ^ known.keys() | folder.folders.keys() ^ set(folders)
     if not renamed and not grown:
         return False
-    folder.files = files
+    folder.files, folder.plain = files, None
     if renamed:
         _restructure(folder, folders, renamed)
     for old, new in grown:
@@ -237,7 +240,7 @@ def _touch(folder: Folder, old: FileStat, new: FileStat) -> None:
         claimer.stale = True
         before = claimer.heads.get(new.path)
         if before is not None:
-            crc = zlib.crc32(folder.shared.head(new)) if crc is None else crc
+            crc = folder.shared.head(new)[1] if crc is None else crc
             claimer.dirty |= crc != before
         claimer.dirty |= small
 

@@ -51,8 +51,11 @@ def open_plain(path: str) -> IO[bytes]:
 def head(path: str, size: int) -> bytes:
     """The first ``size`` bytes of the plain content; empty when the file cannot be read or is no such archive."""
     try:
-        with open_plain(path) as stream:
-            return stream.read(size)
+        if is_compressed(path):
+            with open_plain(path) as stream:
+                return stream.read(size)
+        with open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - thousands of files, and no more of each is read
+            return raw.read(size) or b""
     except (OSError, ValueError, *_DAMAGE):
         return b""
 

@@ -23,6 +23,7 @@ __all__ = ["Line", "Lines", "peek"]
 MAX_NESTING = 100
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 80
+_MOST = 20  # lines of a head that are looked at
 _TELLING = 3  # whole objects in a head that make its cut one needless
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[{}\[\]]', re.DOTALL)
 _VALUE = re.compile(r"\s*:\s*(\S?)")
@@ -130,20 +131,20 @@ def _inside(value: object) -> Iterable[object]:
     return cast("list[object]", value) if isinstance(value, list) else ()
 
 
-def peek(head: bytes, *, most: int = 20) -> list[dict[str, Any]]:
+def peek(head: bytes, *, most: int = _MOST) -> list[dict[str, Any]]:
     """The first objects of a file from its head; of a line that goes beyond the head, the keys that begin in it.
 
     A key whose value is cut off is given ``{}``, ``[]`` or None by the character that its value starts with.
     """
-    return list(_peek(head, most))
+    return [value for line, value in _peek(head) if line < most]
 
 
 @lru_cache(maxsize=128)
-def _peek(head: bytes, most: int) -> tuple[dict[str, Any], ...]:
-    """`peek`, once for all the readers that are offered the same file one after the other."""
-    found: list[dict[str, Any]] = []
+def _peek(head: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
+    """Line and object, once for all the readers that are offered the same file one after the other."""
+    found: list[tuple[int, dict[str, Any]]] = []
     lines = head.removeprefix(_BOM).split(b"\n")
-    for index, raw in enumerate(lines[:most]):
+    for index, raw in enumerate(lines[:_MOST]):
         text = raw.strip()
         if not text.startswith(b"{"):
             continue
@@ -151,9 +152,9 @@ def _peek(head: bytes, most: int) -> tuple[dict[str, Any], ...]:
             value = decode(text)
         except ValueError:
             if index == len(lines) - 1 and len(found) < _TELLING:
-                found.append(_cut_object(text.decode("utf-8", "ignore")))
+                found.append((index, _cut_object(text.decode("utf-8", "ignore"))))
             continue
-        found.append(cast("dict[str, Any]", value))
+        found.append((index, cast("dict[str, Any]", value)))
     return tuple(found)
 
 

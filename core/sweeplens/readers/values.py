@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -123,6 +124,7 @@ class Points:
         return pl.DataFrame(raw)
 
 
+@cache
 def empty_reading_points() -> pl.DataFrame:
     """`Reading.points` without rows."""
     return pl.DataFrame(schema=READING_SCHEMA)
