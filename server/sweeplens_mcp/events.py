@@ -8,7 +8,7 @@ Both fall back to tables where an answer was cut down to fewer columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from sweeplens_mcp.answers import Row, Sheet, draw_tables
@@ -18,11 +18,11 @@ __all__ = ["draw_findings", "draw_news"]
 
 _FINDING = ("run_id", "finding", "severity", "metric", "step", "evidence")
 _NEWS = ("event", "run_id", "at", "text", "runs")
-_FEW = 6
+_FEW = 5
 
 
 def draw_findings(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
-    """Kinds of findings as heads, below each the runs that have just these."""
+    """Kinds of findings as heads, below each the runs that have just these; of many mild ones the first with evidence."""
     data, text = draw_tables(sheet, n)
     found = _named(sheet, n, _FINDING)
     if found is None:
@@ -30,11 +30,22 @@ def draw_findings(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
     runs: dict[str, list[Mapping[str, Cell]]] = {}
     for row in found:
         runs.setdefault(str(row["run_id"]), []).append(row)
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[str, dict[str, list[str]]] = {}
     for run, rows in runs.items():
-        head = " + ".join(f"{r['finding']} ({r['severity']})" for r in rows)
-        kinds.setdefault(head, []).append(f"  {run}: {'; '.join(_evidence(r, many=len(rows) > 1) for r in rows)}")
-    return data, "\n".join(line for head, lines in kinds.items() for line in (head, *lines))
+        heads = list(dict.fromkeys(f"{r['finding']} ({r['severity']})" for r in rows))
+        evidence = "; ".join(_evidence(r, many=len(heads) > 1) for r in rows)
+        kinds.setdefault(" + ".join(heads), {}).setdefault(evidence, []).append(run)
+    return data, "\n".join(line for head, told in kinds.items() for line in (head, *_told(head, told)))
+
+
+def _told(head: str, told: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """A line for each evidence, with the runs that it is the same for."""
+    mild = "(high)" not in head and "(medium)" not in head
+    shown = _FEW if mild and len(told) > 2 * _FEW else len(told)
+    lines = [f"  {', '.join(ids)}: {evidence}" for evidence, ids in told.items()]
+    yield from lines[:shown]
+    if rest := [run for ids in list(told.values())[shown:] for run in ids]:
+        yield f"  and alike: {', '.join(rest)}"
 
 
 def draw_news(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:

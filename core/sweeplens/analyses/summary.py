@@ -45,8 +45,9 @@ def summarize(
     asked = series.filter(pl.col("metric").is_in(list(metrics)))
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
     table = sort_table(statistics_of(reduced, runs, by), sort)
-    used = reduced.values["run_id"].n_unique()
-    everything = asked.height == len(metrics) * runs.height  # the usual case, and the costly one to go through
+    whole = len(metrics) * runs.height  # nobody lacks anything: the usual case, and the costly one to go through
+    everything = asked.height == whole
+    used = runs.height if metrics and reduced.values.height == whole else reduced.values["run_id"].n_unique()
     left = (*(() if everything else runs_without(metrics, runs, series)), *reduced.left_out)
     notes = _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)

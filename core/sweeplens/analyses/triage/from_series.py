@@ -207,7 +207,7 @@ def plateau(scene: Scene) -> Iterator[Finding]:
     ):
         best = row["min"] if row["goal"] == "lower" else row["max"]
         since = f"nothing better up to {row['last_step']} ({row['idle']:.0%} of the steps)"
-        text = f"best {number(best)} at step {row['w_best_step']}, {since}; last {number(row['last_finite'])}"
+        text = f"best {number(best)}, {since}; last {number(row['last_finite'])}"
         yield Finding(row["run_id"], "plateau", "low", row["metric"], row["w_best_step"], text)
 
 
