@@ -28,6 +28,8 @@ class View:
     @property
     def metrics(self) -> list[str]:
         """The metrics that these runs logged, sorted."""
+        if self.series is self.snapshot.series:
+            return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
 
 

@@ -47,7 +47,8 @@ def summarize(
     table = sort_table(statistics_of(reduced, runs, by), sort)
     whole = len(metrics) * runs.height  # nobody lacks anything: the usual case, and the costly one to go through
     everything = asked.height == whole
-    used = runs.height if metrics and reduced.values.height == whole else reduced.values["run_id"].n_unique()
+    same = everything and reduced.values.height == whole > 0 and reduce != "points"
+    used = runs.height if same else reduced.values["run_id"].n_unique()
     left = (*(() if everything else runs_without(metrics, runs, series)), *reduced.left_out)
     notes = _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)

@@ -28,3 +28,11 @@ class Snapshot:
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself: what every answer must say
+    _seen: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]], compare=False, repr=False)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that was logged, sorted; looked up once."""
+        if "metrics" not in self._seen:
+            self._seen["metrics"] = tuple(self.series["metric"].unique().sort())
+        return self._seen["metrics"]
