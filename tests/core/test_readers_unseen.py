@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import wire_samples as wire
 from support.reading import read_folder
 
 from sweeplens.readers.json_splits import JsonSplits
+
+EVENTS = "events.out.tfevents.1700000000.host.1.0.v2"
 
 
 def write_lines(path: Path, *rows: Any) -> None:
@@ -214,3 +217,16 @@ def test_the_usual_names_of_the_axis_are_known_in_json_lines(axis: str, tmp_path
     write_lines(tmp_path / "log.jsonl", {axis: 10, "loss": 2}, {axis: 20, "loss": 1})
     found = read_folder(tmp_path)
     assert found.series(next(iter(found.runs)), "loss") == ([10, 20], [2.0, 1.0])
+
+
+def test_event_files_of_one_run_in_a_folder_for_each_split_are_one_run(tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        for split in ("train", "validation"):
+            rows = [wire.event(1.7e9 + step, step, wire.tensor("epoch_loss", step / 2)) for step in range(3)]
+            wire.event_file(tmp_path / run / split / EVENTS, rows)
+    for name in ("train", "resnet"):
+        wire.event_file(tmp_path / "c" / name / EVENTS, [wire.event(1.7e9, 1, wire.scalar("loss", 0.5))])
+    found = read_folder(tmp_path)
+    assert set(found.runs) == {"a", "b", "c/resnet", "c/train"}
+    assert found.metrics("a") == {"train/epoch_loss", "validation/epoch_loss"}
+    assert found.series("a", "train/epoch_loss") == ([0, 1, 2], [0.0, 0.5, 1.0])

@@ -19,7 +19,16 @@ from sweeplens.readers.table_cells import Header, number
 from sweeplens.readers.tables import Plan
 from sweeplens.readers.values import as_time
 
-__all__ = ["are_splits", "axis_column", "has_plain_name", "log_plan", "may_have_axis", "may_lack_axis", "split_of"]
+__all__ = [
+    "are_splits",
+    "axis_column",
+    "has_plain_name",
+    "is_split",
+    "log_plan",
+    "may_have_axis",
+    "may_lack_axis",
+    "split_of",
+]
 
 _AXES = (
     "step", "global_step", "steps", "total_steps", "timestep", "timesteps", "total_timesteps", "num_timesteps", "env_steps",
@@ -66,6 +75,11 @@ def split_of(name: str) -> str:
     """The split that a file's name begins with: ``val_log.csv`` -> ``val``; "" when it begins with none."""
     stem = PurePath(plain_name(name)).stem.lower()
     return _SPLIT_WORDS.get(re.split(r"[^a-z]", stem, maxsplit=1)[0], "")
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder is named after a split and nothing else."""
+    return name.lower() in _SPLIT_WORDS
 
 
 def are_splits(names: Sequence[str]) -> bool:

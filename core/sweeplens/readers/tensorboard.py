@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, Source
+from sweeplens.readers.table_plan import is_split
 
 __all__ = ["TensorBoard"]
 
 
+def has_splits(folder: Folder) -> bool:
+    """Whether the folders in it that hold event files are splits of one run: ``train`` beside ``validation``."""
+    logs = [n for n, child in folder.folders.items() if any("tfevents" in f for f in child.files)]
+    return len(logs) > 1 and all(map(is_split, logs))
+
+
 class TensorBoard:
-    """One run a folder, with the folders that ``add_hparams`` and ``add_scalars`` make inside it.
+    """One run a folder, with the folders that ``add_hparams``, ``add_scalars`` and Keras make inside it.
 
     Producer: torch ``SummaryWriter``, Lightning, TensorFlow and Keras, tensorboardX, Ray, Stable-Baselines3
     Files: ``events.out.tfevents.*``, several a folder in the order of their times; beside ``hparams.yaml`` and the like
@@ -19,11 +26,11 @@ class TensorBoard:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "tensorboard"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with event files, and the folders in it that are part of the same run."""
-        if not any("tfevents" in n for n in folder.files):
+        if not any("tfevents" in n for n in folder.files) and not has_splits(folder):
             return ()
         from sweeplens.readers.tf_folders import claims  # numpy comes with it: only when there is something to read
 

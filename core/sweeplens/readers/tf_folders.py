@@ -9,6 +9,9 @@ holds nothing but event files and these are
     a branch    what ``add_scalars(main, {key: ...})`` writes: the folder is named after its only tag, ``<main>_<key>``
                 by torch, ``<main>/<key>`` by tensorboardX
 
+A folder without event files is a run when the folders in it that have some are named after splits (``train`` and
+``validation``, as Keras and the loops of TensorFlow write them): their metrics are called ``<split>/<tag>``.
+
 A branch's metrics are called ``<folder>/<tag>``, or as their folder where it holds the tag; a session's keep their tag,
 unless the run logged that tag itself.
 """
@@ -38,7 +41,8 @@ def claims(folder: Folder) -> tuple[Claim, ...]:
     """The claim on a folder with event files; none where it has none."""
     own = event_files(folder)
     if not own:
-        return ()
+        splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) for f in event_files(child)]
+        return (Claim((*splits, *config_files(folder))),) if splits else ()
     branches, sessions = _inside(folder)
     said = [s.hyperparameters for _, s in sessions]
     if len(said) > 1 and not (all(said) and all(s == said[0] for s in said)):
