@@ -9,6 +9,7 @@ Lists read as text, joined by commas; categories are text. ``points`` are those 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -100,7 +101,13 @@ def _pack(folder: Path, query: str, tables: Tables, bounds: Bounds) -> None:
     tables.series.write_ipc(folder / "series.arrow")
     points = tables.points if mentions(query, "points") else pl.LazyFrame(schema=tables.points.collect_schema())
     points.serialize(folder / "points.plan")
-    job = {"query": query, "limit": bounds.rows, "seconds": bounds.seconds, "megabytes": bounds.megabytes}
+    job = {
+        "query": query,
+        "limit": bounds.rows,
+        "seconds": bounds.seconds,
+        "megabytes": bounds.megabytes,
+        "parent": os.getpid(),
+    }
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
 Started as a script with a folder: ``runs.arrow``, ``series.arrow``, ``points.plan`` (a serialised LazyFrame), ``job.json``. It
 leaves ``result.arrow`` there, or ``error.json`` with the kind and the words of the error. It imports nothing of sweeplens.
 
-A thread watches memory and time on every system; on Linux the address space is bounded too. Exit codes say which bound.
+A thread watches memory, time and whether its parent lives; on Linux the address space is bounded too. Exit codes say which bound.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
     runs, series = (pl.read_ipc((folder / f"{name}.arrow").read_bytes()) for name in ("runs", "series"))
     with (folder / "points.plan").open("rb") as plan:
         points = pl.LazyFrame.deserialize(plan)
-    _watch(job["megabytes"], job["seconds"])
+    _watch(job["megabytes"], job["seconds"], job["parent"])
     try:
         frame = _answer(job["query"], {"runs": runs.lazy(), "series": series.lazy(), "points": points}, job["limit"])
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
@@ -77,8 +77,8 @@ class _NoFiles:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
 
 
-def _watch(megabytes: int, seconds: float) -> None:
-    """End the process when it has grown by more than ``megabytes``, or lasts longer than ``seconds``."""
+def _watch(megabytes: int, seconds: float, parent: int) -> None:
+    """End the process when it has grown by more than ``megabytes``, lasts longer than ``seconds``, or nobody waits for it."""
     _bound_address_space(megabytes)
     held = _memory()
     before, end = held(), time.monotonic() + seconds
@@ -88,7 +88,7 @@ def _watch(megabytes: int, seconds: float) -> None:
             time.sleep(_LOOK)
             if held() - before > megabytes << 20:
                 os._exit(MEMORY)
-            if time.monotonic() > end:
+            if time.monotonic() > end or (sys.platform != "win32" and os.getppid() != parent):
                 os._exit(TIME)
 
     threading.Thread(target=look, daemon=True).start()

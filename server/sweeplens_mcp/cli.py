@@ -130,15 +130,34 @@ def _serve(given: argparse.Namespace) -> int:
 def _serve_stdio(settings: Settings) -> int:
     """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
     gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
     from sweeplens_mcp.app import build_server
 
     server = build_server(settings)
     gc.enable()
     gc.freeze()
-    server.run()
+    _restore_stdout(wire)
+    try:
+        server.run()
+    except* BrokenPipeError:
+        pass  # the client no longer reads: nothing is left to be said
+    _divert_stdout()  # what a library printed meanwhile, and nobody flushed
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a worker deep in a computation would hold the process until it comes to a checkpoint
+
+
+def _divert_stdout() -> int:
+    """From now on what is printed goes to stderr; a descriptor of what stdout was."""
+    wire = os.dup(1)
+    os.dup2(2, 1)
+    return wire
+
+
+def _restore_stdout(wire: int) -> None:
+    sys.stdout.flush()
+    os.dup2(wire, 1)
+    os.close(wire)
 
 
 def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
@@ -147,9 +166,10 @@ def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
 
     try:
         options = HttpOptions.typed(vars(given))
+        from sweeplens_mcp.logs import announce
         from sweeplens_mcp.web.serve import serve_http
 
-        print(f"sweeplens serves on {options.url}{HTTP_PATH}", file=sys.stderr)
+        announce(f"serving on {options.url}{HTTP_PATH}")
         return serve_http(settings, options)
     except SweeplensError as error:
         return _fail(str(error))

@@ -1,7 +1,8 @@
-"""Findings and news as text: each thing once, where the structured channel keeps a row for each.
+"""Findings, news and what varies as text: each thing once, where the structured channel keeps a row for each.
 
     draw_findings   runs that have the same findings stand together, a line a run; causes and counts are in the notes
     draw_news       a line for each event, or for many of a kind
+    draw_varying    what cannot be told apart is listed with the first of its class, and referred to by the others
 
 Both fall back to tables where an answer was cut down to fewer columns.
 """
@@ -13,8 +14,9 @@ from itertools import groupby
 
 from sweeplens_mcp.answers import Row, Sheet, draw_tables
 from sweeplens_mcp.cells import Cell, show
+from sweeplens_mcp.tables import Table, table_text
 
-__all__ = ["draw_findings", "draw_news"]
+__all__ = ["draw_findings", "draw_news", "draw_varying"]
 
 _FINDING = ("run_id", "finding", "severity", "metric", "step", "evidence")
 _NEWS = ("event", "run_id", "at", "text", "runs")
@@ -58,7 +60,23 @@ def draw_news(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
     return data, "\n".join(lines)
 
 
-def _named(sheet: Sheet, n: int, columns: Sequence[str]) -> list[Mapping[str, Cell]] | None:
+def draw_varying(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
+    """The table, in text with each class of the same split spelled out once."""
+    data, text = draw_tables(sheet, n)
+    rows = _named(sheet, n, ("hparam", "same_as"))
+    if not rows:
+        return data, text
+    told: set[str] = set()
+    for row in rows:
+        same = row["same_as"]
+        known = [s for s in same if s in told] if isinstance(same, list) else []
+        told.add(str(row["hparam"]))
+        row["same_as"] = f"see {known[0]}" if known else same
+    table = Table(list(rows[0]), [list(row.values()) for row in rows])
+    return data, table_text(table)
+
+
+def _named(sheet: Sheet, n: int, columns: Sequence[str]) -> list[dict[str, Cell]] | None:
     """The rows of the main table by column; None where a column that is needed was left away."""
     names = sheet.names(0)
     if any(c not in names for c in columns):

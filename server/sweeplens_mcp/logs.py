@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 from types import TracebackType
 
-__all__ = ["LEVELS", "log_to_stderr"]
+__all__ = ["LEVELS", "announce", "log_to_stderr"]
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -40,6 +40,12 @@ def log_to_stderr(level: str = "warning") -> None:
     handler.setFormatter(_Lines())
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def announce(text: str) -> None:
+    """A line that is told at every level: where the server is to be found."""
+    for handler in logging.getLogger().handlers:
+        handler.handle(logging.LogRecord("sweeplens_mcp", logging.INFO, __file__, 0, text, None, None))
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:

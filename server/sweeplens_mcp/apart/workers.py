@@ -84,6 +84,8 @@ class Workers:
             if not self._open:
                 raise LimitError("The server is going down: ask again when it is back.")
             self._idle.sort(key=lambda worker: worker.holds == held)
+            while self._idle and not self._idle[-1].alive:
+                self._idle.pop().end()  # it crashed while nobody asked it anything
             worker = self._idle.pop() if self._idle else _Worker()
             self._busy.add(worker)
             return worker

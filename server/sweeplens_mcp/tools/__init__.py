@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sweeplens_mcp.answers import draw_overview, draw_series
-from sweeplens_mcp.events import draw_findings, draw_news
+from sweeplens_mcp.events import draw_findings, draw_news, draw_varying
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec
@@ -26,7 +26,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("List metrics", list_metrics),
     ToolSpec("Query metrics (curves)", query_metrics, draw=draw_series),
     ToolSpec("Summarize by hyperparameters", summarize_by_hparams),
-    ToolSpec("Find varying hyperparameters", find_varying_hparams),
+    ToolSpec("Find varying hyperparameters", find_varying_hparams, draw=draw_varying),
     ToolSpec("Rank runs", rank_runs, heavy=True),
     ToolSpec("Compare runs", compare_runs, heavy=True),
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
