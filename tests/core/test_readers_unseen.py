@@ -230,3 +230,11 @@ def test_event_files_of_one_run_in_a_folder_for_each_split_are_one_run(tmp_path:
     assert set(found.runs) == {"a", "b", "c/resnet", "c/train"}
     assert found.metrics("a") == {"train/epoch_loss", "validation/epoch_loss"}
     assert found.series("a", "train/epoch_loss") == ([0, 1, 2], [0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("column", ["loss", "train/loss"])
+def test_a_dvclive_series_is_named_by_its_path_whatever_its_column_is_called(column: str, tmp_path: Path) -> None:
+    write_text(tmp_path / "run" / "plots" / "metrics" / "train" / "loss.tsv", f"step\t{column}\n0\t2\n1\t1\n")
+    found = read_folder(tmp_path)
+    assert [s.reader for s in found.sources] == ["dvclive"]
+    assert found.series("run", "train/loss") == ([0, 1], [2.0, 1.0])

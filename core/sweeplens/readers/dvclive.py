@@ -32,7 +32,7 @@ class DvcLive:
     """
 
     name = "dvclive"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with a folder of series, each a table of steps and one value."""
@@ -74,12 +74,13 @@ def _beside(folder: Folder) -> list[str]:
 
 
 def _is_series(name: str, head: bytes) -> bool:
-    """Whether a table holds steps and one value, which is named like the file."""
+    """Whether a table holds steps and one value, which is named like the file or, before 2.0, like the whole metric."""
     header = header_of(head, "\t")
     if header is None or "step" not in header.names:
         return False
-    stem = compression.plain_name(name).rsplit("/", 1)[-1].removesuffix(".tsv")
-    return [n for n in header.names if n not in _AXES] == [stem]
+    whole = compression.plain_name(name).removesuffix(".tsv")
+    values = [n for n in header.names if n not in _AXES]
+    return len(values) == 1 and f"/{whole}".endswith(f"/{values[0]}")
 
 
 def _metric(source: Source, path: str) -> str:
@@ -89,11 +90,11 @@ def _metric(source: Source, path: str) -> str:
 
 
 def _series(run: str, metric: str, path: str) -> Table:
-    """One table; its value column is named by the last part of the metric's name, and the path has it all."""
+    """One table; its value column may be named by the last part of the metric's name only, and the path has it all."""
     header = read_header(path, "\t")
     if header is None or "step" not in header.names:
         return Table(problems=[Problem(path, "no table of steps and values")] if header else [])
-    parent = metric.rpartition("/")[0]
+    parent = "" if metric in header.names else metric.rpartition("/")[0]
     table = read_table(path, header, Plan("step", time="timestamp", prefix=f"{parent}/" if parent else ""), run)
     table.non_scalar = {f"{parent}/{k}" if parent else k: n for k, n in table.non_scalar.items()}
     return table
