@@ -11,7 +11,16 @@ import polars as pl
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames import hparam_columns
 
-__all__ = ["NULL", "group_hparams", "is_replicate", "keyed", "runs_without_hparams", "same_split", "varying_hparams"]
+__all__ = [
+    "NULL",
+    "group_hparams",
+    "is_replicate",
+    "keyed",
+    "runs_without_hparams",
+    "same_split",
+    "two_valued",
+    "varying_hparams",
+]
 
 NULL = "null"
 """How a hyperparameter whose value is None reads in a group, where other runs lack it."""
@@ -93,12 +102,12 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
             )
     if asked:
         return list(dict.fromkeys(asked))
-    candidates = [n for n in _with_two_values(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    candidates = [n for n in two_valued(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
 
 
-def _with_two_values(runs: pl.DataFrame) -> list[str]:
+def two_valued(runs: pl.DataFrame) -> list[str]:
     """Hyperparameters that vary among the runs that have them, None being a value: to be lacking makes no group by itself."""
     names = varying_hparams(runs)
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())

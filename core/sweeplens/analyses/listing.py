@@ -13,12 +13,13 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames import RUN_COLUMNS, hparam_columns
 from sweeplens.goals import known_goal, main_metrics
-from sweeplens.grouping import varying_hparams
+from sweeplens.grouping import is_identifier, two_valued
 from sweeplens.readers.protocol import Problem
 from sweeplens.selection import condition_columns, select_metrics
 
 __all__ = ["get_run", "list_metrics", "list_runs", "problems_frame"]
 
+_MOST_HPARAMS = 16
 _IDENTITY = ("run_id", "status", "n_steps", "updated_at")
 
 
@@ -31,21 +32,18 @@ def list_runs(
     main: Sequence[str] = (),
     goals: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One row a run: identity, the hyperparameters that vary, the last value of the main metrics; newest first.
+    """One row a run: identity, the hyperparameters with two values or more, the last value of the main metrics; newest first.
 
     ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``.
     """
-    chosen = list(columns) or _default_columns(runs, series, main, goals)
+    hparams = [n for n in two_valued(runs) if not is_identifier(runs, n)] if not columns else []
+    metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
+    chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
+    more = len(hparams) - _MOST_HPARAMS
+    notes = (f"{more} more hyperparameters vary: find_varying_hparams names them, columns=... shows them.",)
     table = with_columns(runs, series, [*_IDENTITY, *chosen])
     ordered = sort_table(table, sort) if sort else table.sort(["updated_at", "run_id"], descending=[True, False])
-    return Answer(ordered, Basis(runs_used=runs.height, points=0))
-
-
-def _default_columns(
-    runs: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], goals: Mapping[str, str] | None
-) -> list[str]:
-    metrics = main_metrics(series["metric"].unique().to_list(), main, goals)
-    return [*varying_hparams(runs), *(f"{m}.last" for m in metrics)]
+    return Answer(ordered, Basis(runs_used=runs.height, points=0), notes if more > 0 else ())
 
 
 def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from sweeplens.errors import InputError
-from sweeplens.grouping import is_replicate, keyed, varying_hparams
+from sweeplens.grouping import is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.interrupt import checkpoint
 from sweeplens.selection import select_runs
 
@@ -84,8 +84,15 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    rows = [(n, _values(one[n]), _values(other[n])) for n in names if set(one[n].to_list()) != set(other[n].to_list())]
+    rows = [(n, *_told(n, runs, one, other)) for n in names if set(one[n].to_list()) != set(other[n].to_list())]
     return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
+
+
+def _told(name: str, runs: pl.DataFrame, one: pl.DataFrame, other: pl.DataFrame) -> tuple[str, str]:
+    """The values of each side; of a hyperparameter that only names runs, how many."""
+    if is_identifier(runs, name):
+        return f"{one[name].n_unique()} names", f"{other[name].n_unique()} names"
+    return _values(one[name]), _values(other[name])
 
 
 def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:

@@ -90,7 +90,7 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
         "hparam": pl.String, "n_values": pl.Int64, "values": pl.List(pl.String), "n_missing": pl.Int64,
         "replicate": pl.Boolean, "same_as": pl.List(pl.String),
     }  # fmt: skip
-    answer = pl.DataFrame(rows, schema=schema)
+    answer = pl.DataFrame(rows, schema=schema).sort(pl.col("n_values") < 2, maintain_order=True)
     notes = () if rows else (f"No hyperparameter varies over these {runs.height} runs.",)
     silent = runs_without_hparams(runs)
     left_out = (LeftOut("no hyperparameter known", tuple(silent)),) if silent else ()

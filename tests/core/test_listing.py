@@ -1,0 +1,66 @@
+"""`db.list_runs`, `db.varying` and `db.get_run`: what is shown of runs with many hyperparameters, few of which tell anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.planted import database, run
+
+
+def test_list_runs_shows_what_has_two_values_and_not_what_only_some_runs_have(tmp_path: Path) -> None:
+    runs = [
+        run(
+            f"r{i}",
+            {"lr": 0.1 * i, "seed": i % 2, "out_dir": f"/out/{i}"} | ({"note": "x"} if i else {}),
+            val_acc=[0.5],
+        )
+        for i in range(6)
+    ]
+    answer = database(tmp_path, runs).list_runs()
+    assert answer.table.columns == ["run_id", "status", "n_steps", "updated_at", "lr", "seed", "val/acc.last"]
+    assert answer.notes == ()
+
+
+def test_list_runs_says_how_many_hyperparameters_it_does_not_show(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {f"h{j:02}": (i * (j + 3)) % 5 for j in range(25)}, val_acc=[0.5]) for i in range(5)]
+    answer = database(tmp_path, runs).list_runs()
+    assert sum(c.startswith("h") for c in answer.table.columns) == 16
+    assert answer.notes[0].startswith("4 more hyperparameters vary: find_varying_hparams names them")
+
+
+def test_what_takes_several_values_comes_before_what_some_runs_lack(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {**({"a": 1} if i else {}), "lr": i}, val_acc=[0.5]) for i in range(3)]
+    table = database(tmp_path, runs).varying().table
+    assert table["hparam"].to_list() == ["lr", "a"]
+    assert table["n_values"].to_list() == [3, 1]
+
+
+def test_what_names_an_experiment_after_its_setting_and_seed_makes_no_group(tmp_path: Path) -> None:
+    runs = [
+        run(f"r{lr}{s}", {"lr": lr, "seed": s, "exp_name": f"lr{lr}_s{s}" if lr else "again"}, val_acc=[lr + 0.01 * s])
+        for lr in (0, 1, 2)
+        for s in range(2)
+    ]
+    db = database(tmp_path, runs)
+    assert db.rank("val/acc").table["n"].to_list() == [2, 2, 2]
+    assert "exp_name names single runs" in db.overview().table.filter(topic="varies")["text"].item()
+
+
+def test_a_word_for_the_model_stays_a_hyperparameter_however_many_there_are(tmp_path: Path) -> None:
+    runs = [
+        run(f"r{m}{s}", {"model.name": f"m{m}", "seed": s}, val_acc=[m + 0.01 * s]) for m in range(9) for s in range(2)
+    ]
+    assert database(tmp_path, runs).rank("val/acc").table["model.name"].n_unique() == 9
+
+
+def test_two_sides_differ_by_values_and_not_by_the_names_of_their_folders(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": i // 3, "out_dir": f"/a/long/way/to/{i}"}, val_acc=[0.1 * i]) for i in range(6)]
+    differ = database(tmp_path, runs).compare("lr = 0", "lr = 1").tables["hyperparameters"]
+    assert differ.rows() == [("lr", "0", "1"), ("out_dir", "3 names", "3 names")]
+
+
+def test_one_run_is_told_without_what_is_empty_and_with_plain_times(tmp_path: Path) -> None:
+    facts = dict(database(tmp_path, [run("r", {"lr": 1}, val_acc=[0.5])]).get_run("r").tables["run"].rows())
+    assert facts["run_id"] == "r"
+    assert "" not in facts.values()
+    assert '"' not in facts["updated_at"]
