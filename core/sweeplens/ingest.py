@@ -7,7 +7,7 @@ change is a new reading, and everything that the source gave before leaves in th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import polars as pl
 
 from sweeplens.discover import Discovery, discover
 from sweeplens.errors import FormatError
-from sweeplens.frames import POINTS_SCHEMA
 from sweeplens.points import reduce_series
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader, Reading, ReadsMany, Source
@@ -23,14 +22,15 @@ from sweeplens.readers.values import empty_reading_points
 from sweeplens.store import Change, MemoryStore, Snapshot
 from sweeplens.store.ledger import Entry, Key, can_resume, content_of, continued, is_young, marks_of
 from sweeplens.store.merge import continue_series, sequenced
+from sweeplens.store.spilling import Spilling
 
 __all__ = ["LoadReport", "Progress", "ingest"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while work goes on."""
 
-_BATCH_BYTES = 32 << 20
-_BATCH_SOURCES = 512
+_BATCH_ROWS = 1_000_000  # points that are kept in memory before they are numbered, reduced and written
+_TELL_EVERY = 20  # sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class _Task:
     entry: Entry | None
     goes_on: bool
 
+    @property
+    def key(self) -> Key:
+        """What identifies the source."""
+        return self.source.reader, self.source.path
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -61,6 +66,31 @@ class _Batch:
 
     fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     further: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+
+    @property
+    def rows(self) -> int:
+        """Points so far."""
+        return sum(f.height for f in (*self.fresh, *self.further))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What goes on: where readings are entered, and who is told of it."""
+
+    store: MemoryStore
+    change: Change
+    spilling: Spilling
+    progress: Progress | None
+    total: int
+    done: int = 0
+    told: int = -_TELL_EVERY
+
+    def report(self, task: _Task, more: int = 0) -> None:
+        """Tell now and then how far it is; whoever is told may end the work."""
+        self.done += more
+        if self.progress and self.done - self.told >= _TELL_EVERY:
+            self.told = self.done
+            self.progress(self.done, self.total, task.source.relative)
 
 
 def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
@@ -81,7 +111,10 @@ def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -
     gone: list[Key] = []
     ledger = store.ledger
     if found is not store.found:
+        before = {id(s) for s in store.found.sources} if store.found else set[int]()
         for source in found.sources:
+            if id(source) in before:
+                continue
             known = ledger.source((source.reader, source.path))
             if known is not source and known != source:
                 entry, reader = ledger.get((source.reader, source.path)), readers[source.reader]
@@ -110,57 +143,58 @@ def _changed_unseen(store: MemoryStore, seen: set[Key], readers: Mapping[str, Re
 
 
 def _read_all(tasks: Sequence[_Task], gone: Sequence[Key], store: MemoryStore, progress: Progress | None) -> Change:
-    """Read the sources in batches of bounded size."""
+    """Read the sources: what can be read together first, then the others one by one."""
     change = Change(gone=list(gone))
     for key in gone:
         _void(change, store.ledger.get(key))
-    done = 0
-    for tasks_of_batch in _batches(tasks):
-        batch = _Batch()
-        if progress:
-            progress(done, len(tasks), tasks_of_batch[0].source.relative)
-        alone = _read_together(tasks_of_batch, store, change)
-        done += len(tasks_of_batch) - len(alone)
-        for task in alone:
-            if progress and done % 20 == 0:
-                progress(done, len(tasks), task.source.relative)
-            done += 1
-            _read_one(task, store, change, batch)
-        _finish(batch, store, change)
+    with Spilling(store, change) as spilling:
+        work = _Work(store, change, spilling, progress, len(tasks))
+        _read_alone(_read_together(tasks, work), work)
     return change
 
 
-def _read_together(tasks: Sequence[_Task], store: MemoryStore, change: Change) -> list[_Task]:
+def _read_together(tasks: Sequence[_Task], work: _Work) -> list[_Task]:
     """Read at once what readers can read together; the tasks that are left."""
-    left: list[_Task] = []
     groups: dict[str, list[_Task]] = {}
     for task in tasks:
-        able = not task.goes_on and isinstance(task.reader, ReadsMany)
-        (groups.setdefault(task.reader.name, []) if able else left).append(task)
+        if not task.goes_on and isinstance(task.reader, ReadsMany):
+            groups.setdefault(task.reader.name, []).append(task)
     for group in groups.values():
-        left += _read_group(group, store, change)
-    return left
+        _read_group(group, work)
+    return [t for t in tasks if t.key not in work.change.entries]
 
 
-def _read_group(tasks: Sequence[_Task], store: MemoryStore, change: Change) -> list[_Task]:
-    """Read the sources of one reader; those that it could not read together with others are left."""
+def _read_group(tasks: Sequence[_Task], work: _Work) -> None:
+    """Read the sources of one reader, as far as it can read them together with others."""
     reader = tasks[0].reader
     if not isinstance(reader, ReadsMany):
-        return list(tasks)
-    names = {t.source.path: _provisional(t.source.relative, (reader.name, t.source.path), store, change) for t in tasks}
+        return
+    by_path = {t.source.path: t for t in tasks}
+    names = {t.source.path: _provisional(t.source.relative, t.key, work.store, work.change) for t in tasks}
     young = {t.source.path: _content_if_young(t.source) for t in tasks}
+    work.report(tasks[0])
     try:
-        many = reader.read_many([t.source for t in tasks], names)
-    except (FormatError, OSError):  # one of them: each says for itself
-        return list(tasks)
-    for task in tasks:
-        reading = many.readings.get(task.source.path)
-        if reading is not None:
-            _void(change, task.entry)
-            _enter(task, reading, (names[task.source.path],), young[task.source.path], change)
-    _keep(many.points, store, change, ordered=True)
-    change.series.append(many.series)
-    return [t for t in tasks if t.source.path not in many.readings]
+        for many in reader.read_many([t.source for t in tasks], names):
+            for path, reading in many.readings.items():
+                _void(work.change, by_path[path].entry)
+                _enter(by_path[path], reading, (names[path],), young[path], work.change)
+            work.spilling.keep(many.points, ordered=True)
+            work.change.series.append(many.series)
+            work.report(by_path[next(iter(many.readings))], len(many.readings))
+    except (FormatError, OSError):
+        return  # one of them: each says for itself
+
+
+def _read_alone(tasks: Sequence[_Task], work: _Work) -> None:
+    """Read one source after the other, and finish whenever many points came together."""
+    batch = _Batch()
+    for index, task in enumerate(tasks):
+        work.report(task, int(index > 0))
+        _read_one(task, work.store, work.change, batch)
+        if batch.rows >= _BATCH_ROWS:
+            _finish(batch, work)
+            batch = _Batch()
+    _finish(batch, work)
 
 
 def _content_if_young(source: Source) -> int | None:
@@ -174,19 +208,6 @@ def _enter(task: _Task, reading: Reading, ids: tuple[str, ...], content: int | N
     change.entries[source.reader, source.path] = Entry(
         source, task.reader.version, reading.runs, ids, reading.problems, reading.resume, marks, content
     )
-
-
-def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
-    batch: list[_Task] = []
-    size = 0
-    for task in tasks:
-        batch.append(task)
-        size += sum(f.size for f in task.source.files)
-        if size >= _BATCH_BYTES or len(batch) >= _BATCH_SOURCES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _void(change: Change, entry: Entry | None) -> None:
@@ -238,27 +259,19 @@ def _read(reader: Reader, source: Source) -> Reading:
         return Reading((), empty_reading_points(), (problem,))
 
 
-def _finish(batch: _Batch, store: MemoryStore, change: Change) -> None:
+def _finish(batch: _Batch, work: _Work) -> None:
     """Number the points of a batch and reduce them to series."""
+    change = work.change
     if batch.fresh:
         points = sequenced(pl.concat(batch.fresh))
-        _keep(points, store, change)
+        work.spilling.keep(points)
         change.series.append(reduce_series(points))
     if batch.further:
         new = pl.concat(batch.further)
-        old = store.series.filter(pl.col("run_id").is_in(new["run_id"].unique().to_list()))
+        old = work.store.series.filter(pl.col("run_id").is_in(new["run_id"].unique().to_list()))
         points = sequenced(new, old)
         change.points.append(points)
-        change.series.append(continue_series(old, points, store.earlier))
-
-
-def _keep(points: pl.DataFrame, store: MemoryStore, change: Change, *, ordered: bool = False) -> None:
-    """Points of new readings: to disk where they are many, so that memory stays bounded."""
-    file = store.spill(points, ordered=ordered)
-    if file is None:
-        change.points.append(points.cast(POINTS_SCHEMA))  # pyright: ignore[reportArgumentType]
-    else:
-        change.files.append(file)
+        change.series.append(continue_series(old, points, work.store.earlier))
 
 
 def _report(snapshot: Snapshot, seconds: float) -> LoadReport:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from sweeplens.discover import discover
-from sweeplens.frames import POINTS_SCHEMA
+from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_series
 from sweeplens.points import reduce_series
 from sweeplens.readers.json_steps import JsonSteps
 from sweeplens.store.merge import sequenced
@@ -60,10 +60,12 @@ def together(root: Path, texts: Sequence[str]) -> int:
         (home / "metrics.jsonl").write_text(text)
     reader = JsonSteps()
     sources = discover([root], [reader]).sources
-    many = reader.read_many(sources, {s.path: s.relative for s in sources})
-    points = many.points.cast(POINTS_SCHEMA)
+    found = list(reader.read_many(sources, {s.path: s.relative for s in sources}))
+    points = concat_points(m.points.cast(POINTS_SCHEMA) for m in found)
+    series = pl.concat([empty_series(), *(m.series for m in found)])
+    readings = {path: reading for m in found for path, reading in m.readings.items()}
     for source in sources:
-        together = many.readings.get(source.path)
+        together = readings.get(source.path)
         if together is None:
             continue
         alone = reader.read(source, None)
@@ -73,9 +75,9 @@ def together(root: Path, texts: Sequence[str]) -> int:
         mine, key = pl.col("run_id") == source.relative, ["metric", "seq"]
         exact = sequenced(alone.points)
         assert_frame_equal(points.filter(mine).sort(key), exact.sort(key), check_exact=True)
-        together, alone = (_comparable(f.sort("metric")) for f in (many.series.filter(mine), reduce_series(exact)))
+        together, alone = (_comparable(f.sort("metric")) for f in (series.filter(mine), reduce_series(exact)))
         assert_frame_equal(together, alone, rel_tol=1e-12)
-    return len(many.readings)
+    return len(readings)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

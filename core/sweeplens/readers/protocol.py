@@ -191,7 +191,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """What one reading of many sources gave. ``readings`` are by path of the source and hold no points."""
+    """What a reading of some sources together gave. ``readings`` are by path of the source and hold no points."""
 
     readings: Mapping[str, Reading]
     points: pl.DataFrame  # frames.POINTS_SCHEMA but for names, which may be Enums of sorted text; sorted by metric
@@ -219,6 +219,9 @@ class ReadsMany(Protocol):
 
     name: str
 
-    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
-        """Those of the sources that can be read together; ``names``: path of a source -> id of its only run."""
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Iterator[Many]:
+        """Those of the sources that can be read together, some at a time, so that memory stays bounded.
+
+        ``names``: path of a source -> id of its only run.
+        """
         ...
