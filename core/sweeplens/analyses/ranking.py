@@ -219,7 +219,13 @@ def _tied_note(ranked: _Ranked, table: pl.DataFrame, what: str) -> str:
     correction = "Holm's" if table.height <= _MOST_GROUPS_FOR_HOLM else "Bonferroni's (Holm's first step)"
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     return (
-        f"{tied} of {table.height - 1} followers cannot be told from the best at 5 % after {correction} correction over"
-        f" all {pairs} pairs of {what}; spread of a run within its group {spread.sd:.4g}, pooled over {spread.groups}"
-        f" groups with repetitions ({spread.df} degrees of freedom)."
+        f"{_verdict(tied, table.height - 1)} at 5 % after {correction} correction over all {pairs} pairs of {what};"
+        f" spread of a run within its group {spread.sd:.4g}, pooled over {spread.groups} groups with repetitions"
+        f" ({spread.df} degrees of freedom)."
     )
+
+
+def _verdict(tied: int, followers: int) -> str:
+    if tied:
+        return f"{tied} of {followers} followers cannot be told from the best"
+    return f"The best is ahead of {'all ' * (followers > 1)}{followers} follower{'s' * (followers > 1)} by more than chance"
