@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -103,6 +104,17 @@ def test_the_end_of_stdin_ends_the_process_with_all_that_it_started(sweep: Path)
         until(lambda: all(_gone(child) for child in left))
 
 
+async def test_a_server_that_is_killed_leaves_no_process_behind(sweep: Path, tmp_path: Path) -> None:
+    with serving(sweep, tmp_path / "log", more=_bounded(600)) as server:
+        async with Client(server.url) as client:
+            await client.call_tool("rank_runs", {"metric": "val/acc"})
+        async with _in_a_call(server, 0):
+            left = children(server.process.pid)
+            server.process.kill()
+            await anyio.to_thread.run_sync(until, lambda: all(_gone(child) for child in left))
+        assert len(left) == 2  # a worker, and the query
+
+
 def test_a_client_that_no_longer_reads_ends_the_process_without_a_word(sweep: Path) -> None:
     with pipe(sweep) as process:
         assert process.stdout
@@ -123,7 +135,8 @@ async def test_clients_that_die_in_the_middle_of_a_call_leave_neither_thread_nor
             await client.call_tool("rank_runs", {"metric": "val/acc"})
         before, started = threads(pid), len(children(pid))
         for index in range(8):
-            await _dies_in_a_call(server, index)
+            async with _in_a_call(server, index):
+                pass  # and close the connection
         await anyio.to_thread.run_sync(until, lambda: not _sql_children(pid))
         await anyio.to_thread.run_sync(until, lambda: len(children(pid)) <= started)
         await anyio.to_thread.run_sync(until, lambda: threads(pid) <= before + 2)  # pools keep a few for the next
@@ -131,8 +144,9 @@ async def test_clients_that_die_in_the_middle_of_a_call_leave_neither_thread_nor
             assert not (await client.call_tool("rank_runs", {"metric": "val/acc"})).is_error
 
 
-async def _dies_in_a_call(server: Served, index: int) -> None:
-    """Ask, wait until the server is at it, close the connection."""
+@asynccontextmanager
+async def _in_a_call(server: Served, index: int) -> AsyncIterator[None]:
+    """While the server is at a call that does not end; its connection is closed afterwards."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
@@ -147,8 +161,9 @@ async def _dies_in_a_call(server: Served, index: int) -> None:
     }
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http, anyio.create_task_group() as group:
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-        group.start_soon(lambda: http.post(server.url, json=body))
+        group.start_soon(_forgiving, lambda: http.post(server.url, json=body))
         await anyio.to_thread.run_sync(until, lambda: bool(_sql_children(server.process.pid)))
+        yield
         group.cancel_scope.cancel()
 
 
@@ -162,7 +177,8 @@ def test_stdout_stays_clean_when_a_library_prints_while_it_is_imported_or_used(s
         "            os.write(1, b'and from C\\n')\n"
         "sys.meta_path.insert(0, Chatty())\n"
     )
-    with pipe(sweep, more={"PYTHONPATH": str(tmp_path)}) as process:
+    found_first = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    with pipe(sweep, more={"PYTHONPATH": found_first}) as process:
         call = {"name": "rank_runs", "arguments": {"metric": "val/acc"}}
         send(process, *HELLO, {"id": 2, "method": "tools/call", "params": call})
         assert process.stdout
