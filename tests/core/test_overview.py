@@ -12,7 +12,10 @@ from scipy import stats
 from support.planted import database, run
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.analyses.overview import overview
+from sweeplens.analyses.triage.diagnosis import Options
 from sweeplens.answers import Answer
+from sweeplens.config import Thresholds
 from sweeplens.demo_data import write_sweep
 
 
@@ -104,6 +107,15 @@ def test_what_there_is_too_much_of_is_counted(tmp_path: Path) -> None:
 def test_without_repetitions_ties_are_said_to_be_unknown(tmp_path: Path) -> None:
     answer = database(tmp_path, [run(f"r{i}", {"lr": 0.1 * i}, val_acc=[0.1 * i]) for i in range(1, 4)]).overview()
     assert line(answer, "best val/acc").endswith("ties unknown, nothing was repeated")
+
+
+def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: Path) -> None:
+    view = ExperimentDB(AnalysisConfig(), base_path=demo).view()
+    many = view.series.with_columns(n_logged=pl.col("n_logged") * 1000)
+    options = Options(Thresholds(), datetime.now(UTC), replicates=("seed",))
+    answer = overview(view.runs, many, view.snapshot.points, replicates=("seed",), triage=options)
+    assert "divergence, overfitting, spikes" in line(answer, "not looked at")
+    assert "nan in 4 runs" in line(answer, "high findings")
 
 
 def _best_accuracies(demo: Path) -> list[tuple[float, int, float]]:

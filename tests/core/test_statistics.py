@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics as plain
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -187,6 +188,20 @@ def test_both_tests_together_keep_to_five_percent_and_find_three_deviations(pair
         found += (verdicts.contrast(higher, b, paired=paired, noise=None).p_joint or 1) < 0.05
     assert false / times <= 0.05
     assert found / times >= 0.95
+
+
+@pytest.mark.parametrize("test", [ours.welch, ours.paired_t, ours.wilcoxon])
+def test_intervals_hold_the_true_difference_in_about_ninety_five_of_a_hundred_cases(
+    test: Callable[[list[float], list[float]], ours.Outcome | None],
+) -> None:
+    rng = np.random.default_rng(5)
+    held, times = 0, 1000
+    for _ in range(times):
+        a, b = rng.normal(0.7, 1, 8), rng.normal(0, 1, 8)
+        outcome = test(list(a), list(b))
+        assert outcome
+        held += outcome.low <= 0.7 <= outcome.high
+    assert 0.93 <= held / times <= 0.97
 
 
 @pytest.mark.parametrize("share", [0.025, 0.6, 0.95, 0.975, 0.9999])

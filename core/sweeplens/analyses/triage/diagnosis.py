@@ -104,11 +104,11 @@ def _summary(table: pl.DataFrame) -> pl.DataFrame:
 
 def _notes(table: pl.DataFrame, summary: pl.DataFrame, scene: Scene) -> tuple[str, ...]:
     if not table.height:
-        return (f"Nothing found in {scene.runs.height} runs.",)
+        return (f"Nothing found in {scene.runs.height} run{'s' * (scene.runs.height != 1)}.",)
     ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
     mild = table["run_id"].n_unique() - ill
     total = scene.runs.height
-    also = f", {mild} others only of low" if mild else ""
+    also = f", {mild} other{'s' * (mild > 1)} only of low" if mild else ""
     notes = [f"{ill} of {total} runs have findings of high or medium severity{also}."]
     notes += [f"{severity}: {line}" for severity, line in severity_lines(summary)]
     return (*notes, *_constant_everywhere(scene))
