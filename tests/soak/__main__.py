@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak import fuzz, kills, manners, many
+from tests.soak import cancel, fuzz, kills, manners, many
 from tests.soak.support import Finding, write_runs
 
 TRIALS = (
@@ -19,6 +19,7 @@ TRIALS = (
     many.stdio_answers_are_the_callers_own,
     many.memory_and_descriptors_stay,
     many.light_calls_stay_quick_beside_heavy_ones,
+    cancel.cancelled_calls_free_their_processor,
     manners.rude_clients_harm_nobody,
     manners.abandoned_sessions_cost_nothing,
     fuzz.no_message_breaks_the_server,

@@ -60,13 +60,13 @@ def write_runs(root: Path) -> Path:
 
 
 @contextmanager
-def serving(root: Path, *options: str) -> Generator[Server]:
-    """A server process; it is ended afterwards, and must end by itself within ten seconds."""
+def serving(root: Path, *options: str, **more: str) -> Generator[Server]:
+    """A server process; it is ended afterwards, and must end by itself within ten seconds. ``more``: of its environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "sweeplens_mcp", "serve", "--http", "--port", str(port), "--root", str(root)]
-    environment = {**os.environ, "ANALYSIS_CACHE": "memory"}
+    environment = {**os.environ, "ANALYSIS_CACHE": "memory", **more}
     limits = ["--calls-per-minute", "0", *options]
     process = subprocess.Popen(
         [*command, *limits], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment

@@ -1,0 +1,119 @@
+"""Calls that nobody waits for any more: how long the server's processes go on working after the cancel."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+import anyio
+from mcp import Client, StdioServerParameters
+from tests.soak.support import Finding, serving
+
+_RUNS = 2_000
+_STEPS = 100
+_WITHIN_SECONDS = 1.0
+_WINDOW = 0.1
+_IDLE = 0.3  # of one processor: what a server needs that only waits
+_HALVES = [f"run{i:04d}" for i in range(_RUNS // 2)], [f"run{i:04d}" for i in range(_RUNS // 2, _RUNS)]
+_CALLS: Mapping[str, dict[str, object]] = {
+    "rank_runs": {"metric": "val/acc", "by": "run", "reduce": "last_k:10"},
+    "compare_runs": {"a": _HALVES[0], "b": _HALVES[1]},
+    "hparam_effects": {"metric": "val/acc"},
+    "diagnose_runs": {},
+    "query_sql": {"query": "SELECT COUNT(*) AS n FROM points a, points b, points c WHERE a.value < b.value"},
+    "query_metrics": {"metrics": ["."], "max_points": 20},
+    "summarize_by_hparams": {"metrics": ["val/acc", "train/loss"], "reduce": "last_k:10"},
+}
+
+
+def write_sweep(root: Path) -> Path:
+    """Random search over eight hyperparameters: enough that the heavy tools take a while."""
+    dice = random.Random(7)
+    for index in range(_RUNS):
+        folder = root / f"run{index:04d}"
+        folder.mkdir(parents=True)
+        config = {"seed": index % 3, "opt": dice.choice(["adam", "sgd"]), "depth": dice.randint(1, 12)}
+        config |= {name: dice.random() for name in ("lr", "decay", "dropout", "momentum", "warmup")}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        rows = ({"step": s, **{m: dice.random() for m in ("train/loss", "val/loss", "val/acc")}} for s in range(_STEPS))
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return root
+
+
+def cancelled_calls_free_their_processor(root: Path, share: float) -> Generator[Finding]:
+    """Each heavy tool on a large sweep, cancelled in its middle, over HTTP and stdio."""
+    del share
+    sweep = write_sweep(root.parent / "sweep")
+    with serving(sweep, ANALYSIS_CACHE="disk", ANALYSIS_CACHE_DIR=str(root.parent / "cache")) as server:
+        yield from anyio.run(_tried, server.url, server.process.pid, "HTTP")
+    command = ["-m", "sweeplens_mcp", "serve", "--root", str(sweep)]
+    environment = {**os.environ, "ANALYSIS_CACHE_DIR": str(root.parent / "cache")}
+    parameters = StdioServerParameters(command=sys.executable, args=command, env=environment)
+    yield from anyio.run(_tried, parameters, os.getpid(), "stdio")
+
+
+async def _tried(door: str | StdioServerParameters, pid: int, name: str) -> list[Finding]:
+    """``pid``: the process whose descendants, or itself and its descendants over HTTP, must come to rest."""
+    found: list[Finding] = []
+    async with Client(door) as client:
+        for _ in range(2):  # what is imported at the first need is no part of a call
+            for tool in ("rank_runs", "hparam_effects", "diagnose_runs"):
+                await client.call_tool(tool, _CALLS[tool])
+        for tool, arguments in _CALLS.items():
+            found.append(await _cancelled(client, tool, arguments, pid, name))
+    return found
+
+
+async def _cancelled(client: Client, tool: str, arguments: dict[str, object], pid: int, door: str) -> Finding:
+    ended = False
+
+    async def call() -> None:
+        nonlocal ended
+        await client.call_tool(tool, arguments)
+        ended = True
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        with anyio.move_on_after(0.5):
+            while not ended:
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    if ended:
+        return Finding(True, f"{door} {tool}: ended before it could be cancelled")
+    seconds = await anyio.to_thread.run_sync(_until_idle, pid)
+    return Finding(seconds <= _WITHIN_SECONDS, f"{door} {tool}: at rest {seconds:.1f} s after the cancel")
+
+
+def _until_idle(pid: int) -> float:
+    """Seconds until the server uses next to nothing; what is seen in a window counts from its beginning."""
+    began = time.monotonic()
+    while time.monotonic() - began < 30:
+        at, before = time.monotonic(), _processor_seconds(pid)
+        time.sleep(_WINDOW)
+        if _processor_seconds(pid) - before < _IDLE * _WINDOW:
+            return at - began
+    return time.monotonic() - began
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process and its descendants have used; this very process is left out, its descendants are not."""
+    own = 0.0 if pid == os.getpid() else _used(pid)
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return own + sum(_processor_seconds(int(child)) for file in listed for child in _text(file).split())
+
+
+def _used(pid: int) -> float:
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
