@@ -238,3 +238,40 @@ def test_a_dvclive_series_is_named_by_its_path_whatever_its_column_is_called(col
     found = read_folder(tmp_path)
     assert [s.reader for s in found.sources] == ["dvclive"]
     assert found.series("run", "train/loss") == ([0, 1], [2.0, 1.0])
+
+
+def logged_twice(root: Path, table: str, board: str, *, loss: float = 0.1) -> None:
+    losses = [loss + 1 / (7 + step) for step in range(6)]
+    rows = "".join(f"{step},{step // 3},{value}\n" for step, value in enumerate(losses))
+    write_text(root / table / "metrics.csv", f"step,epoch,train/loss\n{rows}")
+    said = [wire.event(1.7e9 + step, step, wire.scalar("train/loss", value)) for step, value in enumerate(losses)]
+    wire.event_file(root / board / EVENTS, [wire.event(1.7e9, 0, wire.scalar("hp_metric", -1.0)), *said])
+    for place in (table, board):
+        write_text(root / place / "hparams.yaml", "lr: 0.1\n")
+
+
+@pytest.mark.parametrize(
+    ("table", "board"),
+    [
+        ("n/version_0", "n/version_1"),
+        ("n/version_1", "n/version_0"),
+        ("csv/version_0", "tensorboard/version_0"),
+        ("z/n/version_0", "a/n/version_0"),
+    ],
+)
+def test_a_lightning_run_of_two_loggers_in_two_folders_is_counted_once(table: str, board: str, tmp_path: Path) -> None:
+    logged_twice(tmp_path, table, board)
+    found = read_folder(tmp_path)
+    assert list(found.runs) == [table]
+    assert [Path(c).resolve().relative_to(tmp_path.resolve()).as_posix() for c in found.sources[0].copies] == [
+        f"{board}/{EVENTS}",
+        f"{board}/hparams.yaml",
+    ]
+    assert not found.refused
+
+
+def test_lightning_runs_with_other_numbers_stay_runs_of_their_own(tmp_path: Path) -> None:
+    logged_twice(tmp_path, "n/version_0", "n/version_1")
+    logged_twice(tmp_path, "n/version_2", "n/version_3", loss=0.2)
+    (tmp_path / "n" / "version_2" / "metrics.csv").unlink()
+    assert set(read_folder(tmp_path).runs) == {"n/version_0", "n/version_2", "n/version_3"}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from sweeplens.readers.compression import plain_name
+from sweeplens.readers.lightning_twins import event_twins
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.table_cells import header_of
@@ -23,17 +24,17 @@ class LightningCsv:
     Producer: Lightning and PyTorch Lightning ``CSVLogger``, Fabric's too
     Files: ``metrics.csv`` with a ``step`` column, ``hparams.yaml``; ``version_<N>`` with ``hparams.yaml`` alone has no points
     Reads: every number at its step, in any order of columns; hyperparameters, of Python objects their plain data
-    Leaves: TensorBoard files of a second logger in the same folder
+    Leaves: TensorBoard files of a second logger, in the same folder or, where their numbers are the same, in one nearby
     """
 
     name = "lightning_csv"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or one that was made for it."""
         tables = [n for n in folder.free(_METRICS) if plain_name(n) == _METRICS]
         if any("step" in (h.names if (h := header_of(folder.head(n), ",")) else ()) for n in tables):
-            yield Claim((tables[0], *config_files(folder)))
+            yield Claim((tables[0], *config_files(folder)), copies=event_twins(folder))
         elif _HPARAMS in folder.free(_HPARAMS) and _is_unwritten(folder, tables):
             yield Claim((*tables, *config_files(folder)))
 

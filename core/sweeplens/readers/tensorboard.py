@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sweeplens.readers.lightning_twins import is_event_twin
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, Source
 from sweeplens.readers.table_plan import is_split
 
@@ -31,6 +32,8 @@ class TensorBoard:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with event files, and the folders in it that are part of the same run."""
         if not any("tfevents" in n for n in folder.files) and not has_splits(folder):
+            return ()
+        if is_event_twin(folder):
             return ()
         from sweeplens.readers.tf_folders import claims  # numpy comes with it: only when there is something to read
 

@@ -30,7 +30,7 @@ from sweeplens.readers.tf_events import Events, Said
 from sweeplens.readers.tf_hparams import EXPERIMENT_TAG, START_TAG
 from sweeplens.readers.tfrecord import TFRecords
 
-__all__ = ["age", "branch_metric", "claims", "event_files", "is_session"]
+__all__ = ["age", "branch_metric", "claims", "event_files", "is_session", "told_by"]
 
 _STAMP = re.compile(r"\d{9,}\.\d+")  # how add_hparams names its folder
 _DIGITS = re.compile(r"(\d+)")
@@ -71,7 +71,7 @@ def _inside(folder: Folder) -> tuple[list[str], list[tuple[str, Said]]]:
         files = event_files(child)
         heads = [child.head(n) for n in files]
         if "/" not in path and len(files) == 1 and is_session(path, heads[0], child.files[files[0]].size):
-            sessions.append((f"{path}/{files[0]}", _seen(heads[0]).said))
+            sessions.append((f"{path}/{files[0]}", told_by(heads[0]).said))
         elif files and len(files) == len(child.files) and all(_is_branch(path, head) for head in heads):
             branches += [f"{path}/{n}" for n in files]
     return branches, sessions
@@ -89,7 +89,7 @@ def _event_folders(folder: Folder, prefix: str = "") -> Iterator[tuple[str, Fold
 def _is_silent(folder: Folder, name: str) -> bool:
     """Whether an event file has a header and no more."""
     head = folder.head(name)
-    seen = _seen(head)
+    seen = told_by(head)
     return folder.files[name].size == len(head) and not (seen.names or seen.said.plugins or seen.said.non_scalar)
 
 
@@ -101,7 +101,7 @@ def age(name: str) -> tuple[object, ...]:
 
 def is_session(folder_name: str, head: bytes, size: int) -> bool:
     """Whether an event file that begins so is what ``add_hparams`` writes into a folder of its own."""
-    seen = _seen(head)
+    seen = told_by(head)
     if START_TAG not in seen.said.plugins:  # too many hyperparameters for a head: then the names must do
         return EXPERIMENT_TAG.encode() in head[:256] and size > len(head) and bool(_STAMP.fullmatch(folder_name))
     once = max(Counter(seen.logged()).values(), default=1) == 1
@@ -110,7 +110,7 @@ def is_session(folder_name: str, head: bytes, size: int) -> bool:
 
 
 def _is_branch(path: str, head: bytes) -> bool:
-    tags = list(_seen(head).names)
+    tags = list(told_by(head).names)
     return bool(tags) and all(path.startswith((f"{tag}/", tag.replace("/", "_") + "_")) for tag in tags)
 
 
@@ -123,7 +123,7 @@ def _is_events(head: bytes) -> bool:
     return records.problem is None or records.problem.kind == "torn"
 
 
-def _seen(head: bytes) -> Events:
+def told_by(head: bytes) -> Events:
     """What the whole records at the beginning of a file say."""
     events = Events(Said())
     events.read(TFRecords(io.BytesIO(head), "", len(head)).batches(), str)
