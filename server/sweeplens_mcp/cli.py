@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     call.set_defaults(command=_call)
     doctor = commands.add_parser("doctor", help="what would be read, what not, and why")
     _takes_roots(doctor)
+    doctor.add_argument("--files", action="store_true", help="say it of every file, one a line")
     doctor.set_defaults(command=_doctor)
     demo = commands.add_parser("demo", help="write a small sweep and show a client asking about it", **_THEIRS)
     demo.add_argument("rest", nargs=argparse.REMAINDER)
@@ -195,7 +196,7 @@ def _doctor(given: argparse.Namespace) -> int:
     from sweeplens_mcp.doctor import report
 
     try:
-        print("\n".join(report(Settings(tuple(given.root)))))
+        print("\n".join(report(Settings(tuple(given.root)), files=given.files)))
     except SweeplensError as error:
         return _fail(str(error))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections import Counter
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from sweeplens.errors import RootError
 from sweeplens_mcp.cells import clean, clip
+from sweeplens_mcp.doctor_files import summary, told
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.state import open_database
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sweeplens.experiment_db import ExperimentDB
 
 __all__ = ["report"]
@@ -23,16 +27,19 @@ _MOST = 10
 _PACKAGES = ("sweeplens", "mcp", "polars", "pydantic")
 
 
-def report(settings: Settings) -> Iterator[str]:
-    """Versions, roots, runs by format and status, problems, files that no reader took. Raises RootError, ConfigError."""
+def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
+    """Versions, roots, runs by format and status, problems, what was written twice, files by reader or reason.
+
+    ``files``: a line for every file. Raises RootError, ConfigError.
+    """
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
     yield f"Store: {database.config.cache_dir or database.config.cache}"
-    yield from _read(database)
+    yield from _read(database, files=files)
 
 
-def _read(database: ExperimentDB) -> Iterator[str]:
+def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
     try:
         loaded = database.load_experiments()
     except RootError as error:
@@ -44,12 +51,27 @@ def _read(database: ExperimentDB) -> Iterator[str]:
     yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())
     lines = [_problem(row) for row in database.problems.iter_rows(named=True)]
     yield from _some("Problems", lines)
-    yield from _some("Files without a reader", [clean(path) for path in database.refresh().refused])
+    yield from _some("Written more than once, counted once", list(_twice(runs)))
+    found = list(told(database.roots))
+    yield f"Files: {len(found)}"
+    yield from summary(found)
+    if files:
+        yield from (one.line() for one in found)
 
 
 def _problem(row: dict[str, object]) -> str:
     line = f":{row['line']}" if row["line"] else ""
     return clip(f"{row['file']}{line}: {row['reason']}", 300)
+
+
+def _twice(runs: pl.DataFrame) -> Iterator[str]:
+    """Runs of which several files hold the same: which was read, and which were not."""
+    if "metadata.also_in" not in runs.columns:
+        return
+    said = runs.select("run_id", "format", "metadata.also_in").drop_nulls()
+    for run, reader, others in said.iter_rows():
+        names = (str(other).removeprefix(f"{run}/") for other in json.loads(others))
+        yield clip(clean(f"{run}: read by {reader}; the same again in {', '.join(names)}"), 300)
 
 
 def _some(title: str, lines: list[str]) -> Iterator[str]:
