@@ -157,7 +157,7 @@ def _read_together(tasks: Sequence[_Task], work: _Work) -> list[_Task]:
     """Read at once what readers can read together; the tasks that are left."""
     groups: dict[str, list[_Task]] = {}
     for task in tasks:
-        if not task.goes_on and isinstance(task.reader, ReadsMany):
+        if not task.goes_on:
             groups.setdefault(task.reader.name, []).append(task)
     for group in groups.values():
         _read_group(group, work)
