@@ -85,6 +85,31 @@ def test_a_run_that_falls_silent_is_told_though_no_file_changed(tmp_path: Path) 
     assert _events(late) == {("stalled", "a")}
 
 
+def test_a_run_that_was_silent_and_goes_on_is_told_to_do_so_and_not_to_begin(tmp_path: Path) -> None:
+    for i in range(3):
+        _write(tmp_path / f"r{i}", steps=20, age=3600)
+    _write(tmp_path / "running", steps=20, age=7200, status="running")
+    db = _open(tmp_path)
+    first = db.whats_new()
+    assert {("finished", "r0"), ("stalled", "running")} <= _events(first)
+    _write(tmp_path / "r0", steps=24, age=0, slope=0.001)
+    _write(tmp_path / "running", steps=24, age=0, status="running", slope=0.001)
+    answer = db.whats_new(_cursor(first))
+    assert {e for e in _events(answer) if e[0] != "best"} == {("resumed", "r0"), ("resumed", "running")}
+    assert answer.notes == (answer.notes[0],)
+    assert answer.notes[0].startswith("2 resumed")
+
+
+def test_a_finding_that_passes_is_no_news(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=30, age=60, status="running", nan_from=25)
+    db = _open(tmp_path)
+    first = db.whats_new()
+    assert ("problem", "a") in _events(first)
+    _write(tmp_path / "a", steps=30, age=0, status="running")
+    answer = db.whats_new(_cursor(first))
+    assert {e for e in _events(answer) if e[0] != "best"} == set()
+
+
 def test_the_cursor_holds_over_a_restart(tmp_path: Path) -> None:
     _write(tmp_path / "a", steps=20, age=60)
     cursor = _cursor(_open(tmp_path).whats_new())

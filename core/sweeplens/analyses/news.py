@@ -1,4 +1,4 @@
-"""What happened since a cursor: runs that began, finished, failed or stalled, new bests, new problems.
+"""What happened since a cursor: runs that began, finished, failed, stalled or went on, new bests, new problems.
 
 A run that ended is not told to have begun beside it, and what happened to many runs alike is one row that counts them.
 
@@ -7,8 +7,9 @@ characters for any number of runs. It keeps the time, the best value of the main
 was a fact then (`a run is here`, `it ended so`, `it has this finding`): 32 sums of 24-bit hashes, one for each class of runs.
 
 What is exact. A fact is new when its class's sum grew by just its hash; the facts of runs that changed since are tried
-first, together, alone, in pairs and in threes. So news is exact while at most three things happened in one class of
-runs between two calls, or everything that may be new is; beyond that whatever changed in time counts as new, and a note
+first, together, alone, in pairs and in threes, then with one or two facts that are no longer so (a silence that ended). So
+news is exact while at most three things happened in one class of runs between two calls, or everything that may be new
+is; beyond that whatever changed in time counts as new, and a note
 says so. Bests are exact. Without a cursor the last 24 hours are told, by the times of the runs alone.
 """
 
@@ -49,7 +50,9 @@ _EVENTS = {
 }  # fmt: skip
 _LASTING = ("nan", "divergence", "overfit", "spike", "throughput", "stalled")
 """Findings that stay once they are there. Those that depend on other runs come and go, and are no news."""
-_ORDER = ("failed", "stalled", "problem", "best", "began", "finished")
+_PASSING = (("finished", "quiet"), ("failed", "quiet"), ("stalled", "stalled"), *(("problem", f) for f in _LASTING))
+"""Event and key of what may end: a run that was silent goes on, a finding is none any more."""
+_ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished")
 _ENDS = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 
 
@@ -88,8 +91,8 @@ def whats_new(
 ) -> Answer:
     """event, run_id, metric, step, value, before, at, text, n, runs: what is new; the new cursor is table ``cursor``.
 
-    Events: began, finished, failed, stalled, best, problem. A row for many runs has no run_id, but their count and names.
-    Raises CursorError for a cursor that is not ours.
+    Events: began, finished, failed, stalled, resumed (after silence), best, problem. A row for many runs has no run_id, but
+    their count and names. Raises CursorError for a cursor that is not ours.
     """
     since = _decoded(cursor) if cursor else Mark(options.now - DAY, 0)
     facts = _facts(runs, diagnose(runs, series, points, options).table, options)
@@ -194,9 +197,27 @@ def _fresh(facts: Sequence[Fact], since: Mark) -> tuple[list[Fact], int]:
         mine = [f for f in facts if _class(f.run_id) == index]
         recent = [f for f in late if _class(f.run_id) == index]
         found = _explained(recent, grown) or (_explained(mine, grown, 2) if len(mine) <= _MOST_TRIED else None)
-        unsure += 0 if found else len(recent)
-        fresh += found or recent
+        found = found or _with_ended(recent, grown)
+        unsure += len(recent) if found is None else 0
+        fresh += recent if found is None else found
     return fresh, unsure
+
+
+def _with_ended(recent: Sequence[Fact], grown: int) -> list[Fact] | None:
+    """The same where one or two facts of runs that changed are no longer so: a silence that ended, a finding that passed."""
+    begun = [f for f in recent if f.event == "began"]
+    now = {(f.event, f.run_id, f.key) for f in recent}
+    past = [
+        replace(f, event=event, key=key) for f in begun for event, key in _PASSING if (event, f.run_id, key) not in now
+    ]
+    for size, most in ((1, 2), (2, 1)):
+        for over in combinations(past, size) if len(past) <= _MOST_TRIED else ():
+            rest = (grown + sum(f.hash for f in over)) % _MODULUS
+            found = _explained(recent, rest, most) if rest else []
+            if found is not None:
+                again = [f for f in over if f.event != "problem"]
+                return [*found, *(replace(f, event="resumed", text=f"goes on: {f.text}", alike="go on") for f in again)]
+    return None
 
 
 def _explained(candidates: Sequence[Fact], grown: int, most: int = 3) -> list[Fact] | None:
@@ -251,7 +272,7 @@ def _counted(fresh: Sequence[Fact], bests: int) -> list[str]:
     """What happened, in counts of runs."""
     of: dict[str, set[str]] = {event: {f.run_id for f in fresh if f.event == event} for event in _ORDER}
     parts = [f"{_runs(of['began'])} began"] if of["began"] else []
-    parts += [f"{len(of[event])} {event}" for event in ("finished", "failed", "stalled") if of[event]]
+    parts += [f"{len(of[event])} {event}" for event in ("finished", "failed", "stalled", "resumed") if of[event]]
     problems = sum(f.event == "problem" for f in fresh)
     parts += [f"{problems} new problem{'s' * (problems > 1)} in {_runs(of['problem'])}"] if problems else []
     return parts + ([f"new best of {bests} metric{'s' * (bests > 1)}"] if bests else [])
