@@ -10,13 +10,22 @@ Where a step was logged more than once the last write stands; `standing` drops t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from sweeplens.frames import SERIES_SCHEMA
 
-__all__ = ["reduce_at_step", "reduce_last_k", "reduce_series", "select_points", "series_statistics", "standing", "thin"]
+__all__ = [
+    "in_batches",
+    "reduce_at_step",
+    "reduce_last_k",
+    "reduce_series",
+    "select_points",
+    "series_statistics",
+    "standing",
+    "thin",
+]
 
 _KEY = ["run_id", "metric"]
 
@@ -39,6 +48,23 @@ def select_points(
     if step_max is not None:
         points = points.filter(pl.col("step") <= step_max)
     return points
+
+
+def in_batches(runs: Sequence[str], series: pl.DataFrame, most: int) -> Iterator[list[str]]:
+    """The runs that have points, in their order, in batches of at most so many points, or of one run that has more."""
+    sizes: dict[str, int] = dict(series.group_by("run_id").agg(pl.col("n_logged").sum()).iter_rows())
+    batch: list[str] = []
+    rows = 0
+    for run in runs:
+        size = sizes.get(run, 0)
+        if batch and rows + size > most:
+            yield batch
+            batch, rows = [], 0
+        if size:
+            batch.append(run)
+            rows += size
+    if batch:
+        yield batch
 
 
 def standing(points: pl.LazyFrame, rewound: pl.DataFrame) -> pl.LazyFrame:
