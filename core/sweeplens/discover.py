@@ -57,6 +57,7 @@ class Remembered:
     tops: dict[str, Folder] = field(default_factory=dict[str, Folder])
     readers: tuple[tuple[str, int], ...] = ()
     found: Discovery | None = None
+    visited: list[Folder] = field(default_factory=list[Folder])  # in the order in which they were offered
 
 
 def discover(
@@ -82,25 +83,48 @@ def discover(
         else:
             changed |= rewalk(top, problems)
     if changed or memory.found is None:
-        memory.found = _grant_all([memory.tops[str(r)] for r in roots], table, walked, problems)
+        memory.found = _grown(memory, table, problems) or _grant_all(memory, roots, table, walked, problems)
     return memory.found
+
+
+def _grown(memory: Remembered, table: Sequence[Reader], problems: list[Problem]) -> Discovery | None:
+    """The discovery where names and claims are what they were, and files only grew; None where more is to be asked."""
+    before = memory.found
+    if before is None or not memory.visited or any(top.shared.moved for top in memory.tops.values()):
+        return None
+    again: dict[tuple[str, str], Source] = {}
+    for folder in memory.visited:
+        if folder.dirty or folder.below or folder.stale:
+            was = [(s.reader, s.path) for s in folder.granted]
+            if _settle(folder, table, forced=False) or was != [(s.reader, s.path) for s in folder.granted]:
+                folder.dirty = folder.below = True  # everything under it is to be offered again
+                return None
+            for source in folder.granted:
+                again.setdefault((source.reader, source.path), source)
+    sources = tuple(again.get((s.reader, s.path), s) for s in before.sources)
+    return Discovery(sources, before.refused, (*problems, *(p for f in memory.visited for p in f.problems)))
 
 
 def _usable(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]) -> Remembered:
     """The memory, emptied where it is of other readers or roots."""
     signature = tuple((r.name, r.version) for r in table)
     if memory.readers != signature or memory.tops.keys() - {str(r) for r in roots}:
-        memory.tops, memory.found = {}, None
+        memory.tops, memory.found, memory.visited = {}, None, []
     memory.readers = signature
     return memory
 
 
 def _grant_all(
-    tops: Sequence[Folder], table: Sequence[Reader], walked: Callable[[int], None] | None, problems: list[Problem]
+    memory: Remembered,
+    roots: Sequence[Path],
+    table: Sequence[Reader],
+    walked: Callable[[int], None] | None,
+    problems: list[Problem],
 ) -> Discovery:
     """Visit the folders top down, offering those that are dirty; what all of them have been granted."""
-    visited: list[Folder] = []
-    for top in tops:
+    memory.visited = visited = list[Folder]()
+    for top in (memory.tops[str(r)] for r in roots):
+        top.shared.moved = False
         pending = [(top, False)]
         while pending:
             folder, forced = pending.pop()
@@ -116,10 +140,11 @@ def _grant_all(
     return _collected(visited, problems)
 
 
-def assembled(tops: Sequence[Folder], problems: Sequence[Problem]) -> Discovery:
+def assembled(memory: Remembered, problems: Sequence[Problem]) -> Discovery:
     """What folders of which all is known have been granted, without a look at the disk."""
-    visited: list[Folder] = []
-    for top in tops:
+    memory.visited = visited = list[Folder]()
+    for top in memory.tops.values():
+        top.shared.moved = False
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -252,5 +277,6 @@ def _source(reader: str, folder: Folder, claim: Claim) -> Source:
 
 
 def _with_copies(winner: Source, folder: Folder, claim: Claim) -> Source:
+    read = {f.path for f in winner.files}
     copies = (*winner.copies, *(os.path.join(folder.path, n) for n in (*claim.files, *claim.copies)))  # noqa: PTH118
-    return replace(winner, copies=tuple(dict.fromkeys(copies)))
+    return replace(winner, copies=tuple(c for c in dict.fromkeys(copies) if c not in read))

@@ -33,11 +33,12 @@ _SKIPPED = frozenset(
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """What the folders of one root share: who is claiming, which names were asked for, heads that were read."""
+    """What the folders of one root share: who is claiming, which names were asked for, heads that were read, what moved."""
 
     claimer: Folder | None = None
     asked: set[str] = field(default_factory=set[str])
     heads: dict[str, tuple[FileStat, bytes, int]] = field(default_factory=dict[str, tuple[FileStat, bytes, int]])
+    moved: bool = True  # whether names appeared or vanished since all was granted
 
     def head(self, entry: FileStat) -> tuple[bytes, int]:
         """The first bytes of a file and their checksum; one that did not change is opened once while it is remembered."""
@@ -171,27 +172,42 @@ def _look(folder: Folder, problems: list[Problem]) -> bool:
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:
-                found = _entry(folder, entry, known.get(entry.name), problems)
+                name = entry.name
+                old = known.get(name)
+                found = old if old is not None and _is_same(entry, old) else _entry(folder, entry, old, problems)
                 if found is None:
                     continue
                 if found is True:
-                    folders.append(entry.name)
+                    folders.append(name)
                     continue
-                files[entry.name] = found
-                old = known.get(entry.name)
+                files[name] = found
                 if old is not None and old is not found:
                     grown.append((old, found))
     except OSError as error:
         problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
-    renamed = files.keys() ^ known.keys() | folder.folders.keys() ^ set(folders)
-    if not renamed and not grown:
+    if not grown and len(files) == len(known) and files == known and folder.folders.keys() == set(folders):
         return False
+    renamed = files.keys() ^ known.keys() | folder.folders.keys() ^ set(folders)
     folder.files, folder.plain = files, None
     if renamed:
         _restructure(folder, folders, renamed)
     for old, new in grown:
         _touch(folder, old, new)
     return True
+
+
+def _is_same(entry: os.DirEntry[str], old: FileStat) -> bool:
+    """Whether a file is untouched, with one look: what most files are in most looks."""
+    try:
+        info = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    return (
+        info.st_mtime_ns == old.mtime_ns
+        and info.st_size == old.size
+        and info.st_ctime_ns == old.changed_ns
+        and info.st_ino == old.inode
+    )
 
 
 def _entry(
@@ -218,6 +234,7 @@ def _entry(
 
 def _restructure(folder: Folder, names: list[str], renamed: set[str]) -> None:
     """Names appeared or vanished: new children, and everyone who may have looked is dirty."""
+    folder.shared.moved = True
     folder.folders = {
         n: folder.folders.get(n)
         or Folder(path=os.path.join(folder.path, n), root=folder.root, parent=folder, shared=folder.shared)  # noqa: PTH118

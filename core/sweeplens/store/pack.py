@@ -161,7 +161,7 @@ def unpack_walk(data: bytes) -> tuple[Remembered, Discovery]:
         for name, (reader, taker) in item.taken.items():
             folder.taken[name], folder.takers[name] = reader, folders[taker]
         folder.others = {folders[i] for i in item.others}
-    memory.found = assembled(list(memory.tops.values()), packed.problems)
+    memory.found = assembled(memory, packed.problems)
     return memory, memory.found
 
 
