@@ -32,8 +32,8 @@ def divergence(scene: Scene) -> Iterator[Finding]:
     high: it ends ``divergence_factor`` times its own start or best worse than the best. medium: it ends
     ``divergence_factor`` times its best, or loses 90 % of what it had learned, where that was a third of its start
     (not for losses below zero).
-    Neither counts while the loss is within six times the noise from point to point. low: a part of a loss that does not
-    reach the size of the whole, and losses of runs that log a reward, which is what they are trained for.
+    Neither counts while the loss is within six times the noise from point to point, nor for a part of a loss that does not
+    reach the size of the whole, nor for losses of runs that log a reward, which is what they are trained for.
     """
     by_run: dict[str, list[tuple[Finding, float]]] = {}
     for curve in scene.drawn(scene.suspects):
@@ -43,15 +43,16 @@ def divergence(scene: Scene) -> Iterator[Finding]:
     whole = _whole_losses(scene, list(by_run))
     rewarded = _rewarded(scene)
     for run, found in by_run.items():
-        weighed = [_weighed(f, size, whole.get(run), run in rewarded) for f, size in found]
-        yield _first_of(weighed)
+        grave = [f for f, size in found if _weighs(f, size, whole.get(run), run in rewarded)]
+        if grave:
+            yield _first_of(grave)
 
 
-def _weighed(finding: Finding, size: float, whole: float | None, rewarded: bool) -> Finding:
-    """A loss that is not what the run is trained for weighs little, unless it grows past all bounds."""
+def _weighs(finding: Finding, size: float, whole: float | None, rewarded: bool) -> bool:
+    """A loss that is not what the run is trained for may rise, unless it grows past all bounds."""
     is_loss = "loss" in words(finding.metric)
     is_part = is_loss and bool(set(words(finding.metric)) - {"loss"} - SPLITS) and whole is not None and size < whole
-    return replace(finding, severity="low") if is_part or (is_loss and rewarded and size < _UNBOUNDED) else finding
+    return not (is_part or (is_loss and rewarded and size < _UNBOUNDED))
 
 
 def _first_of(found: list[Finding]) -> Finding:

@@ -167,15 +167,16 @@ def ends_early(scene: Scene) -> Iterator[Finding]:
 
 
 def constant(scene: Scene) -> Iterator[Finding]:
-    """A metric that never changes over ``min_points`` steps, though it does in most other runs. Constant everywhere is a note.
+    """A metric with a goal, or a gradient's, that never changes over ``min_points`` steps, though it does in most other runs.
 
-    medium: a metric with a goal, away from 0, 1 and 100, which a perfect score may hold. low: any other.
+    medium: with a goal, away from 0, 1 and 100, which a perfect score may hold. low: any other. Constant everywhere is a note.
     """
+    told = (pl.col("goal") != "unknown") | pl.col("metric").str.to_lowercase().str.contains("grad")
     still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= scene.thresholds.min_points)
     table = scene.series.with_columns(still=still.fill_null(value=False))
     moving = table.group_by("metric").agg(moving=pl.col("still").not_().sum(), runs=pl.len())
     for row in (
-        table.filter("still")
+        table.filter(told & pl.col("still"))
         .join(moving.filter(2 * pl.col("moving") > pl.col("runs")), on="metric")
         .sort("run_id", "metric")
         .iter_rows(named=True)
@@ -188,23 +189,26 @@ def constant(scene: Scene) -> Iterator[Finding]:
 
 
 def plateau(scene: Scene) -> Iterator[Finding]:
-    """low: the best value of a main metric lies so early that the last ``plateau_share`` of the steps brought nothing better.
+    """low: the best value of the first main metric of a run lies so early that the last ``plateau_share`` of the steps, and
+    ``min_points`` of its points, brought nothing better.
 
-    Not where the best is a perfect score (a loss of 0; 1 or 100 of what should be high).
+    Not where it stays at its best, or the best is a perfect score (a loss of 0; 1 or 100 of what should be high), and not
+    for losses that pass zero, which go up and down as their opponent does.
     """
-    perfect = pl.when(pl.col("goal") == "lower").then(pl.col("min") == 0).otherwise(pl.col("max").is_in([1.0, 100.0]))
+    place = {m: i for i, m in enumerate(scene.main)}
+    order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
     steps = pl.col("last_step") - pl.col("first_step")
-    idle = (pl.col("last_step") - pl.col("w_best_step")) / steps
     table = scene.series.filter(
-        pl.col("metric").is_in(scene.main)
-        & (pl.col("n_finite") >= scene.thresholds.min_points)
-        & (steps > 0)
-        & (pl.col("min") < pl.col("max"))
-        & perfect.not_()
-    ).with_columns(idle=idle)
-    for row in (
-        table.filter(pl.col("idle") >= scene.thresholds.plateau_share).sort("run_id", "metric").iter_rows(named=True)
-    ):
+        pl.col("metric").is_in(scene.main) & (pl.col("n_finite") >= scene.thresholds.min_points) & (steps > 0)
+    ).with_columns(order=order, idle=(pl.col("last_step") - pl.col("w_best_step")) / steps)
+    firsts = table.filter(pl.col("order") == pl.col("order").min().over("run_id"))
+    best = pl.when(pl.col("goal") == "lower").then(pl.col("min")).otherwise(pl.col("max"))
+    perfect = pl.when(pl.col("goal") == "lower").then(pl.col("min") <= 0).otherwise(best.is_in([1.0, 100.0]))
+    late = (pl.col("idle") >= scene.thresholds.plateau_share) & (
+        pl.col("idle") * pl.col("n_finite") >= scene.thresholds.min_points
+    )
+    stuck = firsts.filter(late & perfect.not_() & (best != pl.col("last_finite")))
+    for row in stuck.sort("run_id").iter_rows(named=True):
         best = row["min"] if row["goal"] == "lower" else row["max"]
         since = f"nothing better up to {row['last_step']} ({row['idle']:.0%} of the steps)"
         text = f"best {number(best)}, {since}; last {number(row['last_finite'])}"
