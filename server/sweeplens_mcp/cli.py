@@ -28,7 +28,7 @@ _THEIRS: dict[str, Any] = {"add_help": False, "prefix_chars": "\0"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 2 with a sentence on stderr."""
     _speak_utf8()
-    given = parser().parse_args(arguments)
+    given = _parsed(arguments)
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
@@ -37,6 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: nothing is left to be said
         return 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was typed. The values of a call may stand behind its options too, which argparse does not take by itself."""
+    top = parser()
+    given, rest = top.parse_known_args(arguments)
+    if rest and ("values" not in given or any(r.startswith("-") for r in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        given.values += rest
+    return given
 
 
 def parser() -> argparse.ArgumentParser:

@@ -90,6 +90,14 @@ def test_help_names_every_command(typed: tuple[str, ...]) -> None:
     assert all(command in text for command in ("serve", "call", "demo", "doctor", "config"))
 
 
+def test_values_and_options_come_in_any_order(sweep: Path) -> None:
+    before = run("call", "list_runs", "limit=1", "columns=status", "--root", str(sweep))
+    after = run("call", "--root", str(sweep), "list_runs", "limit=1", "--json", "columns=status")
+    assert len(json.loads(after.stdout)["rows"]) == 1
+    assert before.returncode == 0
+    assert b"unrecognized arguments: --roots" in run("call", "overview", "--roots", str(sweep)).stderr
+
+
 def test_call_alone_lists_the_tools_with_their_arguments() -> None:
     lines = run("call").stdout.decode().splitlines()
     assert [line.split()[0] for line in lines] == [spec.name for spec in TOOLS]
