@@ -32,8 +32,8 @@ for folder in sorted(p for p in pathlib.Path(".").iterdir() if p.is_dir()):
     runs.append({"run": folder.name, **config})
 runs = pl.DataFrame(runs, infer_schema_length=None)
 points = pl.DataFrame(rows, schema=["run", "metric", "step", "value"], orient="row")
-runs.write_parquet("/tmp/economy_runs.parquet")
-points.write_parquet("/tmp/economy_points.parquet")
+runs.write_parquet("../runs.parquet")
+points.write_parquet("../points.parquet")
 print("malformed", bad)
 for column in runs.columns[1:]:
     values = runs[column].unique().to_list()

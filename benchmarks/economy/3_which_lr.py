@@ -1,6 +1,6 @@
 import polars as pl
 
-runs, points = pl.read_parquet("/tmp/economy_runs.parquet"), pl.read_parquet("/tmp/economy_points.parquet")
+runs, points = pl.read_parquet("../runs.parquet"), pl.read_parquet("../points.parquet")
 last = points.filter(pl.col("metric") == "val/acc").sort("step").group_by("run", maintain_order=True).agg(pl.col("value").last(), pl.col("value").max().alias("best"), pl.col("step").last())
 table = runs.join(last, on="run")
 pl.Config.set_tbl_rows(50)

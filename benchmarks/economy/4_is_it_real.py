@@ -3,7 +3,7 @@ import math
 import polars as pl
 from scipy import stats
 
-runs, points = pl.read_parquet("/tmp/economy_runs.parquet"), pl.read_parquet("/tmp/economy_points.parquet")
+runs, points = pl.read_parquet("../runs.parquet"), pl.read_parquet("../points.parquet")
 best = points.filter((pl.col("metric") == "val/acc") & pl.col("value").is_finite()).group_by("run").agg(pl.col("value").max().alias("best"), pl.col("value").last().alias("last"))
 table = runs.join(best, on="run")
 

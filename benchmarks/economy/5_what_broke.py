@@ -1,6 +1,6 @@
 import polars as pl
 
-runs, points = pl.read_parquet("/tmp/economy_runs.parquet"), pl.read_parquet("/tmp/economy_points.parquet")
+runs, points = pl.read_parquet("../runs.parquet"), pl.read_parquet("../points.parquet")
 pl.Config.set_tbl_rows(80)
 pl.Config.set_fmt_str_lengths(60)
 bad = points.filter(pl.col("value").is_finite().not_())

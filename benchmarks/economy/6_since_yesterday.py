@@ -5,7 +5,7 @@ import time
 import polars as pl
 
 yesterday = time.time() - 86400
-points = pl.read_parquet("/tmp/economy_points.parquet")
+points = pl.read_parquet("../points.parquet")
 changed = []
 for folder in sorted(p for p in pathlib.Path(".").iterdir() if p.is_dir()):
     stat = (folder / "metrics.jsonl").stat()
