@@ -64,19 +64,22 @@ def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
     """The chunk as Polars parses it; None where it holds anything that needs the exact path."""
     if len(header.separator.encode()) != 1:
         return None
-    if b'"' in data:
-        data = _unquoted(data, header.separator.encode())
-    if not data or b'"' in data or (b"#" in data and (data.startswith(b"#") or b"\n#" in data)):
+    if not data or (b"#" in data and (data.startswith(b"#") or b"\n#" in data)):
         return None
     roles, metrics = plan.roles(header), plan.metrics(header)
     used = [*sorted({*roles.values(), *metrics})]
     schema = _schema(data, header, roles, used)
+    quoted = b'"' in data
+    if quoted and not all(t.is_numeric() for t in schema.values()):  # around a number quotes mean nothing else
+        data, quoted = _unquoted(data, header.separator.encode()), False
+        if b'"' in data:
+            return None
     if not any(schema[f"c{i}"].is_numeric() for i in used):
         return None
     try:
         frame = pl.read_csv(
             data, has_header=False, schema=schema, separator=header.separator,
-            quote_char=None, null_values="NA", raise_if_empty=False,
+            quote_char='"' if quoted else None, null_values="NA", raise_if_empty=False,
         )  # fmt: skip
     except pl.exceptions.PolarsError:
         return None
