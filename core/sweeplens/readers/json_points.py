@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["reduced"]
 
+_MOST_METRICS = 100  # beyond it a frame for each is slower than one for all
+
 
 def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Points and series of all columns; ``names``: the run id of each of their members. Names in points are Enums."""
@@ -31,10 +33,34 @@ def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[p
     pieces: list[tuple[str, pl.DataFrame]] = []
     series = [empty_series()]
     for columns, given in zip(found, names, strict=True):
-        pieces += _points(columns, pl.Series("run_id", given, dtype=runs), metrics)
-        series += _series(columns, pl.Series("run_id", given, dtype=pl.String))
+        ids = pl.Series("run_id", given, dtype=runs)
+        if len(columns.metrics) > _MOST_METRICS:
+            long = _molten(columns, ids, metrics)
+            pieces.append(("", long))
+            series.append(reduce_series(long.with_columns(pl.col("run_id", "metric").cast(pl.String))))
+            continue
+        pieces += _points(columns, ids, metrics)
+        series += _series(columns, ids.cast(pl.String))
     pieces.sort(key=itemgetter(0))
-    return pl.concat([frame for _, frame in pieces]), pl.concat(series)
+    points = pl.concat([frame for _, frame in pieces])
+    return points if pieces[0][0] else points.sort("metric", maintain_order=True), pl.concat(series)
+
+
+def _molten(columns: Columns, names: pl.Series, metrics: pl.Enum) -> pl.DataFrame:
+    """The points of very many metrics, all at once: each costs as little as its rows."""
+    frame = columns.frame
+    index = [c for c in frame.columns if c[0] == "\0"]
+    long = frame.unpivot(on=columns.metrics, index=index, variable_name="metric", value_name="value")
+    long = long.filter(pl.col("value").is_not_null())
+    wall = pl.col("\0wall") if "\0wall" in index else pl.lit(None, dtype=POINTS_SCHEMA["wall_time"])
+    return long.select(
+        names.gather(long["\0run"]).alias("run_id"),
+        pl.col("metric").cast(metrics),
+        pl.col("\0step").alias("step"),
+        "value",
+        wall.alias("wall_time"),
+        pl.int_range(pl.len(), dtype=pl.UInt32).over("metric", "\0run").alias("seq"),
+    ).select(*POINTS_SCHEMA)
 
 
 def _points(columns: Columns, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple[str, pl.DataFrame]]:
