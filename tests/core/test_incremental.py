@@ -146,6 +146,19 @@ def assert_equal_frames(mine: tuple[pl.DataFrame, ...] | None, fresh: tuple[pl.D
 @given(actions=ACTIONS)
 @example(
     actions=[
+        ("torn", "a", "a", '{"step": 0, "loss": 0.5}' + 12 * " "),
+        ("append", "a", "a", "broken {\n"),
+    ]
+)
+@example(
+    actions=[
+        ("torn", "a", "a", '{"step": 0, "loss": 0.5}' + 12 * " "),
+        ("complete", "a", "a", ""),
+        ("append", "a", "a", "broken {\n"),
+    ]
+)
+@example(
+    actions=[
         ("append", "a", "a", '{"step": 0, "val/acc": 0.0, "loss": 0.0}\n'),
         ("truncate", "a", "a", ""),
         ("append", "a", "a", 'broken {\n{"step": 0, "loss": 0.0, "run_id": "other"}\n'),

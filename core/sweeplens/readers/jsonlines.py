@@ -65,6 +65,8 @@ class Lines:
                 self.consumed = at
             if value is not None:
                 yield Line(self.number, value)
+            if torn and self.consumed == at:
+                self.number -= 1  # what follows, if only its newline, is of the same line
 
     def _one(self, raw: bytes, *, torn: bool) -> dict[str, Any] | None:
         self.number += 1

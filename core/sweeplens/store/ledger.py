@@ -217,10 +217,27 @@ def can_resume(entry: Entry, source: Source, version: int) -> bool:
     """Whether the files of a source only grew since it was read, so that the reading can go on."""
     if entry.resume is None or entry.version != version or len(entry.source.files) != len(source.files):
         return False
+    resume = entry.resume
+    if (resume.lines or resume.offset <= _EDGE) and _within_a_line(source.files[0].path, resume.offset):
+        return False
     return all(
         _only_grew(old, new, entry.marks.get(new.path))
         for old, new in zip(entry.source.files, source.files, strict=True)
     )
+
+
+def _within_a_line(path: str, offset: int) -> bool:
+    """Whether a line that was taken for complete, though no newline ended it, went on after all.
+
+    Asked of lines, and of anything short: there a reading anew costs nothing.
+    """
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+            stream.seek(max(0, offset - 1))
+            last, following = stream.read(1), stream.read(1)
+    except OSError:
+        return True
+    return offset > 0 and last != b"\n" and following not in (b"\n", b"\r", b"")
 
 
 def _only_grew(old: FileStat, new: FileStat, mark: Mark | None) -> bool:
