@@ -121,8 +121,9 @@ def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) 
     """The groups' statistics from one number a run. The interval is Student's t; null where a group has one run."""
     by = [*hparams, "metric"]
     value = pl.col("value")
-    table = keyed(runs, hparams).lazy().join(reduced.values.lazy(), on="run_id")
-    grouped = table.group_by(by).agg(
+    table = reduced.values.lazy().join(keyed(runs, hparams).lazy(), on="run_id", maintain_order="left")
+    # Both in order, so that the last digit of a sum is always the same.
+    grouped = table.group_by(by, maintain_order=True).agg(
         n=value.len(),
         mean=value.mean(),
         std=value.std(),

@@ -113,7 +113,7 @@ def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduce) -> 
         values = reduce_last_k(stand, reduce.amount)
         empty = values.filter(pl.col("value").is_null())
         left = _left_out(empty, f"{{metric}}: no finite value in the last {reduce.amount}")
-        return Reduced(values.drop_nulls("value"), left, counted)
+        return Reduced(values.drop_nulls("value").sort("run_id", "metric"), left, counted)
     step = common_step(series) if reduce.amount < 0 else reduce.amount
     reached = series.filter(pl.col("last_step") >= step)
     values = reduce_at_step(stand, step).join(reached.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
@@ -121,7 +121,8 @@ def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduce) -> 
     none = _left_out(
         reached.join(values, on=["run_id", "metric"], how="anti"), f"{{metric}}: no finite value up to step {step}"
     )
-    return Reduced(values.select("run_id", "metric", "value"), (*short, *none), counted, step)
+    ordered = values.select("run_id", "metric", "value").sort("run_id", "metric")
+    return Reduced(ordered, (*short, *none), counted, step)
 
 
 def common_step(series: pl.DataFrame) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from functools import partial
 from pathlib import Path
 
 from support.planted import database, run
@@ -64,3 +66,16 @@ def test_one_run_is_told_without_what_is_empty_and_with_plain_times(tmp_path: Pa
     assert facts["run_id"] == "r"
     assert "" not in facts.values()
     assert '"' not in facts["updated_at"]
+
+
+def test_the_last_digit_of_a_mean_is_the_same_at_every_call(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    runs = [run(f"r{i}", {"lr": i % 3, "seed": i}, val_acc=[rng.random(), rng.random()]) for i in range(400)]
+    db = database(tmp_path, runs)
+    for ask in (
+        partial(db.summarize, ["lr"]),
+        partial(db.summarize, ["lr"], reduce="last_k:2"),
+        partial(db.rank, "val/acc"),
+    ):
+        first = ask().table
+        assert all(ask().table.equals(first) for _ in range(10))

@@ -138,8 +138,8 @@ def _noise(
     keys = group_hparams(runs, (), replicates)
     groups = (
         keyed(runs, keys)
-        .join(everyone, on="run_id")
-        .group_by("metric", *keys)
+        .join(everyone.sort("run_id", "metric"), on="run_id", maintain_order="left_right")
+        .group_by("metric", *keys, maintain_order=True)
         .agg(n=pl.len(), var=pl.col("value").var())
     )
     spreads = {m: pooled_spread(part["n"].to_list(), part["var"].to_list()) for (m,), part in groups.group_by("metric")}

@@ -88,7 +88,7 @@ def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str
 
 
 def _ranked(runs: pl.DataFrame, reduced: Reduced, keys: Sequence[str], goal: str) -> _Ranked:
-    table = keyed(runs, keys).join(reduced.values.select("run_id", "value"), on="run_id")
+    table = keyed(runs, keys).join(reduced.values.select("run_id", "value"), on="run_id", maintain_order="left")
     stats = [
         pl.len().alias("n"),
         pl.col("value").mean().alias("mean"),
