@@ -36,8 +36,8 @@ LEDGER_SCHEMA = pl.Schema(
     }
 )
 _ARROW_NOTE = b"ARROW:schema"
-_ROW_GROUP = 65_536
-_SMALL_ROWS = 500_000  # files below are merged with their neighbours when these are no larger than so many times
+ROW_GROUP = 65_536
+SMALL_ROWS = 500_000  # files below are merged with their neighbours when these are no larger than so many times
 _TIER = 4
 _GRACE = {"points": 3600.0}  # seconds for which a file that is no longer named stays for those who still read it
 _SHORT_GRACE = 60.0
@@ -83,7 +83,7 @@ def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered
     name = _named(made, "points", ".parquet")
     known = [c for c in ("run_id", "metric") if points.schema[c] == pl.Enum]
     stored = points.lazy().select(pl.col(c) if c in known else pl.col(c).cast(t) for c, t in STORED_POINTS.items())
-    stored.sink_parquet(place / name, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    stored.sink_parquet(place / name, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
     if known:
         _as_text(place / name)
     low, high = points.select(pl.col("run_id").min(), pl.col("run_id").max().alias("high")).row(0)
@@ -164,7 +164,7 @@ def _written_blocks(place: Path, blocks: Sequence[Block], made: list[str]) -> li
 
 def _belong_together(older: Sequence[Block], newer: Sequence[Block]) -> bool:
     old, new = sum(map(_rows, older)), sum(map(_rows, newer))
-    return old <= _SMALL_ROWS and new <= _SMALL_ROWS and old <= _TIER * new
+    return old <= SMALL_ROWS and new <= SMALL_ROWS and old <= _TIER * new
 
 
 def _rows(block: Block) -> int:

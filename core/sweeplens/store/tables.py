@@ -56,6 +56,7 @@ def _commit(table: DeltaTable, files: Sequence[FileName]) -> int:
             commit_properties=CommitProperties(max_commit_retries=0),
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
         )  # fmt: skip
+        table.update_incremental()
     if table.version() and table.version() % _CHECKPOINT_EVERY == 0:
         table.create_checkpoint()
         table.cleanup_metadata()
