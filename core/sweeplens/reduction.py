@@ -137,13 +137,13 @@ def _left_out(rows: pl.DataFrame, reason: str) -> tuple[LeftOut, ...]:
 
 
 def runs_without(metrics: Sequence[str], runs: pl.DataFrame, series: pl.DataFrame) -> tuple[LeftOut, ...]:
-    """Runs that logged none of a metric at all."""
+    """Runs that logged none of a metric at all; metrics that the same runs lack are one reason."""
     everyone = runs["run_id"]
     mine = series.lazy().filter(pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(everyone.implode()))
     having = dict(mine.group_by("metric").len().collect().iter_rows())
-    found: list[LeftOut] = []
+    found: dict[tuple[str, ...], list[str]] = {}
     for metric in metrics:
         if having.get(metric, 0) < runs.height:
             lucky = series.filter(pl.col("metric") == metric)["run_id"]
-            found.append(LeftOut(f"{metric}: not logged", tuple(everyone.filter(~everyone.is_in(lucky.implode())))))
-    return tuple(found)
+            found.setdefault(tuple(everyone.filter(~everyone.is_in(lucky.implode()))), []).append(metric)
+    return tuple(LeftOut(f"{', '.join(names)}: not logged", ids) for ids, names in found.items())

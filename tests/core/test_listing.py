@@ -79,3 +79,9 @@ def test_the_last_digit_of_a_mean_is_the_same_at_every_call(tmp_path: Path) -> N
     ):
         first = ask().table
         assert all(ask().table.equals(first) for _ in range(10))
+
+
+def test_metrics_that_the_same_runs_lack_are_one_reason(tmp_path: Path) -> None:
+    runs = [run("a", {"lr": 1}, val_acc=[0.5], val_loss=[1.0]), run("b", {"lr": 2}, other=[1.0])]
+    left = database(tmp_path, runs).summarize(["lr"], metrics=["val/acc", "val/loss"]).basis.left_out
+    assert [(e.reason, e.runs) for e in left] == [("val/acc, val/loss: not logged", ("b",))]
