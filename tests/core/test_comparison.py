@@ -67,6 +67,7 @@ def test_the_same_seeds_on_both_sides_are_paired_which_finds_what_the_spread_bet
     assert found["verdict"].startswith("different: a is better, a is 0.0")
     assert answer.tables["pairs"].columns == ["metric", "seed", "run_a", "run_b", "value_a", "value_b", "difference"]
     assert answer.tables["pairs"]["run_b"].to_list() == [f"b{s}" for s in range(6)]
+    assert list(answer.tables)[-1] == "pairs"
 
 
 def test_other_seeds_on_each_side_are_tested_by_welch_with_mann_whitney_beside_it(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def compare(
     budget = at_equal_budget(
         series, points, sides, {m: g for m, g in known.items() if g != "unknown"}, axis=axis, threshold=threshold
     )
-    tables = {"hyperparameters": differing_hparams(runs, sides), "pairs": _pair_table(cases), "budget": budget}
+    shown = cases if metrics else cases[:1]  # the same runs pair in each
+    tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, "pairs": _pair_table(shown)}
     done = {case.metric for case in cases}
     bare = [m for m in names if m not in done]
     skipped = (*skipped, *([f"No row for {', '.join(bare)}: one side has no usable value."] if bare else ()))
@@ -157,9 +158,9 @@ def _case(
         return None
     if pairs is not None:
         lookup = rows.select("run_id", "value")
-        whole = pairs.join(lookup.rename({"run_id": "run_a", "value": "value_a"}), on="run_a").join(
-            lookup.rename({"run_id": "run_b", "value": "value_b"}), on="run_b"
-        )
+        values_a, values_b = (lookup.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
+        whole = pairs.join(values_a, on="run_a", maintain_order="left")
+        whole = whole.join(values_b, on="run_b", maintain_order="left")
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
             return _Case(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole)
