@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+PEERS := build/peers-venv
 MADE := $(VENV)/.made
 RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
@@ -41,6 +42,12 @@ format: $(TESTS) ## Format, and mend what the linter can mend
 
 bench: $(TESTS) ## Every benchmark: ratios measured in one run
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-peers: $(TESTS) ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
+	@test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python -m pip --disable-pip-version-check --quiet install "pip>=25.1"
+	@$(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python -m pip --disable-pip-version-check --quiet install --group peers
+	@$(BIN)/python benchmarks/peers.py
 
 soak: $(TESTS) ## What many clients, long use and bad manners do to one server (about ten minutes)
 	$(BIN)/python -m tests.soak

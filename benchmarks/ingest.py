@@ -4,7 +4,8 @@
 
 500 runs x 1,000 steps x 10 keys of step-per-line JSONL with a config.json beside each. Each reading is a process of its own,
 start and imports included, into an empty store; expert and we take turns, so that a busy neighbour meets both. The expert's
-code reads the clean files only: Polars' reader fails on NaN literals and on malformed lines. Prints a table for README.md.
+code reads the clean files only: Polars' reader fails on NaN literals and on malformed lines. Prints its section
+of README.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from support.child import Cost, run_python
+from support.figures import Figure, print_section
 from support.sweep import write_sweep
 
 EXPERT = """
@@ -51,16 +53,16 @@ def main(pairs: int = 7) -> None:
             said = reading(OURS, logs).output.split()
             assert said[0] == "500", said
         trios = [(reading(EXPERT, clean), reading(OURS, clean), reading(OURS, dirty)) for _ in range(pairs)]
-    print(f"{size / 1e6:.0f} MB, 5,000,000 points, medians of {pairs} turns\n")
-    print("| reading | wall, s | CPU, s | wall, x | CPU, x | target | met |\n|---|---|---|---|---|---|---|")
-    names = ("expert, clean files", "sweeplens, clean files", "sweeplens, NaN and malformed lines")
+    figures: list[Figure] = []
+    names = ("the expert's code, clean files", "sweeplens, clean files", "sweeplens, NaN and malformed lines")
     for place, (name, target) in enumerate(zip(names, (None, 1.25, 1.5), strict=True)):
-        wall, cpu = (statistics.median(getattr(t[place], what) for t in trios) for what in ("wall", "cpu"))
-        ratios = [
-            statistics.median(getattr(t[place], what) / getattr(t[0], what) for t in trios) for what in ("wall", "cpu")
-        ]
-        verdict = "| |" if target is None else f"{target}x | {'yes' if ratios[0] <= target else 'no'} |"
-        print(f"| {name} | {wall:.2f} | {cpu:.2f} | {ratios[0]:.2f} | {ratios[1]:.2f} | {verdict}")
+        for what, unit, most in (("wall", "wall", target), ("cpu", "processor", None)):
+            figures.append(Figure(f"{name}, {unit}", statistics.median(getattr(t[place], what) for t in trios)))
+            ratio = statistics.median(getattr(t[place], what) / getattr(t[0], what) for t in trios)
+            if place:
+                figures.append(Figure(f"{name}, {unit}, beside the expert's", ratio, "x", most=most))
+    about = f"{size / 1e6:.0f} MB, 5,000,000 points, medians of {pairs} turns, a process each, start included"
+    print_section("A first reading", "python benchmarks/ingest.py", figures, about=about)
 
 
 if __name__ == "__main__":

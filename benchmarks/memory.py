@@ -4,7 +4,7 @@
 
 Each measurement is a process of its own: its highest resident memory less that of a process which imports the library and
 reads one small run. First readings of 1 GB and 3 GB of step-per-line JSONL, then `stream_metrics` over a sweep and over one
-of as many runs that are ten times as long. The logs are written to a temporary folder and removed. Prints a table for README.md.
+of as many runs that are ten times as long. The logs are written to a temporary folder and removed. Prints its section of README.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from support.child import Cost, run_python
+from support.figures import Figure, print_section
 from support.sweep import write_sweep
 
 READ = """
@@ -52,22 +53,16 @@ def measured(size: float, steps: int = 1000) -> tuple[Cost, Cost]:
 def main(*gigabytes: float) -> None:
     """Measure and print."""
     bare, _ = measured(0)
-    print(f"bare process: {bare.peak:.0f} MB\n")
-    print("| work | points | peak, MB | beyond the bare process, MB | target | met |\n|---|---|---|---|---|---|")
+    figures = [Figure("bare process: the library, and one run of 1,000 steps", bare.peak, "MB")]
     for size in gigabytes or (1.0, 3.0):
         cost, _ = measured(size * 1e9)
-        beyond = cost.peak - bare.peak
-        print(
-            f"| first reading of {size:g} GB | {int(cost.output):,} | {cost.peak:.0f} | {beyond:.0f} "
-            f"| 1000 MB | {'yes' if beyond <= 1000 else 'no'} |"
-        )
+        what = f"first reading of {size:g} GB, {int(cost.output):,} points: beyond the bare process"
+        figures.append(Figure(what, cost.peak - bare.peak, "MB", most=1000))
     (_, small), (_, large) = measured(60e6), measured(600e6, steps=10_000)
-    more = large.peak / small.peak - 1
-    for name, cost in (("60 MB", small), ("600 MB", large)):
-        verdict = f"at most 20 % more, is {more:.0%} | {'yes' if more <= 0.2 else 'no'}" if cost is large else "|"
-        print(
-            f"| stream_metrics over {name} | {int(cost.output):,} | {cost.peak:.0f} | {cost.peak - bare.peak:.0f} | {verdict} |"
-        )
+    for cost in (small, large):
+        figures.append(Figure(f"`stream_metrics` over {int(cost.output):,} points: the whole process", cost.peak, "MB"))
+    figures.append(Figure("the larger beside the smaller", large.peak / small.peak, "x", most=1.2))
+    print_section("Memory", "python benchmarks/memory.py", figures, about="highest resident memory, a process each")
 
 
 if __name__ == "__main__":
