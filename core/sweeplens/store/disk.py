@@ -243,7 +243,7 @@ class DiskStore(MemoryStore):
         rows = pl.DataFrame([_row(e) for e in entries], schema=LEDGER_SCHEMA, orient="row")
         if not self._lasting.height:
             return rows
-        keys = pl.DataFrame(list(changed), schema=["reader", "path"], orient="row")
+        keys = pl.DataFrame(list(changed), schema={"reader": pl.String, "path": pl.String}, orient="row")
         return pl.concat([self._lasting.join(keys, on=["reader", "path"], how="anti"), rows])
 
 
