@@ -6,8 +6,8 @@ from pathlib import Path
 
 os.environ["TRACKIO_DIR"] = sys.argv[-1]
 
-from common import Answer, Runs, by_rate, main  # noqa: E402
-from trackio.sqlite_storage import SQLiteStorage  # noqa: E402
+from common import Answer, Runs, by_rate, main
+from trackio.sqlite_storage import SQLiteStorage
 
 
 def write(runs: Runs, home: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
 
-import wandb  # noqa: E402
-from common import Answer, Runs, by_rate, main  # noqa: E402
-from wandb.proto import wandb_internal_pb2  # noqa: E402
-from wandb.sdk.internal.datastore import DataStore  # noqa: E402
+import wandb
+from common import Answer, Runs, by_rate, main
+from wandb.proto import wandb_internal_pb2
+from wandb.sdk.internal.datastore import DataStore
 
 
 def write(runs: Runs, home: Path) -> None:
