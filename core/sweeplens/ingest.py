@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +31,8 @@ Progress = Callable[[int, int, str], None]
 
 _BATCH_ROWS = 1_000_000  # points that are kept in memory before they are numbered, reduced and written
 _TELL_EVERY = 20  # sources
+_UNREAD = "could not be read as"
+_NEVER = -1  # the checksum of no content: such a source counts as changed whenever it is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +226,28 @@ def _read_one(task: _Task, store: MemoryStore, change: Change, batch: _Batch) ->
     reading = _go_on(task.reader, task.source, entry) if entry else None
     if reading is None:  # none to go on with, or it could not
         entry, reading = None, _read(task.reader, task.source)
+        if isinstance(reading, Problem):
+            if task.entry is not None and task.entry.ids:
+                _leave(task, task.entry, reading, change)
+                return
+            reading = Reading((), empty_reading_points(), (reading,))
         _void(change, task.entry)
-    key = (task.source.reader, task.source.path)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
-    ids = tuple(known.get(r.id) or _provisional(r.id, key, store, change) for r in reading.runs)
+    ids = tuple(known.get(r.id) or _provisional(r.id, task.key, store, change) for r in reading.runs)
     _enter(task, reading, ids, content, change)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
         (batch.further if entry else batch.fresh).append(points)
+
+
+def _leave(task: _Task, entry: Entry, problem: Problem, change: Change) -> None:
+    """A source that cannot be read now (a database may be locked) keeps what it gave, says so, and is tried again."""
+    said = replace(problem, reason=f"{problem.reason}; what was read of it before stays until it can be read again")
+    problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), said)
+    left = replace(entry, source=task.source, problems=problems, resume=None, content=_NEVER)
+    if left != entry:
+        change.entries[task.key] = left
 
 
 def _provisional(run_id: str, key: Key, store: MemoryStore, change: Change) -> str:
@@ -250,13 +265,12 @@ def _go_on(reader: Reader, source: Source, entry: Entry) -> Reading | None:
         return None
 
 
-def _read(reader: Reader, source: Source) -> Reading:
-    """Everything; a source that cannot be read is a problem."""
+def _read(reader: Reader, source: Source) -> Reading | Problem:
+    """Everything; of a source that cannot be read, the problem."""
     try:
         return reader.read(source, None)
     except (FormatError, OSError) as error:
-        problem = Problem(source.path, f"could not be read as {reader.name}: {error}")
-        return Reading((), empty_reading_points(), (problem,))
+        return Problem(source.path, f"{_UNREAD} {reader.name}: {error}")
 
 
 def _finish(batch: _Batch, work: _Work) -> None:
