@@ -58,17 +58,27 @@ class Chunk:
     lines: int  # lines of the file that it came from
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     problems: list[Problem] = field(default_factory=list[Problem])
+    schema: dict[str, pl.DataType] | None = None  # by which the next chunk is likely to be parsed too
 
 
-def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
-    """The chunk as Polars parses it; None where it holds anything that needs the exact path."""
+def fast(data: bytes, header: Header, plan: Plan, schema: dict[str, pl.DataType] | None = None) -> Chunk | None:
+    """The chunk as Polars parses it; None where it holds anything that needs the exact path.
+
+    ``schema`` is that of the chunk before; where it does not hold, the chunk's own rows are asked.
+    """
+    if schema is not None and (chunk := _fast(data, header, plan, schema)) is not None:
+        return chunk
+    used = {*plan.roles(header).values(), *plan.metrics(header)}
+    return _fast(data, header, plan, _schema(data, header, plan.roles(header), sorted(used)))
+
+
+def _fast(data: bytes, header: Header, plan: Plan, schema: dict[str, pl.DataType]) -> Chunk | None:
     if len(header.separator.encode()) != 1:
         return None
     if not data or (b"#" in data and (data.startswith(b"#") or b"\n#" in data)):
         return None
     roles, metrics = plan.roles(header), plan.metrics(header)
     used = [*sorted({*roles.values(), *metrics})]
-    schema = _schema(data, header, roles, used)
     quoted = b'"' in data
     if quoted and not all(t.is_numeric() for t in schema.values()):  # around a number quotes mean nothing else
         data, quoted = _unquoted(data, header.separator.encode()), False
@@ -85,7 +95,7 @@ def fast(data: bytes, header: Header, plan: Plan) -> Chunk | None:
         return None
     if "axis" in roles and not _steps_are_exact(frame[f"c{roles['axis']}"]):
         return None
-    return _numbered(frame.select(f"c{i}" for i in used), header, roles, metrics)
+    return _numbered(pl.DataFrame([frame[f"c{i}"] for i in used]), header, roles, metrics, schema)
 
 
 def _unquoted(data: bytes, separator: bytes) -> bytes:
@@ -120,12 +130,18 @@ def _steps_are_exact(axis: pl.Series) -> bool:
     return axis.dtype == pl.Float64 and bool((axis.fill_nan(None).abs() <= _EXACT_FLOAT).all())
 
 
-def _numbered(frame: pl.DataFrame, header: Header, roles: dict[str, int], metrics: Sequence[int]) -> Chunk:
+def _numbered(
+    frame: pl.DataFrame,
+    header: Header,
+    roles: dict[str, int],
+    metrics: Sequence[int],
+    schema: dict[str, pl.DataType],
+) -> Chunk:
     """The frame with text read value by value, and without rows that hold nothing."""
     stripped = pl.DataFrame([_stripped(c) if c.dtype == pl.String else c for c in frame.get_columns()])
     sparse = all(c.null_count() for c in stripped.get_columns())
     kept = stripped.filter(pl.any_horizontal(pl.all().is_not_null())) if sparse else stripped
-    chunk = Chunk(kept, frame.height)
+    chunk = Chunk(kept, frame.height, schema=schema)
     texts = [c for c in kept.get_columns() if c.dtype == pl.String]
     for column in texts:
         position = int(column.name[1:])

@@ -7,7 +7,7 @@ is that of the points and of one chunk. A last line without a newline is read, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
@@ -22,7 +22,8 @@ from sweeplens.readers.values import as_time, empty_reading_points
 
 __all__ = ["Plan", "Table", "read_header", "read_table"]
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 3 << 20  # larger ones cost page faults, smaller ones calls
+_WINDOW = 16 << 10
 MAX_HEADER_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20
 _TIME = READING_SCHEMA["wall_time"]
@@ -39,6 +40,14 @@ class Table:
     resume: Resume | None = None
     rows: int = 0  # rows with anything in them, earlier readings included
     last_step: int = 0
+    _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
+
+    def same(self, name: str, text: str, height: int) -> pl.Series:
+        """A column with the same text in every row; the longest is kept and shared, since chunks are alike."""
+        known = self._same.get((name, text))
+        if known is None or len(known) < height:
+            known = self._same[name, text] = pl.Series(name, [text]).new_from_index(0, height)
+        return known.head(height)
 
 
 def read_header(path: str, separators: str = ",\t;|") -> Header | None:
@@ -62,14 +71,17 @@ def read_table(path: str, header: Header, plan: Plan, run_id: str, resume: Resum
     table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
     frames: list[pl.DataFrame] = []
-    torn = False
+    torn, schema = False, None
     with compression.reading(path) as stream:
         stream.seek(offset) if resume else stream.read(offset)  # a compressed file has no places to go to
-        for data in _chunks(stream):
+        for data in _chunks(stream, plain=not compression.is_compressed(path)):
             if offset + len(data) > compression.MAX_INFLATION and compression.is_compressed(path):
                 raise FormatError(f"it inflates to more than {compression.MAX_INFLATION >> 30} GB: not read")
             torn = not data.endswith(b"\n")
-            chunk = _parsed(data, header, plan, order, path, line + 1, torn=torn)
+            known = tuple(order) == header.names and not torn
+            chunk = fast(data, header, plan, schema) if known else None
+            schema = chunk.schema if chunk else None
+            chunk = chunk or exact(data, header, plan, order, file=path, line=line + 1, torn=torn)
             frames += _points(chunk, header, plan, run_id, table)
             offset, line = offset + len(data), line + chunk.lines
             _add(table, chunk)
@@ -80,9 +92,9 @@ def read_table(path: str, header: Header, plan: Plan, run_id: str, resume: Resum
     return table
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
     """The stream in pieces that end where a line ends, quotes closed; the last one may lack its newline."""
-    while data := stream.read(CHUNK_BYTES):
+    while data := _piece(stream, plain=plain):
         if not data.endswith(b"\n"):
             data += stream.readline(MAX_LINE_BYTES)
         if b'"' in data:
@@ -94,6 +106,18 @@ def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
         yield data
 
 
+def _piece(stream: IO[bytes], *, plain: bool) -> bytes:
+    """The next bytes; of a plain file up to a line's end, so that nothing need be added and copied."""
+    if plain:
+        at, window = stream.tell(), min(_WINDOW, CHUNK_BYTES)
+        stream.seek(at + CHUNK_BYTES - window)
+        end = stream.read(window).rfind(b"\n") + 1
+        stream.seek(at)
+        if end:
+            return stream.read(CHUNK_BYTES - window + end)
+    return stream.read(CHUNK_BYTES)
+
+
 def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
     """The lines of the stream up to where the quotes of the piece before them close."""
     quotes, more = data.count(b'"'), b""
@@ -102,12 +126,6 @@ def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
             break
         quotes, more = quotes + line.count(b'"'), more + line
     return more
-
-
-def _parsed(data: bytes, header: Header, plan: Plan, order: list[str], path: str, line: int, *, torn: bool) -> Chunk:
-    known = tuple(order) == header.names and not torn
-    chunk = fast(data, header, plan) if known else None
-    return chunk or exact(data, header, plan, order, file=path, line=line, torn=torn)
 
 
 def _add(table: Table, chunk: Chunk) -> None:
@@ -126,16 +144,35 @@ def _points(chunk: Chunk, header: Header, plan: Plan, run_id: str, table: Table)
     axis = frame[f"c{roles['axis']}"] if "axis" in roles else None
     steps = _steps(axis, frame.height, table)
     common = [
-        _text_or(frame, roles.get("run"), run_id).alias("run_id"),
+        _text_or(frame, roles.get("run"), table.same("run_id", run_id, frame.height)),
         steps.alias("step"),
         _wall(frame, roles.get("time"), header, chunk.non_scalar),
     ]
-    base = pl.DataFrame([frame.get_columns()[0]]).select(*common)
-    split = frame[f"c{roles['split']}"] if "split" in roles else None
+    if "split" not in roles:
+        columns = _metrics(frame, axis, header, plan)
+        return _unpivoted(common, [(table.same("metric", plan.prefix + n, frame.height), v) for n, v in columns])
+    base = pl.DataFrame(common)
+    split = frame[f"c{roles['split']}"]
+    columns = _metrics(frame, axis, header, plan)
+    return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
+
+
+def _metrics(frame: pl.DataFrame, axis: pl.Series | None, header: Header, plan: Plan) -> list[tuple[str, pl.Series]]:
+    """Names and columns of what becomes points."""
     columns = [(header.names[i], frame[f"c{i}"]) for i in plan.metrics(header)]
     if axis is not None and (plan.keep_axis or _is_fractional(axis)):
         columns.append((plan.axis, axis.cast(pl.Float64)))
-    return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
+    return columns
+
+
+def _unpivoted(common: Sequence[pl.Series], columns: list[tuple[pl.Series, pl.Series]]) -> list[pl.DataFrame]:
+    """The points of each column of names and values, absent cells left out."""
+    run, step, wall = common
+    found: list[pl.DataFrame] = []
+    for metric, values in columns:
+        points = pl.DataFrame([run, metric, step, values.alias("value"), wall])
+        found.append(points.filter(values.is_not_null()) if values.null_count() else points)
+    return [f for f in found if f.height]
 
 
 def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
@@ -154,21 +191,22 @@ def _is_fractional(axis: pl.Series) -> bool:
     return axis.dtype == pl.Float64 and bool((axis.fill_nan(None) != axis.fill_nan(None).floor()).any())
 
 
-def _text_or(frame: pl.DataFrame, position: int | None, otherwise: str) -> pl.Expr:
+def _text_or(frame: pl.DataFrame, position: int | None, otherwise: pl.Series) -> pl.Series:
     if position is None:
-        return pl.lit(otherwise)
-    return pl.lit(frame[f"c{position}"]).fill_null(pl.lit(otherwise))
+        return otherwise
+    found = frame[f"c{position}"]
+    return otherwise.zip_with(found.is_null(), found)
 
 
-def _wall(frame: pl.DataFrame, position: int | None, header: Header, non_scalar: dict[str, int]) -> pl.Expr:
+def _wall(frame: pl.DataFrame, position: int | None, header: Header, non_scalar: dict[str, int]) -> pl.Series:
     """The rows' times; a time that is none is counted under its column's name."""
     if position is None:
-        return pl.lit(None, dtype=_TIME).alias("wall_time")
+        return pl.Series("wall_time", [None], dtype=_TIME).new_from_index(0, frame.height)
     raw = frame[f"c{position}"]
     times = _numeric_times(raw) if raw.dtype == pl.Float64 else _text_times(raw)
     if lost := times.null_count() - raw.null_count():
         non_scalar[header.names[position]] = non_scalar.get(header.names[position], 0) + lost
-    return pl.lit(times).alias("wall_time")
+    return times.alias("wall_time")
 
 
 def _numeric_times(raw: pl.Series) -> pl.Series:
@@ -192,11 +230,9 @@ def _text_times(raw: pl.Series) -> pl.Series:
     return raw.replace_strict(known, default=None, return_dtype=pl.Int64).cast(_TIME)
 
 
-def _column(base: pl.DataFrame, prefix: str, name: str, values: pl.Series, split: pl.Series | None) -> pl.DataFrame:
+def _column(base: pl.DataFrame, prefix: str, name: str, values: pl.Series, split: pl.Series) -> pl.DataFrame:
     """The points of one column, absent cells left out."""
-    metric = pl.lit(f"{prefix}{name}")
-    if split is not None:
-        own = pl.when(split.is_null() | pl.lit(name).str.starts_with(pl.lit(split + "/"))).then(pl.lit(name))
-        metric = pl.lit(prefix) + own.otherwise(split + "/" + name)
+    own = pl.when(split.is_null() | pl.lit(name).str.starts_with(pl.lit(split + "/"))).then(pl.lit(name))
+    metric = pl.lit(prefix) + own.otherwise(split + "/" + name)
     frame = base.select("run_id", metric.alias("metric"), "step", pl.lit(values).alias("value"), "wall_time")
     return frame.filter(pl.col("value").is_not_null()) if values.null_count() else frame
