@@ -8,7 +8,7 @@ import polars as pl
 
 from sweeplens.errors import InputError
 from sweeplens.frames import POINTS_SCHEMA, empty_points
-from sweeplens.grouping import NULL, keyed, varying_hparams
+from sweeplens.grouping import NULL, free_names, keyed, varying_hparams
 from sweeplens.models import Run
 from sweeplens.points import reduce_series
 from sweeplens.reduction import Reduced, parse_reduce, reduce_runs
@@ -117,8 +117,12 @@ def summarize_by_hparams(
     return statistics_of(reduced, _complete(runs), hparams)
 
 
+_STATISTICS = ("metric", "value", "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max")
+
+
 def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """The groups' statistics from one number a run. The interval is Student's t; null where a group has one run."""
+    runs, hparams = free_names(runs, hparams, _STATISTICS)
     by = [*hparams, "metric"]
     value = pl.col("value")
     table = reduced.values.lazy().join(keyed(runs, hparams).lazy(), on="run_id", maintain_order="left")
@@ -135,7 +139,7 @@ def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) 
     stats = grouped.collect()
     half = pl.col("sem") * pl.col("n").replace_strict(_t_quantiles(stats["n"]), default=None, return_dtype=pl.Float64)
     return stats.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half).select(
-        *by, "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max"
+        *hparams, "metric", *_STATISTICS[2:]
     ).sort("metric", *hparams)  # fmt: skip
 
 

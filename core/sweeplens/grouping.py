@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from sweeplens.frames import hparam_columns
 
 __all__ = [
     "NULL",
+    "free_names",
     "group_hparams",
     "is_replicate",
     "keyed",
@@ -41,6 +42,15 @@ def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
             pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column
         )
     return runs.select(columns)
+
+
+def free_names(runs: pl.DataFrame, names: Sequence[str], taken: Collection[str]) -> tuple[pl.DataFrame, list[str]]:
+    """The runs, and these hyperparameters, as ``hparam.n`` where one is called what a column of the answer is called."""
+    clash = {n: f"hparam.{n}" for n in names if n in taken}
+    if not clash:
+        return runs, list(names)
+    nulls = pl.col("null_hparams").list.eval(pl.element().replace(clash))
+    return runs.with_columns(nulls).rename(clash), [clash.get(n, n) for n in names]
 
 
 def varying_hparams(runs: pl.DataFrame) -> list[str]:

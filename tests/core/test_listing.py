@@ -85,3 +85,26 @@ def test_metrics_that_the_same_runs_lack_are_one_reason(tmp_path: Path) -> None:
     runs = [run("a", {"lr": 1}, val_acc=[0.5], val_loss=[1.0]), run("b", {"lr": 2}, other=[1.0])]
     left = database(tmp_path, runs).summarize(["lr"], metrics=["val/acc", "val/loss"]).basis.left_out
     assert [(e.reason, e.runs) for e in left] == [("val/acc, val/loss: not logged", ("b",))]
+
+
+def test_hyperparameters_may_be_called_like_the_columns_of_an_answer(tmp_path: Path) -> None:
+    names = ("rank", "n", "mean", "metric", "value", "values", "difference", "evidence", "run_a", "std", "text")
+    runs = [
+        run(
+            f"r{i}{s}",
+            {name: (i + j) % 3 for j, name in enumerate(names)} | {"seed": s},
+            val_acc=[i + 0.1 * s, i + 0.2 * s],
+        )
+        for i in range(3)
+        for s in range(2)
+    ]
+    db = database(tmp_path, runs)
+    ranked = db.rank("val/acc", hparams=["rank", "n"]).table
+    assert ranked.columns[:4] == ["rank", "hparam.rank", "hparam.n", "n"]
+    assert ranked.rows()[0][:4] == (1, 2, 0, 2)
+    assert db.summarize(["metric", "value"]).table.columns[:3] == ["hparam.metric", "hparam.value", "metric"]
+    assert set(names) == set(db.effects("val/acc").table["hparam"])
+    assert set(db.compare("r0*", "r1*").tables["hyperparameters"]["hparam"]) == set(names)
+    assert "best val/acc" in db.overview().table["topic"].to_list()
+    assert set(names) <= set(db.list_runs().table.columns)
+    assert db.diagnose().table.height == 0

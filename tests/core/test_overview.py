@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: P
     answer = overview(view.runs, many, view.snapshot.points, replicates=("seed",), triage=options)
     assert "divergence, overfitting, spikes" in line(answer, "not looked at")
     assert "nan in 4 runs" in line(answer, "high findings")
+
+
+def test_of_a_random_search_the_best_run_is_named_and_no_split_is_called_the_same(tmp_path: Path) -> None:
+    rng = random.Random(4)
+    runs = [run(f"trial{i:02}", {f"h{j}": rng.random() for j in range(9)}, val_acc=[rng.random()]) for i in range(20)]
+    db = database(tmp_path, runs)
+    best = db.rank("val/acc", by="run").table["run_id"][0]
+    told = db.overview()
+    assert line(told, "best val/acc").startswith(f"{best} (h0=")
+    assert "and 3 more): mean " in line(told, "best val/acc")
+    assert "same split" not in line(told, "varies")
+    assert db.rank("val/acc").table.columns[:4] == ["rank", "run_id", "n", "mean"]
 
 
 def _best_accuracies(demo: Path) -> list[tuple[float, int, float]]:

@@ -16,7 +16,7 @@ from sweeplens.analyses.verdicts import Contrast, contrast, verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
 from sweeplens.goals import goal_of, known_goal, main_metrics
-from sweeplens.grouping import group_hparams, keyed
+from sweeplens.grouping import free_names, group_hparams, keyed
 from sweeplens.reduction import Reduce, Reduced, parse_reduce, reduce_runs, runs_without
 
 __all__ = ["compare"]
@@ -136,7 +136,7 @@ def _noise(
         return {}
     fixed = Reduce("at_step", reduced.step) if reduced.step is not None else how
     everyone = reduce_runs(series.filter(pl.col("metric").is_in(wanted)), points, fixed, goals=goals).values
-    keys = group_hparams(runs, (), replicates)
+    runs, keys = free_names(runs, group_hparams(runs, (), replicates), ("metric", "value", "n", "var"))
     groups = (
         keyed(runs, keys)
         .join(everyone.sort("run_id", "metric"), on="run_id", maintain_order="left_right")

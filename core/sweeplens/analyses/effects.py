@@ -266,9 +266,9 @@ def _noise_note(design: _Design, values: Sequence[float]) -> str:
     names = [c[0] for c in design.classes]
     if not names or len(set(values)) < 2:
         return ""
-    column = pl.Series("value", values)
-    groups = design.table.with_columns(column).group_by(names).agg(n=pl.len(), var=pl.col("value").var())
-    spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())
+    column = pl.Series("\0value", values)
+    groups = design.table.with_columns(column).group_by(names).agg(pl.col("\0value").alias("\0values"))["\0values"]
+    spread = pooled_spread(groups.list.len().to_list(), groups.list.var().to_list())
     if spread is None:
         return "Nothing was repeated: what is chance is not known."
     share = min(1.0, spread.sd**2 / float(column.var() or 1.0))  # pyright: ignore[reportArgumentType]

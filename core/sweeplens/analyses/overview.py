@@ -9,7 +9,7 @@ import polars as pl
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
-from sweeplens.analyses.ranking import rank
+from sweeplens.analyses.ranking import RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames import hparam_columns
@@ -24,7 +24,8 @@ __all__ = ["overview"]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # as many are named
 _WORST = 5
 _VALUE = 40  # characters of a value
-_KEYS = 4  # a group of more hyperparameters is not spelled out where it ties
+_KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
+_MANY = 9  # runs whose values never repeat differ in every hyperparameter, which says nothing of their splits
 _FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
@@ -90,15 +91,17 @@ def _best_group(
     goal = known_goal(metric, goals)
     if not ranked.height:
         return metric, goal, "", 0, None, None, None, None
-    keys = ranked.columns[1 : ranked.columns.index("n")]
+    keys = [c for c in ranked.columns if c not in RANK_COLUMNS]
     top, *others = ranked.iter_rows(named=True)
+    label = _label(top, keys)
+    label = f"{top['run_id']} ({label})" if "run_id" in top else label
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
-    return metric, goal, _label(top, keys), top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
+    return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
 
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
-    return ", ".join(f"{k}={_value(row[k])}" for k in keys) or "all runs"
+    return listed([f"{k}={_value(row[k])}" for k in keys], _KEYS) or "all runs"
 
 
 def _values(row: Mapping[str, object], keys: Sequence[str]) -> str:
@@ -134,6 +137,7 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     lines: list[str] = []
     for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
         if row["hparam"] not in told:
+            row["same_as"] = [] if row["n_values"] >= max(_MANY, runs.height - lost) else row["same_as"]
             told |= {row["hparam"], *row["same_as"]}
             lines.append(_vary_line(row, lost))
     more = [f"and {len(lines) - _HPARAMS} more (find_varying_hparams)"] if len(lines) > _HPARAMS else []

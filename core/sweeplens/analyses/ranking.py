@@ -19,13 +19,17 @@ from sweeplens.analyses.statistics import ALPHA, t_quantile
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
 from sweeplens.goals import goal_of
-from sweeplens.grouping import group_hparams, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.grouping import free_names, group_hparams, is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.reduction import Reduced, parse_reduce, reduce_runs, runs_without
 
-__all__ = ["rank"]
+__all__ = ["RANK_COLUMNS", "rank"]
 
 _MOST_GROUPS_FOR_HOLM = 1000
+_MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow answer may lose them
 _STATS = ("rank", "n", "mean", "ci95_low", "ci95_high", "gap", "tied", "p_adjusted", "unfinished", "left_out")
+RANK_COLUMNS = (*_STATS, "run_id", "status")
+"""What is no hyperparameter in a ranking."""
+_TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def rank(
         raise InputError(f"rank takes by='group' or by='run', and one number a run: by={by!r}, reduce={str(how)!r}.")
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
-    keys = _grouping(runs, hparams, replicates)
+    runs, keys = free_names(runs, _grouping(runs, hparams, replicates), _TAKEN)
     lost: tuple[LeftOut, ...] = ()
     if by == "group" and keys:
         runs, lost = with_config(runs)
@@ -73,7 +77,11 @@ def rank(
     ranked = _ranked(runs, reduced, keys, direction)
     table = _finished(_by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys), ranked.spread)
     table = _marked(table, runs, keys, cover, left, by)
-    shown = ["rank", *(("run_id", "status") if by == "run" else ()), *keys, *_STATS[1:]]
+    named = ["run_id", "status"] if by == "run" else []
+    if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
+        named, table = ["run_id"], table.with_columns(run_id=pl.col("ids").list.first())
+    stats = _STATS[1:]
+    shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
     notes = _notes(str(how), reduced.step, direction, ranked, table, cover, by)
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)

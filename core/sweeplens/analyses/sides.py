@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from sweeplens.errors import InputError
-from sweeplens.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames import hparam_columns
+from sweeplens.grouping import free_names, is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.interrupt import checkpoint
 from sweeplens.selection import select_runs
 
@@ -22,6 +23,7 @@ __all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
 
 _CONDITION = re.compile(r"[=<>]|\b(and|or|not|in|is|like|between)\b", re.IGNORECASE)
 _SHOWN_VALUES = 8
+_TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _values(column: pl.Series) -> str:
 
 def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl.DataFrame | None:
     """The key columns, run_a, run_b: one row a pair; None where the sides do not have the same replicates, once each."""
+    runs, _ = free_names(runs, hparam_columns(runs), _TAKEN)
     table = _of_sides(runs, sides)
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
     shared = [
