@@ -54,6 +54,11 @@ class BlockRecords:
         if parts and self.problem is None:
             self._torn("the last record is not complete")
 
+    def problems(self, broken: int) -> list[Problem]:
+        """What is to be said after the iteration, of which so many records could not be decoded."""
+        lost = [Problem(self._file, f"{broken} records cannot be decoded: left out")] if broken else []
+        return lost if self.problem is None else [*lost, self.problem]
+
     def _header(self) -> bool:
         self._stream.seek(0)
         head = self._stream.read(FILE_HEADER)

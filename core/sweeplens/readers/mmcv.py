@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.python_config import read_python_config
-from sweeplens.readers.values import Points, as_number, as_step, as_time
+from sweeplens.readers.values import Points, as_step, as_time
 
 __all__ = ["Mmcv"]
 
@@ -109,20 +109,8 @@ def _points(run: str, rows: list[dict[str, Any]], axis: str) -> tuple[Points, di
             now = _step(row, axis, now)
         for key, value in row.items():
             if key != "mode" and key not in _AXES:
-                _add(points, non_scalar, (run, f"{mode}/{key}", now), value)
+                points.add_nested(non_scalar, (run, f"{mode}/{key}", now), value)
     return points, non_scalar
-
-
-def _add(points: Points, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
-    run, name, step = at
-    number = as_number(value)
-    if number is not None:
-        points.add(run, name, step, number)
-    elif isinstance(value, dict):
-        for key, inner in cast("dict[str, object]", value).items():
-            _add(points, non_scalar, (run, f"{name}.{key}", step), inner)
-    else:
-        non_scalar[name] = non_scalar.get(name, 0) + 1
 
 
 def _step(row: dict[str, Any], axis: str, now: int) -> int:

@@ -11,7 +11,7 @@ from sweeplens.errors import FormatError
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.python_config import read_python_config
-from sweeplens.readers.values import Points, as_number, as_step
+from sweeplens.readers.values import Points, as_step
 
 __all__ = ["Mmengine"]
 
@@ -76,23 +76,11 @@ def _rows(record: RunRecord, scalars: FileStat, resume: Resume | None, problems:
         step = step + 1 if found is None else found
         for name, value in line.value.items():
             if name != "step":
-                _add(points, non_scalar, (record.id, name, step), value)
+                points.add_nested(non_scalar, (record.id, name, step), value)
     after = Resume(begin + lines.consumed, {"non_scalar": non_scalar, "step": step}, lines.number)
 
     runs = (replace(record, non_scalar=non_scalar),)
     return Reading(runs, points.frame(), (*lines.problems, *problems), after)
-
-
-def _add(points: Points, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
-    run, name, step = at
-    number = as_number(value)
-    if number is not None:
-        points.add(run, name, step, number)
-    elif isinstance(value, dict):
-        for key, inner in cast("dict[str, object]", value).items():
-            _add(points, non_scalar, (run, f"{name}.{key}", step), inner)
-    else:
-        non_scalar[name] = non_scalar.get(name, 0) + 1
 
 
 def _config(entry: FileStat | None, problems: list[Problem]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -108,6 +108,18 @@ class Points:
         self._step.append(step)
         self._value.append(value)
         self._wall.append(None if wall is None else int(wall.timestamp() * 1e6))
+
+    def add_nested(self, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
+        """A value of a run, a metric and a step; objects become their parts, and what is no number is counted by name."""
+        run, name, step = at
+        number = as_number(value)
+        if number is not None:
+            self.add(run, name, step, number)
+        elif isinstance(value, dict):
+            for key, inner in cast("dict[str, object]", value).items():
+                self.add_nested(non_scalar, (run, f"{name}.{key}", step), inner)
+        else:
+            non_scalar[name] = non_scalar.get(name, 0) + 1
 
     def __len__(self) -> int:
         return len(self._value)

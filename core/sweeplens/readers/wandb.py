@@ -73,10 +73,7 @@ def _read_records(main: FileStat, offset: int, history: History, said: Described
                         said.hear(number, data[begin:end])
             except WireError:
                 broken += 1
-    if broken:
-        problems.append(Problem(main.path, f"{broken} records cannot be decoded: left out"))
-    if records.problem is not None:
-        problems.append(records.problem)
+    problems += records.problems(broken)
     return records.offset
 
 
