@@ -4,8 +4,8 @@
 
 Writes 200,000 scalars with TensorBoard's writer and 20,000 rows of ten keys with W&B's protocol-buffer classes, then reads
 both in turn: ours through discovery and reader, theirs through EventAccumulator (all scalars kept) and the classes with the
-standard library's JSON. Processor seconds, so that a busy machine does not decide. Prints one JSON line each; the promises are
-15 times EventAccumulator and at least once the classes. The producers are the dependency group ``oracles``.
+standard library's JSON. Processor seconds, so that a busy machine does not decide. Prints its section of the page. The producers
+are the dependency group ``oracles``; without them the page's section stays as it is, and that is said.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from support.figures import Figure, print_section
 
 from sweeplens.discover import discover
 from sweeplens.readers import READERS
@@ -130,8 +132,8 @@ def _records(data: bytes) -> Iterator[bytes]:
             parts.clear()
 
 
-def measure(name: str, folder: Path, theirs: Callable[[Path], int], promise: float, rounds: int) -> None:
-    """Read in turn and print the medians and their ratio."""
+def measure(name: str, folder: Path, theirs: Callable[[Path], int], promise: float, rounds: int) -> list[Figure]:
+    """Read in turn; the medians and the median of the ratios."""
     assert ours(folder) == theirs(folder)
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(rounds):
@@ -139,9 +141,12 @@ def measure(name: str, folder: Path, theirs: Callable[[Path], int], promise: flo
             began = time.process_time()
             read(folder)
             seconds[who].append(time.process_time() - began)
-    mine, other = statistics.median(seconds["ours"]), statistics.median(seconds["theirs"])
-    found = {"ours_s": round(mine, 3), "theirs_s": round(other, 3), "times": round(other / mine, 1), "promise": promise}
-    print(json.dumps({"bench": name, **found}))
+    ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds["theirs"], strict=True))
+    return [
+        Figure(f"{name}, here", statistics.median(seconds["ours"])),
+        Figure(f"{name}, by its producer's reader", statistics.median(seconds["theirs"])),
+        Figure(f"{name}: times as fast", ratio, "x", least=promise),
+    ]
 
 
 def main(rounds: int = 3) -> None:
@@ -151,10 +156,9 @@ def main(rounds: int = 3) -> None:
         import tensorboard  # noqa: F401
         import wandb  # noqa: F401
     except ImportError as error:
-        print(
-            json.dumps({"bench": "binary_logs", "skipped": f"{error.name} is not installed: uv sync --group oracles"})
-        )
+        print(f"Binary logs: not measured, {error.name} is not installed (uv sync --group oracles)")
         return
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as home:
         for name, write, theirs, promise, size in (
             ("tensorboard, 200,000 scalars", write_events, accumulated, 15.0, 20_000),
@@ -163,7 +167,9 @@ def main(rounds: int = 3) -> None:
             folder = Path(home) / name[:5]
             folder.mkdir()
             write(folder, size)
-            measure(name, folder, theirs, promise, rounds)
+            figures += measure(name, folder, theirs, promise, rounds)
+    about = "processor seconds, medians of readings in turn"
+    print_section("Binary logs", "python benchmarks/binary_logs.py", figures, about=about)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,22 @@ __all__ = ["Figure", "print_section", "seconds"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number with its unit; ``most`` is the target, None where there is none."""
+    """A number with its unit; ``most`` or ``least`` is the target, None where there is none."""
 
     what: str
     value: float
     unit: str = "s"
     most: float | None = None
+    least: float | None = None
 
     @property
     def row(self) -> str:
         """A line of the table."""
-        target = "| |" if self.most is None else f"{self.most:g} {self.unit} | {_met(self.value <= self.most)} |"
+        target = "| |"
+        if self.most is not None:
+            target = f"{self.most:g} {self.unit} | {_met(self.value <= self.most)} |"
+        elif self.least is not None:
+            target = f"at least {self.least:g} {self.unit} | {_met(self.value >= self.least)} |"
         digits = ".2f" if self.unit else ",.0f"
         return f"| {self.what} | {self.value:{digits}} {self.unit}".rstrip() + f" | {target}"
 
