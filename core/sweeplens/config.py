@@ -95,7 +95,7 @@ class AnalysisConfig(BaseSettings):
         description="hyperparameters (globs) that mark repetitions of one setting and never define a group by themselves",
     )
     cache_dir: str = Field(
-        default="", description="where the store lives: a folder or an object-store URL; empty: the user's cache"
+        default="", description="the folder where stores live, on a disk; empty: the user's cache"
     )
     cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
     refresh_seconds: float = Field(

@@ -117,6 +117,11 @@ class ExperimentDB:
 
         return problems_frame(self.view().problems)
 
+    @property
+    def store(self) -> str:
+        """Where what was read is kept, how large that is and how old; for people."""
+        return self._store.described()
+
     def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
         """Points as a LazyFrame: nothing is read until it is collected. ``raw=True``: repeated steps too."""
         snapshot = self.refresh()

@@ -35,7 +35,6 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
-    yield f"Store: {database.config.cache_dir or database.config.cache}"
     yield from _read(database, files=files)
 
 
@@ -45,6 +44,7 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
     except RootError as error:
         yield clean(str(error))
         return
+    yield f"Store: {clean(database.store)}"
     yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
     runs = database.runs_df
     yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from support.stores import Runs, child, open_db, place_of, points_of
+
+from sweeplens import AnalysisConfig, ExperimentDB
 
 NAMED = ("points", "series", "runs", "ledger")
 
@@ -256,3 +259,23 @@ def test_the_order_in_which_runs_were_written_to_the_store_does_not_show(folders
     assert again.series_df.select("run_id", "metric", "n", "last").equals(
         fresh.series_df.select("run_id", "metric", "n", "last")
     )
+
+
+def test_the_store_says_where_it_is_how_large_and_how_old(folders: tuple[Path, Path]) -> None:
+    root, cache = folders
+    Runs(root, 3, 10)
+    db = open_db(root, cache)
+    db.load_experiments()
+    place = str(place_of(root, cache))
+    assert re.fullmatch(re.escape(place) + r", \d+\.\d MB, written \d s ago", db.store)
+    assert "in memory" in open_db(root, cache, cache="memory").store
+    assert "inside the experiments" in open_db(root, root / "cache").store
+
+
+def test_an_address_of_an_object_store_is_refused_aloud(folders: tuple[Path, Path]) -> None:
+    root, _ = folders
+    runs = Runs(root, 3, 10)
+    db = ExperimentDB(AnalysisConfig(cache_dir="s3://bucket/cache", refresh_seconds=0), root)
+    assert points_of(db) == runs.values()
+    assert "s3://bucket/cache" in db.overview().basis.warnings[0]
+    assert "ANALYSIS_CACHE_DIR" in db.overview().basis.warnings[0]

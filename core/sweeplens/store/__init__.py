@@ -31,7 +31,7 @@ def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "
     if "://" in cache_dir:
         store = MemoryStore()
         store.warn(
-            f"a store at {cache_dir!r} is not supported yet: nothing is kept, set ANALYSIS_CACHE_DIR to a folder"
+            f"a store must lie on a disk, {cache_dir!r} does not: nothing is kept, set ANALYSIS_CACHE_DIR to a folder"
         )
         return store
     place = place_for(cache_folder(cache_dir), roots)

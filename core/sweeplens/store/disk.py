@@ -89,6 +89,14 @@ class DiskStore(MemoryStore):
             self._give_up(error)
             return None
 
+    def described(self) -> str:
+        """Where the store is, how large and how old; or why there is none."""
+        if self.warnings or self._head is None:
+            return f"{self.place}: {self.warnings[0] if self.warnings else 'nothing is written yet'}"
+        size = sum(p.stat().st_size for p in self.place.rglob("*") if p.is_file())
+        age = max(0.0, time.time() - self._head.written)
+        return f"{self.place}, {size / 1e6:,.1f} MB, written {_duration(age)} ago"
+
     def lost(self) -> bool:
         """Whether files that the snapshot rests on are gone: somebody deleted the store."""
         return not self._whole()
@@ -259,6 +267,14 @@ def _uncollected() -> Generator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _duration(seconds: float) -> str:
+    """Words for a length of time: 40 s, 3 min, 5 h, 12 days."""
+    for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if seconds < size * most:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

@@ -63,6 +63,10 @@ class MemoryStore:
         """A file that holds these points, where the store keeps large readings outside memory."""
         return None
 
+    def described(self) -> str:
+        """Where the store is, how large and how old."""
+        return self.warnings[0] if self.warnings else "in memory, nothing is kept between processes"
+
     def lost(self) -> bool:
         """Whether what the snapshot rests on is gone."""
         return False
