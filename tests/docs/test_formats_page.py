@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from sweeplens.discover import discover
 from sweeplens.errors import FormatError
 from sweeplens.readers import READERS
 from sweeplens.readers.catalogue import entry_of, formats_page
@@ -42,3 +44,17 @@ def test_a_docstring_with_a_line_missing_is_an_error_that_names_it() -> None:
 
     with pytest.raises(FormatError, match="Silent has no line 'Reads:'"):
         entry_of(Silent())  # type: ignore[arg-type]
+
+
+CORPUS = os.environ.get("SWEEPLENS_CORPUS", "")
+UNSAMPLED = {  # formats of the page of which the corpus has no set: each has tests on files that they write themselves
+    "csv_metrics", "json_history", "json_splits", "optuna_journal", "tensorboard_export", "wandb_summary", "yolo",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not CORPUS, reason="SWEEPLENS_CORPUS names no folder of sets")
+def test_the_page_and_the_report_over_the_corpus_speak_of_the_same_formats() -> None:
+    listed = {line.split("`")[1] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")}
+    sets = [p.parent / "logs" for p in Path(CORPUS).glob("*/expected.json")]
+    read = {s.reader for logs in sets for s in discover([logs.resolve()], READERS).sources}
+    assert read == listed - UNSAMPLED
