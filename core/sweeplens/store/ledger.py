@@ -30,7 +30,8 @@ Key = tuple[str, str]
 """(reader, path) of a source."""
 
 _EDGE = 4096
-_YOUNG_NS = 2_000_000_000  # coarser than the clock of any file system that is in use
+_YOUNG_NS = (60 if os.name == "nt" else 2) * 10**9
+"""Coarser than the clock of any file system that is in use; a minute where no time of change tells of times set back."""
 _WHOLE = 4 << 20
 
 
