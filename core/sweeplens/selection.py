@@ -11,6 +11,7 @@ from polars.exceptions import PolarsError
 
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames import SERIES_STATS
+from sweeplens.interrupt import checkpoint
 
 __all__ = ["condition_columns", "match_names", "select_metrics", "select_runs"]
 
@@ -35,10 +36,11 @@ def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hin
     """Names that equal a pattern or match it as a glob, in the order of ``known``. A pattern without a match is an error."""
     exact = set(known)
     chosen: set[str] = set()
-    for pattern in patterns:
+    for pattern in dict.fromkeys(patterns):
         if pattern in exact:
             chosen.add(pattern)
             continue
+        checkpoint()
         found = fnmatch.filter(known, pattern) if any(c in pattern for c in "*?[") else []
         if not found:
             raise UnknownNameError.of(kind, pattern, known, hint=hint)
@@ -55,7 +57,8 @@ def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
         return list(known)
     exact = set(known)
     chosen: set[str] = set()
-    for pattern in patterns:
+    for pattern in dict.fromkeys(patterns):
+        checkpoint()
         found = [pattern] if pattern in exact else _by_pattern(pattern, known)
         if not found:
             raise UnknownNameError.of("metric", pattern, known, hint=f"list_metrics shows all {len(known)}.")

@@ -24,6 +24,7 @@ from sweeplens_mcp.calls import answer_call
 from sweeplens_mcp.cells import clip
 from sweeplens_mcp.desk import AbandonedError
 from sweeplens_mcp.schemas import output_schema, plain
+from sweeplens_mcp.sizes import check_size
 from sweeplens_mcp.state import State
 from sweeplens_mcp.tools.arguments import Cursor, Limit
 from sweeplens_mcp.tools.spec import ToolSpec
@@ -117,6 +118,8 @@ def checked(spec: ToolSpec, known: FuncMetadata, arguments: Mapping[str, Any]) -
         if name not in names:
             raise UnknownNameError.of("argument", name, names, hint=f"{spec.name} takes {', '.join(names)}.")
     given = {k: v for k, v in arguments.items() if v is not None}
+    for name, value in given.items():
+        check_size(name, value)
     try:
         return known.validate_arguments(given)
     except ValidationError as error:

@@ -151,7 +151,9 @@ DEEP = 5_000
         ("query_sql", {"query": "SELECT " + "x" * 1_000_000}),
         ("list_runs", {"where": "lr = " + "1" * 1_000_000}),
         ("list_runs", {"runs": ["x" * 1_000_000]}),
-        ("list_runs", {"runs": ["*x*"] * 100_000}),
+        ("list_runs", {"runs": ["*"] * 100_000}),
+        ("list_runs", {"runs": json.dumps(["*"] * 100_000)}),
+        ("query_metrics", {"metrics": ["."] * 100_000}),
         ("query_metrics", {"metrics": ["(" * DEEP + "a" + ")" * DEEP]}),
         ("get_run", {"run_id": "a" * 1_000_000}),
     ],
@@ -164,6 +166,12 @@ async def test_what_is_too_long_too_deep_or_too_much_is_refused_in_a_few_words(
         assert result.is_error
         assert len(text_of(result)) < 4_000
         assert not (await within.call_tool("list_runs", {})).is_error
+
+
+@pytest.mark.parametrize("length", [5_000, 1_000_000])
+async def test_a_long_address_holds_nobody_up(within: Client, length: int) -> None:
+    with anyio.fail_after(PATIENCE), pytest.raises(MCPError):
+        await within.read_resource(f"experiments://runs/{'plain' * (length // 5)}")
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x08\x00"

@@ -16,12 +16,14 @@ from tests.soak.support import Finding, write_runs
 
 TRIALS = (
     many.http_answers_are_the_callers_own,
+    many.two_hundred_clients_are_served,
     many.stdio_answers_are_the_callers_own,
     many.memory_and_descriptors_stay,
     many.light_calls_stay_quick_beside_heavy_ones,
     cancel.cancelled_calls_free_their_processor,
     manners.rude_clients_harm_nobody,
     manners.abandoned_sessions_cost_nothing,
+    manners.servers_end_when_told,
     fuzz.no_message_breaks_the_server,
     kills.killed_readers_lose_nothing,
 )
@@ -33,6 +35,7 @@ def main() -> int:
     given.add_argument("names", nargs="*", choices=[*(t.__name__ for t in TRIALS), []])
     given.add_argument("--share", type=float, default=1.0)
     options = given.parse_args()
+    print(_HEAD, flush=True)
     broken = 0
     with tempfile.TemporaryDirectory() as folder:
         root = write_runs(Path(folder) / "runs")
@@ -42,14 +45,21 @@ def main() -> int:
             began = time.perf_counter()
             for finding in trial(root, options.share):
                 broken += not finding.held
-                _say(trial.__name__, finding)
-            print(f"  {time.perf_counter() - began:.0f} s", flush=True)
-    print("every bound held" if not broken else f"{broken} bounds broken")
+                _say((trial.__doc__ or "").split("\n")[0].rstrip("."), finding, time.perf_counter() - began)
+    print("\nEvery bound held." if not broken else f"\n{broken} bounds broken.")
     return 1 if broken else 0
 
 
-def _say(name: str, finding: Finding) -> None:
-    print(f"{'held  ' if finding.held else 'BROKEN'} {name}: {finding.what}", flush=True)
+_HEAD = """## Many clients, long use, bad manners
+
+`make soak`
+
+| target | measured | seconds | met |
+|---|---|---|---|"""
+
+
+def _say(target: str, finding: Finding, seconds: float) -> None:
+    print(f"| {target} | {finding.what} | {seconds:.0f} | {'yes' if finding.held else 'NO'} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.soak.support import Finding, serving
 _RUNS = 2_000
 _STEPS = 100
 _WITHIN_SECONDS = 1.0
+_TRIES = 3
 _CANCEL_AFTER = 0.15
 _WINDOW = 0.1
 _WINDOWS = 5
@@ -48,7 +49,7 @@ def write_sweep(root: Path) -> Path:
 
 
 def cancelled_calls_free_their_processor(root: Path, share: float) -> Generator[Finding]:
-    """Each heavy tool on a large sweep, cancelled in its middle, over HTTP and stdio."""
+    """Each heavy tool, cancelled in its middle on a large sweep: the processor is free within a second."""
     del share
     sweep = write_sweep(root.parent / "sweep")
     with serving(sweep, ANALYSIS_CACHE="disk", ANALYSIS_CACHE_DIR=str(root.parent / "cache")) as server:
@@ -60,23 +61,29 @@ def cancelled_calls_free_their_processor(root: Path, share: float) -> Generator[
 
 
 async def _tried(door: str | StdioServerParameters, pid: int, name: str) -> list[Finding]:
-    """``pid``: the process whose descendants, or itself and its descendants over HTTP, must come to rest."""
-    found: list[Finding] = []
+    """``pid``: the server over HTTP; over stdio this very process, whose descendants are looked at."""
+    seconds: dict[str, float] = {}
     async with Client(door) as client:
         for _ in range(2):  # what is imported at the first need is no part of a call
             for tool in ("rank_runs", "hparam_effects", "diagnose_runs"):
                 await client.call_tool(tool, _CALLS[tool])
         for tool, arguments in _CALLS.items():
-            found.append(await _cancelled(client, tool, arguments, pid, name))
-    return found
+            for _ in range(_TRIES):  # a call may have ended before it is cancelled
+                if tool not in seconds:
+                    seconds |= await _cancelled(client, tool, arguments, pid)
+    worst = max(seconds, key=lambda tool: seconds[tool])
+    what = f"{name}: {len(seconds)} of {len(_CALLS)} calls were cancelled in time, the slowest rested after "
+    return [Finding(seconds[worst] <= _WITHIN_SECONDS, f"{what}{seconds[worst]:.1f} s ({worst})")]
 
 
-async def _cancelled(client: Client, tool: str, arguments: dict[str, object], pid: int, door: str) -> Finding:
-    ended = refused = False
+async def _cancelled(client: Client, tool: str, arguments: dict[str, object], pid: int) -> dict[str, float]:
+    """Seconds from the cancel to rest, by tool; nothing where the call ended before."""
+    ended = False
 
     async def call() -> None:
-        nonlocal ended, refused
-        refused = (await client.call_tool(tool, arguments)).is_error is True
+        nonlocal ended
+        if (await client.call_tool(tool, arguments)).is_error:
+            raise AssertionError(f"{tool} was refused")
         ended = True
 
     async with anyio.create_task_group() as group:
@@ -84,17 +91,9 @@ async def _cancelled(client: Client, tool: str, arguments: dict[str, object], pi
         with anyio.move_on_after(_CANCEL_AFTER):
             while not ended:
                 await anyio.sleep(0.01)
-        busy = _processor_seconds(pid)
         began = time.monotonic()
         group.cancel_scope.cancel()
-    if ended:
-        return Finding(not refused, f"{door} {tool}: {'refused' if refused else 'ended before it could be cancelled'}")
-    seconds = await anyio.to_thread.run_sync(_until_idle, pid, began)
-    used = _processor_seconds(pid) - busy
-    return Finding(
-        seconds <= _WITHIN_SECONDS,
-        f"{door} {tool}: at rest {seconds:.1f} s after the cancel, {used:.2f} s of processor used by then",
-    )
+    return {} if ended else {tool: await anyio.to_thread.run_sync(_until_idle, pid, began)}
 
 
 def _until_idle(pid: int, began: float) -> float:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ _ODD: tuple[Any, ...] = (
 
 
 def _value(dice: random.Random) -> Any:
-    return dice.choice(_ODD)
+    return deepcopy(dice.choice(_ODD))  # what is put into one message is no part of the next
 
 
 def _message(dice: random.Random, number: int) -> bytes:
@@ -99,14 +100,20 @@ class _Pipe:
 
 
 def _valid(line: bytes) -> bool:
+    """Whether a line is a message of JSON-RPC: a notification, a request, a result, or an error with code and words."""
     message = json.loads(line)
-    if message.get("jsonrpc") != "2.0":
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return False
-    return "method" in message or ("result" in message) != ("error" in message)
+    if "method" in message:
+        return isinstance(message["method"], str)
+    if "error" in message:
+        error = message["error"]
+        return "result" not in message and isinstance(error["code"], int) and isinstance(error["message"], str)
+    return "result" in message and isinstance(message.get("id"), int | str)
 
 
 def no_message_breaks_the_server(root: Path, share: float) -> Generator[Finding]:
-    """Messages in batches; after each, a right one must be answered."""
+    """100,000 broken messages, a right one now and then: no crash, no silence, every answer a valid message."""
     dice = random.Random(20261123)
     count, batch = int(_MESSAGES * share), 200
     pipe = _Pipe(root)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import httpx2
 from mcp import Client
 from tests.soak.support import Finding, Server, run_name, serving
+from tests.support import processes
 
 _SESSIONS = 10_000
 _INITIALIZE = {
@@ -20,6 +23,8 @@ _INITIALIZE = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "soak", "version": "1"}},
 }
+_ENDLESS = {"query": "SELECT COUNT(*) AS n FROM points a, points b, points c WHERE a.value < b.value"}
+_UNBOUNDED = {"ANALYSIS_QUERY_SECONDS": "600", "ANALYSIS_CACHE": "memory"}
 _ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
@@ -70,7 +75,7 @@ async def _polite(server: Server) -> float:
 
 
 def rude_clients_harm_nobody(root: Path, share: float) -> Generator[Finding]:
-    """Slow clients, half-closed sockets, bodies over the limit, a million-character argument."""
+    """Slow clients, half-closed sockets, bodies over the limit, a million-character argument: others at most 5 times slower."""
     del share
     with serving(root) as server:
         anyio.run(_polite, server)
@@ -85,7 +90,7 @@ def rude_clients_harm_nobody(root: Path, share: float) -> Generator[Finding]:
 
 
 def abandoned_sessions_cost_nothing(root: Path, share: float) -> Generator[Finding]:
-    """Sessions opened and never used again: bounded memory, and a new client is still served."""
+    """10,000 sessions opened and abandoned: less than 100 kB each, a new client is served."""
     sessions = int(_SESSIONS * share)
     with serving(root) as server:
         anyio.run(_polite, server)
@@ -99,3 +104,52 @@ def abandoned_sessions_cost_nothing(root: Path, share: float) -> Generator[Findi
     yield Finding(
         each < 100, f"{sessions} sessions opened and abandoned: {memory:.0f} -> {after:.0f} MB, {each:.0f} kB each"
     )
+
+
+def servers_end_when_told(root: Path, share: float) -> Generator[Finding]:
+    """In the middle of a call that does not end: end of stdin ends the process within a second, SIGTERM within ten."""
+    del share
+    times = sorted(_after_end_of_input(root) for _ in range(5))
+    yield Finding(times[-1] <= 1, f"end of stdin: {times[2]:.2f} s, at most {times[-1]:.2f} s in five tries")
+    seconds = _after_sigterm(root)
+    yield Finding(seconds <= 10, f"SIGTERM: {seconds:.1f} s")
+
+
+def _after_end_of_input(root: Path) -> float:
+    call = {"id": 2, "method": "tools/call", "params": {"name": "query_sql", "arguments": _ENDLESS}}
+    with processes.pipe(root, more=_UNBOUNDED) as server:
+        processes.send(server, *processes.HELLO, call)
+        processes.until(lambda: _queries(server.pid))
+        assert server.stdin
+        began = time.perf_counter()
+        server.stdin.close()
+        server.wait(60)
+        return time.perf_counter() - began
+
+
+def _after_sigterm(root: Path) -> float:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "soak", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    call = {"name": "query_sql", "arguments": _ENDLESS, "_meta": meta}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "query_sql", **_ACCEPT}
+    with processes.serving(root, root.parent / "log", more=_UNBOUNDED) as server:
+
+        def ask() -> None:
+            with suppress(httpx2.HTTPError):  # it is cut off
+                httpx2.post(server.url, json=asked, headers=headers, timeout=60)
+
+        threading.Thread(target=ask, daemon=True).start()
+        processes.until(lambda: _queries(server.process.pid))
+        began = time.perf_counter()
+        server.process.terminate()
+        server.process.wait(60)
+        return time.perf_counter() - began
+
+
+def _queries(pid: int) -> bool:
+    """Whether a query is at work."""
+    return any("sql_child" in line for line in processes.children(pid).values())

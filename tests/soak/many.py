@@ -47,13 +47,22 @@ async def _over_http(server: Server, clients: int, calls: int) -> list[int]:
 
 
 def http_answers_are_the_callers_own(root: Path, share: float) -> Generator[Finding]:
-    """10,000 calls from 100 concurrent clients, each asking for a different run."""
+    """10,000 calls from 100 concurrent clients over HTTP, each for another run: every answer is that run's."""
     calls = int(_CALLS * share) // _CLIENTS * _CLIENTS
     with serving(root) as server:
         began = time.perf_counter()
         wrong = anyio.run(_over_http, server, _CLIENTS, calls)
         rate = calls / (time.perf_counter() - began)
     yield Finding(not wrong, f"{calls} calls from {_CLIENTS} clients, {len(wrong)} wrong, {rate:.0f} calls/s")
+
+
+def two_hundred_clients_are_served(root: Path, share: float) -> Generator[Finding]:
+    """200 clients at the same time, every answer right."""
+    del share
+    with serving(root) as server:
+        wrong = anyio.run(_over_http, server, 200, 2_000)
+        memory = server.megabytes()
+    yield Finding(not wrong, f"2000 calls from 200 clients, {len(wrong)} wrong, {memory:.0f} MB")
 
 
 async def _over_stdio(root: Path, calls: int) -> list[int]:
@@ -68,14 +77,14 @@ async def _over_stdio(root: Path, calls: int) -> list[int]:
 
 
 def stdio_answers_are_the_callers_own(root: Path, share: float) -> Generator[Finding]:
-    """2,000 calls interleaved on one pipe."""
+    """2,000 calls interleaved on one pipe, each for another run: every answer is that run's."""
     calls = int(_STDIO_CALLS * share)
     wrong = anyio.run(_over_stdio, root, calls)
     yield Finding(not wrong, f"{calls} calls interleaved on one pipe, {len(wrong)} wrong")
 
 
 def memory_and_descriptors_stay(root: Path, share: float) -> Generator[Finding]:
-    """Ten rounds of the same load: memory at the end within 10 % of the first round's, no descriptor more."""
+    """Ten rounds of the same load: memory at the end at most 10 % above the first round's, no descriptor more."""
     calls = int(_CALLS * share) // 10
     with serving(root) as server:
         anyio.run(_over_http, server, 10, calls // 10 * 10)

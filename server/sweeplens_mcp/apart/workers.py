@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Workers"]
 
 _LOOK_SECONDS = 0.02
-_STOP_SECONDS = 0.4
+_STOP_SECONDS = 0.25
 _PORTABLE_POINTS = 1_000_000  # so many at most are sent along where the points are in memory
 _log = logging.getLogger(__name__)
 
