@@ -275,3 +275,18 @@ def test_lightning_runs_with_other_numbers_stay_runs_of_their_own(tmp_path: Path
     logged_twice(tmp_path, "n/version_2", "n/version_3", loss=0.2)
     (tmp_path / "n" / "version_2" / "metrics.csv").unlink()
     assert set(read_folder(tmp_path).runs) == {"n/version_0", "n/version_2", "n/version_3"}
+
+
+MONITOR = '#{"t_start": 1700000000.0, "env_id": "CartPole-v1"}\nr,l,t\n9.0,9,0.5\n12.0,12,0.9\n'
+
+
+def test_monitors_in_a_folder_of_their_own_are_part_of_the_logged_run(tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        write_text(tmp_path / run / "progress.csv", "time/total_timesteps,rollout/ep_rew_mean\n10,1\n20,2\n")
+    write_text(tmp_path / "a" / "monitors" / "0.monitor.csv", MONITOR)
+    for place in ("x", "y"):  # of two it is not known which are the run's
+        write_text(tmp_path / "b" / place / "0.monitor.csv", MONITOR)
+    found = read_folder(tmp_path)
+    assert set(found.runs) == {"a", "b", "b/x", "b/y"}
+    assert found.series("a", "monitor/r") == ([9, 21], [9.0, 12.0])
+    assert found.metrics("a") >= {"rollout/ep_rew_mean", "time/total_timesteps"}

@@ -40,15 +40,13 @@ class StableBaselines3:
     """
 
     name = "sb3"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with a logger's table, with monitors or with evaluations."""
         tables = [n for n in folder.free(".csv") if _is_table(folder.head(n))]
         lines = [n for n in folder.free(".json") if n.startswith("progress") and _is_lines(folder.head(n))]
-        monitors = [n for n in folder.free("monitor.csv") if is_monitor(folder.head(n))]
-        evaluations = [n for n in folder.free(_EVALUATIONS) if b"timesteps.npy" in folder.head(n)[:200]]
-        logs = [*(tables or lines)[:1], *monitors, *evaluations]
+        logs = [*(tables or lines)[:1], *_episodes(folder), *(_below(folder) if tables or lines else ())]
         if logs:
             copies = tuple([*tables, *lines][1:])
             others = any("tfevents" in n for n in folder.files)
@@ -75,6 +73,25 @@ class StableBaselines3:
         )
         records, broken = described_by(replace(source, files=(source.files[0], *_own(source))), [record])
         return Reading(records, joined_points((table.points, monitors, evals)), (*table.problems, *problems, *broken))
+
+
+def _episodes(folder: Folder) -> list[str]:
+    """The monitors and evaluations of a folder."""
+    monitors = [n for n in folder.free("monitor.csv") if is_monitor(folder.head(n))]
+    return [*monitors, *(n for n in folder.free(_EVALUATIONS) if b"timesteps.npy" in folder.head(n)[:200])]
+
+
+def _below(folder: Folder) -> list[str]:
+    """Monitors and evaluations that a logger's run keeps in folders of their own: at most one folder for each."""
+    found: dict[str, list[str]] = {}
+    for name, child in folder.folders.items():
+        if any("tfevents" in n or n.startswith("progress.") for n in child.files):
+            return []  # a folder of runs: whose these are is not known
+        for file in _episodes(child):
+            kind = _EVALUATIONS if file == _EVALUATIONS else "monitor.csv"
+            found.setdefault(f"{kind}/{name}", []).append(f"{name}/{file}")
+    kinds = [kind.partition("/")[0] for kind in found]
+    return [path for paths in found.values() for path in paths] if len(kinds) == len(set(kinds)) else []
 
 
 def _is_table(head: bytes) -> bool:
