@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -88,27 +88,26 @@ def _series(columns: Columns, names: pl.Series) -> Iterator[pl.DataFrame]:
     whole = frame.select(pl.col(metrics).is_finite().all() & (pl.col(metrics).null_count() == 0)).row(0)
     simple = [m for m, ok in zip(metrics, whole, strict=True) if ok and not back]
     if simple:
-        yield from _simple_series(frame, simple, names)
+        yield _simple_series(frame, simple, names)
     for metric in metrics:
         if metric not in simple:
             yield from _other_series(frame, metric, names, back)
 
 
-def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> Iterator[pl.DataFrame]:
+def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
     """Series of which every row is a finite value at a step of its own, all metrics in one pass."""
     step = pl.col("\0step")
     ends = [pl.len().alias("n"), step.first().alias("first_step"), step.last().alias("last_step")]
     each = [e.alias(f"{i}\0{c}") for i, m in enumerate(metrics) for c, e in _of_finite(pl.col(m), step).items()]
     table = frame.lazy().group_by("\0run", maintain_order=True).agg(*ends, *each).collect()
-    nothing, never = pl.lit(0), pl.lit(None)
-    same = {"last_finite": pl.col("last"), "last_finite_step": pl.col("last_step"), "n_logged": pl.col("n")}
-    for index, metric in enumerate(metrics):
-        own = {c: pl.col(f"{index}\0{c}") for c in _of_finite(step, step)}
-        named = table.select(
-            names.gather(table["\0run"]), pl.lit(metric).alias("metric"), "n", "first_step", "last_step", **own
-        )
-        rest = dict.fromkeys(("n_nan", "n_inf", "rewinds"), nothing) | same | {"first_nonfinite_step": never}
-        yield _as_series(named.with_columns(**rest))
+    times = len(metrics)
+    found = {c: pl.concat([table[f"{i}\0{c}"] for i in range(times)]) for c in _of_finite(step, step)}
+    found |= {c: pl.concat([table[c]] * times) for c in ("n", "first_step", "last_step")}
+    found |= {"last_finite": found["last"], "last_finite_step": found["last_step"], "n_logged": found["n"]}
+    rest: dict[str, Any] = {"n_nan": 0, "n_inf": 0, "rewinds": 0, "first_nonfinite_step": None}
+    run_ids = pl.concat([names.gather(table["\0run"])] * times)
+    labels = pl.Series([m for m in metrics for _ in range(table.height)], dtype=pl.String)
+    return _as_series(pl.DataFrame({"run_id": run_ids, "metric": labels, **found}).with_columns(**rest))
 
 
 def _of_finite(value: pl.Expr, step: pl.Expr) -> dict[str, pl.Expr]:
