@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, empty_points, empty_series
-from sweeplens.points import reduce_series, series_statistics
+from sweeplens.points import reduce_series
 
 if TYPE_CHECKING:
     from sweeplens.readers.json_columns import Columns
@@ -37,10 +37,10 @@ def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[p
         if len(columns.metrics) > _MOST_METRICS:
             long = _molten(columns, ids, metrics)
             pieces.append(("", long))
-            series.append(reduce_series(long.with_columns(pl.col("run_id", "metric").cast(pl.String))))
+            series.append(reduce_series(long))
             continue
         pieces += _points(columns, ids, metrics)
-        series += _series(columns, ids.cast(pl.String))
+        series += _series(columns, ids)
     pieces.sort(key=itemgetter(0))
     points = pl.concat([frame for _, frame in pieces])
     return points if pieces[0][0] else points.sort("metric", maintain_order=True), pl.concat(series)
@@ -85,13 +85,26 @@ def _series(columns: Columns, names: pl.Series) -> Iterator[pl.DataFrame]:
     """The series of every metric."""
     frame, metrics = columns.frame, columns.metrics
     back = _rewinding(columns)
+    if back:
+        apart = pl.col("\0run").is_in(list(back))
+        yield _any_series(frame.filter(apart), metrics, names)
+        frame = frame.filter(~apart)
     whole = frame.select(pl.col(metrics).is_finite().all() & (pl.col(metrics).null_count() == 0)).row(0)
-    simple = [m for m, ok in zip(metrics, whole, strict=True) if ok and not back]
-    if simple:
+    simple = [m for m, ok in zip(metrics, whole, strict=True) if ok]
+    others = [m for m, ok in zip(metrics, whole, strict=True) if not ok]
+    if simple and frame.height:
         yield _simple_series(frame, simple, names)
-    for metric in metrics:
-        if metric not in simple:
-            yield from _other_series(frame, metric, names, back)
+    if others:
+        yield _any_series(frame, others, names)
+
+
+def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
+    """Series as they come, by the way that knows all that may be in them."""
+    index = ["\0run", "\0seq", "\0step"]
+    long = frame.unpivot(on=metrics, index=index, variable_name="metric", value_name="value")
+    long = long.filter(pl.col("value").is_not_null())
+    ids = names.gather(long["\0run"]).alias("run_id")
+    return reduce_series(long.select(ids, "metric", "value", step="\0step", seq="\0seq"))
 
 
 def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
@@ -122,21 +135,6 @@ def _of_finite(value: pl.Expr, step: pl.Expr) -> dict[str, pl.Expr]:
         "mean": value.mean(),
         "std": value.std(),
     }
-
-
-def _other_series(frame: pl.DataFrame, metric: str, names: pl.Series, back: set[int]) -> Iterator[pl.DataFrame]:
-    """The series of one metric; those of runs that went back by the way that knows how."""
-    points = frame.select("\0run", "\0seq", pl.col("\0step").alias("step"), pl.col(metric).alias("value"))
-    points = points.filter(pl.col("value").is_not_null())
-    again = pl.col("\0run").is_in(list(back))
-    table = points.lazy().filter(~again).group_by("\0run", maintain_order=True).agg(series_statistics()).collect()
-    named = table.with_columns(names.gather(table["\0run"]), pl.lit(metric).alias("metric"), n_logged="n", rewinds=0)
-    yield _as_series(named)
-    twice = points.filter(again) if back else points.clear()
-    if twice.height:
-        yield reduce_series(
-            twice.select(names.gather(twice["\0run"]), pl.lit(metric).alias("metric"), "step", "value", seq="\0seq")
-        )
 
 
 def _as_series(table: pl.DataFrame) -> pl.DataFrame:
