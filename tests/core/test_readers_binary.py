@@ -425,7 +425,7 @@ def test_records_with_right_checksums_and_damaged_contents_never_crash_a_reader(
     begin = wire.wandb_run("w", "name", {"lr": 0.1, "m": {"n": 1}}, "g")
     bees = [begin, *ROWS, wire.wandb_row(hist, 3), wire.wandb_config({("m", "k"): 1}), wire.wandb_summary({"best": 1})]
     swan = [wire.swan_start("s", "s"), wire.swan_scalar("a", 1, 2.0), wire.swan_media("i", 1), wire.swan_finish(1)]
-    for turn in range(int(os.environ.get("SWEEPLENS_FUZZ", "300"))):
+    for turn in range(int(os.environ.get("SWEEPLENS_FUZZ", "100"))):
         wire.event_file(tmp_path / "tb" / NAME, [damaged(r, dice) for r in board * 2])
         wire.wandb_file(tmp_path / "run-w", "w", [damaged(r, dice) for r in [*bees, wire.wandb_exit(1)] * 2])
         (tmp_path / "run-s").mkdir(exist_ok=True)

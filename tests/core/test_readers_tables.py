@@ -44,9 +44,10 @@ def bodies(draw: st.DrawFn) -> bytes:
     cell = clean if draw(st.booleans()) else dirty
     step = st.integers(0, 1000).map(str) if draw(st.booleans()) else cell
     ragged = draw(st.booleans())
+    splits = draw(st.sampled_from((["a", "b", "", "a "], ["1", "2.5", ""])))  # a table of nothing but numbers, too
     rows: list[str] = []
     for _ in range(draw(st.integers(0, 10))):
-        cells = [draw(step), draw(st.floats(1.6e9, 1.8e9).map(repr)), draw(st.sampled_from(["a", "b", "", "a "]))]
+        cells = [draw(step), draw(st.floats(1.6e9, 1.8e9).map(repr)), draw(st.sampled_from(splits))]
         cells += [draw(cell), draw(cell)]
         if draw(st.integers(0, 5)) == 0:
             cells = [f'"{c}"' for c in cells]
@@ -57,7 +58,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return "".join(row + end for row in rows).encode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=bodies(), plan=st.sampled_from(PLANS))
 def test_the_fast_path_gives_what_the_exact_path_gives(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, plan: Plan
