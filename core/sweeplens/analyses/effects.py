@@ -102,10 +102,10 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
     More than a few are not outliers but what is to be explained (a learning rate at which every run fails).
     """
     column = pl.Series(values, dtype=pl.Float64)
+    if (column.abs() > HUGE).any():
+        return column.rank("average").to_list(), True
     if column.len() < _FEWEST:
         return column.to_list(), False
-    if column.abs().max() > HUGE:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
-        return column.rank("average").to_list(), True
     distance = (column - column.median()).abs()
     usual = distance.median()
     far = int((distance > _FAR * usual).sum()) if isinstance(usual, float) and usual > 0 else 0

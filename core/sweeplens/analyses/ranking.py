@@ -171,8 +171,10 @@ def _adjusted(table: pl.DataFrame, spread: Spread | None) -> list[float | None]:
         one, other = np.triu_indices(table.height, 1)  # the pairs of the first row come first
     else:
         one, other = np.zeros(table.height - 1, dtype=int), np.arange(1, table.height)
-    error = np.sqrt(np.maximum(own[one] + own[other], pooled[one] + pooled[other]))
-    p = 2 * stdtr(spread.df, -np.abs(centre[one] - centre[other]) / error)
+    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
+        error = np.sqrt(np.maximum(own[one] + own[other], pooled[one] + pooled[other]))
+        p = 2 * stdtr(spread.df, -np.abs(centre[one] - centre[other]) / error)
+    p = np.where(np.isfinite(p) & np.isfinite(error), p, 1.0)
     order = np.argsort(p, kind="stable")
     left = pairs - np.arange(len(p)) if len(p) == pairs else np.full(len(p), pairs)
     adjusted = np.empty_like(p)

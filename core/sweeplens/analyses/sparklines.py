@@ -32,8 +32,9 @@ def sparkline(values: ArrayLike, width: int = WIDTH) -> str:
     if not len(v):
         return ""
     edges = np.linspace(0, len(v), min(width, len(v)) + 1).astype(int)
-    means = np.add.reduceat(np.where(np.isfinite(v), v, 0.0), edges[:-1]) / np.diff(edges)
-    whole = np.minimum.reduceat(np.isfinite(v), edges[:-1]).astype(bool) & np.isfinite(means)
+    sizes = np.diff(edges)
+    means = np.add.reduceat(np.where(np.isfinite(v), v, 0.0) / np.repeat(sizes, sizes), edges[:-1])
+    whole = np.minimum.reduceat(np.isfinite(v), edges[:-1]).astype(bool)
     levels = _levels(means, whole, log=is_log(v))
     return "".join(_SIGNS[level] if ok else _LOST for level, ok in zip(levels, whole, strict=True))
 

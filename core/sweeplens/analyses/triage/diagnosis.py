@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import polars as pl
 
 from sweeplens.analyses.triage.causes import shared_causes
@@ -44,9 +45,10 @@ def diagnose(
     if points is not None:
         scene, read, skipped = draw(scene, points, options.max_points)
     found: list[Finding] = []
-    for detector in DETECTORS:
-        checkpoint()
-        found += detector(scene) if points is not None or detector not in NEED_POINTS else ()
+    with np.errstate(all="ignore"):  # values near the end of the numbers: what overflows is no finding
+        for detector in DETECTORS:
+            checkpoint()
+            found += detector(scene) if points is not None or detector not in NEED_POINTS else ()
     table = _table(_told_once(found), scene)
     warnings = (
         (
