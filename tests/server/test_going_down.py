@@ -115,13 +115,15 @@ async def test_a_server_that_is_killed_leaves_no_process_behind(sweep: Path, tmp
         assert len(left) == 2  # a worker, and the query
 
 
-def test_a_client_that_no_longer_reads_ends_the_process_without_a_word(sweep: Path) -> None:
+def test_a_client_that_is_gone_before_it_is_answered_ends_the_process_without_a_word(sweep: Path) -> None:
     with pipe(sweep) as process:
+        assert process.stdin
         assert process.stdout
+        assert process.stderr
         process.stdout.close()
         send(process, *HELLO, {"id": 2, "method": "tools/list"})
-        assert process.wait(30) == 0
-        assert process.stderr
+        process.stdin.close()
+        assert process.wait(60) == 0
         assert process.stderr.read() == b""
 
 
