@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +291,36 @@ def test_monitors_in_a_folder_of_their_own_are_part_of_the_logged_run(tmp_path: 
     assert set(found.runs) == {"a", "b", "b/x", "b/y"}
     assert found.series("a", "monitor/r") == ([9, 21], [9.0, 12.0])
     assert found.metrics("a") >= {"rollout/ep_rew_mean", "time/total_timesteps"}
+
+
+def aliases(levels: int, line: str) -> str:
+    rows = ["a0: &a0 {x: 1, y: 2, z: 3}", *(line.format(this=i, last=i - 1) for i in range(1, levels))]
+    return "\n".join(rows) + "\n"
+
+
+BOMBS = {
+    "aliases of aliases": aliases(30, "a{this}: &a{this} {{x: *a{last}, y: *a{last}, z: *a{last}}}"),
+    "merges of merges": aliases(30, "a{this}: &a{this} {{<<: [*a{last}, *a{last}, *a{last}]}}"),
+    "an alias of itself": "a: &a [*a]\n",
+    "brackets in brackets": "a:\n  " + "[" * 100_000,
+    "braces in braces": "{a: " * 5000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_config_that_would_unfold_without_end_is_a_problem_and_no_wait(name: str, tmp_path: Path) -> None:
+    write_lines(tmp_path / "run" / "metrics.jsonl", {"step": 1, "loss": 2}, {"step": 2, "loss": 1})
+    write_text(tmp_path / "run" / "config.yaml", BOMBS[name])
+    began = time.perf_counter()
+    found = read_folder(tmp_path)
+    assert time.perf_counter() - began < 5
+    assert found.series("run", "loss") == ([1, 2], [2.0, 1.0])
+    assert found.runs["run"].hyperparameters == {}
+    assert ["config cannot be read" in p.reason for p in found.problems] == [True]
+
+
+def test_defaults_that_a_config_shares_by_aliases_are_read(tmp_path: Path) -> None:
+    write_lines(tmp_path / "run" / "metrics.jsonl", {"step": 1, "loss": 2})
+    write_text(tmp_path / "run" / "config.yaml", "base: &b {lr: 0.1}\ntrain: {<<: *b, n: 3}\ncopy: *b\n")
+    config = {"base": {"lr": 0.1}, "train": {"lr": 0.1, "n": 3}, "copy": {"lr": 0.1}}
+    assert read_folder(tmp_path).runs["run"].hyperparameters == config

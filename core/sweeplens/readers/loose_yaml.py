@@ -7,15 +7,63 @@ from typing import Any, cast
 
 import yaml
 
+from sweeplens.readers.jsonlines import MAX_NESTING
+
 __all__ = ["load"]
+
+_MOST_UNFOLDED = 10_000  # values that aliases may add, besides ten times what is written
 
 
 def load(text: str) -> object:
-    """Dicts, lists, text, numbers, times. Raises ValueError for what is not YAML."""
+    """Dicts, lists, text, numbers, times.
+
+    Raises ValueError for what is not YAML, nests too deeply, or would become far more than is written.
+    """
+    _check_depth(text)
+    loader = cast("Any", _LooseLoader(text))
     try:
-        return yaml.load(text, Loader=_LooseLoader)  # noqa: S506 - a SafeLoader
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    finally:
+        loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Refuse brackets inside brackets, at which the parser's time grows with the square of their number."""
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_NESTING:
+            raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuse aliases of aliases that unfold beyond reason, and those that hold themselves."""
+    sizes: dict[int, int] = {}
+    unfolded = _unfolded(root, sizes)
+    if unfolded > _MOST_UNFOLDED + 10 * len(sizes):
+        raise ValueError(f"its aliases unfold to {unfolded} values")
+
+
+def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """The values that a node is once every alias in it is a copy."""
+    known = sizes.get(id(node))
+    if known == 0:
+        raise ValueError("an alias holds itself")
+    if known is not None:
+        return known
+    sizes[id(node)] = 0
+    inner: list[Any] = [] if isinstance(node, yaml.ScalarNode) else cast("Any", node).value
+    parts = [part for item in inner for part in (cast("tuple[Any, ...]", item) if isinstance(item, tuple) else (item,))]
+    sizes[id(node)] = 1 + sum(_unfolded(part, sizes) for part in parts)
+    return sizes[id(node)]
 
 
 class _LooseLoader(yaml.SafeLoader):
