@@ -44,7 +44,7 @@ WORTH_ROWS = 50_000
 _WORTH_SHARE = 0.05
 _WORTH_SECONDS = 30.0  # what is little waits so long
 MUCH_SECONDS = 5.0  # what is much waits so long, except the first time
-_PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
+PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
 REST_SECONDS = 30.0  # after a disk refused
 _DAMAGE = (StoreError, OSError, ValueError, KeyError, IndexError, pl.exceptions.PolarsError, msgspec.MsgspecError)
 
@@ -149,7 +149,7 @@ class DiskStore(MemoryStore):
 
     def _wait_for_others(self) -> None:
         """A first reading by several processes at once is done by one; the others wait a little for it."""
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + PATIENCE
         with contextlib.suppress(OSError):  # a disk that takes nothing has nobody to wait for
             while not self._is_first():
                 if stamp_of(self.place) is not None or time.monotonic() > until:
