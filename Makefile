@@ -7,6 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 PEERS := build/peers-venv
+PEERS_PYTHON := $(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 MADE := $(VENV)/.made
 RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
@@ -43,11 +44,16 @@ format: $(TESTS) ## Format, and mend what the linter can mend
 bench: $(TESTS) ## Every benchmark: ratios measured in one run
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-bench-peers: $(TESTS) ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
-	@test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python -m pip --disable-pip-version-check --quiet install "pip>=25.1"
-	@$(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python -m pip --disable-pip-version-check --quiet install --group peers
+bench-peers: $(TESTS) $(PEERS)/.installed ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
 	@$(BIN)/python benchmarks/peers.py
+
+$(PEERS)/.installed: pyproject.toml
+	@test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS_PYTHON) -m pip --version > /dev/null 2>&1 || $(PEERS_PYTHON) -m ensurepip > /dev/null
+	@echo "Installing the peers into $(PEERS) ..."
+	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install "pip>=25.1"
+	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install --group peers
+	@touch $@
 
 soak: $(TESTS) ## What many clients, long use and bad manners do to one server (about ten minutes)
 	$(BIN)/python -m tests.soak
