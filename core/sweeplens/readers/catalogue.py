@@ -26,7 +26,7 @@ _PAGE = """# Formats
 
 Written by `python -m sweeplens.readers.catalogue` from the readers themselves: {count} formats, in the order in which they are
 offered a folder. A file belongs to the first reader that claims it; where several readers claim a folder as one run, the first
-is read and the files of the others are named as copies. `sweeplens doctor --files` says for every file who took it, or why none did.
+is read and the files of the others are named as copies. `sweeplens doctor --files` says of every file who took it, or why nobody.
 
 Nothing is converted, imported, unpickled or executed, nothing is written beside your files, and a file is recognised by what it
 holds. Your own format: a package with an entry point in the group `sweeplens.readers`, as in `examples/third_party_reader`.
