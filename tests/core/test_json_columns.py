@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.discover import discover
 from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_series
 from sweeplens.points import reduce_series
 from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.store.blocks import STORED_POINTS
 from sweeplens.store.merge import sequenced
 
 NUMBERS = st.one_of(
@@ -109,3 +111,20 @@ def test_text_nulls_and_runs_that_share_a_file_are_left_to_the_exact_way(tmp_pat
         '{"loss": 3}',
     ]
     assert together(tmp_path, [row + o + "\n" + row for o in odd]) == 0
+
+
+def test_what_is_written_while_reading_is_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
+    """Names go to disk as Enums; nobody who reads the file may see that, and filters must find what they look for."""
+    rows = "".join(json.dumps({"step": i, **{f"m{k}": k + i / 7 for k in range(10)}}) + "\n" for i in range(1000))
+    for run in range(31):
+        home = tmp_path / "logs" / f"run{31 - run}"
+        home.mkdir(parents=True)
+        (home / "metrics.jsonl").write_text(rows)
+    cache = tmp_path / "cache"
+    db = ExperimentDB(AnalysisConfig(cache_dir=str(cache)), base_path=tmp_path / "logs")
+    assert db.load_experiments().n_points == 310_000
+    (file,) = cache.glob("stores/*/points/*.parquet")
+    assert pl.read_parquet_schema(file) == STORED_POINTS
+    (delta,) = cache.glob("stores/*/points")
+    one = pl.scan_delta(str(delta)).filter(pl.col("run_id") == "run9", pl.col("metric") == "m3").collect()
+    assert one.sort("step")["value"].to_list() == [3 + i / 7 for i in range(1000)]
