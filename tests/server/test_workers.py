@@ -13,7 +13,7 @@ import anyio
 import pytest
 from mcp import Client
 from support.doors import data_of, text_of
-from support.processes import children, until
+from support.processes import children, threads, until
 from support.sweep import write_run, write_sweep
 
 from sweeplens.config import AnalysisConfig
@@ -109,7 +109,7 @@ def test_a_worker_that_died_while_idle_is_not_noticed_by_anybody(workers: Worker
     workers.ask(RANK, database, {"metric": "val/acc"})
     (pid,) = _processes()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: pid not in _processes())  # what has ended has no command line any more
+    until(lambda: " Z " in Path(f"/proc/{pid}/stat").read_text() and threads(pid) == 1)
     assert workers.ask(RANK, database, {"metric": "val/acc"}).table.height
 
 

@@ -11,7 +11,7 @@ from sweeplens.config import AnalysisConfig
 from sweeplens.errors import SweeplensError
 from sweeplens.store import Snapshot
 
-__all__ = ["Done", "Held", "Job", "Stop"]
+__all__ = ["Done", "Held", "Job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,6 @@ class Job:
     number: int
     tool: str
     arguments: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Nobody waits for this job any more."""
-
-    number: int
 
 
 @dataclass(frozen=True, slots=True)

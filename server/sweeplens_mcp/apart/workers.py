@@ -114,8 +114,8 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.poll() is None and not self._connection.closed
+        """Whether it can be asked. One that nobody asks has nothing to say: what can be read is the end of its pipe."""
+        return self._process.poll() is None and not self._connection.closed and not self._connection.poll()
 
     def hold(self, held: tuple[str, ...], database: ExperimentDB, snapshot: Snapshot) -> None:
         """Let it answer from a snapshot from now on."""
@@ -156,10 +156,8 @@ class _Worker:
 
     def _stop(self) -> None:
         """Ask it to stop; end it when it does not."""
-        from sweeplens_mcp.apart.jobs import Stop
-
         try:
-            self._connection.send(Stop(self._asked))
+            self._connection.send_bytes(b"stop %d" % self._asked)
             if self._connection.poll(_STOP_SECONDS):
                 self._connection.recv()
                 return
