@@ -44,13 +44,13 @@ def test_an_explosion_does_not_flatten_what_was_before() -> None:
 
 
 @given(NUMBERS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_values_have_a_sparkline_of_bounded_width(values: list[float]) -> None:
     assert len(sparkline(values)) == min(len(values), WIDTH)
 
 
 @given(NUMBERS, st.integers(2, 60))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_thinning_keeps_the_bound_the_order_and_both_ends(values: list[float], most: int) -> None:
     curve = _curve(values)
     kept = thin(curve, most)

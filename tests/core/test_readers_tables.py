@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.reading import Found, read_folder
 
@@ -58,7 +58,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return "".join(row + end for row in rows).encode()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(body=bodies(), plan=st.sampled_from(PLANS))
 def test_the_fast_path_gives_what_the_exact_path_gives(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, plan: Plan
@@ -79,7 +79,7 @@ def test_the_fast_path_gives_what_the_exact_path_gives(
     assert (either.resume.lines, either.resume.state) == (exact.resume.lines - 1, exact.resume.state)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 12), st.integers(16, 200))
 def test_a_table_read_in_two_parts_is_the_table_read_at_once(
     tmp_path_factory: pytest.TempPathFactory, first: int, size: int

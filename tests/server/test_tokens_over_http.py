@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
 ISSUER, AUDIENCE, SCOPE = "https://login.example", "https://lab.example/mcp", "sweeplens:read"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+DAY = 86_400  # tokens are made when tests are collected, and used when their turn comes
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
@@ -35,7 +36,7 @@ HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 def token(key: object = KEY, algorithm: str = "RS256", **claims: object) -> str:
     """A token that is right but for what is given."""
     now = int(time.time())
-    right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": now + 300, "scope": SCOPE}
+    right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": now + 10 * DAY, "scope": SCOPE}
     whole = {name: value for name, value in (right | claims).items() if value is not None}
     return jwt.encode(whole, key, algorithm, {"kid": "first"})  # type: ignore[arg-type]
 
@@ -43,9 +44,9 @@ def token(key: object = KEY, algorithm: str = "RS256", **claims: object) -> str:
 REFUSED = {
     "none": "",
     "nonsense": "nonsense",
-    "expired": token(exp=int(time.time()) - 300),
+    "expired": token(exp=int(time.time()) - DAY),
     "without an end": token(exp=None),
-    "not yet valid": token(nbf=int(time.time()) + 300),
+    "not yet valid": token(nbf=int(time.time()) + DAY),
     "of another audience": token(aud="https://other.example/mcp"),
     "of another issuer": token(iss="https://evil.example"),
     "unsigned": token(None, "none"),
