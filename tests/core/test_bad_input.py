@@ -253,6 +253,26 @@ def test_a_condition_that_cannot_be_used_is_an_error_and_reads_nothing_else(tmp_
         opened(tmp_path).list_runs(where=condition)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lr: 1\0",
+        "lr: \x07",
+        "lr: [1",
+        "\n".join(f"{' ' * depth}a:" for depth in range(1000)),
+        "a: &x [*x]",
+        "lr: \ud800",
+    ],
+)
+def test_a_config_that_cannot_be_read_is_a_problem_and_the_run_is_there(tmp_path: Path, text: str) -> None:
+    run = steps(tmp_path / "run", good())
+    (run / "config.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    db = opened(tmp_path)
+    assert db.query_metrics("loss").height == 3
+    (problem,) = malformed(db)
+    assert problem["file"] == str(run / "config.yaml")
+
+
 def test_a_config_of_numbers_only_is_no_run_of_its_own(tmp_path: Path) -> None:
     steps(tmp_path / "run", good(), config={"lr": 0.1, "seed": 0, "epochs": 3})
     assert opened(tmp_path).runs_df["run_id"].to_list() == ["run"]

@@ -20,15 +20,21 @@ def load(text: str) -> object:
     Raises ValueError for what is not YAML, nests too deeply, or would become far more than is written.
     """
     _check_depth(text)
-    loader = cast("Any", _LooseLoader(text))
+    try:
+        return _read(cast("Any", _LooseLoader(text)))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _read(loader: Any) -> object:
     try:
         node = loader.get_single_node()
         if node is None:
             return None
         _check_size(node)
         return loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
     finally:
         loader.dispose()
 
