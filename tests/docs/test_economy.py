@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.scripts import printed_by
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "economy.py")],
-        capture_output=True, encoding="utf-8", timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed_by([sys.executable, ROOT / "benchmarks" / "economy.py"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the rival looks at the folder with a POSIX shell")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.scripts import printed_by
 
 from sweeplens.demo_data import write_sweep
 
@@ -25,15 +23,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: Sequence[str | Path], **environment: str) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True, encoding="utf-8", env={**os.environ, **environment}, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_every_example_is_run_by_a_test() -> None:
     tests = "".join(p.read_text(encoding="utf-8") for p in TESTS.rglob("test_*.py"))
     own = [p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".sh")]
@@ -42,7 +31,7 @@ def test_every_example_is_run_by_a_test() -> None:
 
 
 def test_the_scripted_client_asks_over_stdio_in_forty_lines(demo: Path) -> None:
-    shown = run([sys.executable, EXAMPLES / "scripted_client.py", demo])
+    shown = printed_by([sys.executable, EXAMPLES / "scripted_client.py", demo])
     assert "runs: 60" in shown
     assert "optim.lr" in shown
     assert "0.93" in shown
@@ -51,14 +40,14 @@ def test_the_scripted_client_asks_over_stdio_in_forty_lines(demo: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no POSIX shell")
 def test_the_shell_example_asks_for_people_and_for_programs(demo: Path) -> None:
-    shown = run(["sh", EXAMPLES / "ask.sh", demo], SWEEPLENS=str(Path(sys.executable).with_name("sweeplens")))
+    shown = printed_by(["sh", EXAMPLES / "ask.sh", demo], SWEEPLENS=str(Path(sys.executable).with_name("sweeplens")))
     assert "0.03" in shown
     best = shown.splitlines()[-3:]
     assert all(name.startswith("lr0.03") for name in best)
 
 
 def test_the_four_workflows_of_the_library_run(demo: Path) -> None:
-    shown = run([sys.executable, EXAMPLES / "analyze_experiments.py", demo], POLARS_FMT_MAX_ROWS="50")
+    shown = printed_by([sys.executable, EXAMPLES / "analyze_experiments.py", demo], POLARS_FMT_MAX_ROWS="50")
     assert shown.count("== ") == 4
     assert "60 runs" in shown
     assert "resnet_2019: best accuracy 0.8, last epoch 3" in shown

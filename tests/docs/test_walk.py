@@ -6,13 +6,13 @@ import itertools
 import json
 import math
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 from scipy import stats
+from support.scripts import printed_by
 
 from sweeplens.demo_data import write_sweep
 
@@ -23,12 +23,7 @@ LOST = "lr0.1_bs128_s5"  # its config is broken
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "walk.py")],
-        capture_output=True, encoding="utf-8", timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed_by([sys.executable, ROOT / "examples" / "walk.py"])
 
 
 @pytest.fixture(scope="module")
