@@ -81,6 +81,7 @@ $(RUNS): requirements/run.txt pyproject.toml | $(MADE)
 	@echo "Installing sweeplens into $(VENV) ..."
 	@$(PIP) install -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q core server # as pip does for all that it copies: a start must not compile, wherever Python is told to write no bytecode
 	@touch $@
 
 $(TESTS): requirements/dev.txt $(RUNS)

@@ -10,8 +10,10 @@ adds roots, data version, the runs that matched and the Python line that gives t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Basis", "LeftOut"]
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """Runs that an answer does not rest on, and why."""
 
     reason: str
@@ -32,8 +33,7 @@ class LeftOut:
         return len(self.runs)
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """What an answer rests on."""
 
     roots: tuple[str, ...] = ()
@@ -47,8 +47,7 @@ class Basis:
     python: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A table with its basis. ``notes`` are sentences for people; ``tables`` are further tables by name."""
 
     table: pl.DataFrame

@@ -16,12 +16,12 @@ import math
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import yaml
+from msgspec import Struct
 
 from sweeplens.errors import InputError
 
@@ -39,8 +39,7 @@ _LIVE_SHARE = 0.6
 _ANCHOR = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
+class PlannedRun(Struct, frozen=True):
     """One run of the sweep before it is written."""
 
     lr: float

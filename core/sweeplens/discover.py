@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.errors import RootError
 from sweeplens.folders import Folder, rewalk, walk
@@ -20,8 +22,7 @@ from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 __all__ = ["Discovery", "Remembered", "assembled", "check_root", "discover", "walk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
+class Discovery(Struct, frozen=True):
     """What a walk found: sources in a stable order, files that nobody took, folders that could not be read."""
 
     sources: tuple[Source, ...]
@@ -50,8 +51,7 @@ def check_root(path: str | Path) -> Path:
     return absolute.resolve()
 
 
-@dataclass(slots=True)
-class Remembered:
+class Remembered(Struct):
     """What a discovery leaves for the next one over the same roots."""
 
     tops: dict[str, Folder] = field(default_factory=dict[str, Folder])

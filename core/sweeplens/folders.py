@@ -15,9 +15,10 @@ import os
 import stat as stat_module
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from sweeplens.readers import compression
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Source
@@ -31,8 +32,7 @@ _SKIPPED = frozenset(
 )
 
 
-@dataclass(slots=True, eq=False)
-class Shared:
+class Shared(Struct, eq=False):
     """What the folders of one root share: who is claiming, which names were asked for, heads that were read, what moved."""
 
     claimer: Folder | None = None
@@ -52,8 +52,7 @@ class Shared:
         return data, self.heads[entry.path][2]
 
 
-@dataclass(slots=True, eq=False)
-class Folder:
+class Folder(Struct, eq=False):
     """A folder as the walk saw it. Readers look at names first, then at heads; they never open anything else."""
 
     path: str  # absolute

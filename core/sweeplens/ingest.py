@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.discover import Discovery, discover
 from sweeplens.errors import FormatError
@@ -35,8 +36,7 @@ _UNREAD = "could not be read as"
 _NEVER = -1  # the checksum of no content: such a source counts as changed whenever it is looked at
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
+class LoadReport(Struct, frozen=True):
     """What a load found. ``problems`` are all of them, those of earlier loads included."""
 
     n_runs: int
@@ -47,8 +47,7 @@ class LoadReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Struct, frozen=True):
     """One source to read; ``entry`` is what it gave before, ``goes_on`` whether the reading begins where that one ended."""
 
     source: Source
@@ -62,8 +61,7 @@ class _Task:
         return self.source.reader, self.source.path
 
 
-@dataclass(slots=True)
-class _Batch:
+class _Batch(Struct):
     """Readings of some sources, as frames of reading points under unique ids."""
 
     fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
@@ -75,8 +73,7 @@ class _Batch:
         return sum(f.height for f in (*self.fresh, *self.further))
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """What goes on: where readings are entered, and who is told of it."""
 
     store: MemoryStore

@@ -11,9 +11,9 @@ points      no reduction: all finite points pool, as the earlier system did
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.answers import LeftOut
 from sweeplens.errors import InputError
@@ -25,8 +25,7 @@ __all__ = ["REDUCTIONS", "Reduce", "Reduced", "parse_reduce", "reduce_runs", "re
 REDUCTIONS = ("last", "best", "min", "max", "mean", "first", "at_step", "last_k", "points")
 
 
-@dataclass(frozen=True, slots=True)
-class Reduce:
+class Reduce(Struct, frozen=True):
     """How a series becomes a number. ``amount`` is N or K; -1 is the common step."""
 
     how: str
@@ -37,8 +36,7 @@ class Reduce:
         return f"{self.how}:{amount}" if self.how in ("at_step", "last_k") else self.how
 
 
-@dataclass(frozen=True, slots=True)
-class Reduced:
+class Reduced(Struct, frozen=True):
     """run_id, metric, value (finite), and whatever could not be reduced, with its reason."""
 
     values: pl.DataFrame

@@ -11,11 +11,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.frames import RUN_COLUMNS
 from sweeplens.models import flatten
@@ -27,8 +27,7 @@ _NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)?(\.\d+)?(?<=\d)\.?([eE][-+]?\d+)?")
 _INT64 = 1 << 63
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(Struct, frozen=True):
     """One run as the store keeps it: fixed columns by name, flat hyperparameters, flat metadata."""
 
     fixed: Mapping[str, Any]

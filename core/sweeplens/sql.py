@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct
 from polars.exceptions import PolarsError
 
 from sweeplens.answers import Answer, Basis
@@ -36,8 +36,7 @@ _MEMORY, _TIME = 71, 72  # exit codes of the child
 _NARROW = "Select fewer columns, filter by run_id and metric, or aggregate."
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(Struct, frozen=True):
     """What a query can read."""
 
     runs: pl.DataFrame
@@ -45,8 +44,7 @@ class Tables:
     points: pl.LazyFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """What a query may take."""
 
     rows: int = 1000

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import cast
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
@@ -16,8 +16,7 @@ from sweeplens.store import Snapshot
 __all__ = ["View", "as_paths", "nothing_found", "of_runs", "python_call", "settled", "unread"]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """The runs that a question is about, their series, and all points, of one version."""
 
     snapshot: Snapshot

@@ -10,9 +10,11 @@ fits, cells are clipped, and then columns left out from the right, until one doe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.answers import Answer
 from sweeplens_mcp.basis import basis_json, basis_text, json_size
@@ -31,8 +33,7 @@ _LINES = (1500, *_CELLS)  # where cells are lines of prose
 _STRETCH = 2  # as many points in a row that are not finite are shown one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A row of one of the answer's tables; ``words`` names by column what is not finite."""
 
     table: int
@@ -40,8 +41,7 @@ class Row:
     words: dict[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A series beyond the points that are shown: how many there are, and their course in a few signs."""
 
     points: int
@@ -49,8 +49,7 @@ class Whole:
     log: bool = False  # whether the signs stand on a log scale
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Which part of an answer is wanted, in how much room."""
 
     budget: int
@@ -61,8 +60,7 @@ class Page:
     all_tables: bool = True  # False: the rows are those of the main table only
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The two channels, and the row where the next page starts (None: this was the last)."""
 
     structured: dict[str, object]
@@ -70,8 +68,7 @@ class Reply:
     next_row: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """The answer with its tables in order, as much of each row as will be shown."""
 
     answer: Answer

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypedDict
+
+from msgspec import Struct
 
 from sweeplens.answers import Basis, LeftOut
 from sweeplens_mcp.cells import clip
@@ -39,8 +40,7 @@ class BasisJson(TypedDict):
     python: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Detail:
+class _Detail(Struct, frozen=True):
     """How much of a basis is shown: items of each list, run ids of each reason, characters of each text."""
 
     items: int

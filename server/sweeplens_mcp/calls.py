@@ -9,8 +9,10 @@ Who works out the answer is a parameter: this thread, or a process of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.answers import Answer
 from sweeplens.errors import CursorError, InputError
@@ -27,8 +29,7 @@ Ask = Callable[[ToolSpec, "ExperimentDB", Mapping[str, object]], Answer]
 """A tool's answer to its own arguments, without paging."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """The answer to page through: its question's name, its first row on this page, and what its last page closes with."""
 
     asked: str
@@ -62,8 +63,7 @@ def answer_call(
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """A tool, what it is asked about, what was kept of earlier answers, and who works out new ones."""
 
     spec: ToolSpec

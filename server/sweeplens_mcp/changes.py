@@ -8,10 +8,11 @@ An address below a run changes when that run does; every other one of ours when 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Set
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from msgspec import Struct, field
 
 from sweeplens.errors import RootError
 
@@ -25,8 +26,7 @@ _RUNS = "experiments://runs/"
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What stood there at one moment. ``runs`` and ``touched`` hold the runs that were asked for, as far as they exist."""
 
     whole: Hashable = None

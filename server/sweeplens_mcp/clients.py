@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from sweeplens.errors import UnknownNameError
 
@@ -21,8 +22,7 @@ SERVER_NAME = "sweeplens"
 Form = Literal["json", "toml", "yaml", "lua", "elisp"]
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """The command that starts the server."""
 
     command: str
@@ -32,8 +32,7 @@ class Launch:
 Entry = Callable[[Launch], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """One client: how its configuration is written and where it lies."""
 
     name: str

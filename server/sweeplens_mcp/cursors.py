@@ -14,8 +14,9 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sweeplens.errors import CursorError
 
@@ -28,8 +29,7 @@ _SHELF_ANSWERS = 16
 _SHELF_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What a cursor says: the question, the data version, and the first row that was not given yet."""
 
     question: str

@@ -12,10 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from sweeplens.demo_data import grow, write_sweep
 from sweeplens.errors import SweeplensError
@@ -29,8 +30,7 @@ __all__ = ["QUESTIONS", "Question", "main"]
 _FRESH_SECONDS = 2.1  # an answer rests on files as they were at most 2 s before
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What a researcher asks, and the call that a client makes of it."""
 
     words: str

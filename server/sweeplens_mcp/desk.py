@@ -14,10 +14,10 @@ import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import anyio
+from msgspec import Struct, field
 
 from sweeplens.errors import LimitError
 from sweeplens.interrupt import listening
@@ -39,8 +39,7 @@ class AbandonedError(LimitError):
     """Nobody waits for this answer any more."""
 
 
-@dataclass(slots=True, eq=False)
-class _Piece(Generic[T]):
+class _Piece(Struct, Generic[T], eq=False):
     """One piece of work and those who wait for it."""
 
     heavy: bool

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
+
+from msgspec import Struct
 
 from sweeplens.discover import Remembered, discover
 from sweeplens.folders import Folder
@@ -30,8 +31,7 @@ _TEXTS = (".txt", ".log", ".out", ".err")
 _SQLITE = b"SQLite format 3\0"
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """One file and what is made of it. ``why`` is said where nobody took it, ``of`` is the source that it is part of."""
 
     path: str

@@ -10,12 +10,12 @@ import csv
 import io
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from msgspec import Struct
 
 from sweeplens.errors import SweeplensError, UnknownNameError
 from sweeplens_mcp.answers import Page, reply
@@ -35,8 +35,7 @@ _NAMES = ResourceSecurity(exempt_params={"run_id", "metric"})  # names of runs a
 CSV, JSON, MARKDOWN = "text/csv", "application/json", "text/markdown"
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceSpec:
+class ResourceSpec(Struct, frozen=True):
     """An address, what stands there, and the function that writes it."""
 
     uri: str

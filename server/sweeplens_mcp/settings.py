@@ -6,7 +6,7 @@ instead of a server that would not start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "HTTP_PATH", "Settings"]
 
@@ -15,8 +15,7 @@ DEFAULT_PORT = 8917
 HTTP_PATH = "/mcp"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """``roots``: the folders of experiments; empty: what the configuration says."""
 
     roots: tuple[str, ...] = ()

@@ -13,11 +13,11 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec import Struct, field
 
 from sweeplens.errors import LimitError, RootError, SweeplensError
 from sweeplens.interrupt import listening
@@ -65,8 +65,7 @@ class _AbandonedError(Exception):
     """Nobody waits for this load any more."""
 
 
-@dataclass(slots=True)
-class _Load:
+class _Load(Struct):
     """One load on its way, as its thread and those who wait for it see it."""
 
     waiting: int = 0

@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextvars import Context, ContextVar
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
@@ -25,6 +24,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.subscriptions import ResourceUpdated, ServerEvent
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS
+from msgspec import Struct, field
 
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.changes import Look, is_ours, look
@@ -51,8 +51,7 @@ def check_addresses(addresses: Collection[str]) -> None:
         )
 
 
-@dataclass(slots=True, eq=False)
-class Listener:
+class Listener(Struct, eq=False):
     """One who listens: how to tell, the state that answers this caller, and since when each address is wanted."""
 
     deliver: Callable[[ServerEvent], None]

@@ -7,7 +7,8 @@ it is the same for the same rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sweeplens_mcp.cells import Cell, show
 
@@ -16,8 +17,7 @@ __all__ = ["Table", "table_text"]
 _TOO_WIDE, _FREE = 1.25, 200  # an aligned table may be so many times, or so many bytes, longer than the same in commas
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Cells ready to be shown. ``words`` names what is not finite: (row, column) -> nan, inf or -inf."""
 
     columns: Sequence[str]

@@ -43,13 +43,12 @@ BASES = st.builds(
     warnings=st.lists(TEXT, max_size=20).map(tuple),
     python=TEXT,
 )
-ANSWERS = st.builds(
-    Answer,
+ANSWERS = st.tuples(
     tables(),
     BASES,
-    notes=st.lists(TEXT, max_size=30).map(tuple),
-    tables=st.dictionaries(st.text(string.ascii_letters, min_size=1, max_size=8), tables(), max_size=3),
-)
+    st.lists(TEXT, max_size=30).map(tuple),
+    st.dictionaries(st.text(string.ascii_letters, min_size=1, max_size=8), tables(), max_size=3),
+).map(lambda parts: Answer(*parts))
 MODEST = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.analyses.budget import at_equal_budget
 from sweeplens.analyses.coverage import coverage_of
@@ -30,8 +30,7 @@ _SCHEMA = {
 _BUDGET_METRICS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Struct, frozen=True):
     """One metric: its contrast, its goal, the noise of single runs, and the pairs' values where runs pair."""
 
     metric: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.answers import LeftOut
 from sweeplens.errors import UnknownNameError
@@ -17,8 +17,7 @@ _UNFINISHED = ("running", "failed", "crashed", "killed")
 _SHORT = 0.95
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """``unfinished``: runs whose status says so; ``shorter``: runs below 95 % of the median both in last step and in points.
 
     Both, because a larger batch takes fewer steps to the same end.

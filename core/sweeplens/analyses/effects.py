@@ -7,9 +7,9 @@ the forest and share its number: each names the others as inseparable.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.analyses.coverage import coverage_of, series_of, with_config
 from sweeplens.analyses.forest import Shares, shares_of_spread
@@ -38,8 +38,7 @@ _FAR_SHARE = 0.05
 _NEGLIGIBLE = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class _Design:
+class _Design(Struct, frozen=True):
     """The runs that an answer uses (keyed), hyperparameters in classes that cannot be told apart, near aliases, levels."""
 
     table: pl.DataFrame

@@ -12,8 +12,9 @@ The interval resamples runs (percentile bootstrap over each run's own part of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
 
 from sweeplens.interrupt import checkpoint
 
@@ -31,8 +32,7 @@ _RESAMPLES = 1000
 _SEED = 20240229
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
+class Shares(Struct, frozen=True):
     """Each column's share of the spread with its 95 % interval, and the share that the forest foretells of unseen runs."""
 
     share: tuple[float, ...]

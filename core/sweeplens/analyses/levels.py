@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.analyses.statistics import ALPHA, mean, t_tail, variance
 
@@ -22,8 +22,7 @@ UNSET = "(not set)"
 NONE = "null"
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
+class Levels(Struct, frozen=True):
     """The level of each run, the levels' names in order, and whether that order means anything (numbers)."""
 
     codes: tuple[int, ...]

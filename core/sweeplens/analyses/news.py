@@ -20,11 +20,12 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.analyses.triage.diagnosis import Options, diagnose
 from sweeplens.answers import Answer, Basis
@@ -56,8 +57,7 @@ _ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished"
 _ENDS = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What a cursor knows of the past. ``digest`` is empty where there was no cursor."""
 
     at: datetime
@@ -66,8 +66,7 @@ class Mark:
     bests: Mapping[int, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """Something that is so: its event, its run, when it came to be, when the run last changed, and what to say of it."""
 
     event: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 __all__ = ["Spread", "pooled_spread"]
 
@@ -17,8 +18,7 @@ _WILD = 1e-4
 _EFFICIENCY = 0.37  # of a median of variances, against their mean
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """Standard deviation of one run within its group, its degrees of freedom, the groups it rests on, those too wild."""
 
     sd: float

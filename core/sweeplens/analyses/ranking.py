@@ -8,10 +8,10 @@ one from the two groups themselves. Without any repetition nothing is claimed: `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, with_config
 from sweeplens.analyses.noise import Spread, pooled_spread
@@ -32,8 +32,7 @@ RANK_COLUMNS = (*_STATS, "run_id", "status")
 _TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids")
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranked:
+class _Ranked(Struct, frozen=True):
     """Groups in order of rank (columns: the hyperparameters, n, mean, var, ids), and the spread that they are held against."""
 
     groups: pl.DataFrame

@@ -9,9 +9,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.errors import InputError
 from sweeplens.frames import hparam_columns
@@ -26,8 +26,7 @@ _SHOWN_VALUES = 8
 _TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
 
-@dataclass(frozen=True, slots=True)
-class Sides:
+class Sides(Struct, frozen=True):
     """The run ids of each side, in order; no run stands on both."""
 
     a: tuple[str, ...]

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sweeplens import student
 
@@ -46,8 +47,7 @@ HUGE = 1e150  # beyond, squares are not numbers any more
 _FEWEST_FOR_RANKS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """A difference (first minus second), its 95 % interval, and the two-sided p of the named test."""
 
     test: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sweeplens.analyses.noise import Spread
 from sweeplens.analyses.statistics import (
@@ -35,8 +36,7 @@ _PAIRED_SHARE = 0.3
 _WELCH_SHARE = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Contrast:
+class Contrast(Struct, frozen=True):
     """The two sides of one metric: values, the leading test (None where none is possible) and the one beside it."""
 
     a: tuple[float, ...]

@@ -10,8 +10,9 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import READERS
@@ -37,8 +38,7 @@ holds. Your own format: a package with an entry point in the group `sweeplens.re
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What a reader says of itself."""
 
     name: str

@@ -12,12 +12,12 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.readers.jsonlines import Lines, decode
 from sweeplens.readers.protocol import FileStat, Problem
@@ -35,8 +35,7 @@ _SAMPLES = (0.0, 0.25, 0.5, 0.75)
 _MOST_BAD = 200  # lines of one file that are looked at one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """The rows of one file as text that is ready for the parser, and what was noticed on the way."""
 
     text: bytes | memoryview
@@ -55,8 +54,7 @@ class Piece:
         return self.axis, self.keys & _TIMES, self.special
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """Pieces of one kind as one frame: ``run`` (index of the piece), ``seq``, ``step``, perhaps ``wall_time``, and the metrics."""
 
     frame: pl.DataFrame

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.readers import compression
 from sweeplens.readers.json_steps import described_by, looks_like_steps

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from sweeplens.readers import compression
 from sweeplens.readers.ahead import ahead

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from sweeplens.readers.protocol import Problem
 
@@ -30,8 +30,7 @@ _VALUE = re.compile(r"\s*:\s*(\S?)")
 _decode = msgspec.json.Decoder().decode
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One object of a file and the number of its line, from 1."""
 
     number: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.readers.columns import left_out, points_of
 from sweeplens.readers.mlflow_records import is_artifacts_home, mlflow_record

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from sweeplens.readers import compression
 from sweeplens.readers.jsonlines import Lines, peek
@@ -71,8 +72,7 @@ class NvlabsStats:
         return Reading((record,), state.points.frame(), tuple(problems))
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """What is remembered while the rows go by."""
 
     run: str

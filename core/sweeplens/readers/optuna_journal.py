@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from sweeplens.readers import compression
 from sweeplens.readers.columns import left_out, points_of_rows
@@ -52,8 +53,7 @@ class OptunaJournal:
         return play.reading(lines.problems)
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Struct):
     """A study or a trial while the journal is played."""
 
     study: int

@@ -6,8 +6,9 @@ Optuna keeps every parameter as a number, and beside it the distribution by whic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import RunRecord
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN", "Study", "Trial", "decoded", "named", "objective", "record_of", "study_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
+class Study(Struct, frozen=True):
     """What is known of a study."""
 
     name: str
@@ -32,8 +32,7 @@ class Study:
 UNKNOWN = Study("", {}, (), several=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """What is known of a trial, and the id of its run."""
 
     run: str

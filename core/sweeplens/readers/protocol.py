@@ -12,11 +12,11 @@ A reader never walks, never opens a file that its source does not name, never wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.frames import POINTS_SCHEMA
 
@@ -40,8 +40,7 @@ READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items()
 """The columns of `Reading.points`: rows of one (run_id, metric) stand in the order in which they were logged."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
+class FileStat(Struct, frozen=True):
     """A file as the walk saw it."""
 
     path: str  # absolute
@@ -105,8 +104,7 @@ class Folder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Files of one folder that are read together. Names are relative to the folder, with ``/``.
 
     Without files nothing is read: the claim only keeps what it owns, and what belongs to it, from other readers.
@@ -119,8 +117,7 @@ class Claim:
     belongs: tuple[str, ...] = ()  # files that are its own and hold no points (locks, artifacts): never read by anybody
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A claim that was granted: what is read as a whole, and by whom."""
 
     reader: str
@@ -140,8 +137,7 @@ class Source:
         return next((f for f in self.files if f.path.replace("\\", "/").rsplit("/", 1)[-1] == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """What is known of a run besides its points. On a resumed reading, fields that are empty leave the earlier ones."""
 
     id: str  # made unique by ingest
@@ -157,8 +153,7 @@ class RunRecord:
     non_scalar: Mapping[str, int] = field(default_factory=dict[str, int])  # values that are no numbers, by name
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Something in a file that could not be read. ``torn`` is a last line that may still be completed."""
 
     file: str
@@ -170,8 +165,7 @@ class Problem:
     excerpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """Where a later reading of the same source goes on: bytes of the main file that were read, and what is needed."""
 
     offset: int
@@ -179,8 +173,7 @@ class Resume:
     lines: int = 0  # lines before the offset, so that problems name the right line
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What one reading of a source gave."""
 
     runs: tuple[RunRecord, ...]
@@ -189,8 +182,7 @@ class Reading:
     resume: Resume | None = None  # None: the source is read anew whenever it changes
 
 
-@dataclass(frozen=True, slots=True)
-class Many:
+class Many(Struct, frozen=True):
     """What a reading of some sources together gave. ``readings`` are by path of the source and hold no points."""
 
     readings: Mapping[str, Reading]

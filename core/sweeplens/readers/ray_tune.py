@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
@@ -71,14 +72,13 @@ class RayTune:
         return Reading((record,), trial.points.frame(), tuple(problems), after)
 
 
-@dataclass(slots=True)
-class _Trial:
+class _Trial(Struct):
     """One trial while its rows go by."""
 
     run: str
     saved: dict[str, Any]
     points: Points = field(default_factory=Points)
-    non_scalar: dict[str, int] = field(init=False)
+    non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     about: dict[str, Any] = field(default_factory=dict[str, Any])
     last: datetime | None = None

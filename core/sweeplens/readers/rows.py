@@ -8,9 +8,11 @@ number. Nested names are joined with a dot. Whatever is no number is counted und
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.readers.protocol import RunRecord
 from sweeplens.readers.values import Points, as_number, as_step, as_time, status_of
@@ -45,8 +47,7 @@ def axis_of(row: Mapping[str, object]) -> str:
     return next((a for a in AXES if a in row and as_step(row[a]) is not None), "")
 
 
-@dataclass(slots=True)
-class _Track:
+class _Track(Struct):
     """What is remembered of one run while its rows go by."""
 
     record: RunRecord

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct, field
 
 from sweeplens.readers.columns import Columns
 from sweeplens.readers.jsonlines import decode
@@ -81,8 +82,7 @@ def _shared(folder: Folder) -> tuple[str, ...]:
     return there if there and any(_is_run(c.head("run.json"), captured="cout.txt" in c.files) for c in runs) else ()
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     """What is gathered from metrics and info: points, what is no number, and facts."""
 
     run: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression

@@ -18,11 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
@@ -107,8 +108,7 @@ def _children(page: bytes, at: int) -> list[int]:
     return [*(int.from_bytes(page[c : c + 4], "big") for c in cells), int.from_bytes(page[at + 8 : at + 12], "big")]
 
 
-@dataclass(slots=True)
-class Database:
+class Database(Struct):
     """An open database: one consistent view of it. What could not be read is in `problems`."""
 
     path: str

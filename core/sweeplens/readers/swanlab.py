@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
+
+from msgspec import Struct, field, to_builtins
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.leveldb_framing import FILE_HEADER, BlockRecords
@@ -25,8 +26,7 @@ _TEXTS = {1: "project", 2: "workspace", 5: "description", 8: "job_type", 10: "sw
 _SYSTEM = 2  # the class of columns that the tracker adds itself
 
 
-@dataclass(slots=True)
-class _Said:
+class _Said(Struct):
     """What the records said besides points. All fields are JSON values: it is carried from one reading to the next."""
 
     name: str = ""
@@ -67,7 +67,7 @@ class SwanLab:
         record = _described(source, run, said, problems)
         after = None
         if not record.status and not any(p.kind == "malformed" for p in problems):
-            after = Resume(offset, {"said": asdict(said)})
+            after = Resume(offset, {"said": to_builtins(said)})
         return Reading((record,), points.frame(), tuple(problems), after)
 
 

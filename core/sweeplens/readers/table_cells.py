@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 __all__ = ["MAX_RECORD_LINES", "Header", "Record", "absent", "header_of", "number", "records", "sample", "unique_names"]
 
@@ -20,8 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 _ABSENT = frozenset({"", "NA"})
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """The first row of a table: column names, and where the rows begin."""
 
     names: tuple[str, ...]  # stripped and unique; "" where a column has no name

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.readers.protocol import Problem
 from sweeplens.readers.table_cells import Header, Record, absent, number, records
@@ -27,8 +27,7 @@ _SAMPLED = 50
 _EXCERPT = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What the columns of a table are for. A name that is "" or not in the header plays no part."""
 
     axis: str = ""  # its value is the step; without one, rows are counted
@@ -50,8 +49,7 @@ class Plan:
         return [i for i, n in enumerate(header.names) if n and n not in self.leave and i not in taken]
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(Struct):
     """A chunk that was parsed: the frame, values that are no numbers by column, rows that could not be read."""
 
     frame: pl.DataFrame

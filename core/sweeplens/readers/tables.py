@@ -8,10 +8,10 @@ is that of the points and of one chunk. A last line without a newline is read, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
@@ -30,8 +30,7 @@ _TIME = READING_SCHEMA["wall_time"]
 _MAX_PROBLEMS = 1000
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Struct):
     """What was read of a table."""
 
     points: pl.DataFrame = field(default_factory=empty_reading_points)

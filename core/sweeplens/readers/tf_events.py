@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.readers.protobuf_wire import WireError, as_float, as_signed, as_text, fields, spans, varint
 from sweeplens.readers.protocol import READING_SCHEMA
@@ -28,8 +28,7 @@ _DOUBLE = struct.Struct("<d").unpack_from
 Rename = Callable[[str], str]
 
 
-@dataclass(slots=True)
-class Said:
+class Said(Struct):
     """What the events of a run said besides scalars; it is carried from one reading to the next."""
 
     hyperparameters: dict[str, object] = field(default_factory=dict[str, object])
@@ -49,8 +48,7 @@ class Said:
             self.status, self.ended = session.status, wall
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A number in an event: where its bytes are, and their struct format ("" where they are not simply there)."""
 
     metric: int
@@ -59,8 +57,7 @@ class _Found:
     form: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(Struct, frozen=True):
     """A point of an event that was read in full."""
 
     record: int

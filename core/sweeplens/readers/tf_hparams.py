@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from sweeplens.readers.protobuf_wire import as_double, as_text, fields
 
@@ -13,8 +13,7 @@ _START, _END = 3, 4
 _STATUS = {1: "finished", 2: "failed", 3: "running"}
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """One event of the plugin; what it does not speak of is empty."""
 
     hyperparameters: dict[str, object] = field(default_factory=dict[str, object])

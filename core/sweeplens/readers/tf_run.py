@@ -7,11 +7,11 @@ other from where each of its files was left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
+from msgspec import to_builtins
 
 from sweeplens.readers.protocol import HEAD_BYTES, FileStat, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sidecars import in_hydra, read_config
@@ -42,7 +42,7 @@ def read_run(source: Source, resume: Resume | None) -> Reading:
     record, more = _described(source, events.said, points)
     after = None
     if not sessions and not record.status:
-        after = Resume(0, {"offsets": offsets, "said": asdict(events.said)})
+        after = Resume(0, {"offsets": offsets, "said": to_builtins(events.said)})
     return Reading((record,), points, (*problems, *more), after)
 
 

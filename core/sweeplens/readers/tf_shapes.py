@@ -7,9 +7,8 @@ format. An event that has a known shape is decoded by its positions alone: as ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from sweeplens.readers.tfrecord import Batch
@@ -23,8 +22,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """Points of a batch: the record that each comes from, its metric, step, value and time."""
 
     record: Ints
@@ -34,8 +32,7 @@ class Columns:
     wall: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(Struct, frozen=True):
     """Events that end alike: the bytes from the value to the end, the value's format, and the metric of each key."""
 
     tail: int

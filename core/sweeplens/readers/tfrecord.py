@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import IO, cast
 
 import google_crc32c
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from sweeplens.readers.protocol import Problem
@@ -29,8 +29,7 @@ _MASK = 0xA282EAD8
 _crc32c = cast("Callable[[bytes], int]", google_crc32c.value)  # pyright: ignore[reportUnknownMemberType]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Whole records in a piece of a file: the data of record i is ``buffer[begins[i]:ends[i]]``."""
 
     buffer: bytes

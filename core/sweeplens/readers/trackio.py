@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.readers.columns import left_out, points_of_rows
 from sweeplens.readers.jsonlines import decode
@@ -50,8 +52,7 @@ class Trackio:
         return read_database(source.files[0].path, _extract)
 
 
-@dataclass(slots=True)
-class _Log:
+class _Log(Struct):
     """What is gathered while rows go by: columns of points, and what is no number."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])

@@ -6,9 +6,10 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
+
+from msgspec import to_builtins
 
 from sweeplens.readers.leveldb_framing import BlockRecords
 from sweeplens.readers.protobuf_wire import WireError, spans
@@ -53,7 +54,7 @@ class Wandb:
         record = _described(source, history, said, problems)
         after = None
         if not record.status and not any(p.kind == "malformed" for p in problems):
-            after = Resume(offset, {"said": asdict(said), "history": history.state()})
+            after = Resume(offset, {"said": to_builtins(said), "history": history.state()})
         return Reading((record,), history.frame(record.id), tuple(problems), after)
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass, field
 from typing import cast
 
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protobuf_wire import WireError, as_signed, as_text, fields, varint
@@ -31,8 +31,7 @@ _AXIS, _TIME, _ELAPSED, _OWN = -1, -2, -3, -4
 _TRACKERS = {b"_step": _AXIS, b"_timestamp": _TIME, b"_runtime": _ELAPSED}
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(Struct):
     """What a record says besides its points."""
 
     own: dict[int, float] = field(default_factory=dict[int, float])

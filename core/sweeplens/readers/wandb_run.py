@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protobuf_wire import as_signed, as_text, as_timestamp, fields
@@ -18,8 +19,7 @@ _TEXTS = {1: "wandb_run_id", 2: "entity", 3: "project", 7: "job_type", 9: "notes
 _RUN_CONFIG, _RUN_GROUP, _RUN_NAME, _RUN_TAG, _RUN_START = 4, 6, 8, 10, 17
 
 
-@dataclass(slots=True)
-class Described:
+class Described(Struct):
     """What the records said so far. All fields are JSON values: it is carried from one reading to the next."""
 
     name: str = ""

@@ -6,9 +6,10 @@ Within a series the points of an older block were logged before those of a newer
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_points
 
@@ -20,15 +21,13 @@ STORED_POINTS = pl.Schema({**POINTS_SCHEMA, "seq": pl.Int32()})
 _TIER = 4  # a block is merged into its older neighbour unless that is so many times larger
 
 
-@dataclass(frozen=True, slots=True)
-class FrameBlock:
+class FrameBlock(Struct, frozen=True):
     """Points in memory."""
 
     frame: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class FileBlock:
+class FileBlock(Struct, frozen=True):
     """Points in one Parquet file, sorted by metric, run and seq. ``low`` and ``high`` bound its run ids."""
 
     path: str  # absolute, or an object-store URL

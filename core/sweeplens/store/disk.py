@@ -18,11 +18,11 @@ import logging
 import os
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.discover import Discovery
 from sweeplens.errors import StoreError

@@ -6,11 +6,11 @@ import contextlib
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import polars.selectors as cs
+from msgspec import Struct
 
 from sweeplens.errors import StoreError
 from sweeplens.frames import RUN_COLUMNS
@@ -44,8 +44,7 @@ _SHORT_GRACE = 60.0
 _ORPHAN = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What is written, whole."""
 
     readers: Mapping[str, int]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import time
 import uuid
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from msgspec import MsgspecError, Struct, field, json
 
 from sweeplens.errors import StoreError
 
@@ -21,8 +20,7 @@ SCHEMA = 1
 """Raised whenever what is stored changes its form: a store of another schema is built anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileName:
+class FileName(Struct, frozen=True):
     """One Parquet file of a table, named relative to the store."""
 
     path: str
@@ -32,8 +30,7 @@ class FileName:
     high: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """One version of the whole store."""
 
     readers: dict[str, int]
@@ -53,6 +50,12 @@ class Head:
     def files(self) -> list[str]:
         """Every file that this version needs."""
         return [f.path for files in self.tables.values() for f in files] + [self.walk, self.view]
+
+
+class _Form(Struct):
+    """All that is asked of a HEAD before it is known which schema it has."""
+
+    schema: int = 0
 
 
 def fresh_id() -> str:
@@ -77,26 +80,23 @@ def stamp_of(place: Path) -> tuple[int, int, int] | None:
 def read_head(place: Path) -> Head | None:
     """HEAD; None without one. Raises StoreError where it is damaged or of another schema."""
     try:
-        raw: dict[str, Any] = json.loads((place / "HEAD").read_bytes())
+        said = (place / "HEAD").read_bytes()
+        schema = json.decode(said, type=_Form).schema
+        if schema != SCHEMA:
+            raise StoreError(f"The store {str(place)!r} has schema {schema}, this version has {SCHEMA}.")
+        return json.decode(said, type=Head)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, MsgspecError) as error:
         raise StoreError(f"HEAD of the store {str(place)!r} cannot be read: {error}.") from error
-    if raw.get("schema") != SCHEMA:
-        raise StoreError(f"The store {str(place)!r} has schema {raw.get('schema')}, this version has {SCHEMA}.")
-    try:
-        tables = {name: [FileName(**f) for f in files] for name, files in raw.pop("tables").items()}
-        return Head(tables=tables, **raw)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise StoreError(f"HEAD of the store {str(place)!r} is not one: {error}.") from error
 
 
 def write_head(place: Path, head: Head) -> None:
     """Put a new HEAD in the place of the old one, in one step."""
     fresh = place / f"HEAD.{head.id}"
     try:
-        with fresh.open("w", encoding="utf-8") as stream:
-            json.dump(asdict(head), stream)
+        with fresh.open("wb") as stream:
+            stream.write(json.encode(head))
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(place / "HEAD")

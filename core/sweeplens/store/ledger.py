@@ -7,8 +7,10 @@ import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.runs import unique_ids
@@ -35,8 +37,7 @@ _YOUNG_NS = (60 if os.name == "nt" else 2) * 10**9
 _WHOLE = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A cheap fingerprint of the part of a file that was read: its first and its last bytes."""
 
     offset: int
@@ -44,8 +45,7 @@ class Mark:
     tail: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One source. ``ids`` are the unique ids of ``records``, in the same order."""
 
     source: Source

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.discover import Discovery, Remembered
 from sweeplens.frames import empty_series
@@ -21,8 +22,7 @@ from sweeplens.store.snapshot import Snapshot
 __all__ = ["Change", "MemoryStore"]
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """What one ingest found. Points come as frames, or as files that were written already."""
 
     gone: list[Key] = field(default_factory=list[Key])

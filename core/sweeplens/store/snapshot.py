@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.frames import empty_points, empty_series
 from sweeplens.readers.protocol import Problem, Source
@@ -13,8 +12,7 @@ from sweeplens.runs import runs_frame
 __all__ = ["Snapshot"]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, eq=False):
     """The frames of one version. ``points`` are as they were logged, lazily.
 
     ``version`` is made of what was read (paths, sizes, times), so that two processes over the same files name it alike.
@@ -28,7 +26,7 @@ class Snapshot:
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself: what every answer must say
-    _seen: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]], compare=False, repr=False)
+    _seen: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def metrics(self) -> tuple[str, ...]:

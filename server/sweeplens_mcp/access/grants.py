@@ -6,11 +6,11 @@ taken from anything that a client sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
+from msgspec import Struct
 
 __all__ = ["SCOPE", "Grant", "current_grant", "granted"]
 
@@ -18,8 +18,7 @@ SCOPE = "sweeplens:read"
 _CLAIM = "sweeplens_roots"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """Who asks, and which roots (absolute folders) they may see; no roots: all that are served."""
 
     name: str

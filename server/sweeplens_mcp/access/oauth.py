@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import anyio
 import jwt
 from mcp.server.auth.provider import AccessToken
+from msgspec import Struct
 
 from sweeplens_mcp.access.grants import Grant, granted
 
@@ -32,8 +32,7 @@ _STAND_IN = "jwt"  # the signature is checked here: nobody further on needs the 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class OAuthSettings:
+class OAuthSettings(Struct, frozen=True):
     """``audience`` is this server's URL as clients name it (RFC 8707). ``roots_claim``: a claim that lists roots to see."""
 
     issuer: str

@@ -15,10 +15,10 @@ import hmac
 import os
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mcp.server.auth.provider import AccessToken
+from msgspec import Struct
 
 from sweeplens.errors import ConfigError
 from sweeplens_mcp.access.grants import SCOPE, Grant, granted
@@ -29,8 +29,7 @@ TOKENS_VARIABLE = "SWEEPLENS_TOKENS"
 _SHORTEST = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     digest: bytes
     grant: Grant
 

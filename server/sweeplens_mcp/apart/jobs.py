@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sweeplens.answers import Answer
 from sweeplens.config import AnalysisConfig
@@ -14,8 +15,7 @@ from sweeplens.store import Snapshot
 __all__ = ["Done", "Held", "Job"]
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What to answer from until told otherwise."""
 
     config: AnalysisConfig
@@ -23,8 +23,7 @@ class Held:
     snapshot: Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A question: a tool and its arguments."""
 
     number: int
@@ -32,8 +31,7 @@ class Job:
     arguments: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What became of a job. Work that ends unexpectedly ends the process instead."""
 
     number: int

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import PromptArgument
+from msgspec import Struct
 
 __all__ = ["PROMPTS", "PromptSpec", "prompt_of", "rendered"]
 
@@ -20,8 +20,7 @@ _FILES = ("analyze_sweep", "compare_two", "why_did_it_fail", "write_report")
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class PromptSpec:
+class PromptSpec(Struct, frozen=True):
     """A prompt as its file says it. ``arguments``: (name, description, required)."""
 
     name: str

@@ -1,7 +1,8 @@
 """Tools that say what is there: the whole, the runs, one run."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sweeplens.answers import Answer
 from sweeplens_mcp.tools.arguments import Columns, RunId, Runs, Sort, Where

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sweeplens.answers import Answer
 from sweeplens_mcp.answers import Draw, draw_tables
@@ -15,8 +16,7 @@ from sweeplens_mcp.answers import Draw, draw_tables
 __all__ = ["ToolSpec"]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ToolSpec(Struct, frozen=True):
     """``paged``: limit and cursor are added to the function's arguments, and its answers go on page by page.
 
     ``news``: ``cursor`` is its own argument, and the last page gives the cursor of table ``cursor`` for what comes next.

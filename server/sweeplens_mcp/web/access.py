@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.transport_security import TransportSecuritySettings
+from msgspec import Struct
 from pydantic import AnyHttpUrl
 
 from sweeplens_mcp.access.grants import SCOPE
@@ -17,8 +16,7 @@ from sweeplens_mcp.web.options import HttpOptions, is_loopback
 __all__ = ["Access", "access_of", "hosts_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """A verifier of tokens and the SDK's settings for it."""
 
     verifier: TokenVerifier

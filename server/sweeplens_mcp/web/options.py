@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, cast
+
+from msgspec import Struct
 
 from sweeplens.errors import ConfigError
 from sweeplens_mcp.access.tokens import TOKENS_VARIABLE
@@ -20,8 +21,7 @@ from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT
 __all__ = ["HttpOptions", "is_loopback"]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
+class HttpOptions(Struct, frozen=True):
     """``allowed_hosts``: names under which clients reach this server (behind a proxy: the proxy's), with a port or ``:*``."""
 
     host: str = DEFAULT_HOST
@@ -52,7 +52,7 @@ class HttpOptions:
     @classmethod
     def typed(cls, given: Mapping[str, Any]) -> Self:
         """The options among what was typed on the command line; lists as tuples."""
-        named = {f.name: given[f.name] for f in fields(cls)}
+        named = {name: given[name] for name in cls.__struct_fields__}
         frozen: dict[str, Any] = {
             k: tuple(cast("list[str]", v)) if isinstance(v, list) else v for k, v in named.items()
         }

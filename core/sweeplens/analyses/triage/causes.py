@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import comb
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.grouping import is_identifier, is_replicate, keyed, varying_hparams
 
@@ -18,8 +18,7 @@ _CHANCE = 0.15  # of runs drawn at random sharing as much
 _MOST = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Cause:
+class _Cause(Struct, frozen=True):
     label: str
     counts: str
     contrast: float

@@ -7,9 +7,8 @@ candidates with the fewest points then come first, and the answer says how many 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.triage.from_series import most_rewound
 from sweeplens.analyses.triage.scene import ROBUST, Curve, Scene

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.triage.pairs import SPLITS, train_of, words
 from sweeplens.analyses.triage.scene import ROBUST, SEVERITIES, Curve, Finding, Scene, number

@@ -7,11 +7,11 @@ points of the series that `screening` picked, each series a slice of plain array
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec import Struct, field
 
 from sweeplens.config import Thresholds
 
@@ -28,8 +28,7 @@ ROBUST = 1.4826  # median absolute deviation -> standard deviation of a normal d
 SEVERITIES = ("high", "medium", "low")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is wrong with one run. ``metric`` is empty and ``step`` None where they say nothing."""
 
     run_id: str
@@ -40,8 +39,7 @@ class Finding:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """One series: steps, values so turned that lower is better, values as logged, seconds since the first point."""
 
     run_id: str
@@ -53,8 +51,7 @@ class Curve:
     seconds: Floats | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """Runs with what is known of them.
 
     ``series`` has, beside its own columns, ``goal``, ``n_finite``, the run's ``run_last`` step, and ``w_first``, ``w_last``,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.analyses.triage.pairs import train_of
 from sweeplens.analyses.triage.scene import Scene
@@ -18,8 +18,7 @@ __all__ = ["Options", "diverging", "enriched", "jumping", "losses", "overfitting
 _KEY = ["run_id", "metric"]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What a diagnosis knows beside the frames."""
 
     thresholds: Thresholds
