@@ -43,6 +43,7 @@ def __getattr__(name: str) -> object:
         return getattr(import_module(f"sweeplens.{_HOMES[name]}"), name)
     finally:
         if collecting:
+            gc.freeze()  # they live as long as the process: looking through them once more, at its end, takes 0.1 s
             gc.enable()
 
 

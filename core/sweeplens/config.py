@@ -6,22 +6,18 @@ Order, the first that names a field wins: arguments, ``ANALYSIS_*`` variables, `
 
 from __future__ import annotations
 
-import tomllib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
 
 from sweeplens.errors import ConfigError, nearest
 
 __all__ = ["AnalysisConfig", "Goal", "Thresholds"]
+
+PREFIX = "ANALYSIS_"
+DOTENV, TOML, PROJECT = ".env", "sweeplens.toml", "pyproject.toml"
 
 Goal = Literal["lower", "higher"]
 
@@ -59,19 +55,10 @@ class Thresholds(BaseModel):
     ] = 10
 
 
-class AnalysisConfig(BaseSettings):
-    """Settings of the library and the server. Frozen; `ConfigError` names the field, what is wrong and the remedy."""
+class Fields(BaseModel):
+    """The settings, whoever says them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANALYSIS_",
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_nested_delimiter="__",
-        toml_file="sweeplens.toml",
-        extra="forbid",
-        frozen=True,
-        validate_default=False,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     experiment_dir: str = Field(
         default="./experiments", description="the folder of experiments, where no base_path is given"
@@ -107,30 +94,6 @@ class AnalysisConfig(BaseSettings):
     query_megabytes: int = Field(default=2048, ge=64, description="bound on the memory of one SQL query")
     thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")
 
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise ConfigError(_sentence(error)) from error
-        except (SettingsError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(
-                f"Settings cannot be read: {error}. Lists and tables in variables are written as JSON."
-            ) from error
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, variables, ``.env``, ``sweeplens.toml``, ``[tool.sweeplens]``."""
-        toml = TomlConfigSettingsSource(settings_cls)
-        project = _ProjectTable(settings_cls)
-        return init_settings, env_settings, _OurPartOfDotenv(settings_cls, dotenv_settings), toml, project
-
     @field_validator("experiment_dir", "output_dir", "cache_dir", mode="before")
     @classmethod
     def _path_as_text(cls, value: object) -> object:
@@ -143,38 +106,55 @@ class AnalysisConfig(BaseSettings):
             return tuple(str(v) for v in cast("list[object]", value))
         return value
 
+
+class AnalysisConfig(Fields):
+    """Settings of the library and the server. Frozen; `ConfigError` names the field, what is wrong and the remedy."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**(_joined(values) if _said_outside() else values))
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from error
+
     def with_roots(self, *roots: str | Path) -> Self:
         """The same settings for other folders."""
         first, *rest = (str(r) for r in roots)
         return self.model_copy(update={"experiment_dir": first, "roots": tuple(rest)})
 
 
-class _ProjectTable(PydanticBaseSettingsSource):
-    """The table ``[tool.sweeplens]`` of ``pyproject.toml`` in the working directory."""
+def _joined(values: dict[str, Any]) -> dict[str, Any]:
+    from sweeplens.outside import joined
 
-    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError("the table is read as a whole")
-
-    def __call__(self) -> dict[str, Any]:
-        path = Path("pyproject.toml")
-        if not path.is_file():
-            return {}
-        return tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("sweeplens", {})
+    return joined(values)
 
 
-class _OurPartOfDotenv(PydanticBaseSettingsSource):
-    """A ``.env`` belongs to a whole project: what does not begin with our prefix is none of our business."""
+def _said_outside() -> bool:
+    """Whether variables or files speak of settings; looking takes a hundredth of the time of importing who reads them."""
+    return (
+        any(name.upper().startswith(PREFIX) for name in os.environ)
+        or PREFIX in _text(DOTENV).upper()
+        or bool(_text(TOML))
+        or ("sweeplens" in (project := _text(PROJECT)) and _has_our_table(project))
+    )
 
-    def __init__(self, settings_cls: type[BaseSettings], inner: PydanticBaseSettingsSource) -> None:
-        super().__init__(settings_cls)
-        self._inner = inner
 
-    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError("the file is read as a whole")
+def _text(file: str) -> str:
+    """What a file of the working directory says; of one that cannot be read, enough to have it read by who says why."""
+    try:
+        return Path(file).read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return f"{PREFIX} sweeplens"
 
-    def __call__(self) -> dict[str, Any]:
-        known = self.settings_cls.model_fields
-        return {k: v for k, v in self._inner().items() if k in known}
+
+def _has_our_table(project: str) -> bool:
+    import tomllib
+
+    try:
+        return "sweeplens" in tomllib.loads(project).get("tool", {})
+    except tomllib.TOMLDecodeError:
+        return True
 
 
 def _sentence(error: ValidationError) -> str:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sweeplens.discover import Discovery, discover
 from sweeplens.errors import FormatError
 from sweeplens.points import reduce_series
-from sweeplens.readers import all_readers
+from sweeplens.readers import all_readers, opened
 from sweeplens.readers.protocol import Problem, Reader, Reading, ReadsMany, Source
 from sweeplens.readers.values import empty_reading_points
 from sweeplens.store import Change, MemoryStore, Snapshot
@@ -165,7 +165,7 @@ def _read_together(tasks: Sequence[_Task], work: _Work) -> list[_Task]:
 
 def _read_group(tasks: Sequence[_Task], work: _Work) -> None:
     """Read the sources of one reader, as far as it can read them together with others."""
-    reader = tasks[0].reader
+    reader = opened(tasks[0].reader)
     if not isinstance(reader, ReadsMany):
         return
     by_path = {t.source.path: t for t in tasks}

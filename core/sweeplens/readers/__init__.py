@@ -1,7 +1,8 @@
 """One format a file. `READERS` is the order in which they are offered a folder: what is surest of its files comes first.
 
 Third parties add theirs by an entry point in the group ``sweeplens.readers`` that names a `Reader`; they come before the
-built-in ones. `docs/formats.md` is generated from the docstrings of this table.
+built-in ones. A reader of ours is imported when the first folder is offered to it (`late`). `docs/formats.md` is generated
+from the docstrings of this table.
 """
 
 from __future__ import annotations
@@ -9,71 +10,42 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-from sweeplens.readers.algoperf import AlgoPerf
-from sweeplens.readers.csv_metrics import CsvMetrics
-from sweeplens.readers.dr_exp import DrExp
-from sweeplens.readers.dr_util import DrUtil
-from sweeplens.readers.dvclive import DvcLive
-from sweeplens.readers.hf_trainer import HfTrainer
-from sweeplens.readers.json_history import JsonHistory
-from sweeplens.readers.json_runs import JsonRuns
-from sweeplens.readers.json_splits import JsonSplits
-from sweeplens.readers.json_steps import JsonSteps
-from sweeplens.readers.keras_csvlogger import KerasCsvLogger
-from sweeplens.readers.lightning_csv import LightningCsv
-from sweeplens.readers.mlflow_file import MlflowFile
-from sweeplens.readers.mlflow_sqlite import MlflowSqlite
-from sweeplens.readers.mmcv import Mmcv
-from sweeplens.readers.mmengine import Mmengine
-from sweeplens.readers.nvlabs_stats import NvlabsStats
-from sweeplens.readers.optuna import Optuna
-from sweeplens.readers.optuna_journal import OptunaJournal
+from sweeplens.readers.late import Late, opened
 from sweeplens.readers.protocol import Reader
-from sweeplens.readers.ray_tune import RayTune
-from sweeplens.readers.sacred import Sacred
-from sweeplens.readers.sb3 import StableBaselines3
-from sweeplens.readers.spinup import SpinningUp
-from sweeplens.readers.swanlab import SwanLab
-from sweeplens.readers.tensorboard import TensorBoard
-from sweeplens.readers.tensorboard_export import TensorBoardExport
-from sweeplens.readers.trackio import Trackio
-from sweeplens.readers.wandb import Wandb
-from sweeplens.readers.wandb_summary import WandbSummary
-from sweeplens.readers.yolo import Yolo
 
-__all__ = ["READERS", "all_readers"]
+__all__ = ["READERS", "all_readers", "opened"]
 
 READERS: tuple[Reader, ...] = (
-    Wandb(),
-    WandbSummary(),
-    SwanLab(),
-    MlflowSqlite(),
-    Optuna(),
-    OptunaJournal(),
-    Trackio(),
-    MlflowFile(),
-    Sacred(),
-    Mmengine(),
-    Mmcv(),
-    HfTrainer(),
-    RayTune(),
-    StableBaselines3(),
-    AlgoPerf(),
-    NvlabsStats(),
-    DvcLive(),
-    LightningCsv(),
-    Yolo(),
-    SpinningUp(),
-    KerasCsvLogger(),
-    DrUtil(),
-    DrExp(),
-    JsonRuns(),
-    JsonSplits(),
-    JsonSteps(),
-    JsonHistory(),
-    TensorBoardExport(),
-    TensorBoard(),
-    CsvMetrics(),
+    Late("wandb", "Wandb", version=2),
+    Late("wandb_summary", "WandbSummary", version=1),
+    Late("swanlab", "SwanLab", version=2),
+    Late("mlflow_sqlite", "MlflowSqlite", version=2),
+    Late("optuna", "Optuna", version=2),
+    Late("optuna_journal", "OptunaJournal", version=1),
+    Late("trackio", "Trackio", version=2),
+    Late("mlflow_file", "MlflowFile", version=2),
+    Late("sacred", "Sacred", version=2),
+    Late("mmengine", "Mmengine", version=1),
+    Late("mmcv", "Mmcv", version=1),
+    Late("hf_trainer", "HfTrainer", version=2),
+    Late("ray_tune", "RayTune", version=1),
+    Late("sb3", "StableBaselines3", version=2),
+    Late("algoperf", "AlgoPerf", version=1),
+    Late("nvlabs_stats", "NvlabsStats", version=1),
+    Late("dvclive", "DvcLive", version=2),
+    Late("lightning_csv", "LightningCsv", version=3),
+    Late("yolo", "Yolo", version=1),
+    Late("spinup", "SpinningUp", version=2),
+    Late("keras_csvlogger", "KerasCsvLogger", version=1),
+    Late("dr_util", "DrUtil", version=1),
+    Late("dr_exp", "DrExp", version=1),
+    Late("json_runs", "JsonRuns", version=1),
+    Late("json_splits", "JsonSplits", version=1),
+    Late("json_steps", "JsonSteps", version=2),
+    Late("json_history", "JsonHistory", version=1),
+    Late("tensorboard_export", "TensorBoardExport", version=1),
+    Late("tensorboard", "TensorBoard", version=2),
+    Late("csv_metrics", "CsvMetrics", version=2),
 )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from sweeplens.errors import FormatError
-from sweeplens.readers import READERS
+from sweeplens.readers import READERS, opened
 from sweeplens.readers.protocol import Reader
 
 __all__ = ["Entry", "entry_of", "formats_page"]
@@ -50,12 +50,13 @@ class Entry(Struct, frozen=True):
 
 def entry_of(reader: Reader) -> Entry:
     """The lines ``Producer:``, ``Files:``, ``Reads:``, ``Leaves:`` of a reader's docstring. Raises FormatError without them."""
-    text = inspect.getdoc(type(reader)) or ""
+    kind = type(opened(reader))
+    text = inspect.getdoc(kind) or ""
     said = {field: " ".join(rest.split()) for field, rest in _FIELD.findall(text)}
     missing = [field for field in _FIELDS if not said.get(field)]
     if missing:
         raise FormatError(
-            f"The docstring of {type(reader).__name__} has no line {missing[0] + ':'!r}: protocol.Reader says which."
+            f"The docstring of {kind.__name__} has no line {missing[0] + ':'!r}: protocol.Reader says which."
         )
     return Entry(reader.name, *(said[field] for field in _FIELDS))
 
