@@ -9,7 +9,7 @@ Links to files are followed inside the root only; a folder is entered under its 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -19,7 +19,7 @@ from sweeplens.errors import RootError
 from sweeplens.folders import Folder, rewalk, walk
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 
-__all__ = ["Discovery", "Remembered", "assembled", "check_root", "discover", "walk"]
+__all__ = ["Discovery", "Remembered", "assembled", "check_root", "discover", "discovering", "walk"]
 
 
 class Discovery(Struct, frozen=True):
@@ -74,7 +74,35 @@ def discover(
     table = tuple(readers)
     memory = _usable(memory or Remembered(), roots, table)
     problems: list[Problem] = []
-    changed = memory.found is None
+    changed = _look_again(memory, roots, problems)
+    if changed or memory.found is None:
+        memory.found = _grown(memory, table, problems)
+    if memory.found is None:
+        for count, _ in enumerate(_granting(memory, roots, table), 1):
+            if walked and count % 500 == 0:
+                walked(count)
+        memory.found = _collected(memory.visited, problems)
+    return memory.found
+
+
+def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: Remembered) -> Iterator[Source]:
+    """The sources of a first discovery, each as soon as it is found; ``memory.found`` is all of it when they end."""
+    table = tuple(readers)
+    _usable(memory, roots, table)
+    problems: list[Problem] = []
+    _look_again(memory, roots, problems)
+    seen: set[tuple[str, str]] = set()
+    for folder in _granting(memory, roots, table):
+        for source in folder.granted:
+            if (source.reader, source.path) not in seen:  # as in `_collected`
+                seen.add((source.reader, source.path))
+                yield source
+    memory.found = _collected(memory.visited, problems)
+
+
+def _look_again(memory: Remembered, roots: Sequence[Path], problems: list[Problem]) -> bool:
+    """See what is on disk now; whether it is other than before."""
+    changed = False
     for root in roots:
         top = memory.tops.get(str(root))
         if top is None:
@@ -82,9 +110,7 @@ def discover(
             changed = True
         else:
             changed |= rewalk(top, problems)
-    if changed or memory.found is None:
-        memory.found = _grown(memory, table, problems) or _grant_all(memory, roots, table, walked, problems)
-    return memory.found
+    return changed
 
 
 def _grown(memory: Remembered, table: Sequence[Reader], problems: list[Problem]) -> Discovery | None:
@@ -114,14 +140,8 @@ def _usable(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]) 
     return memory
 
 
-def _grant_all(
-    memory: Remembered,
-    roots: Sequence[Path],
-    table: Sequence[Reader],
-    walked: Callable[[int], None] | None,
-    problems: list[Problem],
-) -> Discovery:
-    """Visit the folders top down, offering those that are dirty; what all of them have been granted."""
+def _granting(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]) -> Iterator[Folder]:
+    """Visit the folders top down, offering those that are dirty; each with what it has been granted, which then stands."""
     memory.visited = visited = list[Folder]()
     for top in (memory.tops[str(r)] for r in roots):
         top.shared.moved = False
@@ -130,14 +150,12 @@ def _grant_all(
             folder, forced = pending.pop()
             forced = _settle(folder, table, forced=forced)
             visited.append(folder)
-            if walked and len(visited) % 500 == 0:
-                walked(len(visited))
+            yield folder
             if "*" in folder.owned:
                 _pass_over(folder.folders.values())
                 continue
             _pass_over(f for n, f in folder.folders.items() if n in folder.owned)
             pending += [(f, forced) for n, f in reversed(folder.folders.items()) if n not in folder.owned]
-    return _collected(visited, problems)
 
 
 def assembled(memory: Remembered, problems: Sequence[Problem]) -> Discovery:

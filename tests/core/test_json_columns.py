@@ -62,7 +62,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
         (home / "metrics.jsonl").write_text(text)
     reader = JsonSteps()
     sources = discover([root], [reader]).sources
-    found = list(reader.read_many(sources, {s.path: s.relative for s in sources}))
+    found = [reader.read_many(sources, {s.path: s.relative for s in sources})]
     points = concat_points(m.points.cast(POINTS_SCHEMA) for m in found)
     series = pl.concat([empty_series(), *(m.series for m in found)])
     readings = {path: reading for m in found for path, reading in m.readings.items()}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, cast
 
 from msgspec.structs import replace
 
 from sweeplens.readers import compression
-from sweeplens.readers.ahead import ahead
 from sweeplens.readers.json_columns import Columns, Piece, cleaned, contents, parsed
 from sweeplens.readers.json_points import reduced
 from sweeplens.readers.jsonlines import Lines, peek
-from sweeplens.readers.protocol import Claim, FileStat, Folder, Many, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Many, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of, said_by
 from sweeplens.readers.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.values import as_number, as_time, empty_reading_points, status_of
@@ -22,8 +21,6 @@ __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
 MANY_BYTES = 64 << 20
 """Larger files are not read together with others."""
-_PART_BYTES = 16 << 20
-_MANY_ROWS = 600_000
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
                           "training_log", "metric", "eval", "output"})  # fmt: skip
@@ -65,39 +62,21 @@ class JsonSteps:
             after = Resume(offset, rows.state(), lines.number)
         return Reading(runs, rows.points.frame(), (*lines.problems, *problems), after)
 
-    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Iterator[Many]:
+    def goes_together(self, source: Source) -> bool:
+        """Whether the file is plain and small enough to be in memory with others."""
+        file = source.files[0]
+        return file.size <= MANY_BYTES and not compression.is_compressed(file.path)
+
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
         """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
+        owners, pieces = _cleaned(sources)
         readings: dict[str, Reading] = {}
-        found: list[Columns] = []
-        given: list[list[str]] = []
-        for owners, pieces in ahead(_cleaned, _parts([s for s in sources if _is_plain(s.files[0])])):
-            for columns in parsed(pieces):
-                mine = [owners[i] for i in columns.members]
-                for place, source in enumerate(mine):
-                    readings[source.path] = _reading_of(source, pieces[columns.members[place]], columns, place)
-                given.append([names[s.path] for s in mine])
-                found.append(columns)
-            if sum(c.frame.height * len(c.metrics) for c in found) >= _MANY_ROWS:
-                yield Many(readings, *reduced(found, given))
-                readings, found, given = {}, [], []
-        if found:
-            yield Many(readings, *reduced(found, given))
-
-
-def _is_plain(file: FileStat) -> bool:
-    return file.size <= MANY_BYTES and not compression.is_compressed(file.path)
-
-
-def _parts(sources: Sequence[Source]) -> list[list[Source]]:
-    """The sources in parts of about the same size, each small enough to be in memory."""
-    total = sum(s.files[0].size for s in sources)
-    share = total / max(1, -(-total // _PART_BYTES)) + 1
-    parts: dict[int, list[Source]] = {}
-    at = 0
-    for source in sources:
-        parts.setdefault(int(at / share), []).append(source)
-        at += source.files[0].size
-    return list(parts.values())
+        found = parsed(pieces)
+        for columns in found:
+            for place, member in enumerate(columns.members):
+                readings[owners[member].path] = _reading_of(owners[member], pieces[member], columns, place)
+        given = [[names[owners[i].path] for i in columns.members] for columns in found]
+        return Many(readings, *reduced(found, given))
 
 
 def _cleaned(sources: Sequence[Source]) -> tuple[list[Source], list[Piece]]:

@@ -211,8 +211,12 @@ class ReadsMany(Protocol):
 
     name: str
 
-    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Iterator[Many]:
-        """Those of the sources that can be read together, some at a time, so that memory stays bounded.
+    def goes_together(self, source: Source) -> bool:
+        """Whether the source may be read together with others: small enough to be in memory with them."""
+        ...
+
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
+        """Those of the sources that can be read together; several threads may ask at once.
 
         ``names``: path of a source -> id of its only run.
         """

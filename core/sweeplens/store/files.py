@@ -37,7 +37,7 @@ LEDGER_SCHEMA = pl.Schema(
 )
 _ARROW_NOTE = b"ARROW:schema"
 ROW_GROUP = 65_536
-SMALL_ROWS = 500_000  # files below are merged with their neighbours when these are no larger than so many times
+SMALL_ROWS = 250_000  # files below are merged with their neighbours when these are no larger than so many times
 _TIER = 4
 _GRACE = {"points": 3600.0}  # seconds for which a file that is no longer named stays for those who still read it
 _SHORT_GRACE = 60.0

@@ -72,6 +72,11 @@ class MemoryStore:
         return False
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing has been looked at yet."""
+        return self.found is None and not len(self.ledger)
+
+    @property
     def points(self) -> pl.LazyFrame:
         """All points as logged."""
         return scan(self.blocks)
