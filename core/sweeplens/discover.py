@@ -232,6 +232,7 @@ def _offer(folder: Folder, table: Sequence[Reader]) -> None:
             owned |= {o.split("/", 1)[0] for o in claim.owns}
             claims.append((reader.name, claim))
     folder.shared.claimer = folder.plain = None
+    folder.names = ""
     for name, (reader_name, taker) in later.items():
         if name not in folder.taken:
             folder.taken[name], folder.takers[name] = reader_name, taker

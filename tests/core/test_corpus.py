@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from support.corpus import Allowed, audit
 
+from sweeplens.discover import discover
+from sweeplens.readers import READERS, opened
+
 CORPUS = os.environ.get("SWEEPLENS_CORPUS", "")
 SETS = sorted(p.parent.name for p in Path(CORPUS).glob("*/expected.json")) if CORPUS else []
 
@@ -58,3 +61,10 @@ def test_every_run_and_series_of_a_set_equals_its_truth(name: str, capsys: pytes
         print(f"\n{found.line()}", end="")
     assert not found.wrong, "\n".join(found.wrong[:40])
     assert found.series_right == found.series_expected
+
+
+@pytest.mark.skipif(not SETS, reason="SWEEPLENS_CORPUS names no folder of sets")
+@pytest.mark.parametrize("name", SETS)
+def test_no_reader_is_passed_over_that_would_have_claimed_something(name: str) -> None:
+    root = (Path(CORPUS) / name / "logs").resolve()
+    assert discover([root], READERS) == discover([root], [opened(r) for r in READERS])

@@ -87,6 +87,10 @@ class Folder(Protocol):
         """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
         ...
 
+    def mentions(self, parts: Iterable[str]) -> bool:
+        """Whether the name of any of its files has one of these parts."""
+        ...
+
     def head(self, name: str) -> bytes:
         """The first 4 kB of a file at a relative path, decompressed; empty when it cannot be read."""
         ...

@@ -68,7 +68,8 @@ def _flush(paths: list[str], parts: list[pl.LazyFrame]) -> None:
 
 def scan_file(paths: list[str]) -> pl.LazyFrame:
     """Point files, lazily, of which filters on run, metric and step read only the row groups that matter."""
-    return pl.scan_parquet(paths, schema=STORED_POINTS, glob=False).with_columns(pl.col("seq").cast(pl.UInt32))
+    files = pl.scan_parquet(paths, schema=STORED_POINTS, glob=False, missing_columns="insert")
+    return files.with_columns(pl.col("seq").cast(pl.UInt32))
 
 
 def drop_runs(blocks: Iterable[Block], runs: frozenset[str]) -> list[Block]:

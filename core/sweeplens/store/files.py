@@ -81,7 +81,10 @@ def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered
         points = points.sort("metric", "run_id", "seq")
     name = _named(made, "points", ".parquet")
     known = [c for c in ("run_id", "metric") if points.schema[c] == pl.Enum]
-    stored = points.lazy().select(pl.col(c) if c in known else pl.col(c).cast(t) for c, t in STORED_POINTS.items())
+    columns = [
+        c for c in STORED_POINTS if points[c].null_count() < points.height
+    ]  # one that is all null is not written
+    stored = points.lazy().select(pl.col(c) if c in known else pl.col(c).cast(STORED_POINTS[c]) for c in columns)
     stored.sink_parquet(place / name, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
     if known:
         _as_text(place / name)
