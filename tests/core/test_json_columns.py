@@ -23,16 +23,22 @@ from sweeplens.store.blocks import STORED_POINTS
 from sweeplens.store.merge import sequenced
 
 NUMBERS = st.one_of(
-    st.floats(), st.integers(-(2**70), 2**70), st.sampled_from([math.nan, math.inf, -math.inf, 0, -0.0])
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([math.nan, math.inf, -math.inf, 0, -0.0]),
+    st.sampled_from(
+        [7.2340172838076673e-291, -7.2340172838076673e-291, 3.1415926535897931e291]
+    ),  # what stands for NaN and Infinity on the way
 )
 KEYS = st.sampled_from(
-    ["loss", "val/acc", "epoch", "a b", 'quo"te', "NaN", "iter", "timestamp", "time", "run_id", "status"]
+    ["loss", "val/acc", "epoch", "a b", 'quo"te', "NaN", "x: NaN", "iter", "timestamp", "time", "run_id", "status"]
 )
 ROWS = st.dictionaries(KEYS, NUMBERS, min_size=1, max_size=4)
 TIMED = st.fixed_dictionaries({"timestamp": st.floats(1.6e9, 1.8e9), "loss": NUMBERS})
 PLAIN = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch"]), NUMBERS, min_size=1)
 JUNK = st.sampled_from(
     ["broken {", "", "   ", "[1, 2]", '{"step": 3, "loss": }', '{"step": 1, "loss": "text"}', '{"step": 2, "x": null}',
+     '{"step": 3, "loss": -NaN}', '{"step": 3, "loss": Infinity5}', '{"step": NaN, "loss": 1}',
      '{"step": 4, "deep": {"a": 1}}', '{"loss": 1}', '{"step": 7, "loss": 1, "loss": 2}', '{"step": 5.0, "loss": true}']
 )  # fmt: skip
 

@@ -3,15 +3,15 @@
 A file is clean when all its rows are flat, hold numbers only, and stand at an axis of their own. That is not believed but
 counted: Polars is told which keys to expect and refuses anything that is no number; and every key has two quotes, so that a
 key that nobody expected, one that is written twice, or a null shows in the count. Lines that are not JSON are cut out and
-reported, NaN and Infinity are carried through the parser as numbers that the file does not hold. Whatever is left over
-(text, nesting, runs that share a file, repeated nulls) is not for here: such a file is `None` in the answer.
+reported, NaN and Infinity are carried through the parser as odd numbers, which are counted too. Whatever is left over (text,
+nesting, runs that share a file, repeated nulls) is not for here: such a file is in none of the columns.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Piece", "cleaned", "contents", "parsed"]
+__all__ = ["Columns", "Piece", "parsed", "pieces_of"]
 
-_NAN = b"7.2340172838076673e-291"  # numbers that stand for what JSON lacks, in files that do not hold them
-_INFINITY = b"3.1415926535897931e+291"
+_NAN, _INFINITY = "7.2340172838076673e-291", "3.1415926535897931e+291"  # what stands for the words that JSON lacks
 _SAMPLES = (0.0, 0.25, 0.5, 0.75)
 _MOST_BAD = 200  # lines of one file that are looked at one by one
 
@@ -46,12 +45,13 @@ class Piece(Struct, frozen=True):
     consumed: int  # bytes of the file that need not be looked at again, and the lines in them
     number: int
     problems: tuple[Problem, ...] = ()
-    special: bool = False  # NaN or Infinity stand in for themselves
+    nan: int = 0  # so many numbers stand for NaN
+    infinite: int = 0
 
     @property
-    def kind(self) -> tuple[str, frozenset[str], bool]:
+    def kind(self) -> tuple[str, frozenset[str]]:
         """Pieces of one kind are parsed together."""
-        return self.axis, self.keys & _TIMES, self.special
+        return self.axis, self.keys & _TIMES
 
 
 class Columns(Struct, frozen=True):
@@ -68,8 +68,8 @@ class Columns(Struct, frozen=True):
 _TIMES = frozenset(TIME_KEYS)
 
 
-def contents(files: Sequence[FileStat]) -> tuple[bytes, list[tuple[int, int]]]:
-    """Files as one text, as long as they were when they were seen, and where each lies; one that is shorter now is empty."""
+def pieces_of(files: Sequence[FileStat]) -> list[Piece | None]:
+    """The files, as long as they were when they were seen, made ready; None for one that is not clean, or shorter now."""
     stream = io.BytesIO(bytes(sum(f.size for f in files)))
     spans: list[tuple[int, int]] = []
     begin = 0
@@ -78,7 +78,8 @@ def contents(files: Sequence[FileStat]) -> tuple[bytes, list[tuple[int, int]]]:
             end = begin + file.size
             spans.append((begin, end) if _filled(room[begin:end], file.path) else (begin, begin))
             begin = end
-    return stream.getvalue(), spans
+    data = stream.getvalue()
+    return [_cleaned(data, span, file.path) for span, file in zip(spans, files, strict=True)]
 
 
 def _filled(room: memoryview, path: str) -> bool:
@@ -92,8 +93,8 @@ def _filled(room: memoryview, path: str) -> bool:
     return at == len(room)
 
 
-def cleaned(data: bytes, span: tuple[int, int], file: str) -> Piece | None:
-    """The content of a file, which lies at a place in ``data``, made ready; None where it is not clean."""
+def _cleaned(data: bytes, span: tuple[int, int], file: str) -> Piece | None:
+    """The rows of the file that lies there; None where it is not clean."""
     import numpy as np
 
     begin, end = span
@@ -102,9 +103,8 @@ def cleaned(data: bytes, span: tuple[int, int], file: str) -> Piece | None:
     chars = np.frombuffer(data, np.uint8, end - begin, begin)
     ends = np.flatnonzero(chars == 10)
     bad = _bad_lines(chars, ends)
-    special = _has_words(data, begin, end)
-    if bad or special or not len(ends) or begin + int(ends[-1]) + 1 != end:
-        return _mended(data[begin:end], ends, bad, special, file)
+    if bad or _has_words(data, begin, end) or not len(ends) or begin + int(ends[-1]) + 1 != end:
+        return _mended(data[begin:end], ends, bad, file)
     found = _sample(data, begin, end)
     if found is None:
         return None
@@ -112,7 +112,7 @@ def cleaned(data: bytes, span: tuple[int, int], file: str) -> Piece | None:
     return Piece(memoryview(data)[begin:end], len(ends), quotes, *found, end - begin, len(ends))
 
 
-def _mended(data: bytes, ends: NDArray[np.int64], bad: Sequence[int], special: bool, file: str) -> Piece | None:
+def _mended(data: bytes, ends: NDArray[np.int64], bad: Sequence[int], file: str) -> Piece | None:
     """A file without the lines that are no rows, and with numbers for NaN and Infinity; None where that is not enough."""
     whole = int(ends[-1]) + 1 if len(ends) else 0
     if len(bad) > _MOST_BAD:
@@ -121,12 +121,12 @@ def _mended(data: bytes, ends: NDArray[np.int64], bad: Sequence[int], special: b
     tail = Lines(data[whole:], file, first_line=len(ends) + 1)
     if list(tail):
         text += data[whole:].strip() + b"\n"
-    text = _carried(text) if special else text
     found = _sample(text, 0, len(text)) if text else None
     if found is None:
         return None
+    text, nan, infinite = _carried(text)
     consumed, told = whole + tail.consumed, (*problems, *tail.problems)
-    return Piece(text, text.count(b"\n"), text.count(b'"'), *found, consumed, tail.number, told, special)
+    return Piece(text, text.count(b"\n"), text.count(b'"'), *found, consumed, tail.number, told, nan, infinite)
 
 
 def _bad_lines(chars: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[int]:
@@ -162,15 +162,15 @@ def _has_words(data: bytes, begin: int, end: int) -> bool:
     )
 
 
-def _carried(text: bytes) -> bytes:
-    """NaN and Infinity as the numbers that stand for them; empty where the text holds those."""
-    if _NAN in text or _INFINITY in text:
-        return b""
-    for before in (b":", b": "):
-        text = text.replace(before + b"NaN", before + _NAN)
-        text = text.replace(before + b"Infinity", before + _INFINITY)
-        text = text.replace(before + b"-Infinity", before + b"-" + _INFINITY)
-    return text
+def _carried(text: bytes) -> tuple[bytes, int, int]:
+    """NaN and Infinity as the numbers that stand for them, and how many there are of each."""
+    counts: list[int] = []
+    for word, number, signs in (("NaN", _NAN, ("",)), ("Infinity", _INFINITY, ("", "-"))):
+        places = [f"{before}{sign}" for before in (":", ": ") for sign in signs]
+        counts.append(sum(text.count(f"{place}{word}".encode()) for place in places))
+        for place in places:
+            text = text.replace(f"{place}{word}".encode(), f"{place}{number}".encode())
+    return text, counts[0], counts[1]
 
 
 def _sample(data: bytes, begin: int, end: int) -> tuple[frozenset[str], str] | None:
@@ -202,34 +202,102 @@ def _flat_row(line: bytes) -> dict[str, float] | None:
     return cast("dict[str, float]", found)
 
 
-def parsed(pieces: Sequence[Piece]) -> list[Columns]:
+def parsed(pieces: Sequence[Piece | None]) -> list[Columns]:
     """The pieces as columns, those of one kind together. A piece that is in none of them must be read row by row."""
-    kinds: dict[tuple[str, frozenset[str], bool], list[int]] = {}
+    kinds: dict[tuple[str, frozenset[str]], dict[int, Piece]] = {}
     for index, piece in enumerate(pieces):
-        kinds.setdefault(piece.kind, []).append(index)
-    return [c for members in kinds.values() for c in _parse(pieces, members)]
+        if piece is not None:
+            kinds.setdefault(piece.kind, {})[index] = piece
+    return [c for members in kinds.values() for c in _Kind(members).columns()]
 
 
-def _parse(pieces: Sequence[Piece], members: list[int], keys: frozenset[str] | None = None) -> list[Columns]:
-    """One kind. Where the parser stumbles, halves are tried apart; where counts differ, only the pieces that fit stay."""
-    axis = pieces[members[0]].axis
-    names = keys or frozenset[str]().union(*(pieces[i].keys for i in members))
-    schema: dict[str, Any] = {n: pl.Int64() if n == axis else pl.Float64() for n in sorted(names)}
-    try:
-        frame = pl.read_ndjson(_joined([pieces[i].text for i in members]), schema=schema)
-    except pl.exceptions.PolarsError:
-        if len(members) == 1:
+class _Kind(Struct, frozen=True):
+    """Pieces that are parsed together, by their index, and the keys that are expected in them (none: those of their samples)."""
+
+    members: dict[int, Piece]
+    keys: frozenset[str] = frozenset()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The pieces in their order."""
+        return list(self.members.values())
+
+    @property
+    def axis(self) -> str:
+        """The key of the axis, which they have in common."""
+        return self.pieces[0].axis
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The keys that the parser is told to expect."""
+        return self.keys or frozenset[str]().union(*(p.keys for p in self.pieces))
+
+    def some(self, members: Iterable[int]) -> _Kind:
+        """The same for some of the pieces."""
+        return _Kind({i: self.members[i] for i in members}, self.names)
+
+    def columns(self) -> list[Columns]:
+        """Where the parser stumbles, halves are tried apart; where counts differ, only the pieces that fit stay."""
+        if any(number in name for name in self.names for number in (_NAN, _INFINITY)):
+            return []  # a word within a name was carried away
+        schema: dict[str, Any] = {n: pl.Int64() if n == self.axis else pl.Float64() for n in sorted(self.names)}
+        try:
+            frame = pl.read_ndjson(_joined([p.text for p in self.pieces]), schema=schema)
+        except pl.exceptions.PolarsError:
+            return self._apart()
+        frame = _with_runs(frame, [p.lines for p in self.pieces])
+        if frame is None:
+            return self._apart(1)
+        values = frame.height * (frame.width - 2) - sum(frame.null_count().row(0))
+        if values * 2 != sum(p.quotes for p in self.pieces) or frame[self.axis].null_count():
+            return _those_that_fit(self, frame)
+        frame = frame.rename({self.axis: "\0step"})
+        liars = _liars(self, frame)
+        if liars:
+            return self.some(self.members.keys() - liars).columns() if len(liars) < len(self.members) else []
+        columns = _timed(_restored(self, frame), list(self.members))
+        return [columns] if columns else []
+
+    def _apart(self, size: int = 0) -> list[Columns]:
+        """Some of the members at a time: so many, else one half and then the other. A single one is not for here."""
+        if len(self.members) == 1:
             return []
-        half = len(members) // 2
-        return [*_parse(pieces, members[:half], names), *_parse(pieces, members[half:], names)]
-    frame = _with_runs(frame, [pieces[i].lines for i in members])
-    if frame is None:
-        return [c for i in members for c in (_parse(pieces, [i], names) if len(members) > 1 else [])]
-    values = frame.height * (frame.width - 2) - sum(frame.null_count().row(0))
-    if values * 2 != sum(pieces[i].quotes for i in members) or frame[axis].null_count():
-        return _those_that_fit(pieces, members, frame, names)
-    columns = _timed(frame.rename({axis: "\0step"}), members, pieces[members[0]].special)
-    return [columns] if columns else []
+        size, members = size or (len(self.members) + 1) // 2, list(self.members)
+        parts = (members[i : i + size] for i in range(0, len(members), size))
+        return [c for part in parts for c in self.some(part).columns()]
+
+
+def _carrying(kind: _Kind) -> list[int]:
+    """The places of the pieces in which numbers stand for NaN or Infinity."""
+    return [place for place, piece in enumerate(kind.pieces) if piece.nan or piece.infinite]
+
+
+def _liars(kind: _Kind, frame: pl.DataFrame) -> set[int]:
+    """The members that hold the very numbers that stand for NaN and Infinity, which cannot be told apart then."""
+    places = _carrying(kind)
+    if not places:
+        return set()
+    value = pl.all().exclude("\0run", "\0seq", "\0step")
+    rows = frame.lazy().filter(pl.col("\0run").is_in(places)).group_by("\0run", maintain_order=True)
+    nan, infinite = (
+        rows.agg((value.abs() == float(number)).sum()).drop("\0run").collect().sum_horizontal().to_list()
+        for number in (_NAN, _INFINITY)
+    )
+    members, pieces = list(kind.members), kind.pieces
+    said = zip(places, nan, infinite, strict=True)
+    return {members[i] for i, n, many in said if (n, many) != (pieces[i].nan, pieces[i].infinite)}
+
+
+def _restored(kind: _Kind, frame: pl.DataFrame) -> pl.DataFrame:
+    """NaN and Infinity in the place of the numbers that stand for them."""
+    mine = pl.lit(frame["\0run"].is_in(_carrying(kind)))
+    value = pl.all().exclude("\0run", "\0seq", "\0step")
+    if any(p.nan for p in kind.pieces):
+        frame = frame.with_columns(pl.when(mine & (value == float(_NAN))).then(math.nan).otherwise(value).name.keep())
+    if any(p.infinite for p in kind.pieces):
+        infinite = mine & (value.abs() == float(_INFINITY))
+        frame = frame.with_columns(pl.when(infinite).then(value.sign() * math.inf).otherwise(value).name.keep())
+    return frame
 
 
 def _joined(texts: Sequence[bytes | memoryview]) -> bytes:
@@ -251,21 +319,20 @@ def _with_runs(frame: pl.DataFrame, lines: Sequence[int]) -> pl.DataFrame | None
     return frame.with_columns(pl.Series("\0run", runs).set_sorted(), pl.Series("\0seq", within))
 
 
-def _those_that_fit(
-    pieces: Sequence[Piece], members: list[int], frame: pl.DataFrame, names: frozenset[str]
-) -> list[Columns]:
+def _those_that_fit(kind: _Kind, frame: pl.DataFrame) -> list[Columns]:
     """Parse again without the pieces whose counts differ; those once more on their own, with every key that they hold."""
-    axis = pieces[members[0]].axis
+    names, axis, pieces = kind.names, kind.axis, kind.pieces
     held = frame.group_by("\0run", maintain_order=True).agg(pl.col(n).count() for n in names).drop("\0run")
-    counts = held.sum_horizontal().to_list() if held.width else [0] * len(members)
-    full = (held[axis] == [pieces[i].lines for i in members]).to_list()
-    fits = [i for i, n, whole in zip(members, counts, full, strict=True) if whole and 2 * n == pieces[i].quotes]
-    others = [i for i in members if i not in set(fits)]
-    found = _parse(pieces, fits, names) if fits and others else []
-    known = {i: _all_keys(bytes(pieces[i].text)) for i in others}
-    again = frozenset[str]().union(*known.values())
+    counts = held.sum_horizontal().to_list() if held.width else [0] * len(pieces)
+    full = (held[axis] == [p.lines for p in pieces]).to_list()
+    whole = zip(kind.members, pieces, counts, full, strict=True)
+    fits = [i for i, p, n, is_full in whole if is_full and 2 * n == p.quotes]
+    others = [i for i in kind.members if i not in set(fits)]
+    found = kind.some(fits).columns() if fits and others else []
+    known = [_all_keys(bytes(kind.members[i].text)) for i in others]
+    again = frozenset[str]().union(*known)
     if others and not again <= names and not again & ROW_WORDS and next((a for a in AXES if a in again), "") == axis:
-        found += _parse(pieces, others, names | again)
+        found += _Kind({i: kind.members[i] for i in others}, names | again).columns()
     return found
 
 
@@ -277,16 +344,14 @@ def _all_keys(text: bytes) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _timed(frame: pl.DataFrame, members: list[int], special: bool) -> Columns | None:
+def _timed(frame: pl.DataFrame, members: list[int]) -> Columns | None:
     """Columns with the wall time found; None where a time column holds times in some rows only."""
-    if special:
-        frame = frame.with_columns(_restored(c) for c in frame.columns if c[0] != "\0")
     metrics = [c for c in frame.columns if c[0] != "\0"]
     for key in (k for k in TIME_KEYS if k in metrics):
         times = pl.col(key).is_finite() & (pl.col(key) >= 1e8)
         some, every = frame.select(times.any(), (times.all() & (pl.col(key).null_count() == 0)).alias("every")).row(0)
         if every:
-            frame = frame.with_columns(_as_time(key).alias("\0wall")).drop(key)
+            frame = frame.with_columns(_as_time(frame[key])).drop(key)
             metrics.remove(key)
             break
         if some:
@@ -301,25 +366,16 @@ def _timed(frame: pl.DataFrame, members: list[int], special: bool) -> Columns | 
     return Columns(frame, members, metrics, firsts, lasts, table["step"].to_list())
 
 
-def _restored(name: str) -> pl.Expr:
-    value, infinite = pl.col(name), float(_INFINITY)
-    return (
-        pl.when(value == float(_NAN))
-        .then(math.nan)
-        .when(value == infinite)
-        .then(math.inf)
-        .when(value == -infinite)
-        .then(-math.inf)
-        .otherwise(value)
-        .alias(name)
-    )
+def _as_time(values: pl.Series) -> pl.Series:
+    """Seconds, milli-, micro- or nanoseconds as `values.as_time` tells them apart, to the microsecond.
 
+    By numpy, which divides: Polars multiplies by the inverse, and so ends in another microsecond now and then.
+    """
+    import numpy as np
 
-def _as_time(key: str) -> pl.Expr:
-    """Seconds, milli-, micro- or nanoseconds as `values.as_time` tells them apart, to the microsecond."""
-    seconds = pl.col(key)
-    for _ in range(3):
-        seconds = pl.when(seconds > 1e11).then(seconds / 1000.0).otherwise(seconds)
-    whole = seconds.floor()
-    micros = whole.cast(pl.Int64) * 1_000_000 + ((seconds - whole) * 1e6).round(mode="half_to_even").cast(pl.Int64)
-    return micros.cast(pl.Datetime("us", "UTC"))
+    seconds = values.to_numpy()
+    while (seconds > 1e11).any():
+        seconds = np.where(seconds > 1e11, seconds / 1000.0, seconds)
+    whole = np.floor(seconds)
+    micros = whole.astype(np.int64) * 1_000_000 + np.rint((seconds - whole) * 1e6).astype(np.int64)
+    return pl.Series("\0wall", micros).cast(pl.Datetime("us", "UTC"))

@@ -1,7 +1,7 @@
 """Columns of several files -> points and series, without a name or a group looked up twice.
 
 Names of runs and metrics are Enums over exactly those at hand, in the order of text: numbers, until somebody wants words.
-Series whose metric is there and finite in every row, in files that never went back, take one pass for all metrics; the
+Series whose metric is there and finite in every row, in runs that never went back, take one pass for all metrics; the
 others go the way that `points` knows.
 """
 
@@ -84,14 +84,13 @@ def _points(columns: Columns, names: pl.Series, metrics: pl.Enum) -> Iterator[tu
 def _series(columns: Columns, names: pl.Series) -> Iterator[pl.DataFrame]:
     """The series of every metric."""
     frame, metrics = columns.frame, columns.metrics
-    back = _rewinding(columns)
-    if back:
-        apart = pl.col("\0run").is_in(list(back))
+    odd = _rewinding(columns) | _not_finite(columns)
+    if odd:
+        apart = pl.col("\0run").is_in(list(odd))
         yield _any_series(frame.filter(apart), metrics, names)
         frame = frame.filter(~apart)
-    whole = frame.select(pl.col(metrics).is_finite().all() & (pl.col(metrics).null_count() == 0)).row(0)
-    simple = [m for m, ok in zip(metrics, whole, strict=True) if ok]
-    others = [m for m, ok in zip(metrics, whole, strict=True) if not ok]
+    simple = [m for m in metrics if not frame[m].null_count()]
+    others = [m for m in metrics if frame[m].null_count()]
     if simple and frame.height:
         yield _simple_series(frame, simple, names)
     if others:
@@ -146,3 +145,18 @@ def _rewinding(columns: Columns) -> set[int]:
     step = pl.col("\0step").diff() <= 0
     same = pl.col("\0run").cast(pl.Int64).diff() == 0
     return set(columns.frame.filter(step & same)["\0run"].to_list())
+
+
+def _not_finite(columns: Columns) -> set[int]:
+    """The runs that logged NaN or an infinity."""
+    frame = columns.frame
+    odd = [
+        m
+        for m, finite in zip(
+            columns.metrics, frame.select(pl.col(columns.metrics).is_finite().all()).row(0), strict=True
+        )
+        if not finite
+    ]
+    if not odd:
+        return set()
+    return set(frame.filter(pl.any_horizontal(pl.col(odd).is_finite().not_()))["\0run"].to_list())

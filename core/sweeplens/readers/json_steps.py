@@ -9,7 +9,7 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from sweeplens.readers import compression
-from sweeplens.readers.json_columns import Columns, Piece, cleaned, contents, parsed
+from sweeplens.readers.json_columns import Columns, Piece, parsed, pieces_of
 from sweeplens.readers.json_points import reduced
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, Folder, Many, Problem, Reading, Resume, RunRecord, Source
@@ -69,21 +69,15 @@ class JsonSteps:
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
         """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
-        owners, pieces = _cleaned(sources)
-        readings: dict[str, Reading] = {}
+        pieces = pieces_of([s.files[0] for s in sources])
         found = parsed(pieces)
+        readings: dict[str, Reading] = {}
         for columns in found:
             for place, member in enumerate(columns.members):
-                readings[owners[member].path] = _reading_of(owners[member], pieces[member], columns, place)
-        given = [[names[owners[i].path] for i in columns.members] for columns in found]
+                source, piece = sources[member], cast("Piece", pieces[member])
+                readings[source.path] = _reading_of(source, piece, columns, place)
+        given = [[names[sources[i].path] for i in columns.members] for columns in found]
         return Many(readings, *reduced(found, given))
-
-
-def _cleaned(sources: Sequence[Source]) -> tuple[list[Source], list[Piece]]:
-    """Those of the sources that are clean, and what they hold."""
-    data, spans = contents([s.files[0] for s in sources])
-    pieces = [cleaned(data, span, s.files[0].path) for s, span in zip(sources, spans, strict=True)]
-    return [s for s, p in zip(sources, pieces, strict=True) if p], [p for p in pieces if p]
 
 
 def _reading_of(source: Source, piece: Piece, columns: Columns, place: int) -> Reading:

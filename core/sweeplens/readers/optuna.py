@@ -12,7 +12,7 @@ from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.optuna_records import UNKNOWN, Study, Trial, decoded, objective, record_of, study_of
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
-from sweeplens.readers.values import as_step, as_time
+from sweeplens.readers.values import as_step, as_time, micros_of
 
 __all__ = ["Optuna"]
 
@@ -135,7 +135,7 @@ def _final(
         if trial is None:
             continue
         name = objective(studies.get(trial.study, UNKNOWN), index)
-        wall = int(trial.end.timestamp() * 1e6) if trial.end else None
+        wall = micros_of(trial.end) if trial.end else None
         yield trial.run, name, last.get(trial.run, 0), _value(value, word), wall
 
 

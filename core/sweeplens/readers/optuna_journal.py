@@ -12,7 +12,7 @@ from sweeplens.readers.columns import left_out, points_of_rows
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.optuna_records import Study, Trial, decoded, objective, record_of, study_of
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.values import as_number, as_step, as_time
+from sweeplens.readers.values import as_number, as_step, as_time, micros_of
 
 __all__ = ["OptunaJournal"]
 
@@ -178,7 +178,7 @@ def _rows(trial: _Kept, study: Study, about: Trial) -> Iterable[tuple[Any, ...]]
         step = as_step(int(key) if isinstance(key, str) and key.lstrip("-").isdigit() else key)
         last = max(last, step or 0)
         yield about.run, "intermediate_value", step, _value(value), None
-    wall = int(about.end.timestamp() * 1e6) if about.end else None
+    wall = micros_of(about.end) if about.end else None
     for index, value in enumerate(trial.values):
         yield about.run, objective(study, index), last, _value(value), wall
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from sweeplens.readers.columns import Columns
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.values import as_number, as_step, as_time, status_of
+from sweeplens.readers.values import as_number, as_step, as_time, micros_of, status_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -126,7 +126,7 @@ class _Series(Struct):
             wall = times[index] if index < len(times) else None
             at.append(index if step is None else step)
             got.append(number)
-            walls.append(int(wall.timestamp() * 1e6) if wall else None)
+            walls.append(micros_of(wall) if wall else None)
         self.columns.series(self.run, name, at, got, walls)
 
     def _count(self, name: str, n: int) -> None:

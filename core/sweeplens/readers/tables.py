@@ -18,7 +18,7 @@ from sweeplens.readers import compression
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
 from sweeplens.readers.table_cells import MAX_RECORD_LINES, Header, header_of, number
 from sweeplens.readers.table_chunks import Chunk, Plan, exact, fast
-from sweeplens.readers.values import as_time, empty_reading_points
+from sweeplens.readers.values import as_time, empty_reading_points, micros_of
 
 __all__ = ["Plan", "Table", "read_header", "read_table"]
 
@@ -223,7 +223,7 @@ def _text_times(raw: pl.Series) -> pl.Series:
         value = number(text)
         time = (None if value is None else as_time(value)) or as_time(text)
         if time is not None:
-            known[text] = round(time.timestamp() * 1e6)
+            known[text] = micros_of(time)
     if not known:
         return pl.Series("wall_time", [None], dtype=_TIME).new_from_index(0, len(raw))
     return raw.replace_strict(known, default=None, return_dtype=pl.Int64).cast(_TIME)

@@ -14,7 +14,7 @@ from sweeplens.readers.columns import left_out, points_of_rows
 from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.sqlite import Database, databases, read_database
-from sweeplens.readers.values import as_number, as_time, joined_points
+from sweeplens.readers.values import as_number, as_time, joined_points, micros_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,7 +131,7 @@ def _gather(database: Database, table: str, prefix: str, names: _Names, log: _Lo
     for row, whose, name, at, time, text in database.rows(query):
         run = names.id(whose, name)
         moment = as_time(time)
-        wall = int(moment.timestamp() * 1e6) if moment else None
+        wall = micros_of(moment) if moment else None
         log.first.setdefault(run, wall)
         log.last[run] = wall or log.last.get(run)
         for metric, value in _object(database, text, f"row {row} of {table}").items():

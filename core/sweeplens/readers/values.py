@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
@@ -14,8 +14,9 @@ import polars as pl
 
 from sweeplens.readers.protocol import READING_SCHEMA
 
-__all__ = ["Points", "as_number", "as_step", "as_time", "empty_reading_points", "status_of"]
+__all__ = ["Points", "as_number", "as_step", "as_time", "empty_reading_points", "micros_of", "status_of"]
 
+_EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 _WORDS = {
     "nan": math.nan,
     "-nan": math.nan,
@@ -83,6 +84,11 @@ def as_time(value: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def micros_of(time: datetime) -> int:
+    """Microseconds since 1970 of an aware time, exactly: the float that ``timestamp()`` gives may lie below the microsecond."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
 def status_of(text: object) -> str:
     """A producer's word for a run's state -> one of frames.STATUSES; "" when it says nothing that is known."""
     word = re.sub(r".*[._]", "", str(text).strip().lower()) if text is not None else ""
@@ -107,7 +113,7 @@ class Points:
         self._metric.append(metric)
         self._step.append(step)
         self._value.append(value)
-        self._wall.append(None if wall is None else int(wall.timestamp() * 1e6))
+        self._wall.append(None if wall is None else micros_of(wall))
 
     def add_nested(self, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
         """A value of a run, a metric and a step; objects become their parts, and what is no number is counted by name."""
