@@ -23,10 +23,9 @@ from sweeplens.goals import known_goal
 
 __all__ = ["Double", "counted_twice", "find_doubles"]
 
-_LEAST_VALUES = 5
+_LEAST_VALUES, _LEAST_SHORT = 3, 5  # numbers with many digits; such as meet by chance
 _ENDS = ("first", "last_finite", "min", "max")
 _SINGLE = 2e-7  # how far rounding to single precision moves a mean or a deviation at most, against the largest value
-_STRAIGHT = 0.02  # a mean this near to the middle of both ends, against their distance: a counter, a clock, a decay
 _DIGITS = 5  # values of no more (an accuracy over 100 images) meet by chance
 _SCHEDULED = frozenset(
     "lr learning wd decay momentum epsilon temperature progress epoch epochs step steps iter iters iteration iterations "
@@ -83,10 +82,14 @@ def _with_shape(known: pl.DataFrame) -> pl.DataFrame:
     """run, fine, and a number that equal curves share; without what is no curve."""
     fine = pl.any_horizontal(_is_fine(pl.col(c)) for c in _ENDS[1:])
     curves = known.with_columns(fine=fine).filter(_is_curve()).sort("key", "mean", "std")
-    room = pl.max_horizontal(pl.col("min").abs(), pl.col("max").abs()) * _SINGLE
-    apart = [(pl.col(c) - pl.col(c).shift()).abs() > room for c in ("mean", "std")]
+    apart = [(pl.col(c) - pl.col(c).shift()).abs() > _room() for c in ("mean", "std")]
     other = pl.any_horizontal(pl.col("key") != pl.col("key").shift(), *apart)
     return curves.select("run", "fine", shape=other.fill_null(value=True).cum_sum())
+
+
+def _room() -> pl.Expr:
+    """How far the mean or the deviation of a series may lie from that of its copy in single precision."""
+    return pl.max_horizontal(pl.col("min").abs(), pl.col("max").abs()) * _SINGLE
 
 
 def _is_fine(value: pl.Expr) -> pl.Expr:
@@ -95,11 +98,14 @@ def _is_fine(value: pl.Expr) -> pl.Expr:
 
 
 def _is_curve() -> pl.Expr:
-    """Neither straight from one end to the other nor, where it has few digits, without an extreme on its way."""
+    """Neither straight from one end to the other nor, where it has few digits, short or without an extreme on its way."""
     first, last, least, most = (pl.col(c).cast(pl.Float32) for c in _ENDS)
     between = ((first == least) | (first == most)) & ((last == least) | (last == most))
-    straight = (pl.col("mean") - (least + most) / 2).abs() <= _STRAIGHT * (most - least)
-    return between.not_() | (pl.col("fine") & straight.not_())
+    span, n = pl.col("max") - pl.col("min"), pl.col("n")
+    even = (n * (n + 1) / 12).sqrt() / (n - 1)  # the deviation of n even steps from 0 to 1
+    straight = (pl.col("std") - span * even).abs() <= _room()
+    told = pl.col("fine") | (pl.col("n") >= _LEAST_SHORT)
+    return told & (between.not_() | (pl.col("fine") & straight.not_()))
 
 
 def _candidates(curves: pl.DataFrame) -> pl.DataFrame:
@@ -191,28 +197,41 @@ def _sentence(doubles: Sequence[Double], members: pl.DataFrame, used: pl.DataFra
         times = "more than once" if many > 1 else f"{members.height} times"
     else:
         who, times = f"{many} pairs of runs" if many > 1 else "2 runs", "twice"
-    condition = _condition(members, used, many) if conditions else ""
-    advice = f'where="{condition}" leaves one of each' if condition else "leave all but one of each out"
+    advice = (conditions and _condition(members, used, many)) or "leave all but one of each out"
     named = [f"{run!r} ({kind})" for run, kind in zip(first["run_id"], first["format"], strict=True)]
+    both = " and ".join(named) if len(named) == 2 else listed(named)
     curves = doubles[int(first["double"])].curves
-    example = f"{'the first are ' * (many > 1)}{listed(named)}, {curves} curve{'s' * (curves != 1)} alike"
+    example = f"{'the first: ' * (many > 1)}{both}, {curves} curve{'s' * (curves != 1)} alike"
     return f"{who} hold the same curves and count {times}: {advice}; {example}"
 
 
 def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
-    """A condition that leaves exactly one run of each double, and every other run; empty where none so simple does.
-
-    A format or else a folder is left out: the one of which fewer hyperparameters are known, or single precision.
-    """
-    known = pl.sum_horizontal(pl.col(c).is_not_null() for c in hparam_columns(used)) if hparam_columns(used) else 0
-    folder = pl.col("run_id").str.extract(r"^([^/]+)/")
-    about = used.select("run_id", "format", folder=folder, known=known)
+    """A condition that leaves one run of each double, and most others, in words; empty where none so simple does."""
+    hparams = hparam_columns(used)
+    about = used.select(
+        "run_id",
+        "format",
+        folder=pl.col("run_id").str.extract(r"^([^/]+)/"),
+        known=pl.sum_horizontal(pl.col(c).is_not_null() for c in hparams) if hparams else pl.lit(0),
+    )
     inside = about.join(members.select("run_id", "double"), on="run_id")
     for kind, text in (("format", "format <> '{}'"), ("folder", "NOT starts_with(run_id, '{}/')")):
-        held = about.group_by(kind).agg(pl.len(), pl.col("known").mean())
-        held = held.join(inside.group_by(kind).agg(inside=pl.len()), on=kind)
-        held = held.filter(pl.col("inside") == pl.col("len"), pl.col("inside") == members.height - groups)
-        for value in held.sort("known", pl.col(kind) != "tensorboard", kind)[kind]:
+        for value, others in _spare(about, inside, kind, groups):
             if inside.filter(pl.col(kind).ne_missing(value))["double"].n_unique() == groups:
-                return text.format(str(value).replace("'", "''"))
+                quoted = value.replace("'", "''")
+                also = f", and {others} other run{'s' * (others > 1)} out" if others else ""
+                return f'where="{text.format(quoted)}" leaves one of each{also}'
     return ""
+
+
+def _spare(about: pl.DataFrame, inside: pl.DataFrame, kind: str, groups: int) -> list[tuple[str, int]]:
+    """Formats (or folders) that hold all but one run of each double, with the number of their other runs; the best first.
+
+    That is the one of which fewer hyperparameters are known, then which costs fewer others, then single precision.
+    """
+    held = about.group_by(kind).agg(pl.len(), pl.col("known").mean())
+    held = held.join(inside.group_by(kind).agg(inside=pl.len()), on=kind)
+    held = held.with_columns(others=pl.col("len") - pl.col("inside"))
+    held = held.filter(pl.col("inside") == inside.height - groups, pl.col("others") <= groups)
+    best = held.sort("known", "others", pl.col(kind) != "tensorboard", kind)
+    return list(zip(best[kind].to_list(), best["others"].to_list(), strict=True))
