@@ -219,6 +219,11 @@ def test_what_all_runs_of_a_sweep_share_makes_no_double(tmp_path: Path, metrics:
     assert not said(database(tmp_path, rows).overview())
 
 
+def test_a_counter_by_any_name_makes_no_double(tmp_path: Path) -> None:
+    rows = [run(f"s{seed}", {"seed": seed}, seen=[i / 3 for i in range(30)]) for seed in range(4)]
+    assert not said(database(tmp_path, rows).overview())
+
+
 def test_runs_that_only_share_a_schedule_because_all_else_is_nan_are_no_doubles(tmp_path: Path) -> None:
     rows = [run(f"s{s}", {"seed": s}, loss=[math.nan] * 30, lr=curves(0.1, 0)["lr"]) for s in range(4)]
     assert not said(database(tmp_path, rows).overview())
@@ -238,6 +243,36 @@ def test_short_numbers_that_meet_by_chance_make_no_double(tmp_path: Path) -> Non
     for seed in range(200):
         reached = [round(chance.uniform(0.95, 0.99), 2), *(round(chance.uniform(0.97, 1), 2) for _ in range(4))]
         rows.append(run(f"s{seed}", {"seed": seed}, val_acc=[*reached, 1.0, 1.0]))
+    assert not said(database(tmp_path, rows).overview())
+
+
+def test_easy_tasks_that_all_reach_the_same_score_make_no_double(tmp_path: Path) -> None:
+    """Two accuracies that begin near the end and stay there: any two seeds may have the same."""
+    chance = random.Random(3)
+    rows: list[Row] = []
+    for seed in range(100):
+        easy = {m: [round(chance.uniform(0.95, 0.99), 2), *[1.0] * 9] for m in ("train_acc", "val_acc")}
+        rows.append(run(f"s{seed}", {"seed": seed}, **easy))
+    assert not said(database(tmp_path, rows).overview())
+
+
+def test_curves_that_only_begin_end_and_turn_alike_are_other_curves(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    rows: list[Row] = []
+    for seed in range(4):
+        between = {m: [chance.uniform(0.2, 0.7) for _ in range(20)] for m in ("loss", "val_acc")}
+        ends = {m: [math.log(2), math.pi / 4, *values, math.e / 20, 0.5] for m, values in between.items()}
+        rows.append(run(f"s{seed}", {"seed": seed}, **ends))
+    assert not said(database(tmp_path, rows).overview())
+
+
+def test_runs_that_share_a_part_of_their_curves_are_no_doubles(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    shared = {f"reference{i}": [chance.random() for _ in range(20)] for i in range(2)}
+    rows = [
+        run(f"s{seed}", {"seed": seed}, **shared, **{f"own{i}": [chance.random() for _ in range(20)] for i in range(3)})
+        for seed in range(4)
+    ]
     assert not said(database(tmp_path, rows).overview())
 
 
