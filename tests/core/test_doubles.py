@@ -256,6 +256,17 @@ def test_easy_tasks_that_all_reach_the_same_score_make_no_double(tmp_path: Path)
     assert not said(database(tmp_path, rows).overview())
 
 
+def test_right_answers_of_a_small_set_have_many_digits_and_few_values(tmp_path: Path) -> None:
+    chance = random.Random(6)
+    rows: list[Row] = []
+    for seed in range(300):
+        right = [chance.randint(258, 265) for _ in range(4)]
+        rows.append(
+            run(f"s{seed}", {"seed": seed}, val_acc=[r / 270 for r in right], val_err=[1 - r / 270 for r in right])
+        )
+    assert not said(database(tmp_path, rows).overview())
+
+
 def test_curves_that_only_begin_end_and_turn_alike_are_other_curves(tmp_path: Path) -> None:
     chance = random.Random(4)
     rows: list[Row] = []

@@ -26,7 +26,8 @@ __all__ = ["Double", "counted_twice", "find_doubles"]
 _LEAST_VALUES, _LEAST_SHORT = 3, 5  # numbers with many digits; such as meet by chance
 _ENDS = ("first", "last_finite", "min", "max")
 _SINGLE = 2e-7  # how far rounding to single precision moves a mean or a deviation at most, against the largest value
-_DIGITS = 5  # values of no more (an accuracy over 100 images) meet by chance
+_DIGITS = 4  # values of no more (an accuracy over 100 images) meet by chance
+_LEAST_ENDS = 0.85  # last values for each curve; of 15 values that are equally likely six runs have fewer
 _SCHEDULED = frozenset(
     "lr learning wd decay momentum epsilon temperature progress epoch epochs step steps iter iters iteration iterations "
     "timestep timesteps updates episodes samples tokens time timestamp runtime elapsed eta second seconds sec fps "
@@ -50,8 +51,9 @@ def find_doubles(series: pl.DataFrame) -> tuple[Double, ...]:
     alike = known.filter(pl.col("key").is_duplicated())
     if not alike.height:  # the usual end
         return ()
+    counts = _counted(known)
     known = known.filter(pl.col("run").is_in(alike["run"].unique().implode()))
-    curves = _with_shape(known)
+    curves = _with_shape(known, counts)
     pairs = _mostly_alike(_candidates(curves), curves)
     pairs = pairs.join(_contradicted(pairs, known), on=["a", "b"], how="anti").sort("a", "b")
     names = series["run_id"].rle().struct.field("value")
@@ -78,9 +80,16 @@ def _is_scheduled(metric: str) -> bool:
     return not _SCHEDULED.isdisjoint(re.split(r"[^a-z]+", metric.lower())) and known_goal(metric) == "unknown"
 
 
-def _with_shape(known: pl.DataFrame) -> pl.DataFrame:
-    """run, fine, and a number that equal curves share; without what is no curve."""
-    fine = pl.any_horizontal(_is_fine(pl.col(c)) for c in _ENDS[1:])
+def _counted(known: pl.DataFrame) -> list[str]:
+    """The metrics that take few values (right answers of 270), whatever their digits: other curves often end in the same one."""
+    last = pl.col("last_finite").cast(pl.Float32).n_unique()
+    ends = known.group_by("metric").agg(ratio=last / pl.col("key").n_unique())
+    return ends.filter(pl.col("ratio") < _LEAST_ENDS)["metric"].to_list()
+
+
+def _with_shape(known: pl.DataFrame, counts: Sequence[str]) -> pl.DataFrame:
+    """run, fine (too many digits to be the same by chance), and a number that equal curves share; without what is no curve."""
+    fine = pl.any_horizontal(_is_long(pl.col(c)) for c in _ENDS[1:]) & pl.col("metric").is_in(counts).not_()
     curves = known.with_columns(fine=fine).filter(_is_curve()).sort("key", "mean", "std")
     apart = [(pl.col(c) - pl.col(c).shift()).abs() > _room() for c in ("mean", "std")]
     other = pl.any_horizontal(pl.col("key") != pl.col("key").shift(), *apart)
@@ -92,8 +101,8 @@ def _room() -> pl.Expr:
     return pl.max_horizontal(pl.col("min").abs(), pl.col("max").abs()) * _SINGLE
 
 
-def _is_fine(value: pl.Expr) -> pl.Expr:
-    """Whether a number has more digits than would meet by chance, beyond what single precision adds to a short one."""
+def _is_long(value: pl.Expr) -> pl.Expr:
+    """Whether a number has more digits than a few, beyond what single precision adds to a short one."""
     return (value - value.round_sig_figs(_DIGITS)).abs() > value.abs() * _SINGLE
 
 
@@ -115,9 +124,9 @@ def _candidates(curves: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mostly_alike(pairs: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
-    """a, b, shared: the pairs of which the run with fewer curves shares most of them, and two at least.
+    """a, b, shared: the pairs of which the run with fewer curves shares most of them, one of them fine.
 
-    One is enough where a run has no other, if its values have too many digits to be the same by chance.
+    They are two at least; one is enough where a run has no other.
     """
     sizes = curves.group_by("run").agg(size=pl.len())
     for side in "ab":
@@ -131,8 +140,8 @@ def _mostly_alike(pairs: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     held = pairs.join(curves, left_on="small", right_on="run")
     held = held.join(curves, left_on=["large", "shape"], right_on=["run", "shape"], how="semi")
     counted = held.group_by("a", "b", "size").agg(pl.col("fine").any(), shared=pl.len())
-    enough = (pl.col("shared") > 1) | ((pl.col("size") == 1) & pl.col("fine"))
-    return counted.filter(enough, 2 * pl.col("shared") > pl.col("size")).select("a", "b", "shared")
+    enough = (pl.col("shared") > 1) | (pl.col("size") == 1)
+    return counted.filter("fine", enough, 2 * pl.col("shared") > pl.col("size")).select("a", "b", "shared")
 
 
 def _contradicted(pairs: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
