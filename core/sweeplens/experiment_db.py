@@ -175,7 +175,8 @@ class ExperimentDB:
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             triage=self._triage(view),
         )  # fmt: skip
-        return self._resting(answer, view, f"db.overview({python_call(runs=runs, where=where)})")
+        python = f"db.overview({python_call(runs=runs, where=where)})"
+        return self._resting(answer, view, python, doubles=self._doubles(view))
 
     def list_runs(
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
@@ -192,9 +193,8 @@ class ExperimentDB:
             main=self.config.main_metrics,
             goals=self.config.metric_goals,
         )
-        return self._resting(
-            answer, view, f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
-        )
+        python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
+        return self._resting(answer, view, python, doubles=self._doubles(view))
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
@@ -265,7 +265,8 @@ class ExperimentDB:
             reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
-        return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})")
+        doubles = self._doubles(view, names)
+        return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
@@ -282,7 +283,8 @@ class ExperimentDB:
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
-        return self._resting(answer, view, f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})")
+        python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
+        return self._resting(answer, view, python, doubles=self._doubles(view))
 
     def rank(
         self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
@@ -297,7 +299,8 @@ class ExperimentDB:
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        return self._resting(answer, view, f"db.rank({metric!r}, {options})")
+        doubles = self._doubles(view, [metric], answer)
+        return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
 
     def compare(
         self,
@@ -322,7 +325,9 @@ class ExperimentDB:
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
-        return self._resting(answer, view, f"db.compare({a!r}, {b!r}, {options})", matched=len(sides.both))
+        doubles = self._doubles(view, names or view.metrics, runs=sides.both)
+        python = f"db.compare({a!r}, {b!r}, {options})"
+        return self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
 
     def effects(
         self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
@@ -336,7 +341,8 @@ class ExperimentDB:
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        return self._resting(answer, view, f"db.effects({metric!r}, {options})")
+        doubles = self._doubles(view, [metric], answer)
+        return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
 
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
@@ -373,12 +379,32 @@ class ExperimentDB:
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)
 
-    def _resting(self, answer: Answer, view: View, python: str, *, matched: int | None = None) -> Answer:
+    def _doubles(
+        self, view: View, metrics: Sequence[str] = (), answer: Answer | None = None, *, runs: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """That runs which hold the same curves count twice, where they do: in these metrics, or, without any, as runs.
+
+        ``answer``: of one metric, so that what it left out does not count. ``runs``: instead of those of the view.
+        """
+        from sweeplens.analyses.doubles import counted_twice, find_doubles
+
+        found = view.snapshot.once(find_doubles)
+        if not found:
+            return ()
+        among = view.runs.filter(pl.col("run_id").is_in(list(runs))) if runs else view.runs
+        counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
+        without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
+        return counted_twice(found, among, counted, without=without, conditions=not runs)
+
+    def _resting(
+        self, answer: Answer, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
+    ) -> Answer:
         """The answer with what every answer says it rests on."""
+        warnings = (*view.snapshot.warnings, *doubles, *answer.basis.warnings, *unread(view.problems, self.roots))
         return answer.resting_on(
             roots=tuple(str(r) for r in self.roots),
             data_version=view.snapshot.version,
             runs_matched=view.runs.height if matched is None else matched,
-            warnings=(*view.snapshot.warnings, *answer.basis.warnings, *unread(view.problems, self.roots)),
+            warnings=warnings,
             python=python,
         )

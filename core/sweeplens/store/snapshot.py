@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import polars as pl
 from msgspec import Struct, field
 
@@ -10,6 +13,8 @@ from sweeplens.readers.protocol import Problem, Source
 from sweeplens.runs import runs_frame
 
 __all__ = ["Snapshot"]
+
+T = TypeVar("T")
 
 
 class Snapshot(Struct, frozen=True, eq=False):
@@ -26,7 +31,7 @@ class Snapshot(Struct, frozen=True, eq=False):
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself: what every answer must say
-    _seen: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    _seen: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -34,3 +39,9 @@ class Snapshot(Struct, frozen=True, eq=False):
         if "metrics" not in self._seen:
             self._seen["metrics"] = tuple(self.series["metric"].unique().sort())
         return self._seen["metrics"]
+
+    def once(self, look: Callable[[pl.DataFrame], T]) -> T:
+        """What a function finds in the series; looked up once."""
+        if look.__name__ not in self._seen:
+            self._seen[look.__name__] = look(self.series)
+        return self._seen[look.__name__]
