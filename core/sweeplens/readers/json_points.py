@@ -64,21 +64,19 @@ def _molten(columns: Columns, names: pl.Series, metrics: pl.Enum) -> pl.DataFram
 
 
 def _points(columns: Columns, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Each metric with its points."""
+    """Each metric with its points. Columns that metrics have in common are the same, and cost nothing."""
     frame = columns.frame
-    wall = pl.col("\0wall") if "\0wall" in frame.columns else pl.lit(None, dtype=POINTS_SCHEMA["wall_time"])
-    base = frame.select(
-        names.gather(frame["\0run"]).alias("run_id"),
-        pl.col("\0step").alias("step"),
-        wall.alias("wall_time"),
-        pl.col("\0seq").alias("seq"),
-    )
+    height, no_time = frame.height, pl.Series([None], dtype=POINTS_SCHEMA["wall_time"])
+    run = names.gather(frame["\0run"]).alias("run_id")
+    step, seq = frame["\0step"].alias("step"), frame["\0seq"].alias("seq")
+    wall = frame["\0wall"] if "\0wall" in frame.columns else no_time.new_from_index(0, height)
     for metric in columns.metrics:
-        points = base.with_columns(frame[metric].alias("value"), pl.lit(metric, dtype=metrics).alias("metric"))
+        label = pl.Series("metric", [metric], dtype=metrics).new_from_index(0, height)
+        points = pl.DataFrame([run, label, step, frame[metric].alias("value"), wall.alias("wall_time"), seq])
         if frame[metric].null_count():
             points = points.filter(pl.col("value").is_not_null())
             points = points.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("run_id").alias("seq"))
-        yield metric, points.select(*POINTS_SCHEMA)
+        yield metric, points
 
 
 def _series(columns: Columns, names: pl.Series) -> Iterator[pl.DataFrame]:
