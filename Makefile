@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# As pip does for packages that it copies: no start compiles, even where Python is told to write no bytecode.
+COMPILE := $(BIN)/python -m compileall -q core server
+
 PEERS := build/peers-venv
 PEERS_PYTHON := $(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 MADE := $(VENV)/.made
@@ -42,6 +45,7 @@ format: $(TESTS) ## Format, and mend what the linter can mend
 	$(BIN)/python -m ruff format .
 
 bench: $(TESTS) ## Every benchmark: ratios measured in one run
+	@$(COMPILE)
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 bench-peers: $(TESTS) $(PEERS)/.installed ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
@@ -81,7 +85,7 @@ $(RUNS): requirements/run.txt pyproject.toml | $(MADE)
 	@echo "Installing sweeplens into $(VENV) ..."
 	@$(PIP) install -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q core server # as pip does for all that it copies: a start must not compile, wherever Python is told to write no bytecode
+	@$(COMPILE)
 	@touch $@
 
 $(TESTS): requirements/dev.txt $(RUNS)
