@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from msgspec.structs import replace
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens.config import AnalysisConfig
 from sweeplens.discover import check_root
 from sweeplens.errors import RootError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExperimentDB", "View"]
 
+Told = TypeVar("Told", Answer, Scroll)
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
@@ -231,19 +232,34 @@ class ExperimentDB:
         max_points: int = 50,
     ) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape."""
-        from sweeplens.analyses.curves import curves
+        return self.scan_curves(
+            metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points
+        ).whole()
+
+    def scan_curves(
+        self,
+        metrics: Sequence[str],
+        *,
+        runs: Sequence[str] = (),
+        where: str = "",
+        x: str = "step",
+        x_min: float | None = None,
+        x_max: float | None = None,
+        max_points: int | Callable[[int], int] = 50,
+    ) -> Scroll:
+        """The same curves, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
+        from sweeplens.analyses.curves import place_curves, thin_curves
 
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
-        answer = curves(
-            view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max, max_points=max_points
-        )
+        placed = place_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
-            runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=max_points
+            runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._resting(answer, view, f"db.curves({list(metrics)!r}, {options})")
+        return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})")
 
     def summarize(
         self,
@@ -373,7 +389,7 @@ class ExperimentDB:
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)
 
-    def _resting(self, answer: Answer, view: View, python: str, *, matched: int | None = None) -> Answer:
+    def _resting(self, answer: Told, view: View, python: str, *, matched: int | None = None) -> Told:
         """The answer with what every answer says it rests on."""
         return answer.resting_on(
             roots=tuple(str(r) for r in self.roots),
