@@ -47,33 +47,29 @@ def answer_call(
     spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object], shelf: Shelf, ask: Ask = ask_here
 ) -> Reply:
     """The page of the answer that the arguments ask for. Raises SweeplensError with a sentence for the caller."""
-    own = dict(arguments)
+    call = _Asked(spec, database, shelf, ask)
+    try:
+        return _page(call, arguments)
+    except FileNotFoundError:  # the store may be deleted at any time: what a scroll has still to read is read anew
+        shelf.forget_scrolls()
+        return _page(call, arguments)
+
+
+def _page(call: _Asked, arguments: Mapping[str, object]) -> Reply:
+    spec, own = call.spec, dict(arguments)
     limit = _limit(own.pop("limit", 0))
-    found = (_news if spec.news else _found)(_Asked(spec, database, shelf, ask), own)
+    found = (_news if spec.news else _found)(call, own)
     asked, version = found.asked, found.answer.basis.data_version
 
     def cursor_at(row: int) -> str:
         return encode(Mark(asked, version, row))
 
     pages = cursor_at if spec.paged or spec.news else None
-    page = Page(database.config.max_answer_bytes, found.start, limit, pages, found.closing)
-    made = _made(found, page, spec)
+    page = Page(call.database.config.max_answer_bytes, found.start, limit, pages, found.closing)
+    made = reply(found.answer, page, spec.draw)
     if made.next_row is not None and not spec.news:
-        shelf.put(asked, found.answer)
+        call.shelf.put(asked, found.answer)
     return made
-
-
-def _made(found: _Found, page: Page, spec: ToolSpec) -> Reply:
-    """The page. A scroll that is gone on with long after its data moved on may find that their files are gone."""
-    try:
-        return reply(found.answer, page, spec.draw)
-    except FileNotFoundError as error:
-        if not found.start:
-            raise
-        raise CursorError(
-            f"The data moved on from version {found.answer.basis.data_version}, and its files are no longer kept: "
-            "call again without the cursor."
-        ) from error
 
 
 class _Asked(Struct, frozen=True):

@@ -95,6 +95,12 @@ class Shelf:
                 self._kept.move_to_end((mark.question, mark.version))
             return answer
 
+    def forget_scrolls(self) -> None:
+        """Let go of what has still to be read."""
+        with self._lock:
+            for key in [key for key, answer in self._kept.items() if isinstance(answer, Scroll)]:
+                del self._kept[key]
+
     def _weight(self) -> int:
         return sum(int(frame.estimated_size()) for answer in self._kept.values() for frame in _frames(answer))
 

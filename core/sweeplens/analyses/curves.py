@@ -51,8 +51,8 @@ class Lines(Struct, frozen=True):
         return self._within(placed.join(keys.lazy().select(_KEY), on=_KEY, how="semi"))
 
     def drawn(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The same, read, in the order in which they are shown; points of the same x in that of their steps."""
-        return self.of(keys).sort(*_KEY, "x", "step").collect()
+        """Their run_id, metric, x, value in the order in which they are shown; points of the same x in that of their steps."""
+        return self.of(keys).sort(*_KEY, "x", "step").select(*_CURVE).collect()
 
     def _placed(self, keys: pl.DataFrame) -> pl.LazyFrame:
         ids = keys["run_id"].unique().to_list()
@@ -180,7 +180,7 @@ def _thinned(drawn: pl.DataFrame, max_points: int) -> tuple[pl.DataFrame, pl.Dat
     rows: list[tuple[object, ...]] = []
     for key, part in drawn.group_by(_KEY, maintain_order=True):
         checkpoint()
-        shown.append(thin(part, max_points).select(*_CURVE))
+        shown.append(thin(part, max_points))
         values = part["value"].to_numpy()
         rows.append((*key, part.height, shown[-1].height, sparkline(values), is_log(values)))
     return pl.concat(shown), pl.DataFrame(rows, schema=_SERIES, orient="row")
