@@ -78,7 +78,7 @@ class Lines(Struct, frozen=True):
             placed = placed.filter(pl.col("x") <= self.x_max)
         return placed
 
-    def whole(self) -> pl.Expr:
+    def by_series_alone(self) -> pl.Expr:
         """Whether the series frame alone tells how many points of a series are wanted: all of them, by their steps."""
         inside = pl.lit(self.x == "step")
         if self.x_min is not None:
@@ -142,7 +142,7 @@ def thin_curves(placed: Placed, max_points: int) -> Scroll:
 
 def _counted(asked: pl.DataFrame, lines: Lines) -> pl.DataFrame:
     """run_id, metric, n, finite of the series that have points to show. Points are read where a bound or an axis decides."""
-    known = asked.with_columns(sure=lines.whole())
+    known = asked.with_columns(sure=lines.by_series_alone())
     told = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
     parts = [told]
     if told.height < asked.height:
