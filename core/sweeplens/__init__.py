@@ -14,13 +14,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer, Basis, LeftOut
+    from sweeplens.answers import Answer, Basis, LeftOut, Scroll
     from sweeplens.config import AnalysisConfig
     from sweeplens.errors import SweeplensError
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens.models import Hyperparameters, Run
 
-__all__ = ["AnalysisConfig", "Answer", "Basis", "ExperimentDB", "Hyperparameters", "LeftOut", "Run", "SweeplensError"]
+__all__ = [
+    "AnalysisConfig",
+    "Answer",
+    "Basis",
+    "ExperimentDB",
+    "Hyperparameters",
+    "LeftOut",
+    "Run",
+    "Scroll",
+    "SweeplensError",
+]
 
 _HOMES = {
     "AnalysisConfig": "config",
@@ -30,6 +40,7 @@ _HOMES = {
     "Hyperparameters": "models",
     "LeftOut": "answers",
     "Run": "models",
+    "Scroll": "answers",
     "SweeplensError": "errors",
 }
 

@@ -1,6 +1,7 @@
 """What an analysis returns: a frozen answer, which is a table, what a colleague would add in words, and its basis.
 
     Answer    the rows, further tables by name, notes in words, the basis
+    Scroll    an answer whose rows are made where somebody looks: how many there are is known before
     Basis     what the answer rests on: roots, data version, runs matched, used and left out, points, warnings
     LeftOut   a reason and the runs that were left out for it
 
@@ -10,6 +11,7 @@ adds roots, data version, the runs that matched and the Python line that gives t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -18,7 +20,7 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Answer", "Basis", "LeftOut"]
+__all__ = ["Answer", "Basis", "LeftOut", "Scroll"]
 
 
 class LeftOut(Struct, frozen=True):
@@ -57,4 +59,30 @@ class Answer(Struct, frozen=True):
 
     def resting_on(self, **known: object) -> Answer:
         """The same answer with more of its basis filled in."""
+        return replace(self, basis=replace(self.basis, **known))  # pyright: ignore[reportArgumentType]
+
+
+class Scroll(Struct, frozen=True):
+    """An answer of ``height`` rows, each made when it is looked at: always of the version that the scroll began with.
+
+    ``unroll(first, n)`` makes these rows, as an answer whose further tables tell of them alone. ``frames`` are what the scroll
+    keeps for that, the points aside, which it shares with all who look at them.
+    """
+
+    columns: tuple[str, ...]
+    height: int
+    unroll: Callable[[int, int], Answer]
+    basis: Basis = field(default_factory=Basis)
+    frames: tuple[pl.DataFrame, ...] = ()
+
+    def part(self, first: int, n: int) -> Answer:
+        """``n`` rows from ``first`` on, or as many as there are, with the basis of the whole."""
+        return replace(self.unroll(first, n), basis=self.basis)
+
+    def whole(self) -> Answer:
+        """All rows."""
+        return self.part(0, self.height)
+
+    def resting_on(self, **known: object) -> Scroll:
+        """The same scroll with more of its basis filled in."""
         return replace(self, basis=replace(self.basis, **known))  # pyright: ignore[reportArgumentType]

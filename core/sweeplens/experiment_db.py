@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from msgspec.structs import replace
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens.config import AnalysisConfig
 from sweeplens.discover import check_root
 from sweeplens.errors import RootError
@@ -28,13 +28,14 @@ from sweeplens.reduction import rewound
 from sweeplens.runs import with_status
 from sweeplens.selection import select_metrics, select_runs
 from sweeplens.store import Snapshot, open_store
-from sweeplens.view import View, as_paths, nothing_found, of_runs, python_call, settled, unread
+from sweeplens.view import View, as_paths, doubled, nothing_found, of_runs, python_call, settled, unread
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.screening import Options
 
 __all__ = ["ExperimentDB", "View"]
 
+Told = TypeVar("Told", Answer, Scroll)
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
@@ -176,7 +177,7 @@ class ExperimentDB:
             triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
-        return self._resting(answer, view, python, doubles=self._doubles(view))
+        return self._resting(answer, view, python, doubles=doubled(view))
 
     def list_runs(
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
@@ -194,7 +195,7 @@ class ExperimentDB:
             goals=self.config.metric_goals,
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
-        return self._resting(answer, view, python, doubles=self._doubles(view))
+        return self._resting(answer, view, python, doubles=doubled(view))
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
@@ -231,19 +232,34 @@ class ExperimentDB:
         max_points: int = 50,
     ) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape."""
-        from sweeplens.analyses.curves import curves
+        return self.scan_curves(
+            metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points
+        ).whole()
+
+    def scan_curves(
+        self,
+        metrics: Sequence[str],
+        *,
+        runs: Sequence[str] = (),
+        where: str = "",
+        x: str = "step",
+        x_min: float | None = None,
+        x_max: float | None = None,
+        max_points: int | Callable[[int], int] = 50,
+    ) -> Scroll:
+        """The same curves, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
+        from sweeplens.analyses.curves import place_curves, thin_curves
 
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
-        answer = curves(
-            view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max, max_points=max_points
-        )
+        placed = place_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
-            runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=max_points
+            runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._resting(answer, view, f"db.curves({list(metrics)!r}, {options})")
+        return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})")
 
     def summarize(
         self,
@@ -265,7 +281,7 @@ class ExperimentDB:
             reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
-        doubles = self._doubles(view, names)
+        doubles = doubled(view, names)
         return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
@@ -284,7 +300,7 @@ class ExperimentDB:
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
-        return self._resting(answer, view, python, doubles=self._doubles(view))
+        return self._resting(answer, view, python, doubles=doubled(view))
 
     def rank(
         self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
@@ -299,7 +315,7 @@ class ExperimentDB:
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        doubles = self._doubles(view, [metric], answer)
+        doubles = doubled(view, [metric], answer)
         return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
 
     def compare(
@@ -325,7 +341,7 @@ class ExperimentDB:
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
-        doubles = self._doubles(view, names or view.metrics, runs=sides.both)
+        doubles = doubled(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         return self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
 
@@ -341,7 +357,7 @@ class ExperimentDB:
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        doubles = self._doubles(view, [metric], answer)
+        doubles = doubled(view, [metric], answer)
         return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
 
     def whats_new(self, cursor: str = "") -> Answer:
@@ -379,26 +395,9 @@ class ExperimentDB:
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)
 
-    def _doubles(
-        self, view: View, metrics: Sequence[str] = (), answer: Answer | None = None, *, runs: Sequence[str] = ()
-    ) -> tuple[str, ...]:
-        """That runs which hold the same curves count twice, where they do: in these metrics, or, without any, as runs.
-
-        ``answer``: of one metric, so that what it left out does not count. ``runs``: instead of those of the view.
-        """
-        from sweeplens.analyses.doubles import counted_twice, find_doubles
-
-        found = view.snapshot.once(find_doubles)
-        if not found:
-            return ()
-        among = view.runs.filter(pl.col("run_id").is_in(list(runs))) if runs else view.runs
-        counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
-        without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
-        return counted_twice(found, among, counted, without=without, conditions=not runs)
-
     def _resting(
-        self, answer: Answer, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
-    ) -> Answer:
+        self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
+    ) -> Told:
         """The answer with what every answer says it rests on."""
         warnings = (*view.snapshot.warnings, *doubles, *answer.basis.warnings, *unread(view.problems, self.roots))
         return answer.resting_on(

@@ -32,16 +32,24 @@ _CALLED = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\
 def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """run_id and these hyperparameters, where a value of None is told apart from a hyperparameter that a run lacks."""
     columns: list[pl.Expr] = [pl.col("run_id")]
-    for name in hparams:
+    for name, mixed in zip(hparams, _mixed(runs, hparams), strict=True):
         explicit = pl.col("null_hparams").list.contains(name)
-        mixed = runs.select(
-            (pl.col(name).is_null() & explicit).any() & (pl.col(name).is_null() & explicit.not_()).any()
-        ).item()
         column = pl.col(name).cast(pl.String) if runs.schema[name] == pl.Categorical else pl.col(name)
         columns.append(
             pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column
         )
     return runs.select(columns)
+
+
+def _mixed(runs: pl.DataFrame, hparams: Sequence[str]) -> tuple[bool, ...]:
+    """Which of these some runs have with the value None while others lack them; all are looked at in one pass."""
+    if not hparams:
+        return ()
+    asked: list[pl.Expr] = []
+    for index, name in enumerate(hparams):
+        null, explicit = pl.col(name).is_null(), pl.col("null_hparams").list.contains(name)
+        asked.append(((null & explicit).any() & (null & explicit.not_()).any()).alias(str(index)))
+    return runs.select(asked).row(0)
 
 
 def free_names(runs: pl.DataFrame, names: Sequence[str], taken: Collection[str]) -> tuple[pl.DataFrame, list[str]]:

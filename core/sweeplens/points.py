@@ -2,7 +2,7 @@
 
     select    the points of some runs, metrics and steps, lazily: `select_points`, `standing`
     reduce    one row per series: `reduce_series`; one number per series: `reduce_last_k`, `reduce_at_step`
-    bucket    few points that show a curve: `thin`
+    bucket    few points that show a curve: `thin`; how many, without making them: `kept_by_thin`
     fetch     a frame: the caller's `collect`
 
 Where a step was logged more than once the last write stands; `standing` drops the others, and only series that rewound pay.
@@ -18,6 +18,7 @@ from sweeplens.frames import SERIES_SCHEMA
 
 __all__ = [
     "in_batches",
+    "kept_by_thin",
     "reduce_at_step",
     "reduce_last_k",
     "reduce_series",
@@ -144,3 +145,13 @@ def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:
     from sweeplens.thinning import shaping_rows  # numpy loads where a curve is thinned, not before
 
     return series[shaping_rows(series, most)]
+
+
+def kept_by_thin(most: int) -> pl.Expr:
+    """How many rows `thin` keeps of a curve (column value, in order of x): as many as it may, were it not for stretches of NaN.
+
+    All rows that it may choose from: those with finite values, and the ends of stretches without.
+    """
+    finite = pl.col("value").is_finite().fill_null(value=False)
+    beside = finite.shift(1, fill_value=True) | finite.shift(-1, fill_value=True)  # the curve's own ends count too
+    return pl.when(pl.len() <= most).then(pl.len()).otherwise(pl.min_horizontal((finite | beside).sum(), most))

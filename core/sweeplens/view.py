@@ -10,10 +10,11 @@ from typing import cast
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.answers import Answer
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
-__all__ = ["View", "as_paths", "nothing_found", "of_runs", "python_call", "settled", "unread"]
+__all__ = ["View", "as_paths", "doubled", "nothing_found", "of_runs", "python_call", "settled", "unread"]
 
 
 class View(Struct, frozen=True):
@@ -30,6 +31,24 @@ class View(Struct, frozen=True):
         if self.series is self.snapshot.series:
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
+
+
+def doubled(
+    view: View, metrics: Sequence[str] = (), answer: Answer | None = None, *, runs: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """That runs which hold the same curves count twice, where they do: in these metrics, or, without any, as runs.
+
+    ``answer``: of one metric, so that what it left out does not count. ``runs``: instead of those of the view.
+    """
+    from sweeplens.analyses.doubles import counted_twice, find_doubles
+
+    found = view.snapshot.once(find_doubles)
+    if not found:
+        return ()
+    among = view.runs.filter(pl.col("run_id").is_in(list(runs))) if runs else view.runs
+    counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
+    without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
+    return counted_twice(found, among, counted, without=without, conditions=not runs)
 
 
 def settled(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens_mcp.basis import basis_json, basis_text, json_size
 from sweeplens_mcp.cells import Cell, cell, clean, clip, kind, show
 from sweeplens_mcp.tables import Table, table_text
@@ -76,13 +76,10 @@ class Sheet(Struct, frozen=True):
     chars: int
     columns: int
     tables: tuple[tuple[str, pl.DataFrame], ...]
+    total: int  # rows of all tables together
+    before: int = 0  # rows that stand before those of the tables
     rows: list[Row] = field(default_factory=list[Row])
     whole: Mapping[tuple[str, str], Whole] = field(default_factory=dict[tuple[str, str], Whole])  # by run and metric
-
-    @property
-    def total(self) -> int:
-        """Rows of all tables together."""
-        return sum(frame.height for _, frame in self.tables)
 
     def names(self, table: int) -> list[str]:
         """The columns of a table that are shown."""
@@ -104,12 +101,14 @@ Draw = Callable[[Sheet, int], tuple[dict[str, object], str]]
 """A sheet and a number of rows -> the data of both channels."""
 
 
-def reply(answer: Answer, page: Page, draw: Draw | None = None) -> Reply:
-    """One page of an answer. ``draw`` shows its rows: tables by default."""
-    page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=draw is not draw_series)
+def reply(answer: Answer | Scroll, page: Page, draw: Draw | None = None) -> Reply:
+    """One page of an answer. ``draw`` shows its rows: tables by default. Of a scroll the main table is paged through."""
+    rolled = isinstance(answer, Scroll)
+    page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=draw is not draw_series and not rolled)
     best: Reply | None = None
-    for chars, columns in _ladder(answer, _LINES if draw is draw_overview else _CELLS):
-        sheet = _sheet(answer, page, chars, columns)
+    opened = _unrolled(answer, page) if rolled else _opened(answer, page)
+    for chars, columns in _ladder(opened.answer, _LINES if draw is draw_overview else _CELLS):
+        sheet = _sheet(opened, chars, columns)
         n = _largest(len(sheet.rows), lambda n, s=sheet: _fits(_page(s, n, draw or draw_tables), page.budget))
         if n >= min(1, len(sheet.rows)):
             best = _page(sheet, _at_series_end(sheet, n) if draw is draw_series else n, draw or draw_tables)
@@ -150,13 +149,29 @@ def draw_series(sheet: Sheet, n: int) -> tuple[dict[str, object], str]:
     return {"series": series}, "\n".join([head, *lines])
 
 
-def _sheet(answer: Answer, page: Page, chars: int, columns: int) -> Sheet:
+def _opened(answer: Answer, page: Page) -> Sheet:
+    """The sheet of an answer that is there as a whole, with none of its rows yet."""
     tables = (("", answer.table), *(answer.tables.items() if page.all_tables else ()))
-    sheet = Sheet(answer, page, chars, columns, tables)
-    narrow = min((min(f.width, columns) for _, f in tables if f.height), default=1)
-    most = min(page.limit or sheet.total, page.budget // (2 + 3 * max(narrow, 1)) + 1)
-    rows = list(_affordable(_rows(sheet, page.start, most), page))
-    return replace(sheet, rows=rows, whole={} if page.all_tables else _whole_series(answer))
+    return Sheet(answer, page, 0, 0, tables, sum(frame.height for _, frame in tables))
+
+
+def _unrolled(scroll: Scroll, page: Page) -> Sheet:
+    """The sheet of a scroll, with none of its rows yet: what could stand on the page is made, and nothing else."""
+    answer = scroll.part(page.start, _most_rows(page, scroll.height, len(scroll.columns)))
+    return Sheet(answer, page, 0, 0, (("", answer.table),), scroll.height, before=page.start)
+
+
+def _sheet(opened: Sheet, chars: int, columns: int) -> Sheet:
+    sheet, page = replace(opened, chars=chars, columns=columns), opened.page
+    narrow = min((min(f.width, columns) for _, f in sheet.tables if f.height), default=1)
+    rows = _rows(sheet, page.start - sheet.before, _most_rows(page, sheet.total, narrow))
+    whole = {} if page.all_tables else _whole_series(sheet.answer)
+    return replace(sheet, rows=list(_affordable(rows, page)), whole=whole)
+
+
+def _most_rows(page: Page, total: int, columns: int) -> int:
+    """More rows of so many columns than this never fit, however short their cells."""
+    return min(page.limit or total, page.budget // (2 + 3 * max(columns, 1)) + 1)
 
 
 def _affordable(rows: Iterator[Row], page: Page) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens.errors import CursorError, InputError
 from sweeplens_mcp.answers import Page, Reply, reply
 from sweeplens_mcp.cursors import Mark, Shelf, decode, encode, question, read
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ask", "answer_call", "ask_here"]
 
-Ask = Callable[[ToolSpec, "ExperimentDB", Mapping[str, object]], Answer]
+Ask = Callable[[ToolSpec, "ExperimentDB", Mapping[str, object]], Answer | Scroll]
 """A tool's answer to its own arguments, without paging."""
 
 
@@ -33,12 +33,12 @@ class _Found(Struct, frozen=True):
     """The answer to page through: its question's name, its first row on this page, and what its last page closes with."""
 
     asked: str
-    answer: Answer
+    answer: Answer | Scroll
     start: int = 0
     closing: str = ""
 
 
-def ask_here(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer:
+def ask_here(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer | Scroll:
     """The answer, worked out in this thread."""
     return spec.function(database, **arguments)
 
@@ -47,19 +47,28 @@ def answer_call(
     spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object], shelf: Shelf, ask: Ask = ask_here
 ) -> Reply:
     """The page of the answer that the arguments ask for. Raises SweeplensError with a sentence for the caller."""
-    own = dict(arguments)
+    call = _Asked(spec, database, shelf, ask)
+    try:
+        return _page(call, arguments)
+    except FileNotFoundError:  # the store may be deleted at any time: what a scroll has still to read is read anew
+        shelf.forget_scrolls()
+        return _page(call, arguments)
+
+
+def _page(call: _Asked, arguments: Mapping[str, object]) -> Reply:
+    spec, own = call.spec, dict(arguments)
     limit = _limit(own.pop("limit", 0))
-    found = (_news if spec.news else _found)(_Asked(spec, database, shelf, ask), own)
+    found = (_news if spec.news else _found)(call, own)
     asked, version = found.asked, found.answer.basis.data_version
 
     def cursor_at(row: int) -> str:
         return encode(Mark(asked, version, row))
 
     pages = cursor_at if spec.paged or spec.news else None
-    page = Page(database.config.max_answer_bytes, found.start, limit, pages, found.closing)
+    page = Page(call.database.config.max_answer_bytes, found.start, limit, pages, found.closing)
     made = reply(found.answer, page, spec.draw)
     if made.next_row is not None and not spec.news:
-        shelf.put(asked, found.answer)
+        call.shelf.put(asked, found.answer)
     return made
 
 
@@ -71,7 +80,7 @@ class _Asked(Struct, frozen=True):
     shelf: Shelf
     ask: Ask
 
-    def anew(self, arguments: Mapping[str, object]) -> Answer:
+    def anew(self, arguments: Mapping[str, object]) -> Answer | Scroll:
         """The answer, worked out now."""
         return self.ask(self.spec, self.database, arguments)
 
@@ -89,6 +98,8 @@ def _news(call: _Asked, arguments: dict[str, object]) -> _Found:
     """News go on page by page with our cursors, and from then on with the cursor that the answer itself brought."""
     mark = read(str(arguments.get("cursor", "")))
     answer = call.shelf.get(mark) if mark else call.anew(arguments)
+    if isinstance(answer, Scroll) or (answer is not None and "cursor" not in answer.tables):
+        raise CursorError("This cursor belongs to another tool: pass one that whats_new gave, or none.")
     if answer is None:
         raise CursorError("The rest of these news is no longer kept: call again with the cursor before this one.")
     asked = mark.question if mark else question(call.spec.name, arguments)
@@ -99,7 +110,7 @@ def _news(call: _Asked, arguments: dict[str, object]) -> _Found:
     return found
 
 
-def _resumed(call: _Asked, arguments: dict[str, object], mark: Mark) -> Answer:
+def _resumed(call: _Asked, arguments: dict[str, object], mark: Mark) -> Answer | Scroll:
     """The answer that a cursor goes on with: the one that was kept, else the same anew if the data did not move on."""
     kept = call.shelf.get(mark)
     if kept is not None:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from sweeplens.answers import Answer, Scroll
 from sweeplens.errors import CursorError
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer
+    import polars as pl
 
 __all__ = ["Mark", "Shelf", "decode", "encode", "question", "read"]
 
@@ -75,18 +76,18 @@ class Shelf:
     """The last few answers that were cut, by question and data version; bounded in number and in bytes."""
 
     def __init__(self, answers: int = _SHELF_ANSWERS, size: int = _SHELF_BYTES) -> None:
-        self._kept: OrderedDict[tuple[str, str], Answer] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Answer | Scroll] = OrderedDict()
         self._answers, self._size = answers, size
         self._lock = threading.Lock()
 
-    def put(self, asked: str, answer: Answer) -> None:
+    def put(self, asked: str, answer: Answer | Scroll) -> None:
         """Keep an answer; the ones asked for longest ago make room."""
         with self._lock:
             self._kept[asked, answer.basis.data_version] = answer
             while len(self._kept) > self._answers or (len(self._kept) > 1 and self._weight() > self._size):
                 self._kept.popitem(last=False)
 
-    def get(self, mark: Mark) -> Answer | None:
+    def get(self, mark: Mark) -> Answer | Scroll | None:
         """The answer that a mark goes on with, if it is still here."""
         with self._lock:
             answer = self._kept.get((mark.question, mark.version))
@@ -94,6 +95,16 @@ class Shelf:
                 self._kept.move_to_end((mark.question, mark.version))
             return answer
 
+    def forget_scrolls(self) -> None:
+        """Let go of what has still to be read."""
+        with self._lock:
+            for key in [key for key, answer in self._kept.items() if isinstance(answer, Scroll)]:
+                del self._kept[key]
+
     def _weight(self) -> int:
-        frames = (f for answer in self._kept.values() for f in (answer.table, *answer.tables.values()))
-        return sum(int(frame.estimated_size()) for frame in frames)
+        return sum(int(frame.estimated_size()) for answer in self._kept.values() for frame in _frames(answer))
+
+
+def _frames(answer: Answer | Scroll) -> tuple[pl.DataFrame, ...]:
+    """What an answer keeps in memory. A scroll's points belong to the database as well."""
+    return answer.frames if isinstance(answer, Scroll) else (answer.table, *answer.tables.values())

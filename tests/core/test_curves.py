@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.analyses.sparklines import WIDTH, curve_lines, render_curves, sparkline
-from sweeplens.points import thin
+from sweeplens.interrupt import listening
+from sweeplens.points import kept_by_thin, thin
 
 NAN, INF = math.nan, math.inf
 NUMBERS = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=300)
@@ -59,6 +60,13 @@ def test_thinning_keeps_the_bound_the_order_and_both_ends(values: list[float], m
     assert kept["x"][0] == 0
     assert kept["x"][-1] == len(values) - 1
     assert kept.equals(thin(curve, most))
+
+
+@given(st.lists(st.sampled_from([1.0, 2.0, -3.0, NAN, INF, None]), min_size=1, max_size=80), st.integers(2, 60))
+@settings(max_examples=300)
+def test_how_many_rows_thinning_keeps_is_known_without_thinning(values: list[float | None], most: int) -> None:
+    curve = pl.DataFrame({"x": range(len(values)), "value": values}, schema={"x": pl.Float64, "value": pl.Float64})
+    assert curve.select(kept_by_thin(most)).item() == thin(curve, most).height
 
 
 def test_the_extremes_and_every_change_to_and_from_nan_stay() -> None:
@@ -121,3 +129,62 @@ def test_the_sparkline_stands_for_all_points_and_not_for_those_shown(db: Experim
     )
     assert few == many
     assert len(few) == WIDTH
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> ExperimentDB:
+    """Twelve runs, short ones and long ones, with NaN, going back, and an axis that stands still."""
+    for r in range(12):
+        (tmp_path / f"r{r:02}").mkdir()
+        steps = [*range(3 * r), *range(2 * r, 5 * r)] if r % 3 == 1 else range(1 + 5 * r)
+        rows = [
+            {"step": s, "loss": NAN if r % 4 == 2 and s > 4 else 1 / (s + 1), "acc": s * r, "seen": s // 3}
+            for s in steps
+        ]
+        (tmp_path / f"r{r:02}" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ExperimentDB(AnalysisConfig(), tmp_path)
+
+
+@pytest.mark.parametrize("x", ["step", "seen"])
+@pytest.mark.parametrize("bounds", [{}, {"x_min": 3}, {"x_min": 2, "x_max": 9}, {"x_min": 1000}], ids=str)
+@pytest.mark.parametrize("width", [1, 7, 50])
+def test_rows_looked_at_bit_by_bit_are_those_of_the_whole_answer(
+    many: ExperimentDB, x: str, bounds: dict[str, float], width: int
+) -> None:
+    scroll = many.scan_curves(["loss", "acc"], x=x, max_points=8, **bounds)
+    whole = many.curves(["loss", "acc"], x=x, max_points=8, **bounds)
+    parts = [scroll.part(at, width) for at in range(0, scroll.height, width)]
+    assert scroll.height == whole.table.height
+    assert pl.concat([whole.table.clear(), *(part.table for part in parts)]).equals(whole.table)
+    told = {row for part in parts for row in part.tables["series"].rows()}
+    assert told == set(whole.tables["series"].rows())
+    assert all(part.basis == whole.basis for part in parts)
+
+
+def test_the_basis_counts_all_points_and_all_series_however_few_are_looked_at(many: ExperimentDB) -> None:
+    scroll, series = many.scan_curves(["loss"], max_points=8), many.series_df.filter(pl.col("metric") == "loss")
+    assert scroll.basis.points == series["n"].sum()
+    assert scroll.basis.runs_used == 12
+    assert scroll.basis.sampling.startswith(f"{series.filter(pl.col('n') > 8).height} of 12 series")
+
+
+def test_only_the_series_that_are_looked_at_are_thinned(many: ExperimentDB) -> None:
+    thinned: list[None] = []  # each series that is thinned is a checkpoint
+    scroll = many.scan_curves(["loss", "acc"], max_points=8)
+    with listening(lambda: thinned.append(None)):
+        looked_at = scroll.part(40, 10).tables["series"].height
+    assert 2 <= looked_at == len(thinned) <= 4
+
+
+def test_points_where_the_axis_stands_still_are_in_the_order_of_their_steps(many: ExperimentDB) -> None:
+    drawn = many.curves(["acc"], runs=["r11"], x="seen", max_points=100).table
+    assert drawn["value"].to_list() == [11.0 * step for step in range(56)]
+
+
+def test_the_time_of_a_run_begins_with_its_first_point_whichever_series_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    rows = [{"step": s, "timestamp": 1.7e9 + s, "acc" if s else "loss": 1.0} for s in range(4)]
+    (tmp_path / "r" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scroll = ExperimentDB(AnalysisConfig(), tmp_path).scan_curves(["^loss$", "^acc$"], x="wall_time")
+    assert scroll.part(0, 3).table["x"].to_list() == [1.0, 2.0, 3.0]
+    assert scroll.part(3, 1).table["x"].to_list() == [0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,52 @@ async def test_a_walk_goes_on_with_its_own_version_while_the_folder_grows(tmp_pa
     assert any("moved on" in warning for warning in second["basis"]["warnings"])
 
 
+def curves_in(data: dict[str, Any]) -> dict[str, list[list[float]]]:
+    """x and value of each run on a page of curves."""
+    return {s["run_id"]: [s["x"], s["value"]] for s in data["series"]}
+
+
+async def test_curves_go_on_with_the_points_of_their_version_while_their_runs_grow(tmp_path: Path, era: str) -> None:
+    rows: list[dict[str, float]] = [{"step": s, "loss": 1 / (s + 1)} for s in range(30)]
+    for n in range(4):
+        write_run(tmp_path / f"r{n}", {"lr": n}, rows)
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    ask = {"metrics": ["loss"], "max_points": 20, "limit": 50}
+    async with Client(build_server(db), mode=era) as client:
+        whole = data_of(await client.call_tool("query_metrics", {"metrics": ["loss"], "max_points": 20}))
+        first = data_of(await client.call_tool("query_metrics", ask))
+        for n in range(4):
+            write_run(tmp_path / f"r{n}", {"lr": n}, [*rows, {"step": 30, "loss": -1.0}])
+        second = data_of(await client.call_tool("query_metrics", {**ask, "cursor": first["next_cursor"]}))
+    assert curves_in(first) | curves_in(second) == curves_in(whole)
+    assert [s["n"] for s in second["series"]] == [30, 30]
+    assert any("moved on" in warning for warning in second["basis"]["warnings"])
+
+
+@pytest.mark.parametrize("grown", [False, True])
+async def test_curves_whose_store_is_deleted_go_on_where_the_data_are_the_same(
+    tmp_path: Path, era: str, grown: bool
+) -> None:
+    rows: list[dict[str, float]] = [{"step": s, "loss": 1 / (s + 1)} for s in range(30)]
+    for n in range(4):
+        write_run(tmp_path / "runs" / f"r{n}", {"lr": n}, rows)
+    config = AnalysisConfig(refresh_seconds=0, cache_dir=str(tmp_path / "cache"))
+    ExperimentDB(config, base_path=tmp_path / "runs").load_experiments()
+    db = ExperimentDB(config, base_path=tmp_path / "runs")  # its points are in the files that the other wrote
+    ask = {"metrics": ["loss"], "max_points": 20, "limit": 50}
+    async with Client(build_server(db), mode=era) as client:
+        first = data_of(await client.call_tool("query_metrics", ask))
+        shutil.rmtree(tmp_path / "cache")
+        if grown:
+            write_run(tmp_path / "runs" / "r9", {"lr": 9}, rows)
+        second = await client.call_tool("query_metrics", {**ask, "cursor": first["next_cursor"]})
+    if grown:
+        assert second.is_error
+        assert "moved on" in text_of(second)
+    else:
+        assert list(curves_in(first) | curves_in(data_of(second))) == ["r0", "r1", "r2", "r3"]
+
+
 async def test_a_cursor_whose_version_is_gone_says_that_the_data_moved_on(tmp_path: Path, era: str) -> None:
     for n in range(4):
         write_run(tmp_path / f"r{n}", {"lr": n}, [{"step": 0, "loss": 1.0}])
@@ -129,6 +176,13 @@ async def test_news_that_do_not_fit_go_on_page_by_page_and_then_with_what_comes_
             cursor, pages = data["next_cursor"], pages + 1
     assert pages > 2
     assert len(seen) == len(set(seen)) == 8
+
+
+async def test_news_do_not_begin_at_the_cursor_of_another_tool(client: Client) -> None:
+    cursor = data_of(await client.call_tool("list_runs", {"limit": 3}))["next_cursor"]
+    result = await client.call_tool("whats_new", {"cursor": cursor})
+    assert result.is_error
+    assert "another tool" in text_of(result)
 
 
 async def test_a_cursor_that_is_no_news_cursor_is_refused(client: Client) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sweeplens_mcp.logs import log_to_stderr
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer
+    from sweeplens.answers import Answer, Scroll
     from sweeplens.errors import SweeplensError
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens_mcp.apart.jobs import Job
@@ -64,7 +64,7 @@ class _Child:
         except (EOFError, OSError):
             os._exit(0)  # the server is gone: nobody waits for anything
 
-    def _answered(self, job: Job, database: ExperimentDB) -> Answer | SweeplensError:
+    def _answered(self, job: Job, database: ExperimentDB) -> Answer | Scroll | SweeplensError:
         from sweeplens.errors import LimitError, SweeplensError
         from sweeplens.interrupt import listening
         from sweeplens_mcp.tools import TOOLS

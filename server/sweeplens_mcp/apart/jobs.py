@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens.config import AnalysisConfig
 from sweeplens.errors import SweeplensError
 from sweeplens.store import Snapshot
@@ -35,4 +35,4 @@ class Done(Struct, frozen=True):
     """What became of a job. Work that ends unexpectedly ends the process instead."""
 
     number: int
-    result: Answer | SweeplensError
+    result: Answer | Scroll | SweeplensError

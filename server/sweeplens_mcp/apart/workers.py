@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import Pipe
 from typing import TYPE_CHECKING
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens.errors import LimitError, SweeplensError
 from sweeplens.interrupt import checkpoint
 
@@ -56,7 +56,7 @@ class Workers:
             if self._open and not self._idle and not self._busy:
                 self._idle.append(_Worker())
 
-    def ask(self, spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer:
+    def ask(self, spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer | Scroll:
         """The answer of a tool. Raises what the tool raises, LimitError when the process crashed."""
         snapshot = database.refresh()
         if not _is_portable(database, snapshot):
@@ -125,7 +125,7 @@ class _Worker:
             self._send(Held(database.config, database.roots, snapshot))
             self.holds = held
 
-    def ask(self, tool: str, arguments: Mapping[str, object]) -> Answer:
+    def ask(self, tool: str, arguments: Mapping[str, object]) -> Answer | Scroll:
         """The answer to one question. Raises SweeplensError."""
         from sweeplens_mcp.apart.jobs import Job
 

@@ -1,9 +1,8 @@
 """Tools about metrics: which there are, and their curves."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, Scroll
 from sweeplens_mcp.tools.arguments import MaxPoints, Patterns, Runs, SomeMetrics, Where, X, XMax, XMin
 
 if TYPE_CHECKING:
@@ -30,13 +29,15 @@ def query_metrics(
     x_min: XMin = None,
     x_max: XMax = None,
     max_points: MaxPoints = USUAL_POINTS,
-) -> Answer:
+) -> Scroll:
     """Curves: for each run and metric the points x and value, few but true to the shape. For looking at only: numbers
     to compare come from summarize_by_hparams, rank_runs or compare_runs, which use all points."""
-    ask = partial(db.curves, metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max)
-    answer = ask(max_points=max_points)
-    fewer = points_for_one_page(answer.tables["series"].height, db.config.max_answer_bytes)
-    return ask(max_points=fewer) if max_points == USUAL_POINTS and fewer < max_points else answer
+
+    def usual(n_series: int) -> int:
+        return min(USUAL_POINTS, points_for_one_page(n_series, db.config.max_answer_bytes))
+
+    most = usual if max_points == USUAL_POINTS else max_points
+    return db.scan_curves(metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=most)
 
 
 def points_for_one_page(n_series: int, budget: int) -> int:

@@ -8,6 +8,7 @@ from math import comb
 import numpy as np
 import polars as pl
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from sweeplens.grouping import is_identifier, is_replicate, keyed, varying_hparams
 
@@ -16,6 +17,8 @@ __all__ = ["shared_causes"]
 _CONTRAST = 0.7  # share of the affected runs less the share of the healthy ones
 _CHANCE = 0.15  # of runs drawn at random sharing as much
 _MOST = 2
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 class _Cause(Struct, frozen=True):
@@ -24,6 +27,48 @@ class _Cause(Struct, frozen=True):
     contrast: float
     chance: float
     runs: bytes  # which of the affected and healthy runs have it
+
+
+class _Split(Struct, frozen=True):
+    """One hyperparameter: its values in order, the place among them of each run's (from 1; 0: it has none), how many there are.
+
+    A condition is a stretch of these places: first each place alone, then from a place on, then up to a place.
+    """
+
+    values: pl.Series
+    codes: Counts
+    n_unique: int
+
+    def conditions(self) -> tuple[Counts, Counts]:
+        """Where each condition's stretch begins and ends. Bounds are for numbers, and at neither end: a value says that."""
+        levels = len(self.values) + 1
+        each, inner = np.arange(levels), np.arange(2, levels - 1)
+        if not self.values.dtype.is_numeric():
+            return each, each + 1
+        return (
+            np.concatenate([each, inner, np.ones_like(inner)]),
+            np.concatenate([each + 1, np.full_like(inner, levels), inner + 1]),
+        )
+
+    def having(self, runs: Mask, low: Counts, high: Counts) -> Counts:
+        """How many of these runs meet each condition."""
+        up_to = np.cumsum(np.bincount(self.codes[runs] + 1, minlength=len(self.values) + 2))
+        return up_to[high] - up_to[low]
+
+    def label(self, condition: int) -> str:
+        """The condition in words."""
+        low, high = self.conditions()
+        levels = len(self.values) + 1
+        if condition < levels:
+            return f"{self.values.name}={_text(self.values[condition - 1]) if condition else '(none)'}"
+        if high[condition] == levels:
+            return f"{self.values.name}>={_text(self.values[int(low[condition]) - 1])}"
+        return f"{self.values.name}<={_text(self.values[int(high[condition]) - 2])}"
+
+
+def _split(column: pl.Series) -> _Split:
+    codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return _Split(column.unique().sort().drop_nulls(), codes, column.n_unique())
 
 
 def shared_causes(
@@ -43,8 +88,9 @@ def shared_causes(
     ill = {finding: table["run_id"].is_in(list(ids)).to_numpy() & ~well for finding, ids in affected.items()}
     found: dict[str, list[_Cause]] = {finding: [] for finding in ill}
     for name in names:
+        split = _split(table[name])
         for finding, mask in ill.items():
-            cause = _cause(name, table[name], mask, well)
+            cause = _cause(split, mask, well)
             found[finding] += [cause] if cause else []
     return {f: _told(causes) for f, causes in found.items() if causes}
 
@@ -64,27 +110,24 @@ def _one(same: Sequence[_Cause]) -> str:
     return f"{first.label}{twins}: {first.counts}"
 
 
-def _cause(name: str, column: pl.Series, ill: np.ndarray, well: np.ndarray) -> _Cause | None:
+def _cause(split: _Split, ill: Mask, well: Mask) -> _Cause | None:
     """The best condition on one hyperparameter: a value held, or a bound where it is a number of three values or more."""
     n_ill, n_well = int(ill.sum()), int(well.sum())
-    if not n_ill or not n_well or (n_ill == 1 and 2 * column.n_unique() > len(column)):
+    if not n_ill or not n_well or (n_ill == 1 and 2 * split.n_unique > len(split.codes)):
         return None  # a single run always has something of its own where values hardly repeat
-    known = column.unique().sort()
-    codes = column.rank("dense").fill_null(0).to_numpy().astype(int)
-    levels = ["(none)", *(_text(v) for v in known.drop_nulls().to_list())]
-    a, h = np.bincount(codes[ill], minlength=len(levels)), np.bincount(codes[well], minlength=len(levels))
-    bounds = [(f"{name}={levels[i]}", i, i + 1) for i in range(len(levels))]
-    if column.dtype.is_numeric() and len(levels) > 3:
-        bounds += [(f"{name}>={levels[i]}", i, len(levels)) for i in range(2, len(levels) - 1)]
-        bounds += [(f"{name}<={levels[i]}", 1, i + 1) for i in range(2, len(levels) - 1)]
-    tries = [(label, int(a[i:j].sum()), int(h[i:j].sum()), i, j) for label, i, j in bounds]
-    label, with_a, with_h, i, j = max(tries, key=lambda t: t[1] / n_ill - t[2] / n_well)
-    contrast, chance = with_a / n_ill - with_h / n_well, _chance(with_a, n_ill, with_h, n_well)
-    if contrast < _CONTRAST or chance >= _CHANCE or (n_ill == 1 and with_h):
+    low, high = split.conditions()
+    some, others = (split.having(mask, low, high) for mask in (ill, well))
+    contrasts = some / n_ill - others / n_well
+    best = int(contrasts.argmax())
+    with_a, with_h, contrast = int(some[best]), int(others[best]), float(contrasts[best])
+    if contrast < _CONTRAST or (n_ill == 1 and with_h):
+        return None
+    chance = _chance(with_a, n_ill, with_h, n_well)
+    if chance >= _CHANCE:
         return None
     counts = f"{with_a} of {n_ill} affected, {with_h} of {n_well} healthy"
-    runs = ((codes >= i) & (codes < j))[ill | well].tobytes()
-    return _Cause(label, counts, contrast, chance, runs)
+    runs = ((split.codes >= low[best]) & (split.codes < high[best]))[ill | well].tobytes()
+    return _Cause(split.label(best), counts, contrast, chance, runs)
 
 
 def _chance(with_a: int, n_ill: int, with_h: int, n_well: int) -> float:
