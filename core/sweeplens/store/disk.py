@@ -142,13 +142,23 @@ class KeptStore(MemoryStore):
         try:
             with self.place.lock("LOCK") as held:
                 if held and self.place.stamp() == self._stamp:
-                    self._settle() if self._grown_up() else self._persist(self.found)
+                    self._write(self.found)
         except TakenError as error:
             log.info("%s It is taken over at the next look.", error)
         except (OSError, pl.exceptions.PolarsError, StoreError) as error:
             if not self.place.vanished():  # else it was deleted while it was written: the next look builds it anew
                 self._give_up(error)
         self._tried, self._spent = time.monotonic(), time.monotonic() - began
+
+    def _write(self, found: Discovery) -> None:
+        try:
+            self._settle() if self._grown_up() else self._persist(found)
+        except UnreachableError:
+            raise
+        except (OSError, StoreError) as error:
+            if self.place.contested(self._stamp):
+                raise TakenError(f"Another writes at the same time: {error}") from error
+            raise
 
     def _prepare(self) -> None:
         try:

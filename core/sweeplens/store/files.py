@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -109,12 +110,11 @@ def write_state(
         tables = {"points": points} | {name: [_write(desk, name, frame, made)] for name, frame in small.items()}
         view, walk = _write(desk, "state", state.runs, made).path, _named(made, "state", ".walk")
         (desk / walk).write_bytes(state.walk)
-        for name in (*(files[0].path for table, files in tables.items() if table in small), view, walk):
-            place.take_in(desk, name)
+        place.each(partial(place.take_in, desk), [*(tables[table][0].path for table in small), view, walk])
         schemas = {"points": STORED_POINTS} | {name: frame.schema for name, frame in small.items()}
-        versions = {name: commit_table(place, name, files, schemas[name]) for name, files in tables.items()}
+        commits = place.each(lambda name: (name, commit_table(place, name, tables[name], schemas[name])), tables)
         head = Head(
-            readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=versions, walk=walk, view=view,
+            readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=dict(commits), walk=walk, view=view,
             data_version=state.data_version, young=[list(k) for k in state.young], retired={},
         )  # fmt: skip
         head.retired.update(_retired(before, head))

@@ -6,8 +6,9 @@ import contextlib
 import os
 import sys
 import uuid
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -16,6 +17,9 @@ from sweeplens.store.head import FileName
 from sweeplens.store.place import FOLDERS, Stamp
 
 __all__ = ["FolderPlace"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class FolderPlace:
@@ -78,12 +82,20 @@ class FolderPlace:
                 if held:
                     _unlock(stream.fileno())
 
+    def contested(self, stamp: Stamp | None) -> bool:
+        """Never: a lock is held until it is given back."""
+        return False
+
     def desk(self) -> contextlib.AbstractContextManager[Path]:
         """The place itself: files are made where they stay."""
         return contextlib.nullcontext(self.path)
 
     def take_in(self, desk: Path, name: str) -> None:
         """It is there already."""
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """One after the other: a disk is not waited for."""
+        return list(map(work, items))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file."""

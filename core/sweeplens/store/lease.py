@@ -17,7 +17,7 @@ from msgspec import MsgspecError, Struct, json
 from sweeplens.store.bucket import Bucket, Version
 from sweeplens.store.place import TakenError, UnreachableError
 
-__all__ = ["LEASE_SECONDS", "leased"]
+__all__ = ["LEASE_SECONDS", "Held", "leased"]
 
 log = logging.getLogger("sweeplens.store")
 
@@ -25,46 +25,59 @@ LEASE_SECONDS = 60.0
 """As long as others wait with their writing when the one who has it is killed."""
 
 
-class _Lease(Struct):
+class Lease(Struct):
+    """Who has it until when; an empty one was given back."""
+
     owner: str = ""
     until: float = 0.0
 
+    def stands(self) -> bool:
+        """Whether nobody else may have it yet."""
+        return 0 < self.until - time.time() <= LEASE_SECONDS
+
+
+class Held(Struct, frozen=True):
+    """A lease that was taken."""
+
+    version: Version
+    inherited: bool  # whether the one before never gave it back: perhaps it still writes
+
 
 @contextlib.contextmanager
-def leased(bucket: Bucket, name: str) -> Generator[bool]:
-    """Whether this process has the lease meanwhile."""
-    mine = _take(bucket, name)
+def leased(bucket: Bucket, name: str) -> Generator[Held | None]:
+    """The lease, where this process has it meanwhile."""
+    held = _take(bucket, name)
     try:
-        yield mine is not None
+        yield held
     finally:
-        if mine is not None:
-            _free(bucket, name, mine)
+        if held is not None:
+            _free(bucket, name, held.version)
 
 
-def _take(bucket: Bucket, name: str) -> Version | None:
+def _take(bucket: Bucket, name: str) -> Held | None:
+    last, before = _read(bucket, name)
+    if last.stands():
+        return None
+    fresh = Lease(uuid.uuid4().hex, time.time() + LEASE_SECONDS)
     try:
-        said, before = bucket.get(name, large=False)
-        if _stands(said):
-            return None
-    except FileNotFoundError:
-        before = None
-    fresh = _Lease(uuid.uuid4().hex, time.time() + LEASE_SECONDS)
-    try:
-        return bucket.put_after(name, json.encode(fresh), before)
+        return Held(bucket.put_after(name, json.encode(fresh), before), inherited=bool(last.owner))
     except TakenError:  # another was faster
         return None
 
 
-def _stands(said: bytes) -> bool:
+def _read(bucket: Bucket, name: str) -> tuple[Lease, Version | None]:
     try:
-        left = json.decode(said, type=_Lease).until - time.time()
+        said, version = bucket.get(name, large=False)
+    except FileNotFoundError:
+        return Lease(), None
+    try:
+        return json.decode(said, type=Lease), version
     except MsgspecError:  # not ours: nobody has it
-        return False
-    return 0 < left <= LEASE_SECONDS
+        return Lease(), version
 
 
 def _free(bucket: Bucket, name: str, mine: Version) -> None:
     try:
-        bucket.put_after(name, json.encode(_Lease()), mine)
+        bucket.put_after(name, json.encode(Lease()), mine)
     except (TakenError, UnreachableError) as error:  # it ran out and is another's, or will run out
         log.info("The lease %s was not given back: %s", name, error)

@@ -9,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import polars as pl
 
 from sweeplens.errors import StoreError
 from sweeplens.store.bucket import MOVES, Bucket, Version
 from sweeplens.store.head import FileName
-from sweeplens.store.lease import leased
+from sweeplens.store.lease import Held, leased
 from sweeplens.store.place import FOLDERS, Stamp
 
 __all__ = ["SCHEMES", "ObjectPlace"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 _OPTIONS: dict[str, str | int] = {
@@ -45,6 +48,7 @@ class ObjectPlace:
         self.address = address
         self._bucket = Bucket(address)
         self._counted = float("-inf")
+        self._held: dict[str, Held | None] = {}
 
     def locate(self, name: str) -> str:
         """The URL of an object."""
@@ -68,9 +72,17 @@ class ObjectPlace:
         put = self._bucket.put_after("HEAD", said, version)
         return put.e_tag, put.version
 
-    def lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Generator[bool]:
         """A lease: it runs out when its process is killed."""
-        return leased(self._bucket, name)
+        with leased(self._bucket, name) as held:
+            self._held[name] = held
+            yield held is not None
+
+    def contested(self, stamp: Stamp | None) -> bool:
+        """Whether another writes too: its HEAD or its lease is there, or it had the lease before and never gave it back."""
+        held = self._held.get("LOCK")
+        return held is None or held.inherited or self._bucket.head("LOCK") != held.version or self.stamp() != stamp
 
     @contextlib.contextmanager
     def desk(self) -> Generator[Path]:
@@ -85,14 +97,18 @@ class ObjectPlace:
         self._bucket.put_file(name, desk / name)
         (desk / name).unlink()
 
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """At once: each is a chain of requests."""
+        with ThreadPoolExecutor(_AT_ONCE, "store") as pool:
+            return list(pool.map(work, items))
+
     def read(self, name: str) -> bytes:
         """The bytes of an object."""
         return self._bucket.get(name)[0]
 
     def frames(self, names: Sequence[str]) -> list[pl.DataFrame]:
         """Small Parquet files as frames, got at once."""
-        with ThreadPoolExecutor(_AT_ONCE, "store") as pool:
-            return [pl.read_parquet(data) for data in pool.map(self.read, names)]
+        return [pl.read_parquet(data) for data in self.each(self.read, names)]
 
     def check(self, files: Sequence[FileName]) -> None:
         """Whether every file is there in its size, by one listing."""

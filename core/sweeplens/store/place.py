@@ -7,10 +7,10 @@ relative to the place, with slashes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import polars as pl
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["FOLDERS", "Place", "Stamp", "TakenError", "UnreachableError"]
 
 FOLDERS = ("points", "series", "runs", "ledger", "state")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Stamp = tuple[object, ...]
 """What tells one HEAD from another without reading it."""
@@ -67,12 +70,20 @@ class Place(Protocol):
         """Whether this process holds a lock meanwhile. Never waits, and never outlives its process for long."""
         ...
 
+    def contested(self, stamp: Stamp | None) -> bool:
+        """Whether, while this process holds LOCK and takes HEAD to have this stamp, another may be writing all the same."""
+        ...
+
     def desk(self) -> AbstractContextManager[Path]:
         """A folder on this machine with all of FOLDERS, in which files are made that the place then takes in."""
         ...
 
     def take_in(self, desk: Path, name: str) -> None:
         """Keep a file that was made at the desk, whole."""
+        ...
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Do the same with several, at once where waiting is the most of it."""
         ...
 
     def read(self, name: str) -> bytes:

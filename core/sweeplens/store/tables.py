@@ -68,14 +68,16 @@ def _commit(table: DeltaTable, files: Sequence[FileName]) -> int:
 def _open(place: Place, name: str, schema: pl.Schema) -> DeltaTable:
     """The table, made anew where there is none or where it has other columns."""
     from deltalake import DeltaTable, Schema
-    from deltalake.exceptions import DeltaError
+    from deltalake.exceptions import DeltaError, TableNotFoundError
 
     wanted, address, options = Schema.from_arrow(schema), place.locate(name), place.table_options
     try:
         table = DeltaTable(address, storage_options=options)
         if [f.name for f in table.schema().fields] == schema.names():
             return table
-    except DeltaError:
-        pass  # none there, or one that cannot be read: it holds nothing that is not in the logs
-    place.empty(f"{name}/_delta_log")
+        place.empty(f"{name}/_delta_log")
+    except TableNotFoundError:
+        pass
+    except DeltaError:  # one that cannot be read: it holds nothing that is not in the logs
+        place.empty(f"{name}/_delta_log")
     return DeltaTable.create(address, schema=wanted, configuration=dict(_RETENTION), storage_options=options)
