@@ -46,10 +46,10 @@ print(json.dumps(said))
 LOOKS_ALL_THE_TIME = """
 import json, os, sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.store import disk, lease
+from sweeplens.store import kept, lease
 root, cache, lease_seconds = sys.argv[1:]
-disk.WORTH_ROWS, disk.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
-disk.KeptStore._worth = lambda self: bool(self.ledger.changed)  # however long the last writing took
+kept.WORTH_ROWS, kept.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
+kept.KeptStore._worth = lambda self: bool(self.ledger.changed)  # however long the last writing took
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 doubled, shrunk, before, ended, warned = 0, 0, 0, False, []
 print("begun", flush=True)
@@ -74,8 +74,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look is worth a commit."""
-    monkeypatch.setattr("sweeplens.store.disk.WORTH_ROWS", 0)
-    monkeypatch.setattr("sweeplens.store.disk.MUCH_SECONDS", 0.0)
+    monkeypatch.setattr("sweeplens.store.kept.WORTH_ROWS", 0)
+    monkeypatch.setattr("sweeplens.store.kept.MUCH_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.begin()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sweeplens.store.disk.REST_SECONDS", 0.3)
+    monkeypatch.setattr("sweeplens.store.kept.REST_SECONDS", 0.3)
     monkeypatch.setattr("sweeplens.store.bucket.ASKS", Patience(connect=1, answer=1, retries=0))
     yield server
     server.end()
@@ -207,21 +207,21 @@ def whole(table: str) -> bool:
 
 def test_of_many_that_replace_the_same_head_one_does(cache_url: str) -> None:
     place = ObjectPlace(f"{cache_url}/race")
-    for before in (None, place.stamp):
-        stamp = before() if before else None
-        won: list[int] = []
+    for turn in range(3):
+        before, won = place.stamp(), list[bytes]()
 
-        def replace(writer: int, stamp: Any = stamp, won: list[int] = won) -> None:
+        def replace(writer: int, turn: int = turn, before: Any = before, won: list[bytes] = won) -> None:
+            head = f"turn {turn}, writer {writer}".encode()
             with contextlib.suppress(TakenError):
-                place.replace_head(f"of {writer}".encode(), stamp)
-                won.append(writer)
+                place.replace_head(head, before)
+                won.append(head)
 
         threads = [threading.Thread(target=replace, args=(writer,)) for writer in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert [f"of {writer}".encode() for writer in won] == [place.read("HEAD")]
+        assert won == [place.read("HEAD")]
 
 
 def test_a_lease_is_one_at_a_time_and_runs_out(cache_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +356,7 @@ def test_a_question_gets_only_the_row_groups_that_matter(
     root: Path, cache_url: str, s3: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeplens.store.files.ROW_GROUP", 20_000)
-    monkeypatch.setattr("sweeplens.store.disk.SPILL_ROWS", 100_000)
+    monkeypatch.setattr("sweeplens.store.kept.SPILL_ROWS", 100_000)
     Runs(root, 40, 5000)
     open_db(root, cache_url).load_experiments()
     size = sum(found["size"] for batch in obstore.list(client(root, cache_url), "points") for found in batch)

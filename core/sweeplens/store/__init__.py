@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeplens.store.disk import KeptStore
 from sweeplens.store.folder import FolderPlace
+from sweeplens.store.kept import KeptStore
 from sweeplens.store.memory import Change, MemoryStore
 from sweeplens.store.snapshot import Snapshot
 
