@@ -30,17 +30,25 @@ _PREFIXES = ("AWS", "GOOGLE", "AZURE")
 
 
 class Patience(Struct, frozen=True):
-    """How long is waited for what."""
+    """How long is waited for what, in seconds."""
 
-    connect: int  # seconds
-    answer: int  # seconds for a whole request
+    silence: int  # until a request is answered, and between two parts of an answer
+    whole: int  # for a request from its beginning to its end
     retries: int
+    connect: int = 2
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The same for a client of the Rust crate that obstore, Polars and deltalake have in common."""
+        return {
+            "connect_timeout": f"{self.connect}s", "read_timeout": f"{self.silence}s", "timeout": f"{self.whole}s",
+        }  # fmt: skip
 
 
-ASKS = Patience(connect=2, answer=5, retries=1)
+ASKS = Patience(silence=5, whole=5, retries=1)
 """Of what every look waits for: a few bytes."""
-MOVES = Patience(connect=2, answer=60, retries=2)
-"""Of what moves tables; a large one goes in parts, each of which has this time."""
+MOVES = Patience(silence=20, whole=600, retries=1)
+"""Of what moves tables. A large file goes up in parts, each of which must be answered within the silence."""
 
 
 class Version(Struct, frozen=True):
@@ -94,7 +102,7 @@ class Bucket:
         import obstore
 
         with self._told():
-            obstore.put(self._moving, name, file, max_concurrency=4)
+            obstore.put(self._moving, name, file, max_concurrency=2)
 
     def list(self, prefix: str = "") -> Iterator[Found]:
         """All objects below a prefix."""
@@ -160,13 +168,10 @@ def _mode(before: Version | None) -> UpdateVersion | Literal["create"]:
 def _client(address: str, patience: Patience) -> ObjectStore:
     from obstore.store import from_url
 
-    options = cast(
-        "ClientConfig",
-        _carried() | {"connect_timeout": f"{patience.connect}s", "timeout": f"{patience.answer}s"},
-    )
+    options = cast("ClientConfig", _carried() | patience.options)
     retries: RetryConfig = {
         "max_retries": patience.retries,
-        "retry_timeout": timedelta(seconds=patience.answer),
+        "retry_timeout": timedelta(seconds=patience.whole),
         "backoff": {"max_backoff": timedelta(seconds=1)},
     }
     return from_url(address, client_options=options, retry_config=retries)

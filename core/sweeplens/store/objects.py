@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 import polars as pl
 
 from sweeplens.errors import StoreError
-from sweeplens.store.bucket import MOVES, Bucket, Version
+from sweeplens.store.bucket import Bucket, Patience, Version
 from sweeplens.store.head import FileName
 from sweeplens.store.lease import Held, leased
 from sweeplens.store.place import FOLDERS, Stamp
@@ -28,11 +28,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
-_OPTIONS: dict[str, str | int] = {
-    "max_retries": MOVES.retries,
-    "timeout": f"{MOVES.answer}s",
-    "connect_timeout": f"{MOVES.connect}s",
-}
+_SCANS = Patience(silence=10, whole=600, retries=1)
+_COMMITS = Patience(
+    silence=10, whole=10, retries=1
+)  # small files; deltalake knows no other bound than that of the whole
 _COUNTED_SECONDS = 60.0  # whether files were deleted under HEAD is looked up so often
 _AT_ONCE = 8
 
@@ -40,8 +39,8 @@ _AT_ONCE = 8
 class ObjectPlace:
     """`Place` on an object store."""
 
-    scan_options: Mapping[str, str | int] | None = _OPTIONS
-    table_options: dict[str, str] | None = {key: str(value) for key, value in _OPTIONS.items()}  # noqa: RUF012
+    scan_options: Mapping[str, str | int] | None = {**_SCANS.options, "max_retries": _SCANS.retries}
+    table_options: dict[str, str] | None = {**_COMMITS.options, "max_retries": str(_COMMITS.retries)}  # noqa: RUF012
     pause: float = 0.25
 
     def __init__(self, address: str) -> None:
