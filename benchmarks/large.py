@@ -21,7 +21,7 @@ from support.many import in_turn, taken, write_many
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.frames import POINTS_SCHEMA
 from sweeplens.points import reduce_series
-from sweeplens.store import DiskStore
+from sweeplens.store import KeptStore
 from sweeplens.store.files import as_block, write_points
 
 METRICS, STEPS, RUNS_A_FILE = 10, 10_000, 10
@@ -45,7 +45,7 @@ def points_of(runs: list[str], metrics: list[str], rng: np.random.Generator) -> 
 def fill(db: ExperimentDB) -> int:
     """Put the points in the place of those of the small logs; their count."""
     store, found = db._store, db._store.found
-    assert isinstance(store, DiskStore)
+    assert isinstance(store, KeptStore)
     assert found is not None
     runs, metrics = db.runs_df["run_id"].to_list(), db.view().metrics
     rng, blocks, series = np.random.default_rng(0), [], []
@@ -69,14 +69,14 @@ def main(rounds: int = 11, runs: int = 1000) -> None:
         db = ExperimentDB(config, root)
         opened = taken(db.refresh)
         store = db._store
-        assert isinstance(store, DiskStore)
+        assert isinstance(store, KeptStore)
         head = store._head
         assert head is not None
         asked = [f"run_{(i * 47) % runs:05}" for i in range(20)]
         metric = "val/acc"
 
         def by_hand() -> pl.DataFrame:
-            files = [str(store.place / f.path) for f in head.tables["points"]]
+            files = [store.place.locate(f.path) for f in head.tables["points"]]
             wanted = (pl.col("metric") == metric) & pl.col("run_id").is_in(asked)
             return pl.scan_parquet(files).filter(wanted).collect()
 
@@ -84,7 +84,7 @@ def main(rounds: int = 11, runs: int = 1000) -> None:
         theirs, ours, ratio = in_turn(
             lambda: taken(by_hand), lambda: taken(lambda: db.query_metrics(metric, run_filter=asked)), rounds
         )
-        size = sum((store.place / name).stat().st_size for name in head.files)
+        size = sum(Path(store.place.locate(name)).stat().st_size for name in head.files)
         print_section(
             "A large store",
             "python benchmarks/large.py",

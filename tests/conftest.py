@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.buckets import Server
 from support.sweep import write_sweep
 
 # No test depends on how busy the machine is.
@@ -36,3 +37,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight runs below a folder with a blank and an umlaut; see `write_sweep`."""
     return write_sweep(tmp_path_factory.mktemp("my Läufe"))
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An S3 server that stays up; a test that ends its server begins one of its own."""
+    server = Server(tmp_path_factory.mktemp("s3"))
+    server.begin()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def cache_url(s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where stores of this test lie on the S3 server, to which the environment leads."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    s3.asked()
+    return f"s3://{s3.bucket}/{tmp_path.name}"

@@ -81,7 +81,10 @@ class Fields(BaseModel):
         default=("seed", "*.seed", "random_state", "*.random_state", "rng_seed", "trial", "fold"),
         description="hyperparameters (globs) that mark repetitions of one setting and never define a group by themselves",
     )
-    cache_dir: str = Field(default="", description="the folder where stores live, on a disk; empty: the user's cache")
+    cache_dir: str = Field(
+        default="",
+        description="where stores live: a folder, or an object store as s3://bucket/prefix; empty: the user's cache",
+    )
     cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
     refresh_seconds: float = Field(
         default=2.0, ge=0, description="an answer rests on files as they were at most so long before"

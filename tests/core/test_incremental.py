@@ -169,8 +169,8 @@ def test_any_sequence_of_changes_gives_the_frames_of_a_fresh_read(
 ) -> None:
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         if cache not in ("memory", "disk"):
-            patch.setattr("sweeplens.store.disk.WORTH_ROWS", 0)
-            patch.setattr("sweeplens.store.disk.MUCH_SECONDS", 0.0)
+            patch.setattr("sweeplens.store.kept.WORTH_ROWS", 0)
+            patch.setattr("sweeplens.store.kept.MUCH_SECONDS", 0.0)
         root = Path(home) / "logs"
         root.mkdir()
         folder = Folder(root)

@@ -151,8 +151,8 @@ def test_a_cache_that_cannot_be_written_is_said_in_every_answer_and_changes_none
 FULL_DISK = """
 import json, resource, sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.store import disk
-disk.REST_SECONDS, disk.WORTH_ROWS, disk.MUCH_SECONDS, disk.SPILL_ROWS = 0.0, 0, 0.0, 10**9
+from sweeplens.store import kept
+kept.REST_SECONDS, kept.WORTH_ROWS, kept.MUCH_SECONDS, kept.SPILL_ROWS = 0.0, 0, 0.0, 10**9
 root, cache, room = sys.argv[1:]
 def answer():
     db.refresh()
@@ -272,10 +272,29 @@ def test_the_store_says_where_it_is_how_large_and_how_old(folders: tuple[Path, P
     assert "inside the experiments" in open_db(root, root / "cache").store
 
 
-def test_an_address_of_an_object_store_is_refused_aloud(folders: tuple[Path, Path]) -> None:
+def test_an_address_at_which_no_store_can_lie_is_refused_aloud(folders: tuple[Path, Path]) -> None:
     root, _ = folders
     runs = Runs(root, 3, 10)
-    db = ExperimentDB(AnalysisConfig(cache_dir="s3://bucket/cache", refresh_seconds=0), root)
+    db = ExperimentDB(AnalysisConfig(cache_dir="ftp://host/cache", refresh_seconds=0), root)
     assert points_of(db) == runs.values()
-    assert "s3://bucket/cache" in db.overview().basis.warnings[0]
+    assert "ftp://host/cache" in db.overview().basis.warnings[0]
+    assert "s3://" in db.overview().basis.warnings[0]
     assert "ANALYSIS_CACHE_DIR" in db.overview().basis.warnings[0]
+
+
+def test_the_address_of_a_file_is_the_folder_that_it_names(tmp_path: Path) -> None:
+    root, cache = tmp_path / "runs", tmp_path / "my Läufe"
+    runs = Runs(root, 3, 10)
+    db = ExperimentDB(AnalysisConfig(cache_dir=cache.as_uri(), refresh_seconds=0), root)
+    assert points_of(db) == runs.values()
+    assert db.store.startswith(str(place_of(root, cache)))
+    within = ExperimentDB(AnalysisConfig(cache_dir=(root / "cache").as_uri(), refresh_seconds=0), root)
+    assert "inside the experiments" in within.overview().basis.warnings[0]
+
+
+def test_the_address_of_a_file_on_another_machine_is_refused_aloud(folders: tuple[Path, Path]) -> None:
+    root, _ = folders
+    runs = Runs(root, 3, 10)
+    db = ExperimentDB(AnalysisConfig(cache_dir="file://elsewhere/cache", refresh_seconds=0), root)
+    assert points_of(db) == runs.values()
+    assert "'file://elsewhere/cache'" in db.overview().basis.warnings[0]

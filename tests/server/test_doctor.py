@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -63,3 +64,11 @@ def test_the_summary_counts_files_by_reader_and_what_is_nobodys_by_reason(lab: P
     assert "  trackio: 1 read, 0 hold the same again, 1 belong to its runs" in text
     assert "Files without a reader: 6" in text
     assert f"  1 empty: {lab / 'job' / 'app.log'}" in text
+
+
+def test_a_store_on_an_object_store_is_named_with_its_size_and_age(
+    lab: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYSIS_CACHE_DIR", cache_url)
+    said = next(line for line in report(Settings((str(lab),))) if line.startswith("Store: "))
+    assert re.fullmatch(rf"Store: {cache_url}/stores/\w+, 0\.\d MB, written \d+ s ago", said)

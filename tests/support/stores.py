@@ -23,9 +23,14 @@ class Runs:
         self.root = root
         self.steps = [0] * runs
         for run in range(runs):
-            self._log(run).parent.mkdir(parents=True)
-            (self._log(run).with_name("config.json")).write_text(json.dumps({"optim": {"lr": 0.1 / (1 + run % 3)}}))
-            self.append(run, max(steps, 1))
+            self.begin(run, max(steps, 1))
+
+    def begin(self, run: int, steps: int) -> None:
+        """A run that is not there yet, or no more."""
+        self.steps[run] = 0
+        self._log(run).parent.mkdir(parents=True)
+        (self._log(run).with_name("config.json")).write_text(json.dumps({"optim": {"lr": 0.1 / (1 + run % 3)}}))
+        self.append(run, steps)
 
     def append(self, run: int, lines: int = 1, *, torn: bool = False) -> None:
         """More whole lines; ``torn``: and the first half of another, which the next call completes."""
@@ -51,7 +56,7 @@ def _value(run: int, step: int) -> float:
     return run + step / 65536
 
 
-def open_db(root: Path, cache_dir: Path, **options: Any) -> ExperimentDB:
+def open_db(root: Path, cache_dir: Path | str, **options: Any) -> ExperimentDB:
     """A database as a new process would open it."""
     return ExperimentDB(AnalysisConfig(**{"cache_dir": str(cache_dir), "refresh_seconds": 0} | options), root)
 

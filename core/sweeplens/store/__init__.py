@@ -1,24 +1,42 @@
-"""Runs, series and points between calls: in this process, or on disk for all processes over the same roots."""
+"""Runs, series and points between calls: in this process, or in a place for all processes over the same roots."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeplens.store.disk import DiskStore, place_for
+from sweeplens.store.folder import FolderPlace
+from sweeplens.store.kept import KeptStore
 from sweeplens.store.memory import Change, MemoryStore
 from sweeplens.store.snapshot import Snapshot
 
-__all__ = ["Change", "DiskStore", "MemoryStore", "Snapshot", "cache_folder", "open_store", "place_for"]
+__all__ = ["Change", "KeptStore", "MemoryStore", "Snapshot", "cache_folder", "name_for", "open_store", "place_for"]
+
+_FILE = re.compile(r"file:(//(localhost)?/|/(?!/))")  # of this machine
 
 
 def cache_folder(cache_dir: str = "") -> Path:
-    """Where stores live: the folder that is configured, else the user's cache."""
+    """Where stores on a disk lie: the folder that is configured, also as a ``file:`` URL, else the user's cache."""
+    if _FILE.match(cache_dir):
+        return _folder_of(cache_dir)
     if cache_dir:
         return Path(cache_dir).expanduser().absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("sweeplens")
+
+
+def name_for(roots: Sequence[Path]) -> str:
+    """The name of the store of these roots below a cache."""
+    said = "\0".join(str(r) for r in roots)
+    return f"stores/{hashlib.sha256(said.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+
+
+def place_for(cache: Path, roots: Sequence[Path]) -> Path:
+    """The folder of the store of these roots below the cache folder."""
+    return cache / name_for(roots)
 
 
 def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "") -> MemoryStore:
@@ -28,17 +46,31 @@ def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "
     """
     if cache == "memory":
         return MemoryStore()
-    if "://" in cache_dir:
-        store = MemoryStore()
-        store.warn(
-            f"a store must lie on a disk, {cache_dir!r} does not: nothing is kept, set ANALYSIS_CACHE_DIR to a folder"
-        )
-        return store
+    if "://" in cache_dir and not _FILE.match(cache_dir):
+        return _remote(roots, cache_dir)
     place = place_for(cache_folder(cache_dir), roots)
     if any(place.is_relative_to(root) for root in roots):
-        store = MemoryStore()
-        store.warn(
-            f"the cache folder {str(place)!r} lies inside the experiments: nothing is kept, set ANALYSIS_CACHE_DIR"
-        )
-        return store
-    return DiskStore(place, roots)
+        return _in_memory(f"the cache folder {str(place)!r} lies inside the experiments")
+    return KeptStore(FolderPlace(place), roots)
+
+
+def _remote(roots: Sequence[Path], url: str) -> MemoryStore:
+    from sweeplens.store.objects import SCHEMES, ObjectPlace
+
+    if url.partition("://")[0] not in SCHEMES:
+        known = ", ".join(f"{s}://" for s in SCHEMES)
+        return _in_memory(f"no store can lie at {url!r}, only in a folder or at an address that begins with {known}")
+    return KeptStore(ObjectPlace(f"{url.rstrip('/')}/{name_for(roots)}"), roots)
+
+
+def _in_memory(why: str) -> MemoryStore:
+    store = MemoryStore()
+    store.warn(f"{why}: nothing is kept, set ANALYSIS_CACHE_DIR")
+    return store
+
+
+def _folder_of(url: str) -> Path:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    return Path(url2pathname(urlsplit(url).path)).absolute()

@@ -5,7 +5,7 @@ Within a series the points of an older block were logged before those of a newer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 from msgspec import Struct, field
@@ -36,6 +36,7 @@ class FileBlock(Struct, frozen=True):
     low: str
     high: str
     dropped: frozenset[str] = field(default_factory=frozenset[str])  # runs whose points in it are void
+    options: Mapping[str, str | int] | None = None  # what Polars is told beside the path
 
 
 Block = FrameBlock | FileBlock
@@ -44,32 +45,36 @@ Block = FrameBlock | FileBlock
 def scan(blocks: Sequence[Block]) -> pl.LazyFrame:
     """The points of all blocks, lazily, in order of age."""
     parts: list[pl.LazyFrame] = []
-    clean: list[str] = []
+    clean: list[FileBlock] = []
     for block in blocks:
         if isinstance(block, FileBlock) and not block.dropped:
-            clean.append(block.path)
+            clean.append(block)
             continue
         _flush(clean, parts)
         if isinstance(block, FrameBlock):
             parts.append(block.frame.lazy())
         else:
-            parts.append(scan_file([block.path]).filter(pl.col("run_id").is_in(list(block.dropped)).not_()))
+            parts.append(scan_files([block]).filter(pl.col("run_id").is_in(list(block.dropped)).not_()))
     _flush(clean, parts)
     if not parts:
         return empty_points().lazy()
     return parts[0] if len(parts) == 1 else pl.concat(parts)
 
 
-def _flush(paths: list[str], parts: list[pl.LazyFrame]) -> None:
-    if paths:
-        parts.append(scan_file(list(paths)))
-        paths.clear()
+def _flush(clean: list[FileBlock], parts: list[pl.LazyFrame]) -> None:
+    if clean:
+        parts.append(scan_files(clean))
+        clean.clear()
 
 
-def scan_file(paths: list[str]) -> pl.LazyFrame:
-    """Point files, lazily, of which filters on run, metric and step read only the row groups that matter."""
-    files = pl.scan_parquet(paths, schema=STORED_POINTS, glob=False, missing_columns="insert")
-    return files.with_columns(pl.col("seq").cast(pl.UInt32))
+def scan_files(files: Sequence[FileBlock]) -> pl.LazyFrame:
+    """Point files of one place, lazily, of which filters on run, metric and step read only the row groups that matter."""
+    options = dict(files[0].options) if files[0].options else None
+    paths = [f.path for f in files]
+    scanned = pl.scan_parquet(
+        paths, schema=STORED_POINTS, glob=False, missing_columns="insert", storage_options=options, credential_provider=None
+    )  # fmt: skip
+    return scanned.with_columns(pl.col("seq").cast(pl.UInt32))
 
 
 def drop_runs(blocks: Iterable[Block], runs: frozenset[str]) -> list[Block]:

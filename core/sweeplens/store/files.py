@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,9 +17,10 @@ from sweeplens.errors import StoreError
 from sweeplens.frames import RUN_COLUMNS
 from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, scan
 from sweeplens.store.head import FileName, Head, fresh_name, write_head
+from sweeplens.store.place import Place, Stamp, TakenError
 from sweeplens.store.tables import commit_table
 
-__all__ = ["LEDGER_SCHEMA", "State", "as_block", "is_intact", "sweep", "write_points", "write_state"]
+__all__ = ["LEDGER_SCHEMA", "State", "as_block", "sweep", "write_points", "write_state"]
 
 LEDGER_SCHEMA = pl.Schema(
     {
@@ -58,22 +60,17 @@ class State(Struct, frozen=True):
     young: Sequence[tuple[str, str]]
 
 
-def as_block(place: Path, name: FileName) -> FileBlock:
+def as_block(place: Place, name: FileName) -> FileBlock:
     """A file of points as a block."""
-    return FileBlock(str(place / name.path), name.rows, name.size, name.low, name.high)
+    return FileBlock(place.locate(name.path), name.rows, name.size, name.low, name.high, options=place.scan_options)
 
 
-def is_intact(block: FileBlock) -> bool:
-    """Whether a file has the size that it was written with, and an end of Parquet. Raises OSError without one."""
-    with open(block.path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
-        size = stream.seek(-4, os.SEEK_END) + 4
-        return size == block.size and stream.read(4) == b"PAR1"
-
-
-def write_points(place: Path, points: pl.DataFrame, *, ordered: bool = False) -> FileName:
+def write_points(place: Place, points: pl.DataFrame, *, ordered: bool = False) -> FileName:
     """One file of points, sorted by metric, run and position so that filters skip what they do not want."""
-    with _or_nothing(place) as made:
-        return _write_points(place, points, made, ordered=ordered)
+    with _or_nothing(place) as made, place.desk() as desk:
+        name = _write_points(desk, points, made, ordered=ordered)
+        place.take_in(desk, name.path)
+        return name
 
 
 def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False) -> FileName:
@@ -105,38 +102,41 @@ def _as_text(path: Path) -> None:
         stream.write(_ARROW_NOTE.lower())
 
 
-def write_state(place: Path, state: State, before: Head | None) -> tuple[Head, list[Block]]:
-    """Write every file that the new HEAD names, commit the tables, then replace HEAD; all of it or nothing."""
-    with _or_nothing(place) as made:
-        blocks = _written_blocks(place, state.blocks, made)
-        runs = _plain_runs(state.runs)
-        points = [FileName(b.path[len(str(place)) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks]
-        small = {"series": state.series, "runs": runs, "ledger": state.ledger}
-        tables = {"points": points} | {name: [_write(place, name, frame, made)] for name, frame in small.items()}
-        view = _write(place, "state", state.runs, made).path
-        walk = _named(made, "state", ".walk")
-        (place / walk).write_bytes(state.walk)
+def write_state(
+    place: Place, state: State, before: Head | None, stamp: Stamp | None
+) -> tuple[Head, Stamp, list[FileBlock]]:
+    """Write every file that the new HEAD names, commit the tables, then replace the HEAD of this stamp; all or nothing."""
+    with _or_nothing(place) as made, place.desk() as desk:
+        blocks = _written_blocks(place, desk, state.blocks, made)
+        small = {"series": state.series, "runs": _plain_runs(state.runs), "ledger": state.ledger}
+        points = [FileName(b.path[len(place.address) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks]
+        tables = {"points": points} | {name: [_write(desk, name, frame, made)] for name, frame in small.items()}
+        view, walk = _write(desk, "state", state.runs, made).path, _named(made, "state", ".walk")
+        (desk / walk).write_bytes(state.walk)
+        place.each(partial(place.take_in, desk), [*(tables[table][0].path for table in small), view, walk])
         schemas = {"points": STORED_POINTS} | {name: frame.schema for name, frame in small.items()}
-        versions = {name: commit_table(place, name, files, schemas[name]) for name, files in tables.items()}
+        commits = place.each(lambda name: (name, commit_table(place, name, tables[name], schemas[name])), tables)
         head = Head(
-            readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=versions, walk=walk, view=view,
+            readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=dict(commits), walk=walk, view=view,
             data_version=state.data_version, young=[list(k) for k in state.young], retired={},
         )  # fmt: skip
         head.retired.update(_retired(before, head))
-        write_head(place, head)
-    return head, list(blocks)
+        return head, write_head(place, head, stamp), blocks
 
 
 @contextlib.contextmanager
-def _or_nothing(place: Path) -> Generator[list[str]]:
-    """A list for the names of files that are being written; they are removed where not all could be."""
+def _or_nothing(place: Place) -> Generator[list[str]]:
+    """A list for the names of files that are being written; they are removed where not all could be.
+
+    Not where somebody else wrote meanwhile: Delta's log may name them until the next commit, after which they are swept.
+    """
     made: list[str] = []
     try:
         yield made
+    except TakenError:
+        raise
     except (OSError, pl.exceptions.PolarsError, StoreError):
-        for name in made:
-            with contextlib.suppress(OSError):
-                (place / name).unlink(missing_ok=True)
+        place.discard(made)
         raise
 
 
@@ -145,7 +145,7 @@ def _named(made: list[str], folder: str, ending: str) -> str:
     return made[-1]
 
 
-def _written_blocks(place: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
+def _written_blocks(place: Place, desk: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
     """The blocks as files: frames are written, dropped runs leave, small neighbours become one."""
     groups: list[list[Block]] = []
     for block in blocks:
@@ -160,7 +160,9 @@ def _written_blocks(place: Path, blocks: Sequence[Block], made: list[str]) -> li
             continue
         points = scan(group).collect()
         if points.height:
-            kept.append(as_block(place, _write_points(place, points, made)))
+            name = _write_points(desk, points, made)
+            place.take_in(desk, name.path)
+            kept.append(as_block(place, name))
     return kept
 
 
@@ -173,10 +175,10 @@ def _rows(block: Block) -> int:
     return block.frame.height if isinstance(block, FrameBlock) else block.rows
 
 
-def _write(place: Path, table: str, frame: pl.DataFrame, made: list[str]) -> FileName:
+def _write(desk: Path, table: str, frame: pl.DataFrame, made: list[str]) -> FileName:
     name = _named(made, table, ".parquet")
-    frame.write_parquet(place / name, compression="zstd", compression_level=1)
-    return FileName(name, frame.height, (place / name).stat().st_size)
+    frame.write_parquet(desk / name, compression="zstd", compression_level=1)
+    return FileName(name, frame.height, (desk / name).stat().st_size)
 
 
 def _plain_runs(runs: pl.DataFrame) -> pl.DataFrame:
@@ -201,20 +203,12 @@ def _retired(before: Head | None, head: Head) -> dict[str, float]:
     return {**{n: t for n, t in before.retired.items() if n not in named}, **left}
 
 
-def sweep(place: Path, head: Head) -> None:
+def sweep(place: Place, head: Head) -> None:
     """Remove files that nobody reads any more: retired ones after their time, and what killed processes left."""
     now = time.time()
-    for name, since in list(head.retired.items()):
-        if now - since > _GRACE.get(name.split("/", 1)[0], _SHORT_GRACE):
-            with contextlib.suppress(OSError):
-                (place / name).unlink(missing_ok=True)
-                del head.retired[name]
-    for path in place.glob("HEAD.*"):  # of processes that were killed: whoever writes has the lock
-        path.unlink(missing_ok=True)
     known = {*head.files, *head.retired}
-    for folder in ("points", "series", "runs", "ledger", "state"):
-        for path in (place / folder).iterdir():
-            if path.is_file() and f"{folder}/{path.name}" not in known:
-                with contextlib.suppress(OSError):
-                    if now - path.stat().st_mtime > _ORPHAN:
-                        path.unlink()
+    done = [n for n, since in head.retired.items() if now - since > _GRACE.get(n.split("/", 1)[0], _SHORT_GRACE)]
+    orphans = [n for n, written in place.written() if n not in known and now - written > _ORPHAN]
+    gone = place.remove([*done, *orphans])
+    for name in gone.intersection(done):
+        del head.retired[name]

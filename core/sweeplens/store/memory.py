@@ -49,9 +49,9 @@ class MemoryStore:
         self.warnings: tuple[str, ...] = ()
         self._problems: dict[Key, Entry] = {}
 
-    def warn(self, warning: str) -> None:
-        """Say something with every answer."""
-        self.warnings = (warning,)
+    def warn(self, *warnings: str) -> None:
+        """Say this with every answer, and nothing that was said before."""
+        self.warnings = warnings
         self.snapshot = replace(self.snapshot, warnings=self.warnings)
 
     @contextmanager

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from sweeplens.errors import StoreError
 from sweeplens.store.head import FileName
+from sweeplens.store.place import Place, TakenError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -29,14 +29,16 @@ _RETENTION = {
 }
 
 
-def commit_table(place: Path, name: str, files: Sequence[FileName], schema: pl.Schema) -> int:
+def commit_table(place: Place, name: str, files: Sequence[FileName], schema: pl.Schema) -> int:
     """Make the table hold exactly these files (named relative to the store); its version then. Raises StoreError."""
-    from deltalake.exceptions import DeltaError
+    from deltalake.exceptions import CommitFailedError, DeltaError
 
     try:
-        return _commit(_open(place / name, schema), files)
+        return _commit(_open(place, name, schema), files)
+    except CommitFailedError as error:
+        raise TakenError(f"The table {name!r} of the store {place.address!r} was committed by another.") from error
     except DeltaError as error:
-        raise StoreError(f"The table {name!r} of the store {str(place)!r} cannot be committed: {error}.") from error
+        raise StoreError(f"The table {name!r} of the store {place.address!r} cannot be committed: {error}.") from error
 
 
 def _commit(table: DeltaTable, files: Sequence[FileName]) -> int:
@@ -63,19 +65,19 @@ def _commit(table: DeltaTable, files: Sequence[FileName]) -> int:
     return table.version()
 
 
-def _open(folder: Path, schema: pl.Schema) -> DeltaTable:
+def _open(place: Place, name: str, schema: pl.Schema) -> DeltaTable:
     """The table, made anew where there is none or where it has other columns."""
     from deltalake import DeltaTable, Schema
-    from deltalake.exceptions import DeltaError
+    from deltalake.exceptions import DeltaError, TableNotFoundError
 
-    wanted = Schema.from_arrow(schema)
+    wanted, address, options = Schema.from_arrow(schema), place.locate(name), place.table_options
     try:
-        table = DeltaTable(folder)
+        table = DeltaTable(address, storage_options=options)
         if [f.name for f in table.schema().fields] == schema.names():
             return table
-    except DeltaError:
-        pass  # none there, or one that cannot be read: it holds nothing that is not in the logs
-    for log in (folder / "_delta_log").glob("*"):
-        log.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    return DeltaTable.create(folder, schema=wanted, configuration=dict(_RETENTION))
+        place.empty(f"{name}/_delta_log")
+    except TableNotFoundError:
+        pass
+    except DeltaError:  # one that cannot be read: it holds nothing that is not in the logs
+        place.empty(f"{name}/_delta_log")
+    return DeltaTable.create(address, schema=wanted, configuration=dict(_RETENTION), storage_options=options)

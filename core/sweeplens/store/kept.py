@@ -1,11 +1,12 @@
-"""`DiskStore`: a `MemoryStore` whose beginning is read from disk, and which writes back what is worth it.
+"""`KeptStore`: a `MemoryStore` whose beginning is read from a place outside this process, and which writes back what is worth it.
 
-What the folders say is always read first; the disk only spares reading it again. So a refresh keeps what is new in memory,
+What the folders say is always read first; the place only spares reading it again. So a refresh keeps what is new in memory,
 and writes it when it is much or old enough; losing it costs reading it again. A process that finds that another one
-wrote takes that over and reads what is missing. Nobody waits: who does not get the lock goes on from memory. A disk that
-takes nothing is tried again now and then; what is there already is read all the same.
+wrote takes that over and reads what is missing. Nobody waits: who does not get the lock goes on from memory. A place that
+takes nothing is tried again now and then; what is there already is read all the same. One that does not even answer is as
+good as lost until it does: everything is read from the folders.
 
-Local layout below the place: ``HEAD`` (see `head`), the Delta tables ``points``, ``series``, ``runs`` and ``ledger``, and
+Layout of a place: ``HEAD`` (see `head`), the Delta tables ``points``, ``series``, ``runs`` and ``ledger``, and
 ``state`` with the remembered walk and the runs frame as it is in memory.
 """
 
@@ -13,11 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import logging
-import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,14 +27,15 @@ from sweeplens.discover import Discovery
 from sweeplens.errors import StoreError
 from sweeplens.readers import all_readers
 from sweeplens.store.blocks import Block, FileBlock, FrameBlock
-from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, is_intact, sweep, write_points, write_state
-from sweeplens.store.head import Head, fresh_id, locked, read_head, stamp_of, write_head
+from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, sweep, write_points, write_state
+from sweeplens.store.head import Head, fresh_id, read_head, write_head
 from sweeplens.store.ledger import Entry, Ledger
 from sweeplens.store.memory import MemoryStore
 from sweeplens.store.pack import pack_entry, pack_walk, unpack_walk
 from sweeplens.store.packed import PackedLedger
+from sweeplens.store.place import Place, Stamp, TakenError, UnreachableError
 
-__all__ = ["DiskStore", "place_for"]
+__all__ = ["KeptStore"]
 
 log = logging.getLogger("sweeplens.store")
 
@@ -45,42 +45,37 @@ _WORTH_SHARE = 0.05
 _WORTH_SECONDS = 30.0  # what is little waits so long
 MUCH_SECONDS = 5.0  # what is much waits so long, except the first time
 PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
-REST_SECONDS = 30.0  # after a disk refused
+REST_SECONDS = 30.0  # after a place refused or did not answer
 _DAMAGE = (StoreError, OSError, ValueError, KeyError, IndexError, pl.exceptions.PolarsError, msgspec.MsgspecError)
 
 
-def place_for(cache: Path, roots: Sequence[Path]) -> Path:
-    """The folder of the store of these roots below the cache folder."""
-    said = "\0".join(str(r) for r in roots)
-    return cache / "stores" / hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-class DiskStore(MemoryStore):
+class KeptStore(MemoryStore):
     """Shared by all processes over the same roots."""
 
-    def __init__(self, place: Path, roots: Sequence[Path]) -> None:
+    def __init__(self, place: Place, roots: Sequence[Path]) -> None:
         super().__init__()
         self.place = place
         self._roots = [str(r) for r in roots]
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._head: Head | None = None
         self._tried = float("-inf")
         self._spent = 0.0
         self._first = contextlib.ExitStack()
-        self._lasting = pl.DataFrame(schema=LEDGER_SCHEMA)  # the ledger as it is on disk
+        self._lasting = pl.DataFrame(schema=LEDGER_SCHEMA)  # the ledger as it is in the place
         self._rests_until = float("-inf")
+        self._away = False  # whether the place did not answer when it was last asked
         self._prepare()
 
     @contextlib.contextmanager
     def updating(self) -> Generator[None]:
-        """Take over what is on disk where it is other than what this process knows; write what is worth it."""
+        """Take over what is in the place where it is other than what this process knows; write what is worth it."""
         with contextlib.ExitStack() as self._first:
             self._begin()
             yield
             self._end()
 
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
-        """Points of a large reading go to disk at once; None where they are few, or the disk takes nothing."""
+        """Points of a large reading are written at once; None where they are few, or the place takes nothing."""
         if self._rests or points.height < SPILL_ROWS:
             return None
         try:
@@ -92,14 +87,17 @@ class DiskStore(MemoryStore):
     def described(self) -> str:
         """Where the store is, how large and how old; or why there is none."""
         if self.warnings or self._head is None:
-            return f"{self.place}: {self.warnings[0] if self.warnings else 'nothing is written yet'}"
-        size = sum(p.stat().st_size for p in self.place.rglob("*") if p.is_file())
-        age = max(0.0, time.time() - self._head.written)
-        return f"{self.place}, {size / 1e6:,.1f} MB, written {_duration(age)} ago"
+            return f"{self.place.address}: {self.warnings[0] if self.warnings else 'nothing is written yet'}"
+        age = _duration(max(0.0, time.time() - self._head.written))
+        try:
+            size = f"{self.place.size() / 1e6:,.1f} MB"
+        except UnreachableError as error:
+            size = f"size unknown ({error})"
+        return f"{self.place.address}, {size}, written {age} ago"
 
     def lost(self) -> bool:
         """Whether files that the snapshot rests on are gone: somebody deleted the store."""
-        return not self._whole()
+        return self.place.lost(self._files())
 
     # --------------------------------------------------------------- private
 
@@ -107,76 +105,106 @@ class DiskStore(MemoryStore):
     def _rests(self) -> bool:
         return time.monotonic() < self._rests_until
 
+    def _files(self) -> Iterator[str]:
+        return (b.path for b in self.blocks if isinstance(b, FileBlock))
+
     def _begin(self) -> None:
-        stamp = stamp_of(self.place)
+        if self._away and self._rests:
+            return
+        try:
+            self._look()
+        except UnreachableError as error:
+            self._go_on_without(error)
+
+    def _look(self) -> None:
+        stamp = self.place.stamp()
         if stamp is None and self.found is None:
             self._wait_for_others()
-            stamp = stamp_of(self.place)
-        if stamp != self._stamp or not self._whole():
+            stamp = self.place.stamp()
+        if stamp != self._stamp or not self.place.holds(self._files()):
             self._take_over(stamp)
+        if self._away:
+            self._away = False
+            self.warn()
+
+    def _go_on_without(self, error: UnreachableError) -> None:
+        """Answer from memory: what lies in the place is read from the folders again, until the place answers."""
+        self._away = True
+        self._give_up(error)
+        if any(self._files()):
+            self._clear()
+        self._stamp = None
 
     def _end(self) -> None:
         if self._rests or self.found is None or not (self._worth() or self._grown_up()):
             return
         began = time.monotonic()
         try:
-            with locked(self.place, "LOCK") as held:
-                if held and stamp_of(self.place) == self._stamp:
-                    self._settle() if self._grown_up() else self._persist(self.found)
+            with self.place.lock("LOCK") as held:
+                if held and self.place.stamp() == self._stamp:
+                    self._write(self.found)
+        except TakenError as error:
+            log.info("%s It is taken over at the next look.", error)
         except (OSError, pl.exceptions.PolarsError, StoreError) as error:
-            if self.place.exists():  # else it was deleted while it was written: the next look builds it anew
+            if not self.place.vanished():  # else it was deleted while it was written: the next look builds it anew
                 self._give_up(error)
         self._tried, self._spent = time.monotonic(), time.monotonic() - began
 
+    def _write(self, found: Discovery) -> None:
+        try:
+            self._settle() if self._grown_up() else self._persist(found)
+        except UnreachableError:
+            raise
+        except (OSError, StoreError) as error:
+            if self.place.contested(self._stamp):
+                raise TakenError(f"Another writes at the same time: {error}") from error
+            raise
+
     def _prepare(self) -> None:
         try:
-            for table in ("points", "series", "runs", "ledger", "state"):
-                (self.place / table).mkdir(parents=True, exist_ok=True)
-            with locked(self.place, "LOCK"):
-                pass
+            self.place.prepare()
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         self._rests_until = time.monotonic() + REST_SECONDS
-        reason = str(error).splitlines()[0]
-        log.warning("The store %s cannot be written: %s", self.place, reason)
-        self.warn(f"the store {str(self.place)!r} cannot be written ({reason}): every start reads all files again")
-
-    def _whole(self) -> bool:
-        """Whether every file that is needed is still there."""
-        return all(os.path.exists(b.path) for b in self.blocks if isinstance(b, FileBlock))  # noqa: PTH110 - each call
+        where, reason = self.place.address, str(error).splitlines()[0]
+        what = "reached" if self._away else "written"
+        log.warning("The store %s cannot be %s: %s", where, what, reason)
+        self.warn(f"the store {where!r} cannot be {what} ({reason}): every start reads all files again")
 
     def _wait_for_others(self) -> None:
         """A first reading by several processes at once is done by one; the others wait a little for it."""
         until = time.monotonic() + PATIENCE
-        with contextlib.suppress(OSError):  # a disk that takes nothing has nobody to wait for
+        with contextlib.suppress(OSError):  # a place that takes nothing has nobody to wait for
             while not self._is_first():
-                if stamp_of(self.place) is not None or time.monotonic() > until:
+                if self.place.stamp() is not None or time.monotonic() > until:
                     return
-                time.sleep(0.05)
+                time.sleep(self.place.pause)
 
     def _is_first(self) -> bool:
         """Take the lock of the first reading until this look ends; False while another process has it."""
         with contextlib.ExitStack() as attempt:
-            if attempt.enter_context(locked(self.place, "FIRST")):
+            if attempt.enter_context(self.place.lock("FIRST")):
                 self._first.enter_context(attempt.pop_all())
                 return True
         return False
 
-    def _take_over(self, stamp: tuple[int, int, int] | None) -> None:
+    def _take_over(self, stamp: Stamp | None) -> None:
         if stamp is None:
             self._prepare()
         try:
             head = read_head(self.place)
             if head is not None and head.readers != {r.name: r.version for r in all_readers()}:
-                raise StoreError(f"The store {str(self.place)!r} was read by other readers.")
+                raise StoreError(f"The store {self.place.address!r} was read by other readers.")
             self._clear()
             if head is not None:
                 with _uncollected():
                     self._load(head)
+        except UnreachableError:
+            raise
         except _DAMAGE as error:
-            log.info("The store %s is built anew: %s", self.place, error)
+            log.info("The store %s is built anew: %s", self.place.address, error)
             self._clear()
         self._stamp = stamp
 
@@ -188,17 +216,15 @@ class DiskStore(MemoryStore):
 
     def _load(self, head: Head) -> None:
         """The state that a HEAD names. Raises when any of it is damaged."""
-        blocks = [as_block(self.place, name) for name in head.tables["points"]]
-        for block in blocks:
-            if not is_intact(block):
-                raise StoreError(f"{block.path!r} is damaged.")
-        self.series = pl.concat([pl.read_parquet(self.place / f.path) for f in head.tables["series"]])
-        self.runs = pl.read_parquet(self.place / head.view)
-        self.remembered, self.found = unpack_walk((self.place / head.walk).read_bytes())
-        self._lasting = pl.concat([pl.read_parquet(self.place / f.path) for f in head.tables["ledger"]])
+        series, ledger = head.tables["series"], head.tables["ledger"]
+        self.place.check(head.tables["points"])
+        frames = iter(self.place.frames([head.view, *(f.path for f in (*series, *ledger))]))
+        self.runs, self.series = next(frames), pl.concat([next(frames) for _ in series])
+        self._lasting = pl.concat(list(frames))
+        self.remembered, self.found = unpack_walk(self.place.read(head.walk))
         self.ledger = PackedLedger(self._lasting, self.found.sources, int(head.data_version), head.young)
         self._problems = {e.key: e for e in self.ledger.troubled()}
-        self.blocks, self._head = list(blocks), head
+        self.blocks, self._head = [as_block(self.place, name) for name in head.tables["points"]], head
         self._show(self.found)
 
     def _worth(self) -> bool:
@@ -221,12 +247,12 @@ class DiskStore(MemoryStore):
     def _settle(self) -> None:
         """Say so in HEAD alone, so that no later start opens them again."""
         if self._head is not None:
-            self._head = replace(self._head, young=[], id=fresh_id())
-            write_head(self.place, self._head)
-            self._stamp = stamp_of(self.place)
+            head = replace(self._head, young=[], id=fresh_id())
+            self._stamp = write_head(self.place, head, self._stamp)
+            self._head = head
 
     def _persist(self, found: Discovery) -> None:
-        """Write everything that is known, and take it for what is on disk."""
+        """Write everything that is known, and take it for what is in the place."""
         state = State(
             readers={r.name: r.version for r in all_readers()},
             roots=self._roots,
@@ -238,8 +264,8 @@ class DiskStore(MemoryStore):
             data_version=self.ledger.sum,
             young=sorted(self.ledger.young),
         )
-        head, blocks = write_state(self.place, state, self._head)
-        self._head, self._stamp, self._lasting = head, stamp_of(self.place), state.ledger
+        head, self._stamp, blocks = write_state(self.place, state, self._head, self._stamp)
+        self._head, self._lasting = head, state.ledger
         self.blocks = list[Block](blocks)
         self.ledger.changed.clear()
         sweep(self.place, head)
@@ -247,7 +273,7 @@ class DiskStore(MemoryStore):
         self._show(found)
 
     def _packed(self) -> pl.DataFrame:
-        """The ledger as a frame: rows that are on disk already, and those of sources that changed since."""
+        """The ledger as a frame: rows that are written already, and those of sources that changed since."""
         changed = self.ledger.changed
         entries = [e for e in map(self.ledger.get, changed) if e is not None]
         rows = pl.DataFrame([_row(e) for e in entries], schema=LEDGER_SCHEMA, orient="row")

@@ -1,0 +1,74 @@
+"""A bucket for tests: a server that can be ended and begun again, the environment that leads to it, and what it was asked."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from support.s3_server import KEY, READER
+
+__all__ = ["Server"]
+
+_SCRIPT = Path(__file__).with_name("s3_server.py")
+
+
+class Server:
+    """An S3 server with one empty bucket. ``port`` stays what it is from the first begin on."""
+
+    bucket = "lab"
+
+    def __init__(self, home: Path) -> None:
+        self._log = home / "requests.log"
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    def begin(self) -> None:
+        """A server with nothing in it."""
+        command = [sys.executable, "-W", "ignore", str(_SCRIPT), str(self.port), self.bucket, str(self._log)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self._process.stdout
+        self.port = int(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """Nobody listens, and nothing is kept."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def hang(self) -> None:
+        """It takes connections, and answers nothing."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """It answers again, with all that it had."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that everything which speaks S3 knows."""
+        return self.environment_of(KEY)
+
+    @property
+    def reading_environment(self) -> dict[str, str]:
+        """The variables of somebody who may read, and nothing else."""
+        return self.environment_of(READER)
+
+    def environment_of(self, key: str) -> dict[str, str]:
+        """The variables of who has this key."""
+        return {
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def asked(self) -> list[tuple[str, str, int]]:
+        """The requests since the last time that somebody asked this: method, path, bytes that were answered."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        self._log.write_text("")
+        return [(m, p, int(n)) for m, p, n in (line.split(" ") for line in lines)]
