@@ -33,7 +33,7 @@ READERS: tuple[Reader, ...] = (  # name, class, version, parts of the file names
     Late("mmcv", "Mmcv", 1, ".log.json"),
     Late("hf_trainer", "HfTrainer", 2, "trainer_state.json"),
     Late("ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"),
-    Late("sb3", "StableBaselines3", 2, ".csv", ".json", ".npz"),
+    Late("sb3", "StableBaselines3", 2, ".csv", "progress", ".npz"),
     Late("algoperf", "AlgoPerf", 1, "measurements.csv", "hparams.json"),
     Late("nvlabs_stats", "NvlabsStats", 1, ".jsonl"),
     Late("dvclive", "DvcLive", 2, ".tsv"),

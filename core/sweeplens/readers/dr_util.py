@@ -29,7 +29,7 @@ class DrUtil:
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files with a typed config or a row of aggregated statistics."""
-        mine = [n for n in folder.free(".jsonl", ".ndjson", ".json") if any(_is_mine(o) for o in peek(folder.head(n)))]
+        mine = [n for n in folder.free(".jsonl", ".ndjson", ".json") if _begins_mine(folder.head(n))]
         for name in mine:
             yield Claim((name,), is_folder=len(mine) == 1)
 
@@ -55,6 +55,10 @@ class DrUtil:
                 record, status="finished", metadata={"train_time": value.removeprefix("Training time").strip()}
             )
         return record
+
+
+def _begins_mine(head: bytes) -> bool:
+    return (b"dict_config" in head or b"agg_stats" in head) and any(map(_is_mine, peek(head)))
 
 
 def _is_mine(row: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +31,7 @@ __all__ = ["Columns", "Piece", "parsed", "pieces_of"]
 
 _NAN, _INFINITY = "7.2340172838076673e-291", "3.1415926535897931e+291"  # what stands for the words that JSON lacks
 _SAMPLES = (0.0, 0.25, 0.5, 0.75)
+_LOOKED_THROUGH = 1 << 20  # bytes
 _MOST_BAD = 200  # lines of one file that are looked at one by one
 
 
@@ -208,14 +209,20 @@ def parsed(pieces: Sequence[Piece | None]) -> list[Columns]:
     for index, piece in enumerate(pieces):
         if piece is not None:
             kinds.setdefault(piece.kind, {})[index] = piece
-    return [c for members in kinds.values() for c in _Kind(members).columns()]
+    return [c for members in kinds.values() for c in _Kind(members, _expected(members)).columns()]
+
+
+def _expected(members: Mapping[int, Piece]) -> frozenset[str]:
+    """The keys of all samples, and of most of the first file: what is logged once in a hundred rows, no sample meets."""
+    first = next(iter(members.values())).text[:_LOOKED_THROUGH]
+    return frozenset[str]().union(_all_keys(bytes(first)), *(p.keys for p in members.values()))
 
 
 class _Kind(Struct, frozen=True):
-    """Pieces that are parsed together, by their index, and the keys that are expected in them (none: those of their samples)."""
+    """Pieces that are parsed together, by their index, and the keys that the parser is told to expect in them."""
 
     members: dict[int, Piece]
-    keys: frozenset[str] = frozenset()
+    names: frozenset[str]
 
     @property
     def pieces(self) -> list[Piece]:
@@ -226,11 +233,6 @@ class _Kind(Struct, frozen=True):
     def axis(self) -> str:
         """The key of the axis, which they have in common."""
         return self.pieces[0].axis
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The keys that the parser is told to expect."""
-        return self.keys or frozenset[str]().union(*(p.keys for p in self.pieces))
 
     def some(self, members: Iterable[int]) -> _Kind:
         """The same for some of the pieces."""
@@ -290,7 +292,10 @@ def _liars(kind: _Kind, frame: pl.DataFrame) -> set[int]:
 
 def _restored(kind: _Kind, frame: pl.DataFrame) -> pl.DataFrame:
     """NaN and Infinity in the place of the numbers that stand for them."""
-    mine = pl.lit(frame["\0run"].is_in(_carrying(kind)))
+    places = _carrying(kind)
+    if not places:
+        return frame
+    mine = pl.lit(frame["\0run"].is_in(places))
     value = pl.all().exclude("\0run", "\0seq", "\0step")
     if any(p.nan for p in kind.pieces):
         frame = frame.with_columns(pl.when(mine & (value == float(_NAN))).then(math.nan).otherwise(value).name.keep())

@@ -1,8 +1,9 @@
 """Columns of several files -> points and series, without a name or a group looked up twice.
 
 Names of runs and metrics are Enums over exactly those at hand, in the order of text: numbers, until somebody wants words.
-Series whose metric is there and finite in every row, in runs that never went back, take one pass for all metrics; the
-others go the way that `points` knows.
+Metrics that are there in the same rows (those of training, those of validation) are taken together, as a table without gaps;
+runs that always went forward in it, and logged finite values only, take one pass for all its metrics. The others go the way
+that `points` knows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, empty_points, empty_series
 from sweeplens.points import reduce_series
@@ -39,11 +41,41 @@ def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[p
             pieces.append(("", long))
             series.append(reduce_series(long))
             continue
-        pieces += _points(columns, ids, metrics)
-        series += _series(columns, ids)
+        for table in _without_gaps(columns):
+            pieces += _points(table, ids, metrics)
+            series += _series(table, ids)
     pieces.sort(key=itemgetter(0))
     points = pl.concat([frame for _, frame in pieces])
     return points if pieces[0][0] else points.sort("metric", maintain_order=True), pl.concat(series)
+
+
+class _Table(Struct, frozen=True):
+    """Rows in which each of some metrics has a value."""
+
+    frame: pl.DataFrame
+    metrics: list[str]
+
+
+def _without_gaps(columns: Columns) -> list[_Table]:
+    """The metrics that are there in the same rows, with these rows; ``seq`` counts them in each run."""
+    frame = columns.frame
+    groups: list[tuple[pl.Series, list[str]]] = []
+    for metric in columns.metrics:
+        there = frame[metric].is_not_null()
+        alike = next((names for rows, names in groups if rows.equals(there)), None)
+        if alike is None:
+            groups.append((there, [metric]))
+        else:
+            alike.append(metric)
+    common = [c for c in frame.columns if c[0] == "\0"]
+    return [_Table(_these(frame.select(*common, *names), there), names) for there, names in groups]
+
+
+def _these(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    if rows.all():
+        return frame
+    seq = pl.int_range(pl.len(), dtype=pl.UInt32).over("\0run").alias("\0seq")
+    return frame.filter(rows).with_columns(seq, pl.col("\0run").set_sorted())
 
 
 def _molten(columns: Columns, names: pl.Series, metrics: pl.Enum) -> pl.DataFrame:
@@ -63,43 +95,35 @@ def _molten(columns: Columns, names: pl.Series, metrics: pl.Enum) -> pl.DataFram
     ).select(*POINTS_SCHEMA)
 
 
-def _points(columns: Columns, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple[str, pl.DataFrame]]:
+def _points(table: _Table, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple[str, pl.DataFrame]]:
     """Each metric with its points. Columns that metrics have in common are the same, and cost nothing."""
-    frame = columns.frame
-    height, no_time = frame.height, pl.Series([None], dtype=POINTS_SCHEMA["wall_time"])
+    frame, height = table.frame, table.frame.height
+    no_time = pl.Series([None], dtype=POINTS_SCHEMA["wall_time"])
     run = names.gather(frame["\0run"]).alias("run_id")
     step, seq = frame["\0step"].alias("step"), frame["\0seq"].alias("seq")
     wall = frame["\0wall"] if "\0wall" in frame.columns else no_time.new_from_index(0, height)
-    for metric in columns.metrics:
+    for metric in table.metrics:
         label = pl.Series("metric", [metric], dtype=metrics).new_from_index(0, height)
-        points = pl.DataFrame([run, label, step, frame[metric].alias("value"), wall.alias("wall_time"), seq])
-        if frame[metric].null_count():
-            points = points.filter(pl.col("value").is_not_null())
-            points = points.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("run_id").alias("seq"))
-        yield metric, points
+        value = frame[metric].alias("value")
+        yield metric, pl.DataFrame([run, label, step, value, wall.alias("wall_time"), seq])
 
 
-def _series(columns: Columns, names: pl.Series) -> Iterator[pl.DataFrame]:
+def _series(table: _Table, names: pl.Series) -> Iterator[pl.DataFrame]:
     """The series of every metric."""
-    frame, metrics = columns.frame, columns.metrics
-    odd = _rewinding(columns) | _not_finite(columns)
+    frame, metrics = table.frame, table.metrics
+    odd = _rewinding(table) | _not_finite(table)
     if odd:
         apart = pl.col("\0run").is_in(list(odd))
         yield _any_series(frame.filter(apart), metrics, names)
         frame = frame.filter(~apart)
-    simple = [m for m in metrics if not frame[m].null_count()]
-    others = [m for m in metrics if frame[m].null_count()]
-    if simple and frame.height:
-        yield _simple_series(frame, simple, names)
-    if others:
-        yield _any_series(frame, others, names)
+    if frame.height:
+        yield _simple_series(frame, metrics, names)
 
 
 def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
     """Series as they come, by the way that knows all that may be in them."""
     index = ["\0run", "\0seq", "\0step"]
     long = frame.unpivot(on=metrics, index=index, variable_name="metric", value_name="value")
-    long = long.filter(pl.col("value").is_not_null())
     ids = names.gather(long["\0run"]).alias("run_id")
     return reduce_series(long.select(ids, "metric", "value", step="\0step", seq="\0seq"))
 
@@ -138,23 +162,16 @@ def _as_series(table: pl.DataFrame) -> pl.DataFrame:
     return table.select(pl.col(c).cast(t) for c, t in SERIES_SCHEMA.items())
 
 
-def _rewinding(columns: Columns) -> set[int]:
+def _rewinding(table: _Table) -> set[int]:
     """The runs whose steps do not always rise."""
     step = pl.col("\0step").diff() <= 0
     same = pl.col("\0run").cast(pl.Int64).diff() == 0
-    return set(columns.frame.filter(step & same)["\0run"].to_list())
+    return set(table.frame.filter(step & same)["\0run"].to_list())
 
 
-def _not_finite(columns: Columns) -> set[int]:
+def _not_finite(table: _Table) -> set[int]:
     """The runs that logged NaN or an infinity."""
-    frame = columns.frame
-    odd = [
-        m
-        for m, finite in zip(
-            columns.metrics, frame.select(pl.col(columns.metrics).is_finite().all()).row(0), strict=True
-        )
-        if not finite
-    ]
-    if not odd:
+    frame, value = table.frame, pl.col(table.metrics)
+    if all(frame.select(value.is_finite().all()).row(0)):
         return set()
-    return set(frame.filter(pl.any_horizontal(pl.col(odd).is_finite().not_()))["\0run"].to_list())
+    return set(frame.filter(pl.any_horizontal(value.is_finite().not_()))["\0run"].to_list())

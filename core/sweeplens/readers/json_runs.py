@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from sweeplens.readers.values import Points, as_number, as_step, as_time, status
 __all__ = ["JsonRuns", "is_run_object", "run_of"]
 
 _SUFFIXES = (".jsonl", ".ndjson", ".json")
+_MARK = re.compile(rb'"(?:metrics|history)"')
 
 
 class JsonRuns:
@@ -32,7 +34,7 @@ class JsonRuns:
         """Files whose first object is a run."""
         for name in folder.free(*_SUFFIXES):
             head = folder.head(name)
-            if any(is_run_object(o) for o in peek(head)) or _pretty(head):
+            if _MARK.search(head) and (any(map(is_run_object, peek(head))) or _pretty(head)):
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:

@@ -18,6 +18,7 @@ from sweeplens.readers.values import Points, as_number, as_time
 __all__ = ["NvlabsStats"]
 
 _PARTS = ("num", "mean", "std")
+_MARK = re.compile(rb'"num"|"Progress/')
 _OPTIONS = "training_options.json"
 _AXES = ("Progress/kimg", "Progress/tick")
 
@@ -36,9 +37,12 @@ class NvlabsStats:
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with one file of statistics."""
-        mine = [n for n in folder.free(".jsonl") if any(_is_stats(o) for o in peek(folder.head(n), most=3))]
+        free = [(n, folder.head(n)) for n in folder.free(".jsonl")]
+        mine = [n for n, head in free if _MARK.search(head) and any(map(_is_stats, peek(head, most=3)))]
         metrics = [
-            n for n in folder.free(".jsonl") if n not in mine and any(map(_is_metric, peek(folder.head(n), most=3)))
+            n
+            for n, head in free
+            if n not in mine and b"snapshot_pkl" in head and any(map(_is_metric, peek(head, most=3)))
         ]
         for name in mine:
             options = (_OPTIONS,) if _OPTIONS in folder.files else ()

@@ -40,7 +40,8 @@ class OptunaJournal:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files that begin as a journal does."""
         for name in folder.free(*_SUFFIXES):
-            if any("op_code" in row and "worker_id" in row for row in peek(folder.head(name), most=3)):
+            head = folder.head(name)
+            if b"op_code" in head and any("op_code" in row and "worker_id" in row for row in peek(head, most=3)):
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:

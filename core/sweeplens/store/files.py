@@ -20,23 +20,8 @@ from sweeplens.store.head import FileName, Head, fresh_name, write_head
 from sweeplens.store.place import Place, Stamp, TakenError
 from sweeplens.store.tables import commit_table
 
-__all__ = ["LEDGER_SCHEMA", "State", "as_block", "sweep", "write_points", "write_state"]
+__all__ = ["State", "as_block", "sweep", "write_points", "write_state"]
 
-LEDGER_SCHEMA = pl.Schema(
-    {
-        "reader": pl.String(),
-        "reader_version": pl.Int64(),
-        "path": pl.String(),
-        "files": pl.List(
-            pl.Struct({"path": pl.String(), "size": pl.Int64(), "mtime_ns": pl.Int64(), "inode": pl.String()})
-        ),
-        "bytes_read": pl.Int64(),
-        "wanted": pl.List(pl.String()),
-        "run_ids": pl.List(pl.String()),
-        "problems": pl.Int64(),
-        "entry": pl.Binary(),
-    }
-)
 _ARROW_NOTE = b"ARROW:schema"
 ROW_GROUP = 65_536
 SMALL_ROWS = 250_000  # files below are merged with their neighbours when these are no larger than so many times

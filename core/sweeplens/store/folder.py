@@ -7,6 +7,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,8 +95,9 @@ class FolderPlace:
         """It is there already."""
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """One after the other: a disk is not waited for."""
-        return list(map(work, items))
+        """At once: who commits to a disk waits for it too."""
+        with ThreadPoolExecutor(len(FOLDERS), "store") as pool:
+            return list(pool.map(work, items))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file."""

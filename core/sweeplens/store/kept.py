@@ -27,13 +27,15 @@ from sweeplens.discover import Discovery
 from sweeplens.errors import StoreError
 from sweeplens.readers import all_readers
 from sweeplens.store.blocks import Block, FileBlock, FrameBlock
-from sweeplens.store.files import LEDGER_SCHEMA, State, as_block, sweep, write_points, write_state
+from sweeplens.store.files import State, as_block, sweep, write_points, write_state
 from sweeplens.store.head import Head, fresh_id, read_head, write_head
-from sweeplens.store.ledger import Entry, Ledger
+from sweeplens.store.ledger import Ledger
+from sweeplens.store.ledger_table import LEDGER_SCHEMA, ledger_rows
 from sweeplens.store.memory import MemoryStore
-from sweeplens.store.pack import pack_entry, pack_walk, unpack_walk
+from sweeplens.store.pack import pack_walk, unpack_walk
 from sweeplens.store.packed import PackedLedger
 from sweeplens.store.place import Place, Stamp, TakenError, UnreachableError
+from sweeplens.store.tables import expect_commit
 
 __all__ = ["KeptStore"]
 
@@ -78,6 +80,7 @@ class KeptStore(MemoryStore):
         """Points of a large reading are written at once; None where they are few, or the place takes nothing."""
         if self._rests or points.height < SPILL_ROWS:
             return None
+        expect_commit()
         try:
             return as_block(self.place, write_points(self.place, points, ordered=ordered))
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -276,7 +279,7 @@ class KeptStore(MemoryStore):
         """The ledger as a frame: rows that are written already, and those of sources that changed since."""
         changed = self.ledger.changed
         entries = [e for e in map(self.ledger.get, changed) if e is not None]
-        rows = pl.DataFrame([_row(e) for e in entries], schema=LEDGER_SCHEMA, orient="row")
+        rows = ledger_rows(entries)
         if not self._lasting.height:
             return rows
         keys = pl.DataFrame(list(changed), schema={"reader": pl.String, "path": pl.String}, orient="row")
@@ -301,16 +304,3 @@ def _duration(seconds: float) -> str:
         if seconds < size * most:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86_400:.0f} days"
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    """One row of the ledger table."""
-    files = [
-        {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "inode": str(f.inode)} for f in entry.source.files
-    ]
-    read = sum(m.offset for m in entry.marks.values()) or sum(f.size for f in entry.source.files)
-    wanted = [r.id for r in entry.records]
-    return (
-        entry.source.reader, entry.version, entry.source.path, files, read, wanted, list(entry.ids), len(entry.problems),
-        pack_entry(entry),
-    )  # fmt: skip

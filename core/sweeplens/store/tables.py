@@ -7,8 +7,11 @@ tables: HEAD never named it. `deltalake` is imported when something is committed
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -20,13 +23,19 @@ from sweeplens.store.place import Place, TakenError
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["commit_table"]
+__all__ = ["commit_table", "expect_commit"]
 
 _CHECKPOINT_EVERY = 20
 _RETENTION = {
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
+
+
+def expect_commit() -> None:
+    """Import `deltalake` in the background, once: what is written will be committed."""
+    if "deltalake" not in sys.modules:
+        threading.Thread(target=import_module, args=("deltalake.transaction",), name="deltalake", daemon=True).start()
 
 
 def commit_table(place: Place, name: str, files: Sequence[FileName], schema: pl.Schema) -> int:
