@@ -16,9 +16,7 @@ from typing import Generic, Self, TypeVar
 __all__ = ["Ahead"]
 
 T = TypeVar("T")
-_THREADS = max(
-    3, min(4, os.cpu_count() or 2)
-)  # one more than cores on the smallest: one may wait for another, or for the disk
+_THREADS = max(2, min(4, os.cpu_count() or 2))
 
 
 class Ahead(Generic[T]):
