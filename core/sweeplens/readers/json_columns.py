@@ -13,6 +13,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -257,7 +258,7 @@ class _Kind(Struct, frozen=True):
         liars = _liars(self, frame)
         if liars:
             return self.some(self.members.keys() - liars).columns() if len(liars) < len(self.members) else []
-        columns = _timed(_restored(self, frame), list(self.members))
+        columns = _timed(_restored(self, frame), self)
         return [columns] if columns else []
 
     def _apart(self, size: int = 0) -> list[Columns]:
@@ -349,7 +350,7 @@ def _all_keys(text: bytes) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _timed(frame: pl.DataFrame, members: list[int]) -> Columns | None:
+def _timed(frame: pl.DataFrame, kind: _Kind) -> Columns | None:
     """Columns with the wall time found; None where a time column holds times in some rows only."""
     metrics = [c for c in frame.columns if c[0] != "\0"]
     for key in (k for k in TIME_KEYS if k in metrics):
@@ -361,14 +362,14 @@ def _timed(frame: pl.DataFrame, members: list[int]) -> Columns | None:
             break
         if some:
             return None
-    ends = [pl.col("\0step").last().alias("step")]
-    if "\0wall" in frame.columns:
-        ends += [pl.col("\0wall").first().alias("first"), pl.col("\0wall").max().alias("last")]
-    table = frame.group_by("\0run", maintain_order=True).agg(ends)
-    nothing: list[datetime | None] = [None] * len(members)
-    firsts = table["first"].to_list() if "first" in table.columns else nothing
-    lasts = table["last"].to_list() if "last" in table.columns else nothing
-    return Columns(frame, members, metrics, firsts, lasts, table["step"].to_list())
+    members, last = list(kind.members), [n - 1 for n in accumulate(p.lines for p in kind.pieces)]
+    steps = frame["\0step"].gather(last).to_list()
+    if "\0wall" not in frame.columns:
+        nothing: list[datetime | None] = [None] * len(members)
+        return Columns(frame, members, metrics, nothing, nothing, steps)
+    walls = frame.group_by("\0run", maintain_order=True)
+    table = walls.agg(pl.col("\0wall").first().alias("first"), pl.col("\0wall").max().alias("last"))
+    return Columns(frame, members, metrics, table["first"].to_list(), table["last"].to_list(), steps)
 
 
 def _as_time(values: pl.Series) -> pl.Series:

@@ -28,7 +28,7 @@ _MOST_METRICS = 100  # beyond it a frame for each is slower than one for all
 
 def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Points and series of all columns; ``names``: the run id of each of their members. Names in points are Enums."""
-    if not found:
+    if not any(columns.metrics for columns in found):
         return empty_points(), empty_series()
     runs = pl.Enum(sorted(n for given in names for n in given))
     metrics = pl.Enum(sorted({m for columns in found for m in columns.metrics}))
@@ -110,14 +110,15 @@ def _points(table: _Table, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple
 
 def _series(table: _Table, names: pl.Series) -> Iterator[pl.DataFrame]:
     """The series of every metric."""
-    frame, metrics = table.frame, table.metrics
-    odd = _rewinding(table) | _not_finite(table)
-    if odd:
-        apart = pl.col("\0run").is_in(list(odd))
-        yield _any_series(frame.filter(apart), metrics, names)
-        frame = frame.filter(~apart)
-    if frame.height:
-        yield _simple_series(frame, metrics, names)
+    simple = _simple_series(table.frame, table.metrics, names)
+    places = {name: place for place, name in enumerate(names)}
+    odd = simple.filter(pl.col("mean").is_finite().not_())["run_id"].unique()  # NaN and infinities leave no mean
+    runs = {places[name] for name in odd} | _rewinding(table)
+    if not runs:
+        yield simple
+        return
+    yield _any_series(table.frame.filter(pl.col("\0run").is_in(list(runs))), table.metrics, names)
+    yield simple.filter(pl.col("run_id").is_in([names[place] for place in runs]).not_())
 
 
 def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
@@ -129,7 +130,7 @@ def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -
 
 
 def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
-    """Series of which every row is a finite value at a step of its own, all metrics in one pass."""
+    """Series as if every row were a finite value at a step of its own, all metrics in one pass."""
     step = pl.col("\0step")
     ends = [pl.len().alias("n"), step.first().alias("first_step"), step.last().alias("last_step")]
     each = [e.alias(f"{i}\0{c}") for i, m in enumerate(metrics) for c, e in _of_finite(pl.col(m), step).items()]
@@ -167,11 +168,3 @@ def _rewinding(table: _Table) -> set[int]:
     step = pl.col("\0step").diff() <= 0
     same = pl.col("\0run").cast(pl.Int64).diff() == 0
     return set(table.frame.filter(step & same)["\0run"].to_list())
-
-
-def _not_finite(table: _Table) -> set[int]:
-    """The runs that logged NaN or an infinity."""
-    frame, value = table.frame, pl.col(table.metrics)
-    if all(frame.select(value.is_finite().all()).row(0)):
-        return set()
-    return set(frame.filter(pl.any_horizontal(value.is_finite().not_()))["\0run"].to_list())
