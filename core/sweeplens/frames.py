@@ -8,6 +8,7 @@ runs    one row for each run: identity, status, then a column for each flattened
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 
@@ -81,11 +82,13 @@ def hparam_columns(runs: pl.DataFrame) -> list[str]:
     return [c for c in runs.columns if c not in RUN_COLUMNS and not c.startswith("metadata.")]
 
 
+@cache
 def empty_points() -> pl.DataFrame:
     """A points frame without rows."""
     return pl.DataFrame(schema=POINTS_SCHEMA)
 
 
+@cache
 def empty_series() -> pl.DataFrame:
     """A series frame without rows."""
     return pl.DataFrame(schema=SERIES_SCHEMA)

@@ -183,12 +183,12 @@ class State:
             load.stopped = load.stopped or (load.waiting == 0 and not load.done.is_set())
 
     async def _wait(self, load: _Load, report: Report | None) -> None:
-        told, since = "", anyio.current_time()
+        told, since = -1, anyio.current_time()
         while not load.done.is_set():
             await anyio.sleep(_LOOK_SECONDS)
             done, total, what = load.progress
-            if report and what != told and anyio.current_time() - since >= _REPORT_SECONDS:
-                told, since = what, anyio.current_time()
+            if report and done > told and anyio.current_time() - since >= _REPORT_SECONDS:  # the protocol: it grows
+                told, since = done, anyio.current_time()
                 await report(done, total or None, f"reading {what}")
 
     def _settle(self, load: _Load) -> None:

@@ -59,6 +59,8 @@ class _Table(Struct, frozen=True):
 def _without_gaps(columns: Columns) -> list[_Table]:
     """The metrics that are there in the same rows, with these rows; ``seq`` counts them in each run."""
     frame = columns.frame
+    if not any(frame.null_count().row(0)):
+        return [_Table(frame, columns.metrics)]
     groups: list[tuple[pl.Series, list[str]]] = []
     for metric in columns.metrics:
         there = frame[metric].is_not_null()
@@ -131,29 +133,36 @@ def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -
 
 def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
     """Series as if every row were a finite value at a step of its own, all metrics in one pass."""
-    step = pl.col("\0step")
-    ends = [pl.len().alias("n"), step.first().alias("first_step"), step.last().alias("last_step")]
-    each = [e.alias(f"{i}\0{c}") for i, m in enumerate(metrics) for c, e in _of_finite(pl.col(m), step).items()]
-    table = frame.lazy().group_by("\0run", maintain_order=True).agg(*ends, *each).collect()
-    times = len(metrics)
-    found = {c: pl.concat([table[f"{i}\0{c}"] for i in range(times)]) for c in _of_finite(step, step)}
-    found |= {c: pl.concat([table[c]] * times) for c in ("n", "first_step", "last_step")}
+    each = [how.name.prefix(f"{name}\0") for name, how in _of_all(pl.col(metrics)).items()]
+    table = frame.lazy().group_by("\0run", maintain_order=True).agg(pl.len().alias("n"), *each).collect()
+    steps, begin = frame["\0step"], table["n"].cum_sum() - table["n"]
+    first, last = steps.gather(begin), steps.gather(begin + table["n"] - 1)
+
+    def column(name: str) -> pl.Series:
+        return pl.concat([table[f"{name}\0{m}"] for m in metrics])
+
+    def repeated(values: pl.Series) -> pl.Series:
+        return pl.concat([values] * len(metrics))
+
+    found = {name: column(name) for name in ("first", "last", "min", "max", "mean", "std")}
+    found |= {f"{end}_step": steps.gather(repeated(begin) + column(f"{end}_at")) for end in ("min", "max")}
+    found |= {"n": repeated(table["n"]), "first_step": repeated(first), "last_step": repeated(last)}
     found |= {"last_finite": found["last"], "last_finite_step": found["last_step"], "n_logged": found["n"]}
     rest: dict[str, Any] = {"n_nan": 0, "n_inf": 0, "rewinds": 0, "first_nonfinite_step": None}
-    run_ids = pl.concat([names.gather(table["\0run"])] * times)
+    run_ids = repeated(names.gather(table["\0run"]))
     labels = pl.Series([m for m in metrics for _ in range(table.height)], dtype=pl.String)
     return _as_series(pl.DataFrame({"run_id": run_ids, "metric": labels, **found}).with_columns(**rest))
 
 
-def _of_finite(value: pl.Expr, step: pl.Expr) -> dict[str, pl.Expr]:
+def _of_all(value: pl.Expr) -> dict[str, pl.Expr]:
     unsigned = value + 0.0  # -0.0 and 0.0 are the same extreme
     return {
         "first": value.first(),
         "last": value.last(),
         "min": value.min(),
-        "min_step": step.get(unsigned.arg_min()),
+        "min_at": unsigned.arg_min(),
         "max": value.max(),
-        "max_step": step.get(unsigned.arg_max()),
+        "max_at": unsigned.arg_max(),
         "mean": value.mean(),
         "std": value.std(),
     }
