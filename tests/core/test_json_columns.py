@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -90,6 +90,9 @@ def together(root: Path, texts: Sequence[str]) -> int:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=1, max_size=5))
+@example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 1.7e9}\n'])
+@example(texts=['{"step": 0, "loss": NaN, "x: NaN": 7.2340172838076673e-291}\n'])
+@example(texts=['{"step": 0, "loss": 1, "timestamp": 7443786055224664.0}\n'])
 def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     together(tmp_path_factory.mktemp("logs"), texts)
 

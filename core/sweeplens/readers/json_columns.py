@@ -166,13 +166,19 @@ def _has_words(data: bytes, begin: int, end: int) -> bool:
 
 def _carried(text: bytes) -> tuple[bytes, int, int]:
     """NaN and Infinity as the numbers that stand for them, and how many there are of each."""
-    counts: list[int] = []
-    for word, number, signs in (("NaN", _NAN, ("",)), ("Infinity", _INFINITY, ("", "-"))):
-        places = [f"{before}{sign}" for before in (":", ": ") for sign in signs]
-        counts.append(sum(text.count(f"{place}{word}".encode()) for place in places))
-        for place in places:
-            text = text.replace(f"{place}{word}".encode(), f"{place}{number}".encode())
-    return text, counts[0], counts[1]
+    text, nan = _exchanged(text, b"NaN", _NAN.encode(), (b"",))
+    text, infinite = _exchanged(text, b"Infinity", _INFINITY.encode(), (b"", b"-"))
+    return text, nan, infinite
+
+
+def _exchanged(text: bytes, word: bytes, number: bytes, signs: Sequence[bytes]) -> tuple[bytes, int]:
+    """The text with the number for the word, wherever it is a value; how often it was."""
+    count = 0
+    for before in (b":", b": ") if word in text else ():
+        for sign in signs:
+            count += text.count(before + sign + word)
+            text = text.replace(before + sign + word, before + sign + number)
+    return text, count
 
 
 def _sample(data: bytes, begin: int, end: int) -> tuple[frozenset[str], str] | None:
@@ -214,9 +220,16 @@ def parsed(pieces: Sequence[Piece | None]) -> list[Columns]:
 
 
 def _expected(members: Mapping[int, Piece]) -> frozenset[str]:
-    """The keys of all samples, and of most of the first file: what is logged once in a hundred rows, no sample meets."""
-    first = next(iter(members.values())).text[:_LOOKED_THROUGH]
-    return frozenset[str]().union(_all_keys(bytes(first)), *(p.keys for p in members.values()))
+    """The keys of all samples, and of odd rows of the first file: what is logged once in a hundred rows, no sample meets."""
+    first = bytes(next(iter(members.values())).text[:_LOOKED_THROUGH])
+    return frozenset[str]().union(_keys_of(_odd_lengths(first)), *(p.keys for p in members.values()))
+
+
+def _odd_lengths(text: bytes) -> list[bytes]:
+    """Rows that are much longer or shorter than the first: likely those with other keys."""
+    rows = text.splitlines()
+    usual = len(rows[0])
+    return [row for row in rows if abs(len(row) - usual) * 8 > usual]
 
 
 class _Kind(Struct, frozen=True):
@@ -278,17 +291,15 @@ def _carrying(kind: _Kind) -> list[int]:
 def _liars(kind: _Kind, frame: pl.DataFrame) -> set[int]:
     """The members that hold the very numbers that stand for NaN and Infinity, which cannot be told apart then."""
     places = _carrying(kind)
-    if not places:
-        return set()
+    members, pieces = list(kind.members), kind.pieces
     value = pl.all().exclude("\0run", "\0seq", "\0step")
     rows = frame.lazy().filter(pl.col("\0run").is_in(places)).group_by("\0run", maintain_order=True)
-    nan, infinite = (
-        rows.agg((value.abs() == float(number)).sum()).drop("\0run").collect().sum_horizontal().to_list()
-        for number in (_NAN, _INFINITY)
-    )
-    members, pieces = list(kind.members), kind.pieces
-    said = zip(places, nan, infinite, strict=True)
-    return {members[i] for i, n, many in said if (n, many) != (pieces[i].nan, pieces[i].infinite)}
+    liars: set[int] = set()
+    for number, said in ((_NAN, [p.nan for p in pieces]), (_INFINITY, [p.infinite for p in pieces])):
+        if any(said):
+            found = rows.agg((value.abs() == float(number)).sum()).drop("\0run").collect().sum_horizontal()
+            liars |= {members[i] for i, n in zip(places, found, strict=True) if n != said[i]}
+    return liars
 
 
 def _restored(kind: _Kind, frame: pl.DataFrame) -> pl.DataFrame:
@@ -335,18 +346,17 @@ def _those_that_fit(kind: _Kind, frame: pl.DataFrame) -> list[Columns]:
     fits = [i for i, p, n, is_full in whole if is_full and 2 * n == p.quotes]
     others = [i for i in kind.members if i not in set(fits)]
     found = kind.some(fits).columns() if fits and others else []
-    known = [_all_keys(bytes(kind.members[i].text)) for i in others]
+    known = [_keys_of(bytes(kind.members[i].text).splitlines()) for i in others]
     again = frozenset[str]().union(*known)
     if others and not again <= names and not again & ROW_WORDS and next((a for a in AXES if a in again), "") == axis:
         found += _Kind({i: kind.members[i] for i in others}, names | again).columns()
     return found
 
 
-def _all_keys(text: bytes) -> frozenset[str]:
+def _keys_of(rows: Iterable[bytes]) -> frozenset[str]:
     keys: set[str] = set()
-    for line in text.splitlines():
-        row = _flat_row(line)
-        keys.update(row or ())
+    for line in rows:
+        keys.update(_flat_row(line) or ())
     return frozenset(keys)
 
 

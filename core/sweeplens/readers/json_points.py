@@ -59,7 +59,7 @@ class _Table(Struct, frozen=True):
 def _without_gaps(columns: Columns) -> list[_Table]:
     """The metrics that are there in the same rows, with these rows; ``seq`` counts them in each run."""
     frame = columns.frame
-    if not any(frame.null_count().row(0)):
+    if columns.metrics and not any(frame.null_count().row(0)):
         return [_Table(frame, columns.metrics)]
     groups: list[tuple[pl.Series, list[str]]] = []
     for metric in columns.metrics:
