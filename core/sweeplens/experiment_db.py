@@ -220,21 +220,9 @@ class ExperimentDB:
         )
         return self._resting(answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})")
 
-    def curves(
-        self,
-        metrics: Sequence[str],
-        *,
-        runs: Sequence[str] = (),
-        where: str = "",
-        x: str = "step",
-        x_min: float | None = None,
-        x_max: float | None = None,
-        max_points: int = 50,
-    ) -> Answer:
-        """Curves for display: at most ``max_points`` a series, true to their shape."""
-        return self.scan_curves(
-            metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points
-        ).whole()
+    def curves(self, metrics: Sequence[str], **options: Any) -> Answer:
+        """Curves for display: at most ``max_points`` a series, true to their shape; the whole of `scan_curves`."""
+        return self.scan_curves(metrics, **options).whole()
 
     def scan_curves(
         self,
@@ -247,7 +235,7 @@ class ExperimentDB:
         x_max: float | None = None,
         max_points: int | Callable[[int], int] = 50,
     ) -> Scroll:
-        """The same curves, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
+        """Curves for display, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
         from sweeplens.analyses.curves import place_curves, thin_curves
 
         view = self.view(runs, where)
