@@ -126,7 +126,8 @@ class _Work:
         if isinstance(load.points, FileBlock):
             self.change.files.append(load.points)
         elif load.points is not None and load.points.height:
-            self.kept.append(load.points)
+            few = load.points.height < _BATCH_ROWS
+            (self.kept if few else self.change.points).append(load.points)
         if load.series is not None:
             self.change.series.append(load.series)
         read = [t for t in load.tasks if t.key in self.change.entries]

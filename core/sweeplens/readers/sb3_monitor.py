@@ -71,7 +71,7 @@ def _merged(frames: list[pl.DataFrame], run: str) -> pl.DataFrame:
     ended = pl.col("\0ended").fill_nan(None)
     wall = (
         pl.when(ended.is_between(1e8, 1e11))
-        .then((ended * 1e6).cast(pl.Int64, strict=False))
+        .then((ended * 1e6).round().cast(pl.Int64, strict=False))
         .cast(READING_SCHEMA["wall_time"])
     )
     base = all_.with_columns(made.alias("\0step"), wall.alias("\0wall"))

@@ -104,7 +104,7 @@ class Events:
             "wall_time": pl.Series(np.concatenate([np.array([]), *(c.wall for c in self._columns)])),
         }
         sane = pl.col("wall_time").is_between(0, 1e11, closed="none")
-        micros = pl.when(sane).then(pl.col("wall_time") * 1e6).cast(pl.Int64)
+        micros = pl.when(sane).then((pl.col("wall_time") * 1e6).round()).cast(pl.Int64)
         return pl.DataFrame(raw).with_columns(micros.cast(READING_SCHEMA["wall_time"]))
 
     def _whole(self, data: bytes, record: int, shapes: Shapes, rename: Rename) -> list[_Point]:

@@ -146,7 +146,7 @@ class History:
             "wall_time": pl.Series(self._wall, dtype=pl.Float64),
         }
         sane = pl.col("wall_time").is_between(0, 1e11, closed="none")
-        micros = pl.when(sane).then(pl.col("wall_time") * 1e6).cast(pl.Int64)
+        micros = pl.when(sane).then((pl.col("wall_time") * 1e6).round()).cast(pl.Int64)
         return pl.DataFrame(raw).with_columns(micros.cast(READING_SCHEMA["wall_time"]))
 
     def _field(self, data: bytes, at: int, end: int, row: _Row) -> int:

@@ -12,7 +12,7 @@ from sweeplens.store.place import Place, Stamp, UnreachableError
 
 __all__ = ["SCHEMA", "FileName", "Head", "fresh_id", "fresh_name", "read_head", "write_head"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever what is stored changes its form: a store of another schema is built anew."""
 
 
