@@ -81,9 +81,9 @@ $(MADE):
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
 	@touch $@
 
-$(RUNS): requirements/run.txt pyproject.toml | $(MADE)
+$(RUNS): requirements/run.txt pyproject.toml hatch_build.py $(wildcard core/sweeplens/native/*.[ch]) | $(MADE)
 	@echo "Installing sweeplens into $(VENV) ..."
-	@$(PIP) install -r requirements/run.txt
+	@$(PIP) install -r requirements/run.txt $$($(BIN)/python hatch_build.py)
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@$(COMPILE)
 	@touch $@

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import RootError
+from sweeplens.native.step_table import is_compiled
 from sweeplens_mcp.cells import clean, clip
 from sweeplens_mcp.doctor_files import summary, told
 from sweeplens_mcp.settings import Settings
@@ -33,6 +34,8 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
     ``files``: a line for every file. Raises RootError, ConfigError.
     """
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
+    if not is_compiled():
+        yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens anew, with a C compiler or ziglang"
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
     yield from _read(database, files=files)

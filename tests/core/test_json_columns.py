@@ -25,13 +25,10 @@ from sweeplens.store.merge import sequenced
 NUMBERS = st.one_of(
     st.floats(),
     st.integers(-(2**70), 2**70),
-    st.sampled_from([math.nan, math.inf, -math.inf, 0, -0.0]),
-    st.sampled_from(
-        [7.2340172838076673e-291, -7.2340172838076673e-291, 3.1415926535897931e291]
-    ),  # what stands for NaN and Infinity on the way
+    st.sampled_from([math.nan, math.inf, -math.inf, 0, -0.0, 5e-324]),
 )
 KEYS = st.sampled_from(
-    ["loss", "val/acc", "epoch", "a b", 'quo"te', "NaN", "x: NaN", "iter", "timestamp", "time", "run_id", "status"]
+    ["loss", "val/acc", "epoch", "a b", 'quo"te', "", "präzision", "iter", "timestamp", "time", "run_id", "status"]
 )
 ROWS = st.dictionaries(KEYS, NUMBERS, min_size=1, max_size=4)
 TIMED = st.fixed_dictionaries({"timestamp": st.floats(1.6e9, 1.8e9), "loss": NUMBERS})
@@ -91,7 +88,8 @@ def together(root: Path, texts: Sequence[str]) -> int:
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=1, max_size=5))
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 1.7e9}\n'])
-@example(texts=['{"step": 0, "loss": NaN, "x: NaN": 7.2340172838076673e-291}\n'])
+@example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 0.0}\n', '{"step": 0, "run_id": 0.0}\n'])
+@example(texts=['{"step": 0, "": 0.5}\n'])
 @example(texts=['{"step": 0, "loss": 1, "timestamp": 7443786055224664.0}\n'])
 def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     together(tmp_path_factory.mktemp("logs"), texts)

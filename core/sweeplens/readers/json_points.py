@@ -69,7 +69,7 @@ def _without_gaps(columns: Columns) -> list[_Table]:
             groups.append((there, [metric]))
         else:
             alike.append(metric)
-    common = [c for c in frame.columns if c[0] == "\0"]
+    common = [c for c in frame.columns if c.startswith("\0")]
     return [_Table(_these(frame.select(*common, *names), there), names) for there, names in groups]
 
 
@@ -83,7 +83,7 @@ def _these(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 def _molten(columns: Columns, names: pl.Series, metrics: pl.Enum) -> pl.DataFrame:
     """The points of very many metrics, all at once: each costs as little as its rows."""
     frame = columns.frame
-    index = [c for c in frame.columns if c[0] == "\0"]
+    index = [c for c in frame.columns if c.startswith("\0")]
     long = frame.unpivot(on=columns.metrics, index=index, variable_name="metric", value_name="value")
     long = long.filter(pl.col("value").is_not_null())
     wall = pl.col("\0wall") if "\0wall" in index else pl.lit(None, dtype=POINTS_SCHEMA["wall_time"])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, cast
 
 from msgspec.structs import replace
 
+from sweeplens.native.step_table import is_compiled
 from sweeplens.readers import compression
-from sweeplens.readers.json_columns import Columns, Piece, parsed, pieces_of
+from sweeplens.readers.json_columns import Columns, Piece, read_columns
 from sweeplens.readers.json_points import reduced
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, Folder, Many, Problem, Reading, Resume, RunRecord, Source
@@ -22,9 +22,6 @@ __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
 MANY_BYTES = 64 << 20
 """Larger files are not read together with others."""
-_ONE_AT_A_TIME = (
-    threading.Lock()
-)  # Python's own work: who is first parses while the next prepares, instead of all at once
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
                           "training_log", "metric", "eval", "output"})  # fmt: skip
@@ -69,17 +66,15 @@ class JsonSteps:
     def goes_together(self, source: Source) -> bool:
         """Whether the file is plain and small enough to be in memory with others."""
         file = source.files[0]
-        return file.size <= MANY_BYTES and not compression.is_compressed(file.path)
+        return file.size <= MANY_BYTES and not compression.is_compressed(file.path) and is_compiled()
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
         """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
-        with _ONE_AT_A_TIME:
-            pieces = pieces_of([s.files[0] for s in sources])
-        found = parsed(pieces)
+        found = read_columns([s.files[0] for s in sources])
         readings: dict[str, Reading] = {}
         for columns in found:
-            for place, member in enumerate(columns.members):
-                source, piece = sources[member], cast("Piece", pieces[member])
+            for place, (member, piece) in enumerate(columns.members.items()):
+                source = sources[member]
                 readings[source.path] = _reading_of(source, piece, columns, place)
         given = [[names[sources[i].path] for i in columns.members] for columns in found]
         return Many(readings, *reduced(found, given))
