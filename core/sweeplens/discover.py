@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sweeplens.errors import RootError
 from sweeplens.folders import Folder, rewalk, walk
+from sweeplens.readers.late import Panel
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 
 __all__ = ["Discovery", "Remembered", "assembled", "check_root", "discover", "discovering", "walk"]
@@ -71,14 +72,14 @@ def discover(
 
     With ``memory`` the same `Discovery` comes back as long as nothing changed.
     """
-    table = tuple(readers)
-    memory = _usable(memory or Remembered(), roots, table)
+    panel = Panel(readers)
+    memory = _usable(memory or Remembered(), roots, panel)
     problems: list[Problem] = []
     changed = _look_again(memory, roots, problems)
     if changed or memory.found is None:
-        memory.found = _grown(memory, table, problems)
+        memory.found = _grown(memory, panel, problems)
     if memory.found is None:
-        for count, _ in enumerate(_granting(memory, roots, table), 1):
+        for count, _ in enumerate(_granting(memory, roots, panel), 1):
             if walked and count % 500 == 0:
                 walked(count)
         memory.found = _collected(memory.visited, problems)
@@ -87,12 +88,12 @@ def discover(
 
 def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: Remembered) -> Iterator[Source]:
     """The sources of a first discovery, each as soon as it is found; ``memory.found`` is all of it when they end."""
-    table = tuple(readers)
-    _usable(memory, roots, table)
+    panel = Panel(readers)
+    _usable(memory, roots, panel)
     problems: list[Problem] = []
     _look_again(memory, roots, problems)
     seen: set[tuple[str, str]] = set()
-    for folder in _granting(memory, roots, table):
+    for folder in _granting(memory, roots, panel):
         for source in folder.granted:
             if (source.reader, source.path) not in seen:  # as in `_collected`
                 seen.add((source.reader, source.path))
@@ -113,7 +114,7 @@ def _look_again(memory: Remembered, roots: Sequence[Path], problems: list[Proble
     return changed
 
 
-def _grown(memory: Remembered, table: Sequence[Reader], problems: list[Problem]) -> Discovery | None:
+def _grown(memory: Remembered, panel: Panel, problems: list[Problem]) -> Discovery | None:
     """The discovery where names and claims are what they were, and files only grew; None where more is to be asked."""
     before = memory.found
     if before is None or not memory.visited or any(top.shared.moved for top in memory.tops.values()):
@@ -122,7 +123,7 @@ def _grown(memory: Remembered, table: Sequence[Reader], problems: list[Problem])
     for folder in memory.visited:
         if folder.dirty or folder.below or folder.stale:
             was = [(s.reader, s.path) for s in folder.granted]
-            if _settle(folder, table, forced=False) or was != [(s.reader, s.path) for s in folder.granted]:
+            if _settle(folder, panel, forced=False) or was != [(s.reader, s.path) for s in folder.granted]:
                 folder.dirty = folder.below = True  # everything under it is to be offered again
                 return None
             for source in folder.granted:
@@ -131,16 +132,16 @@ def _grown(memory: Remembered, table: Sequence[Reader], problems: list[Problem])
     return Discovery(sources, before.refused, (*problems, *(p for f in memory.visited for p in f.problems)))
 
 
-def _usable(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]) -> Remembered:
+def _usable(memory: Remembered, roots: Sequence[Path], panel: Panel) -> Remembered:
     """The memory, emptied where it is of other readers or roots."""
-    signature = tuple((r.name, r.version) for r in table)
+    signature = tuple((r.name, r.version) for r in panel.readers)
     if memory.readers != signature or memory.tops.keys() - {str(r) for r in roots}:
         memory.tops, memory.found, memory.visited = {}, None, []
     memory.readers = signature
     return memory
 
 
-def _granting(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]) -> Iterator[Folder]:
+def _granting(memory: Remembered, roots: Sequence[Path], panel: Panel) -> Iterator[Folder]:
     """Visit the folders top down, offering those that are dirty; each with what it has been granted, which then stands."""
     memory.visited = visited = list[Folder]()
     for top in (memory.tops[str(r)] for r in roots):
@@ -148,7 +149,7 @@ def _granting(memory: Remembered, roots: Sequence[Path], table: Sequence[Reader]
         pending = [(top, False)]
         while pending:
             folder, forced = pending.pop()
-            forced = _settle(folder, table, forced=forced)
+            forced = _settle(folder, panel, forced=forced)
             visited.append(folder)
             yield folder
             if "*" in folder.owned:
@@ -184,11 +185,11 @@ def _collected(visited: Sequence[Folder], problems: list[Problem]) -> Discovery:
     return Discovery(tuple(firsts.values()), tuple(refused), tuple(problems))
 
 
-def _settle(folder: Folder, table: Sequence[Reader], *, forced: bool) -> bool:
+def _settle(folder: Folder, panel: Panel, *, forced: bool) -> bool:
     """Bring the claims and sources of one folder up to date; whether everything under it must be offered again."""
     if folder.claims is None or folder.dirty or forced:
         before = (folder.claims, folder.owned)
-        _offer(folder, table)
+        _offer(folder, panel)
         forced = forced or folder.below or before != (folder.claims, folder.owned)
         folder.granted = _sources(folder)
     elif folder.stale:
@@ -215,7 +216,7 @@ def _release(folder: Folder) -> None:
                 del home.takers[name], home.taken[name]
 
 
-def _offer(folder: Folder, table: Sequence[Reader]) -> None:
+def _offer(folder: Folder, panel: Panel) -> None:
     """Offer one folder to every reader, as if nobody below it had taken anything yet."""
     _release(folder)
     later = _set_aside(folder)
@@ -224,7 +225,7 @@ def _offer(folder: Folder, table: Sequence[Reader]) -> None:
     claims: list[tuple[str, Claim]] = []
     owned: set[str] = set()
     problems: list[Problem] = []
-    for reader in table:
+    for reader in panel.worth_asking(folder):
         for claim in _claims(reader, folder, problems):
             for home, name in _places(folder, claim):
                 if name not in home.taken:
@@ -232,7 +233,6 @@ def _offer(folder: Folder, table: Sequence[Reader]) -> None:
             owned |= {o.split("/", 1)[0] for o in claim.owns}
             claims.append((reader.name, claim))
     folder.shared.claimer = folder.plain = None
-    folder.names = ""
     for name, (reader_name, taker) in later.items():
         if name not in folder.taken:
             folder.taken[name], folder.takers[name] = reader_name, taker

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat as stat_module
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -73,7 +73,6 @@ class Folder(Struct, eq=False):
     below: bool = False
     stale: bool = False
     plain: tuple[tuple[str, str], ...] | None = None  # (name, plain name) in order, while the folder is offered
-    names: str = ""  # all of them as one text, while the folder is offered
 
     @property
     def name(self) -> str:
@@ -85,12 +84,6 @@ class Folder(Struct, eq=False):
         if self.plain is None:
             self.plain = tuple((n, compression.plain_name(n)) for n in sorted(self.files))
         return [n for n, plain in self.plain if plain.endswith(suffixes) and n not in self.taken]
-
-    def mentions(self, parts: Iterable[str]) -> bool:
-        """Whether the name of any of its files has one of these parts."""
-        if not self.names:
-            self.names = "\n".join(self.files)
-        return any(part in self.names for part in parts)
 
     def head(self, name: str) -> bytes:
         """The first 4 kB of a file of this folder, decompressed; empty when it cannot be read."""
@@ -194,7 +187,7 @@ def _look(folder: Folder, problems: list[Problem]) -> bool:
     if not grown and len(files) == len(known) and files == known and folder.folders.keys() == set(folders):
         return False
     renamed = files.keys() ^ known.keys() | folder.folders.keys() ^ set(folders)
-    folder.files, folder.plain, folder.names = files, None, ""
+    folder.files, folder.plain = files, None
     if renamed:
         _restructure(folder, folders, renamed)
     for old, new in grown:

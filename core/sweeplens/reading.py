@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
+from typing import cast
 
 import polars as pl
 from msgspec import Struct, field
@@ -32,7 +33,7 @@ Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while work goes on; whoever is told may end it. ``total`` grows while more is found."""
 
 _BATCH_ROWS = 1_000_000  # points that are kept in memory before they are numbered, reduced and written
-_PART_BYTES = 16 << 20  # of files that are read together
+_PART_BYTES = 24 << 20  # of files that are read together
 _TELL_EVERY = 20  # sources
 _UNREAD = "could not be read as"
 _NEVER = -1  # the checksum of no content: such a source counts as changed whenever it is looked at
@@ -158,8 +159,8 @@ def _read_together(tasks: Iterable[Task], work: _Work, ahead: Ahead[_Load]) -> N
     parts: dict[str, _Part] = {}
     for task in tasks:
         work.meet(task)
-        reader = opened(task.reader)
-        if task.goes_on or not isinstance(reader, ReadsMany) or not reader.goes_together(task.source):
+        reader = _of_many(task.reader)
+        if task.goes_on or reader is None or not reader.goes_together(task.source):
             work.alone.append(task)
             continue
         part = parts.setdefault(reader.name, _Part())
@@ -171,6 +172,17 @@ def _read_together(tasks: Iterable[Task], work: _Work, ahead: Ahead[_Load]) -> N
     for part in parts.values():
         _give(part, work, ahead)
     ahead.finish()
+
+
+def _of_many(reader: Reader) -> ReadsMany | None:
+    """The reader as one that reads many together, if it does; asked of its class, as that takes a while."""
+    found = opened(reader)
+    return cast("ReadsMany", found) if _reads_many(type(found)) else None
+
+
+@cache
+def _reads_many(kind: type) -> bool:
+    return all(hasattr(kind, verb) for verb in ("goes_together", "read_many"))
 
 
 def _spill_kept(work: _Work, ahead: Ahead[_Load]) -> None:
@@ -191,8 +203,8 @@ def _give(part: _Part, work: _Work, ahead: Ahead[_Load]) -> None:
 
 def _read_part(tasks: list[Task], names: dict[str, str], store: MemoryStore) -> _Load:
     """Read sources of one reader together, as far as that can be. Runs in a thread, and changes nothing."""
-    reader = opened(tasks[0].reader)
-    assert isinstance(reader, ReadsMany)
+    reader = _of_many(tasks[0].reader)
+    assert reader is not None
     young = {t.source.path: _content_if_young(t.source) for t in tasks}
     try:
         many = reader.read_many([t.source for t in tasks], names)

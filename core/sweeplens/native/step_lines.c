@@ -44,7 +44,7 @@ typedef struct {
     uint32_t n_slots;
     int64_t *steps;
     uint32_t *files, *places;
-    int64_t rows, room, most_cells;
+    int64_t rows, room, values, most_cells;
     Cell *cells; /* of the row at hand */
     int32_t n_cells;
     uint64_t seen;
@@ -58,6 +58,7 @@ typedef struct {
 } Line;
 
 enum { AXIS = 0, NONE = -1, FILES = -1, PLACES = -2 };
+enum { FEW_CELLS = 1 << 22, SPARSEST = 16 };
 
 #define GROW(pointer, count) replaced(&(pointer), realloc((pointer), (size_t)(count) * sizeof *(pointer)))
 
@@ -72,11 +73,16 @@ static int make_rows(Column *column, int64_t old, int64_t room) {
     return 1;
 }
 
-/* Room for one more row, unless that takes more cells than were allowed. */
+/* Columns cost memory whether there is something in them or not. */
+static int is_worth_it(const Table *t, int64_t rows, int32_t columns) {
+    int64_t cells = rows * columns;
+    return cells <= t->most_cells && (cells <= FEW_CELLS || cells <= SPARSEST * t->values);
+}
+
 static int has_room(Table *t) {
     if (t->rows < t->room) return 1;
     int64_t room = t->room ? 2 * t->room : 1024;
-    if (room * t->n_columns > t->most_cells) return 0;
+    if (!is_worth_it(t, room, t->n_columns)) return 0;
     for (int32_t i = AXIS + 1; i < t->n_columns; i++)
         if (!make_rows(&t->columns[i], t->room, room)) return 0;
     if (!GROW(t->steps, room) || !GROW(t->files, room) || !GROW(t->places, room)) return 0;
@@ -120,7 +126,7 @@ static int has_room_for_column(Table *t) {
 }
 
 static int32_t add_column(Table *t, const char *token, size_t token_length, size_t name_length) {
-    if (t->room * (t->n_columns + 1) > t->most_cells || !has_room_for_column(t)) return NONE;
+    if (!is_worth_it(t, t->room, t->n_columns + 1) || !has_room_for_column(t)) return NONE;
     Column c = {.token_length = token_length, .name_length = name_length, .next = NONE};
     c.hash = hash_of(token + 1, name_length);
     c.token = malloc(token_length);
@@ -143,18 +149,21 @@ static void keep_columns(Table *t, int32_t count) {
     enter_all(t);
 }
 
-static void put(Column *column, int64_t row, double value) {
+static void put(Table *t, const Cell *cell) {
+    Column *column = &t->columns[cell->column];
+    int64_t row = t->rows;
     if (column->filled < row) memset(column->values + column->filled, 0, (size_t)(row - column->filled) * sizeof(double));
-    column->values[row] = value;
+    column->values[row] = cell->value;
     column->present[row / 8] |= (uint8_t)(1 << row % 8);
     column->filled = row + 1;
-    column->count++;
+    column->count++, t->values++;
 }
 
-static void take_back(Column *column, int64_t rows) {
+static void take_back(Table *t, Column *column, int64_t rows) {
     for (; column->filled > rows; column->filled--) {
         int64_t row = column->filled - 1;
-        column->count -= column->present[row / 8] >> row % 8 & 1;
+        int there = column->present[row / 8] >> row % 8 & 1;
+        column->count -= there, t->values -= there;
         column->present[row / 8] &= (uint8_t)~(1 << row % 8);
     }
 }
@@ -227,7 +236,7 @@ static const char *read_row(Table *t, const char *p, const char *end) {
         keep_columns(t, columns);
         return NULL;
     }
-    for (int32_t i = 0; i < t->n_cells; i++) put(&t->columns[t->cells[i].column], t->rows, t->cells[i].value);
+    for (int32_t i = 0; i < t->n_cells; i++) put(t, &t->cells[i]);
     t->steps[t->rows] = step;
     t->files[t->rows] = t->file;
     t->places[t->rows] = (uint32_t)(t->rows - t->kept_rows);
@@ -266,8 +275,8 @@ PUBLIC Table *table_new(const char *axis, int64_t length, int64_t most_cells) {
 
 /* What is read from now on is of this file. The rows of one that was not kept are forgotten. */
 PUBLIC void table_begin(Table *t, uint32_t file) {
+    for (int32_t i = AXIS + 1; i < t->n_columns; i++) take_back(t, &t->columns[i], t->kept_rows);
     keep_columns(t, t->kept_columns);
-    for (int32_t i = AXIS + 1; i < t->n_columns; i++) take_back(&t->columns[i], t->kept_rows);
     t->rows = t->kept_rows;
     t->file = file;
 }

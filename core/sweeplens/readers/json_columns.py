@@ -26,7 +26,7 @@ from sweeplens.readers.rows import AXES, ROW_WORDS, TIME_KEYS, axis_of
 
 __all__ = ["Columns", "Piece", "read_columns"]
 
-_MOST_CELLS = 1 << 25  # numbers of one kind of files, where rows have none included
+_MOST_CELLS = 1 << 27  # numbers of one kind of files, those included that some rows have not: 1 GB
 _HEAD = 20  # lines of which one must be a row
 _TIMES = frozenset(TIME_KEYS)
 

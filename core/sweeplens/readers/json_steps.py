@@ -20,8 +20,6 @@ from sweeplens.readers.values import as_number, as_time, empty_reading_points, s
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
-MANY_BYTES = 64 << 20
-"""Larger files are not read together with others."""
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
                           "training_log", "metric", "eval", "output"})  # fmt: skip
@@ -64,9 +62,8 @@ class JsonSteps:
         return Reading(runs, rows.points.frame(), (*lines.problems, *problems), after)
 
     def goes_together(self, source: Source) -> bool:
-        """Whether the file is plain and small enough to be in memory with others."""
-        file = source.files[0]
-        return file.size <= MANY_BYTES and not compression.is_compressed(file.path) and is_compiled()
+        """Whether the compiled reader is there, and the file is for it."""
+        return is_compiled() and not compression.is_compressed(source.files[0].path)
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
         """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""

@@ -12,13 +12,13 @@ from importlib import import_module
 
 from sweeplens.readers.protocol import Claim, Folder, Reader, Reading, Resume, Source
 
-__all__ = ["Late", "opened"]
+__all__ = ["Late", "Panel", "opened"]
 
 
 class Late:
     """The `Reader` that module ``name`` of this package has under the name ``noun``.
 
-    ``seeks``: in a folder without folders it claims nothing unless the name of a file has one of these parts.
+    ``seeks``: in a folder without folders it claims nothing unless the name of a file has one of these parts (`Panel`).
     """
 
     def __init__(self, name: str, noun: str, version: int, *seeks: str) -> None:
@@ -34,13 +34,34 @@ class Late:
         assert (found.name, found.version) == (self.name, self.version), f"READERS and {self._noun} disagree"
         return found
 
+    def may_claim(self, names: str) -> bool:
+        """Whether there may be something for it in a folder of files alone, with these names."""
+        return any(part in names for part in self._seeks)
+
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """As the reader itself, which is not asked where there is nothing for it."""
-        return self.reader.claim(folder) if folder.folders or folder.mentions(self._seeks) else ()
+        """As the reader itself."""
+        return self.reader.claim(folder)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """As the reader itself."""
         return self.reader.read(source, resume)
+
+
+class Panel:
+    """Readers in the order in which they are asked. Folders whose files have the same names are worth the same readers' while."""
+
+    def __init__(self, readers: Iterable[Reader]) -> None:
+        self.readers = tuple(readers)
+        self._by_names: dict[str, tuple[Reader, ...]] = {}
+
+    def worth_asking(self, folder: Folder) -> tuple[Reader, ...]:
+        """Those for which there may be something in a folder."""
+        if folder.folders:
+            return self.readers
+        names = "\n".join(folder.files)
+        if names not in self._by_names:
+            self._by_names[names] = tuple(r for r in self.readers if not isinstance(r, Late) or r.may_claim(names))
+        return self._by_names[names]
 
 
 def opened(reader: Reader) -> Reader:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 import polars as pl
 from msgspec import Struct, field
@@ -85,10 +85,6 @@ class Folder(Protocol):
 
     def free(self, *suffixes: str) -> list[str]:
         """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
-        ...
-
-    def mentions(self, parts: Iterable[str]) -> bool:
-        """Whether the name of any of its files has one of these parts."""
         ...
 
     def head(self, name: str) -> bytes:
@@ -209,14 +205,13 @@ class Reader(Protocol):
         ...
 
 
-@runtime_checkable
 class ReadsMany(Protocol):
     """A reader that can read clean sources together, faster than one by one, and with the same result."""
 
     name: str
 
     def goes_together(self, source: Source) -> bool:
-        """Whether the source may be read together with others: small enough to be in memory with them."""
+        """Whether the source may be read together with others."""
         ...
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:

@@ -7,7 +7,7 @@ above counts too, and the file beside the log wins where both name a key. Files 
 
 from __future__ import annotations
 
-import json
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers import compression
+from sweeplens.readers.jsonlines import decode
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
 
 __all__ = ["Sidecar", "config_files", "in_hydra", "load_yaml", "read_config"]
@@ -111,8 +112,8 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NA
 def _load(entry: FileStat) -> object:
     if entry.size > MAX_CONFIG_BYTES:
         raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
-    text = compression.read_plain(entry.path).decode("utf-8-sig")
-    return json.loads(text) if entry.path.endswith(".json") else load_yaml(text)
+    data = compression.read_plain(entry.path)
+    return decode(data.removeprefix(BOM_UTF8)) if entry.path.endswith(".json") else load_yaml(data.decode("utf-8-sig"))
 
 
 def _merge(side: Sidecar, loaded: dict[str, object]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -34,23 +34,28 @@ def ledger_rows(entries: Sequence[Entry]) -> pl.DataFrame:
         "reader_version": [e.version for e in entries],
         "path": [e.source.path for e in entries],
         "bytes_read": [_bytes_read(e) for e in entries],
-        "wanted": [[r.id for r in e.records] for e in entries],
-        "run_ids": [list(e.ids) for e in entries],
         "problems": [len(e.problems) for e in entries],
         "entry": [pack_entry(e) for e in entries],
     }
     known = pl.DataFrame(columns, schema={name: LEDGER_SCHEMA[name] for name in columns})
-    return known.with_columns(_files(entries)).select(*LEDGER_SCHEMA)
+    files = [[(f.path, f.size, f.mtime_ns, str(f.inode)) for f in e.source.files] for e in entries]
+    lists = (
+        _lists("wanted", [[(r.id,) for r in e.records] for e in entries], {"wanted": pl.String()}),
+        _lists("run_ids", [[(i,) for i in e.ids] for e in entries], {"run_ids": pl.String()}),
+        _lists("files", files, _FILE),
+    )
+    return known.with_columns(lists).select(*LEDGER_SCHEMA)
 
 
-def _files(entries: Sequence[Entry]) -> pl.Series:
-    """The files of each source, as the walk saw them."""
-    flat = [(i, f.path, f.size, f.mtime_ns, str(f.inode)) for i, e in enumerate(entries) for f in e.source.files]
-    table = pl.DataFrame(flat, schema={"entry": pl.Int64(), **_FILE}, orient="row")
-    grouped = table.group_by("entry", maintain_order=True).agg(pl.struct(*_FILE).alias("files"))
-    every = pl.DataFrame({"entry": range(len(entries))}, schema={"entry": pl.Int64()})
-    files = every.join(grouped, on="entry", how="left", maintain_order="left")["files"]
-    return files.fill_null(pl.Series([[]], dtype=LEDGER_SCHEMA["files"])) if files.null_count() else files
+def _lists(name: str, rows: Sequence[Sequence[tuple[object, ...]]], schema: Mapping[str, pl.DataType]) -> pl.Series:
+    """A column of lists, each of some rows of these columns; made flat and grouped, as a series for each list takes long."""
+    flat = [(i, *row) for i, some in enumerate(rows) for row in some]
+    table = pl.DataFrame(flat, schema={"": pl.Int64(), **schema}, orient="row")
+    value = pl.struct(*schema) if len(schema) > 1 else pl.col(*schema)
+    grouped = table.group_by("", maintain_order=True).agg(value.alias(name))
+    every = pl.DataFrame({"": range(len(rows))}, schema={"": pl.Int64()})
+    lists = every.join(grouped, on="", how="left", maintain_order="left")[name]
+    return lists.fill_null(pl.Series([[]], dtype=lists.dtype)) if lists.null_count() else lists
 
 
 def _bytes_read(entry: Entry) -> int:
