@@ -120,6 +120,23 @@ def test_text_nulls_and_runs_that_share_a_file_are_left_to_the_exact_way(tmp_pat
     assert together(tmp_path, [row + o + "\n" + row for o in odd]) == 0
 
 
+def test_files_whose_metrics_have_nothing_in_common_are_read_together_all_the_same(tmp_path: Path) -> None:
+    """One table for all of them would be empty nearly everywhere."""
+    for run in range(30):
+        (tmp_path / f"run{run:02}").mkdir()
+        rows = [{"step": i, **{f"of {run}/{k}": run + k / 64 for k in range(40)}} for i in range(400)]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"run{run:02}" / "metrics.jsonl").write_text(text)
+    reader = JsonSteps()
+    sources = discover([tmp_path], [reader]).sources
+    found = reader.read_many(sources, {s.path: s.relative for s in sources})
+    assert len(found.readings) == 30
+    assert found.points.height == 30 * 40 * 400
+    means = found.points.group_by("run_id", "metric").agg(pl.col("value").unique())
+    told = {(str(r), str(m)): v for r, m, v in means.iter_rows()}
+    assert told == {(f"run{r:02}", f"of {r}/{k}"): [r + k / 64] for r in range(30) for k in range(40)}
+
+
 def test_what_is_written_while_reading_is_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
     """Names go to disk as Enums; nobody who reads the file may see that, and filters must find what they look for."""
     rows = "".join(json.dumps({"step": i, **{f"m{k}": k + i / 7 for k in range(10)}}) + "\n" for i in range(1000))

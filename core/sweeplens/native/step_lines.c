@@ -51,6 +51,7 @@ typedef struct {
     uint32_t file;
     int64_t kept_rows; /* of the files before the one at hand */
     int32_t kept_columns;
+    int32_t is_full; /* a row of the file at hand would have taken more cells than it is worth */
 } Table;
 
 typedef struct {
@@ -74,9 +75,11 @@ static int make_rows(Column *column, int64_t old, int64_t room) {
 }
 
 /* Columns cost memory whether there is something in them or not. */
-static int is_worth_it(const Table *t, int64_t rows, int32_t columns) {
+static int is_worth_it(Table *t, int64_t rows, int32_t columns) {
     int64_t cells = rows * columns;
-    return cells <= t->most_cells && (cells <= FEW_CELLS || cells <= SPARSEST * t->values);
+    int worth = cells <= t->most_cells && (cells <= FEW_CELLS || cells <= SPARSEST * t->values);
+    t->is_full |= !worth;
+    return worth;
 }
 
 static int has_room(Table *t) {
@@ -246,7 +249,7 @@ static const char *read_row(Table *t, const char *p, const char *end) {
 
 /* ------------------------------------------------------------------ for Python */
 
-PUBLIC int32_t table_version(void) { return 1; }
+PUBLIC int32_t table_version(void) { return 2; }
 
 PUBLIC void table_free(Table *t) {
     if (t == NULL) return;
@@ -278,7 +281,7 @@ PUBLIC void table_begin(Table *t, uint32_t file) {
     for (int32_t i = AXIS + 1; i < t->n_columns; i++) take_back(t, &t->columns[i], t->kept_rows);
     keep_columns(t, t->kept_columns);
     t->rows = t->kept_rows;
-    t->file = file;
+    t->file = file, t->is_full = 0;
 }
 
 /* The whole lines of a text, whose bytes and number are told. `doubts` are the lines that are no rows for here; returns how
@@ -303,6 +306,7 @@ PUBLIC int64_t table_read(Table *t, const char *text, int64_t length, int64_t *b
 
 PUBLIC int64_t table_rows(const Table *t) { return t->rows; }
 PUBLIC int32_t table_columns(const Table *t) { return t->n_columns; }
+PUBLIC int32_t table_is_full(const Table *t) { return t->is_full; }
 
 PUBLIC const char *table_key(const Table *t, int32_t column, int64_t *length) {
     *length = (int64_t)t->columns[column].name_length;

@@ -18,7 +18,7 @@ import polars as pl
 __all__ = ["LIBRARY", "Doubt", "StepTable", "Taken", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 1  # of what the two files say to each other
+_VERSION = 2  # of what the two files say to each other
 _FILES, _PLACES, _STEPS = -1, -2, 0
 _MOST_DOUBTS = 200
 
@@ -84,6 +84,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_read": (c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, POINTER(_Line), c_int64),
     "table_rows": (c_int64, c_void_p),
     "table_columns": (c_int32, c_void_p),
+    "table_is_full": (c_int32, c_void_p),
     "table_key": (c_void_p, c_void_p, c_int32, c_void_p),
     "table_take": (c_int32, c_void_p, c_int32, POINTER(_Schema), POINTER(_Array)),
 }
@@ -146,6 +147,11 @@ class StepTable:
     def width(self) -> int:
         """How many keys there are; the first is the axis."""
         return self._lib.table_columns(self._table)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether rows of the file that began last are in doubt because the table would grow too large, or too empty."""
+        return bool(self._lib.table_is_full(self._table))
 
     def key(self, column: int) -> bytes:
         """A key as it is written."""

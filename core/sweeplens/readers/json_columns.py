@@ -75,7 +75,7 @@ class _Kinds(ExitStack):
 
     def __init__(self) -> None:
         super().__init__()
-        self.all: dict[tuple[str, frozenset[str]], _Kind] = {}
+        self.all: list[_Kind] = []
 
     def of(self, lines: Iterable[bytes]) -> _Kind | None:
         """The kind of a file by its first row; None where that is no row of numbers at a step."""
@@ -84,9 +84,13 @@ class _Kinds(ExitStack):
         if not row or not axis:
             return None
         times = _TIMES.intersection(row)
-        if (axis, times) not in self.all:
-            self.all[axis, times] = _Kind(axis, times, self.enter_context(StepTable(axis, most_cells=_MOST_CELLS)))
-        return self.all[axis, times]
+        known = next((kind for kind in reversed(self.all) if (kind.axis, kind.times) == (axis, times)), None)
+        return known or self.new(axis, times)
+
+    def new(self, axis: str, times: frozenset[str]) -> _Kind:
+        """An empty table for files of this kind from now on."""
+        self.all.append(_Kind(axis, times, self.enter_context(StepTable(axis, most_cells=_MOST_CELLS))))
+        return self.all[-1]
 
 
 def read_columns(files: Sequence[FileStat]) -> list[Columns]:
@@ -96,25 +100,34 @@ def read_columns(files: Sequence[FileStat]) -> list[Columns]:
         for index, file in enumerate(files):
             try:
                 with FileIO(file.path) as stream:
-                    room.open(stream, file.size)
-                    _read(file.path, index, room, kinds)
+                    _read(file, index, stream, room, kinds)
             except (OSError, EOFError):
                 continue  # whoever reads it alone says why
-        return [c for kind in kinds.all.values() if kind.members for c in _timed(kind.table.frame(), kind.members)]
+        return [c for kind in kinds.all if kind.members for c in _timed(kind.table.frame(), kind.members)]
 
 
-def _read(path: str, index: int, room: LineRoom, kinds: _Kinds) -> None:
+def _read(file: FileStat, index: int, stream: FileIO, room: LineRoom, kinds: _Kinds) -> None:
     """A file into the table of its kind, unless it is not plain."""
-    kind = kinds.of(islice(room.lines(), _HEAD)) if room.fill() else None
-    if kind is None:
+    room.open(stream, file.size)
+    kind = kinds.of(islice(room.lines(), _HEAD))
+    if kind is None or _taken(file, index, room, kind):
         return
+    if kind.table.is_full and kind.members:  # its metrics are others than those of the files before it
+        room.open(stream, file.size)
+        _taken(file, index, room, kinds.new(kind.axis, kind.times))
+
+
+def _taken(file: FileStat, index: int, room: LineRoom, kind: _Kind) -> bool:
+    """Whether a file is of the kind and in its table now."""
     table = kind.table
     table.begin(len(kind.members))
     width = table.width
-    piece = _piece(path, room, kind)
-    if piece is not None and piece.rows and all(kind.allows(table.key(c)) for c in range(width, table.width)):
-        kind.members[index] = piece
-        table.keep()
+    piece = _piece(file.path, room, kind)
+    if piece is None or not piece.rows or not all(kind.allows(table.key(c)) for c in range(width, table.width)):
+        return False
+    kind.members[index] = piece
+    table.keep()
+    return True
 
 
 def _piece(path: str, room: LineRoom, kind: _Kind) -> Piece | None:

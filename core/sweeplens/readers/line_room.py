@@ -27,8 +27,10 @@ class LineRoom:
         self.text = (ctypes.c_char * len(data)).from_buffer(data)
 
     def open(self, stream: FileIO, size: int) -> None:
-        """From now on the first ``size`` bytes of this file are read."""
+        """From now on the first ``size`` bytes of this file are read; some are held already."""
+        stream.seek(0)
         self._stream, self._left, self.held = stream, size, 0
+        self.fill()
 
     def fill(self) -> bool:
         """More bytes behind those that are held; False where the file has no more. Raises EOFError where it is shorter."""
