@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Scroll
-from sweeplens.errors import CursorError, InputError
+from sweeplens.errors import CursorError, InputError, StoreError, SweeplensError
 from sweeplens_mcp.answers import Page, Reply, reply
 from sweeplens_mcp.cursors import Mark, Shelf, decode, encode, question, read
 from sweeplens_mcp.tools.spec import ToolSpec
@@ -50,9 +50,24 @@ def answer_call(
     call = _Asked(spec, database, shelf, ask)
     try:
         return _page(call, arguments)
-    except FileNotFoundError:  # the store may be deleted at any time: what a scroll has still to read is read anew
-        shelf.forget_scrolls()
+    except OSError as error:  # the store may be deleted, or fall silent, at any time
+        if isinstance(error, SweeplensError):
+            raise
+        return _page_without(call, arguments, error)
+
+
+def _page_without(call: _Asked, arguments: Mapping[str, object], error: OSError) -> Reply:
+    """The page once more, after a look at what is there now; what the store ceased to give is read from the folders."""
+    call.shelf.forget_scrolls()
+    call.database.load_experiments()
+    try:
         return _page(call, arguments)
+    except OSError as again:
+        if isinstance(again, SweeplensError):
+            raise
+        raise StoreError(
+            f"The store cannot be read: {error}. `sweeplens doctor` says where it lies; it may be deleted."
+        ) from again
 
 
 def _page(call: _Asked, arguments: Mapping[str, object]) -> Reply:

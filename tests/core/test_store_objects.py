@@ -28,6 +28,9 @@ from sweeplens.store import name_for
 from sweeplens.store.bucket import Patience
 from sweeplens.store.objects import ObjectPlace
 from sweeplens.store.place import TakenError
+from sweeplens_mcp.calls import answer_call
+from sweeplens_mcp.cursors import Shelf
+from sweeplens_mcp.tools import TOOLS
 
 KEY = ["run_id", "metric", "seq"]
 
@@ -350,6 +353,24 @@ def test_a_question_asked_while_the_server_hangs_ends_in_an_error(
     own.hang()
     with pytest.raises(OSError, match="timed out"):
         points_of(db)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stopping a process without ending it is of POSIX")
+def test_a_tool_that_is_called_while_the_server_hangs_answers_from_the_folders(
+    root: Path, own: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = {**Patience(silence=1, whole=1, retries=0).options, "max_retries": 0}
+    monkeypatch.setattr("sweeplens.store.objects.ObjectPlace.scan_options", soon)
+    runs = Runs(root, 5, 10)
+    open_db(root, f"s3://{own.bucket}/cache").load_experiments()
+    db = open_db(root, f"s3://{own.bucket}/cache", refresh_seconds=100)
+    db.refresh()
+    own.hang()
+    (spec,) = (s for s in TOOLS if s.name == "query_metrics")
+    made = answer_call(spec, db, {"metrics": ["loss"]}, Shelf())
+    shown = sorted(value for series in made.structured["series"] for value in series["value"])
+    assert shown == pytest.approx(runs.values())
+    assert "cannot be reached" in made.text
 
 
 @pytest.mark.usefixtures("writes_all")

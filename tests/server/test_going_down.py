@@ -17,17 +17,13 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 from support.doors import text_of
-from support.processes import HELLO, Served, children, pipe, send, serving, threads, until
+from support.processes import ENDLESS, HELLO, Served, children, pipe, send, serving, threads, until
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 # Two hundred points joined with themselves four times: no machine ends that, the bound in seconds does.
-ENDLESS = {
-    "query": "SELECT COUNT(*) AS n FROM points a, points b, points c, points d "
-    f"WHERE {'SIN(COS(' * 8}a.value + b.value + c.value + d.value{'))' * 8} > 2"  # not one row more than Polars can count
-}
 STDERR_KEYS = {"time", "level", "logger", "message"}
 
 

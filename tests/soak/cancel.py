@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 from mcp import Client, StdioServerParameters
 from tests.soak.support import Finding, serving
+from tests.support.processes import ENDLESS
 
 _RUNS = 2_000
 _STEPS = 100
@@ -28,7 +29,7 @@ _CALLS: Mapping[str, dict[str, object]] = {
     "compare_runs": {"a": "run0*", "b": "run1*"},
     "hparam_effects": {"metric": "val/acc"},
     "diagnose_runs": {},
-    "query_sql": {"query": "SELECT COUNT(*) AS n FROM points a, points b, points c WHERE a.value < b.value"},
+    "query_sql": ENDLESS,
     "query_metrics": {"metrics": ["."], "max_points": 20},
     "summarize_by_hparams": {"metrics": ["val/acc", "train/loss"], "reduce": "last_k:10"},
 }

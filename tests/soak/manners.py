@@ -23,7 +23,6 @@ _INITIALIZE = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "soak", "version": "1"}},
 }
-_ENDLESS = {"query": "SELECT COUNT(*) AS n FROM points a, points b, points c WHERE a.value < b.value"}
 _UNBOUNDED = {"ANALYSIS_QUERY_SECONDS": "600", "ANALYSIS_CACHE": "memory"}
 _ACCEPT = {"Accept": "application/json, text/event-stream"}
 
@@ -116,7 +115,7 @@ def servers_end_when_told(root: Path, share: float) -> Generator[Finding]:
 
 
 def _after_end_of_input(root: Path) -> float:
-    call = {"id": 2, "method": "tools/call", "params": {"name": "query_sql", "arguments": _ENDLESS}}
+    call = {"id": 2, "method": "tools/call", "params": {"name": "query_sql", "arguments": processes.ENDLESS}}
     with processes.pipe(root, more=_UNBOUNDED) as server:
         processes.send(server, *processes.HELLO, call)
         processes.until(lambda: _queries(server.pid))
@@ -133,7 +132,7 @@ def _after_sigterm(root: Path) -> float:
         "io.modelcontextprotocol/clientInfo": {"name": "soak", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {},
     }
-    call = {"name": "query_sql", "arguments": _ENDLESS, "_meta": meta}
+    call = {"name": "query_sql", "arguments": processes.ENDLESS, "_meta": meta}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
     headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "query_sql", **_ACCEPT}
     with processes.serving(root, root.parent / "log", more=_UNBOUNDED) as server:

@@ -14,8 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HELLO", "Served", "children", "pipe", "send", "serving", "threads", "until"]
+__all__ = ["ENDLESS", "HELLO", "Served", "children", "pipe", "send", "serving", "threads", "until"]
 
+_FEW = "(SELECT value FROM points LIMIT 150)"
+ENDLESS = {
+    "query": f"SELECT COUNT(*) AS n FROM {_FEW} a, {_FEW} b, {_FEW} c, {_FEW} d "
+    f"WHERE {'SIN(COS(' * 8}a.value + b.value + c.value + d.value{'))' * 8} > 2"
+}
+"""Arguments of a query that takes half a minute and little memory, however many points there are."""
 _COMMAND = [sys.executable, "-m", "sweeplens_mcp", "serve"]
 
 
