@@ -45,10 +45,16 @@ def a_file(draw: Any) -> str:
     kind = draw(st.sampled_from([PLAIN, PLAIN, TIMED, ROWS]))
     steps = draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))
     steps = sorted(set(steps)) if draw(st.booleans()) else steps
-    lines = [json.dumps({"step": s, **draw(kind)}) for s in steps]
+    style = draw(st.sampled_from([None, (",", ":"), (" ,\t", " : ")]))
+    lines = [json.dumps({"step": s, **draw(kind)}, separators=style, ensure_ascii=draw(st.booleans())) for s in steps]
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
         lines.insert(draw(st.integers(0, len(lines))), draw(JUNK))
-    return "\n".join(lines) + draw(st.sampled_from(["\n", "\n", "", '\n{"step": 2000, "lo']))
+    end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
+    return (
+        draw(st.sampled_from(["", "", "", "\ufeff"]))
+        + end.join(lines)
+        + draw(st.sampled_from([end, end, "", f'{end}{{"step": 2000, "lo']))
+    )
 
 
 def _comparable(series: pl.DataFrame) -> pl.DataFrame:
@@ -62,7 +68,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
     for index, text in enumerate(texts):
         home = root / f"run{index:03}"
         home.mkdir(parents=True, exist_ok=True)
-        (home / "metrics.jsonl").write_text(text)
+        (home / "metrics.jsonl").write_bytes(text.encode())
     reader = JsonSteps()
     sources = discover([root], [reader]).sources
     found = [reader.read_many(sources, {s.path: s.relative for s in sources})]
