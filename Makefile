@@ -72,6 +72,7 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
 
 clean: ## Remove what make and the tools have written
+	rm -f core/sweeplens/native/step_lines.so core/sweeplens/native/step_lines.dylib core/sweeplens/native/step_lines.dll
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

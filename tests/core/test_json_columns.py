@@ -30,9 +30,11 @@ NUMBERS = st.one_of(
 KEYS = st.sampled_from(
     ["loss", "val/acc", "epoch", "a b", 'quo"te', "", "präzision", "iter", "timestamp", "time", "run_id", "status"]
 )
-ROWS = st.dictionaries(KEYS, NUMBERS, min_size=1, max_size=4)
+OTHERS = st.one_of(NUMBERS, NUMBERS, st.none(), st.booleans())
+ROWS = st.dictionaries(KEYS, OTHERS, min_size=1, max_size=4)
 TIMED = st.fixed_dictionaries({"timestamp": st.floats(1.6e9, 1.8e9), "loss": NUMBERS})
 PLAIN = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch"]), NUMBERS, min_size=1)
+SPARSE = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch", "is_best", "time"]), OTHERS, min_size=1)
 JUNK = st.sampled_from(
     ["broken {", "", "   ", "[1, 2]", '{"step": 3, "loss": }', '{"step": 1, "loss": "text"}', '{"step": 2, "x": null}',
      '{"step": 3, "loss": -NaN}', '{"step": 3, "loss": Infinity5}', '{"step": NaN, "loss": 1}',
@@ -42,7 +44,7 @@ JUNK = st.sampled_from(
 
 @st.composite
 def a_file(draw: Any) -> str:
-    kind = draw(st.sampled_from([PLAIN, PLAIN, TIMED, ROWS]))
+    kind = draw(st.sampled_from([PLAIN, PLAIN, SPARSE, TIMED, ROWS]))
     steps = draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))
     steps = sorted(set(steps)) if draw(st.booleans()) else steps
     style = draw(st.sampled_from([None, (",", ":"), (" ,\t", " : ")]))
@@ -115,10 +117,23 @@ def test_clean_files_and_those_with_nan_torn_and_malformed_lines_are_read_togeth
     )
 
 
-def test_text_nulls_and_runs_that_share_a_file_are_left_to_the_exact_way(tmp_path: Path) -> None:
+def test_what_a_table_fills_up_with_null_is_read_together_and_counted(tmp_path: Path) -> None:
+    """As pandas writes the rows of a table in which validation is logged now and then."""
+    rows = [
+        {"step": i, "loss": 1 / (i + 1), "val/acc": i / 9 if i % 4 == 3 else None, "is_best": i % 4 == 3, "never": None}
+        for i in range(20)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    assert together(tmp_path, [text, text.replace("null", "NaN")]) == 2
+    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    (counted,) = (row["metadata.non_scalar"] for row in db.runs_df.iter_rows(named=True) if row["run_id"] == "run000")
+    assert json.loads(counted) == {"val/acc": 15, "is_best": 20, "never": 20}
+
+
+def test_text_and_runs_that_share_a_file_are_left_to_the_exact_way(tmp_path: Path) -> None:
     row = '{"step": 1, "loss": 0.5}\n'
     odd = [
-        '{"step": 2, "loss": null}',
+        '{"step": null, "loss": 1}',
         '{"step": 2, "note": "x"}',
         '{"step": 2, "run_id": 7, "loss": 1}',
         '{"loss": 3}',

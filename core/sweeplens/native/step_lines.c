@@ -1,7 +1,8 @@
 /* Step-per-line JSON -> columns of numbers: the one part of sweeplens that is compiled.
  *
  * It takes the rows that it is sure of: flat objects of numbers (NaN and Infinity among them), each key once, a whole number
- * at the axis. Any other line is a doubt, which Python settles: the judgement of what a log says lies in one place only.
+ * at the axis; null, true and false are counted, no more. Any other line is a doubt, which Python settles: the judgement of
+ * what a log says lies in one place only.
  *
  * Rows of many files come into one Table. `table_begin` begins a file, `table_read` takes lines of it, `table_keep` makes them
  * stay; `table_take` hands a column over as an array of Arrow's C data interface. Nothing is read at or beyond the end of a text.
@@ -29,10 +30,12 @@ typedef struct {
     double *values;   /* of the first `filled` rows; 0 where there is none */
     uint8_t *present; /* a bit for each row */
     int64_t filled, count;
+    int64_t others; /* null, true and false in the file at hand */
 } Column;
 
 typedef struct {
     int32_t column;
+    int32_t is_other; /* null, true or false */
     double value;
 } Cell;
 
@@ -45,6 +48,7 @@ typedef struct {
     int64_t *steps;
     uint32_t *files, *places;
     int64_t rows, room, values, most_cells;
+    int64_t others; /* of all columns, in the file at hand */
     Cell *cells; /* of the row at hand */
     int32_t n_cells;
     uint64_t seen;
@@ -155,6 +159,10 @@ static void keep_columns(Table *t, int32_t count) {
 static void put(Table *t, const Cell *cell) {
     Column *column = &t->columns[cell->column];
     int64_t row = t->rows;
+    if (cell->is_other) {
+        column->others++, t->others++;
+        return;
+    }
     if (column->filled < row) memset(column->values + column->filled, 0, (size_t)(row - column->filled) * sizeof(double));
     column->values[row] = cell->value;
     column->present[row / 8] |= (uint8_t)(1 << row % 8);
@@ -200,9 +208,15 @@ static int32_t read_key(Table *t, const char **at, const char *end, int32_t gues
     return known != NONE ? known : add_column(t, token, (size_t)(*at - token), length);
 }
 
+/* null, true or false; returns what is behind it, NULL for anything else. */
+static const char *read_other(const char *p, const char *end) {
+    if (end - p >= 4 && (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)) return p + 4;
+    return end - p >= 5 && memcmp(p, "false", 5) == 0 ? p + 5 : NULL;
+}
+
 static int32_t *next_of(Table *t, int32_t column) { return column == NONE ? &t->first : &t->columns[column].next; }
 
-/* "key": number -> a cell, or the step of the row. Returns what is behind it, NULL in doubt. */
+/* "key": value -> a cell, or the step of the row. Returns what is behind it, NULL in doubt. */
 static const char *read_cell(Table *t, const char *p, const char *end, int32_t *column, int64_t *step) {
     int32_t previous = *column;
     *column = read_key(t, &p, end, *next_of(t, previous));
@@ -212,7 +226,8 @@ static const char *read_cell(Table *t, const char *p, const char *end, int32_t *
     if (*column == AXIS) return read_step(p, end, step);
     Cell *cell = &t->cells[t->n_cells++];
     cell->column = *column;
-    return read_number(p, end, &cell->value);
+    cell->is_other = p < end && (*p == 'n' || *p == 't' || *p == 'f');
+    return cell->is_other ? read_other(p, end) : read_number(p, end, &cell->value);
 }
 
 /* One object with its newline, into cells; NULL in doubt. */
@@ -249,7 +264,7 @@ static const char *read_row(Table *t, const char *p, const char *end) {
 
 /* ------------------------------------------------------------------ for Python */
 
-PUBLIC int32_t table_version(void) { return 2; }
+PUBLIC int32_t table_version(void) { return 3; }
 
 PUBLIC void table_free(Table *t) {
     if (t == NULL) return;
@@ -278,7 +293,11 @@ PUBLIC Table *table_new(const char *axis, int64_t length, int64_t most_cells) {
 
 /* What is read from now on is of this file. The rows of one that was not kept are forgotten. */
 PUBLIC void table_begin(Table *t, uint32_t file) {
-    for (int32_t i = AXIS + 1; i < t->n_columns; i++) take_back(t, &t->columns[i], t->kept_rows);
+    for (int32_t i = AXIS + 1; i < t->n_columns; i++) {
+        take_back(t, &t->columns[i], t->kept_rows);
+        t->columns[i].others = 0;
+    }
+    t->others = 0;
     keep_columns(t, t->kept_columns);
     t->rows = t->kept_rows;
     t->file = file, t->is_full = 0;
@@ -307,6 +326,8 @@ PUBLIC int64_t table_read(Table *t, const char *text, int64_t length, int64_t *b
 PUBLIC int64_t table_rows(const Table *t) { return t->rows; }
 PUBLIC int32_t table_columns(const Table *t) { return t->n_columns; }
 PUBLIC int32_t table_is_full(const Table *t) { return t->is_full; }
+/* How often null, true or false stood under a key of the file at hand; for the axis: under any key. */
+PUBLIC int64_t table_others(const Table *t, int32_t column) { return column == AXIS ? t->others : t->columns[column].others; }
 
 PUBLIC const char *table_key(const Table *t, int32_t column, int64_t *length) {
     *length = (int64_t)t->columns[column].name_length;

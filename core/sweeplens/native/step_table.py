@@ -18,7 +18,7 @@ import polars as pl
 __all__ = ["LIBRARY", "Doubt", "StepTable", "Taken", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 2  # of what the two files say to each other
+_VERSION = 3  # of what the two files say to each other
 _FILES, _PLACES, _STEPS = -1, -2, 0
 _MOST_DOUBTS = 200
 
@@ -85,6 +85,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_rows": (c_int64, c_void_p),
     "table_columns": (c_int32, c_void_p),
     "table_is_full": (c_int32, c_void_p),
+    "table_others": (c_int64, c_void_p, c_int32),
     "table_key": (c_void_p, c_void_p, c_int32, c_void_p),
     "table_take": (c_int32, c_void_p, c_int32, POINTER(_Schema), POINTER(_Array)),
 }
@@ -152,6 +153,13 @@ class StepTable:
     def is_full(self) -> bool:
         """Whether rows of the file that began last are in doubt because the table would grow too large, or too empty."""
         return bool(self._lib.table_is_full(self._table))
+
+    def others(self) -> dict[bytes, int]:
+        """How often null, true or false stood under a key of the file that began last."""
+        if not self._lib.table_others(self._table, _STEPS):
+            return {}
+        counts = {self.key(i): self._lib.table_others(self._table, i) for i in range(1, self.width)}
+        return {key: count for key, count in counts.items() if count}
 
     def key(self, column: int) -> bytes:
         """A key as it is written."""

@@ -1,8 +1,8 @@
 """Step-per-line JSON of many files at once, as columns: the way of plain files, with the same result as row by row.
 
-A file is plain when all its rows are flat, hold numbers only, and stand at one axis. `native` reads rows of which this is
-certain, and says which lines are not such rows: those that are not JSON are reported, and any other makes its file one that
-must be read row by row (text, nesting, runs that share a file, nulls). Such a file is in none of the columns.
+A file is plain when all its rows are flat, hold numbers, null, true and false only, and stand at one axis. `native` reads rows
+of which this is certain, and says which lines are not such rows: those that are not JSON are reported, and any other makes its
+file one that must be read row by row (text, nesting, runs that share a file). Such a file is in none of the columns.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Piece(Struct, frozen=True):
     rows: int
     consumed: int  # bytes that need not be looked at again, and the lines in them
     number: int
+    non_scalar: dict[str, int]
     problems: tuple[Problem, ...] = ()
 
 
@@ -103,7 +104,7 @@ def read_columns(files: Sequence[FileStat]) -> list[Columns]:
                     _read(file, index, stream, room, kinds)
             except (OSError, EOFError):
                 continue  # whoever reads it alone says why
-        return [c for kind in kinds.all if kind.members for c in _timed(kind.table.frame(), kind.members)]
+        return [c for kind in kinds.all if kind.members for c in _timed(_held(kind.table.frame()), kind.members)]
 
 
 def _read(file: FileStat, index: int, stream: FileIO, room: LineRoom, kinds: _Kinds) -> None:
@@ -150,10 +151,12 @@ def _piece(path: str, room: LineRoom, kind: _Kind) -> Piece | None:
     tail = Lines(rest, path, first_line=number + 1)
     if list(tail) and ((taken := table.read(rest + b"\n", len(rest) + 1)) is None or taken.doubts):
         return None
-    return Piece(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, (*problems, *tail.problems))
+    others = {key.decode("utf-8", "replace"): count for key, count in table.others().items()}
+    told = (*problems, *tail.problems)
+    return Piece(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, others, told)
 
 
-def _flat_row(line: bytes) -> dict[str, float] | None:
+def _flat_row(line: bytes) -> dict[str, object] | None:
     try:
         row = decode(line)
     except (ValueError, msgspec.DecodeError):
@@ -161,9 +164,11 @@ def _flat_row(line: bytes) -> dict[str, float] | None:
     if not isinstance(row, dict):
         return None
     found = cast("dict[str, object]", row)
-    if not ROW_WORDS.isdisjoint(found) or any(type(v) not in (int, float) for v in found.values()):
-        return None
-    return cast("dict[str, float]", found)
+    return (
+        found
+        if ROW_WORDS.isdisjoint(found) and not any(isinstance(v, str | list | dict) for v in found.values())
+        else None
+    )
 
 
 def _timed(frame: pl.DataFrame, members: dict[int, Piece]) -> list[Columns]:
@@ -200,9 +205,13 @@ def _ended(frame: pl.DataFrame, members: dict[int, Piece]) -> Columns:
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of one file, and the columns that have something in them."""
-    held = [name for name, n in zip(frame.columns, frame.null_count().row(0), strict=True) if n < frame.height]
-    return frame.select(held).with_columns(pl.lit(0, pl.UInt32).alias("\0run"))
+    """The rows of one file."""
+    return _held(frame).with_columns(pl.lit(0, pl.UInt32).alias("\0run"))
+
+
+def _held(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns that have something in them."""
+    return frame[[name for name, n in zip(frame.columns, frame.null_count().row(0), strict=True) if n < frame.height]]
 
 
 def _as_time(values: pl.Series) -> pl.Series:

@@ -79,10 +79,11 @@ class JsonSteps:
 
 def _reading_of(source: Source, piece: Piece, columns: Columns, place: int) -> Reading:
     """What `JsonSteps.read` would say of the run besides its points."""
-    record = RunRecord(source.relative, created_at=columns.firsts[place], updated_at=columns.lasts[place])
+    first, last, others = columns.firsts[place], columns.lasts[place], piece.non_scalar
+    record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=others)
     runs, problems = described_by(source, [record])
     state = {
-        "axis": piece.axis, "last_step": columns.steps[place], "counts": {}, "non_scalar": {}, "said": said_by(record),
+        "axis": piece.axis, "last_step": columns.steps[place], "counts": {}, "non_scalar": others, "said": said_by(record),
     }  # fmt: skip
     after = Resume(piece.consumed, {record.id: state}, piece.number)
     return Reading(runs, empty_reading_points(), (*piece.problems, *problems), after)
