@@ -18,7 +18,10 @@ from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.discover import discover
 from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_series
 from sweeplens.points import reduce_series
+from sweeplens.readers import json_steps
 from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.readers.protocol import Reading, Resume, Source
+from sweeplens.readers.rows import Rows
 from sweeplens.store.blocks import STORED_POINTS
 from sweeplens.store.merge import sequenced
 
@@ -101,6 +104,56 @@ def together(root: Path, texts: Sequence[str]) -> int:
 @example(texts=['{"step": 0, "loss": 1, "timestamp": 7443786055224664.0}\n'])
 def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     together(tmp_path_factory.mktemp("logs"), texts)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(a_file(), min_size=2, max_size=3))
+def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    root, reader = tmp_path_factory.mktemp("logs"), JsonSteps()
+    log = root / "run" / "metrics.jsonl"
+    log.parent.mkdir()
+    log.write_bytes(b'{"step": 0, "loss": 1}\n')
+    ways: dict[int, Resume | None] = dict.fromkeys(
+        (0, 1 << 40)
+    )  # read further as columns wherever that can be, and never
+    for text in ["", *texts]:
+        with log.open("ab") as stream:
+            stream.write(text.encode())
+        (source,) = discover([root], [reader]).sources
+        columns, rows = (_further(reader, source, resume, far) for far, resume in ways.items())
+        assert columns.runs == rows.runs
+        assert columns.problems == rows.problems
+        assert columns.resume == rows.resume
+        order = ["metric", "seq"]
+        one, other = (sequenced(r.points).sort(order) for r in (columns, rows))
+        assert_frame_equal(one, other, check_exact=True)
+        ways = dict.fromkeys(ways, rows.resume)
+
+
+def _further(reader: JsonSteps, source: Source, resume: Resume | None, far: int) -> Reading:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_steps, "FAR", far)
+        return reader.read(source, resume)
+
+
+def test_a_log_that_grew_by_much_is_read_further_as_columns(tmp_path: Path) -> None:
+    log, reader = tmp_path / "run" / "metrics.jsonl", JsonSteps()
+    log.parent.mkdir()
+    rows = [
+        json.dumps({"step": i, "loss": 1 / (i + 1), "val/acc": None if i % 2 else i / 9}) + "\n" for i in range(4000)
+    ]
+    log.write_text("".join(rows[:1000]) + rows[1000][:9])
+    (source,) = discover([tmp_path], [reader]).sources
+    first = reader.read(source, None)
+    log.write_text("".join(rows))
+    (source,) = discover([tmp_path], [reader]).sources
+    assert first.resume is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rows, "add", None)  # no row is looked at
+        further = reader.read(source, first.resume)
+    assert further.points.height == 3000 + 1500
+    assert further.runs[0].non_scalar == {"val/acc": 2000}
+    assert further.resume == Resume(log.stat().st_size, further.resume.state if further.resume else {}, 4000)
 
 
 def test_clean_files_and_those_with_nan_torn_and_malformed_lines_are_read_together(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from sweeplens.native.step_table import StepTable
 from sweeplens.readers.jsonlines import Lines, decode
 from sweeplens.readers.line_room import LineRoom
-from sweeplens.readers.protocol import FileStat, Problem
+from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.readers.rows import AXES, ROW_WORDS, TIME_KEYS, axis_of
 
 __all__ = ["Columns", "Piece", "read_columns"]
@@ -29,6 +29,7 @@ __all__ = ["Columns", "Piece", "read_columns"]
 _MOST_CELLS = 1 << 27  # numbers of one kind of files, those included that some rows have not: 1 GB
 _HEAD = 20  # lines of which one must be a row
 _TIMES = frozenset(TIME_KEYS)
+_BEGIN = Resume(0)
 
 
 class Piece(Struct, frozen=True):
@@ -51,6 +52,19 @@ class Columns(Struct, frozen=True):
     firsts: list[datetime | None] = field(default_factory=list[Any])
     lasts: list[datetime | None] = field(default_factory=list[Any])
     steps: list[int] = field(default_factory=list[int])  # the last step of each member
+
+
+class _File(Struct, frozen=True):
+    """A file that is open, from where it is read, and its place in what was asked for."""
+
+    stream: FileIO
+    stat: FileStat
+    begin: Resume
+    index: int
+
+    def into(self, room: LineRoom) -> None:
+        """What is to be read of it, from its beginning, into the room."""
+        room.open(self.stream, self.begin.offset, self.stat.size)
 
 
 class _Kind(Struct):
@@ -94,47 +108,47 @@ class _Kinds(ExitStack):
         return self.all[-1]
 
 
-def read_columns(files: Sequence[FileStat]) -> list[Columns]:
-    """The files, as long as they were when they were seen; one that is not plain, or is shorter now, is in none."""
+def read_columns(files: Sequence[FileStat], begin: Resume = _BEGIN) -> list[Columns]:
+    """The files from ``begin`` on, as long as they were when they were seen; one that is not plain, or shorter now, is in none."""
     room = LineRoom()
     with _Kinds() as kinds:
         for index, file in enumerate(files):
             try:
                 with FileIO(file.path) as stream:
-                    _read(file, index, stream, room, kinds)
+                    _read(_File(stream, file, begin, index), room, kinds)
             except (OSError, EOFError):
                 continue  # whoever reads it alone says why
         return [c for kind in kinds.all if kind.members for c in _timed(_held(kind.table.frame()), kind.members)]
 
 
-def _read(file: FileStat, index: int, stream: FileIO, room: LineRoom, kinds: _Kinds) -> None:
+def _read(file: _File, room: LineRoom, kinds: _Kinds) -> None:
     """A file into the table of its kind, unless it is not plain."""
-    room.open(stream, file.size)
+    file.into(room)
     kind = kinds.of(islice(room.lines(), _HEAD))
-    if kind is None or _taken(file, index, room, kind):
+    if kind is None or _taken(file, room, kind):
         return
     if kind.table.is_full and kind.members:  # its metrics are others than those of the files before it
-        room.open(stream, file.size)
-        _taken(file, index, room, kinds.new(kind.axis, kind.times))
+        file.into(room)
+        _taken(file, room, kinds.new(kind.axis, kind.times))
 
 
-def _taken(file: FileStat, index: int, room: LineRoom, kind: _Kind) -> bool:
+def _taken(file: _File, room: LineRoom, kind: _Kind) -> bool:
     """Whether a file is of the kind and in its table now."""
     table = kind.table
     table.begin(len(kind.members))
     width = table.width
-    piece = _piece(file.path, room, kind)
+    piece = _piece(file, room, kind)
     if piece is None or not piece.rows or not all(kind.allows(table.key(c)) for c in range(width, table.width)):
         return False
-    kind.members[index] = piece
+    kind.members[file.index] = piece
     table.keep()
     return True
 
 
-def _piece(path: str, room: LineRoom, kind: _Kind) -> Piece | None:
+def _piece(file: _File, room: LineRoom, kind: _Kind) -> Piece | None:
     """All lines of a file; None where one is neither a row of numbers nor broken."""
-    table, begin = kind.table, kind.table.rows
-    consumed, number, problems, more = 0, 0, list[Problem](), True
+    table, begin, path = kind.table, kind.table.rows, file.stat.path
+    consumed, number, problems, more = file.begin.offset, file.begin.lines, list[Problem](), True
     while more:
         taken = table.read(room.text, room.held)
         if taken is None:

@@ -17,11 +17,13 @@ from msgspec import Struct
 
 from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, empty_points, empty_series
 from sweeplens.points import reduce_series
+from sweeplens.readers.protocol import READING_SCHEMA
+from sweeplens.readers.values import empty_reading_points
 
 if TYPE_CHECKING:
     from sweeplens.readers.json_columns import Columns
 
-__all__ = ["reduced"]
+__all__ = ["logged", "reduced"]
 
 _MOST_METRICS = 100  # beyond it a frame for each is slower than one for all
 
@@ -47,6 +49,19 @@ def reduced(found: Sequence[Columns], names: Sequence[Sequence[str]]) -> tuple[p
     pieces.sort(key=itemgetter(0))
     points = pl.concat([frame for _, frame in pieces])
     return points if pieces[0][0] else points.sort("metric", maintain_order=True), pl.concat(series)
+
+
+def logged(columns: Columns, run: str) -> pl.DataFrame:
+    """The points of columns that are all of one run, as a reader gives them that reads alone."""
+    if not columns.metrics:
+        return empty_reading_points()
+    index = [c for c in columns.frame.columns if c.startswith("\0")]
+    long = columns.frame.lazy().unpivot(on=columns.metrics, index=index, variable_name="metric", value_name="value")
+    wall = pl.col("\0wall") if "\0wall" in index else pl.lit(None, dtype=READING_SCHEMA["wall_time"])
+    kept = long.filter(pl.col("value").is_not_null())
+    return kept.select(
+        pl.lit(run).alias("run_id"), "metric", pl.col("\0step").alias("step"), "value", wall.alias("wall_time")
+    ).collect()
 
 
 class _Table(Struct, frozen=True):

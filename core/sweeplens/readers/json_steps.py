@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sweeplens.native.step_table import is_compiled
 from sweeplens.readers import compression
 from sweeplens.readers.json_columns import Columns, Piece, read_columns
-from sweeplens.readers.json_points import reduced
+from sweeplens.readers.json_points import logged, reduced
 from sweeplens.readers.jsonlines import Lines, peek
 from sweeplens.readers.protocol import Claim, Folder, Many, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.rows import RUN_KEYS, TIME_KEYS, Rows, axis_of, said_by
@@ -20,6 +20,8 @@ from sweeplens.readers.values import as_number, as_time, empty_reading_points, s
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
+FAR = 1 << 15
+"""Bytes that were appended to a file, from which on it is worth reading them as columns."""
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
                           "training_log", "metric", "eval", "output"})  # fmt: skip
@@ -49,6 +51,10 @@ class JsonSteps:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Rows one by one; a plain file that grew is read from where the last reading ended."""
         main = source.files[0]
+        if resume and main.size - resume.offset >= FAR and self.goes_together(source):
+            further = _further(source, resume)
+            if further is not None:
+                return further
         data = compression.read_plain(main.path, resume.offset if resume else 0)
         lines = Lines(data, main.path, first_line=resume.lines + 1 if resume else 1)
         rows = Rows(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
@@ -75,6 +81,21 @@ class JsonSteps:
                 readings[source.path] = _reading_of(source, piece, columns, place)
         given = [[names[sources[i].path] for i in columns.members] for columns in found]
         return Many(readings, *reduced(found, given))
+
+
+def _further(source: Source, resume: Resume) -> Reading | None:
+    """What was appended, as columns; None where it is not plain, or of several runs."""
+    rows = Rows(source.relative, cast("dict[str, Any]", resume.state))
+    axis = rows.axis_alone()
+    found = read_columns(source.files[:1], resume) if axis else []
+    if not found or found[0].members[0].axis != axis:
+        return None
+    (columns,) = found
+    piece = columns.members[0]
+    rows.passed(columns.steps[0], piece.non_scalar, columns.firsts[0], columns.lasts[0])
+    runs, problems = described_by(source, rows.records())
+    after = Resume(piece.consumed, rows.state(), piece.number)
+    return Reading(runs, logged(columns, source.relative), (*piece.problems, *problems), after)
 
 
 def _reading_of(source: Source, piece: Piece, columns: Columns, place: int) -> Reading:

@@ -26,10 +26,10 @@ class LineRoom:
         self._data = data
         self.text = (ctypes.c_char * len(data)).from_buffer(data)
 
-    def open(self, stream: FileIO, size: int) -> None:
-        """From now on the first ``size`` bytes of this file are read; some are held already."""
-        stream.seek(0)
-        self._stream, self._left, self.held = stream, size, 0
+    def open(self, stream: FileIO, begin: int, end: int) -> None:
+        """From now on these bytes of this file are read; some are held already."""
+        stream.seek(begin)
+        self._stream, self._left, self.held = stream, max(0, end - begin), 0
         self.fill()
 
     def fill(self) -> bool:

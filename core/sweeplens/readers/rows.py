@@ -90,6 +90,23 @@ class Rows:
         """What the rows said about each run, in order of appearance."""
         return [replace(t.record, non_scalar=dict(t.non_scalar)) for t in self._tracks.values()]
 
+    def axis_alone(self) -> str:
+        """The axis at which every row of the run that the file is named after stood, if there was no other run; else ""."""
+        track = self._tracks.get(self._home)
+        return track.axis if track and len(self._tracks) == 1 and not track.counts else ""
+
+    def passed(
+        self, last_step: int, non_scalar: Mapping[str, int], first: datetime | None, last: datetime | None
+    ) -> None:
+        """Rows of that run, at that axis, went by without `add`: where they ended, what was no number, their times."""
+        track = self._tracks[self._home]
+        track.last_step = last_step
+        for name, count in non_scalar.items():
+            track.non_scalar[name] = track.non_scalar.get(name, 0) + count
+        created, updated = track.record.created_at or first, track.record.updated_at
+        newest = max(filter(None, (updated, last)), default=None)
+        track.record = replace(track.record, created_at=created, updated_at=newest)
+
     def add(self, row: dict[str, Any]) -> None:
         """Take one row."""
         run = next(
