@@ -24,6 +24,7 @@ from support.buckets import Server
 from support.killing import READS_AND_WRITES
 from support.stores import Runs, child, open_db, points_of
 
+from sweeplens import ExperimentDB
 from sweeplens.store import name_for
 from sweeplens.store.bucket import Patience
 from sweeplens.store.objects import ObjectPlace
@@ -340,25 +341,9 @@ def test_who_may_only_read_answers_from_the_store_and_says_so_when_writing_is_du
     assert any("/points/" in path for _, path, _ in s3.asked())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="stopping a process without ending it is of POSIX")
-def test_a_question_asked_while_the_server_hangs_ends_in_an_error(
-    root: Path, own: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    soon = {**Patience(silence=1, whole=1, retries=0).options, "max_retries": 0}
-    monkeypatch.setattr("sweeplens.store.objects.ObjectPlace.scan_options", soon)
-    Runs(root, 5, 10)
-    open_db(root, f"s3://{own.bucket}/cache").load_experiments()
-    db = open_db(root, f"s3://{own.bucket}/cache", refresh_seconds=100)
-    db.refresh()
-    own.hang()
-    with pytest.raises(OSError, match="timed out"):
-        points_of(db)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="stopping a process without ending it is of POSIX")
-def test_a_tool_that_is_called_while_the_server_hangs_answers_from_the_folders(
-    root: Path, own: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hanging(root: Path, own: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[ExperimentDB, list[float]]:
+    """A database whose object store fell silent after the last look, and the values that it had read."""
     soon = {**Patience(silence=1, whole=1, retries=0).options, "max_retries": 0}
     monkeypatch.setattr("sweeplens.store.objects.ObjectPlace.scan_options", soon)
     runs = Runs(root, 5, 10)
@@ -366,10 +351,24 @@ def test_a_tool_that_is_called_while_the_server_hangs_answers_from_the_folders(
     db = open_db(root, f"s3://{own.bucket}/cache", refresh_seconds=100)
     db.refresh()
     own.hang()
+    return db, runs.values()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stopping a process without ending it is of POSIX")
+def test_a_question_asked_while_the_server_hangs_ends_in_an_error(hanging: tuple[ExperimentDB, list[float]]) -> None:
+    with pytest.raises(OSError, match="timed out"):
+        points_of(hanging[0])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stopping a process without ending it is of POSIX")
+def test_a_tool_that_is_called_while_the_server_hangs_answers_from_the_folders(
+    hanging: tuple[ExperimentDB, list[float]],
+) -> None:
+    db, values = hanging
     (spec,) = (s for s in TOOLS if s.name == "query_metrics")
     made = answer_call(spec, db, {"metrics": ["loss"]}, Shelf())
     shown = sorted(value for series in made.structured["series"] for value in series["value"])
-    assert shown == pytest.approx(runs.values())
+    assert shown == pytest.approx(values)
     assert "cannot be reached" in made.text
 
 
