@@ -175,6 +175,19 @@ def test_a_table_holds_no_more_cells_than_it_was_allowed() -> None:
         assert table.rows * table.width <= 1 << 16
 
 
+def test_a_build_asks_for_a_compiler_only_where_there_is_none(tmp_path: Path) -> None:
+    """What `make` and pip install before they build."""
+    build = Path(__file__).parents[2] / "hatch_build.py"
+
+    def needed(path: Path) -> str:
+        asked = [sys.executable, str(build)]
+        return subprocess.run(asked, env={"PATH": str(path)}, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert needed(tmp_path).startswith("ziglang==")
+    (tmp_path / ("cc.exe" if sys.platform == "win32" else "cc")).touch(mode=0o755)
+    assert needed(tmp_path) == ""
+
+
 READ = """
 import sys
 from sweeplens import AnalysisConfig, ExperimentDB

@@ -14,6 +14,8 @@ from sweeplens.readers.protocol import Claim, Folder, Reader, Reading, Resume, S
 
 __all__ = ["Late", "Panel", "opened"]
 
+_MOST_NAMES = 1000  # folders of different names that are remembered
+
 
 class Late:
     """The `Reader` that module ``name`` of this package has under the name ``noun``.
@@ -60,6 +62,8 @@ class Panel:
             return self.readers
         names = "\n".join(folder.files)
         if names not in self._by_names:
+            if len(self._by_names) >= _MOST_NAMES:
+                self._by_names.clear()
             self._by_names[names] = tuple(r for r in self.readers if not isinstance(r, Late) or r.may_claim(names))
         return self._by_names[names]
 
