@@ -54,9 +54,12 @@ def powers() -> Iterator[str]:
 
 
 def compiled() -> Path:
-    """The library beside its sources, made anew. Raises OSError or CalledProcessError of the last compiler."""
+    """The library beside its sources, made anew. Raises OSError or CalledProcessError of the last compiler.
+
+    In the place of an older one at one stroke: a server that runs keeps what it has loaded.
+    """
     made = _NATIVE / f"step_lines{_SUFFIX}"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_NATIVE) as folder:
         Path(folder, "powers.h").write_text("\n".join(powers()) + "\n")
         fresh = Path(folder, made.name)
         rest = (*_FLAGS, f"-I{folder}", str(_NATIVE / "step_lines.c"), "-o", str(fresh))
@@ -66,7 +69,7 @@ def compiled() -> Path:
                 break
         else:
             subprocess.run([*last, *rest], check=True)
-        shutil.move(fresh, made)
+        fresh.replace(made)
     return made
 
 

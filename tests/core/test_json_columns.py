@@ -132,7 +132,7 @@ def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.Tem
 
 def _further(reader: JsonSteps, source: Source, resume: Resume | None, far: int) -> Reading:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_steps, "FAR", far)
+        patch.setattr(json_steps, "MUCH_BYTES", far)
         return reader.read(source, resume)
 
 
@@ -209,6 +209,12 @@ def test_files_whose_metrics_have_nothing_in_common_are_read_together_all_the_sa
     means = found.points.group_by("run_id", "metric").agg(pl.col("value").unique())
     told = {(str(r), str(m)): v for r, m, v in means.iter_rows()}
     assert told == {(f"run{r:02}", f"of {r}/{k}"): [r + k / 64] for r in range(30) for k in range(40)}
+
+
+def test_rows_of_thousands_of_metrics_are_read_together(tmp_path: Path) -> None:
+    """As of a model with norms of every layer: the first row alone is a column for each."""
+    rows = [{"step": i, **{f"layer{k}/norm": i + k / 64 for k in range(6000)}} for i in range(3)]
+    assert together(tmp_path, ["".join(json.dumps(row) + "\n" for row in rows)]) == 1
 
 
 def test_what_is_written_while_reading_is_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:

@@ -21,8 +21,6 @@ from hypothesis import strategies as st
 import sweeplens
 from sweeplens.native.step_table import StepTable, is_compiled
 
-pytestmark = pytest.mark.skipif(not is_compiled(), reason="installed without its compiled part")
-
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
 EXPONENTS = st.one_of(
     st.just(""), st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), DIGITS)
@@ -173,6 +171,10 @@ def test_a_table_holds_no_more_cells_than_it_was_allowed() -> None:
         table.begin(0)
         assert table.read(text, len(text)) is None
         assert table.rows * table.width <= 1 << 16
+
+
+def test_what_make_installs_is_compiled() -> None:
+    assert is_compiled()
 
 
 def test_a_build_asks_for_a_compiler_only_where_there_is_none(tmp_path: Path) -> None:

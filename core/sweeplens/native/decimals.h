@@ -91,9 +91,10 @@ static const char *read_exponent(const char *p, const char *end, int64_t *power)
     int down = p < end && *p == '-';
     p += down || (p < end && *p == '+');
     const char *begin = p;
-    int64_t shift = (int64_t)read_digits(&p, end, 0);
-    *power += down ? -shift : shift;
-    return p == begin || p - begin > 4 ? NULL : p;
+    uint64_t shift = read_digits(&p, end, 0);
+    if (p == begin || p - begin > 4) return NULL;
+    *power += down ? -(int64_t)shift : (int64_t)shift;
+    return p;
 }
 
 /* digits[.digits][e[+-]digits], as JSON has it. */

@@ -63,7 +63,7 @@ typedef struct {
 } Line;
 
 enum { AXIS = 0, NONE = -1, FILES = -1, PLACES = -2 };
-enum { FEW_CELLS = 1 << 22, SPARSEST = 16 };
+enum { FIRST_ROOM = 64, FEW_CELLS = 1 << 22, SPARSEST = 16 };
 
 #define GROW(pointer, count) replaced(&(pointer), realloc((pointer), (size_t)(count) * sizeof *(pointer)))
 
@@ -88,7 +88,7 @@ static int is_worth_it(Table *t, int64_t rows, int32_t columns) {
 
 static int has_room(Table *t) {
     if (t->rows < t->room) return 1;
-    int64_t room = t->room ? 2 * t->room : 1024;
+    int64_t room = t->room ? 2 * t->room : FIRST_ROOM;
     if (!is_worth_it(t, room, t->n_columns)) return 0;
     for (int32_t i = AXIS + 1; i < t->n_columns; i++)
         if (!make_rows(&t->columns[i], t->room, room)) return 0;

@@ -20,7 +20,7 @@ from sweeplens.readers.values import as_number, as_time, empty_reading_points, s
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
-FAR = 1 << 15
+MUCH_BYTES = 1 << 15
 """Bytes that were appended to a file, from which on it is worth reading them as columns."""
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
@@ -51,7 +51,7 @@ class JsonSteps:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Rows one by one; a plain file that grew is read from where the last reading ended."""
         main = source.files[0]
-        if resume and main.size - resume.offset >= FAR and self.goes_together(source):
+        if resume and main.size - resume.offset >= MUCH_BYTES and self.goes_together(source):
             further = _further(source, resume)
             if further is not None:
                 return further
