@@ -18,7 +18,7 @@ from sweeplens.analyses.comparison import compare
 from sweeplens.analyses.effects import effects
 from sweeplens.analyses.ranking import rank
 from sweeplens.analyses.sides import select_sides
-from sweeplens.frames import RUN_COLUMNS, SERIES_SCHEMA, empty_points
+from sweeplens.frames.schemas import RUN_COLUMNS, SERIES_SCHEMA, empty_points
 
 SEEDS = ("seed",)
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from support.figures import Figure, print_section
 
-from sweeplens.discover import discover
 from sweeplens.readers import READERS
+from sweeplens.sources.discover import discover
 
 TAGS = [
     "train/loss",

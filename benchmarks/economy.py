@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sweeplens.demo_data import write_sweep
-from sweeplens_mcp.direct import call_tool
+from sweeplens_mcp.cli.call import call_tool
 from sweeplens_mcp.settings import Settings
 
 HERE = Path(__file__).parent

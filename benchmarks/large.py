@@ -19,9 +19,9 @@ from support.figures import Figure, print_section
 from support.many import in_turn, taken, write_many
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.frames import POINTS_SCHEMA
-from sweeplens.points import reduce_series
-from sweeplens.store import KeptStore
+from sweeplens.frames.points import reduce_series
+from sweeplens.frames.schemas import POINTS_SCHEMA
+from sweeplens.store import PersistentStore
 from sweeplens.store.files import as_block, write_points
 
 METRICS, STEPS, RUNS_A_FILE = 10, 10_000, 10
@@ -45,7 +45,7 @@ def points_of(runs: list[str], metrics: list[str], rng: np.random.Generator) -> 
 def fill(db: ExperimentDB) -> int:
     """Put the points in the place of those of the small logs; their count."""
     store, found = db._store, db._store.found
-    assert isinstance(store, KeptStore)
+    assert isinstance(store, PersistentStore)
     assert found is not None
     runs, metrics = db.runs_df["run_id"].to_list(), db.view().metrics
     rng, blocks, series = np.random.default_rng(0), [], []
@@ -69,7 +69,7 @@ def main(rounds: int = 11, runs: int = 1000) -> None:
         db = ExperimentDB(config, root)
         opened = taken(db.refresh)
         store = db._store
-        assert isinstance(store, KeptStore)
+        assert isinstance(store, PersistentStore)
         head = store._head
         assert head is not None
         asked = [f"run_{(i * 47) % runs:05}" for i in range(20)]

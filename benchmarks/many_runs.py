@@ -20,9 +20,9 @@ from pathlib import Path
 from support.figures import Figure, print_section
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens_mcp.calls import answer_call
-from sweeplens_mcp.cursors import Shelf
-from sweeplens_mcp.registration import checked, metadata
+from sweeplens_mcp.execution.cursors import AnswerCache
+from sweeplens_mcp.execution.tool_call import answer_call
+from sweeplens_mcp.protocol.registration import checked_arguments, metadata
 from sweeplens_mcp.tools import TOOLS
 
 ONE = {"metrics": ["^val/acc$"]}
@@ -75,7 +75,7 @@ def cost(db: ExperimentDB, tool: str, arguments: Mapping[str, object]) -> float:
     taken: list[float] = []
     for _ in range(6):
         began = time.process_time()
-        answer_call(spec, db, checked(spec, known, arguments), Shelf())
+        answer_call(spec, db, checked_arguments(spec, known, arguments), AnswerCache())
         taken.append(time.process_time() - began)
     return statistics.median(taken[1:])
 

@@ -46,7 +46,7 @@ uvicorn.run(server.streamable_http_app(), port=int(sys.argv[1]), log_config=None
 """
 OURS_STDIO = f"""
 import sys
-from sweeplens_mcp import app, cli
+from sweeplens_mcp.protocol import app; from sweeplens_mcp.cli.commands import commands
 {TOOL}
 build = app.build_server
 def with_noop(*args, **more):
@@ -54,12 +54,12 @@ def with_noop(*args, **more):
     server.tool()(noop)
     return server
 app.build_server = with_noop
-cli.main(["serve", "--root", sys.argv[2]])
+commands.main(["serve", "--root", sys.argv[2]])
 """
 OURS_HTTP = f"""
 import sys
-from sweeplens_mcp import cli
-from sweeplens_mcp.web import serve
+from sweeplens_mcp.cli.commands import commands
+from sweeplens_mcp.http import serve
 {TOOL}
 build = serve.build_server
 def with_noop(*args, **more):
@@ -67,7 +67,7 @@ def with_noop(*args, **more):
     server.tool()(noop)
     return server
 serve.build_server = with_noop
-cli.main(["serve", "--http", "--port", sys.argv[1], "--calls-per-minute", "1000000000", "--root", sys.argv[2]])
+commands.main(["serve", "--http", "--port", sys.argv[1], "--calls-per-minute", "1000000000", "--root", sys.argv[2]])
 """
 ABOUT = {"name": "overhead", "version": "0"}
 META = {

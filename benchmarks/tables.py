@@ -24,9 +24,9 @@ import numpy as np
 import polars as pl
 from support.figures import Figure, print_section
 
-from sweeplens.discover import discover
-from sweeplens.readers.json_steps import JsonSteps
-from sweeplens.readers.tables import Plan, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, read_header, read_table
+from sweeplens.readers.json.steps import JsonSteps
+from sweeplens.sources.discover import discover
 
 ROWS, METRICS = 100_000, 10
 
@@ -49,7 +49,7 @@ def points_of(path: Path) -> int:
         return points_of_lines(path)
     header = read_header(str(path))
     assert header is not None
-    return read_table(str(path), header, Plan(axis="step"), "run").points.height
+    return read_table(str(path), header, ColumnPlan(axis="step"), "run").points.height
 
 
 def points_of_lines(path: Path) -> int:

@@ -16,10 +16,10 @@ from support.figures import Figure, print_section, seconds
 
 from sweeplens.analyses.news import whats_new
 from sweeplens.analyses.overview import overview
-from sweeplens.analyses.triage.diagnosis import Options, diagnose
+from sweeplens.analyses.triage.diagnosis import DiagnosisOptions, diagnose
 from sweeplens.config import Thresholds
-from sweeplens.frames import POINTS_SCHEMA
-from sweeplens.points import reduce_series
+from sweeplens.frames.points import reduce_series
+from sweeplens.frames.schemas import POINTS_SCHEMA
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 METRICS = ("train/loss", "val/loss", "train/acc", "val/acc", "grad_norm", "lr")
@@ -67,7 +67,7 @@ def frames(runs: int, metrics: int, n: int) -> tuple[pl.DataFrame, pl.DataFrame,
 def main(runs: int = 10_000, metrics: int = 20, n: int = 50) -> None:
     """Print a line for each figure."""
     table, series, points = frames(runs, metrics, n)
-    lazy, options = points.lazy(), Options(Thresholds(), NOW, replicates=("seed",))
+    lazy, options = points.lazy(), DiagnosisOptions(Thresholds(), NOW, replicates=("seed",))
     cursor = whats_new(table, series, lazy, options).tables["cursor"].item()
     found = diagnose(table, series, lazy, options)
     plain = lazy.group_by("run_id", "metric").agg(pl.col("value").sum())

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from support.figures import Figure, print_section
 
-from sweeplens.discover import Remembered, discover
 from sweeplens.readers import all_readers
+from sweeplens.sources.discover import RememberedWalk, discover
 
 _FILES, _FOLDERS = 10_000, 400
 _BINARY = ("png", "jpg", "pt", "ckpt", "npy", "bin", "zip", "so", "parquet", "db")
@@ -86,7 +86,7 @@ def main(rounds: int = 9) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
         write_unrelated(root)
-        memory = Remembered()
+        memory = RememberedWalk()
         assert not discover([root], all_readers(), memory=memory).sources
         turns = [
             (

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sweeplens.demo_data import write_sweep
-from sweeplens_mcp.direct import call_tool
+from sweeplens_mcp.cli.call import call_tool
 from sweeplens_mcp.settings import Settings
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer, Basis, LeftOut, Scroll
+    from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut, Scroll
     from sweeplens.config import AnalysisConfig
     from sweeplens.errors import SweeplensError
     from sweeplens.experiment_db import ExperimentDB
@@ -26,6 +26,7 @@ __all__ = [
     "Basis",
     "ExperimentDB",
     "Hyperparameters",
+    "LazyAnswer",
     "LeftOut",
     "Run",
     "Scroll",
@@ -41,6 +42,7 @@ _HOMES = {
     "LeftOut": "answers",
     "Run": "models",
     "Scroll": "answers",
+    "LazyAnswer": "answers",
     "SweeplensError": "errors",
 }
 

@@ -1,7 +1,7 @@
 """What an analysis returns: a frozen answer, which is a table, what a colleague would add in words, and its basis.
 
     Answer    the rows, further tables by name, notes in words, the basis
-    Scroll    an answer whose rows are made where somebody looks: how many there are is known before
+    LazyAnswer  an answer whose rows are made where somebody looks: how many there are is known before
     Basis     what the answer rests on: roots, data version, runs matched, used and left out, points, warnings
     LeftOut   a reason and the runs that were left out for it
 
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Answer", "Basis", "LeftOut", "Scroll"]
+__all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
 
 
 class LeftOut(Struct, frozen=True):
@@ -62,7 +62,7 @@ class Answer(Struct, frozen=True):
         return replace(self, basis=replace(self.basis, **known))  # pyright: ignore[reportArgumentType]
 
 
-class Scroll(Struct, frozen=True):
+class LazyAnswer(Struct, frozen=True):
     """An answer of ``height`` rows, each made when it is looked at: always of the version that the scroll began with.
 
     ``unroll(first, n)`` makes these rows, as an answer whose further tables tell of them alone. ``frames`` are what the scroll
@@ -83,6 +83,9 @@ class Scroll(Struct, frozen=True):
         """All rows."""
         return self.part(0, self.height)
 
-    def resting_on(self, **known: object) -> Scroll:
+    def resting_on(self, **known: object) -> LazyAnswer:
         """The same scroll with more of its basis filled in."""
         return replace(self, basis=replace(self.basis, **known))  # pyright: ignore[reportArgumentType]
+
+
+Scroll = LazyAnswer  # the name that version 0.1 gave it

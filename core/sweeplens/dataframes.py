@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from sweeplens.errors import InputError
-from sweeplens.frames import POINTS_SCHEMA, empty_points
-from sweeplens.grouping import NULL, free_names, keyed, varying_hparams
+from sweeplens.frames.grouping import NULL, free_names, keyed, varying_hparams
+from sweeplens.frames.points import reduce_series
+from sweeplens.frames.reduction import ReducedSeries, parse_reduce, reduce_runs
+from sweeplens.frames.schemas import POINTS_SCHEMA, empty_points
+from sweeplens.frames.selection import select_metrics
+from sweeplens.frames.student_t import t_quantile
 from sweeplens.models import Run
-from sweeplens.points import reduce_series
-from sweeplens.reduction import Reduced, parse_reduce, reduce_runs
-from sweeplens.runs import column_name, typed_column
-from sweeplens.selection import select_metrics
-from sweeplens.student import t_quantile
+from sweeplens.store.runs_frame import column_name, typed_column
 
 __all__ = [
     "NULL",
@@ -120,7 +120,7 @@ def summarize_by_hparams(
 _STATISTICS = ("metric", "value", "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max")
 
 
-def statistics_of(reduced: Reduced, runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
+def statistics_of(reduced: ReducedSeries, runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """The groups' statistics from one number a run. The interval is Student's t; null where a group has one run."""
     runs, hparams = free_names(runs, hparams, _STATISTICS)
     by = [*hparams, "metric"]

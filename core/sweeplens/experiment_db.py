@@ -17,25 +17,34 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 from msgspec.structs import replace
 
-from sweeplens.answers import Answer, Scroll
+from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.config import AnalysisConfig
-from sweeplens.discover import check_root
 from sweeplens.errors import RootError
-from sweeplens.goals import main_metrics
-from sweeplens.ingest import LoadReport, Progress, ingest
-from sweeplens.points import in_batches, select_points, standing
-from sweeplens.reduction import rewound
-from sweeplens.runs import with_status
-from sweeplens.selection import select_metrics, select_runs
+from sweeplens.frames.goals import main_metrics
+from sweeplens.frames.points import in_batches, select_points, standing
+from sweeplens.frames.reduction import rewound
+from sweeplens.frames.selection import select_metrics, select_runs
+from sweeplens.ingest.refresh import LoadReport, Progress, ingest
+from sweeplens.sources.discover import check_root
 from sweeplens.store import Snapshot, open_store
-from sweeplens.view import View, as_paths, doubled, nothing_found, of_runs, python_call, settled, unread
+from sweeplens.store.runs_frame import with_status
+from sweeplens.view import (
+    View,
+    as_paths,
+    duplicate_warnings,
+    nothing_found,
+    of_runs,
+    parsed_reduction,
+    python_call,
+    unread,
+)
 
 if TYPE_CHECKING:
-    from sweeplens.analyses.triage.screening import Options
+    from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
 __all__ = ["ExperimentDB", "View"]
 
-Told = TypeVar("Told", Answer, Scroll)
+Told = TypeVar("Told", Answer, LazyAnswer)
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
@@ -96,7 +105,7 @@ class ExperimentDB:
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = settled(snapshot.problems, snapshot, now, self.config.live_seconds)
+        problems = parsed_reduction(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
         return View(snapshot, chosen, series, problems)
@@ -177,7 +186,7 @@ class ExperimentDB:
             triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
-        return self._resting(answer, view, python, doubles=doubled(view))
+        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
 
     def list_runs(
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
@@ -195,7 +204,7 @@ class ExperimentDB:
             goals=self.config.metric_goals,
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
-        return self._resting(answer, view, python, doubles=doubled(view))
+        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
@@ -234,15 +243,15 @@ class ExperimentDB:
         x_min: float | None = None,
         x_max: float | None = None,
         max_points: int | Callable[[int], int] = 50,
-    ) -> Scroll:
+    ) -> LazyAnswer:
         """Curves for display, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
-        from sweeplens.analyses.curves import place_curves, thin_curves
+        from sweeplens.analyses.curves import locate_curves, thin_curves
 
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
-        placed = place_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
         most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
@@ -269,7 +278,7 @@ class ExperimentDB:
             reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
-        doubles = doubled(view, names)
+        doubles = duplicate_warnings(view, names)
         return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
@@ -288,7 +297,7 @@ class ExperimentDB:
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
-        return self._resting(answer, view, python, doubles=doubled(view))
+        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
 
     def rank(
         self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
@@ -303,7 +312,7 @@ class ExperimentDB:
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        doubles = doubled(view, [metric], answer)
+        doubles = duplicate_warnings(view, [metric], answer)
         return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
 
     def compare(
@@ -329,7 +338,7 @@ class ExperimentDB:
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
-        doubles = doubled(view, names or view.metrics, runs=sides.both)
+        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         return self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
 
@@ -345,7 +354,7 @@ class ExperimentDB:
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        doubles = doubled(view, [metric], answer)
+        doubles = duplicate_warnings(view, [metric], answer)
         return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
 
     def whats_new(self, cursor: str = "") -> Answer:
@@ -358,11 +367,11 @@ class ExperimentDB:
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
-        from sweeplens.sql import Bounds, Tables, query_sql
+        from sweeplens.sql.query import QueryBounds, SqlTables, query_sql
 
         view = self.view()
-        tables = Tables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
-        bounds = Bounds(limit, self.config.query_seconds, self.config.query_megabytes)
+        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
+        bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._resting(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
     # --------------------------------------------------------------- private
@@ -370,12 +379,12 @@ class ExperimentDB:
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
 
-    def _triage(self, view: View) -> Options:
+    def _triage(self, view: View) -> DiagnosisOptions:
         """What a diagnosis of this view knows beside the frames."""
-        from sweeplens.analyses.triage.screening import Options
+        from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
         config = self.config
-        return Options(
+        return DiagnosisOptions(
             config.thresholds, datetime.now(UTC), config.live_seconds, config.metric_goals, config.main_metrics,
             config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"),
         )  # fmt: skip

@@ -147,7 +147,7 @@ class Run(BaseModel):
 
         Raises UnknownNameError for a metric that the run lacks, AmbiguousGoalError where the direction is not known.
         """
-        from sweeplens.goals import goal_of
+        from sweeplens.frames.goals import goal_of
 
         finite = [v for v in self._series(metric) if math.isfinite(v)]
         pick = min if (goal or goal_of(metric)) == "lower" else max

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 import polars as pl
 
-from sweeplens.discover import check_root, discover
 from sweeplens.errors import InputError, RootError
 from sweeplens.models import Hyperparameters, Run
-from sweeplens.readers import all_readers, compression
-from sweeplens.readers.jsonlines import Lines
+from sweeplens.readers import all_readers
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.json_lines import JsonLines
+from sweeplens.readers.decoding.values import as_number
 from sweeplens.readers.protocol import Problem, RunRecord
-from sweeplens.readers.values import as_number
+from sweeplens.sources.discover import check_root, discover
 
 __all__ = ["convert_legacy_format", "load_runs_from_dir", "parse_jsonl_file"]
 
@@ -27,7 +28,7 @@ def parse_jsonl_file(path: str | Path) -> tuple[list[dict[str, Any]], list[Probl
     file = Path(path)
     if not file.is_file():
         raise RootError(f"No file {str(file)!r}: pass the path of a JSON-lines file.")
-    lines = Lines(compression.read_plain(str(file)), str(file))
+    lines = JsonLines(compression.read_plain(str(file)), str(file))
     objects = [line.value for line in lines]
     return objects, lines.problems
 

@@ -14,7 +14,16 @@ from sweeplens.answers import Answer
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
-__all__ = ["View", "as_paths", "doubled", "nothing_found", "of_runs", "python_call", "settled", "unread"]
+__all__ = [
+    "View",
+    "as_paths",
+    "duplicate_warnings",
+    "nothing_found",
+    "of_runs",
+    "parsed_reduction",
+    "python_call",
+    "unread",
+]
 
 
 class View(Struct, frozen=True):
@@ -33,16 +42,16 @@ class View(Struct, frozen=True):
         return self.series["metric"].unique().sort().to_list()
 
 
-def doubled(
+def duplicate_warnings(
     view: View, metrics: Sequence[str] = (), answer: Answer | None = None, *, runs: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """That runs which hold the same curves count twice, where they do: in these metrics, or, without any, as runs.
 
     ``answer``: of one metric, so that what it left out does not count. ``runs``: instead of those of the view.
     """
-    from sweeplens.analyses.doubles import counted_twice, find_doubles
+    from sweeplens.analyses.duplicate_runs import counted_twice, find_duplicates
 
-    found = view.snapshot.once(find_doubles)
+    found = view.snapshot.once(find_duplicates)
     if not found:
         return ()
     among = view.runs.filter(pl.col("run_id").is_in(list(runs))) if runs else view.runs
@@ -51,7 +60,7 @@ def doubled(
     return counted_twice(found, among, counted, without=without, conditions=not runs)
 
 
-def settled(
+def parsed_reduction(
     problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
 ) -> tuple[Problem, ...]:
     """A torn last line is a problem once its file has stopped growing."""

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sweeplens.readers.decoding.values import PointBuffer, status_of
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.values import Points, status_of
 
 __all__ = ["Labbook"]
 
@@ -67,7 +67,7 @@ class _Book:
     def __init__(self, source: Source, state: dict[str, Any]) -> None:
         self.source = source
         self.state: dict[str, Any] = state or {"name": "", "status": "running", "settings": {}}
-        self.points = Points()
+        self.points = PointBuffer()
         self.problems: list[Problem] = []
 
     def add(self, number: int, line: str) -> None:

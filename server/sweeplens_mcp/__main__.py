@@ -2,6 +2,6 @@
 
 import sys
 
-from sweeplens_mcp.cli import main
+from sweeplens_mcp.cli.commands import main
 
 sys.exit(main())

@@ -14,7 +14,7 @@ __all__ = ["LEVELS", "announce", "log_to_stderr"]
 LEVELS = ("debug", "info", "warning", "error")
 
 
-class _Lines(logging.Formatter):
+class _JsonLinesFormatter(logging.Formatter):
     """A record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -37,7 +37,7 @@ def log_to_stderr(level: str = "warning") -> None:
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
+    handler.setFormatter(_JsonLinesFormatter())
     root.addHandler(handler)
     root.setLevel(level.upper())
 

@@ -40,7 +40,7 @@ from mcp.types import (
 from mcp_types import MISSING_REQUIRED_CLIENT_CAPABILITY
 from starlette.applications import Starlette
 
-from sweeplens_mcp.app import build_app, build_server
+from sweeplens_mcp.protocol.app import build_app, build_server
 from sweeplens_mcp.settings import Settings
 
 __all__ = ["add_fixtures", "conformance_app"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from support.corpus import Allowed, audit
 
-from sweeplens.discover import discover
-from sweeplens.readers import READERS, opened
+from sweeplens.readers import READERS, loaded_reader
+from sweeplens.sources.discover import discover
 
 CORPUS = os.environ.get("SWEEPLENS_CORPUS", "")
 SETS = sorted(p.parent.name for p in Path(CORPUS).glob("*/expected.json")) if CORPUS else []
@@ -67,4 +67,4 @@ def test_every_run_and_series_of_a_set_equals_its_truth(name: str, capsys: pytes
 @pytest.mark.parametrize("name", SETS)
 def test_no_reader_is_passed_over_that_would_have_claimed_something(name: str) -> None:
     root = (Path(CORPUS) / name / "logs").resolve()
-    assert discover([root], READERS) == discover([root], [opened(r) for r in READERS])
+    assert discover([root], READERS) == discover([root], [loaded_reader(r) for r in READERS])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.analyses.sparklines import WIDTH, curve_lines, render_curves, sparkline
-from sweeplens.interrupt import listening
-from sweeplens.points import kept_by_thin, thin
+from sweeplens.cancellation import cancellable
+from sweeplens.frames.points import kept_by_thin, thin
 
 NAN, INF = math.nan, math.inf
 NUMBERS = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=300)
@@ -171,7 +171,7 @@ def test_the_basis_counts_all_points_and_all_series_however_few_are_looked_at(ma
 def test_only_the_series_that_are_looked_at_are_thinned(many: ExperimentDB) -> None:
     thinned: list[None] = []  # each series that is thinned is a checkpoint
     scroll = many.scan_curves(["loss", "acc"], max_points=8)
-    with listening(lambda: thinned.append(None)):
+    with cancellable(lambda: thinned.append(None)):
         looked_at = scroll.part(40, 10).tables["series"].height
     assert 2 <= looked_at == len(thinned) <= 4
 

@@ -20,7 +20,7 @@ from support.sweep import write_run
 from support.wire_samples import event, event_file, scalar, wandb_config, wandb_exit, wandb_file, wandb_row, wandb_run
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.analyses.doubles import find_doubles
+from sweeplens.analyses.duplicate_runs import find_duplicates
 from sweeplens.answers import Answer
 from sweeplens.demo_data import write_sweep
 
@@ -313,9 +313,9 @@ def test_distinct_random_curves_are_never_doubles_and_a_copy_in_single_precision
         f"r{i}": {f"m{m}": [scale * (chance.random() - 0.3) for _ in range(steps)] for m in range(metrics)}
         for i in range(runs)
     }
-    assert find_doubles(series_of(points_of(drawn))) == ()
+    assert find_duplicates(series_of(points_of(drawn))) == ()
     copied = {f"tb/r{i}": {f"tag/{m}": _single(v) for m, v in drawn[f"r{i}"].items()} for i in range(runs)}
-    found = find_doubles(series_of(points_of(drawn | copied)))
+    found = find_duplicates(series_of(points_of(drawn | copied)))
     assert [d.runs for d in found] == [(f"r{i}", f"tb/r{i}") for i in range(runs)]
 
 
@@ -329,14 +329,14 @@ SETS = sorted(p.parent.name for p in Path(CORPUS).glob("*/expected.json")) if CO
 @pytest.mark.parametrize("name", SETS)
 def test_real_logs_hold_the_doubles_that_are_known_and_no_other(name: str) -> None:
     db = opened(Path(CORPUS) / name / "logs")
-    assert len(find_doubles(db.series_df)) == KNOWN.get(name, 0)
+    assert len(find_duplicates(db.series_df)) == KNOWN.get(name, 0)
 
 
 @pytest.mark.skipif(not SETS, reason="SWEEPLENS_CORPUS names no folder of sets")
 def test_one_sweep_that_twelve_producers_recorded_is_told_from_every_other(tmp_path: Path) -> None:
     """Each group has the same learning rate, batch size and seed wherever these are known."""
     db = opened(*(Path(CORPUS) / name / "logs" for name in SETS))
-    found = find_doubles(db.series_df)
+    found = find_duplicates(db.series_df)
     assert sum(len(d.runs) > 6 for d in found) == 11
     runs = db.runs_df
     for double in found:

@@ -281,7 +281,7 @@ def test_on_the_grid_of_the_corpus_the_learning_rate_comes_first() -> None:
 
 
 def test_two_thousand_runs_of_twenty_hyperparameters_take_a_few_seconds() -> None:
-    from sweeplens.frames import RUN_COLUMNS, SERIES_SCHEMA, empty_points
+    from sweeplens.frames.schemas import RUN_COLUMNS, SERIES_SCHEMA, empty_points
 
     rng = np.random.default_rng(0)
     n = 2000

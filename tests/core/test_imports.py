@@ -28,7 +28,7 @@ def test_using_the_library_loads_no_protocol_no_http_no_async_and_no_statistics(
 
 
 def test_the_command_line_loads_nothing_heavy_before_it_knows_what_is_wanted() -> None:
-    assert loaded_by("import sweeplens_mcp.cli") == set()
+    assert loaded_by("import sweeplens_mcp.cli.commands") == set()
 
 
 @pytest.mark.parametrize("name", sweeplens.__all__)

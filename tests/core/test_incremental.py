@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import RootError
-from sweeplens.frames import SERIES_SCHEMA
+from sweeplens.frames.schemas import SERIES_SCHEMA
 
 RUNS = ("a", "b", "deep/a", "deep/er/c")
 NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 7]))
@@ -169,8 +169,8 @@ def test_any_sequence_of_changes_gives_the_frames_of_a_fresh_read(
 ) -> None:
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         if cache not in ("memory", "disk"):
-            patch.setattr("sweeplens.store.kept.WORTH_ROWS", 0)
-            patch.setattr("sweeplens.store.kept.MUCH_SECONDS", 0.0)
+            patch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+            patch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
         root = Path(home) / "logs"
         root.mkdir()
         folder = Folder(root)

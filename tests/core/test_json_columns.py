@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.discover import discover
-from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_series
-from sweeplens.points import reduce_series
-from sweeplens.readers import json_steps
-from sweeplens.readers.json_steps import JsonSteps
+from sweeplens.frames.points import reduce_series
+from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_series
+from sweeplens.readers.decoding.rows import RowReader
+from sweeplens.readers.json import steps as json_steps
+from sweeplens.readers.json.steps import JsonSteps
 from sweeplens.readers.protocol import Reading, Resume, Source
-from sweeplens.readers.rows import Rows
+from sweeplens.sources.discover import discover
 from sweeplens.store.blocks import STORED_POINTS
 from sweeplens.store.merge import sequenced
 
@@ -149,7 +149,7 @@ def test_a_log_that_grew_by_much_is_read_further_as_columns(tmp_path: Path) -> N
     (source,) = discover([tmp_path], [reader]).sources
     assert first.resume is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rows, "add", None)  # no row is looked at
+        patch.setattr(RowReader, "add", None)  # no row is looked at
         further = reader.read(source, first.resume)
     assert further.points.height == 3000 + 1500
     assert further.runs[0].non_scalar == {"val/acc": 2000}

@@ -13,7 +13,7 @@ import pytest
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.analyses.news import whats_new
-from sweeplens.analyses.triage.diagnosis import Options
+from sweeplens.analyses.triage.diagnosis import DiagnosisOptions
 from sweeplens.answers import Answer
 from sweeplens.errors import CursorError
 
@@ -80,8 +80,10 @@ def test_a_run_that_falls_silent_is_told_though_no_file_changed(tmp_path: Path) 
     runs, series, points = _frames(_write(tmp_path / "a", steps=20, age=0, status="running").parent)
     now = datetime.now(UTC)
     config = AnalysisConfig()
-    early = whats_new(runs, series, points, Options(config.thresholds, now, 600))
-    late = whats_new(runs, series, points, Options(config.thresholds, now + timedelta(hours=2), 600), _cursor(early))
+    early = whats_new(runs, series, points, DiagnosisOptions(config.thresholds, now, 600))
+    late = whats_new(
+        runs, series, points, DiagnosisOptions(config.thresholds, now + timedelta(hours=2), 600), _cursor(early)
+    )
     assert _events(late) == {("stalled", "a")}
 
 
@@ -154,11 +156,13 @@ def test_the_cursor_of_ten_thousand_runs_is_short_and_finds_the_one_that_is_new(
     )  # fmt: skip
     _, series, points = _frames(None)
     config = AnalysisConfig()
-    first = whats_new(old, series, points, Options(config.thresholds, datetime.now(UTC)))
+    first = whats_new(old, series, points, DiagnosisOptions(config.thresholds, datetime.now(UTC)))
     cursor = _cursor(first)
     assert len(cursor) < 400
     fresh = old.head(1).with_columns(run_id=pl.lit("the new one"), updated_at=pl.lit(datetime.now(UTC)))
-    answer = whats_new(pl.concat([old, fresh]), series, points, Options(config.thresholds, datetime.now(UTC)), cursor)
+    answer = whats_new(
+        pl.concat([old, fresh]), series, points, DiagnosisOptions(config.thresholds, datetime.now(UTC)), cursor
+    )
     assert _events(answer) == {("finished", "the new one")}
 
 
@@ -218,7 +222,7 @@ def _open(root: Path) -> ExperimentDB:
 
 
 def _frames(root: Path | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.LazyFrame]:
-    from sweeplens.frames import empty_points, empty_series
+    from sweeplens.frames.schemas import empty_points, empty_series
 
     if root is None:
         return pl.DataFrame(), empty_series(), empty_points().lazy()

@@ -14,7 +14,7 @@ from support.planted import database, run
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.analyses.overview import overview
-from sweeplens.analyses.triage.diagnosis import Options
+from sweeplens.analyses.triage.diagnosis import DiagnosisOptions
 from sweeplens.answers import Answer
 from sweeplens.config import Thresholds
 from sweeplens.demo_data import write_sweep
@@ -113,7 +113,7 @@ def test_without_repetitions_ties_are_said_to_be_unknown(tmp_path: Path) -> None
 def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: Path) -> None:
     view = ExperimentDB(AnalysisConfig(), base_path=demo).view()
     many = view.series.with_columns(n_logged=pl.col("n_logged") * 1000)
-    options = Options(Thresholds(), datetime.now(UTC), replicates=("seed",))
+    options = DiagnosisOptions(Thresholds(), datetime.now(UTC), replicates=("seed",))
     answer = overview(view.runs, many, view.snapshot.points, replicates=("seed",), triage=options)
     assert "divergence, overfitting, spikes" in line(answer, "not looked at")
     assert "nan in 4 runs" in line(answer, "high findings")

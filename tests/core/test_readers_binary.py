@@ -16,10 +16,10 @@ from support import wire_samples as wire
 from support.reading import Found, read_folder
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.discover import discover
 from sweeplens.errors import FormatError
 from sweeplens.readers import READERS
 from sweeplens.readers.protocol import Reading, Resume
+from sweeplens.sources.discover import discover
 
 NAME = "events.out.tfevents.1700000000.host.1.0"
 OLD = 1_700_000_000

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.reading import Found, read_folder, statistics
 
-from sweeplens.readers.leveldb_framing import BlockRecords
+from sweeplens.readers.decoding.leveldb_framing import BlockRecords
 
 CORPUS = Path(os.environ.get("SWEEPLENS_CORPUS", "no such folder"))
 needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="SWEEPLENS_CORPUS names no folder")

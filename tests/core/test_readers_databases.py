@@ -18,8 +18,8 @@ import pytest
 from support.reading import read_folder
 
 from sweeplens.errors import FormatError
-from sweeplens.readers import sqlite as sqlite_files
-from sweeplens.readers.optuna import Optuna
+from sweeplens.readers.decoding import sqlite as sqlite_files
+from sweeplens.readers.optuna.sqlite import Optuna
 from sweeplens.readers.protocol import FileStat, Source
 
 MLFLOW = """

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeplens.discover import discover
 from sweeplens.errors import FormatError
 from sweeplens.readers import READERS
 from sweeplens.readers.protocol import Reading, Source
+from sweeplens.sources.discover import discover
 
 CORPUS = os.environ.get("SWEEPLENS_CORPUS", "")
 SETS = sorted(p.parent.name for p in Path(CORPUS).glob("*/expected.json")) if CORPUS else []

@@ -16,18 +16,18 @@ from msgspec.structs import replace
 from support.reading import Found, read_folder
 
 from sweeplens.errors import FormatError
-from sweeplens.readers import tables
+from sweeplens.readers.decoding.delimited import table as tables
+from sweeplens.readers.decoding.delimited.cells import header_of
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
 from sweeplens.readers.protocol import Resume
-from sweeplens.readers.table_cells import header_of
-from sweeplens.readers.tables import Plan, Table, read_header, read_table
 
 COLUMNS = ["step", "time", "split", "m0", "m1"]
 PLANS = (
-    Plan(axis="step", time="time", split="split"),
-    Plan(axis="step"),
-    Plan(axis="m0", keep_axis=True, time="time"),
-    Plan(),
-    Plan(run="split", time="m1", prefix="p/", leave=frozenset({"m0"})),
+    ColumnPlan(axis="step", time="time", split="split"),
+    ColumnPlan(axis="step"),
+    ColumnPlan(axis="m0", keep_axis=True, time="time"),
+    ColumnPlan(),
+    ColumnPlan(run="split", time="m1", prefix="p/", leave=frozenset({"m0"})),
 )
 WEIRD = (
     "", "NA", " 1.0", "1.0 ", "NaN", "-inf", "Infinity", "+1", "1_0", "True", "text", "1e400", ".5", "5.", "1e", "#", "0x1",
@@ -61,7 +61,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 @settings(max_examples=150)
 @given(body=bodies(), plan=st.sampled_from(PLANS))
 def test_the_fast_path_gives_what_the_exact_path_gives(
-    tmp_path_factory: pytest.TempPathFactory, body: bytes, plan: Plan
+    tmp_path_factory: pytest.TempPathFactory, body: bytes, plan: ColumnPlan
 ) -> None:
     path = tmp_path_factory.mktemp("t") / "log.csv"
     header = b"step,time,split,m0,m1\n"
@@ -91,16 +91,16 @@ def test_a_table_read_in_two_parts_is_the_table_read_at_once(
     assert header is not None
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tables, "CHUNK_BYTES", size)
-        begin = read_table(str(path), header, Plan(axis="epoch"), "r")
+        begin = read_table(str(path), header, ColumnPlan(axis="epoch"), "r")
         path.write_text("epoch,loss,acc\n" + "".join(rows))
-        rest = read_table(str(path), header, Plan(axis="epoch"), "r", begin.resume)
-    whole = read_table(str(path), header, Plan(axis="epoch"), "r")
+        rest = read_table(str(path), header, ColumnPlan(axis="epoch"), "r", begin.resume)
+    whole = read_table(str(path), header, ColumnPlan(axis="epoch"), "r")
     both = pl.concat([begin.points, rest.points]).sort("metric", maintain_order=True)
     assert both.equals(whole.points.sort("metric", maintain_order=True))
     assert rest.resume == whole.resume
 
 
-def table(tmp_path: Path, text: str | bytes, plan: Plan = PLANS[1]) -> Table:
+def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> Table:
     """A table written to a file and read."""
     path = tmp_path / "t.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -183,7 +183,7 @@ def test_a_table_that_was_written_anew_is_not_read_on_from_the_middle(tmp_path: 
     assert isinstance(read.resume, Resume)
     assert header is not None
     with pytest.raises(FormatError, match="another header"):
-        read_table(str(tmp_path / "t.csv"), header, Plan(axis="step"), "r", read.resume)
+        read_table(str(tmp_path / "t.csv"), header, ColumnPlan(axis="step"), "r", read.resume)
 
 
 def test_times_of_any_unit_and_iso_text_become_wall_times(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support.reading import Found, read_folder, statistics
 
-from sweeplens.readers.mmengine import Mmengine
-from sweeplens.readers.values import as_time, status_of
+from sweeplens.readers.decoding.values import as_time, status_of
+from sweeplens.readers.trainers.mmengine import Mmengine
 
 CORPUS = Path(os.environ.get("SWEEPLENS_CORPUS", "no such folder"))
 SETS = {

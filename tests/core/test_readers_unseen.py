@@ -12,7 +12,7 @@ import pytest
 from support import wire_samples as wire
 from support.reading import read_folder
 
-from sweeplens.readers.json_splits import JsonSplits
+from sweeplens.readers.json.splits import JsonSplits
 
 EVENTS = "events.out.tfevents.1700000000.host.1.0.v2"
 

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.cancellation import cancellable
 from sweeplens.errors import InputError, LimitError, SweeplensError, UnknownNameError
-from sweeplens.interrupt import listening
-from sweeplens.sql import Bounds, Tables, query_sql, run_apart
-from sweeplens.sql_text import is_small
+from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, run_in_child
+from sweeplens.sql.validate import is_small
 
 SECRET = "the-secret-of-another-file"
 
@@ -178,7 +178,7 @@ def test_the_process_that_runs_a_query_cannot_open_a_file_even_if_the_text_was_l
     files: dict[str, str], table_function: str
 ) -> None:
     with pytest.raises(InputError, match="tried to open a file"):
-        run_apart(f"SELECT * FROM {table_function.format(**files)}", _tables(3), Bounds())
+        run_in_child(f"SELECT * FROM {table_function.format(**files)}", _tables(3), QueryBounds())
 
 
 def test_what_a_script_has_at_hand_is_no_table(db: ExperimentDB) -> None:
@@ -206,13 +206,13 @@ def test_nothing_can_be_written(db: ExperimentDB, query: str) -> None:
 
 def test_a_query_past_its_time_is_stopped_and_says_how_to_narrow_it() -> None:
     with pytest.raises(LimitError, match=r"stopped after 1 s.*filter"):
-        query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), Bounds(seconds=1))
+        query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), QueryBounds(seconds=1))
 
 
 def test_a_query_past_its_memory_is_stopped_and_says_so() -> None:
     query = "SELECT count(DISTINCT a.value * 20000 + b.value) AS n FROM points a, points b"
     with pytest.raises(LimitError, match=r"more than 64 MB"):
-        query_sql(query, _tables(20_000), Bounds(megabytes=64))
+        query_sql(query, _tables(20_000), QueryBounds(megabytes=64))
 
 
 def test_a_query_that_nobody_waits_for_ends_within_a_second() -> None:
@@ -224,8 +224,8 @@ def test_a_query_that_nobody_waits_for_ends_within_a_second() -> None:
 
     threading.Timer(1.0, gone.set).start()
     began = time.monotonic()
-    with listening(check), pytest.raises(LimitError, match="gone"):
-        query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), Bounds())
+    with cancellable(check), pytest.raises(LimitError, match="gone"):
+        query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), QueryBounds())
     assert time.monotonic() - began < 3
 
 
@@ -241,14 +241,14 @@ def test_recursion_and_series_without_end_are_refused(db: ExperimentDB) -> None:
 def test_points_may_be_a_scan_over_files(tmp_path: Path) -> None:
     tables = _tables(1000)
     tables.points.collect().write_parquet(tmp_path / "points.parquet")
-    scanned = Tables(tables.runs, tables.series, pl.scan_parquet(tmp_path / "points.parquet"))
-    answer = query_sql("SELECT count(*) AS n FROM points WHERE value >= 10", scanned, Bounds())
+    scanned = SqlTables(tables.runs, tables.series, pl.scan_parquet(tmp_path / "points.parquet"))
+    answer = query_sql("SELECT count(*) AS n FROM points WHERE value >= 10", scanned, QueryBounds())
     assert answer.table["n"].to_list() == [990]
 
 
-def _tables(n: int) -> Tables:
+def _tables(n: int) -> SqlTables:
     """One run with ``n`` points."""
     points = pl.LazyFrame(
         {"run_id": ["a"] * n, "metric": ["m"] * n, "step": range(n), "value": [float(i) for i in range(n)]}
     )
-    return Tables(pl.DataFrame({"run_id": ["a"]}), pl.DataFrame({"run_id": ["a"], "n_logged": [n]}), points)
+    return SqlTables(pl.DataFrame({"run_id": ["a"]}), pl.DataFrame({"run_id": ["a"], "n_logged": [n]}), points)

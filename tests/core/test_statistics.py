@@ -192,7 +192,7 @@ def test_both_tests_together_keep_to_five_percent_and_find_three_deviations(pair
 
 @pytest.mark.parametrize("test", [ours.welch, ours.paired_t, ours.wilcoxon])
 def test_intervals_hold_the_true_difference_in_about_ninety_five_of_a_hundred_cases(
-    test: Callable[[list[float], list[float]], ours.Outcome | None],
+    test: Callable[[list[float], list[float]], ours.TestResult | None],
 ) -> None:
     rng = np.random.default_rng(5)
     held, times = 0, 1000

@@ -151,8 +151,8 @@ def test_a_cache_that_cannot_be_written_is_said_in_every_answer_and_changes_none
 FULL_DISK = """
 import json, resource, sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.store import kept
-kept.REST_SECONDS, kept.WORTH_ROWS, kept.MUCH_SECONDS, kept.SPILL_ROWS = 0.0, 0, 0.0, 10**9
+from sweeplens.store import persistent
+persistent.REST_SECONDS, persistent.WORTH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0.0, 0, 0.0, 10**9
 root, cache, room = sys.argv[1:]
 def answer():
     db.refresh()

@@ -26,11 +26,11 @@ from support.stores import Runs, child, open_db, points_of
 
 from sweeplens import ExperimentDB
 from sweeplens.store import name_for
-from sweeplens.store.bucket import Patience
-from sweeplens.store.objects import ObjectPlace
-from sweeplens.store.place import TakenError
-from sweeplens_mcp.calls import answer_call
-from sweeplens_mcp.cursors import Shelf
+from sweeplens.store.backends.backend import HeadMovedError
+from sweeplens.store.backends.object_client import RequestTimeouts
+from sweeplens.store.backends.object_store import ObjectBackend
+from sweeplens_mcp.execution.cursors import AnswerCache
+from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.tools import TOOLS
 
 KEY = ["run_id", "metric", "seq"]
@@ -50,10 +50,10 @@ print(json.dumps(said))
 LOOKS_ALL_THE_TIME = """
 import json, os, sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.store import kept, lease
+from sweeplens.store import persistent; from sweeplens.store.backends import lease
 root, cache, lease_seconds = sys.argv[1:]
-kept.WORTH_ROWS, kept.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
-kept.KeptStore._worth = lambda self: bool(self.ledger.changed)  # however long the last writing took
+persistent.WORTH_ROWS, persistent.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
+persistent.PersistentStore._worth = lambda self: bool(self.ledger.changed)  # however long the last writing took
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 doubled, shrunk, before, ended, warned = 0, 0, 0, False, []
 print("begun", flush=True)
@@ -78,8 +78,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look is worth a commit."""
-    monkeypatch.setattr("sweeplens.store.kept.WORTH_ROWS", 0)
-    monkeypatch.setattr("sweeplens.store.kept.MUCH_SECONDS", 0.0)
+    monkeypatch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+    monkeypatch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.begin()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sweeplens.store.kept.REST_SECONDS", 0.3)
-    monkeypatch.setattr("sweeplens.store.bucket.ASKS", Patience(silence=1, whole=1, retries=0))
+    monkeypatch.setattr("sweeplens.store.persistent.REST_SECONDS", 0.3)
+    monkeypatch.setattr("sweeplens.store.backends.object_client.ASKS", RequestTimeouts(silence=1, whole=1, retries=0))
     yield server
     server.end()
 
@@ -210,13 +210,13 @@ def whole(table: str) -> bool:
 
 
 def test_of_many_that_replace_the_same_head_one_does(cache_url: str) -> None:
-    place = ObjectPlace(f"{cache_url}/race")
+    place = ObjectBackend(f"{cache_url}/race")
     for turn in range(3):
         before, won = place.stamp(), list[bytes]()
 
         def replace(writer: int, turn: int = turn, before: Any = before, won: list[bytes] = won) -> None:
             head = f"turn {turn}, writer {writer}".encode()
-            with contextlib.suppress(TakenError):
+            with contextlib.suppress(HeadMovedError):
                 place.replace_head(head, before)
                 won.append(head)
 
@@ -229,10 +229,10 @@ def test_of_many_that_replace_the_same_head_one_does(cache_url: str) -> None:
 
 
 def test_a_lease_is_one_at_a_time_and_runs_out(cache_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = ObjectPlace(f"{cache_url}/lease"), ObjectPlace(f"{cache_url}/lease")
+    one, two = ObjectBackend(f"{cache_url}/lease"), ObjectBackend(f"{cache_url}/lease")
     with one.lock("LOCK") as mine, two.lock("LOCK") as theirs:
         assert (mine, theirs) == (True, False)
-    monkeypatch.setattr("sweeplens.store.lease.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("sweeplens.store.backends.lease.LEASE_SECONDS", 0.2)
     with two.lock("LOCK") as theirs, one.lock("LOCK") as mine:
         assert (mine, theirs) == (False, True)
         time.sleep(0.3)
@@ -244,7 +244,7 @@ def test_a_lease_is_one_at_a_time_and_runs_out(cache_url: str, monkeypatch: pyte
 def test_a_process_killed_at_any_moment_leaves_every_complete_line_once(
     root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens.store.lease.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("sweeplens.store.backends.lease.LEASE_SECONDS", 0.2)
     chance = random.Random(0)
     runs = Runs(root, 20, 100)
     for _ in range(3):
@@ -344,8 +344,8 @@ def test_who_may_only_read_answers_from_the_store_and_says_so_when_writing_is_du
 @pytest.fixture
 def hanging(root: Path, own: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[ExperimentDB, list[float]]:
     """A database whose object store fell silent after the last look, and the values that it had read."""
-    soon = {**Patience(silence=1, whole=1, retries=0).options, "max_retries": 0}
-    monkeypatch.setattr("sweeplens.store.objects.ObjectPlace.scan_options", soon)
+    soon = {**RequestTimeouts(silence=1, whole=1, retries=0).options, "max_retries": 0}
+    monkeypatch.setattr("sweeplens.store.backends.object_store.ObjectBackend.scan_options", soon)
     runs = Runs(root, 5, 10)
     open_db(root, f"s3://{own.bucket}/cache").load_experiments()
     db = open_db(root, f"s3://{own.bucket}/cache", refresh_seconds=100)
@@ -366,7 +366,7 @@ def test_a_tool_that_is_called_while_the_server_hangs_answers_from_the_folders(
 ) -> None:
     db, values = hanging
     (spec,) = (s for s in TOOLS if s.name == "query_metrics")
-    made = answer_call(spec, db, {"metrics": ["loss"]}, Shelf())
+    made = answer_call(spec, db, {"metrics": ["loss"]}, AnswerCache())
     shown = sorted(value for series in made.structured["series"] for value in series["value"])
     assert shown == pytest.approx(values)
     assert "cannot be reached" in made.text
@@ -391,7 +391,7 @@ def test_a_question_gets_only_the_row_groups_that_matter(
     root: Path, cache_url: str, s3: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeplens.store.files.ROW_GROUP", 20_000)
-    monkeypatch.setattr("sweeplens.store.kept.SPILL_ROWS", 100_000)
+    monkeypatch.setattr("sweeplens.store.persistent.SPILL_ROWS", 100_000)
     Runs(root, 40, 5000)
     open_db(root, cache_url).load_experiments()
     size = sum(found["size"] for batch in obstore.list(client(root, cache_url), "points") for found in batch)
@@ -449,7 +449,7 @@ def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
 def test_points_that_are_deleted_under_a_process_are_read_again(
     root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens.store.objects._COUNTED_SECONDS", 0.0)
+    monkeypatch.setattr("sweeplens.store.backends.object_store._COUNTED_SECONDS", 0.0)
     runs, place = Runs(root, 3, 10), client(root, cache_url)
     db = open_db(root, cache_url)
     assert points_of(db) == runs.values()

@@ -15,7 +15,7 @@ from support.frames import NOW, Curves, points_of, runs_of, series_of
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.analyses.triage.detectors import DETECTORS
-from sweeplens.analyses.triage.diagnosis import Options, diagnose
+from sweeplens.analyses.triage.diagnosis import DiagnosisOptions, diagnose
 from sweeplens.answers import Answer
 from sweeplens.config import Thresholds
 from sweeplens.errors import SweeplensError, UnknownNameError
@@ -41,7 +41,7 @@ def _find(
     **options: object,
 ) -> Answer:
     points = points_of(runs, step_seconds=seconds)
-    known = Options(Thresholds(), NOW, replicates=("seed",), **options)  # pyright: ignore[reportArgumentType]
+    known = DiagnosisOptions(Thresholds(), NOW, replicates=("seed",), **options)  # pyright: ignore[reportArgumentType]
     return diagnose(runs_of(points, hparams, status=status, silent=silent), series_of(points), points.lazy(), known)
 
 
@@ -419,7 +419,7 @@ def test_what_was_not_looked_at_is_said() -> None:
 
 def test_without_points_the_series_alone_tell_what_they_can() -> None:
     points = points_of({"a": {"train/loss": [1.0, *[NAN] * 30]}, "b": {"train/loss": _down(90)}})
-    answer = diagnose(runs_of(points), series_of(points), None, Options(Thresholds(), NOW))
+    answer = diagnose(runs_of(points), series_of(points), None, DiagnosisOptions(Thresholds(), NOW))
     assert answer.table["finding"].to_list() == ["nan"]
     assert answer.basis.points == 0
 
@@ -427,7 +427,7 @@ def test_without_points_the_series_alone_tell_what_they_can() -> None:
 def test_an_empty_database_has_no_findings() -> None:
     points = points_of({})
     runs = runs_of(points_of({"a": {"m": [1.0]}})).head(0)
-    assert diagnose(runs, series_of(points), points.lazy(), Options(Thresholds(), NOW)).table.height == 0
+    assert diagnose(runs, series_of(points), points.lazy(), DiagnosisOptions(Thresholds(), NOW)).table.height == 0
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: d.__name__)

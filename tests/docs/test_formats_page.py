@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeplens.discover import discover
 from sweeplens.errors import FormatError
 from sweeplens.readers import READERS
 from sweeplens.readers.catalogue import entry_of, formats_page
+from sweeplens.sources.discover import discover
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 

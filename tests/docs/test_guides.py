@@ -14,7 +14,7 @@ import pytest
 
 from sweeplens import AnalysisConfig
 from sweeplens.demo_data import write_sweep
-from sweeplens_mcp.clients import CLIENTS
+from sweeplens_mcp.cli.clients import CLIENTS
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -1,10 +1,10 @@
-"""What is written about the tools is what the tools are: `python -m sweeplens_mcp.docs` writes both pages anew."""
+"""What is written about the tools is what the tools are: `python -m sweeplens_mcp.cli.reference` writes both pages anew."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sweeplens_mcp.docs import tools_page, with_table
+from sweeplens_mcp.cli.reference import tools_page, with_table
 
 PROJECT = Path(__file__).parents[2]
 

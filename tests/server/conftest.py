@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 from support.doors import ERAS
 
-from sweeplens_mcp.app import build_server
+from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 
 

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sweeplens.errors import ConfigError
-from sweeplens_mcp.access.oauth import OAuthSettings, OAuthTokens
-from sweeplens_mcp.access.tokens import TOKENS_VARIABLE, load_tokens
+from sweeplens_mcp.http.oauth import OAuthSettings, OAuthTokens
+from sweeplens_mcp.http.tokens import TOKENS_VARIABLE, load_tokens
 
 pytestmark = pytest.mark.anyio
 ISSUER, AUDIENCE = "https://login.example", "https://lab.example/mcp"

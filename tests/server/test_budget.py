@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweeplens.answers import Answer, Basis, LeftOut
-from sweeplens_mcp.answers import Draw, Page, Reply, draw_overview, draw_series, draw_tables, reply
+from sweeplens_mcp.render.answers import Draw, PageRequest, ToolReply, draw_overview, draw_series, draw_tables, reply
 
 BUDGETS = (2_000, 8_000)
 TEXT = st.text(max_size=60) | st.text(alphabet="ä漢😀\x1b\n", max_size=40) | st.builds("x".__mul__, st.just(5_000))
@@ -54,11 +54,11 @@ MODEST = settings(
 )
 
 
-def pages(answer: Answer, budget: int, draw: Draw, limit: int = 0) -> list[Reply]:
+def pages(answer: Answer, budget: int, draw: Draw, limit: int = 0) -> list[ToolReply]:
     """Every page of an answer, each held against the budget."""
-    made = [reply(answer, Page(budget, 0, limit, lambda row: f"cursor-{row:020}"), draw)]
+    made = [reply(answer, PageRequest(budget, 0, limit, lambda row: f"cursor-{row:020}"), draw)]
     while (start := made[-1].next_row) is not None:
-        made.append(reply(answer, Page(budget, start, limit, lambda row: f"cursor-{row:020}"), draw))
+        made.append(reply(answer, PageRequest(budget, start, limit, lambda row: f"cursor-{row:020}"), draw))
     for page in made:
         assert len(json.dumps(page.structured).encode()) <= budget
         assert len(page.text.encode()) <= budget
@@ -110,7 +110,7 @@ def test_series_go_on_where_they_were_cut_and_lose_no_point(answer: Answer, budg
 def test_a_page_ends_with_a_whole_series_where_one_fits() -> None:
     rows = [(f"run {i}", "m", float(x), 0.123456789) for i in range(20) for x in range(40)]
     table = pl.DataFrame(rows, schema=["run_id", "metric", "x", "value"], orient="row")
-    first = reply(Answer(table), Page(8_000, cursor=str), draw_series)
+    first = reply(Answer(table), PageRequest(8_000, cursor=str), draw_series)
     assert first.next_row
     assert first.next_row % 40 == 0
     assert all(len(series["x"]) == 40 for series in first.structured["series"])
@@ -118,13 +118,13 @@ def test_a_page_ends_with_a_whole_series_where_one_fits() -> None:
 
 def test_a_table_too_wide_for_one_row_loses_columns_and_says_so() -> None:
     wide = pl.DataFrame({f"hyperparameter number {n}": ["value"] for n in range(3_000)})
-    made = reply(Answer(wide), Page(8_000))
+    made = reply(Answer(wide), PageRequest(8_000))
     assert 0 < len(made.structured["columns"]) < 3_000
     assert any("columns do not fit" in w for w in made.structured["basis"]["warnings"])
 
 
 @pytest.mark.parametrize("length", [10, 10_000_000])
 def test_a_cell_however_long_is_shown_as_far_as_it_fits_with_its_length(length: int) -> None:
-    made = reply(Answer(pl.DataFrame({"id": ["a"], "text": ["y" * length]})), Page(8_000))
+    made = reply(Answer(pl.DataFrame({"id": ["a"], "text": ["y" * length]})), PageRequest(8_000))
     shown = made.structured["rows"][0][1]
     assert shown == "y" * length or shown.endswith(f"({length} characters)")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeplens_mcp.cli import main
+from sweeplens_mcp.cli.commands import main
 
 OURS = "sweeplens"
 

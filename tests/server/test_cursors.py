@@ -12,7 +12,7 @@ from support.doors import data_of, text_of
 from support.sweep import SWEEP_RUNS, write_run
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens_mcp.app import build_server
+from sweeplens_mcp.protocol.app import build_server
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
+from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
-from sweeplens.interrupt import checkpoint
-from sweeplens_mcp.desk import Desk
+from sweeplens_mcp.execution.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
 
@@ -22,17 +22,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    made = Desk(heavy_workers=1, queue=2)
+def desk() -> Iterator[WorkerPool]:
+    made = WorkerPool(heavy_workers=1, queue=2)
     yield made
     made.close()
 
 
-async def test_work_is_done_in_a_worker_and_its_result_comes_back(desk: Desk) -> None:
+async def test_work_is_done_in_a_worker_and_its_result_comes_back(desk: WorkerPool) -> None:
     assert await desk.run("a", threading.current_thread, heavy=False) is not threading.current_thread()
 
 
-async def test_what_work_raises_reaches_every_caller(desk: Desk) -> None:
+async def test_what_work_raises_reaches_every_caller(desk: WorkerPool) -> None:
     def fail() -> None:
         raise ValueError("no")
 
@@ -41,7 +41,7 @@ async def test_what_work_raises_reaches_every_caller(desk: Desk) -> None:
     assert await desk.run("a", lambda: 1, heavy=True) == 1
 
 
-async def test_identical_concurrent_work_is_done_once(desk: Desk) -> None:
+async def test_identical_concurrent_work_is_done_once(desk: WorkerPool) -> None:
     began: list[int] = []
     gate = threading.Event()
 
@@ -64,7 +64,7 @@ async def test_identical_concurrent_work_is_done_once(desk: Desk) -> None:
     assert len(began) == 1
 
 
-async def test_a_full_queue_says_when_to_come_back_and_light_work_still_runs(desk: Desk) -> None:
+async def test_a_full_queue_says_when_to_come_back_and_light_work_still_runs(desk: WorkerPool) -> None:
     gate = threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(3):
@@ -77,7 +77,7 @@ async def test_a_full_queue_says_when_to_come_back_and_light_work_still_runs(des
     assert await desk.run("later", lambda: 3, heavy=True) == 3
 
 
-async def test_a_cancelled_call_frees_its_worker_at_the_next_checkpoint_and_its_place_at_once(desk: Desk) -> None:
+async def test_a_cancelled_call_frees_its_worker_at_the_next_checkpoint_and_its_place_at_once(desk: WorkerPool) -> None:
     stopped = threading.Event()
 
     def endless() -> None:
@@ -97,7 +97,7 @@ async def test_a_cancelled_call_frees_its_worker_at_the_next_checkpoint_and_its_
     assert await desk.run("next", lambda: 4, heavy=True) == 4
 
 
-async def test_work_goes_on_while_one_of_its_callers_still_waits(desk: Desk) -> None:
+async def test_work_goes_on_while_one_of_its_callers_still_waits(desk: WorkerPool) -> None:
     gate = threading.Event()
 
     def work() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import wire_samples as wire
 
-from sweeplens_mcp.doctor import report
+from sweeplens_mcp.cli.doctor import report
 from sweeplens_mcp.settings import Settings
 
 EVENTS = "events.out.tfevents.1700000000.host.1.0"

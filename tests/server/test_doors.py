@@ -75,7 +75,7 @@ def test_stdout_carries_protocol_and_nothing_else_whatever_the_locale(sweep: Pat
 
 def test_importing_the_server_does_not_import_the_engine() -> None:
     code = (
-        "import sys, sweeplens_mcp.app as a; a.build_server(); "
+        "import sys, sweeplens_mcp.protocol.app as a; a.build_server(); "
         "print([m for m in ('polars', 'scipy', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")

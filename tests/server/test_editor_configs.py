@@ -12,8 +12,8 @@ from support.configs import SAMPLE_PROJECT, expand, loaded_entry, started_by
 from support.plain_client import list_tools
 
 from sweeplens.demo_data import PlannedRun, write_sweep
-from sweeplens_mcp.client_files import rendered
-from sweeplens_mcp.clients import CLIENTS, Client, Launch
+from sweeplens_mcp.cli.client_files import rendered
+from sweeplens_mcp.cli.clients import CLIENTS, Client, LaunchCommand
 from sweeplens_mcp.tools import TOOLS
 
 CONFIGS = Path(__file__).parents[2] / "editor-configs"
@@ -55,7 +55,7 @@ def test_each_file_starts_a_server_that_lists_its_tools(client: Client, project:
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda c: c.name)
 def test_each_file_says_what_the_command_line_prints(client: Client) -> None:
     at = f"{SAMPLE_PROJECT}/.venv/bin/sweeplens", ("serve", "--root", f"{SAMPLE_PROJECT}/experiments")
-    printed = loaded_entry(client, rendered(client, Launch(*at)))
+    printed = loaded_entry(client, rendered(client, LaunchCommand(*at)))
     filed = loaded_entry(client, file_of(client).read_text(encoding="utf-8"))
     if client.name != "claude-code":  # its file names no absolute path at all
         assert expand(client, started_by(filed), Path(SAMPLE_PROJECT), {}) == started_by(printed)

@@ -13,9 +13,9 @@ from support.sweep import write_run
 from sweeplens.answers import Answer
 from sweeplens.demo_data import write_sweep
 from sweeplens.experiment_db import ExperimentDB
-from sweeplens_mcp.answers import Page, Reply, reply
-from sweeplens_mcp.direct import call_tool
-from sweeplens_mcp.events import draw_findings
+from sweeplens_mcp.cli.call import call_tool
+from sweeplens_mcp.render.answers import PageRequest, ToolReply, reply
+from sweeplens_mcp.render.findings import draw_findings
 from sweeplens_mcp.settings import Settings
 
 
@@ -26,11 +26,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(folder: Path, tool: str, *values: str) -> Reply:
+def ask(folder: Path, tool: str, *values: str) -> ToolReply:
     return call_tool(tool, values, Settings((str(folder),)))
 
 
-def rows(made: Reply) -> list[dict[str, Any]]:
+def rows(made: ToolReply) -> list[dict[str, Any]]:
     data: Any = made.structured
     return [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
 
@@ -84,7 +84,7 @@ def test_of_many_mild_findings_a_few_have_their_evidence_and_the_others_their_na
 def test_answers_cut_down_to_fewer_columns_are_tables(demo: Path) -> None:
     answer = ExperimentDB(base_path=demo).diagnose()
     narrow = Answer(answer.table.select("run_id", "finding"), answer.basis, tables=answer.tables)
-    assert reply(narrow, Page(8000), draw_findings).text.splitlines()[0].split() == ["run_id", "finding"]
+    assert reply(narrow, PageRequest(8000), draw_findings).text.splitlines()[0].split() == ["run_id", "finding"]
 
 
 def test_healthy_runs_and_no_news_are_a_sentence_and_no_empty_table(tmp_path: Path) -> None:

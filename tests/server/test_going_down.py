@@ -32,7 +32,7 @@ def _bounded(seconds: int) -> Mapping[str, str]:
 
 
 def _sql_children(pid: int) -> list[int]:
-    return [child for child, line in children(pid).items() if "sql_child" in line]
+    return [child for child, line in children(pid).items() if "sandbox.py" in line]
 
 
 def _gone(pid: int) -> bool:
@@ -171,7 +171,7 @@ def test_stdout_stays_clean_when_a_library_prints_while_it_is_imported_or_used(s
         "import os, sys\n"
         "class Chatty:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name in ('sweeplens_mcp.app', 'sweeplens.experiment_db', 'sweeplens.analyses.ranking'):\n"
+        "        if name in ('sweeplens_mcp.protocol.app', 'sweeplens.experiment_db', 'sweeplens.analyses.ranking'):\n"
         "            print('hello from', name)\n"
         "            os.write(1, b'and from C\\n')\n"
         "sys.meta_path.insert(0, Chatty())\n"

@@ -15,10 +15,10 @@ from support.doors import ERAS, text_of
 from support.sweep import write_run
 
 from sweeplens.errors import ConfigError
+from sweeplens_mcp.http.options import HttpOptions
+from sweeplens_mcp.http.serve import protected_app
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
-from sweeplens_mcp.web.options import HttpOptions
-from sweeplens_mcp.web.serve import protected_app
 
 pytestmark = pytest.mark.anyio
 EVERYTHING, PUBLIC = "sees-everything-0001", "sees-public-only-01"

@@ -13,8 +13,8 @@ from support.doors import data_of
 from support.sweep import write_run
 
 from sweeplens import ExperimentDB
-from sweeplens.ingest import LoadReport, Progress
-from sweeplens_mcp.app import build_server
+from sweeplens.ingest.refresh import LoadReport, Progress
+from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio

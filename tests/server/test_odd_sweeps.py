@@ -14,8 +14,8 @@ from support.planted import Row, database, run
 
 from sweeplens import ExperimentDB
 from sweeplens.errors import SweeplensError
-from sweeplens_mcp.calls import answer_call
-from sweeplens_mcp.cursors import Shelf
+from sweeplens_mcp.execution.cursors import AnswerCache
+from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.tools import TOOLS
 
 HPARAMS = (
@@ -93,7 +93,7 @@ def test_every_tool_answers_within_the_budget_or_with_a_sentence(tmp_path: Path,
 def asked(db: ExperimentDB, tool: str, arguments: dict[str, Any]) -> tuple[int, int]:
     """The bytes of the larger channel, and how many words the answer or the error has."""
     try:
-        made = answer_call(SPECS[tool], db, arguments, Shelf())
+        made = answer_call(SPECS[tool], db, arguments, AnswerCache())
     except SweeplensError as error:
         return 0, len(str(error).split())
     return max(len(json.dumps(made.structured)), len(made.text.encode())), len(made.text.split())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens_mcp.prompts import PROMPTS, PromptSpec, rendered
+from sweeplens_mcp.protocol.prompts import PROMPTS, PromptSpec, rendered
 from sweeplens_mcp.tools import TOOLS
 
 TOOL_NAMES = {spec.name for spec in TOOLS}

@@ -12,7 +12,7 @@ from mcp import Client, MCPError
 from mcp.types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
 from support.sweep import SWEEP_RUNS, write_run
 
-from sweeplens_mcp.app import build_server
+from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio

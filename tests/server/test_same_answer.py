@@ -16,9 +16,9 @@ from support.doors import data_of, text_of
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.answers import Answer
-from sweeplens_mcp.app import build_server
-from sweeplens_mcp.cells import cell
-from sweeplens_mcp.cli import main
+from sweeplens_mcp.cli.commands import main
+from sweeplens_mcp.protocol.app import build_server
+from sweeplens_mcp.render.cells import cell
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 

@@ -26,10 +26,10 @@ from support.listening import listening, subscribe, unsubscribe
 from support.serving import served
 from support.sweep import write_run
 
-from sweeplens_mcp.app import build_app, build_server
+from sweeplens_mcp.http.options import HttpOptions
+from sweeplens_mcp.http.serve import protected_app
+from sweeplens_mcp.protocol.app import build_app, build_server
 from sweeplens_mcp.settings import Settings
-from sweeplens_mcp.web.options import HttpOptions
-from sweeplens_mcp.web.serve import protected_app
 
 pytestmark = pytest.mark.anyio
 SOON = 3.0

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sweeplens_mcp.cells import cell, clean, clip, show
-from sweeplens_mcp.tables import Table, table_text
+from sweeplens_mcp.render.cells import cell, clean, clip, show
+from sweeplens_mcp.render.tables import TextTable, table_text
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_numbers_have_five_digits_whole_numbers_all_of_theirs_and_nothing_is_a_d
 
 
 def test_a_narrow_table_is_aligned_with_numbers_at_the_right() -> None:
-    text = table_text(Table(["name", "n"], [["a", 1], ["bbb", 100], ["c", None]], {(2, 1): "nan"}))
+    text = table_text(TextTable(["name", "n"], [["a", 1], ["bbb", 100], ["c", None]], {(2, 1): "nan"}))
     assert text == "name    n\na       1\nbbb   100\nc     nan"
 
 
 def test_a_table_that_aligning_would_blow_up_has_commas_and_quotes_what_needs_them() -> None:
     rows = [['say "a", b', 1], ["x" * 90, 2], *([f"r{n}", n] for n in range(3, 9))]
-    text = table_text(Table(["note", "n"], rows))
+    text = table_text(TextTable(["note", "n"], rows))
     assert text.startswith('note,n\n"say ""a"", b",1\n' + "x" * 90 + ",2\nr3,3\n")

@@ -20,9 +20,9 @@ from starlette.routing import Route
 from support.processes import serving
 from support.serving import served
 
+from sweeplens_mcp.http.options import HttpOptions
+from sweeplens_mcp.http.serve import protected_app
 from sweeplens_mcp.settings import Settings
-from sweeplens_mcp.web.options import HttpOptions
-from sweeplens_mcp.web.serve import protected_app
 
 pytestmark = pytest.mark.anyio
 ISSUER, AUDIENCE, SCOPE = "https://login.example", "https://lab.example/mcp", "sweeplens:read"

@@ -11,7 +11,7 @@ from mcp import Client
 from support.doors import BUDGET, data_of, sizes, text_of
 from support.sweep import STEPS, SWEEP_RUNS, write_run
 
-from sweeplens_mcp.app import build_server
+from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -18,8 +18,8 @@ from mcp.types import ResourceTemplateReference
 from support.doors import text_of
 from support.sweep import write_run
 
-from sweeplens_mcp.app import build_server
-from sweeplens_mcp.resources import RESOURCES
+from sweeplens_mcp.protocol.app import build_server
+from sweeplens_mcp.protocol.resources import RESOURCES
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 

@@ -16,14 +16,14 @@ from support.doors import data_of, text_of
 from support.processes import children, threads, until
 from support.sweep import write_run, write_sweep
 
+from sweeplens.cancellation import cancellable
 from sweeplens.config import AnalysisConfig
 from sweeplens.errors import LimitError, UnknownNameError
 from sweeplens.experiment_db import ExperimentDB
-from sweeplens.interrupt import listening
-from sweeplens_mcp.apart.workers import Workers
-from sweeplens_mcp.app import build_server
-from sweeplens_mcp.calls import ask_here
-from sweeplens_mcp.desk import Desk
+from sweeplens_mcp.execution.processes.pool import ProcessPool
+from sweeplens_mcp.execution.tool_call import answer_here
+from sweeplens_mcp.execution.worker_pool import WorkerPool
+from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS, ToolSpec
 
@@ -36,8 +36,8 @@ RANK = SPECS["rank_runs"]
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    made = Workers()
+def workers() -> Iterator[ProcessPool]:
+    made = ProcessPool()
     yield made
     made.close()
     assert _processes() == []
@@ -49,7 +49,7 @@ def database(sweep: Path) -> ExperimentDB:
 
 
 def _processes() -> list[int]:
-    return [pid for pid, line in children(os.getpid()).items() if "apart.child" in line]
+    return [pid for pid, line in children(os.getpid()).items() if "processes.worker" in line]
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ def _processes() -> list[int]:
     ],
 )
 def test_a_worker_gives_the_answer_that_this_process_gives(
-    workers: Workers, database: ExperimentDB, tool: str, arguments: dict[str, object]
+    workers: ProcessPool, database: ExperimentDB, tool: str, arguments: dict[str, object]
 ) -> None:
-    there, here = (ask(SPECS[tool], database, arguments) for ask in (workers.ask, ask_here))
+    there, here = (ask(SPECS[tool], database, arguments) for ask in (workers.ask, answer_here))
     assert there.table.equals(here.table)
     assert (there.basis, there.notes) == (here.basis, here.notes)
 
 
-def test_an_error_comes_back_as_it_was_raised(workers: Workers, database: ExperimentDB) -> None:
+def test_an_error_comes_back_as_it_was_raised(workers: ProcessPool, database: ExperimentDB) -> None:
     with pytest.raises(UnknownNameError, match="Nearest: 'val/acc'"):
         workers.ask(RANK, database, {"metric": "val_acc"})
 
 
-def test_a_worker_answers_from_what_is_on_disk_now(workers: Workers, tmp_path: Path) -> None:
+def test_a_worker_answers_from_what_is_on_disk_now(workers: ProcessPool, tmp_path: Path) -> None:
     write_sweep(tmp_path)
     database = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
     before = workers.ask(RANK, database, {"metric": "val/acc", "by": "run"})
@@ -85,16 +85,16 @@ def test_a_worker_answers_from_what_is_on_disk_now(workers: Workers, tmp_path: P
 
 
 def test_many_points_in_memory_are_not_sent_to_a_worker(
-    workers: Workers, sweep: Path, monkeypatch: pytest.MonkeyPatch
+    workers: ProcessPool, sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens_mcp.apart.workers._PORTABLE_POINTS", 10)
+    monkeypatch.setattr("sweeplens_mcp.execution.processes.pool._PORTABLE_POINTS", 10)
     database = ExperimentDB(AnalysisConfig(cache="memory"), base_path=sweep)
     assert workers.ask(RANK, database, {"metric": "val/acc"}).table.height
     assert _processes() == []
 
 
 def test_a_worker_that_crashes_answers_its_call_with_an_error_and_the_next_is_served(
-    workers: Workers, database: ExperimentDB
+    workers: ProcessPool, database: ExperimentDB
 ) -> None:
     workers.ask(RANK, database, {"metric": "val/acc"})
     (pid,) = _processes()
@@ -105,7 +105,7 @@ def test_a_worker_that_crashes_answers_its_call_with_an_error_and_the_next_is_se
     assert workers.ask(RANK, database, {"metric": "val/acc"}).table.height
 
 
-def test_a_worker_that_died_while_idle_is_not_noticed_by_anybody(workers: Workers, database: ExperimentDB) -> None:
+def test_a_worker_that_died_while_idle_is_not_noticed_by_anybody(workers: ProcessPool, database: ExperimentDB) -> None:
     workers.ask(RANK, database, {"metric": "val/acc"})
     (pid,) = _processes()
     os.kill(pid, signal.SIGKILL)
@@ -114,7 +114,7 @@ def test_a_worker_that_died_while_idle_is_not_noticed_by_anybody(workers: Worker
 
 
 def test_an_error_that_nobody_foresaw_ends_the_worker_and_not_the_server(
-    workers: Workers, database: ExperimentDB
+    workers: ProcessPool, database: ExperimentDB
 ) -> None:
     with pytest.raises(LimitError, match="crashed"):
         workers.ask(RANK, database, {"metric": "val/acc", "no_such_argument": 1})
@@ -123,7 +123,7 @@ def test_an_error_that_nobody_foresaw_ends_the_worker_and_not_the_server(
 
 @pytest.mark.parametrize("stuck", [False, True])
 def test_a_call_that_nobody_waits_for_frees_its_processor(
-    workers: Workers, database: ExperimentDB, stuck: bool
+    workers: ProcessPool, database: ExperimentDB, stuck: bool
 ) -> None:
     """A worker that listens is kept; one that does not is ended."""
     workers.ask(RANK, database, {"metric": "val/acc"})
@@ -135,7 +135,7 @@ def test_a_call_that_nobody_waits_for_frees_its_processor(
         raise LimitError("Nobody waits for this answer any more.")
 
     slow = SPECS["hparam_effects"]  # it imports scikit-learn first, which takes longer than a look
-    with listening(nobody_waits), pytest.raises(LimitError, match="Nobody waits"):
+    with cancellable(nobody_waits), pytest.raises(LimitError, match="Nobody waits"):
         workers.ask(slow, database, {"metric": "val/acc"})
     assert not stuck or pid not in _processes()
     assert workers.ask(RANK, database, {"metric": "val/acc"}).table.height
@@ -144,8 +144,10 @@ def test_a_call_that_nobody_waits_for_frees_its_processor(
 async def test_a_server_with_workers_answers_as_one_without(sweep: Path, era: str) -> None:
     settings = Settings((str(sweep),))
     answers: list[tuple[str, object]] = []
-    for workers in (Workers(), None):
-        async with Client(build_server(settings, desk=Desk(heavy_workers=1), workers=workers), mode=era) as client:
+    for workers in (ProcessPool(), None):
+        async with Client(
+            build_server(settings, desk=WorkerPool(heavy_workers=1), workers=workers), mode=era
+        ) as client:
             result = await client.call_tool("rank_runs", {"metric": "val/acc"})
             answers.append((text_of(result), data_of(result)))
     assert answers[0] == answers[1]

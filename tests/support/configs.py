@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sweeplens_mcp.clients import SERVER_NAME, Client
+from sweeplens_mcp.cli.clients import SERVER_NAME, Client
 
 __all__ = ["SAMPLE_PROJECT", "expand", "loaded_entry", "started_by"]
 

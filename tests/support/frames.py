@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from sweeplens.frames import POINTS_SCHEMA
-from sweeplens.points import reduce_series
+from sweeplens.frames.points import reduce_series
+from sweeplens.frames.schemas import POINTS_SCHEMA
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 Curves = Mapping[str, Sequence[float] | tuple[Sequence[int], Sequence[float]]]

@@ -15,8 +15,8 @@ __all__ = ["READS_AND_WRITES", "kill_at_random_moments"]
 READS_AND_WRITES = """
 import sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.store import kept
-kept.WORTH_ROWS, kept.MUCH_SECONDS, kept.SPILL_ROWS = 0, 0.0, 2_000  # every look writes, and large ones at once
+from sweeplens.store import persistent
+persistent.WORTH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0, 0.0, 2_000  # every look writes, and large ones at once
 root, cache = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()

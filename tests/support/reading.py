@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from sweeplens.discover import discover
 from sweeplens.readers import READERS
 from sweeplens.readers.protocol import Problem, Reader, Reading, RunRecord, Source
+from sweeplens.sources.discover import discover
 
 __all__ = ["Found", "read_folder", "statistics"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.store import place_for
+from sweeplens.store import backend_for
 
 __all__ = ["Runs", "child", "open_db", "place_of", "points_of", "size_of"]
 
@@ -63,7 +63,7 @@ def open_db(root: Path, cache_dir: Path | str, **options: Any) -> ExperimentDB:
 
 def place_of(root: Path, cache: Path) -> Path:
     """Where the store of one root lies."""
-    return place_for(cache, [root])
+    return backend_for(cache, [root])
 
 
 def points_of(db: ExperimentDB, metric: str = "loss") -> list[float]:

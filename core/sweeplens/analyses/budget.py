@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from sweeplens.analyses.sides import Sides
-from sweeplens.points import select_points, standing
-from sweeplens.reduction import rewound
+from sweeplens.frames.points import select_points, standing
+from sweeplens.frames.reduction import rewound
 
 __all__ = ["at_equal_budget"]
 

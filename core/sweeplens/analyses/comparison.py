@@ -15,9 +15,9 @@ from sweeplens.analyses.statistics import holm, mean
 from sweeplens.analyses.verdicts import Contrast, contrast, verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
-from sweeplens.goals import goal_of, known_goal, main_metrics
-from sweeplens.grouping import free_names, group_hparams, keyed
-from sweeplens.reduction import Reduce, Reduced, parse_reduce, reduce_runs, runs_without
+from sweeplens.frames.goals import goal_of, known_goal, main_metrics
+from sweeplens.frames.grouping import free_names, group_hparams, keyed
+from sweeplens.frames.reduction import ReducedSeries, Reduction, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["compare"]
 
@@ -30,7 +30,7 @@ _SCHEMA = {
 _BUDGET_METRICS = 3
 
 
-class _Case(Struct, frozen=True):
+class _MetricComparison(Struct, frozen=True):
     """One metric: its contrast, its goal, the noise of single runs, and the pairs' values where runs pair."""
 
     metric: str
@@ -71,7 +71,7 @@ def compare(
     drawn = [_case(m, known_goal(m, goals), reduced, sides, pairs, noise.get(m)) for m in names]
     cases = [case for case in drawn if case is not None]
     both = runs.filter(pl.col("run_id").is_in(sides.both))
-    left = (*runs_without(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides))
+    left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides))
     known = {
         m: known_goal(m, goals) for m in (names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS))
     }
@@ -92,7 +92,7 @@ def _metrics(
     of_sides: pl.DataFrame,
     sides: Sides,
     asked: Sequence[str],
-    how: Reduce,
+    how: Reduction,
     goals: Mapping[str, str] | None,
     main: Sequence[str],
 ) -> tuple[list[str], tuple[str, ...]]:
@@ -119,9 +119,9 @@ def _noise(
     series: pl.DataFrame,
     points: pl.LazyFrame,
     names: Sequence[str],
-    reduced: Reduced,
+    reduced: ReducedSeries,
     sides: Sides,
-    how: Reduce,
+    how: Reduction,
     goals: Mapping[str, str] | None,
     replicates: Sequence[str],
 ) -> dict[str, Spread]:
@@ -133,7 +133,7 @@ def _noise(
     wanted = [m for m in names if m in single]
     if not wanted:
         return {}
-    fixed = Reduce("at_step", reduced.step) if reduced.step is not None else how
+    fixed = Reduction("at_step", reduced.step) if reduced.step is not None else how
     everyone = reduce_runs(series.filter(pl.col("metric").is_in(wanted)), points, fixed, goals=goals).values
     runs, keys = free_names(runs, group_hparams(runs, (), replicates), ("metric", "value", "n", "var"))
     groups = (
@@ -147,8 +147,8 @@ def _noise(
 
 
 def _case(
-    metric: str, goal: str, reduced: Reduced, sides: Sides, pairs: pl.DataFrame | None, noise: Spread | None
-) -> _Case | None:
+    metric: str, goal: str, reduced: ReducedSeries, sides: Sides, pairs: pl.DataFrame | None, noise: Spread | None
+) -> _MetricComparison | None:
     """None where a side has no value."""
     rows = reduced.values.filter(pl.col("metric") == metric)
     values = dict(zip(rows["run_id"].to_list(), rows["value"].to_list(), strict=True))
@@ -162,11 +162,11 @@ def _case(
         whole = whole.join(values_b, on="run_b", maintain_order="left")
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
-            return _Case(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole)
-    return _Case(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None)
+            return _MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole)
+    return _MetricComparison(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None)
 
 
-def _table(cases: Sequence[_Case]) -> pl.DataFrame:
+def _table(cases: Sequence[_MetricComparison]) -> pl.DataFrame:
     """Holm over the metrics that have a goal, and for itself over those that have none (a learning rate, a norm)."""
     families = [
         holm([c.contrast.p_joint if (c.goal == "unknown") == vague else None for c in cases]) for vague in (False, True)
@@ -175,7 +175,7 @@ def _table(cases: Sequence[_Case]) -> pl.DataFrame:
     return pl.DataFrame([_row(c, p) for c, p in zip(cases, adjusted, strict=True)], schema=_SCHEMA, orient="row")
 
 
-def _row(case: _Case, adjusted: float | None) -> tuple[object, ...]:
+def _row(case: _MetricComparison, adjusted: float | None) -> tuple[object, ...]:
     c, test = case.contrast, case.contrast.test
     name, low, high, p = (test.test, test.low, test.high, test.p) if test else ("none", None, None, None)
     return (
@@ -184,7 +184,7 @@ def _row(case: _Case, adjusted: float | None) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _pair_table(cases: Sequence[_Case]) -> pl.DataFrame:
+def _pair_table(cases: Sequence[_MetricComparison]) -> pl.DataFrame:
     """metric, the key, run_a, run_b, value_a, value_b, difference."""
     parts = [
         c.pairs.select(pl.lit(c.metric).alias("metric"), pl.all(), difference=pl.col("value_a") - pl.col("value_b"))
@@ -194,7 +194,7 @@ def _pair_table(cases: Sequence[_Case]) -> pl.DataFrame:
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-def _unpaired(cases: Sequence[_Case], reduced: Reduced, sides: Sides) -> tuple[LeftOut, ...]:
+def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides: Sides) -> tuple[LeftOut, ...]:
     """Runs with a value whose partner has none."""
     left: list[LeftOut] = []
     for case in cases:
@@ -215,11 +215,11 @@ def _coverage(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> 
 
 
 def _notes(
-    how: Reduce,
-    reduced: Reduced,
+    how: Reduction,
+    reduced: ReducedSeries,
     sides: Sides,
     pairs: pl.DataFrame | None,
-    cases: Sequence[_Case],
+    cases: Sequence[_MetricComparison],
     budget: pl.DataFrame,
     skipped: Sequence[str],
 ) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sweeplens.answers import LeftOut
 from sweeplens.errors import UnknownNameError
-from sweeplens.grouping import runs_without_hparams
+from sweeplens.frames.grouping import runs_without_hparams
 
 __all__ = ["Coverage", "coverage_of", "listed", "series_of", "with_config"]
 

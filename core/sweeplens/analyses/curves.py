@@ -15,13 +15,13 @@ from functools import partial
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.answers import Answer, Basis, LeftOut, Scroll
+from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut
+from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
-from sweeplens.interrupt import checkpoint
-from sweeplens.points import kept_by_thin, select_points, standing, thin
-from sweeplens.reduction import rewound, runs_without
+from sweeplens.frames.points import kept_by_thin, select_points, standing, thin
+from sweeplens.frames.reduction import rewound, runs_lacking
 
-__all__ = ["MAX_POINTS", "Placed", "place_curves", "thin_curves"]
+__all__ = ["MAX_POINTS", "LocatedCurves", "locate_curves", "thin_curves"]
 
 MAX_POINTS = 10_000
 _KEY = ["run_id", "metric"]
@@ -32,7 +32,7 @@ _SERIES = {
 }  # fmt: skip
 
 
-class Lines(Struct, frozen=True):
+class CurveSelection(Struct, frozen=True):
     """Where the points of curves are found, what their x is, and between which bounds they are wanted.
 
     ``twice``: the (run_id, metric) of series, the axis included, that logged a step more than once.
@@ -88,15 +88,15 @@ class Lines(Struct, frozen=True):
         return inside
 
 
-class Placed(Struct, frozen=True):
+class LocatedCurves(Struct, frozen=True):
     """The series that have points to show, in order, how many points and how many finite ones; none of them is drawn yet."""
 
-    lines: Lines
+    lines: CurveSelection
     series: pl.DataFrame  # run_id, metric, n, finite
     left_out: tuple[LeftOut, ...]
 
 
-def place_curves(
+def locate_curves(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     points: pl.LazyFrame,
@@ -105,18 +105,18 @@ def place_curves(
     x: str = "step",
     x_min: float | None = None,
     x_max: float | None = None,
-) -> Placed:
+) -> LocatedCurves:
     """The curves of these metrics over these runs.
 
     ``x`` is ``step``, ``wall_time`` (seconds since the run's first point) or any metric of the same run, joined on step.
     """
     mine = series.filter(pl.col("run_id").is_in(runs["run_id"].implode()) & pl.col("metric").is_in([*metrics, x]))
-    lines = Lines(points, rewound(mine), tuple(metrics), x, x_min, x_max)
+    lines = CurveSelection(points, rewound(mine), tuple(metrics), x, x_min, x_max)
     asked = mine.filter(pl.col("metric").is_in(list(metrics)))
-    return Placed(lines, _counted(asked, lines), runs_without(metrics, runs, series))
+    return LocatedCurves(lines, _counted(asked, lines), runs_lacking(metrics, runs, series))
 
 
-def thin_curves(placed: Placed, max_points: int) -> Scroll:
+def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
     """run_id, metric, x, value: at most ``max_points`` a series, in order of x.
 
     Raises InputError for a bound that cannot be met.
@@ -137,10 +137,10 @@ def thin_curves(placed: Placed, max_points: int) -> Scroll:
         sampling=sampling,
     )
     unroll = partial(_unrolled, placed.lines, series, max_points)
-    return Scroll(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, frames=(series, placed.lines.twice))
+    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, frames=(series, placed.lines.twice))
 
 
-def _counted(asked: pl.DataFrame, lines: Lines) -> pl.DataFrame:
+def _counted(asked: pl.DataFrame, lines: CurveSelection) -> pl.DataFrame:
     """run_id, metric, n, finite of the series that have points to show. Points are read where a bound or an axis decides."""
     known = asked.with_columns(sure=lines.by_series_alone())
     told = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
@@ -151,7 +151,7 @@ def _counted(asked: pl.DataFrame, lines: Lines) -> pl.DataFrame:
     return pl.concat(parts).filter(pl.col("n") > 0).sort(_KEY)
 
 
-def _measured(placed: Placed, most: int) -> pl.DataFrame:
+def _measured(placed: LocatedCurves, most: int) -> pl.DataFrame:
     """run_id, metric, n, n_shown. Only curves that are long, but not by their finite points, are read to know."""
     n, finite = pl.col("n"), pl.col("finite")
     series = placed.series.with_columns(n_shown=pl.when(n <= most).then(n).when(finite >= most).then(most))
@@ -163,7 +163,7 @@ def _measured(placed: Placed, most: int) -> pl.DataFrame:
     return series.select(*_KEY, "n", pl.col("n_shown").cast(pl.Int64))
 
 
-def _unrolled(lines: Lines, series: pl.DataFrame, max_points: int, first: int, n: int) -> Answer:
+def _unrolled(lines: CurveSelection, series: pl.DataFrame, max_points: int, first: int, n: int) -> Answer:
     """The rows from ``first`` on; beside them table ``series``, of the series that they belong to."""
     ends = series["n_shown"].cum_sum()
     low, high = int(ends.search_sorted(first, "right")), int(ends.search_sorted(first + n, "left")) + 1

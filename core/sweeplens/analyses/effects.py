@@ -12,15 +12,15 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import coverage_of, series_of, with_config
-from sweeplens.analyses.forest import Shares, shares_of_spread
+from sweeplens.analyses.forest import VarianceShares, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
-from sweeplens.goals import goal_of
-from sweeplens.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
-from sweeplens.reduction import parse_reduce, reduce_runs, runs_without
+from sweeplens.frames.goals import goal_of
+from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["effects"]
 
@@ -82,7 +82,7 @@ def effects(
     notes = [f"{direction} is better; reduce {how}{at}; {len(values)} runs, each counts once."]
     notes += [_RANKED] * ranked + _size_notes(design, values, shares) + _class_notes(design)
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
-    left = (*runs_without([metric], runs, series), *reduced.left_out)
+    left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     table = _table(design, goodness, shares)
     basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points)
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
@@ -173,7 +173,7 @@ def _shares(design: _Design, values: Sequence[float]) -> dict[str, tuple[float, 
     """Each class's share by its first name; None where there are too few runs, or nothing varies."""
     if len(values) < _FEWEST or not design.classes or len(set(values)) == 1:
         return None
-    found: Shares = shares_of_spread([ranks_of(design.table[c[0]]) for c in design.classes], values)
+    found: VarianceShares = shares_of_spread([ranks_of(design.table[c[0]]) for c in design.classes], values)
     firsts = [c[0] for c in design.classes]
     shares = dict(zip(firsts, zip(found.share, found.low, found.high, strict=True), strict=True))
     return shares | {"": (found.foretold, 0.0, 0.0)}

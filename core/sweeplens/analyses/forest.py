@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
-from sweeplens.interrupt import checkpoint
+from sweeplens.cancellation import checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-__all__ = ["Shares", "shares_of_spread"]
+__all__ = ["VarianceShares", "shares_of_spread"]
 
 _FEW = 200
 _TREES_FEW, _TREES_MANY = 128, 64
@@ -32,7 +32,7 @@ _RESAMPLES = 1000
 _SEED = 20240229
 
 
-class Shares(Struct, frozen=True):
+class VarianceShares(Struct, frozen=True):
     """Each column's share of the spread with its 95 % interval, and the share that the forest foretells of unseen runs."""
 
     share: tuple[float, ...]
@@ -41,7 +41,7 @@ class Shares(Struct, frozen=True):
     foretold: float
 
 
-def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]) -> Shares:
+def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]) -> VarianceShares:
     """Shares of the spread of ``values`` (at least five, not all the same) by columns of ranks. The same every time."""
     import numpy as np
 
@@ -49,7 +49,7 @@ def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]
     rises, foretold = _rises(x, y, np.random.default_rng(_SEED))
     spread = 2 * float(y.var())
     low, high = _interval(rises, y, np.random.default_rng(_SEED))
-    return Shares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), foretold)
+    return VarianceShares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), foretold)
 
 
 def _shares(values: Array) -> tuple[float, ...]:

@@ -11,11 +11,11 @@ import polars as pl
 from sweeplens.analyses.summary import sort_table
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
-from sweeplens.frames import RUN_COLUMNS, hparam_columns
-from sweeplens.goals import known_goal, main_metrics
-from sweeplens.grouping import is_identifier, two_valued
+from sweeplens.frames.goals import known_goal, main_metrics
+from sweeplens.frames.grouping import is_identifier, two_valued
+from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
+from sweeplens.frames.selection import condition_columns, select_metrics
 from sweeplens.readers.protocol import Problem
-from sweeplens.selection import condition_columns, select_metrics
 
 __all__ = ["get_run", "list_metrics", "list_runs", "problems_frame"]
 

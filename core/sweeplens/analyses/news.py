@@ -27,12 +27,12 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.triage.diagnosis import Options, diagnose
+from sweeplens.analyses.triage.diagnosis import DiagnosisOptions, diagnose
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import CursorError
-from sweeplens.goals import known_goal, main_metrics
+from sweeplens.frames.goals import known_goal, main_metrics
 
-__all__ = ["DAY", "told_of_the_day", "whats_new"]
+__all__ = ["DAY", "news_of_the_day", "whats_new"]
 
 DAY = timedelta(hours=24)
 _SLACK = timedelta(seconds=120)  # clocks differ between machines, and an answer may rest on files seen a little before
@@ -57,7 +57,7 @@ _ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished"
 _ENDS = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 
 
-class Mark(Struct, frozen=True):
+class NewsCursor(Struct, frozen=True):
     """What a cursor knows of the past. ``digest`` is empty where there was no cursor."""
 
     at: datetime
@@ -66,7 +66,7 @@ class Mark(Struct, frozen=True):
     bests: Mapping[int, float] | None = None
 
 
-class Fact(Struct, frozen=True):
+class NewsItem(Struct, frozen=True):
     """Something that is so: its event, its run, when it came to be, when the run last changed, and what to say of it."""
 
     event: str
@@ -86,14 +86,14 @@ class Fact(Struct, frozen=True):
 
 
 def whats_new(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: Options, cursor: str = ""
+    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions, cursor: str = ""
 ) -> Answer:
     """event, run_id, metric, step, value, before, at, text, n, runs: what is new; the new cursor is table ``cursor``.
 
     Events: began, finished, failed, stalled, resumed (after silence), best, problem. A row for many runs has no run_id, but
     their count and names. Raises CursorError for a cursor that is not ours.
     """
-    since = _decoded(cursor) if cursor else Mark(options.now - DAY, 0)
+    since = _decoded(cursor) if cursor else NewsCursor(options.now - DAY, 0)
     facts = _facts(runs, diagnose(runs, series, points, options).table, options)
     fresh, unsure = _fresh(facts, since)
     bests = _bests(series, options)
@@ -102,24 +102,24 @@ def whats_new(
     table = pl.DataFrame([*_rows(fresh), *news], schema=_EVENTS, orient="row").sort(
         order, "at", "run_id", descending=[False, True, False]
     )
-    after = Mark(options.now, runs.height, _digest(facts), {_hash(m): v for m, (v, *_) in bests.items()})
+    after = NewsCursor(options.now, runs.height, _digest(facts), {_hash(m): v for m, (v, *_) in bests.items()})
     notes = _notes(fresh, len(news), runs, since, unsure)
     return Answer(table, Basis(runs_used=runs.height), notes, {"cursor": pl.DataFrame({"cursor": [_encoded(after)]})})
 
 
-def told_of_the_day(runs: pl.DataFrame, series: pl.DataFrame, found: pl.DataFrame, options: Options) -> str:
+def news_of_the_day(runs: pl.DataFrame, series: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -> str:
     """The last 24 hours in one line, ``found`` being the findings of a diagnosis; nothing where nothing happened."""
-    since = Mark(options.now - DAY, 0)
+    since = NewsCursor(options.now - DAY, 0)
     fresh, _ = _fresh(_facts(runs, found, options), since)
     news = _new_bests(_bests(series, options), series, runs, since, options)
     better = [str(row[7]) for row in news if row[5] is not None]
     return "; ".join([*_counted(fresh, 0), *better])
 
 
-def _rows(fresh: Sequence[Fact]) -> Iterator[tuple[object, ...]]:
+def _rows(fresh: Sequence[NewsItem]) -> Iterator[tuple[object, ...]]:
     """A row for each event; one for all of a kind where there are more than a few. A run that ended began before."""
     began, ended = ({f.run_id for f in fresh if f.event in events} for events in (("began",), _ENDS.values()))
-    kinds: dict[tuple[str, str], list[Fact]] = {}
+    kinds: dict[tuple[str, str], list[NewsItem]] = {}
     for fact in fresh:
         if fact.event in _ENDS.values() and fact.run_id in began:
             whole = replace(fact, text=f"began, {fact.text}", alike=f"began, {fact.alike}")
@@ -137,20 +137,24 @@ def _rows(fresh: Sequence[Fact]) -> Iterator[tuple[object, ...]]:
         yield event, "", metric, None, None, None, last, words, len(ids), ids
 
 
-def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: Options) -> list[Fact]:
+def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -> list[NewsItem]:
     """Everything that is so now: where each run stands, and which findings it has."""
     quiet = timedelta(seconds=options.live_seconds)
     changed = dict(runs.select("run_id", "updated_at").iter_rows())
-    facts: list[Fact] = []
+    facts: list[NewsItem] = []
     for run_id, status, n, created, updated in runs.select(
         "run_id", "status", "n_steps", "created_at", "updated_at"
     ).iter_rows():
         facts.append(
-            Fact("began", run_id, "", created or updated, updated, text=f"{status}, {n} steps so far", alike="began")
+            NewsItem(
+                "began", run_id, "", created or updated, updated, text=f"{status}, {n} steps so far", alike="began"
+            )
         )
         if status in _ENDS:
             facts.append(
-                Fact(_ENDS[status], run_id, status, updated, updated, text=f"{status} after {n} steps", alike=status)
+                NewsItem(
+                    _ENDS[status], run_id, status, updated, updated, text=f"{status} after {n} steps", alike=status
+                )
             )
         elif status == "unknown":
             torn = run_id in options.torn
@@ -158,7 +162,9 @@ def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: Options) -> list[Fa
                 ("failed", "ended in the middle of a line") if torn else ("finished", "went quiet, no status known")
             )
             facts.append(
-                Fact(event, run_id, "quiet", updated + quiet, updated, text=f"{words}, after {n} steps", alike=words)
+                NewsItem(
+                    event, run_id, "quiet", updated + quiet, updated, text=f"{words}, after {n} steps", alike=words
+                )
             )
     for row in found.filter(pl.col("finding").is_in(_LASTING) & (pl.col("severity") != "low")).iter_rows(named=True):
         silent = row["finding"] == "stalled"
@@ -166,7 +172,7 @@ def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: Options) -> list[Fa
         event, text = ("stalled", row["evidence"]) if silent else ("problem", f"{row['finding']}: {row['evidence']}")
         alike = "stalled" if silent else row["finding"]
         facts.append(
-            Fact(
+            NewsItem(
                 event,
                 row["run_id"],
                 row["finding"],
@@ -181,12 +187,12 @@ def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: Options) -> list[Fa
     return facts
 
 
-def _fresh(facts: Sequence[Fact], since: Mark) -> tuple[list[Fact], int]:
+def _fresh(facts: Sequence[NewsItem], since: NewsCursor) -> tuple[list[NewsItem], int]:
     """The facts that were not so at the mark, and how many of them are only likely so."""
     if not since.digest:
         return [f for f in facts if f.at > since.at], 0
     late = [f for f in facts if max(f.at, f.touched) > since.at - _SLACK]
-    fresh: list[Fact] = []
+    fresh: list[NewsItem] = []
     unsure = 0
     now = _digest(facts)
     for index, old in enumerate(since.digest):
@@ -202,7 +208,7 @@ def _fresh(facts: Sequence[Fact], since: Mark) -> tuple[list[Fact], int]:
     return fresh, unsure
 
 
-def _with_ended(recent: Sequence[Fact], grown: int) -> list[Fact] | None:
+def _with_ended(recent: Sequence[NewsItem], grown: int) -> list[NewsItem] | None:
     """The same where one or two facts of runs that changed are no longer so: a silence that ended, a finding that passed."""
     begun = [f for f in recent if f.event == "began"]
     now = {(f.event, f.run_id, f.key) for f in recent}
@@ -219,7 +225,7 @@ def _with_ended(recent: Sequence[Fact], grown: int) -> list[Fact] | None:
     return None
 
 
-def _explained(candidates: Sequence[Fact], grown: int, most: int = 3) -> list[Fact] | None:
+def _explained(candidates: Sequence[NewsItem], grown: int, most: int = 3) -> list[NewsItem] | None:
     """The facts whose hashes sum to what a class's sum grew by: all of them, else the fewest."""
     hashes = [f.hash for f in candidates]
     if candidates and sum(hashes) % _MODULUS == grown:
@@ -231,7 +237,7 @@ def _explained(candidates: Sequence[Fact], grown: int, most: int = 3) -> list[Fa
     return None
 
 
-def _bests(series: pl.DataFrame, options: Options) -> dict[str, tuple[float, str, int]]:
+def _bests(series: pl.DataFrame, options: DiagnosisOptions) -> dict[str, tuple[float, str, int]]:
     """metric -> best value, run and step, of the main metrics with a goal."""
     names = main_metrics(series["metric"].unique().to_list(), options.main, options.goals, most=_BESTS)
     found: dict[str, tuple[float, str, int]] = {}
@@ -251,8 +257,8 @@ def _new_bests(
     bests: Mapping[str, tuple[float, str, int]],
     series: pl.DataFrame,
     runs: pl.DataFrame,
-    since: Mark,
-    options: Options,
+    since: NewsCursor,
+    options: DiagnosisOptions,
 ) -> list[tuple[object, ...]]:
     """Metrics whose best is another value than at the mark; without a mark, than that of the runs that stand since before."""
     changed = dict(runs.select("run_id", "updated_at").iter_rows())
@@ -267,7 +273,7 @@ def _new_bests(
     return rows
 
 
-def _counted(fresh: Sequence[Fact], bests: int) -> list[str]:
+def _counted(fresh: Sequence[NewsItem], bests: int) -> list[str]:
     """What happened, in counts of runs."""
     of: dict[str, set[str]] = {event: {f.run_id for f in fresh if f.event == event} for event in _ORDER}
     parts = [f"{_runs(of['began'])} began"] if of["began"] else []
@@ -281,7 +287,9 @@ def _runs(ids: Collection[str]) -> str:
     return f"{len(ids)} run{'s' * (len(ids) != 1)}"
 
 
-def _notes(fresh: Sequence[Fact], bests: int, runs: pl.DataFrame, since: Mark, unsure: int) -> tuple[str, ...]:
+def _notes(
+    fresh: Sequence[NewsItem], bests: int, runs: pl.DataFrame, since: NewsCursor, unsure: int
+) -> tuple[str, ...]:
     when = f"since {since.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since.digest else "in the last 24 hours"
     counts = _counted(fresh, bests)
     notes = [f"{'; '.join(counts)} {when}."] if counts else [f"Nothing new {when}."]
@@ -294,7 +302,7 @@ def _notes(fresh: Sequence[Fact], bests: int, runs: pl.DataFrame, since: Mark, u
     return tuple(notes)
 
 
-def _digest(facts: Iterable[Fact]) -> tuple[int, ...]:
+def _digest(facts: Iterable[NewsItem]) -> tuple[int, ...]:
     sums = [0] * _CLASSES
     for fact in facts:
         index = _class(fact.run_id)
@@ -310,14 +318,14 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())
 
 
-def _encoded(mark: Mark) -> str:
+def _encoded(mark: NewsCursor) -> str:
     head = _HEAD.pack(_VERSION, int(mark.at.timestamp() * 1000), mark.runs)
     sums = b"".join(s.to_bytes(3) for s in mark.digest)
     body = head + sums + b"".join(_BEST.pack(m, v) for m, v in (mark.bests or {}).items())
     return base64.urlsafe_b64encode(body + hashlib.blake2b(body, digest_size=3).digest()).decode().rstrip("=")
 
 
-def _decoded(cursor: str) -> Mark:
+def _decoded(cursor: str) -> NewsCursor:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
@@ -331,4 +339,4 @@ def _decoded(cursor: str) -> Mark:
     _, stamp, runs = _HEAD.unpack_from(body)
     sums = tuple(int.from_bytes(body[i : i + 3]) for i in range(_HEAD.size, least, 3))
     bests = dict(_BEST.iter_unpack(body[least:]))
-    return Mark(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums, bests)
+    return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums, bests)

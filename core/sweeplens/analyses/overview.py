@@ -12,12 +12,12 @@ from sweeplens.analyses.listing import list_metrics
 from sweeplens.analyses.ranking import RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.answers import Answer, Basis
-from sweeplens.frames import hparam_columns
-from sweeplens.goals import known_goal, main_metrics
-from sweeplens.grouping import is_identifier
+from sweeplens.frames.goals import known_goal, main_metrics
+from sweeplens.frames.grouping import is_identifier
+from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
-    from sweeplens.analyses.triage.screening import Options
+    from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
 __all__ = ["overview"]
 
@@ -41,7 +41,7 @@ def overview(
     goals: Mapping[str, str] | None = None,
     main: Sequence[str] = (),
     replicates: Sequence[str] = (),
-    triage: Options | None = None,
+    triage: DiagnosisOptions | None = None,
 ) -> Answer:
     """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own.
 
@@ -207,9 +207,11 @@ def _nonfinite(series: pl.DataFrame) -> str:
     )
 
 
-def _broken(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: Options) -> list[tuple[str, str]]:
+def _broken(
+    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
+) -> list[tuple[str, str]]:
     """Findings by severity, the worst of them, what is new; curves are looked at where there are not too many points."""
-    from sweeplens.analyses.news import told_of_the_day  # numpy loads with it
+    from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
     from sweeplens.analyses.triage.diagnosis import diagnose, severity_lines
 
     curves = int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
@@ -223,7 +225,7 @@ def _broken(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, opti
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
         ("worst", listed(worst, _WORST)),
         ("not looked at", unseen),
-        ("last 24 hours", told_of_the_day(runs, series, found.table, options)),
+        ("last 24 hours", news_of_the_day(runs, series, found.table, options)),
     ]
 
 

@@ -18,9 +18,9 @@ from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.statistics import ALPHA, t_quantile
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
-from sweeplens.goals import goal_of
-from sweeplens.grouping import free_names, group_hparams, is_identifier, is_replicate, keyed, varying_hparams
-from sweeplens.reduction import Reduced, parse_reduce, reduce_runs, runs_without
+from sweeplens.frames.goals import goal_of
+from sweeplens.frames.grouping import free_names, group_hparams, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.reduction import ReducedSeries, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["RANK_COLUMNS", "rank"]
 
@@ -70,7 +70,7 @@ def rank(
         runs, lost = with_config(runs)
         asked = asked.filter(pl.col("run_id").is_in(runs["run_id"].to_list()))
     reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
-    left = (*runs_without([metric], runs, series), *reduced.left_out)
+    left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].to_list()))
     cover = coverage_of(runs, used)
     ranked = _ranked(runs, reduced, keys, direction)
@@ -94,7 +94,7 @@ def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str
     return [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
 
 
-def _ranked(runs: pl.DataFrame, reduced: Reduced, keys: Sequence[str], goal: str) -> _Ranked:
+def _ranked(runs: pl.DataFrame, reduced: ReducedSeries, keys: Sequence[str], goal: str) -> _Ranked:
     table = keyed(runs, keys).join(reduced.values.select("run_id", "value"), on="run_id", maintain_order="left")
     stats = [
         pl.len().alias("n"),

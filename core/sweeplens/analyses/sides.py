@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
-from sweeplens.frames import hparam_columns
-from sweeplens.grouping import free_names, is_identifier, is_replicate, keyed, varying_hparams
-from sweeplens.interrupt import checkpoint
-from sweeplens.selection import select_runs
+from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.schemas import hparam_columns
+from sweeplens.frames.selection import select_runs
 
 __all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
 

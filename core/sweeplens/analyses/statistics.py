@@ -1,7 +1,7 @@
 """Tests, intervals, effect sizes, corrections and sample sizes: numbers in, numbers out, no frames.
 
     interval        mean with its 95 % interval (Student's t)
-    welch, paired_t, wilcoxon, mann_whitney    two samples -> `Outcome`; None where the samples allow no test
+    welch, paired_t, wilcoxon, mann_whitney    two samples -> `TestResult`; None where the samples allow no test
     hedges_g        standardised difference, corrected for small samples
     holm            p values -> p values that hold for the whole family
     seeds_needed    runs a side that show a difference of this size with 80 % power
@@ -17,13 +17,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from sweeplens import student
+from sweeplens.frames import student_t
 
 __all__ = [
     "ALPHA",
     "HUGE",
     "MOST_SEEDS",
-    "Outcome",
+    "TestResult",
     "clearly_skewed",
     "hedges_g",
     "holm",
@@ -47,7 +47,7 @@ HUGE = 1e150  # beyond, squares are not numbers any more
 _FEWEST_FOR_RANKS = 6
 
 
-class Outcome(Struct, frozen=True):
+class TestResult(Struct, frozen=True):
     """A difference (first minus second), its 95 % interval, and the two-sided p of the named test."""
 
     test: str
@@ -74,7 +74,7 @@ def variance(values: Sequence[float]) -> float:
 
 def t_quantile(df: float, share: float = 1 - ALPHA / 2) -> float:
     """The quantile of Student's t."""
-    return student.t_quantile(df, share)
+    return student_t.t_quantile(df, share)
 
 
 def t_tail(t: float, df: float) -> float:
@@ -93,7 +93,7 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     return centre, centre - half, centre + half
 
 
-def welch(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
+def welch(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     """Welch's t test; None below two values a side, or where neither side has a spread (or one past all numbers)."""
     if len(a) < 2 or len(b) < 2:
         return None
@@ -104,7 +104,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
     return _of_t("Welch", mean(a) - mean(b), math.sqrt(part_a + part_b), df)
 
 
-def paired_t(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
+def paired_t(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     """The t test of the differences of pairs; None below two pairs, or where all differences are the same."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if len(differences) < 2 or _no_spread(differences) or variance(differences) > HUGE:
@@ -113,9 +113,9 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
     return _of_t("paired t", mean(differences), error, len(differences) - 1)
 
 
-def _of_t(test: str, difference: float, error: float, df: float) -> Outcome:
+def _of_t(test: str, difference: float, error: float, df: float) -> TestResult:
     half = t_quantile(df) * error
-    return Outcome(test, difference, difference - half, difference + half, t_tail(difference / error, df))
+    return TestResult(test, difference, difference - half, difference + half, t_tail(difference / error, df))
 
 
 def _no_spread(differences: Sequence[float]) -> bool:
@@ -123,7 +123,7 @@ def _no_spread(differences: Sequence[float]) -> bool:
     return max(differences) - min(differences) <= 1e-12 * max(map(abs, differences))
 
 
-def wilcoxon(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
+def wilcoxon(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     """Wilcoxon's signed-rank test of pairs, with the interval of the Walsh averages (Hodges, Lehmann 1963)."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if len(differences) < _FEWEST_FOR_RANKS or _no_spread(differences):
@@ -132,7 +132,7 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> Outcome | None:
 
     p = float(stats.wilcoxon(differences).pvalue)
     low, high = _walsh_interval(differences)
-    return Outcome("Wilcoxon", mean(a) - mean(b), low, high, p)
+    return TestResult("Wilcoxon", mean(a) - mean(b), low, high, p)
 
 
 def _walsh_interval(differences: Sequence[float]) -> tuple[float, float]:

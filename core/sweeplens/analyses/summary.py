@@ -9,7 +9,7 @@ import polars as pl
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.dataframes import statistics_of
 from sweeplens.errors import InputError
-from sweeplens.grouping import (
+from sweeplens.frames.grouping import (
     group_hparams,
     is_identifier,
     is_replicate,
@@ -18,7 +18,7 @@ from sweeplens.grouping import (
     same_split,
     varying_hparams,
 )
-from sweeplens.reduction import parse_reduce, reduce_runs, runs_without
+from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["sort_table", "summarize", "varying"]
 
@@ -49,7 +49,7 @@ def summarize(
     everything = asked.height == whole
     same = everything and reduced.values.height == whole > 0 and reduce != "points"
     used = runs.height if same else reduced.values["run_id"].n_unique()
-    left = (*(() if everything else runs_without(metrics, runs, series)), *reduced.left_out)
+    left = (*(() if everything else runs_lacking(metrics, runs, series)), *reduced.left_out)
     notes = _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
 

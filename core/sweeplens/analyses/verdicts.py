@@ -18,7 +18,7 @@ from sweeplens.analyses.statistics import (
     ALPHA,
     HUGE,
     MOST_SEEDS,
-    Outcome,
+    TestResult,
     clearly_skewed,
     hedges_g,
     mann_whitney,
@@ -42,7 +42,7 @@ class Contrast(Struct, frozen=True):
     a: tuple[float, ...]
     b: tuple[float, ...]
     paired: bool
-    test: Outcome | None
+    test: TestResult | None
     other: str
     other_p: float | None
     p_joint: float | None
@@ -57,7 +57,7 @@ class Contrast(Struct, frozen=True):
 
 def contrast(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spread | None) -> Contrast:
     """Test ``a`` against ``b``; ``paired``: the values stand in the order of the pairs."""
-    beside: Outcome | None = welch(a, b)
+    beside: TestResult | None = welch(a, b)
     if paired:
         test = wilcoxon(a, b) if clearly_skewed(a, b) else paired_t(a, b)
         other, other_p, share = "Welch", beside.p if beside else None, _PAIRED_SHARE

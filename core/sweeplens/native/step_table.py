@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-__all__ = ["LIBRARY", "Doubt", "StepTable", "Taken", "is_compiled"]
+__all__ = ["LIBRARY", "ParsedText", "StepTable", "UnparsedLine", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
 _VERSION = 3  # of what the two files say to each other
@@ -23,7 +23,7 @@ _FILES, _PLACES, _STEPS = -1, -2, 0
 _MOST_DOUBTS = 200
 
 
-class Doubt(NamedTuple):
+class UnparsedLine(NamedTuple):
     """A line that is no row of numbers: its bytes, without the newline, and its number from 0."""
 
     begin: int
@@ -31,12 +31,12 @@ class Doubt(NamedTuple):
     number: int
 
 
-class Taken(NamedTuple):
+class ParsedText(NamedTuple):
     """The whole lines of a text: their bytes, how many they are, and those in doubt."""
 
     bytes: int
     lines: int
-    doubts: list[Doubt]
+    doubts: list[UnparsedLine]
 
 
 class _Line(Structure):
@@ -129,15 +129,15 @@ class StepTable:
         """The rows of the file that began last stay."""
         self._lib.table_keep(self._table)
 
-    def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> Taken | None:
+    def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> ParsedText | None:
         """The whole lines among the first ``length`` bytes; None where very many of them are in doubt."""
         found = self._lib.table_read(
             self._table, text, length, byref(self._bytes), byref(self._lines), self._doubts, _MOST_DOUBTS
         )
         if found < 0:
             return None
-        doubts = [Doubt(d.begin, d.end, d.number) for d in self._doubts[:found]] if found else []
-        return Taken(self._bytes.value, self._lines.value, doubts)
+        doubts = [UnparsedLine(d.begin, d.end, d.number) for d in self._doubts[:found]] if found else []
+        return ParsedText(self._bytes.value, self._lines.value, doubts)
 
     @property
     def rows(self) -> int:

@@ -10,46 +10,48 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-from sweeplens.readers.late import Late, opened
+from sweeplens.readers.lazy_reader import LazyReader, loaded_reader
 from sweeplens.readers.protocol import Reader
 
-__all__ = ["READERS", "all_readers", "opened"]
+__all__ = ["READERS", "all_readers", "loaded_reader"]
 
 _SQLITE = (".db", ".sqlite")
 _JSON = (".json", ".ndjson")
 _TABLES = (".csv", ".tsv", ".txt", ".log")
 
-READERS: tuple[Reader, ...] = (  # name, class, version, parts of the file names that it looks for
-    Late("wandb", "Wandb", 2, ".wandb"),
-    Late("wandb_summary", "WandbSummary", 1, "wandb-summary.json"),
-    Late("swanlab", "SwanLab", 2, ".swanlab"),
-    Late("mlflow_sqlite", "MlflowSqlite", 2, *_SQLITE),
-    Late("optuna", "Optuna", 2, *_SQLITE),
-    Late("optuna_journal", "OptunaJournal", 1, ".log", ".json", ".journal", ".txt"),
-    Late("trackio", "Trackio", 2, *_SQLITE),
-    Late("mlflow_file", "MlflowFile", 2, "meta.yaml"),
-    Late("sacred", "Sacred", 2, "run.json"),
-    Late("mmengine", "Mmengine", 1, "scalars.json"),
-    Late("mmcv", "Mmcv", 1, ".log.json"),
-    Late("hf_trainer", "HfTrainer", 2, "trainer_state.json"),
-    Late("ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"),
-    Late("sb3", "StableBaselines3", 2, ".csv", "progress", ".npz"),
-    Late("algoperf", "AlgoPerf", 1, "measurements.csv", "hparams.json"),
-    Late("nvlabs_stats", "NvlabsStats", 1, ".jsonl"),
-    Late("dvclive", "DvcLive", 2, ".tsv"),
-    Late("lightning_csv", "LightningCsv", 3, "metrics.csv", "hparams.yaml"),
-    Late("yolo", "Yolo", 1, ".csv"),
-    Late("spinup", "SpinningUp", 2, "progress.txt"),
-    Late("keras_csvlogger", "KerasCsvLogger", 1, *_TABLES),
-    Late("dr_util", "DrUtil", 1, *_JSON),
-    Late("dr_exp", "DrExp", 1, "metrics.jsonl"),
-    Late("json_runs", "JsonRuns", 1, *_JSON),
-    Late("json_splits", "JsonSplits", 1, *_JSON),
-    Late("json_steps", "JsonSteps", 2, ".json", ".ndjson", ".txt", ".log"),
-    Late("json_history", "JsonHistory", 1, ".json"),
-    Late("tensorboard_export", "TensorBoardExport", 1, ".csv"),
-    Late("tensorboard", "TensorBoard", 2, "tfevents"),
-    Late("csv_metrics", "CsvMetrics", 2, *_TABLES),
+READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the file names that it looks for
+    LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),
+    LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
+    LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
+    LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 2, *_SQLITE),
+    LazyReader("optuna", "optuna.sqlite", "Optuna", 2, *_SQLITE),
+    LazyReader("optuna_journal", "optuna.journal", "OptunaJournal", 1, ".log", ".json", ".journal", ".txt"),
+    LazyReader("trackio", "trackers.trackio", "Trackio", 2, *_SQLITE),
+    LazyReader("mlflow_file", "mlflow.files", "MlflowFile", 2, "meta.yaml"),
+    LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
+    LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
+    LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 2, "trainer_state.json"),
+    LazyReader(
+        "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
+    ),
+    LazyReader("sb3", "trainers.sb3", "StableBaselines3", 2, ".csv", "progress", ".npz"),
+    LazyReader("algoperf", "trainers.algoperf", "AlgoPerf", 1, "measurements.csv", "hparams.json"),
+    LazyReader("nvlabs_stats", "trainers.nvlabs_stats", "NvlabsStats", 1, ".jsonl"),
+    LazyReader("dvclive", "trackers.dvclive", "DvcLive", 2, ".tsv"),
+    LazyReader("lightning_csv", "trainers.lightning_csv", "LightningCsv", 3, "metrics.csv", "hparams.yaml"),
+    LazyReader("yolo", "trainers.yolo", "Yolo", 1, ".csv"),
+    LazyReader("spinup", "trainers.spinup", "SpinningUp", 2, "progress.txt"),
+    LazyReader("keras_csvlogger", "trainers.keras_csvlogger", "KerasCsvLogger", 1, *_TABLES),
+    LazyReader("dr_util", "trackers.dr_util", "DrUtil", 1, *_JSON),
+    LazyReader("dr_exp", "trackers.dr_exp", "DrExp", 1, "metrics.jsonl"),
+    LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
+    LazyReader("json_splits", "json.splits", "JsonSplits", 1, *_JSON),
+    LazyReader("json_steps", "json.steps", "JsonSteps", 2, ".json", ".ndjson", ".txt", ".log"),
+    LazyReader("json_history", "json.history", "JsonHistory", 1, ".json"),
+    LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 1, ".csv"),
+    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 2, "tfevents"),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 2, *_TABLES),
 )
 
 

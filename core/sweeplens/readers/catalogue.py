@@ -15,10 +15,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from sweeplens.errors import FormatError
-from sweeplens.readers import READERS, opened
+from sweeplens.readers import READERS, loaded_reader
 from sweeplens.readers.protocol import Reader
 
-__all__ = ["Entry", "entry_of", "formats_page"]
+__all__ = ["FormatEntry", "entry_of", "formats_page"]
 
 _FIELDS = ("Producer", "Files", "Reads", "Leaves")
 _FIELD = re.compile(rf"^({'|'.join(_FIELDS)}):[ \t]*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
@@ -38,7 +38,7 @@ holds. Your own format: a package with an entry point in the group `sweeplens.re
 """
 
 
-class Entry(Struct, frozen=True):
+class FormatEntry(Struct, frozen=True):
     """What a reader says of itself."""
 
     name: str
@@ -48,9 +48,9 @@ class Entry(Struct, frozen=True):
     leaves: str
 
 
-def entry_of(reader: Reader) -> Entry:
+def entry_of(reader: Reader) -> FormatEntry:
     """The lines ``Producer:``, ``Files:``, ``Reads:``, ``Leaves:`` of a reader's docstring. Raises FormatError without them."""
-    kind = type(opened(reader))
+    kind = type(loaded_reader(reader))
     text = inspect.getdoc(kind) or ""
     said = {field: " ".join(rest.split()) for field, rest in _FIELD.findall(text)}
     missing = [field for field in _FIELDS if not said.get(field)]
@@ -58,7 +58,7 @@ def entry_of(reader: Reader) -> Entry:
         raise FormatError(
             f"The docstring of {kind.__name__} has no line {missing[0] + ':'!r}: protocol.Reader says which."
         )
-    return Entry(reader.name, *(said[field] for field in _FIELDS))
+    return FormatEntry(reader.name, *(said[field] for field in _FIELDS))
 
 
 def formats_page(readers: Iterable[Reader] = READERS) -> str:
@@ -67,7 +67,7 @@ def formats_page(readers: Iterable[Reader] = READERS) -> str:
     return _PAGE.format(count=len(entries), rows="\n".join(map(_row, entries)))
 
 
-def _row(entry: Entry) -> str:
+def _row(entry: FormatEntry) -> str:
     cells = (f"`{entry.name}`", entry.producer, entry.files, entry.reads, entry.leaves)
     return f"| {' | '.join(_cell(c) for c in cells)} |"
 

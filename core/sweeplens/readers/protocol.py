@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 import polars as pl
 from msgspec import Struct, field
 
-from sweeplens.frames import POINTS_SCHEMA
+from sweeplens.frames.schemas import POINTS_SCHEMA
 
 __all__ = [
     "HEAD_BYTES",
@@ -182,7 +182,7 @@ class Reading(Struct, frozen=True):
     resume: Resume | None = None  # None: the source is read anew whenever it changes
 
 
-class Many(Struct, frozen=True):
+class CombinedReading(Struct, frozen=True):
     """What a reading of some sources together gave. ``readings`` are by path of the source and hold no points."""
 
     readings: Mapping[str, Reading]
@@ -205,7 +205,7 @@ class Reader(Protocol):
         ...
 
 
-class ReadsMany(Protocol):
+class BatchReader(Protocol):
     """A reader that can read clean sources together, faster than one by one, and with the same result."""
 
     name: str
@@ -214,7 +214,7 @@ class ReadsMany(Protocol):
         """Whether the source may be read together with others."""
         ...
 
-    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> Many:
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> CombinedReading:
         """Those of the sources that can be read together; several threads may ask at once.
 
         ``names``: path of a source -> id of its only run.

@@ -7,12 +7,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeplens.store.folder import FolderPlace
-from sweeplens.store.kept import KeptStore
-from sweeplens.store.memory import Change, MemoryStore
+from sweeplens.store.backends.local import LocalBackend
+from sweeplens.store.memory import MemoryStore, StoreChange
+from sweeplens.store.persistent import PersistentStore
 from sweeplens.store.snapshot import Snapshot
 
-__all__ = ["Change", "KeptStore", "MemoryStore", "Snapshot", "cache_folder", "name_for", "open_store", "place_for"]
+__all__ = [
+    "MemoryStore",
+    "PersistentStore",
+    "Snapshot",
+    "StoreChange",
+    "backend_for",
+    "cache_folder",
+    "name_for",
+    "open_store",
+]
 
 _FILE = re.compile(r"file:(//(localhost)?/|/(?!/))")  # of this machine
 
@@ -34,7 +43,7 @@ def name_for(roots: Sequence[Path]) -> str:
     return f"stores/{hashlib.sha256(said.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
 
-def place_for(cache: Path, roots: Sequence[Path]) -> Path:
+def backend_for(cache: Path, roots: Sequence[Path]) -> Path:
     """The folder of the store of these roots below the cache folder."""
     return cache / name_for(roots)
 
@@ -48,19 +57,19 @@ def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "
         return MemoryStore()
     if "://" in cache_dir and not _FILE.match(cache_dir):
         return _remote(roots, cache_dir)
-    place = place_for(cache_folder(cache_dir), roots)
+    place = backend_for(cache_folder(cache_dir), roots)
     if any(place.is_relative_to(root) for root in roots):
         return _in_memory(f"the cache folder {str(place)!r} lies inside the experiments")
-    return KeptStore(FolderPlace(place), roots)
+    return PersistentStore(LocalBackend(place), roots)
 
 
 def _remote(roots: Sequence[Path], url: str) -> MemoryStore:
-    from sweeplens.store.objects import SCHEMES, ObjectPlace
+    from sweeplens.store.backends.object_store import SCHEMES, ObjectBackend
 
     if url.partition("://")[0] not in SCHEMES:
         known = ", ".join(f"{s}://" for s in SCHEMES)
         return _in_memory(f"no store can lie at {url!r}, only in a folder or at an address that begins with {known}")
-    return KeptStore(ObjectPlace(f"{url.rstrip('/')}/{name_for(roots)}"), roots)
+    return PersistentStore(ObjectBackend(f"{url.rstrip('/')}/{name_for(roots)}"), roots)
 
 
 def _in_memory(why: str) -> MemoryStore:

@@ -11,7 +11,7 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.frames import POINTS_SCHEMA, concat_points, empty_points
+from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_points
 
 __all__ = ["STORED_POINTS", "Block", "FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan"]
 

@@ -14,13 +14,13 @@ import polars.selectors as cs
 from msgspec import Struct
 
 from sweeplens.errors import StoreError
-from sweeplens.frames import RUN_COLUMNS
+from sweeplens.frames.schemas import RUN_COLUMNS
+from sweeplens.store.backends.backend import HeadMovedError, HeadStamp, StoreBackend, TableFile
 from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, scan
-from sweeplens.store.head import FileName, Head, fresh_name, write_head
-from sweeplens.store.place import Place, Stamp, TakenError
-from sweeplens.store.tables import commit_table
+from sweeplens.store.delta_tables import commit_table
+from sweeplens.store.head import Head, fresh_name, write_head
 
-__all__ = ["State", "as_block", "sweep", "write_points", "write_state"]
+__all__ = ["StoreContents", "as_block", "sweep", "write_points", "write_state"]
 
 _ARROW_NOTE = b"ARROW:schema"
 ROW_GROUP = 65_536
@@ -31,7 +31,7 @@ _SHORT_GRACE = 60.0
 _ORPHAN = 3600.0
 
 
-class State(Struct, frozen=True):
+class StoreContents(Struct, frozen=True):
     """What is written, whole."""
 
     readers: Mapping[str, int]
@@ -45,12 +45,12 @@ class State(Struct, frozen=True):
     young: Sequence[tuple[str, str]]
 
 
-def as_block(place: Place, name: FileName) -> FileBlock:
+def as_block(place: StoreBackend, name: TableFile) -> FileBlock:
     """A file of points as a block."""
     return FileBlock(place.locate(name.path), name.rows, name.size, name.low, name.high, options=place.scan_options)
 
 
-def write_points(place: Place, points: pl.DataFrame, *, ordered: bool = False) -> FileName:
+def write_points(place: StoreBackend, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
     """One file of points, sorted by metric, run and position so that filters skip what they do not want."""
     with _or_nothing(place) as made, place.desk() as desk:
         name = _write_points(desk, points, made, ordered=ordered)
@@ -58,7 +58,7 @@ def write_points(place: Place, points: pl.DataFrame, *, ordered: bool = False) -
         return name
 
 
-def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False) -> FileName:
+def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False) -> TableFile:
     if not ordered:
         points = points.sort("metric", "run_id", "seq")
     name = _named(made, "points", ".parquet")
@@ -71,7 +71,7 @@ def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered
     if known:
         _as_text(place / name)
     low, high = points.select(pl.col("run_id").min(), pl.col("run_id").max().alias("high")).row(0)
-    return FileName(name, points.height, (place / name).stat().st_size, low, high)
+    return TableFile(name, points.height, (place / name).stat().st_size, low, high)
 
 
 def _as_text(path: Path) -> None:
@@ -88,13 +88,13 @@ def _as_text(path: Path) -> None:
 
 
 def write_state(
-    place: Place, state: State, before: Head | None, stamp: Stamp | None
-) -> tuple[Head, Stamp, list[FileBlock]]:
+    place: StoreBackend, state: StoreContents, before: Head | None, stamp: HeadStamp | None
+) -> tuple[Head, HeadStamp, list[FileBlock]]:
     """Write every file that the new HEAD names, commit the tables, then replace the HEAD of this stamp; all or nothing."""
     with _or_nothing(place) as made, place.desk() as desk:
         blocks = _written_blocks(place, desk, state.blocks, made)
         small = {"series": state.series, "runs": _plain_runs(state.runs), "ledger": state.ledger}
-        points = [FileName(b.path[len(place.address) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks]
+        points = [TableFile(b.path[len(place.address) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks]
         tables = {"points": points} | {name: [_write(desk, name, frame, made)] for name, frame in small.items()}
         view, walk = _write(desk, "state", state.runs, made).path, _named(made, "state", ".walk")
         (desk / walk).write_bytes(state.walk)
@@ -110,7 +110,7 @@ def write_state(
 
 
 @contextlib.contextmanager
-def _or_nothing(place: Place) -> Generator[list[str]]:
+def _or_nothing(place: StoreBackend) -> Generator[list[str]]:
     """A list for the names of files that are being written; they are removed where not all could be.
 
     Not where somebody else wrote meanwhile: Delta's log may name them until the next commit, after which they are swept.
@@ -118,7 +118,7 @@ def _or_nothing(place: Place) -> Generator[list[str]]:
     made: list[str] = []
     try:
         yield made
-    except TakenError:
+    except HeadMovedError:
         raise
     except (OSError, pl.exceptions.PolarsError, StoreError):
         place.discard(made)
@@ -130,7 +130,7 @@ def _named(made: list[str], folder: str, ending: str) -> str:
     return made[-1]
 
 
-def _written_blocks(place: Place, desk: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
+def _written_blocks(place: StoreBackend, desk: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
     """The blocks as files: frames are written, dropped runs leave, small neighbours become one."""
     groups: list[list[Block]] = []
     for block in blocks:
@@ -160,10 +160,10 @@ def _rows(block: Block) -> int:
     return block.frame.height if isinstance(block, FrameBlock) else block.rows
 
 
-def _write(desk: Path, table: str, frame: pl.DataFrame, made: list[str]) -> FileName:
+def _write(desk: Path, table: str, frame: pl.DataFrame, made: list[str]) -> TableFile:
     name = _named(made, table, ".parquet")
     frame.write_parquet(desk / name, compression="zstd", compression_level=1)
-    return FileName(name, frame.height, (desk / name).stat().st_size)
+    return TableFile(name, frame.height, (desk / name).stat().st_size)
 
 
 def _plain_runs(runs: pl.DataFrame) -> pl.DataFrame:
@@ -188,7 +188,7 @@ def _retired(before: Head | None, head: Head) -> dict[str, float]:
     return {**{n: t for n, t in before.retired.items() if n not in named}, **left}
 
 
-def sweep(place: Place, head: Head) -> None:
+def sweep(place: StoreBackend, head: Head) -> None:
     """Remove files that nobody reads any more: retired ones after their time, and what killed processes left."""
     now = time.time()
     known = {*head.files, *head.retired}

@@ -8,22 +8,12 @@ import uuid
 from msgspec import MsgspecError, Struct, field, json
 
 from sweeplens.errors import StoreError
-from sweeplens.store.place import Place, Stamp, UnreachableError
+from sweeplens.store.backends.backend import BackendUnreachableError, HeadStamp, StoreBackend, TableFile
 
-__all__ = ["SCHEMA", "FileName", "Head", "fresh_id", "fresh_name", "read_head", "write_head"]
+__all__ = ["SCHEMA", "Head", "fresh_id", "fresh_name", "read_head", "write_head"]
 
 SCHEMA = 2
 """Raised whenever what is stored changes its form: a store of another schema is built anew."""
-
-
-class FileName(Struct, frozen=True):
-    """One Parquet file of a table, named relative to the store."""
-
-    path: str
-    rows: int
-    size: int
-    low: str = ""  # the least and the greatest run id
-    high: str = ""
 
 
 class Head(Struct, frozen=True):
@@ -31,7 +21,7 @@ class Head(Struct, frozen=True):
 
     readers: dict[str, int]
     roots: list[str]
-    tables: dict[str, list[FileName]]
+    tables: dict[str, list[TableFile]]
     versions: dict[str, int]  # of the Delta tables
     walk: str
     view: str  # the runs frame as it is in memory, one column a hyperparameter
@@ -48,7 +38,7 @@ class Head(Struct, frozen=True):
         return [f.path for files in self.tables.values() for f in files] + [self.walk, self.view]
 
 
-class _Form(Struct):
+class _HeadSchema(Struct):
     """All that is asked of a HEAD before it is known which schema it has."""
 
     schema: int = 0
@@ -64,22 +54,22 @@ def fresh_name(folder: str, ending: str) -> str:
     return f"{folder}/{fresh_id()}{ending}"
 
 
-def read_head(place: Place) -> Head | None:
+def read_head(place: StoreBackend) -> Head | None:
     """HEAD; None without one. Raises StoreError where it is damaged or of another schema."""
     try:
         said = place.read("HEAD")
-        schema = json.decode(said, type=_Form).schema
+        schema = json.decode(said, type=_HeadSchema).schema
         if schema != SCHEMA:
             raise StoreError(f"The store {place.address!r} has schema {schema}, this version has {SCHEMA}.")
         return json.decode(said, type=Head)
     except FileNotFoundError:
         return None
-    except UnreachableError:
+    except BackendUnreachableError:
         raise
     except (OSError, MsgspecError) as error:
         raise StoreError(f"HEAD of the store {place.address!r} cannot be read: {error}.") from error
 
 
-def write_head(place: Place, head: Head, before: Stamp | None) -> Stamp:
+def write_head(place: StoreBackend, head: Head, before: HeadStamp | None) -> HeadStamp:
     """Put a new HEAD in the place of the one that ``before`` tells; its stamp. Raises TakenError where it is another by now."""
     return place.replace_head(json.encode(head), before)

@@ -13,19 +13,19 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.runs import unique_ids
+from sweeplens.store.runs_frame import unique_ids
 
 __all__ = [
-    "Entry",
+    "FileFingerprint",
     "Key",
     "Ledger",
-    "Mark",
+    "SourceEntry",
     "can_resume",
     "content_of",
     "continued",
+    "fingerprint_of",
+    "fingerprints_of",
     "is_young",
-    "mark_of",
-    "marks_of",
 ]
 
 Key = tuple[str, str]
@@ -37,7 +37,7 @@ _YOUNG_NS = (60 if os.name == "nt" else 2) * 10**9
 _WHOLE = 4 << 20
 
 
-class Mark(Struct, frozen=True):
+class FileFingerprint(Struct, frozen=True):
     """A cheap fingerprint of the part of a file that was read: its first and its last bytes."""
 
     offset: int
@@ -45,7 +45,7 @@ class Mark(Struct, frozen=True):
     tail: int
 
 
-class Entry(Struct, frozen=True):
+class SourceEntry(Struct, frozen=True):
     """One source. ``ids`` are the unique ids of ``records``, in the same order."""
 
     source: Source
@@ -54,7 +54,7 @@ class Entry(Struct, frozen=True):
     ids: tuple[str, ...]
     problems: tuple[Problem, ...]  # as the reader gave them
     resume: Resume | None = None
-    marks: Mapping[str, Mark] = field(default_factory=dict[str, Mark])
+    marks: Mapping[str, FileFingerprint] = field(default_factory=dict[str, FileFingerprint])
     content: int | None = None  # checksum, kept while a change could hide behind equal size and times
 
     @property
@@ -74,7 +74,7 @@ class Ledger:
     """Entries by key, with who wants which run id, who is young, and a version made of all of it."""
 
     def __init__(self) -> None:
-        self._entries: dict[Key, Entry] = {}
+        self._entries: dict[Key, SourceEntry] = {}
         self._wanted: dict[str, set[Key]] = {}
         self.young: set[Key] = set()
         self.changed: set[Key] = set()  # put or removed since the store last wrote
@@ -86,7 +86,7 @@ class Ledger:
     def __iter__(self) -> Iterator[Key]:
         return iter(self._entries)
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: Key) -> SourceEntry | None:
         """The entry of a source, None where it is new."""
         return self._entries.get(key)
 
@@ -95,7 +95,7 @@ class Ledger:
         entry = self._entries.get(key)
         return entry.source if entry else None
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: SourceEntry) -> None:
         """Add an entry or replace that of the same source."""
         self.remove(entry.key)
         self.changed.add(entry.key)
@@ -188,9 +188,9 @@ def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
     return {source.files[0].path: resume.offset}
 
 
-def marks_of(source: Source, resume: Resume | None) -> dict[str, Mark]:
+def fingerprints_of(source: Source, resume: Resume | None) -> dict[str, FileFingerprint]:
     """Fingerprints of what was read, to tell later whether a file only grew."""
-    marks: dict[str, Mark] = {}
+    marks: dict[str, FileFingerprint] = {}
     for path, offset in _read_ends(source, resume).items() if resume else ():
         mark = _mark(path, offset)
         if mark is not None:
@@ -198,7 +198,7 @@ def marks_of(source: Source, resume: Resume | None) -> dict[str, Mark]:
     return marks
 
 
-def _mark(path: str, offset: int) -> Mark | None:
+def _mark(path: str, offset: int) -> FileFingerprint | None:
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
             head = stream.read(min(offset, _EDGE))
@@ -206,15 +206,15 @@ def _mark(path: str, offset: int) -> Mark | None:
             tail = stream.read(min(offset, _EDGE))
     except OSError:
         return None
-    return mark_of(offset, head, tail) if len(tail) == min(offset, _EDGE) else None
+    return fingerprint_of(offset, head, tail) if len(tail) == min(offset, _EDGE) else None
 
 
-def mark_of(offset: int, head: bytes, tail: bytes) -> Mark:
+def fingerprint_of(offset: int, head: bytes, tail: bytes) -> FileFingerprint:
     """The mark of a part from its two ends."""
-    return Mark(offset, zlib.crc32(head[:_EDGE]), zlib.crc32(tail[-_EDGE:]))
+    return FileFingerprint(offset, zlib.crc32(head[:_EDGE]), zlib.crc32(tail[-_EDGE:]))
 
 
-def can_resume(entry: Entry, source: Source, version: int) -> bool:
+def can_resume(entry: SourceEntry, source: Source, version: int) -> bool:
     """Whether the files of a source only grew since it was read, so that the reading can go on."""
     if entry.resume is None or entry.version != version or len(entry.source.files) != len(source.files):
         return False
@@ -241,7 +241,7 @@ def _within_a_line(path: str, offset: int) -> bool:
     return offset > 0 and last != b"\n" and following not in (b"\n", b"\r", b"")
 
 
-def _only_grew(old: FileStat, new: FileStat, mark: Mark | None) -> bool:
+def _only_grew(old: FileStat, new: FileStat, mark: FileFingerprint | None) -> bool:
     if old == new:
         return True
     if mark is None or old.path != new.path or old.inode != new.inode or new.size < max(mark.offset, old.size):
@@ -249,7 +249,7 @@ def _only_grew(old: FileStat, new: FileStat, mark: Mark | None) -> bool:
     return _mark(new.path, mark.offset) == mark
 
 
-def continued(entry: Entry, reading: Reading) -> Reading:
+def continued(entry: SourceEntry, reading: Reading) -> Reading:
     """A resumed reading with what was known before: fields that it leaves empty keep their earlier value."""
     records = {r.id: r for r in entry.records}
     for new in reading.runs:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from sweeplens.store.ledger import Entry
-from sweeplens.store.pack import pack_entry
+from sweeplens.store.ledger import SourceEntry
+from sweeplens.store.serialization import pack_entry
 
 __all__ = ["LEDGER_SCHEMA", "ledger_rows"]
 
@@ -27,7 +27,7 @@ LEDGER_SCHEMA = pl.Schema(
 )
 
 
-def ledger_rows(entries: Sequence[Entry]) -> pl.DataFrame:
+def ledger_rows(entries: Sequence[SourceEntry]) -> pl.DataFrame:
     """One row for each entry; made by column, in half of the time that rows take."""
     columns: dict[str, list[object]] = {
         "reader": [e.source.reader for e in entries],
@@ -58,5 +58,5 @@ def _lists(name: str, rows: Sequence[Sequence[tuple[object, ...]]], schema: Mapp
     return lists.fill_null(pl.Series([[]], dtype=lists.dtype)) if lists.null_count() else lists
 
 
-def _bytes_read(entry: Entry) -> int:
+def _bytes_read(entry: SourceEntry) -> int:
     return sum(m.offset for m in entry.marks.values()) or sum(f.size for f in entry.source.files)

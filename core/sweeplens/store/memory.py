@@ -9,24 +9,24 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.discover import Discovery, Remembered
-from sweeplens.frames import empty_series
-from sweeplens.points import select_points
-from sweeplens.runs import RunRow, row_of, runs_frame
+from sweeplens.frames.points import select_points
+from sweeplens.frames.schemas import empty_series
+from sweeplens.sources.discover import Discovery, RememberedWalk
 from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan
-from sweeplens.store.ledger import Entry, Key, Ledger
+from sweeplens.store.ledger import Key, Ledger, SourceEntry
 from sweeplens.store.merge import splice
-from sweeplens.store.patch import patched
+from sweeplens.store.row_update import updated_row
+from sweeplens.store.runs_frame import RunRow, row_of, runs_frame
 from sweeplens.store.snapshot import Snapshot
 
-__all__ = ["Change", "MemoryStore"]
+__all__ = ["MemoryStore", "StoreChange"]
 
 
-class Change(Struct):
+class StoreChange(Struct):
     """What one ingest found. Points come as frames, or as files that were written already."""
 
     gone: list[Key] = field(default_factory=list[Key])
-    entries: dict[Key, Entry] = field(default_factory=dict[Key, Entry])
+    entries: dict[Key, SourceEntry] = field(default_factory=dict[Key, SourceEntry])
     freed: set[str] = field(default_factory=set[str])  # ids that sources wanted which are gone or read anew
     given: dict[str, Key] = field(default_factory=dict[str, Key])  # wanted id -> the source that has it meanwhile
     dropped: set[str] = field(default_factory=set[str])  # run ids of which everything earlier is void
@@ -39,7 +39,7 @@ class MemoryStore:
     """The ledger, blocks of points, series and runs, and the snapshot that they make together."""
 
     def __init__(self) -> None:
-        self.remembered = Remembered()
+        self.remembered = RememberedWalk()
         self.ledger = Ledger()
         self.blocks: list[Block] = []
         self.series = empty_series()
@@ -47,7 +47,7 @@ class MemoryStore:
         self.found: Discovery | None = None
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
-        self._problems: dict[Key, Entry] = {}
+        self._problems: dict[Key, SourceEntry] = {}
 
     def warn(self, *warnings: str) -> None:
         """Say this with every answer, and nothing that was said before."""
@@ -96,7 +96,7 @@ class MemoryStore:
             .collect()
         )
 
-    def apply(self, change: Change, found: Discovery) -> Snapshot:
+    def apply(self, change: StoreChange, found: Discovery) -> Snapshot:
         """Make the change, give every run the id that it must have, and show the result."""
         rebuild = self._take(change)
         renamed = self._rename(change)
@@ -106,7 +106,7 @@ class MemoryStore:
         self.found = found
         return self._show(found)
 
-    def _take(self, change: Change) -> bool:
+    def _take(self, change: StoreChange) -> bool:
         """Everything but the ids; whether the runs frame must be built anew."""
         before = {key: self.ledger.get(key) for key in change.entries}
         for key in change.gone:
@@ -126,14 +126,14 @@ class MemoryStore:
             return True
         return not self._patch([(before[e.key], e) for e in change.entries.values()])
 
-    def _patch(self, pairs: Sequence[tuple[Entry | None, Entry]]) -> bool:
+    def _patch(self, pairs: Sequence[tuple[SourceEntry | None, SourceEntry]]) -> bool:
         """Replace the rows of a few runs whose columns stay what they are; False where that cannot be."""
         runs = self.runs
         for old, new in pairs:
             if old is None or old.ids != new.ids:
                 return False
             was = [row_of(r, old.source, i, 0) for r, i in zip(old.records, old.ids, strict=True)]
-            after = patched(runs, was, _rows(new, self._steps(new.ids)))
+            after = updated_row(runs, was, _rows(new, self._steps(new.ids)))
             if after is None:
                 return False
             runs = after
@@ -150,13 +150,13 @@ class MemoryStore:
         mine = self.series.lazy().filter(pl.col("run_id").is_in(list(ids)))
         return dict(mine.group_by("run_id").agg(pl.col("n").max()).collect().iter_rows())
 
-    def _in_order(self, found: Discovery) -> Iterable[Entry]:
+    def _in_order(self, found: Discovery) -> Iterable[SourceEntry]:
         for source in found.sources:
             entry = self.ledger.get((source.reader, source.path))
             if entry is not None:
                 yield entry
 
-    def _rename(self, change: Change) -> bool:
+    def _rename(self, change: StoreChange) -> bool:
         """Give each run the id that the set of all sources makes; whether any had another."""
         touched = {r.id for e in change.entries.values() for r in e.records} | change.freed
         renamed: dict[str, str] = {}
@@ -199,7 +199,7 @@ class MemoryStore:
         return self.snapshot
 
 
-def _rows(entry: Entry, steps: Mapping[str, int]) -> list[RunRow]:
+def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:
     """The rows of the runs frame that a source gives."""
     return [
         row_of(record, entry.source, run_id, steps.get(run_id, 0))

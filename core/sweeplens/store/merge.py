@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import polars as pl
 
-from sweeplens.frames import POINTS_SCHEMA, SERIES_SCHEMA, concat_points
-from sweeplens.points import reduce_series
+from sweeplens.frames.points import reduce_series
+from sweeplens.frames.schemas import POINTS_SCHEMA, SERIES_SCHEMA, concat_points
 
 __all__ = ["continue_series", "sequenced", "splice"]
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import polars as pl
 from msgspec import Struct, field
 
-from sweeplens.frames import empty_points, empty_series
+from sweeplens.frames.schemas import empty_points, empty_series
 from sweeplens.readers.protocol import Problem, Source
-from sweeplens.runs import runs_frame
+from sweeplens.store.runs_frame import runs_frame
 
 __all__ = ["Snapshot"]
 

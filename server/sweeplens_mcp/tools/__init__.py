@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sweeplens_mcp.answers import draw_overview, draw_series
-from sweeplens_mcp.events import draw_findings, draw_news, draw_varying
+from sweeplens_mcp.render.answers import draw_overview, draw_series
+from sweeplens_mcp.render.findings import draw_findings, draw_news, draw_varying
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec

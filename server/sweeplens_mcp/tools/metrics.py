@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sweeplens.answers import Answer, Scroll
+from sweeplens.answers import Answer, LazyAnswer
 from sweeplens_mcp.tools.arguments import MaxPoints, Patterns, Runs, SomeMetrics, Where, X, XMax, XMin
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def query_metrics(
     x_min: XMin = None,
     x_max: XMax = None,
     max_points: MaxPoints = USUAL_POINTS,
-) -> Scroll:
+) -> LazyAnswer:
     """Curves: for each run and metric the points x and value, few but true to the shape. For looking at only: numbers
     to compare come from summarize_by_hparams, rank_runs or compare_runs, which use all points."""
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sweeplens.answers import Answer, Scroll
-from sweeplens_mcp.answers import Draw, draw_tables
+from sweeplens.answers import Answer, LazyAnswer
+from sweeplens_mcp.render.answers import Draw, draw_tables
 
 __all__ = ["ToolSpec"]
 
@@ -25,7 +25,7 @@ class ToolSpec(Struct, frozen=True):
     """
 
     title: str
-    function: Callable[..., Answer | Scroll]
+    function: Callable[..., Answer | LazyAnswer]
     draw: Draw = draw_tables
     paged: bool = True
     heavy: bool = False

@@ -10,7 +10,7 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from sweeplens.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
 
 __all__ = ["shared_causes"]
 
@@ -21,7 +21,7 @@ Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class _Cause(Struct, frozen=True):
+class _SharedCause(Struct, frozen=True):
     label: str
     counts: str
     contrast: float
@@ -29,7 +29,7 @@ class _Cause(Struct, frozen=True):
     runs: bytes  # which of the affected and healthy runs have it
 
 
-class _Split(Struct, frozen=True):
+class _ValueOrder(Struct, frozen=True):
     """One hyperparameter: its values in order, the place among them of each run's (from 1; 0: it has none), how many there are.
 
     A condition is a stretch of these places: first each place alone, then from a place on, then up to a place.
@@ -66,9 +66,9 @@ class _Split(Struct, frozen=True):
         return f"{self.values.name}<={_text(self.values[int(high[condition]) - 2])}"
 
 
-def _split(column: pl.Series) -> _Split:
+def _split(column: pl.Series) -> _ValueOrder:
     codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    return _Split(column.unique().sort().drop_nulls(), codes, column.n_unique())
+    return _ValueOrder(column.unique().sort().drop_nulls(), codes, column.n_unique())
 
 
 def shared_causes(
@@ -86,7 +86,7 @@ def shared_causes(
     table = keyed(runs, names)
     well = table["run_id"].is_in(list(healthy)).to_numpy()
     ill = {finding: table["run_id"].is_in(list(ids)).to_numpy() & ~well for finding, ids in affected.items()}
-    found: dict[str, list[_Cause]] = {finding: [] for finding in ill}
+    found: dict[str, list[_SharedCause]] = {finding: [] for finding in ill}
     for name in names:
         split = _split(table[name])
         for finding, mask in ill.items():
@@ -95,22 +95,22 @@ def shared_causes(
     return {f: _told(causes) for f, causes in found.items() if causes}
 
 
-def _told(causes: Sequence[_Cause]) -> str:
+def _told(causes: Sequence[_SharedCause]) -> str:
     """The strongest conditions in words, each with those that cannot be told from it."""
-    same: dict[bytes, list[_Cause]] = {}
+    same: dict[bytes, list[_SharedCause]] = {}
     for cause in sorted(causes, key=lambda c: (-c.contrast, c.chance)):
         same.setdefault(cause.runs, []).append(cause)
     return "; ".join(_one(group) for group in list(same.values())[:_MOST])
 
 
-def _one(same: Sequence[_Cause]) -> str:
+def _one(same: Sequence[_SharedCause]) -> str:
     first, *others = same
     more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
     twins = f", the same runs as {', '.join(c.label for c in others[:_MOST])}{more}" if others else ""
     return f"{first.label}{twins}: {first.counts}"
 
 
-def _cause(split: _Split, ill: Mask, well: Mask) -> _Cause | None:
+def _cause(split: _ValueOrder, ill: Mask, well: Mask) -> _SharedCause | None:
     """The best condition on one hyperparameter: a value held, or a bound where it is a number of three values or more."""
     n_ill, n_well = int(ill.sum()), int(well.sum())
     if not n_ill or not n_well or (n_ill == 1 and 2 * split.n_unique > len(split.codes)):
@@ -127,7 +127,7 @@ def _cause(split: _Split, ill: Mask, well: Mask) -> _Cause | None:
         return None
     counts = f"{with_a} of {n_ill} affected, {with_h} of {n_well} healthy"
     runs = ((split.codes >= low[best]) & (split.codes < high[best]))[ill | well].tobytes()
-    return _Cause(split.label(best), counts, contrast, chance, runs)
+    return _SharedCause(split.label(best), counts, contrast, chance, runs)
 
 
 def _chance(with_a: int, n_ill: int, with_h: int, n_well: int) -> float:

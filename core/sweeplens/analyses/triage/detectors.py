@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sweeplens.analyses.triage.context import DetectionContext, Finding
 from sweeplens.analyses.triage.from_points import divergence, overfit, spike, throughput
 from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, plateau, rewind, short, stalled
-from sweeplens.analyses.triage.scene import Finding, Scene
 from sweeplens.analyses.triage.siblings import outlier
 
 __all__ = ["DETECTORS", "NEED_POINTS", "Detector"]
 
-Detector = Callable[[Scene], Iterator[Finding]]
+Detector = Callable[[DetectionContext], Iterator[Finding]]
 
 DETECTORS: tuple[Detector, ...] = (
     nan,

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
+from sweeplens.analyses.triage.candidates import DiagnosisOptions, enriched
 from sweeplens.analyses.triage.causes import shared_causes
+from sweeplens.analyses.triage.context import SEVERITIES, DetectionContext, Finding
+from sweeplens.analyses.triage.curves import draw_curves
 from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
-from sweeplens.analyses.triage.drawing import draw
-from sweeplens.analyses.triage.scene import SEVERITIES, Finding, Scene
-from sweeplens.analyses.triage.screening import Options, enriched
 from sweeplens.answers import Answer, Basis
-from sweeplens.interrupt import checkpoint
+from sweeplens.cancellation import checkpoint
 
-__all__ = ["FINDINGS", "Options", "diagnose", "severity_lines"]
+__all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "severity_lines"]
 
 _EXPLAINED_BY = {
     "plateau": ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled"),
@@ -31,7 +31,7 @@ def diagnose(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     points: pl.LazyFrame | None,
-    options: Options,
+    options: DiagnosisOptions,
     *,
     metrics: Sequence[str] = (),
 ) -> Answer:
@@ -43,7 +43,7 @@ def diagnose(
     scene = enriched(runs, asked, options)
     read, skipped = 0, 0
     if points is not None:
-        scene, read, skipped = draw(scene, points, options.max_points)
+        scene, read, skipped = draw_curves(scene, points, options.max_points)
     found: list[Finding] = []
     with np.errstate(all="ignore"):  # values near the end of the numbers: what overflows is no finding
         for detector in DETECTORS:
@@ -69,7 +69,7 @@ def _told_once(found: Sequence[Finding]) -> list[Finding]:
     return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 
-def _table(found: Iterable[Finding], scene: Scene) -> pl.DataFrame:
+def _table(found: Iterable[Finding], scene: DetectionContext) -> pl.DataFrame:
     """Findings with their shared cause: by severity, then the kind that hits most runs last, so that rare grave ones lead."""
     rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence) for f in found]
     columns = {k: v for k, v in FINDINGS.items() if k != "shared_cause"}
@@ -104,7 +104,7 @@ def _summary(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _notes(table: pl.DataFrame, summary: pl.DataFrame, scene: Scene) -> tuple[str, ...]:
+def _notes(table: pl.DataFrame, summary: pl.DataFrame, scene: DetectionContext) -> tuple[str, ...]:
     if not table.height:
         return (f"Nothing found in {scene.runs.height} run{'s' * (scene.runs.height != 1)}.",)
     ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
@@ -129,7 +129,7 @@ def severity_lines(summary: pl.DataFrame) -> list[tuple[str, str]]:
     return [(severity, "; ".join(parts)) for severity, parts in lines.items()]
 
 
-def _constant_everywhere(scene: Scene) -> tuple[str, ...]:
+def _constant_everywhere(scene: DetectionContext) -> tuple[str, ...]:
     still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= scene.thresholds.min_points)
     names = scene.series.group_by("metric").agg(still.all()).filter("min")["metric"].sort().to_list()
     return (f"Constant in every run: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}.",) if names else ()

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
+from sweeplens.analyses.triage.context import ROBUST, SEVERITIES, Curve, DetectionContext, Finding, number
 from sweeplens.analyses.triage.pairs import SPLITS, train_of, words
-from sweeplens.analyses.triage.scene import ROBUST, SEVERITIES, Curve, Finding, Scene, number
 from sweeplens.config import Thresholds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _REWARDS = frozenset({"reward", "rewards", "return", "returns", "rew", "ret", "e
 _WINDOW = 10  # points on each side of a spike
 
 
-def divergence(scene: Scene) -> Iterator[Finding]:
+def divergence(scene: DetectionContext) -> Iterator[Finding]:
     """A metric with a goal ends far worse than its best. Levels are medians over a tenth of the points; one row a run.
 
     high: it ends ``divergence_factor`` times its own start or best worse than the best. medium: it ends
@@ -67,7 +67,7 @@ def _first_of(found: list[Finding]) -> Finding:
     return replace(found[0], evidence=found[0].evidence + more)
 
 
-def _whole_losses(scene: Scene, runs: list[str]) -> dict[str, float]:
+def _whole_losses(scene: DetectionContext, runs: list[str]) -> dict[str, float]:
     """run -> the size at the start of its loss as a whole (a metric whose only word beside the split is loss)."""
     names = [m for m in scene.series["metric"].unique().to_list() if set(words(m)) - SPLITS == {"loss"}]
     own = scene.series.filter(
@@ -76,7 +76,7 @@ def _whole_losses(scene: Scene, runs: list[str]) -> dict[str, float]:
     return dict(own.group_by("run_id").agg(pl.col("first").abs().max()).iter_rows())
 
 
-def _rewarded(scene: Scene) -> set[str]:
+def _rewarded(scene: DetectionContext) -> set[str]:
     names = [m for m in scene.series["metric"].unique().to_list() if set(words(m)) & _REWARDS]
     return set(scene.series.filter(pl.col("metric").is_in(names))["run_id"].to_list())
 
@@ -102,7 +102,7 @@ def _diverged(curve: Curve, limits: Thresholds) -> tuple[Finding, float] | None:
     return Finding(curve.run_id, "divergence", "high" if exploded else "medium", curve.metric, step, text), lost
 
 
-def spike(scene: Scene) -> Iterator[Finding]:
+def spike(scene: DetectionContext) -> Iterator[Finding]:
     """A loss jumps above its neighbours and comes back.
 
     It rises ``spike_deviations`` robust deviations, and half of the level itself, above the median of the ten points before,
@@ -149,7 +149,7 @@ def _is_spike(v: Floats, i: np.intp, height: float) -> bool:
     return rise > max(height, 0.5 * abs(before)) and not wild and _median(after) - before < 0.5 * rise
 
 
-def overfit(scene: Scene) -> Iterator[Finding]:
+def overfit(scene: DetectionContext) -> Iterator[Finding]:
     """A validation metric gets worse after its best while its training twin goes on getting better.
 
     The median of its last tenth is ``overfit_rise`` (of its best) worse than the best, by three times the noise, and the
@@ -186,7 +186,7 @@ def _overfitted(val: Curve, train: Curve, least: float) -> tuple[float, Finding]
     return rise, Finding(val.run_id, "overfit", "medium" if rise >= 0.25 else "low", val.metric, onset, text)
 
 
-def throughput(scene: Scene) -> Iterator[Finding]:
+def throughput(scene: DetectionContext) -> Iterator[Finding]:
     """medium: the last quarter of a run's points went at a rate ``throughput_drop`` below that of the first half, for
     ``throughput_seconds`` or more.
 

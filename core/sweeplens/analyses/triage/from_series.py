@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.analyses.triage.scene import Finding, Scene, number
+from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "plateau", "rewind", "short", "stalled"]
 
@@ -17,7 +17,7 @@ _PEERS = 4  # runs that must agree on a length before a shorter one is odd
 _AGREE = 0.6
 
 
-def nan(scene: Scene) -> Iterator[Finding]:
+def nan(scene: DetectionContext) -> Iterator[Finding]:
     """The first value of a run that is NaN or infinite, and which metric had it first.
 
     high: a metric with a goal, or one that was finite before, ends so. medium: a metric with a goal has such values and
@@ -61,7 +61,7 @@ def _nonfinite(first: Mapping[str, Any], others: list[dict[str, Any]]) -> str:
     return text + (f"; then {listed(later)}" if later else "")
 
 
-def rewind(scene: Scene) -> Iterator[Finding]:
+def rewind(scene: DetectionContext) -> Iterator[Finding]:
     """The step went back while logging, as when a run resumes from a checkpoint. low: the last write of a step stands.
 
     medium: more than half of what was logged was written again.
@@ -88,7 +88,7 @@ def most_rewound(series: pl.DataFrame) -> pl.DataFrame:
     return rows.unique("run_id", keep="first", maintain_order=True)
 
 
-def crashed(scene: Scene) -> Iterator[Finding]:
+def crashed(scene: DetectionContext) -> Iterator[Finding]:
     """The run did not end well. high: its status is failed or crashed; medium: killed, or its file ends in the middle of a line."""
     lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
     for run_id, status, n_steps in scene.runs.select("run_id", "status", "n_steps").iter_rows():
@@ -102,7 +102,7 @@ def crashed(scene: Scene) -> Iterator[Finding]:
             yield Finding(run_id, "crashed", _ENDED_BADLY.get(status, "medium"), "", lasts.get(run_id), text)
 
 
-def stalled(scene: Scene) -> Iterator[Finding]:
+def stalled(scene: DetectionContext) -> Iterator[Finding]:
     """high: a run whose status is running was silent for longer than ``live_seconds`` and ``silent_steps`` of its own steps."""
     lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
     running = scene.runs.filter(pl.col("status") == "running").select("run_id", "updated_at", "created_at", "n_steps")
@@ -119,7 +119,7 @@ def stalled(scene: Scene) -> Iterator[Finding]:
             yield Finding(row["run_id"], "stalled", "high", "", lasts.get(row["run_id"]), text)
 
 
-def short(scene: Scene) -> Iterator[Finding]:
+def short(scene: DetectionContext) -> Iterator[Finding]:
     """medium: a run without a status that ended before ``early_stop_share`` of the shortest usual length of its format.
 
     Lengths are usual that three runs or more have; looked at only where at least four runs, and 60 %, have such a length.
@@ -138,7 +138,7 @@ def short(scene: Scene) -> Iterator[Finding]:
             yield Finding(run_id, "ends_early", "medium", "", last, text)
 
 
-def ends_early(scene: Scene) -> Iterator[Finding]:
+def ends_early(scene: DetectionContext) -> Iterator[Finding]:
     """A metric stops before ``early_stop_share`` of its run's steps, though in most runs it goes on.
 
     Only series of three points or more, that missed three of their own intervals; one row a run. medium where at least three
@@ -166,7 +166,7 @@ def ends_early(scene: Scene) -> Iterator[Finding]:
         yield Finding(str(run_id), "ends_early", severity, row["metric"], row["last_step"], text)
 
 
-def constant(scene: Scene) -> Iterator[Finding]:
+def constant(scene: DetectionContext) -> Iterator[Finding]:
     """A metric with a goal, or a gradient's, that never changes over ``min_points`` steps, though it does in most other runs.
 
     medium: with a goal, away from 0, 1 and 100, which a perfect score may hold. low: any other. Constant everywhere is a note.
@@ -188,7 +188,7 @@ def constant(scene: Scene) -> Iterator[Finding]:
         yield Finding(row["run_id"], "constant", "medium" if stuck else "low", row["metric"], row["first_step"], text)
 
 
-def plateau(scene: Scene) -> Iterator[Finding]:
+def plateau(scene: DetectionContext) -> Iterator[Finding]:
     """low: the best value of the first main metric of a run lies so early that the last ``plateau_share`` of the steps, and
     ``min_points`` of its points, brought nothing better.
 

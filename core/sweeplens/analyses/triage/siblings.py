@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from sweeplens.analyses.triage.scene import Finding, Scene, number
-from sweeplens.frames import hparam_columns
-from sweeplens.grouping import group_hparams, keyed
+from sweeplens.analyses.triage.context import DetectionContext, Finding, number
+from sweeplens.frames.grouping import group_hparams, keyed
+from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["outlier"]
 
@@ -17,7 +17,7 @@ _LEAST = 4  # runs of one setting
 _CHANCE = 0.0005  # of one sibling lying so far out on one side by luck
 
 
-def outlier(scene: Scene) -> Iterator[Finding]:
+def outlier(scene: DetectionContext) -> Iterator[Finding]:
     """The last value of a main metric lies ``sibling_deviations`` from the mean of the other seeds of its setting.
 
     At least four runs of one setting; the distance must also be one that Student's t gives a chance below 0.05 % on one side,
@@ -30,7 +30,7 @@ def outlier(scene: Scene) -> Iterator[Finding]:
         yield _finding(row)
 
 
-def _settings(scene: Scene) -> pl.DataFrame | None:
+def _settings(scene: DetectionContext) -> pl.DataFrame | None:
     """run_id, metric, setting, value, w_last, run_last of runs that went about as far as their siblings."""
     if not hparam_columns(scene.runs) or not scene.main:
         return None

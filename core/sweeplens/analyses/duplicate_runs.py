@@ -1,0 +1,246 @@
+"""Runs that hold the same curves: one run recorded by two tools, a folder that was copied, an exact rerun.
+
+    find_doubles(series)                    -> the groups of such runs, from the series frame alone
+    counted_twice(doubles, runs, counted)   -> the sentence for an answer in which several of a group count; none elsewhere
+
+A series is known by how many finite values it has, its first, last, least and largest value, as single precision keeps them
+(TensorBoard stores no more), and by mean and deviation as near as such rounding leaves them. Names and steps are not
+compared: tools differ in both. Counters, clocks and schedules say nothing, for all runs of a sweep share them. Two runs are
+doubles where most curves of the one with fewer are found in the other, and nothing that has a goal contradicts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.analyses.coverage import listed
+from sweeplens.frames.goals import known_goal
+from sweeplens.frames.schemas import hparam_columns
+
+__all__ = ["DuplicateRuns", "counted_twice", "find_duplicates"]
+
+_LEAST_VALUES, _LEAST_SHORT = 3, 5  # numbers with many digits; such as meet by chance
+_ENDS = ("first", "last_finite", "min", "max")
+_SINGLE = 2e-7  # how far rounding to single precision moves a mean or a deviation at most, against the largest value
+_DIGITS = 4  # values of no more (an accuracy over 100 images) meet by chance
+_LEAST_ENDS = 0.85  # last values for each curve; of 15 values that are equally likely six runs have fewer
+_SCHEDULED = frozenset(
+    "lr learning wd decay momentum epsilon temperature progress epoch epochs step steps iter iters iteration iterations "
+    "timestep timesteps updates episodes samples tokens time timestamp runtime elapsed eta second seconds sec fps "
+    "throughput speed memory mem gpu cpu".split()
+)
+
+
+class DuplicateRuns(Struct, frozen=True):
+    """Run ids in order, and how many curves any two of them share at least."""
+
+    runs: tuple[str, ...]
+    curves: int
+
+
+def find_duplicates(series: pl.DataFrame) -> tuple[DuplicateRuns, ...]:
+    """The groups of runs that hold the same curves, in order of their first run; each run is in one at most.
+
+    ``series``: the rows of a run stand together.
+    """
+    known = _informative(series)
+    alike = known.filter(pl.col("key").is_duplicated())
+    if not alike.height:  # the usual end
+        return ()
+    counts = _counted(known)
+    known = known.filter(pl.col("run").is_in(alike["run"].unique().implode()))
+    curves = _with_shape(known, counts)
+    pairs = _mostly_alike(_candidates(curves), curves)
+    pairs = pairs.join(_contradicted(pairs, known), on=["a", "b"], how="anti").sort("a", "b")
+    names = series["run_id"].rle().struct.field("value")
+    return _grouped(pairs.with_columns(names.gather(pairs[side]).alias(side) for side in "ab"))
+
+
+def _informative(series: pl.DataFrame) -> pl.DataFrame:
+    """Series that vary, long enough, of metrics that are no counter, clock or schedule by name: run (a number), metric, key."""
+    names = [m for m in series["metric"].unique().to_list() if not _is_scheduled(m)]
+    values = pl.col("n") - pl.col("n_nan") - pl.col("n_inf")
+    single = [pl.col(c).cast(pl.Float32).fill_nan(None) + 0.0 for c in _ENDS]  # a zero has one sign
+    return (
+        series.lazy()
+        .with_columns(run=pl.col("run_id").rle_id())
+        .filter(values >= _LEAST_VALUES, pl.col("min").cast(pl.Float32) < pl.col("max").cast(pl.Float32))
+        .filter(pl.col("metric").is_in(names))
+        .select("run", "metric", *_ENDS, "mean", "std", n=values, key=pl.struct(values, *single).hash())
+        .collect()
+    )
+
+
+def _is_scheduled(metric: str) -> bool:
+    """``train_loss_epoch`` is none: it has a goal."""
+    return not _SCHEDULED.isdisjoint(re.split(r"[^a-z]+", metric.lower())) and known_goal(metric) == "unknown"
+
+
+def _counted(known: pl.DataFrame) -> list[str]:
+    """The metrics that take few values (right answers of 270), whatever their digits: other curves often end in the same one."""
+    last = pl.col("last_finite").cast(pl.Float32).n_unique()
+    ends = known.group_by("metric").agg(ratio=last / pl.col("key").n_unique())
+    return ends.filter(pl.col("ratio") < _LEAST_ENDS)["metric"].to_list()
+
+
+def _with_shape(known: pl.DataFrame, counts: Sequence[str]) -> pl.DataFrame:
+    """run, fine (too many digits to be the same by chance), and a number that equal curves share; without what is no curve."""
+    fine = pl.any_horizontal(_is_long(pl.col(c)) for c in _ENDS[1:]) & pl.col("metric").is_in(counts).not_()
+    curves = known.with_columns(fine=fine).filter(_is_curve()).sort("key", "mean", "std")
+    apart = [(pl.col(c) - pl.col(c).shift()).abs() > _room() for c in ("mean", "std")]
+    other = pl.any_horizontal(pl.col("key") != pl.col("key").shift(), *apart)
+    return curves.select("run", "fine", shape=other.fill_null(value=True).cum_sum())
+
+
+def _room() -> pl.Expr:
+    """How far the mean or the deviation of a series may lie from that of its copy in single precision."""
+    return pl.max_horizontal(pl.col("min").abs(), pl.col("max").abs()) * _SINGLE
+
+
+def _is_long(value: pl.Expr) -> pl.Expr:
+    """Whether a number has more digits than a few, beyond what single precision adds to a short one."""
+    return (value - value.round_sig_figs(_DIGITS)).abs() > value.abs() * _SINGLE
+
+
+def _is_curve() -> pl.Expr:
+    """Neither straight from one end to the other nor, where it has few digits, short or without an extreme on its way."""
+    first, last, least, most = (pl.col(c).cast(pl.Float32) for c in _ENDS)
+    between = ((first == least) | (first == most)) & ((last == least) | (last == most))
+    span, n = pl.col("max") - pl.col("min"), pl.col("n")
+    even = (n * (n + 1) / 12).sqrt() / (n - 1)  # the deviation of n even steps from 0 to 1
+    straight = (pl.col("std") - span * even).abs() <= _room()
+    told = pl.col("fine") | (pl.col("n") >= _LEAST_SHORT)
+    return told & (between.not_() | (pl.col("fine") & straight.not_()))
+
+
+def _candidates(curves: pl.DataFrame) -> pl.DataFrame:
+    """a, b: each run with the first one that holds a curve of its; as many as there are curves, never their square."""
+    first = curves.group_by("shape").agg(a=pl.col("run").min())
+    return first.join(curves, on="shape").filter(pl.col("a") != pl.col("run")).select("a", b="run").unique()
+
+
+def _mostly_alike(pairs: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
+    """a, b, shared: the pairs of which the run with fewer curves shares most of them, one of them fine.
+
+    They are two at least; one is enough where a run has no other.
+    """
+    sizes = curves.group_by("run").agg(size=pl.len())
+    for side in "ab":
+        pairs = pairs.join(sizes.rename({"run": side, "size": f"size_{side}"}), on=side)
+    smaller = pl.col("size_a") <= pl.col("size_b")
+    pairs = pairs.with_columns(
+        size=pl.min_horizontal("size_a", "size_b"),
+        small=pl.when(smaller).then("a").otherwise("b"),
+        large=pl.when(smaller).then("b").otherwise("a"),
+    )
+    held = pairs.join(curves, left_on="small", right_on="run")
+    held = held.join(curves, left_on=["large", "shape"], right_on=["run", "shape"], how="semi")
+    counted = held.group_by("a", "b", "size").agg(pl.col("fine").any(), shared=pl.len())
+    enough = (pl.col("shared") > 1) | (pl.col("size") == 1)
+    return counted.filter("fine", enough, 2 * pl.col("shared") > pl.col("size")).select("a", "b", "shared")
+
+
+def _contradicted(pairs: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """a, b: pairs with other values of a metric that has a goal, under one name and equally many: they share a data set."""
+    names = [m for m in known["metric"].unique().to_list() if known_goal(m) != "unknown"]
+    goals = known.filter(pl.col("metric").is_in(names)).select("run", "metric", "n", "key")
+    both = pairs.join(goals, left_on="a", right_on="run")
+    both = both.join(goals, left_on=["b", "metric", "n"], right_on=["run", "metric", "n"], suffix="_b")
+    return both.filter(pl.col("key") != pl.col("key_b"))
+
+
+def _grouped(pairs: pl.DataFrame) -> tuple[DuplicateRuns, ...]:
+    """Pairs that meet in a run are one group."""
+    home: dict[str, list[str]] = {}
+    for a, b in pairs.select("a", "b").iter_rows():
+        less, more = sorted((home.setdefault(a, [a]), home.setdefault(b, [b])), key=len)
+        if less is not more:
+            more += less
+            home |= dict.fromkeys(less, more)
+    least: dict[int, int] = {}
+    for a, shared in pairs.select("a", "shared").iter_rows():
+        least[id(home[a])] = min(shared, least.get(id(home[a]), shared))
+    groups = {id(group): group for group in home.values()}
+    return tuple(sorted((DuplicateRuns(tuple(sorted(g)), least[i]) for i, g in groups.items()), key=lambda d: d.runs))
+
+
+def counted_twice(
+    doubles: Sequence[DuplicateRuns],
+    runs: pl.DataFrame,
+    counted: pl.DataFrame | None = None,
+    *,
+    without: Iterable[str] = (),
+    conditions: bool = True,
+) -> tuple[str, ...]:
+    """A sentence where several runs of a double count in an answer over ``runs``.
+
+    ``counted``: rows of the series frame that the answer rests on; runs that share no metric there do not count twice.
+    ``without``: runs that it left out. ``conditions``: whether the question takes a condition, so that one may be advised.
+    """
+    if not doubles:
+        return ()
+    placed = {run: i for i, double in enumerate(doubles) for run in double.runs}
+    of_double = pl.DataFrame({"run_id": list(placed), "double": list(placed.values())})
+    used = runs.filter(pl.col("run_id").is_in(list(without)).not_())
+    members = used.select("run_id", "format").join(of_double, on="run_id")
+    if counted is None:
+        members = members.filter(pl.len().over("double") > 1)
+    else:
+        used = used.join(counted, on="run_id", how="semi")
+        members = members.join(counted.select("run_id", "metric"), on="run_id")
+        members = members.filter(pl.len().over("double", "metric") > 1)
+    members = members.unique(["double", "run_id"]).sort("double", "run_id")
+    return (_sentence(doubles, members, used, conditions),) if members.height else ()
+
+
+def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.DataFrame, conditions: bool) -> str:
+    """What counts twice and what to do come first: of a sentence that is too long the end is lost."""
+    groups = members.group_by("double", maintain_order=True).agg("run_id", "format")
+    many, first = groups.height, groups.row(0, named=True)
+    if members.height > 2 * many:
+        who = f"{many} groups of runs" if many > 1 else f"{members.height} runs"
+        times = "more than once" if many > 1 else f"{members.height} times"
+    else:
+        who, times = f"{many} pairs of runs" if many > 1 else "2 runs", "twice"
+    advice = (conditions and _condition(members, used, many)) or "leave all but one of each out"
+    named = [f"{run!r} ({kind})" for run, kind in zip(first["run_id"], first["format"], strict=True)]
+    both = " and ".join(named) if len(named) == 2 else listed(named)
+    curves = doubles[int(first["double"])].curves
+    example = f"{'the first: ' * (many > 1)}{both}, {curves} curve{'s' * (curves != 1)} alike"
+    return f"{who} hold the same curves and count {times}: {advice}; {example}"
+
+
+def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
+    """A condition that leaves one run of each double, and most others, in words; empty where none so simple does."""
+    hparams = hparam_columns(used)
+    about = used.select(
+        "run_id",
+        "format",
+        folder=pl.col("run_id").str.extract(r"^([^/]+)/"),
+        known=pl.sum_horizontal(pl.col(c).is_not_null() for c in hparams) if hparams else pl.lit(0),
+    )
+    inside = about.join(members.select("run_id", "double"), on="run_id")
+    for kind, text in (("format", "format <> '{}'"), ("folder", "NOT starts_with(run_id, '{}/')")):
+        for value, others in _spare(about, inside, kind, groups):
+            if inside.filter(pl.col(kind).ne_missing(value))["double"].n_unique() == groups:
+                quoted = value.replace("'", "''")
+                also = f", and {others} other run{'s' * (others > 1)} out" if others else ""
+                return f'where="{text.format(quoted)}" leaves one of each{also}'
+    return ""
+
+
+def _spare(about: pl.DataFrame, inside: pl.DataFrame, kind: str, groups: int) -> list[tuple[str, int]]:
+    """Formats (or folders) that hold all but one run of each double, with the number of their other runs; the best first.
+
+    That is the one of which fewer hyperparameters are known, then which costs fewer others, then single precision.
+    """
+    held = about.group_by(kind).agg(pl.len(), pl.col("known").mean())
+    held = held.join(inside.group_by(kind).agg(inside=pl.len()), on=kind)
+    held = held.with_columns(others=pl.col("len") - pl.col("inside"))
+    held = held.filter(pl.col("inside") == inside.height - groups, pl.col("others") <= groups)
+    best = held.sort("known", "others", pl.col(kind) != "tensorboard", kind)
+    return list(zip(best[kind].to_list(), best["others"].to_list(), strict=True))

@@ -1,0 +1,103 @@
+"""The settings as fields: names, types, defaults and bounds, wherever their values come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+__all__ = ["DOTENV", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Goal", "Thresholds"]
+
+PREFIX = "ANALYSIS_"
+DOTENV, TOML, PROJECT = ".env", "sweeplens.toml", "pyproject.toml"
+
+Goal = Literal["lower", "higher"]
+
+
+class Thresholds(BaseModel):
+    """When a finding of `diagnose_runs` is one. Each is described where its detector is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    divergence_factor: Annotated[
+        float, Field(gt=1, description="the end of a curve is this many times its best, or its start, worse")
+    ] = 10.0
+    spike_deviations: Annotated[
+        float, Field(gt=0, description="a spike rises this many robust deviations above its neighbours")
+    ] = 12.0
+    plateau_share: Annotated[
+        float, Field(gt=0, lt=1, description="share of the steps at the end without any improvement")
+    ] = 0.5
+    overfit_rise: Annotated[
+        float, Field(gt=0, description="relative rise of the validation loss above its minimum")
+    ] = 0.1
+    throughput_drop: Annotated[float, Field(gt=0, lt=1, description="relative drop of the rate of steps")] = 0.5
+    throughput_seconds: Annotated[float, Field(ge=0, description="seconds that a slow stretch must last")] = 30.0
+    silent_steps: Annotated[
+        float, Field(gt=0, description="steps of its own that a running run must miss before it counts as stalled")
+    ] = 5.0
+    sibling_deviations: Annotated[
+        float, Field(gt=0, description="distance from the seed siblings in their deviations")
+    ] = 4.0
+    early_stop_share: Annotated[
+        float, Field(gt=0, lt=1, description="a metric that ends before this share of its run's steps")
+    ] = 0.8
+    min_points: Annotated[
+        int, Field(ge=2, description="finite points that a series needs before a detector looks at it")
+    ] = 10
+
+
+class ConfigFields(BaseModel):
+    """The settings, whoever says them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    experiment_dir: str = Field(
+        default="./experiments", description="the folder of experiments, where no base_path is given"
+    )
+    roots: tuple[str, ...] = Field(default=(), description="further folders of experiments")
+    output_dir: str = Field(
+        default="./analysis_output", description="where scripts of yours may write; sweeplens never does"
+    )
+    metric_display_names: dict[str, str] = Field(
+        default_factory=dict[str, str], description="metric -> name for people"
+    )
+    hparam_display_names: dict[str, str] = Field(
+        default_factory=dict[str, str], description="hyperparameter -> name for people"
+    )
+    metric_goals: dict[str, Goal] = Field(
+        default_factory=dict[str, Goal], description="metric -> lower or higher is better"
+    )
+    main_metrics: tuple[str, ...] = Field(default=(), description="metrics that overview and list_runs show first")
+    replicate_hparams: tuple[str, ...] = Field(
+        default=("seed", "*.seed", "random_state", "*.random_state", "rng_seed", "trial", "fold"),
+        description="hyperparameters (globs) that mark repetitions of one setting and never define a group by themselves",
+    )
+    cache_dir: str = Field(
+        default="",
+        description="where stores live: a folder, or an object store as s3://bucket/prefix; empty: the user's cache",
+    )
+    cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
+    refresh_seconds: float = Field(
+        default=2.0, ge=0, description="an answer rests on files as they were at most so long before"
+    )
+    live_seconds: float = Field(
+        default=600.0, gt=0, description="a run whose files grew within this time counts as running"
+    )
+    max_answer_bytes: int = Field(default=8000, ge=2000, description="bound of each channel of an answer")
+    query_seconds: float = Field(default=30.0, gt=0, description="bound on the time of one SQL query")
+    query_megabytes: int = Field(default=2048, ge=64, description="bound on the memory of one SQL query")
+    thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")
+
+    @field_validator("experiment_dir", "output_dir", "cache_dir", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, Path) else value
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _paths_as_text(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return tuple(str(v) for v in cast("list[object]", value))
+        return value

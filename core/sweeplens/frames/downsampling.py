@@ -1,0 +1,78 @@
+"""Which rows of a curve show its shape: landmarks, bends, and a few of every stretch. Deterministic."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["shape_keeping_rows"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def shape_keeping_rows(series: pl.DataFrame, most: int) -> list[int]:
+    """At most ``most`` row numbers of a longer curve (columns x, value), ascending; `points.thin` says which."""
+    value = series["value"].fill_null(float("nan")).to_numpy()
+    finite = np.flatnonzero(np.isfinite(value))
+    kept = _landmarks(value, finite)
+    if len(kept) >= most:
+        half = most // 2
+        return kept[: most - half] + kept[len(kept) - half :]
+    x = series["x"].cast(pl.Float64).to_numpy() if "x" in series.columns else np.arange(len(value), dtype=np.float64)
+    bends = _bends(x[finite], value[finite], np.searchsorted(finite, kept), (most - len(kept) + 1) // 2)
+    kept = sorted({*kept, *(int(finite[b]) for b in bends)})
+    return sorted({*kept, *_bucket_rows(value, finite, kept, most - len(kept))})
+
+
+def _landmarks(value: Floats, finite: Ints) -> list[int]:
+    """Rows that always stay: the ends, both extremes, both sides of each change to or from a value that is not finite."""
+    ok = np.isfinite(value)
+    flips = np.flatnonzero(ok[1:] != ok[:-1])
+    kept = {0, len(value) - 1, *(int(f) for f in flips), *(int(f) + 1 for f in flips)}
+    if len(finite):
+        kept |= {int(finite[value[finite].argmin()]), int(finite[value[finite].argmax()])}
+    return sorted(kept)
+
+
+def _bends(x: Floats, y: Floats, known: Ints, room: int) -> list[int]:
+    """Up to ``room`` positions, each the farthest from the line between its kept neighbours, the farthest of all first."""
+    if not len(y):
+        return []
+    bounds = sorted({0, len(y) - 1, *(min(int(k), len(y) - 1) for k in known)})
+    heap = [found for a, b in pairwise(bounds) if (found := _farthest(x, y, a, b))]
+    heapq.heapify(heap)
+    chosen: list[int] = []
+    while heap and len(chosen) < room:
+        _, a, at, b = heapq.heappop(heap)
+        chosen.append(at)
+        for part in (_farthest(x, y, a, at), _farthest(x, y, at, b)):
+            if part:
+                heapq.heappush(heap, part)
+    return chosen
+
+
+def _farthest(x: Floats, y: Floats, a: int, b: int) -> tuple[float, int, int, int] | None:
+    """(less the distance, a, row, b) of the row between a and b that lies farthest from their line; None where all lie on it."""
+    if b - a < 2:
+        return None
+    width = x[b] - x[a]
+    share = (x[a + 1 : b] - x[a]) / width if width > 0 else np.arange(1, b - a) / (b - a)
+    away = np.abs(y[a + 1 : b] / 2 - y[a] / 2 - (y[b] / 2 - y[a] / 2) * share)
+    at = int(np.nan_to_num(away).argmax())
+    return (-float(away[at]), a, a + 1 + at, b) if away[at] > 0 else None
+
+
+def _bucket_rows(value: Floats, finite: Ints, taken: Sequence[int], room: int) -> list[int]:
+    """One row of each of ``room`` buckets of equal width: the one farthest from its bucket's mean."""
+    free = np.setdiff1d(finite, taken, assume_unique=True)
+    if not len(free) or room <= 0:
+        return []
+    edges = np.linspace(0, len(free), min(room, len(free)) + 1).astype(int)
+    parts = [free[a:b] for a, b in pairwise(edges.tolist())]
+    return [int(part[np.abs(value[part] - value[part].mean()).argmax()]) for part in parts]

@@ -1,0 +1,157 @@
+"""The only place that scans points. Four verbs over fixed, dot-free columns, with names already resolved.
+
+    select    the points of some runs, metrics and steps, lazily: `select_points`, `standing`
+    reduce    one row per series: `reduce_series`; one number per series: `reduce_last_k`, `reduce_at_step`
+    bucket    few points that show a curve: `thin`; how many, without making them: `kept_by_thin`
+    fetch     a frame: the caller's `collect`
+
+Where a step was logged more than once the last write stands; `standing` drops the others, and only series that rewound pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from sweeplens.frames.schemas import SERIES_SCHEMA
+
+__all__ = [
+    "in_batches",
+    "kept_by_thin",
+    "reduce_at_step",
+    "reduce_last_k",
+    "reduce_series",
+    "select_points",
+    "series_statistics",
+    "standing",
+    "thin",
+]
+
+_KEY = ["run_id", "metric"]
+
+
+def select_points(
+    points: pl.LazyFrame,
+    *,
+    runs: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    step_min: int | None = None,
+    step_max: int | None = None,
+) -> pl.LazyFrame:
+    """The points of these runs and metrics (None: all) whose step lies in the range, ends included."""
+    if runs is not None:
+        points = points.filter(pl.col("run_id").is_in(list(runs)))
+    if metrics is not None:
+        points = points.filter(pl.col("metric").is_in(list(metrics)))
+    if step_min is not None:
+        points = points.filter(pl.col("step") >= step_min)
+    if step_max is not None:
+        points = points.filter(pl.col("step") <= step_max)
+    return points
+
+
+def in_batches(runs: Sequence[str], series: pl.DataFrame, most: int) -> Iterator[list[str]]:
+    """The runs that have points, in their order, in batches of at most so many points, or of one run that has more."""
+    sizes: dict[str, int] = dict(series.group_by("run_id").agg(pl.col("n_logged").sum()).iter_rows())
+    batch: list[str] = []
+    rows = 0
+    for run in runs:
+        size = sizes.get(run, 0)
+        if batch and rows + size > most:
+            yield batch
+            batch, rows = [], 0
+        if size:
+            batch.append(run)
+            rows += size
+    if batch:
+        yield batch
+
+
+def standing(points: pl.LazyFrame, rewound: pl.DataFrame) -> pl.LazyFrame:
+    """Points with the last write of each step, ordered by step within each series.
+
+    ``rewound``: the (run_id, metric) of series that logged a step twice or went back; all others pass untouched.
+    """
+    if not rewound.height:
+        return points
+    keys = rewound.lazy().select(_KEY)
+    clean = points.join(keys, on=_KEY, how="anti")
+    last = (
+        points.join(keys, on=_KEY, how="semi")
+        .sort(*_KEY, "step", "seq")
+        .unique([*_KEY, "step"], keep="last", maintain_order=True)
+    )
+    return pl.concat([clean, last])
+
+
+def reduce_series(points: pl.DataFrame) -> pl.DataFrame:
+    """The series frame of raw points (all points of each series, in logged order)."""
+    order = points.lazy().group_by(_KEY).agg(
+        pl.len().cast(pl.Int64).alias("n_logged"),
+        (pl.col("step").diff() < 0).sum().cast(pl.Int64).alias("rewinds"),
+        (pl.col("step").diff() <= 0).any().alias("repeats"),
+    ).collect()  # fmt: skip
+    stand = standing(points.lazy(), order.filter(pl.col("repeats").fill_null(value=False)))
+    stats = stand.group_by(_KEY).agg(series_statistics()).collect()
+    return stats.join(order.drop("repeats"), on=_KEY).select(*SERIES_SCHEMA).cast(SERIES_SCHEMA).sort(_KEY)  # pyright: ignore[reportArgumentType]
+
+
+def series_statistics() -> list[pl.Expr]:
+    """One expression a column of the series frame (``n_logged`` and ``rewinds`` aside), over standing points in step order."""
+    step, value = pl.col("step"), pl.col("value")
+    finite = pl.when(value.is_finite()).then(value)
+    return [
+        pl.len().alias("n"),
+        value.is_nan().sum().alias("n_nan"),
+        value.is_infinite().sum().alias("n_inf"),
+        step.first().alias("first_step"),
+        step.last().alias("last_step"),
+        value.first().alias("first"),
+        value.last().alias("last"),
+        finite.min().alias("min"),
+        step.get(finite.arg_min()).alias("min_step"),
+        finite.max().alias("max"),
+        step.get(finite.arg_max()).alias("max_step"),
+        finite.mean().alias("mean"),
+        finite.std().alias("std"),
+        finite.drop_nulls().last().alias("last_finite"),
+        step.filter(value.is_finite()).last().alias("last_finite_step"),
+        step.filter(value.is_finite().not_()).first().alias("first_nonfinite_step"),
+    ]
+
+
+def reduce_last_k(stand: pl.LazyFrame, k: int) -> pl.DataFrame:
+    """run_id, metric, value: the mean of the finite values among the last ``k`` standing points of each series."""
+    finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
+    return stand.group_by(_KEY).agg(finite.sort_by("step").tail(k).mean().alias("value")).collect()
+
+
+def reduce_at_step(stand: pl.LazyFrame, step: int) -> pl.DataFrame:
+    """run_id, metric, value, step: the finite value at the greatest step that is not above ``step``."""
+    kept = stand.filter((pl.col("step") <= step) & pl.col("value").is_finite())
+    return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last(), pl.col("step").max()).collect()
+
+
+def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:
+    """At most ``most`` rows of one curve (columns x, value; in order of x): deterministic, and true to its shape.
+
+    First, last, minimum, maximum and every change to or from NaN stay. Of the room that is left half goes to change points,
+    each the row farthest from the straight line between the rows kept so far, and half to buckets of equal width, each by
+    the row farthest from its mean. When the changes alone are more than fit, the first and last of them stay.
+    """
+    if series.height <= most:
+        return series
+    from sweeplens.frames.downsampling import shape_keeping_rows  # numpy loads where a curve is thinned, not before
+
+    return series[shape_keeping_rows(series, most)]
+
+
+def kept_by_thin(most: int) -> pl.Expr:
+    """How many rows `thin` keeps of a curve (column value, in order of x): as many as it may, were it not for stretches of NaN.
+
+    All rows that it may choose from: those with finite values, and the ends of stretches without.
+    """
+    finite = pl.col("value").is_finite().fill_null(value=False)
+    beside = finite.shift(1, fill_value=True) | finite.shift(-1, fill_value=True)  # the curve's own ends count too
+    return pl.when(pl.len() <= most).then(pl.len()).otherwise(pl.min_horizontal((finite | beside).sum(), most))

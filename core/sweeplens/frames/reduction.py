@@ -1,0 +1,147 @@
+"""A run counts once: each run's series is reduced to one number before anything is said over runs.
+
+last        the value at the last step (a run whose last value is not finite is left out, and said to be)
+best        the best finite value by the metric's goal        min, max, mean, first   of the finite values
+at_step:N   the finite value at the last step up to N; a run that ended before N is left out
+at_step:common   the same at the last step that every run reached
+last_k:K    the mean of the finite values among the last K steps (K is 10 when it is not given)
+points      no reduction: all finite points pool, as the earlier system did
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.answers import LeftOut
+from sweeplens.errors import InputError
+from sweeplens.frames.goals import goal_of
+from sweeplens.frames.points import reduce_at_step, reduce_last_k, select_points, standing
+
+__all__ = ["REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
+
+REDUCTIONS = ("last", "best", "min", "max", "mean", "first", "at_step", "last_k", "points")
+
+
+class Reduction(Struct, frozen=True):
+    """How a series becomes a number. ``amount`` is N or K; -1 is the common step."""
+
+    how: str
+    amount: int = 0
+
+    def __str__(self) -> str:
+        amount = "common" if self.amount < 0 else self.amount
+        return f"{self.how}:{amount}" if self.how in ("at_step", "last_k") else self.how
+
+
+class ReducedSeries(Struct, frozen=True):
+    """run_id, metric, value (finite), and whatever could not be reduced, with its reason."""
+
+    values: pl.DataFrame
+    left_out: tuple[LeftOut, ...]
+    points: int  # points that the values stand for
+    step: int | None = None  # the step compared at, for at_step
+
+
+def parse_reduce(text: str) -> Reduction:
+    """``last``, ``at_step:100``, ``last_k=5`` -> Reduce. Raises InputError with the words that are known."""
+    how, _, amount = text.strip().replace("=", ":").partition(":")
+    if how not in REDUCTIONS:
+        raise InputError(f"reduce {text!r} is not known: use one of {', '.join(REDUCTIONS)} (at_step:1000, last_k:5).")
+    if how == "last_k" and not amount:
+        return Reduction(how, 10)
+    if how == "at_step" and amount in ("", "common"):
+        return Reduction(how, -1)
+    if how in ("at_step", "last_k"):
+        if not amount.isdigit() or (how == "last_k" and int(amount) < 1):
+            raise InputError(f"reduce {text!r} needs a whole number after the colon, as in {how}:100.")
+        return Reduction(how, int(amount))
+    if amount:
+        raise InputError(f"reduce {how!r} takes no number.")
+    return Reduction(how)
+
+
+def rewound(series: pl.DataFrame) -> pl.DataFrame:
+    """The (run_id, metric) of series that logged some step more than once."""
+    return series.filter((pl.col("n") < pl.col("n_logged")) | (pl.col("rewinds") > 0)).select("run_id", "metric")
+
+
+def reduce_runs(
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    reduce: Reduction,
+    *,
+    goals: Mapping[str, str] | None = None,
+    goal: str = "",
+) -> ReducedSeries:
+    """One number for each series. ``points`` are raw; they are read for at_step, last_k and points only.
+
+    Raises AmbiguousGoalError for ``best`` of a metric whose goal is not known.
+    """
+    if reduce.how in ("at_step", "last_k", "points"):
+        return _from_points(series, points, reduce)
+    values = series.select("run_id", "metric", "n_logged", value=_of_series(series, reduce.how, goals, goal))
+    usable = pl.col("value").is_finite().fill_null(value=False)
+    word = "last " if reduce.how == "last" else "first " if reduce.how == "first" else ""
+    left = _left_out(
+        values.filter(usable.not_()),
+        "{metric}: no finite value" if not word else f"{{metric}}: {word}value is not finite",
+    )
+    kept = values.filter(usable)
+    return ReducedSeries(kept.select("run_id", "metric", "value"), left, int(kept["n_logged"].sum()))
+
+
+def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, goal: str) -> pl.Expr:
+    if how != "best":
+        return pl.col(how)
+    higher = [m for m in series["metric"].unique().to_list() if goal_of(m, goal, goals) == "higher"]
+    return pl.when(pl.col("metric").is_in(higher)).then(pl.col("max")).otherwise(pl.col("min"))
+
+
+def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction) -> ReducedSeries:
+    runs, metrics = series["run_id"].unique().to_list(), series["metric"].unique().to_list()
+    stand = standing(select_points(points, runs=runs, metrics=metrics), rewound(series))
+    counted = int(series["n_logged"].sum())
+    if reduce.how == "points":
+        finite = stand.filter(pl.col("value").is_finite()).select("run_id", "metric", "value").collect()
+        return ReducedSeries(finite, (), counted)
+    if reduce.how == "last_k":
+        values = reduce_last_k(stand, reduce.amount)
+        empty = values.filter(pl.col("value").is_null())
+        left = _left_out(empty, f"{{metric}}: no finite value in the last {reduce.amount}")
+        return ReducedSeries(values.drop_nulls("value").sort("run_id", "metric"), left, counted)
+    step = common_step(series) if reduce.amount < 0 else reduce.amount
+    reached = series.filter(pl.col("last_step") >= step)
+    values = reduce_at_step(stand, step).join(reached.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
+    short = _left_out(series.filter(pl.col("last_step") < step), f"{{metric}}: ended before step {step}")
+    none = _left_out(
+        reached.join(values, on=["run_id", "metric"], how="anti"), f"{{metric}}: no finite value up to step {step}"
+    )
+    ordered = values.select("run_id", "metric", "value").sort("run_id", "metric")
+    return ReducedSeries(ordered, (*short, *none), counted, step)
+
+
+def common_step(series: pl.DataFrame) -> int:
+    """The last step that every series reached; 0 where there is none."""
+    return int(series["last_step"].min() or 0)  # pyright: ignore[reportArgumentType]
+
+
+def _left_out(rows: pl.DataFrame, reason: str) -> tuple[LeftOut, ...]:
+    """One entry a metric, runs in order."""
+    grouped = rows.sort("metric", "run_id").group_by("metric", maintain_order=True).agg(pl.col("run_id"))
+    return tuple(LeftOut(reason.format(metric=metric), tuple(ids)) for metric, ids in grouped.iter_rows())
+
+
+def runs_lacking(metrics: Sequence[str], runs: pl.DataFrame, series: pl.DataFrame) -> tuple[LeftOut, ...]:
+    """Runs that logged none of a metric at all; metrics that the same runs lack are one reason."""
+    everyone = runs["run_id"]
+    mine = series.lazy().filter(pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(everyone.implode()))
+    having = dict(mine.group_by("metric").len().collect().iter_rows())
+    found: dict[tuple[str, ...], list[str]] = {}
+    for metric in metrics:
+        if having.get(metric, 0) < runs.height:
+            lucky = series.filter(pl.col("metric") == metric)["run_id"]
+            found.setdefault(tuple(everyone.filter(~everyone.is_in(lucky.implode()))), []).append(metric)
+    return tuple(LeftOut(f"{', '.join(names)}: not logged", ids) for ids, names in found.items())

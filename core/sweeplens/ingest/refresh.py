@@ -1,0 +1,110 @@
+"""What is on disk now -> store. Unchanged sources are not opened; those that changed are read, in `reading`.
+
+A source that only grew is read from where its last reading ended, and its series go on from what they were; any other
+change is a new reading, and everything that the source gave before leaves in the same step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from sweeplens.ingest.read import Progress, ReadTask, read_all
+from sweeplens.readers import all_readers
+from sweeplens.readers.protocol import Problem, Reader
+from sweeplens.sources.discover import Discovery, discover, discovering
+from sweeplens.store import MemoryStore, Snapshot
+from sweeplens.store.ledger import Key, can_resume, content_of
+
+__all__ = ["LoadReport", "Progress", "ingest"]
+
+
+class LoadReport(Struct, frozen=True):
+    """What a load found. ``problems`` are all of them, those of earlier loads included."""
+
+    n_runs: int
+    n_points: int
+    n_files: int
+    n_malformed: int
+    problems: tuple[Problem, ...]
+    seconds: float
+
+
+def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
+    """Bring the store up to what is on disk now."""
+    began = time.perf_counter()
+    with store.updating():
+        if store.is_new:
+            _read_everything(roots, store, progress)
+        else:
+            _read_changes(roots, store, progress)
+    return _report(store.snapshot, time.perf_counter() - began)
+
+
+def _read_everything(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
+    """A first reading: of what is found already, while the walk goes on."""
+    readers = {r.name: r for r in all_readers()}
+    sources = discovering(roots, readers.values(), memory=store.remembered)
+    change = read_all((ReadTask(s, readers[s.reader]) for s in sources), (), store, progress)
+    found = store.remembered.found
+    assert found is not None  # the walk came to its end
+    store.apply(change, found)
+
+
+def _read_changes(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
+    readers = {r.name: r for r in all_readers()}
+    found = discover(roots, readers.values(), memory=store.remembered)
+    tasks, gone = _plan(found, store, readers)
+    if tasks or gone or found is not store.found:
+        store.apply(read_all(tasks, gone, store, progress), found)
+
+
+def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -> tuple[list[ReadTask], list[Key]]:
+    """What must be read, and which sources are gone."""
+    tasks: list[ReadTask] = []
+    gone: list[Key] = []
+    ledger = store.ledger
+    if found is not store.found:
+        before = {id(s) for s in store.found.sources} if store.found else set[int]()
+        for source in found.sources:
+            if id(source) in before:
+                continue
+            known = ledger.source((source.reader, source.path))
+            if known is not source and known != source:
+                entry, reader = ledger.get((source.reader, source.path)), readers[source.reader]
+                goes_on = (
+                    entry is not None and store.has_points(entry.ids) and can_resume(entry, source, reader.version)
+                )
+                tasks.append(ReadTask(source, reader, entry, goes_on))
+        present = {(s.reader, s.path) for s in found.sources}
+        gone = [key for key in ledger if key not in present]
+    seen = {(t.source.reader, t.source.path) for t in tasks} | set(gone)
+    return [*tasks, *_changed_unseen(store, seen, readers)], gone
+
+
+def _changed_unseen(store: MemoryStore, seen: set[Key], readers: Mapping[str, Reader]) -> list[ReadTask]:
+    """Young sources whose content changed though sizes and times are equal; the others are left to grow old."""
+    tasks: list[ReadTask] = []
+    for key in store.ledger.young - seen:
+        entry = store.ledger.get(key)
+        if entry is None:
+            continue
+        if content_of(entry.source) != entry.content:
+            tasks.append(ReadTask(entry.source, readers[entry.source.reader], entry, goes_on=False))
+        else:
+            store.ledger.settle(key)
+    return tasks
+
+
+def _report(snapshot: Snapshot, seconds: float) -> LoadReport:
+    return LoadReport(
+        n_runs=snapshot.runs.height,
+        n_points=int(snapshot.series["n_logged"].sum()),
+        n_files=sum(len(s.files) for s in snapshot.sources),
+        n_malformed=sum(p.kind == "malformed" for p in snapshot.problems),
+        problems=snapshot.problems,
+        seconds=seconds,
+    )

@@ -1,0 +1,279 @@
+"""One chunk of a table -> a frame with one column for each column that is read, by either of two paths with equal results.
+
+`parse_columns` lets Polars parse a chunk whose cells all are what its first rows promise; it gives None for any other chunk.
+`parse_rows` goes row by row, follows a header that is written again, and says which rows cannot be read. Columns are named by
+their position in the header (``c0``, ``c1`` ...). The axis is Int64 where every cell is a whole number, else Float64; times
+are Float64 or text; the columns that name a run or a split are text; all others are numbers, absent cells null.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import polars as pl
+from msgspec import Struct, field
+
+from sweeplens.readers.decoding.delimited.cells import TableHeader, TableRow, absent, number, records
+from sweeplens.readers.protocol import Problem
+
+__all__ = ["ColumnPlan", "TableChunk", "parse_columns", "parse_rows"]
+
+_WHOLE = re.compile(r"[-+]?\d{1,18}")
+_EXACT_FLOAT = 2.0**53
+_SAMPLED = 50
+_EXCERPT = 80
+
+
+class ColumnPlan(Struct, frozen=True):
+    """What the columns of a table are for. A name that is "" or not in the header plays no part."""
+
+    axis: str = ""  # its value is the step; without one, rows are counted
+    keep_axis: bool = False  # the axis is a metric as well
+    time: str = ""  # its value is the wall time
+    run: str = ""  # its text is the run's id
+    split: str = ""  # its text is a prefix of the row's metrics
+    prefix: str = ""  # stands before every metric's name
+    leave: frozenset[str] = frozenset()  # columns that are not read
+
+    def roles(self, header: TableHeader) -> dict[str, int]:
+        """Role -> position, for the roles that the header has a column for."""
+        named = {"axis": self.axis, "time": self.time, "run": self.run, "split": self.split}
+        return {role: header.names.index(name) for role, name in named.items() if name and name in header.names}
+
+    def metrics(self, header: TableHeader) -> list[int]:
+        """Positions of the columns that are metrics, the axis aside."""
+        taken = set(self.roles(header).values())
+        return [i for i, n in enumerate(header.names) if n and n not in self.leave and i not in taken]
+
+
+class TableChunk(Struct):
+    """A chunk that was parsed: the frame, values that are no numbers by column, rows that could not be read."""
+
+    frame: pl.DataFrame
+    lines: int  # lines of the file that it came from
+    non_scalar: dict[str, int] = field(default_factory=dict[str, int])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    schema: dict[str, pl.DataType] | None = None  # by which the next chunk is likely to be parsed too
+
+
+def parse_columns(
+    data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, pl.DataType] | None = None
+) -> TableChunk | None:
+    """The chunk as Polars parses it; None where it holds anything that needs the exact path.
+
+    ``schema`` is that of the chunk before; where it does not hold, the chunk's own rows are asked.
+    """
+    if schema is not None and (chunk := _fast(data, header, plan, schema)) is not None:
+        return chunk
+    used = {*plan.roles(header).values(), *plan.metrics(header)}
+    return _fast(data, header, plan, _schema(data, header, plan.roles(header), sorted(used)))
+
+
+def _fast(data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, pl.DataType]) -> TableChunk | None:
+    if len(header.separator.encode()) != 1:
+        return None
+    if not data or (b"#" in data and (data.startswith(b"#") or b"\n#" in data)):
+        return None
+    roles, metrics = plan.roles(header), plan.metrics(header)
+    used = [*sorted({*roles.values(), *metrics})]
+    quoted = b'"' in data
+    if quoted and not all(t.is_numeric() for t in schema.values()):  # around a number quotes mean nothing else
+        data, quoted = _unquoted(data, header.separator.encode()), False
+        if b'"' in data:
+            return None
+    if not any(schema[f"c{i}"].is_numeric() for i in used):
+        return None
+    try:
+        frame = pl.read_csv(
+            data, has_header=False, schema=schema, separator=header.separator,
+            quote_char='"' if quoted else None, null_values="NA", raise_if_empty=False,
+        )  # fmt: skip
+    except pl.exceptions.PolarsError:
+        return None
+    if "axis" in roles and not _steps_are_exact(frame[f"c{roles['axis']}"]):
+        return None
+    return _numbered(pl.DataFrame([frame[f"c{i}"] for i in used]), header, roles, metrics, schema)
+
+
+def _unquoted(data: bytes, separator: bytes) -> bytes:
+    """The data without the quotes around cells that need none; quotes that matter stay."""
+    mark = re.escape(separator)
+    simple = rb"(?m)(^|" + mark + rb')"([^"\r\n#' + mark + rb']*)"(?=' + mark + rb"|\r?\n)"
+    return re.sub(simple, rb"\1\2", data)
+
+
+def _schema(data: bytes, header: TableHeader, roles: dict[str, int], used: Sequence[int]) -> dict[str, pl.DataType]:
+    """A type for every column, from the chunk's first rows; text where they do not promise numbers."""
+    end = 0
+    for _ in range(_SAMPLED):
+        end = data.find(b"\n", end) + 1 or len(data)
+    rows = [r.cells for r in records(data[:end], header.separator, 1)]
+    schema: dict[str, pl.DataType] = {f"c{i}": pl.String() for i in range(len(header.names))}
+    for i in used:
+        cells = [c for r in rows if i < len(r) and not absent(c := r[i].strip())]
+        if i in (roles.get("run"), roles.get("split")):
+            continue
+        if i == roles.get("axis") and all(_WHOLE.fullmatch(c) for c in cells):
+            schema[f"c{i}"] = pl.Int64()
+        elif all(number(c) is not None for c in cells):
+            schema[f"c{i}"] = pl.Float64()
+    return schema
+
+
+def _steps_are_exact(axis: pl.Series) -> bool:
+    """Whether the axis is whole numbers, or floats that say exactly what was written."""
+    if axis.dtype == pl.Int64:
+        return True
+    return axis.dtype == pl.Float64 and bool((axis.fill_nan(None).abs() <= _EXACT_FLOAT).all())
+
+
+def _numbered(
+    frame: pl.DataFrame,
+    header: TableHeader,
+    roles: dict[str, int],
+    metrics: Sequence[int],
+    schema: dict[str, pl.DataType],
+) -> TableChunk:
+    """The frame with text read value by value, and without rows that hold nothing."""
+    stripped = pl.DataFrame([_stripped(c) if c.dtype == pl.String else c for c in frame.get_columns()])
+    sparse = all(c.null_count() for c in stripped.get_columns())
+    kept = stripped.filter(pl.any_horizontal(pl.all().is_not_null())) if sparse else stripped
+    chunk = TableChunk(kept, frame.height, schema=schema)
+    texts = [c for c in kept.get_columns() if c.dtype == pl.String]
+    for column in texts:
+        position = int(column.name[1:])
+        if position in metrics:
+            chunk.frame = chunk.frame.with_columns(_as_numbers(column, header.names[position], chunk.non_scalar))
+        elif position == roles.get("time"):
+            chunk.frame = chunk.frame.with_columns(_time_column(column))
+    return chunk
+
+
+def _stripped(column: pl.Series) -> pl.Series:
+    """Text without blanks around it, absent cells null."""
+    return _replaced(column, {v: s for v in column.unique().drop_nulls() if not absent(s := v.strip())}, pl.String())
+
+
+def _as_numbers(column: pl.Series, name: str, non_scalar: dict[str, int]) -> pl.Series:
+    """Text -> numbers, each distinct text read once; what is no number is counted."""
+    known = {v: n for v in column.unique().drop_nulls() if (n := number(v)) is not None}
+    numbers = _replaced(column, known, pl.Float64())
+    if lost := numbers.null_count() - column.null_count():
+        non_scalar[name] = lost
+    return numbers
+
+
+def _replaced(column: pl.Series, known: dict[str, Any], dtype: pl.DataType) -> pl.Series:
+    if not known:
+        return pl.Series(column.name, [None], dtype=dtype).new_from_index(0, len(column))
+    return column.replace_strict(known, default=None, return_dtype=dtype)
+
+
+def _time_column(column: pl.Series) -> pl.Series:
+    """Times as numbers where every one is a number, else as text."""
+    if column.dtype != pl.String:
+        return column
+    known = {v: n for v in column.unique().drop_nulls() if (n := number(v)) is not None}
+    numbers = _replaced(column, known, pl.Float64())
+    return numbers if numbers.null_count() == column.null_count() else column
+
+
+def parse_rows(
+    data: bytes, header: TableHeader, plan: ColumnPlan, order: list[str], *, file: str, line: int, torn: bool = False
+) -> TableChunk:
+    """The chunk row by row. ``order`` is the header in force: it is changed where the same names are written again.
+
+    Of a ``torn`` chunk (a last line without its end) that has fewer cells than columns, the last cell is left out.
+    """
+    return _RowByRow(header, plan, order, file).read(data, line, torn=torn)
+
+
+class _RowByRow:
+    """The state of one row-by-row reading."""
+
+    def __init__(self, header: TableHeader, plan: ColumnPlan, order: list[str], file: str) -> None:
+        self.header, self.order, self.file = header, order, file
+        self.roles, self.metrics = plan.roles(header), frozenset(plan.metrics(header))
+        self.used = sorted({*self.roles.values(), *self.metrics})
+        self.columns: dict[int, list[Any]] = {i: [] for i in self.used}
+        self.non_scalar: dict[str, int] = {}
+        self.problems: list[Problem] = []
+        self._place()
+
+    def _place(self) -> None:
+        """Where the columns that are read stand in a row, and where the axis stands among them."""
+        self.places = [self.order.index(self.header.names[i]) for i in self.used]
+        self.axis = self.used.index(self.roles["axis"]) if "axis" in self.roles else None
+
+    def read(self, data: bytes, line: int, *, torn: bool) -> TableChunk:
+        for record in records(data, self.header.separator, line):
+            cells = [c.strip() for c in record.cells]
+            if record.error:
+                self._problem(record, record.error)
+            elif torn and len(cells) < len(self.order):
+                self._problem(record, "the last line is not complete", "torn")
+                self._row(record, cells[:-1])
+            elif not self._is_header(cells):
+                self._row(record, cells)
+        return TableChunk(self._frame(), data.count(b"\n"), self.non_scalar, self.problems)
+
+    def _is_header(self, cells: list[str]) -> bool:
+        """Whether a row is the header again; its order is in force from here on."""
+        if cells[0] not in self.header.names or sorted(cells) != sorted(self.header.names):
+            return False
+        self.order[:] = cells
+        self._place()
+        return True
+
+    def _row(self, record: TableRow, cells: Sequence[str]) -> None:
+        n = len(cells)
+        if n > len(self.order) and any(cells[len(self.order) :]):
+            self._problem(record, f"{n} cells under {len(self.order)} columns: those beyond are left out", "warning")
+        row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.places]
+        if all(c is None for c in row):
+            return
+        if self.axis is not None and row[self.axis] is not None:
+            cell, row[self.axis] = row[self.axis], _step(row[self.axis])
+            if row[self.axis] is None:
+                self._problem(record, f"{self.header.names[self.used[self.axis]]} is {cell[:_EXCERPT]!r}: not a step")
+                return
+        for i, cell in zip(self.used, row, strict=True):
+            self.columns[i].append(self._number(i, cell) if cell is not None and i in self.metrics else cell)
+
+    def _number(self, i: int, cell: str) -> float | None:
+        value = number(cell)
+        if value is None:
+            self.non_scalar[self.header.names[i]] = self.non_scalar.get(self.header.names[i], 0) + 1
+        return value
+
+    def _frame(self) -> pl.DataFrame:
+        columns: list[pl.Series] = []
+        for i, values in self.columns.items():
+            if i == self.roles.get("axis"):
+                whole = all(isinstance(v, int | None) for v in values)
+                columns.append(pl.Series(f"c{i}", values, dtype=pl.Int64() if whole else pl.Float64(), strict=False))
+            elif i in self.metrics:
+                columns.append(pl.Series(f"c{i}", values, dtype=pl.Float64()))
+            else:
+                text = pl.Series(f"c{i}", values, dtype=pl.String())
+                columns.append(_time_column(text) if i == self.roles.get("time") else text)
+        return pl.DataFrame(columns)
+
+    def _problem(
+        self, record: TableRow, reason: str, kind: Literal["malformed", "torn", "warning"] = "malformed"
+    ) -> None:
+        excerpt = self.header.separator.join(record.cells)[:_EXCERPT]
+        self.problems.append(Problem(self.file, reason, record.line, kind=kind, excerpt=excerpt))
+
+
+def _step(cell: str) -> int | float | None:
+    """A cell of the axis as a step: whole where it is written so; NaN stands for a step that was left out."""
+    if _WHOLE.fullmatch(cell):
+        return int(cell)
+    value = number(cell)
+    if value is None or math.isinf(value) or abs(value) >= 2.0**63:
+        return None
+    return value

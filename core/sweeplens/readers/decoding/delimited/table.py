@@ -1,0 +1,239 @@
+"""Delimited text -> points in logged order: the one way in which every CSV and TSV format is read.
+
+A format says what the columns are for (`ColumnPlan`) and this reads the rows: `table_cells` has the grammar, `table_chunks` the
+two paths (Polars for clean chunks, row by row for all others). The file goes by in chunks of whole lines, so that memory
+is that of the points and of one chunk. A last line without a newline is read, and the table is then read anew later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, cast
+
+import polars as pl
+from msgspec import Struct, field
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.delimited.cells import MAX_RECORD_LINES, TableHeader, header_of, number
+from sweeplens.readers.decoding.delimited.chunks import ColumnPlan, TableChunk, parse_columns, parse_rows
+from sweeplens.readers.decoding.values import as_time, empty_reading_points, micros_of
+from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
+
+__all__ = ["ColumnPlan", "Table", "read_header", "read_table"]
+
+CHUNK_BYTES = 3 << 20  # larger ones cost page faults, smaller ones calls
+_WINDOW = 16 << 10
+MAX_HEADER_BYTES = 4 << 20
+MAX_LINE_BYTES = 64 << 20
+_TIME = READING_SCHEMA["wall_time"]
+_MAX_PROBLEMS = 1000
+
+
+class Table(Struct):
+    """What was read of a table."""
+
+    points: pl.DataFrame = field(default_factory=empty_reading_points)
+    non_scalar: dict[str, int] = field(default_factory=dict[str, int])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    resume: Resume | None = None
+    rows: int = 0  # rows with anything in them, earlier readings included
+    last_step: int = 0
+    _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
+
+    def same(self, name: str, text: str, height: int) -> pl.Series:
+        """A column with the same text in every row; the longest is kept and shared, since chunks are alike."""
+        known = self._same.get((name, text))
+        if known is None or len(known) < height:
+            known = self._same[name, text] = pl.Series(name, [text]).new_from_index(0, height)
+        return known.head(height)
+
+
+def read_header(path: str, separators: str = ",\t;|") -> TableHeader | None:
+    """The header of a file, however long it is; None where it has none."""
+    with compression.reading(path) as stream:
+        head = b""
+        while len(head) < MAX_HEADER_BYTES and (line := stream.readline(MAX_HEADER_BYTES - len(head))):
+            head += line
+            if header := header_of(head, separators):
+                return header
+    return None
+
+
+def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, resume: Resume | None = None) -> Table:
+    """Every row of a table, or those after an earlier reading. Raises FormatError where the header is another one now."""
+    state: dict[str, Any] = dict(resume.state) if resume else {}
+    if resume and state.get("header") != header.key:
+        raise FormatError("the table has another header than when it was read last: it was written anew")
+    order: list[str] = list(cast("list[str]", state.get("order") or header.names))
+    table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
+    table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
+    offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
+    frames: list[pl.DataFrame] = []
+    torn, schema = False, None
+    with compression.reading(path) as stream:
+        stream.seek(offset) if resume else stream.read(offset)  # a compressed file has no places to go to
+        for data in _chunks(stream, plain=not compression.is_compressed(path)):
+            if offset + len(data) > compression.MAX_INFLATION and compression.is_compressed(path):
+                raise FormatError(f"it inflates to more than {compression.MAX_INFLATION >> 30} GB: not read")
+            torn = not data.endswith(b"\n")
+            known = tuple(order) == header.names and not torn
+            chunk = parse_columns(data, header, plan, schema) if known else None
+            schema = chunk.schema if chunk else None
+            chunk = chunk or parse_rows(data, header, plan, order, file=path, line=line + 1, torn=torn)
+            frames += _points(chunk, header, plan, run_id, table)
+            offset, line = offset + len(data), line + chunk.lines
+            _add(table, chunk)
+    table.points = pl.concat(frames, rechunk=False) if frames else empty_reading_points()
+    if not torn and not compression.is_compressed(path):
+        kept = {"header": header.key, "order": order, "rows": table.rows, "last_step": table.last_step}
+        table.resume = Resume(offset, {**kept, "non_scalar": table.non_scalar}, line)
+    return table
+
+
+def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
+    """The stream in pieces that end where a line ends, quotes closed; the last one may lack its newline."""
+    while data := _piece(stream, plain=plain):
+        if not data.endswith(b"\n"):
+            data += stream.readline(MAX_LINE_BYTES)
+        if b'"' in data:
+            data += _until_closed(data, stream)
+        end = data.rfind(b"\n") + 1
+        if 0 < end < len(data):
+            yield data[:end]
+            data = data[end:]
+        yield data
+
+
+def _piece(stream: IO[bytes], *, plain: bool) -> bytes:
+    """The next bytes; of a plain file up to a line's end, so that nothing need be added and copied."""
+    if plain:
+        at, window = stream.tell(), min(_WINDOW, CHUNK_BYTES)
+        stream.seek(at + CHUNK_BYTES - window)
+        end = stream.read(window).rfind(b"\n") + 1
+        stream.seek(at)
+        if end:
+            return stream.read(CHUNK_BYTES - window + end)
+    return stream.read(CHUNK_BYTES)
+
+
+def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
+    """The lines of the stream up to where the quotes of the piece before them close."""
+    quotes, more = data.count(b'"'), b""
+    for _ in range(MAX_RECORD_LINES):
+        if quotes % 2 == 0 or not (line := stream.readline(CHUNK_BYTES)):
+            break
+        quotes, more = quotes + line.count(b'"'), more + line
+    return more
+
+
+def _add(table: Table, chunk: TableChunk) -> None:
+    for name, n in chunk.non_scalar.items():
+        table.non_scalar[name] = table.non_scalar.get(name, 0) + n
+    room = _MAX_PROBLEMS - len(table.problems)
+    if room > 0:
+        table.problems += chunk.problems[:room]
+
+
+def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: str, table: Table) -> list[pl.DataFrame]:
+    """The chunk's points, one frame a column; the table's count of rows and last step go on."""
+    frame, roles = chunk.frame, plan.roles(header)
+    if not frame.height:
+        return []
+    axis = frame[f"c{roles['axis']}"] if "axis" in roles else None
+    steps = _steps(axis, frame.height, table)
+    common = [
+        _text_or(frame, roles.get("run"), table.same("run_id", run_id, frame.height)),
+        steps.alias("step"),
+        _wall(frame, roles.get("time"), header, chunk.non_scalar),
+    ]
+    if "split" not in roles:
+        columns = _metrics(frame, axis, header, plan)
+        return _unpivoted(common, [(table.same("metric", plan.prefix + n, frame.height), v) for n, v in columns])
+    base = pl.DataFrame(common)
+    split = frame[f"c{roles['split']}"]
+    columns = _metrics(frame, axis, header, plan)
+    return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
+
+
+def _metrics(
+    frame: pl.DataFrame, axis: pl.Series | None, header: TableHeader, plan: ColumnPlan
+) -> list[tuple[str, pl.Series]]:
+    """Names and columns of what becomes points."""
+    columns = [(header.names[i], frame[f"c{i}"]) for i in plan.metrics(header)]
+    if axis is not None and (plan.keep_axis or _is_fractional(axis)):
+        columns.append((plan.axis, axis.cast(pl.Float64)))
+    return columns
+
+
+def _unpivoted(common: Sequence[pl.Series], columns: list[tuple[pl.Series, pl.Series]]) -> list[pl.DataFrame]:
+    """The points of each column of names and values, absent cells left out."""
+    run, step, wall = common
+    found: list[pl.DataFrame] = []
+    for metric, values in columns:
+        points = pl.DataFrame([run, metric, step, values.alias("value"), wall])
+        found.append(points.filter(values.is_not_null()) if values.null_count() else points)
+    return [f for f in found if f.height]
+
+
+def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
+    """The step of each row: the axis rounded down, the step before where it is absent, or the row's position."""
+    if axis is None:
+        steps = pl.int_range(table.rows, table.rows + height, dtype=pl.Int64, eager=True)
+    else:
+        whole = axis if axis.dtype == pl.Int64 else axis.fill_nan(None).floor().cast(pl.Int64)
+        steps = whole.fill_null(strategy="forward").fill_null(table.last_step) if whole.null_count() else whole
+    table.rows += height
+    table.last_step = int(steps[-1])
+    return steps
+
+
+def _is_fractional(axis: pl.Series) -> bool:
+    return axis.dtype == pl.Float64 and bool((axis.fill_nan(None) != axis.fill_nan(None).floor()).any())
+
+
+def _text_or(frame: pl.DataFrame, position: int | None, otherwise: pl.Series) -> pl.Series:
+    if position is None:
+        return otherwise
+    found = frame[f"c{position}"]
+    return otherwise.zip_with(found.is_null(), found)
+
+
+def _wall(frame: pl.DataFrame, position: int | None, header: TableHeader, non_scalar: dict[str, int]) -> pl.Series:
+    """The rows' times; a time that is none is counted under its column's name."""
+    if position is None:
+        return pl.Series("wall_time", [None], dtype=_TIME).new_from_index(0, frame.height)
+    raw = frame[f"c{position}"]
+    times = _numeric_times(raw) if raw.dtype == pl.Float64 else _text_times(raw)
+    if lost := times.null_count() - raw.null_count():
+        non_scalar[header.names[position]] = non_scalar.get(header.names[position], 0) + lost
+    return times.alias("wall_time")
+
+
+def _numeric_times(raw: pl.Series) -> pl.Series:
+    """Seconds, milli-, micro- or nanoseconds since 1970, by their size, as `values.as_time` tells them apart."""
+    seconds = pl.col("t")
+    for _ in range(3):
+        seconds = pl.when(seconds > 1e11).then(seconds / 1000.0).otherwise(seconds)
+    micros = pl.when(seconds.is_between(1e8, 1e11)).then((seconds * 1e6).round()).cast(pl.Int64, strict=False)
+    return pl.DataFrame({"t": raw}).select(micros.cast(_TIME)).to_series()
+
+
+def _text_times(raw: pl.Series) -> pl.Series:
+    known: dict[str, int] = {}
+    for text in raw.unique().drop_nulls():
+        value = number(text)
+        time = (None if value is None else as_time(value)) or as_time(text)
+        if time is not None:
+            known[text] = micros_of(time)
+    if not known:
+        return pl.Series("wall_time", [None], dtype=_TIME).new_from_index(0, len(raw))
+    return raw.replace_strict(known, default=None, return_dtype=pl.Int64).cast(_TIME)
+
+
+def _column(base: pl.DataFrame, prefix: str, name: str, values: pl.Series, split: pl.Series) -> pl.DataFrame:
+    """The points of one column, absent cells left out."""
+    own = pl.when(split.is_null() | pl.lit(name).str.starts_with(pl.lit(split + "/"))).then(pl.lit(name))
+    metric = pl.lit(prefix) + own.otherwise(split + "/" + name)
+    frame = base.select("run_id", metric.alias("metric"), "step", pl.lit(values).alias("value"), "wall_time")
+    return frame.filter(pl.col("value").is_not_null()) if values.null_count() else frame

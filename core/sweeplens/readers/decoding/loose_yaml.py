@@ -1,0 +1,107 @@
+"""YAML that other programs wrote, as plain data. The one place that loads the parser, which only a few formats need."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+import yaml
+
+from sweeplens.readers.decoding.json_lines import MAX_NESTING
+
+__all__ = ["load"]
+
+_MOST_UNFOLDED = 10_000  # values that aliases may add, besides ten times what is written
+
+
+def load(text: str) -> object:
+    """Dicts, lists, text, numbers, times.
+
+    Raises ValueError for what is not YAML, nests too deeply, or would become far more than is written.
+    """
+    _check_depth(text)
+    try:
+        return _read(cast("Any", _LooseLoader(text)))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _read(loader: Any) -> object:
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Refuse brackets inside brackets, at which the parser's time grows with the square of their number."""
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_NESTING:
+            raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuse aliases of aliases that unfold beyond reason, and those that hold themselves."""
+    sizes: dict[int, int] = {}
+    unfolded = _unfolded(root, sizes)
+    if unfolded > _MOST_UNFOLDED + 10 * len(sizes):
+        raise ValueError(f"its aliases unfold to {unfolded} values")
+
+
+def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """The values that a node is once every alias in it is a copy."""
+    known = sizes.get(id(node))
+    if known == 0:
+        raise ValueError("an alias holds itself")
+    if known is not None:
+        return known
+    sizes[id(node)] = 0
+    inner: list[Any] = [] if isinstance(node, yaml.ScalarNode) else cast("Any", node).value
+    parts = [part for item in inner for part in (cast("tuple[Any, ...]", item) if isinstance(item, tuple) else (item,))]
+    sizes[id(node)] = 1 + sum(_unfolded(part, sizes) for part in parts)
+    return sizes[id(node)]
+
+
+class _LooseLoader(yaml.SafeLoader):
+    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number."""
+
+
+def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        items = loader.construct_sequence(node, deep=True)
+        return _pairs(items) if suffix.endswith("collections.OrderedDict") else items
+    return loader.construct_scalar(cast("yaml.ScalarNode", node))
+
+
+def _pairs(items: list[Any]) -> object:
+    """The argument of an ordered dict, a list of pairs inside a list, as a dict."""
+    inner = items[0] if len(items) == 1 else items
+    if isinstance(inner, list) and all(
+        isinstance(p, list) and len(cast("list[Any]", p)) == 2 for p in cast("list[Any]", inner)
+    ):
+        return {str(key): value for key, value in cast("list[list[Any]]", inner)}
+    return items
+
+
+def _register() -> None:
+    loader = cast("Any", _LooseLoader)
+    loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
+    loader.add_multi_constructor("!", _plain)
+    loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
+
+
+_register()

@@ -1,0 +1,154 @@
+"""Values as logs write them -> numbers, times and statuses; and the buffer in which readers collect points."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, cast
+
+import polars as pl
+
+from sweeplens.readers.protocol import READING_SCHEMA
+
+__all__ = ["PointBuffer", "as_number", "as_step", "as_time", "empty_reading_points", "micros_of", "status_of"]
+
+_EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
+_WORDS = {
+    "nan": math.nan,
+    "-nan": math.nan,
+    "inf": math.inf,
+    "+inf": math.inf,
+    "infinity": math.inf,
+    "+infinity": math.inf,
+    "-inf": -math.inf,
+    "-infinity": -math.inf,
+}
+
+_STATUS = {
+    "finished": "finished", "completed": "finished", "complete": "finished", "success": "finished", "succeeded": "finished",
+    "done": "finished", "terminated": "finished", "ok": "finished", "pruned": "finished",
+    "failed": "failed", "fail": "failed", "failure": "failed", "error": "failed", "errored": "failed",
+    "crashed": "crashed", "crash": "crashed",
+    "killed": "killed", "interrupted": "killed", "aborted": "killed", "cancelled": "killed", "canceled": "killed",
+    "stopped": "killed", "timeout": "killed", "preempted": "killed",
+    "running": "running", "started": "running", "active": "running", "queued": "running", "scheduled": "running",
+}  # fmt: skip
+
+
+def as_number(value: object) -> float | None:
+    """A number, or a word for NaN or infinity -> float; anything else, booleans too -> None."""
+    if isinstance(value, float):
+        return value
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, str):
+        return _WORDS.get(value.strip().lower())
+    return None
+
+
+def as_step(value: object) -> int | None:
+    """A whole number that fits 64 bits, however it is written -> int; anything else -> None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < (1 << 63) else None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    return None
+
+
+def as_time(value: object) -> datetime | None:
+    """Seconds, milli-, micro- or nanoseconds since 1970, or ISO 8601 text (naive: UTC) -> aware datetime; else None."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, str):
+        try:
+            parsed = datetime.fromisoformat(value.strip())
+            return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):  # the zone may lead beyond the years that there are
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e8 <= value <= sys.float_info.max:
+        return None
+    seconds = float(value)
+    while seconds > 1e11:  # seconds reach 1e11 in the year 5138
+        seconds /= 1000.0
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def micros_of(time: datetime) -> int:
+    """Microseconds since 1970 of an aware time, exactly: the float that ``timestamp()`` gives may lie below the microsecond."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def status_of(text: object) -> str:
+    """A producer's word for a run's state -> one of frames.STATUSES; "" when it says nothing that is known."""
+    word = re.sub(r".*[._]", "", str(text).strip().lower()) if text is not None else ""
+    return _STATUS.get(word, "")
+
+
+class PointBuffer:
+    """Points in the order in which they were logged; `frame` gives them as `Reading.points`."""
+
+    __slots__ = ("_metric", "_run", "_step", "_value", "_wall")
+
+    def __init__(self) -> None:
+        self._run: list[str] = []
+        self._metric: list[str] = []
+        self._step: list[int] = []
+        self._value: list[float] = []
+        self._wall: list[int | None] = []
+
+    def add(self, run: str, metric: str, step: int, value: float, wall: datetime | None = None) -> None:
+        """One point; ``wall`` is an aware datetime."""
+        self._run.append(run)
+        self._metric.append(metric)
+        self._step.append(step)
+        self._value.append(value)
+        self._wall.append(None if wall is None else micros_of(wall))
+
+    def add_nested(self, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
+        """A value of a run, a metric and a step; objects become their parts, and what is no number is counted by name."""
+        run, name, step = at
+        number = as_number(value)
+        if number is not None:
+            self.add(run, name, step, number)
+        elif isinstance(value, dict):
+            for key, inner in cast("dict[str, object]", value).items():
+                self.add_nested(non_scalar, (run, f"{name}.{key}", step), inner)
+        else:
+            non_scalar[name] = non_scalar.get(name, 0) + 1
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def frame(self) -> pl.DataFrame:
+        """Everything that was added, as READING_SCHEMA."""
+        raw: dict[str, Any] = {
+            "run_id": pl.Series(self._run, dtype=pl.String),
+            "metric": pl.Series(self._metric, dtype=pl.String),
+            "step": pl.Series(self._step, dtype=pl.Int64),
+            "value": pl.Series(self._value, dtype=pl.Float64),
+            "wall_time": pl.Series(self._wall, dtype=pl.Int64).cast(READING_SCHEMA["wall_time"]),
+        }
+        return pl.DataFrame(raw)
+
+
+@cache
+def empty_reading_points() -> pl.DataFrame:
+    """`Reading.points` without rows."""
+    return pl.DataFrame(schema=READING_SCHEMA)
+
+
+def joined_points(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Reading points one after the other."""
+    kept = [f.select(*READING_SCHEMA) for f in frames if f.height]
+    return pl.concat(kept) if kept else empty_reading_points()

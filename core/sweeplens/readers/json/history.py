@@ -1,0 +1,150 @@
+"""A whole history in one JSON value: a list of rows, or lists of numbers side by side, as `history.history` is dumped."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.json_lines import decode
+from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, axis_of
+from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files
+from sweeplens.readers.decoding.values import as_number, as_step, joined_points
+from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
+
+__all__ = ["JsonHistory"]
+
+_WORDS = frozenset({"history", "log", "logs", "loss", "losses", "training", "train", "learning", "curve", "curves"})
+_INNER = ("history", "epochs", "log", "logs", "log_history", "training_log", "train_log", "training_history")
+_ROWS_INSIDE = re.compile(rb'"(?:%s)"\s*:\s*\[\s*\{' % b"|".join(n.encode() for n in _INNER))
+_LISTS = re.compile(rb'^\{\s*"[^"\\]+"\s*:\s*(?:\{\s*"[^"\\]+"\s*:\s*)?\[\s*(?:-?\d|NaN|-?Infinity|null)')
+_BOM = b"\xef\xbb\xbf"
+_MOST = 20
+_Row = dict[str, Any]
+
+
+class JsonHistory:
+    """Histories that were dumped as one value.
+
+    Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json(orient="records")``
+    Files: ``*.json`` with a list of rows that have an axis, or such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config beside
+    Reads: rows as in ``json_steps``; lists by their axis if one is among them, else by position; nested names joined with ``.``; a configuration beside the list
+    Leaves: lists of anything else, which are counted by name
+    """  # noqa: E501 - a line of docs/formats.md each
+
+    name = "json_history"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files that are a history from their first bytes on."""
+        names = [n for n in folder.free(".json") if n not in CONFIG_NAMES]
+        mine = [n for n in names if _is_history(n, folder.head(n))]
+        config = config_files(folder) if mine else ()
+        for name in mine:
+            yield Claim((name, *config), is_folder=len(mine) == 1)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The whole file: such a file is written anew each time."""
+        path = source.files[0].path
+        try:
+            value = decode(compression.read_plain(path).removeprefix(_BOM))
+        except ValueError as error:
+            raise FormatError(f"{path} is not complete JSON: {error}") from error
+        rows = RowReader(source.relative)
+        record = RunRecord(source.relative)
+        if isinstance(value, dict):
+            whole = cast("_Row", value)
+            inner = next((k for k in _INNER if _are_rows(whole.get(k))), "")
+            record = replace(record, hyperparameters=_config(whole))
+            _add(rows, cast("list[Any]", whole[inner]) if inner else _transposed(whole, record))
+        elif isinstance(value, list):
+            _add(rows, cast("list[Any]", value))
+        known = next(iter(rows.records()), record)
+        record = replace(known, hyperparameters={**record.hyperparameters, **known.hyperparameters})
+        runs, problems = described_by(source, [record, *rows.records()[1:]])
+        return Reading(runs, joined_points([rows.points.frame()]), problems)
+
+
+def _is_history(name: str, head: bytes) -> bool:
+    text = head.removeprefix(_BOM).lstrip()
+    words = re.split(r"[^a-z]+", PurePath(compression.plain_name(name)).stem.lower())
+    named = not _WORDS.isdisjoint(words)
+    if text.startswith(b"["):
+        rows = _first_rows(text[1:])
+        return _is_log(rows) or (named and len(rows) > 1 and all(map(_numbers_only, rows)))
+    if not text.startswith(b"{"):
+        return False
+    inside = _ROWS_INSIDE.search(text)
+    if inside:
+        return _is_log(_first_rows(text[inside.end() - 1 :]))
+    return named and _LISTS.match(text) is not None
+
+
+def _first_rows(text: bytes) -> list[_Row]:
+    """The whole objects at the beginning of a list."""
+    rest, found = text.decode("utf-8", "ignore"), list[_Row]()
+    decoder = json.JSONDecoder()
+    at = 0
+    while len(found) < _MOST and (begin := rest.find("{", at)) >= 0 and not rest[at:begin].strip(", \r\n\t"):
+        try:
+            value, at = decoder.raw_decode(rest, begin)
+        except (ValueError, RecursionError):
+            break
+        found.append(cast("_Row", value))
+    return found
+
+
+def _is_log(rows: Sequence[_Row]) -> bool:
+    """Whether rows have an axis that goes forward, and more numbers than text: data sets are lists of objects too."""
+    axes = {axis_of(r) for r in rows}
+    if not rows or len(axes) != 1 or "" in axes:
+        return False
+    axis = axes.pop()
+    steps = [cast("int", as_step(r[axis])) for r in rows]
+    back = sum(later < sooner for sooner, later in pairwise(steps))
+    values = [v for r in rows for k, v in r.items() if k != axis]
+    numbers = sum(as_number(v) is not None or isinstance(v, dict) for v in values)
+    return 3 * back <= len(steps) and 2 * numbers > len(values) and len(set(steps)) * 2 > len(steps)
+
+
+def _numbers_only(row: _Row) -> bool:
+    return bool(row) and all(as_number(v) is not None for v in row.values())
+
+
+def _are_rows(value: object) -> bool:
+    rows = cast("list[Any]", value) if isinstance(value, list) else []
+    return bool(rows) and isinstance(rows[0], dict)
+
+
+def _add(rows: RowReader, values: Iterable[Any]) -> None:
+    for value in values:
+        rows.add(cast("_Row", value) if isinstance(value, dict) else {"value": value})
+
+
+def _config(whole: _Row) -> Mapping[str, object]:
+    found = next((whole[k] for k in CONFIG_KEYS if isinstance(whole.get(k), dict)), None)
+    return cast("_Row", found) if found else {}
+
+
+def _transposed(whole: _Row, record: RunRecord) -> Iterable[_Row]:
+    """Lists side by side as rows; a list among them that is an axis gives the steps."""
+    lists = dict(_lists("", {k: v for k, v in whole.items() if v is not record.hyperparameters}))
+    for index in range(max(map(len, lists.values()), default=0)):
+        row = {name: values[index] for name, values in lists.items() if index < len(values)}
+        yield row if axis_of(row) else {AXES[0]: index, **row}
+
+
+def _lists(prefix: str, values: Mapping[str, Any]) -> Iterable[tuple[str, list[Any]]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _lists(f"{prefix}{key}.", cast("_Row", value))
+        elif isinstance(value, list):
+            yield prefix + key, cast("list[Any]", value)

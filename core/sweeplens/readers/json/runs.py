@@ -1,0 +1,181 @@
+"""One run a line, or a file: `{"run_id", "hyperparameters", "metrics": {name: [values]}, "metadata"}` and the legacy dict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.json_lines import JsonLine, JsonLines, decode, peek
+from sweeplens.readers.decoding.rows import TIME_KEYS, axis_of
+from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, status_of
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
+
+__all__ = ["JsonRuns", "is_run_object", "run_of"]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_MARK = re.compile(rb'"(?:metrics|history)"')
+
+
+class JsonRuns:
+    """Whole runs as JSON objects, one a line, or one or a list of them a file.
+
+    Producer: sweeplens' own format (a); the earlier system's dicts (``config`` and ``history``)
+    Files: ``*.jsonl``, ``*.json`` whose objects have ``metrics`` of lists, or a ``history`` of rows
+    Reads: hyperparameters, every list of numbers with its index as step, metadata, status
+    Leaves: nulls inside a list, which keep their index and are counted
+    """
+
+    name = "json_runs"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files whose first object is a run."""
+        for name in folder.free(*_SUFFIXES):
+            head = folder.head(name)
+            if _MARK.search(head) and (any(map(is_run_object, peek(head))) or _pretty(head)):
+                yield Claim((name,), is_folder=False)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Every object of the file; lines that were appended since, where the file is lines."""
+        path = source.files[0].path
+        data = compression.read_plain(path, resume.offset if resume else 0)
+        whole = _whole(data) if resume is None else None
+        lines = JsonLines(data, path, first_line=resume.lines + 1 if resume else 1)
+        objects = [JsonLine(1, value) for value in whole] if whole is not None else lines
+        seen = cast("dict[str, int]", dict(resume.state)) if resume else {}
+        points, runs, problems = PointBuffer(), list[RunRecord](), list[Problem]()
+        for line in objects:
+            if not is_run_object(line.value):
+                problems.append(Problem(path, "an object without metrics or history: not a run", line.number))
+                continue
+            run = _own_id(_id_of(line.value, source, line.number), seen, problems, path, line.number)
+            runs.append(run_of(line.value, run, points))
+        after = None
+        if whole is None and not compression.is_compressed(path):
+            after = Resume((resume.offset if resume else 0) + lines.consumed, seen, lines.number)
+        return Reading(tuple(runs), points.frame(), (*lines.problems, *problems), after)
+
+
+def _id_of(value: Mapping[str, Any], source: Source, number: int) -> str:
+    return str(value.get("run_id") or value.get("id") or value.get("name") or f"{source.relative}:{number}")
+
+
+def _own_id(run: str, seen: dict[str, int], problems: list[Problem], path: str, number: int) -> str:
+    """The id, numbered where the file had it before: two objects are two runs, and it is said."""
+    seen[run] = seen.get(run, 0) + 1
+    if seen[run] == 1:
+        return run
+    numbered = f"{run}#{seen[run]}"
+    problems.append(
+        Problem(path, f"run {run!r} stands in the file again: kept as {numbered!r}", number, kind="warning")
+    )
+    return numbered
+
+
+def is_run_object(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a whole run: metrics of lists or a history of rows, and no step of its own."""
+    if axis_of(value):
+        return False
+    metrics = value.get("metrics")
+    named = any(k in value for k in ("run_id", "name", "hyperparameters", "config", "metadata"))
+    if isinstance(value.get("history"), list) and named:
+        return True
+    if not isinstance(metrics, dict) or not named:
+        return False
+    return not metrics or any(isinstance(v, list) for v in cast("dict[str, Any]", metrics).values())
+
+
+def run_of(value: Mapping[str, Any], run: str, points: PointBuffer) -> RunRecord:
+    """The record of one run object under its id; its points go into ``points``."""
+    metadata = cast("dict[str, Any]", value.get("metadata") if isinstance(value.get("metadata"), dict) else {})
+    non_scalar: dict[str, int] = {}
+    metrics = value.get("metrics")
+    for name, series in cast("dict[str, Any]", metrics if isinstance(metrics, dict) else {}).items():
+        _series(run, name, series, points, non_scalar)
+    for index, row in enumerate(cast("list[Any]", value.get("history") or [])):
+        _history_row(run, index, row, points, non_scalar)
+    hyper = value.get("hyperparameters")
+    config = value.get("config")
+    both = {
+        **cast("dict[str, Any]", config if isinstance(config, dict) else {}),
+        **cast("dict[str, Any]", hyper if isinstance(hyper, dict) else {}),
+    }
+    return RunRecord(
+        id=run,
+        name=str(value.get("name") or ""),
+        group=str(value.get("group") or metadata.get("group") or ""),
+        status=status_of(value.get("status") or metadata.get("status")),
+        created_at=as_time(metadata.get("started") or metadata.get("created_at") or value.get("created_at")),
+        tags=_tags(metadata.get("tags")),
+        hyperparameters=both,
+        metadata={k: v for k, v in metadata.items() if k != "tags"},
+        non_scalar=non_scalar,
+    )
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    return tuple(str(t) for t in cast("list[object]", value)) if isinstance(value, list) else ()
+
+
+def _series(run: str, name: str, series: Any, points: PointBuffer, non_scalar: dict[str, int]) -> None:
+    steps: Any = None
+    if isinstance(series, dict):
+        table = cast("dict[str, Any]", series)
+        steps, series = table.get("steps") or table.get("step"), table.get("values") or table.get("value") or []
+    values = cast("list[Any]", series) if isinstance(series, list) else [series]
+    fixed = (
+        cast("list[Any]", steps) if isinstance(steps, list) and len(cast("list[Any]", steps)) == len(values) else None
+    )
+    for index, value in enumerate(values):
+        number = as_number(value)
+        if number is None:
+            non_scalar[name] = non_scalar.get(name, 0) + 1
+            continue
+        step = as_step(fixed[index]) if fixed else None
+        points.add(run, name, index if step is None else step, number)
+
+
+def _history_row(run: str, index: int, row: object, points: PointBuffer, non_scalar: dict[str, int]) -> None:
+    if not isinstance(row, dict):
+        non_scalar["history"] = non_scalar.get("history", 0) + 1
+        return
+    values = cast("dict[str, Any]", row)
+    axis = axis_of(values)
+    wall = next((t for k in TIME_KEYS if (t := as_time(values.get(k))) is not None), None)
+    step = as_step(values[axis]) if axis else index
+    for key, value in values.items():
+        number = as_number(value)
+        if key == axis or (key in TIME_KEYS and wall is not None):
+            continue
+        if number is None:
+            non_scalar[key] = non_scalar.get(key, 0) + 1
+        else:
+            points.add(run, key, step if step is not None else index, number, wall)
+
+
+def _pretty(head: bytes) -> bool:
+    """Whether a file that is one indented object, or a list of them, begins like a run."""
+    text = head.removeprefix(b"\xef\xbb\xbf").strip()
+    if text.startswith(b"["):
+        text = text[1:].strip()
+    first = text.split(b"\n", 1)[0].strip()
+    if not text.startswith(b"{") or (first.endswith(b"}") and first != text):  # lines, which were looked at
+        return False
+    return any(is_run_object(o) for o in peek(b" ".join(text.splitlines()), most=1))
+
+
+def _whole(data: bytes) -> list[dict[str, Any]] | None:
+    """The runs of a file that is one JSON value over several lines; None where it is lines."""
+    text = data.removeprefix(b"\xef\xbb\xbf").strip()
+    first = text.split(b"\n", 1)[0].strip()
+    if text.startswith(b"{") and first.endswith(b"}") and first != text:
+        return None
+    try:
+        value = decode(text)
+    except ValueError:
+        return None
+    found = cast("list[Any]", value if isinstance(value, list) else [value])
+    runs = [cast("dict[str, Any]", v) for v in found if isinstance(v, dict)]
+    return runs if runs and all(is_run_object(r) for r in runs) and len(runs) == len(found) else None

@@ -1,0 +1,94 @@
+"""Step-per-line JSON of one run in a file for each split: ``train.jsonl`` and ``val.jsonl`` of one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import polars as pl
+from msgspec.structs import replace
+
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.delimited.plan import are_splits, split_of
+from sweeplens.readers.decoding.json_lines import JsonLines, peek
+from sweeplens.readers.decoding.rows import RowReader
+from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files
+from sweeplens.readers.decoding.values import joined_points
+from sweeplens.readers.json.steps import described_by, looks_like_steps
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
+
+__all__ = ["JsonSplits"]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines")
+
+
+class JsonSplits:
+    """Step-per-line JSON, one run a folder.
+
+    Producer: hand-written loops that keep training and validation apart
+    Files: ``train*.jsonl``, ``val*.jsonl``, ``test*.jsonl`` ... of one folder, each of another split; a config beside
+    Reads: as ``json_steps``, each name with its file's split as prefix
+    Leaves: text and lists, which are counted by name
+    """
+
+    name = "json_splits"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """The files of a folder, where each is another split of the same run."""
+        names = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES]
+        if are_splits(names) and all(looks_like_steps(peek(folder.head(n))) for n in names):
+            yield Claim((*names, *config_files(folder)))
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The rows of each file, from where its last reading ended."""
+        state = cast("Mapping[str, Any]", resume.state if resume else {})
+        logs = [f for f in source.files if compression.plain_name(f.path).endswith(_SUFFIXES)]
+        problems: list[Problem] = []
+        frames: list[pl.DataFrame] = []
+        records: list[RunRecord] = []
+        after: dict[str, Any] = {}
+        for entry in logs:
+            known = cast("Mapping[str, Any]", state.get(entry.path, {}))
+            rows, after[entry.path] = _read_file(entry, source.relative, known, problems)
+            frames.append(rows.points.frame())
+            records += rows.records()
+        runs, broken = described_by(replace(source, files=(logs[0], *_beside(source))), _merged(records))
+        plain = not any(compression.is_compressed(f.path) for f in logs)
+        return Reading(runs, joined_points(frames), (*problems, *broken), Resume(0, after) if plain else None)
+
+
+def _read_file(
+    entry: FileStat, run: str, known: Mapping[str, Any], problems: list[Problem]
+) -> tuple[RowReader, dict[str, Any]]:
+    """The rows of one file after those that are known, and what the next reading of it needs."""
+    offset, before = int(known.get("offset", 0)), int(known.get("lines", 0))
+    lines = JsonLines(compression.read_plain(entry.path, offset), entry.path, first_line=before + 1)
+    rows = RowReader(run, known.get("rows"))
+    split = split_of(entry.path)
+    for line in lines:
+        rows.add({"split": split, **line.value})
+    problems += lines.problems
+    return rows, {"offset": offset + lines.consumed, "lines": lines.number, "rows": rows.state()}
+
+
+def _beside(source: Source) -> tuple[FileStat, ...]:
+    return tuple(f for f in source.files if not compression.plain_name(f.path).endswith(_SUFFIXES))
+
+
+def _merged(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """One record a run, from what each file says of it."""
+    found: dict[str, RunRecord] = {}
+    for record in records:
+        first = found.get(record.id, record)
+        found[record.id] = replace(
+            first,
+            name=first.name or record.name,
+            status=record.status or first.status,
+            created_at=min(filter(None, (first.created_at, record.created_at)), default=None),
+            updated_at=max(filter(None, (first.updated_at, record.updated_at)), default=None),
+            hyperparameters={**record.hyperparameters, **first.hyperparameters},
+            metadata={**record.metadata, **first.metadata},
+            non_scalar={**record.non_scalar, **first.non_scalar},
+        )
+    return list(found.values())

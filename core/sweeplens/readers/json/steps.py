@@ -1,0 +1,166 @@
+"""One step a line: the JSONL that hand-written loops, Detectron2, DETR, MAE, DeiT and structlog write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from sweeplens.native.step_table import is_compiled
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.json_lines import JsonLines, peek
+from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS, RowReader, axis_of, described_by_row
+from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
+from sweeplens.readers.decoding.values import as_number, as_time, empty_reading_points, status_of
+from sweeplens.readers.json.columns import FileRows, JsonColumns, read_columns
+from sweeplens.readers.json.points import logged, reduced
+from sweeplens.readers.protocol import Claim, CombinedReading, Folder, Problem, Reading, Resume, RunRecord, Source
+
+__all__ = ["JsonSteps", "described_by", "looks_like_steps"]
+
+MUCH_BYTES = 1 << 15
+"""Bytes that were appended to a file, from which on it is worth reading them as columns."""
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
+_PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
+                          "training_log", "metric", "eval", "output"})  # fmt: skip
+
+
+class JsonSteps:
+    """Step-per-line JSON, one run a file or several interleaved by ``run_id``.
+
+    Producer: hand-written loops, structlog, Detectron2 ``metrics.json``, DETR/DeiT/MAE ``log.txt``
+    Files: ``*.jsonl``, ``*.json``, ``*.txt``, ``*.log`` whose lines are objects with a step, beside ``config.json|yaml``, ``hparams.*``, ``params.*``, ``run.json``
+    Reads: every number at its step; nested names joined with ``.``; ``split``/``mode``/``phase`` as prefix; config events; status; times
+    Leaves: text and lists, which are counted by name
+    """  # noqa: E501 - a line of docs/formats.md each
+
+    name = "json_steps"
+    version = 2
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files whose first rows hold a step and a number, or say which run they belong to."""
+        mine = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES and _is_log(n, peek(folder.head(n)))]
+        plain = [n for n in mine if _stem(n) in _PLAIN_NAMES]
+        config = config_files(folder) if mine else ()
+        for name in mine:
+            side = tuple(c for c in config if c != name)
+            yield Claim((name, *side), is_folder=len(plain) == 1 and name in plain)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Rows one by one; a plain file that grew is read from where the last reading ended."""
+        main = source.files[0]
+        if resume and main.size - resume.offset >= MUCH_BYTES and self.goes_together(source):
+            further = _further(source, resume)
+            if further is not None:
+                return further
+        data = compression.read_plain(main.path, resume.offset if resume else 0)
+        lines = JsonLines(data, main.path, first_line=resume.lines + 1 if resume else 1)
+        rows = RowReader(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
+        for line in lines:
+            rows.add(line.value)
+        runs, problems = described_by(source, rows.records())
+        after = None
+        if not compression.is_compressed(main.path):
+            offset = (resume.offset if resume else 0) + lines.consumed
+            after = Resume(offset, rows.state(), lines.number)
+        return Reading(runs, rows.points.frame(), (*lines.problems, *problems), after)
+
+    def goes_together(self, source: Source) -> bool:
+        """Whether the compiled reader is there, and the file is for it."""
+        return is_compiled() and not compression.is_compressed(source.files[0].path)
+
+    def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> CombinedReading:
+        """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
+        found = read_columns([s.files[0] for s in sources])
+        readings: dict[str, Reading] = {}
+        for columns in found:
+            for place, (member, piece) in enumerate(columns.members.items()):
+                source = sources[member]
+                readings[source.path] = _reading_of(source, piece, columns, place)
+        given = [[names[sources[i].path] for i in columns.members] for columns in found]
+        return CombinedReading(readings, *reduced(found, given))
+
+
+def _further(source: Source, resume: Resume) -> Reading | None:
+    """What was appended, as columns; None where it is not plain, or of several runs."""
+    rows = RowReader(source.relative, cast("dict[str, Any]", resume.state))
+    axis = rows.axis_alone()
+    found = read_columns(source.files[:1], resume) if axis else []
+    if not found or found[0].members[0].axis != axis:
+        return None
+    (columns,) = found
+    piece = columns.members[0]
+    rows.passed(columns.steps[0], piece.non_scalar, columns.firsts[0], columns.lasts[0])
+    runs, problems = described_by(source, rows.records())
+    after = Resume(piece.consumed, rows.state(), piece.number)
+    return Reading(runs, logged(columns, source.relative), (*piece.problems, *problems), after)
+
+
+def _reading_of(source: Source, piece: FileRows, columns: JsonColumns, place: int) -> Reading:
+    """What `JsonSteps.read` would say of the run besides its points."""
+    first, last, others = columns.firsts[place], columns.lasts[place], piece.non_scalar
+    record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=others)
+    runs, problems = described_by(source, [record])
+    state = {
+        "axis": piece.axis, "last_step": columns.steps[place], "counts": {}, "non_scalar": others, "said": described_by_row(record),
+    }  # fmt: skip
+    after = Resume(piece.consumed, {record.id: state}, piece.number)
+    return Reading(runs, empty_reading_points(), (*piece.problems, *problems), after)
+
+
+def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], tuple[Problem, ...]]:
+    """Records with the hyperparameters and the status that the source's config files give; what a row says wins."""
+    side = read_config(source.files[1:])
+    found = list(records) or [RunRecord(source.relative)]
+    about = {k: v for k, v in side.about.items() if not isinstance(v, dict | list)}
+    status = status_of(about.get("status") or about.get("state"))
+    runs = tuple(
+        replace(
+            r,
+            hyperparameters={**side.hyperparameters, **r.hyperparameters},
+            status=r.status or status,
+            name=r.name or str(about.get("name") or ""),
+            created_at=r.created_at or as_time(about.get("created_at") or about.get("started")),
+            metadata={**about, **r.metadata},
+        )
+        for r in found
+    )
+    return tuple(in_hydra(source, r) for r in runs), tuple(Problem(path, reason) for path, reason in side.problems)
+
+
+def _is_log(name: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a file's first rows are steps. One object alone must be a line or named like a log: configs are numbers too."""
+    lines = compression.plain_name(name).endswith((".jsonl", ".ndjson", ".jsonlines"))
+    alone = len(rows) == 1 and not lines and _stem(name) not in _PLAIN_NAMES
+    return not alone and looks_like_steps(rows)
+
+
+def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
+    """Whether the first rows of a file are steps: an axis and another number, a run's events, or numbers only."""
+    if not rows:
+        return False
+    return any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows)
+
+
+def _is_step(row: dict[str, Any]) -> bool:
+    axis = axis_of(row)
+    inner = row.get("metrics")
+    others: dict[str, Any] = cast("dict[str, Any]", inner) if isinstance(inner, dict) and inner else row
+    return bool(axis) and (any(k != axis and as_number(v) is not None for k, v in others.items()) or inner == {})
+
+
+def _is_event(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("event"), str) and (
+        isinstance(row.get("config"), dict) or any(k in row for k in RUN_KEYS)
+    )
+
+
+def _numbers_only(row: dict[str, Any]) -> bool:
+    values = {k: v for k, v in row.items() if not (k in TIME_KEYS and as_time(v))}
+    return len(values) > 1 and all(as_number(v) is not None for v in values.values())
+
+
+def _stem(name: str) -> str:
+    return PurePath(compression.plain_name(name)).stem.lower()

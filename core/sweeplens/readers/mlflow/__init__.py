@@ -1,0 +1,1 @@
+"""MLflow: its file store (`files`) and its SQLite store (`sqlite`)."""

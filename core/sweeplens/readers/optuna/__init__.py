@@ -1,0 +1,1 @@
+"""Optuna: its SQLite storage (`sqlite`) and its journal (`journal`)."""

@@ -1,0 +1,1 @@
+"""Tables of metrics that no known tool has written."""

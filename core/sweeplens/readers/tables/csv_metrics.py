@@ -1,0 +1,97 @@
+"""Tables of metrics that no tool has signed: a header with an axis, and columns of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.delimited.cells import header_of, sample
+from sweeplens.readers.decoding.delimited.plan import (
+    are_splits,
+    has_plain_name,
+    log_plan,
+    may_have_axis,
+    may_lack_axis,
+    split_of,
+)
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.values import joined_points
+from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resume, RunRecord, Source
+
+__all__ = ["CsvMetrics"]
+
+_SUFFIXES = (".csv", ".tsv", ".txt", ".log")
+
+
+class CsvMetrics:
+    """Hand-written tables.
+
+    Producer: ``csv.writer``, pandas, any loop that writes a table
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch, or that is named like a history; a config beside
+    Reads: every number at its step, else its row; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
+    Leaves: text, which is counted by column; tables that are data sets and not logs
+    """  # noqa: E501 - a line of docs/formats.md each
+
+    name = "csv_metrics"
+    version = 2
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files whose header and first rows are those of a log."""
+        mine = [n for n in folder.free(*_SUFFIXES) if _plan(n, folder.head(n)) is not None]
+        config = config_files(folder) if mine else ()
+        if are_splits(mine):
+            yield Claim((*mine, *config))
+            return
+        plain = [n for n in mine if has_plain_name(n)]
+        for name in mine:
+            yield Claim((name, *config), is_folder=plain == [name])
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The rows; of one plain file, those that are new."""
+        names = [f.path for f in source.files if _is_table(f.path)]
+        if len(names) > 1:
+            tables = [_table(path, source.relative, None, prefix=f"{split_of(path)}/") for path in names]
+        else:
+            tables = [_table(names[0], source.relative, resume)]
+        points = joined_points(t.points for t in tables)
+        non_scalar = {k: n for t in tables for k, n in t.non_scalar.items()}
+        after = tables[0].resume if len(tables) == 1 else None
+        found = points["run_id"].unique(maintain_order=True).to_list()
+        ids = found or ([] if resume and resume.state.get("several") else [source.relative])
+        records, broken = described_by(source, [RunRecord(run, non_scalar=non_scalar) for run in ids])
+        return Reading(records, points, (*(p for t in tables for p in t.problems), *broken), after)
+
+
+def _is_table(path: str) -> bool:
+    return compression.plain_name(path).endswith(_SUFFIXES)
+
+
+def _plan(name: str, head: bytes) -> ColumnPlan | None:
+    """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
+    history = may_lack_axis(name)
+    header = header_of(head) if history or may_have_axis(head) else None
+    if header is None or not (history or log_plan(header, [], name)):  # the names alone refuse most files
+        return None
+    rows = sample(head, header)
+    return log_plan(header, rows, name) if rows or has_plain_name(name) else None
+
+
+def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Table:
+    header = read_header(path)
+    if header is None:
+        raise FormatError(f"{path} has no header")
+    head = compression.head(path, HEAD_BYTES)  # as a claim sees it, so that what decides stays while a table grows
+    plan = log_plan(header, sample(head, header) if header.start < len(head) else [], path)
+    if plan is None:
+        raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
+    table = read_table(path, header, replace(plan, prefix=prefix), run, resume)
+    if table.resume and table.resume.offset >= HEAD_BYTES:
+        table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
+    else:
+        table.resume = None
+    return table

@@ -1,0 +1,1 @@
+"""TensorBoard: event files (`event_files`) and series that its download button wrote (`downloaded_csv`)."""

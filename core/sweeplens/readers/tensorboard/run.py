@@ -1,0 +1,97 @@
+"""The event files of one run -> points and what is known of it.
+
+A run that ended, or that has a session folder, is read anew when it changes, since more events may overrule its end; any
+other from where each of its files was left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+from msgspec import to_builtins
+
+from sweeplens.readers.decoding.sidecars import in_hydra, read_config
+from sweeplens.readers.decoding.values import as_time
+from sweeplens.readers.protocol import HEAD_BYTES, FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.tensorboard.events import EventFacts, ScalarEvents
+from sweeplens.readers.tensorboard.folders import branch_metric, is_session
+from sweeplens.readers.tensorboard.tfrecord import TFRecords
+
+__all__ = ["read_run"]
+
+_ENDED = -1  # an offset: the file is damaged, and was reported
+
+
+def read_run(source: Source, resume: Resume | None) -> Reading:
+    """All files of a run, or what was appended to them."""
+    state = cast("Mapping[str, Any]", resume.state if resume else {})
+    events = ScalarEvents(EventFacts(**state.get("said", {})))
+    offsets: dict[str, int] = dict(state.get("offsets", {}))
+    problems: list[Problem] = []
+    sessions = False
+    for entry in source.files:
+        key = entry.path[len(source.path) :].replace("\\", "/").lstrip("/")
+        at = offsets.get(key, 0)
+        if "tfevents" in key.rpartition("/")[2] and at != _ENDED:
+            offsets[key], session = _read_file(entry, key, at, events, problems)
+            sessions = sessions or session
+    points = events.frame(source.relative)
+    record, more = _described(source, events.said, points)
+    after = None
+    if not sessions and not record.status:
+        after = Resume(0, {"offsets": offsets, "said": to_builtins(events.said)})
+    return Reading((record,), points, (*problems, *more), after)
+
+
+def _read_file(entry: FileStat, key: str, at: int, events: ScalarEvents, problems: list[Problem]) -> tuple[int, bool]:
+    """One event file from an offset: the offset after it, and whether it is a session's."""
+
+    child = key.rpartition("/")[0]
+    with Path(entry.path).open("rb") as stream:
+        session = bool(child) and is_session(child, stream.read(HEAD_BYTES), entry.size)
+        records = TFRecords(stream, entry.path, max(entry.size, stream.seek(0, 2)), at)
+        own, broken = frozenset(events.names), events.broken
+        if session:
+            events.read(records.batches(), lambda tag: f"hparam/{tag}" if tag in own else tag)
+        else:
+            events.read(records.batches(), lambda tag: branch_metric(child, tag) if child else tag)
+    if events.broken > broken:
+        problems.append(Problem(entry.path, f"{events.broken - broken} records are no events: left out"))
+    if records.problem is None:
+        return records.offset, session
+    problems.append(records.problem)
+    return records.offset if records.problem.kind == "torn" else _ENDED, session
+
+
+def _described(source: Source, said: EventFacts, points: pl.DataFrame) -> tuple[RunRecord, tuple[Problem, ...]]:
+    """The run, with what the plugin and the config files beside the log say; a file beside the log wins."""
+    side = read_config(source.files, unwrap=source.file("hparams.yaml") is None)  # Lightning wraps nothing
+    known = set(_flat(side.hyperparameters))
+    heard = {k: v for k, v in said.hyperparameters.items() if k.replace("/", ".") not in known}
+    record = RunRecord(
+        source.relative,
+        group=said.group,
+        status="" if _went_on(said, points) else said.status,
+        created_at=as_time(said.began),
+        updated_at=points["wall_time"].max(),  # pyright: ignore[reportArgumentType] - a column of times
+        hyperparameters={**heard, **side.hyperparameters},
+        non_scalar=dict(said.non_scalar),
+    )
+    return in_hydra(source, record), tuple(Problem(path, reason) for path, reason in side.problems)
+
+
+def _went_on(said: EventFacts, points: pl.DataFrame) -> bool:
+    """Whether training went on after its end was written (Lightning writes it first): a metric has two later values."""
+    later = points.filter(pl.col("wall_time").dt.epoch("us") > said.ended * 1e6) if said.status else points.head(0)
+    return later.height > 0 and later["metric"].is_duplicated().any()
+
+
+def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterable[str]:
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, object]", value), f"{prefix}{key}.")
+        else:
+            yield prefix + key

@@ -1,0 +1,1 @@
+"""Formats of experiment trackers that need one file each."""

@@ -1,0 +1,82 @@
+"""Run directories of trackers that write one binary record file each: W&B ``run-<id>.wandb``, SwanLab ``run-<id>.swanlab``.
+
+The rule. A directory that holds such a file is a run, and everything below it is the tracker's own: no other reader is
+offered its console output, requirements or media. ``latest-run`` is a copy where another directory beside it holds the same
+run (a record file of the same name), or where it is a text that names one (a link, as git checks it out where there are no
+links); it is the run itself where there is none. The tracker's own log and settings beside the directories belong to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from sweeplens.readers.decoding.sidecars import MAX_CONFIG_BYTES, load_yaml
+from sweeplens.readers.protocol import Claim, Folder, Problem, Source
+
+__all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]
+
+GRACE = 600.0
+"""Seconds without a sign of life after which a run without an end has crashed."""
+
+_LATEST = "latest-run"
+_OWN = re.compile(r"debug(-internal|-cli.*)?\.log|settings|wandb-resume\.json|\.gitignore")
+_INTERNAL = frozenset({"_wandb", "wandb_version"})
+
+
+def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[str, ...]) -> Iterator[Claim]:
+    """Claims on a folder that is a run directory, or that holds run directories."""
+    if own := _record_file(folder, suffix, ident):
+        yield Claim((own, *(s for s in sidecars if folder.find(s))), owns=("*",))
+        return
+    runs = {n: f for n, child in sorted(folder.folders.items()) if (f := _record_file(child, suffix, ident))}
+    twin = next((n for n in reversed(runs) if n != _LATEST and runs[n] == runs.get(_LATEST)), "")
+    named = folder.head(_LATEST).decode("utf-8", "replace").strip() if _LATEST in folder.files else ""
+    own = tuple(n for n in folder.files if runs and _OWN.fullmatch(n))
+    for name, file in runs.items():
+        if twin and name == _LATEST:
+            continue
+        beside = tuple(f"{name}/{s}" for s in sidecars if folder.find(f"{name}/{s}"))
+        copies = (f"{_LATEST}/{file}",) if name == twin else (_LATEST,) if name == named else ()
+        owns = (name, _LATEST) if name == twin else (name,)
+        yield Claim((f"{name}/{file}", *beside), copies=copies, owns=owns, is_folder=False, belongs=own)
+
+
+def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:
+    """A file beside the records, as plain data; empty where there is none or it cannot be read (a problem)."""
+    entry = next((f for f in source.files if f.path.replace("\\", "/").endswith("/" + name)), None)
+    if entry is None:
+        return {}
+    try:
+        if entry.size > MAX_CONFIG_BYTES:
+            raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
+        text = Path(entry.path).read_text("utf-8")
+        found = load_yaml(text) if name.endswith(".yaml") else json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(Problem(entry.path, f"cannot be read: {str(error).split(chr(10))[0]}", kind="warning"))
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def unwrapped(config: dict[str, Any]) -> dict[str, Any]:
+    """A tracker's ``config.yaml`` without its own keys: ``{desc, value}`` is the value."""
+    return {str(k): _value(v) for k, v in config.items() if k not in _INTERNAL}
+
+
+def _value(entry: object) -> object:
+    if not isinstance(entry, dict):
+        return entry
+    keys = cast("dict[str, object]", entry)
+    return keys["value"] if "value" in keys and keys.keys() <= {"desc", "value", "sort"} else keys
+
+
+def _record_file(folder: Folder, suffix: str, ident: bytes) -> str:
+    """The free record file of a folder; one that is empty or cut off in its first bytes is one."""
+    for name in sorted(n for n in folder.files if n.endswith(suffix) and n not in folder.taken):
+        head = folder.head(name)
+        if head.startswith(ident) or ident.startswith(head):
+            return name
+    return ""

@@ -1,0 +1,1 @@
+"""Formats that training libraries write: one file each."""

@@ -1,0 +1,167 @@
+"""Hugging Face Trainer: `trainer_state.json` of the output folder, or of its furthest checkpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.json_lines import decode
+from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
+from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
+
+__all__ = ["HfTrainer"]
+
+_STATE = "trainer_state.json"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "predict_results.json", "test_results.json")
+_MODEL_KEYS = (b'"architectures"', b'"model_type"', b'"transformers_version"')
+_HPARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
+_ABOUT = (
+    "best_metric",
+    "best_model_checkpoint",
+    "best_global_step",
+    "total_flos",
+    "num_input_tokens_seen",
+    "trial_name",
+)
+
+
+class HfTrainer:
+    """The Trainer's own record of a run.
+
+    Producer: transformers ``Trainer`` and what builds on it (TRL, PEFT, sentence-transformers)
+    Files: ``trainer_state.json``, else that of the ``checkpoint-<N>`` with the highest N; ``*_results.json``
+    Reads: every number of ``log_history`` at its step; the schedule's settings, a search trial's parameters, what was reached
+    Leaves: other checkpoints and TensorBoard files below, which repeat it; pickled arguments and weights
+    """
+
+    name = "hf_trainer"
+    version = 2
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """An output folder: with a state of its own, or with checkpoints that have one."""
+        checkpoints = _checkpoints(folder)
+        states = [_STATE] if _is_state(folder, _STATE) else []
+        states += [n for n in checkpoints if _is_state(folder, n)]
+        if not states:
+            return
+        results = tuple(n for n in _RESULTS if n in folder.files)
+        logs = folder.folders.get("runs")
+        repeats = tuple(f"runs/{n}" for n, _ in logs.tree()) if logs else ()
+        copies = (*states[1:], *(n for n in repeats if "events.out.tfevents" in n))
+        owns = tuple({n.split("/")[0] for n in (*checkpoints, *copies) if "/" in n})
+        yield Claim((states[0], *results, *_configs(folder)), copies=copies, owns=owns)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The whole history: the file is written anew each time."""
+        main = source.files[0]
+        state = _object(main)
+        points, non_scalar = PointBuffer(), dict[str, int]()
+        run, step = source.relative, 0
+        history = state.get("log_history")
+        for entry in cast("list[Any]", history if isinstance(history, list) else []):
+            if isinstance(entry, dict):
+                step = _entry(run, cast("dict[str, Any]", entry), step, points, non_scalar)
+            else:
+                non_scalar["log_history"] = non_scalar.get("log_history", 0) + 1
+        side = read_config(source.files[1:])
+        problems = [Problem(path, reason) for path, reason in side.problems]
+        record = RunRecord(
+            id=run,
+            name=str(state.get("trial_name") or ""),
+            status=_status(state),
+            hyperparameters={**side.hyperparameters, **_hparams(state)},
+            metadata={**_about(state), **_results(source, problems)},
+            non_scalar=non_scalar,
+        )
+        return Reading((in_hydra(source, record),), points.frame(), tuple(problems + _gone_beyond(source, state)))
+
+
+def _checkpoints(folder: Folder) -> list[str]:
+    """The states of a folder's checkpoints, the furthest first."""
+    found = [(int(m[1]), n) for n in folder.folders if (m := _CHECKPOINT.fullmatch(n)) and folder.find(f"{n}/{_STATE}")]
+    return [f"{n}/{_STATE}" for _, n in sorted(found, reverse=True)]
+
+
+def _is_state(folder: Folder, name: str) -> bool:
+    if folder.find(name) is None or name in folder.taken:
+        return False
+    head = folder.head(name)
+    return b'"log_history"' in head or (b'"global_step"' in head and b'"best_m' in head)
+
+
+def _configs(folder: Folder) -> tuple[str, ...]:
+    """The sidecars of the output folder, without the config of the model that is saved there."""
+    found = config_files(folder)
+    return tuple(n for n in found if n != "config.json" or not any(k in folder.head(n) for k in _MODEL_KEYS))
+
+
+def _object(entry: FileStat) -> dict[str, Any]:
+    try:
+        value = decode(compression.read_plain(entry.path).removeprefix(b"\xef\xbb\xbf"))
+    except ValueError as error:
+        raise FormatError(f"{entry.path} is not complete JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{entry.path} holds no JSON object")
+    return cast("dict[str, Any]", value)
+
+
+def _entry(run: str, entry: Mapping[str, Any], before: int, points: PointBuffer, non_scalar: dict[str, int]) -> int:
+    """Add one entry's numbers at its step; without a step they stand where the run last was."""
+    step = as_step(entry.get("step"))
+    step = before if step is None else step
+    for name, value in entry.items():
+        if name == "step":
+            continue
+        number = as_number(value)
+        if number is None:
+            non_scalar[name] = non_scalar.get(name, 0) + 1
+        else:
+            points.add(run, name, step, number)
+    return step
+
+
+def _hparams(state: Mapping[str, Any]) -> dict[str, object]:
+    trial = state.get("trial_params")
+    found = cast("dict[str, object]", trial) if isinstance(trial, dict) else {}
+    return {**{k: state[k] for k in _HPARAMS if k in state}, **found}
+
+
+def _about(state: Mapping[str, Any]) -> dict[str, object]:
+    return {k: state[k] for k in _ABOUT if state.get(k) is not None}
+
+
+def _status(state: Mapping[str, Any]) -> str:
+    """Finished when every planned step was made; the state says nothing else."""
+    done, planned = as_step(state.get("global_step")), as_step(state.get("max_steps"))
+    return "finished" if done is not None and planned is not None and done >= planned > 0 else ""
+
+
+def _results(source: Source, problems: list[Problem]) -> dict[str, object]:
+    """Numbers of the final evaluation, which may come after the last history that was saved."""
+    found: dict[str, object] = {}
+    for entry in source.files[1:]:
+        if not entry.path.endswith(_RESULTS):
+            continue
+        try:
+            values = _object(entry)
+        except FormatError as error:
+            problems.append(Problem(entry.path, str(error)))
+            continue
+        found = {**{f"results.{k}": v for k, v in values.items() if as_number(v) is not None}, **found}
+    return found
+
+
+def _gone_beyond(source: Source, state: Mapping[str, Any]) -> list[Problem]:
+    """A checkpoint further than the state that was read: training went on after the state was saved."""
+    reached = as_step(state.get("global_step")) or 0
+    steps = [int(m[1]) for c in source.copies if (m := re.search(r"checkpoint-(\d+)[/\\][^/\\]*$", c))]
+    further = max((s for s in steps if s > reached), default=0)
+    if not further:
+        return []
+    reason = f"saved at step {reached}, but checkpoint-{further} went further: its history is not read"
+    return [Problem(source.files[0].path, reason, kind="warning")]

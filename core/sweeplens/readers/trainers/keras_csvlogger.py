@@ -1,0 +1,81 @@
+"""Keras' CSVLogger: one row an epoch, the metrics in alphabetical order, any separator, no config of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, number, sample
+from sweeplens.readers.decoding.delimited.plan import are_splits, has_plain_name
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, read_header, read_table
+from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
+
+__all__ = ["KerasCsvLogger"]
+
+_SUFFIXES = (".csv", ".log", ".tsv", ".txt")
+_AXIS = "epoch"
+_BOM = b"\xef\xbb\xbf"
+
+
+class KerasCsvLogger:
+    """Keras' tables.
+
+    Producer: Keras and tf.keras ``CSVLogger``
+    Files: ``*.csv``, ``*.log`` with ``epoch`` first and the metrics in alphabetical order; a config beside, if somebody wrote one
+    Reads: every number at its epoch, whatever the separator; ``NA`` is an epoch without the metric
+    Leaves: lists, which are counted
+    """
+
+    name = "keras_csvlogger"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files with the logger's header and rows of it."""
+        mine = [n for n in folder.free(*_SUFFIXES) if _is_log(folder.head(n))]
+        if are_splits(mine):  # one run in several tables, which this logger never writes
+            return
+        config = config_files(folder) if mine else ()
+        for name in mine:
+            yield Claim((name, *config), is_folder=len(mine) == 1 and (bool(config) or has_plain_name(name)))
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The rows that are new."""
+        path = source.files[0].path
+        header = read_header(path, separators=_separators(path))
+        if header is None:
+            raise FormatError(f"{path} has no header")
+        table = read_table(path, header, ColumnPlan(axis=_AXIS), source.relative, resume)
+        records, problems = described_by(source, [RunRecord(source.relative, non_scalar=table.non_scalar)])
+        return Reading(records, table.points, (*table.problems, *problems), table.resume)
+
+
+def _is_log(head: bytes) -> bool:
+    header = _header(head)
+    if header is None or header.names[0] != _AXIS:
+        return False
+    rest = header.names[1:]
+    rows = sample(head, header, most=5)
+    return bool(rows) and list(rest) == sorted(rest) and all(rest) and all(_is_row(r) for r in rows)
+
+
+def _is_row(row: Mapping[str, str]) -> bool:
+    """A row of the logger: an epoch, then numbers; a metric that is an array is written in brackets."""
+    others = [v for k, v in row.items() if k != _AXIS]
+    return number(row.get(_AXIS, "")) is not None and all(number(v) is not None or "[" in v for v in others)
+
+
+def _header(head: bytes) -> TableHeader | None:
+    text = head.removeprefix(_BOM)
+    after = text[len(_AXIS) : len(_AXIS) + 1]
+    known = text.startswith(_AXIS.encode()) and after.strip(b"\r\n_")
+    return header_of(head, after.decode("ascii", "ignore") or ",") if known else None
+
+
+def _separators(path: str) -> str:
+    """The character after the first name."""
+    from sweeplens.readers.decoding.compression import head
+
+    found = _header(head(path, 64))
+    return found.separator if found else ","

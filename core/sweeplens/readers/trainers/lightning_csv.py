@@ -1,0 +1,65 @@
+"""Lightning's CSVLogger: `metrics.csv` and `hparams.yaml` in a version folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from sweeplens.readers.decoding.compression import plain_name
+from sweeplens.readers.decoding.delimited.cells import header_of
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.trainers.lightning_duplicates import event_duplicates
+
+__all__ = ["LightningCsv"]
+
+_METRICS, _HPARAMS = "metrics.csv", "hparams.yaml"
+_VERSION = re.compile(r"version_\d+")
+
+
+class LightningCsv:
+    """Lightning's CSV logs.
+
+    Producer: Lightning and PyTorch Lightning ``CSVLogger``, Fabric's too
+    Files: ``metrics.csv`` with a ``step`` column, ``hparams.yaml``; ``version_<N>`` with ``hparams.yaml`` alone has no points
+    Reads: every number at its step, in any order of columns; hyperparameters, of Python objects their plain data
+    Leaves: TensorBoard files of a second logger, in the same folder or, where their numbers are the same, in one nearby
+    """
+
+    name = "lightning_csv"
+    version = 3
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """A folder with the logger's table, or one that was made for it."""
+        tables = [n for n in folder.free(_METRICS) if plain_name(n) == _METRICS]
+        if any("step" in (h.names if (h := header_of(folder.head(n), ",")) else ()) for n in tables):
+            yield Claim((tables[0], *config_files(folder)), copies=event_duplicates(folder))
+        elif _HPARAMS in folder.free(_HPARAMS) and _is_unwritten(folder, tables):
+            yield Claim((*tables, *config_files(folder)))
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """The rows that are new; everything where the logger wrote the table anew for a metric that it had not seen."""
+        run, main = source.relative, source.files[0]
+        header = read_header(main.path, ",") if plain_name(main.path).endswith(_METRICS) else None
+        table = read_table(main.path, header, ColumnPlan(axis="step"), run, resume) if header else Table()
+        own = read_config(source.files, names=(_HPARAMS,), unwrap=False)
+        rest = read_config([f for f in source.files if not f.path.endswith(_HPARAMS)])
+        record = RunRecord(
+            run,
+            hyperparameters={**rest.hyperparameters, **own.hyperparameters},
+            metadata=rest.about,
+            non_scalar=table.non_scalar,
+        )
+        broken = [Problem(path, reason) for path, reason in (*own.problems, *rest.problems)]
+        return Reading((in_hydra(source, record),), table.points, (*table.problems, *broken), table.resume)
+
+
+def _is_unwritten(folder: Folder, tables: list[str]) -> bool:
+    """Whether a folder was made for this logger, but the run ended before its first row."""
+    if any("tfevents" in n for n in folder.files) or any(folder.files[n].size for n in tables):
+        return False
+    if tables or _VERSION.fullmatch(folder.name):
+        return True
+    siblings = parent.folders if (parent := folder.child("..")) else ()
+    return any(folder.find(f"../{s}/{_METRICS}") and folder.find(f"../{s}/{_HPARAMS}") for s in siblings)

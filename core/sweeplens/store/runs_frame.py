@@ -1,0 +1,163 @@
+"""Run records -> the runs frame: one column a hyperparameter, typed by what its values are over all runs.
+
+Booleans, whole numbers and numbers stay what they are where every run agrees; text that reads as numbers in every run becomes
+numbers (MLflow and Optuna write text only); any other mix becomes text, and text becomes a categorical. A hyperparameter
+that a run lacks is null; one whose value is None is null and named in ``null_hparams``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.frames.schemas import RUN_COLUMNS
+from sweeplens.models import flatten
+from sweeplens.readers.protocol import RunRecord, Source
+
+__all__ = ["RunRow", "column_name", "row_of", "runs_frame", "typed_column", "unique_ids", "with_status"]
+
+_NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)?(\.\d+)?(?<=\d)\.?([eE][-+]?\d+)?")
+_INT64 = 1 << 63
+
+
+class RunRow(Struct, frozen=True):
+    """One run as the store keeps it: fixed columns by name, flat hyperparameters, flat metadata."""
+
+    fixed: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunRow:
+    """A record under its unique id, with what its source adds: place, format, the newest change."""
+    newest = max((f.mtime_ns for f in source.files), default=0)
+    touched = datetime.fromtimestamp(newest / 1e9, UTC)
+    flat = flatten(record.hyperparameters)
+    metadata = flatten(record.metadata)
+    if record.non_scalar:
+        metadata["non_scalar"] = dict(record.non_scalar)
+    if source.copies:
+        metadata["also_in"] = [os.path.relpath(c, source.root) for c in source.copies]
+    fixed = {
+        "run_id": run_id,
+        "name": record.name or record.id,
+        "group": record.group,
+        "status": record.status,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at or touched,
+        "n_steps": n_steps,
+        "source": source.path,
+        "format": source.reader,
+        "parent": record.parent,
+        "tags": list(record.tags),
+        "null_hparams": [column_name(k) for k, v in flat.items() if v is None],
+        "touched_at": touched,
+    }
+    return RunRow(
+        fixed, {column_name(k): v for k, v in flat.items()}, {f"metadata.{k}": v for k, v in metadata.items()}
+    )
+
+
+def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
+    """The runs frame; ``touched_at`` (newest change of the files) is there for `with_status`."""
+    schema = {**RUN_COLUMNS, "touched_at": RUN_COLUMNS["updated_at"]}
+    fixed = {name: pl.Series(name, [r.fixed[name] for r in rows], dtype=dtype) for name, dtype in schema.items()}
+    names = dict.fromkeys(k for r in rows for k in r.hyperparameters)
+    extra = dict.fromkeys(k for r in rows for k in r.metadata)
+    columns = [
+        *fixed.values(),
+        *(typed_column(n, [r.hyperparameters.get(n) for r in rows]) for n in names),
+        *(typed_column(n, [r.metadata.get(n) for r in rows], categorical=False) for n in extra),
+    ]
+    return pl.DataFrame(columns).sort("run_id")
+
+
+def with_status(runs: pl.DataFrame, *, now: datetime, live_seconds: float) -> pl.DataFrame:
+    """Where the format gave no status: ``running`` while the files grew in the last ``live_seconds``, else ``unknown``.
+
+    A new file whose newest logged time is old was copied, and did not grow.
+    """
+    grew = pl.min_horizontal("touched_at", "updated_at")
+    fresh = (pl.lit(now) - grew).dt.total_seconds() <= live_seconds
+    guess = pl.when(fresh).then(pl.lit("running")).otherwise(pl.lit("unknown"))
+    status = pl.when(pl.col("status") == "").then(guess).otherwise(pl.col("status"))
+    return runs.with_columns(status.alias("status")).drop("touched_at")
+
+
+def typed_column(name: str, values: Sequence[object], *, categorical: bool = True) -> pl.Series:
+    """A column of the narrowest type that holds every value as it is."""
+    known = [v for v in values if v is not None]
+    kinds = {type(v) for v in known}
+    for accepts, convert, dtype in _TYPES:
+        if known and accepts(kinds, known):
+            return pl.Series(name, [None if v is None else convert(v) for v in values], dtype=dtype)
+    text = pl.Series(name, [None if v is None else _text(v) for v in values], dtype=pl.String)
+    return text.cast(pl.Categorical) if categorical else text
+
+
+def unique_ids(wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """Ids for (id, absolute path): an id that several want is followed by the shortest path suffix that tells them apart."""
+    by_id: dict[str, list[int]] = {}
+    for index, (run_id, _) in enumerate(wanted):
+        by_id.setdefault(run_id, []).append(index)
+    given = [run_id for run_id, _ in wanted]
+    for run_id, indexes in by_id.items():
+        if len(indexes) > 1:
+            for index, suffix in zip(indexes, _suffixes([wanted[i][1] for i in indexes]), strict=True):
+                given[index] = f"{run_id}@{suffix}"
+    return given
+
+
+def _suffixes(paths: Sequence[str]) -> list[str]:
+    parts = [p.replace("\\", "/").strip("/").split("/") for p in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        short = ["/".join(p[-length:]) for p in parts]
+        if len(set(short)) == len(short):
+            return short
+    return [f"{'/'.join(p[-1:])}#{i + 1}" for i, p in enumerate(parts)]
+
+
+def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, "touched_at"})) -> str:
+    """A hyperparameter that is named like a column of ours gets a prefix, so that both can be seen."""
+    return f"hparam.{hparam}" if hparam in taken or hparam.startswith("metadata.") else hparam
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _reads_as_numbers(kinds: set[type], known: Sequence[object]) -> bool:
+    return (
+        kinds <= {str, int, float}
+        and str in kinds
+        and all(not isinstance(v, str) or (v and _NUMBER.fullmatch(v)) for v in known)
+    )
+
+
+def _whole(kinds: set[type], known: Sequence[object]) -> bool:
+    return kinds == {int} and all(-_INT64 <= v < _INT64 for v in known if isinstance(v, int))
+
+
+def _whole_text(kinds: set[type], known: Sequence[object]) -> bool:
+    return (
+        kinds <= {str, int}
+        and _reads_as_numbers(kinds, known)
+        and all(re.fullmatch(r"[-+]?\d{1,18}", str(v)) for v in known)
+    )
+
+
+_TYPES: tuple[tuple[Callable[[set[type], Sequence[object]], bool], Callable[[Any], Any], Any], ...] = (
+    (lambda kinds, known: kinds == {bool}, bool, pl.Boolean),
+    (_whole, int, pl.Int64),
+    (lambda kinds, known: kinds <= {int, float}, float, pl.Float64),
+    (lambda kinds, known: kinds == {str} and set(known) <= {"True", "False"}, lambda v: v == "True", pl.Boolean),
+    (_whole_text, int, pl.Int64),
+    (_reads_as_numbers, float, pl.Float64),
+)

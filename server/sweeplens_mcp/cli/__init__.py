@@ -1,0 +1,5 @@
+"""The command line. `main` is the console script `sweeplens`."""
+
+from sweeplens_mcp.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,145 @@
+"""The editors and assistants behind `sweeplens config`: where each file lies, where in it our entry stands, how it is written.
+
+`CLIENTS` is one table; client_files.py writes what it says, configure.py is the command.
+`editor-configs/` holds the same as files to copy; a test compares the two and starts each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from sweeplens.errors import UnknownNameError
+
+__all__ = ["CLIENTS", "SERVER_NAME", "Client", "Form", "LaunchCommand", "client_named"]
+
+SERVER_NAME = "sweeplens"
+Form = Literal["json", "toml", "yaml", "lua", "elisp"]
+
+
+class LaunchCommand(Struct, frozen=True):
+    """The command that starts the server."""
+
+    command: str
+    args: tuple[str, ...]
+
+
+Entry = Callable[[LaunchCommand], object]
+
+
+class Client(Struct, frozen=True):
+    """One client: how its configuration is written and where it lies."""
+
+    name: str
+    title: str
+    file: str | Mapping[str, str]  # relative to the project, or from ~; by sys.platform where it differs
+    keys: tuple[str, ...]  # where in the file the entry stands; its last part names the server
+    entry: Entry
+    form: Form = "json"
+    note: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file on this machine."""
+        file = self.file if isinstance(self.file, str) else self.file.get(sys.platform, self.file[""])
+        return Path(os.path.expandvars(file)).expanduser()
+
+
+def _plain(**more: object) -> Entry:
+    """``command`` and ``args`` apart, with whatever else the client wants in the entry."""
+    return lambda launch: {**more, "command": launch.command, "args": list(launch.args)}
+
+
+def _goose(launch: LaunchCommand) -> object:
+    about = {"type": "stdio", "name": SERVER_NAME, "enabled": True}
+    return {**about, "cmd": launch.command, "args": list(launch.args), "timeout": 300}
+
+
+def _in_one_list(**more: object) -> Entry:
+    return lambda launch: {**more, "command": [launch.command, *launch.args]}
+
+
+def _listed(**more: object) -> Entry:
+    """A list of servers, each of which names itself."""
+    return lambda launch: [{"name": SERVER_NAME, **more, "command": launch.command, "args": list(launch.args)}]
+
+
+def _mcp_servers(name: str, title: str, file: str | Mapping[str, str], note: str = "", **more: object) -> Client:
+    """The notation that most clients share."""
+    return Client(name, title, file, ("mcpServers", SERVER_NAME), _plain(**more), note=note)
+
+
+_CLAUDE_DESKTOP = {
+    "darwin": "~/Library/Application Support/Claude/claude_desktop_config.json",
+    "win32": "%APPDATA%/Claude/claude_desktop_config.json",
+    "": "~/.config/Claude/claude_desktop_config.json",
+}
+_CODE_STORAGE = "User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"
+_CLINE = {
+    "darwin": f"~/Library/Application Support/Code/{_CODE_STORAGE}",
+    "win32": f"%APPDATA%/Code/{_CODE_STORAGE}",
+    "": f"~/.config/Code/{_CODE_STORAGE}",
+}
+_GOOSE = {"win32": "%APPDATA%/Block/goose/config/config.yaml", "": "~/.config/goose/config.yaml"}
+_ZED = {"win32": "%APPDATA%/Zed/settings.json", "": "~/.config/zed/settings.json"}
+
+CLIENTS: tuple[Client, ...] = (
+    Client("vscode", "VS Code", ".vscode/mcp.json", ("servers", SERVER_NAME), _plain(type="stdio")),
+    Client("visual-studio", "Visual Studio", ".mcp.json", ("servers", SERVER_NAME), _plain(type="stdio")),
+    _mcp_servers("cursor", "Cursor", ".cursor/mcp.json", type="stdio"),
+    _mcp_servers("claude-desktop", "Claude Desktop", _CLAUDE_DESKTOP),
+    _mcp_servers("claude-code", "Claude Code", ".mcp.json", type="stdio"),
+    Client("zed", "Zed", _ZED, ("context_servers", SERVER_NAME), lambda launch: {**_as_dict(launch), "env": {}}),
+    _mcp_servers("windsurf", "Windsurf", "~/.codeium/windsurf/mcp_config.json"),
+    _mcp_servers(
+        "jetbrains", "JetBrains", ".junie/mcp/mcp.json", "AI Assistant: Settings > Tools > AI Assistant > MCP"
+    ),
+    Client(
+        "codex",
+        "Codex",
+        "~/.codex/config.toml",
+        ("mcp_servers", SERVER_NAME),
+        lambda launch: {**_as_dict(launch), "startup_timeout_sec": 60, "tool_timeout_sec": 120, "required": True},
+        "toml",
+    ),
+    _mcp_servers("gemini-cli", "Gemini CLI", ".gemini/settings.json", timeout=30000),
+    Client(
+        "continue",
+        "Continue",
+        ".continue/mcpServers/sweeplens.yaml",
+        ("mcpServers",),
+        _listed(type="stdio"),
+        "yaml",
+    ),
+    Client("opencode", "opencode", "opencode.json", ("mcp", SERVER_NAME), _in_one_list(type="local", timeout=15000)),
+    _mcp_servers("mcphub", "Neovim mcphub", ".mcphub/servers.json", "for all projects: ~/.config/mcphub/servers.json"),
+    Client(
+        "codecompanion", "Neovim codecompanion", "init.lua", (), _plain(), "lua", "Put it into your Neovim settings."
+    ),
+    Client("emacs", "Emacs mcp.el", "init.el", (), _plain(), "elisp", "Put it into your Emacs settings."),
+    _mcp_servers("cline", "Cline", _CLINE, timeout=120),
+    _mcp_servers("roo", "Roo Code", ".roo/mcp.json", timeout=120),
+    Client("goose", "Goose", _GOOSE, ("extensions", SERVER_NAME), _goose, "yaml"),
+    _mcp_servers("lm-studio", "LM Studio", "~/.lmstudio/mcp.json"),
+    Client("jupyter-ai", "Jupyter AI", ".jupyter/mcp_settings.json", ("mcp_servers",), _listed(env=[])),
+    _mcp_servers("copilot-cli", "Copilot CLI", "~/.copilot/mcp-config.json", type="stdio", tools=["*"]),
+    _mcp_servers("kiro", "Kiro", ".kiro/settings/mcp.json"),
+)
+
+
+def _as_dict(launch: LaunchCommand) -> dict[str, object]:
+    return {"command": launch.command, "args": list(launch.args)}
+
+
+def client_named(name: str) -> Client:
+    """The client of this name. Raises UnknownNameError with the nearest."""
+    found = next((c for c in CLIENTS if c.name == name.lower()), None)
+    if found is None:
+        known = [c.name for c in CLIENTS]
+        raise UnknownNameError.of("client", name, known, hint=f"Known: {', '.join(known)}.")
+    return found

@@ -1,0 +1,243 @@
+"""The command line: `sweeplens serve | call | demo | doctor | config`.
+
+Nothing heavy is imported before it is known what is wanted, and nothing but the protocol or the answer goes to stdout.
+Errors are one sentence on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sweeplens_mcp.logs import LEVELS
+from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, HTTP_PATH, Settings
+
+__all__ = ["main", "parser"]
+
+# Options of these commands are parsed by their own modules: here, none may be taken for one of ours.
+_THEIRS: dict[str, Any] = {"add_help": False, "prefix_chars": "\0"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or 2 with a sentence on stderr."""
+    _speak_utf8()
+    given = _parsed(arguments)
+    command: Callable[[argparse.Namespace], int] = given.command
+    try:
+        return command(given)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone: nothing is left to be said
+        return 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was typed. The values of a call may stand behind its options too, which argparse does not take by itself."""
+    top = parser()
+    given, rest = top.parse_known_args(arguments)
+    if rest and ("values" not in given or any(r.startswith("-") for r in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        given.values += rest
+    return given
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    top = argparse.ArgumentParser(prog="sweeplens", description="Ask what happened in folders of experiments.")
+    top.add_argument("--version", action="store_const", const=_version, dest="command", help="what is installed")
+    top.set_defaults(command=partial(_help, top))
+    commands = top.add_subparsers(metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
+    _takes_roots(serve)
+    serve.add_argument("--log-level", choices=LEVELS, default="warning", help="of the JSON lines on stderr")
+    _takes_http(serve)
+    serve.set_defaults(command=_serve)
+    call = commands.add_parser("call", help="the answer of one tool, without a client")
+    call.add_argument("tool", nargs="?", default="", metavar="TOOL", help="without one, the tools are listed")
+    call.add_argument("values", nargs="*", metavar="name=value", help="lists as a,b or as JSON")
+    call.add_argument("--json", action="store_true", help="the structured content instead of the text")
+    _takes_roots(call)
+    call.set_defaults(command=_call)
+    doctor = commands.add_parser("doctor", help="what would be read, what not, and why")
+    _takes_roots(doctor)
+    doctor.add_argument("--files", action="store_true", help="say it of every file, one a line")
+    doctor.set_defaults(command=_doctor)
+    demo = commands.add_parser("demo", help="write a small sweep and show a client asking about it", **_THEIRS)
+    demo.add_argument("rest", nargs=argparse.REMAINDER)
+    demo.set_defaults(command=_demo)
+    config = commands.add_parser("config", help="a client's configuration with absolute paths", **_THEIRS)
+    config.add_argument("rest", nargs=argparse.REMAINDER)
+    config.set_defaults(command=_config)
+    return top
+
+
+def _takes_roots(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--root", action="append", default=[], metavar="DIR", help="a folder of experiments; may be given several times"
+    )
+
+
+def _takes_http(serve: argparse.ArgumentParser) -> None:
+    """The options of HTTP; docs/lab-server.md shows them at work. What names a list may be given several times."""
+    group = serve.add_argument_group("over HTTP")
+    group.add_argument("--http", action="store_true", help="streamable HTTP instead of stdio")
+    group.add_argument(
+        "--host", default=DEFAULT_HOST, help=f"default {DEFAULT_HOST}; any but loopback needs tokens or OAuth"
+    )
+    group.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}")
+    for name, metavar, text in _HTTP_TEXTS:
+        group.add_argument(name, default="", metavar=metavar, help=text)
+    for name, setting, metavar, text in _HTTP_LISTS:
+        group.add_argument(name, dest=setting, action="append", default=[], metavar=metavar, help=text)
+    group.add_argument("--calls-per-minute", type=int, default=1200, metavar="N", help="of one client; 0: no limit")
+    group.add_argument("--metrics-port", type=int, default=0, metavar="PORT", help="Prometheus on loopback")
+
+
+_HTTP_TEXTS = (
+    ("--token-file", "FILE", "bearer tokens: lines of name, token, roots (none: all)"),
+    ("--oauth-issuer", "URL", "authorization server whose JWTs are accepted"),
+    ("--oauth-audience", "URL", "this server as tokens name it"),
+    ("--oauth-jwks", "URL", "the issuer's keys"),
+    ("--oauth-roots-claim", "CLAIM", "claim that lists the roots a token may see"),
+    ("--tls-cert", "FILE", "certificate chain"),
+    ("--tls-key", "FILE", "its private key"),
+)
+_HTTP_LISTS = (
+    ("--oauth-scope", "oauth_scopes", "SCOPE", "scope that a token must have"),
+    ("--trusted-proxy", "trusted_proxies", "ADDRESS", "proxy whose X-Forwarded-For is believed"),
+    ("--allowed-host", "allowed_hosts", "HOST", "name under which clients reach this server"),
+    ("--allowed-origin", "allowed_origins", "ORIGIN", "origin of web pages that may ask"),
+)
+
+
+def _help(top: argparse.ArgumentParser, _: argparse.Namespace) -> int:
+    top.print_help()
+    return 0
+
+
+def _version(given: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    print(f"sweeplens {version('sweeplens')}")
+    return 0
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from sweeplens_mcp.logs import log_to_stderr
+
+    log_to_stderr(given.log_level)
+    settings = Settings(tuple(given.root))
+    return _serve_http(given, settings) if given.http else _serve_stdio(settings)
+
+
+def _serve_stdio(settings: Settings) -> int:
+    """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
+    gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
+    from sweeplens_mcp.protocol.app import build_server
+
+    server = build_server(settings)
+    gc.enable()
+    gc.freeze()
+    _restore_stdout(wire)
+    try:
+        server.run()
+    except* BrokenPipeError:
+        pass  # the client no longer reads: nothing is left to be said
+    _divert_stdout()  # what a library printed meanwhile, and nobody flushed
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a worker deep in a computation would hold the process until it comes to a checkpoint
+
+
+def _divert_stdout() -> int:
+    """From now on what is printed goes to stderr; a descriptor of what stdout was."""
+    wire = os.dup(1)
+    os.dup2(2, 1)
+    return wire
+
+
+def _restore_stdout(wire: int) -> None:
+    sys.stdout.flush()
+    os.dup2(wire, 1)
+    os.close(wire)
+
+
+def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
+    from sweeplens.errors import SweeplensError
+    from sweeplens_mcp.http.options import HttpOptions
+
+    try:
+        options = HttpOptions.typed(vars(given))
+        from sweeplens_mcp.http.serve import serve_http
+        from sweeplens_mcp.logs import announce
+
+        announce(f"serving on {options.url}{HTTP_PATH}")
+        return serve_http(settings, options)
+    except SweeplensError as error:
+        return _fail(str(error))
+
+
+def _call(given: argparse.Namespace) -> int:
+    from sweeplens.errors import SweeplensError
+    from sweeplens_mcp.cli.call import call_tool, listed
+
+    if not given.tool:
+        print(listed())
+        return 0
+    try:
+        made = call_tool(given.tool, given.values, Settings(tuple(given.root)))
+    except SweeplensError as error:
+        return _fail(str(error))
+    print(json.dumps(made.structured, ensure_ascii=False) if given.json else made.text)
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from sweeplens.errors import SweeplensError
+    from sweeplens_mcp.cli.doctor import report
+
+    try:
+        print("\n".join(report(Settings(tuple(given.root)), files=given.files)))
+    except SweeplensError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from sweeplens_mcp.cli.demo import main as demo
+
+    return demo(given.rest)
+
+
+def _config(given: argparse.Namespace) -> int:
+    from sweeplens_mcp.cli.configure import main as config
+
+    return config(given.rest)
+
+
+def _fail(sentence: str) -> int:
+    from sweeplens_mcp.render.cells import clean
+
+    print(f"sweeplens: {clean(sentence)}", file=sys.stderr)
+    return 2
+
+
+def _speak_utf8() -> None:
+    """UTF-8 on every stream, whatever the locale says."""
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`sweeplens config CLIENT`: the configuration of an editor or assistant, with the absolute paths of this installation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweeplens.errors import SweeplensError
+from sweeplens_mcp.cli.client_files import rendered, write
+from sweeplens_mcp.cli.clients import CLIENTS, LaunchCommand, client_named
+
+__all__ = ["launch_here", "main"]
+
+
+def launch_here(roots: Sequence[str]) -> LaunchCommand:
+    """This installation's server on these folders, in absolute paths. Raises RootError for a folder that is not there."""
+    from sweeplens.config import AnalysisConfig
+    from sweeplens.sources.discover import check_root
+
+    config = AnalysisConfig()
+    folders = [str(check_root(root)) for root in roots or (config.experiment_dir, *config.roots)]
+    serve = ("serve", *(part for folder in folders for part in ("--root", folder)))
+    script = Path(sys.executable).absolute().with_name("sweeplens.exe" if os.name == "nt" else "sweeplens")
+    if script.is_file():
+        return LaunchCommand(str(script), serve)
+    return LaunchCommand(str(Path(sys.executable).absolute()), ("-m", "sweeplens_mcp", *serve))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a client's configuration, or write it. Exit code 0, or 2 with a sentence on stderr."""
+    given = _parser().parse_args(arguments)
+    if not given.client:
+        print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))
+        return 0
+    try:
+        client = client_named(given.client)
+        launch = launch_here(given.root)
+        if given.write:
+            print(write(client, launch, Path(given.file) if given.file else client.path))
+            return 0
+    except (SweeplensError, OSError) as error:
+        print(f"sweeplens: {error}", file=sys.stderr)
+        return 2
+    print(f"{client.title}: {client.path}{f' ({client.note})' if client.note else ''}", file=sys.stderr)
+    print(rendered(client, launch), end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sweeplens config",
+        description="Print or write a client's configuration with absolute paths. Without a client: list those known.",
+    )
+    parser.add_argument("client", nargs="?", metavar="CLIENT", help="vscode, cursor, claude-desktop, ...")
+    parser.add_argument(
+        "--root", action="append", default=[], metavar="DIR", help="a folder of experiments, or several"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write it where the client looks; the rest of the file stays"
+    )
+    parser.add_argument("--file", default="", metavar="PATH", help="with --write: into this file instead")
+    return parser

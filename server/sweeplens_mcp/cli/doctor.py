@@ -1,0 +1,87 @@
+"""What would be read, what not, and why: the lines that `sweeplens doctor` prints."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeplens.errors import RootError
+from sweeplens.native.step_table import is_compiled
+from sweeplens_mcp.cli.file_report import file_reports, summary
+from sweeplens_mcp.execution.state import open_database
+from sweeplens_mcp.render.cells import clean, clip
+from sweeplens_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["report"]
+
+_MOST = 10
+_PACKAGES = ("sweeplens", "mcp", "polars", "pydantic")
+
+
+def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
+    """Versions, roots, runs by format and status, problems, what was written twice, files by reader or reason.
+
+    ``files``: a line for every file. Raises RootError, ConfigError.
+    """
+    yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
+    if not is_compiled():
+        yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens anew, with a C compiler or ziglang"
+    database = open_database(settings)
+    yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
+    yield from _read(database, files=files)
+
+
+def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
+    try:
+        loaded = database.load_experiments()
+    except RootError as error:
+        yield clean(str(error))
+        return
+    yield f"Store: {clean(database.store)}"
+    yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
+    runs = database.runs_df
+    yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())
+    yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())
+    lines = [_problem(row) for row in database.problems.iter_rows(named=True)]
+    yield from _some("Problems", lines)
+    yield from _some("Written more than once, counted once", list(_twice(runs)))
+    found = list(file_reports(database.roots))
+    yield f"Files: {len(found)}"
+    yield from summary(found)
+    if files:
+        yield from (one.line() for one in found)
+
+
+def _problem(row: dict[str, object]) -> str:
+    line = f":{row['line']}" if row["line"] else ""
+    return clip(f"{row['file']}{line}: {row['reason']}", 300)
+
+
+def _twice(runs: pl.DataFrame) -> Iterator[str]:
+    """Runs of which several files hold the same: which was read, and which were not."""
+    if "metadata.also_in" not in runs.columns:
+        return
+    said = runs.select("run_id", "format", "metadata.also_in").drop_nulls()
+    for run, reader, others in said.iter_rows():
+        names = (str(other).removeprefix(f"{run}/") for other in json.loads(others))
+        yield clip(clean(f"{run}: read by {reader}; the same again in {', '.join(names)}"), 300)
+
+
+def _some(title: str, lines: list[str]) -> Iterator[str]:
+    """A title with the count, then the first few."""
+    yield f"{title}: {len(lines) or 'none'}"
+    yield from (f"  {line}" for line in lines[:_MOST])
+    if len(lines) > _MOST:
+        yield f"  and {len(lines) - _MOST} more" + (
+            f" like *{Path(lines[-1]).suffix}" if Path(lines[-1]).suffix else ""
+        )

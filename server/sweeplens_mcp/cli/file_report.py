@@ -1,0 +1,168 @@
+"""Every file below the roots: who reads it, what repeats it, to which run it belongs, or why nobody took it.
+
+told(roots)      a `FileReport` for each file, in the order of the walk
+summary(found)   the few lines that say it for all of them
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import Literal
+
+from msgspec import Struct
+
+from sweeplens.readers import all_readers
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.delimited.cells import header_of
+from sweeplens.readers.decoding.json_lines import peek
+from sweeplens.readers.decoding.sidecars import CONFIG_NAMES
+from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat
+from sweeplens.sources.discover import RememberedWalk, discover
+from sweeplens.sources.walk import WalkedFolder
+from sweeplens_mcp.render.cells import clean
+
+__all__ = ["FileReport", "file_reports", "summary"]
+
+_EXAMPLES = 3
+_JSON = (".json", ".jsonl", ".ndjson", ".jsonlines")
+_TABLES = (".csv", ".tsv")
+_TEXTS = (".txt", ".log", ".out", ".err")
+_SQLITE = b"SQLite format 3\0"
+
+
+class FileReport(Struct, frozen=True):
+    """One file and what is made of it. ``why`` is said where nobody took it, ``of`` is the source that it is part of."""
+
+    path: str
+    role: Literal["read", "copy", "belongs", "none"]
+    reader: str = ""
+    of: str = ""
+    why: str = ""
+
+    def line(self) -> str:
+        """The sentence about it."""
+        said = {
+            "read": f"read by {self.reader}",
+            "copy": f"the same again as {self.of}, which {self.reader} reads",
+            "belongs": f"belongs to {self.of}, which {self.reader} reads",
+            "none": f"nobody's: {self.why}",
+        }
+        return f"{clean(self.path)}: {clean(said[self.role])}"
+
+
+def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
+    """What a fresh walk and the readers' claims say of every file."""
+    memory = RememberedWalk()
+    discover(roots, all_readers(), memory=memory)
+    for top in memory.tops.values():
+        yield from _of_folder(top)
+
+
+def summary(found: Iterable[FileReport]) -> Iterator[str]:
+    """Counts by reader, then what nobody took, by reason."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    lost: dict[str, list[str]] = defaultdict(list)
+    for one in found:
+        counts[one.reader][one.role] += 1
+        if one.role == "none":
+            lost[one.why].append(one.path)
+    for reader in sorted(filter(None, counts)):
+        n = counts[reader]
+        yield f"  {reader}: {n['read']} read, {n['copy']} hold the same again, {n['belongs']} belong to its runs"
+    n_lost = sum(map(len, lost.values()))
+    yield f"Files without a reader: {n_lost or 'none'}"
+    for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(paths) - _EXAMPLES} more" if len(paths) > _EXAMPLES else ""
+        yield f"  {len(paths)} {why}: {', '.join(map(clean, paths[:_EXAMPLES]))}{more}"
+
+
+def _of_folder(folder: WalkedFolder) -> Iterator[FileReport]:
+    for name, entry in folder.files.items():
+        reader = folder.taken.get(name)
+        yield (
+            _taken(folder.takers[name], reader, entry) if reader else FileReport(entry.path, "none", why=_reason(entry))
+        )
+    for name, child in folder.folders.items():
+        owner = next(((r, c) for r, c in folder.claims or () if name in _owned(c)), None)
+        if owner is None:
+            yield from _of_folder(child)
+            continue
+        of = _source_path(folder, owner[1])
+        for path, entry in child.tree(f"{name}/"):
+            mine = child if "/" not in path[len(name) + 1 :] else child.child(path[len(name) + 1 :].rpartition("/")[0])
+            reader = mine.taken.get(path.rsplit("/", 1)[-1]) if mine else None
+            yield _taken(folder, reader, entry) if reader else FileReport(entry.path, "belongs", owner[0], of)
+
+
+def _owned(claim: Claim) -> set[str] | _EveryName:
+    return _EveryName() if "*" in claim.owns else {o.split("/", 1)[0] for o in claim.owns}
+
+
+class _EveryName:
+    """Contains every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
+    """A file that the claims of a folder name: the first claim on the folder as a whole is read, others are its copies."""
+    first = next(((r, c) for r, c in home.claims or () if c.is_folder and c.files), None)
+    for name, claim in home.claims or ():
+        if name != reader:
+            continue
+        of = _source_path(home, claim)
+        if _names(home, claim.files, entry):
+            if first and claim.is_folder and first[0] != name:
+                return FileReport(entry.path, "copy", first[0], _source_path(home, first[1]))
+            return FileReport(entry.path, "read", name, of)
+        if _names(home, claim.copies, entry):
+            return FileReport(entry.path, "copy", name, of)
+        if _names(home, claim.belongs, entry):
+            return FileReport(entry.path, "belongs", name, of)
+    return FileReport(entry.path, "belongs", reader, home.path)
+
+
+def _names(home: WalkedFolder, names: Iterable[str], entry: FileStat) -> bool:
+    return any(found is entry for n in names if (found := home.find(n)) is not None)
+
+
+def _source_path(home: WalkedFolder, claim: Claim) -> str:
+    """The main file of a claim, or the folder of one that reads none."""
+    main = home.find(claim.files[0]) if claim.files else None
+    return main.path if main else home.path
+
+
+def _reason(entry: FileStat) -> str:
+    """Why no reader took a file: from its name, and where the name says too little from its first bytes."""
+    path = PurePath(entry.path)
+    suffix = PurePath(compression.plain_name(path.name)).suffix.lower()
+    if not entry.size:
+        return "empty"
+    if path.parent.name == ".hydra" or path.name == "multirun.yaml":
+        return "configuration of a Hydra job in which there is no log"
+    if path.name in CONFIG_NAMES:
+        return "configuration without a log beside it"
+    if suffix not in (*_JSON, *_TABLES, *_TEXTS, ".db", ".sqlite", ".sqlite3") and "tfevents" not in path.name:
+        return f"no log: *{suffix}" if suffix else "no log: no suffix that logs have"
+    return _from_content(path.name, suffix, entry)
+
+
+def _from_content(name: str, suffix: str, entry: FileStat) -> str:
+    try:
+        head = compression.head(entry.path, HEAD_BYTES)
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"
+    if "tfevents" in name:
+        return "event file without events, or damaged at its beginning"
+    if head.startswith(_SQLITE):
+        return "database without the tables of MLflow, Optuna or Trackio"
+    if b"\0" in head:
+        return "binary"
+    if suffix in _JSON:
+        return "JSON without steps or series" if peek(head) or head.lstrip()[:1] in b"[{" else "not JSON"
+    if suffix in _TABLES:
+        return "table without an axis that goes forward" if header_of(head) else "no table with a header"
+    return "text that is neither JSON lines nor a table of steps"

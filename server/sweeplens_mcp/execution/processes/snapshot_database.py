@@ -1,0 +1,22 @@
+"""A database of one snapshot, which somebody else keeps fresh."""
+
+from __future__ import annotations
+
+from sweeplens.experiment_db import ExperimentDB
+from sweeplens.ingest.refresh import Progress
+from sweeplens.store import Snapshot
+from sweeplens_mcp.execution.processes.messages import HeldSnapshot
+
+__all__ = ["SnapshotDatabase"]
+
+
+class SnapshotDatabase(ExperimentDB):
+    """Answers from the snapshot that was handed over, and reads no folder."""
+
+    def __init__(self, held: HeldSnapshot) -> None:
+        self.config, self.roots, self.lazy = held.config, held.roots, True
+        self._snapshot = held.snapshot
+
+    def refresh(self, progress: Progress | None = None) -> Snapshot:
+        """The snapshot that was handed over."""
+        return self._snapshot

@@ -1,0 +1,94 @@
+"""A worker process: `python -m sweeplens_mcp.execution.processes.worker DESCRIPTOR`, where DESCRIPTOR is its end of a pipe.
+
+It listens before it imports anything large, so that nobody waits to be heard. It ends when the server does, whatever it is at.
+It leaves signals to the server, so that a terminal's Ctrl-C or a service manager's SIGTERM lets calls in flight finish, and
+gives way to whoever else wants the processor. An error that nobody foresaw goes to the log and ends the process: the server
+answers the call with an error, and starts another.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from sweeplens_mcp.logs import log_to_stderr
+
+if TYPE_CHECKING:
+    from sweeplens.answers import Answer, LazyAnswer
+    from sweeplens.errors import SweeplensError
+    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens_mcp.execution.processes.messages import WorkerJob
+
+__all__ = ["main"]
+
+_NICENESS = 10
+_STOP = b"stop "  # what is pickled begins otherwise
+
+
+class _WorkerLoop:
+    """The process: one thread listens, the main thread works."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._unwanted = 0  # jobs up to this number
+        threading.Thread(target=self._listen, name="sweeplens-listen", daemon=True).start()
+
+    def serve(self) -> None:
+        """Answer questions until the server ends."""
+        from sweeplens_mcp.execution.processes.messages import HeldSnapshot, JobResult, WorkerJob
+        from sweeplens_mcp.execution.processes.snapshot_database import SnapshotDatabase
+
+        database: ExperimentDB | None = None
+        while True:
+            message: object = pickle.loads(self._inbox.get())  # noqa: S301  # of the server that started this process
+            if isinstance(message, HeldSnapshot):
+                database = SnapshotDatabase(message)
+            elif isinstance(message, WorkerJob) and database is not None:
+                self._connection.send(JobResult(message.number, self._answered(message, database)))
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self._connection.recv_bytes()
+                if message.startswith(_STOP):
+                    self._unwanted = int(message.removeprefix(_STOP))
+                else:
+                    self._inbox.put(message)
+        except (EOFError, OSError):
+            os._exit(0)  # the server is gone: nobody waits for anything
+
+    def _answered(self, job: WorkerJob, database: ExperimentDB) -> Answer | LazyAnswer | SweeplensError:
+        from sweeplens.cancellation import cancellable
+        from sweeplens.errors import LimitError, SweeplensError
+        from sweeplens_mcp.tools import TOOLS
+
+        def check() -> None:
+            if self._unwanted >= job.number:
+                raise LimitError("Nobody waits for this answer any more.")
+
+        try:
+            with cancellable(check):
+                spec = next(spec for spec in TOOLS if spec.name == job.tool)
+                return spec.function(database, **job.arguments)
+        except SweeplensError as error:
+            return error
+
+
+def main(descriptor: int) -> None:
+    """Serve over a pipe."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    log_to_stderr()
+    _WorkerLoop(Connection(descriptor)).serve()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,102 @@
+"""What was asked for when the server was started over HTTP; refused with a sentence before a port is opened.
+
+On loopback a right Host and Origin are enough. On any other address a client must say who it is: without tokens or an
+OAuth issuer the server does not start.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, cast
+
+from msgspec import Struct
+
+from sweeplens.errors import ConfigError
+from sweeplens_mcp.http.tokens import TOKENS_VARIABLE
+from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT
+
+__all__ = ["HttpOptions", "is_loopback"]
+
+
+class HttpOptions(Struct, frozen=True):
+    """``allowed_hosts``: names under which clients reach this server (behind a proxy: the proxy's), with a port or ``:*``."""
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    token_file: str = ""
+    oauth_issuer: str = ""
+    oauth_audience: str = ""
+    oauth_jwks: str = ""
+    oauth_scopes: tuple[str, ...] = ()
+    oauth_roots_claim: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    calls_per_minute: int = 1200
+    metrics_port: int = 0
+
+    def __post_init__(self) -> None:
+        _check_oauth(self)
+        _check_tls(self)
+        if not is_loopback(self.host) and not self.authenticated:
+            raise ConfigError(
+                f"Serving on {self.host} would open the experiments to everyone who reaches it: give --token-file, "
+                f"{TOKENS_VARIABLE} or --oauth-issuer, or stay on 127.0.0.1."
+            )
+
+    @classmethod
+    def typed(cls, given: Mapping[str, Any]) -> Self:
+        """The options among what was typed on the command line; lists as tuples."""
+        named = {name: given[name] for name in cls.__struct_fields__}
+        frozen: dict[str, Any] = {
+            k: tuple(cast("list[str]", v)) if isinstance(v, list) else v for k, v in named.items()
+        }
+        return cls(**frozen)
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether clients must say who they are."""
+        return bool(self.oauth_issuer or self.token_file or os.environ.get(TOKENS_VARIABLE, "").strip())
+
+    @property
+    def url(self) -> str:
+        """The address under which the server is reached."""
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_oauth(options: HttpOptions) -> None:
+    given = {
+        "--oauth-issuer": options.oauth_issuer,
+        "--oauth-audience": options.oauth_audience,
+        "--oauth-jwks": options.oauth_jwks,
+    }
+    missing = [name for name, value in given.items() if not value]
+    if any(given.values()) and missing:
+        raise ConfigError(f"OAuth needs {', '.join(given)}: {', '.join(missing)} is missing.")
+    if options.oauth_issuer and options.token_file:
+        raise ConfigError("Give --token-file or --oauth-issuer, not both: a token is checked in one way.")
+
+
+def _check_tls(options: HttpOptions) -> None:
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise ConfigError("TLS needs both --tls-cert and --tls-key.")
+    for file in (options.tls_cert, options.tls_key):
+        if file and not Path(file).is_file():
+            raise ConfigError(f"TLS file {file!r} does not exist.")

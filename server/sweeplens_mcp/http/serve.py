@@ -1,0 +1,78 @@
+"""uvicorn around the application: TLS, proxies, limits, and an end that lets calls in flight finish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from sse_starlette.sse import AppStatus
+
+from sweeplens_mcp.execution.processes.pool import ProcessPool
+from sweeplens_mcp.execution.worker_pool import WorkerPool, processors
+from sweeplens_mcp.http.authentication import hosts_of, http_access
+from sweeplens_mcp.http.health import add_health
+from sweeplens_mcp.http.options import HttpOptions
+from sweeplens_mcp.http.rate_limit import RateLimit
+from sweeplens_mcp.protocol.app import build_app, build_server
+from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.tools import TOOLS
+
+if TYPE_CHECKING:
+    from mcp.server.context import ServerMiddleware
+    from starlette.applications import Starlette
+
+__all__ = ["protected_app", "serve_http"]
+
+_GRACE_SECONDS = 8
+_MOST_WORKERS = 4  # each holds the tables of runs and series
+
+
+def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
+    """The very application that `serve_http` serves. Raises ConfigError."""
+    apart = ProcessPool.possible()
+    server = build_server(
+        settings,
+        access=http_access(options),
+        middleware=_meters(options),
+        desk=WorkerPool(heavy_workers=min(_MOST_WORKERS, processors() - 1)) if apart else None,
+        workers=ProcessPool() if apart else None,
+    )
+    add_health(server, settings.roots)
+    app = build_app(server, security=hosts_of(options))
+    app.add_middleware(RateLimit, per_minute=options.calls_per_minute)
+    return app
+
+
+def serve_http(settings: Settings, options: HttpOptions) -> int:
+    """Serve until a signal ends it. Calls in flight have eight seconds to finish, streams are then closed."""
+    AppStatus.disable_automatic_graceful_drain()  # it would cut calls in flight of the older protocol after a second
+    config = uvicorn.Config(
+        protected_app(settings, options),
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_certfile=options.tls_cert or None,
+        ssl_keyfile=options.tls_key or None,
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
+        h11_max_incomplete_event_size=64 * 1024,
+        timeout_keep_alive=30,
+    )
+    uvicorn.Server(config).run()
+    return 0
+
+
+def _meters(options: HttpOptions) -> Sequence[ServerMiddleware[Any]]:
+    if not options.metrics_port:
+        return ()
+    from prometheus_client import CollectorRegistry
+
+    from sweeplens_mcp.http.prometheus import metered, show
+
+    registry = CollectorRegistry()
+    show(options.metrics_port, registry)
+    return (metered([spec.name for spec in TOOLS], registry),)

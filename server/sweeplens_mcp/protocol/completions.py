@@ -1,0 +1,66 @@
+"""Names that complete as one types: run ids and metrics, in resource templates and prompts alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from mcp.server import MCPServer
+from mcp.types import (
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+)
+
+from sweeplens.errors import SweeplensError
+from sweeplens_mcp.execution.state import ServerState
+from sweeplens_mcp.render.cells import clean
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["add_completions", "matching"]
+
+_MOST = 100
+_RUNS = frozenset({"run_id", "a", "b"})
+_METRICS = frozenset({"metric"})
+
+
+def add_completions(server: MCPServer[ServerState], state: ServerState) -> None:
+    """Register the handler, reading from a state."""
+
+    @server.completion()
+    async def complete(  # pyright: ignore[reportUnusedFunction]
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion:
+        given = (context.arguments if context else None) or {}
+        try:
+            database = await state.mine().database()
+            names = await anyio.to_thread.run_sync(_names, database, argument.name, given.get("run_id", ""))
+        except SweeplensError:
+            return Completion(values=[])  # a tool says why; while one types there is nothing to offer
+        found = matching(argument.value, names)
+        return Completion(values=found[:_MOST], total=len(found), has_more=len(found) > _MOST)
+
+
+def matching(typed: str, names: Sequence[str]) -> list[str]:
+    """Names that begin with what was typed, then names that hold it; case does not matter."""
+    want = typed.casefold()
+    begin = [n for n in names if n.casefold().startswith(want)]
+    inside = [n for n in names if want in n.casefold() and not n.casefold().startswith(want)]
+    return begin + inside
+
+
+def _names(database: ExperimentDB, argument: str, run_id: str) -> list[str]:
+    if argument in _RUNS:
+        return [clean(n) for n in database.runs_df["run_id"].sort()]
+    if argument in _METRICS:
+        series = database.series_df
+        own = series.filter(series["run_id"] == run_id)
+        return [clean(n) for n in (own if own.height else series)["metric"].unique().sort()]
+    return []

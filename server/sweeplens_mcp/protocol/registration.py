@@ -1,0 +1,163 @@
+"""Our tools as the SDK knows tools: schemas that every client takes, arguments checked in sentences, errors translated once.
+
+register(spec, state) -> Tool      run: check arguments, wait for the database, answer in a worker thread
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import PrivateAttr, ValidationError
+
+from sweeplens.errors import InputError, SweeplensError, UnknownNameError
+from sweeplens_mcp.execution.state import ServerState
+from sweeplens_mcp.execution.tool_call import answer_call
+from sweeplens_mcp.execution.worker_pool import CallAbandonedError
+from sweeplens_mcp.protocol.argument_limits import check_size
+from sweeplens_mcp.protocol.schemas import output_schema, plain
+from sweeplens_mcp.render.answers import ToolReply
+from sweeplens_mcp.render.cells import clip
+from sweeplens_mcp.tools.arguments import Cursor, Limit
+from sweeplens_mcp.tools.spec import ToolSpec
+
+__all__ = ["SweepTool", "argument_schema", "checked_arguments", "metadata", "register"]
+
+_ERROR_CHARACTERS = 1500
+_HEARTBEAT_SECONDS = 1.0
+_PAGING = (("limit", Limit, 0), ("cursor", Cursor, ""))
+
+
+class SweepTool(Tool):
+    """A tool of ours. ``run`` answers in both channels, or raises ToolError with a sentence for the model."""
+
+    _spec: ToolSpec = PrivateAttr()
+    _state: ServerState = PrivateAttr()
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Answer one call."""
+        try:
+            given = checked_arguments(self._spec, self.fn_metadata, arguments)
+            progress = CallProgress(context)
+            made = await self._answered(self._state.mine(), given, progress)
+        except SweeplensError as error:
+            raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
+        return CallToolResult(content=[TextContent(type="text", text=made.text)], structured_content=made.structured)
+
+    async def _answered(self, state: ServerState, given: dict[str, Any], progress: CallProgress) -> ToolReply:
+        """The answer from the state of whoever asks, with a sign of life each second."""
+        database = await state.database(progress.report)
+        spec = self._spec
+        key = (state, spec.name, json.dumps(given, sort_keys=True, default=str))
+        work = state.desk.run(
+            key, lambda: answer_call(spec, database, given, state.shelf, state.asker(spec)), heavy=spec.heavy
+        )
+        made: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
+        async with anyio.create_task_group() as group:
+            group.start_soon(progress.beat)
+            made = await _caught(work)
+            group.cancel_scope.cancel()
+        if isinstance(made, SweeplensError):
+            raise made
+        return made
+
+
+def register(spec: ToolSpec, state: ServerState) -> SweepTool:
+    """The tool of a spec, answering from a state."""
+    known = metadata(spec)
+    tool = SweepTool(
+        fn=spec.function,
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        parameters=argument_schema(known),
+        fn_metadata=known.model_copy(update={"output_schema": output_schema(spec.draw)}),
+        is_async=True,
+        context_kwarg=None,
+        annotations=ToolAnnotations(
+            title=spec.title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
+    )
+    tool._spec, tool._state = spec, state  # pyright: ignore[reportPrivateUsage]
+    return tool
+
+
+def metadata(spec: ToolSpec) -> FuncMetadata:
+    """The SDK's view of a tool's arguments: the function's own without the database, and those of paging."""
+
+    def shim() -> None: ...
+
+    own = list(inspect.signature(spec.function).parameters.values())[1:]
+    paging = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
+        for name, kind, default in (_PAGING if spec.paged else ())
+    ]
+    shim.__name__ = spec.name
+    shim.__signature__ = inspect.Signature([*own, *paging])  # pyright: ignore[reportFunctionMemberAccess]
+    return func_metadata(shim, structured_output=False)
+
+
+def argument_schema(known: FuncMetadata) -> dict[str, Any]:
+    """The input schema that clients see."""
+    schema = plain(known.arg_model.model_json_schema(by_alias=True))
+    return {**schema, "additionalProperties": False}
+
+
+def checked_arguments(spec: ToolSpec, known: FuncMetadata, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, converted and complete. Raises InputError with a sentence about what is wrong."""
+    names = list(known.arg_model.model_fields)
+    for name in arguments:
+        if name not in names:
+            raise UnknownNameError.of("argument", name, names, hint=f"{spec.name} takes {', '.join(names)}.")
+    given = {k: v for k, v in arguments.items() if v is not None}
+    for name, value in given.items():
+        check_size(name, value)
+    try:
+        return known.validate_arguments(given)
+    except ValidationError as error:
+        raise InputError(" ".join(_sentence(spec, dict(e)) for e in error.errors())) from error
+
+
+def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{spec.name} needs the argument {name!r}."
+    shown = clip(repr(error["input"]), 80)
+    return f"Argument {name!r} is {shown}: {str(error['msg']).lower()}."
+
+
+class CallProgress:
+    """Progress of one call. What is reported only ever grows, as the protocol asks, whoever reports it."""
+
+    def __init__(self, context: Context[Any, Any]) -> None:
+        self._context = context
+        self._last = 0.0
+
+    async def report(self, done: float, total: float | None, what: str) -> None:
+        """Tell the client, if it asked for progress."""
+        self._last = max(done, self._last + 0.001)
+        await self._context.report_progress(self._last, total, clip(what, 200))
+
+    async def beat(self) -> None:
+        """Each second, that the work goes on."""
+        seconds = 0.0
+        while True:
+            await anyio.sleep(_HEARTBEAT_SECONDS)
+            seconds += _HEARTBEAT_SECONDS
+            await self.report(self._last + 1, None, f"working, {seconds:.0f} s")
+
+
+async def _caught(work: Coroutine[Any, Any, ToolReply]) -> ToolReply | SweeplensError:
+    """Errors as values: raised within a task group they would leave it as a group of errors."""
+    try:
+        return await work
+    except SweeplensError as error:
+        return error

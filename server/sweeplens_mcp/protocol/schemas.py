@@ -1,0 +1,82 @@
+"""JSON Schemas as every client can take them: no titles, no type arrays, nothing that is true for everything.
+
+plain(schema)      what pydantic made, without its noise
+output_schema(..)  what a tool's structured content looks like, by the way its answer is drawn
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sweeplens_mcp.render.answers import Draw, draw_series
+
+__all__ = ["output_schema", "plain"]
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer"}
+_SCALARS: list[Schema] = [_TEXT, {"type": "number"}, {"type": "boolean"}, {"type": "null"}]
+_NUMBER: Schema = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+
+
+def _array(items: Schema, description: str = "") -> Schema:
+    return {"type": "array", "items": items} | ({"description": description} if description else {})
+
+
+def _object(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
+    return {"type": "object", "properties": properties, "required": required or list(properties)}
+
+
+_CELL: Schema = {"anyOf": [*_SCALARS, _array({"anyOf": _SCALARS})]}
+_ODD = _array(
+    _object({"row": _COUNT, "column": _TEXT, "kind": _TEXT}), "cells that are null because they are nan, inf or -inf"
+)
+_TABLE: dict[str, Schema] = {"columns": _array(_TEXT), "rows": _array(_array(_CELL)), "nonfinite": _ODD}
+_BASIS = _object(
+    {
+        "roots": _array(_TEXT),
+        "data_version": _TEXT,
+        "runs_matched": _COUNT,
+        "runs_used": _COUNT,
+        "left_out": _array(_object({"reason": _TEXT, "n": _COUNT, "runs": _array(_TEXT)})),
+        "points": _COUNT,
+        "sampling": _TEXT,
+        "warnings": _array(_TEXT),
+        "python": _TEXT,
+    }
+)
+_SERIES = _object(
+    {
+        "run_id": _TEXT,
+        "metric": _TEXT,
+        "n": {"type": "integer", "description": "points that exist"},
+        "x": _array(_NUMBER),
+        "value": _array(_NUMBER),
+        "nonfinite": _array(_TEXT, "nan, inf or -inf for each null of value, in order"),
+    }
+)
+_FRAME: dict[str, Schema] = {"next_cursor": _TEXT, "notes": _array(_TEXT), "basis": _BASIS}
+
+
+def output_schema(draw: Draw) -> Schema:
+    """The schema of the structured content that ``draw`` makes."""
+    if draw is draw_series:
+        return _object({"series": _array(_SERIES), **_FRAME}, ["series", "next_cursor", "basis"])
+    tables: Schema = {"type": "object", "additionalProperties": _object(_TABLE, ["columns", "rows"])}
+    return _object({**_TABLE, "tables": tables, **_FRAME}, ["columns", "rows", "next_cursor", "basis"])
+
+
+def plain(schema: Schema) -> Schema:
+    """The schema without pydantic's titles; properties that are called ``title`` stay."""
+    return {key: _plain(key, value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+
+
+def _plain(key: str, value: object) -> object:
+    if key == "properties" and isinstance(value, dict):
+        return {name: plain(part) for name, part in cast("dict[str, Schema]", value).items()}
+    if isinstance(value, dict):
+        return plain(cast("Schema", value))
+    if isinstance(value, list):
+        return [_plain("", item) for item in cast("list[object]", value)]
+    return value
