@@ -16,7 +16,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check conformance clients format bench soak lock clean
+.PHONY: help demo test test-fast check conformance clients format bench soak lock clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ demo: $(RUNS) ## Write a small sweep, start the server on it, show a client aski
 
 test: check ## The checks, then every test
 	$(BIN)/python -m pytest
+
+test-fast: check ## The checks, then the tests of the folders that differ from the branch main
+	$(BIN)/python -m tests.changed
 
 check: $(TESTS) ## Lint, format, types, directions of imports
 	$(BIN)/python -m ruff check .
