@@ -48,7 +48,7 @@ def backend_for(cache: Path, roots: Sequence[Path]) -> Path:
     return cache / name_for(roots)
 
 
-def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "") -> MemoryStore:
+def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "", shared: bool = False) -> MemoryStore:
     """The store of these roots. ``cache="memory"`` keeps nothing between processes.
 
     A cache folder inside a root would be read as experiments and change under the reader: such a store stays in memory.
@@ -60,7 +60,7 @@ def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "
     place = backend_for(cache_folder(cache_dir), roots)
     if any(place.is_relative_to(root) for root in roots):
         return _in_memory(f"the cache folder {str(place)!r} lies inside the experiments")
-    return PersistentStore(LocalBackend(place), roots)
+    return PersistentStore(LocalBackend(place, shared=shared), roots)
 
 
 def _remote(roots: Sequence[Path], url: str) -> MemoryStore:
