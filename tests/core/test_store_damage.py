@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,9 +72,9 @@ def answers(db: ExperimentDB) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """One store, which each test damages and then has whole again."""
-    yield Stored(tmp_path_factory.mktemp("damage"))
+    return Stored(tmp_path_factory.mktemp("damage"))
 
 
 def flipped(path: Path, chance: random.Random) -> None:
