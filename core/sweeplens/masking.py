@@ -56,6 +56,7 @@ _ENDINGS = (
     "password",
     "passwd",
 )
+_NUMBERS = frozenset({int, float, bool, type(None)})
 _NAMED = re.compile(r"""(?<![\w.\-])(?:--[\w.\-]++(?=\s)\s*+|(?P<name>[\w.\-]++)["']?\s*+[=:]\s*+)""")
 _VALUE = re.compile(
     r"""(?!--)(?:"[^"]*"|'[^']*'|(?:bearer|basic|token)\s+[^\s,;&"']+|[^\s,;&"'{}\[\]()]+)""", re.IGNORECASE
@@ -134,17 +135,22 @@ def _masked(value: object, *, texts_only: bool = False) -> object:
 
 
 def _in_mapping(value: Mapping[object, object], *, texts_only: bool) -> Mapping[object, object]:
-    found = {
-        k: MASK if _hides(str(k), v, texts_only=texts_only) else _masked(v, texts_only=texts_only)
-        for k, v in value.items()
-    }
-    return value if all(found[k] is v for k, v in value.items()) else found
+    changed: dict[object, object] = {}
+    for key, item in value.items():
+        if is_secret_name(key if isinstance(key, str) else str(key)) and _is_said(item, texts_only=texts_only):
+            changed[key] = MASK
+        elif type(item) not in _NUMBERS:
+            masked = _masked(item, texts_only=texts_only)
+            if masked is not item:
+                changed[key] = masked
+    return {**value, **changed} if changed else value
 
 
-def _hides(name: str, value: object, *, texts_only: bool) -> bool:
-    if value is None or value == "" or isinstance(value, bool) or value == MASK:  # says whether there is one
+def _is_said(value: object, *, texts_only: bool) -> bool:
+    """Whether a value is one that could be the secret; none, or whether there is one, is not."""
+    if value is None or isinstance(value, bool) or value in ("", MASK):
         return False
-    return (isinstance(value, str) or not texts_only) and is_secret_name(name)
+    return isinstance(value, str) or not texts_only
 
 
 def _in_list(value: Sequence[object], *, texts_only: bool) -> Sequence[object]:
