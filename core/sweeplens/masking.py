@@ -137,7 +137,7 @@ def _masked(value: object, *, texts_only: bool = False) -> object:
 def _in_mapping(value: Mapping[object, object], *, texts_only: bool) -> Mapping[object, object]:
     changed: dict[object, object] = {}
     for key, item in value.items():
-        if is_secret_name(key if isinstance(key, str) else str(key)) and _is_said(item, texts_only=texts_only):
+        if _is_said(item, texts_only=texts_only) and is_secret_name(str(key)):
             changed[key] = MASK
         elif type(item) not in _NUMBERS:
             masked = _masked(item, texts_only=texts_only)

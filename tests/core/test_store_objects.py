@@ -481,3 +481,15 @@ def test_the_store_says_where_it_is_how_large_and_how_old(root: Path, cache_url:
     assert place == f"{cache_url}/{name_for([root])}"
     assert rest.endswith(" s ago")
     assert "MB, written" in rest
+
+
+def test_a_full_folder_for_temporary_files_is_named_and_not_the_store(
+    root: Path, cache_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = Runs(root, 3, 10)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    db = open_db(root, cache_url)
+    assert points_of(db) == runs.values()
+    (warning,) = db.overview().basis.warnings
+    assert f"the folder for temporary files {str(tmp_path / 'full')!r} takes nothing" in warning
+    assert "cannot be written" not in warning

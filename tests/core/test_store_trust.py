@@ -124,6 +124,12 @@ def writable_above(cache: Path, place: Path) -> None:
     cache.chmod(0o777)
 
 
+def writable_for_a_group(cache: Path, place: Path) -> None:
+    del place
+    os.chown(cache, -1, NOBODY)
+    cache.chmod(0o770)
+
+
 def writable_itself(cache: Path, place: Path) -> None:
     del cache
     place.chmod(0o1777)
@@ -141,6 +147,7 @@ def a_link_in_its_place(cache: Path, place: Path) -> None:
         pytest.param(below_a_folder_of_somebody_else, "belongs to the user", marks=root_only),
         pytest.param(a_link_of_somebody_else, "belongs to the user", marks=root_only),
         (writable_above, "other users can write to"),
+        pytest.param(writable_for_a_group, "other users can write to", marks=root_only),
         (writable_itself, "other users can write to"),
         (a_link_in_its_place, "is a link"),
     ],
@@ -353,9 +360,21 @@ def other_columns(place: Path, root: Path, elsewhere: Path) -> None:
     rewritten(place, path, path.read_bytes())
 
 
+def all_of_another_folder(place: Path, root: Path, elsewhere: Path) -> None:
+    """Walk and ledger agree that everything lies elsewhere."""
+    walk_of_another_folder(place, root, elsewhere)
+    ledger_of_other_files(place, root, elsewhere)
+    path = next((place / "ledger").glob("*.parquet"))
+    frame = pl.read_parquet(path)
+    moved = frame.with_columns(pl.col("path").str.replace(str(root), str(elsewhere), literal=True))
+    moved.write_parquet(path)
+    rewritten(place, path, path.read_bytes())
+    forged(place, lambda head: msgspec.structs.replace(head, roots=[str(elsewhere)]))
+
+
 LIES = (
-    walk_of_another_folder, walk_with_another_folder, walk_with_a_file_above, ledger_of_other_files, ledger_of_garbage,
-    other_columns,
+    all_of_another_folder, walk_of_another_folder, walk_with_another_folder, walk_with_a_file_above, ledger_of_other_files,
+    ledger_of_garbage, other_columns,
 )  # fmt: skip
 
 

@@ -45,7 +45,12 @@ if sys.platform != "win32":
         return ""
 
     def _is_private_group(gid: int) -> bool:
-        """Whether this user is alone in a group: many systems give every user one of the same name, and let it write."""
+        """Whether this user is alone in a group: many systems give every user one of the same name, and let it write.
+
+        Not the administrator's, which system users share.
+        """
+        if gid == 0:
+            return False
         import grp
         import pwd
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sweeplens.errors import StoreError
-from sweeplens.store.backends.backend import HeadStamp, TableFile, UnsafeError
+from sweeplens.store.backends.backend import BackendUnreachableError, HeadStamp, TableFile, UnsafeError
 from sweeplens.store.checksums import intact, sum_of
 from sweeplens.store.names import FOLDERS, LOG_FOLDER, TABLES, fresh_id, is_log_name, is_own_name
 from sweeplens.store.trust import why_unsafe
@@ -112,9 +112,10 @@ class LocalBackend:
         return contextlib.nullcontext(self.path)
 
     def take_in(self, desk: Path, name: str) -> str:
-        """It is there already."""
-        with contextlib.suppress(OSError):  # the commit fails then
-            self._checked[self.locate(name)] = _identity(os.lstat(self.locate(name)))
+        """It is there already; of points, which a snapshot rests on, it is remembered which file that is."""
+        if is_own_name(name, "points"):
+            with contextlib.suppress(OSError):  # the commit fails then
+                self._checked[self.locate(name)] = _identity(os.lstat(self.locate(name)))
         return ""
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -194,7 +195,10 @@ class LocalBackend:
     # --------------------------------------------------------------- private
 
     def _require_safe(self) -> None:
-        why = why_unsafe(self.address, shared=self.shared)
+        try:
+            why = why_unsafe(self.address, shared=self.shared)
+        except OSError as error:
+            raise BackendUnreachableError(str(error)) from error
         if why:
             raise UnsafeError(why)
 
