@@ -21,7 +21,11 @@ FILES = {
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory that was cloned, and a user's cache of its own."""
     monkeypatch.delenv("ANALYSIS_CACHE_DIR")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "users" / name)
+
+    def users(name: str) -> Path:
+        return tmp_path / "users" / name
+
+    monkeypatch.setattr("platformdirs.user_cache_path", users)
     folder = tmp_path / "clone"
     folder.mkdir()
     monkeypatch.chdir(folder)

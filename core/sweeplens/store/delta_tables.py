@@ -45,6 +45,7 @@ def commit_table(place: StoreBackend, name: str, files: Sequence[TableFile], sch
     """Make the table hold exactly these files (named relative to the store); its version then. Raises StoreError."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
+    place.close_to_others(f"{name}/{LOG_FOLDER}")
     try:
         return _committed(place, name, files, schema)
     except CommitFailedError as error:
@@ -61,7 +62,7 @@ def _committed(place: StoreBackend, name: str, files: Sequence[TableFile], schem
 
     try:
         return _commit(_open(place, name, schema), files)
-    except (CommitFailedError, OSError):
+    except (CommitFailedError, OSError, MemoryError):
         raise
     except (Exception, pl.exceptions.PanicException) as error:  # whatever the log says: it holds nothing of its own
         log.info("The log of the table %s of %s is made anew: %s", name, place.address, error)

@@ -154,5 +154,5 @@ class StoreBackend(Protocol):
         ...
 
     def close_to_others(self, folder: str) -> None:
-        """Take the rights of other users from what a library wrote into a folder."""
+        """Have a folder that leads nowhere else, and take the rights of other users from what a library wrote into it."""
         ...

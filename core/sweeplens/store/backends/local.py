@@ -188,7 +188,8 @@ class LocalBackend:
                 remove_file(self.address, f"{folder}/{name}")
 
     def close_to_others(self, folder: str) -> None:
-        """Files that a library made keep its mode only for a moment, in a folder that nobody else may enter."""
+        """Have the folder, which is no link; files that a library made there keep its mode only for a moment."""
+        make_folder(self.address, folder, self._folder_mode)
         if not self.shared:
             names_in(self.address, folder, mode=PRIVATE_FILE)
 
