@@ -2,6 +2,9 @@
 
 Order, the first that names a field wins: arguments, ``ANALYSIS_*`` variables, ``.env``, ``sweeplens.toml``, the table
 ``[tool.sweeplens]`` of ``pyproject.toml``, defaults. Files are looked for in the working directory.
+
+Such a file may have come with a repository that somebody else wrote. So it cannot weaken what protects this user (`GUARDED`),
+and a ``cache_dir`` in it holds only for experiments below that directory, and only where it lies there too.
 """
 
 from __future__ import annotations
@@ -10,22 +13,36 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from sweeplens.config_fields import DOTENV, PREFIX, PROJECT, TOML, ConfigFields, Goal, Thresholds
 from sweeplens.errors import ConfigError, nearest
 
 __all__ = ["AnalysisConfig", "Goal", "Thresholds"]
 
+GUARDED = ("cache_shared", "show_secrets")
+"""Settings that count only as arguments and as variables."""
+
 
 class AnalysisConfig(ConfigFields):
     """Settings of the library and the server. Frozen; `ConfigError` names the field, what is wrong and the remedy."""
 
+    _cache_dir_from: Path | None = PrivateAttr(default=None)
+
     def __init__(self, **values: Any) -> None:
+        folder = None
         try:
-            super().__init__(**(_merged_with_settings(values) if _settings_exist() else values))
+            if _settings_exist():
+                values, folder = _merged_with_settings(values)
+            super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from error
+        self._cache_dir_from = folder
+
+    @property
+    def cache_dir_from(self) -> Path | None:
+        """The directory whose file named ``cache_dir``; None where it is an argument, a variable or the default."""
+        return self._cache_dir_from
 
     def with_roots(self, *roots: str | Path) -> Self:
         """The same settings for other folders."""
@@ -33,7 +50,7 @@ class AnalysisConfig(ConfigFields):
         return self.model_copy(update={"experiment_dir": first, "roots": tuple(rest)})
 
 
-def _merged_with_settings(values: dict[str, Any]) -> dict[str, Any]:
+def _merged_with_settings(values: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     from sweeplens.settings_sources import load_settings
 
     return load_settings(values)

@@ -78,7 +78,15 @@ class ConfigFields(BaseModel):
         default="",
         description="where stores live: a folder, or an object store as s3://bucket/prefix; empty: the user's cache",
     )
+    cache_shared: bool = Field(
+        default=False,
+        description="other users may read and change the store on a disk (and so what is answered from it): the umask decides",
+    )
     cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
+    show_secrets: bool = Field(
+        default=False,
+        description="keep and show hyperparameters that are called like secrets (api_key, token, password); else ***",
+    )
     refresh_seconds: float = Field(
         default=2.0, ge=0, description="an answer rests on files as they were at most so long before"
     )

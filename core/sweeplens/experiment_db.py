@@ -65,7 +65,7 @@ class ExperimentDB:
         self.lazy = lazy
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
         self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
-        self._store = open_store(self.roots, cache=self.config.cache, cache_dir=self.config.cache_dir)
+        self._store = open_store(self.roots, self.config)
         self._lock = threading.Lock()
         self._seen = float("-inf")
         if not lazy:

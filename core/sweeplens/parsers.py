@@ -9,6 +9,7 @@ from typing import Any, cast
 import polars as pl
 
 from sweeplens.errors import InputError, RootError
+from sweeplens.masking import without_secrets
 from sweeplens.models import Hyperparameters, Run
 from sweeplens.readers import all_readers
 from sweeplens.readers.decoding import compression
@@ -33,9 +34,10 @@ def parse_jsonl_file(path: str | Path) -> tuple[list[dict[str, Any]], list[Probl
     return objects, lines.problems
 
 
-def load_runs_from_dir(path: str | Path) -> list[Run]:
+def load_runs_from_dir(path: str | Path, *, show_secrets: bool = False) -> list[Run]:
     """Every run below a folder, in all formats that are known, in order of run id. Raises RootError.
 
+    Hyperparameters that are called like secrets are ``***`` unless ``show_secrets``.
     Everything is held in memory: for large folders use `ExperimentDB`.
     """
     found = discover([check_root(path)], all_readers())
@@ -43,6 +45,7 @@ def load_runs_from_dir(path: str | Path) -> list[Run]:
     runs: list[Run] = []
     for source in found.sources:
         reading = readers[source.reader].read(source, None)
+        reading = reading if show_secrets else without_secrets(reading)
         runs += [_run(record, reading.points.filter(pl.col("run_id") == record.id)) for record in reading.runs]
     return sorted(runs, key=lambda r: r.run_id)
 

@@ -5,6 +5,8 @@ It takes as long to import as pydantic itself, so `config` comes here only where
 
 from __future__ import annotations
 
+import logging
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,21 +20,30 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from sweeplens.config_fields import DOTENV, PREFIX, PROJECT, TOML, ConfigFields
+from sweeplens.config_fields import DOTENV, GUARDED, PREFIX, PROJECT, TOML, ConfigFields
 from sweeplens.errors import ConfigError
 
 __all__ = ["load_settings"]
 
+log = logging.getLogger("sweeplens.config")
 
-def load_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, and what is said outside of whatever was not. Raises ConfigError, or pydantic's ValidationError."""
+
+def load_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    """What was given, and what is said outside of whatever was not; and the directory whose file named ``cache_dir``, if one did.
+
+    Raises ConfigError, or pydantic's ValidationError.
+    """
     try:
         found = _SettingsSources(**given)
     except (SettingsError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
             f"Settings cannot be read: {error}. Lists and tables in variables are written as JSON."
         ) from error
-    return {name: getattr(found, name) for name in found.model_fields_set}
+    names = found.model_fields_set
+    by_file = (
+        "cache_dir" in names and "cache_dir" not in given and f"{PREFIX}CACHE_DIR" not in map(str.upper, os.environ)
+    )
+    return {name: getattr(found, name) for name in names}, Path.cwd() if by_file else None
 
 
 class _SettingsSources(ConfigFields, BaseSettings):
@@ -43,7 +54,6 @@ class _SettingsSources(ConfigFields, BaseSettings):
         env_file=DOTENV,
         env_file_encoding="utf-8",
         env_nested_delimiter="__",
-        toml_file=TOML,
         extra="forbid",
         frozen=True,
         validate_default=False,
@@ -59,9 +69,12 @@ class _SettingsSources(ConfigFields, BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, variables, ``.env``, ``sweeplens.toml``, ``[tool.sweeplens]``."""
-        toml = TomlConfigSettingsSource(settings_cls)
-        project = _ProjectTable(settings_cls)
-        return init_settings, env_settings, _PrefixedDotenv(settings_cls, dotenv_settings), toml, project
+        files = {
+            DOTENV: _PrefixedDotenv(settings_cls, dotenv_settings),
+            TOML: TomlConfigSettingsSource(settings_cls, toml_file=TOML),
+            PROJECT: _ProjectTable(settings_cls),
+        }
+        return init_settings, env_settings, *(_Unguarded(settings_cls, name, inner) for name, inner in files.items())
 
 
 class _ProjectTable(PydanticBaseSettingsSource):
@@ -90,3 +103,23 @@ class _PrefixedDotenv(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         known = self.settings_cls.model_fields
         return {k: v for k, v in self._inner().items() if k in known}
+
+
+class _Unguarded(PydanticBaseSettingsSource):
+    """A file of the working directory without the settings that only the user may make."""
+
+    def __init__(self, settings_cls: type[BaseSettings], file: str, inner: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._file, self._inner = file, inner
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError("the file is read as a whole")
+
+    def __call__(self) -> dict[str, Any]:
+        found = self._inner()
+        for name in found.keys() & set(GUARDED):
+            log.warning(
+                "%s in %s does not count, as the file may be somebody else's: set the variable %s%s",
+                name, Path(self._file).absolute(), PREFIX, name.upper(),
+            )  # fmt: skip
+        return {name: value for name, value in found.items() if name not in GUARDED}

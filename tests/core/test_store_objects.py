@@ -410,24 +410,40 @@ def test_what_is_no_longer_named_is_swept(root: Path, cache_url: str, monkeypatc
     monkeypatch.setattr("sweeplens.store.files._SHORT_GRACE", -1.0)
     monkeypatch.setattr("sweeplens.store.files._ORPHAN", -1.0)
     runs, place = Runs(root, 3, 10), client(root, cache_url)
-    obstore.put(place, "points/left-by-a-killed-process.parquet", b"half")
+    obstore.put(place, f"points/{'0' * 32}.parquet", b"half")  # left by a process that was killed
+    obstore.put(place, "points/of-somebody-else.parquet", b"whole")
     db = open_db(root, cache_url)
     for run in (0, 1, 2):
         runs.append(run)
         assert points_of(db) == runs.values()
     head = head_of(place)
-    named = {file["path"] for files in head["tables"].values() for file in files} | {head["walk"], head["view"]}
+    named = {file["path"] for files in head["tables"].values() for file in files} | {
+        head["walk"]["path"],
+        head["view"]["path"],
+    }
     kept = {name for name in names_in(place) if "/_delta_log/" not in name}
-    assert kept == named | {"HEAD", "LOCK", "FIRST"}
+    assert kept == named | {"HEAD", "LOCK", "FIRST", "points/of-somebody-else.parquet"}
 
 
 def cut(place: S3Store, name: str) -> None:
     obstore.put(place, name, obstore.get(place, name).bytes().to_bytes()[:-7])
 
 
+def flipped(place: S3Store, name: str) -> None:
+    said = bytearray(obstore.get(place, name).bytes().to_bytes())
+    said[len(said) // 2] ^= 4
+    obstore.put(place, name, bytes(said))
+
+
 @pytest.mark.parametrize(
     ("damage", "folder"),
-    [(obstore.delete, "points"), (cut, "series"), (obstore.delete, "state"), (cut, "HEAD")],
+    [
+        (obstore.delete, "points"),
+        (cut, "series"),
+        (obstore.delete, "state"),
+        (cut, "HEAD"),
+        *((flipped, name) for name in ("points", "series", "state", "ledger", "HEAD")),
+    ],
 )
 def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
     root: Path, cache_url: str, damage: Callable[[S3Store, str], None], folder: str, caplog: pytest.LogCaptureFixture
@@ -465,3 +481,15 @@ def test_the_store_says_where_it_is_how_large_and_how_old(root: Path, cache_url:
     assert place == f"{cache_url}/{name_for([root])}"
     assert rest.endswith(" s ago")
     assert "MB, written" in rest
+
+
+def test_a_full_folder_for_temporary_files_is_named_and_not_the_store(
+    root: Path, cache_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = Runs(root, 3, 10)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    db = open_db(root, cache_url)
+    assert points_of(db) == runs.values()
+    (warning,) = db.overview().basis.warnings
+    assert f"the folder for temporary files {str(tmp_path / 'full')!r} takes nothing" in warning
+    assert "cannot be written" not in warning

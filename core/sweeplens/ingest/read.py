@@ -19,6 +19,7 @@ from sweeplens.errors import FormatError
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.ingest.prefetch import OrderedExecutor
+from sweeplens.masking import without_secrets
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.protocol import BatchReader, Problem, Reader, Reading, Source
@@ -213,7 +214,7 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     except (FormatError, OSError):
         return _ReadResult(tasks=tasks)  # one of them: each says for itself
     entries = [
-        _entry(t, many.readings[path], (names[path],), young[path])
+        _entry(t, _masked(many.readings[path], store), (names[path],), young[path])
         for t in tasks
         if (path := t.source.path) in many.readings
     ]
@@ -223,6 +224,10 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
 
 def _content_if_young(source: Source) -> int | None:
     return content_of(source) if is_young(source, time.time_ns()) else None
+
+
+def _masked(reading: Reading, store: MemoryStore) -> Reading:
+    return reading if store.shows_secrets else without_secrets(reading)
 
 
 def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
@@ -261,6 +266,7 @@ def _read_one(task: ReadTask, work: _ReadState, batch: _ReadBatch) -> None:
                 return
             reading = Reading((), empty_reading_points(), (reading,))
         work.void(task.entry)
+    reading = _masked(reading, work.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or work.provisional(r.id, task.key) for r in reading.runs)
     work.change.entries[task.key] = _entry(task, reading, ids, content)

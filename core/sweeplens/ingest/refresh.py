@@ -16,7 +16,8 @@ from sweeplens.ingest.read import Progress, ReadTask, read_all
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader
 from sweeplens.sources.discover import Discovery, discover, discovering
-from sweeplens.store import MemoryStore, Snapshot
+from sweeplens.store import MemoryStore, PersistentStore, Snapshot
+from sweeplens.store.backends.backend import DamagedError
 from sweeplens.store.ledger import Key, can_resume, content_of
 
 __all__ = ["LoadReport", "Progress", "ingest"]
@@ -37,11 +38,21 @@ def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | No
     """Bring the store up to what is on disk now."""
     began = time.perf_counter()
     with store.updating():
-        if store.is_new:
-            _read_everything(roots, store, progress)
-        else:
-            _read_changes(roots, store, progress)
+        try:
+            _bring_up(roots, store, progress)
+        except DamagedError as error:
+            if not isinstance(store, PersistentStore):
+                raise
+            store.forget(error)
+            _bring_up(roots, store, progress)
     return _report(store.snapshot, time.perf_counter() - began)
+
+
+def _bring_up(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
+    if store.is_new:
+        _read_everything(roots, store, progress)
+    else:
+        _read_changes(roots, store, progress)
 
 
 def _read_everything(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:

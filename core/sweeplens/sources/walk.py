@@ -206,7 +206,8 @@ def _is_same(entry: os.DirEntry[str], old: FileStat) -> bool:
     except OSError:
         return False
     return (
-        info.st_mtime_ns == old.mtime_ns
+        stat_module.S_ISREG(info.st_mode)  # a walk that was read from a store may say anything
+        and info.st_mtime_ns == old.mtime_ns
         and info.st_size == old.size
         and info.st_ctime_ns == old.changed_ns
         and info.st_ino == old.inode

@@ -35,6 +35,8 @@ class FileBlock(Struct, frozen=True):
     size: int
     low: str
     high: str
+    checksum: int = 0
+    etag: str = ""  # what an object store calls its content
     dropped: frozenset[str] = field(default_factory=frozenset[str])  # runs whose points in it are void
     options: Mapping[str, str | int] | None = None  # what Polars is told beside the path
 

@@ -7,6 +7,7 @@ tables: HEAD never named it. `deltalake` is imported when something is committed
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -18,11 +19,14 @@ import polars as pl
 
 from sweeplens.errors import StoreError
 from sweeplens.store.backends.backend import HeadMovedError, StoreBackend, TableFile
+from sweeplens.store.names import LOG_FOLDER
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 __all__ = ["commit_table", "expect_commit"]
+
+log = logging.getLogger("sweeplens.store")
 
 _CHECKPOINT_EVERY = 20
 _RETENTION = {
@@ -41,12 +45,30 @@ def commit_table(place: StoreBackend, name: str, files: Sequence[TableFile], sch
     """Make the table hold exactly these files (named relative to the store); its version then. Raises StoreError."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
+    place.close_to_others(f"{name}/{LOG_FOLDER}")
     try:
-        return _commit(_open(place, name, schema), files)
+        return _committed(place, name, files, schema)
     except CommitFailedError as error:
         raise HeadMovedError(f"The table {name!r} of the store {place.address!r} was committed by another.") from error
     except DeltaError as error:
         raise StoreError(f"The table {name!r} of the store {place.address!r} cannot be committed: {error}.") from error
+    finally:
+        place.close_to_others(f"{name}/{LOG_FOLDER}")
+
+
+def _committed(place: StoreBackend, name: str, files: Sequence[TableFile], schema: pl.Schema) -> int:
+    """Commit to the table that is there; where its log is damaged, to one that is made anew."""
+    from deltalake.exceptions import CommitFailedError
+
+    try:
+        return _commit(_open(place, name, schema), files)
+    except (CommitFailedError, OSError, MemoryError):
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:  # whatever the log says: it holds nothing of its own
+        log.info("The log of the table %s of %s is made anew: %s", name, place.address, error)
+        log.debug("What was wrong with it", exc_info=True)
+        place.empty(f"{name}/{LOG_FOLDER}")
+        return _commit(_open(place, name, schema), files)
 
 
 def _commit(table: DeltaTable, files: Sequence[TableFile]) -> int:
@@ -83,9 +105,9 @@ def _open(place: StoreBackend, name: str, schema: pl.Schema) -> DeltaTable:
         table = DeltaTable(address, storage_options=options)
         if [f.name for f in table.schema().fields] == schema.names():
             return table
-        place.empty(f"{name}/_delta_log")
+        place.empty(f"{name}/{LOG_FOLDER}")
     except TableNotFoundError:
         pass
     except DeltaError:  # one that cannot be read: it holds nothing that is not in the logs
-        place.empty(f"{name}/_delta_log")
+        place.empty(f"{name}/{LOG_FOLDER}")
     return DeltaTable.create(address, schema=wanted, configuration=dict(_RETENTION), storage_options=options)

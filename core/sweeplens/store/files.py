@@ -12,13 +12,17 @@ from pathlib import Path
 import polars as pl
 import polars.selectors as cs
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
 from sweeplens.frames.schemas import RUN_COLUMNS
 from sweeplens.store.backends.backend import HeadMovedError, HeadStamp, StoreBackend, TableFile
 from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, scan
+from sweeplens.store.checksums import sum_of
 from sweeplens.store.delta_tables import commit_table
-from sweeplens.store.head import Head, fresh_name, write_head
+from sweeplens.store.head import Head, write_head
+from sweeplens.store.names import fresh_name, is_own_name
+from sweeplens.store.within import open_file
 
 __all__ = ["StoreContents", "as_block", "sweep", "write_points", "write_state"]
 
@@ -47,31 +51,41 @@ class StoreContents(Struct, frozen=True):
 
 def as_block(place: StoreBackend, name: TableFile) -> FileBlock:
     """A file of points as a block."""
-    return FileBlock(place.locate(name.path), name.rows, name.size, name.low, name.high, options=place.scan_options)
+    return FileBlock(
+        place.locate(name.path),
+        name.rows,
+        name.size,
+        name.low,
+        name.high,
+        name.checksum,
+        name.etag,
+        options=place.scan_options,
+    )
 
 
 def write_points(place: StoreBackend, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
     """One file of points, sorted by metric, run and position so that filters skip what they do not want."""
     with _or_nothing(place) as made, place.desk() as desk:
-        name = _write_points(desk, points, made, ordered=ordered)
-        place.take_in(desk, name.path)
-        return name
+        return _write_points(place, desk, points, made, ordered=ordered)
 
 
-def _write_points(place: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False) -> TableFile:
+def _write_points(
+    place: StoreBackend, desk: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False
+) -> TableFile:
     if not ordered:
         points = points.sort("metric", "run_id", "seq")
-    name = _named(made, "points", ".parquet")
+    name = _made(place, desk, made, "points", ".parquet")
     known = [c for c in ("run_id", "metric") if points.schema[c] == pl.Enum]
     columns = [
         c for c in STORED_POINTS if points[c].null_count() < points.height
     ]  # one that is all null is not written
     stored = points.lazy().select(pl.col(c) if c in known else pl.col(c).cast(STORED_POINTS[c]) for c in columns)
-    stored.sink_parquet(place / name, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
+    stored.sink_parquet(desk / name, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
     if known:
-        _as_text(place / name)
+        _as_text(desk / name)
     low, high = points.select(pl.col("run_id").min(), pl.col("run_id").max().alias("high")).row(0)
-    return TableFile(name, points.height, (place / name).stat().st_size, low, high)
+    file = replace(_described(desk, name, points.height), low=low, high=high)
+    return replace(file, etag=place.take_in(desk, name))
 
 
 def _as_text(path: Path) -> None:
@@ -94,11 +108,11 @@ def write_state(
     with _or_nothing(place) as made, place.desk() as desk:
         blocks = _written_blocks(place, desk, state.blocks, made)
         small = {"series": state.series, "runs": _plain_runs(state.runs), "ledger": state.ledger}
-        points = [TableFile(b.path[len(place.address) + 1 :], b.rows, b.size, b.low, b.high) for b in blocks]
-        tables = {"points": points} | {name: [_write(desk, name, frame, made)] for name, frame in small.items()}
-        view, walk = _write(desk, "state", state.runs, made).path, _named(made, "state", ".walk")
-        (desk / walk).write_bytes(state.walk)
-        place.each(partial(place.take_in, desk), [*(tables[table][0].path for table in small), view, walk])
+        points = [_named_again(place, block) for block in blocks]
+        tables = {"points": points} | {name: [_write(place, desk, name, frame, made)] for name, frame in small.items()}
+        view, walk = _write(place, desk, "state", state.runs, made), _write_walk(place, desk, state.walk, made)
+        files = [*(tables[table][0] for table in small), view, walk]
+        place.each(partial(place.take_in, desk), [file.path for file in files])
         schemas = {"points": STORED_POINTS} | {name: frame.schema for name, frame in small.items()}
         commits = place.each(lambda name: (name, commit_table(place, name, tables[name], schemas[name])), tables)
         head = Head(
@@ -106,7 +120,7 @@ def write_state(
             data_version=state.data_version, young=[list(k) for k in state.young], retired={},
         )  # fmt: skip
         head.retired.update(_retired(before, head))
-        return head, write_head(place, head, stamp), blocks
+        return (*write_head(place, head, stamp), blocks)
 
 
 @contextlib.contextmanager
@@ -125,9 +139,23 @@ def _or_nothing(place: StoreBackend) -> Generator[list[str]]:
         raise
 
 
-def _named(made: list[str], folder: str, ending: str) -> str:
+def _made(place: StoreBackend, desk: Path, made: list[str], folder: str, ending: str) -> str:
+    """The name of a new file, which is there already, empty, so that whoever fills it does not decide who may read it."""
     made.append(fresh_name(folder, ending))
+    os.close(open_file(str(desk), made[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, place.file_mode))
     return made[-1]
+
+
+def _described(desk: Path, name: str, rows: int) -> TableFile:
+    """A file that was written, with what tells later whether it still is as it is now."""
+    with (desk / name).open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        return TableFile(name, rows, size, sum_of(stream))
+
+
+def _named_again(place: StoreBackend, block: FileBlock) -> TableFile:
+    name = block.path[len(place.address) + 1 :]
+    return TableFile(name, block.rows, block.size, block.checksum, block.low, block.high, block.etag)
 
 
 def _written_blocks(place: StoreBackend, desk: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
@@ -145,9 +173,7 @@ def _written_blocks(place: StoreBackend, desk: Path, blocks: Sequence[Block], ma
             continue
         points = scan(group).collect()
         if points.height:
-            name = _write_points(desk, points, made)
-            place.take_in(desk, name.path)
-            kept.append(as_block(place, name))
+            kept.append(as_block(place, _write_points(place, desk, points, made)))
     return kept
 
 
@@ -160,10 +186,16 @@ def _rows(block: Block) -> int:
     return block.frame.height if isinstance(block, FrameBlock) else block.rows
 
 
-def _write(desk: Path, table: str, frame: pl.DataFrame, made: list[str]) -> TableFile:
-    name = _named(made, table, ".parquet")
+def _write(place: StoreBackend, desk: Path, table: str, frame: pl.DataFrame, made: list[str]) -> TableFile:
+    name = _made(place, desk, made, table, ".parquet")
     frame.write_parquet(desk / name, compression="zstd", compression_level=1)
-    return TableFile(name, frame.height, (desk / name).stat().st_size)
+    return _described(desk, name, frame.height)
+
+
+def _write_walk(place: StoreBackend, desk: Path, walk: bytes, made: list[str]) -> TableFile:
+    name = _made(place, desk, made, "state", ".walk")
+    (desk / name).write_bytes(walk)
+    return _described(desk, name, 0)
 
 
 def _plain_runs(runs: pl.DataFrame) -> pl.DataFrame:
@@ -192,7 +224,8 @@ def sweep(place: StoreBackend, head: Head) -> None:
     """Remove files that nobody reads any more: retired ones after their time, and what killed processes left."""
     now = time.time()
     known = {*head.files, *head.retired}
-    done = [n for n, since in head.retired.items() if now - since > _GRACE.get(n.split("/", 1)[0], _SHORT_GRACE)]
+    retired = {n: since for n, since in head.retired.items() if is_own_name(n)}
+    done = [n for n, since in retired.items() if now - since > _GRACE.get(n.split("/", 1)[0], _SHORT_GRACE)]
     orphans = [n for n, written in place.written() if n not in known and now - written > _ORPHAN]
     gone = place.remove([*done, *orphans])
     for name in gone.intersection(done):

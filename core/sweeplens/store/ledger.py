@@ -180,11 +180,9 @@ def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
     """Path -> bytes that were read, of the files with which a reading goes on."""
     offsets = resume.state.get("offsets")
     if isinstance(offsets, dict):
-        return {
-            os.path.join(source.path, name): at  # noqa: PTH118
-            for name, at in cast("dict[str, int]", offsets).items()
-            if at >= 0
-        }
+        own = {f.path for f in source.files}
+        ends = ((os.path.join(source.path, n), at) for n, at in cast("dict[str, int]", offsets).items())  # noqa: PTH118
+        return {path: at for path, at in ends if at >= 0 and path in own}
     return {source.files[0].path: resume.offset}
 
 

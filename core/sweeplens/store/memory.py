@@ -38,6 +38,8 @@ class StoreChange(Struct):
 class MemoryStore:
     """The ledger, blocks of points, series and runs, and the snapshot that they make together."""
 
+    shows_secrets = False  # whether hyperparameters that are called like secrets are kept as they are
+
     def __init__(self) -> None:
         self.remembered = RememberedWalk()
         self.ledger = Ledger()

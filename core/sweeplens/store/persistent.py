@@ -19,23 +19,31 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
 from sweeplens.readers import all_readers
 from sweeplens.sources.discover import Discovery
-from sweeplens.store.backends.backend import BackendUnreachableError, HeadMovedError, HeadStamp, StoreBackend
+from sweeplens.store.backends.backend import (
+    BackendUnreachableError,
+    DamagedError,
+    HeadMovedError,
+    HeadStamp,
+    StoreBackend,
+    TemporaryFolderError,
+    UnsafeError,
+)
 from sweeplens.store.blocks import Block, FileBlock, FrameBlock
 from sweeplens.store.delta_tables import expect_commit
 from sweeplens.store.files import StoreContents, as_block, sweep, write_points, write_state
-from sweeplens.store.head import Head, fresh_id, read_head, write_head
-from sweeplens.store.lazy_ledger import LazyLedger
+from sweeplens.store.head import Head, read_head, write_head
 from sweeplens.store.ledger import Ledger
 from sweeplens.store.ledger_table import LEDGER_SCHEMA, ledger_rows
 from sweeplens.store.memory import MemoryStore
+from sweeplens.store.names import fresh_id
 from sweeplens.store.serialization import pack_walk, unpack_walk
+from sweeplens.store.validation import CheckedLedger, check_frames, check_walk
 
 __all__ = ["PersistentStore"]
 
@@ -48,7 +56,6 @@ _WORTH_SECONDS = 30.0  # what is little waits so long
 MUCH_SECONDS = 5.0  # what is much waits so long, except the first time
 PATIENCE = 3.0  # seconds that a first reading waits for another process that is at it
 REST_SECONDS = 30.0  # after a place refused or did not answer
-_DAMAGE = (StoreError, OSError, ValueError, KeyError, IndexError, pl.exceptions.PolarsError, msgspec.MsgspecError)
 
 
 class PersistentStore(MemoryStore):
@@ -102,6 +109,11 @@ class PersistentStore(MemoryStore):
         """Whether files that the snapshot rests on are gone: somebody deleted the store."""
         return self.place.lost(self._files())
 
+    def forget(self, error: DamagedError) -> None:
+        """Take nothing more from the place: everything is read from the folders, and then written."""
+        log.warning("The store %s is built anew: %s", self.place.address, error)
+        self._clear()
+
     # --------------------------------------------------------------- private
 
     @property
@@ -148,7 +160,10 @@ class PersistentStore(MemoryStore):
                     self._write(self.found)
         except HeadMovedError as error:
             log.info("%s It is taken over at the next look.", error)
-        except (OSError, pl.exceptions.PolarsError, StoreError) as error:
+        except MemoryError:
+            raise
+        except (Exception, pl.exceptions.PanicException) as error:  # what cannot be kept is answered from memory
+            log.debug("What could not be written", exc_info=True)
             if not self.place.vanished():  # else it was deleted while it was written: the next look builds it anew
                 self._give_up(error)
         self._tried, self._spent = time.monotonic(), time.monotonic() - began
@@ -166,20 +181,23 @@ class PersistentStore(MemoryStore):
     def _prepare(self) -> None:
         try:
             self.place.prepare()
-        except OSError as error:
+        except BackendUnreachableError as error:
+            self._away = True
+            self._give_up(error)
+        except (OSError, StoreError) as error:
             self._give_up(error)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         self._rests_until = time.monotonic() + REST_SECONDS
-        where, reason = self.place.address, str(error).splitlines()[0]
-        what = "reached" if self._away else "written"
-        log.warning("The store %s cannot be %s: %s", where, what, reason)
-        self.warn(f"the store {where!r} cannot be {what} ({reason}): every start reads all files again")
+        warning = f"{_trouble(self.place.address, error, away=self._away)}: every start reads all files again"
+        if warning not in self.warnings:
+            log.warning("%s", warning[:1].upper() + warning[1:])
+        self.warn(warning)
 
     def _wait_for_others(self) -> None:
         """A first reading by several processes at once is done by one; the others wait a little for it."""
         until = time.monotonic() + PATIENCE
-        with contextlib.suppress(OSError):  # a place that takes nothing has nobody to wait for
+        with contextlib.suppress(OSError, StoreError):  # a place that takes nothing has nobody to wait for
             while not self._is_first():
                 if self.place.stamp() is not None or time.monotonic() > until:
                     return
@@ -204,10 +222,11 @@ class PersistentStore(MemoryStore):
             if head is not None:
                 with _uncollected():
                     self._load(head)
-        except BackendUnreachableError:
+        except (BackendUnreachableError, MemoryError):
             raise
-        except _DAMAGE as error:
-            log.info("The store %s is built anew: %s", self.place.address, error)
+        except (Exception, pl.exceptions.PanicException) as error:  # whatever lies there: the folders are what counts
+            log.warning("The store %s is built anew: %s", self.place.address, _said(error))
+            log.debug("What was wrong with it", exc_info=True)
             self._clear()
         self._stamp = stamp
 
@@ -219,13 +238,18 @@ class PersistentStore(MemoryStore):
 
     def _load(self, head: Head) -> None:
         """The state that a HEAD names. Raises when any of it is damaged."""
+        if head.roots != self._roots:
+            raise DamagedError("The store is of other folders.")
         series, ledger = head.tables["series"], head.tables["ledger"]
         self.place.check(head.tables["points"])
-        frames = iter(self.place.frames([head.view, *(f.path for f in (*series, *ledger))]))
+        walk, *tables = self.place.contents([head.walk, head.view, *series, *ledger])
+        frames = iter([pl.read_parquet(data) for data in tables])
         self.runs, self.series = next(frames), pl.concat([next(frames) for _ in series])
         self._lasting = pl.concat(list(frames))
-        self.remembered, self.found = unpack_walk(self.place.read(head.walk))
-        self.ledger = LazyLedger(self._lasting, self.found.sources, int(head.data_version), head.young)
+        check_frames(self.runs, self.series, self._lasting)
+        self.remembered, self.found = unpack_walk(walk)
+        check_walk(self.remembered, self.found, self._roots, head.readers)
+        self.ledger = CheckedLedger(self._lasting, self.found.sources, int(head.data_version), head.young)
         self._problems = {e.key: e for e in self.ledger.troubled()}
         self.blocks, self._head = [as_block(self.place, name) for name in head.tables["points"]], head
         self._show(self.found)
@@ -251,8 +275,7 @@ class PersistentStore(MemoryStore):
         """Say so in HEAD alone, so that no later start opens them again."""
         if self._head is not None:
             head = replace(self._head, young=[], id=fresh_id())
-            self._stamp = write_head(self.place, head, self._stamp)
-            self._head = head
+            self._head, self._stamp = write_head(self.place, head, self._stamp)
 
     def _persist(self, found: Discovery) -> None:
         """Write everything that is known, and take it for what is in the place."""
@@ -296,6 +319,18 @@ def _uncollected() -> Generator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _trouble(where: str, error: BaseException, *, away: bool) -> str:
+    if isinstance(error, UnsafeError):
+        return f"the store {where!r} is not used ({error})"
+    if isinstance(error, TemporaryFolderError):
+        return f"nothing can be put into the store {where!r} now, as {error}"
+    return f"the store {where!r} cannot be {'reached' if away else 'written'} ({_said(error)})"
+
+
+def _said(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _duration(seconds: float) -> str:

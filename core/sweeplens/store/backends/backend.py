@@ -12,14 +12,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import polars as pl
-from msgspec import Struct
-
 from sweeplens.errors import StoreError
 
-__all__ = ["FOLDERS", "BackendUnreachableError", "HeadMovedError", "HeadStamp", "StoreBackend", "TableFile"]
-
-FOLDERS = ("points", "series", "runs", "ledger", "state")
+__all__ = [
+    "BackendUnreachableError",
+    "DamagedError",
+    "HeadMovedError",
+    "HeadStamp",
+    "StoreBackend",
+    "TableFile",
+    "TemporaryFolderError",
+    "UnsafeError",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,13 +33,15 @@ HeadStamp = tuple[object, ...]
 
 
 class TableFile(Struct, frozen=True):
-    """One Parquet file of a table, named relative to the store."""
+    """One file, named relative to the store, and how to tell whether it still is as it was written."""
 
     path: str
     rows: int
     size: int
+    checksum: int
     low: str = ""  # the least and the greatest run id
     high: str = ""
+    etag: str = ""  # what an object store called this content; empty where it gave no name, and on a disk
 
 
 class HeadMovedError(StoreError):
@@ -46,12 +52,25 @@ class BackendUnreachableError(StoreError, OSError):
     """The place does not answer, or lets nobody in: what is there is neither known nor lost."""
 
 
+class UnsafeError(BackendUnreachableError):
+    """Other users could change what lies in the place: it is not used."""
+
+
+class TemporaryFolderError(StoreError, OSError):
+    """Files for the place could not be made in this machine's folder for temporary files; the place is well."""
+
+
+class DamagedError(StoreError):
+    """Something that was read from the place cannot be what this program wrote: it is read from the folders again."""
+
+
 class StoreBackend(Protocol):
     """All methods that touch files raise OSError; those of an object store UnreachableError, which is one."""
 
     address: str  # a path or a URL, for people
     scan_options: Mapping[str, str | int] | None  # what Polars is told beside an address
     table_options: dict[str, str] | None  # the same for deltalake
+    file_mode: int  # of files that are made at the desk
     pause: float  # seconds between two looks of who waits for another process
 
     def locate(self, name: str) -> str:
@@ -86,8 +105,8 @@ class StoreBackend(Protocol):
         """A folder on this machine with all of FOLDERS, in which files are made that the place then takes in."""
         ...
 
-    def take_in(self, desk: Path, name: str) -> None:
-        """Keep a file that was made at the desk, whole."""
+    def take_in(self, desk: Path, name: str) -> str:
+        """Keep a file that was made at the desk, whole; what the place calls its content, if it has a name for that."""
         ...
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -98,8 +117,8 @@ class StoreBackend(Protocol):
         """The bytes of a file. Raises FileNotFoundError."""
         ...
 
-    def frames(self, names: Sequence[str]) -> list[pl.DataFrame]:
-        """Small Parquet files as frames."""
+    def contents(self, files: Sequence[TableFile]) -> list[bytes]:
+        """The bytes of small files, as they were written. Raises StoreError."""
         ...
 
     def check(self, files: Sequence[TableFile]) -> None:
@@ -107,7 +126,7 @@ class StoreBackend(Protocol):
         ...
 
     def holds(self, paths: Iterable[str]) -> bool:
-        """Whether all of these files (as `locate` names them) are still there, as far as is known at little cost."""
+        """Whether all of these files (as `locate` names them) are still there and the same, as far as is known at little cost."""
         ...
 
     def lost(self, paths: Iterable[str]) -> bool:
@@ -131,5 +150,9 @@ class StoreBackend(Protocol):
         ...
 
     def empty(self, folder: str) -> None:
-        """Remove the files directly below a folder, and have the folder."""
+        """Remove the files of a Delta log directly below its folder, and have the folder."""
+        ...
+
+    def close_to_others(self, folder: str) -> None:
+        """Have a folder that leads nowhere else, and take the rights of other users from what a library wrote into it."""
         ...

@@ -1,20 +1,26 @@
-"""`LocalBackend`: a store in a folder on a disk. HEAD is renamed into its place; the system frees a lock when a process ends."""
+"""`LocalBackend`: a store in a folder on a disk. HEAD is renamed into its place; the system frees a lock when a process ends.
+
+Everything in it is made for this user alone, and the folder is used only while other users can change nothing on the way to
+it. Files are opened relative to the folder, without following links.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
-import uuid
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import polars as pl
-
 from sweeplens.errors import StoreError
-from sweeplens.store.backends.backend import FOLDERS, HeadStamp, TableFile
+from sweeplens.store.backends.backend import BackendUnreachableError, HeadStamp, TableFile, UnsafeError
+from sweeplens.store.checksums import intact, sum_of
+from sweeplens.store.names import FOLDERS, LOG_FOLDER, TABLES, fresh_id, is_log_name, is_own_name
+from sweeplens.store.trust import why_unsafe
+from sweeplens.store.within import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, names_in, open_file, remove_file
 
 __all__ = ["LocalBackend"]
 
@@ -22,16 +28,25 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+_MAX_HEAD_BYTES = 256 << 20
+_FEW_BYTES = 8 << 20  # are checked in one thread
+_Identity = tuple[int, int, int]
+
+
 class LocalBackend:
-    """`Place` on a disk."""
+    """`Place` on a disk. ``shared``: other users may read and write it too, as far as the umask lets them."""
 
     scan_options: Mapping[str, str | int] | None = None
     table_options: dict[str, str] | None = None
     pause: float = 0.05
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
         self.address = str(path)
+        self.shared = shared
+        self.file_mode = 0o666 if shared else PRIVATE_FILE
+        self._folder_mode = 0o777 if shared else PRIVATE_FOLDER
+        self._checked: dict[str, _Identity] = {}
 
     def locate(self, name: str) -> str:
         """The path of a file."""
@@ -39,8 +54,13 @@ class LocalBackend:
 
     def prepare(self) -> None:
         """Make the folders; the lock shows whether files can be written."""
-        for table in FOLDERS:
-            (self.path / table).mkdir(parents=True, exist_ok=True)
+        self._require_safe()
+        for folder in reversed([p for p in self.path.parents if not p.exists()]):
+            folder.mkdir(self._folder_mode, exist_ok=True)
+        make_folder(str(self.path.parent), self.path.name, self._folder_mode)
+        self._require_safe()  # another user may have been faster
+        for name in (*FOLDERS, *(f"{table}/{LOG_FOLDER}" for table in TABLES)):
+            make_folder(self.address, name, self._folder_mode)
         with self.lock("LOCK"):
             pass
 
@@ -49,9 +69,10 @@ class LocalBackend:
         return not self.path.exists()
 
     def stamp(self) -> HeadStamp | None:
-        """HEAD's inode, time and size."""
+        """HEAD's inode, time and size. Raises UnsafeError."""
+        self._require_safe()
         try:
-            info = (self.path / "HEAD").stat()
+            info = (self.path / "HEAD").lstat()
         except OSError:
             return None
         return info.st_ino, info.st_mtime_ns, info.st_size
@@ -59,22 +80,22 @@ class LocalBackend:
     def replace_head(self, said: bytes, before: HeadStamp | None) -> HeadStamp:
         """Rename a new HEAD over the old one, which nobody else touches meanwhile: who writes has the lock."""
         del before
-        fresh = self.path / f"HEAD.{uuid.uuid4().hex}"
+        fresh = f"HEAD.{fresh_id()}"
         try:
-            with fresh.open("wb") as stream:
+            with os.fdopen(self._create(fresh), "wb") as stream:
                 stream.write(said)
                 stream.flush()
                 os.fsync(stream.fileno())
-            fresh.replace(self.path / "HEAD")
+            (self.path / fresh).replace(self.path / "HEAD")
         except OSError:
-            fresh.unlink(missing_ok=True)
+            remove_file(self.address, fresh)
             raise
         return self.stamp() or ()
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Generator[bool]:
         """Whether this process holds the lock meanwhile."""
-        with (self.path / name).open("a+b") as stream:
+        with os.fdopen(open_file(self.address, name, os.O_RDWR | os.O_CREAT, self.file_mode), "r+b") as stream:
             held = _try_lock(stream.fileno())
             try:
                 yield held
@@ -90,8 +111,12 @@ class LocalBackend:
         """The place itself: files are made where they stay."""
         return contextlib.nullcontext(self.path)
 
-    def take_in(self, desk: Path, name: str) -> None:
-        """It is there already."""
+    def take_in(self, desk: Path, name: str) -> str:
+        """It is there already; of points, which a snapshot rests on, it is remembered which file that is."""
+        if is_own_name(name, "points"):
+            with contextlib.suppress(OSError):  # the commit fails then
+                self._checked[self.locate(name)] = _identity(os.lstat(self.locate(name)))
+        return ""
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """At once: who commits to a disk waits for it too."""
@@ -100,24 +125,31 @@ class LocalBackend:
 
     def read(self, name: str) -> bytes:
         """The bytes of a file."""
-        return (self.path / name).read_bytes()
+        with self._open(name) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > _MAX_HEAD_BYTES:
+                raise StoreError(f"{self.locate(name)!r} is larger than {_MAX_HEAD_BYTES >> 20} MB.")
+            return stream.read(size)
 
-    def frames(self, names: Sequence[str]) -> list[pl.DataFrame]:
-        """Small Parquet files as frames."""
-        return [pl.read_parquet(self.path / name) for name in names]
+    def contents(self, files: Sequence[TableFile]) -> list[bytes]:
+        """The bytes of small files."""
+        return [self._content(file) for file in files]
 
     def check(self, files: Sequence[TableFile]) -> None:
-        """Whether every file has the size that it was written with, and an end of Parquet."""
-        for file in files:
-            if not _is_intact(self.locate(file.path), file.size):
-                raise StoreError(f"{self.locate(file.path)!r} is damaged.")
+        """Read every file and compare its checksum, several at a time where they are large."""
+        self._checked.clear()
+        if sum(f.size for f in files) < _FEW_BYTES:
+            for file in files:
+                self._check(file)
+        else:
+            self.each(self._check, files)
 
     def holds(self, paths: Iterable[str]) -> bool:
-        """Whether every file is still there."""
-        return all(map(os.path.exists, paths))
+        """Whether every file is still the one that was checked."""
+        return all(map(self._is_same, paths))
 
     def lost(self, paths: Iterable[str]) -> bool:
-        """Whether any file is gone."""
+        """Whether any file is gone, or another one by now."""
         return not self.holds(paths)
 
     def discard(self, names: Iterable[str]) -> None:
@@ -125,39 +157,81 @@ class LocalBackend:
         self.remove(list(names))
 
     def remove(self, names: Collection[str]) -> set[str]:
-        """Remove files; a file that cannot be is tried again another time."""
+        """Remove files of the store; a file that cannot be is tried again another time."""
         gone: set[str] = set()
-        for name in names:
-            with contextlib.suppress(OSError):
-                (self.path / name).unlink(missing_ok=True)
+        for name in filter(is_own_name, names):
+            with contextlib.suppress(OSError, StoreError):
+                remove_file(self.address, name)
+                self._checked.pop(self.locate(name), None)
                 gone.add(name)
         return gone
 
     def written(self) -> Iterator[tuple[str, float]]:
         """The files of the tables; and new HEADs of processes that were killed, as old as can be: the writer has the lock."""
-        for path in self.path.glob("HEAD.*"):
-            yield path.name, 0.0
+        for name, _ in names_in(self.address):
+            if is_own_name(name):
+                yield name, 0.0
         for folder in FOLDERS:
-            for path in (self.path / folder).iterdir():
-                with contextlib.suppress(OSError):  # gone meanwhile
-                    if path.is_file():
-                        yield f"{folder}/{path.name}", path.stat().st_mtime
+            for name, info in names_in(self.address, folder):
+                if is_own_name(f"{folder}/{name}"):
+                    yield f"{folder}/{name}", info.st_mtime
 
     def size(self) -> int:
         """The bytes of everything below the folder."""
-        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
+        return sum(p.lstat().st_size for p in self.path.rglob("*") if p.is_file())
 
     def empty(self, folder: str) -> None:
-        """Remove the files directly below a folder, and have the folder."""
-        for file in (self.path / folder).glob("*"):
-            file.unlink()
-        (self.path / folder).mkdir(parents=True, exist_ok=True)
+        """Remove the files of a Delta log directly below its folder, and have the folder."""
+        make_folder(self.address, folder, self._folder_mode)
+        for name, _ in names_in(self.address, folder):
+            if is_log_name(name):
+                remove_file(self.address, f"{folder}/{name}")
+
+    def close_to_others(self, folder: str) -> None:
+        """Have the folder, which is no link; files that a library made there keep its mode only for a moment."""
+        make_folder(self.address, folder, self._folder_mode)
+        if not self.shared:
+            names_in(self.address, folder, mode=PRIVATE_FILE)
+
+    # --------------------------------------------------------------- private
+
+    def _require_safe(self) -> None:
+        try:
+            why = why_unsafe(self.address, shared=self.shared)
+        except OSError as error:
+            raise BackendUnreachableError(str(error)) from error
+        if why:
+            raise UnsafeError(why)
+
+    def _create(self, name: str) -> int:
+        return open_file(self.address, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
+
+    def _open(self, name: str) -> io.FileIO:
+        return io.FileIO(open_file(self.address, name), "rb")
+
+    def _content(self, file: TableFile) -> bytes:
+        with self._open(file.path) as stream:
+            if os.fstat(stream.fileno()).st_size != file.size:
+                raise StoreError(f"{self.locate(file.path)!r} is damaged: it has another size.")
+            return intact(stream.read(file.size), file, self.locate(file.path))
+
+    def _check(self, file: TableFile) -> None:
+        with self._open(file.path) as stream:
+            info = os.fstat(stream.fileno())
+            if info.st_size != file.size or sum_of(stream) != file.checksum:
+                raise StoreError(f"{self.locate(file.path)!r} is damaged: it is not as it was written.")
+        self._checked[self.locate(file.path)] = _identity(info)
+
+    def _is_same(self, path: str) -> bool:
+        known = self._checked.get(path)
+        try:
+            return known is not None and _identity(os.lstat(path)) == known
+        except OSError:
+            return False
 
 
-def _is_intact(path: str, size: int) -> bool:
-    """Whether a file has this size and an end of Parquet. Raises OSError without one."""
-    with open(path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
-        return stream.seek(-4, os.SEEK_END) + 4 == size and stream.read(4) == b"PAR1"
+def _identity(info: os.stat_result) -> _Identity:
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 if sys.platform == "win32":

@@ -64,6 +64,7 @@ class ListedObject(Struct, frozen=True):
     name: str
     size: int
     written: float
+    etag: str = ""
 
 
 class ObjectClient:
@@ -97,12 +98,13 @@ class ObjectClient:
             said = obstore.put(self._asking, name, data, mode=_mode(before), use_multipart=False)
             return ObjectVersion(said["e_tag"], said["version"])
 
-    def put_file(self, name: str, file: Path) -> None:
-        """Put a file of this machine, in parts: it is never in memory as a whole."""
+    def put_file(self, name: str, file: Path) -> str:
+        """Put a file of this machine, in parts: it is never in memory as a whole. Its entity tag, if the store gives any."""
         import obstore
 
         with self._told():
-            obstore.put(self._moving, name, file, max_concurrency=2)
+            said = obstore.put(self._moving, name, file, max_concurrency=2)
+            return said["e_tag"] or ""
 
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """All objects below a prefix."""
@@ -111,7 +113,9 @@ class ObjectClient:
         with self._told():
             for batch in obstore.list(self._moving, prefix or None):
                 for said in batch:
-                    yield ListedObject(said["path"], said["size"], said["last_modified"].timestamp())
+                    yield ListedObject(
+                        said["path"], said["size"], said["last_modified"].timestamp(), said["e_tag"] or ""
+                    )
 
     def delete(self, names: Collection[str]) -> None:
         """Remove objects; what is not there is well removed."""

@@ -14,12 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, cast
 
-import polars as pl
-
 from sweeplens.errors import StoreError
-from sweeplens.store.backends.backend import FOLDERS, HeadStamp, TableFile
+from sweeplens.store.backends.backend import (
+    BackendUnreachableError,
+    HeadMovedError,
+    HeadStamp,
+    TableFile,
+    TemporaryFolderError,
+)
 from sweeplens.store.backends.lease import HeldLease, leased
-from sweeplens.store.backends.object_client import ObjectClient, ObjectVersion, RequestTimeouts
+from sweeplens.store.backends.object_client import ListedObject, ObjectClient, ObjectVersion, RequestTimeouts
+from sweeplens.store.checksums import intact
+from sweeplens.store.names import FOLDERS, LOG_FOLDER, TABLES, is_log_name, is_own_name
+from sweeplens.store.within import PRIVATE_FILE
 
 __all__ = ["SCHEMES", "ObjectBackend"]
 
@@ -40,6 +47,7 @@ class ObjectBackend:
 
     scan_options: Mapping[str, str | int] | None = {**_SCANS.options, "max_retries": _SCANS.retries}
     table_options: dict[str, str] | None = {**_COMMITS.options, "max_retries": str(_COMMITS.retries)}  # noqa: RUF012
+    file_mode: int = PRIVATE_FILE
     pause: float = 0.25
 
     def __init__(self, address: str) -> None:
@@ -84,16 +92,22 @@ class ObjectBackend:
 
     @contextlib.contextmanager
     def desk(self) -> Generator[Path]:
-        """A folder for a while."""
-        with tempfile.TemporaryDirectory(prefix="sweeplens-", ignore_cleanup_errors=True) as name:
-            for folder in FOLDERS:
-                Path(name, folder).mkdir()
-            yield Path(name)
+        """A folder for a while. Raises TemporaryFolderError where that folder takes nothing."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="sweeplens-", ignore_cleanup_errors=True) as name:
+                for folder in FOLDERS:
+                    Path(name, folder).mkdir(0o700)
+                yield Path(name)
+        except (BackendUnreachableError, HeadMovedError):
+            raise
+        except OSError as error:
+            raise TemporaryFolderError(_full(error)) from error
 
-    def take_in(self, desk: Path, name: str) -> None:
-        """Put a file, and free its room on this machine."""
-        self._bucket.put_file(name, desk / name)
+    def take_in(self, desk: Path, name: str) -> str:
+        """Put a file, and free its room on this machine; its entity tag."""
+        etag = self._bucket.put_file(name, desk / name)
         (desk / name).unlink()
+        return etag
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """At once: each is a chain of requests."""
@@ -104,15 +118,16 @@ class ObjectBackend:
         """The bytes of an object."""
         return self._bucket.get(name)[0]
 
-    def frames(self, names: Sequence[str]) -> list[pl.DataFrame]:
-        """Small Parquet files as frames, got at once."""
-        return [pl.read_parquet(data) for data in self.each(self.read, names)]
+    def contents(self, files: Sequence[TableFile]) -> list[bytes]:
+        """The bytes of small files, got at once."""
+        return self.each(self._content, files)
 
     def check(self, files: Sequence[TableFile]) -> None:
-        """Whether every file is there in its size, by one listing."""
-        sizes = self._sizes()
+        """Whether every file is there with the size and entity tag that it was put with, by one listing."""
+        found = self._listed()
         for file in files:
-            if sizes.get(file.path) != file.size:
+            there = found.get(file.path)
+            if there is None or there.size != file.size or not _is_same(there.etag, file.etag):
                 raise StoreError(f"{self.locate(file.path)!r} is gone or damaged.")
 
     def holds(self, paths: Iterable[str]) -> bool:
@@ -120,7 +135,7 @@ class ObjectBackend:
         wanted = {path.removeprefix(f"{self.address}/") for path in paths}
         if not wanted or time.monotonic() - self._counted < _COUNTED_SECONDS:
             return True
-        return wanted <= self._sizes().keys()
+        return wanted <= self._listed().keys()
 
     def lost(self, paths: Iterable[str]) -> bool:
         """Not known between two looks."""
@@ -130,15 +145,15 @@ class ObjectBackend:
         """Nothing: a HEAD whose answer got lost may name them. Where it does not, they are swept when they are old."""
 
     def remove(self, names: Collection[str]) -> set[str]:
-        """Remove objects, many in one request."""
-        self._bucket.delete(names)
-        return set(names)
+        """Remove objects of the store, many in one request."""
+        own = {name for name in names if is_own_name(name)}
+        self._bucket.delete(own)
+        return own
 
     def written(self) -> Iterator[tuple[str, float]]:
         """The files of the tables and of the state."""
         for found in self._bucket.list():
-            folder, slash, base = found.name.partition("/")
-            if slash and folder in FOLDERS and "/" not in base:
+            if is_own_name(found.name):
                 yield found.name, found.written
 
     def size(self) -> int:
@@ -146,9 +161,26 @@ class ObjectBackend:
         return sum(found.size for found in self._bucket.list())
 
     def empty(self, folder: str) -> None:
-        """Remove the objects below a folder."""
-        self._bucket.delete([found.name for found in self._bucket.list(folder)])
+        """Remove the objects of a Delta log."""
+        assert folder in [f"{table}/{LOG_FOLDER}" for table in TABLES]
+        names = (found.name for found in self._bucket.list(folder))
+        self._bucket.delete([n for n in names if is_log_name(n.removeprefix(f"{folder}/"))])
 
-    def _sizes(self) -> dict[str, int]:
+    def close_to_others(self, folder: str) -> None:
+        """Nothing: who may read an object is settled by the store's own rules."""
+
+    def _content(self, file: TableFile) -> bytes:
+        return intact(self.read(file.path), file, self.locate(file.path))
+
+    def _listed(self) -> dict[str, ListedObject]:
         self._counted = time.monotonic()
-        return {found.name: found.size for found in self._bucket.list("points")}
+        return {found.name: found for found in self._bucket.list("points")}
+
+
+def _is_same(there: str, before: str) -> bool:
+    """Whether an entity tag is the one of before, as far as the store gives any."""
+    return not there or not before or there == before
+
+
+def _full(error: OSError) -> str:
+    return f"the folder for temporary files {tempfile.gettempdir()!r} takes nothing ({error}): free some room there, or set TMPDIR"

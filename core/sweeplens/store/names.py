@@ -1,0 +1,39 @@
+"""The names of the store's own files. A file under any other name is neither read nor removed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+__all__ = ["FOLDERS", "LOG_FOLDER", "TABLES", "fresh_id", "fresh_name", "is_log_name", "is_own_name"]
+
+TABLES = ("points", "series", "runs", "ledger")
+FOLDERS = (*TABLES, "state")
+LOG_FOLDER = "_delta_log"
+
+_ID = "[0-9a-f]{32}"
+_OWN = re.compile(rf"(?P<folder>{'|'.join(FOLDERS)})/{_ID}\.parquet|(?P<state>state)/{_ID}\.walk|HEAD\.{_ID}")
+_LOG = re.compile(
+    r"([0-9]{20}\.(json|crc|checkpoint[0-9a-z.-]*\.parquet)|_last_checkpoint|_commit_[0-9a-f-]+\.json\.tmp)(#[0-9]+)?"
+)
+
+
+def fresh_id() -> str:
+    """A name that no other file has."""
+    return uuid.uuid4().hex
+
+
+def fresh_name(folder: str, ending: str) -> str:
+    """A file name in a folder of the store that no other file has."""
+    return f"{folder}/{fresh_id()}{ending}"
+
+
+def is_own_name(name: str, folder: str = "") -> bool:
+    """Whether this is a name that `fresh_name` gives, in this folder if one is given; or that of a HEAD being written."""
+    found = _OWN.fullmatch(name)
+    return found is not None and (not folder or folder in (found["folder"], found["state"]))
+
+
+def is_log_name(name: str) -> bool:
+    """Whether a file of this name in a `LOG_FOLDER` is part of Delta's log."""
+    return _LOG.fullmatch(name) is not None
