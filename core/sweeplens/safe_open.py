@@ -2,7 +2,7 @@
 
     confined(roots)     inside, `open_file` opens only what really lies below one of these roots
     open_file(path)     a regular file, checked after it was opened; never waits for a writer (FIFO), never a device
-    open_folder(...)    a folder for scanning, never through a link
+    OpenFolder          a folder for scanning, never through a link; subfolders are opened in it, not by their path
 
 A path is a name that anybody with access to the folder may point elsewhere between a check and an open. So the checks are made on
 the descriptor: its kind by fstat, its place by what the system says of it (`/proc/self/fd`, F_GETPATH). Where the system
@@ -24,28 +24,19 @@ from contextvars import ContextVar
 from io import BufferedReader, FileIO
 from typing import TYPE_CHECKING
 
-from sweeplens.errors import RefusedFileError
+from sweeplens.errors import LimitError, RefusedFileError
 from sweeplens.source_limits import check_time
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = [
-    "SourceFile",
-    "check_place",
-    "confined",
-    "is_link_error",
-    "open_buffered",
-    "open_file",
-    "open_folder",
-    "place_of",
-]
+__all__ = ["OpenFolder", "SourceFile", "check_place", "confined", "open_buffered", "open_file", "place_of"]
 
 _BUFFER_BYTES = 1 << 16
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = _READ | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
-_LINK_ERRORS = frozenset({errno.ELOOP, getattr(errno, "EMLINK", errno.ELOOP), errno.ENOTDIR})
+_BY_DESCRIPTOR = os.scandir in os.supports_fd and os.open in os.supports_dir_fd
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFDIR: "a folder",
@@ -94,14 +85,43 @@ def open_buffered(path: str) -> BufferedReader:
     return BufferedReader(open_file(path), _BUFFER_BYTES)
 
 
-def open_folder(path: str, parent: int | None = None) -> int:
-    """A descriptor of a folder that is no link; ``path`` is a name in the folder ``parent``, where that is given."""
-    return os.open(path, _FOLDER, dir_fd=parent)
+class OpenFolder:
+    """A folder that stays open while it and its subfolders are scanned. ``descriptor`` is None where systems cannot scan by one.
+
+    ``parent``: the open folder in which it is a name; without one, ``path`` is a root. Raises OSError, RefusedFileError for a link.
+    """
+
+    def __init__(self, path: str, parent: OpenFolder | None = None) -> None:
+        self.path = path
+        self.descriptor = _folder_descriptor(path, parent) if _BY_DESCRIPTOR else None
+        if self.descriptor is None and os.path.realpath(path) != path:
+            raise RefusedFileError(f"{path} is a link now: not entered")
+
+    def scan(self) -> os.ScandirIterator[str]:
+        """The entries; where it was scanned by descriptor, their ``path`` is their name."""
+        return os.scandir(self.path if self.descriptor is None else self.descriptor)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
 
-def is_link_error(error: OSError) -> bool:
-    """Whether an open failed because a link, or no folder, stands where a folder should be."""
-    return error.errno in _LINK_ERRORS
+def _folder_descriptor(path: str, parent: OpenFolder | None) -> int:
+    try:
+        if parent is not None:
+            return os.open(os.path.basename(path), _FOLDER, dir_fd=parent.descriptor)  # noqa: PTH119 - of many
+        descriptor = os.open(path, _FOLDER)
+    except OSError as error:
+        _check_room(error)
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.islink(path):  # noqa: PTH114 - of many
+            raise RefusedFileError(f"{path} is a link now: not entered") from error
+        raise
+    if place_of(descriptor) not in (path, None):
+        os.close(descriptor)
+        raise RefusedFileError(f"{path} leads elsewhere through a link now: not entered")
+    return descriptor
 
 
 def _opened(path: str) -> int:
@@ -109,12 +129,21 @@ def _opened(path: str) -> int:
     try:
         return os.open(path, _READ | _NO_LINK)
     except OSError as error:
+        _check_room(error)
         if error.errno not in (errno.ELOOP, getattr(errno, "EMLINK", errno.ELOOP)):
             raise
     real = os.path.realpath(path)
     if not _lies_inside(real):
         raise _outside(path)
     return os.open(real, _READ | _NO_LINK)
+
+
+def _check_room(error: OSError) -> None:
+    """Too many open files say nothing of the file at hand: nothing can be read until there are fewer."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise LimitError(
+            f"{error.strerror}: experiments cannot be read. Raise the limit (`ulimit -n 1024` or more) and start again."
+        ) from error
 
 
 def _check_kind(mode: int, path: str) -> None:

@@ -292,6 +292,6 @@ def _is_locked(error: BaseException) -> bool:
 def _said(error: BaseException) -> str:
     if _is_busy(error) and _is_locked(error):
         return "another process holds a lock on it"
-    if "prohibited" in str(error) or str(error) == "not authorized":
+    if "prohibited" in str(error) or "not authorized" in str(error):
         return f"{error}: views and computed values are not read"
     return "it turns in a circle" if str(error) == "interrupted" else str(error) or type(error).__name__
