@@ -30,7 +30,16 @@ from sweeplens.source_limits import check_time
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["OpenFolder", "SourceFile", "check_place", "confined", "open_buffered", "open_file", "place_of"]
+__all__ = [
+    "OpenFolder",
+    "SourceFile",
+    "check_place",
+    "check_room",
+    "confined",
+    "open_buffered",
+    "open_file",
+    "place_of",
+]
 
 _BUFFER_BYTES = 1 << 16
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -114,7 +123,7 @@ def _folder_descriptor(path: str, parent: OpenFolder | None) -> int:
             return os.open(os.path.basename(path), _FOLDER, dir_fd=parent.descriptor)  # noqa: PTH119 - of many
         descriptor = os.open(path, _FOLDER)
     except OSError as error:
-        _check_room(error)
+        check_room(error)
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.islink(path):  # noqa: PTH114 - of many
             raise RefusedFileError(f"{path} is a link now: not entered") from error
         raise
@@ -129,7 +138,7 @@ def _opened(path: str) -> int:
     try:
         return os.open(path, _READ | _NO_LINK)
     except OSError as error:
-        _check_room(error)
+        check_room(error)
         if error.errno not in (errno.ELOOP, getattr(errno, "EMLINK", errno.ELOOP)):
             raise
     real = os.path.realpath(path)
@@ -138,7 +147,7 @@ def _opened(path: str) -> int:
     return os.open(real, _READ | _NO_LINK)
 
 
-def _check_room(error: OSError) -> None:
+def check_room(error: OSError) -> None:
     """Too many open files say nothing of the file at hand: nothing can be read until there are fewer."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise LimitError(

@@ -64,7 +64,7 @@ MAX_POINTS = 250_000_000
 """Points of one source that is read row by row."""
 
 _FREE_INFLATION = 64 << 20  # up to here the ratio does not matter: a few repeated lines compress very well
-_MAX_RATIO = 300  # logs reach 10 to 60
+_MAX_RATIO = 150  # logs reach 10 to 60
 _BASE_SECONDS, _BYTES_PER_SECOND, _MAX_SECONDS = 120.0, 256 << 10, 7200.0
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))

@@ -22,7 +22,7 @@ from msgspec import Struct, field
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Source
-from sweeplens.safe_open import OpenFolder, confined
+from sweeplens.safe_open import OpenFolder, check_room, confined
 
 __all__ = ["WalkState", "WalkedFolder", "rewalk", "walk"]
 
@@ -206,6 +206,7 @@ def _look(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> 
                 if old is not None and old is not found:
                     grown.append((old, found))
     except OSError as error:
+        check_room(error)
         problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
     return _changed(folder, files, folders, grown)
 

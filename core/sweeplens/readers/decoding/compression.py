@@ -59,12 +59,12 @@ def plain_name(name: str) -> str:
 
 
 class _Inflated(io.RawIOBase):
-    """What a compressed file becomes, counted against its size."""
+    """What a compressed file becomes, counted against the bytes that were read of it."""
 
     def __init__(self, packed: SourceFile, plain: IO[bytes]) -> None:
         super().__init__()
         self._packed, self._plain = packed, plain
-        self._size, self._given = os.fstat(packed.fileno()).st_size, 0
+        self._given = 0
 
     def readable(self) -> bool:
         return True
@@ -73,7 +73,7 @@ class _Inflated(io.RawIOBase):
         data = self._plain.read(len(memoryview(buffer)))
         memoryview(buffer)[: len(data)] = data
         self._given += len(data)
-        check_inflation(self._given, self._size)
+        check_inflation(self._given, self._packed.tell())
         return len(data)
 
     def close(self) -> None:
