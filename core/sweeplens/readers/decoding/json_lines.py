@@ -65,6 +65,9 @@ class JsonLines:
 
     def _of(self, data: bytes, begin: int) -> Iterator[JsonLine]:
         """The objects of a piece that begins at a position."""
+        if data.isspace() and data.endswith(b"\n"):
+            self.consumed, self.number = begin + len(data), self.number + data.count(b"\n")
+            return
         at = 0
         if self.number == 0 and data.startswith(_BOM):
             at = self.consumed = len(_BOM)
