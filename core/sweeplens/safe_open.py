@@ -18,8 +18,8 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from io import BufferedReader, FileIO
 from typing import TYPE_CHECKING
@@ -106,9 +106,9 @@ class OpenFolder:
         if self.descriptor is None and os.path.realpath(path) != path:
             raise RefusedFileError(f"{path} is a link now: not entered")
 
-    def scan(self) -> os.ScandirIterator[str]:
+    def scan(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """The entries; where it was scanned by descriptor, their ``path`` is their name."""
-        return os.scandir(self.path if self.descriptor is None else self.descriptor)
+        return os.scandir(self.path) if self.descriptor is None else os.scandir(self.descriptor)
 
     def close(self) -> None:
         """Let go of it."""
