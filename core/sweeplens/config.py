@@ -20,9 +20,6 @@ from sweeplens.errors import ConfigError, nearest
 
 __all__ = ["AnalysisConfig", "Goal", "Thresholds"]
 
-GUARDED = ("cache_shared", "show_secrets")
-"""Settings that count only as arguments and as variables."""
-
 
 class AnalysisConfig(ConfigFields):
     """Settings of the library and the server. Frozen; `ConfigError` names the field, what is wrong and the remedy."""

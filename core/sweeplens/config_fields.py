@@ -7,10 +7,13 @@ from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["DOTENV", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Goal", "Thresholds"]
+__all__ = ["DOTENV", "GUARDED", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Goal", "Thresholds"]
 
 PREFIX = "ANALYSIS_"
 DOTENV, TOML, PROJECT = ".env", "sweeplens.toml", "pyproject.toml"
+
+GUARDED = ("cache_shared", "show_secrets")
+"""Settings that count only as arguments and as variables."""
 
 Goal = Literal["lower", "higher"]
 

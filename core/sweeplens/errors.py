@@ -8,6 +8,8 @@ SweeplensError
 │   └── CursorError        a cursor that is not ours, or whose data moved on
 ├── RootError              a folder that is missing, unreadable or holds no experiments
 ├── FormatError            a file that is not what its format says
+│   └── SourceLimitError   a file that is larger, longer or slower than what is read of one source
+├── RefusedFileError       a path that leads outside of the roots, or to no regular file
 ├── StoreError             the store cannot be read or written
 └── LimitError             a bound on time, memory or size was reached
 """
@@ -24,7 +26,9 @@ __all__ = [
     "FormatError",
     "InputError",
     "LimitError",
+    "RefusedFileError",
     "RootError",
+    "SourceLimitError",
     "StoreError",
     "SweeplensError",
     "UnknownNameError",
@@ -70,6 +74,14 @@ class RootError(SweeplensError, FileNotFoundError):
 
 class FormatError(SweeplensError):
     """A file that is not what its format says; readers turn it into a problem of that file."""
+
+
+class SourceLimitError(FormatError):
+    """A source goes beyond a limit on size, length or time (`source_limits`); it becomes a problem of that source."""
+
+
+class RefusedFileError(SweeplensError, OSError):
+    """A path that leads outside of the roots, or to no regular file: it is not read, as if it could not be opened."""
 
 
 class StoreError(SweeplensError):

@@ -26,6 +26,7 @@ from sweeplens.frames.reduction import rewound
 from sweeplens.frames.selection import select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.sources.discover import check_root
+from sweeplens.sources.held_roots import HeldRoots
 from sweeplens.store import Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
 from sweeplens.view import (
@@ -65,6 +66,7 @@ class ExperimentDB:
         self.lazy = lazy
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
         self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
+        self._held = HeldRoots(self.roots)
         self._store = open_store(self.roots, self.config)
         self._lock = threading.Lock()
         self._seen = float("-inf")
@@ -77,10 +79,11 @@ class ExperimentDB:
         """Read what is new on disk, now. Raises RootError where no reader finds a run."""
         with self._lock:
             began = time.monotonic()
+            self._held.look()
             report = ingest(self.roots, self._store, progress=progress)
             self._seen = began
         if not report.n_runs and not self._store.snapshot.sources:
-            raise RootError(nothing_found(self.roots, self._store.snapshot))
+            raise RootError(nothing_found(self.roots, self._store.snapshot, self._held.sentences))
         return report
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
@@ -89,11 +92,12 @@ class ExperimentDB:
             with self._lock:
                 began = time.monotonic()
                 if self._is_old():
+                    self._held.look()
                     ingest(self.roots, self._store, progress=progress)
                     self._seen = began
         snapshot = self._store.snapshot
         if not snapshot.sources:
-            raise RootError(nothing_found(self.roots, snapshot))
+            raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
         return snapshot
 
     def view(self, runs: Sequence[str] = (), where: str = "") -> View:
@@ -396,7 +400,13 @@ class ExperimentDB:
         self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
     ) -> Told:
         """The answer with what every answer says it rests on."""
-        warnings = (*view.snapshot.warnings, *doubles, *answer.basis.warnings, *unread(view.problems, self.roots))
+        warnings = (
+            *self._held.sentences,
+            *view.snapshot.warnings,
+            *doubles,
+            *answer.basis.warnings,
+            *unread(view.problems, self.roots),
+        )
         return answer.resting_on(
             roots=tuple(str(r) for r in self.roots),
             data_version=view.snapshot.version,

@@ -9,7 +9,8 @@ from typing import Any, cast
 import polars as pl
 
 from sweeplens.errors import InputError, RootError
-from sweeplens.masking import without_secrets
+from sweeplens.ingest.masking import without_secrets
+from sweeplens.ingest.read import within_limits
 from sweeplens.models import Hyperparameters, Run
 from sweeplens.readers import all_readers
 from sweeplens.readers.decoding import compression
@@ -29,7 +30,7 @@ def parse_jsonl_file(path: str | Path) -> tuple[list[dict[str, Any]], list[Probl
     file = Path(path)
     if not file.is_file():
         raise RootError(f"No file {str(file)!r}: pass the path of a JSON-lines file.")
-    lines = JsonLines(compression.read_plain(str(file)), str(file))
+    lines = JsonLines(compression.line_pieces(str(file)), str(file))
     objects = [line.value for line in lines]
     return objects, lines.problems
 
@@ -44,7 +45,8 @@ def load_runs_from_dir(path: str | Path, *, show_secrets: bool = False) -> list[
     readers = {r.name: r for r in all_readers()}
     runs: list[Run] = []
     for source in found.sources:
-        reading = readers[source.reader].read(source, None)
+        with within_limits([source]):
+            reading = readers[source.reader].read(source, None)
         reading = reading if show_secrets else without_secrets(reading)
         runs += [_run(record, reading.points.filter(pl.col("run_id") == record.id)) for record in reading.runs]
     return sorted(runs, key=lambda r: r.run_id)

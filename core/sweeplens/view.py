@@ -89,12 +89,14 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
     return (f"{many}, the first in {place} (experiments://problems)",)
 
 
-def nothing_found(roots: Sequence[Path], snapshot: Snapshot) -> str:
+def nothing_found(roots: Sequence[Path], snapshot: Snapshot, become: Sequence[str] = ()) -> str:
+    """That there are no experiments, and why; ``become``: what has become of roots that are no longer what they were."""
     where = ", ".join(repr(str(r)) for r in roots)
     seen = (
         f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
     )
-    return f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
+    said = f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
+    return " ".join((*become, said))
 
 
 def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:

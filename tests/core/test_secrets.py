@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.stores import open_db, place_of
 
-from sweeplens.masking import is_secret_name
+from sweeplens.ingest.masking import is_secret_name
 from sweeplens.parsers import load_runs_from_dir
 
 SECRET = "hunter2-sk-93f1"

@@ -7,7 +7,8 @@ their series, while the walk may still find more. A source that cannot be read i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import cast
 
@@ -18,17 +19,19 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
+from sweeplens.ingest.masking import without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
-from sweeplens.masking import without_secrets
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.protocol import BatchReader, Problem, Reader, Reading, Source
+from sweeplens.safe_open import confined
+from sweeplens.source_limits import time_limit
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
 from sweeplens.store.merge import continue_series, sequenced
 
-__all__ = ["Progress", "ReadTask", "read_all"]
+__all__ = ["Progress", "ReadTask", "read_all", "within_limits"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while work goes on; whoever is told may end it. ``total`` grows while more is found."""
@@ -38,6 +41,14 @@ _PART_BYTES = 24 << 20  # of files that are read together
 _TELL_EVERY = 20  # sources
 _UNREAD = "could not be read as"
 _NEVER = -1  # the checksum of no content: such a source counts as changed whenever it is looked at
+
+
+@contextmanager
+def within_limits(sources: Sequence[Source]) -> Generator[None]:
+    """Around the reading of sources: nothing outside of their roots is opened, and their time is limited."""
+    size = sum(f.size for s in sources for f in s.files)
+    with confined(s.root for s in sources), time_limit(size):
+        yield
 
 
 class ReadTask(Struct, frozen=True):
@@ -201,7 +212,12 @@ def _spilled(points: pl.DataFrame, store: MemoryStore) -> _ReadResult:
 
 def _submit_part(part: _ReadPart, work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
     names = {t.source.path: work.provisional(t.source.relative, t.key) for t in part.tasks}
-    ahead.give(partial(_read_part, part.tasks, names, work.store))
+    ahead.give(partial(_read_part_within, part.tasks, names, work.store))
+
+
+def _read_part_within(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore) -> _ReadResult:
+    with within_limits([t.source for t in tasks]):
+        return _read_part(tasks, names, store)
 
 
 def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore) -> _ReadResult:
@@ -245,7 +261,8 @@ def _read_alone(work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
     """Read one source after the other, and finish whenever many points came together."""
     batch = _ReadBatch()
     for task in work.alone:
-        _read_one(task, work, batch)
+        with within_limits([task.source]):
+            _read_one(task, work, batch)
         work.finished(task)
         if batch.rows >= _BATCH_ROWS:
             _finish(batch, work, ahead)

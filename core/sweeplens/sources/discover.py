@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from sweeplens.errors import RootError
 from sweeplens.readers.lazy_reader import ReaderIndex
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
+from sweeplens.safe_open import confined
 from sweeplens.sources.walk import WalkedFolder, rewalk, walk
 
 __all__ = ["Discovery", "RememberedWalk", "assembled", "check_root", "discover", "discovering", "walk"]
@@ -225,13 +226,14 @@ def _offer(folder: WalkedFolder, panel: ReaderIndex) -> None:
     claims: list[tuple[str, Claim]] = []
     owned: set[str] = set()
     problems: list[Problem] = []
-    for reader in panel.worth_asking(folder):
-        for claim in _claims(reader, folder, problems):
-            for home, name in _places(folder, claim):
-                if name not in home.taken:
-                    home.taken[name], home.takers[name] = reader.name, folder
-            owned |= {o.split("/", 1)[0] for o in claim.owns}
-            claims.append((reader.name, claim))
+    with confined((folder.root,)):
+        for reader in panel.worth_asking(folder):
+            for claim in _claims(reader, folder, problems):
+                for home, name in _places(folder, claim):
+                    if name not in home.taken:
+                        home.taken[name], home.takers[name] = reader.name, folder
+                owned |= {o.split("/", 1)[0] for o in claim.owns}
+                claims.append((reader.name, claim))
     folder.shared.claimer = folder.plain = None
     for name, (reader_name, taker) in later.items():
         if name not in folder.taken:

@@ -22,6 +22,7 @@ from msgspec import Struct, field
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Source
+from sweeplens.safe_open import OpenFolder, check_room, confined
 
 __all__ = ["WalkState", "WalkedFolder", "rewalk", "walk"]
 
@@ -151,29 +152,47 @@ def walk(root: Path, problems: list[Problem]) -> WalkedFolder:
 
 def rewalk(top: WalkedFolder, problems: list[Problem]) -> bool:
     """Bring a tree up to date and mark what changed. Whether anything did."""
-    changed = False
-    stack = [(top, 0)]
-    while stack:
-        folder, depth = stack.pop()
-        changed |= _look(folder, problems)
-        if folder.folders and depth >= _MAX_DEPTH:
-            problems += [
-                Problem(f.path, f"deeper than {_MAX_DEPTH} folders below the root: not entered")
-                for f in folder.folders.values()
-            ]
-            continue
-        stack += [(child, depth + 1) for child in folder.folders.values()]
-    return changed
+    with confined((top.root,)):
+        return _Walk(problems).look(top, None, 0)
 
 
-def _look(folder: WalkedFolder, problems: list[Problem]) -> bool:
+class _Walk:
+    """One look at a tree. Each folder is open while those in it are looked at, so that no name leads elsewhere meanwhile."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self._problems = problems
+
+    def look(self, folder: WalkedFolder, parent: OpenFolder | None, depth: int) -> bool:
+        """Look at a folder and all below it; whether anything is other than it was."""
+        try:
+            opened = OpenFolder(folder.path, parent)
+        except OSError as error:
+            self._problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
+            return _changed(folder, {}, [], [])
+        try:
+            changed = _look(folder, opened, self._problems)
+            if depth < _MAX_DEPTH:
+                for child in folder.folders.values():
+                    changed |= self.look(child, opened, depth + 1)
+            else:
+                self._problems += [_too_deep(f) for f in folder.folders.values()]
+            return changed
+        finally:
+            opened.close()
+
+
+def _too_deep(folder: WalkedFolder) -> Problem:
+    return Problem(folder.path, f"deeper than {_MAX_DEPTH} folders below the root: not entered")
+
+
+def _look(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> bool:
     """Scan one folder; whether it is other than it was."""
     files: dict[str, FileStat] = {}
     folders: list[str] = []
     known = folder.files
     grown: list[tuple[FileStat, FileStat]] = []
     try:
-        with os.scandir(folder.path) as entries:
+        with opened.scan() as entries:
             for entry in entries:
                 name = entry.name
                 old = known.get(name)
@@ -187,7 +206,16 @@ def _look(folder: WalkedFolder, problems: list[Problem]) -> bool:
                 if old is not None and old is not found:
                     grown.append((old, found))
     except OSError as error:
+        check_room(error)
         problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
+    return _changed(folder, files, folders, grown)
+
+
+def _changed(
+    folder: WalkedFolder, files: dict[str, FileStat], folders: list[str], grown: list[tuple[FileStat, FileStat]]
+) -> bool:
+    """Take over what was found in a folder; whether it is other than it was."""
+    known = folder.files
     if not grown and len(files) == len(known) and files == known and folder.folders.keys() == set(folders):
         return False
     renamed = files.keys() ^ known.keys() | folder.folders.keys() ^ set(folders)
@@ -218,22 +246,23 @@ def _entry(
     folder: WalkedFolder, entry: os.DirEntry[str], old: FileStat | None, problems: list[Problem]
 ) -> FileStat | Literal[True] | None:
     """The stat of a file (the same object when it is unchanged), True for a folder to enter, None for anything else."""
+    path = os.path.join(folder.path, entry.name)  # noqa: PTH118
     try:
         link = entry.is_symlink()
         if not link and entry.is_dir(follow_symlinks=False):
             return True if entry.name not in _SKIPPED else None
-        if link and (entry.is_dir() or not _inside(entry.path, folder.root)):
+        if link and (entry.is_dir() or not _inside(path, folder.root)):
             return None  # a folder inside the root is entered under its real path, one outside it never
         info = entry.stat()
     except OSError as error:
-        problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}", kind="warning"))
+        problems.append(Problem(path, f"cannot be read: {error.strerror or error}", kind="warning"))
         return None
     if not stat_module.S_ISREG(info.st_mode):
         return None
     new = (info.st_size, info.st_mtime_ns, info.st_ino, info.st_ctime_ns)
     if old is not None and (old.size, old.mtime_ns, old.inode, old.changed_ns) == new:
         return old
-    return FileStat(entry.path, *new)
+    return FileStat(path, *new)
 
 
 def _restructure(folder: WalkedFolder, names: list[str], renamed: set[str]) -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.safe_open import confined, open_file
 from sweeplens.store.runs_frame import unique_ids
 
 __all__ = [
@@ -164,15 +165,22 @@ def is_young(source: Source, now_ns: int) -> bool:
 def content_of(source: Source) -> int:
     """A checksum of the files of a source: of everything in small ones, of both ends of large ones."""
     crc = 0
-    for entry in source.files:
-        try:
-            with open(entry.path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+    with confined((source.root,)):
+        for entry in source.files:
+            crc = _content(entry, crc)
+    return crc
+
+
+def _content(entry: FileStat, crc: int) -> int:
+    """A checksum that goes on with a file."""
+    try:
+        with open_file(entry.path) as stream:
+            crc = zlib.crc32(stream.read(_WHOLE), crc)
+            if entry.size > 2 * _WHOLE:
+                stream.seek(-_WHOLE, os.SEEK_END)
                 crc = zlib.crc32(stream.read(_WHOLE), crc)
-                if entry.size > 2 * _WHOLE:
-                    stream.seek(-_WHOLE, os.SEEK_END)
-                    crc = zlib.crc32(stream.read(_WHOLE), crc)
-        except OSError:
-            crc = zlib.crc32(b"unreadable", crc)
+    except OSError:
+        crc = zlib.crc32(b"unreadable", crc)
     return crc
 
 
@@ -188,17 +196,16 @@ def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
 
 def fingerprints_of(source: Source, resume: Resume | None) -> dict[str, FileFingerprint]:
     """Fingerprints of what was read, to tell later whether a file only grew."""
-    marks: dict[str, FileFingerprint] = {}
-    for path, offset in _read_ends(source, resume).items() if resume else ():
-        mark = _mark(path, offset)
-        if mark is not None:
-            marks[path] = mark
-    return marks
+    if resume is None:
+        return {}
+    with confined((source.root,)):
+        marks = {path: _mark(path, offset) for path, offset in _read_ends(source, resume).items()}
+    return {path: mark for path, mark in marks.items() if mark is not None}
 
 
 def _mark(path: str, offset: int) -> FileFingerprint | None:
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+        with open_file(path) as stream:
             head = stream.read(min(offset, _EDGE))
             stream.seek(max(0, offset - _EDGE))
             tail = stream.read(min(offset, _EDGE))
@@ -217,12 +224,13 @@ def can_resume(entry: SourceEntry, source: Source, version: int) -> bool:
     if entry.resume is None or entry.version != version or len(entry.source.files) != len(source.files):
         return False
     resume = entry.resume
-    if (resume.lines or resume.offset <= _EDGE) and _within_a_line(source.files[0].path, resume.offset):
-        return False
-    return all(
-        _only_grew(old, new, entry.marks.get(new.path))
-        for old, new in zip(entry.source.files, source.files, strict=True)
-    )
+    with confined((source.root,)):
+        if (resume.lines or resume.offset <= _EDGE) and _within_a_line(source.files[0].path, resume.offset):
+            return False
+        return all(
+            _only_grew(old, new, entry.marks.get(new.path))
+            for old, new in zip(entry.source.files, source.files, strict=True)
+        )
 
 
 def _within_a_line(path: str, offset: int) -> bool:
@@ -231,7 +239,7 @@ def _within_a_line(path: str, offset: int) -> bool:
     Asked of lines, and of anything short: there a reading anew costs nothing.
     """
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 - many files: Path is slow
+        with open_file(path) as stream:
             stream.seek(max(0, offset - 1))
             last, following = stream.read(1), stream.read(1)
     except OSError:

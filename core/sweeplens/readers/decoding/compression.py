@@ -1,28 +1,48 @@
 """Gzip and zstd copies read as the file they hold: names without their suffix, heads, and whole contents.
 
-A compressed file cannot be read from an offset: such sources are read anew whenever they change.
+A compressed file cannot be read from an offset: such sources are read anew whenever they change. Whatever it becomes is counted
+while it is read, so that a bomb ends early (`source_limits`).
+
+    read_plain     the whole content, for one document
+    line_pieces    the content in pieces of whole lines, for logs of any length
+    reading        an open stream
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import zstandard
 
-from sweeplens.errors import FormatError
+from sweeplens.errors import FormatError, SourceLimitError
+from sweeplens.safe_open import SourceFile, open_buffered, open_file
+from sweeplens.source_limits import CONFIG_BYTES, DOCUMENT_BYTES, LINE_BYTES, PIECE_BYTES, check_inflation
 
-__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name", "reading"]
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = [
+    "head",
+    "is_compressed",
+    "line_pieces",
+    "open_plain",
+    "plain_name",
+    "read_config_bytes",
+    "read_config_text",
+    "read_plain",
+    "reading",
+]
 
 _SUFFIXES = (".gz", ".zst", ".zstd")
+_LINES_BYTES = 8 << 20
+_MAX_WINDOW = 128 << 20  # memory that a zstd frame may ask for; what --long=27 writes
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
-MAX_INFLATION = 4 << 30
-"""Bytes that one compressed file may become: beyond that it is refused as a bomb."""
 
 
 def is_compressed(name: str) -> bool:
@@ -38,25 +58,55 @@ def plain_name(name: str) -> str:
     return name
 
 
+class _Inflated(io.RawIOBase):
+    """What a compressed file becomes, counted against the bytes that were read of it."""
+
+    def __init__(self, packed: SourceFile, plain: IO[bytes]) -> None:
+        super().__init__()
+        self._packed, self._plain = packed, plain
+        self._given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        data = self._plain.read(len(memoryview(buffer)))
+        memoryview(buffer)[: len(data)] = data
+        self._given += len(data)
+        check_inflation(self._given, self._packed.tell())
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._plain.close()
+            self._packed.close()
+        super().close()
+
+
 def open_plain(path: str) -> IO[bytes]:
     """Open a file for reading, through its decompressor where it has one."""
+    if not is_compressed(path):
+        return open_buffered(path)
+    packed = open_file(path)
+    return io.BufferedReader(_Inflated(packed, _decompressor(path, packed)), PIECE_BYTES)
+
+
+def _decompressor(path: str, packed: SourceFile) -> IO[bytes]:
     if path.endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if path.endswith((".zst", ".zstd")):
-        raw = Path(path).open("rb")  # noqa: SIM115 - the stream reader closes it
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True))
-    return open(path, "rb")  # noqa: PTH123 - thousands of files: Path is slow; the caller closes it
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=packed, mode="rb"))
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+    return cast("IO[bytes]", decompressor.stream_reader(packed, read_across_frames=True, closefd=False))
 
 
 def head(path: str, size: int) -> bytes:
     """The first ``size`` bytes of the plain content; empty when the file cannot be read or is no such archive."""
     try:
         if is_compressed(path):
-            with open_plain(path) as stream:
+            with open_file(path) as packed, _decompressor(path, packed) as stream:
                 return stream.read(size)
-        with open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - thousands of files, and no more of each is read
+        with open_file(path) as raw:
             return raw.read(size) or b""
-    except (OSError, ValueError, *_DAMAGE):
+    except (OSError, ValueError, MemoryError, FormatError, *_DAMAGE):
         return b""
 
 
@@ -70,15 +120,82 @@ def reading(path: str) -> Generator[IO[bytes], None, None]:
         raise FormatError(f"the compressed file is damaged: {error}") from error
 
 
-def read_plain(path: str, offset: int = 0) -> bytes:
-    """The plain content from an offset on. Raises FormatError for a broken or bloated archive."""
-    try:
-        with open_plain(path) as stream:
-            if offset:
-                stream.seek(offset)
-            data = stream.read(MAX_INFLATION + 1)
-    except _DAMAGE as error:
-        raise FormatError(f"the compressed file is damaged: {error}") from error
-    if len(data) > MAX_INFLATION:
-        raise FormatError(f"it inflates to more than {MAX_INFLATION >> 30} GB: not read")
+def read_config_bytes(path: str) -> bytes:
+    """The plain content of a configuration. Raises as `read_plain`, and SourceLimitError beyond `CONFIG_BYTES`."""
+    with reading(path) as stream:
+        data = stream.read(PIECE_BYTES)
+        if len(data) == PIECE_BYTES:
+            data += stream.read(CONFIG_BYTES)
+    if len(data) > CONFIG_BYTES:
+        raise SourceLimitError(f"larger than {CONFIG_BYTES >> 20} MB")
     return data
+
+
+def read_config_text(path: str) -> str:
+    """`read_config_bytes` as text; what is no UTF-8 is replaced."""
+    return read_config_bytes(path).decode("utf-8-sig", "replace")
+
+
+def read_plain(path: str, offset: int = 0) -> bytes:
+    """The plain content from an offset on. Raises FormatError for a broken archive, SourceLimitError for what is too much."""
+    if is_compressed(path):
+        with reading(path) as stream:
+            stream.read(offset)
+            return b"".join(_bounded(iter(lambda: stream.read(PIECE_BYTES), b"")))
+    with open_file(path) as raw:
+        size = os.fstat(raw.fileno()).st_size - offset
+        if size > DOCUMENT_BYTES:
+            raise _too_large(size)
+        raw.seek(offset)
+        return _exactly(raw, size)
+
+
+def _exactly(raw: SourceFile, size: int) -> bytes:
+    """The next bytes, as many as there were when the file was opened: one that grows faster than it is read has no end."""
+    data = raw.read(size) if size > 0 else b""
+    if len(data) >= size:
+        return data
+    pieces = [data]
+    while size > sum(map(len, pieces)) and (piece := raw.read(size - sum(map(len, pieces)))):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > DOCUMENT_BYTES:
+            raise _too_large(size)
+        yield piece
+
+
+def _too_large(size: int) -> SourceLimitError:
+    return SourceLimitError(
+        f"a document of more than {size >> 20:,} MB: only up to {DOCUMENT_BYTES >> 20} MB are read as a whole. "
+        "Logs with one row a line (JSONL, CSV) may be larger."
+    )
+
+
+def line_pieces(path: str, offset: int = 0) -> Iterator[bytes]:
+    """The plain content from an offset on in pieces that end where a line ends, the last one perhaps not.
+
+    Raises as `read_plain`, and SourceLimitError at a line that is too long.
+    """
+    with reading(path) as stream:
+        left = 1 << 62 if is_compressed(path) else os.fstat(stream.fileno()).st_size - offset
+        stream.read(offset) if is_compressed(path) else stream.seek(offset)
+        rest: list[bytes] = []  # of a line that no newline has ended yet
+        held = 0
+        while left > 0 and (piece := stream.read(min(_LINES_BYTES, left))):
+            left -= len(piece)
+            end = piece.rfind(b"\n") + 1
+            if end:
+                yield b"".join((*rest, piece[:end])) if rest or end < len(piece) else piece
+                rest, held = [], 0
+            rest.append(piece[end:])
+            held += len(piece) - end
+            if held > LINE_BYTES:
+                raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB: what follows is not read")
+        if held:
+            yield b"".join(rest)

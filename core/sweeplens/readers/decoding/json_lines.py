@@ -16,7 +16,9 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
+from sweeplens.errors import SourceLimitError
 from sweeplens.readers.protocol import Problem
+from sweeplens.source_limits import MAX_CONTAINERS
 
 __all__ = ["JsonLine", "JsonLines", "peek"]
 
@@ -38,20 +40,35 @@ class JsonLine(Struct, frozen=True):
 
 
 class JsonLines:
-    """The objects of a JSON-lines buffer, in order; what could not be read is in `problems` when the iteration ended.
+    """The objects of JSON lines, in order; what could not be read is in `problems` when the iteration ended.
+
+    ``data``: the bytes, or pieces of them that end where a line ends. A piece that goes beyond a limit is a problem, and ends them.
 
     ``consumed`` is the count of bytes up to which a later reading need not look again, ``number`` the lines in them.
     """
 
-    def __init__(self, data: bytes, file: str, *, first_line: int = 1) -> None:
-        self._data = data
+    def __init__(self, data: bytes | Iterable[bytes], file: str, *, first_line: int = 1) -> None:
+        self._pieces = (data,) if isinstance(data, bytes) else data
         self._file = file
         self.number = first_line - 1
         self.consumed = 0
         self.problems: list[Problem] = []
 
     def __iter__(self) -> Iterator[JsonLine]:
-        data, at = self._data, 0
+        begin = 0
+        try:
+            for piece in self._pieces:
+                yield from self._of(piece, begin)
+                begin += len(piece)
+        except SourceLimitError as error:
+            self.problems.append(Problem(self._file, str(error), self.number + 1))
+
+    def _of(self, data: bytes, begin: int) -> Iterator[JsonLine]:
+        """The objects of a piece that begins at a position."""
+        if data.isspace() and data.endswith(b"\n"):
+            self.consumed, self.number = begin + len(data), self.number + data.count(b"\n")
+            return
+        at = 0
         if self.number == 0 and data.startswith(_BOM):
             at = self.consumed = len(_BOM)
         while at < len(data):
@@ -61,10 +78,10 @@ class JsonLines:
             at = len(data) if torn else end + 1
             value = self._one(raw, torn=torn)
             if not torn or value is not None or not raw.strip():
-                self.consumed = at
+                self.consumed = begin + at
             if value is not None:
                 yield JsonLine(self.number, value)
-            if torn and self.consumed == at:
+            if torn and self.consumed == begin + at:
                 self.number -= 1  # what follows, if only its newline, is of the same line
 
     def _one(self, raw: bytes, *, torn: bool) -> dict[str, Any] | None:
@@ -102,6 +119,8 @@ class JsonLines:
 
 def decode(raw: bytes) -> object:
     """One JSON value, NaN and Infinity literals allowed. Raises ValueError, with a column where it is known."""
+    if len(raw) > MAX_CONTAINERS and raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS:
+        raise ValueError(f"holds more than {MAX_CONTAINERS:,} lists and objects: not read")
     try:
         value = _decode(raw)
     except (ValueError, msgspec.DecodeError, RecursionError):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from sweeplens.readers.protocol import Problem
+from sweeplens.source_limits import RECORD_BYTES
 
 __all__ = ["FILE_HEADER", "BlockRecords"]
 
@@ -38,6 +39,7 @@ class BlockRecords:
         if self.offset < FILE_HEADER and not self._header():
             return
         parts: list[bytes] = []
+        held = 0
         for kind, data, after in self._chunks():
             if (kind in (_MIDDLE, _LAST)) != bool(parts):
                 self._end(after - _CHUNK.size - len(data), "a piece of a record without its beginning or end")
@@ -47,10 +49,14 @@ class BlockRecords:
                 yield data
                 continue
             parts.append(data)
+            held += len(data)
+            if held > RECORD_BYTES:
+                self._end(self.offset, f"a record of more than {RECORD_BYTES >> 20} MB")
+                return
             if kind == _LAST:
                 self.offset = after
                 yield b"".join(parts)
-                parts = []
+                parts, held = [], 0
         if parts and self.problem is None:
             self._torn("the last record is not complete")
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from io import FileIO
+
+from sweeplens.errors import SourceLimitError
+from sweeplens.safe_open import SourceFile
+from sweeplens.source_limits import LINE_BYTES
 
 __all__ = ["LineBuffer"]
 
@@ -26,17 +29,22 @@ class LineBuffer:
         self._data = data
         self.text = (ctypes.c_char * len(data)).from_buffer(data)
 
-    def open(self, stream: FileIO, begin: int, end: int) -> None:
+    def open(self, stream: SourceFile, begin: int, end: int) -> None:
         """From now on these bytes of this file are read; some are held already."""
         stream.seek(begin)
         self._stream, self._left, self.held = stream, max(0, end - begin), 0
         self.fill()
 
     def fill(self) -> bool:
-        """More bytes behind those that are held; False where the file has no more. Raises EOFError where it is shorter."""
+        """More bytes behind those that are held; False where the file has no more. Raises EOFError where it is shorter.
+
+        SourceLimitError where a line is too long.
+        """
         if not self._left:
             return False
         if self.held == len(self._data):
+            if self.held > LINE_BYTES:
+                raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB")
             self._make(self._data + bytes(self.held))
         with memoryview(self._data) as room:
             count = self._stream.readinto(room[self.held : self.held + self._left])

@@ -8,9 +8,11 @@ from typing import Any, cast
 import yaml
 
 from sweeplens.readers.decoding.json_lines import MAX_NESTING
+from sweeplens.source_limits import YAML_BYTES, YAML_VALUES, check_time
 
 __all__ = ["load"]
 
+_TIMED = 1000  # values between looks at the clock
 _MOST_UNFOLDED = 10_000  # values that aliases may add, besides ten times what is written
 
 
@@ -19,6 +21,8 @@ def load(text: str) -> object:
 
     Raises ValueError for what is not YAML, nests too deeply, or would become far more than is written.
     """
+    if len(text) > YAML_BYTES:
+        raise ValueError(f"more than {YAML_BYTES >> 20} MB of YAML: not read. As JSON it may be larger")
     _check_depth(text)
     try:
         return _read(cast("Any", _LooseLoader(text)))
@@ -73,7 +77,23 @@ def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 
 class _LooseLoader(yaml.SafeLoader):
-    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number."""
+    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number.
+
+    Its values are counted while they are parsed: each takes far longer than its bytes.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As the parser does it. Raises ValueError where there are too many."""
+        self._values += 1
+        if self._values > YAML_VALUES:
+            raise ValueError(f"more than {YAML_VALUES:,} values of YAML: not read. As JSON they may be more")
+        if self._values % _TIMED == 0:
+            check_time()
+        return cast("Any", super()).compose_node(parent, index)
 
 
 def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:

@@ -6,13 +6,16 @@ A member's shape is checked against the bytes that are there before an array is 
 from __future__ import annotations
 
 import math
+import os
 import re
 import zipfile
 import zlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from sweeplens.errors import FormatError
+from sweeplens.errors import FormatError, SourceLimitError
+from sweeplens.safe_open import open_buffered
+from sweeplens.source_limits import ARCHIVE_BYTES, PIECE_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["read_arrays"]
 
 MAX_MEMBER_BYTES = 1 << 28
+MAX_NUMBERS = MAX_MEMBER_BYTES // 8
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?(?:b1|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
@@ -33,7 +37,7 @@ def read_arrays(path: str, names: Iterable[str]) -> dict[str, Array]:
     """The named members that the archive has, as arrays of floats. Raises FormatError for a damaged archive."""
     found: dict[str, Array] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_buffered(path) as stream, zipfile.ZipFile(_checked(stream)) as archive:
             members = set(archive.namelist())
             for name in names:
                 if f"{name}.npy" in members:
@@ -51,12 +55,18 @@ def read_arrays(path: str, names: Iterable[str]) -> dict[str, Array]:
     return found
 
 
+def _checked(stream: IO[bytes]) -> IO[bytes]:
+    """An archive whose directory fits in memory."""
+    if os.fstat(stream.fileno()).st_size > ARCHIVE_BYTES:
+        raise SourceLimitError(f"an archive of more than {ARCHIVE_BYTES >> 20} MB: not read")
+    return stream
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    with archive.open(name) as stream:
-        data = stream.read(MAX_MEMBER_BYTES + 1)
-    if len(data) > MAX_MEMBER_BYTES:
+    if archive.getinfo(name).file_size > MAX_MEMBER_BYTES:
         raise ValueError(f"{name} is larger than {MAX_MEMBER_BYTES >> 20} MB")
-    return data
+    with archive.open(name) as stream:  # reads no more than the directory says
+        return b"".join(iter(lambda: stream.read(PIECE_BYTES), b""))
 
 
 def _array(data: bytes) -> Array:
@@ -74,5 +84,7 @@ def _array(data: bytes) -> Array:
     count = math.prod(shape)
     if count * dtype.itemsize > len(data) - body:
         raise ValueError("says that it is longer than it is")
+    if count > MAX_NUMBERS:
+        raise ValueError(f"holds more than {MAX_NUMBERS:,} numbers")
     flat = np.frombuffer(data, dtype=dtype, count=count, offset=body).astype(np.float64)
     return flat.reshape(shape, order="F" if said[2] == b"True" else "C")

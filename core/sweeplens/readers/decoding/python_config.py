@@ -14,7 +14,8 @@ from sweeplens.errors import FormatError
 
 __all__ = ["MAX_CONFIG_CHARACTERS", "read_python_config"]
 
-MAX_CONFIG_CHARACTERS = 4 << 20
+MAX_CONFIG_CHARACTERS = 1 << 20
+_MAX_BRACES = 10_000  # Python's own parser takes a time that grows with the square of those in one f-string
 _MAX_REPEATED = 200  # characters of what a name may stand for
 _SEQUENCES = ("list", "tuple", "set")
 
@@ -23,6 +24,8 @@ def read_python_config(text: str) -> dict[str, Any]:
     """The names that a Python file assigns at its top level, as plain data. Raises FormatError for what is no Python."""
     if len(text) > MAX_CONFIG_CHARACTERS:
         raise FormatError(f"the configuration is longer than {MAX_CONFIG_CHARACTERS >> 20} MB: not read")
+    if text.count("{") > _MAX_BRACES:
+        raise FormatError(f"the configuration has more than {_MAX_BRACES:,} braces: not read")
     known: dict[str, Any] = {}
     try:
         for statement in ast.parse(text).body:

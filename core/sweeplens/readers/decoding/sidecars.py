@@ -29,7 +29,6 @@ _ABOUT_RUN = ("status", "state", "run_id", "id", "name", "tags", "group", "start
               "finished_at", "metadata", "version", "host", "user", "notes", "project", "exit_code")  # fmt: skip
 _HYDRA, _OVERRIDES, _HYDRA_OWN = ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml"
 _SWEEP = "multirun.yaml"
-MAX_CONFIG_BYTES = 8 << 20
 
 
 class Sidecar:
@@ -98,7 +97,7 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NA
             continue
         try:
             loaded = _load(entry)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError, FormatError) as error:
             said = str(error).splitlines() or [type(error).__name__]
             side.problems.append((entry.path, f"config cannot be read: {said[0]}"))
             continue
@@ -110,9 +109,7 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NA
 
 
 def _load(entry: FileStat) -> object:
-    if entry.size > MAX_CONFIG_BYTES:
-        raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
-    data = compression.read_plain(entry.path)
+    data = compression.read_config_bytes(entry.path)
     return decode(data.removeprefix(BOM_UTF8)) if entry.path.endswith(".json") else load_yaml(data.decode("utf-8-sig"))
 
 

@@ -25,8 +25,11 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
-from sweeplens.errors import FormatError
+from sweeplens.errors import FormatError, RefusedFileError
+from sweeplens.readers.decoding.sqlite_checks import HeldFile, check_tables, plain_only
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
+from sweeplens.safe_open import open_buffered, open_file
+from sweeplens.source_limits import PIECE_BYTES
 
 __all__ = ["SqliteDatabase", "databases", "read_database"]
 
@@ -42,7 +45,7 @@ _MAX_COPY = 4 << 30
 _MAX_CELL = 64 << 20
 _LOCK_FREE_FROM = 64 << 20  # larger databases are read without a lock, which would keep their writer waiting
 _BUSY_SECONDS = 0.5
-_TICK = 20_000  # virtual machine instructions between looks at the clock
+_TICK = 1000  # virtual machine instructions between looks at the clock; one may take as long as its cell is large
 _BATCH = 20_000
 _PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0")
 
@@ -70,10 +73,10 @@ def _beside(folder: Folder, name: str) -> tuple[str, ...]:
 def _schema(entry: FileStat, wal: FileStat | None) -> dict[str, bytes]:
     """The tables of a database -> the bytes that follow their names in its schema; empty when it cannot be read."""
     try:
-        with Path(entry.path).open("rb") as stream:
+        with open_buffered(entry.path) as stream:
             text = b"".join(_schema_pages(stream.read, stream.seek))
         if wal:
-            with Path(wal.path).open("rb") as stream:
+            with open_file(wal.path) as stream:
                 text += stream.read(_WAL_SCHEMA_BYTES)
     except OSError:
         return {}
@@ -163,6 +166,9 @@ def read_database(path: str, extract: Callable[[SqliteDatabase], T]) -> T:
         try:
             with _opened(path, way, damage) as database:
                 result = extract(database)
+        except RefusedFileError as error:
+            failure = str(error)
+            continue
         except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes its own messages, which quote the damage
             failure = _said(error)
             damage = "" if _is_busy(error) else failure
@@ -196,10 +202,11 @@ def _opened(path: str, way: str, damage: str) -> Generator[SqliteDatabase]:
         return
     flags = "?mode=ro&immutable=1" if way == "immutable" else "?mode=ro&readonly_shm=1"
     uri = _uri(path) + (flags if way == "immutable" or _size(f"{path}-shm") else "?mode=ro")
-    yield from _connected(path, uri, damage)
+    with HeldFile(path) as held:
+        yield from _connected(path, uri, damage, held)
 
 
-def _connected(path: str, uri: str, damage: str) -> Iterator[SqliteDatabase]:
+def _connected(path: str, uri: str, damage: str, held: HeldFile | None = None) -> Iterator[SqliteDatabase]:
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     size = _size(path) + _size(f"{path}-wal")
     deadline = time.monotonic() + 10 + size / (1 << 20)  # a megabyte takes milliseconds: beyond, it turns in a circle
@@ -211,6 +218,10 @@ def _connected(path: str, uri: str, damage: str) -> Iterator[SqliteDatabase]:
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the view that all else reads
+        if held is not None:
+            held.check()
+        plain_only(connection)
+        check_tables(connection)
         found = [Problem(path, f"the database is damaged: {damage}; what can still be read was")] if damage else []
         yield SqliteDatabase(path, connection, size, found)
     finally:
@@ -225,7 +236,8 @@ def _copied(path: str, folder: str) -> str:
     target = str(Path(folder) / "copy.db")
     for tail in ("", "-wal", "-journal"):
         if _size(f"{path}{tail}"):
-            shutil.copyfile(f"{path}{tail}", f"{target}{tail}")
+            with open_file(f"{path}{tail}") as stream, Path(f"{target}{tail}").open("wb") as copy:
+                shutil.copyfileobj(stream, copy, PIECE_BYTES)
     return target
 
 
@@ -239,7 +251,7 @@ def _stamp(path: str) -> tuple[tuple[int, int], ...]:
 
 def _head(path: str, size: int) -> bytes:
     try:
-        with Path(path).open("rb") as stream:
+        with open_file(path) as stream:
             return stream.read(size)
     except FileNotFoundError:
         return b""
@@ -280,4 +292,6 @@ def _is_locked(error: BaseException) -> bool:
 def _said(error: BaseException) -> str:
     if _is_busy(error) and _is_locked(error):
         return "another process holds a lock on it"
+    if "prohibited" in str(error) or "not authorized" in str(error):
+        return f"{error}: views and computed values are not read"
     return "it turns in a circle" if str(error) == "interrupted" else str(error) or type(error).__name__

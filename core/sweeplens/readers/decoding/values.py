@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import polars as pl
 
+from sweeplens.errors import SourceLimitError
 from sweeplens.readers.protocol import READING_SCHEMA
+from sweeplens.source_limits import MAX_POINTS
 
 __all__ = ["PointBuffer", "as_number", "as_step", "as_time", "empty_reading_points", "micros_of", "status_of"]
 
@@ -95,12 +97,22 @@ def status_of(text: object) -> str:
     return _STATUS.get(word, "")
 
 
-class PointBuffer:
-    """Points in the order in which they were logged; `frame` gives them as `Reading.points`."""
+_PACKED = 1 << 20  # points
 
-    __slots__ = ("_metric", "_run", "_step", "_value", "_wall")
+
+class PointBuffer:
+    """Points in the order in which they were logged; `frame` gives them as `Reading.points`.
+
+    Many are packed into frames on the way, which take a third of the memory. Raises SourceLimitError where there are too many.
+    """
+
+    __slots__ = ("_metric", "_packed", "_run", "_step", "_value", "_wall")
 
     def __init__(self) -> None:
+        self._packed: list[pl.DataFrame] = []
+        self._clear()
+
+    def _clear(self) -> None:
         self._run: list[str] = []
         self._metric: list[str] = []
         self._step: list[int] = []
@@ -114,6 +126,14 @@ class PointBuffer:
         self._step.append(step)
         self._value.append(value)
         self._wall.append(None if wall is None else micros_of(wall))
+        if len(self._value) == _PACKED:
+            self._pack()
+
+    def _pack(self) -> None:
+        self._packed.append(self._loose())
+        self._clear()
+        if len(self) > MAX_POINTS:
+            raise SourceLimitError(f"more than {MAX_POINTS:,} points in one file: not read")
 
     def add_nested(self, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
         """A value of a run, a metric and a step; objects become their parts, and what is no number is counted by name."""
@@ -128,10 +148,14 @@ class PointBuffer:
             non_scalar[name] = non_scalar.get(name, 0) + 1
 
     def __len__(self) -> int:
-        return len(self._value)
+        return len(self._value) + _PACKED * len(self._packed)
 
     def frame(self) -> pl.DataFrame:
         """Everything that was added, as READING_SCHEMA."""
+        return pl.concat([*self._packed, self._loose()], rechunk=False) if self._packed else self._loose()
+
+    def _loose(self) -> pl.DataFrame:
+        """What is not packed yet."""
         raw: dict[str, Any] = {
             "run_id": pl.Series(self._run, dtype=pl.String),
             "metric": pl.Series(self._metric, dtype=pl.String),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from io import FileIO
 from itertools import accumulate, islice
 from typing import Any, cast
 
@@ -18,11 +17,13 @@ import msgspec
 import polars as pl
 from msgspec import Struct, field
 
+from sweeplens.errors import SourceLimitError
 from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
 from sweeplens.readers.decoding.rows import AXES, ROW_WORDS, TIME_KEYS, axis_of
 from sweeplens.readers.protocol import FileStat, Problem, Resume
+from sweeplens.safe_open import SourceFile, open_file
 
 __all__ = ["FileRows", "JsonColumns", "read_columns"]
 
@@ -57,7 +58,7 @@ class JsonColumns(Struct, frozen=True):
 class _File(Struct, frozen=True):
     """A file that is open, from where it is read, and its place in what was asked for."""
 
-    stream: FileIO
+    stream: SourceFile
     stat: FileStat
     begin: Resume
     index: int
@@ -114,9 +115,9 @@ def read_columns(files: Sequence[FileStat], begin: Resume = _BEGIN) -> list[Json
     with _FileKinds() as kinds:
         for index, file in enumerate(files):
             try:
-                with FileIO(file.path) as stream:
+                with open_file(file.path) as stream:
                     _read(_File(stream, file, begin, index), room, kinds)
-            except (OSError, EOFError):
+            except (OSError, EOFError, SourceLimitError):
                 continue  # whoever reads it alone says why
         return [c for kind in kinds.all if kind.members for c in _timed(_held(kind.table.frame()), kind.members)]
 

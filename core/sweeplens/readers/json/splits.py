@@ -63,7 +63,7 @@ def _read_file(
 ) -> tuple[RowReader, dict[str, Any]]:
     """The rows of one file after those that are known, and what the next reading of it needs."""
     offset, before = int(known.get("offset", 0)), int(known.get("lines", 0))
-    lines = JsonLines(compression.read_plain(entry.path, offset), entry.path, first_line=before + 1)
+    lines = JsonLines(compression.line_pieces(entry.path, offset), entry.path, first_line=before + 1)
     rows = RowReader(run, known.get("rows"))
     split = split_of(entry.path)
     for line in lines:

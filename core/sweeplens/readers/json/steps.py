@@ -55,7 +55,7 @@ class JsonSteps:
             further = _further(source, resume)
             if further is not None:
                 return further
-        data = compression.read_plain(main.path, resume.offset if resume else 0)
+        data = compression.line_pieces(main.path, resume.offset if resume else 0)
         lines = JsonLines(data, main.path, first_line=resume.lines + 1 if resume else 1)
         rows = RowReader(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
         for line in lines:

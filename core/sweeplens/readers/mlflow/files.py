@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.compression import read_plain
 from sweeplens.readers.decoding.point_columns import PointColumns
 from sweeplens.readers.decoding.sidecars import load_yaml
 from sweeplens.readers.mlflow.records import mlflow_record
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, Source
+from sweeplens.safe_open import open_file
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -91,9 +93,9 @@ def _parts(folder: Folder) -> Iterator[str]:
 def _metric(entry: FileStat, name: str, run: str, columns: PointColumns, problems: list[Problem]) -> None:
     """Lines ``time value [step]``; a line without a step stands at its count."""
     try:
-        lines = Path(entry.path).read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}"))
+        lines = read_plain(entry.path).splitlines(keepends=True)
+    except (OSError, FormatError) as error:
+        problems.append(Problem(entry.path, f"cannot be read: {getattr(error, 'strerror', None) or error}"))
         return
     steps: list[int] = []
     values: list[float] = []
@@ -129,7 +131,7 @@ def _malformed(path: str, number: int, line: bytes) -> Problem:
 
 def _content(entry: FileStat, problems: list[Problem]) -> str | None:
     try:
-        with Path(entry.path).open("rb") as stream:
+        with open_file(entry.path) as stream:
             data = stream.read(_MAX_TEXT + 1)
     except OSError as error:
         problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}"))

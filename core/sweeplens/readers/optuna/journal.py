@@ -47,7 +47,7 @@ class OptunaJournal:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """The whole journal, anew: a line may speak of any trial before it."""
         path = source.files[0].path
-        lines = JsonLines(compression.read_plain(path), path)
+        lines = JsonLines(compression.line_pieces(path), path)
         play = _JournalReplay(path)
         for line in lines:
             play.take(line.value, line.number)

@@ -7,7 +7,6 @@ other from where each of its files was left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
@@ -19,6 +18,7 @@ from sweeplens.readers.protocol import HEAD_BYTES, FileStat, Problem, Reading, R
 from sweeplens.readers.tensorboard.events import EventFacts, ScalarEvents
 from sweeplens.readers.tensorboard.folders import branch_metric, is_session
 from sweeplens.readers.tensorboard.tfrecord import TFRecords
+from sweeplens.safe_open import open_buffered
 
 __all__ = ["read_run"]
 
@@ -50,7 +50,7 @@ def _read_file(entry: FileStat, key: str, at: int, events: ScalarEvents, problem
     """One event file from an offset: the offset after it, and whether it is a session's."""
 
     child = key.rpartition("/")[0]
-    with Path(entry.path).open("rb") as stream:
+    with open_buffered(entry.path) as stream:
         session = bool(child) and is_session(child, stream.read(HEAD_BYTES), entry.size)
         records = TFRecords(stream, entry.path, max(entry.size, stream.seek(0, 2)), at)
         own, broken = frozenset(events.names), events.broken

@@ -18,6 +18,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from sweeplens.readers.protocol import Problem
+from sweeplens.source_limits import RECORD_BYTES
 
 __all__ = ["RecordBatch", "TFRecords", "masked_crc32c"]
 
@@ -114,6 +115,9 @@ class TFRecords:
             return None
         if length > self._size - self.offset - _HEAD - _TAIL:
             self._torn("the last record is not complete")
+            return None
+        if length > RECORD_BYTES:
+            self._end(f"a record of {length >> 20:,} MB, where up to {RECORD_BYTES >> 20} are read,")
             return None
         self._sizes[head] = length + _HEAD + _TAIL
         return self._sizes[head]

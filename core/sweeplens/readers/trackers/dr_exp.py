@@ -42,7 +42,7 @@ class DrExp:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """The rows, and the job's record."""
         main = source.files[0].path
-        lines = JsonLines(compression.read_plain(main), main)
+        lines = JsonLines(compression.line_pieces(main), main)
         run = source.path.replace("\\", "/").rsplit("_", 1)[1]
         rows = RowReader(run)
         for line in lines:

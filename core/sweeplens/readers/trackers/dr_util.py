@@ -36,7 +36,7 @@ class DrUtil:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Everything, anew: such files are small."""
         path = source.files[0].path
-        lines = JsonLines(compression.read_plain(path), path)
+        lines = JsonLines(compression.line_pieces(path), path)
         rows = RowReader(source.relative)
         record = RunRecord(source.relative)
         for line in lines:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
-from sweeplens.readers.decoding.sidecars import MAX_CONFIG_BYTES, load_yaml
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.compression import read_config_bytes
+from sweeplens.readers.decoding.sidecars import load_yaml
 from sweeplens.readers.protocol import Claim, Folder, Problem, Source
 
 __all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]
@@ -51,11 +52,9 @@ def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[st
     if entry is None:
         return {}
     try:
-        if entry.size > MAX_CONFIG_BYTES:
-            raise ValueError(f"larger than {MAX_CONFIG_BYTES >> 20} MB")
-        text = Path(entry.path).read_text("utf-8")
+        text = read_config_bytes(entry.path).decode("utf-8")
         found = load_yaml(text) if name.endswith(".yaml") else json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, FormatError) as error:
         problems.append(Problem(entry.path, f"cannot be read: {str(error).split(chr(10))[0]}", kind="warning"))
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

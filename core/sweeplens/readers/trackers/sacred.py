@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct, field
 
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.compression import read_plain
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.point_columns import PointColumns
 from sweeplens.readers.decoding.values import as_number, as_step, as_time, micros_of, status_of
@@ -161,9 +162,9 @@ def _load(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:
     if entry is None:
         return {}
     try:
-        value = decode(Path(entry.path).read_bytes())
-    except OSError as error:
-        problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}"))
+        value = decode(read_plain(entry.path))
+    except (OSError, FormatError) as error:
+        problems.append(Problem(entry.path, f"cannot be read: {getattr(error, 'strerror', None) or error}"))
         return {}
     except ValueError as error:
         where = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (None, None)

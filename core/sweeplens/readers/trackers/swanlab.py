@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 from msgspec import Struct, field, to_builtins
@@ -15,6 +15,7 @@ from sweeplens.readers.decoding.protobuf import WireError, as_double, as_signed,
 from sweeplens.readers.decoding.values import PointBuffer, as_time
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims, unwrapped
+from sweeplens.safe_open import open_buffered
 
 __all__ = ["SwanLab"]
 
@@ -76,7 +77,7 @@ def _read_records(
 ) -> int:
     """Every record of a file from an offset on; the offset after them."""
     broken = 0
-    with Path(main.path).open("rb") as stream:
+    with open_buffered(main.path) as stream:
         version = stream.read(FILE_HEADER)[FILE_HEADER - 1 :]
         if version and version[0] != _VERSION:
             raise FormatError(f"{main.path} has version {version[0]} of SwanLab's format: only {_VERSION} is known")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from sweeplens.errors import FormatError
@@ -54,7 +53,7 @@ class Mmcv:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """All rows: which axis they stand on is known only at the end."""
         main = source.files[0].path
-        lines = JsonLines(compression.read_plain(main), main)
+        lines = JsonLines(compression.line_pieces(main), main)
         meta: dict[str, Any] = {}
         rows: list[dict[str, Any]] = []
         for line in lines:
@@ -93,7 +92,7 @@ def _config(source: Source, said: object, problems: list[Problem]) -> dict[str, 
         if isinstance(said, str):
             return read_python_config(said)
         if len(source.files) > 1:
-            return read_python_config(Path(source.files[1].path).read_text("utf-8-sig", "replace"))
+            return read_python_config(compression.read_config_text(source.files[1].path))
     except (FormatError, OSError) as error:
         problems.append(Problem(source.files[0 if isinstance(said, str) else 1].path, str(error), kind="warning"))
     return {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.compression import line_pieces, read_config_text
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.python_config import read_python_config
 from sweeplens.readers.decoding.values import PointBuffer, as_step
@@ -65,9 +65,7 @@ class Mmengine:
 
 def _rows(record: RunRecord, scalars: FileStat, resume: Resume | None, problems: list[Problem]) -> Reading:
     begin = resume.offset if resume else 0
-    with Path(scalars.path).open("rb") as stream:
-        stream.seek(begin)
-        lines = JsonLines(stream.read(), scalars.path, first_line=resume.lines + 1 if resume else 1)
+    lines = JsonLines(line_pieces(scalars.path, begin), scalars.path, first_line=resume.lines + 1 if resume else 1)
     points = PointBuffer()
     state = cast("dict[str, Any]", dict(resume.state)) if resume else {}
     non_scalar: dict[str, int] = dict(state.get("non_scalar", {}))
@@ -88,7 +86,7 @@ def _config(entry: FileStat | None, problems: list[Problem]) -> dict[str, Any]:
     if entry is None:
         return {}
     try:
-        return read_python_config(Path(entry.path).read_text("utf-8-sig", "replace"))
+        return read_python_config(read_config_text(entry.path))
     except OSError as error:
         problems.append(Problem(entry.path, f"cannot be read: {error.strerror or error}"))
     except FormatError as error:

@@ -56,7 +56,7 @@ class NvlabsStats:
         for entry in source.files:
             if not compression.plain_name(entry.path).endswith(".jsonl"):
                 continue
-            lines = JsonLines(compression.read_plain(entry.path), entry.path)
+            lines = JsonLines(compression.line_pieces(entry.path), entry.path)
             for line in lines:
                 _take(state, line.value)
             problems += lines.problems

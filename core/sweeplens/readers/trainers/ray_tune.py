@@ -62,7 +62,7 @@ class RayTune:
         if (main := source.file(_RESULT)) is not None:
             offset = resume.offset if resume else 0
             lines = JsonLines(
-                compression.read_plain(main.path, offset), main.path, first_line=resume.lines + 1 if resume else 1
+                compression.line_pieces(main.path, offset), main.path, first_line=resume.lines + 1 if resume else 1
             )
             for line in lines:
                 trial.add(line.value)

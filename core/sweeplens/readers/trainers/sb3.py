@@ -127,7 +127,7 @@ def _progress(source: Source, run: str) -> Table:
 
 def _from_lines(path: str, run: str) -> Table:
     table, points = Table(), PointBuffer()
-    lines = JsonLines(compression.read_plain(path), path)
+    lines = JsonLines(compression.line_pieces(path), path)
     for line in lines:
         axis = next((k for k in line.value if _AXIS.fullmatch(k)), "")
         step = as_step(line.value.get(axis))

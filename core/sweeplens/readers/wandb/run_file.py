@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 from msgspec import to_builtins
@@ -18,6 +18,7 @@ from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading
 from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims, unwrapped
 from sweeplens.readers.wandb.description import HEARD, RunDescription, since_1970
 from sweeplens.readers.wandb.history import WandbHistory
+from sweeplens.safe_open import open_buffered
 
 __all__ = ["Wandb", "about_machine"]
 
@@ -63,7 +64,7 @@ def _read_records(
 ) -> int:
     """Every record of a file from an offset on; the offset after them."""
     broken = 0
-    with Path(main.path).open("rb") as stream:
+    with open_buffered(main.path) as stream:
         records = BlockRecords(stream, main.path, _IDENT, offset)
         for data in records:
             try:

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from msgspec import Struct
+
 from sweeplens.errors import StoreError
 
 __all__ = [

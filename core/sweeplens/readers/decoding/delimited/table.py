@@ -13,19 +13,19 @@ from typing import IO, Any, cast
 import polars as pl
 from msgspec import Struct, field
 
-from sweeplens.errors import FormatError
+from sweeplens.errors import FormatError, SourceLimitError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import MAX_RECORD_LINES, TableHeader, header_of, number
 from sweeplens.readers.decoding.delimited.chunks import ColumnPlan, TableChunk, parse_columns, parse_rows
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, micros_of
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
+from sweeplens.source_limits import LINE_BYTES, MAX_POINTS
 
 __all__ = ["ColumnPlan", "Table", "read_header", "read_table"]
 
 CHUNK_BYTES = 3 << 20  # larger ones cost page faults, smaller ones calls
 _WINDOW = 16 << 10
 MAX_HEADER_BYTES = 4 << 20
-MAX_LINE_BYTES = 64 << 20
 _TIME = READING_SCHEMA["wall_time"]
 _MAX_PROBLEMS = 1000
 
@@ -38,6 +38,7 @@ class Table(Struct):
     problems: list[Problem] = field(default_factory=list[Problem])
     resume: Resume | None = None
     rows: int = 0  # rows with anything in them, earlier readings included
+    added: int = 0  # points
     last_step: int = 0
     _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
 
@@ -74,14 +75,15 @@ def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, re
     with compression.reading(path) as stream:
         stream.seek(offset) if resume else stream.read(offset)  # a compressed file has no places to go to
         for data in _chunks(stream, plain=not compression.is_compressed(path)):
-            if offset + len(data) > compression.MAX_INFLATION and compression.is_compressed(path):
-                raise FormatError(f"it inflates to more than {compression.MAX_INFLATION >> 30} GB: not read")
             torn = not data.endswith(b"\n")
+            if data.isspace() and not torn:  # a bomb of blank lines would take minutes one by one
+                offset, line = offset + len(data), line + data.count(b"\n")
+                continue
             known = tuple(order) == header.names and not torn
             chunk = parse_columns(data, header, plan, schema) if known else None
             schema = chunk.schema if chunk else None
             chunk = chunk or parse_rows(data, header, plan, order, file=path, line=line + 1, torn=torn)
-            frames += _points(chunk, header, plan, run_id, table)
+            frames += _counted(_points(chunk, header, plan, run_id, table), table)
             offset, line = offset + len(data), line + chunk.lines
             _add(table, chunk)
     table.points = pl.concat(frames, rechunk=False) if frames else empty_reading_points()
@@ -95,7 +97,7 @@ def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
     """The stream in pieces that end where a line ends, quotes closed; the last one may lack its newline."""
     while data := _piece(stream, plain=plain):
         if not data.endswith(b"\n"):
-            data += stream.readline(MAX_LINE_BYTES)
+            data += _line_end(stream)
         if b'"' in data:
             data += _until_closed(data, stream)
         end = data.rfind(b"\n") + 1
@@ -103,6 +105,14 @@ def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
             yield data[:end]
             data = data[end:]
         yield data
+
+
+def _line_end(stream: IO[bytes]) -> bytes:
+    """What is left of the line that a piece ends in."""
+    rest = stream.readline(LINE_BYTES)
+    if len(rest) == LINE_BYTES:
+        raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB: not read")
+    return rest
 
 
 def _piece(stream: IO[bytes], *, plain: bool) -> bytes:
@@ -125,6 +135,14 @@ def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
             break
         quotes, more = quotes + line.count(b'"'), more + line
     return more
+
+
+def _counted(frames: list[pl.DataFrame], table: Table) -> list[pl.DataFrame]:
+    """The frames; raises SourceLimitError where the table has given too many points."""
+    table.added += sum(f.height for f in frames)
+    if table.added > MAX_POINTS:
+        raise SourceLimitError(f"more than {MAX_POINTS:,} points in one file: not read")
+    return frames
 
 
 def _add(table: Table, chunk: TableChunk) -> None:
