@@ -32,9 +32,10 @@ _CALLED = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\
 def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """run_id and these hyperparameters, where a value of None is told apart from a hyperparameter that a run lacks."""
     columns: list[pl.Expr] = [pl.col("run_id")]
+    schema = runs.schema  # made new whenever it is asked for
     for name, mixed in zip(hparams, _mixed(runs, hparams), strict=True):
         explicit = pl.col("null_hparams").list.contains(name)
-        column = pl.col(name).cast(pl.String) if runs.schema[name] == pl.Categorical else pl.col(name)
+        column = pl.col(name).cast(pl.String) if schema[name] == pl.Categorical else pl.col(name)
         columns.append(
             pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column
         )

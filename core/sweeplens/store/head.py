@@ -12,7 +12,7 @@ from sweeplens.store.backends.backend import BackendUnreachableError, HeadStamp,
 
 __all__ = ["SCHEMA", "Head", "fresh_id", "fresh_name", "read_head", "write_head"]
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised whenever what is stored changes its form: a store of another schema is built anew."""
 
 

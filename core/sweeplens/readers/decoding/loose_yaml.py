@@ -75,6 +75,15 @@ def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
 class _LooseLoader(yaml.SafeLoader):
     """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        """What a node stands for. Raises ValueError for a value that is none of its tag: ``!!bool maybe``."""
+        try:
+            return cast("Any", super()).construct_object(node, deep)
+        except (ArithmeticError, LookupError, AttributeError, TypeError) as error:
+            kind = str(node.tag).rpartition(":")[2]
+            said = f" {node.value[:40]!r}" if isinstance(node, yaml.ScalarNode) else ""
+            raise ValueError(f"line {node.start_mark.line + 1}: the value{said} is no {kind}") from error
+
 
 def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
     if isinstance(node, yaml.MappingNode):
