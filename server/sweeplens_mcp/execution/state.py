@@ -96,7 +96,7 @@ class _RunningLoad(Struct):
             self.database = database
         except (SweeplensError, _LoadAbandonedError) as error:
             self.error = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the door: whoever waits is told
             _log.exception("the experiments could not be read")
             self.error = error
         finally:
