@@ -222,7 +222,7 @@ class Beside:
         for n in range(_HEALTHY):
             rows = [{"step": float(s), "loss": 1.0 / (s + n + 1)} for s in range(5)]
             write_run(
-                self.root / f"ok{n}", {"rate": 0.1 * (1 + n % 2), "fold": n // 2}, rows
+                self.root / f"ok{n}", {"healthy.rate": 0.1 * (1 + n % 2), "healthy.fold": n // 2}, rows
             )  # names of their own: types of columns are joint
         self._before = _told(self._opened())
 
@@ -264,7 +264,7 @@ def _told(db: ExperimentDB) -> list[pl.DataFrame]:
     mine = ["ok*"]
     return [
         db.runs_df.filter(pl.col("run_id").str.starts_with("ok"))
-        .select("run_id", "n_steps", "format", "rate", "fold")
+        .select("run_id", "n_steps", "format", "healthy.rate", "healthy.fold")
         .sort("run_id"),
         db.rank("loss", runs=mine).table,
         db.query_metrics("^loss$", mine).sort("run_id", "step"),

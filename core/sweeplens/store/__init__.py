@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeplens.plain_data import plain_text
 from sweeplens.store.backends.local import LocalBackend
 from sweeplens.store.memory import MemoryStore, StoreChange
 from sweeplens.store.persistent import PersistentStore
@@ -60,7 +61,7 @@ def open_store(roots: Sequence[Path], *, cache: str = "disk", cache_dir: str = "
     place = backend_for(cache_folder(cache_dir), roots)
     if any(place.is_relative_to(root) for root in roots):
         return _in_memory(f"the cache folder {str(place)!r} lies inside the experiments")
-    return PersistentStore(LocalBackend(place), roots)
+    return PersistentStore(LocalBackend(place), _as_text(roots))
 
 
 def _remote(roots: Sequence[Path], url: str) -> MemoryStore:
@@ -69,7 +70,12 @@ def _remote(roots: Sequence[Path], url: str) -> MemoryStore:
     if url.partition("://")[0] not in SCHEMES:
         known = ", ".join(f"{s}://" for s in SCHEMES)
         return _in_memory(f"no store can lie at {url!r}, only in a folder or at an address that begins with {known}")
-    return PersistentStore(ObjectBackend(f"{url.rstrip('/')}/{name_for(roots)}"), roots)
+    return PersistentStore(ObjectBackend(f"{url.rstrip('/')}/{name_for(roots)}"), _as_text(roots))
+
+
+def _as_text(roots: Sequence[Path]) -> list[Path]:
+    """The roots as HEAD, which is JSON, can name them."""
+    return [Path(plain_text(str(root))) for root in roots]
 
 
 def _in_memory(why: str) -> MemoryStore:
