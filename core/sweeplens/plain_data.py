@@ -69,10 +69,14 @@ def _integer(value: int) -> int | str:
 def _mapping(value: Mapping[object, object], depth: int) -> object:
     if depth >= MAX_DEPTH:
         return f"(nested deeper than {MAX_DEPTH} levels)"
-    plain = {_key(k): plain_value(v, depth + 1) for k, v in value.items()}
-    if not isinstance(value, dict) or len(plain) < len(value):
-        return plain
-    same = all(a is b and plain[a] is v for a, (b, v) in zip(plain, value.items(), strict=True))
+    plain: dict[str, object] = {}
+    same = isinstance(value, dict)
+    for key, inner in value.items():
+        name = key if type(key) is str and key.isascii() else _key(key)
+        kind = type(inner)
+        simple = kind in _SIMPLE or (kind is str and cast("str", inner).isascii())
+        plain[name] = made = inner if simple else plain_value(inner, depth + 1)
+        same = same and made is inner and name is key
     return cast("dict[str, object]", value) if same else plain
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.plain_data import plain_mapping, plain_text
-from sweeplens.readers.decoding.values import as_time
+from sweeplens.readers.decoding.values import as_time, empty_reading_points
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Reading, RunRecord
 
 __all__ = ["checked", "plain_problem"]
@@ -20,7 +22,15 @@ def checked(reading: Reading) -> Reading:
     ids = [r.id for r in runs]
     if len(set(ids)) < len(ids):
         raise FormatError(f"the reader gave two runs the id {next(i for i in ids if ids.count(i) > 1)!r}")
-    points = reading.points
+    points = _points(reading.points, ids)
+    problems = tuple(map(plain_problem, reading.problems))
+    same = all(a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True))
+    return reading if same and points is reading.points else Reading(runs, points, problems, reading.resume)
+
+
+def _points(points: pl.DataFrame, ids: Collection[str]) -> pl.DataFrame:
+    if points is empty_reading_points():
+        return points
     if points.schema != READING_SCHEMA:
         points = points.select(*READING_SCHEMA).cast(READING_SCHEMA)  # pyright: ignore[reportArgumentType]
     if points["metric"].null_count() or points["step"].null_count():
@@ -28,9 +38,7 @@ def checked(reading: Reading) -> Reading:
     strange = set(points["run_id"].unique()) - set(ids) if points.height else set[str]()
     if strange:
         raise FormatError(f"the reader gave points of a run that it did not name: {min(map(str, strange))!r}")
-    problems = tuple(map(plain_problem, reading.problems))
-    same = all(a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True))
-    return reading if same and points is reading.points else Reading(runs, points, problems, reading.resume)
+    return points
 
 
 def _record(record: RunRecord) -> RunRecord:
