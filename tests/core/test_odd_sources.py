@@ -17,6 +17,8 @@ from support.sweep import write_run
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.plain_data import plain_text, plain_value
+from sweeplens.readers import READERS
+from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Reading, Resume, RunRecord, Source
 
 ROWS = [{"step": float(s), "loss": 1.0 / (s + 1)} for s in range(5)]
 HEALTHY = [f"ok{n}" for n in range(4)]
@@ -231,6 +233,54 @@ def test_a_store_that_cannot_be_decoded_is_read_from_the_folders_again(tmp_path:
     assert same(told(db), before)
     assert db.runs_df.height == len(HEALTHY) + 1
     assert db.runs_df["lr"].null_count() == 0
+
+
+class Careless:
+    """A reader of a third party, with the faults that such have."""
+
+    name, version = "careless", 1
+
+    def claim(self, folder: Folder) -> list[Claim]:
+        if folder.name == "ok1":
+            raise RuntimeError("of the claim")
+        return [Claim((name,), is_folder=False) for name in folder.files if name.endswith(".bad")]
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        fault = Path(source.path).stem
+        if fault in FAULTS:
+            raise FAULTS[fault]
+        runs = (RunRecord("twice"),) * 2 if fault == "ids" else (RunRecord(fault, hyperparameters={"n": 10**5000}),)
+        return Reading(
+            runs, pl.DataFrame({"run_id": ["x"]}) if fault == "schema" else pl.DataFrame(schema=READING_SCHEMA)
+        )
+
+
+FAULTS: dict[str, BaseException] = {
+    "memory": MemoryError(),
+    "type": TypeError("first\nsecond"),
+    "depth": RecursionError(),
+    "panic": pl.exceptions.PanicException("panicked"),
+    "words": KeyError("k"),
+}
+
+
+def test_whatever_a_reader_raises_or_gives_is_a_problem_of_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = healthy(tmp_path)
+    before = told(opened(root))
+    for fault in (*FAULTS, "ids", "schema", "fine"):
+        (root / f"{fault}.bad").write_text("x")
+    monkeypatch.setattr("sweeplens.ingest.refresh.all_readers", lambda: (Careless(), *READERS))
+    db = opened(root)
+    assert same(told(db), before)
+    said = {Path(r["file"]).name: r["reason"] for r in db.problems.iter_rows(named=True)}
+    assert said.keys() == {"ok1", "ids.bad", "schema.bad", *(f"{f}.bad" for f in FAULTS)}
+    assert "RuntimeError: of the claim" in said["ok1"]
+    assert said["memory.bad"].endswith("MemoryError")
+    assert said["type.bad"].endswith("TypeError: first")
+    assert "PanicException: panicked" in said["panic.bad"]
+    assert "fine" in db.runs_df["run_id"].to_list()
 
 
 plain = st.recursive(

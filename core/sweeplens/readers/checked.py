@@ -56,7 +56,7 @@ def _record(record: RunRecord) -> RunRecord:
 
 
 def _text(value: object) -> str:
-    return plain_text(value if isinstance(value, str) else str(value))
+    return plain_text(value if isinstance(value, str) else "" if value is None else str(value))
 
 
 def _time(value: datetime | None) -> datetime | None:
