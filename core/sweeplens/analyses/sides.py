@@ -21,7 +21,7 @@ from sweeplens.frames.selection import select_runs
 
 __all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
 
-_CONDITION = re.compile(r"[=<>]|\b(and|or|not|in|is|like|between)\b", re.IGNORECASE)
+_CONDITION = re.compile(r"[=<>~]|\b(and|or|not|in|is|i?like|between)\b|\w\(.*\)", re.IGNORECASE)
 _SHOWN_VALUES = 8
 _TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
