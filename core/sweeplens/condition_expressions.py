@@ -6,7 +6,7 @@ truth values equal 1 and 0, and a time is compared with a text that is written a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import polars as pl
@@ -20,6 +20,7 @@ __all__ = ["ExpressionBuilder", "TypedExpression", "kind_of", "source_of"]
 
 _SHOWN = 80
 _MOST_DIGITS = 15
+_MOST_COALESCED = 10
 _SAID = {
     "number": "a number", "text": "text", "bool": "true or false", "time": "a time", "list": "a list",
     "other": "a structure", "null": "NULL",
@@ -35,11 +36,11 @@ class TypedExpression(Struct, frozen=True):
 
 
 class FunctionRule(Struct, frozen=True):
-    """What a function takes (a kind for each argument; ``*`` at the end: more of the last) and what it gives."""
+    """The kinds of a function's arguments, the kind that it gives, and how its expression is made."""
 
     takes: tuple[str, ...]
     gives: str
-    make: Callable[..., pl.Expr]
+    make: Callable[[Sequence[pl.Expr]], pl.Expr]
 
 
 def kind_of(dtype: pl.DataType) -> str:
@@ -67,35 +68,35 @@ def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
 
 
 _FUNCTIONS: dict[str, FunctionRule] = {
-    "abs": FunctionRule(("number",), "number", pl.Expr.abs),
-    "ceil": FunctionRule(("number",), "number", pl.Expr.ceil),
-    "ceiling": FunctionRule(("number",), "number", pl.Expr.ceil),
-    "floor": FunctionRule(("number",), "number", pl.Expr.floor),
-    "sign": FunctionRule(("number",), "number", pl.Expr.sign),
-    "sqrt": FunctionRule(("number",), "number", pl.Expr.sqrt),
-    "exp": FunctionRule(("number",), "number", pl.Expr.exp),
-    "ln": FunctionRule(("number",), "number", pl.Expr.log),
-    "log": FunctionRule(("number",), "number", pl.Expr.log10),
-    "log10": FunctionRule(("number",), "number", pl.Expr.log10),
-    "log2": FunctionRule(("number",), "number", lambda x: x.log(2)),
-    "pow": FunctionRule(("number", "number"), "number", lambda x, y: x**y),
-    "power": FunctionRule(("number", "number"), "number", lambda x, y: x**y),
-    "mod": FunctionRule(("number", "number"), "number", _remainder),
-    "isnan": FunctionRule(("number",), "bool", pl.Expr.is_nan),
-    "is_nan": FunctionRule(("number",), "bool", pl.Expr.is_nan),
-    "isinf": FunctionRule(("number",), "bool", pl.Expr.is_infinite),
-    "is_infinite": FunctionRule(("number",), "bool", pl.Expr.is_infinite),
-    "isfinite": FunctionRule(("number",), "bool", pl.Expr.is_finite),
-    "is_finite": FunctionRule(("number",), "bool", pl.Expr.is_finite),
-    "lower": FunctionRule(("text",), "text", lambda x: x.str.to_lowercase()),
-    "upper": FunctionRule(("text",), "text", lambda x: x.str.to_uppercase()),
-    "trim": FunctionRule(("text",), "text", lambda x: x.str.strip_chars()),
-    "length": FunctionRule(("text",), "number", lambda x: x.str.len_chars()),
-    "char_length": FunctionRule(("text",), "number", lambda x: x.str.len_chars()),
-    "starts_with": FunctionRule(("text", "text"), "bool", lambda x, y: x.str.starts_with(y)),
-    "ends_with": FunctionRule(("text", "text"), "bool", lambda x, y: x.str.ends_with(y)),
-    "contains": FunctionRule(("text", "text"), "bool", lambda x, y: x.str.contains(y, literal=True)),
-    "array_length": FunctionRule(("list",), "number", lambda x: x.list.len()),
+    "abs": FunctionRule(("number",), "number", lambda x: x[0].abs()),
+    "ceil": FunctionRule(("number",), "number", lambda x: x[0].ceil()),
+    "ceiling": FunctionRule(("number",), "number", lambda x: x[0].ceil()),
+    "floor": FunctionRule(("number",), "number", lambda x: x[0].floor()),
+    "sign": FunctionRule(("number",), "number", lambda x: x[0].sign()),
+    "sqrt": FunctionRule(("number",), "number", lambda x: x[0].sqrt()),
+    "exp": FunctionRule(("number",), "number", lambda x: x[0].exp()),
+    "ln": FunctionRule(("number",), "number", lambda x: x[0].log()),
+    "log": FunctionRule(("number",), "number", lambda x: x[0].log10()),
+    "log10": FunctionRule(("number",), "number", lambda x: x[0].log10()),
+    "log2": FunctionRule(("number",), "number", lambda x: x[0].log(2)),
+    "pow": FunctionRule(("number", "number"), "number", lambda x: x[0] ** x[1]),
+    "power": FunctionRule(("number", "number"), "number", lambda x: x[0] ** x[1]),
+    "mod": FunctionRule(("number", "number"), "number", lambda x: _remainder(x[0], x[1])),
+    "isnan": FunctionRule(("number",), "bool", lambda x: x[0].is_nan()),
+    "is_nan": FunctionRule(("number",), "bool", lambda x: x[0].is_nan()),
+    "isinf": FunctionRule(("number",), "bool", lambda x: x[0].is_infinite()),
+    "is_infinite": FunctionRule(("number",), "bool", lambda x: x[0].is_infinite()),
+    "isfinite": FunctionRule(("number",), "bool", lambda x: x[0].is_finite()),
+    "is_finite": FunctionRule(("number",), "bool", lambda x: x[0].is_finite()),
+    "lower": FunctionRule(("text",), "text", lambda x: x[0].str.to_lowercase()),
+    "upper": FunctionRule(("text",), "text", lambda x: x[0].str.to_uppercase()),
+    "trim": FunctionRule(("text",), "text", lambda x: x[0].str.strip_chars()),
+    "length": FunctionRule(("text",), "number", lambda x: x[0].str.len_chars()),
+    "char_length": FunctionRule(("text",), "number", lambda x: x[0].str.len_chars()),
+    "starts_with": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.starts_with(x[1])),
+    "ends_with": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.ends_with(x[1])),
+    "contains": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.contains(x[1], literal=True)),
+    "array_length": FunctionRule(("list",), "number", lambda x: x[0].list.len()),
 }
 _OTHER_FUNCTIONS = ("array_contains", "coalesce", "greatest", "ifnull", "least", "nullif", "regexp_like", "round")
 _ARITHMETIC: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
@@ -322,7 +323,7 @@ class ExpressionBuilder:
             takes = {"number": self._number, "text": self._string, "list": self._list}
             self._check_count(node, name, len(rule.takes))
             arguments = [takes[kind](self.build(part)) for kind, part in zip(rule.takes, node.parts, strict=True)]
-            return TypedExpression(rule.make(*arguments), rule.gives, node)
+            return TypedExpression(rule.make(arguments), rule.gives, node)
         match name:
             case "round":
                 return self._rounded(node)
@@ -359,12 +360,13 @@ class ExpressionBuilder:
         return value.expr.cast(pl.List(pl.String))
 
     def _rounded(self, node: OperationNode) -> TypedExpression:
-        digits = node.parts[1] if len(node.parts) == 2 else LiteralNode(0, node.at, node.end)
-        if len(node.parts) > 2 or not isinstance(digits, LiteralNode) or not isinstance(digits.value, int):
+        number, *rest = node.parts
+        digits = rest[0] if rest else LiteralNode(0, node.at, node.end)
+        if len(rest) > 1 or not isinstance(digits, LiteralNode) or not isinstance(digits.value, int):
             raise InputError(f"{source_of(self._text, node)!r} in the condition: write round(number, digits).")
         if not 0 <= digits.value <= _MOST_DIGITS:
             raise InputError(f"round() in the condition takes 0 to {_MOST_DIGITS} digits, not {digits.value}.")
-        return TypedExpression(self._number(self.build(node.parts[0])).round(digits.value), "number", node)
+        return TypedExpression(self._number(self.build(number)).round(digits.value), "number", node)
 
     def _chosen(self, node: OperationNode, name: str) -> TypedExpression:
         """One of the arguments, which are all of one kind."""
@@ -382,10 +384,20 @@ class ExpressionBuilder:
         if name == "nullif":
             return TypedExpression(pl.when(exprs[0] == exprs[1]).then(None).otherwise(exprs[0]), kind, node)
         if name in ("coalesce", "ifnull"):
-            nulls = pl.repeat(None, pl.len())  # without a column in front Polars takes a literal there for the whole
-            return TypedExpression(pl.coalesce([nulls, *exprs]), kind, node)
+            return TypedExpression(self._first_known(node, exprs), kind, node)
         best = pl.max_horizontal(exprs) if name == "greatest" else pl.min_horizontal(exprs)
         return TypedExpression(best, kind, node)
+
+    def _first_known(self, node: OperationNode, exprs: Sequence[pl.Expr]) -> pl.Expr:
+        """The first that is not NULL. Polars' own coalesce takes a literal for a whole column of one row."""
+        if len(exprs) > _MOST_COALESCED:
+            raise InputError(
+                f"coalesce() in a condition takes at most {_MOST_COALESCED} arguments, not {len(node.parts)}."
+            )
+        *former, found = exprs
+        for expr in reversed(former):
+            found = pl.when(expr.is_not_null()).then(expr).otherwise(found)
+        return found
 
 
 def _literal(node: LiteralNode) -> TypedExpression:

@@ -33,7 +33,9 @@ MOST_NODES = 500
 _MOST_DEPTH = 50
 _MOST_JOINS = 16  # of "||" in one condition, so that no text grows beyond a small multiple of what was logged
 _MOST_WEIGHT = 5_000
-_TWICE = frozenset({"%", "mod()", "nullif()", "between"})  # expressions in which operands stand twice
+_TWICE = frozenset(
+    {"%", "mod()", "nullif()", "coalesce()", "ifnull()", "between"}
+)  # expressions in which operands stand twice
 _SHOWN = 60
 _INT64 = 1 << 63
 _TOKEN = re.compile(

@@ -93,8 +93,9 @@ def _mask(text: str, tree: ConditionNode, runs: pl.DataFrame, series: pl.DataFra
             'compare something, as in "optim.lr" > 0.01.'
         )
     texts = pl.col(pl.Categorical, pl.Enum).cast(pl.String)
-    try:
-        mask = table.with_columns(texts).with_columns(made.expr.alias("\0"))["\0"]
+    plan = table.lazy().with_columns(texts).select("run_id", made.expr.alias("\0"))
+    try:  # as it stands: the optimizer of eager frames takes some expressions over literals for a single row
+        mask = plan.collect(optimizations=pl.QueryOptFlags.none())["\0"]
     except PolarsError as error:
         words = str(error).splitlines()[0]
         raise InputError(f"Condition {text[:200]!r} cannot be used: {words}.") from error

@@ -23,7 +23,7 @@ from sweeplens.errors import RootError
 from sweeplens.frames.goals import main_metrics
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
-from sweeplens.frames.selection import select_metrics, select_runs
+from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.sources.discover import check_root
 from sweeplens.store import Snapshot, open_store
@@ -108,7 +108,8 @@ class ExperimentDB:
         problems = parsed_reduction(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
-        return View(snapshot, chosen, series, problems)
+        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where)
+        return View(snapshot, chosen, series, problems, emptied)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -220,6 +221,7 @@ class ExperimentDB:
         from sweeplens.analyses.listing import list_metrics
 
         view = self.view(runs, where)
+        view = view.with_runs() if pattern else view
         answer = list_metrics(
             view.runs,
             view.series,
@@ -247,7 +249,7 @@ class ExperimentDB:
         """Curves for display, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_runs()
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
@@ -306,7 +308,7 @@ class ExperimentDB:
         """Groups or runs from the best on, and which of them cannot be told from the best."""
         from sweeplens.analyses.ranking import rank
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_runs()
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
@@ -348,7 +350,7 @@ class ExperimentDB:
         """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_runs()
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
@@ -396,7 +398,14 @@ class ExperimentDB:
         self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
     ) -> Told:
         """The answer with what every answer says it rests on."""
-        warnings = (*view.snapshot.warnings, *doubles, *answer.basis.warnings, *unread(view.problems, self.roots))
+        emptied = (view.emptied,) if view.emptied else ()
+        warnings = (
+            *emptied,
+            *view.snapshot.warnings,
+            *doubles,
+            *answer.basis.warnings,
+            *unread(view.problems, self.roots),
+        )
         return answer.resting_on(
             roots=tuple(str(r) for r in self.roots),
             data_version=view.snapshot.version,

@@ -86,6 +86,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
         ("CAST(i AS TEXT) = '3' OR s::int = 100", "f"),
         ("array_contains(tags, 'x')", "ae"),
         ("i IS DISTINCT FROM 1 AND i IS NOT DISTINCT FROM NULL", "c"),
+        ("greatest(1, i) = 1 AND least(2, i) = 0", "e"),
+        ("greatest(1, 2) = 2 AND i = 1", "a"),
+        ("coalesce(1 - 1, i) = 0 AND i = 1", "a"),
+        ("'a' || 'b' = 'ab' AND i = 1", "a"),
+        ("'adam' LIKE 'a%' AND array_length(tags) = 1", "acf"),
         ("TRUE", "abcdef"),
         ("i = 1 -- one", "a"),
         ("i = 1 /* one */ OR s = 'it''s'", "a"),
@@ -158,6 +163,8 @@ _HUGE = {
     "between in between": "(" * 30 + "i BETWEEN 1 AND 2" + ") BETWEEN FALSE AND TRUE" * 30,
     "remainders": "i" + " % 7" * 48 + " = 1",
     "nullifs": "nullif(" * 40 + "i" + ", 3)" * 40 + " = 1",
+    "coalesce": "coalesce(" + "i, " * 400 + "i) = 1",
+    "coalesce in coalesce": "coalesce(" * 40 + "i" + ", 3)" * 40 + " = 1",
     "length": "i = 1 " + " " * 5000,
 }
 
@@ -204,6 +211,32 @@ def test_a_side_of_a_comparison_takes_the_same_conditions_in_the_same_bounds(db:
     assert db.compare(**sides).basis.runs_used == 3
 
 
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("status = 'done' AND seed >= 0", "status = 'done' holds for none of 4 runs. Values of status: 'running' (4)."),
+        ("seed > 7", "seed > 7 holds for none of 4 runs. seed lies between 0 and 3."),
+        ("\"optim.name\" = 'Adam'", "Values of optim.name: 'adam' (3), 'sgd' (1)."),
+        (
+            'seed = 0 AND "optim.lr" = 0.5',
+            'at once. Alone, of 4 runs, they hold: seed = 0 for 1, "optim.lr" = 0.5 for 2.',
+        ),
+    ],
+)
+def test_an_empty_answer_says_which_condition_emptied_it(db: ExperimentDB, condition: str, words: str) -> None:
+    answer = db.list_runs(where=condition)
+    assert answer.table.height == 0
+    assert words in answer.basis.warnings[0]
+    for ask in (db.rank, db.effects, db.curves):
+        with pytest.raises(InputError) as error:
+            ask("val/acc" if ask != db.curves else ["val/acc"], where=condition)
+        assert words in str(error.value)
+    with pytest.raises(InputError) as error:
+        db.compare(condition, "run0")
+    assert words in str(error.value)
+    assert not any("holds for" in warning for warning in db.list_runs(where="seed >= 0").basis.warnings)
+
+
 # ------------------------------------------------------------- properties
 
 _NUMBERS = st.sampled_from(["i", "f", '"optim.lr"', "1", "0.25", "-7", "2", "NULL"])
@@ -215,7 +248,7 @@ def _numeric(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
         inner.map(lambda t: f"abs({t})"),
         inner.map(lambda t: f"(- {t})"),
-        st.tuples(inner, inner).map(lambda t: f"coalesce({t[0]}, {t[1]})"),
+        st.lists(inner, min_size=2, max_size=3).map(lambda t: f"coalesce({', '.join(t)})"),
         st.tuples(inner, inner).map(lambda t: f"nullif({t[0]}, {t[1]})"),
         _TEXTS.map(lambda t: f"length({t})"),
     )
@@ -271,7 +304,7 @@ def sqlite() -> sqlite3.Connection:
     return connection
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(condition=_TREES)
 def test_random_conditions_select_what_sqlite_selects(sqlite: sqlite3.Connection, condition: str) -> None:
     expected = "".join(row[0] for row in sqlite.execute(f"SELECT run_id FROM runs WHERE {condition} ORDER BY run_id"))
@@ -285,7 +318,7 @@ _PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(condition=st.one_of(st.text(max_size=40), st.lists(_PIECES, max_size=14).map(" ".join)))
 def test_random_text_is_answered_or_refused_in_a_sentence(condition: str) -> None:
     with contextlib.suppress(InputError, UnknownNameError):

@@ -17,7 +17,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.frames.schemas import hparam_columns
-from sweeplens.frames.selection import select_runs
+from sweeplens.frames.selection import no_run_reason, select_runs
 
 __all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
 
@@ -58,9 +58,7 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
         raise InputError(f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs.")
     chosen = {r for part in parts for r in _matching(runs, series, part)}
     if not chosen:
-        raise InputError(
-            f"Side {name}: no run matches {asked!r}; list_runs(where=...) shows which runs a condition finds."
-        )
+        raise InputError(f"Side {name}: {no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))))}")
     return tuple(r for r in runs["run_id"].to_list() if r in chosen)
 
 

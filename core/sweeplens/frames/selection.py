@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from sweeplens.cancellation import checkpoint
-from sweeplens.conditions import condition_columns, condition_mask
+from sweeplens.conditions import condition_columns, condition_mask, empty_reason
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.patterns import is_glob, match_glob, match_regex
 
-__all__ = ["condition_columns", "match_names", "select_metrics", "select_runs"]
+__all__ = ["condition_columns", "match_names", "no_run_reason", "select_metrics", "select_runs"]
 
 
 def select_runs(
@@ -25,6 +25,11 @@ def select_runs(
         ids = match_names(patterns, runs["run_id"].to_list(), kind="run", hint=f"list_runs shows all {runs.height}.")
         runs = runs.filter(pl.col("run_id").is_in(ids))
     return runs.filter(condition_mask(where, runs, series)) if where.strip() else runs
+
+
+def no_run_reason(runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str], where: str) -> str:
+    """Why a condition holds for none of the runs that the patterns name, and which values they have instead."""
+    return empty_reason(where, select_runs(runs, series, patterns), series)
 
 
 def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hint: str = "") -> list[str]:
