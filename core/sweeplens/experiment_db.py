@@ -369,8 +369,9 @@ class ExperimentDB:
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
-        from sweeplens.sql.query import QueryBounds, SqlTables, query_sql
+        from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early
 
+        start_early()  # beside the look at the folders
         view = self.view()
         tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)

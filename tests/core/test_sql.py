@@ -15,7 +15,6 @@ from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.cancellation import cancellable
 from sweeplens.errors import InputError, LimitError, SweeplensError, UnknownNameError
 from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, run_in_child
-from sweeplens.sql.validate import is_small
 
 SECRET = "the-secret-of-another-file"
 
@@ -59,37 +58,6 @@ def test_lists_and_categories_come_out_as_plain_text(db: ExperimentDB) -> None:
     assert set(table.schema.values()) == {pl.String}
     gathered = db.query_sql("SELECT metric, array_agg(run_id) AS ids FROM series GROUP BY metric").table
     assert gathered.schema["ids"] == pl.String
-
-
-def test_a_small_query_stays_in_this_process_and_a_large_one_does_not(db: ExperimentDB) -> None:
-    begun: list[object] = []
-    listening_to = [True]
-    sys.addaudithook(
-        lambda event, given: begun.append(given[0]) if listening_to and event == "subprocess.Popen" else None
-    )
-    db.query_sql('SELECT run_id, "optim.lr" FROM runs WHERE "optim.lr" > 0.2 ORDER BY run_id')
-    assert begun == []
-    db.query_sql("SELECT count(*) FROM points a JOIN points b ON a.run_id = b.run_id AND a.step = b.step")
-    assert len(begun) == 1
-    listening_to.clear()
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "SELECT * FROM runs, series",
-        "SELECT * FROM runs r CROSS JOIN runs s",
-        "SELECT lpad(run_id, 1000000000) FROM runs",
-        "SELECT * FROM runs -- comment",
-        "SELECT * FROM runs /* comment */",
-        "SELECT `run_id` FROM runs",
-        "SELECT * FROM points",
-        "SELECT * FROM runs UNION ALL SELECT * FROM runs",
-        "SELECT * FROM runs WHERE run_id IN (SELECT run_id FROM series)",
-    ],
-)
-def test_whatever_could_grow_or_be_read_in_two_ways_runs_elsewhere(query: str) -> None:
-    assert not is_small(query)
 
 
 def test_the_limit_is_named_when_it_was_reached(db: ExperimentDB) -> None:
