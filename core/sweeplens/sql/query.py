@@ -22,6 +22,7 @@ from sweeplens.sql_process import SqlQuestion, ask_process, start_early
 __all__ = ["MAX_ROWS", "QueryBounds", "SqlTables", "query_sql", "run_in_child", "start_early"]
 
 MAX_ROWS = 100_000
+_SHOWN = 300  # characters of an engine's message
 
 
 class SqlTables(Struct, frozen=True):
@@ -71,7 +72,7 @@ def run_in_child(query: str, tables: SqlTables, bounds: QueryBounds) -> pl.DataF
 
 def _translated(kind: str, words: str, query: str, tables: SqlTables) -> InputError:
     """An error of the engine as a sentence with the nearest names."""
-    first = words.strip().splitlines()[0] if words.strip() else kind
+    first = words.strip().splitlines()[0][:_SHOWN] if words.strip() else kind
     pattern = regex_reason(words)
     if pattern:
         return InputError(f"A regular expression of the query cannot be used: {pattern}.")

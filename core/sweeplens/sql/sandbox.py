@@ -29,7 +29,7 @@ _LOOK = 0.02
 _RESULT_BYTES = 64 << 20
 _HELD_BYTES = 512 << 20  # grown by more than this, the process is not kept for another query
 _LENGTH = struct.Struct(">Q")
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_DEATH_SIGNAL, _NAME = 1, 15  # PR_SET_PDEATHSIG, PR_SET_NAME: what `ps` shows
 _POINTS = {"run_id": pl.String, "metric": pl.String, "step": pl.Int64, "value": pl.Float64}  # where none were sent
 
 
@@ -48,16 +48,21 @@ def _end_with(parent: int) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    _control(_DEATH_SIGNAL, signal.SIGKILL if sys.platform != "win32" else 0)
     if sys.platform != "win32":
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         if os.getppid() != parent:
             os._exit(0)
+
+
+def _control(option: int, value: int | bytes) -> None:
+    """Linux' prctl; nothing elsewhere."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _listen(stream: BinaryIO, inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
@@ -169,6 +174,7 @@ class _Watch:
 
     def begin(self, megabytes: int, seconds: float) -> None:
         """A query begins."""
+        _control(_NAME, b"sweeplens-query")
         _bound_address_space(megabytes)
         self._before, self._most = self._held(), megabytes << 20
         if sys.platform != "win32":  # the kernel ends what holds the interpreter; the thread says it in words
@@ -179,6 +185,7 @@ class _Watch:
     def end(self) -> int:
         """A query ended; the bytes by which the process grew."""
         self._end = 0.0
+        _control(_NAME, b"sweeplens-idle")
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0)
         return self._held() - self._before
