@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
 from datetime import UTC, datetime
 from types import TracebackType
+
+from sweeplens_mcp.render.cells import json_line
 
 __all__ = ["LEVELS", "announce", "log_to_stderr"]
 
@@ -26,7 +27,7 @@ class _JsonLinesFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json_line(line)
 
 
 def log_to_stderr(level: str = "warning") -> None:
