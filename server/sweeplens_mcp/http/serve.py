@@ -35,7 +35,7 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
         settings,
         access=http_access(options),
         middleware=_meters(options),
-        desk=WorkerPool(heavy_workers=min(_MOST_WORKERS, processors() - 1)) if apart else None,
+        desk=WorkerPool(heavy_workers=_heavy_workers(options)) if apart else None,
         workers=ProcessPool() if apart else None,
     )
     add_health(server, settings.roots)
@@ -64,6 +64,11 @@ def serve_http(settings: Settings, options: HttpOptions) -> int:
     )
     uvicorn.Server(config).run()
     return 0
+
+
+def _heavy_workers(options: HttpOptions) -> int:
+    """One fewer than the processors; two at least where there are tenants, so that one of them never has all."""
+    return max(2 if options.authenticated else 1, min(_MOST_WORKERS, processors() - 1))
 
 
 def _meters(options: HttpOptions) -> Sequence[ServerMiddleware[Any]]:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from sweeplens.errors import SweeplensError, UnknownNameError
 from sweeplens_mcp.execution.state import ServerState
+from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.render.answers import PageRequest, reply
 from sweeplens_mcp.render.cells import Cell, cell, cleaned, clip, csv_cell, kind, markdown
 
@@ -186,7 +187,7 @@ async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> s
         mine = state.mine()
         database = await mine.database()
         key = (id(mine), spec.uri, *arguments)
-        return await mine.desk.run(key, lambda: spec.text(database, *arguments), heavy=False)
+        return await mine.desk.run(key, lambda: spec.text(database, *arguments), heavy=False, tenant=current_tenant())
     except UnknownNameError as error:
         raise ResourceNotFoundError(clip(str(error), _CELL)) from error
     except SweeplensError as error:
