@@ -99,6 +99,13 @@ def _takes_http(serve: argparse.ArgumentParser) -> None:
     for name, setting, metavar, text in _HTTP_LISTS:
         group.add_argument(name, dest=setting, action="append", default=[], metavar=metavar, help=text)
     group.add_argument("--calls-per-minute", type=int, default=1200, metavar="N", help="of one client; 0: no limit")
+    group.add_argument(
+        "--sessions-per-grant",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="of the older protocol; one more ends the oldest",
+    )
     group.add_argument("--metrics-port", type=int, default=0, metavar="PORT", help="Prometheus on loopback")
 
 
