@@ -149,6 +149,9 @@ def _serve(given: argparse.Namespace) -> int:
 def _serve_stdio(settings: Settings) -> int:
     """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
     gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    from sweeplens_mcp.stdin import own_stdin
+
+    own_stdin()
     wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
     from sweeplens_mcp.protocol.app import build_server
 
