@@ -42,6 +42,44 @@ async def test_a_foreign_host_or_origin_is_refused(lab: Path) -> None:
         assert (await client.post("/mcp", json={}, headers={"Origin": "https://evil.example"})).status_code == 403
 
 
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+JSON = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.0.2.7", "lab.example"])
+@pytest.mark.parametrize("name", ["lab.example", "lab.example:8917", "192.0.2.7:8917", "[2001:db8::1]:8917", "pod-7"])
+async def test_off_loopback_a_client_with_a_token_is_served_under_every_name_of_the_machine(
+    lab: Path, bound: str, name: str
+) -> None:
+    async with web(lab, EVERYTHING, host=bound) as client:
+        assert (await client.post("/mcp", json=HELLO, headers={**JSON, "Host": name})).status_code == 200
+        foreign = {**JSON, "Host": name, "Origin": "https://evil.example"}
+        assert (await client.post("/mcp", json=HELLO, headers=foreign)).status_code == 403
+        nobody = {**JSON, "Host": name, "Authorization": ""}
+        assert (await client.post("/mcp", json=HELLO, headers=nobody)).status_code == 401
+
+
+async def test_names_that_were_given_are_the_only_ones_and_stand_for_every_port(lab: Path) -> None:
+    async with web(lab, EVERYTHING, host="0.0.0.0", allowed_hosts=("lab.example", "other.example:8917")) as client:
+        codes = {
+            name: (await client.post("/mcp", json=HELLO, headers={**JSON, "Host": name})).status_code
+            for name in (
+                "lab.example",
+                "lab.example:8917",
+                "other.example:8917",
+                "127.0.0.1:8917",
+                "other.example:1",
+                "evil.example",
+            )
+        }
+    assert list(codes.values()) == [200, 200, 200, 200, 421, 421]
+
+
 async def test_a_client_that_asks_too_often_is_told_when_to_come_back_and_another_is_not(lab: Path) -> None:
     async with web(lab, PUBLIC, calls_per_minute=3) as client:
         codes = [(await client.post("/mcp", json={})).status_code for _ in range(5)]

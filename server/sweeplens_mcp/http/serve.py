@@ -11,13 +11,14 @@ from starlette.middleware import Middleware
 
 from sweeplens_mcp.execution.processes.pool import ProcessPool
 from sweeplens_mcp.execution.worker_pool import WorkerPool, processors
-from sweeplens_mcp.http.authentication import hosts_of, http_access
+from sweeplens_mcp.http.authentication import any_host, hosts_of, http_access, origins_of
 from sweeplens_mcp.http.health import add_health
 from sweeplens_mcp.http.options import HttpOptions
 from sweeplens_mcp.http.rate_limit import RateLimit
 from sweeplens_mcp.protocol.app import IDLE_SECONDS, build_app, build_server
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.web.origins import Origins
 from sweeplens_mcp.web.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     )
     add_health(server, settings.roots)
     app = build_app(server, security=hosts_of(options))
+    if any_host(options):
+        app.add_middleware(Origins, allowed=origins_of(options))
     app.user_middleware += [  # the innermost, so that both know who asks
         Middleware(RateLimit, per_minute=options.calls_per_minute),
         Middleware(Sessions, idle_seconds=IDLE_SECONDS, most=options.sessions_per_grant),
