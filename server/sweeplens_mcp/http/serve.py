@@ -18,6 +18,7 @@ from sweeplens_mcp.http.rate_limit import RateLimit
 from sweeplens_mcp.protocol.app import IDLE_SECONDS, build_app, build_server
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.web.connections import Connections, Limits, bounded_protocol, listening
 from sweeplens_mcp.web.origins import Origins
 from sweeplens_mcp.web.sessions import Sessions
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerMiddleware
     from starlette.applications import Starlette
 
-__all__ = ["protected_app", "serve_http"]
+__all__ = ["bounded_server", "protected_app", "serve_http"]
 
 _GRACE_SECONDS = 8
 _MOST_WORKERS = 4  # each holds the tables of runs and series
@@ -54,11 +55,23 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
 
 def serve_http(settings: Settings, options: HttpOptions) -> int:
     """Serve until a signal ends it. Calls in flight have eight seconds to finish, streams are then closed."""
+    connections = Connections(Limits.of_system(options.trusted_proxies))
+    app = protected_app(settings, options)
+    sockets = listening(options.host, options.port, connections)
+    bounded_server(app, options, connections).run(sockets)
+    return 0
+
+
+def bounded_server(app: Starlette, options: HttpOptions, connections: Connections) -> uvicorn.Server:
+    """uvicorn, which takes connections within bounds from the sockets that `listening` made."""
     AppStatus.disable_automatic_graceful_drain()  # it would cut calls in flight of the older protocol after a second
     config = uvicorn.Config(
-        protected_app(settings, options),
+        app,
         host=options.host,
         port=options.port,
+        loop="asyncio",  # another loop would accept past our sockets
+        http=bounded_protocol(connections),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -70,8 +83,7 @@ def serve_http(settings: Settings, options: HttpOptions) -> int:
         h11_max_incomplete_event_size=64 * 1024,
         timeout_keep_alive=30,
     )
-    uvicorn.Server(config).run()
-    return 0
+    return uvicorn.Server(config)
 
 
 def _heavy_workers(options: HttpOptions) -> int:
