@@ -18,7 +18,7 @@ import logging
 import socket
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -58,13 +58,17 @@ class Limits(Struct, frozen=True):
 
 
 class Connections:
-    """Open connections. Those without a whole request are idle, the one that is so for longest first."""
+    """Open connections. Those that wait for a request to begin or to end are idle, the one that is so for longest first.
+
+    Room is made first by those that never asked anything: whoever was answered may be about to ask again.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._open: dict[int, _Connection] = {}
         self._of_address: Counter[str] = Counter()
         self._idle: OrderedDict[int, _Connection] = OrderedDict()
+        self._between: OrderedDict[int, _Connection] = OrderedDict()  # idle, and answered before
         self._closing: set[int] = set()
 
     def room(self) -> bool:
@@ -73,7 +77,7 @@ class Connections:
         if live < self.limits.most:
             return True
         most = max(self._of_address, key=self._of_address.__getitem__)
-        oldest = next(iter(self._idle.values()), None)
+        oldest = next((c for _, c in self._waiting()), None)
         return self._close_idle(most) or (oldest is not None and self._close_idle(oldest.address))
 
     def crowded(self) -> bool:
@@ -93,27 +97,35 @@ class Connections:
     def left(self, descriptor: int) -> None:
         """A connection is closed."""
         connection = self._open.pop(descriptor, None)
-        self._idle.pop(descriptor, None)
+        self._rouse(descriptor)
         if connection is not None and descriptor not in self._closing:
             self._forget_address(connection.address)
         self._closing.discard(descriptor)
 
-    def note(self, descriptor: int, *, idle: bool) -> None:
-        """A connection waits for its client from now on, or is answered."""
+    def note(self, descriptor: int, phase: str) -> None:
+        """What a connection waits for from now on: the ``head`` or ``body`` of a request, an ``answer``, or the ``next`` one."""
         connection = self._open.get(descriptor)
         if connection is None or descriptor in self._closing:
             return
+        self._rouse(descriptor)
+        if phase != "answer":
+            (self._between if phase == "next" else self._idle)[descriptor] = connection
+
+    def _waiting(self) -> Iterator[tuple[int, _Connection]]:
+        yield from self._idle.items()
+        yield from self._between.items()
+
+    def _rouse(self, descriptor: int) -> None:
         self._idle.pop(descriptor, None)
-        if idle:
-            self._idle[descriptor] = connection
+        self._between.pop(descriptor, None)
 
     def _close_idle(self, address: str) -> bool:
         """Close the connection of an address that is idle for longest; whether there is one."""
-        found = next(((d, c) for d, c in self._idle.items() if c.address == address), None)
+        found = next(((d, c) for d, c in self._waiting() if c.address == address), None)
         if found is None:
             return False
         descriptor, connection = found
-        del self._idle[descriptor]
+        self._rouse(descriptor)
         self._closing.add(descriptor)
         self._forget_address(connection.address)
         with suppress(OSError):  # its client was faster
@@ -248,7 +260,7 @@ class _BoundedProtocol(H11Protocol):
         self._phase = phase
         limits = self.bounds.limits
         self._arm({"head": limits.head_seconds, "body": limits.body_seconds}.get(phase, 0))
-        self.bounds.note(self._descriptor, idle=phase != "answer")
+        self.bounds.note(self._descriptor, phase)
 
     def _expected(self) -> str:
         state = self.conn.their_state
