@@ -13,6 +13,7 @@ from sweeplens_mcp.execution.state import open_database
 from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.protocol.registration import argument_schema, checked_arguments, metadata
 from sweeplens_mcp.render.answers import ToolReply
+from sweeplens_mcp.render.cells import clean
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
@@ -74,6 +75,6 @@ def _json(name: str, text: str) -> object:
 
 
 def _tell(done: int, total: int, what: str) -> None:
-    print(f"\rreading {done} of {total}: {what}"[:78].ljust(79), end="", file=sys.stderr, flush=True)
+    print(f"\rreading {done} of {total}: {clean(what[:78])}"[:78].ljust(79), end="", file=sys.stderr, flush=True)
     if done >= total:
         print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
