@@ -70,7 +70,7 @@ class JsonHistory:
         known = next(iter(rows.records()), record)
         record = replace(known, hyperparameters={**record.hyperparameters, **known.hyperparameters})
         runs, problems = described_by(source, [record, *rows.records()[1:]])
-        return Reading(runs, joined_points([rows.points.frame()]), problems)
+        return Reading(runs, joined_points([rows.frame()]), problems)
 
 
 def _is_history(name: str, head: bytes) -> bool:
