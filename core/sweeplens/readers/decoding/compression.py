@@ -5,6 +5,7 @@ A compressed file cannot be read from an offset: such sources are read anew when
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -17,8 +18,9 @@ import zstandard
 
 from sweeplens.errors import FormatError
 
-__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name", "reading"]
+__all__ = ["MAX_INFLATION", "head", "is_compressed", "keeps_places", "open_plain", "plain_name", "reading"]
 
+_TELLING = 64  # bytes that tell UTF-16
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 MAX_INFLATION = 4 << 30
@@ -38,8 +40,46 @@ def plain_name(name: str) -> str:
     return name
 
 
+def keeps_places(path: str) -> bool:
+    """Whether a place in the content is a place in the file: not where it is compressed or written in UTF-16."""
+    return not is_compressed(path) and not _utf16(head_bytes(path, _TELLING))
+
+
+def head_bytes(path: str, size: int) -> bytes:
+    """The first bytes of a file as they lie on disk."""
+    with open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - thousands of files: Path is slow
+        return raw.read(size) or b""
+
+
+def _utf16(begin: bytes) -> str:
+    """The codec of text in UTF-16, with a mark or (of Latin letters) without; "" for all other content."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = begin[0:_TELLING:2], begin[1:_TELLING:2]
+    if len(odd) < 8:
+        return ""
+    if not any(odd) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if not any(even) and all(odd) else ""
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Text in UTF-16 as UTF-8; anything else as it is."""
+    codec = _utf16(data[:_TELLING])
+    return data.decode(codec, "replace").encode() if codec else data
+
+
 def open_plain(path: str) -> IO[bytes]:
-    """Open a file for reading, through its decompressor where it has one."""
+    """Open a file for reading, through its decompressor where it has one; text in UTF-16 is given as UTF-8."""
+    stream = _opened(path)
+    begin = stream.peek(_TELLING)[:_TELLING] if isinstance(stream, io.BufferedReader) else b""
+    if not _utf16(begin):
+        return stream
+    with stream:
+        return io.BytesIO(_as_utf8(stream.read(MAX_INFLATION)))
+
+
+def _opened(path: str) -> IO[bytes]:
     if path.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.endswith((".zst", ".zstd")):
@@ -55,7 +95,7 @@ def head(path: str, size: int) -> bytes:
             with open_plain(path) as stream:
                 return stream.read(size)
         with open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - thousands of files, and no more of each is read
-            return raw.read(size) or b""
+            return _as_utf8(raw.read(size) or b"")
     except (OSError, ValueError, *_DAMAGE):
         return b""
 

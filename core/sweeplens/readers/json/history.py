@@ -41,7 +41,7 @@ class JsonHistory:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files that are a history from their first bytes on."""

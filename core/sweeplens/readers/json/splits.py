@@ -32,7 +32,7 @@ class JsonSplits:
     """
 
     name = "json_splits"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The files of a folder, where each is another split of the same run."""
@@ -56,7 +56,7 @@ class JsonSplits:
             records += rows.records()
         runs, broken = described_by(replace(source, files=(logs[0], *_beside(source))), _merged(records))
         goes_on = all(known["rows"] is not None for known in after.values())
-        plain = goes_on and not any(compression.is_compressed(f.path) for f in logs)
+        plain = goes_on and all(compression.keeps_places(f.path) for f in logs)
         return Reading(runs, joined_points(frames), (*problems, *broken), Resume(0, after) if plain else None)
 
 

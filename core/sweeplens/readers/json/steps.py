@@ -47,7 +47,7 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose first rows hold a step and a number, or say which run they belong to."""
@@ -73,7 +73,7 @@ class JsonSteps:
         points, state = rows.frame(), rows.state()
         runs, problems = described_by(source, rows.records())
         after = None
-        if state is not None and not compression.is_compressed(main.path):
+        if state is not None and compression.keeps_places(main.path):
             offset = (resume.offset if resume else 0) + lines.consumed
             after = Resume(offset, state, lines.number)
         return Reading(runs, points, (*lines.problems, *problems), after)

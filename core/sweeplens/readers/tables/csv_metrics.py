@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
+from sweeplens.readers.axis_names import label_of
+from sweeplens.readers.axis_points import hides_values, settled, shares_steps
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.cells import header_of, sample
+from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import (
     are_splits,
     has_plain_name,
@@ -25,20 +28,20 @@ from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resum
 
 __all__ = ["CsvMetrics"]
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".log")
+_SUFFIXES = (".csv", ".tsv", ".txt", ".log", ".out", ".dat", ".tab")
 
 
 class CsvMetrics:
     """Hand-written tables.
 
     Producer: ``csv.writer``, pandas, any loop that writes a table
-    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch, or that is named like a history; a config beside
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log``, ``*.out``, ``*.dat`` whose header, perhaps behind a ``#``, has a step, an iteration or an epoch, or that is named like a history; a config beside
     Reads: every number at its step, else its row; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
     Leaves: text, which is counted by column; tables that are data sets and not logs
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose header and first rows are those of a log."""
@@ -89,9 +92,32 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     plan = log_plan(header, sample(head, header) if header.start < len(head) else [], path)
     if plan is None:
         raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
-    table = read_table(path, header, replace(plan, prefix=prefix), run, resume)
+    plan = replace(plan, prefix=prefix)
+    table = read_table(path, header, plan, run, resume)
+    if plan.axis and _is_doubtful(table):
+        if resume is not None:
+            raise FormatError("its rows do not go on from where they ended: it is read again whole")
+        return _by_all_rows(path, header, plan, run)
+    if any(label_of(n) for n in header.names) and not plan.axis:
+        return _by_all_rows(path, header, plan, run)
     if table.resume and table.resume.offset >= HEAD_BYTES:
         table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
     else:
         table.resume = None
+    return table
+
+
+def _is_doubtful(table: Table) -> bool:
+    """Whether the axis that the first rows told would hide values of later ones."""
+    if table.is_fractional:
+        return True
+    return not table.rises and (hides_values(table.points) or shares_steps(table.points))
+
+
+def _by_all_rows(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
+    """The table with its rows counted, and their steps told from all of them. It is read again whole when it has grown."""
+    table = read_table(path, header, replace(plan, axis=""), run)
+    names = {*header.names, *cast("list[str]", table.resume.state["order"] if table.resume else ())}
+    table.points, _ = settled(table.points, sorted(names - {plan.time, plan.run, plan.split}))
+    table.resume = None
     return table

@@ -28,7 +28,7 @@ class LightningCsv:
     """
 
     name = "lightning_csv"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or one that was made for it."""

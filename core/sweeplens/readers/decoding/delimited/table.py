@@ -12,10 +12,11 @@ from typing import IO, Any, cast
 
 import polars as pl
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.cells import MAX_RECORD_LINES, TableHeader, header_of, number
+from sweeplens.readers.decoding.delimited.cells import ANY_SEPARATOR, MAX_RECORD_LINES, TableHeader, header_of, number
 from sweeplens.readers.decoding.delimited.chunks import ColumnPlan, TableChunk, parse_columns, parse_rows
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, micros_of
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
@@ -39,6 +40,8 @@ class Table(Struct):
     resume: Resume | None = None
     rows: int = 0  # rows with anything in them, earlier readings included
     last_step: int = 0
+    rises: bool = True  # whether every row stands at a later step than the one before it, or rows are counted
+    is_fractional: bool = False  # whether steps were rounded down
     _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
 
     def same(self, name: str, text: str, height: int) -> pl.Series:
@@ -49,14 +52,14 @@ class Table(Struct):
         return known.head(height)
 
 
-def read_header(path: str, separators: str = ",\t;|") -> TableHeader | None:
+def read_header(path: str, separators: str = ANY_SEPARATOR) -> TableHeader | None:
     """The header of a file, however long it is; None where it has none."""
     with compression.reading(path) as stream:
         head = b""
         while len(head) < MAX_HEADER_BYTES and (line := stream.readline(MAX_HEADER_BYTES - len(head))):
             head += line
-            if header := header_of(head, separators):
-                return header
+            if line.strip() and not line.lstrip().startswith(b"#"):
+                return header_of(head + stream.readline(MAX_HEADER_BYTES), separators)
     return None
 
 
@@ -65,7 +68,7 @@ def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, re
     state: dict[str, Any] = dict(resume.state) if resume else {}
     if resume and state.get("header") != header.key:
         raise FormatError("the table has another header than when it was read last: it was written anew")
-    order: list[str] = list(cast("list[str]", state.get("order") or header.names))
+    part = replace(header, names=tuple(cast("list[str]", state.get("order") or header.names)))
     table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
     table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
@@ -77,18 +80,30 @@ def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, re
             if offset + len(data) > compression.MAX_INFLATION and compression.is_compressed(path):
                 raise FormatError(f"it inflates to more than {compression.MAX_INFLATION >> 30} GB: not read")
             torn = not data.endswith(b"\n")
-            known = tuple(order) == header.names and not torn
-            chunk = parse_columns(data, header, plan, schema) if known else None
-            schema = chunk.schema if chunk else None
-            chunk = chunk or parse_rows(data, header, plan, order, file=path, line=line + 1, torn=torn)
-            frames += _points(chunk, header, plan, run_id, table)
-            offset, line = offset + len(data), line + chunk.lines
-            _add(table, chunk)
+            rest = data
+            while rest:
+                chunk = None if torn else parse_columns(rest, part, plan, schema)
+                schema = chunk.schema if chunk else None
+                chunk = chunk or parse_rows(rest, part, plan, file=path, line=line + 1, torn=torn)
+                frames += _points(chunk, part, plan, run_id, table)
+                line += chunk.lines
+                _add(table, chunk)
+                rest = _after(rest, chunk.lines) if chunk.names else b""
+                part = replace(part, names=chunk.names or part.names)
+            offset += len(data)
     table.points = pl.concat(frames, rechunk=False) if frames else empty_reading_points()
-    if not torn and not compression.is_compressed(path):
-        kept = {"header": header.key, "order": order, "rows": table.rows, "last_step": table.last_step}
+    if not torn and compression.keeps_places(path):
+        kept = {"header": header.key, "order": list(part.names), "rows": table.rows, "last_step": table.last_step}
         table.resume = Resume(offset, {**kept, "non_scalar": table.non_scalar}, line)
     return table
+
+
+def _after(data: bytes, lines: int) -> bytes:
+    """What is behind so many lines."""
+    at = 0
+    for _ in range(lines):
+        at = data.find(b"\n", at) + 1
+    return data[at:]
 
 
 def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
@@ -183,6 +198,9 @@ def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
     else:
         whole = axis if axis.dtype == pl.Int64 else axis.fill_nan(None).floor().cast(pl.Int64)
         steps = whole.fill_null(strategy="forward").fill_null(table.last_step) if whole.null_count() else whole
+        begins = not table.rows or int(steps[0]) > table.last_step
+        table.rises = table.rises and not whole.null_count() and begins and bool((steps.diff().drop_nulls() > 0).all())
+        table.is_fractional = table.is_fractional or _is_fractional(axis)
     table.rows += height
     table.last_step = int(steps[-1])
     return steps
