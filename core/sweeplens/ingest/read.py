@@ -22,6 +22,7 @@ from sweeplens.ingest.prefetch import OrderedExecutor
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.protocol import BatchReader, Problem, Reader, Reading, Source
+from sweeplens.readers.zero_steps import numbered
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
@@ -280,17 +281,18 @@ def _leave(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreCh
 
 
 def _go_on(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
-    """What was appended; None where the reader cannot go on after all."""
+    """What was appended; None where the reader cannot go on after all, or where step 0 may mean that there was no step."""
     try:
-        return continued(entry, reader.read(source, entry.resume))
+        further = reader.read(source, entry.resume)
     except (FormatError, OSError):
         return None
+    return None if (further.points["step"] == 0).any() else continued(entry, further)
 
 
 def _read(reader: Reader, source: Source) -> Reading | Problem:
     """Everything; of a source that cannot be read, the problem."""
     try:
-        return reader.read(source, None)
+        return numbered(reader.read(source, None))
     except (FormatError, OSError) as error:
         return Problem(source.path, f"{_UNREAD} {reader.name}: {error}")
 

@@ -42,6 +42,9 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("lightning_csv", "trainers.lightning_csv", "LightningCsv", 4, "metrics.csv", "hparams.yaml"),
     LazyReader("yolo", "trainers.yolo", "Yolo", 1, ".csv"),
     LazyReader("spinup", "trainers.spinup", "SpinningUp", 2, "progress.txt"),
+    LazyReader("wandb_export", "wandb_export", "WandbExport", 1, ".csv"),
+    LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 2, ".csv", ".json"),
+    LazyReader("long_table", "long_table", "LongTable", 1, *_TABLES),
     LazyReader("keras_csvlogger", "trainers.keras_csvlogger", "KerasCsvLogger", 2, *_TABLES),
     LazyReader("dr_util", "trackers.dr_util", "DrUtil", 1, *_JSON),
     LazyReader("dr_exp", "trackers.dr_exp", "DrExp", 1, "metrics.jsonl"),
@@ -49,7 +52,6 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("json_splits", "json.splits", "JsonSplits", 2, *_JSON),
     LazyReader("json_steps", "json.steps", "JsonSteps", 3, ".json", ".ndjson", ".txt", ".log"),
     LazyReader("json_history", "json.history", "JsonHistory", 2, ".json"),
-    LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 1, ".csv"),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 2, "tfevents"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 3, *_TABLES, ".out", ".dat", ".tab"),
 )
