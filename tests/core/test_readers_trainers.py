@@ -152,7 +152,7 @@ def test_a_grown_table_is_read_on_from_where_it_was(tmp_path: Path) -> None:
     assert later.runs[0].non_scalar == {"loss": 1}
 
 
-SPINUP = "Epoch\tAverageEpRet\tTotalEnvInteracts\tTime\n0\t1.5\t4000\t0.5\n1\t2.5\t8000\t1.0\n"
+SPINUP = "Epoch\tAverageEpRet\tTotalEnvInteracts\tTime\n0\t1.5\t4000\t0.5\n1\t2.5\t8000\n"
 
 
 def test_spinning_up_keeps_other_axes_and_leaves_its_logger_out(tmp_path: Path) -> None:

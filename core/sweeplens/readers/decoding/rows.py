@@ -118,6 +118,7 @@ class _RunProgress(Struct):
     points: PointBuffer = field(default_factory=PointBuffer)  # their steps are rows
     counts: dict[str, int] = field(default_factory=dict[str, int])  # occurrences of a metric in a run without counters
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of text that is no number, by name
 
 
 class RowReader:
@@ -152,6 +153,10 @@ class RowReader:
     def records(self) -> list[RunRecord]:
         """What the rows said about each run, in order of appearance."""
         return [replace(t.record, non_scalar=dict(t.non_scalar)) for t in self._tracks.values()]
+
+    def examples(self) -> dict[str, str]:
+        """A value of each name under which text was no number."""
+        return {name: text for track in self._tracks.values() for name, text in track.examples.items()}
 
     def axis_alone(self) -> tuple[str, int]:
         """The axis at which every row of the run that the file is named after stood, and the last step; "" if there is more."""
@@ -262,6 +267,8 @@ class RowReader:
                 self._metrics(track, f"{name}.", cast("dict[str, Any]", value), wall)
             else:
                 track.non_scalar[name] = track.non_scalar.get(name, 0) + 1
+                if isinstance(value, str):
+                    track.examples.setdefault(name, value)
 
 
 def named_value(row: dict[str, Any]) -> dict[str, Any]:

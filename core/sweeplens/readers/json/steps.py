@@ -27,6 +27,7 @@ from sweeplens.readers.decoding.values import as_time, empty_reading_points, fir
 from sweeplens.readers.json.columns import FileRows, JsonColumns, read_columns
 from sweeplens.readers.json.points import logged, reduced
 from sweeplens.readers.protocol import Claim, CombinedReading, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.unread_columns import unread_columns
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
@@ -76,7 +77,8 @@ class JsonSteps:
         if state is not None and compression.keeps_places(main.path):
             offset = (resume.offset if resume else 0) + lines.consumed
             after = Resume(offset, state, lines.number)
-        return Reading(runs, points, (*lines.problems, *problems), after)
+        unread = unread_columns(main.path, rows.examples()) if resume is None else []
+        return Reading(runs, points, (*lines.problems, *unread, *problems), after)
 
     def goes_together(self, source: Source) -> bool:
         """Whether the compiled reader is there, and the file is for it."""

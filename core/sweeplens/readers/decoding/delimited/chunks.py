@@ -50,10 +50,18 @@ class ColumnPlan(Struct, frozen=True):
     split: str = ""  # its text is a prefix of the row's metrics
     prefix: str = ""  # stands before every metric's name
     leave: frozenset[str] = frozenset()  # columns that are not read
+    about: tuple[str, ...] = ()  # their text says something of the run
+    is_cut_short: bool = False  # a row with fewer cells was cut at its end: the producer never leaves out others
 
     def roles(self, header: TableHeader) -> dict[str, int]:
         """Role -> position, for the roles that the header has a column for."""
-        named = {"axis": self.axis, "time": self.time, "run": self.run, "split": self.split}
+        named = {
+            "axis": self.axis,
+            "time": self.time,
+            "run": self.run,
+            "split": self.split,
+            **{f"about {n}": n for n in self.about},
+        }
         return {role: header.names.index(name) for role, name in named.items() if name and name in header.names}
 
     def metrics(self, header: TableHeader) -> list[int]:
@@ -69,6 +77,7 @@ class TableChunk(Struct):
     lines: int  # lines of the file that it came from
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     problems: list[Problem] = field(default_factory=list[Problem])
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are no numbers, by column
     schema: dict[str, pl.DataType] | None = None  # by which the next chunk is likely to be parsed too
     names: tuple[str, ...] = ()  # of a header that was written again behind these lines
 
@@ -136,9 +145,10 @@ def _schema(data: bytes, header: TableHeader, roles: dict[str, int], used: Seque
         end = data.find(b"\n", end) + 1 or len(data)
     rows = [r.cells for r in records(data[:end], header.separator, 1)]
     schema: dict[str, pl.DataType] = {f"c{i}": pl.String() for i in range(len(header.names))}
+    texts = {i for role, i in roles.items() if role not in ("axis", "time")}
     for i in used:
         cells = [c for r in rows if i < len(r) and not absent(c := r[i].strip())]
-        if i in (roles.get("run"), roles.get("split")):
+        if i in texts:
             continue
         if i == roles.get("axis") and all(_WHOLE.fullmatch(c) for c in cells):
             schema[f"c{i}"] = pl.Int64()
@@ -170,7 +180,7 @@ def _numbered(
     for column in texts:
         position = int(column.name[1:])
         if position in metrics:
-            chunk.frame = chunk.frame.with_columns(_as_numbers(column, header, position, chunk.non_scalar))
+            chunk.frame = chunk.frame.with_columns(_as_numbers(column, header, position, chunk))
         elif position == roles.get("time"):
             chunk.frame = chunk.frame.with_columns(_time_column(column))
     return chunk
@@ -181,13 +191,14 @@ def _stripped(column: pl.Series) -> pl.Series:
     return _replaced(column, {v: s for v in column.unique().drop_nulls() if not absent(s := v.strip())}, pl.String())
 
 
-def _as_numbers(column: pl.Series, header: TableHeader, position: int, non_scalar: dict[str, int]) -> pl.Series:
+def _as_numbers(column: pl.Series, header: TableHeader, position: int, chunk: TableChunk) -> pl.Series:
     """Text -> numbers, each distinct text read once; what is no number is counted."""
     name, separator = header.names[position], header.separator
     known = {v: n for v in column.unique().drop_nulls() if (n := _value(v, name, separator)) is not None}
     numbers = _replaced(column, known, pl.Float64())
     if lost := numbers.null_count() - column.null_count():
-        non_scalar[name] = lost
+        chunk.non_scalar[name] = lost
+        chunk.examples[name] = min(v for v in column.drop_nulls() if v not in known)
     return numbers
 
 
@@ -227,12 +238,14 @@ class _RowByRow:
 
     def __init__(self, header: TableHeader, plan: ColumnPlan, file: str) -> None:
         self.header, self.file = header, file
+        self.is_cut_short = plan.is_cut_short
         self.roles, self.metrics = plan.roles(header), frozenset(plan.metrics(header))
         self.used = sorted({*self.roles.values(), *self.metrics})
         self.axis = self.used.index(self.roles["axis"]) if "axis" in self.roles else None
         self.columns: dict[int, list[Any]] = {i: [] for i in self.used}
         self.non_scalar: dict[str, int] = {}
         self.problems: list[Problem] = []
+        self.examples: dict[str, str] = {}
 
     def read(self, data: bytes, line: int, *, torn: bool) -> TableChunk:
         needed = self.header.names[self.roles["axis"]] if "axis" in self.roles else ""
@@ -243,17 +256,24 @@ class _RowByRow:
             elif names := names_in_force(cells, self.header.names, needed):
                 if names != self.header.names:
                     return TableChunk(
-                        self._frame(), record.line - line + 1, self.non_scalar, self.problems, names=names
+                        self._frame(),
+                        record.line - line + 1,
+                        self.non_scalar,
+                        self.problems,
+                        self.examples,
+                        names=names,
                     )
             else:
                 self._row(record, cells, torn=torn)
-        return TableChunk(self._frame(), data.count(b"\n"), self.non_scalar, self.problems)
+        return TableChunk(self._frame(), data.count(b"\n"), self.non_scalar, self.problems, self.examples)
 
     def _row(self, record: TableRow, cells: Sequence[str], *, torn: bool) -> None:
         n, width = len(cells), len(self.header.names)
         if torn and n < width:
             self._problem(record, "the last line is not complete", "torn")
             cells, n = cells[:-1], n - 1
+        elif self.is_cut_short and n < width:
+            self._problem(record, f"{n} cells under {width} columns: the last ones are missing", "warning")
         elif n < width or any(cells[width:]):
             self._problem(record, f"{n} cells under {width} columns: which is which is not known, the row is left out")
             return
@@ -272,6 +292,7 @@ class _RowByRow:
         value = _value(cell, self.header.names[i], self.header.separator)
         if value is None:
             self.non_scalar[self.header.names[i]] = self.non_scalar.get(self.header.names[i], 0) + 1
+            self.examples.setdefault(self.header.names[i], cell)
         return value
 
     def _frame(self) -> pl.DataFrame:

@@ -106,11 +106,18 @@ def log_plan(header: TableHeader, rows: _Rows, name: str) -> ColumnPlan | None:
     run = next((n for n in others if folded(n) in RUN_KEYS and rows and all(n in r for r in rows)), "")
     split = next((n for n in others if folded(n) in _SPLITS and _are_words([r[n] for r in rows if n in r])), "")
     metrics = [n for n in others if n not in (time, run, split)]
-    told = [n for n in metrics if not run or not _describes_runs(n, run, rows)]
-    if not (metrics or len(counters) > 1) or 2 * len(_texts(told, rows, header)) > max(1, len(told)):
+    texts = _texts(metrics, rows, header)
+    about = tuple(n for n in texts if len(rows) > 1 and _describes_runs(n, run, rows))
+    told = [n for n in metrics if n not in about]
+    most = len(told) - 1 if named_log else len(told) / 2
+    if (
+        not (metrics or len(counters) > 1)
+        or (told and len(texts) - len(about) > most)
+        or not (told or len(counters) > 1)
+    ):
         return None
     axis = _axis(counters, rows, metrics, (run, split), header, named_log=named_log)
-    return None if axis is None else ColumnPlan(axis=axis, time=time, run=run, split=split)
+    return None if axis is None else ColumnPlan(axis=axis, time=time, run=run, split=split, about=about)
 
 
 def _counters(header: TableHeader, rows: _Rows, *, named_log: bool) -> list[str]:

@@ -42,6 +42,8 @@ class Table(Struct):
     last_step: int = 0
     rises: bool = True  # whether every row stands at a later step than the one before it, or rows are counted
     is_fractional: bool = False  # whether steps were rounded down
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are no numbers, by column
+    about: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, Any])  # run -> column -> what it says there
     _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
 
     def same(self, name: str, text: str, height: int) -> pl.Series:
@@ -145,6 +147,7 @@ def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
 def _add(table: Table, chunk: TableChunk) -> None:
     for name, n in chunk.non_scalar.items():
         table.non_scalar[name] = table.non_scalar.get(name, 0) + n
+    table.examples = {**chunk.examples, **table.examples}
     room = _MAX_PROBLEMS - len(table.problems)
     if room > 0:
         table.problems += chunk.problems[:room]
@@ -155,6 +158,8 @@ def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: st
     frame, roles = chunk.frame, plan.roles(header)
     if not frame.height:
         return []
+    if plan.about:
+        _told(frame, roles, plan, run_id, table)
     axis = frame[f"c{roles['axis']}"] if "axis" in roles else None
     steps = _steps(axis, frame.height, table)
     common = [
@@ -169,6 +174,15 @@ def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: st
     split = frame[f"c{roles['split']}"]
     columns = _metrics(frame, axis, header, plan)
     return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
+
+
+def _told(frame: pl.DataFrame, roles: dict[str, int], plan: ColumnPlan, run_id: str, table: Table) -> None:
+    """What the columns about runs say in these rows."""
+    runs = _text_or(frame, roles.get("run"), table.same("run_id", run_id, frame.height)).alias("run")
+    for name in (n for n in plan.about if f"about {n}" in roles):
+        said = pl.DataFrame([runs, frame[f"c{roles[f'about {name}']}"].alias("said")]).unique().drop_nulls()
+        for run, text in said.iter_rows():
+            table.about.setdefault(run, {}).setdefault(name, set()).add(text)
 
 
 def _metrics(
