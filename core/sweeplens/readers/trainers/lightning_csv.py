@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sweeplens.readers.axis_names import folded
 from sweeplens.readers.decoding.compression import plain_name
-from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of
+from sweeplens.readers.decoding.delimited.cells import header_of, sample
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
 from sweeplens.readers.decoding.rows import TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
@@ -35,7 +35,7 @@ class LightningCsv:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or one that was made for it."""
         tables = [n for n in folder.free(_METRICS) if plain_name(n) == _METRICS]
-        if any(_is_written_by_it(folder, header_of(folder.head(n), ",")) for n in tables):
+        if any(_is_written_by_it(folder, folder.head(n)) for n in tables):
             yield Claim((tables[0], *config_files(folder)), copies=event_duplicates(folder))
         elif _HPARAMS in folder.free(_HPARAMS) and _is_unwritten(folder, tables):
             yield Claim((*tables, *config_files(folder)))
@@ -57,11 +57,17 @@ class LightningCsv:
         return Reading((in_hydra(source, record),), table.points, (*table.problems, *broken), table.resume)
 
 
-def _is_written_by_it(folder: Folder, header: TableHeader | None) -> bool:
-    """Whether a table has a step, no time, which the logger never writes, and lies where the logger puts it."""
+def _is_written_by_it(folder: Folder, head: bytes) -> bool:
+    """Whether a table has a step, no time, which the logger never writes, and lies or looks as the logger leaves it.
+
+    Its rows of training and of validation leave each other's cells empty.
+    """
+    header = header_of(head, ",")
     if header is None or "step" not in header.names or any(folded(n) in TIME_KEYS for n in header.names):
         return False
-    return _HPARAMS in folder.files or bool(_VERSION.fullmatch(folder.name)) or bool(event_duplicates(folder))
+    if _HPARAMS in folder.files or _VERSION.fullmatch(folder.name) or event_duplicates(folder):
+        return True
+    return "epoch" in header.names and any(len(row) < len(header.names) for row in sample(head, header))
 
 
 def _is_unwritten(folder: Folder, tables: list[str]) -> bool:
