@@ -85,7 +85,8 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f" and {told.height - 1} more series" if told.height > 1 else ""
     )
     return (
-        f"{many} of {logged} logged values do not count ({where}): a later value stands at the same step, and no resume explains it",
+        f"{many} of {logged} logged values do not count ({where}): a later value stands at the same step, "
+        "and no resume explains it",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import polars as pl
 
@@ -46,7 +47,7 @@ def _one_run(points: pl.DataFrame, counters: Iterable[str]) -> tuple[pl.DataFram
     """The points of one run, whose rows are counted over the whole table."""
     rows = points.select(row=pl.col("step").rank("dense").cast(pl.Int64) - 1)["row"]
     points = points.with_columns(rows.alias("step"))
-    height = int(rows.max() or 0) + 1 if len(rows) else 0
+    height = int(cast("int", rows.max())) + 1 if len(rows) else 0
     columns = {name: _column(points, name, height) for name in counters}
     held = {name: column for name, column in columns.items() if column.null_count() < height}
     series, names = _by_label(held)

@@ -35,7 +35,7 @@ class LongTable:
     Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` with a column of metrics' names, one of values and one of steps; a config beside
     Reads: every value at its step, under its name; run columns tell runs apart; times
     Leaves: other columns
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "long_table"
     version = 1

@@ -71,8 +71,8 @@ def _as_utf8(data: bytes) -> bytes:
 
 def open_plain(path: str) -> IO[bytes]:
     """Open a file for reading, through its decompressor where it has one; text in UTF-16 is given as UTF-8."""
-    stream = _opened(path)
-    begin = stream.peek(_TELLING)[:_TELLING] if isinstance(stream, io.BufferedReader) else b""
+    stream: IO[bytes] = _opened(path)
+    begin = cast("io.BufferedReader", stream).peek(_TELLING)[:_TELLING] if hasattr(stream, "peek") else b""
     if not _utf16(begin):
         return stream
     with stream:

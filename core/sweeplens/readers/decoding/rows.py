@@ -273,12 +273,8 @@ class RowReader:
 
 def named_value(row: dict[str, Any]) -> dict[str, Any]:
     """A row that holds one value and its name, as a row with that name; any other as it is."""
-    inner = row.get("data")
-    whole = (
-        {**{k: v for k, v in row.items() if k != "data"}, **inner}
-        if isinstance(inner, dict) and "value" in inner
-        else row
-    )
+    inner = cast("dict[str, Any]", row["data"]) if isinstance(row.get("data"), dict) else {}
+    whole = {**{k: v for k, v in row.items() if k != "data"}, **inner} if "value" in inner else row
     name = next((k for k in _LONG_NAMES if isinstance(whole.get(k), str)), "") if "value" in whole else ""
     if not name or number_in(whole["value"]) is None:
         return row

@@ -246,8 +246,10 @@ def _forward(columns: JsonColumns) -> JsonColumns:
     new = pl.Series(places, dtype=pl.UInt32).search_sorted(kept["\0run"]).cast(pl.UInt32).set_sorted().alias("\0run")
     members = dict(m for p, m in enumerate(columns.members.items()) if p not in lost)
     held = _held(kept.with_columns(new))
-    chosen = ([values[p] for p in places] for values in (columns.firsts, columns.lasts, columns.begins, columns.steps))
-    return JsonColumns(held, members, [m for m in columns.metrics if m in held.columns], *chosen)
+    firsts, lasts = ([values[p] for p in places] for values in (columns.firsts, columns.lasts))
+    begins, steps = ([values[p] for p in places] for values in (columns.begins, columns.steps))
+    metrics = [m for m in columns.metrics if m in held.columns]
+    return JsonColumns(held, members, metrics, firsts, lasts, begins, steps)
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:

@@ -143,10 +143,11 @@ def _add(rows: RowReader, values: Iterable[Any]) -> None:
 def _unframed(value: object) -> object:
     """A table as pandas writes it, as a list of rows or as lists side by side; any other value as it is."""
     if not isinstance(value, dict):
-        return cast("object", value)
+        return value
     whole = cast("_Row", value)
     if isinstance(whole.get("columns"), list) and isinstance(whole.get("data"), list):
-        return [dict(zip(whole["columns"], row, strict=False)) for row in whole["data"] if isinstance(row, list)]
+        names, data = cast("list[str]", whole["columns"]), cast("list[object]", whole["data"])
+        return [dict(zip(names, cast("list[object]", row), strict=False)) for row in data if isinstance(row, list)]
     if not whole or not all(isinstance(v, dict) for v in whole.values()):
         return whole
     if all(key.isdigit() for key in whole):

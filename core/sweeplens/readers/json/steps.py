@@ -117,7 +117,8 @@ def _reading_of(source: Source, piece: FileRows, columns: JsonColumns, place: in
     record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=others)
     runs, problems = described_by(source, [record])
     state = {
-        "axis": label_of(piece.axis), "last_step": columns.steps[place], "counts": {}, "non_scalar": others, "said": described_by_row(record),
+        "axis": label_of(piece.axis), "last_step": columns.steps[place], "counts": {}, "non_scalar": others,
+        "said": described_by_row(record),
     }  # fmt: skip
     after = Resume(piece.consumed, {record.id: state}, piece.number)
     return Reading(runs, empty_reading_points(), (*piece.problems, *problems), after)

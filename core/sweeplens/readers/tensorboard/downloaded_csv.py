@@ -1,4 +1,4 @@
-"""Series that TensorBoard's download button wrote: `run-<run>-tag-<tag>.csv` with Wall time, Step, Value, or the same as `.json`."""
+"""Series that TensorBoard's download button wrote: `run-<run>-tag-<tag>.csv`, or the same as `.json`."""
 
 from __future__ import annotations
 

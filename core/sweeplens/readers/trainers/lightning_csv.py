@@ -27,7 +27,7 @@ class LightningCsv:
     Files: ``metrics.csv`` with a ``step`` column and no times, beside ``hparams.yaml`` or in ``version_<N>``; ``version_<N>`` with ``hparams.yaml`` alone has no points
     Reads: every number at its step, in any order of columns; hyperparameters, of Python objects their plain data
     Leaves: TensorBoard files of a second logger, in the same folder or, where their numbers are the same, in one nearby
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "lightning_csv"
     version = 4

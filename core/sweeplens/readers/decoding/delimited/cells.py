@@ -83,7 +83,7 @@ def number(cell: str) -> float | None:
 
 
 def cell_number(cell: str, separator: str) -> float | None:
-    """A stripped cell -> the number that it says: ``0,5`` where commas part no cells, ``1,234``, ``50%``, ``tensor(0.5)``; else None."""
+    """A stripped cell -> the number that it says: ``0,5``, ``1,234``, ``50%``, ``tensor(0.5)``; else None."""
     value = number(cell)
     if value is not None or not cell or "_" in cell:
         return value
