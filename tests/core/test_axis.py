@@ -65,7 +65,10 @@ def test_the_only_axis_is_a_fraction_of_an_epoch_and_every_row_is_kept(tmp_path:
     assert opened(tmp_path).curves(["loss"], x="epoch").table["x"].max() == 2.0
 
 
-@pytest.mark.parametrize("name", ["current_steps", "train_step", "globalStep", "numUpdates", "iteration", "updates", "n_iter", "timesteps", "samples", "tokens", "images"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    "current_steps train_step globalStep numUpdates iteration updates n_iter timesteps samples tokens images".split(),
+)
 def test_a_counter_is_the_axis_under_any_of_its_names_and_never_a_constant_one(tmp_path: Path, name: str) -> None:
     values = list(enumerate(down(20)))
     lines(
