@@ -199,7 +199,9 @@ def _text(spec: ResourceSpec, database: ExperimentDB, *arguments: object) -> str
     text = spec.text(database, *arguments)
     if not database.failure or spec.mime_type == JSON:
         return text
-    return f"{text}{'- ' + markdown(database.failure) if spec.mime_type == MARKDOWN else '# ' + clean(database.failure)}\n"
+    return (
+        f"{text}{'- ' + markdown(database.failure) if spec.mime_type == MARKDOWN else '# ' + clean(database.failure)}\n"
+    )
 
 
 def _csv(db: ExperimentDB, table: pl.DataFrame, tool: str) -> str:
