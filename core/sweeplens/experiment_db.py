@@ -34,8 +34,8 @@ from sweeplens.view import (
     duplicate_warnings,
     nothing_found,
     of_runs,
-    parsed_reduction,
     python_call,
+    standing_problems,
     unread,
 )
 
@@ -105,7 +105,7 @@ class ExperimentDB:
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = parsed_reduction(snapshot.problems, snapshot, now, self.config.live_seconds)
+        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
         return View(snapshot, chosen, series, problems)
