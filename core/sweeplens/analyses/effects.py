@@ -114,7 +114,7 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
-    names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    names = [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
     table = keyed(runs, names)

@@ -91,7 +91,7 @@ def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
-    return [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    return [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
 
 
 def _ranked(runs: pl.DataFrame, reduced: ReducedSeries, keys: Sequence[str], goal: str) -> _Ranked:

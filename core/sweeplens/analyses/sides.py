@@ -120,7 +120,7 @@ def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl
         for n in table.columns
         if n != "run_id" and not one[n].null_count() and set(one[n].to_list()) == set(other[n].to_list())
     ]
-    seeds = [n for n in shared if is_replicate(n, replicates)]
+    seeds = [n for n in shared if is_replicate(runs, n, replicates)]
     if not seeds or len(sides.a) != len(sides.b):
         return None
     for key in (seeds, shared):

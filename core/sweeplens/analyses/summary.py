@@ -81,7 +81,7 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
             "n_values": int(table[name].drop_nulls().n_unique()),
             "values": _values(table[name]),
             "n_missing": int(table[name].null_count()),
-            "replicate": is_replicate(name, replicates) or is_identifier(runs, name),
+            "replicate": is_replicate(runs, name, replicates) or is_identifier(runs, name),
             "same_as": twins[name],
         }
         for name in names
