@@ -16,7 +16,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["NameVerdict", "read_name"]
+__all__ = ["NameVerdict", "is_share", "read_name"]
 
 Kind = Literal["outcome", "aside", "none", "weak", "void"]
 
@@ -91,8 +91,10 @@ _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
     ("higher", "outcome", "a ranking of what was asked for",
      "ndcg dcg mrr mrr@ reciprocal-rank map@"),
     ("higher", "outcome", "what an agent earned or won",
-     "reward rewards return returns rew ret epret eprew eprewmean success successes success-rate win-rate winrate wins "
+     "reward rewards return returns rew ret epret eprew eprewmean wins "
      "elo trueskill human-normalized-score margins reward-margin coverage-rate preference-rate sharpe profit"),
+    ("higher", "outcome", "a share of successes",
+     "success successes success-rate win-rate winrate"),
     ("higher", "outcome", "likelihood of the truth",
      "elbo likelihood log-likelihood loglikelihood loglik llh lpd elpd log-evidence evidence modularity"),
     ("higher", "aside", "work done in a time",
@@ -159,6 +161,10 @@ _GLUED = ("validation", "training", "valid", "train", "test", "eval", "val", "de
 _BETWEEN = frozenset("mean median root max log total avg average".split())
 """Words that may stand between an inverting word and what it inverts (`neg_mean_squared_error`)."""
 _LONGEST = 4
+_SHARES = frozenset(
+    ("a share of right answers", "a share of successes", "precision, recall and what is made of them", "an area under a curve",
+     "overlap of regions", "right answers among the first few guesses")
+)  # fmt: skip
 
 
 def _entries() -> dict[tuple[str, ...], _Entry]:
@@ -187,6 +193,11 @@ def read_name(metric: str) -> NameVerdict:
             return _verdict(words[:start], phrase, entry, metric)
         weak = weak or _verdict(words[:start], phrase, entry, metric)
     return weak or NameVerdict("unknown", "no word of it is known")
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric's name says that it is a share of something: it lies between 0 and 1, or 0 and 100."""
+    return read_name(metric).reason.partition(": ")[2] in _SHARES
 
 
 def _in_phrase(words: list[str], word: str) -> bool:

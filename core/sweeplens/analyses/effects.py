@@ -20,7 +20,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
-from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["effects"]
 
@@ -54,7 +54,7 @@ def effects(
     metric: str,
     *,
     goal: str = "",
-    reduce: str = "best",
+    reduce: str = DEFAULT_REDUCE,
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
 ) -> Answer:

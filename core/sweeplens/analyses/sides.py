@@ -19,7 +19,7 @@ from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, k
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import select_runs
 
-__all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
+__all__ = ["Sides", "check_sides", "differing_hparams", "named_in", "pair_runs", "select_sides"]
 
 _CONDITION = re.compile(r"[=<>]|\b(and|or|not|in|is|like|between)\b", re.IGNORECASE)
 _SHOWN_VALUES = 8
@@ -52,10 +52,32 @@ def select_sides(runs: pl.DataFrame, series: pl.DataFrame, a: str | Sequence[str
     return sides
 
 
+def check_sides(a: str | Sequence[str], b: str | Sequence[str], hparam: str) -> None:
+    """Raises InputError where both sides and a hyperparameter are given."""
+    if hparam and (a or b):
+        raise InputError(f"Pass a and b, or hparam={hparam!r} to compare its levels, not both.")
+
+
+def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
+    """The hyperparameters that conditions name: those that the sides are defined by."""
+    texts = [part for side in sides for part in ([side] if isinstance(side, str) else side)]
+    words = {
+        w
+        for text in texts
+        if _CONDITION.search(text)
+        for w in re.findall(r'"([^"]+)"|([A-Za-z_]\w*)', text)
+        for w in w
+        if w
+    }
+    return [n for n in hparam_columns(runs) if n in words]
+
+
 def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str) -> tuple[str, ...]:
     parts = [asked] if isinstance(asked, str) else list(asked)
     if not [p for p in parts if p.strip()]:
-        raise InputError(f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs.")
+        raise InputError(
+            f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
+        )
     chosen = {r for part in parts for r in _matching(runs, series, part)}
     if not chosen:
         raise InputError(

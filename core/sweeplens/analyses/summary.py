@@ -18,7 +18,7 @@ from sweeplens.frames.grouping import (
     same_split,
     varying_hparams,
 )
-from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["sort_table", "summarize", "varying"]
 
@@ -32,7 +32,7 @@ def summarize(
     hparams: Sequence[str],
     metrics: Sequence[str],
     *,
-    reduce: str = "last",
+    reduce: str = DEFAULT_REDUCE,
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
     sort: str = "",

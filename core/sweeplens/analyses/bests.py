@@ -1,0 +1,143 @@
+"""Which groups can be told from the best one, where the best was picked by looking at all of them.
+
+The gap to the best is held against the studentised range of all groups (Tukey, Kramer), since the best of k equal groups lies
+above the worst by that much; in steps: the group farthest off (by its own p) against the range of k, the next against that of
+k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by `benchmarks/statistics.py`.
+
+The spread is pooled over groups only where nothing speaks against equal spreads (Bartlett's p of at least 25 %, 50 % where
+groups have two runs) and sizes are alike; else each pair has its own standard error and Satterthwaite's degrees of freedom
+(Games, Howell 1976). Groups of one run have the pooled spread. Where all groups have the same seeds, and seeds move all groups
+alike (F test at 5 %), seeds are blocks and their part of the spread is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+
+from sweeplens.analyses.ranges import range_tails
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+__all__ = ["Apart", "apart_from_best", "shrunk", "without_blocks"]
+
+_MOST_GROUPS = 1000
+_EQUAL, _EQUAL_PAIRS = 0.25, 0.5
+_ALIKE = 2  # the largest group is at most so many times the smallest
+_BLOCKS = 0.05
+
+
+class Apart(Struct, frozen=True):
+    """For each row its p against the first (None where nothing is known), and the method in words."""
+
+    p: list[float | None]
+    method: str
+
+
+def apart_from_best(
+    n: Sequence[int], means: Sequence[float], variances: Sequence[float | None], df: Sequence[float] = ()
+) -> Apart:
+    """Rows in order of rank. ``df``: degrees of freedom of the variances, n - 1 when not given."""
+    import numpy as np
+
+    size, mean = np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+    known = np.array([v is not None and m > 1 for v, m in zip(variances, n, strict=True)])
+    if len(size) < 2 or not known.any():
+        return Apart([None] * len(size), "")
+    own = np.array([v if v is not None else 0.0 for v in variances])
+    freedom = np.where(known, np.array(df) if len(df) else size - 1, 0.0)
+    pooled, total = float((freedom * own).sum() / freedom.sum()), float(freedom.sum())
+    if not 0 < pooled < np.inf:
+        return Apart([None] * len(size), "")
+    equal = _equal_spreads(own[known], freedom[known], size[known])
+    use = own if not equal else np.full_like(own, pooled)
+    part = np.where(known, use, pooled) / size
+    each = np.where(known & (not equal), freedom, total)
+    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
+        square = part[1:] + part[0]
+        free = (
+            square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
+            if not equal
+            else np.full(len(square), total)
+        )
+        t = np.abs(mean[1:] - mean[0]) / np.sqrt(square)
+    t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free), np.minimum(free, total), 1.0)
+    return Apart([None, *_stepped(t, free).tolist()], _named(equal, len(size)))
+
+
+def _named(equal: bool, k: int) -> str:
+    name = "Tukey-Kramer" if equal else "Games-Howell"
+    return f"{name}, stepwise" if k <= _MOST_GROUPS else f"{name[:0]}Bonferroni over all pairs"
+
+
+def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
+    """Bartlett's test, where sizes are alike; one group with repetitions alone is pooled."""
+    import numpy as np
+    from scipy.special import chdtrc
+
+    if len(variances) < 2:
+        return True
+    if n.max() > _ALIKE * n.min() or not (variances > 0).all():
+        return False
+    total = df.sum()
+    pooled = (df * variances).sum() / total
+    scale = 1 + ((1 / df).sum() - 1 / total) / (3 * (len(df) - 1))
+    statistic = (total * np.log(pooled) - (df * np.log(variances)).sum()) / scale
+    return float(chdtrc(len(df) - 1, statistic)) >= (_EQUAL if n.min() > 2 else _EQUAL_PAIRS)
+
+
+def _stepped(t: Array, df: Array) -> Array:
+    """Step-down p values of the followers."""
+    import numpy as np
+    from scipy.special import stdtr
+
+    k = len(t) + 1
+    plain = 2 * stdtr(df, -t)
+    if k > _MOST_GROUPS:
+        return np.minimum(plain * (k * (k - 1) / 2), 1.0)
+    order = np.argsort(plain, kind="stable")
+    adjusted = np.empty_like(t)
+    adjusted[order] = np.maximum.accumulate(range_tails(t[order] * np.sqrt(2), k - np.arange(k - 1), df[order]))
+    return adjusted
+
+
+def without_blocks(values: Array) -> tuple[Array, float] | None:
+    """``values``: groups x seeds. The variance of each group with the seeds' common part taken out, and its degrees of freedom;
+    None where seeds do not move all groups alike."""
+    from scipy.special import fdtrc
+
+    k, n = values.shape
+    if k < 2 or n < 2:
+        return None
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    df = (k - 1) * (n - 1)
+    within = float((rest**2).sum()) / df
+    between = k * float(values.mean(axis=0).var(ddof=1))
+    if not within > 0 or float(fdtrc(n - 1, df, between / within)) >= _BLOCKS:
+        return None
+    return (rest**2).sum(axis=1) * k / df, df / k
+
+
+def shrunk(n: Sequence[int], means: Sequence[float], variances: Sequence[float | None]) -> list[float | None]:
+    """Each mean drawn to the mean of all by as much as chance has driven them apart (empirical Bayes; Efron, Morris 1975): the
+    best of many owes part of its lead to luck."""
+    import numpy as np
+
+    known = [(m - 1, v) for m, v in zip(n, variances, strict=True) if v is not None and m > 1]
+    total = sum(d for d, _ in known)
+    if len(n) < 3 or not total:
+        return [None] * len(n)
+    pooled = sum(d * v for d, v in known) / total
+    error, mean = pooled / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+    centre = mean.mean()
+    between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
+    if not np.isfinite(between) or not between + error.max() > 0:
+        return [None] * len(n)
+    kept = between / (between + error)
+    return [float(v) for v in centre + kept * (mean - centre)]
