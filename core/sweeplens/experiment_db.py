@@ -367,6 +367,7 @@ class ExperimentDB:
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+            tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)
