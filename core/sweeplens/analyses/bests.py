@@ -6,8 +6,8 @@ k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by
 
 The spread is pooled over groups only where nothing speaks against equal spreads (Bartlett's p of at least 25 %, 50 % where
 groups have two runs) and sizes are alike; else each pair has its own standard error and Satterthwaite's degrees of freedom
-(Games, Howell 1976). Groups of one run have the pooled spread. Where all groups have the same seeds, and seeds move all groups
-alike (F test at 5 %), seeds are blocks and their part of the spread is taken out.
+(Games, Howell 1976), and never a smaller one than the pooled, wild groups aside. Groups of one run have the pooled spread. Where all groups have the same seeds, and seeds move all groups
+alike (F test at 1 %), seeds are blocks and their part of the spread is taken out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
+from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.ranges import range_tails
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-__all__ = ["Apart", "apart_from_best", "shrunk", "without_blocks"]
+__all__ = ["Apart", "apart_from_best", "shrunk", "single_runs", "without_blocks"]
 
 _MOST_GROUPS = 1000
 _EQUAL, _EQUAL_PAIRS = 0.25, 0.5
 _ALIKE = 2  # the largest group is at most so many times the smallest
-_BLOCKS = 0.05
+_BLOCKS = 0.01
 
 
 class Apart(Struct, frozen=True):
@@ -55,25 +56,50 @@ def apart_from_best(
     pooled, total = float((freedom * own).sum() / freedom.sum()), float(freedom.sum())
     if not 0 < pooled < np.inf:
         return Apart([None] * len(size), "")
-    equal = _equal_spreads(own[known], freedom[known], size[known])
-    use = own if not equal else np.full_like(own, pooled)
-    part = np.where(known, use, pooled) / size
-    each = np.where(known & (not equal), freedom, total)
     with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
+        equal = _equal_spreads(own[known], freedom[known], size[known])
+        calm = _without_wild(n, variances, freedom, pooled, total) if not equal else (pooled, total)
+        common = calm[0] * (1 / size[1:] + 1 / size[0])
+        part = np.where(known & (not equal), own, calm[0]) / size
+        each = np.where(known & (not equal), freedom, calm[1])
         square = part[1:] + part[0]
         free = (
             square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
             if not equal
-            else np.full(len(square), total)
+            else np.full_like(square, total)
         )
-        t = np.abs(mean[1:] - mean[0]) / np.sqrt(square)
-    t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free), np.minimum(free, total), 1.0)
-    return Apart([None, *_stepped(t, free).tolist()], _named(equal, len(size)))
+        free = np.where(square >= common, free, np.minimum(np.maximum(free, calm[1] / 2), calm[1]))
+        t = np.abs(mean[1:] - mean[0]) / np.sqrt(np.maximum(square, common))
+    t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free) & (free > 0), free, 1.0)
+    return Apart([None, *_stepped(t, free).tolist()], _named(equal=equal, k=len(size)))
 
 
-def _named(equal: bool, k: int) -> str:
+def _without_wild(
+    n: Sequence[int], variances: Sequence[float | None], df: Array, pooled: float, total: float
+) -> tuple[float, float]:
+    """The pooled variance and its degrees of freedom without groups that are far wilder than the others."""
+    spread = pooled_spread(n, variances)
+    if spread is None or not spread.wild or not 0 < spread.sd:
+        return pooled, total
+    return spread.sd**2, total - float(df[list(spread.wild)].sum())
+
+
+def single_runs(means: Sequence[float], sd: float, df: int) -> Apart:
+    """Single runs in order of rank, by the spread of runs of one setting."""
+    import numpy as np
+
+    mean = np.array(means, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        t = np.abs(mean[1:] - mean[0]) / (sd * np.sqrt(2))
+    return Apart(
+        [None, *_stepped(np.nan_to_num(t), np.full(len(t), float(df))).tolist()][: len(mean)],
+        _named(equal=True, k=len(mean)),
+    )
+
+
+def _named(*, equal: bool, k: int) -> str:
     name = "Tukey-Kramer" if equal else "Games-Howell"
-    return f"{name}, stepwise" if k <= _MOST_GROUPS else f"{name[:0]}Bonferroni over all pairs"
+    return f"{name}, stepwise" if k <= _MOST_GROUPS else "Bonferroni over all pairs"
 
 
 def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
@@ -133,11 +159,9 @@ def shrunk(n: Sequence[int], means: Sequence[float], variances: Sequence[float |
     total = sum(d for d, _ in known)
     if len(n) < 3 or not total:
         return [None] * len(n)
-    pooled = sum(d * v for d, v in known) / total
-    error, mean = pooled / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
-    centre = mean.mean()
-    between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
-    if not np.isfinite(between) or not between + error.max() > 0:
-        return [None] * len(n)
-    kept = between / (between + error)
-    return [float(v) for v in centre + kept * (mean - centre)]
+    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is known
+        pooled = sum(d * v for d, v in known) / total
+        error, mean = pooled / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+        between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
+        drawn = mean.mean() + between / (between + error) * (mean - mean.mean())
+    return [float(v) if np.isfinite(v) else None for v in drawn]

@@ -13,9 +13,9 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.bests import apart_from_best, shrunk, without_blocks
+from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs, without_blocks
 from sweeplens.analyses.bounds import bounds_of, within_bounds
-from sweeplens.analyses.coverage import Coverage, coverage_of, series_of, with_config
+from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, with_config
 from sweeplens.analyses.luck import reading_notes, split_note
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.robustness import held_note, readings
@@ -41,7 +41,7 @@ _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow an
 _STATS = ("rank", "n", "mean", "ci95_low", "ci95_high", "gap", "tied", "p_adjusted", "unfinished", "left_out", "shrunk")
 RANK_COLUMNS = (*_STATS, "run_id", "status", "task")
 """What is no hyperparameter in a ranking."""
-_TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids")
+_TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids", "seeds")
 
 
 class _Ranked(Struct, frozen=True):
@@ -174,7 +174,7 @@ def _doubts(
     values: pl.DataFrame,
 ) -> tuple[str, ...]:
     """What a reviewer would ask of the ranking: luck of the reading, choice by test data, other readings."""
-    groups = ranked.groups.with_row_index("group").select("group", run_id="ids").explode("run_id")
+    groups = ranked.groups.with_row_index("place").select(group="place", run_id="ids").explode("run_id")
     known = series.filter(pl.col("run_id").is_in(used["run_id"].implode()))["metric"].unique().to_list()
     notes = [split_note(ask.metric, known), *reading_notes(ask.how.how, used, points, values, groups)]
     if ask.by == "group" and ranked.groups.height > 1:
@@ -234,13 +234,18 @@ def _blocks(groups: pl.DataFrame) -> tuple[list[float], float] | None:
     sizes = groups["n"]
     if groups.height < 2 or sizes.min() != sizes.max() or int(sizes[0]) < 2:
         return None
-    long = groups.with_row_index("group").select("group", "values", "seeds").explode("values", "seeds")
+    long = groups.with_row_index("place").select("values", "seeds", group="place").explode("values", "seeds")
     counts = long.group_by("seeds").agg(pl.len().alias("n"), pl.col("group").n_unique().alias("groups"))
     if long["seeds"].null_count() or not ((counts["n"] == groups.height) & (counts["groups"] == groups.height)).all():
         return None
     ordered = long.sort("group", "seeds")["values"].to_numpy().astype(np.float64).reshape(groups.height, int(sizes[0]))
     found = without_blocks(ordered)
     return None if found is None else (found[0].tolist(), found[1])
+
+
+def _keys_of(ranked: _Ranked) -> list[str]:
+    """The hyperparameters of the groups."""
+    return [c for c in ranked.groups.columns if c not in (*_TAKEN, "group")]
 
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
@@ -280,7 +285,8 @@ def _finished(table: pl.DataFrame, ranked: _Ranked, by: str) -> tuple[pl.DataFra
     if ranked.spread is None or ranked.spread.sd == 0:
         ps: list[float | None] = [None] * table.height
     elif by == "run":
-        ps, method = _of_runs(means, ranked.spread), "all runs by the pooled spread"
+        found = single_runs(means, ranked.spread.sd, ranked.spread.df)
+        ps, method = found.p, f"{found.method}, by the pooled spread"
     else:
         freedom = [ranked.blocks[1]] * table.height if ranked.blocks else []
         found = apart_from_best(n, means, ranked.blocks[0] if ranked.blocks else variances, freedom)
@@ -295,15 +301,6 @@ def _finished(table: pl.DataFrame, ranked: _Ranked, by: str) -> tuple[pl.DataFra
         pl.Series("tied", [first, *followers][: table.height], dtype=pl.Boolean),
         pl.Series("shrunk", shrunk(n, means, variances) if by == "group" else [None] * table.height, dtype=pl.Float64),
     ), method  # fmt: skip
-
-
-def _of_runs(means: Sequence[float], spread: Spread) -> list[float | None]:
-    """The p of each run's gap to the best run, by the spread of runs of one setting."""
-    n = len(means)
-    whole = apart_from_best(
-        [1] * n + [2], [*means, means[0]], [None] * n + [spread.sd**2], [0.0] * n + [float(spread.df)]
-    )
-    return whole.p[:n]
 
 
 def _marked(
@@ -327,20 +324,19 @@ def _notes(
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
     notes.append(_tied_note(ranked, table, method))
+    if ranked.spread is not None and ranked.spread.wild:
+        wild = [_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
+        notes.append(f"Their own spread is far above the others': {listed(wild)}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
         notes.append(f"{singles} of {table.height} groups rest on a single run: no interval.")
     if cover.marked:
         common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
-        notes.append(f"So far: {cover.note()}{common}" if _running(cover) else cover.note() + common)
+        notes.append(f"So far: {cover.note()}{common}" if cover.running else cover.note() + common)
     lost = int(table["left_out"].sum())
     if lost:
         notes.append(f"{lost} runs of these groups were left out (column left_out): the rest may flatter their group.")
     return tuple(n for n in notes if n)
-
-
-def _running(cover: Coverage) -> bool:
-    return bool(cover.running)
 
 
 def _tied_note(ranked: _Ranked, table: pl.DataFrame, method: str) -> str:

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 ALPHA = 0.05
-_PAIRED = 0.05
+_PAIRED = 0.025
 HUGE = 1e150  # beyond, squares are not numbers any more
 _FEWEST_FOR_RANKS = 6
 
@@ -111,7 +111,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
 def paired_t(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     """The t test of the differences of pairs; None below two pairs, or where all differences are the same."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2 or _no_spread(differences) or variance(differences) > HUGE:
+    if len(differences) < 2 or _no_spread(differences) or not 0 < variance(differences) <= HUGE:
         return None
     error = math.sqrt(variance(differences) / len(differences))
     return _of_t("paired t", mean(differences), error, len(differences) - 1)
@@ -135,7 +135,7 @@ def exact_apart(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 
 def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | None]:
-    """Whether the values of pairs go together by more than chance (one-sided p of their correlation below 5 %), and the
+    """Whether the values of pairs go together by more than chance (one-sided p of their correlation below 2.5 %), and the
     correlation. Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
     """
     n = len(a)
@@ -157,7 +157,8 @@ def equal_within(test: TestResult, delta: float) -> float:
     if not delta > 0 or not test.error > 0:
         return 1.0
     lower, upper = (test.difference + delta) / test.error, (delta - test.difference) / test.error
-    return max(t_tail(t, test.df) / 2 if t > 0 else 1.0 for t in (lower, upper))
+    tails = ((t, t_tail(t, test.df) / 2) for t in (lower, upper))
+    return max(p if t > 0 else 1 - p for t, p in tails)
 
 
 def signed_rank(a: Sequence[float], b: Sequence[float]) -> float | None:
