@@ -226,12 +226,8 @@ def test_conditions_are_matched_on_what_else_varies_and_the_pooled_difference_is
     db = decay(tmp_path)
     answer = db.compare("wd > 0", "wd = 0")
     found = row(answer)
-    values = {
-        r: v
-        for r, v in db.summarize(["wd", "lr", "seed"], metrics=["val/acc"])
-        .table.select(pl.concat_str("wd", "lr", "seed", separator="|"), "mean")
-        .iter_rows()
-    }
+    table = db.summarize(["wd", "lr", "seed"], metrics=["val/acc"]).table
+    values = dict(table.select(pl.concat_str("wd", "lr", "seed", separator="|"), "mean").iter_rows())
     y = np.array([values[k] for k in sorted(values)])
     wd, lr = (np.array([float(k.split("|")[i]) for k in sorted(values)]) for i in (0, 1))
     design = np.column_stack([wd > 0, *(lr == v for v in (1, 2, 3, 4))]).astype(float)
@@ -397,3 +393,45 @@ def test_values_near_the_end_of_the_numbers_give_no_test_rather_than_an_error(tm
     db = database(tmp_path, sweep([1e308, -1e308, 1e300], [0.7, 0.6, 0.8]))
     assert row(db.compare("a*", "b*"))["verdict"].startswith("no test possible")
     assert row(db.compare("a0", "b0"))["n_a"] == 1
+
+
+def test_the_levels_of_a_hyperparameter_are_each_compared_with_the_one_that_switches_it_off(tmp_path: Path) -> None:
+    rng = np.random.default_rng(41)
+    rows = [
+        run(f"wd{wd}-lr{lr}-s{s}", {"wd": wd, "lr": lr, "seed": s}, val_acc=[float(0.5 + 0.1 * lr + 0.2 * wd + rng.normal(0, 0.005))])
+        for wd in (0.1, 0.0, 0.2) for lr in (1, 2, 3) for s in range(3)
+    ]  # fmt: skip
+    db = database(tmp_path, rows)
+    answer = db.compare(hparam="wd")
+    assert answer.table["level"].to_list() == ["0.1", "0.2"]
+    assert answer.table["difference"].to_list() == pytest.approx([0.02, 0.04], abs=0.005)
+    assert all(v.startswith("different: a is better") for v in answer.table["verdict"])
+    assert answer.tables["strata"].height == 6
+    assert answer.basis.runs_used == 27
+    same = db.compare("wd = 0.1", "wd = 0", metrics=["val/acc"])
+    assert row(same)["difference"] == pytest.approx(answer.table["difference"][0])
+    again = eval(answer.basis.python, {"db": db})  # noqa: S307 - our own line, which is what is tested
+    assert again.table.equals(answer.table)
+
+
+def test_a_hyperparameter_and_sides_at_once_or_with_too_many_levels_is_an_error_that_says_so(tmp_path: Path) -> None:
+    rows = [run(f"r{i}", {"lr": i, "one": 1, "seed": 0}, val_acc=[0.1 * i]) for i in range(12)]
+    db = database(tmp_path, rows)
+    with pytest.raises(InputError, match="not both"):
+        db.compare("r1", "r2", hparam="lr")
+    with pytest.raises(InputError, match="12 values"):
+        db.compare(hparam="lr")
+    with pytest.raises(InputError, match="has 1 values"):
+        db.compare(hparam="one")
+    with pytest.raises(UnknownNameError, match="Nearest: 'lr'"):
+        db.compare(hparam="lrr")
+
+
+def test_what_counts_as_equal_can_be_configured(tmp_path: Path) -> None:
+    rng = np.random.default_rng(42)
+    a, b = (list(rng.normal(0.8, 0.01, 12)) for _ in range(2))
+    wide = database(tmp_path / "w", sweep(a, b, apart=True), equal_within={"val/acc": 0.02}).compare("a*", "b*")
+    narrow = database(tmp_path / "n", sweep(a, b, apart=True), equal_within={"val/acc": 0.001}).compare("a*", "b*")
+    assert row(wide)["verdict"].startswith("equal within 0.02 (as configured)")
+    assert row(narrow)["verdict"].startswith("not told apart")
+    assert "too few seeds to say: 12 a side show" in row(narrow)["verdict"]

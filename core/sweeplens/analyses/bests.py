@@ -6,8 +6,9 @@ k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by
 
 The spread is pooled over groups only where nothing speaks against equal spreads (Bartlett's p of at least 25 %, 50 % where
 groups have two runs) and sizes are alike; else each pair has its own standard error and Satterthwaite's degrees of freedom
-(Games, Howell 1976), and never a smaller one than the pooled, wild groups aside. Groups of one run have the pooled spread. Where all groups have the same seeds, and seeds move all groups
-alike (F test at 1 %), seeds are blocks and their part of the spread is taken out.
+(Games, Howell 1976), and never a smaller error than the pooled one, wild groups aside. Groups of one run have the pooled
+spread. Where all groups have the same seeds, and seeds move all groups alike (F test at 1 %), seeds are blocks and their part
+of the spread is taken out.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _without_wild(
 ) -> tuple[float, float]:
     """The pooled variance and its degrees of freedom without groups that are far wilder than the others."""
     spread = pooled_spread(n, variances)
-    if spread is None or not spread.wild or not 0 < spread.sd:
+    if spread is None or not spread.wild or spread.sd <= 0:
         return pooled, total
     return spread.sd**2, total - float(df[list(spread.wild)].sum())
 

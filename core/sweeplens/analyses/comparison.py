@@ -196,11 +196,14 @@ def _case(
         if blocks is not None:
             a, b = (_of_side(ground.matching.table.join(rows, on="run_id"), side) for side in "ab")
             drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
-            return _MetricComparison(metric, goal, drawn, noise, None, blocks, _delta(metric, a, b, ground, series))
+            return _MetricComparison(
+                metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, ground, series)
+            )
     a, b = (_in_order(rows, ids) for ids in (ground.sides.a, ground.sides.b))
     if not a or not b:
         return None
-    delta = _delta(metric, a, b, ground, series)
+    spread = math.sqrt((variance(a) + variance(b)) / 2) if min(len(a), len(b)) > 1 else 0.0
+    delta = _delta(metric, spread, ground, series)
     if ground.pairs is not None:
         values_a, values_b = (rows.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
         whole = ground.pairs.join(values_a, on="run_a", maintain_order="left")
@@ -224,14 +227,12 @@ def _in_order(rows: pl.DataFrame, ids: Sequence[str]) -> list[float]:
     )
 
 
-def _delta(metric: str, a: Sequence[float], b: Sequence[float], ground: _Ground, series: pl.DataFrame) -> Delta | None:
+def _delta(metric: str, spread: float, ground: _Ground, series: pl.DataFrame) -> Delta | None:
     """Up to where means count as equal: as configured, else the spread of a run, else 1 % of what the metric ranges over."""
     if metric in ground.equal_within:
         return Delta(ground.equal_within[metric], "as configured")
-    if min(len(a), len(b)) > 1:
-        spread = math.sqrt((variance(a) + variance(b)) / 2)
-        if 0 < spread < HUGE:
-            return Delta(spread, "the spread of one run")
+    if 0 < spread < HUGE:
+        return Delta(spread, "the spread of one run")
     mine = series.filter(pl.col("metric") == metric)
     low, high = mine["min"].min(), mine["max"].max()
     if not isinstance(low, float) or not isinstance(high, float) or not high > low:

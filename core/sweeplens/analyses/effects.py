@@ -269,8 +269,9 @@ def _table(
     rows: list[tuple[float, tuple[object, ...]]] = []
     for names, p in zip(design.classes, ps, strict=True):
         share = shares[names[0]] if shares else (None, None, None)
-        known = p is not None and p < ALPHA
-        partner = _partner(names[0], pair)
+        known = p is not None and p < ALPHA and (share[0] or 0.0) > _NEGLIGIBLE
+        some = (share[1] or 0.0) > _NEGLIGIBLE
+        partner = _partner(names[0], pair, len(design.classes)) if some else ""
         for name in names:
             way, best = _told(design, name, goodness, known=known)
             told = (f"depends on {partner}" if partner and not known else way, best)
@@ -290,9 +291,16 @@ def _told(design: _Design, name: str, goodness: Sequence[float], *, known: bool)
     return (direction_of(levels, values) if known else "no clear effect"), best
 
 
-def _partner(name: str, pair: tuple[str, str, tuple[float, float] | None] | None) -> str:
-    """The hyperparameter with which this one interacts by more than chance, or nothing."""
-    if pair is None or pair[2] is None or pair[2][1] >= ALPHA or name not in pair[:2]:
+def _partner(name: str, pair: tuple[str, str, tuple[float, float] | None] | None, classes: int) -> str:
+    """The hyperparameter with which this one interacts by more than chance, corrected over all pairs, or nothing."""
+    pairs = classes * (classes - 1) / 2
+    if (
+        pair is None
+        or pair[2] is None
+        or pair[2][1] * pairs >= ALPHA
+        or pair[2][0] < _NEGLIGIBLE
+        or name not in pair[:2]
+    ):
         return ""
     return pair[1] if name == pair[0] else pair[0]
 

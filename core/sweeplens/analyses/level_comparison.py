@@ -14,7 +14,7 @@ from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import ALPHA, holm
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.grouping import keyed
+from sweeplens.frames.grouping import keyed, runs_without_hparams
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["compare_levels"]
@@ -28,7 +28,8 @@ def compare_levels(runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], A
     known = hparam_columns(runs)
     if hparam not in known:
         raise UnknownNameError.of("hyperparameter", hparam, known, hint="find_varying_hparams shows those that vary.")
-    of_level = keyed(runs, [hparam]).group_by(hparam).agg(pl.col("run_id")).sort(hparam, nulls_last=True)
+    told = runs.filter(pl.col("run_id").is_in(runs_without_hparams(runs)).not_())
+    of_level = keyed(told, [hparam]).group_by(hparam).agg(pl.col("run_id")).sort(hparam, nulls_last=True)
     levels = {_text(v): tuple(ids) for v, ids in of_level.iter_rows()}
     if not 1 < len(levels) <= _MOST_LEVELS:
         raise InputError(

@@ -93,7 +93,7 @@ def contrast(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spr
     other, other_p = _beside(a, b, test, paired=paired)
     spreads = _spreads(a, b, noise, paired=pays)
     few = len(a) + len(b) < _FEWEST_SEEDS
-    advised = spreads is not None and not few and (test is None or not test.low <= 0 <= test.high)
+    advised = spreads is not None and not few and test is not None and not test.low <= 0 <= test.high
     seeds = seeds_needed(mean(a) - mean(b), spreads) if advised and spreads else None
     shown = detectable(min(len(a), len(b)), spreads) if spreads and not few else None
     return Contrast(tuple(a), tuple(b), paired, correlation, test, exact, other, other_p, hedges_g(a, b), seeds, shown)
