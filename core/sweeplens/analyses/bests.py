@@ -161,8 +161,11 @@ def shrunk(n: Sequence[int], means: Sequence[float], variances: Sequence[float |
     if len(n) < 3 or not total:
         return [None] * len(n)
     with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is known
-        pooled = sum(d * v for d, v in known) / total
-        error, mean = pooled / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+        spread = pooled_spread(n, variances)
+        wild = spread.wild if spread else ()
+        pooled = spread.sd**2 if spread else sum(d * v for d, v in known) / total
+        own = [v if i in wild and v is not None else pooled for i, v in enumerate(variances)]
+        error, mean = np.array(own) / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
         between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
         drawn = mean.mean() + between / (between + error) * (mean - mean.mean())
     return [float(v) if np.isfinite(v) else None for v in drawn]

@@ -397,7 +397,9 @@ def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides:
 
 def _coverage(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
     """A word on runs that are unfinished or shorter, by the first metric."""
-    note = coverage_of(runs, asked.filter(pl.col("metric") == names[0])).note() if names else ""
+    cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
+    note = cover.note() if cover else ""
+    note = f"So far: {note[:1].lower()}{note[1:]}" if cover and cover.running else note
     return (f"{note} reduce='at_step:common' compares them at the same step.",) if note else ()
 
 

@@ -332,11 +332,15 @@ def _notes(
         notes.append(f"{singles} of {table.height} groups rest on a single run: no interval.")
     if cover.marked:
         common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
-        notes.append(f"So far: {cover.note()}{common}" if cover.running else cover.note() + common)
+        notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
     lost = int(table["left_out"].sum())
     if lost:
         notes.append(f"{lost} runs of these groups were left out (column left_out): the rest may flatter their group.")
     return tuple(n for n in notes if n)
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _tied_note(ranked: _Ranked, table: pl.DataFrame, method: str) -> str:
