@@ -247,9 +247,15 @@ def test_conditions_are_matched_on_what_else_varies_and_the_pooled_difference_is
 def test_strata_that_disagree_are_told(tmp_path: Path) -> None:
     rng = np.random.default_rng(22)
     rows = [
-        run(f"wd{wd}-lr{lr}-s{s}", {"wd": wd, "lr": lr, "seed": s}, val_acc=[float(0.5 + 0.1 * wd * (-1) ** lr + rng.normal(0, 0.01))])
-        for wd in (0, 1) for lr in (1, 2) for s in range(4)
-    ]  # fmt: skip
+        run(
+            f"wd{wd}-lr{lr}-s{s}",
+            {"wd": wd, "lr": lr, "seed": s},
+            val_acc=[float(0.5 + 0.1 * wd * (-1) ** lr + rng.normal(0, 0.01))],
+        )
+        for wd in (0, 1)
+        for lr in (1, 2)
+        for s in range(4)
+    ]
     answer = database(tmp_path, rows).compare("wd = 1", "wd = 0")
     assert row(answer)["p_disagree"] < 0.01
     assert any(note.startswith("Strata disagree") for note in answer.notes)
@@ -398,9 +404,15 @@ def test_values_near_the_end_of_the_numbers_give_no_test_rather_than_an_error(tm
 def test_the_levels_of_a_hyperparameter_are_each_compared_with_the_one_that_switches_it_off(tmp_path: Path) -> None:
     rng = np.random.default_rng(41)
     rows = [
-        run(f"wd{wd}-lr{lr}-s{s}", {"wd": wd, "lr": lr, "seed": s}, val_acc=[float(0.5 + 0.1 * lr + 0.2 * wd + rng.normal(0, 0.005))])
-        for wd in (0.1, 0.0, 0.2) for lr in (1, 2, 3) for s in range(3)
-    ]  # fmt: skip
+        run(
+            f"wd{wd}-lr{lr}-s{s}",
+            {"wd": wd, "lr": lr, "seed": s},
+            val_acc=[float(0.5 + 0.1 * lr + 0.2 * wd + rng.normal(0, 0.005))],
+        )
+        for wd in (0.1, 0.0, 0.2)
+        for lr in (1, 2, 3)
+        for s in range(3)
+    ]
     db = database(tmp_path, rows)
     answer = db.compare(hparam="wd")
     assert answer.table["level"].to_list() == ["0.1", "0.2"]

@@ -334,9 +334,15 @@ def test_what_the_left_out_runs_share_is_said(tmp_path: Path) -> None:
 def test_a_task_has_no_row_and_does_not_drown_what_matters_within_each(tmp_path: Path) -> None:
     rng = np.random.default_rng(53)
     rows = [
-        run(f"r{env}{lr}{s}", {"env": env, "lr": lr, "seed": s}, eval_return=[float(10.0 ** (2 * e) * (1 + 0.2 * lr + rng.normal(0, 0.02)))])
-        for e, env in enumerate(("a", "b", "c")) for lr in (1, 2, 3) for s in range(3)
-    ]  # fmt: skip
+        run(
+            f"r{env}{lr}{s}",
+            {"env": env, "lr": lr, "seed": s},
+            eval_return=[float(10.0 ** (2 * e) * (1 + 0.2 * lr + rng.normal(0, 0.02)))],
+        )
+        for e, env in enumerate(("a", "b", "c"))
+        for lr in (1, 2, 3)
+        for s in range(3)
+    ]
     table = database(tmp_path, rows).effects("eval/return").table
     assert table["hparam"].to_list() == ["lr"]
     assert table["importance"][0] > 0.6

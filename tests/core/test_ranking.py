@@ -148,8 +148,11 @@ def test_the_mean_of_the_first_is_drawn_back_by_as_much_as_chance_has_raised_it(
 
 
 def test_intervals_of_shares_never_pass_their_bounds_and_are_never_of_width_0(tmp_path: Path) -> None:
-    rows = [run(f"{lr}-{s}", {"lr": lr, "seed": s}, success_rate=[v]) for lr, vs in
-            ((1, [1.0] * 5), (2, [1.0, 1.0, 0.0, 1.0, 1.0]), (3, [0.99, 0.98, 1.0, 0.7, 0.99])) for s, v in enumerate(vs)]  # fmt: skip
+    rows = [
+        run(f"{lr}-{s}", {"lr": lr, "seed": s}, success_rate=[v])
+        for lr, vs in ((1, [1.0] * 5), (2, [1.0, 1.0, 0.0, 1.0, 1.0]), (3, [0.99, 0.98, 1.0, 0.7, 0.99]))
+        for s, v in enumerate(vs)
+    ]
     table = database(tmp_path, rows).rank("success/rate").table
     found = {lr: (low, high) for lr, low, high in table.select("lr", "ci95_low", "ci95_high").iter_rows()}
     exact = stats.binomtest(5, 5).proportion_ci(method="exact")
@@ -164,9 +167,15 @@ def tasks() -> list[Row]:
     """Two algorithms in three environments whose returns differ by orders of magnitude."""
     rng = np.random.default_rng(34)
     return [
-        run(f"{algo}-{env}-{s}", {"algo": algo, "env_id": env, "seed": s}, eval_return=[float(scale * (1 + 0.3 * (algo == "sac")) + rng.normal(0, scale / 10))])
-        for algo in ("ppo", "sac") for env, scale in (("ant", 5000), ("hopper", 300), ("pole", 10)) for s in range(4)
-    ]  # fmt: skip
+        run(
+            f"{algo}-{env}-{s}",
+            {"algo": algo, "env_id": env, "seed": s},
+            eval_return=[float(scale * (1 + 0.3 * (algo == "sac")) + rng.normal(0, scale / 10))],
+        )
+        for algo in ("ppo", "sac")
+        for env, scale in (("ant", 5000), ("hopper", 300), ("pole", 10))
+        for s in range(4)
+    ]
 
 
 def test_runs_on_one_task_are_never_ranked_against_runs_on_another(tmp_path: Path) -> None:

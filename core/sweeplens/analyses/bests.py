@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.ranges import range_tails
+from sweeplens.analyses.statistics import chi2_tail, f_tail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,16 +60,13 @@ def apart_from_best(
         return Apart([None] * len(size), "")
     with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
         equal = _equal_spreads(own[known], freedom[known], size[known])
-        calm = _without_wild(n, variances, freedom, pooled, total) if not equal else (pooled, total)
+        calm = (pooled, total) if equal else _without_wild(n, variances, freedom, pooled, total)
         common = calm[0] * (1 / size[1:] + 1 / size[0])
         part = np.where(known & (not equal), own, calm[0]) / size
         each = np.where(known & (not equal), freedom, calm[1])
         square = part[1:] + part[0]
-        free = (
-            square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
-            if not equal
-            else np.full_like(square, total)
-        )
+        free: Array = square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
+        free = np.full_like(square, total) if equal else free
         free = np.where(square >= common, free, np.minimum(np.maximum(free, calm[1] / 2), calm[1]))
         t = np.abs(mean[1:] - mean[0]) / np.sqrt(np.maximum(square, common))
     t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free) & (free > 0), free, 1.0)
@@ -106,7 +104,6 @@ def _named(*, equal: bool, k: int) -> str:
 def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
     """Bartlett's test, where sizes are alike; one group with repetitions alone is pooled."""
     import numpy as np
-    from scipy.special import chdtrc
 
     if len(variances) < 2:
         return True
@@ -115,8 +112,8 @@ def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
     total = df.sum()
     pooled = (df * variances).sum() / total
     scale = 1 + ((1 / df).sum() - 1 / total) / (3 * (len(df) - 1))
-    statistic = (total * np.log(pooled) - (df * np.log(variances)).sum()) / scale
-    return float(chdtrc(len(df) - 1, statistic)) >= (_EQUAL if n.min() > 2 else _EQUAL_PAIRS)
+    statistic = float((total * np.log(pooled) - (df * np.log(variances)).sum()) / scale)
+    return chi2_tail(statistic, len(df) - 1) >= (_EQUAL if n.min() > 2 else _EQUAL_PAIRS)
 
 
 def _stepped(t: Array, df: Array) -> Array:
@@ -137,16 +134,14 @@ def _stepped(t: Array, df: Array) -> Array:
 def without_blocks(values: Array) -> tuple[Array, float] | None:
     """``values``: groups x seeds. The variance of each group with the seeds' common part taken out, and its degrees of freedom;
     None where seeds do not move all groups alike."""
-    from scipy.special import fdtrc
-
-    k, n = values.shape
+    k, n = (int(length) for length in values.shape)
     if k < 2 or n < 2:
         return None
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
     df = (k - 1) * (n - 1)
     within = float((rest**2).sum()) / df
     between = k * float(values.mean(axis=0).var(ddof=1))
-    if not within > 0 or float(fdtrc(n - 1, df, between / within)) >= _BLOCKS:
+    if not within > 0 or f_tail(between / within, n - 1, df) >= _BLOCKS:
         return None
     return (rest**2).sum(axis=1) * k / df, df / k
 

@@ -6,6 +6,7 @@ the forest and share its number: each names the others as inseparable.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -132,8 +133,6 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
     names = [x for x in varying_hparams(runs) if not is_replicate(runs, x, replicates) and not is_identifier(runs, x)]
     if gone < 2 or gone == n or not names:
         return ""
-    from scipy.stats import hypergeom
-
     found: list[tuple[float, str, str, int, int]] = []
     for name in sorted(names):
         levels = levels_of(told[name])
@@ -142,8 +141,9 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
             .group_by("code")
             .agg(pl.len(), pl.col("lost").sum())
         )
-        for code, size, failed in counts.iter_rows():
-            p = float(hypergeom.sf(failed - 1, n, gone, size)) * len(levels.names) * len(names)
+        rows: list[tuple[int, int, int]] = counts.rows()
+        for code, size, failed in rows:
+            p = _at_least(failed, size, gone, n) * len(levels.names) * len(names)
             found.append((p, name, levels.names[code], failed, size))
     p, name, level, failed, size = min(found)
     if p >= ALPHA:
@@ -152,6 +152,27 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
         f"Runs without a value or failed are not missing at random: {name}={level} has {failed} of {size} such runs, all other"
         f" {gone - failed} of {n - size} (p {p:.2g} after correction over levels); the shares are of the others."
     )
+
+
+def _at_least(failed: int, size: int, gone: int, n: int) -> float:
+    """The chance that so many of ``size`` runs drawn from n are among the ``gone`` ones (hypergeometric)."""
+    if failed * n <= size * gone:
+        return 1.0  # no more than expected
+    total, k = 0.0, failed
+    while k <= min(size, gone):
+        term = math.exp(_log_ways(gone, k) + _log_ways(n - gone, size - k) - _log_ways(n, size))
+        total += term
+        k += 1
+        if term < 1e-16 * total:
+            break
+    return min(1.0, total)
+
+
+def _log_ways(n: int, k: int) -> float:
+    """The logarithm of the number of ways to draw k of n; minus infinity where there is none."""
+    if not 0 <= k <= n:
+        return -math.inf
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _inside_note(design: _Design, table: pl.DataFrame, goodness: Sequence[float]) -> str:

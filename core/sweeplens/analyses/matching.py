@@ -17,7 +17,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.sides import Sides
-from sweeplens.analyses.statistics import TestResult, pairing_pays, t_quantile, t_tail
+from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
 from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
 
 __all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
@@ -144,7 +144,7 @@ def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[floa
         return (*_welch_over_strata(strata, total, within), within[0], False)
     if strata.height < 2:
         return 0.0, 0.0, 0.0, False
-    centre = (strata["w"] * strata["difference"]).sum() / total
+    centre = float((strata["w"] * strata["difference"]).sum()) / total
     square = float((strata["w"] * (strata["difference"] - centre) ** 2).sum()) / (strata.height - 1)
     return math.sqrt(square / total), strata.height - 1, math.sqrt(square), False
 
@@ -203,7 +203,5 @@ def _disagreement(strata: pl.DataFrame, pooled: float) -> float | None:
     within = _within(strata)
     if within is None or strata.height < 2 or not within[0]:
         return None
-    from scipy.special import fdtrc
-
     between = float((strata["w"] * (strata["difference"] - pooled) ** 2).sum()) / (strata.height - 1)
-    return float(fdtrc(strata.height - 1, within[1], between / within[0] ** 2))
+    return f_tail(between / within[0] ** 2, strata.height - 1, within[1])

@@ -26,8 +26,10 @@ __all__ = [
     "ALPHA",
     "HUGE",
     "TestResult",
+    "chi2_tail",
     "equal_within",
     "exact_apart",
+    "f_tail",
     "hedges_g",
     "holm",
     "interval",
@@ -86,6 +88,20 @@ def t_tail(t: float, df: float) -> float:
     from scipy.special import stdtr
 
     return 2 * float(stdtr(df, -abs(t)))
+
+
+def f_tail(f: float, df_above: float, df_below: float) -> float:
+    """The p of an F statistic."""
+    from scipy.special import fdtrc
+
+    return float(fdtrc(df_above, df_below, f))
+
+
+def chi2_tail(statistic: float, df: float) -> float:
+    """The p of a chi-square statistic."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(df, statistic))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:

@@ -10,10 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
 from sweeplens.analyses.ranges import range_tail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
 
 __all__ = ["OVERALL_COLUMNS", "critical_difference", "over_tasks", "overall_notes"]
 
@@ -50,7 +57,7 @@ def _iqm(scores: pl.Series) -> float | None:
     return float(_middle(np.sort(scores.to_numpy())[None])[0]) if len(scores) else None
 
 
-def _middle(ordered):  # pyright: ignore
+def _middle(ordered: Array) -> Array:
     """Means of the middle half of each row, rows in order."""
     cut = ordered.shape[1] // 4
     return ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
@@ -84,17 +91,17 @@ def _with_intervals(settings: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _improvement(one, one_tasks, other, other_tasks) -> float | None:  # pyright: ignore
+def _improvement(one: Array, one_tasks: NDArray[Any], other: Array, other_tasks: NDArray[Any]) -> float | None:
     """P(a run of one beats a run of other), the mean over the tasks that both have; ties count half."""
     import numpy as np
 
-    shared = sorted(set(one_tasks.tolist()) & set(other_tasks.tolist()))
+    shared: list[str] = sorted({str(t) for t in one_tasks} & {str(t) for t in other_tasks})
     if not shared:
         return None
     wins: list[float] = []
     for task in shared:
         a, b = one[one_tasks == task][:, None], other[other_tasks == task][None]
-        wins.append(float((a > b).mean() + (a == b).mean() / 2))
+        wins.append(float((np.sign(a - b) + 1).mean() / 2))
     return float(np.mean(wins))
 
 
