@@ -56,7 +56,13 @@ def test_the_best_group_of_each_main_metric_has_its_interval_and_what_ties_with_
     assert (row["n"], row["mean"]) == (len(values[first]), pytest.approx(means[first]))
     assert (row["ci95_low"], row["ci95_high"]) == (pytest.approx(low), pytest.approx(high))
     assert row["tied"][0] == "(0.03, 128)"
-    assert line(told, "best val/acc").endswith(f"ties with {', '.join(row['tied'])}")
+    assert line(told, "best val/acc").endswith(
+        f"ties with {', '.join(row['tied'][:3])} and {len(row['tied']) - 3} more"
+    )
+
+
+def test_ties_that_come_from_broken_runs_are_told(told: Answer) -> None:
+    assert "optim.lr=0.3, data.batch_size=128 (2 of 3)" in line(told, "ties")
 
 
 def test_the_ties_are_those_of_the_ranking(told: Answer, demo: Path) -> None:

@@ -2,7 +2,7 @@
 
 The gap to the best is held against the studentised range of all groups (Tukey, Kramer), since the best of k equal groups lies
 above the worst by that much; in steps: the group farthest off (by its own p) against the range of k, the next against that of
-k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by `benchmarks/statistics.py`.
+k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by `benchmarks/error_rates.py`.
 
 The spread is pooled over groups only where nothing speaks against equal spreads (Bartlett's p of at least 25 %, 50 % where
 groups have two runs) and sizes are alike; else each pair has its own standard error and Satterthwaite's degrees of freedom

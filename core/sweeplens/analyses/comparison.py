@@ -388,7 +388,7 @@ def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides:
         if case.pairs is None:
             continue
         paired = {*case.pairs["run_a"].to_list(), *case.pairs["run_b"].to_list()}
-        having = reduced.values.filter(pl.col("metric") == case.metric)["run_id"].to_list()
+        having = set(reduced.values.filter(pl.col("metric") == case.metric)["run_id"].to_list())
         alone = tuple(r for r in sides.both if r in having and r not in paired)
         if alone:
             left.append(LeftOut(f"{case.metric}: the run with the same seed on the other side has no value", alone))
@@ -417,6 +417,11 @@ def _notes(
     first = cases[0].contrast if cases else None
     if first is not None and first.pairs and first.correlation is not None and first.name != "none":
         word = "so they pair" if first.name == "paired t" else "too little for pairs to pay"
+        word = (
+            "every pair differs by the same, without a spread to test by"
+            if first.correlation == 1.0 and first.name != "paired t"
+            else word
+        )
         notes.append(f"Runs of equal seeds correlate by {first.correlation:.2f} in {cases[0].metric}: {word}.")
     if any(c.noise is not None for c in cases):
         notes.append("Seed noise: how far apart these numbers of runs of one setting lie in 95 of 100 cases.")

@@ -9,7 +9,7 @@ import polars as pl
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
-from sweeplens.analyses.ranking import RANK_COLUMNS, rank
+from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
 from sweeplens.answers import Answer, Basis
@@ -54,7 +54,8 @@ def overview(
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
-    found = [_best_group(m, runs, series, points, goals, replicates, tasks) for m in leading]
+    answers = [rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks) for m in leading]
+    found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
@@ -68,6 +69,7 @@ def overview(
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
+        ("ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")),
         ("best is", f"by reduce {DEFAULT_REDUCE}, the default everywhere" * bool(best.height)),
         (
             "best",
@@ -82,18 +84,9 @@ def overview(
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
 
 
-def _best_group(
-    metric: str,
-    runs: pl.DataFrame,
-    series: pl.DataFrame,
-    points: pl.LazyFrame,
-    goals: Mapping[str, str] | None,
-    replicates: Sequence[str],
-    tasks: Sequence[str],
-) -> tuple[object, ...]:
+def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
     """The first group of a ranking with its usual settings, and those that tie with it."""
-    answer = rank(runs, series, points, metric, goals=goals, replicates=replicates, tasks=tasks)
-    ranked, goal = answer.table, known_goal(metric, goals)
+    ranked = answer.table
     if "overall" in answer.tables:
         return metric, goal, *_best_over_tasks(answer.tables["overall"])
     if not ranked.height:

@@ -18,7 +18,7 @@ from sweeplens.analyses.bounds import bounds_of, within_bounds
 from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, with_config
 from sweeplens.analyses.luck import reading_notes, split_note
 from sweeplens.analyses.noise import Spread, pooled_spread
-from sweeplens.analyses.robustness import held_note, readings
+from sweeplens.analyses.robustness import broken_runs, held_note, readings
 from sweeplens.analyses.statistics import ALPHA, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
@@ -35,8 +35,9 @@ from sweeplens.frames.grouping import (
 )
 from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, reduce_runs, runs_lacking
 
-__all__ = ["RANK_COLUMNS", "rank"]
+__all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
 
+BROKEN = "Runs failed or hold NaN in some metric in groups that tie:"
 _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow answer may lose them
 _STATS = ("rank", "n", "mean", "ci95_low", "ci95_high", "gap", "tied", "p_adjusted", "unfinished", "left_out", "shrunk")
 RANK_COLUMNS = (*_STATS, "run_id", "status", "task")
@@ -85,6 +86,26 @@ def rank(
     if not of_task:
         return _ranked_answer(runs, series, asked, points, ask)
     return _by_task(runs, series, asked, points, ask, of_task)
+
+
+def _broken_note(
+    runs: pl.DataFrame, series: pl.DataFrame, ranked: _Ranked, table: pl.DataFrame, keys: Sequence[str]
+) -> tuple[str, ...]:
+    """Which groups tie with the best although, or because, some of their runs broke."""
+    broken = broken_runs(runs, series)
+    counts = ranked.groups.select(
+        "n",
+        broken=pl.col("ids").list.eval(pl.element().is_in(broken)).list.sum(),
+        tied=table["tied"].fill_null(value=False),
+    ).with_row_index("place")
+    hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
+    told = [
+        f"{_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
+        for p, n, b in hit.select("place", "n", "broken").iter_rows()
+    ]
+    if not told:
+        return ()
+    return (f"{BROKEN} {listed(told)}: their spread, not their mean, may be why they tie.",)
 
 
 class _Question(Struct, frozen=True):
@@ -159,6 +180,7 @@ def _ranked_answer(
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
     notes = _notes(str(how), reduced.step, ask, ranked, table, cover, method)
     notes += _doubts(runs, series, used, points, ask, ranked, keys, reduced.values)
+    notes += _broken_note(runs, series, ranked, table, keys) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
 

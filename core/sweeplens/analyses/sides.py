@@ -78,7 +78,9 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
         raise InputError(
             f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
         )
-    chosen = {r for part in parts for r in _matching(runs, series, part)}
+    known = frozenset(runs["run_id"].to_list())
+    chosen = {part for part in parts if part in known}  # most are ids: each is looked up once
+    chosen |= {r for part in parts if part not in known for r in _matching(runs, series, part, known)}
     if not chosen:
         raise InputError(
             f"Side {name}: no run matches {asked!r}; list_runs(where=...) shows which runs a condition finds."
@@ -86,20 +88,19 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
     return tuple(r for r in runs["run_id"].to_list() if r in chosen)
 
 
-def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str) -> list[str]:
+def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str, known: frozenset[str]) -> list[str]:
     """An id or glob that finds a run wins over a list in words (``r1, r2*``), and both over a condition: ids may hold ``=``."""
     checkpoint()
-    ids: list[str] = runs["run_id"].to_list()
     pieces = [p.strip() for p in part.split(",") if p.strip()]
-    if not _names(part, ids) and all(_names(p, ids) for p in pieces):
+    if not _names(part, known) and all(_names(p, known) for p in pieces):
         return select_runs(runs, series, pieces)["run_id"].to_list()
-    if not _names(part, ids) and _CONDITION.search(part):
+    if not _names(part, known) and _CONDITION.search(part):
         return select_runs(runs, series, where=part)["run_id"].to_list()
     return select_runs(runs, series, [part])["run_id"].to_list()
 
 
-def _names(pattern: str, ids: Sequence[str]) -> bool:
-    return pattern in ids or (any(c in pattern for c in "*?[") and bool(fnmatch.filter(ids, pattern)))
+def _names(pattern: str, known: frozenset[str]) -> bool:
+    return pattern in known or (any(c in pattern for c in "*?[") and bool(fnmatch.filter(known, pattern)))
 
 
 def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
