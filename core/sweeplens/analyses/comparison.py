@@ -194,7 +194,7 @@ def _case(
     if ground.matching is not None:
         blocks = blocked(ground.matching, rows)
         if blocks is not None:
-            a, b = (_of_side(ground.matching.table.join(rows, on="run_id"), side) for side in "ab")
+            a, b = (_of_side(blocks.rows, side) for side in "ab")
             drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
             return _MetricComparison(
                 metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, ground, series)
@@ -349,7 +349,7 @@ def _leverage(values: pl.DataFrame, case: _MetricComparison, ground: _Ground) ->
     if not whole or test is None:
         return ""
     if case.blocks is not None and ground.matching is not None:
-        tried = without_each(ground.matching, values)
+        tried = without_each(ground.matching, case.blocks.rows.select("run_id", "value"))
     elif case.pairs is not None and test.test == "paired t":
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
@@ -447,6 +447,9 @@ def _matching_notes(
         notes.append(
             f"Matched on {', '.join(matching.by)}: difference is pooled over {len(matching.labels)} strata ({error})."
         )
+        wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
+        if wild:
+            notes.append(f"Runs lie far wilder apart in {listed(wild)} than elsewhere: not pooled, see table strata.")
         p = cases[0].blocks.p_disagree if cases and cases[0].blocks else None
         if p is not None and p < ALPHA:
             notes.append(

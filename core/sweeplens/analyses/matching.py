@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
 from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
@@ -41,6 +42,8 @@ class Blocked(Struct, frozen=True):
     strata: pl.DataFrame  # stratum, n_a, n_b, mean_a, mean_b, difference
     p_disagree: float | None
     seeds_as_blocks: bool
+    wild: tuple[str, ...]  # strata that are not pooled
+    rows: pl.DataFrame  # run_id, side, value of the runs that are
 
 
 def match_sides(
@@ -90,15 +93,14 @@ def _text(value: object) -> str:
 def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     """``values``: run_id and value of one metric. None where no stratum has both sides, or no error can be known."""
     rows = matching.table.join(values, on="run_id")
-    cells = rows.group_by("stratum", "side").agg(n=pl.len(), mean=pl.col("value").mean(), var=pl.col("value").var())
-    one, other = (
-        cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in ("n", "mean", "var")})
-        for s in "ab"
-    )
-    strata = one.join(other, on="stratum").sort("stratum").with_columns(difference=pl.col("mean_a") - pl.col("mean_b"))
+    every = _strata(rows)
+    names = [matching.labels[i] for i in every["stratum"]]
+    shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
+    wild = _wild(every)
+    strata = every.filter(pl.col("stratum").is_in(wild).not_())
+    rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
     if not strata.height:
         return None
-    rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
     weighted = strata.with_columns(w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64))
     total = float(weighted["w"].sum())
     pooled = float((weighted["w"] * weighted["difference"]).sum()) / total
@@ -107,9 +109,30 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
         return None
     half = t_quantile(df) * error
     test = TestResult("blocked t", pooled, pooled - half, pooled + half, t_tail(pooled / error, df), error, df)
-    names = pl.Series("stratum", [matching.labels[i] for i in strata["stratum"]], dtype=pl.String)
-    shown = strata.with_columns(names).select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
-    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds)
+    shown = shown.select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
+    apart = tuple(matching.labels[i] for i in wild)
+    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds, apart, rows)
+
+
+def _strata(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row a stratum with runs of both sides: n, mean and var of each side, and the difference."""
+    cells = rows.group_by("stratum", "side").agg(n=pl.len(), mean=pl.col("value").mean(), var=pl.col("value").var())
+    one, other = (
+        cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in ("n", "mean", "var")})
+        for s in "ab"
+    )
+    joined = one.join(other, on="stratum").sort("stratum")
+    return joined.with_columns(difference=pl.col("mean_a") - pl.col("mean_b"))
+
+
+def _wild(strata: pl.DataFrame) -> list[int]:
+    """Strata with a cell whose runs lie far wilder apart than those of the other cells (half of them diverged): they would
+    drown every difference, so they are not pooled, and named."""
+    found: set[int] = set()
+    for side in "ab":
+        spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
+        found |= {int(strata["stratum"][i]) for i in (spread.wild if spread else ())}
+    return sorted(found)
 
 
 def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
