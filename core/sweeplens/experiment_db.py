@@ -342,7 +342,7 @@ class ExperimentDB:
             return compare(
                 view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
                 goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-                named=named, equal_within=self.config.equal_within,
+                named=named, tasks=self.config.task_hparams, equal_within=self.config.equal_within,
             )  # fmt: skip
 
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)

@@ -447,3 +447,26 @@ def test_what_counts_as_equal_can_be_configured(tmp_path: Path) -> None:
     assert row(wide)["verdict"].startswith("equal within 0.02 (as configured)")
     assert row(narrow)["verdict"].startswith("not told apart")
     assert "too few seeds to say: 12 a side show" in row(narrow)["verdict"]
+
+
+def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normalised_within_each(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(43)
+    rows = [
+        run(
+            f"{algo}-{env}-{s}",
+            {"algo": algo, "env_id": env, "seed": s},
+            eval_return=[float(scale * (1 + 0.1 * (algo == "sac") + rng.normal(0, 0.02)))],
+        )
+        for algo in ("ppo", "sac")
+        for env, scale in (("ant", 5000), ("hopper", 300), ("pole", 10))
+        for s in range(4)
+    ]
+    answer = database(tmp_path, rows).compare("algo = 'sac'", "algo = 'ppo'", metrics=["eval/return"])
+    found = row(answer, "eval/return")
+    assert found["verdict"].startswith("different: a is better")
+    assert 0 < found["difference"] < 1
+    assert answer.tables["strata"]["stratum"].to_list() == ["env_id=ant", "env_id=hopper", "env_id=pole"]
+    assert not any("not pooled" in note for note in answer.notes)
+    assert any("values stand between" in note for note in answer.notes)

@@ -21,7 +21,15 @@ from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contr
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of, known_goal, main_metrics
-from sweeplens.frames.grouping import free_names, group_hparams, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import (
+    free_names,
+    group_hparams,
+    is_called,
+    is_identifier,
+    is_replicate,
+    keyed,
+    varying_hparams,
+)
 from sweeplens.frames.reduction import (
     DEFAULT_REDUCE,
     ReducedSeries,
@@ -70,6 +78,7 @@ def compare(
     main: Sequence[str] = (),
     replicates: Sequence[str] = (),
     named: Sequence[str] = (),
+    tasks: Sequence[str] = (),
     equal_within: Mapping[str, float] | None = None,
 ) -> Answer:
     """One row a metric (all that both sides logged and that have a goal, when none is named), the first being the primary
@@ -88,7 +97,7 @@ def compare(
     matching = match_sides(runs, sides, replicates, named)
     pairs = None if matching else pair_runs(runs, sides, replicates)
     noise = _noise(runs, series, points, names, reduced, sides, how, goals, replicates)
-    ground = _Ground(sides, matching, pairs, equal_within or {})
+    ground = _Ground(sides, matching, pairs, equal_within or {}, _tasks_of(runs, sides, matching, tasks))
     drawn = [_case(m, known_goal(m, goals), reduced.values, ground, noise.get(m), asked) for m in names]
     cases = [case for case in drawn if case is not None]
     both = runs.filter(pl.col("run_id").is_in(sides.both))
@@ -184,13 +193,34 @@ class _Ground(Struct, frozen=True):
     matching: Matching | None
     pairs: pl.DataFrame | None
     equal_within: Mapping[str, float]
+    tasks: pl.DataFrame | None  # run_id and task, where what was worked on varies and is matched
+
+
+def _tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
+    of_task = [n for n in matching.by if is_called(n, tasks)] if matching else []
+    if not of_task:
+        return None
+    both = keyed(runs.filter(pl.col("run_id").is_in(sides.both)), of_task)
+    return both.select(
+        "run_id", task=pl.concat_str([pl.col(t).cast(pl.String).fill_null("") for t in of_task], separator=", ")
+    )
+
+
+def _normalised(rows: pl.DataFrame, tasks: pl.DataFrame | None) -> pl.DataFrame:
+    """The values as they are; where tasks vary, between those of the lowest and the highest run of the task: 0 and 1."""
+    if tasks is None:
+        return rows
+    value = pl.col("value")
+    low, high = value.min().over("task"), value.max().over("task")
+    scaled = pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5)
+    return rows.join(tasks, on="run_id").with_columns(value=scaled).drop("task")
 
 
 def _case(
     metric: str, goal: str, values: pl.DataFrame, ground: _Ground, noise: Spread | None, series: pl.DataFrame
 ) -> _MetricComparison | None:
     """None where a side has no value."""
-    rows = values.filter(pl.col("metric") == metric).select("run_id", "value")
+    rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), ground.tasks)
     if ground.matching is not None:
         blocks = blocked(ground.matching, rows)
         if blocks is not None:
@@ -447,6 +477,10 @@ def _matching_notes(
         notes.append(
             f"Matched on {', '.join(matching.by)}: difference is pooled over {len(matching.labels)} strata ({error})."
         )
+        if ground.tasks is not None:
+            notes.append(
+                "What was worked on varies: values stand between those of the lowest (0) and the highest run (1) of each task."
+            )
         wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
         if wild:
             notes.append(f"Runs lie far wilder apart in {listed(wild)} than elsewhere: not pooled, see table strata.")

@@ -94,7 +94,8 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     """``values``: run_id and value of one metric. None where no stratum has both sides, or no error can be known."""
     rows = matching.table.join(values, on="run_id")
     every = _strata(rows)
-    names = [matching.labels[i] for i in every["stratum"]]
+    places: list[int] = every["stratum"].to_list()
+    names = [matching.labels[i] for i in places]
     shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
     wild = _wild(every)
     strata = every.filter(pl.col("stratum").is_in(wild).not_())
