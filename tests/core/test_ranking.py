@@ -400,3 +400,13 @@ def test_the_python_line_of_an_answer_gives_the_same_answer(tmp_path: Path) -> N
     again = eval(answer.basis.python, {"db": db})  # noqa: S307 - our own line, which is what is tested
     assert again.table.equals(answer.table)
     assert again.basis == answer.basis
+
+
+def test_the_interquartile_mean_over_seeds_stands_beside_the_mean(tmp_path: Path) -> None:
+    values = {1: [0.5, 0.6, 0.7, 0.8, 0.1], 2: [0.4, 0.41, 0.42, 0.43, 0.9]}
+    rows = [
+        run(f"{lr}-{s}", {"lr": lr, "seed": s}, val_score=[v]) for lr, vs in values.items() for s, v in enumerate(vs)
+    ]
+    table = database(tmp_path, rows).rank("val/score").table
+    expected = {lr: stats.trim_mean(vs, 0.25) for lr, vs in values.items()}
+    assert dict(table.select("lr", "iqm").iter_rows()) == pytest.approx(expected)

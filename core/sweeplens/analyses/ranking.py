@@ -38,8 +38,22 @@ from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, 
 __all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
 
 BROKEN = "Runs failed or hold NaN in some metric in groups that tie:"
+_FEWEST_FOR_IQM = 4  # runs of a group of which the middle half is not all
 _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow answer may lose them
-_STATS = ("rank", "n", "mean", "ci95_low", "ci95_high", "gap", "tied", "p_adjusted", "unfinished", "left_out", "shrunk")
+_STATS = (
+    "rank",
+    "n",
+    "mean",
+    "ci95_low",
+    "ci95_high",
+    "gap",
+    "tied",
+    "p_adjusted",
+    "unfinished",
+    "left_out",
+    "shrunk",
+    "iqm",
+)
 RANK_COLUMNS = (*_STATS, "run_id", "status", "task")
 """What is no hyperparameter in a ranking."""
 _TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids", "seeds")
@@ -177,6 +191,7 @@ def _ranked_answer(
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
         named, table = ["run_id"], table.with_columns(run_id=pl.col("ids").list.first())
     stats = _STATS[1:]
+    stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
     notes = _notes(str(how), reduced.step, ask, ranked, table, cover, method)
     notes += _doubts(runs, series, used, points, ask, ranked, keys, reduced.values)
@@ -284,6 +299,8 @@ def _by_group(ranked: _Ranked, keys: Sequence[str]) -> pl.DataFrame:
     table = groups.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half)
     if ranked.bounds is not None:
         table = within_bounds(table, ranked.bounds)
+    cut = pl.col("n") // 4
+    table = table.with_columns(iqm=pl.col("values").list.sort().list.slice(cut, pl.col("n") - 2 * cut).list.mean())
     return table.drop("values", "seeds")
 
 
