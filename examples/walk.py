@@ -44,13 +44,6 @@ WALK = (
         "The batch size was pooled on purpose; with it as part of the group, as in the overview, both sizes tie.",
     ),
     Stop(
-        "Does the batch size matter?",
-        ("compare_runs", "hparam=data.batch_size", "metrics=val/acc"),
-        "On the whole no: 64 and 128 are compared at the same learning rate, and pooled over five of them they are equal "
-        "within the spread of one run. But the learning rates disagree: 64 is ahead at 0.01 and behind at 0.1. At 0.3, where "
-        "runs diverged, nothing can be told. Two plain means would have mixed six learning rates that matter far more.",
-    ),
-    Stop(
         "What went wrong in the bad runs?",
         ("diagnose_runs",),
         "Four of the six runs with a learning rate of 0.3 blew up around step 310 or 410 and were NaN 30 steps later. Those "
