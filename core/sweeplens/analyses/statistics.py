@@ -3,7 +3,7 @@
     interval        mean with its 95 % interval (Student's t)
     welch, paired_t     two samples -> `TestResult`; None where the samples allow no test
     exact_apart     the p of two samples without any spread that do not touch
-    mann_whitney, signed_rank    p values of rank tests, which support a claim about P(a > b) only
+    mann_whitney    the p of a rank test, which supports a claim about P(a > b) only
     pairing_pays    whether pairs reduce the spread, by their estimated correlation
     equal_within    the p of two one-sided tests: are the means within delta of each other?
     hedges_g        standardised difference, corrected for small samples
@@ -37,7 +37,6 @@ __all__ = [
     "mean",
     "paired_t",
     "pairing_pays",
-    "signed_rank",
     "superiority",
     "t_quantile",
     "t_tail",
@@ -48,7 +47,6 @@ __all__ = [
 ALPHA = 0.05
 _PAIRED = 0.025
 HUGE = 1e150  # beyond, squares are not numbers any more
-_FEWEST_FOR_RANKS = 6
 
 
 class TestResult(Struct, frozen=True):
@@ -175,16 +173,6 @@ def equal_within(test: TestResult, delta: float) -> float:
     lower, upper = (test.difference + delta) / test.error, (delta - test.difference) / test.error
     tails = ((t, t_tail(t, test.df) / 2) for t in (lower, upper))
     return max(p if t > 0 else 1 - p for t, p in tails)
-
-
-def signed_rank(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The two-sided p of Wilcoxon's signed-rank test of pairs; None below six pairs, which could never reach 5 %."""
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < _FEWEST_FOR_RANKS or _no_spread(differences):
-        return None
-    from scipy import stats
-
-    return float(stats.wilcoxon(differences).pvalue)
 
 
 def superiority(a: Sequence[float], b: Sequence[float]) -> float:
