@@ -9,6 +9,7 @@ SweeplensError
 ├── RootError              a folder that is missing, unreadable or holds no experiments
 ├── FormatError            a file that is not what its format says
 ├── StoreError             the store cannot be read or written
+├── RenderError            a picture cannot be drawn on this machine
 └── LimitError             a bound on time, memory or size was reached
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "FormatError",
     "InputError",
     "LimitError",
+    "RenderError",
     "RootError",
     "StoreError",
     "SweeplensError",
@@ -74,6 +76,10 @@ class FormatError(SweeplensError):
 
 class StoreError(SweeplensError):
     """The store cannot be read or written."""
+
+
+class RenderError(SweeplensError):
+    """A picture cannot be drawn on this machine; the message says what is missing and how to get it."""
 
 
 class LimitError(SweeplensError):

@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,13 +36,14 @@ from sweeplens.view import (
     duplicate_warnings,
     nothing_found,
     of_runs,
-    parsed_reduction,
     python_call,
+    standing_problems,
     unread,
 )
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
+    from sweeplens.charts import Chart
 
 __all__ = ["ExperimentDB", "View"]
 
@@ -54,6 +57,8 @@ class ExperimentDB:
     ``base_path``: a folder or several; by default ``config.experiment_dir`` and ``config.roots``. ``lazy=False`` loads at
     once, ``lazy=True`` at the first question; the answers are the same. Raises RootError for a folder that is not there.
     """
+
+    _pinned: Snapshot | None = None
 
     def __init__(
         self,
@@ -85,6 +90,8 @@ class ExperimentDB:
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first."""
+        if self._pinned is not None:
+            return self._pinned
         if self._is_old():
             with self._lock:
                 began = time.monotonic()
@@ -105,7 +112,7 @@ class ExperimentDB:
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = parsed_reduction(snapshot.problems, snapshot, now, self.config.live_seconds)
+        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
         return View(snapshot, chosen, series, problems)
@@ -186,7 +193,8 @@ class ExperimentDB:
             triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        return self._drawn(made, view, "", runs=runs, where=where)
 
     def list_runs(
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
@@ -204,7 +212,8 @@ class ExperimentDB:
             goals=self.config.metric_goals,
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        return self._drawn(made, view, "timeline", runs=runs, where=where)
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
@@ -231,7 +240,11 @@ class ExperimentDB:
 
     def curves(self, metrics: Sequence[str], **options: Any) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape; the whole of `scan_curves`."""
-        return self.scan_curves(metrics, **options).whole()
+        chosen = {k: options[k] for k in ("runs", "where", "x") if k in options}
+        view = self.view(chosen.get("runs", ()), chosen.get("where", ""))
+        return self._drawn(
+            self.scan_curves(metrics, **options).whole(), view, "curves", metrics=metrics, group="run", **chosen
+        )
 
     def scan_curves(
         self,
@@ -258,6 +271,37 @@ class ExperimentDB:
         )
         return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})")
 
+    def mean_curves(
+        self, metrics: Sequence[str], *, by: str = "group", hparams: Sequence[str] = (), runs: Sequence[str] = (),
+        where: str = "", x: str = "step", max_points: int | Callable[[int], int] = 100,
+    ) -> Answer:  # fmt: skip
+        """Curves of groups: mean over runs along an axis, 95 % interval, how many runs; ``by``: group, run or all.
+
+        ``max_points`` of a curve may depend on the number of runs and metrics that are drawn.
+        """
+        from sweeplens.analyses.curves import locate_curves
+        from sweeplens.analyses.mean_curves import mean_curves
+
+        view = self.view(runs, where)
+        names = select_metrics(metrics, view.metrics)
+        if x not in ("step", "wall_time"):
+            x = select_metrics([x], view.metrics)[0]
+        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x)
+        answer = mean_curves(
+            view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
+            max_points=max_points,
+        )  # fmt: skip
+        options = python_call(
+            by="" if by == "group" else by, hparams=hparams, runs=runs, where=where, x="" if x == "step" else x
+        )
+        made = self._resting(
+            answer, view, f"db.mean_curves({list(metrics)!r}, {options})", doubles=duplicate_warnings(view, names)
+        )
+        group = by if by != "group" else ""
+        return self._drawn(
+            made, view, "curves", metrics=names, hparams=hparams, group=group, runs=runs, where=where, x=x
+        )
+
     def summarize(
         self,
         hparams: Sequence[str] = (),
@@ -279,7 +323,8 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
-        return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
+        made = self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
+        return self._drawn(made, view, "heatmap", metrics=names, hparams=hparams, runs=runs, where=where)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
@@ -297,7 +342,8 @@ class ExperimentDB:
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        return self._drawn(made, view, "timeline", runs=runs, where=where)
 
     def rank(
         self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
@@ -313,7 +359,11 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = duplicate_warnings(view, [metric], answer)
-        return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
+        made = self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
+        group = "run" if by == "run" else ""
+        return self._drawn(
+            made, view, "ranking", metrics=[metric], hparams=hparams, goal=goal, group=group, runs=runs, where=where
+        )
 
     def compare(
         self,
@@ -340,7 +390,8 @@ class ExperimentDB:
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
-        return self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
+        made = self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
+        return self._drawn(made, view, "comparison", a=a, b=b, metrics=metrics)
 
     def effects(
         self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
@@ -355,7 +406,8 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)
-        return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
+        made = self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
+        return self._drawn(made, view, "importance", metrics=[metric], goal=goal, runs=runs, where=where)
 
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
@@ -374,7 +426,44 @@ class ExperimentDB:
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._resting(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
+    # -------------------------------------------------------------- pictures
+
+    def plot(self, kind: str = "", **options: Any) -> Chart:
+        """A picture: curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; none: the most telling.
+
+        ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, a, b, width, height, as `PlotRequest` says.
+        """
+        from sweeplens.charts import draw_chart
+        from sweeplens.charts.request import request_of
+
+        ask = request_of(options)
+        chart = draw_chart(self.pinned(), kind, ask)
+        python = f"db.plot({', '.join(filter(None, [repr(chart.kind), python_call(**options)]))})"
+        return replace(chart, basis=replace(chart.basis, python=python))
+
+    def report(self, path: str | Path, *, runs: Sequence[str] = (), where: str = "") -> Path:
+        """Write one self-contained page about these runs: overview, ranking, effects, curves, what broke, problems."""
+        from sweeplens.report import report_page, write_page
+
+        return write_page(path, report_page(self.pinned(), runs=runs, where=where))
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: what a colleague would say first."""
+        return self.overview()._repr_html_()  # pyright: ignore[reportPrivateUsage]  # the name that notebooks ask for
+
+    def pinned(self) -> ExperimentDB:
+        """This database as it is now: every call on it answers from one snapshot, whatever changes on disk meanwhile."""
+        fixed = copy(self)
+        fixed._pinned = self.refresh()
+        return fixed
+
     # --------------------------------------------------------------- private
+
+    def _drawn(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
+        """The answer with its picture, which is drawn from the same version of the data when it is asked for."""
+        fixed = copy(self)
+        fixed._pinned = view.snapshot
+        return replace(answer, drawing=partial(fixed.plot, kind, **known))
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()

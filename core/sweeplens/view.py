@@ -20,8 +20,8 @@ __all__ = [
     "duplicate_warnings",
     "nothing_found",
     "of_runs",
-    "parsed_reduction",
     "python_call",
+    "standing_problems",
     "unread",
 ]
 
@@ -60,7 +60,7 @@ def duplicate_warnings(
     return counted_twice(found, among, counted, without=without, conditions=not runs)
 
 
-def parsed_reduction(
+def standing_problems(
     problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
 ) -> tuple[Problem, ...]:
     """A torn last line is a problem once its file has stopped growing."""
