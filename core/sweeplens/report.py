@@ -62,25 +62,24 @@ class Section(Struct, frozen=True):
 def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> str:
     """The page about these runs, of one version of the data. Raises SweeplensError where there are no such runs."""
     db.view(runs, where)  # what cannot be selected is an error of the whole, not of a section
-    among = {"runs": tuple(runs), "where": where}
     metrics = _metrics(db, tuple(runs), where)
     metric = metrics[0] if metrics else ""
     drawn = can_render()
 
     def chart(kind: str, **options: object) -> Callable[[], Chart]:
-        return lambda: db.plot(kind, **among, **options)
+        return lambda: db.plot(kind, runs=runs, where=where, **options)
 
     ranked, explained = (
-        _about(metric, lambda: db.rank(metric, **among)),
-        _about(metric, lambda: db.effects(metric, **among)),
+        _about(metric, lambda: db.rank(metric, runs=runs, where=where)),
+        _about(metric, lambda: db.effects(metric, runs=runs, where=where)),
     )
     sections = [
-        _section("overview", "Overview", lambda: db.overview(**among), table="What is there"),
+        _section("overview", "Overview", lambda: db.overview(runs=runs, where=where), table="What is there"),
         _section("curves", "Curves", None, [chart("curves", metrics=metrics[:2])] if metric else []),
         _section("ranking", "Ranking", ranked, [chart("ranking", metrics=[metric])]),
         _section("effects", "What it depends on", explained, [chart("importance", metrics=[metric])]),
-        _section("broke", "What broke", lambda: db.diagnose(**among), [chart("timeline")], table="Findings"),
-        _section("runs", "Runs", lambda: db.list_runs(**among), table="Runs"),
+        _section("broke", "What broke", lambda: db.diagnose(runs=runs, where=where), [chart("timeline")], table="Findings"),
+        _section("runs", "Runs", lambda: db.list_runs(runs=runs, where=where), table="Runs"),
         _section("problems", "Problems in files", lambda: Answer(db.problems), table="Lines that could not be read"),
     ]  # fmt: skip
     roots = ", ".join(root.name for root in db.roots)

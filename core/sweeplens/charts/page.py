@@ -27,7 +27,7 @@ class ChartOnPage(Struct, frozen=True):
 
 def on_page(chart: Chart) -> ChartOnPage:
     """A chart as templates show it."""
-    spec = {k: v for k, v in chart.to_dict().items() if k != "config"}
+    spec = {k: v for k, v in chart.to_dict().items() if k not in ("config", "$schema")}
     basis = f"{chart.basis.runs_used} of {chart.basis.runs_matched} runs; {chart.basis.python}"
     return ChartOnPage(chart.title, chart.caption, as_data(spec), basis)
 

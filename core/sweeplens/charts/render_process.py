@@ -34,7 +34,7 @@ def _drawn(job: dict[str, Any]) -> bytes:
 
     form = job["form"]
     if form == "javascript":
-        return vl_convert.javascript_bundle(_NAMES, vl_version=_VERSION).encode()
+        return vl_convert.javascript_bundle(_NAMES).encode()
     if form == "svg":
         return vl_convert.vegalite_to_svg(job["spec"], vl_version=_VERSION).encode()
     if form == "pdf":

@@ -8,7 +8,7 @@
     const config = JSON.parse(themes.textContent)[dark && dark.matches ? "dark" : "light"];
     for (const place of document.querySelectorAll("[data-chart]")) {
       const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
-      window.vegaEmbed(place, { ...spec, config }, { ast: true, actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" })
+      window.vegaEmbed(place, { ...spec, config }, { mode: "vega-lite", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" })
         .catch((error) => { place.textContent = String(error); });
     }
   };
