@@ -121,23 +121,33 @@ def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
 
 
 def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
+    """The means over runs. Sums are made in one order, so that equal data always give the same digits."""
     stretch = ((pl.col("x") - pl.col("start")) / pl.col("width") + 0.5).floor().cast(pl.Int64).alias("stretch")
-    finite = pl.col("value").filter(pl.col("value").is_finite())
+    x, finite = pl.col("x"), pl.col("value").filter(pl.col("value").is_finite())
     each = (
         placed.lines.of(placed.series)
-        .filter(pl.col("x").is_finite())
+        .filter(x.is_finite())
         .join(member.lazy().select("run_id", "group"), on="run_id")
         .join(grid.lazy().select("group", "metric", "start", "width"), on=["group", "metric"])
-        .group_by("group", "metric", "run_id", stretch)
-        .agg(pl.col("x").mean(), finite.mean().alias("value"), pl.len().alias("points"))
-        .filter(pl.col("value").is_not_null())
+        .group_by("group", "metric", stretch, "run_id")
+        .agg(((x.min() + x.max()) / 2).alias("x"), finite.implode().alias("values"), pl.len().alias("points"))
+        .filter(pl.col("values").list.len() > 0)
+        .collect(engine="streaming")
     )
     value = pl.col("value")
-    means = each.group_by("group", "metric", "stretch").agg(
-        pl.col("x").mean(), pl.len().alias("n"), value.mean().alias("mean"), value.var().alias("var"),
-        pl.col("points").mean().alias("points_per_run"),
-    )  # fmt: skip
-    return _with_interval(means.collect(engine="streaming"))
+    ordered = each.with_columns(value=pl.col("values").list.sort().list.mean()).drop("values")
+    means = ordered.sort("group", "metric", "stretch", "run_id").group_by(
+        "group", "metric", "stretch", maintain_order=True
+    )
+    return _with_interval(
+        means.agg(
+            x.mean(),
+            pl.len().alias("n"),
+            value.mean().alias("mean"),
+            value.var().alias("var"),
+            pl.col("points").mean().alias("points_per_run"),
+        )
+    )
 
 
 def _with_interval(means: pl.DataFrame) -> pl.DataFrame:

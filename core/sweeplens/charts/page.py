@@ -38,8 +38,12 @@ def theme_data(only: str = "") -> str:
 
 
 def chart_page(chart: Chart, theme: str) -> str:
-    """A page of its own for one chart. Raises RenderError where the script of charts is not installed."""
+    """A page of one chart; in light it follows what the reader has set. Raises RenderError where the script of charts is not installed."""
     check_theme(theme)
     return made_page(
-        "chart.html", bundle=javascript(), title=chart.title, chart=on_page(chart), themes=theme_data(theme)
+        "chart.html",
+        bundle=javascript(),
+        title=chart.title,
+        chart=on_page(chart),
+        themes=theme_data("dark" if theme == "dark" else ""),
     )

@@ -46,11 +46,12 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
     options: dict[str, Any] = {"goal": ask.goal, "runs": ask.runs, "where": ask.where, "hparams": ask.hparams}
     by = "run" if ask.group == "run" else "group"
     answer = db.rank(metric.name, by=by, **options)
-    if not answer.table.height:
+    table = answer.table.filter(answer.table["mean"].is_not_null())
+    if not table.height:
         raise InputError(f"Nothing to draw: no run has a finite value of {metric.name!r}.")
-    keys = [c for c in answer.table.columns if c not in RANK_COLUMNS]
+    keys = [c for c in table.columns if c not in RANK_COLUMNS]
     names = names_of(db)
-    shown = _shown(answer.table, keys, names, ask)
+    shown = _shown(table, keys, names, ask)
     single = db.rank(metric.name, by="run", **options).table if by == "group" and keys else None
     dots = _dots(single, keys, shown) if single is not None else []
     spec = _spec(ask, metric, shown, dots, keys, names, answer.notes)
