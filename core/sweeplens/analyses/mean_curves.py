@@ -14,8 +14,10 @@ import polars as pl
 from sweeplens.analyses.curves import MAX_POINTS, LocatedCurves
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
+from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import free_names, group_hparams, keyed
+from sweeplens.frames.points import in_batches
 
 __all__ = ["MEAN_CURVE_COLUMNS", "mean_curves"]
 
@@ -34,6 +36,11 @@ _TAKEN = (
     "var",
     "start",
     "n_runs",
+)
+_BATCH_POINTS = 2_000_000
+_CELLS = 1 << 20  # more stretches than any curve has
+_NO_CELLS = pl.DataFrame(
+    schema={"curve": pl.Int64, "stretch": pl.Int64, "x": pl.Float64, "value": pl.Float64, "points": pl.Int64}
 )
 _BY = ("group", "run", "all")
 
@@ -121,32 +128,47 @@ def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
 
 
 def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """The means over runs. Sums are made in one order, so that equal data always give the same digits."""
-    stretch = ((pl.col("x") - pl.col("start")) / pl.col("width") + 0.5).floor().cast(pl.Int64).alias("stretch")
-    x, finite = pl.col("x"), pl.col("value").filter(pl.col("value").is_finite())
-    each = (
-        placed.lines.of(placed.series)
-        .filter(x.is_finite())
-        .join(member.lazy().select("run_id", "group"), on="run_id")
-        .join(grid.lazy().select("group", "metric", "start", "width"), on=["group", "metric"])
-        .group_by("group", "metric", stretch, "run_id")
-        .agg(((x.min() + x.max()) / 2).alias("x"), finite.implode().alias("values"), pl.len().alias("points"))
-        .filter(pl.col("values").list.len() > 0)
-        .collect(engine="streaming")
-    )
+    """The means over runs, read run by run in bounded memory. Sums are made in one order, so that digits never change."""
+    curves = placed.series.join(member.select("run_id", "group"), on="run_id").join(grid, on=["group", "metric"])
+    curves = curves.sort("run_id", "metric").with_row_index("curve")
+    sizes = curves.select("run_id", n_logged="n")
+    parts: list[pl.DataFrame] = []
+    for ids in in_batches(curves["run_id"].unique(maintain_order=True).to_list(), sizes, _BATCH_POINTS):
+        checkpoint()
+        parts.append(_cells(placed, curves.filter(pl.col("run_id").is_in(ids))))
+    cells = pl.concat(parts) if parts else _NO_CELLS
+    lines = curves.select("group", "metric").unique().sort("group", "metric").with_row_index("line")
+    where = curves.join(lines, on=["group", "metric"]).select(pl.col("curve").cast(pl.Int64), "line")
+    ordered = cells.join(where, on="curve").sort("line", "stretch", "curve")
     value = pl.col("value")
-    ordered = each.with_columns(value=pl.col("values").list.sort().list.mean()).drop("values")
-    means = ordered.sort("group", "metric", "stretch", "run_id").group_by(
-        "group", "metric", "stretch", maintain_order=True
+    means = ordered.group_by("line", "stretch", maintain_order=True).agg(
+        pl.col("x").mean(),
+        pl.len().alias("n"),
+        value.mean().alias("mean"),
+        value.var().alias("var"),
+        pl.col("points").mean().alias("points_per_run"),
     )
-    return _with_interval(
-        means.agg(
-            x.mean(),
-            pl.len().alias("n"),
-            value.mean().alias("mean"),
-            value.var().alias("var"),
-            pl.col("points").mean().alias("points_per_run"),
+    return _with_interval(means.join(lines, on="line").drop("line"))
+
+
+def _cells(placed: LocatedCurves, curves: pl.DataFrame) -> pl.DataFrame:
+    """curve, stretch, x, value, points: one row for each curve and stretch that has a finite value."""
+    x, value = pl.col("x"), pl.col("value")
+    stretch = ((x - pl.col("start")) / pl.col("width") + 0.5).floor().cast(pl.Int64)
+    found = (
+        placed.lines.of(curves)
+        .filter(x.is_finite())
+        .join(curves.lazy().select("run_id", "metric", "curve", "start", "width"), on=["run_id", "metric"])
+        .select(
+            "x", value=pl.when(value.is_finite()).then(value), cell=pl.col("curve").cast(pl.Int64) * _CELLS + stretch
         )
+        .group_by("cell")
+        .agg(((x.min() + x.max()) / 2).alias("x"), value.mean(), pl.len().cast(pl.Int64).alias("points"))
+        .filter(value.is_not_null())
+        .collect()
+    )
+    return found.select(
+        (pl.col("cell") // _CELLS).alias("curve"), (pl.col("cell") % _CELLS).alias("stretch"), "x", "value", "points"
     )
 
 

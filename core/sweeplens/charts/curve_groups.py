@@ -31,6 +31,7 @@ __all__ = ["Groups", "Line", "Member", "grouped_lines", "mean_lines", "points_ea
 _MOST_LINES = 100
 _MOST_SINGLE = 12  # so few runs without groups are drawn one by one
 _FEWEST, _MOST = 8, 200  # points of a line
+_MOST_OF_MEANS = 100
 _WORST = 2
 
 
@@ -82,9 +83,9 @@ class Member(Struct, frozen=True):
     runs: tuple[str, ...]
 
 
-def points_each(metrics: int) -> Callable[[int], int]:
+def points_each(metrics: int, most: int = _MOST) -> Callable[[int], int]:
     """Points a line, for so many lines and metrics, that keep a chart within its bound."""
-    return lambda lines: max(_FEWEST, min(_MOST, MOST_POINTS // max(1, min(lines, _MOST_LINES * metrics)) * 9 // 10))
+    return lambda lines: max(_FEWEST, min(most, MOST_POINTS // max(1, min(lines, _MOST_LINES * metrics)) * 9 // 10))
 
 
 def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
@@ -105,7 +106,7 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
         runs=ask.runs,
         where=ask.where,
         x=ask.x or "step",
-        max_points=points_each(len(metrics)),
+        max_points=points_each(len(metrics), _MOST_OF_MEANS),
     )
     groups = answer.tables["groups"]
     if ask.group == "" and not ask.hparams and groups.height and int(groups["n_runs"].max()) == 1:  # pyright: ignore[reportArgumentType]

@@ -38,7 +38,7 @@ def theme_data(only: str = "") -> str:
 
 
 def chart_page(chart: Chart, theme: str) -> str:
-    """A page of one chart; in light it follows what the reader has set. Raises RenderError where the script of charts is not installed."""
+    """A page of one chart; ``light`` follows what the reader has set. Raises RenderError where no script is installed."""
     check_theme(theme)
     return made_page(
         "chart.html",

@@ -41,6 +41,7 @@ THEMES = {
     ),
 }  # fmt: skip
 
+_MIDDLE = 0.179  # the luminance from which black has the better contrast
 _FONT = "DejaVu Sans, Liberation Sans, Arial, Helvetica, sans-serif"
 _VIRIDIS = (
     (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
@@ -114,5 +115,10 @@ def ramp_colour(share: float) -> tuple[int, int, int]:
 
 def ink_on(share: float) -> str:
     """Black or white: what reads on the colour of viridis at a share."""
-    r, g, b = ramp_colour(share)
-    return "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
+    r, g, b = (_linear(channel / 255) for channel in ramp_colour(share))
+    return "#000000" if 0.2126 * r + 0.7152 * g + 0.0722 * b > _MIDDLE else "#ffffff"
+
+
+def _linear(channel: float) -> float:
+    """A channel of sRGB as an amount of light."""
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
