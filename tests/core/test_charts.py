@@ -92,6 +92,23 @@ def test_a_mean_curve_is_the_mean_over_runs_at_each_step(db: ExperimentDB) -> No
         assert (row["ci95_low"], row["ci95_high"]) == pytest.approx((low, high))
 
 
+def test_stretches_of_a_long_curve_hold_equally_many_points_and_all_of_them(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": 1, "seed": i}, val_loss=[5.0 + i + s % 3 for s in range(150)]) for i in range(3)]
+    table = database(tmp_path, runs).mean_curves(["val/loss"], by="all", max_points=60).table
+    assert table.height == 51
+    assert set(table["points_per_run"][1:-1]) == {3.0}
+    assert table["points_per_run"].sum() == 150
+    assert table["mean"][1:-1].to_list() == pytest.approx([7.0] * 49)
+
+
+def test_runs_that_log_at_different_steps_meet_in_one_curve(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": 1, "seed": i}, val_loss=[float(i)] * (100 + i)) for i in range(4)]
+    table = database(tmp_path, runs).mean_curves(["val/loss"], by="all", max_points=2000).table
+    assert table["n"].to_list() == [4] * 100 + [3, 2, 1]
+    assert table["mean"][0] == 1.5
+    assert table["ci95_low"][-1] is None
+
+
 def test_a_group_whose_runs_end_says_how_many_are_left_and_draws_them_dashed(db: ExperimentDB) -> None:
     chart = db.plot("curves", metrics=["val/acc"], where='"optim.lr" = 0.03', hparams=["data.batch_size"])
     drawn = [r for r in rows(chart, "line", "y") if r["series"] == "batch_size=64 (n=6)"]

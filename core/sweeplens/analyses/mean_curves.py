@@ -37,6 +37,7 @@ _TAKEN = (
     "start",
     "n_runs",
 )
+_TINY = 1e-9
 _BATCH_POINTS = 2_000_000
 _CELLS = 1 << 20  # more stretches than any curve has
 _NO_CELLS = pl.DataFrame(
@@ -123,7 +124,11 @@ def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
         pl.col("last").min().alias("first_end"),
         pl.col("last").max().alias("last_end"),
     )
-    width = pl.max_horizontal(pl.col("between"), pl.col("span") / (max_points - 1))
+    least = pl.col("span") / (max_points - 1)
+    whole = pl.col("between") * pl.max_horizontal(
+        1.0, (least / pl.col("between") - _TINY).ceil()
+    )  # as many points in each
+    width = pl.when(pl.col("between") > 0).then(whole).otherwise(least)
     return grid.with_columns(width=pl.when(width > 0).then(width).otherwise(1.0))
 
 

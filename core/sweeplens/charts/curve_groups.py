@@ -275,5 +275,5 @@ def _notes(lines: Sequence[Line], total: int, drawn: int, named: int, answer: An
         f"In colour: the {named - _WORST} best and the {_WORST} worst; grey: {grey} others." if grey else "",
         f"{drawn} of {total} are drawn." if drawn < total else "",
         f"Smoothed: moving average of weight {ask.smooth:g}, bias corrected; faint: as logged." if ask.smooth else "",
-        f"{answer.basis.sampling}." if answer.basis.sampling else "",
+        f"{answer.basis.sampling[0].upper()}{answer.basis.sampling[1:]}." if answer.basis.sampling else "",
     ]
