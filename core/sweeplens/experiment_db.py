@@ -240,11 +240,10 @@ class ExperimentDB:
 
     def curves(self, metrics: Sequence[str], **options: Any) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape; the whole of `scan_curves`."""
-        chosen = {k: options[k] for k in ("runs", "where", "x") if k in options}
-        view = self.view(chosen.get("runs", ()), chosen.get("where", ""))
-        return self._drawn(
-            self.scan_curves(metrics, **options).whole(), view, "curves", metrics=metrics, group="run", **chosen
-        )
+        chosen = {k: options[k] for k in ("runs", "where", "x", "x_min", "x_max") if k in options}
+        fixed = self.pinned()
+        answer = fixed.scan_curves(metrics, **options).whole()
+        return fixed._drawn(answer, fixed.view(), "curves", metrics=metrics, group="run", **chosen)
 
     def scan_curves(
         self,
@@ -273,7 +272,8 @@ class ExperimentDB:
 
     def mean_curves(
         self, metrics: Sequence[str], *, by: str = "group", hparams: Sequence[str] = (), runs: Sequence[str] = (),
-        where: str = "", x: str = "step", max_points: int | Callable[[int], int] = 100,
+        where: str = "", x: str = "step", x_min: float | None = None, x_max: float | None = None,
+        max_points: int | Callable[[int], int] = 100,
     ) -> Answer:  # fmt: skip
         """Curves of groups: mean over runs along an axis, 95 % interval, how many runs; ``by``: group, run or all.
 
@@ -286,21 +286,23 @@ class ExperimentDB:
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
-        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x)
+        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
         answer = mean_curves(
             view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
             max_points=max_points,
         )  # fmt: skip
         options = python_call(
-            by="" if by == "group" else by, hparams=hparams, runs=runs, where=where, x="" if x == "step" else x
-        )
+            by="" if by == "group" else by, hparams=hparams, runs=runs, where=where, x="" if x == "step" else x,
+            x_min=x_min, x_max=x_max,
+        )  # fmt: skip
         made = self._resting(
             answer, view, f"db.mean_curves({list(metrics)!r}, {options})", doubles=duplicate_warnings(view, names)
         )
         group = by if by != "group" else ""
         return self._drawn(
-            made, view, "curves", metrics=names, hparams=hparams, group=group, runs=runs, where=where, x=x
-        )
+            made, view, "curves", metrics=names, hparams=hparams, group=group, runs=runs, where=where, x=x, x_min=x_min,
+            x_max=x_max,
+        )  # fmt: skip
 
     def summarize(
         self,
@@ -324,7 +326,7 @@ class ExperimentDB:
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
         made = self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
-        return self._drawn(made, view, "heatmap", metrics=names, hparams=hparams, runs=runs, where=where)
+        return self._drawn(made, view, "heatmap", metrics=names, hparams=hparams, reduce=reduce, runs=runs, where=where)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
@@ -361,9 +363,11 @@ class ExperimentDB:
         doubles = duplicate_warnings(view, [metric], answer)
         made = self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
         group = "run" if by == "run" else ""
+        how = f"at_step:{at_step}" if at_step else reduce
         return self._drawn(
-            made, view, "ranking", metrics=[metric], hparams=hparams, goal=goal, group=group, runs=runs, where=where
-        )
+            made, view, "ranking", metrics=[metric], hparams=hparams, goal=goal, reduce=how, group=group, runs=runs,
+            where=where,
+        )  # fmt: skip
 
     def compare(
         self,
@@ -391,7 +395,7 @@ class ExperimentDB:
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         made = self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
-        return self._drawn(made, view, "comparison", a=a, b=b, metrics=metrics)
+        return self._drawn(made, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
 
     def effects(
         self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
@@ -407,7 +411,7 @@ class ExperimentDB:
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)
         made = self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
-        return self._drawn(made, view, "importance", metrics=[metric], goal=goal, runs=runs, where=where)
+        return self._drawn(made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where)
 
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""

@@ -353,6 +353,22 @@ def test_an_answer_draws_itself_from_the_version_that_it_rests_on(tmp_path: Path
         sweep.varying().plot()
 
 
+def test_the_picture_of_an_answer_reduces_and_selects_as_the_answer_does(db: ExperimentDB) -> None:
+    ranked = db.rank("val/acc", reduce="mean", at_step="500", hparams=["optim.lr"])
+    assert [r["mean"] for r in rows(ranked.plot(), "point", "rank")] == ranked.table["mean"].to_list()
+    compared = db.compare("lr0.03*", "lr0.01*", metrics=["val/acc"], reduce="max")
+    assert [r["difference"] for r in rows(compared.plot(), "point", "effect")] == compared.table["difference"].to_list()
+    explained = db.effects("val/acc", reduce="last")
+    assert rows(explained.plot(), "bar")[0]["importance"] == explained.table["importance"][0]
+    grid = db.summarize(["optim.lr", "data.batch_size"], metrics=["val/acc"], reduce="min", where='"optim.lr" < 0.3')
+    assert {r["mean"] for r in rows(grid.plot(), "rect")} == set(grid.table.drop_nulls("optim.lr")["mean"].to_list())
+    part = db.curves(["val/acc"], runs=["lr0.03_bs64_s0"], x_min=300, x_max=600)
+    assert [r["x"] for r in rows(part.plot(), "line", "y")] == part.table["x"].to_list()
+    assert rows(db.plot("scatter", x="optim.lr", reduce="last"), "point")
+    with pytest.raises(InputError, match="last, min, max, mean"):
+        db.plot("scatter", reduce="at_step:5")
+
+
 def test_a_chart_goes_on_in_altair_and_in_a_notebook(db: ExperimentDB) -> None:
     altair = pytest.importorskip("altair")
     for kind in ("curves", "comparison", "parallel"):

@@ -42,7 +42,7 @@ def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
     """The answer of `compare` with the mean curves of both sides."""
     sides = _sides(db, ask)
     metrics = asked_metrics(db, ask, _MOST_METRICS) if ask.metrics else []
-    answer = db.compare(sides.a, sides.b, metrics=[m.name for m in metrics])
+    answer = db.compare(sides.a, sides.b, metrics=[m.name for m in metrics], reduce=ask.reduce or "last")
     names = names_of(db)
     rows = effect_rows(
         answer, sides.label_a, sides.label_b, {m: names.metric(m) for m in answer.table["metric"].to_list()}

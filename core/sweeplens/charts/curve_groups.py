@@ -107,6 +107,8 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
         where=ask.where,
         x=ask.x or "step",
         max_points=points_each(len(metrics), _MOST_OF_MEANS),
+        x_min=ask.x_min,
+        x_max=ask.x_max,
     )
     groups = answer.tables["groups"]
     if ask.group == "" and not ask.hparams and groups.height and int(groups["n_runs"].max()) == 1:  # pyright: ignore[reportArgumentType]
@@ -137,13 +139,14 @@ def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) 
     labels = dict(zip(order, distinct([printed(r, 40) for r in order]), strict=True))
     chosen, named = _chosen(list(labels.values()))
     ids = [run for run, label in labels.items() if label in chosen]
-    names, x, most = [m.name for m in metrics], ask.x or "step", points_each(len(metrics))
+    names, most = [m.name for m in metrics], points_each(len(metrics))
+    along: dict[str, Any] = {"x": ask.x or "step", "x_min": ask.x_min, "x_max": ask.x_max}
     if ask.smooth:
-        answer = db.mean_curves(names, by="run", runs=ids, x=x, max_points=most)
+        answer = db.mean_curves(names, by="run", runs=ids, max_points=most, **along)
         numbers = answer.tables["groups"].select("group", "run_id").unique().rows()
         lines = mean_lines(answer, {g: Member(g, labels[run], (run,)) for g, run in numbers})
     else:
-        answer = db.scan_curves(names, runs=ids, x=x, max_points=most).whole()
+        answer = db.scan_curves(names, runs=ids, max_points=most, **along).whole()
         lines = _raw_lines(answer, labels)
     what = count_of(answer.basis.runs_used if len(ids) == len(order) else len(order), "run")
     notes = _notes(lines, len(order), len(chosen), len(named), answer, ask)

@@ -29,7 +29,7 @@ def heatmap(db: ExperimentDB, ask: PlotRequest) -> Chart:
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     pair = _pair(db, ask, metric, swept_hparams(db, ask, runs))
-    reduce = "best" if metric.goal != "unknown" else "last"
+    reduce = ask.reduce or ("best" if metric.goal != "unknown" else "last")
     answer = db.summarize(pair, metrics=[metric.name], reduce=reduce, runs=ask.runs, where=ask.where)
     table = answer.table.filter(pl.any_horizontal(pl.col(answer.table.columns[:2]).is_not_null()))
     bare = int(answer.table["n"].sum()) - int(table["n"].sum())

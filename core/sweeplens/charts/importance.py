@@ -23,7 +23,8 @@ _MOST = 20
 def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
     """The answer of `effects` as bars."""
     metric = asked_metrics(db, ask, 1)[0]
-    answer = db.effects(metric.name, goal=ask.goal, runs=ask.runs, where=ask.where)
+    reduce = ask.reduce or "best"
+    answer = db.effects(metric.name, goal=ask.goal, reduce=reduce, runs=ask.runs, where=ask.where)
     table = answer.table.filter(answer.table["importance"].is_not_null())
     if not table.height:
         raise InputError(f"Nothing to draw for {metric.name!r}: {' '.join(answer.notes[1:2]) or 'nothing varies'}")

@@ -44,6 +44,7 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
     """One metric's groups, best first."""
     metric = asked_metrics(db, ask, 1)[0]
     options: dict[str, Any] = {"goal": ask.goal, "runs": ask.runs, "where": ask.where, "hparams": ask.hparams}
+    options["reduce"] = ask.reduce or "best"
     by = "run" if ask.group == "run" else "group"
     answer = db.rank(metric.name, by=by, **options)
     table = answer.table.filter(answer.table["mean"].is_not_null())

@@ -29,11 +29,13 @@ MOST_POINTS = 5_000
 """As many points at most are drawn in one chart."""
 _LOG = ("", "x", "y", "xy", "none")
 _SIZES = (200, 4000)
+_COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
 
 
 class PlotRequest(Struct, frozen=True):
     """``group``: ``run`` (single runs), ``all``, or a hyperparameter; ``log``: x, y, xy or none, empty: as the values ask.
 
+    ``reduce``: how a run becomes one number; empty: as the kind does by itself. ``x_min``, ``x_max``: of curves.
     ``a`` and ``b``: the sides of a comparison. ``smooth``: weight of the moving average, 0 to below 1.
     """
 
@@ -46,6 +48,9 @@ class PlotRequest(Struct, frozen=True):
     smooth: float = 0.0
     log: str = ""
     goal: str = ""
+    reduce: str = ""
+    x_min: float | None = None
+    x_max: float | None = None
     a: str | tuple[str, ...] = ""
     b: str | tuple[str, ...] = ""
     width: int = 800
@@ -83,20 +88,29 @@ def _normal(name: str, value: Any) -> Any:
 
 
 class Metric(Struct, frozen=True):
-    """``goal``: lower, higher or unknown. ``shown``: its name for display."""
+    """``goal``: lower, higher or unknown. ``shown``: its name for display. ``reduce``: how runs become numbers, where asked."""
 
     name: str
     goal: str
     shown: str
+    reduce: str = ""
 
     @property
     def best(self) -> str:
-        """The column of a run's best value, or of its last where no value is known to be better."""
+        """The column of a run's best value, or of its last where no value is known to be better. Raises InputError."""
+        if self.reduce not in ("", "best"):
+            if self.reduce not in _COLUMNS:
+                raise InputError(
+                    f"This kind of picture takes reduce best or {', '.join(_COLUMNS)}, not {self.reduce!r}."
+                )
+            return f"{self.name}.{_COLUMNS[self.reduce]}"
         return {"lower": f"{self.name}.min", "higher": f"{self.name}.max"}.get(self.goal, f"{self.name}.last_finite")
 
     @property
     def best_word(self) -> str:
         """What that value is, in words."""
+        if self.reduce not in ("", "best"):
+            return self.reduce
         return {"lower": "lowest", "higher": "highest"}.get(self.goal, "last")
 
 
@@ -114,7 +128,7 @@ def asked_metrics(db: ExperimentDB, ask: PlotRequest, most: int) -> list[Metric]
     goals: dict[str, str] = dict(zip(known, table["goal"].to_list(), strict=True))
     names = _in_order(ask.metrics, known) or main_metrics(known, db.config.main_metrics, db.config.metric_goals, most=1)
     shown = names_of(db)
-    return [Metric(n, ask.goal or goals[n], shown.metric(n)) for n in names[:most]]
+    return [Metric(n, ask.goal or goals[n], shown.metric(n), ask.reduce) for n in names[:most]]
 
 
 def _in_order(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
