@@ -174,10 +174,6 @@ def _spec(
     }
     told = tooltip(run="run", status="status", of="axis", shown="value", value=metric.shown)
     place = {"x": x, "y": y, "detail": {"field": "line"}, "tooltip": told}
-    heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
-    ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
-    ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]
-    several = 3 if ask.narrow else 0
     order = {"field": "axis", "type": "quantitative"}
     layers = [
         layer(
@@ -194,6 +190,18 @@ def _spec(
                 "color": {"field": "value", "type": "quantitative", "scale": scale, "legend": legend},
             },
         ),
+        *_frame(ask, axes, x, y),
+    ]
+    return filled_view(ask, title, notes, layers)
+
+
+def _frame(ask: PlotRequest, axes: Sequence[_Axis], x: Spec, y: Spec) -> list[Spec]:
+    """The axes with their titles and ticks; a halo keeps the ticks readable on lines."""
+    heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
+    ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
+    ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]
+    several = 3 if ask.narrow else 0
+    return [
         layer({"type": "rule", "style": "quiet", "strokeWidth": 1}, ends, {"x": x, "y": y, "y2": {"field": "top"}}),
         layer(
             {"type": "text", "style": "halo", "align": "left", "dx": 5},
@@ -217,7 +225,6 @@ def _spec(
             {"x": x, "y": y, "text": {"field": "text"}},
         ),
     ]
-    return filled_view(ask, title, notes, layers)
 
 
 def _cut(text: str, pixels: int) -> str:

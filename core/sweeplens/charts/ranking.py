@@ -144,6 +144,24 @@ def _spec(
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
     x = number_field("mean", f"{metric.shown}, {metric.best_word} of each run", log=log, within=within)
     y = text_field("group", None, shown.labels, labelLimit=ask.width // 3)
+    layers = _layers(ask, metric, rows, dots, x, y)
+    what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
+    cut = f"{len(rows)} of {count_of(shown.total, what[:-1])} shown: the best and the last {_WORST}." * (
+        len(rows) < shown.total
+    )
+    beyond = f"{count_of(within.beyond, 'value')} beyond the axis." if within and within.beyond else ""
+    by = by_hparams(keys, names) if what == "groups" else ""
+    title = f"{metric.shown}: {count_of(shown.total, what[:-1])}{by}, best first"
+    return filled_view(
+        ask,
+        title,
+        [f"{notes[1].split(';')[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
+        layers,
+    )
+
+
+def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
+    """Dots of runs, intervals and means of groups."""
     verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
     colour = {
         "field": "verdict",
@@ -159,7 +177,7 @@ def _spec(
     told = tooltip(
         group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
     )
-    layers = [
+    return [
         layer(
             {"type": "point", "style": "rest", "filled": True, "size": 26, "opacity": 0.75, "clip": True},
             dots,
@@ -191,19 +209,6 @@ def _spec(
             },
         ),
     ]
-    what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
-    cut = f"{len(rows)} of {count_of(shown.total, what[:-1])} shown: the best and the last {_WORST}." * (
-        len(rows) < shown.total
-    )
-    beyond = f"{count_of(within.beyond, 'value')} beyond the axis." if within and within.beyond else ""
-    by = by_hparams(keys, names) if what == "groups" else ""
-    title = f"{metric.shown}: {count_of(shown.total, what[:-1])}{by}, best first"
-    return filled_view(
-        ask,
-        title,
-        [f"{notes[1].split(';')[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
-        layers,
-    )
 
 
 def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:

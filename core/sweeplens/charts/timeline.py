@@ -112,6 +112,12 @@ def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], f
         "scale": {"domain": order, "paddingInner": 0.25 if len(rows) < 150 else 0},
         "axis": axis,
     }
+    layers = _layers(ask, rows, found, y)
+    return filled_view(ask, title, [*notes, "" if named else "One line a run, in order of their beginning."], layers)
+
+
+def _layers(ask: PlotRequest, rows: list[Row], found: list[Row], y: Spec) -> list[Spec]:
+    """A bar for each run, a tick where it began (a short run has no visible bar), and a mark for what broke."""
     statuses = [s for s in _STATUSES if any(r["status"] == s for r in rows)]
     legend = {"orient": "bottom" if ask.narrow else "right", "columns": 3 if ask.narrow else 1}
     time = {
@@ -134,7 +140,7 @@ def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], f
     }
     drawn = [{k: v for k, v in r.items() if k != "id"} for r in rows]
     told = tooltip(run="run", status="status", start="began", end="last written", took="took")
-    layers = [
+    return [
         layer(
             {"type": "bar"},
             drawn,
@@ -167,7 +173,6 @@ def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], f
             },
         ),
     ]
-    return filled_view(ask, title, [*notes, "" if named else "One line a run, in order of their beginning."], layers)
 
 
 def _caption(rows: Sequence[Row], found: Sequence[Row], notes: Sequence[str]) -> str:
