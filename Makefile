@@ -16,7 +16,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench soak lock clean
+.PHONY: help demo test test-fast check conformance clients format bench pictures soak lock clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ $(PEERS)/.installed: pyproject.toml
 	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install "pip>=25.1"
 	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install --group peers
 	@touch $@
+
+pictures: $(TESTS) ## Write the pictures of README and docs again, from the demo's sweep
+	@$(BIN)/python docs/pictures/make.py
 
 soak: $(TESTS) ## What many clients, long use and bad manners do to one server (about ten minutes)
 	$(BIN)/python -m tests.soak

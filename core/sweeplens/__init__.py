@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut, Scroll
+    from sweeplens.charts import Chart
     from sweeplens.config import AnalysisConfig
     from sweeplens.errors import SweeplensError
     from sweeplens.experiment_db import ExperimentDB
@@ -24,6 +25,7 @@ __all__ = [
     "AnalysisConfig",
     "Answer",
     "Basis",
+    "Chart",
     "ExperimentDB",
     "Hyperparameters",
     "LazyAnswer",
@@ -37,6 +39,7 @@ _HOMES = {
     "AnalysisConfig": "config",
     "Answer": "answers",
     "Basis": "answers",
+    "Chart": "charts",
     "ExperimentDB": "experiment_db",
     "Hyperparameters": "models",
     "LeftOut": "answers",

@@ -12,13 +12,17 @@ adds roots, data version, the runs that matched and the Python line that gives t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.errors import InputError
+
 if TYPE_CHECKING:
     import polars as pl
+
+    from sweeplens.charts import Chart
 
 __all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
 
@@ -50,12 +54,29 @@ class Basis(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """A table with its basis. ``notes`` are sentences for people; ``tables`` are further tables by name."""
+    """A table with its basis. ``notes`` are sentences for people; ``tables`` are further tables by name.
+
+    ``drawing`` draws it, from the very version of the data that it rests on; None where it has no picture.
+    """
 
     table: pl.DataFrame
     basis: Basis = field(default_factory=Basis)
     notes: tuple[str, ...] = ()
     tables: dict[str, pl.DataFrame] = field(default_factory=dict[str, "pl.DataFrame"])
+    drawing: Callable[..., Chart] | None = None
+
+    def plot(self, **options: Any) -> Chart:
+        """This answer as a picture; ``options`` as those of `ExperimentDB.plot`. Raises InputError where it has none."""
+        if self.drawing is None:
+            raise InputError("This answer has no picture: db.plot() draws what tells most about the runs.")
+        return self.drawing(**options)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the table, then the notes."""
+        from html import escape
+
+        table: str = self.table._repr_html_()  # pyright: ignore[reportPrivateUsage]  # Polars has no public name for it
+        return table + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
     def resting_on(self, **known: object) -> Answer:
         """The same answer with more of its basis filled in."""

@@ -11,6 +11,7 @@ SweeplensError
 │   └── SourceLimitError   a file that is larger, longer or slower than what is read of one source
 ├── RefusedFileError       a path that leads outside of the roots, or to no regular file
 ├── StoreError             the store cannot be read or written
+├── RenderError            a picture cannot be drawn on this machine
 └── LimitError             a bound on time, memory or size was reached
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "InputError",
     "LimitError",
     "RefusedFileError",
+    "RenderError",
     "RootError",
     "SourceLimitError",
     "StoreError",
@@ -91,6 +93,10 @@ class RefusedFileError(SweeplensError, OSError):
 
 class StoreError(SweeplensError):
     """The store cannot be read or written."""
+
+
+class RenderError(SweeplensError):
+    """A picture cannot be drawn on this machine; the message says what is missing and how to get it."""
 
 
 class LimitError(SweeplensError):

@@ -11,7 +11,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +50,7 @@ from sweeplens.view import (
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
+    from sweeplens.charts import Chart
 
 __all__ = ["ExperimentDB", "View"]
 
@@ -66,6 +69,7 @@ class ExperimentDB:
 
     failure: str = ""
     """Why the last look at the folders failed as a whole, in a sentence; nothing where it succeeded."""
+    _pinned: Snapshot | None = None
 
     def __init__(
         self,
@@ -101,6 +105,8 @@ class ExperimentDB:
 
         Where that fails as a whole it is the last good one, whose warnings say so; without any, what went wrong is raised.
         """
+        if self._pinned is not None:
+            return self._pinned
         if self._is_old():
             with self._lock:
                 if self._is_old():
@@ -202,7 +208,8 @@ class ExperimentDB:
             tasks=self.config.task_hparams, triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        return self._drawn(made, view, "", runs=runs, where=where)
 
     def list_runs(
         self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
@@ -220,7 +227,8 @@ class ExperimentDB:
             goals=self.config.metric_goals,
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        return self._drawn(made, view, "timeline", runs=runs, where=where)
 
     def get_run(self, run_id: str) -> Answer:
         """Everything that is known of one run."""
@@ -248,7 +256,10 @@ class ExperimentDB:
 
     def curves(self, metrics: Sequence[str], **options: Any) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape; the whole of `scan_curves`."""
-        return self.scan_curves(metrics, **options).whole()
+        chosen = {k: options[k] for k in ("runs", "where", "x", "x_min", "x_max") if k in options}
+        fixed = self.pinned()
+        answer = fixed.scan_curves(metrics, **options).whole()
+        return fixed._drawn(answer, fixed.view(), "curves", metrics=metrics, group="run", **chosen)
 
     def scan_curves(
         self,
@@ -275,6 +286,40 @@ class ExperimentDB:
         )
         return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})", metrics=names)
 
+    def mean_curves(
+        self, metrics: Sequence[str], *, by: str = "group", hparams: Sequence[str] = (), runs: Sequence[str] = (),
+        where: str = "", x: str = "step", x_min: float | None = None, x_max: float | None = None,
+        max_points: int | Callable[[int], int] = 100,
+    ) -> Answer:  # fmt: skip
+        """Curves of groups: mean over runs along an axis, 95 % interval, how many runs; ``by``: group, run or all.
+
+        ``max_points`` of a curve may depend on the number of runs and metrics that are drawn.
+        """
+        from sweeplens.analyses.curves import locate_curves
+        from sweeplens.analyses.mean_curves import mean_curves
+
+        view = self.view(runs, where)
+        names = select_metrics(metrics, view.metrics)
+        if x not in ("step", "wall_time"):
+            x = select_metrics([x], view.metrics)[0]
+        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        answer = mean_curves(
+            view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
+            max_points=max_points,
+        )  # fmt: skip
+        options = python_call(
+            by="" if by == "group" else by, hparams=hparams, runs=runs, where=where, x="" if x == "step" else x,
+            x_min=x_min, x_max=x_max,
+        )  # fmt: skip
+        made = self._resting(
+            answer, view, f"db.mean_curves({list(metrics)!r}, {options})", doubles=duplicate_warnings(view, names)
+        )
+        group = by if by != "group" else ""
+        return self._drawn(
+            made, view, "curves", metrics=names, hparams=hparams, group=group, runs=runs, where=where, x=x, x_min=x_min,
+            x_max=x_max,
+        )  # fmt: skip
+
     def summarize(
         self,
         hparams: Sequence[str] = (),
@@ -297,7 +342,8 @@ class ExperimentDB:
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
         python = f"db.summarize_metrics({list(hparams)!r}, {options})"
-        return self._resting(answer, view, python, doubles=doubles, metrics=names)
+        made = self._resting(answer, view, python, doubles=doubles, metrics=names)
+        return self._drawn(made, view, "heatmap", metrics=names, hparams=hparams, reduce=reduce, runs=runs, where=where)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
@@ -315,7 +361,8 @@ class ExperimentDB:
         names = select_metrics(metrics, view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
+        return self._drawn(made, view, "timeline", runs=runs, where=where)
 
     def rank(
         self, metric: str, *, goal: str = "", reduce: str = DEFAULT_REDUCE, by: str = "group", runs: Sequence[str] = (),
@@ -332,7 +379,13 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = duplicate_warnings(view, [metric], answer)
-        return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
+        made = self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
+        group = "run" if by == "run" else ""
+        how = f"at_step:{at_step}" if at_step else reduce
+        return self._drawn(
+            made, view, "ranking", metrics=[metric], hparams=hparams, goal=goal, reduce=how, group=group, runs=runs,
+            where=where,
+        )  # fmt: skip
 
     def compare(
         self,
@@ -373,9 +426,10 @@ class ExperimentDB:
         answer = between(sides, named_in(view.runs, a, b), names)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
-        return self._resting(
+        made = self._resting(
             answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
         )
+        return self._drawn(made, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
 
     def effects(
         self, metric: str, *, goal: str = "", reduce: str = DEFAULT_REDUCE, runs: Sequence[str] = (), where: str = ""
@@ -391,7 +445,8 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)
-        return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
+        made = self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
+        return self._drawn(made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where)
 
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
@@ -410,6 +465,37 @@ class ExperimentDB:
         tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._resting(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
+
+    # -------------------------------------------------------------- pictures
+
+    def plot(self, kind: str = "", **options: Any) -> Chart:
+        """A picture: curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; none: the most telling.
+
+        ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, a, b, width, height, as `PlotRequest` says.
+        """
+        from sweeplens.charts import draw_chart
+        from sweeplens.charts.request import request_of
+
+        ask = request_of(options)
+        chart = draw_chart(self.pinned(), kind, ask)
+        python = f"db.plot({', '.join(filter(None, [repr(chart.kind), python_call(**options)]))})"
+        return replace(chart, basis=replace(chart.basis, python=python))
+
+    def report(self, path: str | Path, *, runs: Sequence[str] = (), where: str = "") -> Path:
+        """Write one self-contained page about these runs: overview, ranking, effects, curves, what broke, problems."""
+        from sweeplens.report import report_page, write_page
+
+        return write_page(path, report_page(self.pinned(), runs=runs, where=where))
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: what a colleague would say first."""
+        return self.overview()._repr_html_()  # pyright: ignore[reportPrivateUsage]  # the name that notebooks ask for
+
+    def pinned(self) -> ExperimentDB:
+        """This database as it is now: every call on it answers from one snapshot, whatever changes on disk meanwhile."""
+        fixed = copy(self)
+        fixed._pinned = self.refresh()
+        return fixed
 
     # --------------------------------------------------------------- private
 
@@ -433,6 +519,12 @@ class ExperimentDB:
             return None
         self._seen, self._good, self.failure = began, datetime.now(UTC), ""
         return report
+
+    def _drawn(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
+        """The answer with its picture, which is drawn from the same version of the data when it is asked for."""
+        fixed = copy(self)
+        fixed._pinned = view.snapshot
+        return replace(answer, drawing=partial(fixed.plot, kind, **known))
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from mcp import StdioServerParameters
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult, ImageContent, TextContent
 
 ERAS = ("auto", "legacy")
 BUDGET = 8_000
 
 
 def text_of(result: CallToolResult) -> str:
-    """The text channel of a result, which is one block."""
-    (block,) = result.content
+    """The text channel of a result, which is one block beside a picture, if it has one."""
+    (block,) = (b for b in result.content if not isinstance(b, ImageContent))
     assert isinstance(block, TextContent)
     return block.text
 

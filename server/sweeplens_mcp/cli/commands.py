@@ -1,4 +1,4 @@
-"""The command line: `sweeplens serve | call | demo | doctor | config`.
+"""The command line: `sweeplens serve | call | plot | report | demo | doctor | config`.
 
 Nothing heavy is imported before it is known what is wanted, and nothing but the protocol or the answer goes to stdout.
 Errors are one sentence on stderr and exit code 2.
@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     call.add_argument("--json", action="store_true", help="the structured content instead of the text")
     _takes_roots(call)
     call.set_defaults(command=_call)
+    _takes_pictures(commands)
     doctor = commands.add_parser("doctor", help="what would be read, what not, and why")
     _takes_roots(doctor)
     doctor.add_argument("--files", action="store_true", help="say it of every file, one a line")
@@ -78,6 +79,27 @@ def parser() -> argparse.ArgumentParser:
     config.add_argument("rest", nargs=argparse.REMAINDER)
     config.set_defaults(command=_config)
     return top
+
+
+def _takes_pictures(commands: Any) -> None:
+    plot = commands.add_parser("plot", help="a picture as a file")
+    plot.add_argument(
+        "kind", nargs="?", default="", metavar="KIND", help="curves, ranking, ...; none: the most telling"
+    )
+    plot.add_argument("values", nargs="*", metavar="name=value", help="as `sweeplens call plot` takes them")
+    plot.add_argument("-o", "--output", default="", metavar="FILE", help="ends with .png, .svg, .pdf, .html or .json")
+    plot.add_argument("--theme", default="light", metavar="THEME", help="light or dark")
+    plot.add_argument("--size", default="", metavar="WxH", help="in pixels; default 800x500")
+    plot.add_argument("--open", action="store_true", help="show the file")
+    plot.add_argument("--inline", choices=("kitty", "iterm"), default="", help="show it in a terminal of this kind")
+    _takes_roots(plot)
+    plot.set_defaults(command=_plot)
+    report = commands.add_parser("report", help="one page about the runs, for any browser, without network")
+    report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default report.html")
+    report.add_argument("--where", default="", metavar="CONDITION", help="only these runs")
+    report.add_argument("--open", action="store_true", help="show the page")
+    _takes_roots(report)
+    report.set_defaults(command=_report)
 
 
 def _takes_roots(command: argparse.ArgumentParser) -> None:
@@ -208,7 +230,35 @@ def _call(given: argparse.Namespace) -> int:
         made = call_tool(given.tool, given.values, Settings(tuple(given.root)))
     except SweeplensError as error:
         return _fail(str(error))
+    if given.json and made.structured is None:
+        return _fail(
+            f"{given.tool} has no structured content; `sweeplens plot -o chart.json` writes the specification."
+        )
     print(json.dumps(made.structured, ensure_ascii=False) if given.json else made.text)
+    return 0
+
+
+def _plot(given: argparse.Namespace) -> int:
+    from sweeplens.errors import SweeplensError
+    from sweeplens_mcp.cli.draw import PlotOptions, plot_to_file
+
+    kind, values = ("", [given.kind, *given.values]) if "=" in given.kind else (given.kind, given.values)
+    options = PlotOptions(given.output, given.theme, given.size, given.open, given.inline)
+    try:
+        print(plot_to_file(kind, values, Settings(tuple(given.root)), options))
+    except SweeplensError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    from sweeplens.errors import SweeplensError
+    from sweeplens_mcp.cli.draw import report_to_file
+
+    try:
+        print(report_to_file(given.output, Settings(tuple(given.root)), where=given.where, opened=given.open))
+    except SweeplensError as error:
+        return _fail(str(error))
     return 0
 
 

@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _ask_everything(folder: Path) -> int:
+    import anyio
     from mcp import Client, StdioServerParameters
 
     serve = ["-m", "sweeplens_mcp", "serve", "--root", str(folder)]
@@ -117,8 +118,15 @@ async def _ask_everything(folder: Path) -> int:
         asked = [q for q in QUESTIONS if q.tool in listed]
         for number, question in enumerate(asked, start=1):
             await _ask(client, f"[{number}/{len(asked)}]", question, folder)
+    print(f"Report of this sweep, for any browser: {await anyio.to_thread.run_sync(_report, folder)}")
     print(f"Connect an editor: sweeplens config vscode --root {folder} --write   (`sweeplens config` names the others)")
     return 0
+
+
+def _report(folder: Path) -> Path:
+    from sweeplens import AnalysisConfig, ExperimentDB
+
+    return ExperimentDB(AnalysisConfig(), base_path=folder).report(folder / "report.html")
 
 
 async def _ask(client: Client, place: str, question: DemoQuestion, folder: Path) -> None:

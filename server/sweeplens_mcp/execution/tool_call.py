@@ -9,7 +9,7 @@ Who works out the answer is a parameter: this thread, or a process of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,14 +18,16 @@ from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.errors import CursorError, InputError, StoreError, SweeplensError
 from sweeplens_mcp.execution.cursors import AnswerCache, CursorState, check_row, decode, encode, question, read
 from sweeplens_mcp.render.answers import PageRequest, ToolReply, reply
-from sweeplens_mcp.tools.spec import ToolSpec
+from sweeplens_mcp.render.pictures import picture_reply
+from sweeplens_mcp.tools.spec import Made, ToolSpec
 
 if TYPE_CHECKING:
+    from sweeplens.charts import Chart
     from sweeplens.experiment_db import ExperimentDB
 
 __all__ = ["Ask", "answer_call", "answer_here"]
 
-Ask = Callable[[ToolSpec, "ExperimentDB", Mapping[str, object]], Answer | LazyAnswer]
+Ask = Callable[[ToolSpec, "ExperimentDB", Mapping[str, object]], Made]
 """A tool's answer to its own arguments, without paging."""
 
 
@@ -38,7 +40,7 @@ class _FoundAnswer(Struct, frozen=True):
     closing: str = ""
 
 
-def answer_here(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer | LazyAnswer:
+def answer_here(spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Made:
     """The answer, worked out in this thread."""
     return spec.function(database, **arguments)
 
@@ -72,6 +74,8 @@ def _page_without(call: _CallContext, arguments: Mapping[str, object], error: OS
 
 def _page(call: _CallContext, arguments: Mapping[str, object]) -> ToolReply:
     spec, own = call.spec, dict(arguments)
+    if spec.picture:
+        return picture_reply(call.chart(own), call.database.config.max_answer_bytes)
     limit = _limit(own.pop("limit", 0))
     found = (_news if spec.news else _found)(call, own)
     asked, version = found.asked, found.answer.basis.data_version
@@ -97,7 +101,11 @@ class _CallContext(Struct, frozen=True):
 
     def anew(self, arguments: Mapping[str, object]) -> Answer | LazyAnswer:
         """The answer, worked out now."""
-        return self.ask(self.spec, self.database, arguments)
+        return cast("Answer | LazyAnswer", self.ask(self.spec, self.database, arguments))
+
+    def chart(self, arguments: Mapping[str, object]) -> Chart:
+        """The same of a tool that draws."""
+        return cast("Chart", self.ask(self.spec, self.database, arguments))
 
 
 def _found(call: _CallContext, arguments: dict[str, object]) -> _FoundAnswer:

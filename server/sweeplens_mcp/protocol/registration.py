@@ -5,6 +5,7 @@ register(spec, state) -> Tool      run: check arguments, wait for the database, 
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 from collections.abc import Coroutine, Mapping
@@ -15,7 +16,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
 from sweeplens.errors import InputError, SweeplensError, UnknownNameError
@@ -51,7 +52,11 @@ class SweepTool(Tool):
             made = await self._answered(self._state.mine(), given, progress)
         except SweeplensError as error:
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
-        return CallToolResult(content=[TextContent(type="text", text=made.text)], structured_content=made.structured)
+        content: list[ContentBlock] = [TextContent(type="text", text=made.text)]
+        if made.image:
+            data = base64.b64encode(made.image).decode()
+            content.insert(0, ImageContent(type="image", data=data, mime_type="image/png"))
+        return CallToolResult(content=content, structured_content=made.structured)
 
     async def _answered(self, state: ServerState, given: dict[str, Any], progress: CallProgress) -> ToolReply:
         """The answer from the state of whoever asks, with a sign of life each second."""
@@ -83,7 +88,7 @@ def register(spec: ToolSpec, state: ServerState) -> SweepTool:
         title=spec.title,
         description=spec.description,
         parameters=argument_schema(known),
-        fn_metadata=known.model_copy(update={"output_schema": output_schema(spec.draw)}),
+        fn_metadata=known.model_copy(update={"output_schema": None if spec.picture else output_schema(spec.draw)}),
         is_async=True,
         context_kwarg=None,
         annotations=ToolAnnotations(

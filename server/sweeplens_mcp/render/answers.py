@@ -61,11 +61,15 @@ class PageRequest(Struct, frozen=True):
 
 
 class ToolReply(Struct, frozen=True):
-    """The two channels, and the row where the next page starts (None: this was the last)."""
+    """The two channels, and the row where the next page starts (None: this was the last).
 
-    structured: dict[str, object]
+    A picture (a PNG in ``image``) has text beside it and no structured content.
+    """
+
+    structured: dict[str, object] | None
     text: str
     next_row: int | None
+    image: bytes = b""
 
 
 class PreparedAnswer(Struct, frozen=True):

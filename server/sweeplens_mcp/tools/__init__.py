@@ -6,6 +6,7 @@ from sweeplens_mcp.render.answers import draw_overview, draw_series
 from sweeplens_mcp.render.comparisons import draw_comparison
 from sweeplens_mcp.render.findings import draw_findings, draw_news, draw_varying
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
+from sweeplens_mcp.tools.pictures import plot
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec
 from sweeplens_mcp.tools.sql import query_sql
@@ -34,4 +35,5 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
     ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True, apart=False),
+    ToolSpec("Plot", plot, paged=False, heavy=True, picture=True),
 )

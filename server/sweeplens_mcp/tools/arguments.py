@@ -25,6 +25,7 @@ __all__ = [
     "Runs",
     "SomeMetrics",
     "Sort",
+    "Texts",
     "Where",
     "X",
     "XMax",

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens_mcp.render.answers import Draw, draw_tables
 
-__all__ = ["ToolSpec"]
+if TYPE_CHECKING:
+    from sweeplens.charts import Chart
+
+__all__ = ["Made", "ToolSpec"]
+
+Made: TypeAlias = "Answer | LazyAnswer | Chart"
+"""What a tool's function gives."""
 
 
 class ToolSpec(Struct, frozen=True):
@@ -21,16 +28,18 @@ class ToolSpec(Struct, frozen=True):
 
     ``news``: ``cursor`` is its own argument, and the last page gives the cursor of table ``cursor`` for what comes next.
     ``heavy``: it may work for long, and waits in the queue of its like instead of standing before light calls.
+    ``picture``: its answer is a chart.
     ``apart``: a worker process may do it; SQL has processes of its own, with bounds of their own.
     """
 
     title: str
-    function: Callable[..., Answer | LazyAnswer]
+    function: Callable[..., Made]
     draw: Draw = draw_tables
     paged: bool = True
     heavy: bool = False
     news: bool = False
     apart: bool = True
+    picture: bool = False
 
     @property
     def name(self) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.config import AnalysisConfig
 from sweeplens.errors import SweeplensError
 from sweeplens.store import Snapshot
+from sweeplens_mcp.tools.spec import Made
 
 __all__ = ["HeldSnapshot", "JobResult", "WorkerJob"]
 
@@ -35,4 +35,4 @@ class JobResult(Struct, frozen=True):
     """What became of a job. Work that ends unexpectedly ends the process instead."""
 
     number: int
-    result: Answer | LazyAnswer | SweeplensError
+    result: Made | SweeplensError

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from multiprocessing.connection import Pipe
 from typing import TYPE_CHECKING
 
-from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError, SweeplensError
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens.store import Snapshot
     from sweeplens_mcp.execution.processes.messages import JobResult
-    from sweeplens_mcp.tools.spec import ToolSpec
+    from sweeplens_mcp.tools.spec import Made, ToolSpec
 
 __all__ = ["ProcessPool"]
 
@@ -56,7 +55,7 @@ class ProcessPool:
             if self._open and not self._idle and not self._busy:
                 self._idle.append(_WorkerProcess())
 
-    def ask(self, spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Answer | LazyAnswer:
+    def ask(self, spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Made:
         """The answer of a tool. Raises what the tool raises, LimitError when the process crashed."""
         snapshot = database.refresh()
         if not _is_portable(database, snapshot):
@@ -125,7 +124,7 @@ class _WorkerProcess:
             self._send(HeldSnapshot(database.config, database.roots, snapshot))
             self.holds = held
 
-    def ask(self, tool: str, arguments: Mapping[str, object]) -> Answer | LazyAnswer:
+    def ask(self, tool: str, arguments: Mapping[str, object]) -> Made:
         """The answer to one question. Raises SweeplensError."""
         from sweeplens_mcp.execution.processes.messages import WorkerJob
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sweeplens.experiment_db import ExperimentDB
+from typing import Any
+
+from sweeplens.answers import Answer
+from sweeplens.experiment_db import ExperimentDB, View
 from sweeplens.ingest.refresh import Progress
 from sweeplens.store import Snapshot
 from sweeplens_mcp.execution.processes.messages import HeldSnapshot
@@ -20,3 +23,7 @@ class SnapshotDatabase(ExperimentDB):
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """The snapshot that was handed over."""
         return self._snapshot
+
+    def _drawn(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
+        """The answer alone: it goes to another process, which has a database of its own."""
+        return answer

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from sweeplens_mcp.logs import log_to_stderr
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer, LazyAnswer
     from sweeplens.errors import SweeplensError
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens_mcp.execution.processes.messages import WorkerJob
+    from sweeplens_mcp.tools.spec import Made
 
 __all__ = ["main"]
 
@@ -64,7 +64,7 @@ class _WorkerLoop:
         except (EOFError, OSError):
             os._exit(0)  # the server is gone: nobody waits for anything
 
-    def _answered(self, job: WorkerJob, database: ExperimentDB) -> Answer | LazyAnswer | SweeplensError:
+    def _answered(self, job: WorkerJob, database: ExperimentDB) -> Made | SweeplensError:
         from sweeplens.cancellation import cancellable
         from sweeplens.errors import LimitError, SweeplensError
         from sweeplens_mcp.tools import TOOLS

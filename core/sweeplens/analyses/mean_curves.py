@@ -1,0 +1,198 @@
+"""Curves of groups: the mean over runs along an axis, with a 95 % interval, and how many runs stand behind each point.
+
+Runs of one group rarely log at the same positions for ever (one is resumed, another logs twice as often), so the axis is
+cut into stretches as wide as the usual distance between two points of a run, or wider where there are more of them than
+asked for. Within a stretch each run counts once, by the mean of its finite values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from sweeplens.analyses.curves import MAX_POINTS, LocatedCurves
+from sweeplens.analyses.statistics import t_quantile
+from sweeplens.answers import Answer, Basis
+from sweeplens.cancellation import checkpoint
+from sweeplens.errors import InputError
+from sweeplens.frames.grouping import free_names, group_hparams, keyed
+from sweeplens.frames.points import in_batches
+
+__all__ = ["MEAN_CURVE_COLUMNS", "mean_curves"]
+
+_STATS = ("metric", "x", "n", "mean", "ci95_low", "ci95_high", "points_per_run")
+MEAN_CURVE_COLUMNS = ("group", *_STATS)
+"""What is no hyperparameter in the table of mean curves."""
+_TAKEN = (
+    *MEAN_CURVE_COLUMNS,
+    "run_id",
+    "first",
+    "last",
+    "width",
+    "stretch",
+    "value",
+    "finite",
+    "var",
+    "start",
+    "n_runs",
+)
+_TINY = 1e-9
+_BATCH_POINTS = 2_000_000
+_CELLS = 1 << 20  # more stretches than any curve has
+_NO_CELLS = pl.DataFrame(
+    schema={"curve": pl.Int64, "stretch": pl.Int64, "x": pl.Float64, "value": pl.Float64, "points": pl.Int64}
+)
+_BY = ("group", "run", "all")
+
+
+def mean_curves(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    placed: LocatedCurves,
+    *,
+    by: str = "group",
+    hparams: Sequence[str] = (),
+    replicates: Sequence[str] = (),
+    max_points: int | Callable[[int], int] = 100,
+) -> Answer:
+    """group, hyperparameters, metric, x, n, mean, ci95_low, ci95_high, points_per_run; in order of group, metric and x.
+
+    ``by``: ``group`` (equal hyperparameters), ``run``, or ``all`` runs as one. Table ``groups`` has a row for each group and
+    metric: how many runs, and where they end. Raises InputError, UnknownNameError.
+    """
+    if by not in _BY:
+        raise InputError(f"mean_curves takes by={' or '.join(map(repr, _BY))}, not {by!r}.")
+    runs, keys = free_names(runs, _keys(runs, by, hparams, replicates), _TAKEN)
+    member = _members(runs, ["run_id"] if by == "run" else keys)
+    extents = _extents(series, placed)
+    placed_runs = extents.join(member.select("run_id", "group"), on="run_id")
+    most = max_points if isinstance(max_points, int) else max_points(placed_runs.select("group", "metric").n_unique())
+    if not 2 <= most <= MAX_POINTS:
+        raise InputError(f"max_points {most} is not between 2 and {MAX_POINTS}.")
+    grid = _grid(placed_runs, most)
+    table = _means(placed, member, grid)
+    labels = member.select("group", *(["run_id"] if by == "run" else keys)).unique("group")
+    order = ["group", *(c for c in labels.columns if c != "group"), *_STATS]
+    table = table.join(labels, on="group").sort("group", "metric", "x").select(order)
+    groups = grid.select("group", "metric", "n_runs", "first_end", "last_end").join(labels, on="group")
+    basis = Basis(
+        runs_used=extents["run_id"].n_unique(),
+        left_out=placed.left_out,
+        points=int(placed.series["finite"].sum()),
+        sampling=_sampling(placed, grid, table),
+    )
+    return Answer(table, basis, _notes(placed), {"groups": groups.sort("group", "metric")})
+
+
+def _keys(runs: pl.DataFrame, by: str, hparams: Sequence[str], replicates: Sequence[str]) -> list[str]:
+    return group_hparams(runs, hparams, replicates) if by == "group" else []
+
+
+def _members(runs: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """run_id, group (a number, in the order of the keys), and the keys."""
+    table = runs.select("run_id") if list(keys) in ([], ["run_id"]) else keyed(runs, keys)
+    if not keys:
+        return table.with_columns(group=pl.lit(0, pl.UInt32))
+    numbers = table.select(keys).unique().sort(keys, nulls_last=True).with_row_index("group")
+    return table.join(numbers, on=list(keys), how="left", nulls_equal=True, maintain_order="left")
+
+
+def _extents(series: pl.DataFrame, placed: LocatedCurves) -> pl.DataFrame:
+    """run_id, metric, first, last, n: where each curve begins and ends. Points are read unless steps alone tell it."""
+    known = series.join(placed.series.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
+    known = known.with_columns(sure=placed.lines.by_series_alone())
+    if known["sure"].all():
+        ends = (
+            pl.col("first_step").cast(pl.Float64).alias("first"),
+            pl.col("last_step").cast(pl.Float64).alias("last"),
+        )
+        return known.select("run_id", "metric", *ends, "n")
+    x = pl.col("x").filter(pl.col("x").is_finite())
+    read = placed.lines.of(placed.series).group_by("run_id", "metric")
+    return read.agg(x.min().alias("first"), x.max().alias("last"), x.len().cast(pl.Int64).alias("n")).collect()
+
+
+def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
+    """group, metric, start, width of a stretch, n_runs, first_end and last_end."""
+    between = ((pl.col("last") - pl.col("first")) / (pl.col("n") - 1)).filter(pl.col("n") > 1).median()
+    grid = extents.group_by("group", "metric").agg(
+        pl.col("first").min().alias("start"),
+        (pl.col("last").max() - pl.col("first").min()).alias("span"),
+        between.alias("between"),
+        pl.len().alias("n_runs"),
+        pl.col("last").min().alias("first_end"),
+        pl.col("last").max().alias("last_end"),
+    )
+    least = pl.col("span") / (max_points - 1)
+    whole = pl.col("between") * pl.max_horizontal(
+        1.0, (least / pl.col("between") - _TINY).ceil()
+    )  # as many points in each
+    width = pl.when(pl.col("between") > 0).then(whole).otherwise(least)
+    return grid.with_columns(width=pl.when(width > 0).then(width).otherwise(1.0))
+
+
+def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
+    """The means over runs, read run by run in bounded memory. Sums are made in one order, so that digits never change."""
+    curves = placed.series.join(member.select("run_id", "group"), on="run_id").join(grid, on=["group", "metric"])
+    curves = curves.sort("run_id", "metric").with_row_index("curve")
+    sizes = curves.select("run_id", n_logged="n")
+    parts: list[pl.DataFrame] = []
+    for ids in in_batches(curves["run_id"].unique(maintain_order=True).to_list(), sizes, _BATCH_POINTS):
+        checkpoint()
+        parts.append(_cells(placed, curves.filter(pl.col("run_id").is_in(ids))))
+    cells = pl.concat(parts) if parts else _NO_CELLS
+    lines = curves.select("group", "metric").unique().sort("group", "metric").with_row_index("line")
+    where = curves.join(lines, on=["group", "metric"]).select(pl.col("curve").cast(pl.Int64), "line")
+    ordered = cells.join(where, on="curve").sort("line", "stretch", "curve")
+    value = pl.col("value")
+    means = ordered.group_by("line", "stretch", maintain_order=True).agg(
+        pl.col("x").mean(),
+        pl.len().alias("n"),
+        value.mean().alias("mean"),
+        value.var().alias("var"),
+        pl.col("points").mean().alias("points_per_run"),
+    )
+    return _with_interval(means.join(lines, on="line").drop("line"))
+
+
+def _cells(placed: LocatedCurves, curves: pl.DataFrame) -> pl.DataFrame:
+    """curve, stretch, x, value, points: one row for each curve and stretch that has a finite value."""
+    x, value = pl.col("x"), pl.col("value")
+    stretch = ((x - pl.col("start")) / pl.col("width") + 0.5).floor().cast(pl.Int64)
+    found = (
+        placed.lines.of(curves)
+        .filter(x.is_finite())
+        .join(curves.lazy().select("run_id", "metric", "curve", "start", "width"), on=["run_id", "metric"])
+        .select(
+            "x", value=pl.when(value.is_finite()).then(value), cell=pl.col("curve").cast(pl.Int64) * _CELLS + stretch
+        )
+        .group_by("cell")
+        .agg(((x.min() + x.max()) / 2).alias("x"), value.mean(), pl.len().cast(pl.Int64).alias("points"))
+        .filter(value.is_not_null())
+        .collect()
+    )
+    return found.select(
+        (pl.col("cell") // _CELLS).alias("curve"), (pl.col("cell") % _CELLS).alias("stretch"), "x", "value", "points"
+    )
+
+
+def _with_interval(means: pl.DataFrame) -> pl.DataFrame:
+    quantiles = {n: t_quantile(n - 1) for n in means["n"].unique().to_list() if n > 1}
+    factor = pl.col("n").replace_strict(quantiles, default=None, return_dtype=pl.Float64)
+    half = (pl.col("var") / pl.col("n")).sqrt() * factor
+    return means.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half)
+
+
+def _sampling(placed: LocatedCurves, grid: pl.DataFrame, table: pl.DataFrame) -> str:
+    longest = int(placed.series["n"].max() or 0)  # pyright: ignore[reportArgumentType]
+    shown = table.group_by("group", "metric").len()["len"].max() if table.height else 0
+    if not grid.height or longest <= int(shown or 0):  # pyright: ignore[reportArgumentType]
+        return ""
+    return f"curves of up to {longest} points a run are shown by means over at most {shown} stretches"
+
+
+def _notes(placed: LocatedCurves) -> tuple[str, ...]:
+    odd = int((placed.series["n"] - placed.series["finite"]).sum())
+    note = f"{odd} values that are not finite are in no mean." if odd else ""
+    return tuple(n for n in ("Mean over runs, 95 % interval (Student's t); each run counts once.", note) if n)

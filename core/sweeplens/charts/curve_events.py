@@ -1,0 +1,103 @@
+"""What happened to runs along their curves: where values stop being finite, where a run crashed, what a diagnosis found."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sweeplens.charts.curve_groups import Groups, Line
+from sweeplens.charts.labels import printed
+from sweeplens.charts.request import Metric, PlotRequest
+from sweeplens.charts.vega import Row
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["Event", "events_of", "placed_events"]
+
+_MOST_DIAGNOSED = 1_000
+_MOST_EVENTS = 60
+_ENDED = ("crashed", "failed", "killed")
+_SEVERITIES = ("high", "medium")
+
+
+class Event(Struct, frozen=True):
+    """One thing that happened to one run. ``metric`` is empty where it is of the whole run. ``left_out``: others not listed."""
+
+    run: str
+    metric: str
+    finding: str
+    step: int
+    evidence: str
+    left_out: int = 0
+
+
+def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups) -> list[Event]:
+    """At most 60, the worst first; none where the axis is not the step."""
+    if ask.x not in ("", "step"):
+        return []
+    drawn = {run for line in groups.lines for run in line.runs}
+    found = [e for e in [*_logged(db, ask, metrics), *_diagnosed(db, ask, metrics, len(drawn))] if e.run in drawn]
+    whole = {(e.run, e.finding) for e in found if not e.metric}  # said of the run: not once more of each metric
+    found = [e for e in found if not e.metric or (e.run, e.finding) not in whole]
+    once = list({(e.run, e.metric, e.finding): e for e in found}.values())
+    if len(once) > _MOST_EVENTS:
+        once[_MOST_EVENTS - 1] = replace(once[_MOST_EVENTS - 1], left_out=len(once) - _MOST_EVENTS)
+    return once[:_MOST_EVENTS]
+
+
+def _logged(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> list[Event]:
+    """What the series themselves say: the first value that is not finite, and where a run that ended badly ended."""
+    events: list[Event] = []
+    for metric in metrics:
+        nan, last = f"{metric.name}.first_nonfinite_step", f"{metric.name}.last_step"
+        table = db.list_runs(runs=ask.runs, where=ask.where, columns=["status", nan, last]).table
+        for row in table.iter_rows(named=True):
+            if row[nan] is not None:
+                events.append(
+                    Event(
+                        row["run_id"],
+                        metric.name,
+                        "nan",
+                        row[nan],
+                        f"first value that is not finite at step {row[nan]}",
+                    )
+                )
+            if row["status"] in _ENDED and row[last] is not None:
+                events.append(
+                    Event(row["run_id"], metric.name, "crashed", row[last], f"{row['status']} after step {row[last]}")
+                )
+    return events
+
+
+def _diagnosed(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], drawn: int) -> list[Event]:
+    """What a diagnosis of these metrics found."""
+    if drawn > _MOST_DIAGNOSED:
+        return []
+    table = db.diagnose(runs=ask.runs, where=ask.where, metrics=[f"^{re.escape(m.name)}$" for m in metrics]).table
+    return [
+        Event(r["run_id"], r["metric"], r["finding"], r["step"], printed(r["evidence"], 160))
+        for r in table.iter_rows(named=True)
+        if r["step"] is not None and r["severity"] in _SEVERITIES and r["finding"] not in ("nan", "ends_early")
+    ]
+
+
+def placed_events(events: Sequence[Event], lines: Sequence[Line], metric: Metric) -> list[Row]:
+    """Each event of a metric as a mark on the line of its run or group, at the last point before it."""
+    of_run = {run: line for line in lines for run in line.runs}
+    rows: list[Row] = []
+    for event in events:
+        line = of_run.get(event.run)
+        if line is None or not line.x or event.metric not in ("", metric.name):
+            continue
+        at = max(0, bisect.bisect_right(line.x, event.step) - 1)
+        y = line.y[at]
+        rows.append(
+            {"x": event.step, "y": y, "run": printed(event.run), "finding": event.finding, "evidence": event.evidence}
+        )
+    return rows

@@ -1,0 +1,282 @@
+"""The lines of a chart of curves: which runs or groups are drawn, in which order, and which of them get a name and a colour.
+
+grouped_lines    groups of equal hyperparameters, from `mean_curves`
+single_lines     single runs, from the downsampled curves; with smoothing, from `mean_curves` of each run by itself
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.analyses.mean_curves import MEAN_CURVE_COLUMNS
+from sweeplens.analyses.ranking import RANK_COLUMNS
+from sweeplens.answers import Basis
+from sweeplens.charts.labels import distinct, printed, short_names
+from sweeplens.charts.ranking import by_hparams, group_labels
+from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, swept_hparams
+from sweeplens.charts.theme import CATEGORIES
+from sweeplens.charts.vega import count_of
+
+if TYPE_CHECKING:
+    from sweeplens.answers import Answer
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["Groups", "Line", "Member", "grouped_lines", "mean_lines", "points_each", "single_lines"]
+
+_MOST_LINES = 100
+_MOST_SINGLE = 12  # so few runs without groups are drawn one by one
+_FEWEST, _MOST = 8, 200  # points of a line
+_MOST_OF_MEANS = 100
+_WORST = 2
+
+
+class Line(Struct, frozen=True):
+    """One line: its points in order, with the runs behind each (``full``: how many there are at most)."""
+
+    label: str
+    metric: str
+    runs: tuple[str, ...]
+    x: list[float]
+    y: list[float]
+    n: list[int]
+    low: list[float | None]
+    high: list[float | None]
+    points: list[float]
+    full: int
+    gaps: tuple[int, ...] = ()  # positions before which values are missing
+
+    def stretches(self) -> Iterator[tuple[int, int, bool]]:
+        """(first, end, whether runs are missing): parts to draw through; one where runs are missing begins where the last ended."""
+        first = 0
+        for i in range(1, len(self.x) + 1):
+            over = i == len(self.x) or i in self.gaps
+            changes = not over and (self.n[i] < self.full) != (self.n[i - 1] < self.full)
+            if over or changes:
+                fewer = self.n[i - 1] < self.full
+                start = first - 1 if first and first not in self.gaps and fewer else first
+                yield start, i + (changes and fewer), fewer
+                first = i
+
+
+class Groups(Struct, frozen=True):
+    """The lines that are drawn; ``named`` in the order of the legend. ``what``: how many of what, for the title."""
+
+    lines: list[Line]
+    named: list[str]
+    what: str
+    legend: str
+    one: str
+    notes: list[str]
+    basis: Basis
+
+
+class Member(Struct, frozen=True):
+    """A group with its label, and its number in the answer."""
+
+    group: int
+    label: str
+    runs: tuple[str, ...]
+
+
+def points_each(metrics: int, most: int = _MOST) -> Callable[[int], int]:
+    """Points a line, for so many lines and metrics, that keep a chart within its bound."""
+    return lambda lines: max(_FEWEST, min(most, MOST_POINTS // max(1, min(lines, _MOST_LINES * metrics)) * 9 // 10))
+
+
+def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
+    """Groups of equal hyperparameters; single runs where no group has a second one, all runs as one where nothing varies."""
+    runs = db.view(ask.runs, ask.where).runs
+    keys: list[str] = []
+    if ask.group not in ("", "all"):
+        keys = [ask.group]
+    elif ask.group == "":
+        keys = swept_hparams(db, ask, runs)
+    by = "group" if keys else "all"
+    if by == "all" and ask.group == "" and runs.height <= _MOST_SINGLE:
+        return single_lines(db, ask, metrics)
+    answer = db.mean_curves(
+        [m.name for m in metrics],
+        by=by,
+        hparams=keys,
+        runs=ask.runs,
+        where=ask.where,
+        x=ask.x or "step",
+        max_points=points_each(len(metrics), _MOST_OF_MEANS),
+        x_min=ask.x_min,
+        x_max=ask.x_max,
+    )
+    groups = answer.tables["groups"]
+    if ask.group == "" and not ask.hparams and groups.height and int(groups["n_runs"].max()) == 1:  # pyright: ignore[reportArgumentType]
+        return single_lines(db, ask, metrics)
+    columns = [c for c in groups.columns if c not in (*MEAN_CURVE_COLUMNS, "n_runs", "first_end", "last_end")]
+    order = _order(db, ask, metrics[0], answer, columns, keys)
+    members = _labelled(db, answer, columns, keys, order, runs)
+    chosen, named = _chosen([m.label for m in members])
+    lines = mean_lines(answer, {m.group: m for m in members if m.label in chosen})
+    head = ", ".join(short_names([names_of(db).hparam(k) for k in keys])) if len(keys) <= 3 else "group"
+    what = f"{count_of(len(members), 'group')}{by_hparams(keys, names_of(db))}" if keys else "all runs"
+    notes = _notes(lines, len(members), len(chosen), len(named), answer, ask)
+    return Groups(
+        lines,
+        named,
+        f"{what}, {count_of(answer.basis.runs_used, 'run')}",
+        _legend(metrics[0], head),
+        "group",
+        notes,
+        answer.basis,
+    )
+
+
+def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
+    """Single runs."""
+    runs = db.view(ask.runs, ask.where).runs
+    order = _run_order(db, ask, metrics[0], runs)
+    labels = dict(zip(order, distinct([printed(r, 40) for r in order]), strict=True))
+    chosen, named = _chosen(list(labels.values()))
+    ids = [run for run, label in labels.items() if label in chosen]
+    names, most = [m.name for m in metrics], points_each(len(metrics))
+    along: dict[str, Any] = {"x": ask.x or "step", "x_min": ask.x_min, "x_max": ask.x_max}
+    if ask.smooth:
+        answer = db.mean_curves(names, by="run", runs=ids, max_points=most, **along)
+        numbers = answer.tables["groups"].select("group", "run_id").unique().rows()
+        lines = mean_lines(answer, {g: Member(g, labels[run], (run,)) for g, run in numbers})
+    else:
+        answer = db.scan_curves(names, runs=ids, max_points=most, **along).whole()
+        lines = _raw_lines(answer, labels)
+    what = count_of(answer.basis.runs_used if len(ids) == len(order) else len(order), "run")
+    notes = _notes(lines, len(order), len(chosen), len(named), answer, ask)
+    return Groups(lines, named, what, _legend(metrics[0], "run"), "run", notes, answer.basis)
+
+
+def mean_lines(answer: Answer, members: Mapping[int, Member]) -> list[Line]:
+    """The lines of an answer of `mean_curves`."""
+    full = {(r["group"], r["metric"]): r["n_runs"] for r in answer.tables["groups"].iter_rows(named=True)}
+    lines: list[Line] = []
+    for key, part in answer.table.group_by("group", "metric", maintain_order=True):
+        member = members.get(int(str(key[0])))
+        if member is not None:
+            stats = [part[c].to_list() for c in ("x", "mean", "n", "ci95_low", "ci95_high", "points_per_run")]
+            x, y, n, low, high, points = stats
+            lines.append(Line(member.label, str(key[1]), member.runs, x, y, n, low, high, points, full[key]))
+    return lines
+
+
+def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[Line]:
+    """The lines of an answer of `curves`; a value that is not finite is a gap."""
+    lines: list[Line] = []
+    for (run, metric), part in answer.table.group_by("run_id", "metric", maintain_order=True):
+        finite = [(x, v) for x, v in part.select("x", "value").iter_rows() if v is not None and math.isfinite(v)]
+        known = part["value"].is_finite().fill_null(value=False)
+        place = known.cast(pl.Int64).cum_sum()
+        gaps = {int(place[i]) for i in range(part.height) if not known[i]}
+        xs, ys = [x for x, _ in finite], [v for _, v in finite]
+        none: list[float | None] = [None] * len(xs)
+        lines.append(
+            Line(
+                labels[str(run)],
+                str(metric),
+                (str(run),),
+                xs,
+                ys,
+                [1] * len(xs),
+                none,
+                none,
+                [1.0] * len(xs),
+                1,
+                tuple(gaps),
+            )
+        )
+    return lines
+
+
+def _order(
+    db: ExperimentDB, ask: PlotRequest, metric: Metric, answer: Answer, columns: Sequence[str], keys: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """The groups (values of their columns), best first; those that cannot be ranked last."""
+    everyone = answer.tables["groups"].select(columns).unique(maintain_order=True).rows() if columns else [()]
+    everyone = [
+        row for row in everyone if not row or any(value is not None for value in row)
+    ]  # without a config: no group
+    if not columns:
+        return everyone
+    if metric.goal != "unknown":
+        ranked = db.rank(metric.name, goal=ask.goal, reduce="last", hparams=keys, runs=ask.runs, where=ask.where).table
+        found = ranked.select([c for c in ranked.columns if c not in RANK_COLUMNS]).rows()
+    else:
+        last = answer.table.filter(pl.col("metric") == metric.name).group_by(columns, maintain_order=True).last()
+        found = last.sort("mean", descending=True).select(columns).rows()
+    known = set(everyone)
+    first = [row for row in found if row in known]
+    return [*first, *(row for row in everyone if row not in set(first))]
+
+
+def _labelled(
+    db: ExperimentDB,
+    answer: Answer,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    order: Sequence[tuple[Any, ...]],
+    runs: pl.DataFrame,
+) -> list[Member]:
+    from sweeplens.frames.grouping import keyed
+
+    groups = answer.tables["groups"].unique("group", maintain_order=True)
+    number = {tuple(r[c] for c in columns): r for r in groups.iter_rows(named=True)}
+    if not columns:
+        return [Member(0, "all runs", tuple(runs["run_id"].to_list()))]
+    names = group_labels([dict(zip(keys, row, strict=True)) for row in order], keys, names_of(db))
+    table = keyed(runs, keys)
+    ids: dict[tuple[Any, ...], list[str]] = {}
+    for run, *values in table.iter_rows():
+        ids.setdefault(tuple(values), []).append(run)
+    counts = [number[row]["n_runs"] for row in order]
+    labels = distinct([f"{name} (n={n})" for name, n in zip(names, counts, strict=True)])
+    return [
+        Member(number[row]["group"], label, tuple(ids.get(row, ()))) for row, label in zip(order, labels, strict=True)
+    ]
+
+
+def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.DataFrame) -> list[str]:
+    """Run ids, best first; those without a value last."""
+    everyone: list[str] = runs["run_id"].to_list()
+    if metric.goal == "unknown":
+        return everyone
+    ranked_runs = db.rank(metric.name, goal=ask.goal, reduce="last", by="run", runs=ask.runs, where=ask.where).table
+    found: list[str] = ranked_runs["run_id"].to_list()
+    ranked = set(found)
+    return [*found, *(run for run in everyone if run not in ranked)]
+
+
+def _chosen(labels: Sequence[str]) -> tuple[set[str], list[str]]:
+    """The labels that are drawn, and those that get a colour: the best and the worst where there are too many."""
+    if len(labels) <= CATEGORIES:
+        return set(labels), list(labels)
+    named = [*labels[: CATEGORIES - _WORST], *labels[-_WORST:]]
+    rest = labels[CATEGORIES - _WORST : -_WORST]
+    room = _MOST_LINES - CATEGORIES
+    every = max(1.0, len(rest) / room)
+    return {*named, *(rest[int(i * every)] for i in range(min(len(rest), room)))}, named
+
+
+def _legend(metric: Metric, head: str) -> str:
+    return f"{head}, best first" if metric.goal != "unknown" else head
+
+
+def _notes(lines: Sequence[Line], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest) -> list[str]:
+    bands = any(low is not None for line in lines for low in line.low)
+    thinner = any(fewer for line in lines for _, _, fewer in line.stretches())
+    grey = drawn - named
+    return [
+        ("Mean over runs, band: 95 % interval" + ("; dashed: runs of the group are missing there." if thinner else "."))
+        if bands
+        else "",
+        f"In colour: the {named - _WORST} best and the {_WORST} worst; grey: {grey} others." if grey else "",
+        f"{drawn} of {total} are drawn." if drawn < total else "",
+        f"Smoothed: moving average of weight {ask.smooth:g}, bias corrected; faint: as logged." if ask.smooth else "",
+        f"{answer.basis.sampling[0].upper()}{answer.basis.sampling[1:]}." if answer.basis.sampling else "",
+    ]

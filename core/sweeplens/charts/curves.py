@@ -1,0 +1,269 @@
+"""One metric or several along an axis: single runs, or groups as their mean with a 95 % band over runs.
+
+More groups than there are colours: the best and the worst are named, the rest is grey. Smoothing is a moving average, with
+the raw line faint behind it. Where values stop being finite, where a run crashed and what a diagnosis found is marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweeplens.charts.chart import Chart, Spec
+from sweeplens.charts.curve_events import Event, events_of, placed_events
+from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
+from sweeplens.charts.labels import listed_names, number
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
+from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, time_axis, value_range
+from sweeplens.charts.smoothing import moving_average
+from sweeplens.charts.vega import (
+    Row,
+    category_legend,
+    count_of,
+    filled_view,
+    layer,
+    number_field,
+    title_lines,
+    tooltip,
+)
+from sweeplens.errors import InputError
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["curves", "panel_layers"]
+
+_MOST_METRICS = 4
+_SHAPES = {
+    "nan": "cross",
+    "crashed": "triangle-down",
+    "divergence": "triangle-up",
+    "spike": "diamond",
+    "overfit": "square",
+    "stalled": "wedge",
+}
+_LEGEND_PIXELS, _AXIS_PIXELS = 190, 70
+_LARGE = 100_000
+_BAND_ROOM = 0.3  # of the range of the curves
+
+
+def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
+    """Curves of the metrics that were asked for."""
+    metrics = asked_metrics(db, ask, _MOST_METRICS)
+    groups = single_lines(db, ask, metrics) if ask.group == "run" else grouped_lines(db, ask, metrics)
+    drawn = [m for m in metrics if any(line.metric == m.name and line.x for line in groups.lines)]
+    if not drawn:
+        raise InputError(
+            f"Nothing to draw: no finite value of {listed_names([m.name for m in metrics])} over {ask.x or 'step'}."
+        )
+    events = events_of(db, ask, drawn, groups)
+    spec = _spec(db, ask, drawn, groups, events)
+    title = " ".join(spec["title"]["text"])
+    return Chart("curves", title, _caption(drawn, groups, events), spec, groups.basis)
+
+
+def _spec(
+    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]
+) -> Spec:
+    names = ", ".join(m.shown for m in metrics)
+    title = f"{names} over {_axis_name(db, ask)}: {groups.what}"
+    notes = [*groups.notes, *_event_notes(ask, events)]
+    if len(metrics) == 1:
+        layers, beyond = panel_layers(db, ask, metrics[0], groups, events)
+        return filled_view(ask, title, [*notes, beyond], layers, resolve={"scale": {"shape": "independent"}})
+    columns = 1 if ask.narrow else 2
+    width = (ask.width - _LEGEND_PIXELS * (not ask.narrow)) // columns - _AXIS_PIXELS
+    rows = -(-len(metrics) // columns)
+    height = max(110, (ask.height - 90) // rows - 60)
+    panels: list[Spec] = []
+    for metric in metrics:
+        layers, beyond = panel_layers(db, ask, metric, groups, events)
+        panels.append(
+            {"width": width, "height": height, "layer": layers, "title": {"text": metric.shown, "fontSize": 12}}
+        )
+        notes.append(f"{metric.shown}: {beyond}" if beyond else "")
+    shared = {"scale": {"color": "shared", "shape": "shared"}}
+    return {"title": title_lines(title, notes, ask.width), "concat": panels, "columns": columns, "resolve": shared}
+
+
+def panel_layers(
+    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[Event]
+) -> tuple[list[Spec], str]:
+    """The layers of one metric, and a sentence where the axis leaves values out."""
+    lines = [line for line in groups.lines if line.metric == metric.name]
+    values = [v for line in lines for v in line.y]
+    log = is_log(ask.log, "y", values, metric.goal)
+    within = value_range(values, log=log) or _room_for_bands(lines, values, log=log)
+    far = [x for line in lines for x in line.x]
+    x = _x_field(db, ask, far)
+    y = number_field("y", metric.shown, log=log, within=within)
+    named = [line for line in lines if line.label in groups.named]
+    rest = [line for line in lines if line.label not in groups.named]
+    colour = category_legend(ask, "series", groups.legend, groups.named)
+    told = tooltip(series=groups.one, x=x["axis"]["title"], y=metric.shown, n="runs")
+    base = {"x": x, "y": y, "detail": {"field": "part"}}
+    shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
+    line: Spec = {"type": "line", "clip": True}
+    marks = placed_events(events, lines, metric)
+    layers = [
+        layer(
+            {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
+            _rows(rest, ask.smooth),
+            {**base, "tooltip": told},
+        ),
+        layer(
+            {"type": "area", "opacity": 0.2, "clip": True},
+            _band_rows(named, log=log),
+            {
+                "x": x,
+                "y": {**y, "field": "low"},
+                "y2": {"field": "high"},
+                "color": colour,
+                "detail": {"field": "part"},
+            },
+        ),
+        layer(
+            {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
+        ),
+        layer({**line, "strokeWidth": 2}, _rows(named, ask.smooth), shown),
+        layer(
+            {"type": "point", "filled": True, "size": 40, "clip": True},
+            _lonely(named),
+            {"x": x, "y": y, "color": colour, "tooltip": told},
+        ),
+        layer(
+            {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True},
+            marks,
+            {
+                "x": x,
+                "y": y,
+                "shape": _shape(ask, sorted({e.finding for e in events})),
+                "tooltip": tooltip(run="run", finding="finding", x="step", evidence="evidence"),
+            },
+        ),
+    ]
+    return [part for part in layers if part["data"]["values"]], _beyond(within)
+
+
+_DASHED: Spec = {
+    "field": "fewer",
+    "type": "nominal",
+    "legend": None,
+    "scale": {"domain": [False, True], "range": [[1, 0], [4, 3]]},
+}
+
+
+def _x_field(db: ExperimentDB, ask: PlotRequest, far: Sequence[float]) -> Spec:
+    name = _axis_name(db, ask)
+    if ask.x == "wall_time":
+        axis = time_axis(max(far, default=0.0))
+        label = f"format(datum.value / {axis.seconds:g}, '~g')"
+        return number_field("x", f"{name} ({axis.unit})", values=list(axis.ticks), labelExpr=label)
+    large: Spec = {"format": "~s"} if max(far, default=0.0) >= _LARGE else {}
+    return number_field("x", name, log=is_log(ask.log if ask.log else "none", "x", far), labelOverlap=True, **large)
+
+
+def _axis_name(db: ExperimentDB, ask: PlotRequest) -> str:
+    if ask.x in ("", "step"):
+        return "step"
+    return "time since a run's first point" if ask.x == "wall_time" else names_of(db).metric(ask.x)
+
+
+def _beyond(within: ValueRange | None) -> str:
+    return (
+        f"{count_of(within.beyond, 'point')} beyond the axis; log='y' or 'none' changes it."
+        if within and within.beyond
+        else ""
+    )
+
+
+def _room_for_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> ValueRange | None:
+    """A range that keeps the curves large where a band is far wider than they are apart; None where none is."""
+    bands = [v for line in lines for v in (*line.low, *line.high) if v is not None]
+    return None if log else range_with_intervals(values, bands, _BAND_ROOM)
+
+
+def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
+    """The points of lines, in parts that are drawn through: a new one where values are missing or fewer runs are left."""
+    rows: list[Row] = []
+    for number_of, line in enumerate(lines):
+        ys = moving_average(line.y, smooth, line.points) if smooth else line.y
+        for part, (first, last, fewer) in enumerate(line.stretches()):
+            rows += [
+                {
+                    "series": line.label,
+                    "part": f"{number_of}.{part}",
+                    "x": line.x[i],
+                    "y": ys[i],
+                    "n": line.n[i],
+                    "fewer": fewer,
+                }
+                for i in range(first, last)
+            ]
+    return rows
+
+
+def _lonely(lines: Sequence[Line]) -> list[Row]:
+    """Points that no line goes through."""
+    return [
+        {"series": line.label, "x": line.x[first], "y": line.y[first], "n": line.n[first]}
+        for line in lines
+        for first, last, _ in line.stretches()
+        if last - first == 1
+    ]
+
+
+def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
+    """The bands, in parts; on a logarithmic axis what reaches 0 or less ends at the least value that was drawn."""
+    rows: list[Row] = []
+    for number_of, line in enumerate(lines):
+        floor = min(line.y, default=0.0) / 2 if log else None
+        for i, (low, high) in enumerate(zip(line.low, line.high, strict=True)):
+            if low is not None and high is not None:
+                shown = max(low, floor) if floor is not None else low
+                rows.append(
+                    {
+                        "series": line.label,
+                        "part": number_of,
+                        "x": line.x[i],
+                        "low": shown,
+                        "high": high,
+                        "n": line.n[i],
+                    }
+                )
+    return rows
+
+
+def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
+    legend: Spec = {"title": "marked"} | ({"orient": "bottom", "columns": 3} if ask.narrow else {})
+    scale = {"domain": list(kinds), "range": [_SHAPES.get(k, "circle") for k in kinds]}
+    return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
+
+
+def _event_notes(ask: PlotRequest, events: Sequence[Event]) -> list[str]:
+    if ask.x not in ("", "step"):
+        return ["Findings are marked over steps only."]
+    left = sum(e.left_out for e in events)
+    return [f"{count_of(left, 'finding')} more not marked."] if left else []
+
+
+def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]) -> str:
+    parts = [f"{', '.join(m.shown for m in metrics)}: {groups.what}."]
+    for metric in metrics:
+        ends = [(line.label, line.y[-1], line.n[-1]) for line in groups.lines if line.metric == metric.name and line.y]
+        if not ends:
+            continue
+        ends.sort(key=lambda e: e[1], reverse=metric.goal != "lower")
+        first, last = ends[0], ends[-1]
+        word = ("best", "worst") if metric.goal != "unknown" else ("highest", "lowest")
+        of = f" (n={first[2]})" if groups.one == "group" else ""
+        parts.append(f"At the end of its curve {word[0]} in {metric.shown}: {first[0]} with {number(first[1])}{of}.")
+        parts += [f"The {word[1]}: {last[0]} with {number(last[1])}."] if len(ends) > 1 else []
+    kinds: dict[str, list[str]] = {}
+    for event in events:
+        kinds.setdefault(event.finding, []).append(event.run)
+    parts += [
+        f"{kind} in {count_of(len(set(runs)), 'run')} ({listed_names(sorted(set(runs)))})."
+        for kind, runs in kinds.items()
+    ]
+    return " ".join(part for part in [*parts, *groups.notes] if part)

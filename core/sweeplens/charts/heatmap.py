@@ -1,0 +1,172 @@
+"""Two hyperparameters against a metric: the mean in each cell, the number of runs, and which cells were not tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from sweeplens.charts.chart import Chart, Spec
+from sweeplens.charts.labels import Names, distinct, number, printed
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, swept_hparams
+from sweeplens.charts.scales import wants_log
+from sweeplens.charts.theme import ink_on
+from sweeplens.charts.vega import Row, count_of, filled_view, layer, text_field, tooltip
+from sweeplens.errors import InputError
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["heatmap"]
+
+_MOST_VALUES = 30
+
+
+def heatmap(db: ExperimentDB, ask: PlotRequest) -> Chart:
+    """The answer of `summarize` by two hyperparameters, as a grid."""
+    metric = asked_metrics(db, ask, 1)[0]
+    runs = db.view(ask.runs, ask.where).runs
+    pair = _pair(db, ask, metric, swept_hparams(db, ask, runs))
+    reduce = ask.reduce or ("best" if metric.goal != "unknown" else "last")
+    answer = db.summarize(pair, metrics=[metric.name], reduce=reduce, runs=ask.runs, where=ask.where)
+    table = answer.table.filter(pl.any_horizontal(pl.col(answer.table.columns[:2]).is_not_null()))
+    bare = int(answer.table["n"].sum()) - int(table["n"].sum())
+    if not table.height:
+        raise InputError(f"Nothing to draw: no run has a finite value of {metric.name!r} and {' or '.join(pair)}.")
+    keys = table.columns[:2]
+    names = names_of(db)
+    axes = [_values(table, key) for key in keys]
+    for key, values in zip(pair, axes, strict=True):
+        if len(values) > _MOST_VALUES:
+            raise InputError(
+                f"{key} has {len(values)} values; a heatmap shows at most {_MOST_VALUES}. kind='scatter' or 'parallel' shows them."
+            )
+    rows = _cells(table, keys, axes, log=wants_log(table["mean"].to_list(), metric.goal))
+    untried = sum(row["mean"] is None for row in rows)
+    left = f"{count_of(bare, 'run')} of which neither is known not shown." if bare else ""
+    spec = _spec(ask, metric, rows, left, [names.hparam(p) for p in pair], axes)
+    return Chart("heatmap", spec["title"]["text"][0], _caption(metric, rows, pair, names, untried), spec, answer.basis)
+
+
+def _pair(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[str]) -> list[str]:
+    """The two that were asked for, else the two that explain most."""
+    if len(swept) < 2:
+        raise InputError(
+            f"Nothing to draw: a heatmap needs two hyperparameters that vary, and of these runs {' and '.join(swept) or 'none'}"
+            f" {'do' if len(swept) > 1 else 'does'}."
+        )
+    if ask.hparams or metric.goal == "unknown" or len(swept) == 2:
+        return list(swept[:2])
+    effects = db.effects(metric.name, goal=ask.goal, runs=ask.runs, where=ask.where).table
+    order = [h for h in effects["hparam"].to_list() if h in swept]
+    return [*order, *(h for h in swept if h not in order)][:2]
+
+
+def _values(table: pl.DataFrame, key: str) -> list[Any]:
+    """The values of an axis in order, those of runs that lack it last."""
+    return table[key].unique().sort(nulls_last=True).to_list()
+
+
+def _cells(table: pl.DataFrame, keys: Sequence[str], axes: Sequence[list[Any]], *, log: bool) -> list[Row]:
+    """One row for each combination, tried or not."""
+    found = {(r[keys[0]], r[keys[1]]): r for r in table.to_dicts()}
+    labels = [dict(zip(map(repr, values), distinct([printed(v, 24) for v in values]), strict=True)) for values in axes]
+    share = _shares([r["mean"] for r in found.values()], log=log)
+    rows: list[Row] = []
+    for one in axes[0]:
+        for two in axes[1]:
+            r = found.get((one, two))
+            rows.append(
+                {
+                    "x": labels[0][repr(one)],
+                    "y": labels[1][repr(two)],
+                    "mean": r["mean"] if r else None,
+                    "n": r["n"] if r else 0,
+                    "shown": number(r["mean"], 3 if len(axes[0]) > 8 else 4) if r else "not tried",
+                    "runs": f"n={r['n']}" if r else "",
+                    "ink": ink_on(share(r["mean"])) if r else "",
+                }
+            )
+    return rows
+
+
+def _shares(means: Sequence[float], *, log: bool) -> Callable[[float], float]:
+    """Where a mean lies between the least (0) and the greatest (1)."""
+
+    def place(value: float) -> float:
+        return math.log(value) if log else value
+
+    low, high = place(min(means)), place(max(means))
+
+    def share(value: float) -> float:
+        return (place(value) - low) / (high - low) if high > low else 0.5
+
+    return share
+
+
+def _spec(
+    ask: PlotRequest, metric: Metric, rows: list[Row], left: str, shown: Sequence[str], axes: Sequence[list[Any]]
+) -> Spec:
+    orders = [list(dict.fromkeys(row[axis] for row in rows)) for axis in ("x", "y")]
+    x = text_field("x", shown[0], orders[0], labelAngle=0 if len(axes[0]) * 55 < ask.width else -45)
+    y = text_field("y", shown[1], orders[1][::-1])
+    tried = [r for r in rows if r["mean"] is not None]
+    log = wants_log([r["mean"] for r in tried], metric.goal)
+    legend: Spec = {"title": metric.shown, "gradientLength": min(180, ask.height // 3), "format": ".3~g"}
+    if ask.narrow:
+        legend |= {"orient": "bottom", "gradientLength": ask.width // 2}
+    colour = {
+        "field": "mean",
+        "type": "quantitative",
+        "scale": {"type": "log" if log else "linear", "scheme": "viridis", "zero": False},
+        "legend": legend,
+    }
+    told = tooltip(x=shown[0], y=shown[1], mean="mean", n="runs")
+    place = {"x": x, "y": y}
+    small = len(axes[0]) > (6 if ask.narrow else 14) or len(axes[1]) > 14
+    text: Spec = {"type": "text", "style": "note", "baseline": "middle"}
+    layers = [
+        layer({"type": "rect"}, tried, {**place, "color": colour, "tooltip": told}),
+        layer(
+            {"type": "rect", "style": "hollow", "filled": False},
+            [r for r in rows if r["mean"] is None],
+            {**place, "tooltip": told},
+        ),
+        layer(text, [] if small else [r for r in rows if r["mean"] is None], {**place, "text": {"field": "shown"}}),
+        *_texts([] if small else tried, place),
+    ]
+    title = f"{metric.shown} by {shown[0]} and {shown[1]}: {count_of(sum(r['n'] for r in rows), 'run')}"
+    note = f"Mean over runs of each run's {metric.best_word} value; n: runs. " + (
+        f"{metric.goal.capitalize()} is better." if metric.goal != "unknown" else ""
+    )
+    untried = len(rows) - len(tried)
+    return filled_view(
+        ask, title, [note, f"{untried} of {len(rows)} combinations were not tried." * (untried > 0), left], layers
+    )
+
+
+def _texts(tried: Sequence[Row], place: Spec) -> list[Spec]:
+    """Mean and number of runs in each cell, in black or white as its colour asks."""
+    parts: list[Spec] = []
+    for ink in sorted({r["ink"] for r in tried}):
+        rows = [r for r in tried if r["ink"] == ink]
+        text: Spec = {"type": "text", "baseline": "middle", "color": ink}
+        parts += [
+            layer({**text, "fontSize": 12, "fontWeight": 600, "dy": -6}, rows, {**place, "text": {"field": "shown"}}),
+            layer({**text, "fontSize": 10, "dy": 9}, rows, {**place, "text": {"field": "runs"}}),
+        ]
+    return parts
+
+
+def _caption(metric: Metric, rows: Sequence[Row], pair: Sequence[str], names: Names, untried: int) -> str:
+    tried = sorted((r for r in rows if r["mean"] is not None), key=lambda r: r["mean"], reverse=metric.goal == "higher")
+    word = ("best", "worst") if metric.goal != "unknown" else ("lowest", "highest")
+    one, two = (names.hparam(p) for p in pair)
+    said = [
+        f"{w} mean {number(r['mean'])} at {one}={r['x']}, {two}={r['y']} ({count_of(r['n'], 'run')})"
+        for w, r in zip(word, (tried[0], tried[-1]), strict=True)
+    ]
+    missing = f" {untried} of {len(rows)} combinations were not tried." if untried else " Every combination was tried."
+    return f"{metric.shown} over {one} and {two}: {'; '.join(said)}.{missing}"

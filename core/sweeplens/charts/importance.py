@@ -1,0 +1,115 @@
+"""How much of a metric's spread each hyperparameter explains, with its interval; inseparable ones are one bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sweeplens.charts.chart import Chart
+from sweeplens.charts.labels import Names, distinct, number, printed
+from sweeplens.charts.request import PlotRequest, asked_metrics, names_of
+from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, text_field, tooltip
+from sweeplens.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["importance"]
+
+_MOST = 20
+
+
+def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
+    """The answer of `effects` as bars."""
+    metric = asked_metrics(db, ask, 1)[0]
+    reduce = ask.reduce or "best"
+    answer = db.effects(metric.name, goal=ask.goal, reduce=reduce, runs=ask.runs, where=ask.where)
+    table = answer.table.filter(answer.table["importance"].is_not_null())
+    if not table.height:
+        raise InputError(f"Nothing to draw for {metric.name!r}: {' '.join(answer.notes[1:2]) or 'nothing varies'}")
+    rows = _bars(table, names_of(db))
+    shown = rows[:_MOST]
+    order = [row["hparam"] for row in shown]
+    y = text_field("hparam", None, order, labelLimit=ask.width // 3)
+    told = tooltip(
+        hparam="hyperparameter",
+        importance="share",
+        low="95 % from",
+        high="95 % to",
+        direction="direction",
+        best="best value",
+    )
+    share: dict[str, Any] = {
+        "field": "importance",
+        "type": "quantitative",
+        "scale": {"domain": [0, 1], "clamp": True},
+        "axis": {"title": f"share of the spread of {metric.shown}", "format": "%"},
+    }
+    layers = [
+        layer(
+            {"type": "bar", "size": min(30, max(8, (ask.height - 140) // (2 * len(shown)))), "opacity": 0.85},
+            shown,
+            {"x": share, "y": y, "tooltip": told},
+        ),
+        layer(
+            {"type": "rule", "style": "ink", "strokeWidth": 1.5},
+            shown,
+            {"x": {**share, "field": "low"}, "x2": {"field": "high"}, "y": y},
+        ),
+        layer(
+            {"type": "text", "style": "strong-note", "align": "left", "dx": 6, "baseline": "middle"},
+            [] if ask.narrow else shown,
+            {
+                "x": {**share, "field": "high"},
+                "y": y,
+                "text": {"field": "words"},
+            },
+        ),
+    ]
+    left = f"The {len(shown)} largest of {len(rows)}." if len(shown) < len(rows) else ""
+    runs = count_of(answer.basis.runs_used, "run")
+    title = f"What {metric.shown} depends on: {count_of(len(rows), 'hyperparameter')} over {runs}"
+    note = "Bars: share of the spread over runs. Lines: 95 % interval; one that reaches 0 may not matter."
+    spec = filled_view(ask, title, [note, left, *(n for n in answer.notes if n.startswith("Few runs"))], layers)
+    top = shown[0]
+    caption = (
+        f"{top['hparam']} explains {top['importance']:.0%} of the spread of {metric.shown}"
+        f" (95 % interval {number(top['low'], 2)} to {number(top['high'], 2)}): {top['words']}."
+    )
+    return Chart("importance", title, " ".join([caption, *answer.notes]), spec, answer.basis)
+
+
+def _words(direction: str, values: str) -> str:
+    """What stands behind a bar."""
+    return printed(direction if direction.startswith("best") else f"{direction}; best {values}", 38)
+
+
+def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
+    """One bar for each class of hyperparameters that always change together."""
+    bars: list[Row] = []
+    drawn: set[str] = set()
+    records = table.to_dicts()
+    for row in records:
+        if row["hparam"] in drawn:
+            continue
+        same = [
+            r for r in records if r["hparam"] in row["confounded_with"] and r["importance"] == row["importance"]
+        ]  # those that nearly follow it have a share of their own
+        drawn |= {row["hparam"], *(r["hparam"] for r in same)}
+        members = [row, *same]
+        values = ", ".join(str(r["best_value"]) for r in members)
+        bars.append(
+            {
+                "hparam": " + ".join(names.hparam(r["hparam"]) for r in members),
+                "importance": json_value(row["importance"]),
+                "low": json_value(row["importance_low"]),
+                "high": json_value(row["importance_high"]),
+                "direction": row["direction"],
+                "best": values,
+                "words": _words(str(row["direction"]), values),
+            }
+        )
+    for bar, label in zip(bars, distinct([b["hparam"] for b in bars]), strict=True):
+        bar["hparam"] = label
+    return bars

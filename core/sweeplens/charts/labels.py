@@ -1,0 +1,82 @@
+"""Names and numbers as they stand in a picture: cleaned, cut, each once.
+
+Names come from whoever logged them. In a specification they are texts only, never names of fields or parts of expressions;
+characters that steer or reorder text are written out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct, field
+
+__all__ = ["Names", "distinct", "listed_names", "number", "printed", "short_names", "wrapped"]
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_MOST = 60
+_PIXELS_A_CHARACTER = 0.58  # of the size of the font
+
+
+class Names(Struct, frozen=True):
+    """Metrics and hyperparameters as the configuration wants them to be shown."""
+
+    metrics: Mapping[str, str] = field(default_factory=dict[str, str])
+    hparams: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def metric(self, name: str) -> str:
+        """A metric's name for display."""
+        return printed(self.metrics.get(name, name))
+
+    def hparam(self, name: str) -> str:
+        """A hyperparameter's name for display."""
+        return printed(self.hparams.get(name, name))
+
+
+def printed(value: object, most: int = _MOST) -> str:
+    """Any value as a short text on one line."""
+    if value is None:
+        return "not set"
+    text = number(value) if isinstance(value, float) else str(value)
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", cut) or '""'
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with four significant digits."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}g}" if math.isfinite(value) else str(value)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without the folders that they do not need: ``optim.lr`` is ``lr`` where no other ends so."""
+    tails = [re.split(r"[./]", n)[-1] or n for n in names]
+    return [t if tails.count(t) == 1 else n for t, n in zip(tails, names, strict=True)]
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """The labels, each once: one that came before gets a number."""
+    seen: set[str] = set()
+    made: list[str] = []
+    for label in labels:
+        fresh, count = label, 1
+        while fresh in seen:
+            count += 1
+            fresh = f"{label} ({count})"
+        seen.add(fresh)
+        made.append(fresh)
+    return made
+
+
+def listed_names(names: Sequence[str], most: int = 3) -> str:
+    """A few names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def wrapped(text: str, width: int, size: float = 12) -> list[str]:
+    """A text in lines that fit a width in pixels."""
+    return textwrap.wrap(text, max(20, int(width / (size * _PIXELS_A_CHARACTER)))) or [""]

@@ -1,0 +1,49 @@
+"""Charts within HTML pages: what a template needs of a chart, and a page of one chart by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from sweeplens.charts.rendering import javascript
+from sweeplens.charts.theme import THEMES, check_theme, config_of
+from sweeplens.pages import as_data, made_page
+
+if TYPE_CHECKING:
+    from sweeplens.charts.chart import Chart
+
+__all__ = ["ChartOnPage", "chart_page", "on_page", "theme_data"]
+
+
+class ChartOnPage(Struct, frozen=True):
+    """``data``: the specification without a theme, as JSON that can stand in a page."""
+
+    title: str
+    caption: str
+    data: str
+    basis: str
+
+
+def on_page(chart: Chart) -> ChartOnPage:
+    """A chart as templates show it."""
+    spec = {k: v for k, v in chart.to_dict().items() if k not in ("config", "$schema")}
+    basis = f"{chart.basis.runs_used} of {chart.basis.runs_matched} runs; {chart.basis.python}"
+    return ChartOnPage(chart.title, chart.caption, as_data(spec), basis)
+
+
+def theme_data(only: str = "") -> str:
+    """The configurations of the themes as JSON; with ``only``, that one in both places."""
+    return as_data({name: config_of(only or name) for name in THEMES})
+
+
+def chart_page(chart: Chart, theme: str) -> str:
+    """A page of one chart; ``light`` follows what the reader has set. Raises RenderError where no script is installed."""
+    check_theme(theme)
+    return made_page(
+        "chart.html",
+        bundle=javascript(),
+        title=chart.title,
+        chart=on_page(chart),
+        themes=theme_data("dark" if theme == "dark" else ""),
+    )

@@ -1,0 +1,250 @@
+"""Parallel coordinates: the hyperparameters that vary and the metric, a line a run, broken runs apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from sweeplens.charts.chart import Chart, Spec
+from sweeplens.charts.labels import number, printed, short_names
+from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, asked_metrics, names_of, swept_hparams
+from sweeplens.charts.scales import finite_numbers, is_log, value_range
+from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, tooltip
+from sweeplens.errors import InputError
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["parallel"]
+
+_MOST_AXES = 8
+_MOST_LABELS = 8
+_LEVELS = 12
+
+
+class _Axis(Struct, frozen=True):
+    """One axis: its column, its title, where a value lies on it (0 to 1), and its ticks."""
+
+    column: str
+    title: str
+    place: Callable[[Any], float | None]
+    ticks: list[tuple[float, str]]
+
+
+def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
+    """The answer of `list_runs` as lines over axes."""
+    metric = asked_metrics(db, ask, 1)[0]
+    runs = db.view(ask.runs, ask.where).runs
+    swept = swept_hparams(db, ask, runs)
+    if not swept:
+        raise InputError("Nothing to draw: no hyperparameter has two values over these runs.")
+    chosen = _most_important(db, ask, metric, swept)
+    answer = db.list_runs(runs=ask.runs, where=ask.where, columns=["status", *chosen, metric.best])
+    records = answer.table.to_dicts()
+    names = names_of(db)
+    titles = short_names([names.hparam(c) for c in chosen])
+    axes = [_axis([r[c] for r in records], c, t) for c, t in zip(chosen, titles, strict=True)]
+    axes.append(_axis([r[metric.best] for r in records], metric.best, metric.shown, goal=metric.goal))
+    drawn = _thinned(records, metric, len(axes))
+    rows = _lines(drawn, axes, metric)
+    if not any(r["value"] is not None for r in rows):
+        raise InputError(f"Nothing to draw: no run has a finite value of {metric.name!r}.")
+    broken = sum(r[metric.best] is None for r in drawn)
+    notes = [
+        f"A line a run; colour and last axis: its {metric.best_word} {metric.shown}."
+        + (f" {metric.goal.capitalize()} is better." if metric.goal != "unknown" else ""),
+        f"Dashed grey: {count_of(broken, 'run')} without a value." if broken else "",
+        f"{len(chosen)} of {len(swept)} hyperparameters that vary." if len(chosen) < len(swept) else "",
+        f"{len(drawn):,} of {count_of(len(records), 'run')} drawn: the best, and the others evenly."
+        if len(drawn) < len(records)
+        else "",
+    ]
+    title = f"{metric.shown} by {count_of(len(chosen), 'hyperparameter')}: {count_of(len(records), 'run')}"
+    spec = _spec(ask, metric, axes, rows, title, notes)
+    return Chart("parallel", title, _caption(metric, records, chosen, titles, notes), spec, answer.basis)
+
+
+def _most_important(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[str]) -> list[str]:
+    if len(swept) <= _MOST_AXES or ask.hparams or metric.goal == "unknown":
+        return list(swept[:_MOST_AXES])
+    order: list[str] = db.effects(metric.name, goal=ask.goal, runs=ask.runs, where=ask.where).table["hparam"].to_list()
+    return [h for h in order if h in swept][:_MOST_AXES]
+
+
+def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") -> _Axis:
+    known = [v for v in values if v is not None]
+    numbers = finite_numbers(known)
+    if numbers and len(numbers) == sum(not isinstance(v, float) or math.isfinite(v) for v in known):
+        return _number_axis(numbers, column, title, goal)
+    levels = sorted({printed(v, 16) for v in values})
+    place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
+    shown = levels if len(levels) <= _LEVELS else levels[:: -(-len(levels) // _LEVELS)]
+    return _Axis(column, title, lambda v: place[printed(v, 16)], [(place[s], s) for s in shown])
+
+
+def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _Axis:
+    log = is_log("", "y", numbers, goal)
+    within = value_range(numbers, log=log)
+    ends = (within.low, within.high) if within else (min(numbers), max(numbers))
+
+    def scaled(value: float) -> float:
+        return math.log(value) if log else value
+
+    low, high = scaled(ends[0]), scaled(ends[1])
+
+    def place(value: Any) -> float | None:
+        if value is None or not math.isfinite(value) or (log and value <= 0):
+            return None
+        return min(max((scaled(value) - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+
+    distinct = sorted(set(numbers))
+    ticks = (
+        distinct
+        if len(distinct) <= _MOST_LABELS
+        else [_unscaled(low + i * (high - low) / 4, log=log) for i in range(5)]
+    )
+    placed = [(p, number(t, 3)) for t in ticks if (p := place(t)) is not None]
+    return _Axis(column, title, place, _apart(placed))
+
+
+def _unscaled(value: float, *, log: bool) -> float:
+    return math.exp(value) if log else value
+
+
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Ticks that do not touch."""
+    kept: list[tuple[float, str]] = []
+    for at, text in ticks:
+        if not kept or at - kept[-1][0] > 0.04:
+            kept.append((at, text))
+    return kept
+
+
+def _thinned(records: Sequence[dict[str, Any]], metric: Metric, axes: int) -> list[dict[str, Any]]:
+    most = min(600, MOST_POINTS // axes)
+    better = -1 if metric.goal == "higher" else 1
+    ordered = sorted(records, key=lambda r: (r[metric.best] is None, better * (r[metric.best] or 0)))
+    if len(ordered) <= most:
+        return ordered
+    best, rest = ordered[: most // 4], ordered[most // 4 :]
+    every = len(rest) / (most - len(best))
+    return [*best, *(rest[int(i * every)] for i in range(most - len(best)))]
+
+
+def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_Axis], metric: Metric) -> list[Row]:
+    rows: list[Row] = []
+    for number_of, record in enumerate(records):
+        for index, axis in enumerate(axes):
+            at = axis.place(record[axis.column])
+            if at is not None:
+                rows.append(
+                    {
+                        "line": number_of,
+                        "axis": index,
+                        "at": at,
+                        "value": json_value(record[metric.best]),
+                        "run": printed(record["run_id"]),
+                        "status": record["status"],
+                        "shown": printed(record[axis.column], 40),
+                        "of": axis.title,
+                    }
+                )
+    return rows
+
+
+def _spec(
+    ask: PlotRequest, metric: Metric, axes: Sequence[_Axis], rows: list[Row], title: str, notes: Sequence[str]
+) -> Spec:
+    whole = [r for r in rows if r["value"] is not None]
+    values = [r["value"] for r in whole]
+    log = is_log("", "y", values, metric.goal)
+    within = value_range(values, log=log)
+    x = {"field": "axis", "type": "quantitative", "axis": None, "scale": {"domain": [-0.12, len(axes) - 0.5]}}
+    y = {"field": "at", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.14], "nice": False}}
+    scale: Spec = {"type": "log" if log else "linear", "range": "ramp", "zero": False, "clamp": True}
+    if within:
+        scale["domain"] = [within.low, within.high]
+    legend: Spec = {
+        "title": metric.shown,
+        "format": ".3~g",
+        **({"orient": "bottom", "gradientLength": ask.width // 2} if ask.narrow else {}),
+    }
+    told = tooltip(run="run", status="status", of="axis", shown="value", value=metric.shown)
+    place = {"x": x, "y": y, "detail": {"field": "line"}, "tooltip": told}
+    order = {"field": "axis", "type": "quantitative"}
+    layers = [
+        layer(
+            {"type": "line", "style": "rest-line", "strokeDash": [4, 4], "strokeWidth": 1, "opacity": 0.8},
+            [r for r in rows if r["value"] is None],
+            {**place, "order": order},
+        ),
+        layer(
+            {"type": "line", "strokeWidth": 1.4, "opacity": 0.75 if len(whole) < 2000 else 0.4},
+            whole,
+            {
+                **place,
+                "order": order,
+                "color": {"field": "value", "type": "quantitative", "scale": scale, "legend": legend},
+            },
+        ),
+        *_frame(ask, axes, x, y),
+    ]
+    return filled_view(ask, title, notes, layers)
+
+
+def _frame(ask: PlotRequest, axes: Sequence[_Axis], x: Spec, y: Spec) -> list[Spec]:
+    """The axes with their titles and ticks; a halo keeps the ticks readable on lines."""
+    heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
+    ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
+    ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]
+    several = 3 if ask.narrow else 0
+    return [
+        layer({"type": "rule", "style": "quiet", "strokeWidth": 1}, ends, {"x": x, "y": y, "y2": {"field": "top"}}),
+        layer(
+            {"type": "text", "style": "halo", "align": "left", "dx": 5},
+            ticks,
+            {"x": x, "y": y, "text": {"field": "text"}},
+        ),
+        layer(
+            {"type": "text", "style": "strong-note", "align": "left", "dx": 5, "fontSize": 10},
+            ticks,
+            {"x": x, "y": y, "text": {"field": "text"}},
+        ),
+        layer(
+            {
+                "type": "text",
+                "style": "strong-note",
+                "fontWeight": 600,
+                "fontSize": 11.5 - several / 2,
+                "align": "center",
+            },
+            heads,
+            {"x": x, "y": y, "text": {"field": "text"}},
+        ),
+    ]
+
+
+def _cut(text: str, pixels: int) -> str:
+    most = max(5, pixels // 8)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _caption(
+    metric: Metric,
+    records: Sequence[dict[str, Any]],
+    chosen: Sequence[str],
+    titles: Sequence[str],
+    notes: Sequence[str],
+) -> str:
+    known = sorted(
+        (r for r in records if r[metric.best] is not None), key=lambda r: r[metric.best], reverse=metric.goal != "lower"
+    )
+    best = known[0]
+    setting = ", ".join(f"{t}={printed(best[c], 24)}" for c, t in zip(chosen, titles, strict=True))
+    word = "Best" if metric.goal != "unknown" else "Highest"
+    range_ = f"{number(known[-1][metric.best])} to {number(best[metric.best])}"
+    said = f"{word} {metric.shown}: {number(best[metric.best])} by {printed(best['run_id'])} ({setting}); runs range from {range_}."
+    return " ".join([said, *(n for n in notes if n)])

@@ -1,0 +1,226 @@
+"""Groups best first: mean, 95 % interval, each run as a dot, and which cannot be told from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from sweeplens.analyses.ranking import RANK_COLUMNS
+from sweeplens.charts.chart import Chart, Spec
+from sweeplens.charts.labels import Names, distinct, listed_names, number, printed, short_names
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
+from sweeplens.charts.scales import is_log, range_with_intervals, value_range
+from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, number_field, text_field, tooltip
+from sweeplens.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["by_hparams", "group_labels", "ranking"]
+
+_ROW_PIXELS = 19
+_FRAME_PIXELS = 130
+_WORST = 3
+_MOST_DOTS = 3_000
+_VERDICTS = {True: "not told apart from the best", False: "behind by more than chance", None: "no spread to judge by"}
+_BEST = "best"
+_MOST_IN_TITLE = 3
+_INTERVAL_ROOM = 0.5  # of the range of the runs
+
+
+class _Shown(Struct, frozen=True):
+    """The rows of the ranking that are drawn, each with its label, and how many there are."""
+
+    rows: list[dict[str, Any]]
+    labels: list[str]
+    total: int
+
+
+def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
+    """One metric's groups, best first."""
+    metric = asked_metrics(db, ask, 1)[0]
+    options: dict[str, Any] = {"goal": ask.goal, "runs": ask.runs, "where": ask.where, "hparams": ask.hparams}
+    options["reduce"] = ask.reduce or "best"
+    by = "run" if ask.group == "run" else "group"
+    answer = db.rank(metric.name, by=by, **options)
+    table = answer.table.filter(answer.table["mean"].is_not_null())
+    if not table.height:
+        raise InputError(f"Nothing to draw: no run has a finite value of {metric.name!r}.")
+    keys = [c for c in table.columns if c not in RANK_COLUMNS]
+    names = names_of(db)
+    shown = _shown(table, keys, names, ask)
+    single = db.rank(metric.name, by="run", **options).table if by == "group" and keys else None
+    dots = _dots(single, keys, shown) if single is not None else []
+    spec = _spec(ask, metric, shown, dots, keys, names, answer.notes)
+    return Chart("ranking", spec["title"]["text"][0], _caption(metric, shown, answer.notes), spec, answer.basis)
+
+
+def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Names) -> list[str]:
+    """A short label for each group: its hyperparameters by their shortest names, as many as tell it from the others."""
+    short = dict(zip(keys, short_names([names.hparam(k) for k in keys]), strict=True))
+    told = _telling(rows, keys)
+    return distinct([", ".join(f"{short[k]}={printed(r[k], 24)}" for k in told) for r in rows])
+
+
+def by_hparams(keys: Sequence[str], names: Names) -> str:
+    """``by optim.lr, seed``, or how many they are."""
+    if len(keys) > _MOST_IN_TITLE:
+        return f" by {len(keys)} hyperparameters"
+    return f" by {', '.join(names.hparam(k) for k in keys)}" if keys else ""
+
+
+def _telling(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """All of a few hyperparameters; of many, those that it takes to tell the groups apart, the one that tells most first."""
+    if len(keys) <= _MOST_IN_TITLE and len(rows) > 2:
+        return list(keys)
+    chosen: list[str] = []
+    groups = 1
+    while groups < len(rows) and len(chosen) < len(keys):
+        counts = {k: len({tuple(repr(r[c]) for c in (*chosen, k)) for r in rows}) for k in keys if k not in chosen}
+        best = max(counts, key=counts.__getitem__)
+        if counts[best] == groups:
+            break
+        chosen.append(best)
+        groups = counts[best]
+    return [k for k in keys if k in chosen] or list(keys[:1])
+
+
+def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequest) -> _Shown:
+    room = max(6, (ask.height - _FRAME_PIXELS) // _ROW_PIXELS)
+    total = table.height
+    kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
+    rows = kept.to_dicts()
+    if "run_id" in table.columns:
+        labels = distinct([printed(r["run_id"], 40) for r in rows])
+    else:
+        labels = group_labels(rows, keys, names) if keys else ["all runs"]
+    return _Shown(rows, labels, total)
+
+
+def _dots(single: pl.DataFrame, keys: Sequence[str], shown: _Shown) -> list[Row]:
+    """The runs of the groups that are shown."""
+    label = {tuple(row[k] for k in keys): name for row, name in zip(shown.rows, shown.labels, strict=True)}
+    runs = single.select("run_id", "status", "mean", *keys).to_dicts()
+    found = [(label.get(tuple(r[k] for k in keys)), r) for r in runs]
+    return [
+        {"group": name, "value": json_value(r["mean"]), "run": printed(r["run_id"]), "status": r["status"]}
+        for name, r in found
+        if name is not None
+    ][:_MOST_DOTS]
+
+
+def _rows(shown: _Shown) -> list[Row]:
+    return [
+        {
+            "group": label,
+            "rank": row["rank"],
+            "mean": json_value(row["mean"]),
+            "low": json_value(row["ci95_low"]),
+            "high": json_value(row["ci95_high"]),
+            "n": row["n"],
+            "verdict": _BEST if row["rank"] == 1 else _VERDICTS[row["tied"]],
+        }
+        for row, label in zip(shown.rows, shown.labels, strict=True)
+    ]
+
+
+def _spec(
+    ask: PlotRequest,
+    metric: Metric,
+    shown: _Shown,
+    dots: list[Row],
+    keys: Sequence[str],
+    names: Names,
+    notes: Sequence[str],
+) -> Spec:
+    rows = _rows(shown)
+    values = [*(r["mean"] for r in rows), *(d["value"] for d in dots)]
+    ends = [r[k] for r in rows for k in ("low", "high") if r[k] is not None]
+    log = is_log(ask.log, "x", [*values, *ends], metric.goal)
+    within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
+    x = number_field("mean", f"{metric.shown}, {metric.best_word} of each run", log=log, within=within)
+    y = text_field("group", None, shown.labels, labelLimit=ask.width // 3)
+    layers = _layers(ask, metric, rows, dots, x, y)
+    what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
+    cut = f"{len(rows)} of {count_of(shown.total, what[:-1])} shown: the best and the last {_WORST}." * (
+        len(rows) < shown.total
+    )
+    beyond = f"{count_of(within.beyond, 'value')} beyond the axis." if within and within.beyond else ""
+    by = by_hparams(keys, names) if what == "groups" else ""
+    title = f"{metric.shown}: {count_of(shown.total, what[:-1])}{by}, best first"
+    return filled_view(
+        ask,
+        title,
+        [f"{notes[1].split(';')[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
+        layers,
+    )
+
+
+def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
+    """Dots of runs, intervals and means of groups."""
+    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
+    colour = {
+        "field": "verdict",
+        "type": "nominal",
+        "scale": {"domain": verdicts},
+        "legend": {
+            "title": None,
+            "orient": "bottom",
+            "direction": "vertical" if ask.narrow else "horizontal",
+            "labelLimit": 300,
+        },
+    }
+    told = tooltip(
+        group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
+    )
+    return [
+        layer(
+            {"type": "point", "style": "rest", "filled": True, "size": 26, "opacity": 0.75, "clip": True},
+            dots,
+            {
+                "x": {"field": "value", "type": "quantitative"},
+                "y": y,
+                "tooltip": tooltip(run="run", value=metric.shown, status="status"),
+            },
+        ),
+        layer(
+            {"type": "rule", "strokeWidth": 2, "clip": True},
+            [r for r in rows if r["low"] is not None],
+            {
+                "x": {**x, "field": "low"},
+                "x2": {"field": "high"},
+                "y": y,
+                "color": colour,
+                "tooltip": told,
+            },
+        ),
+        layer(
+            {"type": "point", "filled": True, "size": 85, "opacity": 1, "clip": True},
+            rows,
+            {
+                "x": x,
+                "y": y,
+                "color": colour,
+                "tooltip": told,
+            },
+        ),
+    ]
+
+
+def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:
+    first = shown.rows[0]
+    interval = (
+        f" (95 % interval {number(first['ci95_low'])} to {number(first['ci95_high'])})"
+        if first["ci95_low"] is not None
+        else ""
+    )
+    tied = [label for row, label in zip(shown.rows, shown.labels, strict=True) if row["tied"] and row["rank"] > 1]
+    parts = [
+        f"Best by {metric.shown}: {shown.labels[0]} with {number(first['mean'])}{interval}, {count_of(first['n'], 'run')}."
+    ]
+    parts += [f"Not told apart from it: {listed_names(tied, 4)}."] if tied else []
+    return " ".join([*parts, *notes[:2]])

@@ -1,0 +1,145 @@
+"""Specification -> PNG, SVG or PDF, in a process of its own that can be stopped.
+
+The renderer holds the interpreter while it draws, and some 200 MB as long as it lives. So it runs in a child process, which
+stays for the next picture, ends after a minute without one, and is ended when the caller no longer waits (`checkpoint`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from sweeplens.cancellation import checkpoint
+from sweeplens.errors import LimitError, RenderError
+
+__all__ = ["HOW_TO_GET", "can_render", "javascript", "render"]
+
+HOW_TO_GET = (
+    "pip install 'sweeplens[charts]' brings it (the package vl-convert-python, which has no build for musl systems such as"
+    " Alpine). Without it, charts are specifications: save as .json, or show them in a notebook."
+)
+_LOOK_SECONDS = 0.05
+_MOST_SECONDS = 60.0
+_IDLE_SECONDS = 60.0
+
+
+def can_render() -> bool:
+    """Whether pictures can be drawn on this machine."""
+    return all(importlib.util.find_spec(name) for name in ("vl_convert", "PIL"))
+
+
+def render(spec: dict[str, Any], form: str, *, scale: float = 1.0, most_bytes: int = 0) -> bytes:
+    """The picture. ``most_bytes``: of a PNG, in as many colours as fit. Raises RenderError; LimitError when it takes too long."""
+    return _asked({"spec": spec, "form": form, "scale": scale, "most_bytes": most_bytes})
+
+
+def javascript() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script. Raises RenderError."""
+    return _asked({"form": "javascript"}).decode()
+
+
+def _asked(job: dict[str, Any]) -> bytes:
+    if not can_render():
+        raise RenderError(f"This needs a renderer, which is not installed. {HOW_TO_GET}")
+    return _RENDERER.ask(job)
+
+
+class _Renderer:
+    """The child process, one job at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._idle: threading.Timer | None = None
+
+    def ask(self, job: dict[str, Any]) -> bytes:
+        """The result of one job."""
+        while not self._lock.acquire(timeout=_LOOK_SECONDS):
+            checkpoint()
+        whole = False
+        try:
+            content = self._done(job)
+            whole = True
+            return content
+        finally:
+            if not whole:  # whatever it still sends would be taken for the answer to the next job
+                self.end()
+            self._rest()
+            self._lock.release()
+
+    def end(self) -> None:
+        """End the process, whatever it is at."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _done(self, job: dict[str, Any]) -> bytes:
+        if self._idle:
+            self._idle.cancel()
+        process = self._process = self._process if self._process and self._process.poll() is None else _started()
+        answer: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
+        threading.Thread(target=_converse, args=(process, job, answer), name="sweeplens-render", daemon=True).start()
+        found = self._awaited(answer)
+        if found is None:
+            raise RenderError("The process that draws pictures ended unexpectedly; the log says why.")
+        word, content = found
+        if word != b"done":
+            raise RenderError(f"The picture cannot be drawn: {content.decode(errors='replace')[:500]}")
+        return content
+
+    def _awaited(self, answer: queue.SimpleQueue[tuple[bytes, bytes] | None]) -> tuple[bytes, bytes] | None:
+        for _ in range(int(_MOST_SECONDS / _LOOK_SECONDS)):
+            try:
+                return answer.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                checkpoint()
+        raise LimitError(f"The picture took more than {_MOST_SECONDS:.0f} s to draw: ask for fewer runs or metrics.")
+
+    def _rest(self) -> None:
+        """End the process if nothing is asked for a while."""
+        self._idle = threading.Timer(_IDLE_SECONDS, self._leave)
+        self._idle.daemon = True
+        self._idle.start()
+
+    def _leave(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self.end()
+            finally:
+                self._lock.release()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", str(Path(__file__).with_name("render_process.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _converse(
+    process: subprocess.Popen[bytes], job: dict[str, Any], answer: queue.SimpleQueue[tuple[bytes, bytes] | None]
+) -> None:
+    """Send a job and wait for its result; None where the process ends instead."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(job).encode() + b"\n")
+        process.stdin.flush()
+        answer.put(_received(process.stdout))
+    except (OSError, ValueError):  # its end of the pipe is gone, or was closed by `end`
+        answer.put(None)
+
+
+def _received(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
+    word, _, size = stream.readline().strip().partition(b" ")
+    return (word, stream.read(int(size))) if size else None
+
+
+_RENDERER = _Renderer()
+atexit.register(_RENDERER.end)

@@ -1,0 +1,151 @@
+"""What a picture is asked to show: one value for all kinds, checked once, and what every kind reads out of it.
+
+PlotRequest       the arguments of `ExperimentDB.plot`, as data
+Metric            a metric with its goal and its name for display
+asked_metrics     the metrics that a request names, else the main ones
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from sweeplens.charts.labels import Names
+from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.frames.goals import main_metrics
+from sweeplens.frames.schemas import hparam_columns
+from sweeplens.frames.selection import select_metrics
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["MOST_POINTS", "Metric", "PlotRequest", "asked_metrics", "names_of", "request_of", "swept_hparams"]
+
+MOST_POINTS = 5_000
+"""As many points at most are drawn in one chart."""
+_LOG = ("", "x", "y", "xy", "none")
+_SIZES = (200, 4000)
+_COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
+
+
+class PlotRequest(Struct, frozen=True):
+    """``group``: ``run`` (single runs), ``all``, or a hyperparameter; ``log``: x, y, xy or none, empty: as the values ask.
+
+    ``reduce``: how a run becomes one number; empty: as the kind does by itself. ``x_min``, ``x_max``: of curves.
+    ``a`` and ``b``: the sides of a comparison. ``smooth``: weight of the moving average, 0 to below 1.
+    """
+
+    metrics: tuple[str, ...] = ()
+    hparams: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    where: str = ""
+    x: str = ""
+    group: str = ""
+    smooth: float = 0.0
+    log: str = ""
+    goal: str = ""
+    reduce: str = ""
+    x_min: float | None = None
+    x_max: float | None = None
+    a: str | tuple[str, ...] = ""
+    b: str | tuple[str, ...] = ""
+    width: int = 800
+    height: int = 500
+
+    def check(self) -> None:
+        """Raises InputError for what cannot be drawn by any kind."""
+        if not 0 <= self.smooth < 1:
+            raise InputError(f"smooth {self.smooth:g} is not a weight: pass 0 (none) up to 0.99.")
+        if self.log not in _LOG:
+            raise InputError(f"log {self.log!r} is not known: pass x, y, xy or none; empty: as the values ask.")
+        for name, size in (("width", self.width), ("height", self.height)):
+            if not _SIZES[0] <= size <= _SIZES[1]:
+                raise InputError(f"{name} {size} is not between {_SIZES[0]} and {_SIZES[1]} pixels.")
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there is no room for a legend beside the picture."""
+        return self.width < 600
+
+
+def request_of(options: Mapping[str, Any]) -> PlotRequest:
+    """A request from arguments as people pass them: one name as a text, several as any sequence. Raises InputError."""
+    known = PlotRequest.__struct_fields__
+    for name in options:
+        if name not in known:
+            raise UnknownNameError.of("argument", name, known, hint=f"plot takes {', '.join(known)}.")
+    return PlotRequest(**{k: _normal(k, v) for k, v in options.items() if v is not None})
+
+
+def _normal(name: str, value: Any) -> Any:
+    if name in ("metrics", "hparams", "runs"):
+        return (value,) if isinstance(value, str) else tuple(value)
+    return tuple(value) if name in ("a", "b") and not isinstance(value, str) else value
+
+
+class Metric(Struct, frozen=True):
+    """``goal``: lower, higher or unknown. ``shown``: its name for display. ``reduce``: how runs become numbers, where asked."""
+
+    name: str
+    goal: str
+    shown: str
+    reduce: str = ""
+
+    @property
+    def best(self) -> str:
+        """The column of a run's best value, or of its last where no value is known to be better. Raises InputError."""
+        if self.reduce not in ("", "best"):
+            if self.reduce not in _COLUMNS:
+                raise InputError(
+                    f"This kind of picture takes reduce best or {', '.join(_COLUMNS)}, not {self.reduce!r}."
+                )
+            return f"{self.name}.{_COLUMNS[self.reduce]}"
+        return {"lower": f"{self.name}.min", "higher": f"{self.name}.max"}.get(self.goal, f"{self.name}.last_finite")
+
+    @property
+    def best_word(self) -> str:
+        """What that value is, in words."""
+        if self.reduce not in ("", "best"):
+            return self.reduce
+        return {"lower": "lowest", "higher": "highest"}.get(self.goal, "last")
+
+
+def names_of(db: ExperimentDB) -> Names:
+    """Names for display, as the configuration says."""
+    return Names(db.config.metric_display_names, db.config.hparam_display_names)
+
+
+def asked_metrics(db: ExperimentDB, ask: PlotRequest, most: int) -> list[Metric]:
+    """At most so many metrics, in the order in which they were asked for. Raises UnknownNameError, InputError."""
+    table = db.list_metrics(runs=ask.runs, where=ask.where).table
+    known: list[str] = table["metric"].to_list()
+    if not known:
+        raise InputError("Nothing to draw: these runs logged no metric.")
+    goals: dict[str, str] = dict(zip(known, table["goal"].to_list(), strict=True))
+    names = _in_order(ask.metrics, known) or main_metrics(known, db.config.main_metrics, db.config.metric_goals, most=1)
+    shown = names_of(db)
+    return [Metric(n, ask.goal or goals[n], shown.metric(n), ask.reduce) for n in names[:most]]
+
+
+def _in_order(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(m for pattern in patterns for m in select_metrics([pattern], known)))
+
+
+def swept_hparams(db: ExperimentDB, ask: PlotRequest, runs: pl.DataFrame) -> list[str]:
+    """The hyperparameters that were asked for, else all that vary, replicates aside; one of those that always go together."""
+    known = hparam_columns(runs)
+    if ask.hparams:
+        from sweeplens.frames.grouping import group_hparams
+
+        return group_hparams(runs, [h for h in ask.hparams if h], db.config.replicate_hparams)
+    table = db.varying(runs=ask.runs, where=ask.where).table
+    chosen: list[str] = []
+    for row in table.iter_rows(named=True):
+        twin = any(name in chosen for name in row["same_as"])
+        if not row["replicate"] and row["n_values"] > 1 and not twin and row["hparam"] in known:
+            chosen.append(row["hparam"])
+    return chosen

@@ -1,0 +1,39 @@
+"use strict";
+// Draws the charts whose specifications stand in the page, and lets tables be sorted. Without it, tables and captions remain.
+(() => {
+  const dark = window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)");
+  const themes = document.getElementById("themes");
+  const draw = () => {
+    if (!window.vegaEmbed || !themes) return;
+    const config = JSON.parse(themes.textContent)[dark && dark.matches ? "dark" : "light"];
+    for (const place of document.querySelectorAll("[data-chart]")) {
+      const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
+      window.vegaEmbed(place, { ...spec, config }, { mode: "vega-lite", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" })
+        .catch((error) => { place.textContent = String(error); });
+    }
+  };
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    const number = Number(cell.dataset.value ?? NaN);
+    return Number.isNaN(number) ? cell.textContent : number;
+  };
+  const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : typeof a === "number" ? -1 : typeof b === "number" ? 1 : a.localeCompare(b));
+  const sort = (button) => {
+    const head = button.closest("th");
+    const body = head.closest("table").tBodies[0];
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * compare(value(a, head.cellIndex), value(b, head.cellIndex)));
+    body.append(...rows);
+  };
+  for (const head of document.querySelectorAll("table[data-sortable] thead th")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    button.addEventListener("click", () => sort(button));
+    head.replaceChildren(button);
+  }
+  draw();
+  if (dark && dark.addEventListener) dark.addEventListener("change", draw);
+})();

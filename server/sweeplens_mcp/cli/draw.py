@@ -1,0 +1,97 @@
+"""`sweeplens plot` and `sweeplens report`: pictures and pages without a client, as files."""
+
+from __future__ import annotations
+
+import base64
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from sweeplens.errors import InputError
+from sweeplens_mcp.cli.call import typed
+from sweeplens_mcp.execution.state import open_database
+from sweeplens_mcp.protocol.registration import argument_schema, checked_arguments, metadata
+from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.tools import TOOLS
+
+if TYPE_CHECKING:
+    from sweeplens.charts import Chart
+
+__all__ = ["PlotOptions", "plot_to_file", "report_to_file"]
+
+_PLOT = next(spec for spec in TOOLS if spec.picture)
+_CHUNK = 4096  # bytes of an image in one escape sequence of kitty
+
+
+class PlotOptions(Struct, frozen=True):
+    """``output``: a file by whose ending the format is known, empty: none. ``inline``: show it in the terminal."""
+
+    output: str = ""
+    theme: str = "light"
+    size: str = ""
+    open: bool = False
+    inline: str = ""
+
+
+def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: PlotOptions) -> str:
+    """Draw a picture; the words to print. ``values`` are ``name=value`` as the tool takes them. Raises SweeplensError."""
+    known = metadata(_PLOT)
+    values = [f"metrics={v.removeprefix('metric=')}" if v.startswith("metric=") else v for v in values]
+    given = checked_arguments(
+        _PLOT, known, {**typed(values, argument_schema(known)), **({"kind": kind} if kind else {})}
+    )
+    if not options.output and not options.inline:
+        raise InputError("Where to? Pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty or iterm.")
+    database = open_database(settings)
+    database.load_experiments()
+    chosen = {name: value for name, value in given.items() if value and name != "kind"}
+    chart = database.plot(str(given["kind"]), **chosen, **_size(options.size))
+    words = f"{chart.title}\n{chart.caption}"
+    if options.inline:
+        words = f"{_in_terminal(chart, options)}\n{words}"
+    if options.output:
+        place = chart.save(options.output, options.theme)
+        words = f"{words}\nWrote {place}"
+        _show(place, wanted=options.open)
+    return words
+
+
+def report_to_file(output: str, settings: Settings, *, where: str = "", opened: bool = False) -> str:
+    """Write the report; the words to print. Raises SweeplensError."""
+    database = open_database(settings)
+    database.load_experiments()
+    place = database.report(output, where=where)
+    _show(place, wanted=opened)
+    return f"Wrote {place} ({place.stat().st_size // 1000} kB; opens in any browser, without network)"
+
+
+def _size(text: str) -> dict[str, int]:
+    """``800x500`` as width and height."""
+    if not text:
+        return {}
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise InputError(f"--size {text!r} is not WIDTHxHEIGHT, as in 800x500.")
+    return {"width": int(width), "height": int(height)}
+
+
+def _show(place: Path, *, wanted: bool) -> None:
+    if wanted and not webbrowser.open(place.resolve().as_uri()):
+        print(f"sweeplens: no program to open {place} with was found", file=sys.stderr)
+
+
+def _in_terminal(chart: Chart, options: PlotOptions) -> str:
+    """The picture as an escape sequence of the terminal."""
+    data = base64.b64encode(chart.png(options.theme)).decode()
+    if options.inline == "iterm":
+        return f"\x1b]1337;File=inline=1;size={len(data)}:{data}\a"
+    parts = [data[i : i + _CHUNK] for i in range(0, len(data), _CHUNK)]
+    last = len(parts) - 1
+    heads = ["a=T,f=100," if i == 0 else "" for i in range(len(parts))]
+    return "".join(
+        f"\x1b_G{head}m={int(i < last)};{part}\x1b\\" for i, (head, part) in enumerate(zip(heads, parts, strict=True))
+    )

@@ -1,0 +1,38 @@
+"""A chart as a tool's result: the picture as PNG, and in words what it shows and what it rests on.
+
+There is no structured content: some clients drop images where there is. Where pictures cannot be drawn, the words stay, and
+say how to get the renderer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweeplens.errors import RenderError
+from sweeplens_mcp.render.answers import ToolReply
+from sweeplens_mcp.render.basis import basis_json, basis_text
+from sweeplens_mcp.render.cells import clip
+
+if TYPE_CHECKING:
+    from sweeplens.charts import Chart
+
+__all__ = ["MOST_IMAGE_BYTES", "picture_reply"]
+
+MOST_IMAGE_BYTES = 60_000
+_BASIS_SHARE = 0.3
+
+
+def picture_reply(chart: Chart, budget: int) -> ToolReply:
+    """The chart in at most ``MOST_IMAGE_BYTES`` of image and ``budget`` bytes of text."""
+    basis = basis_text(basis_json(chart.basis, int(budget * _BASIS_SHARE)))
+    try:
+        image, note = chart.png(most_bytes=MOST_IMAGE_BYTES), ""
+    except RenderError as error:
+        image, note = b"", f"No picture: {error}\n"
+    room = budget - len(f"{note}{basis}".encode()) - 100
+    words = f"{chart.title}\n{chart.caption}"
+    most = min(len(words), room)
+    while len(clip(words, most).encode()) > room:
+        most = most * 9 // 10
+    lines = "\n".join(clip(line, most) for line in words.split("\n"))
+    return ToolReply(None, f"{lines}\n{note}{basis}", None, image)

@@ -1,0 +1,48 @@
+"""The tool that draws: the same answers as a picture, with its finding in words."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from sweeplens_mcp.tools.arguments import Runs, Texts
+
+if TYPE_CHECKING:
+    from sweeplens.charts import Chart
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["plot"]
+
+Kind = Annotated[
+    str,
+    Field(
+        description="curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; empty: the most telling."
+    ),
+]
+PlotMetrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main one.")]
+PlotHparams = Annotated[Texts, Field(description="Empty: those that vary.")]
+PlotWhere = Annotated[str, Field(description="SQL condition on runs.")]
+PlotX = Annotated[str, Field(description="step, wall_time, a metric; scatter: or a hyperparameter.")]
+Group = Annotated[str, Field(description="run, all, or a hyperparameter; empty: by what varies.")]
+Smooth = Annotated[float, Field(description="Weight of the average, 0 to 0.99.")]
+Log = Annotated[str, Field(description="x, y, xy, none; empty: as values ask.")]
+PlotSide = Annotated[str, Field(description="A side, as in compare_runs.")]
+
+
+def plot(
+    db: "ExperimentDB",
+    kind: Kind = "",
+    metrics: PlotMetrics = (),
+    hparams: PlotHparams = (),
+    runs: Runs = (),
+    where: PlotWhere = "",
+    x: PlotX = "",
+    group: Group = "",
+    smooth: Smooth = 0.0,
+    log: Log = "",
+    a: PlotSide = "",
+    b: PlotSide = "",
+) -> "Chart":
+    """A picture of the runs with its finding in words."""
+    options = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
+    given = {name: value for name, value in options.items() if value}
+    return db.plot(kind, metrics=metrics, hparams=hparams, runs=runs, where=where, **given)
