@@ -18,6 +18,7 @@ __all__ = ["READERS", "all_readers", "loaded_reader"]
 _SQLITE = (".db", ".sqlite")
 _JSON = (".json", ".ndjson")
 _TABLES = (".csv", ".tsv", ".txt", ".log")
+_TEXTS = (".log", ".out", ".err", ".txt", ".dat", ".o", ".e", "slurm", "std", "log", "train", "output", "nohup", "console")
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the file names that it looks for
     LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),
@@ -52,6 +53,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 1, ".csv"),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 2, "tfevents"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 2, *_TABLES),
+    LazyReader("text_logs", "text.reader", "TextLogs", 1, *_TEXTS),
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import zstandard
 
 from sweeplens.errors import FormatError
 
-__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name", "reading"]
+__all__ = ["MAX_INFLATION", "head", "is_compressed", "open_plain", "plain_name", "reading", "sample"]
 
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
@@ -57,6 +58,30 @@ def head(path: str, size: int) -> bytes:
         with open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - thousands of files, and no more of each is read
             return raw.read(size) or b""
     except (OSError, ValueError, *_DAMAGE):
+        return b""
+
+
+def sample(path: str, size: int) -> bytes:
+    """At most ``size`` bytes of the plain content: half of them its beginning, the others from its middle and its end.
+
+    Pieces begin and end with lines. Of a compressed file it is the beginning; empty when the file cannot be read.
+    """
+    if is_compressed(path):
+        return head(path, size)
+    piece = size // 4
+    try:
+        with open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - as in `head`
+            total = os.fstat(raw.fileno()).st_size
+            if total <= size:
+                return raw.read(size) or b""
+            first = raw.read(2 * piece) or b""
+            pieces = [first[: first.rfind(b"\n") + 1]]
+            for at in (total // 2, total - piece):
+                raw.seek(max(at, 2 * piece))
+                data = raw.read(piece) or b""
+                pieces.append(data[data.find(b"\n") + 1 : data.rfind(b"\n") + 1])
+            return b"".join(pieces)
+    except (OSError, ValueError):
         return b""
 
 
