@@ -6,13 +6,14 @@ import re
 from pathlib import PurePath
 
 from sweeplens.readers.text.fields import LineTemplate, ValueField
-from sweeplens.readers.text.names import EPOCHS, MEASURE, fine_rank
+from sweeplens.readers.text.names import EPOCHS, INNER_RANK, MEASURE, fine_rank
 
 __all__ = ["column_template", "header_names"]
 
 _YOLO = ("gpu_mem", "train/box_loss", "train/obj_loss", "train/cls_loss", "train/total_loss", "labels", "img_size",
          "metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss",
          "val/cls_loss")  # fmt: skip
+_LONGEST = 60  # characters of a name
 _RULE = re.compile(r"\s*[-=+|\s]{3,}$")
 
 
@@ -29,7 +30,7 @@ def header_names(lines: list[str], count: int) -> list[str]:
     for names in ways:
         if len(names) == count and all(re.search(r"[^\W\d]|#", n) for n in names):
             return names
-    return _spread(next((n for n in ways if 2 < len(n) < count and n[0].lower() == "step"), []), count)
+    return _spread(next((n for n in ways if 2 < len(n) < count and n[0].lower() == "step"), list[str]()), count)
 
 
 def _under(text: str, rule: str) -> list[str]:
@@ -60,8 +61,10 @@ def column_template(
     if not names:
         return None
     lower = [n.lower() for n in names]
-    epoch = next((i for i, n in enumerate(lower) if n in EPOCHS), None)
-    ranked = [(r, i) for i, n in enumerate(lower) if (r := fine_rank(n)) is not None]
+    if len(set(lower)) < len(lower) or max(map(len, lower)) > _LONGEST:
+        return None
+    epoch = next((i for i, n in enumerate(lower[:3]) if n in EPOCHS), None)
+    ranked = [(r, i) for i, n in enumerate(lower[:3]) if (r := fine_rank(n)) is not None and r < INNER_RANK]
     fine = min(ranked)[1] if ranked else None
     if epoch is None and fine is None:
         return None

@@ -57,17 +57,23 @@ _FAIRSEQ = frozenset({"train_inner", "train", "valid", "test"})
 _WRAPPERS = re.compile(r"(?:\b(?:np|numpy|torch|jnp)\.)?\b(?:float\d+|int\d+|float|int|tensor|Array|array)\(")
 _DEVICE = re.compile(rf", (?:device|dtype|grad_fn)=[^,)}}\]]*|cuda:[{_N}]")
 _BAR = re.compile(r"%\|[^|]*\||\[[=>.━╸╺ \-]{3,}\]|[━╸╺]{3,}")
-_KERAS = re.compile(rf"\s*[{_N}]/[{_N}]\s*(?:\[[=>. ]+\]|[━╸╺]+)?\s*-?\s*(?:ETA: )?[{_N}{_H}](?:ms|us|s)?\b")
+_KERAS = re.compile(rf"\s*[{_N}]/[{_N}]\s*(?:\[[=>. ]+\]|[━╸╺]+)?\s*-?\s*(?:ETA: )?[{_N}{_H}](?:ms|us|s)?(?![A-Za-z])")
 _KEYED = (re.compile(r"\bkey: ([\w./-]+), value: "), re.compile(r"\b([\w./-]+): \{value: "))
 _TEXT_VALUE = re.compile(r"[\w.]+\s*[:=]\s*(?:[A-Za-z/\\][^,;|(]*|\[\]|)(?=[,;|})]|$)")
 _PATH = re.compile(r"^/|://|\.py\b|::|/home/|\\")
+_EPOCH_COST = re.compile(r"(?i)epoch \w+$")
+_AXIS_HINT = re.compile(
+    rf"(?i)epoch|step|iter|updat|batch|episode|round|generation|\bep\b|\bitr?\b|\be\b|\bi\b|{HOLE} ?/ ?{HOLE}|\]\["
+)
+_LETTERS = re.compile(r"[^\W\d_]{3,}")
 _TRUTH = re.compile(r"[:=]\s*(?:True|False|None|true|false|null|Namespace\()")
 _SENTENCE = frozenset(
     "is are was were has have had will not improved improving can could should saved saving loaded loading found using new".split()
 )
 _TOPIC = re.compile(r"\s*([A-Za-z][\w-]*):\s+[A-Za-z_]\w*\s*[:=]")
+_ESPNET = re.compile(rf"([{_N}])epoch:(\w+):[{_N}]([{_N}])batch:")
 _SECTION = re.compile(
-    r"(?i)(?:^|[\s\[(|,;>*-])(train(?:ing)?|valid(?:ation)?|val|test(?:ing)?|eval(?:uation)?|dev)(?: \w+){0,2}(?:\]|:|\s\||\s-)(?=[\s\w]|$)"
+    r"(?i)(?:^|[\s\[(|,;:>*-])(train(?:ing)?|valid(?:ation)?|val|test(?:ing)?|eval(?:uation)?|dev)(?: \w+){0,2}(?:\]|:|\s\||\s-)(?=[\s\w]|$)"
 )
 _HARD = re.compile(r"[,;|\t\{\}]|\s[-–—•>*]+\s|[\)\]]+[\s:,]*")
 _TIGHT = re.compile(r"[:=]\s*[\[\(<]?\s*$")
@@ -130,7 +136,7 @@ class _Field(Struct):
 
 def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     """The template of a shape, told from the line in which it was seen first; None where there is nothing in it."""
-    if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens):
+    if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens) or not _may_be_row(shape):
         return None
     marked = _marked(shape, tokens)
     body, wall, logger, rank = _without_prefix(marked)
@@ -145,6 +151,7 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     body = re.sub(r"[ \xa0]+", " ", _BAR.sub("||", body))
     if _is_settings(body):
         return None
+    body = _ESPNET.sub(r"epoch \1 [\2] batch \3: ", body)
     for pattern in _KEYED:
         body = pattern.sub(r"\1: ", body)
     fields = _fields(body, tokens)
@@ -159,6 +166,15 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     ):
         prefix = f"{prefix}{topic[1]}/"
     return _assembled(body, fields, wall, logger if logger in _FAIRSEQ else "", prefix, bar)
+
+
+def _may_be_row(shape: str) -> bool:
+    """A quick look that refuses most text: rows have an axis, a measure, a box, or nothing but numbers."""
+    return (
+        bool(_AXIS_HINT.search(shape) or MEASURE.search(shape))
+        or shape.lstrip().startswith("|")
+        or not _LETTERS.search(shape)
+    )
 
 
 def _is_settings(body: str) -> bool:
@@ -286,7 +302,9 @@ def _label(before: str, last: _Field | None) -> tuple[str, bool]:
     else:
         text = re.split(r":\s+", text)[-1]
     text = re.sub(r"\s+", " ", text.strip(" \t:=[(<{*>|-–•~.!;,")).strip()
-    return (text if re.search(r"[^\W\d_]|#", text) else ""), tight
+    text = re.sub(r"^[^\w#@(<]+", "", text)
+    text = text.rstrip("]") if "[" not in text else text
+    return (text if re.search(r"[^\W\d_]|#", text) and not re.fullmatch(r"(?:it|s|ms)/\w+", text) else ""), tight
 
 
 def _opens(text: str, stop: re.Match[str]) -> bool:
@@ -346,7 +364,15 @@ def _assembled(
     axis = fields[epoch] if epoch is not None else fields[fine] if fine is not None else None
     if not values and (axis is None or not _is_header(body)):
         return None
-    sure = bool(values) and any(MEASURE.search(v.name) for v in values) and len(loose) <= len(values)
+    if not values and bar:
+        fine = None
+        if epoch is None:
+            return None
+    sure = (
+        bool(values)
+        and len(loose) <= len(values)
+        and any(MEASURE.search(v.name) or _EPOCH_COST.match(v.name) for v in values)
+    )
     return LineTemplate(
         values=tuple(values), epoch=_at(fields, epoch), fine=_at(fields, fine),
         total=fields[fine].total if fine is not None else None,
@@ -441,7 +467,7 @@ def _value(field: _Field, last: _Field | None, values: list[ValueField], split: 
     words = len(name.split())
     ends = field.label.lower().split()
     if split_of_word(field.label):
-        return []
+        return [ValueField(field.label, field.place, 1.0, field.total)] if field.tight else []
     if ends and (
         ends[0] in IDLE
         or ends[-1] in IDLE

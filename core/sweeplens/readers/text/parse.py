@@ -16,7 +16,7 @@ from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
 from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.fields import LineTemplate, ValueField, template_of
-from sweeplens.readers.text.lines import HOLE, NUMBERS, line_frame
+from sweeplens.readers.text.lines import HOLE, NUMBERS, line_frame, tokens_of
 
 __all__ = ["ParsedText", "TextParser"]
 
@@ -119,7 +119,7 @@ class TextParser:
     def _template(self, shape: str, first: str, line: int, text: str) -> LineTemplate | None:
         if shape in self._shapes and not (self._shapes[shape] or LineTemplate()).columns:
             return self._shapes[shape]
-        tokens = pl.Series([first]).str.extract_all(NUMBERS)[0].to_list()
+        tokens = tokens_of(first)
         found = template_of(shape, tokens)
         if found is not None and found.columns:
             key = str(found.columns)
@@ -240,7 +240,7 @@ class TextParser:
             if own and mark not in self.coarse:
                 self.fine_names |= names
             elif not own and mark not in self.coarse and template.values and not template.box:
-                self.coarse[mark] = self.axis.is_fine and not names.isdisjoint(self.fine_names)
+                self.coarse[mark] = sorted(names & self.fine_names) if self.axis.is_fine else []
 
     def _sections(self, groups: list[_Rows]) -> pl.DataFrame | None:
         """Line -> the section of a box that begins there."""
@@ -272,8 +272,8 @@ class TextParser:
         if base["step"].null_count():
             parsed.unplaced += base["step"].null_count()
             base = base.filter(pl.col("step").is_not_null())
-        before = template.prefix + ("epoch/" if self.coarse.get(_key_of(template)) else "")
-        name = pl.lit(before)
+        coarse = self.coarse.get(_key_of(template), ())
+        name = pl.lit(template.prefix)
         if template.box and sections is not None:
             base = base.sort("line").join_asof(sections, on="line", strategy="backward")
             name = name + pl.col("section").fill_null("")
@@ -281,9 +281,8 @@ class TextParser:
             name = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit("")) + name
         for value in _values(template):
             numbers = _value_of(base["tokens"], value)
-            point = base.select(
-                "line", "run", (name + value.name).alias("metric"), "step", numbers.alias("value"), "wall_time"
-            )
+            named = name + (f"epoch/{value.name}" if value.name in coarse else value.name)
+            point = base.select("line", "run", named.alias("metric"), "step", numbers.alias("value"), "wall_time")
             if missing := numbers.null_count():
                 parsed.unread += missing
                 at = point.filter(pl.col("value").is_null())["line"].min()
@@ -317,7 +316,7 @@ def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> lis
     """Templates whose rows have no axis that goes forward: fractional epochs, epochs that stand still, times alone."""
     found: list[str] = []
     any_axis = any(t.has_axis for t in templates.values())
-    any_fine = any(t.fine is not None and t.bar != "keras" for t in templates.values())
+    any_fine = any(t.fine is not None and t.values and t.bar != "keras" for t in templates.values())
     for key, template in templates.items():
         if not template.is_row or template.fine is not None or template.box or any_fine:
             continue
