@@ -284,3 +284,179 @@ def test_what_a_tool_prints_is_read_value_by_value(shape: str, tmp_path: Path) -
         assert metric in got, sorted(got)
         assert got[metric][0] == steps, metric
         assert got[metric][1] == pytest.approx(values, nan_ok=True), metric
+
+
+# ------------------------------------------------------------------ one file, several trainings; several files, one training
+
+
+EPOCHS = "".join(f"Epoch {e}/3 - loss: {1 / e:.4f} - val_loss: {1.5 / e:.4f}\n" for e in (1, 2, 3))
+
+
+def test_trainings_after_each_other_in_one_file_are_runs_of_their_own(tmp_path: Path) -> None:
+    first, second = ("Namespace(lr=0.1, model='resnet18', seed=1)\n", "Namespace(lr=0.01, model='resnet18', seed=2)\n")
+    found = read(tmp_path, **{"slurm-123__out": first + EPOCHS + "Training completed\n" + second + EPOCHS})
+    assert list(found.runs) == ["slurm-123.out", "slurm-123.out#2"]
+    assert (
+        found.series("slurm-123.out", "loss")
+        == found.series("slurm-123.out#2", "loss")
+        == ([1, 2, 3], [1.0, 0.5, 0.3333])
+    )
+    assert [r.hyperparameters["lr"] for r in found.runs.values()] == [0.1, 0.01]
+    assert not found.problems
+
+
+def test_a_training_that_goes_on_from_a_checkpoint_is_the_same_run(tmp_path: Path) -> None:
+    lines = [f"epoch {e} loss {1 / e:.4f}\n" for e in (1, 2, 3, 4)]
+    found = read(tmp_path, train__log="".join([*lines, "Resuming from checkpoint of epoch 2\n", *lines[2:]]))
+    (run,) = found.runs
+    assert found.series(run, "loss")[0] == [1, 2, 3, 4, 3, 4]
+
+
+def test_logs_of_different_trainings_in_one_folder_are_different_runs(tmp_path: Path) -> None:
+    found = read(tmp_path, **{"slurm-1__out": EPOCHS, "slurm-2__out": EPOCHS.replace("Epoch", "epoch")})
+    assert set(found.runs) == {"slurm-1.out", "slurm-2.out"}
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        {"metrics__jsonl": "".join(f'{{"step": {i}, "loss": {1 / (i + 1)}}}\n' for i in range(3))},
+        {
+            "trainer_state__json": '{"log_history": [{"epoch": 1.0, "loss": 2.0, "step": 5}], "global_step": 5, "max_steps": 5}'
+        },
+        {"progress__csv": "epoch,loss\n1,0.5\n2,0.4\n3,0.3\n"},
+    ],
+)
+def test_a_log_beside_a_better_source_is_its_copy(better: dict[str, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    found = read(run, train__log=EPOCHS, **better)
+    (source,) = found.sources
+    assert source.reader != "text_logs"
+    assert [Path(c).name for c in source.copies] == ["train.log"]
+
+
+def test_the_one_log_of_a_folder_names_the_run_after_the_folder(tmp_path: Path) -> None:
+    run = tmp_path / "resnet_a"
+    run.mkdir()
+    (run / "train.log").write_text(EPOCHS)
+    (run / "config.yaml").write_text("lr: 0.3\n")
+    found = read_folder(tmp_path)
+    assert set(found.runs) == {"resnet_a"}
+    assert found.runs["resnet_a"].hyperparameters == {"lr": 0.3}
+
+
+# ------------------------------------------------------------------ what stands around the values
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "2024-05-08 04:06:12,127 - root - INFO - ",
+        "INFO:__main__:",
+        "[2024-05-08 04:06:12] INFO: ",
+        "[INFO] ",
+        "2024-05-08T04:06:12.123 | INFO     | __main__:train:42 - ",
+        "[rank0]: ",
+        "(TaskRunner pid=123) ",
+        "\x1b[32m2024-05-08 04:06:12\x1b[0m \x1b[1mINFO\x1b[0m: ",
+        "I0508 04:06:12.127000 140 train.py:33] ",
+        "[05/08 04:06:12 trainer]: ",
+        "04:06:12 INFO trainer: ",
+    ],
+)
+def test_prefixes_of_logging_are_no_part_of_the_names(prefix: str, tmp_path: Path) -> None:
+    lines = "".join(f"{prefix}epoch: {e}, train_loss: {1 / e:.3f}, top1 = {e}.5%\n" for e in (1, 2, 3, 4))
+    found = read(tmp_path, train__log=lines)
+    (run,) = found.runs
+    assert only(found, run) == {
+        "train_loss": ([1, 2, 3, 4], [1.0, 0.5, 0.333, 0.25]),
+        "top1": ([1, 2, 3, 4], [1.5, 2.5, 3.5, 4.5]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0.3%", 0.3), ("1.2k", 1200.0), ("3.2e-4", 3.2e-4), ("nan", math.nan), ("-inf", -math.inf), ("tensor(0.5, device='cuda:0')", 0.5),
+     ("np.float32(0.25)", 0.25), ("[0.5]", 0.5), ("1,234.5", 1234.5), ("5.5ms", 5.5), ("+2.", 2.0), ("NaN", math.nan)],
+)  # fmt: skip
+def test_values_are_read_as_they_are_printed(text: str, value: float, tmp_path: Path) -> None:
+    found = read(tmp_path, train__log="".join(f"step: {i} loss: {i}.25 score: {text}\n" for i in (1, 2, 3)))
+    (run,) = found.runs
+    score = "score.0" if "score.0" in found.metrics(run) else "score"
+    assert found.series(run, score)[1] == pytest.approx([value] * 3, nan_ok=True)
+
+
+def test_each_step_of_a_progress_bar_counts_once_with_what_it_showed_last(tmp_path: Path) -> None:
+    states = [
+        f"Epoch {e}: {i * 25:3d}%|{'█' * i:4}| {i}/4 [00:0{i}<00:0{4 - i},  1.00it/s, loss={loss}]"
+        for e in (1, 2)
+        for i, loss in ((1, 0.9), (1, 0.8), (2, 0.7), (4, 0.5))
+    ]
+    found = read(tmp_path, train__err="\r" + "\r".join(states) + "\n")
+    (run,) = found.runs
+    assert found.series(run, "loss") == ([1, 2, 4, 5, 6, 8], [0.8, 0.7, 0.5] * 2)
+
+
+def test_ranks_are_told_apart(tmp_path: Path) -> None:
+    found = read(tmp_path, train__log="".join(f"[rank{r}]: step {s} loss {s}.{r}\n" for s in (1, 2, 3) for r in (0, 1)))
+    (run,) = found.runs
+    assert only(found, run) == {"loss": ([1, 2, 3], [1.0, 2.0, 3.0]), "rank1/loss": ([1, 2, 3], [1.1, 2.1, 3.1])}
+
+
+def test_times_of_rows_are_kept(tmp_path: Path) -> None:
+    found = read(tmp_path, train__log=TWO_LINES)
+    (reading,) = found.readings
+    assert [str(t)[:19] for t in reading.points["wall_time"].unique(maintain_order=True).to_list()][:2] == [
+        "2025-03-02 05:16:21",
+        "2025-03-02 05:16:22",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "settings"),
+    [
+        ("Namespace(lr=0.1, layers=[1, 2], model='vit', device=device(type='cuda'))\n", {"lr": 0.1, "layers": [1, 2], "model": "vit", "device": "device(type='cuda')"}),
+        ("2024-05-08 04:06:12,127 - INFO - Config: {'lr': 0.1, 'opt': {'name': 'adam'}, 'amp': True}\n", {"lr": 0.1, "opt": {"name": "adam"}, "amp": True}),
+        ('{\n  "lr": 0.1,\n  "batch_size": 32,\n  "amp": false\n}\n', {"lr": 0.1, "batch_size": 32, "amp": False}),
+        ("----- Options -----\n               batch_size: 4      \t[default: 1]\n               lr: 0.0002\n               name: horse\n----- End -----\n", {"batch_size": 4, "lr": 0.0002, "name": "horse"}),
+        ("model:\n  name: vit\n  depth: 12\nlr: 0.1\n", {"model": {"name": "vit", "depth": 12}, "lr": 0.1}),
+        ("INFO:__main__:lr = 0.1\nINFO:__main__:epochs = 3\nINFO:__main__:amp = True\n", {"lr": 0.1, "epochs": 3, "amp": True}),
+        ("| lr | 0.1 |\n| epochs | 3 |\n| model | vit |\n", {"lr": 0.1, "epochs": 3, "model": "vit"}),
+    ],
+)  # fmt: skip
+def test_settings_at_the_head_are_hyperparameters(head: str, settings: dict[str, object], tmp_path: Path) -> None:
+    found = read(tmp_path, train__log=head + "Start training\n" + EPOCHS)
+    (run,) = found.runs
+    assert found.runs[run].hyperparameters == settings
+    assert found.series(run, "loss")[0] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("Training completed in 3:05:10\n", "finished"),
+        ("INFO - Finished training.\n", "finished"),
+        ("Traceback (most recent call last):\n  File \"train.py\", line 3, in <module>\nValueError: bad\n", "failed"),
+        ("Traceback (most recent call last):\n  File \"train.py\", line 3, in <module>\nKeyboardInterrupt\n", "killed"),
+        ("slurmstepd: error: *** JOB 123 ON node1 CANCELLED AT 2024-01-01T10:00:00 DUE TO TIME LIMIT ***\n", "killed"),
+        ("epoch 4 done\n", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_last_lines_say_how_it_ended(end: str, status: str, tmp_path: Path) -> None:
+    found = read(tmp_path, train__log=EPOCHS + end)
+    assert [r.status for r in found.runs.values()] == [status]
+
+
+def test_a_last_line_without_its_newline_is_named_and_waits(tmp_path: Path) -> None:
+    found = read(tmp_path, train__log=EPOCHS + "Epoch 4/4 - loss: 0.2")
+    (run,) = found.runs
+    assert found.series(run, "loss")[0] == [1, 2, 3]
+    assert [p.kind for p in found.problems] == ["torn"]
+
+
+def test_a_log_with_a_long_head_is_found(tmp_path: Path) -> None:
+    head = "".join(f"Loading shard {i:04d} of the data from disk, please wait\n" for i in range(3000))
+    found = read(tmp_path, train__log=head + EPOCHS * 20)
+    assert found.runs

@@ -18,7 +18,22 @@ __all__ = ["READERS", "all_readers", "loaded_reader"]
 _SQLITE = (".db", ".sqlite")
 _JSON = (".json", ".ndjson")
 _TABLES = (".csv", ".tsv", ".txt", ".log")
-_TEXTS = (".log", ".out", ".err", ".txt", ".dat", ".o", ".e", "slurm", "std", "log", "train", "output", "nohup", "console")
+_TEXTS = (
+    ".log",
+    ".out",
+    ".err",
+    ".txt",
+    ".dat",
+    ".o",
+    ".e",
+    "slurm",
+    "std",
+    "log",
+    "train",
+    "output",
+    "nohup",
+    "console",
+)
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the file names that it looks for
     LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),

@@ -279,7 +279,7 @@ class TextParser:
             name = name + pl.col("section").fill_null("")
         if not template.has_axis and not template.split and not template.box:
             name = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit("")) + name
-        for value in _values(template):
+        for value in _values(template, positional=_key_of(template) in (self.positional or ())):
             numbers = _value_of(base["tokens"], value)
             named = name + (f"epoch/{value.name}" if value.name in coarse else value.name)
             point = base.select("line", "run", named.alias("metric"), "step", numbers.alias("value"), "wall_time")
@@ -293,9 +293,9 @@ class TextParser:
             yield point
 
 
-def _values(template: LineTemplate) -> list[ValueField]:
-    """The values of a template, and its epoch where a finer count is the axis."""
-    finer = template.fine is not None and template.bar != "keras"
+def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
+    """The values of a template, and its epoch where something finer is the axis."""
+    finer = positional or template.fine is not None and template.bar != "keras"
     if template.epoch is None or not template.values:
         return list(template.values)
     return (
@@ -314,22 +314,16 @@ def _key_of(template: LineTemplate) -> str:
 
 def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> list[str]:
     """Templates whose rows have no axis that goes forward: fractional epochs, epochs that stand still, times alone."""
-    found: list[str] = []
-    any_axis = any(t.has_axis for t in templates.values())
-    any_fine = any(t.fine is not None and t.values and t.bar != "keras" for t in templates.values())
-    for key, template in templates.items():
-        if not template.is_row or template.fine is not None or template.box or any_fine:
-            continue
-        mine = axes.filter(pl.col("key") == key)
-        if template.epoch is None:
-            if not any_axis and template.wall is not None:
-                found.append(_key_of(template))
-            continue
-        epochs = mine["epoch"]
-        still = (epochs.diff() == 0).sum()
-        if (epochs % 1 != 0).any() or (len(epochs) > 2 and 2 * still >= len(epochs)):
-            found.append(_key_of(template))
-    return found
+    mine = {k: t for k, t in templates.items() if t.is_row and t.fine is None and not t.box}
+    if any(t.fine is not None and t.values and t.bar != "keras" for t in templates.values()):
+        return []
+    if not any(t.has_axis for t in templates.values()):
+        return [_key_of(t) for t in mine.values() if t.wall is not None]
+    by_epoch = {k: axes.filter(pl.col("key") == k)["epoch"] for k, t in mine.items() if t.epoch is not None}
+    if any((epochs % 1 != 0).any() for epochs in by_epoch.values()):
+        return [_key_of(mine[k]) for k in by_epoch]
+    still = {k for k, e in by_epoch.items() if len(e) > 2 and 2 * cast("int", (e.diff() == 0).sum()) >= len(e)}
+    return [_key_of(mine[k]) for k in still]
 
 
 def _once_before_rows(groups: list[_Rows]) -> list[str]:
