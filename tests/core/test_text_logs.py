@@ -154,7 +154,7 @@ COMPOSER = """[batch=1/30]:
 \t Train loss/train/total: 2.1000
 \t Train metrics/train/Accuracy: 0.2000
 """
-VERL = """(TaskRunner pid=1234) step:1 - global_seqlen/min:100.000 - actor/entropy:0.510 - critic/score/mean:-0.300
+VERL = """(TaskRunner pid=1234) step:1 - global_seqlen/min:np.float64(100.0) - actor/entropy:np.float64(0.51) - critic/score/mean:np.float64(-0.3)
 (TaskRunner pid=1234) step:2 - global_seqlen/min:np.float64(110.0) - actor/entropy:np.float64(0.48) - critic/score/mean:np.float64(0.1)
 """
 MLLOG = """:::MLLOG {"namespace": "", "time_ms": 1560722632118, "event_type": "POINT_IN_TIME", "key": "eval_accuracy", "value": 0.25, "metadata": {"file": "train.py", "lineno": 165, "epoch_num": 4}}

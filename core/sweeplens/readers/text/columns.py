@@ -48,11 +48,11 @@ def _spread(names: list[str], count: int) -> list[str]:
 
 
 def column_template(
-    names: list[str], tokens: list[str], wall: int | None, prefix: str, path: str
+    names: list[str], tokens: list[str], found: LineTemplate, path: str, *, cells: int
 ) -> LineTemplate | None:
     """The template of rows with as many numbers; None where nothing says what they are."""
-    progress = len(tokens) == len(_YOLO) + 2 and not names
-    if progress:
+    wall, prefix = found.wall, found.prefix
+    if not names and len(tokens) == len(_YOLO) + 2 and cells == len(_YOLO) + 1:
         values = tuple(ValueField(n, i + 2) for i, n in enumerate(_YOLO))
         return LineTemplate(values=values, epoch=0, epoch_name="epoch", sure=True)
     stem = PurePath(path).name.split(".")[0]

@@ -25,7 +25,7 @@ from sweeplens.readers.text.names import (
     split_of_word,
 )
 
-__all__ = ["LineTemplate", "ValueField", "template_of"]
+__all__ = ["LineTemplate", "ValueField", "may_be_row", "template_of"]
 
 _N, _D, _H = "\ue000-\ue3ff", "\ue400-\ue7ff", "\ue800-\uebff"  # numbers, dates, times of day and durations
 _FIRST = {"n": 0xE000, "d": 0xE400, "h": 0xE800}
@@ -136,7 +136,7 @@ class _Field(Struct):
 
 def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     """The template of a shape, told from the line in which it was seen first; None where there is nothing in it."""
-    if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens) or not _may_be_row(shape):
+    if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens) or not may_be_row(shape):
         return None
     marked = _marked(shape, tokens)
     body, wall, logger, rank = _without_prefix(marked)
@@ -168,7 +168,7 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     return _assembled(body, fields, wall, logger if logger in _FAIRSEQ else "", prefix, bar)
 
 
-def _may_be_row(shape: str) -> bool:
+def may_be_row(shape: str) -> bool:
     """A quick look that refuses most text: rows have an axis, a measure, a box, or nothing but numbers."""
     return (
         bool(_AXIS_HINT.search(shape) or MEASURE.search(shape))

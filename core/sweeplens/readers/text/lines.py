@@ -11,7 +11,7 @@ import re
 
 import polars as pl
 
-__all__ = ["HOLE", "MAX_LINE", "NUMBERS", "cleaned", "line_frame", "tokens_of"]
+__all__ = ["HOLE", "MAX_LINE", "NUMBERS", "bare_shape", "cleaned", "line_frame", "tokens_of"]
 
 HOLE = "\x01"
 MAX_LINE = 1 << 16  # characters; longer lines are no rows
@@ -24,6 +24,7 @@ NUMBERS = (
 """Everything in a line that may change from one print of a statement to the next, as a pattern of Polars."""
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _PYTHON = re.compile(NUMBERS.replace("(?-u:\\b)", "\\b").replace("(?i-u:", "(?i:"), re.ASCII)
+_FILLING = re.compile(r"%\|[^|]*\||[\s=>.━╸╺█▏▎▍▌▋▊▉#]+")
 _WORTH = r"\d|(?i)nan|^\s*\|"
 
 
@@ -44,6 +45,11 @@ def line_frame(text: str) -> pl.DataFrame:
     frame = pl.DataFrame({"line": pl.int_range(len(lines), eager=True, dtype=pl.Int64), "text": lines})
     some = frame.lazy().filter(pl.col("text").str.contains(_WORTH), pl.col("text").str.len_bytes() <= MAX_LINE)
     return some.with_columns(shape=pl.col("text").str.replace_all(NUMBERS, HOLE)).collect()
+
+
+def bare_shape(shape: str) -> str:
+    """A shape without what only fills a line: blanks before numbers, how far a bar is."""
+    return _FILLING.sub(" ", shape).replace(f" {HOLE}", HOLE)
 
 
 def tokens_of(line: str) -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
 from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.fields import LineTemplate, ValueField, template_of
-from sweeplens.readers.text.lines import HOLE, NUMBERS, line_frame, tokens_of
+from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
 
 __all__ = ["ParsedText", "TextParser"]
 
@@ -65,6 +66,7 @@ class TextParser:
         )  # keys of templates that look like an axis and are a setting
         self.above = str(said.get("above") or "")  # the last lines of what was read
         self.section = str(said.get("section") or "")
+        self.shapes: dict[str, int] = {}  # of lines with a template: how many there were of each
         self._shapes: dict[str, LineTemplate | None] = {}
         self._keys: dict[LineTemplate, int] = {}
 
@@ -99,11 +101,15 @@ class TextParser:
 
     def _groups(self, frame: pl.DataFrame, text: str) -> list[_Rows]:
         """The lines that have a template, by template."""
-        kinds = frame.group_by("shape", maintain_order=True).agg(pl.col("text").first(), pl.col("line").first())
+        kinds = frame.group_by("shape", maintain_order=True).agg(
+            pl.col("text").first(), pl.col("line").first(), pl.len().alias("count")
+        )
         useful: dict[str, LineTemplate] = {}
-        for shape, first, line in kinds.iter_rows():
+        for shape, first, line, count in kinds.iter_rows():
             if (found := self._template(shape, first, line, text)) is not None:
                 useful[shape] = found
+                bare = bare_shape(shape)
+                self.shapes[bare] = self.shapes.get(bare, 0) + count
         if not useful:
             return []
         keys = {t: i for i, t in enumerate(dict.fromkeys(useful.values()))}
@@ -125,7 +131,7 @@ class TextParser:
             key = str(found.columns)
             if key not in self.headers:
                 self.headers[key] = header_names(_lines_above(self.above, text, line), _cells(tokens, shape))
-            found = column_template(self.headers[key], tokens, found.wall, found.prefix, self.path)
+            found = column_template(self.headers[key], tokens, found, self.path, cells=_cells(tokens, shape))
         if len(self._shapes) < _MOST_SHAPES:
             self._shapes[shape] = found
         return found

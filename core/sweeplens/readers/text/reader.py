@@ -17,7 +17,8 @@ from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.text.ending import status_at_end
 from sweeplens.readers.text.evidence import is_training_log
-from sweeplens.readers.text.lines import cleaned
+from sweeplens.readers.text.fields import may_be_row
+from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
 from sweeplens.readers.text.parse import ParsedText, TextParser
 from sweeplens.readers.text.settings import settings_in
 
@@ -220,8 +221,19 @@ def is_text_log(name: str, sample: bytes) -> bool:
         return False
     whole = sample[: sample.rfind(b"\n") + 1] or sample
     text = cleaned(whole)
-    lines = sum(1 for line in text.split("\n") if line.strip())
-    return is_training_log(TextParser(name).feed(text), lines)
+    if not _has_rows(text):
+        return False
+    parser = TextParser(name)
+    return is_training_log(parser.feed(text), parser.shapes, text.count("\n"))
+
+
+def _has_rows(text: str) -> bool:
+    """A quick look: whether two lines that may be rows have the same shape."""
+    seen: dict[str, int] = {}
+    for shape, count in line_frame(text).group_by("shape").len().iter_rows():
+        bare = bare_shape(shape)
+        seen[bare] = seen.get(bare, 0) + count
+    return any(count > 1 and may_be_row(bare) for bare, count in seen.items())
 
 
 def _candidates(folder: Folder) -> Iterator[str]:
