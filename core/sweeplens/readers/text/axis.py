@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-_MOST = 2.0**53  # no count is larger, nor NaN
+MOST_COUNT = 2.0**53  # no count is larger, nor NaN
 
-__all__ = ["AxisRow", "AxisState", "KeyTraits", "place_rows"]
+__all__ = ["MOST_COUNT", "AxisRow", "AxisState", "KeyTraits", "place_rows"]
 
 
 class AxisRow(Struct, frozen=True, gc=False):
@@ -42,7 +42,6 @@ class Track(Struct):
     first: float = 0.0
     base: float = 0.0
     epoch: float | None = None
-    gap: float = 0.0
 
 
 class AxisState(Struct):
@@ -89,7 +88,7 @@ def place_rows(rows: list[AxisRow], traits: dict[int, KeyTraits], state: AxisSta
         elif state.is_fine:
             found.append((state.run, state.step, False, state.split))
         else:
-            at = row.epoch if row.epoch is not None and abs(row.epoch) < _MOST else state.epoch
+            at = row.epoch if row.epoch is not None and abs(row.epoch) < MOST_COUNT else state.epoch
             found.append((state.run, None if at is None else int(at), False, state.split))
     return found
 
@@ -97,7 +96,7 @@ def place_rows(rows: list[AxisRow], traits: dict[int, KeyTraits], state: AxisSta
 def _see_epoch(row: AxisRow, kind: KeyTraits, state: AxisState) -> None:
     """Take over the epoch that a row says; begin another run where it fell back to the first."""
     epoch = row.epoch
-    if epoch is None or not abs(epoch) < _MOST:
+    if epoch is None or not abs(epoch) < MOST_COUNT:
         return
     if state.epoch is not None and epoch < state.epoch:
         if kind.eval:
@@ -112,7 +111,7 @@ def _see_epoch(row: AxisRow, kind: KeyTraits, state: AxisState) -> None:
 def _see_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None:
     """The step that the count of a row gives; None where it has none."""
     count = row.fine
-    if count is None or not abs(count) < _MOST:
+    if count is None or not abs(count) < MOST_COUNT:
         return None
     count = abs(count)
     track = state.tracks.get(kind.split if kind.eval else "")
@@ -122,7 +121,6 @@ def _see_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None:
         track = _fell_back(count, row, kind, state, track)
     elif track.last is not None and kind.inner and track.epoch != state.epoch and row.total and track.last >= row.total:
         track.base += row.total  # one step an epoch: ``[1/1]`` again
-    track.gap = count - track.last if track.last is not None and count > track.last else track.gap
     track.last, track.epoch = count, state.epoch
     step = int(track.base + count)
     if not kind.eval:

@@ -14,7 +14,8 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.readers.protocol import READING_SCHEMA
-from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
+from sweeplens.readers.text.axis import AxisState, KeyTraits
+from sweeplens.readers.text.axis_columns import placed_columns
 from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.fields import LineTemplate, ValueField, template_of
 from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
@@ -210,14 +211,7 @@ class TextParser:
 
     def _placed(self, groups: list[_Rows], axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> ParsedText:
         traits = {k: self._traits(t) for k, t in templates.items()}
-        rows = [AxisRow(*r) for r in axes.select("key", "epoch", "fine", "total").iter_rows()]
-        where = place_rows(rows, traits, self.axis)
-        rows_at = axes.with_columns(
-            pl.Series("run", [w[0] for w in where], dtype=pl.Int64),
-            pl.Series("step", [w[1] for w in where], dtype=pl.Int64),
-            pl.Series("own", [w[2] for w in where], dtype=pl.Boolean),
-            pl.Series("under", [w[3] for w in where], dtype=pl.String),
-        )
+        rows_at = axes.hstack(placed_columns(axes, traits, self.axis))
         self._name_coarse(rows_at, templates)
         parsed = ParsedText(rows_at, _no_points(), templates)
         sections = self._sections(groups)
