@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -363,6 +364,25 @@ def test_the_one_log_of_a_folder_names_the_run_after_the_folder(tmp_path: Path) 
         "I0508 04:06:12.127000 140 train.py:33] ",
         "[05/08 04:06:12 trainer]: ",
         "04:06:12 INFO trainer: ",
+        "2024-05-08 04:06:12,127 INFO ",
+        "INFO ",
+        "2024-05-08 04:06:12 [INFO] ",
+        "[2024-05-08 04:06:12] [INFO] [trainer.py:123] ",
+        "04:06:12 | INFO | trainer | ",
+        "05/08/2024 04:06:12 - INFO - __main__ - ",
+        "INFO 05-08 04:06:12 train.py:33] ",
+        "2024-05-08T04:06:12Z ",
+        "2024-05-08 04:06:12.123 | ",
+        "train.py:33: ",
+        "[05-08 04:06:12] ",
+        "Wed May  8 04:06:12 2024 ",
+        "[2024-05-08 04:06:12,127][__main__][INFO] - ",
+        "\x1b[36m(WorkerDict pid=99, ip=10.0.0.2)\x1b[0m ",
+        "wandb: ",
+        "node01: ",
+        "[Trainer] ",
+        ">> ",
+        "  * ",
     ],
 )
 def test_prefixes_of_logging_are_no_part_of_the_names(prefix: str, tmp_path: Path) -> None:
@@ -398,8 +418,13 @@ def test_each_step_of_a_progress_bar_counts_once_with_what_it_showed_last(tmp_pa
     assert found.series(run, "loss") == ([1, 2, 4, 5, 6, 8], [0.8, 0.7, 0.5] * 2)
 
 
-def test_ranks_are_told_apart(tmp_path: Path) -> None:
-    found = read(tmp_path, train__log="".join(f"[rank{r}]: step {s} loss {s}.{r}\n" for s in (1, 2, 3) for r in (0, 1)))
+@pytest.mark.parametrize(
+    "mark", ["[rank{r}]: ", "Rank {r}: ", "2024-05-08 04:06:12,127 [rank {r}] INFO: ", "rank={r} "]
+)
+def test_ranks_are_told_apart(mark: str, tmp_path: Path) -> None:
+    found = read(
+        tmp_path, train__log="".join(f"{mark.format(r=r)}step {s} loss {s}.{r}\n" for s in (1, 2, 3) for r in (0, 1))
+    )
     (run,) = found.runs
     assert only(found, run) == {"loss": ([1, 2, 3], [1.0, 2.0, 3.0]), "rank1/loss": ([1, 2, 3], [1.1, 2.1, 3.1])}
 
@@ -410,6 +435,19 @@ def test_times_of_rows_are_kept(tmp_path: Path) -> None:
     assert [str(t)[:19] for t in reading.points["wall_time"].unique(maintain_order=True).to_list()][:2] == [
         "2025-03-02 05:16:21",
         "2025-03-02 05:16:22",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("printed", "meant"),
+    [("2025-03-02 05:16:20,348", "05:16:20.348"), ("2025-03-02T05:16:20Z", "05:16:20"), ("2025/03/02 05:16:20", "05:16:20"),
+     ("2025-03-02T05:16:20.5+02:00", "03:16:20.5"), ("2025-03-02 05:16:20-0330", "08:46:20")],
+)  # fmt: skip
+def test_a_time_is_read_with_its_zone(printed: str, meant: str, tmp_path: Path) -> None:
+    found = read(tmp_path, train__log="".join(f"{printed} INFO: epoch {e} loss {1 / e:.3f}\n" for e in (1, 2, 3)))
+    (reading,) = found.readings
+    assert [t.isoformat() for t in reading.points["wall_time"].unique().to_list()] == [
+        datetime.fromisoformat(f"2025-03-02T{meant}+00:00").isoformat()
     ]
 
 

@@ -108,7 +108,9 @@ def _joined(
     first = state.step if state.is_fine and state.step is not None else None
     fine = pl.Series(np.concatenate((steps, [0]))[at], dtype=pl.Int64)
     seen = pl.Series(at >= 0)
-    coarse = epochs.fill_nan(None).cast(pl.Int64) if first is None else pl.Series([first]).new_from_index(0, frame.height)
+    coarse = (
+        epochs.fill_nan(None).cast(pl.Int64) if first is None else pl.Series([first]).new_from_index(0, frame.height)
+    )
     headers = pl.when(~pl.col("metrics")).then(pl.col("split"))
     under = frame.select(headers.fill_null(strategy="forward").fill_null(state.split))[:, 0]
     step = pl.DataFrame({"seen": seen, "fine": fine, "coarse": coarse}).select(
@@ -124,5 +126,10 @@ def _joined(
     state.split = cast("str", under[-1])
     state.has_rows = state.has_rows or bool(frame["metrics"].any())
     return pl.DataFrame(
-        [pl.repeat(run, frame.height, dtype=pl.Int64, eager=True).alias("run"), step.alias("step"), own.alias("own"), under.alias("under")]
+        [
+            pl.repeat(run, frame.height, dtype=pl.Int64, eager=True).alias("run"),
+            step.alias("step"),
+            own.alias("own"),
+            under.alias("under"),
+        ]
     )

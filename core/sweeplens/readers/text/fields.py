@@ -30,7 +30,9 @@ __all__ = ["LineTemplate", "ValueField", "may_be_row", "template_of"]
 _N, _D, _H = "\ue000-\ue3ff", "\ue400-\ue7ff", "\ue800-\uebff"  # numbers, dates, times of day and durations
 _FIRST = {"n": 0xE000, "d": 0xE400, "h": 0xE800}
 _MOST = 1024
+_NEAR = 80  # characters from the beginning of a line in which a rank is its prefix
 _LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS|I|W)"
+_WORD_LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS)"
 _PREFIXES = tuple(
     re.compile(p)
     for p in (
@@ -49,6 +51,8 @@ _PREFIXES = tuple(
         rf"\s*\[[\w.\-]+\](?=\s*[{_D}])\s*",
         rf"\s*\[[\w/.\-]+\.py:[{_N}][^\]]*\]\s*",
         rf"DLLL?\s+(?=[{_D}])",
+        rf"\s*{_WORD_LEVEL}\s+(?=\S)",
+        rf"\s*\[?[\w./\\\-]+\.py(?::[{_N}])?(?::\w+)?[\]):]*\s*(?:[-|]\s)?(?=\S)",
     )
 )
 _RANK = re.compile(rf"\s*\[?(?i:rank)[ _:=]?(\d+|[{_N}])\]?:?\s+")
@@ -65,6 +69,7 @@ _EPOCH_COST = re.compile(r"(?i)epoch \w+$")
 _AXIS_HINT = re.compile(
     rf"(?i)epoch|step|iter|updat|batch|episode|round|generation|\bep\b|\bitr?\b|\be\b|\bi\b|{HOLE} ?/ ?{HOLE}|\]\["
 )
+_LEVELS = re.compile(rf"^(?:[\[(]?{_WORD_LEVEL}\b[\])]?[\s:|\-]*)+")
 _LETTERS = re.compile(r"[^\W\d_]{3,}")
 _TRUTH = re.compile(r"[:=]\s*(?:True|False|None|true|false|null|Namespace\()")
 _SENTENCE = frozenset(
@@ -139,6 +144,8 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens) or not may_be_row(shape):
         return None
     marked = _marked(shape, tokens)
+    if (ranked := re.match(rf"[^{_N}]{{0,80}}?(?i:\brank)[ _:=]?([{_N}])", marked)) and ranked.end() < _NEAR:
+        return LineTemplate(parts=(_place(ranked[1]),))  # each rank is a template of its own
     body, wall, logger, rank = _without_prefix(marked)
     prefix = f"rank{rank}/" if rank not in ("", "0") else ""
     box = _box(body)
@@ -295,14 +302,14 @@ def _label(before: str, last: _Field | None) -> tuple[str, bool]:
     if tight:
         text = (
             re.split(r"(?<=[^\s]):\s+|=\s+", text)[-1]
-            if not re.match(r"(?i)(?:test|val\w*|eval\w*|train\w*)( set)?:", text)
+            if not re.match(r"(?i)(?:test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|train(?:ing)?)( set)?:", text)
             else text
         )
         text = text.split("=")[-1] if "=" in text else text
     else:
         text = re.split(r":\s+", text)[-1]
     text = re.sub(r"\s+", " ", text.strip(" \t:=[(<{*>|-–•~.!;,")).strip()
-    text = re.sub(r"^[^\w#@(<]+", "", text)
+    text = re.sub(r"^[^\w#@(<]+", "", _LEVELS.sub("", text))
     text = text.rstrip("]") if "[" not in text else text
     return (text if re.search(r"[^\W\d_]|#", text) and not re.fullmatch(r"(?:it|s|ms)/\w+", text) else ""), tight
 

@@ -16,7 +16,7 @@ __all__ = ["HOLE", "MAX_LINE", "NUMBERS", "bare_shape", "cleaned", "line_frame",
 HOLE = "\x01"
 MAX_LINE = 1 << 16  # characters; longer lines are no rows
 NUMBERS = (
-    r"\d{4}[-/]\d\d[-/]\d\d(?:[ T_]+\d\d:\d\d:\d\d(?:[.,]\d+)?)?"  # a date and a time of day
+    r"\d{4}[-/]\d\d[-/]\d\d(?:[ T_]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"  # a date and a time of day
     r"|\d+(?::\d\d){1,2}(?:\.\d+)?"  # a time of day or a duration
     r"|(?:[-+]|(?-u:\b))(?:[1-9]\d{0,2}(?:,\d{3})+(?-u:\b)(?:\.\d+)?|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)"
     r"|[-+]?(?i-u:\bnan\b|\binf\b|\binfinity\b)"

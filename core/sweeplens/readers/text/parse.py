@@ -399,17 +399,30 @@ def _wall(tokens: pl.Series, place: int | None) -> pl.Series:
     dtype = READING_SCHEMA["wall_time"]
     if place is None:
         return pl.repeat(None, len(tokens), dtype=dtype, eager=True)
+    texts = tokens.list.get(place, null_on_oob=True)
     plain = (
-        tokens.list.get(place, null_on_oob=True)
-        .str.replace_all(r"[/]", "-")
+        texts.str.replace_all("/", "-", literal=True)
         .str.replace_all(r"[T_]| +", " ")
         .str.replace(",", ".", literal=True)
     )
-    return (
-        plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
-        .dt.replace_time_zone("UTC")
-        .cast(dtype)
+    zone = plain.str.extract(r":\d\d(?:\.\d+)?([+-]\d\d:?\d\d)$", 1)
+    bare = (
+        plain.str.replace(r"(?:Z|[+-]\d\d:?\d\d)$", "")
+        if texts.str.contains(r"\d:\d\d[\d.,]*(?:Z|[+-])").any()
+        else plain
     )
+    times = bare.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
+    if zone.null_count() < len(zone):
+        times = times - _offset(zone)
+    return times.dt.replace_time_zone("UTC").cast(dtype)
+
+
+def _offset(zones: pl.Series) -> pl.Series:
+    """``+02:00`` -> how far a clock is ahead."""
+    hours, minutes = zones.str.slice(1, 2).cast(pl.Int64), zones.str.slice(-2).cast(pl.Int64)
+    ahead = (hours * 60 + minutes) * pl.Series([60_000_000]).new_from_index(0, len(zones))
+    sign = zones.str.starts_with("-").cast(pl.Int64) * -2 + 1
+    return (ahead * sign).fill_null(0).cast(pl.Duration("us"))
 
 
 def _no_points() -> pl.DataFrame:
