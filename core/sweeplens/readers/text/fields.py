@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 
+import polars as pl
 from msgspec import Struct
 
 from sweeplens.readers.text.lines import HOLE
@@ -66,11 +67,11 @@ _KEYED = (re.compile(r"\bkey: ([\w./-]+), value: "), re.compile(r"\b([\w./-]+): 
 _TEXT_VALUE = re.compile(r"[\w.]+\s*[:=]\s*(?:[A-Za-z/\\][^,;|(]*|\[\]|)(?=[,;|})]|$)")
 _PATH = re.compile(r"^/|://|\.py\b|::|/home/|\\")
 _EPOCH_COST = re.compile(r"(?i)epoch \w+$")
-_AXIS_HINT = re.compile(
+_AXIS_HINT = (
     rf"(?i)epoch|step|iter|updat|batch|episode|round|generation|\bep\b|\bitr?\b|\be\b|\bi\b|{HOLE} ?/ ?{HOLE}|\]\["
 )
+_PROSE = 12  # words from which on a line needs signs between them to be a row
 _LEVELS = re.compile(rf"^(?:[\[(]?{_WORD_LEVEL}\b[\])]?[\s:|\-]*)+")
-_LETTERS = re.compile(r"[^\W\d_]{3,}")
 _TRUTH = re.compile(r"[:=]\s*(?:True|False|None|true|false|null|Namespace\()")
 _SENTENCE = frozenset(
     "is are was were has have had will not improved improving can could should saved saving loaded loading found using new".split()
@@ -141,7 +142,7 @@ class _Field(Struct):
 
 def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     """The template of a shape, told from the line in which it was seen first; None where there is nothing in it."""
-    if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens) or not may_be_row(shape):
+    if len(tokens) >= _MOST or shape.count(HOLE) != len(tokens):
         return None
     marked = _marked(shape, tokens)
     if (ranked := re.match(rf"[^{_N}]{{0,80}}?(?i:\brank)[ _:=]?([{_N}])", marked)) and ranked.end() < _NEAR:
@@ -175,13 +176,14 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     return _assembled(body, fields, wall, logger if logger in _FAIRSEQ else "", prefix, bar)
 
 
-def may_be_row(shape: str) -> bool:
-    """A quick look that refuses most text: rows have an axis, a measure, a box, or nothing but numbers."""
-    return (
-        bool(_AXIS_HINT.search(shape) or MEASURE.search(shape))
-        or shape.lstrip().startswith("|")
-        or not _LETTERS.search(shape)
+def may_be_row() -> pl.Expr:
+    """Whether a shape may be that of a row: it has an axis, a measure, a box, or nothing but numbers. Refuses most text."""
+    shape = pl.col("shape")
+    hints = shape.str.contains(_AXIS_HINT) | shape.str.contains(MEASURE.pattern) | shape.str.contains(r"^\s*\|")
+    prose = (shape.str.count_matches(r"[A-Za-z]{2,}") > _PROSE) & (
+        shape.str.count_matches(r"[:=|]") * 6 < shape.str.count_matches(r"[A-Za-z]{2,}")
     )
+    return (hints & ~prose) | ~shape.str.contains(r"[A-Za-z]{3,}")
 
 
 def _is_settings(body: str) -> bool:
@@ -236,9 +238,10 @@ def _box(body: str) -> LineTemplate | None:
     if not found:
         return None
     field = _Field(cells[1], _place(found[1]), True, "", cells[2][1:])
+    count = fine_rank(cells[1].lower())
     made = _assembled(cells[1], [field], None, "", "", "") or LineTemplate()
     return LineTemplate(
-        values=made.values, epoch=made.epoch, fine=made.fine, fine_name=made.fine_name, epoch_name=made.epoch_name,
+        values=made.values if not count else (ValueField(cells[1], field.place),), epoch=made.epoch, fine=made.fine, fine_name=made.fine_name, epoch_name=made.epoch_name,
         box=True, sure=True, inner=made.inner,
     )  # fmt: skip
 
@@ -472,7 +475,7 @@ def _value(field: _Field, last: _Field | None, values: list[ValueField], split: 
         return _second(field, last, values)
     name = _metric_name(field.label, split)
     words = len(name.split())
-    ends = field.label.lower().split()
+    ends = field.label.split()
     if split_of_word(field.label):
         return [ValueField(field.label, field.place, 1.0, field.total)] if field.tight else []
     if ends and (

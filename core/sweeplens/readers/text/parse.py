@@ -17,7 +17,7 @@ from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisState, KeyTraits
 from sweeplens.readers.text.axis_columns import placed_columns
 from sweeplens.readers.text.columns import column_template, header_names
-from sweeplens.readers.text.fields import LineTemplate, ValueField, template_of
+from sweeplens.readers.text.fields import LineTemplate, ValueField, may_be_row, template_of
 from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
 
 __all__ = ["ParsedText", "TextParser"]
@@ -105,6 +105,7 @@ class TextParser:
         kinds = frame.group_by("shape", maintain_order=True).agg(
             pl.col("text").first(), pl.col("line").first(), pl.len().alias("count")
         )
+        kinds = kinds.filter(may_be_row())
         useful: dict[str, LineTemplate] = {}
         for shape, first, line, count in kinds.iter_rows():
             if (found := self._template(shape, first, line, text)) is not None:

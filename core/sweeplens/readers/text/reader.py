@@ -35,6 +35,9 @@ _NAMED = frozenset({
     "readme", "license", "licence", "copying", "notice", "authors", "changelog", "changes", "requirements", "contributing", "todo",
     "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks", "robots", "cmakelists",
 })  # fmt: skip
+_MAY_BE = re.compile(
+    rb"(?i)(?:epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|\d ?/ ?\d|^[ \t]*\d).*\d", re.MULTILINE
+)
 _BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 _DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
 _PLAIN = frozenset(
@@ -69,7 +72,7 @@ class TextLogs:
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files named like logs whose sample has rows that go forward. Beside another reader's files they are its copies."""
-        names = [n for n in _candidates(folder) if is_text_log(n, folder.sample(n))]
+        names = [n for n in _candidates(folder) if b"\x00" not in folder.head(n) and is_text_log(n, folder.sample(n))]
         if not names:
             return
         config = config_files(folder)
@@ -217,7 +220,7 @@ class _LogReading(Struct):
 
 def is_text_log(name: str, sample: bytes) -> bool:
     """Whether a sample of a file is that of a training log."""
-    if not sample or b"\x00" in sample[:1024]:
+    if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
         return False
     whole = sample[: sample.rfind(b"\n") + 1] or sample
     text = cleaned(whole)
@@ -230,10 +233,11 @@ def is_text_log(name: str, sample: bytes) -> bool:
 def _has_rows(text: str) -> bool:
     """A quick look: whether two lines that may be rows have the same shape."""
     seen: dict[str, int] = {}
-    for shape, count in line_frame(text).group_by("shape").len().iter_rows():
+    kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
+    for shape, count in kinds.iter_rows():
         bare = bare_shape(shape)
         seen[bare] = seen.get(bare, 0) + count
-    return any(count > 1 and may_be_row(bare) for bare, count in seen.items())
+    return any(count > 1 for count in seen.values())
 
 
 def _candidates(folder: Folder) -> Iterator[str]:
