@@ -37,7 +37,8 @@ def tutorial(i: int, rng: random.Random) -> str:
 def fairseq(i: int, rng: random.Random) -> str:
     """A row of many numbers."""
     return (
-        f"2021-01-01 10:{i % 60:02d}:00 | INFO | train_inner | epoch {i // 5000 + 1:03d}:    {i % 5000} / 5000 loss={rng.random() * 9:.3f}, "
+        f"2021-01-01 10:{i % 60:02d}:00 | INFO | train_inner | epoch {i // 5000 + 1:03d}:    {i % 5000} / 5000 "
+        f"loss={rng.random() * 9:.3f}, "
         f"nll_loss={rng.random() * 9:.3f}, ppl={rng.random() * 99:.2f}, wps={rng.random() * 9999:.1f}, ups={rng.random():.2f}, "
         f"wpb={rng.random() * 9999:.1f}, num_updates={i}, lr={rng.random():.3e}, gnorm={rng.random():.3f}, train_wall={i}\n"
     )
@@ -91,7 +92,9 @@ def main(pairs: int = 5, megabytes: int = 100) -> None:
             turns = [(seconds_of_grep(path), *seconds_of_reading(path)) for _ in range(pairs)]
             ratio = statistics.median(ours / grep for grep, ours, _ in turns)
             took = statistics.median(ours for _, ours, _ in turns)
-            figures.append(Figure(f"{name}: {turns[0][2]:,} points in {took:.1f} s, beside grep", ratio, "x", most=_ALLOWED))
+            figures.append(
+                Figure(f"{name}: {turns[0][2]:,} points in {took:.1f} s, beside grep", ratio, "x", most=_ALLOWED)
+            )
             path.unlink()
     print_section("Text logs", "python benchmarks/text_logs.py", figures, about=f"{megabytes} MB of each shape")
 

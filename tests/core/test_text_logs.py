@@ -1,5 +1,7 @@
 """Text logs: each shape as its tool prints it, read through folders; values, steps, runs and settings that must come out."""
 
+# ruff: noqa: E501 - lines as tools print them
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,7 @@
 """A text log that grows: what is read in parts equals what is read at once, and a file that nobody took is looked at again."""
 
+# ruff: noqa: E501 - lines as tools print them
+
 from __future__ import annotations
 
 import random
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import RootError
 from sweeplens.readers.protocol import FileStat, Reading, Resume, Source
+from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
+from sweeplens.readers.text.axis_columns import placed_columns
 from sweeplens.readers.text.reader import PLAN_BYTES, TextLogs
 
 
@@ -126,3 +130,27 @@ def test_a_file_that_becomes_a_log_is_found_then(tmp_path: Path) -> None:
         db.refresh()
         assert db.runs_df["run_id"].to_list() == [path.parent.name]
         assert db.series_df.filter(pl.col("metric") == "loss")["last_step"].to_list() == [epochs]
+
+
+EPOCHS = st.one_of(st.none(), st.integers(0, 4).map(float))
+COUNTS = st.one_of(st.none(), st.integers(0, 6).map(float))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), EPOCHS, COUNTS, st.sampled_from([None, 5.0, 6.0])), min_size=1, max_size=12),
+    st.integers(0, 12),
+)
+def test_steps_placed_by_columns_are_those_placed_row_by_row(
+    rows: list[tuple[int, float | None, float | None, float | None]], cut: int
+) -> None:
+    traits = {
+        0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True), 3: KeyTraits(metrics=False, split="train"),
+    }  # fmt: skip
+    kinds = {"key": pl.Int64, "epoch": pl.Float64, "fine": pl.Float64, "total": pl.Float64}
+    one, other = AxisState(), AxisState()
+    for part in (rows[:cut], rows[cut:]):
+        expected = place_rows([AxisRow(*r) for r in part], traits, one)
+        found = placed_columns(pl.DataFrame(part, schema=kinds, orient="row"), traits, other)
+        assert found.rows() == expected
+        assert one == other

@@ -1,1 +1,1 @@
-"""Text logs: what programs print while they train. Cleaned lines, their shapes, the fields of a shape, axes, settings, the reader."""
+"""Text logs: what programs print while they train. Lines, their shapes and fields, axes, settings, the reader."""

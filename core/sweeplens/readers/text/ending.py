@@ -8,16 +8,20 @@ __all__ = ["status_at_end"]
 
 _LINES = 25
 _KILLED = re.compile(
-    r"(?i)slurmstepd: error.*(?:CANCELLED|TIME LIMIT)|^KeyboardInterrupt|^(?:Terminated|Killed)$|oom-kill event|received signal (?:2|9|15)\b"
+    r"(?i)slurmstepd: error.*(?:CANCELLED|TIME LIMIT)|^KeyboardInterrupt|^(?:Terminated|Killed)$|oom-kill event"
+    r"|received signal (?:2|9|15)\b"
 )
 _FAILED = re.compile(
-    r"^(?:\S+: )?(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?::|$)|^Segmentation fault|^srun: error:.*(?:Exited with exit code [1-9]|failed)"
+    r"^(?:\S+: )?(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?::|$)|^Segmentation fault"
+    r"|^srun: error:.*(?:Exited with exit code [1-9]|failed)"
     r"|^torch\.distributed\.elastic\.multiprocessing\.errors\.ChildFailedError"
 )
 _FINISHED = re.compile(
-    r"(?i)\b(?:training|fitting|optimi[sz]ation|run|job|all epochs?|experiment|finetuning|fine-tuning)\b[\w ]{0,24}\b(?:completed?|finished|done|ended|over)\b"
-    r"|\b(?:finished|completed|done with|end of) (?:the )?(?:training|fitting|finetuning|fine-tuning|job)\b|\btrain(?:ing)? (?:end|complete)\b"
-    r"|^optimization done|^Done\.?!?$|`?Trainer\.fit`? stopped: `?max_|'train_runtime'|Total training time|training time\b.{0,12}\d+:\d\d"
+    r"(?i)\b(?:training|fitting|optimi[sz]ation|run|job|all epochs?|experiment|finetuning|fine-tuning)\b[\w ]{0,24}"
+    r"\b(?:completed?|finished|done|ended|over)\b"
+    r"|\b(?:finished|completed|done with|end of) (?:the )?(?:training|fitting|finetuning|fine-tuning|job)\b"
+    r"|\btrain(?:ing)? (?:end|complete)\b|^optimization done|^Done\.?!?$|`?Trainer\.fit`? stopped: `?max_|'train_runtime'"
+    r"|Total training time|training time\b.{0,12}\d+:\d\d"
 )
 _DOUBT = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")
 

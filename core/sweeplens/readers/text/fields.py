@@ -79,7 +79,8 @@ _SENTENCE = frozenset(
 _TOPIC = re.compile(r"\s*([A-Za-z][\w-]*):\s+[A-Za-z_]\w*\s*[:=]")
 _ESPNET = re.compile(rf"([{_N}])epoch:(\w+):[{_N}]([{_N}])batch:")
 _SECTION = re.compile(
-    r"(?i)(?:^|[\s\[(|,;:>*-])(train(?:ing)?|valid(?:ation)?|val|test(?:ing)?|eval(?:uation)?|dev)(?: \w+){0,2}(?:\]|:|\s\||\s-)(?=[\s\w]|$)"
+    r"(?i)(?:^|[\s\[(|,;:>*-])(train(?:ing)?|valid(?:ation)?|val|test(?:ing)?|eval(?:uation)?|dev)"
+    r"(?: \w+){0,2}(?:\]|:|\s\||\s-)(?=[\s\w]|$)"
 )
 _HARD = re.compile(r"[,;|\t\{\}]|\s[-–—•>*]+\s|[\)\]]+[\s:,]*")
 _TIGHT = re.compile(r"[:=]\s*[\[\(<]?\s*$")
@@ -241,7 +242,8 @@ def _box(body: str) -> LineTemplate | None:
     count = fine_rank(cells[1].lower())
     made = _assembled(cells[1], [field], None, "", "", "") or LineTemplate()
     return LineTemplate(
-        values=made.values if not count else (ValueField(cells[1], field.place),), epoch=made.epoch, fine=made.fine, fine_name=made.fine_name, epoch_name=made.epoch_name,
+        values=made.values if not count else (ValueField(cells[1], field.place),), epoch=made.epoch, fine=made.fine,
+        fine_name=made.fine_name, epoch_name=made.epoch_name,
         box=True, sure=True, inner=made.inner,
     )  # fmt: skip
 

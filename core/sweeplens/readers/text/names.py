@@ -76,7 +76,8 @@ _MEMORY = re.compile(r"(?i)mem|gpu|ram|size")
 
 
 IDLE = frozenset(
-    "and to from of in at for with by is was than the a an on vs x after before over saved saving save improved every best_epoch".split()
+    "and to from of in at for with by is was than the a an on vs x after before over saved saving save improved every"
+    " best_epoch".split()
 )
 """Words that no name of a metric begins or ends with."""
 INNER_RANK = 3  # from this rank on a count begins again with each epoch

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -56,9 +55,7 @@ class TextParser:
         self.axis = msgspec.convert(said["axis"], AxisState) if "axis" in said else AxisState()
         self.headers: dict[str, list[str]] = dict(said.get("headers") or {})
         self.fine_names: set[str] = set(said.get("fine_names") or ())
-        self.coarse: dict[str, bool] = dict(
-            said.get("coarse") or {}
-        )  # key of a template -> whether its names get a prefix
+        self.coarse: dict[str, list[str]] = dict(said.get("coarse") or {})  # key of a template -> names with a prefix
         self.positional: list[str] | None = said.get(
             "positional"
         )  # keys of templates that have no axis but their order
@@ -296,7 +293,7 @@ class TextParser:
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
     """The values of a template, and its epoch where something finer is the axis."""
-    finer = positional or template.fine is not None and template.bar != "keras"
+    finer = positional or (template.fine is not None and template.bar != "keras")
     if template.epoch is None or not template.values:
         return list(template.values)
     return (

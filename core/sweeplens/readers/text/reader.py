@@ -32,8 +32,9 @@ _MOST_BETWEEN = 1 << 16  # characters before a run's first row in which its sett
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
 _STARTS = ("slurm-", "slurm_", "stdout", "stderr", "log", "train", "output", "nohup", "console")
 _NAMED = frozenset({
-    "readme", "license", "licence", "copying", "notice", "authors", "changelog", "changes", "requirements", "contributing", "todo",
-    "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks", "robots", "cmakelists",
+    "readme", "license", "licence", "copying", "notice", "authors", "changelog", "changes", "requirements", "contributing",
+    "todo", "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks",
+    "robots", "cmakelists",
 })  # fmt: skip
 _MAY_BE = re.compile(
     rb"(?i)(?:epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|\d ?/ ?\d|^[ \t]*\d).*\d", re.MULTILINE

@@ -22,7 +22,8 @@ _MOST_TEXT = 1 << 16
 _MOST_KEYS = 500
 _LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|NOTICE|I)"
 _PREFIX = re.compile(
-    rf"^\s*(?:\[[^\]]*\b{_LEVEL}\b[^\]]*\][ \t]?|(?:\S+ +){{0,3}}?(?:[-|] )?(?:[\w.\\/]+ [-|] )?\[?{_LEVEL}\]?(?:[: ]+[\w.]+:(?= |$)|:[\w.]+:|\s*[-:|] ?| )"
+    rf"^\s*(?:\[[^\]]*\b{_LEVEL}\b[^\]]*\][ \t]?"
+    rf"|(?:\S+ +){{0,3}}?(?:[-|] )?(?:[\w.\\/]+ [-|] )?\[?{_LEVEL}\]?(?:[: ]+[\w.]+:(?= |$)|:[\w.]+:|\s*[-:|] ?| )"
     r"|\[?\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d[\d,.]*\]?:? ?(?:[-|] )?|\(\w+ pid=\d+\) |\[?rank ?\d+\]?:? )"
 )
 _PAIR = re.compile(r"^(\s*)(?:--)?([A-Za-z_][\w.\-]*)\s*(:|=)\s*(\S.*)?$")
@@ -76,16 +77,12 @@ def _namespaces(text: str) -> Iterator[dict[str, object]]:
 
 def _plain(node: ast.expr) -> object:
     try:
-        value = ast.literal_eval(node)
+        value = cast("object", ast.literal_eval(node))
     except (ValueError, TypeError, SyntaxError, RecursionError):
         return ast.unparse(node)
-    return (
-        list(cast("tuple[object, ...]", value))
-        if isinstance(value, tuple)
-        else value
-        if isinstance(value, int | float | str | bool | list | dict | None)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return list(cast("tuple[object, ...]", value))
+    return repr(value) if type(value) in (bytes, complex, set) else value
 
 
 def _objects(text: str) -> Iterator[dict[str, object]]:
