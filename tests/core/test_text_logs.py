@@ -460,6 +460,7 @@ def test_a_time_is_read_with_its_zone(printed: str, meant: str, tmp_path: Path) 
         ("2024-05-08 04:06:12,127 - INFO - Config: {'lr': 0.1, 'opt': {'name': 'adam'}, 'amp': True}\n", {"lr": 0.1, "opt": {"name": "adam"}, "amp": True}),
         ('{\n  "lr": 0.1,\n  "batch_size": 32,\n  "amp": false\n}\n', {"lr": 0.1, "batch_size": 32, "amp": False}),
         ("----- Options -----\n               batch_size: 4      \t[default: 1]\n               lr: 0.0002\n               name: horse\n----- End -----\n", {"batch_size": 4, "lr": 0.0002, "name": "horse"}),
+        ("Namespace(lr=0.1)\n", {"lr": 0.1}),
         ("model:\n  name: vit\n  depth: 12\nlr: 0.1\n", {"model": {"name": "vit", "depth": 12}, "lr": 0.1}),
         ("INFO:__main__:lr = 0.1\nINFO:__main__:epochs = 3\nINFO:__main__:amp = True\n", {"lr": 0.1, "epochs": 3, "amp": True}),
         ("| lr | 0.1 |\n| epochs | 3 |\n| model | vit |\n", {"lr": 0.1, "epochs": 3, "model": "vit"}),

@@ -71,7 +71,8 @@ def _namespaces(text: str) -> Iterator[dict[str, object]]:
             call = ast.parse(f"f{inside}", mode="eval").body if inside else None
         except (SyntaxError, ValueError, RecursionError):
             continue
-        if isinstance(call, ast.Call) and len(call.keywords) >= _LEAST:
+        least = 1 if match.group().startswith("Namespace") else _LEAST
+        if isinstance(call, ast.Call) and len(call.keywords) >= least:
             yield {k.arg: _plain(k.value) for k in call.keywords if k.arg}
 
 
