@@ -18,6 +18,22 @@ __all__ = ["READERS", "all_readers", "loaded_reader"]
 _SQLITE = (".db", ".sqlite")
 _JSON = (".json", ".ndjson")
 _TABLES = (".csv", ".tsv", ".txt", ".log")
+_TEXTS = (
+    ".log",
+    ".out",
+    ".err",
+    ".txt",
+    ".dat",
+    ".o",
+    ".e",
+    "slurm",
+    "std",
+    "log",
+    "train",
+    "output",
+    "nohup",
+    "console",
+)
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the file names that it looks for
     LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),
@@ -54,6 +70,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("json_history", "json.history", "JsonHistory", 2, ".json"),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 3, "tfevents"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 3, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("text_logs", "text.reader", "TextLogs", 1, *_TEXTS),
 )
 
 

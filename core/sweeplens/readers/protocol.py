@@ -1,7 +1,8 @@
 """What a reader is: two verbs over frozen nouns.
 
     claim(folder)          which files of this folder are mine? Names first, then content (`folder.head`): at most the
-                           first 4 kB of a file are looked at, and only of files whose name makes them likely.
+                           first 4 kB of a file are looked at, and only of files whose name makes them likely. A text
+                           log may begin with much that is none: `folder.sample` takes pieces of at most 64 kB in all.
     read(source, resume)   those files -> runs, points, problems. With a `Resume` from an earlier reading, only what
                            was appended since; without one, everything.
 
@@ -24,6 +25,7 @@ from sweeplens.plain_data import plain_text
 __all__ = [
     "HEAD_BYTES",
     "READING_SCHEMA",
+    "SAMPLE_BYTES",
     "Claim",
     "FileStat",
     "Folder",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 HEAD_BYTES = 4096  # of a file, while it is not known whose it is
+SAMPLE_BYTES = 1 << 16  # of a file that is named like a text log, likewise
 
 READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items() if k != "seq"}
 """The columns of `Reading.points`: rows of one (run_id, metric) stand in the order in which they were logged."""
@@ -90,6 +93,12 @@ class Folder(Protocol):
 
     def head(self, name: str) -> bytes:
         """The first 4 kB of a file at a relative path, decompressed; empty when it cannot be read."""
+        ...
+
+    def sample(self, name: str) -> bytes:
+        """Pieces of a file at a relative path, decompressed, of whole lines where it has lines: its beginning, and some from
+        its middle and its end; at most 64 kB in all. A file that was looked at so and that nobody claimed is offered again
+        when it changes."""
         ...
 
     def find(self, relative: str) -> FileStat | None:

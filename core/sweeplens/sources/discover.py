@@ -225,6 +225,7 @@ def _offer(folder: WalkedFolder, panel: ReaderIndex) -> None:
     _release(folder)
     later = _set_aside(folder)
     folder.heads.clear()
+    folder.samples.clear()
     folder.shared.claimer = folder
     claims: list[tuple[str, Claim]] = []
     owned: set[str] = set()

@@ -4,7 +4,8 @@
 place and marks what follows from each change:
 
 dirty   must be offered to the readers again: names appeared or vanished in it or below it, or in a place that its claims
-        looked at; a head that its claims read is different now; a small file that its claims may have weighed changed
+        looked at; a head that its claims read is different now; a small file that its claims may have weighed changed; a
+        file changed of which a claim took a sample and which nobody has, or it became shorter
 below   the same holds for everything under it
 stale   its claims stand, but a file that they name has another size or time
 """
@@ -22,7 +23,7 @@ from msgspec import Struct, field
 
 from sweeplens.readers.boundary import is_of_the_machine
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Source
+from sweeplens.readers.protocol import HEAD_BYTES, SAMPLE_BYTES, Claim, FileStat, Problem, Source
 from sweeplens.safe_open import OpenFolder, check_room, confined
 
 __all__ = ["WalkState", "WalkedFolder", "rewalk", "walk"]
@@ -73,6 +74,7 @@ class WalkedFolder(Struct, eq=False):
     granted: tuple[Source, ...] = ()
     problems: tuple[Problem, ...] = ()
     heads: dict[str, int] = field(default_factory=dict[str, int])  # path -> checksum of the head that a claim read
+    samples: set[str] = field(default_factory=set[str])  # paths of files of which a claim took a sample
     others: set[WalkedFolder] = field(
         default_factory=set["WalkedFolder"]
     )  # other folders whose claims read files of this one
@@ -100,6 +102,14 @@ class WalkedFolder(Struct, eq=False):
         data, checksum = self.shared.head(entry)
         (self.shared.claimer or self).heads[entry.path] = checksum
         return data
+
+    def sample(self, name: str) -> bytes:
+        """Pieces of a file of this folder, decompressed, at most 64 kB; empty when it cannot be read."""
+        entry = self.find(name)
+        if entry is None:
+            return b""
+        (self.shared.claimer or self).samples.add(entry.path)
+        return compression.sample(entry.path, SAMPLE_BYTES)
 
     def find(self, relative: str) -> FileStat | None:
         """The file at a relative path with ``/``; ``..`` leads up, never above the root."""
@@ -301,7 +311,8 @@ def _touch(folder: WalkedFolder, old: FileStat, new: FileStat) -> None:
         if before is not None:
             crc = folder.shared.head(new)[1] if crc is None else crc
             claimer.dirty |= crc != before
-        claimer.dirty |= small
+        unclaimed = os.path.basename(new.path) not in folder.taken  # noqa: PTH119 - as in `name`
+        claimer.dirty |= small or (new.path in claimer.samples and (unclaimed or new.size < old.size))
 
 
 def _inside(path: str, root: str) -> bool:

@@ -155,6 +155,7 @@ class _FolderForm(msgspec.Struct, array_like=True):
     problems: tuple[Problem, ...]
     heads: dict[str, int]
     others: list[int]
+    samples: list[str] = []
 
 
 class _WalkForm(msgspec.Struct, array_like=True):
@@ -182,6 +183,7 @@ def pack_walk(memory: RememberedWalk) -> bytes:
             f.problems,
             f.heads,
             [place[id(o)] for o in f.others if id(o) in place],
+            sorted(f.samples),
         )
         for f in folders
     ]
@@ -223,6 +225,7 @@ def _folder(
         owned=item.owned,
         problems=item.problems,
         heads=item.heads,
+        samples=set(item.samples),
         dirty=item.claims is None,
     )
     if parent is None:

@@ -1,0 +1,44 @@
+"""The last lines of a text log -> the status of its last run, where they leave no doubt."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["status_at_end"]
+
+_LINES = 25
+_KILLED = re.compile(
+    r"(?i)slurmstepd: error.*(?:CANCELLED|TIME LIMIT)|^KeyboardInterrupt|^(?:Terminated|Killed)$|oom-kill event"
+    r"|received signal (?:2|9|15)\b"
+)
+_FAILED = re.compile(
+    r"^(?:\S+: )?(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?::|$)|^Segmentation fault"
+    r"|^srun: error:.*(?:Exited with exit code [1-9]|failed)"
+    r"|^torch\.distributed\.elastic\.multiprocessing\.errors\.ChildFailedError"
+)
+_FINISHED = re.compile(
+    r"(?i)\b(?:training|fitting|optimi[sz]ation|run|job|all epochs?|experiment|finetuning|fine-tuning)\b[\w ]{0,24}"
+    r"\b(?:completed?|finished|done|ended|over)\b"
+    r"|\b(?:finished|completed|done with|end of) (?:the )?(?:training|fitting|finetuning|fine-tuning|job)\b"
+    r"|\btrain(?:ing)? (?:end|complete)\b|^optimization done|^Done\.?!?$|`?Trainer\.fit`? stopped: `?max_|'train_runtime'"
+    r"|Total training time|training time\b.{0,12}\d+:\d\d"
+)
+_DOUBT = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")
+
+
+def status_at_end(text: str) -> str:
+    """``finished``, ``failed`` or ``killed``; "" where the end says nothing."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()][-_LINES:]
+    for line in reversed(lines):
+        bare = re.sub(
+            r"^(?:\[?rank\d+\]?:|\[?[\d\-/ :,.T]{10,}\]?)\s*(?:[-|:]?\s*\[?(?:INFO|ERROR|CRITICAL)\]?\s*[-|:]?\s*)?",
+            "",
+            line,
+        )
+        if _KILLED.search(bare):
+            return "killed"
+        if _FAILED.match(bare) and any("Traceback" in other or "error" in other.lower() for other in lines):
+            return "failed"
+        if _FINISHED.search(bare) and not _DOUBT.search(bare):
+            return "finished"
+    return ""

@@ -1,0 +1,315 @@
+"""Text logs: what programs print while they train, told by its structure and not by its producer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+from typing import Any, cast
+
+import polars as pl
+from msgspec import Struct, field
+
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.values import empty_reading_points
+from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.text.ending import status_at_end
+from sweeplens.readers.text.evidence import is_training_log
+from sweeplens.readers.text.fields import may_be_row
+from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
+from sweeplens.readers.text.parse import ParsedText, TextParser
+from sweeplens.readers.text.settings import settings_in
+
+__all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
+
+PLAN_BYTES = 1 << 18
+"""What decides how rows without a count are placed. A shorter file is read whole whenever it grows."""
+_CHUNK_BYTES = 8 << 20
+_TAIL_BYTES = 1 << 14
+_MOST_BETWEEN = 1 << 16  # characters before a run's first row in which its settings are looked for
+_SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
+_STARTS = ("slurm-", "slurm_", "stdout", "stderr", "log", "train", "output", "nohup", "console")
+_NAMED = frozenset({
+    "readme", "license", "licence", "copying", "notice", "authors", "changelog", "changes", "requirements", "contributing",
+    "todo", "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks",
+    "robots", "cmakelists",
+})  # fmt: skip
+_MAY_BE = re.compile(
+    rb"(?i)(?:epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|\d ?/ ?\d|^[ \t]*\d).*\d", re.MULTILINE
+)
+_BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
+_DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
+_PLAIN = frozenset(
+    {
+        "log",
+        "train",
+        "output",
+        "stdout",
+        "nohup",
+        "train_log",
+        "training_log",
+        "loss_log",
+        "results",
+        "training",
+        "logs",
+        "console",
+    }
+)
+
+
+class TextLogs:
+    """What programs print, one training a file or several after each other.
+
+    Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
+    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config beside
+    Reads: every named number at its step, a count that begins again going on over the epochs; running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed at the head; times; each further training of a file as ``<file>#2``; finished or failed by the last lines
+    Leaves: remaining times, text, samples of what was generated; a last line without its newline, until it is whole
+    """  # noqa: E501 - a line of docs/formats.md each
+
+    name = "text_logs"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Files named like logs whose sample has rows that go forward. Beside another reader's files they are its copies."""
+        names = [n for n in _candidates(folder) if b"\x00" not in folder.head(n) and is_text_log(n, folder.sample(n))]
+        if not names:
+            return
+        config = config_files(folder)
+        if folder.taken and any(reader != self.name for reader in _takers_of_logs(folder)):
+            yield Claim((*names, *config))
+            return
+        for name in names:
+            alone = len(names) == 1 and _stem(name) in _PLAIN
+            yield Claim((name, *config), is_folder=alone)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Whole lines that are new; everything of a file that is short or compressed."""
+        main = source.files[0]
+        log = _LogReading(source, resume)
+        with compression.reading(main.path) as stream:
+            if resume:
+                stream.seek(resume.offset)
+            for data in _chunks(cast("Any", stream), begin=resume.offset if resume else 0):
+                log.take(data)
+        reading = log.reading()
+        runs, problems = described_by(source, reading.runs)
+        return Reading(runs, reading.points, (*reading.problems, *problems), reading.resume)
+
+
+class _LogReading(Struct):
+    """One reading of a file, chunk after chunk."""
+
+    source: Source
+    resume: Resume | None
+    parser: TextParser = field(default_factory=lambda: TextParser(""))
+    frames: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    settings: dict[int, dict[str, object]] = field(default_factory=dict[int, dict[str, object]])
+    between: str = ""
+    first_run: int = 0
+    looked: int = -1  # the last run whose settings were looked for
+    offset: int = 0
+    lines: int = 0
+    unread: int = 0
+    first_unread: int = 0
+    unplaced: int = 0
+    torn: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Go on from where the last reading ended."""
+        state = cast("dict[str, Any]", self.resume.state) if self.resume else {}
+        self.parser = TextParser(self.source.files[0].path, state.get("parser"))
+        self.between = str(state.get("between") or "")
+        self.first_run = self.parser.axis.run
+        self.looked = int(state.get("looked", -1))
+        self.offset, self.lines = (self.resume.offset, self.resume.lines) if self.resume else (0, 0)
+        self.unread, self.unplaced = int(state.get("unread") or 0), int(state.get("unplaced") or 0)
+        self.first_unread = int(state.get("first_unread") or 0)
+
+    def take(self, data: bytes) -> None:
+        """Read whole lines; a last one without its newline waits."""
+        if not data.endswith(b"\n") or self.torn:
+            self.torn = data
+            return
+        text = cleaned(data)
+        parsed = self.parser.feed(text)
+        self._count(parsed, data)
+        self._see_settings(parsed, text)
+        if parsed.points.height:
+            self.frames.append(self._named(parsed.points))
+        self.offset += len(data)
+        self.lines += data.count(b"\n")
+
+    def _count(self, parsed: ParsedText, data: bytes) -> None:
+        if parsed.unread and not self.unread and b"\r" not in data:
+            self.first_unread = self.lines + parsed.first_unread + 1
+        self.unread += parsed.unread
+        self.unplaced += parsed.unplaced
+
+    def _see_settings(self, parsed: ParsedText, text: str) -> None:
+        """Look for the settings of each run in the lines before its first row."""
+        firsts = parsed.points.group_by("run", maintain_order=True).agg(
+            pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
+        )
+        lines = text.split("\n") if firsts.height or len(self.between) < _MOST_BETWEEN else []
+        begin = 0
+        for run, first, last in firsts.iter_rows():
+            if run > self.looked:
+                head = self.between + "\n".join(lines[begin:first])
+                self.settings[run], self.looked = settings_in(head[:_MOST_BETWEEN]), run
+            begin, self.between = last + 1, ""
+        self.between = (self.between + "\n".join(lines[begin:]))[:_MOST_BETWEEN]
+
+    def _named(self, points: pl.DataFrame) -> pl.DataFrame:
+        ids = {k: _run_id(self.source.relative, k) for k in points["run"].unique().to_list()}
+        frame = points.with_columns(run_id=pl.col("run").replace_strict(ids, return_dtype=pl.String))
+        return frame.select(*READING_SCHEMA)
+
+    def reading(self) -> Reading:
+        """What came of it."""
+        path = self.source.files[0].path
+        points = pl.concat(self.frames) if self.frames else empty_reading_points()
+        return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
+
+    def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
+        last = self.parser.axis.run
+        last -= int(last > 0 and not self.parser.axis.has_rows)
+        times = {
+            r: (a, b)
+            for r, a, b in points.group_by("run_id")
+            .agg(pl.col("wall_time").min().alias("a"), pl.col("wall_time").max().alias("b"))
+            .iter_rows()
+        }
+        status = status_at_end(_end_of(self.source.files[0].path))
+        return tuple(
+            RunRecord(
+                run,
+                status=status if k == last else "",
+                created_at=None if self.resume and k <= self.first_run else times.get(run, (None, None))[0],
+                updated_at=times.get(run, (None, None))[1],
+                hyperparameters=self.settings.get(k, {}),
+            )
+            for k in range(last + 1)
+            for run in [_run_id(self.source.relative, k)]
+        )
+
+    def _problems(self, path: str) -> Iterator[Problem]:
+        if self.unread:
+            yield Problem(
+                path, f"{self.unread} values of rows are no numbers: left out", line=self.first_unread or None
+            )
+        if self.unplaced:
+            yield Problem(
+                path, f"{self.unplaced} lines with values stand before any epoch or step: left out", kind="warning"
+            )
+        if self.torn.strip():
+            yield Problem(
+                path, "the last line has no newline: it is read when it is whole", line=self.lines + 1, kind="torn"
+            )
+
+    def _after(self, path: str) -> Resume | None:
+        if compression.is_compressed(path) or self.offset < PLAN_BYTES:
+            return None
+        counts = {"unread": self.unread, "unplaced": self.unplaced, "first_unread": self.first_unread}
+        return Resume(
+            self.offset,
+            {"parser": self.parser.state(), "between": self.between, "looked": self.looked, **counts},
+            self.lines,
+        )
+
+
+def is_text_log(name: str, sample: bytes) -> bool:
+    """Whether a sample of a file is that of a training log."""
+    if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
+        return False
+    whole = sample[: sample.rfind(b"\n") + 1] or sample
+    text = cleaned(whole)
+    if not _has_rows(text):
+        return False
+    parser = TextParser(name)
+    return is_training_log(parser.feed(text), parser.shapes, text.count("\n"))
+
+
+def _has_rows(text: str) -> bool:
+    """A quick look: whether two lines that may be rows have the same shape."""
+    seen: dict[str, int] = {}
+    kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
+    for shape, count in kinds.iter_rows():
+        bare = bare_shape(shape)
+        seen[bare] = seen.get(bare, 0) + count
+    return any(count > 1 for count in seen.values())
+
+
+def _candidates(folder: Folder) -> Iterator[str]:
+    """Names of free files that may be logs."""
+    named = set(folder.free(*_SUFFIXES))
+    named |= {n for n in folder.free("") if n.lower().startswith(_STARTS) and (_is_bare(n) or n.endswith(_DIGITS))}
+    for name in sorted(named):
+        if not _NAMED.intersection(_stem(name).replace("-", "_").split(".")) and not _stem(name).startswith(
+            ("readme", "license", "requirements")
+        ):
+            yield name
+
+
+def _is_bare(name: str) -> bool:
+    """Whether a name has no suffix, or that of a job's number (``stdout``, ``train.o12345``)."""
+    suffix = PurePath(compression.plain_name(name)).suffix
+    return not suffix or (suffix[1:2] in "oe" and suffix[2:].isdigit())
+
+
+def _stem(name: str) -> str:
+    return PurePath(compression.plain_name(name)).stem.lower()
+
+
+def _takers_of_logs(folder: Folder) -> set[str]:
+    return set(folder.taken.values())
+
+
+def _run_id(relative: str, run: int) -> str:
+    return relative if run == 0 else f"{relative}#{run + 1}"
+
+
+def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
+    """Whole lines, first those that decide the plan; a block of lines that begin with ``|`` is not cut. Then what is torn."""
+    kept, at = b"", begin
+    while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
+        at += len(data)
+        kept += data
+        end = _cut(kept)
+        if end and at >= PLAN_BYTES:
+            yield kept[:end]
+            kept = kept[end:]
+    if kept:
+        end = _cut(kept) if at >= PLAN_BYTES else kept.rfind(b"\n") + 1
+        if end:
+            yield kept[:end]
+        if not kept.endswith(b"\n"):
+            yield kept[max(end, kept.rfind(b"\n") + 1) :]
+
+
+def _cut(data: bytes) -> int:
+    """Where the last whole line ends; before a box, and before states of a progress bar at one step, which may go on."""
+    end = data.rfind(b"\n") + 1
+    state = b""
+    while end:
+        begin = data.rfind(b"\n", 0, end - 1) + 1
+        line = data[begin:end]
+        bar = _BAR_STATE.search(line) if b"\r" not in line else None
+        if not line.lstrip().startswith((b"|", b"+-")) and (bar is None or state not in (b"", bar[0])):
+            break
+        state, end = (bar[0] if bar else state), begin
+    return end
+
+
+def _end_of(path: str) -> str:
+    """The last lines of a file."""
+    with compression.reading(path) as stream:
+        if compression.is_compressed(path):
+            tail = b""
+            while data := stream.read(1 << 20):
+                tail = (tail + data)[-_TAIL_BYTES:]
+            return cleaned(tail)
+        stream.seek(0, 2)
+        stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+        return cleaned(stream.read())

@@ -1,0 +1,156 @@
+"""A text log that grows: what is read in parts equals what is read at once, and a file that nobody took is looked at again."""
+
+# ruff: noqa: E501 - lines as tools print them
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.errors import RootError
+from sweeplens.readers.protocol import FileStat, Reading, Resume, Source
+from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
+from sweeplens.readers.text.axis_columns import placed_columns
+from sweeplens.readers.text.reader import PLAN_BYTES, TextLogs
+
+
+def row_of_steps(e: int, i: int, rng: random.Random) -> str:
+    """A row as tutorials print it, now and then with a value that is none."""
+    loss = "nan" if rng.random() < 0.02 else f"{rng.random():.4f}"
+    return (
+        f"2024-05-08 04:{i % 60:02d}:12,127 - INFO - Epoch [{e}/3], Step [{i}/900], Loss: {loss} ({rng.random():.4f})\n"
+    )
+
+
+def box(e: int, i: int, rng: random.Random) -> str:
+    """A block of a console, its count at the end."""
+    rule = "-" * 33 + "\n"
+    cells = [
+        "| rollout/ |  |\n",
+        f"| ep_rew_mean | {rng.random():.3g} |\n",
+        "| time/ |  |\n",
+        f"| total_timesteps | {(e * 900 + i) * 64} |\n",
+    ]
+    return rule + "".join(cells) + rule
+
+
+def bar(e: int, i: int, rng: random.Random) -> str:
+    """Two states of a progress bar at one step."""
+    return "".join(
+        f"Epoch {e}: {i // 9}%|#| {i}/900 [00:01<00:02, 9.0it/s, loss={rng.random():.3f}]\n" for _ in range(2)
+    )
+
+
+def a_log(kind: str, seed: int) -> bytes:
+    """Two trainings after each other, longer than what decides the plan."""
+    rng = random.Random(seed)
+    make = {"steps": row_of_steps, "box": box, "bar": bar}[kind]
+    lines: list[str] = []
+    for lr in (0.1, 0.01):
+        lines.append(f"Namespace(lr={lr}, model='vit', seed={seed})\n")
+        for e in (1, 2, 3):
+            lines += [make(e, i, rng) for i in range(1, 901)]
+            lines.append(f"Epoch {e} done, val_loss: {rng.random():.4f}\n" if kind != "box" else "saved\n")
+    return "".join(lines).encode()
+
+
+def reading(path: Path, resume: Resume | None) -> Reading:
+    """One reading of a file."""
+    entry = FileStat(str(path), path.stat().st_size, 0, 1)
+    return TextLogs().read(Source("text_logs", str(path.parent), str(path), (entry,)), resume)
+
+
+def series(*readings: Reading) -> dict[tuple[str, str], list[tuple[int, str]]]:
+    """(run, metric) -> its steps and values in order."""
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for run, metric, step, value in (
+        pl.concat(r.points for r in readings).select("run_id", "metric", "step", "value").iter_rows()
+    ):
+        found.setdefault((run, metric), []).append((step, repr(value)))
+    return found
+
+
+LOGS = {kind: a_log(kind, 1) for kind in ("steps", "box", "bar")}
+
+
+@pytest.mark.parametrize("kind", LOGS)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_a_log_read_in_parts_is_as_read_at_once(
+    kind: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = LOGS[kind]
+    assert len(whole) > PLAN_BYTES + 1000
+    cuts = sorted(data.draw(st.lists(st.integers(PLAN_BYTES, len(whole)), min_size=1, max_size=3)))
+    path = tmp_path_factory.mktemp("growing") / "train.log"
+    path.write_bytes(whole)
+    once = reading(path, None)
+    parts: list[Reading] = []
+    for cut in (*cuts, len(whole)):
+        path.write_bytes(whole[:cut])
+        resume = parts[-1].resume if parts else None
+        parts = [*(parts if resume else []), reading(path, resume)]  # without a resume the file is read whole again
+    known: dict[str, dict[str, object]] = {}
+    for part in parts:
+        known.update({r.id: dict(r.hyperparameters) for r in part.runs if r.hyperparameters})
+    assert series(*parts) == series(once)
+    assert known == {r.id: dict(r.hyperparameters) for r in once.runs}
+    assert len(once.runs) == 2
+
+
+def test_a_reading_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_bytes(LOGS["steps"])
+    first = reading(path, None)
+    assert first.resume is not None
+    assert first.resume.offset == len(LOGS["steps"])
+    with path.open("ab") as log:
+        log.write(b"2024-05-08 05:00:12,127 - INFO - Epoch [3/3], Step [901/900], Loss: 0.5000 (0.2500)\n")
+    further = reading(path, first.resume)
+    assert further.points.select("run_id", "metric", "value").rows() == [
+        ("train.log#2", "Loss", 0.5), ("train.log#2", "Loss.avg", 0.25), ("train.log#2", "Epoch", 3.0),
+    ]  # fmt: skip
+
+
+def test_a_file_that_becomes_a_log_is_found_then(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("Loading data\n" * 1000)
+    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=0), base_path=tmp_path)
+    with pytest.raises(RootError):
+        _ = db.runs_df
+    for epochs in (3, 5):
+        with path.open("a") as log:
+            log.writelines(f"epoch {e} loss {1 / e:.2f}\n" for e in range(epochs - 2, epochs + 1))
+        db.refresh()
+        assert db.runs_df["run_id"].to_list() == [path.parent.name]
+        assert db.series_df.filter(pl.col("metric") == "loss")["last_step"].to_list() == [epochs]
+
+
+EPOCHS = st.one_of(st.none(), st.integers(0, 4).map(float))
+COUNTS = st.one_of(st.none(), st.integers(0, 6).map(float))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), EPOCHS, COUNTS, st.sampled_from([None, 5.0, 6.0])), min_size=1, max_size=12),
+    st.integers(0, 12),
+)
+def test_steps_placed_by_columns_are_those_placed_row_by_row(
+    rows: list[tuple[int, float | None, float | None, float | None]], cut: int
+) -> None:
+    traits = {
+        0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True), 3: KeyTraits(metrics=False, split="train"),
+    }  # fmt: skip
+    kinds = {"key": pl.Int64, "epoch": pl.Float64, "fine": pl.Float64, "total": pl.Float64}
+    one, other = AxisState(), AxisState()
+    for part in (rows[:cut], rows[cut:]):
+        expected = place_rows([AxisRow(*r) for r in part], traits, one)
+        found = placed_columns(pl.DataFrame(part, schema=kinds, orient="row"), traits, other)
+        assert found.rows() == expected
+        assert one == other
