@@ -17,9 +17,13 @@ from sweeplens.cancellation import checkpoint
 
 __all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "severity_lines"]
 
+_RUINED = ("nan", "divergence", "zero_loss", "runaway")
 _EXPLAINED_BY = {
-    "plateau": ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled"),
+    "plateau": (*_RUINED, "overfit", "ends_early", "crashed", "stalled", "never_learned", "spike"),
     "ends_early": ("crashed", "stalled"),
+    "overfit": ("nan",),
+    "level_shift": (*_RUINED, "overfit"),
+    "spike": ("nan", "runaway"),
 }
 FINDINGS = {
     "run_id": pl.String(), "finding": pl.String(), "severity": pl.String(), "metric": pl.String(), "step": pl.Int64(),
@@ -43,7 +47,8 @@ def diagnose(
     scene = enriched(runs, asked, options)
     read, skipped = 0, 0
     if points is not None:
-        scene, read, skipped = draw_curves(scene, points, options.max_points)
+        scene, read, left = draw_curves(scene, points, options.max_points)
+        skipped = left.height
     found: list[Finding] = []
     with np.errstate(all="ignore"):  # values near the end of the numbers: what overflows is no finding
         for detector in DETECTORS:

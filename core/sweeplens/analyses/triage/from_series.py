@@ -10,7 +10,7 @@ import polars as pl
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 
-__all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "plateau", "rewind", "short", "stalled"]
+__all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "rewind", "short", "stalled"]
 
 _ENDED_BADLY = {"failed": "high", "crashed": "high", "killed": "medium"}
 _PEERS = 4  # runs that must agree on a length before a shorter one is odd
@@ -186,33 +186,6 @@ def constant(scene: DetectionContext) -> Iterator[Finding]:
             f"{number(row['min'])} at all {row['n_finite']} steps; it changes in {row['moving']} of {row['runs']} runs"
         )
         yield Finding(row["run_id"], "constant", "medium" if stuck else "low", row["metric"], row["first_step"], text)
-
-
-def plateau(scene: DetectionContext) -> Iterator[Finding]:
-    """low: the best value of the first main metric of a run lies so early that the last ``plateau_share`` of the steps, and
-    ``min_points`` of its points, brought nothing better.
-
-    Not where it stays at its best, or the best is a perfect score (a loss of 0; 1 or 100 of what should be high), and not
-    for losses that pass zero, which go up and down as their opponent does.
-    """
-    place = {m: i for i, m in enumerate(scene.main)}
-    order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
-    steps = pl.col("last_step") - pl.col("first_step")
-    table = scene.series.filter(
-        pl.col("metric").is_in(scene.main) & (pl.col("n_finite") >= scene.thresholds.min_points) & (steps > 0)
-    ).with_columns(order=order, idle=(pl.col("last_step") - pl.col("w_best_step")) / steps)
-    firsts = table.filter(pl.col("order") == pl.col("order").min().over("run_id"))
-    best = pl.when(pl.col("goal") == "lower").then(pl.col("min")).otherwise(pl.col("max"))
-    perfect = pl.when(pl.col("goal") == "lower").then(pl.col("min") <= 0).otherwise(best.is_in([1.0, 100.0]))
-    late = (pl.col("idle") >= scene.thresholds.plateau_share) & (
-        pl.col("idle") * pl.col("n_finite") >= scene.thresholds.min_points
-    )
-    stuck = firsts.filter(late & perfect.not_() & (best != pl.col("last_finite")))
-    for row in stuck.sort("run_id").iter_rows(named=True):
-        best = row["min"] if row["goal"] == "lower" else row["max"]
-        since = f"nothing better up to {row['last_step']} ({row['idle']:.0%} of the steps)"
-        text = f"best {number(best)}, {since}; last {number(row['last_finite'])}"
-        yield Finding(row["run_id"], "plateau", "low", row["metric"], row["w_best_step"], text)
 
 
 def _duration(seconds: float) -> str:
