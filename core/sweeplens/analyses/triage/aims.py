@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from sweeplens.analyses.triage.pairs import SPLITS, words
 from sweeplens.frames.goals import known_goal
 
-__all__ = ["aim", "is_gradient", "is_pace", "is_schedule", "is_whole_loss", "pace_goal"]
+__all__ = ["aim", "is_gradient", "is_length", "is_pace", "is_schedule", "is_whole_loss", "pace_goal"]
 
 _NO_AIM = frozenset(
     "kl scale regret chosen rejected logps logits coef coefficient std variance var temperature alpha beta entropy clip "
@@ -27,6 +27,7 @@ _PER = frozenset("sec second seconds s".split())
 _GRADIENT = frozenset("grad grads gradient gradients gradnorm".split())
 _LOSS = frozenset("loss nll ce xent crossentropy".split())
 _TIME = frozenset("time seconds sec ms duration latency".split())
+_LENGTH = frozenset("epochs epoch steps iterations iters timesteps budget updates frames".split())
 _WORK = frozenset("step iter iteration batch data forward backward".split())
 
 
@@ -51,6 +52,11 @@ def pace_goal(metric: str) -> str:
     if own & _SPEED or ("per" in own and own & _PER):
         return "higher"
     return "lower" if own & _TIME and own & _WORK else "unknown"
+
+
+def is_length(hparam: str) -> bool:
+    """Whether a hyperparameter says how long a run is meant to be."""
+    return bool(set(words(hparam)) & _LENGTH)
 
 
 def is_pace(metric: str) -> bool:

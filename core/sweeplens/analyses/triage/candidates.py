@@ -17,7 +17,7 @@ from sweeplens.frames.goals import main_metrics
 __all__ = ["DiagnosisOptions", "enriched", "first_main", "last_seen", "paced", "steady", "watched"]
 
 _KEY = ["run_id", "metric"]
-_MOVED = 0.25  # of the range of a series, between its first and last value
+_MOVED = 0.3  # of the range of a series, between its first and last value
 
 
 class DiagnosisOptions(Struct, frozen=True):

@@ -29,7 +29,7 @@ SEVERITIES = ("high", "medium", "low")
 
 
 def _no_shifts() -> pl.DataFrame:
-    """The frame of `find_shifts` without rows, with the names of the series."""
+    """The frame of `describe_shifts` without rows, with the names of the series."""
     numbers = dict.fromkeys(("last_before", "first_after", "before", "after"), pl.Float64)
     return pl.DataFrame(
         schema={

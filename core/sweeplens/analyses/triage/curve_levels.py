@@ -67,12 +67,11 @@ def earlier_excursion(v: Floats, until: int) -> float:
 def hinge(v: Floats, low: int, high: int) -> int:
     """The point between ``low`` and ``high`` where two straight lines that meet there fit the values best."""
     t = np.arange(len(v), dtype=np.float64)
-    candidates = np.unique(np.linspace(low, max(high, low), min(high - low + 1, 60)).astype(np.int64))
-    best, at = np.inf, low
-    for c in candidates:
-        design = np.stack([np.ones_like(t), np.minimum(t - c, 0), np.maximum(t - c, 0)], axis=1)
-        left = v - design @ np.linalg.lstsq(design, v, rcond=None)[0]
-        error = float(left @ left)
-        if error < best:
-            best, at = error, int(c)
-    return at
+    places = np.unique(np.linspace(low, max(high, low), min(max(high - low, 0) + 1, 60)).astype(np.int64))
+    bend = t - places[:, None]
+    design = np.stack([np.ones_like(bend), np.minimum(bend, 0), np.maximum(bend, 0)], axis=2)
+    turned = design.transpose(0, 2, 1)
+    ridge = 1e-9 * np.eye(3)
+    fits = np.linalg.solve(turned @ design + ridge, (turned @ v)[:, :, None])
+    left = v - (design @ fits)[:, :, 0]
+    return int(places[(left**2).sum(axis=1).argmin()])

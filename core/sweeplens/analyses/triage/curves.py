@@ -12,12 +12,11 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.triage.abnormal_losses import extreme
 from sweeplens.analyses.triage.candidates import first_main, last_seen, paced, steady, watched
-from sweeplens.analyses.triage.context import ROBUST, Curve, DetectionContext
+from sweeplens.analyses.triage.context import Curve, DetectionContext
 from sweeplens.analyses.triage.from_series import most_rewound
-from sweeplens.analyses.triage.level_shift import find_shifts
+from sweeplens.analyses.triage.level_shift import describe_shifts
 from sweeplens.analyses.triage.pairs import train_of
-from sweeplens.analyses.triage.spikes import SPIKE_POINTS
-from sweeplens.config import Thresholds
+from sweeplens.analyses.triage.screening import screen
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
@@ -25,7 +24,6 @@ __all__ = ["draw_curves"]
 
 _KEY = ["run_id", "metric"]
 _FEW = 500  # runs that are worth naming; the join keeps the wanted series in any case
-_MARGIN = 0.8  # of the pace that a detector asks for: it looks more closely
 _SHORT = 20  # points: below, the series frame says whether a curve is looked at
 
 
@@ -33,9 +31,14 @@ def draw_curves(scene: DetectionContext, points: pl.LazyFrame, most: int) -> tup
     """The scene with its curves, how many points were read, and the candidates (run_id, metric) that were not looked at."""
     aimed, odd, pace, still = (make(scene).select(_KEY) for make in (watched, extreme, paced, steady))
     asked = _ordered(scene, pl.concat([odd, aimed]).unique(), pace, still)
-    kept = asked.filter(pl.col("n_logged").cum_sum() <= most).select(*_KEY, "goal").with_row_index("sid")
+    kept = (
+        asked.filter(pl.col("n_logged").cum_sum() <= most)
+        .select(*_KEY, "goal")
+        .sort("metric", "run_id")
+        .with_row_index("sid")
+    )
     frame = _fetched(scene.series, kept, points)
-    hints = _hints(frame, scene.thresholds).join(kept, on="sid")
+    hints = screen(frame, scene.thresholds).join(kept, on="sid")
     suspects = _suspects(scene, hints)
     spiky = hints.filter("jumps").select(_KEY).join(aimed, on=_KEY, how="semi")
     pace = pace.join(hints.filter("slows"), on=_KEY, how="semi")
@@ -49,7 +52,7 @@ def draw_curves(scene: DetectionContext, points: pl.LazyFrame, most: int) -> tup
         pace=_keys(pace),
         flat=_keys(flat),
         extremes=_keys(odd),
-        shifts=_shifts(frame, kept.join(pl.concat([aimed, still]).unique(), on=_KEY, how="semi")),
+        shifts=_shifts(frame, hints.join(pl.concat([aimed, still]), on=_KEY, how="semi")),
         rewound_to=_rewound_to(scene.series, points),
     )
     return drawn, frame.height, asked.join(kept, on=_KEY, how="anti")
@@ -69,10 +72,12 @@ def _twins(scene: DetectionContext, suspects: pl.DataFrame) -> pl.DataFrame:
     return val.with_columns(pl.col("metric").replace(twins)) if twins else val
 
 
-def _shifts(frame: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+def _shifts(frame: pl.DataFrame, hints: pl.DataFrame) -> pl.DataFrame:
     """The series among these that stepped to another level."""
-    found = find_shifts(frame.select("sid", "step", "value").join(kept, on="sid", how="semi", maintain_order="left"))
-    return found.join(kept, on="sid").drop("sid")
+    stepped = hints.filter(pl.col("at") >= 0)
+    return describe_shifts(frame.select("sid", "step", "value"), stepped).join(
+        stepped.select("sid", *_KEY, "goal"), on="sid"
+    ).drop("sid")  # fmt: skip
 
 
 def _ordered(scene: DetectionContext, *wanted: pl.DataFrame) -> pl.DataFrame:
@@ -94,34 +99,15 @@ def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: pl.LazyFrame) -> 
     twice = rewound(series.join(keys, on=_KEY, how="semi"))
     seconds = (pl.col("wall_time").dt.timestamp("us") / 1e6).alias("seconds")
     worse = pl.when(pl.col("goal") == "higher").then(-pl.col("value")).otherwise(pl.col("value")).alias("worse")
-    return (
+    read = (
         standing(chosen.join(keys.lazy(), on=_KEY), twice)
-        .filter(pl.col("value").is_finite()).select("sid", "step", "value", worse, seconds).sort("sid", "step").collect()
+        .filter(pl.col("value").is_finite()).select("sid", "step", "value", worse, seconds).collect()
     )  # fmt: skip
-
-
-def _hints(frame: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
-    """sid, row, n, timed, and whether a detector might say something: ``jumps`` (spike), ``slows`` (pace), ``leaves``
-    (divergence, overfitting), ``rests`` (plateau)."""
-    worse, n = pl.col("worse"), pl.len()
-    rise = worse.diff()
-    noise = ROBUST * rise.abs().median()
-    each = pl.col("seconds").diff().slice(1) / pl.col("step").diff().slice(1)
-    before, after = each.head(n // 2).median(), each.tail(n // 4).median()
-    end = pl.max_horizontal(
-        worse.tail(pl.max_horizontal(n // 10, 3)).median(), worse.tail(pl.max_horizontal(n // 50, 3)).median()
-    )
-    low = worse.quantile(0.1)
-    half, last = worse.slice(n // 2, n // 4).median(), worse.tail(n // 4).median()
-    return frame.with_row_index("row").group_by("sid").agg(
-        pl.col("row").first(),
-        n=n,
-        timed=pl.col("seconds").is_not_null().all(),
-        jumps=((n >= SPIKE_POINTS) & (rise.max() > limits.spike_deviations * noise / 4)).fill_null(value=False),
-        slows=(after >= _MARGIN * before / (1 - limits.throughput_drop)).fill_null(value=False),
-        leaves=(end - low > 1.2 * noise).fill_null(value=False),
-        rests=(half - last <= pl.max_horizontal(0.01 * (worse.first() - last), noise / 4)).fill_null(value=False),
-    )  # fmt: skip
+    ordered = read if read["sid"].is_sorted() else read.sort("sid", maintain_order=True)
+    back = (pl.col("step").diff() < 0) & (pl.col("sid").diff() == 0)
+    return (
+        ordered.sort("sid", "step") if ordered.select(back.any()).item() else ordered
+    )  # two keys sort far more slowly
 
 
 def _cut(frame: pl.DataFrame, wanted: pl.DataFrame) -> dict[tuple[str, str], Curve]:

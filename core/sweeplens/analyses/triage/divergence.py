@@ -53,9 +53,9 @@ def divergence(scene: DetectionContext) -> Iterator[Finding]:
 
     high: it ends ``divergence_factor`` times its own start or best worse than the best. medium: a loss ends 2.6 times
     its best or loses 60 % of what it had learned; a score loses 30 % of its best, or 40 % of what it had learned.
-    Neither counts while the loss is within six times the noise from point to point, or within twice of an excursion that the
-    same curve came back from, nor for a part of a loss that does not reach the size of the whole, nor for losses of runs that
-    log a reward, which is what they are trained for.
+    Neither counts while what is lost is within six times the noise from point to point (four, from fifty points on), or within
+    twice of an excursion that the same curve came back from, nor for a part of a loss that does not reach the size of the
+    whole, nor for losses of runs that log a reward, which is what they are trained for.
     """
     by_run: dict[str, list[tuple[Finding, float]]] = {}
     for curve in scene.drawn(scene.suspects):
@@ -104,7 +104,7 @@ def _diverged(curve: Curve, limits: Thresholds) -> tuple[Finding, float] | None:
     """The finding, and how far the curve rose."""
     worse, level = curve.worse, _levels(curve.worse)
     scale = max(abs(level.start), abs(level.best))
-    if level.lost <= 6 * noise(worse) or level.lost <= 0 or scale == 0:
+    if level.lost <= _beyond(len(worse)) * noise(worse) or level.lost <= 0 or scale == 0:
         return None
     exploded = level.lost >= (limits.divergence_factor - 1) * scale
     if not exploded and not (len(worse) >= limits.min_points and _ruined(curve, level)):
@@ -120,6 +120,11 @@ def _diverged(curve: Curve, limits: Thresholds) -> tuple[Finding, float] | None:
         int(curve.steps[at]),
         _evidence(curve, at),
     ), level.lost
+
+
+def _beyond(n: int) -> float:
+    """Times the noise that must be lost: fewer where levels rest on five points or more."""
+    return 4.0 if n >= 50 else 6.0
 
 
 def _levels(worse: Floats) -> _Levels:

@@ -1,6 +1,6 @@
 """Lasting changes of level in any metric: one step between two steady levels, over all series at once.
 
-`find_shifts` looks at each place that leaves a tenth of the points, and at least five, on either side. It takes the place where
+`shift_places` looks at each place that leaves a tenth of the points, and at least five, on either side. It takes the place where
 the means before and after differ most in standard errors, and needs a chance below `CHANCE` for the largest of all places in
 a series of independent normal noise (Bonferroni over the places). Curves that learn, drift or wander have no two steady levels: the
 halves of each side must agree to a quarter of the step, and values scatter about their side as neighbours scatter.
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from sweeplens.analyses.triage.aims import is_pace, pace_goal
-from sweeplens.analyses.triage.context import ROBUST, DetectionContext, Finding, number
+from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["CHANCE", "SHIFT_POINTS", "find_shifts", "level_shift"]
+__all__ = ["CHANCE", "SHIFT_POINTS", "describe_shifts", "level_shift", "shift_places"]
 
 CHANCE = 1e-4  # of a step in a series of noise
 SHIFT_POINTS = 20
@@ -59,64 +59,46 @@ def level_shift(scene: DetectionContext) -> Iterator[Finding]:
     yield from first.values()
 
 
-def find_shifts(frame: pl.DataFrame) -> pl.DataFrame:
-    """sid, step, step_before, last_before, first_after, before, after of each series that has one step.
-
-    ``frame``: sid, step, value, finite and in order.
-    """
-    sized = frame.filter(pl.len().over("sid") >= SHIFT_POINTS)
-    if not sized.height:
-        return _described(sized, np.empty(0, np.int64), np.empty(0, np.int64))
-    starts = np.flatnonzero(np.diff(sized["sid"].to_numpy(), prepend=-1))
-    counts = np.diff(np.append(starts, sized.height))
-    noise = sized.group_by("sid", maintain_order=True).agg(
-        (pl.col("value").diff().abs().median() * (ROBUST / 2**0.5)).alias("noise")
-    )
-    places = _places(sized["value"].to_numpy(), starts, counts, noise["noise"].to_numpy())
-    return _described(sized, starts[places >= 0], places[places >= 0])
-
-
-def _places(v: Floats, starts: Ints, counts: Ints, noise: Floats) -> Ints:
-    """For each series the row at which its new level begins, or -1."""
-    own = np.repeat(np.arange(len(starts)), counts)
-    centred = v - (np.add.reduceat(v, starts) / counts)[own]
-    sums = np.concatenate([[0.0], np.cumsum(centred)])
-    n, k = counts[own], np.arange(len(v)) - starts[own]  # k points lie before row i
-    least = np.maximum(counts // 10, 5)[own]
-    inside = (k >= least) & (n - k >= least)
-    height = np.where(inside, np.abs(sums[:-1] - sums[starts][own]) * np.sqrt(n / np.maximum(k * (n - k), 1)), -1.0)
-    top = np.maximum.reduceat(height, starts)
-    at = np.minimum.reduceat(np.where(height == top[own], np.arange(len(v)), len(v)), starts)
-    ends = starts + counts
-    before, after = _mean(sums, starts, at), _mean(sums, at, ends)
-    step = np.abs(after - before)
-    middle, later = (starts + at) // 2, (at + ends) // 2
-    steady = (np.abs(_mean(sums, starts, middle) - _mean(sums, middle, at)) < _AGREE * step) & (
-        np.abs(_mean(sums, at, later) - _mean(sums, later, ends)) < _AGREE * step
-    )
-    real = (noise > 0) & (step >= _SIGMAS * noise) & (top >= _limits(counts) * noise)
-    return np.where(real & steady, at, -1)
+def shift_places(block: Floats, noise: Floats) -> Ints:
+    """For each row of a matrix (a series of `SHIFT_POINTS` or more) the place at which its new level begins, or -1."""
+    n = block.shape[1]
+    sums = np.zeros((len(block), n + 1))
+    np.cumsum(block - block.mean(axis=1, keepdims=True), axis=1, out=sums[:, 1:])
+    k = np.arange(max(n // 10, 5), n - max(n // 10, 5) + 1)  # points before the step
+    height = np.abs(sums[:, k]) * np.sqrt(n / (k * (n - k)))
+    place = height.argmax(axis=1)
+    top, at = height[np.arange(len(block)), place], k[place]
+    first, end = np.zeros_like(at), np.full_like(at, n)
+    step = np.abs(_mean(sums, at, end) - _mean(sums, first, at))
+    apart = [
+        np.abs(_mean(sums, low, (low + high) // 2) - _mean(sums, (low + high) // 2, high))
+        for low, high in ((first, at), (at, end))
+    ]
+    real = (noise > 0) & (step >= _SIGMAS * noise) & (top >= _limit(n) * noise)
+    return np.where(real & (apart[0] < _AGREE * step) & (apart[1] < _AGREE * step), at, -1)
 
 
 def _mean(sums: Floats, low: Ints, high: Ints) -> Floats:
-    return (sums[high] - sums[low]) / np.maximum(high - low, 1)
+    """The mean of each row from one place up to another."""
+    row = np.arange(len(sums))
+    return (sums[row, high] - sums[row, low]) / np.maximum(high - low, 1)
 
 
-def _limits(counts: Ints) -> Floats:
+def _limit(n: int) -> float:
+    """The standard errors that the largest of n differences stays below in noise, but for `CHANCE`."""
     from scipy.special import ndtri  # loaded only where there are curves
 
-    return np.asarray(-ndtri(CHANCE / (2 * counts)), dtype=np.float64)
+    return float(-ndtri(CHANCE / (2 * n)))
 
 
-def _described(frame: pl.DataFrame, starts: Ints, places: Ints) -> pl.DataFrame:
-    """The shifts in numbers, without those where values scatter more than neighbours do."""
-    ids = frame["sid"].gather(starts)
-    found = pl.DataFrame({"sid": ids, "at": places}, schema_overrides={"at": pl.Int64})
-    rows = (
-        frame.with_row_index("row")
-        .join(found, on="sid")
-        .with_columns(late=pl.col("row").cast(pl.Int64) >= pl.col("at"))
-    )
+def describe_shifts(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """sid, step, step_before, last_before, first_after, before, after of series that step, without those whose values scatter
+    about their side more than neighbours do.
+
+    ``frame``: sid, step, value, finite and in order. ``places``: sid, at (a row of the frame).
+    """
+    rows = frame.with_row_index("row").join(places.select("sid", "at"), on="sid", maintain_order="left")
+    rows = rows.with_columns(late=pl.col("row").cast(pl.Int64) >= pl.col("at"))
     rows = rows.with_columns(off=(pl.col("value") - pl.col("value").median().over("sid", "late")).abs())
     late = pl.col("late")
     described = rows.group_by("sid").agg(

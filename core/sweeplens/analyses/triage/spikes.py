@@ -78,7 +78,7 @@ def _peaks(v: Floats, above: Floats, level: Floats, deviations: float) -> NDArra
 
 def _comes_back(v: Floats, i: int, rise: float) -> bool:
     """Whether the points after it lie where those before it did, and no point shortly before stood as high."""
-    before, after = v[max(i - 2 * _WINDOW, 0) : i], v[i + 2 : i + 2 + 2 * _WINDOW]
+    before, after = v[max(i - _WINDOW, 0) : i], v[i + 2 : i + 2 + 2 * _WINDOW]
     if not len(after):
         return False
     low = median(before)
