@@ -388,7 +388,9 @@ def test_no_cause_is_named_where_the_affected_runs_share_nothing() -> None:
 def test_healthy_runs_give_one_sentence() -> None:
     answer = _find({"a": {"train/loss": _down(100)}, "b": {"train/loss": _down(120)}})
     assert answer.table.height == 0
-    assert answer.notes == ("Nothing found in 2 runs.",)
+    assert answer.notes[0] == "Nothing found in 2 runs."
+    assert answer.notes[-1].startswith("Looked at: nan, constant, ends_early, rewind, never_learned, divergence, spike")
+    assert "2 series of train/loss" in answer.notes[-1]
 
 
 def test_the_worst_comes_first_and_the_summary_counts_runs() -> None:

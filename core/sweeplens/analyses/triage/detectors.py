@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sweeplens.analyses.triage.abnormal_losses import gradients, never_learned, runaway, zero_loss
+from sweeplens.analyses.triage.config_check import learning_rate, planned_length, samples_seen, schedule, warm_up
 from sweeplens.analyses.triage.context import DetectionContext, Finding
 from sweeplens.analyses.triage.divergence import divergence
 from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, rewind, short, stalled
@@ -12,6 +13,7 @@ from sweeplens.analyses.triage.level_shift import level_shift
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
+from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
 from sweeplens.analyses.triage.siblings import outlier
 from sweeplens.analyses.triage.spikes import spike
 
@@ -25,6 +27,13 @@ DETECTORS: tuple[Detector, ...] = (
     crashed,
     stalled,
     short,
+    never_applied,
+    multiples,
+    warm_up,
+    learning_rate,
+    schedule,
+    planned_length,
+    samples_seen,
     never_learned,
     zero_loss,
     runaway,
@@ -35,6 +44,7 @@ DETECTORS: tuple[Detector, ...] = (
     level_shift,
     outlier,
     ends_early,
+    same_end,
     constant,
     rewind,
     plateau,

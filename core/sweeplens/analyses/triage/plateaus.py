@@ -11,12 +11,13 @@ from sweeplens.analyses.triage.curve_levels import median, smooth, spread
 
 __all__ = ["plateau"]
 
-_REST = 0.02  # of what was learned, that may be missing where a plateau begins
+_REST = 0.02  # of what was learned and of the last level, that may be missing where a plateau begins
+_LEAST = 20  # points
 
 
 def plateau(scene: DetectionContext) -> Iterator[Finding]:
-    """low: the first main metric of a run came within the noise (or 2 % of what was learned) of its last level so early that
-    it brought nothing better over the last ``plateau_share`` of the points.
+    """low: the first main metric of a run, of twenty points or more, came so close to its last level (within the noise, or
+    2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
 
     Not where it ends exactly at its best, nor at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for
     losses that pass zero, which go up and down as their opponent does.
@@ -35,12 +36,15 @@ def plateau(scene: DetectionContext) -> Iterator[Finding]:
 def _reached(curve: Curve) -> int | None:
     """The first point from which on the curve is as good as at its end; None where it learned nothing, or is perfect."""
     v = curve.worse
+    if len(v) < _LEAST:
+        return None
     level = smooth(v, max(len(v) // 20, 3))
     half, end = median(v[len(v) // 2 : 3 * len(v) // 4]), median(v[-(len(v) // 4) :])
     learned, noise = float(level[0]) - end, spread(v)
+    rest = _REST * min(learned, abs(end))
     best = curve.values.min() if curve.goal == "lower" else curve.values.max()
     perfect = best <= 0 if curve.goal == "lower" else best in (1.0, 100.0)
-    if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(_REST * learned / 4, noise / 4):
+    if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(rest / 4, noise / 4):
         return None
-    near = level <= end + max(_REST * learned, noise / 2)
+    near = level <= end + max(rest, noise / 2)
     return int(np.flatnonzero(near)[0]) if near.any() else None
