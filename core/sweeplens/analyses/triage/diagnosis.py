@@ -23,7 +23,9 @@ _RUINED = ("nan", "divergence", "zero_loss", "runaway")
 _EXPLAINED_BY = {
     "plateau": (*_RUINED, "overfit", "ends_early", "crashed", "stalled", "never_learned", "spike"),
     "ends_early": ("crashed", "stalled"),
+    "config_length": ("crashed", "stalled", "ends_early", "nan"),
     "overfit": ("nan",),
+    "gradients": ("nan", "divergence"),
     "level_shift": (*_RUINED, "overfit"),
     "spike": ("nan", "runaway"),
 }
