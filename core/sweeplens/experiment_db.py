@@ -372,7 +372,9 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points, metric, budget=budget, goal=goal,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
-        python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(", )", ")")
+        python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(
+            ", )", ")"
+        )
         return self._resting(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
 
     def whats_new(self, cursor: str = "") -> Answer:

@@ -227,22 +227,23 @@ def _edges(sweep: _Sweep, n: int) -> Iterator[_Suggestion]:
     """The next value beyond the range, where the best setting and the best mean over the others lie at its end."""
     best = sweep.settings[0]
     for i, name in enumerate(sweep.keys):
-        levels = sorted({s.values[i] for s in sweep.settings if _is_number(s.values[i])}, key=float)  # pyright: ignore[reportArgumentType]
-        if len(levels) < 3 or best.values[i] not in (levels[0], levels[-1]):
+        told = [s.values[i] for s in sweep.settings]
+        levels = sorted({float(v) for v in told if isinstance(v, int | float) and not isinstance(v, bool)})
+        here = best.values[i]
+        if len(levels) < 3 or here not in (levels[0], levels[-1]):
             continue
-        ends = levels if best.values[i] == levels[-1] else levels[::-1]
-        if _mean_at(sweep, i, ends[-1]) >= _mean_at(sweep, i, ends[-2]):
+        ends = levels if here == levels[-1] else levels[::-1]
+        beyond = _beyond(ends, whole=all(isinstance(v, int) for v in told if v is not None))
+        if beyond is None or _mean_at(sweep, i, ends[-1]) >= _mean_at(sweep, i, ends[-2]):
             continue
-        beyond = _beyond([float(v) for v in ends], whole=all(isinstance(v, int) for v in ends))  # pyright: ignore[reportArgumentType]
-        if beyond is None:
-            continue
-        why = f"the best {name} is {_text(best.values[i])}, the end of its range ({_text(levels[0])} to {_text(levels[-1])})"
-        cell = {**_cell(sweep, best), name: beyond}
-        yield _Suggestion("edge", why, sweep.seeded(cell, n), _found(sweep, best.n, n, n - 1))
+        why = f"the best {name} is {_text(here)}, the end of its range ({_text(levels[0])} to {_text(levels[-1])})"
+        yield _Suggestion(
+            "edge", why, sweep.seeded({**_cell(sweep, best), name: beyond}, n), _found(sweep, best.n, n, n - 1)
+        )
 
 
 def _mean_at(sweep: _Sweep, key: int, level: object) -> float:
-    """The mean of a level over settings that share all else with a setting of another level, or over all of the level."""
+    """The mean over all settings that have this level."""
     own = [s.mean for s in sweep.settings if s.values[key] == level]
     return sum(own) / len(own)
 
@@ -343,10 +344,6 @@ def _notes(sweep: _Sweep, made: Sequence[_Suggestion], dropped: Sequence[_Sugges
         yield "detectable: the difference in means found with a power of 80 % (t test at 5 %, equal normal spread in all settings)."
     if made:
         yield "What the settings do not name stays as in the best setting."
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _text(value: Any) -> str:

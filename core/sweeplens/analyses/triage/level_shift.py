@@ -64,18 +64,21 @@ def shift_places(block: Floats, noise: Floats) -> Ints:
     n = block.shape[1]
     sums = np.zeros((len(block), n + 1))
     np.cumsum(block - block.mean(axis=1, keepdims=True), axis=1, out=sums[:, 1:])
-    k = np.arange(max(n // 10, 5), n - max(n // 10, 5) + 1)  # points before the step
-    height = np.abs(sums[:, k]) * np.sqrt(n / (k * (n - k)))
-    place = height.argmax(axis=1)
-    top, at = height[np.arange(len(block)), place], k[place]
-    first, end = np.zeros_like(at), np.full_like(at, n)
+    least = max(n // 10, 5)
+    k = np.arange(least, n - least + 1, dtype=np.int64)  # points before the step
+    height = np.abs(sums[:, least : n - least + 1]) * np.sqrt(n / (k * (n - k)))
+    at = height.argmax(axis=1).astype(np.int64) + least
+    first, end = np.zeros(len(block), dtype=np.int64), np.full(len(block), n, dtype=np.int64)
     step = np.abs(_mean(sums, at, end) - _mean(sums, first, at))
-    apart = [
-        np.abs(_mean(sums, low, (low + high) // 2) - _mean(sums, (low + high) // 2, high))
-        for low, high in ((first, at), (at, end))
-    ]
-    real = (noise > 0) & (step >= _SIGMAS * noise) & (top >= _limit(n) * noise)
-    return np.where(real & (apart[0] < _AGREE * step) & (apart[1] < _AGREE * step), at, -1)
+    steady = (_apart(sums, first, at) < _AGREE * step) & (_apart(sums, at, end) < _AGREE * step)
+    real = (noise > 0) & (step >= _SIGMAS * noise) & (height.max(axis=1) >= _limit(n) * noise)
+    return np.where(real & steady, at, -1)
+
+
+def _apart(sums: Floats, low: Ints, high: Ints) -> Floats:
+    """How far the means of the two halves of a side differ."""
+    middle = (low + high) // 2
+    return np.abs(_mean(sums, low, middle) - _mean(sums, middle, high))
 
 
 def _mean(sums: Floats, low: Ints, high: Ints) -> Floats:

@@ -39,9 +39,9 @@ def screen(frame: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
     counts = np.diff(np.append(starts, frame.height))
     found = {name: np.zeros(len(starts), dtype=np.bool_) for name in _COLUMNS}
     places = np.full(len(starts), -1, dtype=np.int64)
-    for n in np.unique(counts):
+    for n in np.unique(counts).tolist():
         mine = np.flatnonzero(counts == n)
-        rows = starts[mine][:, None] + np.arange(n)
+        rows = np.add.outer(starts[mine], np.arange(n, dtype=np.int64))
         block = worse[rows]
         with np.errstate(all="ignore"):
             noise = ROBUST * _median(np.abs(np.diff(block)))
