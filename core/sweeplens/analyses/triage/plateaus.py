@@ -11,13 +11,13 @@ from sweeplens.analyses.triage.curve_levels import median, smooth, spread
 
 __all__ = ["plateau"]
 
-_REST = 0.01  # of what was learned and of the last level, that may be missing where a plateau begins
+_REST = 0.02  # of what was learned and of the last level, that may be missing where a plateau begins
 _LEAST = 20  # points
 
 
 def plateau(scene: DetectionContext) -> Iterator[Finding]:
     """low: the first main metric of a run, of twenty points or more, came so close to its last level (within the noise, or
-    1 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
+    2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
 
     Not where it ends exactly at its best, nor at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for
     losses that pass zero, which go up and down as their opponent does.
