@@ -44,7 +44,7 @@ def _reached(curve: Curve) -> int | None:
     rest = _REST * min(learned, abs(end))
     best = curve.values.min() if curve.goal == "lower" else curve.values.max()
     perfect = best <= 0 if curve.goal == "lower" else best in (1.0, 100.0)
-    if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(rest / 2, noise / 2):
+    if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(rest / 4, noise / 4):
         return None
     near = level <= end + max(rest, noise / 2)
     return int(np.flatnonzero(near)[0]) if near.any() else None

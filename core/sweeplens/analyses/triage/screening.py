@@ -82,7 +82,7 @@ def _rests(block: Floats, noise: Floats) -> Mask:
     if n < 4:
         return np.zeros(len(block), dtype=np.bool_)
     half, last = _median(block[:, n // 2 : n // 2 + n // 4]), _median(block[:, -(n // 4) :])
-    return (half - last <= np.maximum(0.01 * (block[:, 0] - last), noise / 2)) & (block[:, 0] - last > 2 * noise)
+    return (half - last <= np.maximum(0.01 * (block[:, 0] - last), noise / 4)) & (block[:, 0] - last > 2 * noise)
 
 
 def _slows(seconds: Floats, steps: Ints, limits: Thresholds) -> Mask:
