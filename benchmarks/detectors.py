@@ -1,4 +1,4 @@
-"""False alarms and detections of `diagnose_runs` over a library of curve shapes: `python benchmarks/detectors.py [DRAWS]`.
+"""False alarms and detections of `diagnose_runs` over a library of curve shapes: `python benchmarks/detectors.py [DRAWS FIRST]`.
 
 Each shape of `support/curve_shapes.py` is drawn with fixed seeds, one run a draw, and diagnosed together with its like.
 Printed: the share of healthy runs with a finding of high or medium severity, by detector and by shape; and for each fault the
@@ -56,31 +56,31 @@ def _points(run_id: str, run: DrawnRun) -> pl.DataFrame:
     return pl.concat(frames).with_columns(wall_time=None).select(*POINTS_SCHEMA).cast(POINTS_SCHEMA)  # pyright: ignore[reportArgumentType]
 
 
-def false_alarms(draws: int) -> tuple[dict[str, float], Counter[str]]:
+def false_alarms(draws: int, first: int = 0) -> tuple[dict[str, float], Counter[str]]:
     """shape -> share of its healthy runs with a finding of high or medium severity, and how many runs by finding."""
     shares: dict[str, float] = {}
     kinds: Counter[str] = Counter()
     for name, shape in HEALTHY.items():
-        found = findings([shape(generator(name, i)) for i in range(draws)])
+        found = findings([shape(generator(name, first + i)) for i in range(draws)])
         grave = found.filter(pl.col("severity") != "low").unique(["run_id", "finding"])
         kinds.update(grave["finding"].to_list())
         shares[name] = grave["run_id"].n_unique() / draws
     return shares, kinds
 
 
-def low_alarms(draws: int) -> Counter[str]:
+def low_alarms(draws: int, first: int = 0) -> Counter[str]:
     """How many healthy runs have a finding of low severity, by finding."""
     kinds: Counter[str] = Counter()
     for name, shape in HEALTHY.items():
-        found = findings([shape(generator(name, i)) for i in range(draws)]).filter(pl.col("severity") == "low")
+        found = findings([shape(generator(name, first + i)) for i in range(draws)]).filter(pl.col("severity") == "low")
         kinds.update(found.unique(["run_id", "finding"])["finding"].to_list())
     return kinds
 
 
-def detection(name: str, draws: int) -> tuple[float, float, float]:
+def detection(name: str, draws: int, first: int = 0) -> tuple[float, float, float]:
     """Share of these sick runs found, found as high or medium, and (of those found) with the step within 2 %."""
     sick = SICK[name]
-    drawn = [sick.draw(generator(name, i)) for i in range(draws)]
+    drawn = [sick.draw(generator(name, first + i)) for i in range(draws)]
     found = findings(drawn).filter(pl.col("finding").is_in(list(sick.findings)))
     near = {row["run_id"] for row in found.iter_rows(named=True) if _near(drawn[int(row["run_id"])], row["step"])}
     n = found["run_id"].n_unique()
@@ -98,16 +98,16 @@ def error(share: float, n: int) -> str:
     return f"{100 * share:.1f} ± {100 * (max(share * (1 - share), 0.25 / n) / n) ** 0.5:.1f} %"
 
 
-def main(draws: int = 100) -> None:
+def main(draws: int = 100, first: int = 0) -> None:
     """Print the section of `benchmarks/README.md`."""
-    shares, kinds = false_alarms(draws)
+    shares, kinds = false_alarms(draws, first)
     total = draws * len(HEALTHY)
     alarmed = sum(shares.values()) / len(shares)
     print("## What a diagnosis sees\n")
     print(f"`python benchmarks/detectors.py`: {len(HEALTHY)} healthy and {len(SICK)} sick shapes, {draws} draws each\n")
     print(f"Healthy runs with a finding of high or medium severity: {error(alarmed, total)} (aim: at most 1 %).\n")
     print("| detector | false alarms of high or medium severity | of low severity |\n|---|---|---|")
-    mild = low_alarms(draws)
+    mild = low_alarms(draws, first)
     for kind in sorted({*kinds, *mild}):
         print(f"| {kind} | {error(kinds[kind] / total, total)} | {error(mild[kind] / total, total)} |")
     print(
@@ -115,7 +115,7 @@ def main(draws: int = 100) -> None:
     )
     print("\n| fault | found | as high or medium | step within 2 % |\n|---|---|---|---|")
     for name in SICK:
-        seen, grave, near = detection(name, draws)
+        seen, grave, near = detection(name, draws, first)
         print(f"| {name} | {error(seen, draws)} | {100 * grave:.0f} % | {100 * near:.0f} % |")
 
 

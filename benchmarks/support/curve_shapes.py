@@ -578,7 +578,7 @@ def _nan(rng: Rng) -> DrawnRun:
 def _plateau(rng: Rng) -> DrawnRun:
     """A validation loss that falls for 40 % of the run, then stays."""
     n = _length(rng, 100, 400)
-    val = np.interp(np.arange(n), [0, 0.4 * n, n], [2.3, 0.6, 0.6]) + 0.005 * rng.normal(size=n)
+    val = np.interp(np.arange(n), [0, 0.4 * n, n], [2.3, 0.6, 0.6]) + 0.01 * rng.normal(size=n)
     return DrawnRun({"val/loss": val}, int(0.4 * n))
 
 
