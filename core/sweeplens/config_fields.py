@@ -33,8 +33,8 @@ class Thresholds(BaseModel):
         float, Field(gt=0, lt=1, description="share of the steps at the end without any improvement")
     ] = 0.5
     overfit_rise: Annotated[
-        float, Field(gt=0, description="relative rise of the validation loss above its minimum")
-    ] = 0.1
+        float, Field(gt=0, description="relative worsening of a validation metric after its best")
+    ] = 0.05
     throughput_drop: Annotated[float, Field(gt=0, lt=1, description="relative drop of the rate of steps")] = 0.5
     throughput_seconds: Annotated[float, Field(ge=0, description="seconds that a slow stretch must last")] = 30.0
     silent_steps: Annotated[

@@ -448,6 +448,22 @@ class ExperimentDB:
         made = self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
         return self._drawn(made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where)
 
+    def suggest(
+        self, metric: str, budget: int = 8, *, goal: str = "", runs: Sequence[str] = (), where: str = ""
+    ) -> Answer:
+        """Which runs to make next with a budget of so many: why, what they could detect, and their settings."""
+        from sweeplens.analyses.suggestions import suggest
+
+        view = self.view(runs, where)
+        answer = suggest(
+            view.runs, view.series, view.snapshot.points, metric, budget=budget, goal=goal,
+            goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+        )  # fmt: skip
+        python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(
+            ", )", ")"
+        )
+        return self._resting(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
+
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
         from sweeplens.analyses.news import whats_new  # numpy loads with it

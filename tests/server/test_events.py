@@ -37,7 +37,7 @@ def rows(made: ToolReply) -> list[dict[str, Any]]:
 
 def test_a_cause_stands_once_in_the_text_and_with_each_finding_in_the_rows(demo: Path) -> None:
     made = ask(demo, "diagnose_runs")
-    cause = "optim.lr=0.3, the same runs as optim.weight_decay=3e-05: 4 of 4 affected, 1 of 50 healthy"
+    cause = "optim.lr=0.3, the same runs as optim.weight_decay=3e-05: 4 of 4 affected, 0 of 47 healthy"
     assert made.text.count(cause) == 1
     assert sum(row["shared_cause"] == cause for row in rows(made)) == 8
 
@@ -91,7 +91,8 @@ def test_healthy_runs_and_no_news_are_a_sentence_and_no_empty_table(tmp_path: Pa
     write_run(tmp_path / "a", {"lr": 1}, [{"step": s, "loss": 1 / (s + 1)} for s in range(30)])
     lines = ask(tmp_path, "diagnose_runs").text.splitlines()
     assert lines[0] == "Nothing found in 1 run."
-    assert lines[1].startswith("Basis: ")
+    assert lines[1].startswith("Looked at: ")
+    assert lines[2].startswith("Basis: ")
 
 
 def test_the_first_news_of_a_sweep_take_a_dozen_lines(demo: Path) -> None:

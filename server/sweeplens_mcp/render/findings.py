@@ -20,7 +20,8 @@ __all__ = ["draw_findings", "draw_news", "draw_varying"]
 
 _FINDING = ("run_id", "finding", "severity", "metric", "step", "evidence")
 _NEWS = ("event", "run_id", "at", "text", "runs")
-_FEW = 5
+_FEW = 5  # lines of mild findings of a kind, where there are more than twice as many
+_GRAVE = 3  # the same of grave ones: the rows of the structured content have the evidence of each
 
 
 def draw_findings(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
@@ -43,7 +44,8 @@ def draw_findings(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str
 def _told(head: str, told: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """A line for each evidence, with the runs that it is the same for."""
     mild = "(high)" not in head and "(medium)" not in head
-    shown = _FEW if mild and len(told) > 2 * _FEW else len(told)
+    few = _FEW if mild else _GRAVE
+    shown = few if len(told) > 2 * few else len(told)
     lines = [f"  {', '.join(ids)}: {evidence}" for evidence, ids in told.items()]
     yield from lines[:shown]
     if rest := [run for ids in list(told.values())[shown:] for run in ids]:

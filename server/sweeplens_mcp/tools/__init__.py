@@ -10,6 +10,7 @@ from sweeplens_mcp.tools.pictures import plot
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec
 from sweeplens_mcp.tools.sql import query_sql
+from sweeplens_mcp.tools.suggestions import suggest_runs
 from sweeplens_mcp.tools.sweeps import (
     compare_runs,
     find_varying_hparams,
@@ -34,6 +35,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
     ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
     ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
+    ToolSpec("Suggest runs", suggest_runs, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True, apart=False),
     ToolSpec("Plot", plot, paged=False, heavy=True, picture=True),
 )

@@ -14,8 +14,9 @@ __all__ = ["diagnose_runs", "whats_new"]
 
 
 def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", metrics: Metrics = ()) -> Answer:
-    """What went wrong: NaN, divergence, spikes, plateaus, overfitting, stalled and crashed runs, rewinds; each with
-    severity, metric, step, evidence and a cause that several runs share."""
+    """What went wrong: NaN, divergence, spikes, overfitting, level shifts, losses that cannot be right, stalled and crashed runs,
+    settings that the log contradicts; each with severity, metric, step, evidence and a cause that several runs share. Says
+    which detectors looked at what."""
     return db.diagnose(runs=runs, where=where, metrics=metrics)
 
 

@@ -8,14 +8,16 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.triage.aims import aim, is_gradient, is_pace, is_schedule
 from sweeplens.analyses.triage.context import DetectionContext
-from sweeplens.analyses.triage.pairs import train_of
+from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
 from sweeplens.config import Thresholds
-from sweeplens.frames.goals import main_metrics, outcome_goal
+from sweeplens.frames.goals import main_metrics
 
-__all__ = ["DiagnosisOptions", "diverging", "enriched", "jumping", "losses", "overfitting", "paced"]
+__all__ = ["DiagnosisOptions", "enriched", "first_main", "last_seen", "paced", "steady", "watched"]
 
 _KEY = ["run_id", "metric"]
+_MOVED = 0.3  # of the range of a series, between its first and last value
 
 
 class DiagnosisOptions(Struct, frozen=True):
@@ -34,7 +36,7 @@ class DiagnosisOptions(Struct, frozen=True):
 def enriched(runs: pl.DataFrame, series: pl.DataFrame, options: DiagnosisOptions) -> DetectionContext:
     """The scene without curves."""
     names = series["metric"].unique().to_list()
-    goals = {n: outcome_goal(n, options.goals) for n in names}
+    goals = {n: aim(n, options.goals) for n in names}
     main = tuple(m for m in main_metrics(names, options.main, options.goals) if goals[m] != "unknown")
     sign = pl.when(pl.col("goal") == "lower").then(1.0).when(pl.col("goal") == "higher").then(-1.0)
     lower = pl.col("goal") == "lower"
@@ -69,10 +71,50 @@ def paced(scene: DetectionContext) -> pl.DataFrame:
     return _one_a_run(scene.series.filter(pl.col("n") >= 2 * scene.thresholds.min_points))
 
 
-def losses(scene: DetectionContext) -> pl.DataFrame:
-    """Of each run the lower-is-better series with the most points."""
-    enough = pl.col("n_finite") >= 2 * scene.thresholds.min_points
-    return _one_a_run(scene.series.filter((pl.col("goal") == "lower") & enough))
+def watched(scene: DetectionContext) -> pl.DataFrame:
+    """Series with an aim: they are looked at for divergence, spikes, overfitting, plateaus and shifts."""
+    return scene.series.filter(
+        (pl.col("goal") != "unknown") & (pl.col("n_finite") >= 2) & (pl.col("min") < pl.col("max"))
+    )
+
+
+def last_seen() -> pl.Expr:
+    """Whether a short series ends worse than its best by enough to be looked at."""
+    lost = pl.col("w_last") - pl.col("w_best")
+    return (lost > 0) & (lost >= 0.02 * (pl.col("w_first") - pl.col("w_best")))
+
+
+def first_main(scene: DetectionContext) -> pl.DataFrame:
+    """Of each run the series of its first main metric."""
+    place = {m: i for i, m in enumerate(scene.main)}
+    order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
+    table = scene.series.filter(pl.col("metric").is_in(scene.main)).with_columns(order=order)
+    return table.filter(
+        (pl.col("order") == pl.col("order").min().over("run_id")) & (pl.col("n_finite") >= scene.thresholds.min_points)
+    )
+
+
+def steady(scene: DetectionContext) -> pl.DataFrame:
+    """Series without an aim that may have stepped from one level to another; not schedules, counters and gradients."""
+    names = scene.series["metric"].unique().to_list()
+    measured = [n for n in names if _measured(n)]
+    moved = (pl.col("first") - pl.col("last_finite")).abs() >= _MOVED * (pl.col("max") - pl.col("min"))
+    ends = pl.min_horizontal("min_step", "max_step").eq(pl.col("first_step")) & pl.max_horizontal(
+        "min_step", "max_step"
+    ).eq(pl.col("last_step"))  # a counter, or a drift without noise
+    return scene.series.filter(
+        pl.col("metric").is_in(measured)
+        & (pl.col("goal") == "unknown")
+        & (pl.col("n_finite") >= SHIFT_POINTS)
+        & (pl.col("min") < pl.col("max"))
+        & moved
+        & ends.not_()
+    )
+
+
+def _measured(metric: str) -> bool:
+    """Whether a metric is measured (not set by a schedule), so that a step in it says something."""
+    return is_pace(metric) or not (is_schedule(metric) or is_gradient(metric))
 
 
 def _one_a_run(series: pl.DataFrame) -> pl.DataFrame:
@@ -82,35 +124,3 @@ def _one_a_run(series: pl.DataFrame) -> pl.DataFrame:
         "run_id", "n_logged", "training", "metric", descending=[False, True, True, False]
     )
     return order.unique("run_id", keep="first", maintain_order=True)
-
-
-def diverging(scene: DetectionContext) -> pl.DataFrame:
-    """Series whose last value is far from the best, by a quarter of what was learned or many times over."""
-    lost = pl.col("w_last") - pl.col("w_best")
-    return scene.series.filter(
-        (pl.col("n_finite") >= 2)
-        & (lost > 0)
-        & (lost >= 0.25 * (pl.col("w_first").fill_nan(None).fill_null(pl.col("w_worst")) - pl.col("w_best")))
-        & (pl.col("w_last") > pl.col("w_mean"))
-    )
-
-
-def overfitting(scene: DetectionContext) -> pl.DataFrame:
-    """Validation series that rose above their best, with their training twins."""
-    twins = train_of(scene.series["metric"].unique().to_list())
-    rise = (pl.col("w_last") - pl.col("w_best")) / pl.col("w_best").abs()
-    val = scene.series.filter(
-        pl.col("metric").is_in(list(twins)) & (pl.col("n_finite") >= 5) & (rise >= scene.thresholds.overfit_rise / 2)
-    )
-    pairs = val.select("run_id", metric=pl.col("metric").replace(twins)).unique()
-    return pl.concat([val, scene.series.join(pairs, on=_KEY, how="semi")])
-
-
-def jumping(scene: DetectionContext) -> pl.DataFrame:
-    """Lower-is-better series with a worst value that stands far out of all the others."""
-    return scene.series.filter(
-        (pl.col("goal") == "lower")
-        & (pl.col("n_finite") >= scene.thresholds.min_points)
-        & ((pl.col("max") - pl.col("mean")) > 5 * pl.col("std"))
-        & (pl.col("max_step") > pl.col("first_step"))
-    )

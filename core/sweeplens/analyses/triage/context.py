@@ -1,7 +1,7 @@
 """What detectors look at, and what they say: `DetectionContext` and `Finding`.
 
 Detectors first read the series frame. Those that need a curve find it in `DetectionContext.curves`,
-which holds the standing, finite points of the series that `screening` picked, each series a slice of plain arrays.
+which holds the standing, finite points of the series that `curves` picked, each series a slice of plain arrays.
 """
 
 from __future__ import annotations
@@ -26,6 +26,21 @@ __all__ = ["ROBUST", "SEVERITIES", "Curve", "DetectionContext", "Finding", "numb
 
 ROBUST = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 SEVERITIES = ("high", "medium", "low")
+
+
+def _no_shifts() -> pl.DataFrame:
+    """The frame of `describe_shifts` without rows, with the names of the series."""
+    numbers = dict.fromkeys(("last_before", "first_after", "before", "after"), pl.Float64)
+    return pl.DataFrame(
+        schema={
+            "run_id": pl.String,
+            "metric": pl.String,
+            "goal": pl.String,
+            "step": pl.Int64,
+            "step_before": pl.Int64,
+            **numbers,
+        }
+    )
 
 
 class Finding(Struct, frozen=True):
@@ -67,7 +82,10 @@ class DetectionContext(Struct, frozen=True):
     main: tuple[str, ...] = ()
     torn: frozenset[str] = frozenset()  # runs whose file ends in the middle of a line
     curves: dict[tuple[str, str], Curve] = field(default_factory=dict[tuple[str, str], Curve])
-    suspects: tuple[tuple[str, str], ...] = ()  # the series that may have diverged
+    suspects: tuple[tuple[str, str], ...] = ()  # the series that may have diverged or overfitted
+    flat: tuple[tuple[str, str], ...] = ()  # the first main metric of runs that may have reached a plateau
+    extremes: tuple[tuple[str, str], ...] = ()  # losses that end at 0 or far below it, gradients that explode
+    shifts: pl.DataFrame = field(default_factory=_no_shifts)  # a row for each series that stepped to another level
     pace: tuple[tuple[str, str], ...] = ()  # the series of each run that shows its speed
     rewound_to: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     losses: tuple[tuple[str, str], ...] = ()  # the series to look for spikes in

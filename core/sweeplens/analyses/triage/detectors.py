@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sweeplens.analyses.triage.abnormal_losses import gradients, never_learned, runaway, zero_loss
+from sweeplens.analyses.triage.config_check import learning_rate, planned_length, samples_seen, schedule, warm_up
 from sweeplens.analyses.triage.context import DetectionContext, Finding
-from sweeplens.analyses.triage.from_points import divergence, overfit, spike, throughput
-from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, plateau, rewind, short, stalled
+from sweeplens.analyses.triage.divergence import divergence
+from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, rewind, short, stalled
+from sweeplens.analyses.triage.level_shift import level_shift
+from sweeplens.analyses.triage.overfitting import overfit
+from sweeplens.analyses.triage.pace import throughput
+from sweeplens.analyses.triage.plateaus import plateau
+from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
 from sweeplens.analyses.triage.siblings import outlier
+from sweeplens.analyses.triage.spikes import spike
 
 __all__ = ["DETECTORS", "NEED_POINTS", "Detector"]
 
@@ -19,15 +27,30 @@ DETECTORS: tuple[Detector, ...] = (
     crashed,
     stalled,
     short,
+    never_applied,
+    multiples,
+    warm_up,
+    learning_rate,
+    schedule,
+    planned_length,
+    samples_seen,
+    never_learned,
+    zero_loss,
+    runaway,
+    gradients,
     overfit,
     spike,
     throughput,
+    level_shift,
     outlier,
     ends_early,
+    same_end,
     constant,
     rewind,
     plateau,
 )
 
-NEED_POINTS: tuple[Detector, ...] = (divergence, overfit, spike, throughput)
+NEED_POINTS: tuple[Detector, ...] = (
+    divergence, zero_loss, runaway, gradients, overfit, spike, throughput, level_shift, plateau,
+)  # fmt: skip
 """Those that find nothing without curves."""

@@ -12,15 +12,28 @@ from sweeplens.analyses.triage.causes import shared_causes
 from sweeplens.analyses.triage.context import SEVERITIES, DetectionContext, Finding
 from sweeplens.analyses.triage.curves import draw_curves
 from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
+from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
 
 __all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "severity_lines"]
 
+_MANY, _EXAMPLES = 30, 3  # from so many findings on, the first of each kind lead
+_RUINED = ("nan", "divergence", "zero_loss", "runaway")
 _EXPLAINED_BY = {
-    "plateau": ("nan", "divergence", "overfit", "ends_early", "crashed", "stalled"),
+    "plateau": (*_RUINED, "overfit", "ends_early", "crashed", "stalled", "never_learned", "spike"),
     "ends_early": ("crashed", "stalled"),
+    "config_length": ("crashed", "stalled", "ends_early", "nan"),
+    "overfit": ("nan",),
+    "gradients": ("nan", "divergence"),
+    "level_shift": (*_RUINED, "overfit"),
+    "spike": ("nan", "runaway"),
 }
+_OF_THE_SETUP = (
+    "not_applied", "seed_not_used", "multiple", "same_end", "config_lr", "config_warm_up", "config_schedule", "config_length",
+    "config_samples",
+)  # fmt: skip
+"""Findings that settings and logs disagree, not that a run went badly: no cause is looked for, and such runs count as healthy."""
 FINDINGS = {
     "run_id": pl.String(), "finding": pl.String(), "severity": pl.String(), "metric": pl.String(), "step": pl.Int64(),
     "evidence": pl.String(), "shared_cause": pl.String(),
@@ -35,21 +48,23 @@ def diagnose(
     *,
     metrics: Sequence[str] = (),
 ) -> Answer:
-    """One row for each finding, worst first; table ``summary`` has a row for each kind of finding.
+    """One row for each finding, worst first; table ``summary`` has a row for each kind of finding, table ``looked_at`` one for each
+    group of detectors with the metrics that it looked at. Of more than thirty findings three of each kind and cause come first.
 
     ``metrics``: only findings in these, and those of whole runs. Without ``points`` the detectors that need curves are left out.
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
     scene = enriched(runs, asked, options)
-    read, skipped = 0, 0
+    read, left = 0, None
     if points is not None:
-        scene, read, skipped = draw_curves(scene, points, options.max_points)
+        scene, read, left = draw_curves(scene, points, options.max_points)
     found: list[Finding] = []
     with np.errstate(all="ignore"):  # values near the end of the numbers: what overflows is no finding
         for detector in DETECTORS:
             checkpoint()
             found += detector(scene) if points is not None or detector not in NEED_POINTS else ()
     table = _table(_told_once(found), scene)
+    skipped = 0 if left is None else left.height
     warnings = (
         (
             f"{skipped} series were not looked at as curves, so divergence, overfitting, spikes or pace in them are not told: "
@@ -60,7 +75,9 @@ def diagnose(
     )
     basis = Basis(runs_used=runs.height, points=read, warnings=warnings)
     summary = _summary(table)
-    return Answer(table, basis, _notes(table, summary, scene), {"summary": summary})
+    seen = looked_at(scene, left)
+    notes = (*_notes(table, summary, scene), looked_at_line(seen))
+    return Answer(_examples_first(table), basis, notes, {"summary": summary, "looked_at": seen})
 
 
 def _told_once(found: Sequence[Finding]) -> list[Finding]:
@@ -74,9 +91,9 @@ def _table(found: Iterable[Finding], scene: DetectionContext) -> pl.DataFrame:
     rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence) for f in found]
     columns = {k: v for k, v in FINDINGS.items() if k != "shared_cause"}
     table = pl.DataFrame(rows, schema=columns, orient="row")
-    ill = table.filter(pl.col("severity") != "low")["run_id"].unique().to_list()
+    grave = (pl.col("severity") != "low") & pl.col("finding").is_in(_OF_THE_SETUP).not_()
+    ill = table.filter(grave)["run_id"].unique().to_list()
     healthy = scene.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
-    grave = pl.col("severity") != "low"
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
     causes = shared_causes(scene.runs, kinds, healthy, scene.replicates)
     rank = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
@@ -93,12 +110,22 @@ def _table(found: Iterable[Finding], scene: DetectionContext) -> pl.DataFrame:
     )
 
 
+def _examples_first(table: pl.DataFrame) -> pl.DataFrame:
+    """The findings; of many, three examples of each kind and cause come first, then the others, each worst first."""
+    if table.height <= _MANY:
+        return table
+    kind = ["finding", "severity", "shared_cause"]
+    place = pl.int_range(pl.len()).over(kind)
+    return table.with_columns(later=place >= _EXAMPLES).sort("later", maintain_order=True).drop("later")
+
+
 def _summary(table: pl.DataFrame) -> pl.DataFrame:
     """finding, severity (of its rows), n_runs, shared_cause."""
     order = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
     counts = table.group_by("finding", "severity").agg(
-        n_runs=pl.col("run_id").n_unique(), shared_cause=pl.col("shared_cause").max()
-    )
+        n_runs=pl.col("run_id").n_unique(), shared_cause=pl.col("shared_cause").max(),
+        examples=pl.col("run_id").unique(maintain_order=True).head(_EXAMPLES),
+    )  # fmt: skip
     return (
         counts.with_columns(rank=order).sort("rank", "n_runs", "finding", descending=[False, True, False]).drop("rank")
     )

@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 
 from sweeplens.analyses.coverage import listed
+from sweeplens.analyses.triage.aims import is_length
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
+from sweeplens.frames.grouping import varying_hparams
 
-__all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "plateau", "rewind", "short", "stalled"]
+__all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "rewind", "short", "stalled"]
 
 _ENDED_BADLY = {"failed": "high", "crashed": "high", "killed": "medium"}
 _PEERS = 4  # runs that must agree on a length before a shorter one is odd
@@ -120,22 +122,37 @@ def stalled(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def short(scene: DetectionContext) -> Iterator[Finding]:
-    """medium: a run without a status that ended before ``early_stop_share`` of the shortest usual length of its format.
+    """A run without a status ended before ``early_stop_share`` of the usual length of runs like it.
 
-    Lengths are usual that three runs or more have; looked at only where at least four runs, and 60 %, have such a length.
+    Like it are runs of the same format with the same configured numbers of steps or epochs. Usual are the commonest length and
+    those that are at least a quarter as common; looked at only where at least four runs, and 60 %, reached the shortest usual
+    length. medium: fewer than a tenth of the runs share its length. low: more do, so it may be meant.
     """
     lasts = scene.series.group_by("run_id").agg(pl.col("run_last").first())
-    table = scene.runs.select("run_id", "status", "format").join(lasts, on="run_id")
-    for _, runs in table.group_by("format"):
-        usual = runs["run_last"].value_counts().filter((pl.col("count") >= 3) & (pl.col("run_last") > 0))
-        if usual["count"].sum() < max(_PEERS, _AGREE * runs.height):
-            continue
-        full = int(str(usual["run_last"].min()))
-        limit = scene.thresholds.early_stop_share * full
-        odd = runs.filter((pl.col("status") == "unknown") & (pl.col("run_last") < limit)).sort("run_id")
-        for run_id, last in odd.select("run_id", "run_last").iter_rows():
-            text = f"last step {last}; {usual['count'].sum()} of {runs.height} runs reached {full} or more"
-            yield Finding(run_id, "ends_early", "medium", "", last, text)
+    planned = [n for n in varying_hparams(scene.runs) if is_length(n)]
+    table = scene.runs.select("run_id", "status", "format", *planned).join(lasts, on="run_id")
+    for _, runs in table.group_by("format", *planned):
+        yield from _short_of(runs, scene.thresholds.early_stop_share)
+
+
+def _short_of(runs: pl.DataFrame, share: float) -> Iterator[Finding]:
+    """The short ones among runs that should be about as long."""
+    lengths = runs.filter(pl.col("run_last") > 0)["run_last"].value_counts()
+    usual = lengths.filter((pl.col("count") >= 3) & (4 * pl.col("count") >= pl.col("count").max()))
+    if not usual.height:
+        return
+    full = int(str(usual["run_last"].min()))
+    reached = runs.filter(pl.col("run_last") >= full).height
+    if reached < max(_PEERS, _AGREE * runs.height):
+        return
+    odd = runs.filter((pl.col("status") == "unknown") & (pl.col("run_last") < share * full)).join(
+        lengths, on="run_last", how="left"
+    )
+    for run_id, last, count in odd.sort("run_id").select("run_id", "run_last", "count").iter_rows():
+        alike = f"; {count} runs end there" if (count or 0) > 1 else ""
+        severity = "medium" if 10 * (count or 0) < runs.height or (count or 0) < 3 else "low"
+        text = f"last step {last}; {reached} of {runs.height} runs reached {full} or more{alike}"
+        yield Finding(run_id, "ends_early", severity, "", last, text)
 
 
 def ends_early(scene: DetectionContext) -> Iterator[Finding]:
@@ -186,33 +203,6 @@ def constant(scene: DetectionContext) -> Iterator[Finding]:
             f"{number(row['min'])} at all {row['n_finite']} steps; it changes in {row['moving']} of {row['runs']} runs"
         )
         yield Finding(row["run_id"], "constant", "medium" if stuck else "low", row["metric"], row["first_step"], text)
-
-
-def plateau(scene: DetectionContext) -> Iterator[Finding]:
-    """low: the best value of the first main metric of a run lies so early that the last ``plateau_share`` of the steps, and
-    ``min_points`` of its points, brought nothing better.
-
-    Not where it stays at its best, or the best is a perfect score (a loss of 0; 1 or 100 of what should be high), and not
-    for losses that pass zero, which go up and down as their opponent does.
-    """
-    place = {m: i for i, m in enumerate(scene.main)}
-    order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
-    steps = pl.col("last_step") - pl.col("first_step")
-    table = scene.series.filter(
-        pl.col("metric").is_in(scene.main) & (pl.col("n_finite") >= scene.thresholds.min_points) & (steps > 0)
-    ).with_columns(order=order, idle=(pl.col("last_step") - pl.col("w_best_step")) / steps)
-    firsts = table.filter(pl.col("order") == pl.col("order").min().over("run_id"))
-    best = pl.when(pl.col("goal") == "lower").then(pl.col("min")).otherwise(pl.col("max"))
-    perfect = pl.when(pl.col("goal") == "lower").then(pl.col("min") <= 0).otherwise(best.is_in([1.0, 100.0]))
-    late = (pl.col("idle") >= scene.thresholds.plateau_share) & (
-        pl.col("idle") * pl.col("n_finite") >= scene.thresholds.min_points
-    )
-    stuck = firsts.filter(late & perfect.not_() & (best != pl.col("last_finite")))
-    for row in stuck.sort("run_id").iter_rows(named=True):
-        best = row["min"] if row["goal"] == "lower" else row["max"]
-        since = f"nothing better up to {row['last_step']} ({row['idle']:.0%} of the steps)"
-        text = f"best {number(best)}, {since}; last {number(row['last_finite'])}"
-        yield Finding(row["run_id"], "plateau", "low", row["metric"], row["w_best_step"], text)
 
 
 def _duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["SPLITS", "train_of", "words"]
+__all__ = ["SPLITS", "is_validation", "train_of", "words"]
 
 _VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
 _TRAINING = frozenset({"train", "training", "tr"})
@@ -33,3 +33,8 @@ def words(metric: str) -> list[str]:
     """``valLoss_epoch`` -> val, loss, epoch."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", metric)
     return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
+
+
+def is_validation(metric: str) -> bool:
+    """Whether the name says that the metric is measured on data that is not trained on."""
+    return bool(set(words(metric)) & set(_VALIDATION))

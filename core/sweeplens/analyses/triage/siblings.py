@@ -20,8 +20,9 @@ _CHANCE = 0.0005  # of one sibling lying so far out on one side by luck
 def outlier(scene: DetectionContext) -> Iterator[Finding]:
     """The last value of a main metric lies ``sibling_deviations`` from the mean of the other seeds of its setting.
 
-    At least four runs of one setting; the distance must also be one that Student's t gives a chance below 0.05 % on one side,
-    and 1 % of the level. Runs that ended long before the others are left to other detectors. medium: worse; low: better.
+    The deviation is the larger of that of its own siblings and that of the runs of all other settings about their means. At
+    least four runs of one setting; the distance must also be one that Student's t gives a chance below 0.05 % on one side, and
+    1 % of the level. Runs that ended long before the others are left to other detectors. medium: worse; low: better.
     """
     table = _settings(scene)
     if table is None:
@@ -57,10 +58,20 @@ def _far(table: pl.DataFrame, deviations: float) -> pl.DataFrame:
         spread=(pl.max_horizontal(squares, pl.lit(0.0)) / (pl.col("others") - 1)).sqrt(),
         away=off - shift,
     )
+    table = table.with_columns(spread=pl.max_horizontal("spread", _pooled(own)))
     limits = {n: max(deviations, _quantile(n - 1) * (1 + 1 / n) ** 0.5) for n in table["others"].unique().to_list()}
     limit = pl.col("others").replace_strict(limits, return_dtype=pl.Float64) if limits else pl.lit(deviations)
     far = (pl.col("away").abs() > limit * pl.col("spread")) & (pl.col("away").abs() > 0.01 * pl.col("mean").abs())
     return table.filter(far)
+
+
+def _pooled(own: list[str]) -> pl.Expr:
+    """The deviation of the runs of all other settings about the means of theirs; 0 where there are none with two runs."""
+    squares = (pl.col("w_last") - pl.col("centre")) ** 2
+    free = 1 - 1 / (pl.col("others") + 1)  # of each run, so that a setting of n runs adds up to n - 1
+    apart = squares.sum().over("metric") - squares.sum().over(own)
+    degrees = free.sum().over("metric") - free.sum().over(own)
+    return pl.when(degrees > 0.5).then((apart / degrees).clip(0).sqrt()).otherwise(0.0)
 
 
 def _finding(row: dict[str, Any]) -> Finding:

@@ -1,0 +1,363 @@
+"""Which runs to make next with a budget: `suggest`, a pure function over frames.
+
+    confounded   hyperparameters that split the runs alike: the cells that tell them apart
+    edge         the best value of a numeric hyperparameter is its largest or smallest: the next one beyond
+    repeat       no setting was repeated, so no spread is known: more seeds of the two best
+    tie          settings that cannot be told from the best: more seeds of both
+    empty_cell   combinations that were never run and are predicted (adding up main effects) to be about as good as the best
+
+Each suggestion says the difference in means that its runs could then detect: a two-sided t test at 5 % with a power of 80 %
+(noncentral t), with the spread pooled over settings with repetitions, which is taken to be equal in all and normal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import product
+from typing import Any
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.analyses.coverage import listed, series_of
+from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.statistics import t_quantile
+from sweeplens.answers import Answer, Basis
+from sweeplens.errors import InputError
+from sweeplens.frames.goals import goal_of
+from sweeplens.frames.grouping import group_hparams, is_identifier, is_replicate, keyed, same_split, two_valued
+from sweeplens.frames.reduction import parse_reduce, reduce_runs
+
+__all__ = ["SUGGESTIONS", "detectable", "suggest"]
+
+SUGGESTIONS = {
+    "reason": pl.String(), "n_runs": pl.Int64(), "why": pl.String(), "detectable": pl.Float64(), "settings": pl.List(pl.String()),
+}  # fmt: skip
+_POWER = 0.8
+_NODES = 4000
+_REPEATS = 2  # more seeds of a setting that was run once
+_RIVALS = 3
+_HOPELESS = 4.0  # times the gap, that the detectable difference may be
+_LEVELS = 6
+_CELLS = 500
+_MOST = 200
+
+
+class _Setting(Struct, frozen=True):
+    """One group of runs with equal hyperparameters. ``mean`` is so turned that lower is better."""
+
+    values: tuple[object, ...]
+    n: int
+    mean: float
+    variance: float | None
+
+
+class _Suggestion(Struct, frozen=True):
+    reason: str
+    why: str
+    cells: tuple[dict[str, object], ...]  # a run each
+    detectable: float | None
+
+
+class _Sweep(Struct, frozen=True):
+    """What is known: settings from the best on, their hyperparameters, the spread, and the seeds that were used."""
+
+    metric: str
+    sign: float
+    keys: tuple[str, ...]
+    settings: tuple[_Setting, ...]
+    deviation: float | None
+    degrees: int
+    seed: str
+    next_seed: int
+
+    @property
+    def usual(self) -> int:
+        """How many runs a setting has, as a rule."""
+        counts = sorted(s.n for s in self.settings)
+        return counts[len(counts) // 2] if counts else 1
+
+    def shown(self, setting: _Setting) -> str:
+        return " ".join(f"{k}={_text(v)}" for k, v in zip(self.keys, setting.values, strict=True)) or "all runs"
+
+    def seeded(self, cell: Mapping[str, object], n: int) -> tuple[dict[str, object], ...]:
+        """The same cell n times, each with a seed that was not used yet."""
+        if not self.seed:
+            return tuple(dict(cell) for _ in range(n))
+        return tuple({**cell, self.seed: self.next_seed + i} for i in range(n))
+
+
+def suggest(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    metric: str,
+    *,
+    budget: int = 8,
+    goal: str = "",
+    goals: Mapping[str, str] | None = None,
+    replicates: Sequence[str] = (),
+) -> Answer:
+    """One row for each suggestion, the most telling first, up to ``budget`` runs in all. Raises InputError, UnknownNameError,
+    AmbiguousGoalError."""
+    if not 1 <= budget <= _MOST:
+        raise InputError(f"budget {budget} is not a number of runs from 1 to {_MOST}.")
+    sweep = _sweep(runs, series, points, metric, goal_of(metric, goal, goals), goals, replicates)
+    made, dropped = _chosen(sweep, runs, replicates, budget)
+    rows = [(s.reason, len(s.cells), s.why, s.detectable, _commands(s.cells)) for s in made]
+    basis = Basis(runs_used=sum(s.n for s in sweep.settings))
+    return Answer(
+        pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, tuple(_notes(sweep, made, dropped, budget))
+    )
+
+
+def detectable(deviation: float, n_a: int, n_b: int, degrees: int) -> float | None:
+    """The difference in means that a two-sided t test at 5 % finds with a power of 80 %."""
+    if degrees < 1 or min(n_a, n_b) < 1:
+        return None
+    return deviation * math.sqrt(1 / n_a + 1 / n_b) * _noncentrality(degrees)
+
+
+@cache
+def _noncentrality(degrees: int) -> float:
+    """The shift, in standard errors, at which noncentral t passes its limit in 80 % of cases.
+
+    The probability is the mean, over quantiles of the estimated spread, of a normal one; scipy's noncentral t gives NaN for
+    some shifts.
+    """
+    import numpy as np  # loaded only where suggestions are made
+    from scipy.special import chdtri, ndtr
+
+    upper = (np.arange(_NODES) + 0.5) / _NODES
+    limit = t_quantile(degrees) * np.sqrt(chdtri(degrees, upper) / degrees)
+    low, high = 0.0, float(limit.max()) + 10
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if float(ndtr(middle - limit).mean()) > _POWER else (middle, high)
+    return high
+
+
+def _sweep(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    metric: str,
+    goal: str,
+    goals: Mapping[str, str] | None,
+    replicates: Sequence[str],
+) -> _Sweep:
+    asked = series_of(metric, series)
+    values = reduce_runs(asked, points, parse_reduce("last"), goals=goals, goal=goal).values
+    known = runs.join(values.select("run_id", "value"), on="run_id", how="semi")
+    keys = group_hparams(known, (), replicates) if known.height else []
+    sign = -1.0 if goal == "higher" else 1.0
+    table = keyed(known, keys).join(values.select("run_id", "value"), on="run_id")
+    stats = [
+        pl.len().alias("n."),
+        (sign * pl.col("value")).mean().alias("mean."),
+        pl.col("value").var().alias("var."),
+    ]
+    groups = (table.group_by(keys).agg(stats) if keys else table.select(stats)).sort("mean.", *keys)
+    settings = tuple(
+        _Setting(tuple(r[k] for k in keys), r["n."], r["mean."], r["var."]) for r in groups.iter_rows(named=True)
+    ) if table.height else ()  # fmt: skip
+    spread = pooled_spread([s.n for s in settings], [s.variance for s in settings])
+    seed = next((n for n in two_valued(runs) if is_replicate(n, replicates) and runs[n].dtype.is_integer()), "")
+    top = int(str(runs[seed].max())) if seed else 0
+    return _Sweep(
+        metric, sign, tuple(keys), settings, spread.sd if spread else None, spread.df if spread else 0, seed, top + 1
+    )
+
+
+def _chosen(
+    sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], budget: int
+) -> tuple[list[_Suggestion], list[_Suggestion]]:
+    """The suggestions that the budget pays for, in order, and the others. Ties get what is left after what was never tried."""
+    if not sweep.settings:
+        return [], []
+    each = max(min(sweep.usual, 5, budget // 2), 1)  # runs of a new cell
+    untried = [*_confounded(sweep, runs, replicates, each), *_edges(sweep, each), *_repeats(sweep)]
+    made, dropped = _within(untried, budget)
+    left = budget - sum(len(s.cells) for s in made)
+    more, beyond = _within([*_ties(sweep, left), *_empty_cells(sweep, each)], left)
+    return made + more, dropped + beyond
+
+
+def _within(suggestions: Iterable[_Suggestion], budget: int) -> tuple[list[_Suggestion], list[_Suggestion]]:
+    """Those that the budget pays for, in order, and the others."""
+    made: list[_Suggestion] = []
+    dropped: list[_Suggestion] = []
+    for s in suggestions:
+        if len(s.cells) <= budget:
+            budget -= len(s.cells)
+            made.append(s)
+        else:
+            dropped.append(s)
+    return made, dropped
+
+
+def _cell(sweep: _Sweep, setting: _Setting) -> dict[str, object]:
+    return dict(zip(sweep.keys, setting.values, strict=True))
+
+
+def _found(sweep: _Sweep, n_a: int, n_b: int, more: int) -> float | None:
+    """The detectable difference after ``more`` runs."""
+    if sweep.deviation is None:
+        return None
+    return detectable(sweep.deviation, n_a, n_b, sweep.degrees + more)
+
+
+def _confounded(sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], n: int) -> Iterator[_Suggestion]:
+    """For hyperparameters that split the runs alike: the best cell, with all but the first at the values of the next best level."""
+    names = [n for n in two_valued(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    for first, *others in (c for c in same_split(runs, names) if len(c) > 1 and c[0] in sweep.keys):
+        key, best = sweep.keys.index(first), sweep.settings[0]
+        rival = next((s.values[key] for s in sweep.settings if s.values[key] != best.values[key]), None)
+        away = keyed(runs, [first, *others]).filter(pl.col(first) == rival)
+        if not away.height:
+            continue
+        cell = {**_cell(sweep, best), **{n: away[n][0] for n in others}}
+        why = f"{first} and {listed(others)} split the runs alike: no run tells which of them matters"
+        yield _Suggestion("confounded", why, sweep.seeded(cell, n), _found(sweep, best.n, n, n - 1))
+
+
+def _edges(sweep: _Sweep, n: int) -> Iterator[_Suggestion]:
+    """The next value beyond the range, where the best setting and the best mean over the others lie at its end."""
+    best = sweep.settings[0]
+    for i, name in enumerate(sweep.keys):
+        told = [s.values[i] for s in sweep.settings]
+        levels = sorted({float(v) for v in told if isinstance(v, int | float) and not isinstance(v, bool)})
+        here = best.values[i]
+        if len(levels) < 3 or here not in (levels[0], levels[-1]):
+            continue
+        ends = levels if here == levels[-1] else levels[::-1]
+        beyond = _beyond(ends, whole=all(isinstance(v, int) for v in told if v is not None))
+        if beyond is None or _mean_at(sweep, i, ends[-1]) >= _mean_at(sweep, i, ends[-2]):
+            continue
+        why = f"the best {name} is {_text(here)}, the end of its range ({_text(levels[0])} to {_text(levels[-1])})"
+        yield _Suggestion(
+            "edge", why, sweep.seeded({**_cell(sweep, best), name: beyond}, n), _found(sweep, best.n, n, n - 1)
+        )
+
+
+def _mean_at(sweep: _Sweep, key: int, level: object) -> float:
+    """The mean over all settings that have this level."""
+    own = [s.mean for s in sweep.settings if s.values[key] == level]
+    return sum(own) / len(own)
+
+
+def _beyond(ends: Sequence[float], *, whole: bool) -> float | int | None:
+    """The next value after the last two, by their ratio where all are of one sign, else by their difference; None where a share
+    would leave 0 to 1."""
+    last, before = ends[-1], ends[-2]
+    ratio = last / before if last * before > 0 else 0.0
+    even = abs((ends[-1] - ends[-2]) - (ends[-2] - ends[-3])) <= 1e-6 * abs(ends[-1] - ends[-3])
+    value = last * ratio if ratio and not even else 2 * last - before
+    share = all(0 <= v <= 1 for v in ends)
+    if value * last < 0 or value == last or (value == 0 and last != 0) or (share and max(ends) >= 0.3 and value >= 1):
+        return None
+    return round(value) if whole else float(f"{value:.3g}")
+
+
+def _repeats(sweep: _Sweep) -> Iterator[_Suggestion]:
+    if sweep.degrees:
+        return
+    for setting in sweep.settings[:2]:
+        why = f"no setting was run twice, so no spread is known; {sweep.shown(setting)} is among the two best"
+        yield _Suggestion("repeat", why, sweep.seeded(_cell(sweep, setting), _REPEATS), None)
+
+
+def _ties(sweep: _Sweep, budget: int) -> Iterator[_Suggestion]:
+    """More seeds of the best and of each rival that cannot be told from it, where that could decide."""
+    for rival, extra, found in _tied(sweep, budget):
+        gap = rival.mean - sweep.settings[0].mean
+        if found <= _HOPELESS * gap:
+            best = sweep.settings[0]
+            lead = f"{sweep.shown(best)} leads {sweep.shown(rival)} by {gap:.4g} (n={best.n} and {rival.n})"
+            why = f"{lead}, which is within chance"
+            pair = (*sweep.seeded(_cell(sweep, sweep.settings[0]), extra), *sweep.seeded(_cell(sweep, rival), extra))
+            yield _Suggestion("tie", why, pair, found)
+
+
+def _tied(sweep: _Sweep, budget: int) -> Iterator[tuple[_Setting, int, float]]:
+    """Rivals of the best that cannot be told from it, how many more runs each of the two gets, and what they could detect."""
+    best, extra = sweep.settings[0], min(budget // 2, 10)
+    if not extra:
+        return
+    for rival in sweep.settings[1 : 1 + _RIVALS]:
+        found = _found(sweep, best.n + extra, rival.n + extra, 2 * extra)
+        if sweep.deviation and found is not None:
+            error = sweep.deviation * math.sqrt(1 / best.n + 1 / rival.n)
+            if rival.mean - best.mean < t_quantile(sweep.degrees) * error:
+                yield rival, extra, found
+
+
+def _empty_cells(sweep: _Sweep, n: int) -> Iterator[_Suggestion]:
+    """Combinations of levels that were never run, from the best prediction on."""
+    levels = [sorted({s.values[i] for s in sweep.settings}, key=str) for i in range(len(sweep.keys))]
+    if len(levels) < 2 or any(len(own) > _LEVELS for own in levels) or math.prod(map(len, levels)) > _CELLS:
+        return
+    grand = sum(s.mean for s in sweep.settings) / len(sweep.settings)
+    effect = [{v: _mean_at(sweep, i, v) - grand for v in own} for i, own in enumerate(levels)]
+    run = {s.values for s in sweep.settings}
+    empty = [(grand + sum(e[v] for e, v in zip(effect, c, strict=True)), c) for c in product(*levels) if c not in run]
+    best = sweep.settings[0]
+    margin = 2 * (sweep.deviation or 0.0)
+    for predicted, cell in sorted(empty, key=lambda item: (item[0], str(item[1])))[:_RIVALS]:
+        if predicted <= best.mean + margin:
+            lacking = f"{len(empty)} of {len(run) + len(empty)} combinations were never run"
+            why = f"{lacking}; main effects predict {sweep.sign * predicted:.4g} here"
+            named = dict(zip(sweep.keys, cell, strict=True))
+            yield _Suggestion("empty_cell", why, sweep.seeded(named, n), _found(sweep, best.n, n, n - 1))
+
+
+def _notes(sweep: _Sweep, made: Sequence[_Suggestion], dropped: Sequence[_Suggestion], budget: int) -> Iterator[str]:
+    if not sweep.settings:
+        yield f"No run has a last value of {sweep.metric}: nothing can be suggested."
+        return
+    best = sweep.settings[0]
+    yield (
+        f"Best so far: {sweep.shown(best)}, last {sweep.metric} {sweep.sign * best.mean:.5g} (n={best.n}"
+        + (
+            f"; spread within settings {sweep.deviation:.3g}, {sweep.degrees} degrees of freedom)."
+            if sweep.deviation is not None
+            else ")."
+        )
+    )
+    used = sum(len(s.cells) for s in made)
+    if not made:
+        yield f"Nothing is worth running with {budget} more run{'s' * (budget > 1)}."
+    elif used < budget and not dropped:
+        yield f"{used} of {budget} runs are suggested; more would decide nothing that is open."
+    for rival, extra, found in list(_tied(sweep, budget))[:1]:
+        gap = rival.mean - best.mean
+        if found > _HOPELESS * gap:
+            yield (
+                f"{sweep.shown(rival)} is level with the best (gap {gap:.3g}): {extra} more seeds each could show a difference of "
+                f"{found:.3g}, so seeds would not decide it."
+            )
+    if dropped:
+        yield f"Beyond the budget: {listed([f'{s.reason} ({len(s.cells)} runs)' for s in dropped])}."
+    if any(s.detectable is not None for s in made):
+        yield "detectable: the difference in means found with a power of 80 % (t test at 5 %, equal normal spread in all settings)."
+    if made:
+        yield "What the settings do not name stays as in the best setting."
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "null" if value is None else str(value)
+
+
+def _commands(cells: Sequence[Mapping[str, object]]) -> list[str]:
+    """Settings as words of a command line; runs that only repeat the one before are counted."""
+    lines = [_command(c) for c in cells]
+    return [f"{line} ({lines.count(line)} runs)" if lines.count(line) > 1 else line for line in dict.fromkeys(lines)]
+
+
+def _command(cell: Mapping[str, object]) -> str:
+    """Settings as words of a command line, quoted where the shell needs it."""
+    import shlex
+
+    return " ".join(f"{name}={shlex.quote(_text(value))}" for name, value in cell.items())

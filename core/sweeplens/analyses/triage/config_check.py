@@ -1,0 +1,174 @@
+"""What a configuration says, held against what was logged: learning rate, warm-up, schedule, length, and samples.
+
+All from the runs and series frames, as columns; only rows of findings are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import polars as pl
+
+from sweeplens.analyses.triage.context import DetectionContext, Finding, number
+from sweeplens.analyses.triage.pairs import words
+from sweeplens.frames.schemas import hparam_columns
+
+__all__ = ["learning_rate", "planned_length", "samples_seen", "schedule", "warm_up"]
+
+_OFF = 0.02  # relative difference that is a difference
+_WARM_OFF = 0.1
+_ENDED = ("finished", "unknown")
+_LEAST = 5  # points of a logged learning rate
+_EARLY = frozenset("patience early stopping".split())
+_STEP_PLANS = frozenset("max_steps total_steps train_steps num_train_steps total_timesteps max_iters max_iter".split())
+_EPOCH_PLANS = frozenset("epochs max_epochs num_epochs n_epochs num_train_epochs total_epochs".split())
+_BATCH = frozenset("batch_size bs train_batch_size global_batch_size".split())
+_MULTIPLIERS = frozenset(
+    "gradient_accumulation_steps grad_accum accumulate_grad_batches accum_steps world_size num_gpus n_gpus devices "
+    "num_devices".split()
+)
+_LR_NAMES = frozenset("lr learning_rate max_lr peak_lr base_lr".split())
+_WARM_NAMES = frozenset(
+    "warmup warmup_steps num_warmup_steps warmup_iters warmup_ratio lr_warmup_steps warmup_iterations".split()
+)
+
+
+def learning_rate(scene: DetectionContext) -> Iterator[Finding]:
+    """The highest logged learning rate is not the configured one, by 2 % or more.
+
+    medium: in this run, but not by the same factor in all runs. low: by the same factor in all runs that have both, as where it
+    is scaled by the batch or the number of devices on purpose.
+    """
+    table = _with_lr(scene, _numbers(scene, _named(_LR_NAMES)))
+    if not table.height:
+        return
+    table = table.filter(pl.col("planned") > 0).with_columns(factor=pl.col("max") / pl.col("planned"))
+    off = (table["factor"] - 1).abs() > _OFF
+    factors = table["factor"]
+    lowest, highest = factors.min(), factors.max()
+    alike = (
+        isinstance(lowest, float) and isinstance(highest, float) and highest <= lowest * (1 + _OFF) and table.height > 1
+    )
+    for row in table.filter(off).sort("run_id").iter_rows(named=True):
+        text = (
+            f"{row['hparam']}={number(row['planned'])}, but {row['metric']} peaks at {number(row['max'])} "
+            f"(step {row['max_step']}, {row['factor']:.4g} times)"
+        )
+        yield Finding(row["run_id"], "config_lr", "low" if alike else "medium", row["metric"], row["max_step"], text)
+
+
+def warm_up(scene: DetectionContext) -> Iterator[Finding]:
+    """medium: the logged learning rate first peaks at another step than the configured warm-up ends, by a tenth of it and by
+    two intervals of logging; or the warm-up is longer than the run."""
+    table = _with_lr(scene, _numbers(scene, _named(_WARM_NAMES)))
+    steps = pl.when(pl.col("planned") < 1).then(pl.col("planned") * pl.col("run_last")).otherwise(pl.col("planned"))
+    table = table.with_columns(planned=steps, gap=(pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1))
+    away = (pl.col("max_step") - pl.col("planned")).abs()
+    odd = table.filter(
+        (pl.col("planned") > 0) & (away > pl.max_horizontal(_WARM_OFF * pl.col("planned"), 2 * pl.col("gap")))
+    )
+    for row in odd.sort("run_id").iter_rows(named=True):
+        peak = f"{row['metric']} peaks at step {row['max_step']} ({number(row['max'])})"
+        beyond = f"; the run has {row['run_last']} steps" if row["planned"] > row["run_last"] else ""
+        text = f"{row['hparam']}={number(row['planned'])}, but {peak}{beyond}"
+        yield Finding(row["run_id"], "config_warm_up", "medium", row["metric"], row["max_step"], text)
+
+
+def schedule(scene: DetectionContext) -> Iterator[Finding]:
+    """medium: the configuration names a schedule and the logged learning rate never changes, or names none and it does."""
+    names = [n for n in hparam_columns(scene.runs) if _is_schedule(n) and not scene.runs[n].dtype.is_numeric()]
+    table = _lr_series(scene)
+    for name in names:
+        own = scene.runs.select("run_id", kind=pl.col(name).cast(pl.String).str.to_lowercase()).drop_nulls()
+        still = pl.col("min") == pl.col("max")
+        fixed = pl.col("kind").str.contains("^(constant|none|fixed|off)$")
+        moving = pl.col("kind").str.contains("cosine|linear|poly|step|exponential|inverse|onecycle|one_cycle")
+        odd = own.join(table, on="run_id").filter((fixed & still.not_()) | (moving & still))
+        for row in odd.sort("run_id").iter_rows(named=True):
+            held = f"stays at {number(row['min'])} over {row['n']} points"
+            moved = f"goes from {number(row['first'])} to {number(row['last'])}"
+            text = f"{name}={row['kind']}, but {row['metric']} {held if row['min'] == row['max'] else moved}"
+            yield Finding(row["run_id"], "config_schedule", "medium", row["metric"], row["first_step"], text)
+
+
+def planned_length(scene: DetectionContext) -> Iterator[Finding]:
+    """medium: a run that is not known to have failed reached less than 90 % of its configured steps or epochs; low where the
+    configuration has early stopping. Epochs are read from a metric ``epoch``."""
+    stops = any(set(words(n)) & _EARLY for n in hparam_columns(scene.runs))
+    epochs = scene.series.filter(pl.col("metric").str.to_lowercase().str.contains(r"(^|/)epoch$"))
+    reached = scene.series.group_by("run_id").agg(reached=pl.col("run_last").first().cast(pl.Float64))
+    by_epoch = epochs.group_by("run_id").agg(reached=pl.col("max").max())
+    ended = scene.runs.filter(pl.col("status").is_in(_ENDED)).select("run_id")
+    for unit, plans, table in (("steps", _STEP_PLANS, reached), ("epochs", _EPOCH_PLANS, by_epoch)):
+        rows = _numbers(scene, _named(plans)).join(table, on="run_id").join(ended, on="run_id", how="semi")
+        short = rows.filter((pl.col("planned") > 1) & ((pl.col("reached") + 1) / pl.col("planned") < 0.9))
+        for row in short.sort("run_id").iter_rows(named=True):
+            text = f"{row['hparam']}={number(row['planned'])}, but the log ends at {number(row['reached'])} {unit}"
+            last = int(row["reached"]) if unit == "steps" else None
+            yield Finding(row["run_id"], "config_length", "low" if stops else "medium", "", last, text)
+
+
+def samples_seen(scene: DetectionContext) -> Iterator[Finding]:
+    """medium: a logged number of samples is not a whole multiple of batch size times steps (times accumulation and devices, where
+    configured), by 2 % or more."""
+    counted = scene.series.filter(
+        pl.col("metric").str.to_lowercase().str.contains(r"(^|[/_])(samples|examples)(_seen|_processed)?$")
+        & (pl.col("last") == pl.col("max")) & (pl.col("last") > 0) & (pl.col("last_step") > 0)
+    )  # fmt: skip
+    size = _numbers(scene, _named(_BATCH))
+    if not counted.height or not size.height:
+        return
+    factors = _numbers(scene, _named(_MULTIPLIERS)).group_by("run_id").agg(
+        times=pl.col("planned").product()
+    )  # fmt: skip
+    table = (
+        counted.join(size, on="run_id")
+        .join(factors, on="run_id", how="left")
+        .with_columns(pl.col("times").fill_null(1.0))
+    )
+    due = pl.col("planned") * pl.col("times") * pl.col("last_step")
+    table = table.with_columns(ratio=pl.col("last") / due, due=due)
+    near = (pl.col("ratio") - pl.max_horizontal(pl.col("ratio").round(), 1)).abs() <= _OFF * pl.max_horizontal(
+        "ratio", 1
+    )
+    for row in table.filter(near.not_()).sort("run_id").iter_rows(named=True):
+        text = (
+            f"{row['hparam']}={number(row['planned'])} x {row['last_step']} steps = {number(row['due'])}, "
+            f"but {row['metric']} is {number(row['last'])} ({row['ratio']:.3g} times)"
+        )
+        yield Finding(row["run_id"], "config_samples", "medium", row["metric"], row["last_step"], text)
+
+
+def _named(names: frozenset[str]) -> Callable[[str], bool]:
+    """Whether the last part of a hyperparameter's name is one of these."""
+    return lambda hparam: hparam.lower().replace("warm_up", "warmup").split(".")[-1] in names
+
+
+def _is_schedule(hparam: str) -> bool:
+    parts = set(words(hparam))
+    return bool(parts & {"scheduler", "schedule"}) and "beta" not in parts
+
+
+def _numbers(scene: DetectionContext, wanted: Callable[[str], bool]) -> pl.DataFrame:
+    """run_id, hparam, planned of the numeric hyperparameter that is wanted; not of runs where several disagree."""
+    names = [n for n in hparam_columns(scene.runs) if wanted(n) and scene.runs[n].dtype.is_numeric()]
+    empty = pl.DataFrame(schema={"run_id": pl.String, "hparam": pl.String, "planned": pl.Float64})
+    own = [scene.runs.select("run_id", hparam=pl.lit(n), planned=pl.col(n).cast(pl.Float64)) for n in names]
+    every = pl.concat([empty, *own]).drop_nulls("planned")
+    return every.filter(pl.col("planned").n_unique().over("run_id") == 1).unique("run_id", keep="first")
+
+
+def _lr_series(scene: DetectionContext) -> pl.DataFrame:
+    """The logged learning rate of runs that log just one."""
+    names = [m for m in scene.series["metric"].unique().to_list() if _logs_lr(words(m))]
+    own = scene.series.filter(pl.col("metric").is_in(names) & (pl.col("n_finite") >= _LEAST))
+    return own.filter(pl.len().over("run_id") == 1)
+
+
+def _logs_lr(parts: Sequence[str]) -> bool:
+    return "lr" in parts or {"learning", "rate"} <= set(parts)
+
+
+def _with_lr(scene: DetectionContext, planned: pl.DataFrame) -> pl.DataFrame:
+    """The logged learning rate of each run beside what was planned."""
+    return planned.join(_lr_series(scene), on="run_id")

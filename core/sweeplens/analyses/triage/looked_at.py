@@ -1,0 +1,56 @@
+"""Which detectors looked at which metrics, in how many series: what an answer without findings rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from sweeplens.analyses.triage.aims import is_gradient, is_whole_loss
+from sweeplens.analyses.triage.candidates import first_main, paced, steady, watched
+from sweeplens.analyses.triage.context import DetectionContext
+from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
+from sweeplens.analyses.triage.pairs import is_validation
+
+__all__ = ["looked_at", "looked_at_line"]
+
+_KEY = ["run_id", "metric"]
+_SCHEMA = {"detectors": pl.String(), "metrics": pl.List(pl.String()), "n_series": pl.Int64()}
+
+
+def looked_at(scene: DetectionContext, left_out: pl.DataFrame | None) -> pl.DataFrame:
+    """detectors, metrics, n_series; ``left_out``: the series that were not read as curves, None where none were read at all."""
+    rows = [("nan, constant, ends_early, rewind", scene.series)]
+    rows += [("never_learned", _named(scene.series, is_whole_loss))]
+    if left_out is not None:
+        aimed = watched(scene).join(left_out, on=_KEY, how="anti")
+        long = pl.concat([aimed.select(*_KEY, "n_finite"), steady(scene).select(*_KEY, "n_finite")])
+        rows += [
+            ("divergence, spike", aimed),
+            ("overfit", _named(aimed, is_validation)),
+            ("plateau", first_main(scene)),
+            ("level_shift", long.filter(pl.col("n_finite") >= SHIFT_POINTS).join(left_out, on=_KEY, how="anti")),
+            ("zero_loss, runaway", _named(aimed, is_whole_loss)),
+            ("gradients", _named(scene.series, is_gradient)),
+            ("throughput", paced(scene).join(left_out, on=_KEY, how="anti")),
+        ]
+    table = [(name, frame["metric"].unique().sort().to_list(), frame.height) for name, frame in rows if frame.height]
+    return pl.DataFrame(table, schema=_SCHEMA, orient="row")
+
+
+def _named(series: pl.DataFrame, wanted: Callable[[str], bool]) -> pl.DataFrame:
+    names = [m for m in series["metric"].unique().to_list() if wanted(m)]
+    return series.filter(pl.col("metric").is_in(names))
+
+
+def looked_at_line(table: pl.DataFrame) -> str:
+    """The table as one sentence; where all series of a detector are of many metrics, the first few are named."""
+    parts: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for detectors, metrics, n in table.iter_rows():
+        parts.setdefault((n, tuple(metrics)), []).append(detectors)
+    return "Looked at: " + "; ".join(_part(names, metrics, n) for (n, metrics), names in parts.items()) + "."
+
+
+def _part(detectors: Sequence[str], metrics: Sequence[str], n: int) -> str:
+    named = ", ".join(metrics) if len(metrics) <= 3 else f"{len(metrics)} metrics ({', '.join(metrics[:2])}, ...)"
+    return f"{', '.join(detectors)} in {n} series of {named}"

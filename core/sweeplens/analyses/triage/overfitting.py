@@ -1,0 +1,97 @@
+"""Validation metrics that get worse after their best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweeplens.analyses.triage.context import Curve, DetectionContext, Finding, number
+from sweeplens.analyses.triage.curve_levels import blocks, earlier_excursion, hinge, median, noise, smooth
+from sweeplens.analyses.triage.pairs import is_validation, train_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["overfit"]
+
+_GRAVE = 0.25
+_LASTING = 0.25  # share of the points after the best from which on a smaller rise is grave too
+_SMALL = 0.08
+_LEAST = 5
+
+
+def overfit(scene: DetectionContext) -> Iterator[Finding]:
+    """A validation metric gets worse after its best, while its training twin (where one is logged) goes on getting better.
+
+    The median of its last tenth is ``overfit_rise`` (of its best) worse than the best, by three times the noise from point to
+    point and twice of any excursion that it came back from; one row a run. medium: the rise is a quarter or more, or 8 % over
+    a quarter of the points. low: less.
+    """
+    twins = train_of(scene.series["metric"].unique().to_list())
+    worst: dict[str, tuple[float, Finding]] = {}
+    for (run, metric), curve in sorted(scene.curves.items(), key=lambda item: item[0]):
+        if curve.goal == "unknown" or len(curve.worse) < _LEAST or not is_validation(metric):
+            continue
+        found = _overfitted(curve, scene.curves.get((run, twins.get(metric, ""))), scene.thresholds.overfit_rise)
+        if found and found[0] > worst.get(run, (0.0, None))[0]:
+            worst[run] = found
+    yield from (finding for _, finding in worst.values())
+
+
+def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, Finding] | None:
+    lowest = _lowest(val.worse)
+    best = float(smooth(val.worse)[lowest])
+    end = float(blocks(val.worse)[-1]) if len(val.worse) >= 20 else median(val.worse[-3:])
+    rise = (end - best) / max(abs(best), 1e-12)
+    if lowest >= len(val.worse) - 2 or rise < least or end - best < 3 * noise(val.worse):
+        return None
+    if end - best < 2 * earlier_excursion(val.worse, lowest):
+        return None
+    at = _onset(val.worse, lowest)
+    beside = _training(train, int(val.steps[at]))
+    if beside is None:
+        return None
+    lasting = len(val.worse) - at >= _LASTING * len(val.worse) and rise >= _SMALL
+    severity = "medium" if rise >= _GRAVE or lasting else "low"
+    top = int(val.worse.argmin())
+    text = (
+        f"best {number(val.values[top])} at step {val.steps[top]}, last {number(val.values[-1])} at {val.steps[-1]} "
+        f"({rise:+.0%} by medians), {beside}"
+    )
+    return rise, Finding(val.run_id, "overfit", severity, val.metric, int(val.steps[at]), text)
+
+
+def _lowest(worse: Floats) -> int:
+    return int(smooth(worse, max(len(worse) // 20, 3)).argmin())
+
+
+def _onset(worse: Floats, lowest: int) -> int:
+    """Where the curve turns: the hinge of two lines about its lowest point."""
+    reach = min(max(len(worse) // 4, 4), 150)
+    first, last = max(lowest - reach, 0), min(lowest + reach, len(worse))
+    if last - first < 8:
+        return lowest
+    near = max(reach // 2, 2)
+    return first + hinge(worse[first:last], max(lowest - near - first, 1), min(lowest + near - first, last - first - 2))
+
+
+def _training(train: Curve | None, onset: int) -> str | None:
+    """What the training metric did since; None where it got worse too."""
+    if train is None or len(train.worse) < _LEAST:
+        return "no training metric beside it"
+    then, final = _around(train, onset), float(blocks(train.worse)[-1])
+    if not final < then - 0.02 * abs(then) or int(train.steps[-1]) <= onset:
+        return None
+    was, now = (number(-x if train.goal == "higher" else x) for x in (then, final))
+    return f"while {train.metric} went on {was} -> {now}"
+
+
+def _around(curve: Curve, step: int) -> float:
+    """The median of the curve over a tenth of its points around a step."""
+    at = int(np.searchsorted(curve.steps, step))
+    half = max(len(curve.worse) // 20, 1)
+    return median(curve.worse[max(at - half, 0) : at + half + 1])

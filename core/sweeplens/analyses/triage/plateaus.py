@@ -1,0 +1,50 @@
+"""Runs whose main metric stopped getting better long before their end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sweeplens.analyses.triage.context import Curve, DetectionContext, Finding, number
+from sweeplens.analyses.triage.curve_levels import median, smooth, spread
+
+__all__ = ["plateau"]
+
+_REST = 0.02  # of what was learned and of the last level, that may be missing where a plateau begins
+_LEAST = 20  # points
+
+
+def plateau(scene: DetectionContext) -> Iterator[Finding]:
+    """low: the first main metric of a run, of twenty points or more, came so close to its last level (within the noise, or
+    2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
+
+    Not where it ends exactly at its best, nor at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for
+    losses that pass zero, which go up and down as their opponent does.
+    """
+    for curve in scene.drawn(scene.flat):
+        at = _reached(curve)
+        if at is None or len(curve.worse) - at < scene.thresholds.plateau_share * len(curve.worse):
+            continue
+        text = (
+            f"{number(curve.values[0])} at step {curve.steps[0]}, {number(curve.values[at])} at {curve.steps[at]}, "
+            f"{number(curve.values[-1])} at {curve.steps[-1]}: nothing better over {1 - at / len(curve.worse):.0%} of the points"
+        )
+        yield Finding(curve.run_id, "plateau", "low", curve.metric, int(curve.steps[at]), text)
+
+
+def _reached(curve: Curve) -> int | None:
+    """The first point from which on the curve is as good as at its end; None where it learned nothing, or is perfect."""
+    v = curve.worse
+    if len(v) < _LEAST:
+        return None
+    level = smooth(v, max(len(v) // 20, 3))
+    half, end = median(v[len(v) // 2 : 3 * len(v) // 4]), median(v[-(len(v) // 4) :])
+    learned, noise = float(level[0]) - end, spread(v)
+    rest = _REST * min(learned, abs(end))
+    best = curve.values.min() if curve.goal == "lower" else curve.values.max()
+    perfect = best <= 0 if curve.goal == "lower" else best in (1.0, 100.0)
+    if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(rest / 4, noise / 4):
+        return None
+    near = level <= end + max(rest, noise / 2)
+    return int(np.flatnonzero(near)[0]) if near.any() else None

@@ -1,0 +1,145 @@
+"""Curves that are equal where they should differ: settings that were never applied, seeds that were never used, and curves of
+one run that are an exact multiple or shift of another's.
+
+Curves are compared by their statistics (length, first, last, extremes with their steps, mean, deviation), which the series frame
+has to the last digit: no point is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from sweeplens.analyses.coverage import listed
+from sweeplens.analyses.triage.context import DetectionContext, Finding, number
+from sweeplens.analyses.triage.pairs import is_validation
+from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+
+__all__ = ["multiples", "never_applied", "same_end"]
+
+_EXACT = ("metric", "n", "first_step", "last_step", "first", "last", "min", "max", "min_step", "max_step", "mean")
+_LEAST = 5  # points
+_LONG = 10
+_IDLE = "log|save|print|output|worker|device|name|path|dir|folder|debug|verbose|resume|wandb|comment|tag|checkpoint"
+_DIGITS = 1e9
+
+
+def never_applied(scene: DetectionContext) -> Iterator[Finding]:
+    """medium: runs with other settings (``not_applied``) or only other seeds (``seed_not_used``) logged the same values of all
+    metrics that have an aim, to the last digit; one row a run."""
+    varying = [n for n in varying_hparams(scene.runs) if not is_identifier(scene.runs, n)]
+    series = _moving(scene)
+    if not varying or not series.height:
+        return
+    exact = series.with_columns(
+        pl.col("mean").cast(pl.Float32)
+    )  # sums over the same values may differ in the last digit
+    prints = exact.select("run_id", part=pl.struct(_EXACT).hash(0)).group_by("run_id").agg(
+        print=pl.col("part").sort().implode().hash(0).first(), metrics=pl.len()
+    )  # fmt: skip
+    alike = prints.filter(pl.len().over("print") > 1)
+    for _, group in alike.sort("run_id").group_by("print", maintain_order=True):
+        ids = group["run_id"].to_list()
+        yield from _equal(
+            scene, keyed(scene.runs.filter(pl.col("run_id").is_in(ids)), varying), varying, group["metrics"][0]
+        )
+
+
+def _equal(scene: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], metrics: int) -> Iterator[Finding]:
+    differing = [n for n in varying if runs[n].n_unique() > 1]
+    seeds = [n for n in differing if is_replicate(n, scene.replicates)]
+    settings = [n for n in differing if n not in seeds and not _idle(n)]
+    kind, names = ("not_applied", settings) if settings else ("seed_not_used", seeds)
+    if not names:
+        return  # copies of one run: answers warn of these elsewhere
+    told = "; ".join(
+        f"{n} is {listed([str(v) for v in runs[n].unique(maintain_order=True).to_list()])}" for n in names[:3]
+    )
+    ids = runs["run_id"].to_list()
+    text = (
+        f"{told}, but all {metrics} metrics with a goal are equal to the last digit in {len(ids)} runs ({listed(ids)})"
+    )
+    yield from (Finding(run, kind, "medium", "", None, text) for run in ids)
+
+
+def _idle(hparam: str) -> bool:
+    """Whether a hyperparameter has no business with the values that are logged."""
+    return pl.Series([hparam.lower()]).str.contains(_IDLE)[0]
+
+
+def multiples(scene: DetectionContext) -> Iterator[Finding]:
+    """medium: a curve is an exact multiple or shift of another run's in the same metric, over ten points or more; one row a run."""
+    series = _moving(scene).filter((pl.col("n") >= _LONG) & (pl.col("std") > 1e-9 * pl.col("mean").abs()))
+    shape = [
+        (((pl.col(c) - pl.col("mean")) / pl.col("std")) * _DIGITS / 1000).round().alias(f"s_{c}")
+        for c in ("first", "last", "min", "max")
+    ]
+    series = series.with_columns(shape).filter(
+        (pl.col("s_first") + pl.col("s_last")).abs() > 1
+    )  # a straight line is every other's
+    key = [
+        "metric",
+        "n",
+        "first_step",
+        "last_step",
+        "min_step",
+        "max_step",
+        *(f"s_{c}" for c in ("first", "last", "min", "max")),
+    ]
+    alike = series.filter((pl.len().over(key) > 1) & (pl.struct("mean", "std").n_unique().over(key) > 1)).sort(
+        "metric", "run_id"
+    )
+    seen: set[str] = set()
+    for _, group in alike.group_by(key, maintain_order=True):
+        first = group.row(0, named=True)
+        for row in group.iter_rows(named=True):
+            other = group.row(1, named=True) if row["run_id"] == first["run_id"] else first
+            if row["run_id"] not in seen and not _copy(row, other):
+                seen.add(row["run_id"])
+                yield Finding(
+                    row["run_id"], "multiple", "medium", row["metric"], row["first_step"], _affine(row, other)
+                )
+
+
+def _copy(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two curves are the same but for rounding."""
+    close = abs(row["mean"] - other["mean"]) <= 1e-6 * abs(row["mean"])
+    return close and abs(row["std"] - other["std"]) <= 1e-6 * row["std"]
+
+
+def _affine(row: dict[str, Any], other: dict[str, Any]) -> str:
+    factor = row["std"] / other["std"]
+    shift = row["mean"] - factor * other["mean"]
+    plus = f" {'+' if shift > 0 else '-'} {number(abs(shift))}" if abs(shift) > 1e-6 * abs(row["mean"]) else ""
+    return f"all {row['n']} points are {number(factor)} times those of {other['run_id']}{plus}"
+
+
+def same_end(scene: DetectionContext) -> Iterator[Finding]:
+    """low: a training loss ends at exactly the value of another run while their validation metrics end apart; one row a run."""
+    series = _moving(scene)
+    held = {m: is_validation(m) for m in series["metric"].unique().to_list()}
+    validation = pl.col("metric").is_in([m for m, v in held.items() if v])
+    train = series.filter(validation.not_() & (pl.col("goal") == "lower") & (pl.col("last_finite") != 0))
+    ends = (
+        series.filter(validation)
+        .group_by("run_id")
+        .agg(print=pl.col("last_finite").sort_by("metric").implode().hash(0).first())
+    )
+    key = ["metric", "last_step", "last_finite"]
+    rows = train.join(ends, on="run_id").filter((pl.len().over(key) > 1) & (pl.col("print").n_unique().over(key) > 1))
+    rows = rows.filter(
+        (pl.col("last_finite") * 1e4).round() != pl.col("last_finite") * 1e4
+    )  # not where few digits are logged
+    rows = rows.with_columns(runs=pl.len().over(key)).sort("run_id", "metric")
+    for row in rows.unique("run_id", keep="first", maintain_order=True).iter_rows(named=True):
+        text = f"{row['last_finite']!r} at step {row['last_step']}, as in {row['runs'] - 1} other runs whose validation differs"
+        yield Finding(row["run_id"], "same_end", "low", row["metric"], row["last_step"], text)
+
+
+def _moving(scene: DetectionContext) -> pl.DataFrame:
+    """Series with an aim that change."""
+    return scene.series.filter(
+        (pl.col("goal") != "unknown") & (pl.col("n_finite") >= _LEAST) & (pl.col("min") < pl.col("max"))
+    )

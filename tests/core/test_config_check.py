@@ -1,0 +1,118 @@
+"""Settings against logs: each disagreement is one finding with its numbers, and agreement is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+import pytest
+from support.frames import NOW, Curves, points_of, runs_of, series_of
+
+from sweeplens.analyses.triage.diagnosis import DiagnosisOptions, diagnose
+from sweeplens.config import Thresholds
+
+
+def _loss(seed: int, n: int = 60) -> list[float]:
+    return list((0.3 + 2 * np.exp(-np.arange(n) / 12)) * (1 + 0.02 * np.random.default_rng(seed).normal(size=n)))
+
+
+def _found(
+    runs: Mapping[str, Curves], hparams: Mapping[str, Mapping[str, object]], finding: str
+) -> list[dict[str, object]]:
+    points = points_of(runs)
+    options = DiagnosisOptions(Thresholds(), NOW, replicates=("seed",))
+    table = diagnose(runs_of(points, hparams), series_of(points), points.lazy(), options).table
+    return table.filter(pl.col("finding") == finding).to_dicts()
+
+
+def _lr(peak: float, warm: int, n: int = 60) -> list[float]:
+    return [peak * min(1.0, (i + 1) / max(warm, 1)) for i in range(n)]
+
+
+def test_a_warm_up_that_the_log_does_not_show_is_found_in_each_run() -> None:
+    runs: dict[str, Curves] = {f"w{w}": {"loss": _loss(w), "lr": _lr(1e-3, 10)} for w in (9, 20, 80)}
+    rows = _found(runs, {f"w{w}": {"warmup_steps": w, "lr": 1e-3} for w in (9, 20, 80)}, "config_warm_up")
+    assert [r["run_id"] for r in rows] == ["w20", "w80"]
+    assert "warmup_steps=80, but lr peaks at step 9" in str(rows[1]["evidence"])
+    assert "the run has 59 steps" in str(rows[1]["evidence"])
+
+
+def test_a_learning_rate_that_was_not_the_configured_one_is_found() -> None:
+    runs: dict[str, Curves] = {
+        "a": {"loss": _loss(1), "lr": _lr(1e-3, 10)},
+        "b": {"loss": _loss(2), "lr": _lr(1e-3, 10)},
+    }
+    (row,) = _found(runs, {"a": {"optim.lr": 1e-3}, "b": {"optim.lr": 3e-3}}, "config_lr")
+    assert (row["run_id"], row["severity"]) == ("b", "medium")
+    assert "optim.lr=0.003, but lr peaks at 0.001" in str(row["evidence"])
+
+
+def test_a_learning_rate_scaled_alike_in_all_runs_is_of_low_severity() -> None:
+    runs: dict[str, Curves] = {f"r{i}": {"loss": _loss(i), "lr": _lr(8e-3 * i, 10)} for i in (1, 2, 3)}
+    rows = _found(runs, {f"r{i}": {"lr": 1e-3 * i} for i in (1, 2, 3)}, "config_lr")
+    assert {r["severity"] for r in rows} == {"low"}
+
+
+@pytest.mark.parametrize(("kind", "odd"), [("cosine", True), ("constant", False)])
+def test_a_schedule_that_never_changed_the_learning_rate_is_found(kind: str, odd: bool) -> None:
+    runs: dict[str, Curves] = {"a": {"loss": _loss(1), "lr": [1e-3] * 60}}
+    assert bool(_found(runs, {"a": {"lr_scheduler": kind, "lr": 1e-3}}, "config_schedule")) == odd
+
+
+def test_a_run_that_ends_before_its_planned_steps_is_found() -> None:
+    runs: dict[str, Curves] = {"full": {"loss": _loss(1, 100)}, "half": {"loss": _loss(2, 50)}}
+    (row,) = _found(runs, {"full": {"max_steps": 100}, "half": {"max_steps": 100}}, "config_length")
+    assert (row["run_id"], row["severity"]) == ("half", "medium")
+    assert "max_steps=100, but the log ends at 49 steps" in str(row["evidence"])
+
+
+def test_samples_that_do_not_fit_batches_times_steps_are_found() -> None:
+    def samples(batch: int) -> list[float]:
+        return [float(batch * i) for i in range(60)]
+
+    runs: dict[str, Curves] = {
+        "a": {"loss": _loss(1), "samples": samples(32)},
+        "b": {"loss": _loss(2), "samples": samples(48)},
+    }
+    (row,) = _found(runs, {"a": {"batch_size": 32}, "b": {"batch_size": 32}}, "config_samples")
+    assert row["run_id"] == "b"
+    assert "1.5 times" in str(row["evidence"])
+
+
+def test_a_setting_that_was_never_applied_is_found_and_one_that_was_is_not() -> None:
+    runs: dict[str, Curves] = {f"d{d}": {"loss": _loss(7)} for d in (0.0, 0.1, 0.5)} | {"other": {"loss": _loss(8)}}
+    hparams: dict[str, dict[str, object]] = {f"d{d}": {"dropout": d, "width": 64} for d in (0.0, 0.1, 0.5)}
+    rows = _found(runs, hparams | {"other": {"dropout": 0.0, "width": 128}}, "not_applied")
+    assert [r["run_id"] for r in rows] == ["d0.0", "d0.1", "d0.5"]
+    assert len({r["evidence"] for r in rows}) == 1
+    assert "dropout is 0.0, 0.1, 0.5" in str(rows[0]["evidence"])
+
+
+def test_seeds_that_gave_the_same_curve_are_found() -> None:
+    runs: dict[str, Curves] = {f"s{s}": {"loss": _loss(7)} for s in range(3)} | {"other": {"loss": _loss(8)}}
+    hparams: dict[str, dict[str, object]] = {f"s{s}": {"seed": s, "lr": 1} for s in range(3)}
+    rows = _found(runs, hparams | {"other": {"seed": 0, "lr": 2}}, "seed_not_used")
+    assert [r["run_id"] for r in rows] == ["s0", "s1", "s2"]
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(2.0, 0.0), (1.0, 0.25), (-0.5, 3.0)])
+def test_a_curve_that_is_a_multiple_or_shift_of_another_runs_is_found(factor: float, shift: float) -> None:
+    made = [factor * v + shift for v in _loss(3)]
+    runs: dict[str, Curves] = {"a": {"loss": _loss(3)}, "b": {"loss": made}, "c": {"loss": _loss(4)}}
+    rows = _found(runs, {r: {"lr": i} for i, r in enumerate(runs)}, "multiple")
+    assert [r["run_id"] for r in rows] == (["a", "b"] if factor > 0 else [])
+
+
+def test_straight_lines_are_no_multiples_of_each_other() -> None:
+    runs: dict[str, Curves] = {r: {"loss": list(np.linspace(2, end, 40))} for r, end in (("a", 1.0), ("b", 0.5))}
+    assert not _found(runs, {"a": {"lr": 1}, "b": {"lr": 2}}, "multiple")
+
+
+def test_a_training_loss_that_ends_alike_while_validation_differs_is_told_with_low_severity() -> None:
+    end = _loss(3)[-1]
+    runs: dict[str, Curves] = {
+        f"r{i}": {"train/loss": [*_loss(i)[:-1], end], "val/loss": _loss(10 + i)} for i in range(2)
+    }
+    rows = _found(runs, {"r0": {"lr": 1}, "r1": {"lr": 2}}, "same_end")
+    assert [(r["run_id"], r["severity"]) for r in rows] == [("r0", "low"), ("r1", "low")]
