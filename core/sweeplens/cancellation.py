@@ -10,9 +10,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["cancellable", "checkpoint"]
+__all__ = ["StoppedError", "cancellable", "checkpoint"]
 
 _check: ContextVar[Callable[[], None] | None] = ContextVar("sweeplens_interrupt", default=None)
+
+
+class StoppedError(Exception):
+    """Raised by ``check``, or by a load's ``progress``, to end the work: no failure of anything."""
 
 
 def checkpoint() -> None:

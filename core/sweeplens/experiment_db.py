@@ -7,6 +7,7 @@ a script asks one question, and should not wait for the others.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from msgspec.structs import replace
+from polars.exceptions import PanicException
 
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig
 from sweeplens.errors import RootError
 from sweeplens.frames.goals import main_metrics
@@ -25,6 +28,7 @@ from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.selection import select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
+from sweeplens.plain_data import plain_text
 from sweeplens.sources.discover import check_root
 from sweeplens.sources.held_roots import HeldRoots
 from sweeplens.store import Snapshot, open_store
@@ -33,10 +37,11 @@ from sweeplens.view import (
     View,
     as_paths,
     duplicate_warnings,
+    load_failed,
     nothing_found,
     of_runs,
-    parsed_reduction,
     python_call,
+    standing_problems,
     unread,
 )
 
@@ -44,6 +49,8 @@ if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
 __all__ = ["ExperimentDB", "View"]
+
+log = logging.getLogger("sweeplens")
 
 Told = TypeVar("Told", Answer, LazyAnswer)
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
@@ -55,6 +62,9 @@ class ExperimentDB:
     ``base_path``: a folder or several; by default ``config.experiment_dir`` and ``config.roots``. ``lazy=False`` loads at
     once, ``lazy=True`` at the first question; the answers are the same. Raises RootError for a folder that is not there.
     """
+
+    failure: str = ""
+    """Why the last look at the folders failed as a whole, in a sentence; nothing where it succeeded."""
 
     def __init__(
         self,
@@ -70,6 +80,7 @@ class ExperimentDB:
         self._store = open_store(self.roots, self.config)
         self._lock = threading.Lock()
         self._seen = float("-inf")
+        self._good: datetime | None = None  # when the folders were last read
         if not lazy:
             self.load_experiments()
 
@@ -78,27 +89,25 @@ class ExperimentDB:
     def load_experiments(self, progress: Progress | None = None) -> LoadReport:
         """Read what is new on disk, now. Raises RootError where no reader finds a run."""
         with self._lock:
-            began = time.monotonic()
-            self._held.look()
-            report = ingest(self.roots, self._store, progress=progress)
-            self._seen = began
+            report = self._load(progress)
+        assert report is not None  # or it raised
         if not report.n_runs and not self._store.snapshot.sources:
             raise RootError(nothing_found(self.roots, self._store.snapshot, self._held.sentences))
         return report
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
-        """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first."""
+        """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first.
+
+        Where that fails as a whole it is the last good one, whose warnings say so; without any, what went wrong is raised.
+        """
         if self._is_old():
             with self._lock:
-                began = time.monotonic()
                 if self._is_old():
-                    self._held.look()
-                    ingest(self.roots, self._store, progress=progress)
-                    self._seen = began
+                    self._load(progress, keep=True)
         snapshot = self._store.snapshot
         if not snapshot.sources:
             raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
-        return snapshot
+        return replace(snapshot, warnings=(self.failure, *snapshot.warnings)) if self.failure else snapshot
 
     def view(self, runs: Sequence[str] = (), where: str = "") -> View:
         """The runs that ids, globs and a condition select, with their series, of one snapshot."""
@@ -109,7 +118,7 @@ class ExperimentDB:
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = parsed_reduction(snapshot.problems, snapshot, now, self.config.live_seconds)
+        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
         return View(snapshot, chosen, series, problems)
@@ -380,6 +389,27 @@ class ExperimentDB:
 
     # --------------------------------------------------------------- private
 
+    def _load(self, progress: Progress | None, *, keep: bool = False) -> LoadReport | None:
+        """One look at the folders; None where it failed and ``keep`` lets what was read before stand.
+
+        A failure is said by every answer until a load succeeds.
+        """
+        began = time.monotonic()
+        try:
+            self._held.look()
+            report = ingest(self.roots, self._store, progress=progress)
+        except (StoppedError, RootError):
+            raise
+        except (Exception, PanicException) as error:
+            self.failure = load_failed(error, datetime.now(UTC), self._good)
+            log.exception("Reading the folders failed")
+            if not keep or not self._store.snapshot.sources:
+                raise
+            self._seen = began
+            return None
+        self._seen, self._good, self.failure = began, datetime.now(UTC), ""
+        return report
+
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
 
@@ -408,7 +438,7 @@ class ExperimentDB:
             *unread(view.problems, self.roots),
         )
         return answer.resting_on(
-            roots=tuple(str(r) for r in self.roots),
+            roots=tuple(plain_text(str(r)) for r in self.roots),
             data_version=view.snapshot.version,
             runs_matched=view.runs.height if matched is None else matched,
             warnings=warnings,

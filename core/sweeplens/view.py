@@ -11,6 +11,8 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import Answer
+from sweeplens.plain_data import plain_text
+from sweeplens.readers.boundary import what_was_wrong
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
@@ -18,10 +20,11 @@ __all__ = [
     "View",
     "as_paths",
     "duplicate_warnings",
+    "load_failed",
     "nothing_found",
     "of_runs",
-    "parsed_reduction",
     "python_call",
+    "standing_problems",
     "unread",
 ]
 
@@ -60,13 +63,13 @@ def duplicate_warnings(
     return counted_twice(found, among, counted, without=without, conditions=not runs)
 
 
-def parsed_reduction(
+def standing_problems(
     problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
 ) -> tuple[Problem, ...]:
     """A torn last line is a problem once its file has stopped growing."""
     if not any(p.kind == "torn" for p in problems):
         return problems
-    touched = {f.path: f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
+    touched = {plain_text(f.path): f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
     limit = now.timestamp() - live_seconds
     return tuple(p for p in problems if p.kind != "torn" or touched.get(p.file, 0.0) < limit)
 
@@ -97,6 +100,19 @@ def nothing_found(roots: Sequence[Path], snapshot: Snapshot, become: Sequence[st
     )
     said = f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
     return " ".join((*become, said))
+
+
+def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:
+    """That the folders could not be read as a whole, and of when the snapshot is that answers stand on meanwhile."""
+    told = f"the last good snapshot, of {_moment(good)}" if good else "what an earlier process had read"
+    return (
+        f"the folders could not be read at {_moment(now)} ({what_was_wrong(error)}): answers stand on {told}, "
+        "until a reading succeeds"
+    )
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}Z"
 
 
 def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:

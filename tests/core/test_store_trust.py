@@ -279,9 +279,16 @@ def watched(homes: list[Path]) -> list[list[object]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+TEXT_AS_IT_IS = b"\x00"
+
+
 def packed_walk(place: Path) -> tuple[Path, list[Any]]:
     walk = next((place / "state").glob("*.walk"))
-    return walk, msgspec.msgpack.decode(walk.read_bytes())
+    return walk, msgspec.msgpack.decode(walk.read_bytes()[1:])  # behind the byte that says how text is written
+
+
+def repacked(walk: object) -> bytes:
+    return TEXT_AS_IT_IS + msgspec.msgpack.encode(walk)
 
 
 def rewritten(place: Path, path: Path, data: bytes) -> None:
@@ -310,14 +317,14 @@ def walk_of_another_folder(place: Path, root: Path, elsewhere: Path) -> None:
     """Every folder of the walk lies elsewhere."""
     path, said = packed_walk(place)
     text = json.dumps(said, default=lambda b: b.hex())
-    rewritten(place, path, msgspec.msgpack.encode(json.loads(text.replace(str(root), str(elsewhere)))))
+    rewritten(place, path, repacked(json.loads(text.replace(str(root), str(elsewhere)))))
 
 
 def walk_with_another_folder(place: Path, root: Path, elsewhere: Path) -> None:
     """One folder of the walk lies elsewhere."""
     path, said = packed_walk(place)
     text = json.dumps(said, default=lambda b: b.hex())
-    rewritten(place, path, msgspec.msgpack.encode(json.loads(text.replace(f"{root}/run0001", f"{elsewhere}/run0001"))))
+    rewritten(place, path, repacked(json.loads(text.replace(f"{root}/run0001", f"{elsewhere}/run0001"))))
 
 
 def walk_with_a_file_above(place: Path, root: Path, elsewhere: Path) -> None:
@@ -325,7 +332,7 @@ def walk_with_a_file_above(place: Path, root: Path, elsewhere: Path) -> None:
     path, said = packed_walk(place)
     text = json.dumps(said, default=lambda b: b.hex())
     there = os.path.relpath(elsewhere / "run0001" / "metrics.jsonl", root / "run0001")
-    rewritten(place, path, msgspec.msgpack.encode(json.loads(text.replace('"metrics.jsonl"', json.dumps(there)))))
+    rewritten(place, path, repacked(json.loads(text.replace('"metrics.jsonl"', json.dumps(there)))))
 
 
 def ledger_of_other_files(place: Path, root: Path, elsewhere: Path) -> None:
@@ -405,5 +412,5 @@ def test_a_walk_that_names_a_link_as_a_file_does_not_follow_it(tmp_path: Path) -
             for file in folder[2]:
                 if file[0] == "metrics.jsonl":
                     file[1:] = [info.st_size, info.st_mtime_ns, info.st_ino, info.st_ctime_ns]
-    rewritten(place_of(root, cache), path, msgspec.msgpack.encode(said))
+    rewritten(place_of(root, cache), path, repacked(said))
     assert watched([tmp_path]) == [[[], 2]]

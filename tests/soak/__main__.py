@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak import cancel, fuzz, kills, manners, many
+from tests.soak import cancel, fuzz, kills, manners, many, sources
 from tests.soak.support import Finding, write_runs
 
 TRIALS = (
@@ -26,6 +26,7 @@ TRIALS = (
     manners.servers_end_when_told,
     fuzz.no_message_breaks_the_server,
     kills.killed_readers_lose_nothing,
+    sources.odd_sources_harm_nobody,
 )
 
 

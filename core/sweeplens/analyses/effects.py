@@ -145,7 +145,7 @@ def _aliases(table: pl.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     ranks = np.array([table[n].rank("average").fill_null(0.0).to_list() for n in names])
     near = np.abs(np.corrcoef(ranks)) >= _ALIASED
     found: dict[str, list[str]] = {}
-    ordered = [table.schema[n].is_numeric() for n in names]
+    ordered = [table[n].dtype.is_numeric() for n in names]
     codes = [levels_of(table[n]).codes for n in names]
     for i, one in enumerate(names):
         for j, other in enumerate(names[:i]):

@@ -12,7 +12,7 @@ from sweeplens.analyses.summary import sort_table
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import is_identifier, two_valued
+from sweeplens.frames.grouping import folded, is_identifier, two_valued
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
 from sweeplens.frames.selection import condition_columns, select_metrics
 from sweeplens.readers.protocol import Problem
@@ -76,12 +76,18 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
     mine = [p for p in problems if p.run_id == run_id]
     tables = {
         "run": _pairs(identity),
-        "hyperparameters": _pairs({c: row[c].to_list()[0] for c in present}),
+        "hyperparameters": _pairs(_folded_values(row, present)),
         "metadata": _pairs({c.removeprefix("metadata."): row[c].to_list()[0] for c in meta}),
         "problems": problems_frame(mine),
     }
     basis = Basis(runs_used=1, points=int(own["n_logged"].sum()), warnings=tuple(_problem_line(p) for p in mine[:3]))
     return Answer(own, basis, tables=tables)
+
+
+def _folded_values(row: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:
+    """The values of a run's hyperparameters; of many under one parent, how many there are."""
+    groups = folded(names)
+    return {n: row[n].to_list()[0] if own == [n] else f"{len(own):,} keys" for n, own in groups.items()}
 
 
 def list_metrics(

@@ -13,7 +13,7 @@ from sweeplens.analyses.ranking import RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import is_identifier
+from sweeplens.frames.grouping import folded, is_identifier, varying_hparams
 from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def overview(
         ("runs", _by_status(runs)),
         ("still running", _running(runs, series)),
         ("varies", _vary_text(vary.table, runs, len(lost))),
-        ("constant", _constants(runs, vary.table["hparam"].to_list())),
+        ("constant", _constants(runs)),
         (
             "no hyperparameters",
             f"{len(lost)}: {listed(lost)} (no config, or not readable); in no group" * bool(lost),
@@ -159,11 +159,14 @@ def _vary_line(row: Mapping[str, object], lost: int) -> str:
     return text + (f" [same split as {listed(same)}]" if same else "")
 
 
-def _constants(runs: pl.DataFrame, varying_names: Sequence[str]) -> str:
-    names = [c for c in hparam_columns(runs) if c not in varying_names]
-    known = [(c, runs[c].drop_nulls()[0]) for c in names if runs[c].null_count() < runs.height]
-    shown = ", ".join(f"{c}={v}" for c, v in known[:_CONSTANTS])
-    return shown + (f", and {len(known) - _CONSTANTS} more" if len(known) > _CONSTANTS else "")
+def _constants(runs: pl.DataFrame) -> str:
+    varying_names = set(varying_hparams(runs))
+    names = [c for c in hparam_columns(runs) if c not in varying_names and runs[c].null_count() < runs.height]
+    groups = list(folded(names).items())
+    shown = ", ".join(
+        f"{c}={runs[c].drop_nulls()[0]}" if own == [c] else f"{c}: {len(own):,} keys" for c, own in groups[:_CONSTANTS]
+    )
+    return shown + (f", and {len(groups) - _CONSTANTS} more" if len(groups) > _CONSTANTS else "")
 
 
 def _metrics_text(table: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], n_runs: int) -> str:

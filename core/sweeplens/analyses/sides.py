@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
-from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import select_runs
 
@@ -85,7 +85,11 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    rows = [(n, *_told(n, runs, one, other)) for n in names if set(one[n].to_list()) != set(other[n].to_list())]
+    differing = [n for n in names if set(one[n].to_list()) != set(other[n].to_list())]
+    rows = [
+        (n, *(_told(n, runs, one, other) if own == [n] else (f"{len(own):,} keys",) * 2))
+        for n, own in folded(differing).items()
+    ]
     return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
 
 

@@ -10,6 +10,8 @@ from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.dataframes import statistics_of
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import (
+    MANY_KEYS,
+    folded,
     group_hparams,
     is_identifier,
     is_replicate,
@@ -73,18 +75,13 @@ def _notes(
 def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
     """Hyperparameters with more than one value: how many, which, how many runs lack them, what cannot be told apart."""
     names = varying_hparams(runs)
-    twins = {n: [o for o in same if o != n] for same in same_split(runs, names) for n in same}
     table = keyed(runs, names)
+    shown = folded(names)
+    alone = [name for name, own in shown.items() if own == [name]]
+    twins = {n: same for same in same_split(runs, alone) for n in same}
     rows = [
-        {
-            "hparam": name,
-            "n_values": int(table[name].drop_nulls().n_unique()),
-            "values": _values(table[name]),
-            "n_missing": int(table[name].null_count()),
-            "replicate": is_replicate(name, replicates) or is_identifier(runs, name),
-            "same_as": twins[name],
-        }
-        for name in names
+        _varying_row(runs, table[n], replicates, _others(n, twins[n])) if n in twins else _varying_keys(n, table, own)
+        for n, own in shown.items()
     ]
     schema = {
         "hparam": pl.String, "n_values": pl.Int64, "values": pl.List(pl.String), "n_missing": pl.Int64,
@@ -95,6 +92,41 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
     silent = runs_without_hparams(runs)
     left_out = (LeftOut("no hyperparameter known", tuple(silent)),) if silent else ()
     return Answer(answer, Basis(runs_used=runs.height - len(silent), left_out=left_out), notes)
+
+
+def _varying_row(
+    runs: pl.DataFrame, column: pl.Series, replicates: Sequence[str], same_as: Sequence[str]
+) -> dict[str, object]:
+    name = column.name
+    return {
+        "hparam": name,
+        "n_values": int(column.drop_nulls().n_unique()),
+        "values": _values(column),
+        "n_missing": int(column.null_count()),
+        "replicate": is_replicate(name, replicates) or is_identifier(runs, name),
+        "same_as": list(same_as),
+    }
+
+
+def _others(name: str, same: Sequence[str]) -> list[str]:
+    """The other names of a class; of very many, how many more there are."""
+    others = [o for o in same[: MANY_KEYS + 1] if o != name]
+    more = len(same) - 1 - len(others)
+    return [*others, f"... {more} more"] if more else others
+
+
+def _varying_keys(parent: str, table: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:
+    """Many hyperparameters under one parent, as one whose values are all that theirs are together."""
+    rows = [table[n].to_list() for n in names]
+    together = list(zip(*rows, strict=True))
+    return {
+        "hparam": parent,
+        "n_values": len(set(together)),
+        "values": [f"{len(names):,} keys"],
+        "n_missing": sum(all(v is None for v in values) for values in together),
+        "replicate": False,
+        "same_as": [],
+    }
 
 
 def _values(column: pl.Series) -> list[str]:

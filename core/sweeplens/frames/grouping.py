@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
@@ -12,7 +13,9 @@ from sweeplens.errors import UnknownNameError
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = [
+    "MANY_KEYS",
     "NULL",
+    "folded",
     "free_names",
     "group_hparams",
     "is_replicate",
@@ -25,31 +28,49 @@ __all__ = [
 
 NULL = "null"
 """How a hyperparameter whose value is None reads in a group, where other runs lack it."""
+MANY_KEYS = 50
+"""More hyperparameters than so many directly under one parent are shown as one."""
 _IDENTIFIER_RUNS = 4
 _CALLED = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
 
 def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """run_id and these hyperparameters, where a value of None is told apart from a hyperparameter that a run lacks."""
-    columns: list[pl.Expr] = [pl.col("run_id")]
-    for name, mixed in zip(hparams, _mixed(runs, hparams), strict=True):
-        explicit = pl.col("null_hparams").list.contains(name)
-        column = pl.col(name).cast(pl.String) if runs.schema[name] == pl.Categorical else pl.col(name)
-        columns.append(
-            pl.when(explicit).then(pl.lit(NULL)).otherwise(column.cast(pl.String)).alias(name) if mixed else column
-        )
-    return runs.select(columns)
+    explicit = _explicit(runs)
+    columns = [runs["run_id"]]
+    for name in hparams:
+        column, rows = runs[name], explicit.get(name, ())
+        mixed = 0 < len(rows) < column.null_count()
+        columns.append(_told_apart(column, rows) if mixed else column)
+    return pl.DataFrame(columns)
 
 
-def _mixed(runs: pl.DataFrame, hparams: Sequence[str]) -> tuple[bool, ...]:
-    """Which of these some runs have with the value None while others lack them; all are looked at in one pass."""
-    if not hparams:
-        return ()
-    asked: list[pl.Expr] = []
-    for index, name in enumerate(hparams):
-        null, explicit = pl.col(name).is_null(), pl.col("null_hparams").list.contains(name)
-        asked.append(((null & explicit).any() & (null & explicit.not_()).any()).alias(str(index)))
-    return runs.select(asked).row(0)
+def _explicit(runs: pl.DataFrame) -> dict[str, list[int]]:
+    """Hyperparameter -> rows of the runs that have it with the value None."""
+    rows: dict[str, list[int]] = {}
+    for row, names in enumerate(runs["null_hparams"].to_list()):
+        for name in names or ():
+            rows.setdefault(name, []).append(row)
+    return rows
+
+
+def _told_apart(column: pl.Series, rows: Sequence[int]) -> pl.Series:
+    """The column as text, with a word for None in these rows."""
+    texts = column.cast(pl.String).to_list()
+    for row in rows:
+        texts[row] = NULL
+    return pl.Series(column.name, texts, dtype=pl.String)
+
+
+def folded(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names in their order, those under one parent as that parent where they are many (``id2label`` of 1,000 classes)."""
+    names = list(names)
+    size = Counter(n.rpartition(".")[0] for n in names)
+    shown: dict[str, list[str]] = {}
+    for name in names:
+        parent = name.rpartition(".")[0]
+        shown.setdefault(parent if parent and size[parent] > MANY_KEYS else name, []).append(name)
+    return shown
 
 
 def free_names(runs: pl.DataFrame, names: Sequence[str], taken: Collection[str]) -> tuple[pl.DataFrame, list[str]]:
@@ -70,8 +91,8 @@ def varying_hparams(runs: pl.DataFrame) -> list[str]:
     told = runs.filter(~pl.col("run_id").is_in(runs_without_hparams(runs)))
     if not names or not told.height:
         return []
-    counts = keyed(told, names).select(pl.col(n).n_unique() for n in names).row(0)
-    return [name for name, n in zip(names, counts, strict=True) if n > 1]
+    table = keyed(told, names)
+    return [name for name in names if table[name].n_unique() > 1]
 
 
 def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
@@ -79,8 +100,12 @@ def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
     names = hparam_columns(runs)
     if not names:
         return []
-    unknown = pl.all_horizontal(pl.col(n).is_null() for n in names) & (pl.col("null_hparams").list.len() == 0)
-    return runs.filter(unknown)["run_id"].to_list()
+    unknown = runs["null_hparams"].list.len() == 0
+    for name in names:
+        if not unknown.any():  # most are known by their first hyperparameter
+            break
+        unknown &= runs[name].is_null()
+    return runs["run_id"].filter(unknown).to_list()
 
 
 def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:
@@ -93,7 +118,9 @@ def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
 
     It does where each run has another, or where it is called a name or a folder and more than half of its values are single.
     """
-    column = runs[hparam]
+    column = runs.get_column(hparam, default=None)
+    if column is None:  # many under one parent, which are shown as that
+        return False
     if column.dtype != pl.Categorical or runs.height < _IDENTIFIER_RUNS:
         return False
     known = column.drop_nulls()
@@ -136,10 +163,11 @@ def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:
     """The hyperparameters in classes that split the runs in exactly the same way: within one they cannot be told apart."""
     if not hparams:
         return []
-    row = "row number"
-    table = keyed(runs, hparams).with_row_index(row)
+    table = keyed(runs, hparams)
+    rows = pl.int_range(table.height, eager=True).alias("row")
     classes: dict[bytes, list[str]] = {}
     for name in hparams:
-        firsts = table.select(pl.col(row).first().over(name)).to_series()
+        pair = pl.DataFrame([rows, table[name].alias("value")])
+        firsts = pair.select(pl.col("row").first().over("value")).to_series()
         classes.setdefault(firsts.to_numpy().tobytes(), []).append(name)
     return list(classes.values())

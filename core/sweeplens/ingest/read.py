@@ -7,7 +7,7 @@ their series, while the walk may still find more. A source that cannot be read i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import cast
@@ -16,14 +16,15 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.errors import FormatError
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.ingest.masking import without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
 from sweeplens.readers import loaded_reader
+from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
-from sweeplens.readers.protocol import BatchReader, Problem, Reader, Reading, Source
+from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
 from sweeplens.store import MemoryStore, StoreChange
@@ -62,7 +63,7 @@ class ReadTask(Struct, frozen=True):
     @property
     def key(self) -> Key:
         """What identifies the source."""
-        return self.source.reader, self.source.path
+        return self.source.key
 
 
 class _ReadResult(Struct, frozen=True):
@@ -225,9 +226,9 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     reader = _batch_reader(tasks[0].reader)
     assert reader is not None
     young = {t.source.path: _content_if_young(t.source) for t in tasks}
-    try:
-        many = reader.read_many([t.source for t in tasks], names)
-    except (FormatError, OSError):
+    sources = [t.source for t in tasks]
+    many = contained(lambda: _many(reader, sources, names), tasks[0].source.path, "cannot be read together with others")
+    if isinstance(many, Failure):
         return _ReadResult(tasks=tasks)  # one of them: each says for itself
     entries = [
         _entry(t, _masked(many.readings[path], store), (names[path],), young[path])
@@ -236,6 +237,12 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     ]
     file = store.spill(many.points, ordered=True)
     return _ReadResult(file or many.points.cast(POINTS_SCHEMA), many.series, tasks, entries)  # pyright: ignore[reportArgumentType]
+
+
+def _many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
+    """Sources read together; their readings are as they must be."""
+    many = reader.read_many(sources, names)
+    return replace(many, readings={path: checked(reading) for path, reading in many.readings.items()})
 
 
 def _content_if_young(source: Source) -> int | None:
@@ -277,11 +284,12 @@ def _read_one(task: ReadTask, work: _ReadState, batch: _ReadBatch) -> None:
     reading = _go_on(task.reader, task.source, entry) if entry else None
     if reading is None:  # none to go on with, or it could not
         entry, reading = None, _read(task.reader, task.source)
-        if isinstance(reading, Problem):
+        if isinstance(reading, Failure):
             if task.entry is not None and task.entry.ids:
-                _leave(task, task.entry, reading, work.change)
+                _leave(task, task.entry, reading.problem, work.change)
                 return
-            reading = Reading((), empty_reading_points(), (reading,))
+            content = _NEVER if reading.passing else content
+            reading = Reading((), empty_reading_points(), (reading.problem,))
         work.void(task.entry)
     reading = _masked(reading, work.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
@@ -304,18 +312,15 @@ def _leave(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreCh
 
 def _go_on(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
     """What was appended; None where the reader cannot go on after all."""
-    try:
-        return continued(entry, reader.read(source, entry.resume))
-    except (FormatError, OSError):
-        return None
+    reading = contained(
+        lambda: checked(continued(entry, reader.read(source, entry.resume))), source.path, "the reading cannot go on"
+    )
+    return None if isinstance(reading, Failure) else reading
 
 
-def _read(reader: Reader, source: Source) -> Reading | Problem:
-    """Everything; of a source that cannot be read, the problem."""
-    try:
-        return reader.read(source, None)
-    except (FormatError, OSError) as error:
-        return Problem(source.path, f"{_UNREAD} {reader.name}: {error}")
+def _read(reader: Reader, source: Source) -> Reading | Failure:
+    """Everything; of a source that cannot be read, the failure."""
+    return contained(lambda: checked(reader.read(source, None)), source.path, f"{_UNREAD} {reader.name}")
 
 
 def _finish(batch: _ReadBatch, work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:

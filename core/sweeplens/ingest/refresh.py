@@ -6,21 +6,24 @@ change is a new reading, and everything that the source gave before leaves in th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from sweeplens.errors import StoreError
 from sweeplens.ingest.read import Progress, ReadTask, read_all
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader
 from sweeplens.sources.discover import Discovery, discover, discovering
-from sweeplens.store import MemoryStore, PersistentStore, Snapshot
-from sweeplens.store.backends.backend import DamagedError
+from sweeplens.store import MemoryStore, Snapshot
 from sweeplens.store.ledger import Key, can_resume, content_of
 
 __all__ = ["LoadReport", "Progress", "ingest"]
+
+log = logging.getLogger("sweeplens.store")
 
 
 class LoadReport(Struct, frozen=True):
@@ -35,20 +38,18 @@ class LoadReport(Struct, frozen=True):
 
 
 def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
-    """Bring the store up to what is on disk now."""
+    """Bring the store up to what is on disk now. What it cannot give back of an earlier reading is read from the folders."""
     began = time.perf_counter()
     with store.updating():
         try:
-            _bring_up(roots, store, progress)
-        except DamagedError as error:
-            if not isinstance(store, PersistentStore):
-                raise
+            _update(roots, store, progress)
+        except StoreError as error:
             store.forget(error)
-            _bring_up(roots, store, progress)
+            _update(roots, store, progress)
     return _report(store.snapshot, time.perf_counter() - began)
 
 
-def _bring_up(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
+def _update(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
     if store.is_new:
         _read_everything(roots, store, progress)
     else:
@@ -83,16 +84,16 @@ def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -
         for source in found.sources:
             if id(source) in before:
                 continue
-            known = ledger.source((source.reader, source.path))
+            known = ledger.source(source.key)
             if known is not source and known != source:
-                entry, reader = ledger.get((source.reader, source.path)), readers[source.reader]
+                entry, reader = ledger.get(source.key), readers[source.reader]
                 goes_on = (
                     entry is not None and store.has_points(entry.ids) and can_resume(entry, source, reader.version)
                 )
                 tasks.append(ReadTask(source, reader, entry, goes_on))
-        present = {(s.reader, s.path) for s in found.sources}
+        present = {s.key for s in found.sources}
         gone = [key for key in ledger if key not in present]
-    seen = {(t.source.reader, t.source.path) for t in tasks} | set(gone)
+    seen = {t.key for t in tasks} | set(gone)
     return [*tasks, *_changed_unseen(store, seen, readers)], gone
 
 

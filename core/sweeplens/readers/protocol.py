@@ -19,6 +19,7 @@ import polars as pl
 from msgspec import Struct, field
 
 from sweeplens.frames.schemas import POINTS_SCHEMA
+from sweeplens.plain_data import plain_text
 
 __all__ = [
     "HEAD_BYTES",
@@ -118,7 +119,7 @@ class Claim(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """A claim that was granted: what is read as a whole, and by whom."""
+    """A claim that was granted: what is read as a whole, and by whom. Paths are as the system gives them."""
 
     reader: str
     root: str  # absolute
@@ -127,14 +128,25 @@ class Source(Struct, frozen=True):
     copies: tuple[str, ...] = ()
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What identifies the source: reader and path, as text."""
+        return self.reader, self.path if self.path.isascii() else _unlike(self.path)
+
+    @property
     def relative(self) -> str:
-        """The path below the root with ``/``; the root's own name for the root itself."""
+        """The path below the root with ``/``; the root's own name for the root itself. As text."""
         tail = self.path[len(self.root) :].strip("/\\").replace("\\", "/")
-        return tail or self.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        return plain_text(tail or self.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
 
     def file(self, name: str) -> FileStat | None:
         """The file of this source with this name (last path component), if there is one."""
         return next((f for f in self.files if f.path.replace("\\", "/").rsplit("/", 1)[-1] == name), None)
+
+
+def _unlike(path: str) -> str:
+    """A path as text that no other path becomes: one that must be written out begins with NUL, which no path holds."""
+    text = plain_text(path)
+    return path if text == path else "\0" + plain_text(path.replace("\\", "\\\\"))
 
 
 class RunRecord(Struct, frozen=True):

@@ -15,7 +15,8 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.errors import RootError
+from sweeplens.errors import FormatError, RootError
+from sweeplens.readers.boundary import Failure, contained
 from sweeplens.readers.lazy_reader import ReaderIndex
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 from sweeplens.safe_open import confined
@@ -75,16 +76,17 @@ def discover(
     """
     panel = ReaderIndex(readers)
     memory = _usable(memory or RememberedWalk(), roots, panel)
+    found, memory.found = memory.found, None  # so that what a look marked that failed is visited by the next
     problems: list[Problem] = []
-    changed = _look_again(memory, roots, problems)
-    if changed or memory.found is None:
-        memory.found = _grown(memory, panel, problems)
-    if memory.found is None:
+    if _look_again(memory, roots, problems) or found is None:
+        found = _grown(memory, found, panel, problems)
+    if found is None:
         for count, _ in enumerate(_granting(memory, roots, panel), 1):
             if walked and count % 500 == 0:
                 walked(count)
-        memory.found = _collected(memory.visited, problems)
-    return memory.found
+        found = _collected(memory.visited, problems)
+    memory.found = found
+    return found
 
 
 def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: RememberedWalk) -> Iterator[Source]:
@@ -115,9 +117,10 @@ def _look_again(memory: RememberedWalk, roots: Sequence[Path], problems: list[Pr
     return changed
 
 
-def _grown(memory: RememberedWalk, panel: ReaderIndex, problems: list[Problem]) -> Discovery | None:
+def _grown(
+    memory: RememberedWalk, before: Discovery | None, panel: ReaderIndex, problems: list[Problem]
+) -> Discovery | None:
     """The discovery where names and claims are what they were, and files only grew; None where more is to be asked."""
-    before = memory.found
     if before is None or not memory.visited or any(top.shared.moved for top in memory.tops.values()):
         return None
     again: dict[tuple[str, str], Source] = {}
@@ -255,12 +258,21 @@ def _set_aside(folder: WalkedFolder) -> dict[str, tuple[str, WalkedFolder]]:
 
 
 def _claims(reader: Reader, folder: WalkedFolder, problems: list[Problem]) -> Iterable[Claim]:
-    """A reader's claims; a file that is gone or unreadable while it looks is a problem and not the end of the walk."""
-    try:
-        return tuple(reader.claim(folder))
-    except OSError as error:
-        problems.append(Problem(folder.path, f"could not be examined as {reader.name}: {error.strerror or error}"))
+    """A reader's claims; whatever goes wrong while it looks is a problem of the folder and not the end of the walk."""
+    found = contained(lambda: _looked(reader, folder), folder.path, f"could not be examined as {reader.name}")
+    if isinstance(found, Failure):
+        problems.append(found.problem)
         return ()
+    return found
+
+
+def _looked(reader: Reader, folder: WalkedFolder) -> tuple[Claim, ...]:
+    """The claims as a reader gives them. Raises FormatError for one whose main file is not there."""
+    claims = tuple(reader.claim(folder))
+    for claim in claims:
+        if claim.files and not claim.is_folder and folder.find(claim.files[0]) is None:
+            raise FormatError(f"it claimed {claim.files[0]!r}, which is not there")
+    return claims
 
 
 def _places(folder: WalkedFolder, claim: Claim) -> list[tuple[WalkedFolder, str]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,14 +43,10 @@ class _HeldRoot:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._held: OpenFolder | None = None
+        self._let_go: Callable[[], object] = lambda: None
         self._identity: tuple[int, int] | None = None
         self._remade_at: float | None = None
         self.look()
-
-    def __del__(self) -> None:
-        if self._held is not None:
-            self._held.close()
 
     @property
     def remade(self) -> str:
@@ -88,6 +85,5 @@ class _HeldRoot:
             found.close()
             return
         self._remade_at = time.time() if self._identity else None
-        if self._held is not None:
-            self._held.close()
-        self._held, self._identity = found, identity
+        self._let_go()
+        self._let_go, self._identity = weakref.finalize(self, found.close), identity

@@ -20,6 +20,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from sweeplens.readers.boundary import is_of_the_machine
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat, Problem, Source
 from sweeplens.safe_open import OpenFolder, check_room, confined
@@ -28,6 +29,7 @@ __all__ = ["WalkState", "WalkedFolder", "rewalk", "walk"]
 
 _HEADS_KEPT = 4096
 _MAX_DEPTH = 64
+_MOST_NS = (1 << 63) - 1
 _SKIPPED = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "site-packages", ".ipynb_checkpoints"}
 )
@@ -207,6 +209,8 @@ def _look(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> 
                     grown.append((old, found))
     except OSError as error:
         check_room(error)
+        if is_of_the_machine(error):
+            raise
         problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
     return _changed(folder, files, folders, grown)
 
@@ -259,10 +263,15 @@ def _entry(
         return None
     if not stat_module.S_ISREG(info.st_mode):
         return None
-    new = (info.st_size, info.st_mtime_ns, info.st_ino, info.st_ctime_ns)
+    new = (info.st_size, _bounded(info.st_mtime_ns), info.st_ino, _bounded(info.st_ctime_ns))
     if old is not None and (old.size, old.mtime_ns, old.inode, old.changed_ns) == new:
         return old
     return FileStat(path, *new)
+
+
+def _bounded(time_ns: int) -> int:
+    """A time as the store can hold it: a file system may know years that 64 bits of nanoseconds do not."""
+    return max(-_MOST_NS, min(_MOST_NS, time_ns))
 
 
 def _restructure(folder: WalkedFolder, names: list[str], renamed: set[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeplens.plain_data import plain_text
 from sweeplens.store.backends.local import LocalBackend
 from sweeplens.store.memory import MemoryStore, StoreChange
 from sweeplens.store.persistent import PersistentStore
@@ -74,7 +75,7 @@ def _opened(roots: Sequence[Path], config: AnalysisConfig) -> MemoryStore:
     place = cache_folder(cache_dir) / name
     if any(place.is_relative_to(root) for root in roots):
         return _in_memory(f"the cache folder {str(place)!r} lies inside the experiments")
-    return PersistentStore(LocalBackend(place, shared=config.cache_shared), roots)
+    return PersistentStore(LocalBackend(place, shared=config.cache_shared), _as_text(roots))
 
 
 def _honoured(roots: Sequence[Path], config: AnalysisConfig) -> str:
@@ -102,7 +103,12 @@ def _remote(roots: Sequence[Path], url: str, name: str) -> MemoryStore:
     if url.partition("://")[0] not in SCHEMES:
         known = ", ".join(f"{s}://" for s in SCHEMES)
         return _in_memory(f"no store can lie at {url!r}, only in a folder or at an address that begins with {known}")
-    return PersistentStore(ObjectBackend(f"{url.rstrip('/')}/{name}"), roots)
+    return PersistentStore(ObjectBackend(f"{url.rstrip('/')}/{name}"), _as_text(roots))
+
+
+def _as_text(roots: Sequence[Path]) -> list[Path]:
+    """The roots as HEAD, which is JSON, can name them."""
+    return [Path(plain_text(str(root))) for root in roots]
 
 
 def _in_memory(why: str) -> MemoryStore:

@@ -25,7 +25,7 @@ class LazyLedger(Ledger):
         self._rows: dict[Key, int] = dict(
             zip(zip(frame["reader"], frame["path"], strict=True), range(frame.height), strict=True)
         )
-        self._sources: dict[Key, Source] = {(s.reader, s.path): s for s in sources}
+        self._sources: dict[Key, Source] = {s.key: s for s in sources}
         self._asked = False
         self._sum = total
         self.young = {(k[0], k[1]) for k in young}

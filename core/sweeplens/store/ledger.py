@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Key = tuple[str, str]
-"""(reader, path) of a source."""
+"""(reader, path) of a source: `Source.key`."""
 
 _EDGE = 4096
 _YOUNG_NS = (60 if os.name == "nt" else 2) * 10**9
@@ -61,7 +61,7 @@ class SourceEntry(Struct, frozen=True):
     @property
     def key(self) -> Key:
         """What identifies the source."""
-        return self.source.reader, self.source.path
+        return self.source.key
 
     @property
     def shown_problems(self) -> tuple[Problem, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from sweeplens.plain_data import plain_text
 from sweeplens.store.ledger import SourceEntry
 from sweeplens.store.serialization import pack_entry
 
@@ -32,13 +33,13 @@ def ledger_rows(entries: Sequence[SourceEntry]) -> pl.DataFrame:
     columns: dict[str, list[object]] = {
         "reader": [e.source.reader for e in entries],
         "reader_version": [e.version for e in entries],
-        "path": [e.source.path for e in entries],
+        "path": [e.key[1] for e in entries],
         "bytes_read": [_bytes_read(e) for e in entries],
         "problems": [len(e.problems) for e in entries],
         "entry": [pack_entry(e) for e in entries],
     }
     known = pl.DataFrame(columns, schema={name: LEDGER_SCHEMA[name] for name in columns})
-    files = [[(f.path, f.size, f.mtime_ns, str(f.inode)) for f in e.source.files] for e in entries]
+    files = [[(plain_text(f.path), f.size, f.mtime_ns, str(f.inode)) for f in e.source.files] for e in entries]
     lists = (
         _lists("wanted", [[(r.id,) for r in e.records] for e in entries], {"wanted": pl.String()}),
         _lists("run_ids", [[(i,) for i in e.ids] for e in entries], {"run_ids": pl.String()}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -9,8 +10,10 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.errors import StoreError
 from sweeplens.frames.points import select_points
 from sweeplens.frames.schemas import empty_series
+from sweeplens.readers.checked import plain_problem
 from sweeplens.sources.discover import Discovery, RememberedWalk
 from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
@@ -20,6 +23,8 @@ from sweeplens.store.runs_frame import RunRow, row_of, runs_frame
 from sweeplens.store.snapshot import Snapshot
 
 __all__ = ["MemoryStore", "StoreChange"]
+
+log = logging.getLogger("sweeplens.store")
 
 
 class StoreChange(Struct):
@@ -50,6 +55,9 @@ class MemoryStore:
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
         self._problems: dict[Key, SourceEntry] = {}
+        self._touched: dict[
+            Key, SourceEntry | None
+        ] = {}  # entries as they were before the change that is being applied
 
     def warn(self, *warnings: str) -> None:
         """Say this with every answer, and nothing that was said before."""
@@ -72,6 +80,16 @@ class MemoryStore:
     def lost(self) -> bool:
         """Whether what the snapshot rests on is gone."""
         return False
+
+    def forget(self, error: StoreError) -> None:
+        """Forget what was read, so that everything is read again. The snapshot stands until that is done."""
+        log.warning("Everything is read again: %s", error)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.remembered, self.ledger, self.blocks = RememberedWalk(), Ledger(), []
+        self.series, self.runs, self.found = empty_series(), runs_frame(()), None
+        self._problems = {}
 
     @property
     def is_new(self) -> bool:
@@ -99,7 +117,17 @@ class MemoryStore:
         )
 
     def apply(self, change: StoreChange, found: Discovery) -> Snapshot:
-        """Make the change, give every run the id that it must have, and show the result."""
+        """Make the change, give every run the id that it must have, and show the result; all of it or, raising, nothing."""
+        undo = _Undo(self)
+        try:
+            return self._apply(change, found)
+        except BaseException:
+            undo.restore(self, self._touched)
+            raise
+        finally:
+            self._touched = {}
+
+    def _apply(self, change: StoreChange, found: Discovery) -> Snapshot:
         rebuild = self._take(change)
         renamed = self._rename(change)
         if rebuild or renamed:
@@ -112,10 +140,11 @@ class MemoryStore:
         """Everything but the ids; whether the runs frame must be built anew."""
         before = {key: self.ledger.get(key) for key in change.entries}
         for key in change.gone:
+            self._touched.setdefault(key, self.ledger.get(key))
             self.ledger.remove(key)
             self._problems.pop(key, None)
         for entry in change.entries.values():
-            self.ledger.put(entry)
+            self._put(entry)
             self._problems.pop(entry.key, None)
             if entry.problems:
                 self._problems[entry.key] = entry
@@ -127,6 +156,10 @@ class MemoryStore:
         if change.gone or len(change.entries) * 4 > self.runs.height:
             return True
         return not self._patch([(before[e.key], e) for e in change.entries.values()])
+
+    def _put(self, entry: SourceEntry) -> None:
+        self._touched.setdefault(entry.key, self.ledger.get(entry.key))
+        self.ledger.put(entry)
 
     def _patch(self, pairs: Sequence[tuple[SourceEntry | None, SourceEntry]]) -> bool:
         """Replace the rows of a few runs whose columns stay what they are; False where that cannot be."""
@@ -154,7 +187,7 @@ class MemoryStore:
 
     def _in_order(self, found: Discovery) -> Iterable[SourceEntry]:
         for source in found.sources:
-            entry = self.ledger.get((source.reader, source.path))
+            entry = self.ledger.get(source.key)
             if entry is not None:
                 yield entry
 
@@ -170,7 +203,7 @@ class MemoryStore:
             if ids != entry.ids:
                 renamed |= dict(zip(entry.ids, ids, strict=True))
                 entry = replace(entry, ids=ids)
-                self.ledger.put(entry)
+                self._put(entry)
                 if entry.problems:
                     self._problems[key] = entry
         self._move(renamed)
@@ -186,19 +219,44 @@ class MemoryStore:
         self.series = splice(self.series, set(renamed), series)
 
     def _show(self, found: Discovery) -> Snapshot:
-        order = {(s.reader, s.path): i for i, s in enumerate(found.sources)} if self._problems else {}
+        order = {s.key: i for i, s in enumerate(found.sources)} if self._problems else {}
         ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
         self.snapshot = Snapshot(
             version=self.ledger.version,
             runs=self.runs,
             series=self.series,
             points=self.points,
-            problems=(*found.problems, *(p for k in ranked for p in self._problems[k].shown_problems)),
+            problems=(
+                *map(plain_problem, found.problems),
+                *(p for k in ranked for p in self._problems[k].shown_problems),
+            ),
             sources=found.sources,
             refused=found.refused,
             warnings=self.warnings,
         )
         return self.snapshot
+
+
+class _Undo:
+    """A store as it was before a change."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._blocks, self._series, self._runs = store.blocks, store.series, store.runs
+        self._found, self._snapshot = store.found, store.snapshot
+        self._problems = dict(store._problems)  # pyright: ignore[reportPrivateUsage]
+        self._changed = set(store.ledger.changed)
+
+    def restore(self, store: MemoryStore, touched: Mapping[Key, SourceEntry | None]) -> None:
+        """Take the change back; ``touched``: the entries that it put or removed, as they were."""
+        store.blocks, store.series, store.runs = self._blocks, self._series, self._runs
+        store.found, store.snapshot = self._found, self._snapshot
+        store._problems = self._problems  # pyright: ignore[reportPrivateUsage]
+        for key, entry in touched.items():
+            if entry is None:
+                store.ledger.remove(key)
+            else:
+                store.ledger.put(entry)
+        store.ledger.changed = self._changed
 
 
 def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:

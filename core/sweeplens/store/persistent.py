@@ -109,7 +109,7 @@ class PersistentStore(MemoryStore):
         """Whether files that the snapshot rests on are gone: somebody deleted the store."""
         return self.place.lost(self._files())
 
-    def forget(self, error: DamagedError) -> None:
+    def forget(self, error: StoreError) -> None:
         """Take nothing more from the place: everything is read from the folders, and then written."""
         log.warning("The store %s is built anew: %s", self.place.address, error)
         self._clear()

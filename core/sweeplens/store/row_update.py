@@ -19,10 +19,11 @@ def updated_row(runs: pl.DataFrame, old: Sequence[RunRow], new: Sequence[RunRow]
     for was, row in zip(old, new, strict=True):
         if was.hyperparameters != row.hyperparameters or not _alike(was.metadata, row.metadata):
             return None
-    mine = runs_frame(new)
-    missing = [pl.lit(None, dtype=runs.schema[c]).alias(c) for c in runs.columns if c not in mine.columns]
+    mine, schema = runs_frame(new), runs.schema
+    known = set(mine.columns)
+    missing = [pl.lit(None, dtype=t).alias(c) for c, t in schema.items() if c not in known]
     try:
-        rows = mine.with_columns(missing).select(pl.col(c).cast(t) for c, t in runs.schema.items())
+        rows = mine.with_columns(missing).select(pl.col(c).cast(t) for c, t in schema.items())
     except pl.exceptions.PolarsError:  # a value that its column cannot hold
         return None
     return splice(runs, set(), rows)

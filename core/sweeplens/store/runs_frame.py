@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from sweeplens.frames.schemas import RUN_COLUMNS
 from sweeplens.models import flatten
+from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import RunRecord, Source
 
 __all__ = ["RunRow", "column_name", "row_of", "runs_frame", "typed_column", "unique_ids", "with_status"]
@@ -44,7 +45,7 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
     if record.non_scalar:
         metadata["non_scalar"] = dict(record.non_scalar)
     if source.copies:
-        metadata["also_in"] = [os.path.relpath(c, source.root) for c in source.copies]
+        metadata["also_in"] = [plain_text(os.path.relpath(c, source.root)) for c in source.copies]
     fixed = {
         "run_id": run_id,
         "name": record.name or record.id,
@@ -53,7 +54,7 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
         "created_at": record.created_at,
         "updated_at": record.updated_at or touched,
         "n_steps": n_steps,
-        "source": source.path,
+        "source": plain_text(source.path),
         "format": source.reader,
         "parent": record.parent,
         "tags": list(record.tags),
@@ -125,8 +126,10 @@ def _suffixes(paths: Sequence[str]) -> list[str]:
 
 
 def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, "touched_at"})) -> str:
-    """A hyperparameter that is named like a column of ours gets a prefix, so that both can be seen."""
-    return f"hparam.{hparam}" if hparam in taken or hparam.startswith("metadata.") else hparam
+    """A hyperparameter that is named like a column of ours, or as a pattern of columns, gets a prefix: it is a name."""
+    ours = hparam in taken or hparam.startswith("metadata.")
+    pattern = hparam == "*" or (hparam.startswith("^") and hparam.endswith("$"))
+    return f"hparam.{hparam}" if ours or pattern else hparam
 
 
 def _text(value: object) -> str:

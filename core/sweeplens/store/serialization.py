@@ -1,13 +1,21 @@
-"""Entries of the ledger and the remembered walk as bytes and back. MessagePack: exact numbers, nothing that executes."""
+"""Entries of the ledger and the remembered walk as bytes and back. MessagePack: exact numbers, nothing that executes.
+
+What MessagePack lacks (long integers, times as they were written) is an extension type, which no data of a file can be taken
+for. The first byte says how text is written: as it is, or, where some of it holds lone surrogates, byte by byte.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec.msgpack import Ext
+from msgspec.structs import replace
 
+from sweeplens.errors import StoreError
 from sweeplens.readers.protocol import Claim, FileStat, Problem, Resume, RunRecord, Source
 from sweeplens.sources.discover import Discovery, RememberedWalk, assembled
 from sweeplens.sources.walk import WalkedFolder, WalkState
@@ -15,8 +23,12 @@ from sweeplens.store.ledger import FileFingerprint, SourceEntry
 
 __all__ = ["pack_entry", "pack_walk", "unpack_entry", "unpack_walk"]
 
+log = logging.getLogger("sweeplens.store")
+
+T = TypeVar("T")
 _INT64 = 1 << 63
-_ODD = "\0"
+_INTEGER, _DATETIME, _DATE = 1, 2, 3  # extension types
+_AS_IT_IS, _BY_BYTES = b"\0", b"\1"
 
 
 class _EntryForm(msgspec.Struct, array_like=True):
@@ -30,51 +42,29 @@ class _EntryForm(msgspec.Struct, array_like=True):
     content: int | None
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_entry = msgspec.msgpack.Decoder(_EntryForm)
-
-
 def pack_entry(entry: SourceEntry) -> bytes:
-    """An entry as bytes; values that MessagePack lacks are written under their kind."""
-    records = tuple(_odd_out(r) for r in entry.records)
-    return _encode(
-        _EntryForm(
-            entry.source,
-            entry.version,
-            records,
-            entry.ids,
-            entry.problems,
-            entry.resume,
-            dict(entry.marks),
-            entry.content,
-        )
-    )
+    """An entry as bytes; values that MessagePack lacks are extension types."""
+    records = tuple(_changed(r, _written) for r in entry.records)
+    resume = entry.resume and replace(entry.resume, state=cast("dict[str, object]", _written(entry.resume.state)))
+    source, marks = entry.source, dict(entry.marks)
+    return _encoded(_EntryForm(source, entry.version, records, entry.ids, entry.problems, resume, marks, entry.content))
 
 
 def unpack_entry(data: bytes) -> SourceEntry:
-    """The way back. Raises msgspec.DecodeError for anything else."""
-    e = _entry.decode(data)
-    return SourceEntry(
-        e.source, e.version, tuple(map(_odd_in, e.records)), e.ids, e.problems, e.resume, e.marks, e.content
-    )
+    """The way back. Raises StoreError for anything else."""
+    return _readable(lambda: _entry(data))
 
 
-def _odd_out(record: RunRecord) -> RunRecord:
-    return _with(record, _written)
+def _entry(data: bytes) -> SourceEntry:
+    e = _decoded(data, _entry_decoder)
+    return SourceEntry(e.source, e.version, e.records, e.ids, e.problems, e.resume, e.marks, e.content)
 
 
-def _odd_in(record: RunRecord) -> RunRecord:
-    return _with(record, _read)
-
-
-def _with(record: RunRecord, change: Any) -> RunRecord:
+def _changed(record: RunRecord, change: Callable[[object], Any]) -> RunRecord:
     hyper, metadata = change(record.hyperparameters), change(record.metadata)
     if hyper is record.hyperparameters and metadata is record.metadata:
         return record
-    return RunRecord(
-        record.id, record.name, record.group, record.status, record.created_at, record.updated_at, record.parent,
-        record.tags, hyper, metadata, record.non_scalar,
-    )  # fmt: skip
+    return replace(record, hyperparameters=hyper, metadata=metadata)
 
 
 def _written(value: object) -> object:
@@ -82,7 +72,7 @@ def _written(value: object) -> object:
     if value is None or isinstance(value, str | float | bool):
         return value
     if isinstance(value, int):
-        return value if -_INT64 <= value < _INT64 else {_ODD: "int", "is": str(value)}
+        return value if -_INT64 <= value < _INT64 else Ext(_INTEGER, hex(value).encode())
     if isinstance(value, Mapping):
         pairs = {str(k): _written(v) for k, v in cast("Mapping[object, object]", value).items()}
         same = all(pairs.get(k) is v for k, v in cast("Mapping[Any, object]", value).items())
@@ -90,21 +80,69 @@ def _written(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_written(v) for v in cast("list[object]", value)]
     if isinstance(value, date):
-        return {_ODD: "datetime" if isinstance(value, datetime) else "date", "is": value.isoformat()}
-    return {_ODD: "str", "is": str(value)}
+        return Ext(_DATETIME if isinstance(value, datetime) else _DATE, value.isoformat().encode())
+    return str(value)
 
 
-def _read(value: object) -> object:
-    if isinstance(value, list):
-        return [_read(v) for v in cast("list[object]", value)]
-    if not isinstance(value, dict):
-        return value
-    known = cast("dict[str, object]", value)
-    if _ODD in known:
-        text = str(known["is"])
-        kinds: dict[object, Any] = {"int": int, "datetime": datetime.fromisoformat, "date": date.fromisoformat}
-        return kinds.get(known[_ODD], str)(text)
-    return {k: _read(v) for k, v in known.items()}
+def _read(kind: int, data: memoryview) -> object:
+    """The value of an extension type."""
+    text = bytes(data).decode()
+    if kind == _INTEGER:
+        return int(text, 16)
+    return datetime.fromisoformat(text) if kind == _DATETIME else date.fromisoformat(text)
+
+
+# ---------------------------------------------------------------- bytes and text
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ext_hook=_read).decode
+_entry_decoder = msgspec.msgpack.Decoder(_EntryForm, ext_hook=_read)
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return _AS_IT_IS + _encode(value)
+    except UnicodeEncodeError:
+        return _BY_BYTES + _encode(_mapped(msgspec.to_builtins(value, builtin_types=(Ext,)), _spelled))
+
+
+def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    if data[:1] == _AS_IT_IS:
+        return decoder.decode(memoryview(data)[1:])
+    if data[:1] != _BY_BYTES:
+        raise ValueError("an unknown way to write text")
+    return msgspec.convert(_mapped(_decode(memoryview(data)[1:]), _joined), decoder.type)
+
+
+def _mapped(value: object, change: Callable[[str], str]) -> object:
+    """Nested data with every text in it changed, keys too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {_mapped(k, change): _mapped(v, change) for k, v in cast("dict[object, object]", value).items()}
+    if isinstance(value, list | tuple | frozenset):
+        return [_mapped(v, change) for v in cast("list[object]", value)]
+    return value
+
+
+def _spelled(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _joined(text: str) -> str:
+    return text.encode("latin-1").decode("utf-8", "surrogatepass")
+
+
+def _readable(work: Callable[[], T]) -> T:
+    """What is read back. The boundary around the store's content: whatever it holds, it is read from the folders again."""
+    try:
+        return work()
+    except Exception as error:
+        log.debug("A part of the store cannot be decoded", exc_info=True)
+        raise StoreError(f"A part of the store cannot be decoded: {type(error).__name__}.") from error
+
+
+# ----------------------------------------------------------------------- the walk
 
 
 class _FolderForm(msgspec.Struct, array_like=True):
@@ -126,7 +164,7 @@ class _WalkForm(msgspec.Struct, array_like=True):
     problems: tuple[Problem, ...]
 
 
-_walk = msgspec.msgpack.Decoder(_WalkForm)
+_walk_decoder = msgspec.msgpack.Decoder(_WalkForm)
 
 
 def pack_walk(memory: RememberedWalk) -> bytes:
@@ -149,12 +187,16 @@ def pack_walk(memory: RememberedWalk) -> bytes:
     ]
     asked = {root: sorted(top.shared.asked) for root, top in memory.tops.items()}
     problems = memory.found.problems if memory.found else ()
-    return _encode(_WalkForm(memory.readers, packed, asked, problems))
+    return _encoded(_WalkForm(memory.readers, packed, asked, problems))
 
 
 def unpack_walk(data: bytes) -> tuple[RememberedWalk, Discovery]:
-    """The memory and what it found. Raises msgspec.DecodeError for anything else."""
-    packed = _walk.decode(data)
+    """The memory and what it found. Raises StoreError for anything else."""
+    return _readable(lambda: _walk(data))
+
+
+def _walk(data: bytes) -> tuple[RememberedWalk, Discovery]:
+    packed = _decoded(data, _walk_decoder)
     memory = RememberedWalk(readers=packed.readers)
     folders: list[WalkedFolder] = []
     for item in packed.folders:

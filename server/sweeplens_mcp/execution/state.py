@@ -11,6 +11,7 @@ the next call then starts it anew. A load that failed is not remembered: a folde
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 from msgspec import Struct, field
 
-from sweeplens.cancellation import cancellable
+from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.errors import LimitError, RootError, SweeplensError
 from sweeplens_mcp.execution.cursors import AnswerCache
 from sweeplens_mcp.execution.tool_call import Ask, answer_here
@@ -37,6 +38,7 @@ __all__ = ["Report", "ServerState", "open_database"]
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """(done, total, what): awaited now and then by a call that waits."""
 
+_log = logging.getLogger("sweeplens_mcp")
 _MOST_GRANTS = 100
 _LOOK_SECONDS = 0.02
 _REPORT_SECONDS = 0.5
@@ -61,7 +63,7 @@ def limited_database(served: ExperimentDB, roots: Sequence[str]) -> ExperimentDB
     return ExperimentDB(served.config, base_path=open_to_them)
 
 
-class _LoadAbandonedError(Exception):
+class _LoadAbandonedError(StoppedError):
     """Nobody waits for this load any more."""
 
 
@@ -94,6 +96,9 @@ class _RunningLoad(Struct):
             self.database = database
         except (SweeplensError, _LoadAbandonedError) as error:
             self.error = error
+        except Exception as error:  # noqa: BLE001 - the door: whoever waits is told
+            _log.exception("the experiments could not be read")
+            self.error = error
         finally:
             self.done.set()
 
@@ -112,6 +117,8 @@ class ServerState:
         self._lock = threading.Lock()
         self._database: ExperimentDB | None = None
         self._load: _RunningLoad | None = None
+        self._failed = ""  # what the last load ended with, where it ended unexpectedly
+        self._retry: threading.Thread | None = None
         self._warmed = False
 
     @classmethod
@@ -133,6 +140,19 @@ class ServerState:
                 self._leave(load)
             self._settle(load)
         return self._database
+
+    @property
+    def failure(self) -> str:
+        """Why the experiments could not be read the last time; nothing where they could, or were not asked for yet."""
+        return self._database.failure if self._database is not None else self._failed
+
+    def try_again(self) -> None:
+        """Have them read again in the background, unless that is under way."""
+        with self._lock:
+            if self._retry is not None and self._retry.is_alive():
+                return
+            self._retry = threading.Thread(target=self._try, name="sweeplens-retry", daemon=True)
+            self._retry.start()
 
     def mine(self) -> ServerState:
         """The state of whoever asks. A grant that is limited to some roots has a database of its own: nothing is shared."""
@@ -168,6 +188,19 @@ class ServerState:
             if self._load is not None:
                 self._load.stopped = True
 
+    def _try(self) -> None:
+        database = self._database
+        try:
+            if database is not None:
+                database.refresh()
+                return
+            load = self._join()
+            load.done.wait()
+            self._leave(load)
+            self._settle(load)
+        except SweeplensError as error:
+            _log.info("the experiments still cannot be read: %s", error)
+
     def _join(self) -> _RunningLoad:
         """The load on its way, or a new one."""
         with self._lock:
@@ -194,11 +227,21 @@ class ServerState:
                 await report(done, total or None, f"reading {what}")
 
     def _settle(self, load: _RunningLoad) -> None:
+        error = load.error
+        unexpected = load.database is None and not isinstance(error, SweeplensError | _LoadAbandonedError)
         with self._lock:
             if self._load is load:
                 self._load = None
             self._database = self._database or load.database
-        if isinstance(load.error, SweeplensError):
-            raise load.error
-        if load.database is None and not isinstance(load.error, _LoadAbandonedError):
-            raise LimitError("Reading the experiments ended unexpectedly; the server's log says why. Try again.")
+            self._failed = _unread(error) if unexpected else self._failed if load.database is None else ""
+        if isinstance(error, SweeplensError):
+            raise error
+        if unexpected:
+            raise LimitError(_unread(error))
+
+
+def _unread(error: BaseException | None) -> str:
+    from sweeplens.readers.boundary import what_was_wrong
+
+    why = what_was_wrong(error) if error is not None else "it ended unexpectedly"
+    return f"The experiments could not be read ({why}); the server's log says more. The next call tries again."

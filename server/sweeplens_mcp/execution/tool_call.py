@@ -129,9 +129,11 @@ def _resumed(call: _CallContext, arguments: dict[str, object], mark: CursorState
     """The answer that a cursor goes on with: the one that was kept, else the same anew if the data did not move on."""
     kept = call.shelf.get(mark)
     if kept is not None:
-        now = call.database.refresh().version
-        moved = f"the data moved on to version {now}; this goes on with version {mark.version}"
-        return kept if now == mark.version else kept.resting_on(warnings=(moved, *kept.basis.warnings))
+        now = call.database.refresh()
+        moved = f"the data moved on to version {now.version}; this goes on with version {mark.version}"
+        new = [w for w in now.warnings if w not in kept.basis.warnings]
+        new += [moved] if now.version != mark.version else []
+        return kept.resting_on(warnings=(*new, *kept.basis.warnings)) if new else kept
     answer = call.anew(arguments)
     if answer.basis.data_version != mark.version:
         raise CursorError(

@@ -18,19 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["add_health"]
 
 
-def add_health(server: MCPServer[ServerState], roots: Sequence[str]) -> None:
+def add_health(server: MCPServer[ServerState], roots: Sequence[str], state: ServerState) -> None:
     """Register ``/healthz`` and ``/readyz``."""
     server.custom_route("/healthz", methods=["GET"])(_alive)
-    server.custom_route("/readyz", methods=["GET"])(_ready(tuple(roots)))
+    server.custom_route("/readyz", methods=["GET"])(_ready(tuple(roots), state))
 
 
 async def _alive(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def _ready(roots: tuple[str, ...]) -> Callable[[Request], Awaitable[Response]]:
+def _ready(roots: tuple[str, ...], state: ServerState) -> Callable[[Request], Awaitable[Response]]:
     async def ready(_: Request) -> Response:
-        """Whether every folder that is served can be read now."""
+        """Whether every folder that is served can be read now, and the last reading of them did not fail.
+
+        After a failure each question has them read again, as a server that is not ready may be asked nothing else.
+        """
+        if state.failure:
+            state.try_again()
+            return JSONResponse({"status": "the experiments could not be read"}, 503)
         readable = await anyio.to_thread.run_sync(lambda: all(os.access(r, os.R_OK | os.X_OK) for r in roots))
         return JSONResponse({"status": "ok" if readable else "a folder cannot be read"}, 200 if readable else 503)
 

@@ -9,6 +9,7 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 from sweeplens_mcp.execution.processes.pool import ProcessPool
+from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.worker_pool import WorkerPool, processors
 from sweeplens_mcp.http.authentication import hosts_of, http_access
 from sweeplens_mcp.http.health import add_health
@@ -31,14 +32,13 @@ _MOST_WORKERS = 4  # each holds the tables of runs and series
 def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     """The very application that `serve_http` serves. Raises ConfigError."""
     apart = ProcessPool.possible()
-    server = build_server(
+    state = ServerState.of(
         settings,
-        access=http_access(options),
-        middleware=_meters(options),
         desk=WorkerPool(heavy_workers=min(_MOST_WORKERS, processors() - 1)) if apart else None,
         workers=ProcessPool() if apart else None,
     )
-    add_health(server, settings.roots)
+    server = build_server(state, access=http_access(options), middleware=_meters(options))
+    add_health(server, settings.roots, state)
     app = build_app(server, security=hosts_of(options))
     app.add_middleware(RateLimit, per_minute=options.calls_per_minute)
     return app

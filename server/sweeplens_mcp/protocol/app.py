@@ -54,20 +54,20 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 
 
 def build_server(
-    source: Settings | ExperimentDB | None = None,
+    source: Settings | ExperimentDB | ServerState | None = None,
     *,
     access: HttpAccess | None = None,
     middleware: Sequence[ServerMiddleware[Any]] = (),
     desk: WorkerPool | None = None,
     workers: ProcessPool | None = None,
 ) -> MCPServer[ServerState]:
-    """The server over a database, or over what settings name (by default what the environment configures).
+    """The server over a database, a state, or what settings name (by default what the environment configures).
 
     ``access``: who may ask, over HTTP. ``middleware``: around every message, outermost first.
     ``desk``: the bounds of what runs at the same time. ``workers``: processes for heavy work (default: threads).
     """
     log_to_stderr()
-    state = ServerState.of(source or Settings(), desk, workers)
+    state = source if isinstance(source, ServerState) else ServerState.of(source or Settings(), desk, workers)
     feed = ChangeFeed(state)
 
     @asynccontextmanager

@@ -180,11 +180,19 @@ async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> s
         mine = state.mine()
         database = await mine.database()
         key = (id(mine), spec.uri, *arguments)
-        return await mine.desk.run(key, lambda: spec.text(database, *arguments), heavy=False)
+        return await mine.desk.run(key, lambda: _text(spec, database, *arguments), heavy=False)
     except UnknownNameError as error:
         raise ResourceNotFoundError(clip(str(error), _CELL)) from error
     except SweeplensError as error:
         raise ResourceError(clip(str(error), _CELL)) from error
+
+
+def _text(spec: ResourceSpec, database: ExperimentDB, *arguments: object) -> str:
+    """The text, and that it is not of now where the folders could not be read. JSON of a run has it in its basis."""
+    text = spec.text(database, *arguments)
+    if not database.failure or spec.mime_type == JSON:
+        return text
+    return f"{text}{'- ' if spec.mime_type == MARKDOWN else '# '}{clean(database.failure)}\n"
 
 
 def _csv(db: ExperimentDB, table: pl.DataFrame, tool: str) -> str:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from sweeplens.errors import SourceLimitError
+from sweeplens.plain_data import plain_value
 from sweeplens.readers.protocol import Problem
 from sweeplens.source_limits import MAX_CONTAINERS
 
@@ -29,6 +30,7 @@ _MOST = 20  # lines of a head that are looked at
 _TELLING = 3  # whole objects in a head that make its cut one needless
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[{}\[\]]', re.DOTALL)
 _VALUE = re.compile(r"\s*:\s*(\S?)")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -132,9 +134,10 @@ def decode(raw: bytes) -> object:
 
 def _exactly(raw: bytes) -> object:
     try:
-        return json.loads(raw.decode("utf-8"))
+        value = json.loads(raw.decode("utf-8"))
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_NESTING} levels") from None
+    return plain_value(value) if _SURROGATE.search(raw) else value
 
 
 def _too_deep(value: object) -> bool:

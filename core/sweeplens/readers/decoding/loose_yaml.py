@@ -95,6 +95,15 @@ class _LooseLoader(yaml.SafeLoader):
             check_time()
         return cast("Any", super()).compose_node(parent, index)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        """What a node stands for. Raises ValueError for a value that is none of its tag: ``!!bool maybe``."""
+        try:
+            return cast("Any", super()).construct_object(node, deep)
+        except (ArithmeticError, LookupError, AttributeError, TypeError) as error:
+            kind = str(node.tag).rpartition(":")[2]
+            said = f" {node.value[:40]!r}" if isinstance(node, yaml.ScalarNode) else ""
+            raise ValueError(f"line {node.start_mark.line + 1}: the value{said} is no {kind}") from error
+
 
 def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
     if isinstance(node, yaml.MappingNode):

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
+from sweeplens.readers.boundary import Failure, contained
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
@@ -95,11 +97,9 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NA
         name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
         if name not in names:
             continue
-        try:
-            loaded = _load(entry)
-        except (OSError, ValueError, RecursionError, FormatError) as error:
-            said = str(error).splitlines() or [type(error).__name__]
-            side.problems.append((entry.path, f"config cannot be read: {said[0]}"))
+        loaded = contained(partial(_load, entry), entry.path, "config cannot be read")
+        if isinstance(loaded, Failure):
+            side.problems.append((entry.path, loaded.problem.reason))
             continue
         if isinstance(loaded, dict) and unwrap:
             _merge(side, cast("dict[str, object]", loaded))

@@ -13,6 +13,7 @@ from typing import Any, cast
 import polars as pl
 
 from sweeplens.errors import SourceLimitError
+from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.source_limits import MAX_POINTS
 
@@ -157,13 +158,21 @@ class PointBuffer:
     def _loose(self) -> pl.DataFrame:
         """What is not packed yet."""
         raw: dict[str, Any] = {
-            "run_id": pl.Series(self._run, dtype=pl.String),
-            "metric": pl.Series(self._metric, dtype=pl.String),
+            "run_id": _texts(self._run),
+            "metric": _texts(self._metric),
             "step": pl.Series(self._step, dtype=pl.Int64),
             "value": pl.Series(self._value, dtype=pl.Float64),
             "wall_time": pl.Series(self._wall, dtype=pl.Int64).cast(READING_SCHEMA["wall_time"]),
         }
         return pl.DataFrame(raw)
+
+
+def _texts(names: list[str]) -> pl.Series:
+    """Names as a column; a column holds no lone surrogates."""
+    try:
+        return pl.Series(names, dtype=pl.String)
+    except UnicodeEncodeError:
+        return pl.Series([plain_text(n) for n in names], dtype=pl.String)
 
 
 @cache

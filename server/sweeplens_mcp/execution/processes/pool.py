@@ -61,7 +61,7 @@ class ProcessPool:
         snapshot = database.refresh()
         if not _is_portable(database, snapshot):
             return spec.function(database, **arguments)
-        held = (snapshot.version, *map(str, database.roots))
+        held = (snapshot.version, *snapshot.warnings, *map(str, database.roots))
         worker = self._taken(held)
         try:
             worker.hold(held, database, snapshot)

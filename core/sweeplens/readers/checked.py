@@ -1,0 +1,72 @@
+"""What a reader gave, as all that follows may take for granted: plain data, the right columns, runs that are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import polars as pl
+from msgspec.structs import replace
+
+from sweeplens.errors import FormatError
+from sweeplens.plain_data import plain_mapping, plain_text
+from sweeplens.readers.decoding.values import as_time, empty_reading_points
+from sweeplens.readers.protocol import READING_SCHEMA, Problem, Reading, RunRecord
+
+__all__ = ["checked", "plain_problem"]
+
+
+def checked(reading: Reading) -> Reading:
+    """The reading, the same object where nothing had to be changed. Raises FormatError for one that cannot be used."""
+    runs = tuple(map(_record, reading.runs))
+    ids = [r.id for r in runs]
+    if len(set(ids)) < len(ids):
+        raise FormatError(f"the reader gave two runs the id {next(i for i in ids if ids.count(i) > 1)!r}")
+    points = _points(reading.points, ids)
+    problems = tuple(map(plain_problem, reading.problems))
+    same = all(a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True))
+    return reading if same and points is reading.points else Reading(runs, points, problems, reading.resume)
+
+
+def _points(points: pl.DataFrame, ids: Collection[str]) -> pl.DataFrame:
+    if points is empty_reading_points():
+        return points
+    if points.schema != READING_SCHEMA:
+        points = points.select(*READING_SCHEMA).cast(READING_SCHEMA)  # pyright: ignore[reportArgumentType]
+    if points["metric"].null_count() or points["step"].null_count():
+        raise FormatError("the reader gave points without a metric or a step")
+    strange = set(points["run_id"].unique()) - set(ids) if points.height else set[str]()
+    if strange:
+        raise FormatError(f"the reader gave points of a run that it did not name: {min(map(str, strange))!r}")
+    return points
+
+
+def _record(record: RunRecord) -> RunRecord:
+    hyper, metadata = plain_mapping(record.hyperparameters), plain_mapping(record.metadata)
+    texts = (record.id, record.name, record.group, record.status, record.parent)
+    plain = tuple(map(_text, texts))
+    tags = tuple(map(_text, record.tags))
+    counts = {_text(k): int(v) for k, v in record.non_scalar.items()} if record.non_scalar else record.non_scalar
+    times = (_time(record.created_at), _time(record.updated_at))
+    same = hyper is record.hyperparameters and metadata is record.metadata and plain == texts and tags == record.tags
+    if same and counts == record.non_scalar and times == (record.created_at, record.updated_at):
+        return record
+    run_id, name, group, status, parent = plain
+    return RunRecord(run_id, name, group, status, *times, parent, tags, hyper, metadata, counts)
+
+
+def _text(value: object) -> str:
+    return plain_text(value if isinstance(value, str) else "" if value is None else str(value))
+
+
+def _time(value: datetime | None) -> datetime | None:
+    return None if value is None else as_time(value)
+
+
+def plain_problem(problem: Problem) -> Problem:
+    """The problem with all its words as text that frames can hold."""
+    plain = tuple(map(plain_text, (problem.file, problem.reason, problem.excerpt, problem.run_id)))
+    if plain == (problem.file, problem.reason, problem.excerpt, problem.run_id):
+        return problem
+    file, reason, excerpt, run_id = plain
+    return replace(problem, file=file, reason=reason, excerpt=excerpt, run_id=run_id)

@@ -1,0 +1,302 @@
+"""One odd file, name or sidecar is a problem of its source: everything else answers exactly as without it, in every process."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.sweep import write_run
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.plain_data import plain_text, plain_value
+from sweeplens.readers import READERS
+from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Reading, Resume, RunRecord, Source
+
+ROWS = [{"step": float(s), "loss": 1.0 / (s + 1)} for s in range(5)]
+HEALTHY = [f"ok{n}" for n in range(4)]
+
+
+def healthy(root: Path) -> Path:
+    """Runs that there is nothing to say against."""
+    for n, name in enumerate(HEALTHY):
+        write_run(root / name, {"lr": 0.1 * (1 + n % 2), "seed": n // 2}, ROWS)
+    return root
+
+
+def odd_run(root: Path, config: str, name: str = "config.yaml", folder: bytes = b"odd") -> Path:
+    """A run of healthy points beside a config of these words."""
+    path = root / os.fsdecode(folder)
+    write_run(path, {}, ROWS)
+    (path / "config.json").unlink()
+    (path / name).write_text(config, encoding="utf-8")
+    return path
+
+
+def append(run: Path, line: str) -> None:
+    """One more line in the log of a run."""
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+
+
+def opened(root: Path, cache: Path | None = None) -> ExperimentDB:
+    """A database of its own, as another process would open it; without a cache, in memory."""
+    config = AnalysisConfig(cache="disk", cache_dir=str(cache)) if cache else AnalysisConfig(cache="memory")
+    return ExperimentDB(config, base_path=root)
+
+
+def told(db: ExperimentDB) -> list[pl.DataFrame]:
+    """What is answered of the healthy runs."""
+    return [
+        db.list_runs(runs=["ok*"], columns=["lr", "seed", "loss.last", "loss.min", "format"]).table,
+        db.rank("loss", runs=["ok*"]).table,
+        db.summarize(metrics=["loss"], runs=["ok*"]).table,
+        db.query_metrics("loss", ["ok*"]).sort("run_id", "step"),
+    ]
+
+
+def same(one: list[pl.DataFrame], other: list[pl.DataFrame]) -> bool:
+    """Whether two databases told the same."""
+    return all(a.equals(b) for a, b in zip(one, other, strict=True))
+
+
+YAML = [
+    "amp: !!bool maybe",
+    "lr: !!int ''",
+    "when: !!timestamp today",
+    "x: !!float ''",
+    "n: 0x" + "f" * 5000,
+    "n: " + "9" * 400,
+    "a: &a [*a]",
+    "a: &a {b: *a}",
+    "a: 1\na: 2",
+    "x: &x {q: 1}\ny: {<<: *x}\nz: {<<: 3}",
+    "s: !!set {a, b}\nb: !!binary aGVsbG8=\nd: 2001-01-01\nt: 9999-12-31T23:59:59-14:00",
+    "b: !!binary '%%%'",
+    "? [1, 2]\n: 3\n? {a: 1}\n: 4\nnull: 5\n1: 6",
+    '"\\udce9": "\\ud800"',
+    "[" * 3000,
+    "a: " * 3000,
+    "- " * 3000,
+    "\x00",
+]
+JSON = [
+    '{"data": "/data/caf\\udce9", "\\udce9": {"\\ud83d": [1, "\\udfff"]}}',
+    '{"lr": {"\\u0000": "int", "is": "zzz"}}',
+    '{"n": ' + "9" * 400 + "}",
+    '{"n": ' + "9" * 5000 + "}",
+    '{"a": ' * 300 + "1" + "}" * 300,
+    "[" * 5000,
+    '{"*": 1, "^lr$": 2, "^($": 3, "": 4, "a\\u0000b": 5, "metadata.x": 6, "run_id": 7, "touched_at": 8}',
+    '{"LR": 1, "lr": 2, "Lr": 3}',
+    '{"x": [1e999, NaN, -Infinity, 18446744073709551615, -9223372036854775809]}',
+    '{"status": {"a": 1}, "name": 5, "config": [], "tags": {"x": 1}}',
+]
+
+
+@pytest.mark.parametrize("config", [*YAML, *JSON], ids=[f"config{n}" for n in range(len(YAML) + len(JSON))])
+def test_an_odd_config_leaves_its_points_and_everything_else(config: str, tmp_path: Path) -> None:
+    root, cache = healthy(tmp_path / "runs"), tmp_path / "cache"
+    before = told(opened(root))
+    odd_run(root, config, "config.json" if config in JSON else "config.yaml")
+    first = opened(root, cache)
+    assert same(told(first), before)
+    assert first.overview().table.height
+    assert first.query_metrics("loss", ["odd"]).height == len(ROWS)
+    second = opened(root, cache)
+    assert second.runs_df.drop("status").equals(first.runs_df.drop("status"))
+    assert same(told(second), before)
+
+
+@pytest.mark.parametrize("text", YAML[:3])
+def test_a_value_that_is_none_of_its_tag_is_named_with_its_file_and_line(text: str, tmp_path: Path) -> None:
+    root = healthy(tmp_path)
+    odd_run(root, f"lr: 0.1\n{text}")
+    (problem,) = opened(root).problems.iter_rows(named=True)
+    assert problem["file"].endswith("odd/config.yaml")
+    assert "line 2" in problem["reason"]
+
+
+def test_a_key_that_looks_like_a_mark_of_the_store_comes_back_as_it_was(tmp_path: Path) -> None:
+    root, cache = healthy(tmp_path / "runs"), tmp_path / "cache"
+    nested = {"lr": {"\0": "int", "is": "zzz"}, "at": {"\0": "date", "is": "2001-01-01"}, "n": 2**70}
+    odd_run(root, json.dumps(nested), "config.json")
+    opened(root, cache).load_experiments()
+    append(root / "ok0", '{"step": 5, "loss": 0.1}')
+    opened(root, cache).load_experiments()
+    write_run(root / "more", {"lr": 5, "new": 1}, ROWS)  # the runs table is built again, from what the store holds
+    row = opened(root, cache).runs_df.filter(pl.col("run_id") == "odd").row(0, named=True)
+    assert (row["lr.\0"], row["lr.is"], row["at.\0"], row["at.is"]) == ("int", "zzz", "date", "2001-01-01")
+    assert row["n"] == float(2**70)
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names of files are Unicode there")
+def test_names_that_are_no_unicode_are_written_out(tmp_path: Path) -> None:
+    root, cache = healthy(tmp_path / "runs"), tmp_path / "cache"
+    before = told(opened(root))
+    path = odd_run(root, '{"lr": 1}', "config.json", b"caf\xe9")
+    (path / os.fsdecode(b"pictures\xff")).mkdir()
+    for name in (b"a\xe9.png", b"pictures\xff/\xe8.bin", b"b\xe9.csv", b"\xe9.jsonl", b"hparams\xe9.yaml"):
+        text = "step,loss\n1,2\n2,3\n" if name.endswith(b"csv") else '{"step": 1, "loss": 2}\n' * 3
+        (path / os.fsdecode(name)).write_text(text)
+    for _ in range(2):
+        db = opened(root, cache)
+        assert same(told(db), before)
+        assert "caf\\udce9" in db.runs_df["run_id"].to_list()
+        assert db.query_metrics("loss", ["caf\\udce9"]).height == len(ROWS)
+        assert db.get_run("caf\\udce9").table.height
+    append(path, '{"step": 5, "loss": 0.5}')
+    assert opened(root, cache).query_metrics("loss", ["caf\\udce9"]).height == len(ROWS) + 1
+
+
+def test_a_metric_of_any_name_is_asked_for_by_that_name(tmp_path: Path) -> None:
+    root = healthy(tmp_path)
+    names = ["*", "^a$", "^($", "a\0b", "\udce9", "\ud83d"]
+    write_run(root / "odd", {"lr": 1}, [{"step": float(s), **dict.fromkeys(names, 1.0)} for s in range(3)])
+    db = opened(root)
+    assert set(map(plain_text, names)) <= set(db.series_df["metric"])
+    for name in map(plain_text, names):
+        column = f"{name}.last"
+        assert db.list_runs(columns=[column]).table[column].drop_nulls().to_list() == [1.0]
+        assert db.rank(name, goal="lower").table.height == 1
+
+
+def test_times_beyond_what_can_be_counted_are_times(tmp_path: Path) -> None:
+    root, cache = healthy(tmp_path / "runs"), tmp_path / "cache"
+    os.utime(root / "ok1" / "metrics.jsonl", ns=(14 * 10**18, 14 * 10**18))
+    assert opened(root, cache).list_runs().table.height == len(HEALTHY)
+    assert opened(root, cache).list_runs().table.height == len(HEALTHY)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on open files")
+def test_a_load_that_fails_as_a_whole_is_said_until_one_succeeds_and_nothing_is_lost(tmp_path: Path) -> None:
+    root = healthy(tmp_path)
+    config = AnalysisConfig(cache="memory", refresh_seconds=0.0)
+    db = ExperimentDB(config, base_path=root)
+    before = told(db)
+    write_run(root / "new", {"lr": 0.3, "other": 1}, ROWS)
+    append(root / "ok0", '{"step": 9, "loss": 0.01}')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        answers = [db.list_runs(columns=["loss.last"]), db.list_runs(columns=["loss.last"])]
+        during = told(db)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for answer in answers:
+        assert any("could not be read at" in w and "last good snapshot, of 20" in w for w in answer.basis.warnings)
+    assert same(during, before)
+    assert "Too many open files" in db.failure
+    after = db.list_runs(columns=["loss.last"])
+    assert not db.failure
+    assert not any("could not be read" in w for w in after.basis.warnings)
+    assert "new" in db.runs_df["run_id"].to_list()
+    assert same(told(db), told(opened(root)))
+
+
+def test_thousands_of_hyperparameters_take_linear_time_and_are_folded(tmp_path: Path) -> None:
+    for run in range(12):
+        labels = {str(n): f"LABEL_{n}" for n in range(1000)}
+        turned = {f"LABEL_{n}": n + run % 2 for n in range(1000)}
+        write_run(tmp_path / f"r{run}", {"lr": 0.1 * (run % 3), "id2label": labels, "label2id": turned}, ROWS)
+    db = opened(tmp_path)
+    db.load_experiments()
+    began = time.perf_counter()
+    varying = {r["hparam"]: r for r in db.varying().table.iter_rows(named=True)}
+    assert set(varying) == {"lr", "label2id"}
+    assert varying["label2id"]["values"] == ["1,000 keys"]
+    assert varying["label2id"]["n_values"] == 2
+    hyper = db.get_run("r0").tables["hyperparameters"]
+    assert ("id2label", "1,000 keys") in hyper.rows()
+    assert any("id2label: 1,000 keys" in text for text in db.overview().table["text"])
+    assert db.list_runs().table.height == 12
+    differing = dict(zip(*db.compare("r0", "r1").tables["hyperparameters"].get_columns()[:2], strict=True))
+    assert differing["label2id"] == "1,000 keys"
+    assert time.perf_counter() - began < 30  # it was minutes
+
+
+def test_a_store_that_cannot_be_decoded_is_read_from_the_folders_again(tmp_path: Path) -> None:
+    root, cache = healthy(tmp_path / "runs"), tmp_path / "cache"
+    before = told(opened(root, cache))
+    for table in cache.glob("stores/*/ledger/*.parquet"):
+        frame = pl.read_parquet(table)
+        frame.with_columns(pl.lit(b"\xc1\xff").alias("entry")).write_parquet(table)
+    write_run(root / "new", {"lr": 0.3, "other": 1}, ROWS)
+    db = opened(root, cache)
+    assert same(told(db), before)
+    assert db.runs_df.height == len(HEALTHY) + 1
+    assert db.runs_df["lr"].null_count() == 0
+
+
+class Careless:
+    """A reader of a third party, with the faults that such have."""
+
+    name, version = "careless", 1
+
+    def claim(self, folder: Folder) -> list[Claim]:
+        if folder.name == "ok1":
+            raise RuntimeError("of the claim")
+        return [Claim((name,), is_folder=False) for name in folder.files if name.endswith(".bad")]
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        fault = Path(source.path).stem
+        if fault in FAULTS:
+            raise FAULTS[fault]
+        runs = (RunRecord("twice"),) * 2 if fault == "ids" else (RunRecord(fault, hyperparameters={"n": 10**5000}),)
+        return Reading(
+            runs, pl.DataFrame({"run_id": ["x"]}) if fault == "schema" else pl.DataFrame(schema=READING_SCHEMA)
+        )
+
+
+FAULTS: dict[str, BaseException] = {
+    "memory": MemoryError(),
+    "type": TypeError("first\nsecond"),
+    "depth": RecursionError(),
+    "panic": pl.exceptions.PanicException("panicked"),
+    "words": KeyError("k"),
+}
+
+
+def test_whatever_a_reader_raises_or_gives_is_a_problem_of_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = healthy(tmp_path)
+    before = told(opened(root))
+    for fault in (*FAULTS, "ids", "schema", "fine"):
+        (root / f"{fault}.bad").write_text("x")
+    monkeypatch.setattr("sweeplens.ingest.refresh.all_readers", lambda: (Careless(), *READERS))
+    db = opened(root)
+    assert same(told(db), before)
+    said = {Path(r["file"]).name: r["reason"] for r in db.problems.iter_rows(named=True)}
+    assert said.keys() == {"ok1", "ids.bad", "schema.bad", *(f"{f}.bad" for f in FAULTS)}
+    assert "RuntimeError: of the claim" in said["ok1"]
+    assert said["memory.bad"].endswith("MemoryError")
+    assert said["type.bad"].endswith("TypeError: first")
+    assert "PanicException: panicked" in said["panic.bad"]
+    assert "fine" in db.runs_df["run_id"].to_list()
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary() | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters()) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(plain)
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_file_gives_becomes_data_that_json_can_write_in_utf_8_and_stays_what_it_became(
+    value: object,
+) -> None:
+    once = plain_value(value)
+    json.dumps(once, ensure_ascii=False, default=str).encode()
+    assert plain_value(once) is once

@@ -1,0 +1,40 @@
+"""Thousands of odd sources of every format: no exception leaves, and healthy runs are told exactly as without them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.odd_files import Beside, Files, odd, seeds
+
+_BATCH = 100  # sources that are looked at together
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> list[Files]:
+    """Real sources."""
+    return seeds(tmp_path_factory.mktemp("seeds"))
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Beside:
+    """Healthy runs."""
+    return Beside(tmp_path_factory.mktemp("beside"))
+
+
+@given(numbers=st.lists(st.integers(0, 2**32), min_size=_BATCH, max_size=_BATCH))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_odd_sources_are_problems_of_their_own(real: list[Files], beside: Beside, numbers: list[int]) -> None:
+    batch = [odd(real[n % len(real)], random.Random(n)) for n in numbers]
+    assert not beside.differs(batch)
+
+
+@given(numbers=st.lists(st.integers(0, 2**32), min_size=_BATCH, max_size=_BATCH))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_second_process_reads_back_what_odd_sources_gave(
+    real: list[Files], beside: Beside, numbers: list[int]
+) -> None:
+    batch = [odd(real[n % len(real)], random.Random(n)) for n in numbers]
+    assert not beside.differs(batch, twice=True)
