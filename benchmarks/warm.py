@@ -139,7 +139,7 @@ _SERVE = """
 import os, sys
 os.environ["ANALYSIS_CACHE_DIR"] = sys.argv[1] + "/cache"
 sys.argv = ["sweeplens", "serve", "--root", sys.argv[1] + "/runs"]
-from sweeplens_mcp.cli.commands.commands import main
+from sweeplens_mcp.cli.commands import main
 sys.exit(main())
 """
 

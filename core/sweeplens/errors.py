@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+_SHOWN = 200  # characters of a name that an error repeats
+
+
 class SweeplensError(Exception):
     """The root of the tree: catch this to catch everything that sweeplens raises on purpose."""
 
@@ -55,6 +58,8 @@ class UnknownNameError(InputError):
     def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:
         """Build the sentence: ``No metric 'val_acc'. Nearest: 'val/acc'. list_metrics shows all 14.``"""
         names = list(known)
+        if len(name) > _SHOWN:
+            name = f"{name[:_SHOWN]}..."
         near = nearest(name, names)
         offer = f" Nearest: {', '.join(repr(n) for n in near)}." if near else ""
         return cls(f"No {kind} {name!r}.{offer}{' ' + hint if hint else ''}")

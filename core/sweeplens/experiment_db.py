@@ -26,7 +26,7 @@ from sweeplens.errors import RootError
 from sweeplens.frames.goals import main_metrics
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
-from sweeplens.frames.selection import select_metrics, select_runs
+from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.discover import check_root
@@ -107,7 +107,8 @@ class ExperimentDB:
         snapshot = self._store.snapshot
         if not snapshot.sources:
             raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
-        return replace(snapshot, warnings=(self.failure, *snapshot.warnings)) if self.failure else snapshot
+        said = (*((self.failure,) if self.failure else ()), *self._held.sentences)
+        return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
     def view(self, runs: Sequence[str] = (), where: str = "") -> View:
         """The runs that ids, globs and a condition select, with their series, of one snapshot."""
@@ -121,7 +122,8 @@ class ExperimentDB:
         problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
-        return View(snapshot, chosen, series, problems)
+        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where)
+        return View(snapshot, chosen, series, problems, emptied)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -233,6 +235,7 @@ class ExperimentDB:
         from sweeplens.analyses.listing import list_metrics
 
         view = self.view(runs, where)
+        view = view.with_runs() if pattern else view
         answer = list_metrics(
             view.runs,
             view.series,
@@ -260,7 +263,7 @@ class ExperimentDB:
         """Curves for display, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_runs()
         names = select_metrics(metrics, view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
@@ -319,7 +322,7 @@ class ExperimentDB:
         """Groups or runs from the best on, and which of them cannot be told from the best."""
         from sweeplens.analyses.ranking import rank
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_runs()
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
@@ -361,7 +364,7 @@ class ExperimentDB:
         """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_runs()
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
@@ -380,8 +383,9 @@ class ExperimentDB:
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
-        from sweeplens.sql.query import QueryBounds, SqlTables, query_sql
+        from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early
 
+        start_early()  # beside the look at the folders
         view = self.view()
         tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
@@ -430,8 +434,9 @@ class ExperimentDB:
         self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
     ) -> Told:
         """The answer with what every answer says it rests on."""
+        emptied = (view.emptied,) if view.emptied else ()
         warnings = (
-            *self._held.sentences,
+            *emptied,
             *view.snapshot.warnings,
             *doubles,
             *answer.basis.warnings,

@@ -11,6 +11,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import Answer
+from sweeplens.errors import InputError
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import what_was_wrong
 from sweeplens.readers.protocol import Problem
@@ -36,6 +37,7 @@ class View(Struct, frozen=True):
     runs: pl.DataFrame
     series: pl.DataFrame
     problems: tuple[Problem, ...]
+    emptied: str = ""  # why the condition holds for no run, where it holds for none
 
     @property
     def metrics(self) -> list[str]:
@@ -43,6 +45,12 @@ class View(Struct, frozen=True):
         if self.series is self.snapshot.series:
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
+
+    def with_runs(self) -> View:
+        """This view. Raises InputError where its condition leaves no run, for questions that nothing could answer then."""
+        if self.emptied:
+            raise InputError(self.emptied)
+        return self
 
 
 def duplicate_warnings(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 import pytest
+from support.processes import at_a_query, children, until
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.cancellation import cancellable
 from sweeplens.errors import InputError, LimitError, SweeplensError, UnknownNameError
 from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, run_in_child
-from sweeplens.sql.validate import is_small
 
 SECRET = "the-secret-of-another-file"
 
@@ -59,37 +63,6 @@ def test_lists_and_categories_come_out_as_plain_text(db: ExperimentDB) -> None:
     assert set(table.schema.values()) == {pl.String}
     gathered = db.query_sql("SELECT metric, array_agg(run_id) AS ids FROM series GROUP BY metric").table
     assert gathered.schema["ids"] == pl.String
-
-
-def test_a_small_query_stays_in_this_process_and_a_large_one_does_not(db: ExperimentDB) -> None:
-    begun: list[object] = []
-    listening_to = [True]
-    sys.addaudithook(
-        lambda event, given: begun.append(given[0]) if listening_to and event == "subprocess.Popen" else None
-    )
-    db.query_sql('SELECT run_id, "optim.lr" FROM runs WHERE "optim.lr" > 0.2 ORDER BY run_id')
-    assert begun == []
-    db.query_sql("SELECT count(*) FROM points a JOIN points b ON a.run_id = b.run_id AND a.step = b.step")
-    assert len(begun) == 1
-    listening_to.clear()
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "SELECT * FROM runs, series",
-        "SELECT * FROM runs r CROSS JOIN runs s",
-        "SELECT lpad(run_id, 1000000000) FROM runs",
-        "SELECT * FROM runs -- comment",
-        "SELECT * FROM runs /* comment */",
-        "SELECT `run_id` FROM runs",
-        "SELECT * FROM points",
-        "SELECT * FROM runs UNION ALL SELECT * FROM runs",
-        "SELECT * FROM runs WHERE run_id IN (SELECT run_id FROM series)",
-    ],
-)
-def test_whatever_could_grow_or_be_read_in_two_ways_runs_elsewhere(query: str) -> None:
-    assert not is_small(query)
 
 
 def test_the_limit_is_named_when_it_was_reached(db: ExperimentDB) -> None:
@@ -227,6 +200,151 @@ def test_a_query_that_nobody_waits_for_ends_within_a_second() -> None:
     with cancellable(check), pytest.raises(LimitError, match="gone"):
         query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), QueryBounds())
     assert time.monotonic() - began < 3
+
+
+_DEEP = {
+    "a sum": "SELECT " + "+".join(["1"] * 6000) + " FROM runs",
+    "brackets": "SELECT " + "(" * 300 + "1" + ")" * 300 + " FROM runs",
+    "cases": "SELECT " + "CASE WHEN TRUE THEN " * 200 + "1" + " END" * 200 + " FROM runs",
+    "queries": "SELECT run_id FROM (" * 200 + "SELECT run_id FROM runs" + ")" * 200,
+    "texts": "SELECT " + "||".join(["'a'"] * 2600) + " FROM runs",
+    "negations": "SELECT run_id FROM runs WHERE " + "NOT " * 2400 + "TRUE",
+    "minuses": "SELECT " + "- " * 2400 + "1 FROM runs",
+    "digits": "SELECT " + "9" * 15_000 + " AS x FROM runs",
+    "a limit": "SELECT run_id FROM runs LIMIT " + "9" * 400,
+    "a pattern": "SELECT run_id FROM runs WHERE run_id ~ '((((a{1,99}){1,99}){1,99}){1,99})'",
+    "no pattern": "SELECT run_id FROM runs WHERE run_id ~ '('",
+}
+
+
+@pytest.mark.parametrize("query", _DEEP.values(), ids=_DEEP.keys())
+def test_a_query_that_is_too_long_or_too_deep_is_an_error_in_a_sentence(query: str) -> None:
+    with pytest.raises(SweeplensError) as error:
+        query_sql(query, _tables(3), QueryBounds(seconds=5))
+    assert len(str(error.value)) < 700
+    assert query_sql("SELECT run_id FROM runs", _tables(3), QueryBounds()).table.height == 1
+
+
+def test_an_interpreter_that_is_held_by_the_parser_is_stopped_in_time_too() -> None:
+    began = time.monotonic()
+    with pytest.raises(LimitError, match="stopped after 1 s"):
+        query_sql("SELECT " + "+".join(["1"] * 2400) + " FROM runs", _tables(3), QueryBounds(seconds=1))
+    assert time.monotonic() - began < 6
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT lpad(run_id, 900000000, 'x') AS x FROM runs", "SELECT lpad(metric, 9000000) FROM points"]
+)
+def test_text_without_end_is_stopped_whatever_table_it_is_made_of(query: str) -> None:
+    with pytest.raises(LimitError, match=r"more than 64 MB|at most 64 MB"):
+        query_sql(query, _tables(100), QueryBounds(megabytes=64))
+
+
+def test_an_answer_of_too_many_bytes_is_refused_and_says_so() -> None:
+    with pytest.raises(LimitError, match="at most 64 MB are given"):
+        query_sql("SELECT lpad(metric, 100000) AS x FROM points", _tables(1000), QueryBounds())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [("SIGSEGV", "nested too deeply"), ("SIGKILL", "needed more than"), ("SIGABRT", "run to its end")],
+)
+def test_a_crash_of_the_process_is_an_error_of_its_query_and_the_next_is_answered(sent: str, words: str) -> None:
+    def crash() -> None:
+        until(lambda: bool(at_a_query(os.getpid())))
+        os.kill(at_a_query(os.getpid())[0], getattr(signal, sent))
+
+    threading.Thread(target=crash).start()
+    with pytest.raises(LimitError, match=words):
+        query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), QueryBounds())
+    assert query_sql("SELECT count(*) AS n FROM points", _tables(20), QueryBounds()).table["n"].to_list() == [20]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
+def test_a_process_that_died_while_idle_is_noticed_by_nobody() -> None:
+    tables = _tables(20)
+    query_sql("SELECT run_id FROM runs", tables, QueryBounds())
+    for child, line in children(os.getpid()).items():
+        if "sandbox.py" in line:
+            os.kill(child, signal.SIGKILL)
+    time.sleep(0.2)
+    assert query_sql("SELECT run_id FROM runs", tables, QueryBounds()).table.height == 1
+
+
+def test_a_kept_process_answers_from_the_tables_of_each_question() -> None:
+    first, second = _tables(10), _tables(20)
+    for tables, n in ((first, 10), (second, 20), (first, 10)):
+        assert query_sql("SELECT count(*) AS n FROM points", tables, QueryBounds()).table["n"].to_list() == [n]
+        assert query_sql("SELECT n_logged FROM series", tables, QueryBounds()).table["n_logged"].to_list() == [n]
+    renamed = SqlTables(first.runs.with_columns(run_id=pl.lit("b")), first.series, first.points)
+    assert query_sql("SELECT run_id FROM runs", renamed, QueryBounds()).table["run_id"].to_list() == ["b"]
+
+
+def test_questions_of_several_threads_do_not_mix() -> None:
+    def ask(n: int) -> list[int]:
+        tables = _tables(n)
+        return [query_sql("SELECT count(*) AS n FROM points", tables, QueryBounds()).table["n"][0] for _ in range(5)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(1, 9))) == [[n] * 5 for n in range(1, 9)]
+
+
+def test_a_small_query_costs_a_few_milliseconds_once_the_process_is_there(db: ExperimentDB) -> None:
+    took: list[float] = []
+    for _ in range(15):
+        began = time.perf_counter()
+        db.query_sql("SELECT run_id, status FROM runs ORDER BY run_id")
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.03  # 4 ms on a machine that is not busy; within this process it took 5 ms
+
+
+_ASKING = """
+import sys, time
+from sweeplens.sql.query import QueryBounds, query_sql
+from core.test_sql import _tables
+tables = _tables(20000)
+print(query_sql("SELECT run_id FROM runs", tables, QueryBounds()).table.height, flush=True)
+if {busy!r} == "plan":
+    query_sql("SELECT " + "+".join(["1"] * 2400) + " FROM runs", tables, QueryBounds(seconds=600))
+if {busy!r} == "run":
+    query_sql("SELECT sum(a.value) FROM points a, points b, points c", tables, QueryBounds(seconds=600))
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
+@pytest.mark.parametrize(("sent", "busy"), [("SIGTERM", ""), ("SIGKILL", "plan"), ("SIGHUP", "run")])
+def test_the_process_ends_with_its_parent_however_that_ends_and_leaves_no_file(
+    tmp_path: Path, sent: str, busy: str
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", _ASKING.format(busy=busy)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == b"1\n"
+        until(lambda: not busy or bool(at_a_query(parent.pid)))
+        (child,) = children(parent.pid)
+        parent.send_signal(getattr(signal, sent))
+        parent.wait(10)
+        until(lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text(), 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits address space")
+@pytest.mark.parametrize("hard", [True, False])
+def test_a_limit_on_address_space_is_kept_and_not_raised(hard: bool) -> None:
+    limit = 6 << 30
+    script = (
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit if hard else -1}))\n"
+        "from core.test_sql import _tables\n"
+        "from sweeplens.sql.query import QueryBounds, query_sql\n"
+        "print(query_sql('SELECT count(*) AS n FROM points', _tables(50), QueryBounds()).table['n'][0])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "50", done.stderr
 
 
 def test_recursion_and_series_without_end_are_refused(db: ExperimentDB) -> None:

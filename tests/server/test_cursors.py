@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,35 @@ async def test_a_cursor_that_is_none_of_ours_is_refused(client: Client, cursor: 
     result = await client.call_tool("list_runs", {"cursor": cursor})
     assert result.is_error
     assert "next_cursor" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    "row", ["-1", "-99999999999", "8", "9" * 11, "9" * 5000, "+1", " 1", "1_0", "01", "", "1e3", "٣"]
+)
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_cursor_whose_row_was_forged_is_refused(sweep: Path, era: str, row: str, kept: bool) -> None:
+    database = ExperimentDB(base_path=sweep)
+    async with Client(build_server(database), mode=era) as client:
+        cursor = data_of(await client.call_tool("list_runs", {"limit": 3}))["next_cursor"]
+        if kept:
+            assert data_of(await client.call_tool("list_runs", {"limit": 3, "cursor": cursor}))["rows"]
+    text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    forged = base64.urlsafe_b64encode(f"{row}.{text.partition('.')[2]}".encode()).decode().rstrip("=")
+    async with Client(build_server(database), mode=era) as client:
+        if kept:
+            await client.call_tool("list_runs", {"limit": 3})
+        result = await client.call_tool("list_runs", {"limit": 3, "cursor": forged})
+        assert result.is_error
+        assert "next_cursor exactly as it was given" in text_of(result)
+
+
+@pytest.mark.parametrize("stamp", [(1 << 64) - 1, 10**18, 0])
+async def test_a_news_cursor_that_somebody_made_ends_nothing(client: Client, stamp: int) -> None:
+    body = struct.pack(">BQI", 2, stamp, 1) + bytes(96) + b"\0" * (5 if not stamp else 0)
+    forged = base64.urlsafe_b64encode(body + hashlib.blake2b(body, digest_size=3).digest()).decode()
+    result = await client.call_tool("whats_new", {"cursor": forged})
+    assert result.is_error
+    assert "damaged" in text_of(result)
 
 
 async def test_a_walk_goes_on_with_its_own_version_while_the_folder_grows(tmp_path: Path, era: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 from support.doors import text_of
-from support.processes import ENDLESS, HELLO, Served, children, pipe, send, serving, threads, until
+from support.processes import ENDLESS, HELLO, Served, at_a_query, children, pipe, send, serving, threads, until
 
 pytestmark = [
     pytest.mark.anyio,
@@ -29,10 +29,6 @@ STDERR_KEYS = {"time", "level", "logger", "message"}
 
 def _bounded(seconds: int) -> Mapping[str, str]:
     return {"ANALYSIS_QUERY_SECONDS": str(seconds)}
-
-
-def _sql_children(pid: int) -> list[int]:
-    return [child for child, line in children(pid).items() if "sandbox.py" in line]
 
 
 def _gone(pid: int) -> bool:
@@ -55,7 +51,7 @@ async def test_sigterm_lets_a_call_in_flight_be_answered_and_then_ends_the_serve
 
         async with anyio.create_task_group() as group:
             group.start_soon(call)
-            await anyio.to_thread.run_sync(until, lambda: bool(_sql_children(server.process.pid)))
+            await anyio.to_thread.run_sync(until, lambda: bool(at_a_query(server.process.pid)))
             server.process.send_signal(signal.SIGTERM)
         server.process.wait(10)
     assert "was stopped after 2 s" in text_of(answers[0])
@@ -72,7 +68,7 @@ async def test_sigterm_ends_a_server_within_ten_seconds_even_if_a_call_does_not_
 
         async with anyio.create_task_group() as group:
             group.start_soon(_forgiving, call)
-            await anyio.to_thread.run_sync(until, lambda: bool(_sql_children(server.process.pid)))
+            await anyio.to_thread.run_sync(until, lambda: bool(at_a_query(server.process.pid)))
             left = children(server.process.pid)
             server.process.send_signal(signal.SIGTERM)
             await anyio.to_thread.run_sync(server.process.wait, 10)
@@ -93,7 +89,7 @@ def test_the_end_of_stdin_ends_the_process_with_all_that_it_started(sweep: Path)
     with pipe(sweep, more=_bounded(600)) as process:
         call = {"name": "query_sql", "arguments": ENDLESS}
         send(process, *HELLO, {"id": 2, "method": "tools/call", "params": call})
-        until(lambda: bool(_sql_children(process.pid)))
+        until(lambda: bool(at_a_query(process.pid)))
         left = children(process.pid)
         assert process.stdin
         process.stdin.close()
@@ -136,7 +132,7 @@ async def test_clients_that_die_in_the_middle_of_a_call_leave_neither_thread_nor
         for index in range(8):
             async with _in_a_call(server, index):
                 pass  # and close the connection
-        await anyio.to_thread.run_sync(until, lambda: not _sql_children(pid))
+        await anyio.to_thread.run_sync(until, lambda: not at_a_query(pid))
         await anyio.to_thread.run_sync(until, lambda: len(children(pid)) <= started)
         await anyio.to_thread.run_sync(until, lambda: threads(pid) <= before + 2)  # pools keep a few for the next
         async with Client(server.url) as client:
@@ -161,7 +157,7 @@ async def _in_a_call(server: Served, index: int) -> AsyncIterator[None]:
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http, anyio.create_task_group() as group:
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
         group.start_soon(_forgiving, lambda: http.post(server.url, json=body))
-        await anyio.to_thread.run_sync(until, lambda: bool(_sql_children(server.process.pid)))
+        await anyio.to_thread.run_sync(until, lambda: bool(at_a_query(server.process.pid)))
         yield
         group.cancel_scope.cancel()
 

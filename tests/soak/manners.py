@@ -151,4 +151,4 @@ def _after_sigterm(root: Path) -> float:
 
 def _queries(pid: int) -> bool:
     """Whether a query is at work."""
-    return any("sandbox.py" in line for line in processes.children(pid).values())
+    return bool(processes.at_a_query(pid))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENDLESS", "HELLO", "Served", "children", "pipe", "send", "serving", "threads", "until"]
+__all__ = ["ENDLESS", "HELLO", "Served", "at_a_query", "children", "pipe", "send", "serving", "threads", "until"]
 
 _FEW = "(SELECT value FROM points LIMIT 150)"
 ENDLESS = {
@@ -98,6 +98,11 @@ def children(pid: int) -> dict[int, str]:
     pids = [int(child) for file in listed for child in _text(file).split()]
     lines = {child: _text(Path(f"/proc/{child}/cmdline")).replace("\0", " ") for child in pids}
     return {child: line for child, line in lines.items() if line}
+
+
+def at_a_query(pid: int) -> list[int]:
+    """The processes that a process started and that are at a SQL query; idle ones are kept for the next."""
+    return [child for child in children(pid) if _text(Path(f"/proc/{child}/comm")).strip() == "sweeplens-query"]
 
 
 def threads(pid: int) -> int:

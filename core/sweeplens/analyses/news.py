@@ -338,5 +338,8 @@ def _decoded(cursor: str) -> NewsCursor:
         )
     _, stamp, runs = _HEAD.unpack_from(body)
     sums = tuple(int.from_bytes(body[i : i + 3]) for i in range(_HEAD.size, least, 3))
-    bests = dict(_BEST.iter_unpack(body[least:]))
-    return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums, bests)
+    try:
+        bests = dict(_BEST.iter_unpack(body[least:]))
+        return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums, bests)
+    except (struct.error, ValueError, OverflowError, OSError) as error:  # a cursor that somebody made
+        raise CursorError("This cursor of whats_new is damaged: pass the one of its last answer, or none.") from error

@@ -17,12 +17,13 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.frames.schemas import hparam_columns
-from sweeplens.frames.selection import select_runs
+from sweeplens.frames.selection import no_run_reason, select_runs
 
 __all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
 
-_CONDITION = re.compile(r"[=<>]|\b(and|or|not|in|is|like|between)\b", re.IGNORECASE)
+_CONDITION = re.compile(r"[=<>~]|\b(and|or|not|in|is|i?like|between)\b|\w\(.*\)", re.IGNORECASE)
 _SHOWN_VALUES = 8
+_MOST_PIECES = 1_000
 _TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
 
@@ -58,9 +59,8 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
         raise InputError(f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs.")
     chosen = {r for part in parts for r in _matching(runs, series, part)}
     if not chosen:
-        raise InputError(
-            f"Side {name}: no run matches {asked!r}; list_runs(where=...) shows which runs a condition finds."
-        )
+        reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))))
+        raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")
     return tuple(r for r in runs["run_id"].to_list() if r in chosen)
 
 
@@ -68,7 +68,11 @@ def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str) -> list[str]:
     """An id or glob that finds a run wins over a list in words (``r1, r2*``), and both over a condition: ids may hold ``=``."""
     checkpoint()
     ids: list[str] = runs["run_id"].to_list()
-    pieces = [p.strip() for p in part.split(",") if p.strip()]
+    pieces = list(dict.fromkeys(p.strip() for p in part.split(",") if p.strip()))
+    if len(pieces) > _MOST_PIECES:
+        raise InputError(
+            f"A side has {len(pieces):,} names, at most {_MOST_PIECES:,} are allowed: a glob names many runs."
+        )
     if not _names(part, ids) and all(_names(p, ids) for p in pieces):
         return select_runs(runs, series, pieces)["run_id"].to_list()
     if not _names(part, ids) and _CONDITION.search(part):

@@ -148,5 +148,5 @@ def sort_table(table: pl.DataFrame, sort: str) -> pl.DataFrame:
         return table
     name = sort.removeprefix("-")
     if name not in table.columns:
-        raise InputError(f"Cannot sort by {name!r}: the answer has {', '.join(table.columns)}.")
+        raise InputError(f"Cannot sort by {name[:200]!r}: the answer has {', '.join(table.columns)}.")
     return table.sort(name, descending=sort.startswith("-"), nulls_last=True, maintain_order=True)

@@ -22,6 +22,9 @@ from sweeplens.frames.points import reduce_at_step, reduce_last_k, select_points
 
 __all__ = ["REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
 
+_MOST_STEPS = (1 << 63) - 1  # what a step can be
+_MOST_VALUES = 1_000_000_000
+_SHOWN = 60
 REDUCTIONS = ("last", "best", "min", "max", "mean", "first", "at_step", "last_k", "points")
 
 
@@ -49,18 +52,28 @@ def parse_reduce(text: str) -> Reduction:
     """``last``, ``at_step:100``, ``last_k=5`` -> Reduce. Raises InputError with the words that are known."""
     how, _, amount = text.strip().replace("=", ":").partition(":")
     if how not in REDUCTIONS:
-        raise InputError(f"reduce {text!r} is not known: use one of {', '.join(REDUCTIONS)} (at_step:1000, last_k:5).")
+        raise InputError(
+            f"reduce {text[:_SHOWN]!r} is not known: use one of {', '.join(REDUCTIONS)} (at_step:1000, last_k:5)."
+        )
     if how == "last_k" and not amount:
         return Reduction(how, 10)
     if how == "at_step" and amount in ("", "common"):
         return Reduction(how, -1)
     if how in ("at_step", "last_k"):
-        if not amount.isdigit() or (how == "last_k" and int(amount) < 1):
-            raise InputError(f"reduce {text!r} needs a whole number after the colon, as in {how}:100.")
-        return Reduction(how, int(amount))
+        return Reduction(how, _amount(how, amount))
     if amount:
         raise InputError(f"reduce {how!r} takes no number.")
     return Reduction(how)
+
+
+def _amount(how: str, digits: str) -> int:
+    """N of ``at_step:N``, K of ``last_k:K``."""
+    least, most = (0, _MOST_STEPS) if how == "at_step" else (1, _MOST_VALUES)
+    whole = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
+    if not whole or not least <= int(digits) <= most:
+        shown = f"{how}:{digits}"[:_SHOWN]
+        raise InputError(f"{shown!r} needs a whole number from {least} to {most} after the colon, as in {how}:100.")
+    return int(digits)
 
 
 def rewound(series: pl.DataFrame) -> pl.DataFrame:

@@ -1,22 +1,17 @@
-"""Which runs: ids or globs, and a SQL condition over the runs table and each series' statistics."""
+"""Which runs and metrics: ids, globs and regular expressions, and a condition over the runs table."""
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Iterable, Sequence
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.schemas import SERIES_STATS
+from sweeplens.frames.conditions import condition_columns, condition_mask, empty_reason
+from sweeplens.frames.patterns import is_glob, match_glob, match_regex
 
-__all__ = ["condition_columns", "match_names", "select_metrics", "select_runs"]
-
-_MAX_CONDITION = 4000
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+__all__ = ["condition_columns", "match_names", "no_run_reason", "select_metrics", "select_runs"]
 
 
 def select_runs(
@@ -29,7 +24,12 @@ def select_runs(
     if patterns:
         ids = match_names(patterns, runs["run_id"].to_list(), kind="run", hint=f"list_runs shows all {runs.height}.")
         runs = runs.filter(pl.col("run_id").is_in(ids))
-    return runs.filter(_matching(runs, series, where)) if where.strip() else runs
+    return runs.filter(condition_mask(where, runs, series)) if where.strip() else runs
+
+
+def no_run_reason(runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str], where: str) -> str:
+    """Why a condition holds for none of the runs that the patterns name, and which values they have instead."""
+    return empty_reason(where, select_runs(runs, series, patterns), series)
 
 
 def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hint: str = "") -> list[str]:
@@ -41,7 +41,7 @@ def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hin
             chosen.add(pattern)
             continue
         checkpoint()
-        found = fnmatch.filter(known, pattern) if any(c in pattern for c in "*?[") else []
+        found = match_glob(pattern, known) if is_glob(pattern) else []
         if not found:
             raise UnknownNameError.of(kind, pattern, known, hint=hint)
         chosen.update(found)
@@ -67,73 +67,11 @@ def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _by_pattern(pattern: str, known: Sequence[str]) -> list[str]:
-    """Matches by Rust's regular expressions, which take linear time whatever the pattern; a glob as a second try."""
-    names = pl.Series("name", known, dtype=pl.String)
+    """Names in which a regular expression is found; a glob is the second try."""
     try:
-        found = names.filter(names.str.contains(pattern)).to_list()
-    except PolarsError as error:
-        found = fnmatch.filter(known, pattern)
+        found = match_regex(pattern, known, "Metric pattern")
+    except InputError:
+        found = match_glob(pattern, known) if is_glob(pattern) else []
         if not found:
-            reason = str(error).splitlines()[-1].strip()
-            raise InputError(
-                f"Metric pattern {pattern!r} is no regular expression: {reason}. Pass a name, or escape it with '\\'."
-            ) from error
-    return found or fnmatch.filter(known, pattern)
-
-
-def condition_columns(runs: pl.DataFrame, series: pl.DataFrame) -> list[str]:
-    """Every column that a condition may name: those of the runs table, and ``<metric>.<statistic>``."""
-    metrics = series["metric"].unique().sort().to_list()
-    return [*runs.columns, *(f"{m}.{s}" for m in metrics for s in SERIES_STATS)]
-
-
-def _matching(runs: pl.DataFrame, series: pl.DataFrame, where: str) -> pl.Series:
-    """A mask over ``runs``."""
-    expression = _parsed(where)
-    table = _with_statistics(runs, series, dict.fromkeys(expression.meta.root_names()), where)
-    texts = [name for name, dtype in table.schema.items() if dtype == pl.Categorical]
-    try:
-        mask = table.with_columns(pl.col(texts).cast(pl.String)).select(expression.alias("mask"))["mask"]
-    except PolarsError as error:
-        raise InputError(f"Condition {where!r} cannot be used: {str(error).splitlines()[0]}.") from error
-    if mask.dtype != pl.Boolean or len(mask) != runs.height:
-        raise InputError(
-            f'Condition {where!r} is not true or false for each run: compare something, as in "optim.lr" > 0.01.'
-        )
-    return mask.fill_null(value=False)
-
-
-def _parsed(where: str) -> pl.Expr:
-    if len(where) > _MAX_CONDITION:
-        raise InputError(f"The condition has {len(where)} characters, at most {_MAX_CONDITION} are allowed.")
-    if re.search(r"\b(select|from)\b", _QUOTED.sub("", where), re.IGNORECASE):
-        raise InputError("A condition compares columns of the runs table; it cannot select from anything else.")
-    try:
-        return pl.sql_expr(where)
-    except PolarsError as error:
-        hint = "Names with dots or slashes stand in double quotes, text in single ones: \"optim.lr\" > 1e-4 AND status = 'done'."
-        raise InputError(f"Condition {where!r} cannot be understood: {str(error).splitlines()[0]}. {hint}") from error
-
-
-def _with_statistics(runs: pl.DataFrame, series: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFrame:
-    """The runs table with the ``<metric>.<statistic>`` columns that are asked for."""
-    table = runs
-    for name in names:
-        if name in runs.columns:
-            continue
-        metric, _, statistic = name.rpartition(".")
-        if statistic not in SERIES_STATS or not series.filter(pl.col("metric") == metric).height:
-            raise _unknown_column(name, runs, series, where)
-        column = series.filter(pl.col("metric") == metric).select("run_id", pl.col(statistic).alias(name))
-        table = table.join(column, on="run_id", how="left", maintain_order="left")
-    return table
-
-
-def _unknown_column(name: str, runs: pl.DataFrame, series: pl.DataFrame, where: str) -> UnknownNameError:
-    known = condition_columns(runs, series)
-    dotted = [k for k in known if k.startswith(f"{name}.") and f"{name}." in where]
-    if dotted:
-        return UnknownNameError(
-            f'No column {name!r} in the condition: names with dots stand in double quotes, as in "{dotted[0]}".'
-        )
-    return UnknownNameError.of("column", name, known, hint="experiments://schema lists what a condition can name.")
+            raise
+    return found or (match_glob(pattern, known) if is_glob(pattern) else [])

@@ -1,46 +1,131 @@
-"""A process that answers one query and ends: it sees three tables, cannot open a file while it plans, and is bounded.
+"""A process that answers queries: it sees three tables, cannot open a file while it plans, and is bounded.
 
-Started as a script with a folder: ``runs.arrow``, ``series.arrow``, ``points.plan`` (a serialised LazyFrame), ``job.json``. It
-leaves ``result.arrow`` there, or ``error.json`` with the kind and the words of the error. It imports nothing of sweeplens.
+Started as a script with the process id of its parent. Messages come on stdin and go out on stdout, each a length of 8 bytes and
+so many bytes, in pairs of a JSON head and a body (`sql_process`). It imports nothing of sweeplens, and writes no file.
 
-A thread watches memory, time and whether its parent lives; on Linux the address space is bounded too. Exit codes say which bound.
+It ends when its stdin closes or its parent is gone; on Linux the kernel sees to that even while the interpreter is busy. A
+thread watches memory and time of each query, the kernel's timer stops what that thread cannot. Exit codes say which bound.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import queue
+import signal
+import struct
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
 MEMORY, TIME = 71, 72  # exit codes
 _LOOK = 0.02
 _RESULT_BYTES = 64 << 20
+_HELD_BYTES = 512 << 20  # grown by more than this, the process is not kept for another query
+_LENGTH = struct.Struct(">Q")
+_DEATH_SIGNAL, _NAME = 1, 15  # PR_SET_PDEATHSIG, PR_SET_NAME: what `ps` shows
+_POINTS = {"run_id": pl.String, "metric": pl.String, "step": pl.Int64, "value": pl.Float64}  # where none were sent
 
 
-def main(folder: Path) -> None:
-    """Answer the query of ``job.json``."""
-    job: dict[str, Any] = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    runs, series = (pl.read_ipc((folder / f"{name}.arrow").read_bytes()) for name in ("runs", "series"))
-    with (folder / "points.plan").open("rb") as plan:
-        points = pl.LazyFrame.deserialize(plan)
-    _watch(job["megabytes"], job["seconds"], job["parent"])
-    try:
-        frame = _answer(job["query"], {"runs": runs.lazy(), "series": series.lazy(), "points": points}, job["limit"])
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        (folder / "error.json").write_text(
-            json.dumps({"kind": type(error).__name__, "words": str(error)}), encoding="utf-8"
-        )
-        return
-    if frame.estimated_size() > _RESULT_BYTES:
-        os._exit(MEMORY)
-    frame.write_ipc(folder / "result.arrow")
+def main(parent: int) -> None:
+    """Answer queries until nobody can ask any more."""
+    _end_with(parent)
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no reply
+    inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    _Answerer(replies, parent).serve(inbox)
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end with its parent, and leave a terminal's or service manager's signals to the parent."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _control(_DEATH_SIGNAL, signal.SIGKILL if sys.platform != "win32" else 0)
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+def _control(option: int, value: int | bytes) -> None:
+    """Linux' prctl; nothing elsewhere."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _listen(stream: BinaryIO, inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
+    """Take messages as they come; the end of the stream is the end of the process, whatever it is at."""
+    while True:
+        head, body = _message(stream), _message(stream)
+        inbox.put((json.loads(head), body))
+
+
+def _message(stream: BinaryIO) -> bytes:
+    length = stream.read(_LENGTH.size)
+    body = stream.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else None
+    if body is None:
+        os._exit(0)
+    return body
+
+
+class _Answerer:
+    """The tables that were sent, and the answers to queries over them."""
+
+    def __init__(self, replies: BinaryIO, parent: int) -> None:
+        self._replies = replies
+        self._tables: dict[str, pl.LazyFrame] = {}
+        self._watch = _Watch(parent)
+
+    def serve(self, inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
+        """Take tables and answer queries, one after the other."""
+        while True:
+            head, body = inbox.get()
+            if head["kind"] == "table":
+                self._tables[head["name"]] = _table(head["name"], body)
+                continue
+            self._reply({"kind": "begun"})
+            self._watch.begin(head["megabytes"], head["seconds"])
+            reply, rows = self._answered(head["query"], head["limit"])
+            last = self._watch.end() > _HELD_BYTES
+            self._reply({**reply, "last": last}, rows)
+            if last:
+                os._exit(0)
+
+    def _answered(self, query: str, limit: int) -> tuple[dict[str, Any], bytes]:
+        points = self._tables.get("points", pl.LazyFrame(schema=_POINTS))
+        try:
+            frame = _answer(query, {**self._tables, "points": points}, limit)
+            if frame.estimated_size() > _RESULT_BYTES:
+                return {"kind": "large", "size": int(frame.estimated_size())}, b""
+            buffer = io.BytesIO()
+            frame.write_ipc(buffer)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError) as error:
+            return {"kind": "error", "error": type(error).__name__, "words": str(error)[:4000]}, b""
+        except MemoryError:
+            os._exit(MEMORY)
+        return {"kind": "rows"}, buffer.getvalue()
+
+    def _reply(self, head: dict[str, Any], body: bytes = b"") -> None:
+        for part in (json.dumps(head).encode(), body):
+            self._replies.write(_LENGTH.pack(len(part)))
+            self._replies.write(part)
+        self._replies.flush()
+
+
+def _table(name: str, data: bytes) -> pl.LazyFrame:
+    return pl.LazyFrame.deserialize(io.BytesIO(data)) if name == "points" else pl.read_ipc(data).lazy()
 
 
 def _answer(query: str, frames: dict[str, pl.LazyFrame], limit: int) -> pl.DataFrame:
@@ -77,30 +162,70 @@ class _NoFiles:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
 
 
-def _watch(megabytes: int, seconds: float, parent: int) -> None:
-    """End the process when it has grown by more than ``megabytes``, lasts longer than ``seconds``, or nobody waits for it."""
-    _bound_address_space(megabytes)
-    held = _memory()
-    before, end = held(), time.monotonic() + seconds
+class _Watch:
+    """Ends the process when a query makes it grow by more than its memory, or lasts longer than its time."""
 
-    def look() -> None:
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+        self._held = _memory()
+        self._before = self._most = 0
+        self._end = 0.0  # no query is running
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def begin(self, megabytes: int, seconds: float) -> None:
+        """A query begins."""
+        _control(_NAME, b"sweeplens-query")
+        _bound_address_space(megabytes)
+        self._before, self._most = self._held(), megabytes << 20
+        if sys.platform != "win32":  # the kernel ends what holds the interpreter; the thread says it in words
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, seconds + 1)
+        self._end = time.monotonic() + seconds
+
+    def end(self) -> int:
+        """A query ended; the bytes by which the process grew."""
+        self._end = 0.0
+        _control(_NAME, b"sweeplens-idle")
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return self._held() - self._before
+
+    def _look(self) -> None:
         while True:
             time.sleep(_LOOK)
-            if held() - before > megabytes << 20:
+            end = self._end
+            if end and self._held() - self._before > self._most:
                 os._exit(MEMORY)
-            if time.monotonic() > end or (sys.platform != "win32" and os.getppid() != parent):
+            if end and time.monotonic() > end:
                 os._exit(TIME)
-
-    threading.Thread(target=look, daemon=True).start()
+            if sys.platform != "win32" and os.getppid() != self._parent:
+                os._exit(0)
 
 
 def _bound_address_space(megabytes: int) -> None:
-    """A coarse bound for what grows faster than one looks; engines reserve more than they use, hence the margin."""
+    """A coarse bound for what grows faster than one looks; engines reserve more than they use, hence the margin.
+
+    Soft limits only, and none above what was set for this process from outside.
+    """
     if sys.platform == "linux":
         import resource
 
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + (3 * megabytes + 1024 << 20), resource.RLIM_INFINITY))
+        wanted = size + (3 * megabytes + 1024 << 20)
+        given = [limit for limit in _GIVEN_SPACE if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *given]), _GIVEN_SPACE[1]))
+
+
+def _given_space() -> tuple[int, int]:
+    """The limits on address space with which this process was started."""
+    if sys.platform == "linux":
+        import resource
+
+        return resource.getrlimit(resource.RLIMIT_AS)
+    return (-1, -1)
+
+
+_GIVEN_SPACE = _given_space()
 
 
 def _memory() -> Callable[[], int]:
@@ -148,6 +273,4 @@ def _windows_memory() -> Callable[[], int]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    sys.stdout.flush()
-    os._exit(0)  # no time for a tidy end: the folder holds the answer
+    main(int(sys.argv[1]))

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -24,8 +25,10 @@ from sweeplens.errors import CursorError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["AnswerCache", "CursorState", "decode", "encode", "question", "read"]
+__all__ = ["AnswerCache", "CursorState", "check_row", "decode", "encode", "question", "read"]
 
+_LONGEST = 400
+_MARK = re.compile(r"(?P<row>0|[1-9][0-9]{0,11})\.(?P<question>[0-9a-f]{12})\.(?P<version>[^\x00-\x1f]{1,200})")
 _SHELF_ANSWERS = 16
 _SHELF_BYTES = 64 * 1024 * 1024
 
@@ -64,12 +67,24 @@ def decode(cursor: str, asked: str) -> CursorState:
 
 def read(cursor: str) -> CursorState | None:
     """The mark of a cursor, whatever question it belongs to; None when it is not ours."""
+    if len(cursor) > _LONGEST:
+        return None
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        row, name, version = text.split(".", 2)
-        return CursorState(name, version, int(row))
     except (ValueError, binascii.Error):
         return None
+    found = _MARK.fullmatch(text)
+    return CursorState(found["question"], found["version"], int(found["row"])) if found else None
+
+
+def check_row(mark: CursorState, answer: Answer | LazyAnswer) -> None:
+    """Raise CursorError for a mark beyond the last row of its answer: no answer gave such a cursor."""
+    rows = answer.height if isinstance(answer, LazyAnswer) else sum(frame.height for frame in _frames(answer))
+    if mark.row >= rows:
+        raise CursorError(
+            f"This cursor goes on at row {mark.row + 1:,} of an answer with {rows:,} rows: "
+            "pass next_cursor exactly as it was given, or none."
+        )
 
 
 class AnswerCache:

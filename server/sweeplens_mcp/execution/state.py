@@ -96,6 +96,13 @@ class _RunningLoad(Struct):
             self.done.set()
 
 
+def _warm_library(with_sql: bool) -> None:
+    """Import the library; a server for many also starts the process that answers SQL."""
+    importlib.import_module("sweeplens.experiment_db")
+    if with_sql:
+        importlib.import_module("sweeplens.sql.process").start_early()
+
+
 class ServerState:
     """What calls share: the database, the answers that were cut, the workers."""
 
@@ -170,7 +177,7 @@ class ServerState:
             self._warmed = True
             if self._workers:
                 self._workers.warm()
-            threading.Thread(target=importlib.import_module, args=("sweeplens.experiment_db",), daemon=True).start()
+            threading.Thread(target=_warm_library, args=(self._workers is not None,), daemon=True).start()
 
     def close(self) -> None:
         """Stop a load that is still on its way, and the workers."""

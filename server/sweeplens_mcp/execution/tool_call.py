@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.errors import CursorError, InputError, StoreError, SweeplensError
-from sweeplens_mcp.execution.cursors import AnswerCache, CursorState, decode, encode, question, read
+from sweeplens_mcp.execution.cursors import AnswerCache, CursorState, check_row, decode, encode, question, read
 from sweeplens_mcp.render.answers import PageRequest, ToolReply, reply
 from sweeplens_mcp.tools.spec import ToolSpec
 
@@ -106,7 +106,9 @@ def _found(call: _CallContext, arguments: dict[str, object]) -> _FoundAnswer:
     if not cursor:
         return _FoundAnswer(asked, call.anew(arguments))
     mark = decode(cursor, asked)
-    return _FoundAnswer(asked, _resumed(call, arguments, mark), mark.row)
+    answer = _resumed(call, arguments, mark)
+    check_row(mark, answer)
+    return _FoundAnswer(asked, answer, mark.row)
 
 
 def _news(call: _CallContext, arguments: dict[str, object]) -> _FoundAnswer:
@@ -117,6 +119,8 @@ def _news(call: _CallContext, arguments: dict[str, object]) -> _FoundAnswer:
         raise CursorError("This cursor belongs to another tool: pass one that whats_new gave, or none.")
     if answer is None:
         raise CursorError("The rest of these news is no longer kept: call again with the cursor before this one.")
+    if mark:
+        check_row(mark, answer)
     asked = mark.question if mark else question(call.spec.name, arguments)
     closing = str(answer.tables["cursor"]["cursor"][0])
     rest = {name: table for name, table in answer.tables.items() if name != "cursor"}

@@ -1,0 +1,422 @@
+"""A condition's tree -> one Polars expression and the kind of value that it gives, checked on the way.
+
+Kinds are number, text, bool, time, list, other and null. Values of different kinds are never compared, with two exceptions:
+truth values equal 1 and 0, and a time is compared with a text that is written as one. Arithmetic is that of floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.errors import InputError, UnknownNameError, nearest
+from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode
+from sweeplens.frames.patterns import check_regex, like_regex
+
+__all__ = ["ExpressionBuilder", "TypedExpression", "kind_of", "source_of"]
+
+_SHOWN = 80
+_MOST_DIGITS = 15
+_MOST_COALESCED = 10
+_SAID = {
+    "number": "a number", "text": "text", "bool": "true or false", "time": "a time", "list": "a list",
+    "other": "a structure", "null": "NULL",
+}  # fmt: skip
+
+
+class TypedExpression(Struct, frozen=True):
+    """An expression, the kind of value that it gives, and the node it was made of."""
+
+    expr: pl.Expr
+    kind: str
+    node: ConditionNode
+
+
+class FunctionRule(Struct, frozen=True):
+    """The kinds of a function's arguments, the kind that it gives, and how its expression is made."""
+
+    takes: tuple[str, ...]
+    gives: str
+    make: Callable[[Sequence[pl.Expr]], pl.Expr]
+
+
+def kind_of(dtype: pl.DataType) -> str:
+    """The kind of values in a column."""
+    if dtype.is_numeric():
+        return "number"
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return "text"
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        return "time"
+    if isinstance(dtype, pl.List | pl.Array):
+        return "list"
+    return "bool" if isinstance(dtype, pl.Boolean) else "null" if isinstance(dtype, pl.Null) else "other"
+
+
+def source_of(text: str, node: ConditionNode) -> str:
+    """The part of a condition that a node was made of."""
+    part = text[node.at : node.end]
+    return part if len(part) <= _SHOWN else f"{part[:_SHOWN]}..."
+
+
+def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    """With the sign of the dividend, as in SQL."""
+    return x.sign() * (x.abs() % y.abs())
+
+
+_FUNCTIONS: dict[str, FunctionRule] = {
+    "abs": FunctionRule(("number",), "number", lambda x: x[0].abs()),
+    "ceil": FunctionRule(("number",), "number", lambda x: x[0].ceil()),
+    "ceiling": FunctionRule(("number",), "number", lambda x: x[0].ceil()),
+    "floor": FunctionRule(("number",), "number", lambda x: x[0].floor()),
+    "sign": FunctionRule(("number",), "number", lambda x: x[0].sign()),
+    "sqrt": FunctionRule(("number",), "number", lambda x: x[0].sqrt()),
+    "exp": FunctionRule(("number",), "number", lambda x: x[0].exp()),
+    "ln": FunctionRule(("number",), "number", lambda x: x[0].log()),
+    "log": FunctionRule(("number",), "number", lambda x: x[0].log10()),
+    "log10": FunctionRule(("number",), "number", lambda x: x[0].log10()),
+    "log2": FunctionRule(("number",), "number", lambda x: x[0].log(2)),
+    "pow": FunctionRule(("number", "number"), "number", lambda x: x[0] ** x[1]),
+    "power": FunctionRule(("number", "number"), "number", lambda x: x[0] ** x[1]),
+    "mod": FunctionRule(("number", "number"), "number", lambda x: _remainder(x[0], x[1])),
+    "isnan": FunctionRule(("number",), "bool", lambda x: x[0].is_nan()),
+    "is_nan": FunctionRule(("number",), "bool", lambda x: x[0].is_nan()),
+    "isinf": FunctionRule(("number",), "bool", lambda x: x[0].is_infinite()),
+    "is_infinite": FunctionRule(("number",), "bool", lambda x: x[0].is_infinite()),
+    "isfinite": FunctionRule(("number",), "bool", lambda x: x[0].is_finite()),
+    "is_finite": FunctionRule(("number",), "bool", lambda x: x[0].is_finite()),
+    "lower": FunctionRule(("text",), "text", lambda x: x[0].str.to_lowercase()),
+    "upper": FunctionRule(("text",), "text", lambda x: x[0].str.to_uppercase()),
+    "trim": FunctionRule(("text",), "text", lambda x: x[0].str.strip_chars()),
+    "length": FunctionRule(("text",), "number", lambda x: x[0].str.len_chars()),
+    "char_length": FunctionRule(("text",), "number", lambda x: x[0].str.len_chars()),
+    "starts_with": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.starts_with(x[1])),
+    "ends_with": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.ends_with(x[1])),
+    "contains": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.contains(x[1], literal=True)),
+    "array_length": FunctionRule(("list",), "number", lambda x: x[0].list.len()),
+}
+_OTHER_FUNCTIONS = ("array_contains", "coalesce", "greatest", "ifnull", "least", "nullif", "regexp_like", "round")
+_ARITHMETIC: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
+    "+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y, "/": lambda x, y: x / y,
+    "//": lambda x, y: x // y, "%": _remainder,
+}  # fmt: skip
+_COMPARISONS: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
+    "=": lambda x, y: x == y, "<>": lambda x, y: x != y, "<": lambda x, y: x < y, "<=": lambda x, y: x <= y,
+    ">": lambda x, y: x > y, ">=": lambda x, y: x >= y,
+    "is distinct from": lambda x, y: x.ne_missing(y), "is not distinct from": lambda x, y: x.eq_missing(y),
+}  # fmt: skip
+_REGEX_FLAGS = {"~": "", "!~": "", "~*": "(?i)", "!~*": "(?i)"}
+
+
+class ExpressionBuilder:
+    """Makes the expressions of one condition over columns of one schema. ``unknown`` makes the error for a name not in it."""
+
+    def __init__(
+        self, text: str, schema: Mapping[str, pl.DataType], unknown: Callable[[ColumnNode], UnknownNameError]
+    ) -> None:
+        self._text, self._schema, self._unknown = text, schema, unknown
+
+    def build(self, node: ConditionNode) -> TypedExpression:
+        """The expression of a node. Raises InputError where its operands do not go together."""
+        if isinstance(node, LiteralNode):
+            return _literal(node)
+        if isinstance(node, ColumnNode):
+            return self._column(node)
+        operator = node.operator
+        if operator in _COMPARISONS:
+            return self._compared(node, operator)
+        if operator in _ARITHMETIC:
+            left, right = (self._number(self.build(part)) for part in node.parts)
+            return TypedExpression(_ARITHMETIC[operator](left, right), "number", node)
+        if operator in _REGEX_FLAGS:
+            return self._regex(node)
+        if operator.endswith("()"):
+            return self._call(node, operator.removesuffix("()"))
+        return self._other(node, operator)
+
+    def _other(self, node: OperationNode, operator: str) -> TypedExpression:
+        match operator:
+            case "and" | "or":
+                parts = [self._truth(self.build(part)) for part in node.parts]
+                joined = pl.all_horizontal(parts) if operator == "and" else pl.any_horizontal(parts)
+                return TypedExpression(joined, "bool", node)
+            case "not":
+                return TypedExpression(self._truth(self.build(node.parts[0])).not_(), "bool", node)
+            case "is null":
+                return TypedExpression(self.build(node.parts[0]).expr.is_null(), "bool", node)
+            case "is true" | "is false":
+                value = self._truth(self.build(node.parts[0]))
+                return TypedExpression(value.eq_missing(pl.lit(operator == "is true")), "bool", node)
+            case "in":
+                return self._among(node)
+            case "between":
+                return self._between(node)
+            case "like" | "ilike":
+                return self._like(node)
+            case "||":
+                return self._joined(node)
+            case "neg" | "pos":
+                value = self._number(self.build(node.parts[0]))
+                return TypedExpression(-value if operator == "neg" else value, "number", node)
+            case _:
+                return self._cast(node, operator.removeprefix("cast "))
+
+    # ------------------------------------------------------------ operands
+
+    def _column(self, node: ColumnNode) -> TypedExpression:
+        if node.name not in self._schema or (not node.quote and "." in node.name):
+            raise self._unknown(node)
+        kind = kind_of(self._schema[node.name])
+        if node.name.startswith(("^", "*")):  # Polars would take such a name for a pattern
+            return TypedExpression(pl.nth(list(self._schema).index(node.name)), kind, node)
+        return TypedExpression(pl.col(node.name), kind, node)
+
+    def _number(self, value: TypedExpression) -> pl.Expr:
+        if value.kind not in ("number", "null"):
+            raise self._wanted(value, "a number")
+        return value.expr.cast(pl.Float64)
+
+    def _truth(self, value: TypedExpression) -> pl.Expr:
+        if value.kind not in ("bool", "null"):
+            raise self._wanted(value, "something true or false, such as a comparison")
+        return value.expr.cast(pl.Boolean)
+
+    def _string(self, value: TypedExpression) -> pl.Expr:
+        if value.kind not in ("text", "null"):
+            raise self._wanted(value, "text")
+        return value.expr.cast(pl.String)
+
+    def _constant(self, node: ConditionNode, what: str) -> str:
+        if not isinstance(node, LiteralNode) or not isinstance(node.value, str):
+            raise InputError(
+                f"{source_of(self._text, node)!r} in the condition cannot be {what}: write a text in single quotes."
+            )
+        return node.value
+
+    def _wanted(self, value: TypedExpression, wanted: str) -> InputError:
+        return InputError(
+            f"{source_of(self._text, value.node)!r} in the condition is {_SAID[value.kind]}, where {wanted} belongs."
+        )
+
+    # --------------------------------------------------------- comparisons
+
+    def _compared(self, node: OperationNode, operator: str) -> TypedExpression:
+        one, other = node.parts
+        self._check_quotes(one, other)
+        left, right = self._pair(node, self.build(one), self.build(other))
+        return TypedExpression(_COMPARISONS[operator](left, right), "bool", node)
+
+    def _pair(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> tuple[pl.Expr, pl.Expr]:
+        """Both sides of a comparison, of one kind."""
+        if left.kind == "time" and right.kind == "text":
+            right = self._moment(right)
+        elif left.kind == "text" and right.kind == "time":
+            left = self._moment(left)
+        kinds = {left.kind, right.kind} - {"null"}
+        alike = len(kinds) <= 1 or self._equal_to_one_or_zero(node, left, right)
+        if not alike or kinds & {"list", "other"}:
+            raise self._different(node, left, right)
+        return left.expr, right.expr
+
+    def _equal_to_one_or_zero(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> bool:
+        return (
+            {left.kind, right.kind} == {"bool", "number"}
+            and node.operator in ("=", "<>", "in")
+            and not any(isinstance(side.node, OperationNode) for side in (left, right))
+        )
+
+    def _check_quotes(self, one: ConditionNode, other: ConditionNode) -> None:
+        """Raise the error for ``status = finished``: text that stands without quotes, or in double ones."""
+        for column, value in ((one, other), (other, one)):
+            if not (isinstance(column, ColumnNode) and isinstance(value, ColumnNode)) or value.name in self._schema:
+                continue
+            dtype = self._schema.get(column.name)
+            if dtype is not None and kind_of(dtype) == "text":
+                said = "names a column" if value.quote else "without quotes names a column"
+                quoted = value.name.replace("'", "''")
+                raise UnknownNameError(
+                    f"No column {value.name!r}: {source_of(self._text, value)} {said}; text stands in single quotes, "
+                    f"as in {source_of(self._text, column)} = '{quoted}'."
+                )
+
+    def _different(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> InputError:
+        """The error for operands that are never equal or ordered."""
+        sides = [f"{source_of(self._text, side.node)} is {_SAID[side.kind]}" for side in (left, right)]
+        return InputError(
+            f"{source_of(self._text, node)!r} in the condition cannot be compared: {' and '.join(sides)}. "
+            f"{_remedy(left, right)}"
+        )
+
+    def _moment(self, value: TypedExpression) -> TypedExpression:
+        """A text as a time; without a zone it is UTC."""
+        text = self._constant(value.node, "compared with a time")
+        try:
+            moment = datetime.fromisoformat(text.strip())
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError) as error:
+            raise InputError(
+                f"{text[:_SHOWN]!r} in the condition is no time: write '2026-01-31' or '2026-01-31 12:00' (UTC)."
+            ) from error
+        return TypedExpression(pl.lit(moment, dtype=pl.Datetime("us", "UTC")), "time", value.node)
+
+    def _among(self, node: OperationNode) -> TypedExpression:
+        first, *choices = node.parts
+        for choice in choices:
+            self._check_quotes(first, choice)
+        value = self.build(first)
+        pairs = [self._pair(node, value, self.build(choice)) for choice in choices]
+        return TypedExpression(pl.any_horizontal([left == right for left, right in pairs]), "bool", node)
+
+    def _between(self, node: OperationNode) -> TypedExpression:
+        value, low, high = (self.build(part) for part in node.parts)
+        above, below = self._pair(node, value, low), self._pair(node, value, high)
+        return TypedExpression((above[0] >= above[1]) & (below[0] <= below[1]), "bool", node)
+
+    def _like(self, node: OperationNode) -> TypedExpression:
+        value = self._string(self.build(node.parts[0]))
+        if isinstance(node.parts[1], LiteralNode) and node.parts[1].value is None:
+            return TypedExpression(pl.lit(None, dtype=pl.Boolean), "bool", node)
+        pattern = self._constant(node.parts[1], "a LIKE pattern")
+        escape = self._constant(node.parts[2], "the sign after ESCAPE") if len(node.parts) == 3 else ""
+        if len(node.parts) == 3 and len(escape) != 1:
+            raise InputError(f"ESCAPE {escape[:_SHOWN]!r} in the condition is not one character.")
+        flags = "(?is)" if node.operator == "ilike" else "(?s)"
+        return TypedExpression(value.str.contains(flags + like_regex(pattern, escape)), "bool", node)
+
+    def _regex(self, node: OperationNode) -> TypedExpression:
+        value = self._string(self.build(node.parts[0]))
+        pattern = self._constant(node.parts[1], "a regular expression")
+        check_regex(pattern, "Pattern")
+        found = value.str.contains(_REGEX_FLAGS.get(node.operator, "") + pattern)
+        return TypedExpression(found.not_() if node.operator.startswith("!") else found, "bool", node)
+
+    # ----------------------------------------------------------- functions
+
+    def _joined(self, node: OperationNode) -> TypedExpression:
+        parts = [self.build(part) for part in node.parts]
+        for part in parts:
+            if part.kind not in ("text", "number", "bool", "null"):
+                raise self._wanted(part, "text")
+        return TypedExpression(pl.concat_str([part.expr.cast(pl.String) for part in parts]), "text", node)
+
+    def _cast(self, node: OperationNode, to: str) -> TypedExpression:
+        value = self.build(node.parts[0])
+        if to == "date":
+            moment = value if value.kind in ("time", "null") else self._moment(value)
+            return TypedExpression(moment.expr.cast(pl.Datetime("us", "UTC")).dt.truncate("1d"), "time", node)
+        if value.kind in ("list", "other"):
+            raise self._wanted(value, "a number, text or a truth value")
+        if to == "text":
+            return TypedExpression(value.expr.cast(pl.String), "text", node)
+        if value.kind == "time":
+            raise self._wanted(value, "a number or text")
+        dtype = pl.Int64 if to == "int" else pl.Float64
+        number = value.expr.str.strip_chars() if value.kind == "text" else value.expr
+        return TypedExpression(number.cast(dtype, strict=False), "number", node)
+
+    def _call(self, node: OperationNode, name: str) -> TypedExpression:
+        rule = _FUNCTIONS.get(name)
+        if rule is not None:
+            takes = {"number": self._number, "text": self._string, "list": self._list}
+            self._check_count(node, name, len(rule.takes))
+            arguments = [takes[kind](self.build(part)) for kind, part in zip(rule.takes, node.parts, strict=True)]
+            return TypedExpression(rule.make(arguments), rule.gives, node)
+        match name:
+            case "round":
+                return self._rounded(node)
+            case "regexp_like":
+                self._check_count(node, name, 2)
+                return self._regex(node)
+            case "array_contains":
+                self._check_count(node, name, 2)
+                held, sought = (self.build(part) for part in node.parts)
+                return TypedExpression(self._list(held).list.contains(self._string(sought)), "bool", node)
+            case "coalesce" | "ifnull" | "greatest" | "least" | "nullif":
+                return self._chosen(node, name)
+            case _:
+                raise self._no_function(name)
+
+    def _no_function(self, name: str) -> InputError:
+        known = sorted((*_FUNCTIONS, *_OTHER_FUNCTIONS))
+        near = nearest(name, known)
+        offer = f" Nearest: {', '.join(near)}." if near else ""
+        return InputError(
+            f"No function {name[:_SHOWN]!r} in a condition.{offer} There are {', '.join(known)}; query_sql knows more."
+        )
+
+    def _check_count(self, node: OperationNode, name: str, count: int) -> None:
+        if len(node.parts) != count:
+            raise InputError(
+                f"{source_of(self._text, node)!r} in the condition: {name}() takes {count} argument{'s' * (count > 1)}, "
+                f"not {len(node.parts)}."
+            )
+
+    def _list(self, value: TypedExpression) -> pl.Expr:
+        if value.kind not in ("list", "null"):
+            raise self._wanted(value, "a list, such as tags,")
+        return value.expr.cast(pl.List(pl.String))
+
+    def _rounded(self, node: OperationNode) -> TypedExpression:
+        number, *rest = node.parts
+        digits = rest[0] if rest else LiteralNode(0, node.at, node.end)
+        if len(rest) > 1 or not isinstance(digits, LiteralNode) or not isinstance(digits.value, int):
+            raise InputError(f"{source_of(self._text, node)!r} in the condition: write round(number, digits).")
+        if not 0 <= digits.value <= _MOST_DIGITS:
+            raise InputError(f"round() in the condition takes 0 to {_MOST_DIGITS} digits, not {digits.value}.")
+        return TypedExpression(self._number(self.build(number)).round(digits.value), "number", node)
+
+    def _chosen(self, node: OperationNode, name: str) -> TypedExpression:
+        """One of the arguments, which are all of one kind."""
+        if name in ("ifnull", "nullif"):
+            self._check_count(node, name, 2)
+        values = [self.build(part) for part in node.parts]
+        kinds = dict.fromkeys(v.kind for v in values if v.kind != "null")
+        if len(kinds) > 1 or {"list", "other"} & set(kinds):
+            raise InputError(
+                f"{source_of(self._text, node)!r} in the condition takes arguments of one kind, "
+                f"not {' and '.join(_SAID[kind] for kind in kinds)}."
+            )
+        kind = next(iter(kinds), "null")
+        exprs = [v.expr.cast(pl.Float64) if kind == "number" else v.expr for v in values]
+        if name == "nullif":
+            return TypedExpression(pl.when(exprs[0] == exprs[1]).then(None).otherwise(exprs[0]), kind, node)
+        if name in ("coalesce", "ifnull"):
+            return TypedExpression(self._first_known(node, exprs), kind, node)
+        best = pl.max_horizontal(exprs) if name == "greatest" else pl.min_horizontal(exprs)
+        return TypedExpression(best, kind, node)
+
+    def _first_known(self, node: OperationNode, exprs: Sequence[pl.Expr]) -> pl.Expr:
+        """The first that is not NULL. Polars' own coalesce takes a literal for a whole column of one row."""
+        if len(exprs) > _MOST_COALESCED:
+            raise InputError(
+                f"coalesce() in a condition takes at most {_MOST_COALESCED} arguments, not {len(node.parts)}."
+            )
+        *former, found = exprs
+        for expr in reversed(former):
+            found = pl.when(expr.is_not_null()).then(expr).otherwise(found)
+        return found
+
+
+def _literal(node: LiteralNode) -> TypedExpression:
+    value = node.value
+    if value is None:
+        return TypedExpression(pl.lit(None), "null", node)
+    kind = "bool" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+    return TypedExpression(pl.lit(value), kind, node)
+
+
+def _remedy(left: TypedExpression, right: TypedExpression) -> str:
+    """What to write instead of a comparison of two kinds."""
+    kinds = {left.kind, right.kind}
+    if kinds == {"number", "text"}:
+        return "A number stands without quotes, text in single ones; CAST(... AS DOUBLE) makes a number of text."
+    if "list" in kinds:
+        return "array_contains(tags, 'a') asks what a list holds."
+    if kinds == {"bool", "number"}:
+        return "Join comparisons by AND: 1 < lr AND lr < 3."
+    if "time" in kinds:
+        return "A time is compared with a text such as '2026-01-31 12:00'."
+    return "Compare values of one kind."

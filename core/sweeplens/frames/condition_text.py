@@ -1,0 +1,420 @@
+"""The text of a condition -> a tree, with our own grammar: no engine parses what a client wrote.
+
+    parse_condition(text)    the tree; raises InputError that names the position and what was expected there
+
+A condition compares columns of the runs table: comparisons, AND, OR, NOT, IN, BETWEEN, LIKE, IS NULL, arithmetic, text joined
+by ``||``, CAST and a fixed list of functions (`frames.conditions`). It has at most 4,000 characters, 500 nodes and a depth of 50.
+These bounds hold while it is parsed, so that neither this parser nor Polars can run out of stack.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from sweeplens.errors import InputError
+from sweeplens.frames.schemas import STATUSES
+
+__all__ = [
+    "MOST_CHARACTERS",
+    "MOST_NODES",
+    "ColumnNode",
+    "ConditionNode",
+    "LiteralNode",
+    "OperationNode",
+    "parse_condition",
+]
+
+MOST_CHARACTERS = 4_000
+MOST_NODES = 500
+_MOST_DEPTH = 50
+_MOST_JOINS = 16  # of "||" in one condition, so that no text grows beyond a small multiple of what was logged
+_MOST_WEIGHT = 5_000
+_TWICE = frozenset(
+    {"%", "mod()", "nullif()", "coalesce()", "ifnull()", "between"}
+)  # expressions in which operands stand twice
+_SHOWN = 60
+_INT64 = 1 << 63
+_TOKEN = re.compile(
+    r"(?P<blank>\s+|--[^\n]*|/\*.*?\*/)"
+    r"|(?P<text>'(?:[^']|'')*')"
+    r'|(?P<quoted>"(?:[^"]|"")*"|`[^`]*`)'
+    r"|(?P<number>(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"|(?P<word>[^\W\d][\w$]*)"
+    r"|(?P<sign><=>|!~\*|<>|!=|<=|>=|==|\|\||//|::|!~|~\*|[=<>+\-*/%(),.~])",
+    re.S,
+)
+_COMPARISONS = {
+    "=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "<=>": "is not distinct from",
+    "~": "~", "~*": "~*", "!~": "!~", "!~*": "!~*", "regexp": "~", "rlike": "~",
+}  # fmt: skip
+_ARITHMETIC = {"||": 5, "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7}
+_OR, _AND, _NOT, _COMPARE, _JOIN, _SIGNED, _CAST = 1, 2, 3, 4, 5, 8, 9  # how tightly operators bind
+_AFTER_NOT = frozenset({"in", "between", "like", "ilike", "regexp", "rlike"})
+_RESERVED = frozenset({
+    "and", "or", "not", "in", "is", "between", "like", "ilike", "regexp", "rlike", "escape", "case", "when", "then", "else",
+    "end", "distinct", "where", "group", "order", "by", "limit", "having", "join", "union",
+})  # fmt: skip
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+_TYPES = {
+    "integer": "int", "int": "int", "bigint": "int", "int64": "int", "smallint": "int",
+    "float": "float", "double": "float", "real": "float", "float64": "float", "numeric": "float", "decimal": "float",
+    "text": "text", "varchar": "text", "string": "text", "char": "text", "date": "date",
+}  # fmt: skip
+_HINT = (
+    "Names with dots or slashes stand in double quotes, text in single ones: \"optim.lr\" > 1e-4 AND status = 'finished' "
+    f"(a status is {', '.join(STATUSES[:-1])} or {STATUSES[-1]})."
+)
+
+
+class LiteralNode(Struct, frozen=True):
+    """A number, a text, TRUE, FALSE or NULL. ``at`` and ``end`` are its place in the condition, as of every node."""
+
+    value: str | int | float | bool | None
+    at: int
+    end: int
+    depth: int = 1
+    weight: int = 1
+
+
+class ColumnNode(Struct, frozen=True):
+    """A column's name. ``quote`` is the quote around it, empty where there was none."""
+
+    name: str
+    quote: str
+    at: int
+    end: int
+    depth: int = 1
+    weight: int = 1
+
+
+class OperationNode(Struct, frozen=True):
+    """An operator or function in small letters, applied to its operands: ``and``, ``<=``, ``in``, ``abs()``, ``cast int``.
+
+    ``weight`` counts the nodes of the expression that is made of it, in which some operands stand more than once.
+    """
+
+    operator: str
+    parts: tuple[ConditionNode, ...]
+    at: int
+    end: int
+    depth: int
+    weight: int
+
+
+ConditionNode = LiteralNode | ColumnNode | OperationNode
+
+
+class Token(Struct, frozen=True):
+    """One word or sign. ``kind`` is text, quoted, number, word, sign or end."""
+
+    kind: str
+    text: str
+    at: int
+    end: int
+
+    @property
+    def word(self) -> str:
+        """What the grammar compares: a word in small letters, a sign as it is; of anything else nothing."""
+        return self.text.lower() if self.kind in ("word", "sign") else ""
+
+    @property
+    def shown(self) -> str:
+        """The token as an error shows it."""
+        return "the end" if self.kind == "end" else repr(self.text if len(self.text) <= 40 else f"{self.text[:40]}...")
+
+
+def parse_condition(text: str) -> ConditionNode:
+    """The tree of a condition. Raises InputError that names the position and what was expected there."""
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(f"The condition has {len(text)} characters, at most {MOST_CHARACTERS} are allowed.")
+    return _Parser(text).parse()
+
+
+def _refused(text: str, at: int, reason: str) -> InputError:
+    """The error for a place in a condition; of a long condition only the neighbourhood of that place is shown."""
+    start = max(0, at - _SHOWN // 2) if len(text) > 2 * _SHOWN else 0
+    part = text[start : start + 2 * _SHOWN]
+    shown = f"{'...' * (start > 0)}{part}{'...' * (start + len(part) < len(text))}"
+    return InputError(f"Condition {shown!r} cannot be understood at character {at + 1}: {reason}. {_HINT}")
+
+
+def _tokens(text: str) -> list[Token]:
+    found: list[Token] = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise _refused(text, at, _stray(text[at]))
+        kind = str(match.lastgroup)
+        if kind != "blank":
+            found.append(Token(kind, match.group(), at, match.end()))
+        at = match.end()
+    return [*found, Token("end", "", len(text), len(text))]
+
+
+def _stray(sign: str) -> str:
+    """Why no token begins with a sign."""
+    if sign in "'\"`":
+        return f"the quote {sign} is not closed"
+    if sign in "‘’“”":
+        return f"{sign!r} is a typographic quote; write ' or \""
+    return f"{sign!r} is no sign of a condition"
+
+
+class _Parser:
+    """A parser by operator precedence; it counts nodes and depth as it goes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _tokens(text)
+        self._next = 0
+        self._nodes = self._joins = self._depth = 0
+
+    def parse(self) -> ConditionNode:
+        """The whole text as one tree."""
+        tree = self._expression(0)
+        if self._now.kind != "end":
+            raise self._unexpected("AND, OR or the end")
+        return tree
+
+    # ------------------------------------------------------------- tokens
+
+    @property
+    def _now(self) -> Token:
+        return self._tokens[self._next]
+
+    def _take(self) -> Token:
+        token = self._now
+        self._next += token.kind != "end"
+        return token
+
+    def _accept(self, *words: str) -> bool:
+        """Whether these words come next; they are taken then."""
+        following = self._tokens[self._next : self._next + len(words)]
+        if [t.word for t in following] != list(words):
+            return False
+        self._next += len(words)
+        return True
+
+    def _expect(self, word: str) -> Token:
+        if self._now.word != word:
+            raise self._unexpected(repr(word.upper() if word.isalpha() else word))
+        return self._take()
+
+    def _unexpected(self, wanted: str) -> InputError:
+        token = self._now
+        if token.word in ("select", "from"):
+            return InputError("A condition compares columns of the runs table; it cannot select from anything else.")
+        also = ""
+        if token.word in _RESERVED:
+            also = "; a column of that name stands in double quotes"
+        elif token.kind == "word" and self._next and self._tokens[self._next - 1].kind in ("word", "quoted"):
+            also = "; a name with spaces stands in double quotes, text in single ones"
+        return _refused(self._text, token.at, f"expected {wanted}, found {token.shown}{also}")
+
+    # -------------------------------------------------------------- nodes
+
+    def _counted(self, at: int) -> None:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise _refused(
+                self._text, at, f"more than {MOST_NODES} names, values and operators; runs=[...] names many runs"
+            )
+
+    def _operation(self, operator: str, parts: Sequence[ConditionNode], at: int) -> OperationNode:
+        self._counted(at)
+        depth = 1 + max(part.depth for part in parts)
+        if depth > _MOST_DEPTH:
+            raise self._too_deep(at)
+        weight = _weight(operator, parts)
+        if weight > _MOST_WEIGHT:
+            raise _refused(self._text, at, f"{operator.upper()} over expressions as long as these grows too large")
+        return OperationNode(operator, tuple(parts), at, self._tokens[self._next - 1].end, depth, weight)
+
+    def _too_deep(self, at: int) -> InputError:
+        return _refused(self._text, at, f"nested more than {_MOST_DEPTH} levels deep")
+
+    @contextmanager
+    def _deeper(self) -> Generator[None]:
+        self._depth += 1
+        if self._depth > _MOST_DEPTH:
+            raise self._too_deep(self._now.at)
+        yield
+        self._depth -= 1
+
+    # ------------------------------------------------------------ grammar
+
+    def _expression(self, binding: int) -> ConditionNode:
+        """Everything from here on that binds more tightly than ``binding``."""
+        with self._deeper():
+            left = self._prefix()
+            while (longer := self._infix(left, binding)) is not None:
+                left = longer
+            return left
+
+    def _prefix(self) -> ConditionNode:
+        token = self._now
+        if token.word == "not":
+            self._take()
+            return self._operation("not", [self._expression(_NOT)], token.at)
+        if token.word in ("-", "+"):
+            self._take()
+            return self._operation("neg" if token.word == "-" else "pos", [self._expression(_SIGNED)], token.at)
+        if token.word == "(":
+            self._take()
+            inner = self._expression(0)
+            self._expect(")")
+            return inner
+        return self._operand()
+
+    def _operand(self) -> ConditionNode:
+        token = self._now
+        if token.kind == "end" or (token.kind == "sign") or token.word in _RESERVED:
+            before = f" after {self._tokens[self._next - 1].shown}" if self._next else ""
+            raise self._unexpected(f"a column or a value{before}")
+        if token.word in ("select", "from"):
+            raise self._unexpected("a column or a value")
+        self._take()
+        if token.kind in ("text", "number") or token.word in _CONSTANTS:
+            return self._literal(token)
+        if token.kind == "word" and self._now.word == "(":
+            return self._call(token)
+        return self._column(token)
+
+    def _literal(self, token: Token) -> LiteralNode:
+        self._counted(token.at)
+        if token.kind == "text":
+            return LiteralNode(token.text[1:-1].replace("''", "'"), token.at, token.end)
+        if token.kind == "word":
+            return LiteralNode(_CONSTANTS[token.word], token.at, token.end)
+        if self._now.kind in ("word", "number") and self._now.at == token.end:
+            raise _refused(self._text, token.at, f"{token.text + self._now.text!r} is neither a number nor a name")
+        return LiteralNode(_number(token.text), token.at, token.end)
+
+    def _column(self, token: Token) -> ColumnNode:
+        self._counted(token.at)
+        quote = token.text[0] if token.kind == "quoted" else ""
+        name = token.text[1:-1].replace('""', '"') if quote == '"' else token.text.strip("`")
+        end = token.end
+        while self._now.word == "." and self._tokens[self._next + 1].kind in ("word", "quoted"):
+            self._take()
+            part = self._take()
+            name, end = name + "." + part.text.strip('`"'), part.end
+        return ColumnNode(name, quote, token.at, end)
+
+    def _call(self, name: Token) -> ConditionNode:
+        self._take()
+        if name.word in ("cast", "try_cast"):
+            operand = self._expression(0)
+            self._expect("as")
+            operator = self._type()
+            self._expect(")")
+            return self._operation(operator, [operand], name.at)
+        arguments = self._list() if self._now.word != ")" else ()
+        if not arguments:
+            raise self._unexpected(f"what {name.word}() is to be taken of")
+        return self._operation(f"{name.word}()", arguments, name.at)
+
+    def _list(self) -> tuple[ConditionNode, ...]:
+        """Expressions with commas between them, up to the closing bracket."""
+        found = [self._expression(0)]
+        while self._accept(","):
+            found.append(self._expression(0))
+        if self._now.word != ")":
+            raise self._unexpected("',' or ')'")
+        self._take()
+        return tuple(found)
+
+    def _type(self) -> str:
+        token = self._now
+        if token.word not in _TYPES:
+            raise self._unexpected("a type (INTEGER, DOUBLE, TEXT or DATE)")
+        self._take()
+        return f"cast {_TYPES[token.word]}"
+
+    def _infix(self, left: ConditionNode, binding: int) -> ConditionNode | None:
+        """What goes on after an operand; None where nothing that binds tightly enough does."""
+        word = self._now.word
+        if word in ("and", "or"):
+            return self._junction(word, left) if binding < (_AND if word == "and" else _OR) else None
+        if word in _ARITHMETIC:
+            return self._arithmetic(word, left) if binding < _ARITHMETIC[word] else None
+        if word == "::":
+            self._take()
+            return self._operation(self._type(), [left], left.at)
+        return self._compared(left) if binding < _COMPARE else None
+
+    def _junction(self, word: str, left: ConditionNode) -> ConditionNode:
+        """Chains of one operator are one flat node, however long."""
+        parts = [left]
+        while self._accept(word):
+            parts.append(self._expression(_AND if word == "and" else _OR))
+        return self._operation(word, parts, left.at)
+
+    def _arithmetic(self, word: str, left: ConditionNode) -> ConditionNode:
+        token = self._take()
+        self._joins += word == "||"
+        if self._joins > _MOST_JOINS:
+            raise _refused(self._text, token.at, f"|| may stand at most {_MOST_JOINS} times in a condition")
+        return self._operation(word, [left, self._expression(_ARITHMETIC[word])], left.at)
+
+    def _compared(self, left: ConditionNode) -> ConditionNode | None:
+        word = self._now.word
+        if word in _COMPARISONS:
+            self._take()
+            return self._operation(_COMPARISONS[word], [left, self._expression(_COMPARE)], left.at)
+        if self._accept("is"):
+            return self._is(left)
+        negated = word == "not" and self._tokens[self._next + 1].word in _AFTER_NOT
+        if negated:
+            self._take()
+        if self._now.word not in _AFTER_NOT:
+            return None
+        found = self._membership(self._take().word, left)
+        return self._operation("not", [found], left.at) if negated else found
+
+    def _is(self, left: ConditionNode) -> ConditionNode:
+        negated = self._accept("not")
+        if self._accept("distinct", "from"):
+            operator = "is not distinct from" if negated else "is distinct from"
+            return self._operation(operator, [left, self._expression(_COMPARE)], left.at)
+        word = self._now.word
+        if word not in ("null", "true", "false", "unknown"):
+            raise self._unexpected("NULL, TRUE, FALSE or DISTINCT FROM")
+        self._take()
+        found = self._operation(f"is {'null' if word == 'unknown' else word}", [left], left.at)
+        return self._operation("not", [found], left.at) if negated else found
+
+    def _membership(self, word: str, left: ConditionNode) -> ConditionNode:
+        if word == "in":
+            self._expect("(")
+            return self._operation("in", [left, *self._list()], left.at)
+        if word == "between":
+            low = self._expression(_COMPARE)
+            self._expect("and")
+            return self._operation("between", [left, low, self._expression(_COMPARE)], left.at)
+        pattern = self._expression(_COMPARE)
+        if word in ("like", "ilike") and self._accept("escape"):
+            return self._operation(word, [left, pattern, self._expression(_COMPARE)], left.at)
+        return self._operation(_COMPARISONS.get(word, word), [left, pattern], left.at)
+
+
+def _weight(operator: str, parts: Sequence[ConditionNode]) -> int:
+    """How many nodes the expression of an operation has."""
+    weights = [part.weight for part in parts]
+    if operator == "in":  # an equality for each choice
+        return 1 + (len(parts) - 1) * weights[0] + sum(weights[1:])
+    return 1 + sum(weights) * (2 if operator in _TWICE else 1)
+
+
+def _number(text: str) -> int | float:
+    """A whole number where it fits in 64 bits, else the nearest float."""
+    text = text.replace("_", "")
+    if text.isdecimal() and len(text) < 20:
+        whole = int(text)
+        return whole if whole < _INT64 else float(whole)
+    return float(text)
