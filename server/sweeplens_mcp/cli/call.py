@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from sweeplens.errors import InputError, UnknownNameError
+from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.execution.arguments import ToolArgument, checked_arguments, tool_arguments
 from sweeplens_mcp.execution.cursors import AnswerCache
 from sweeplens_mcp.execution.opening import open_database
@@ -15,7 +16,7 @@ from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
-__all__ = ["call_tool", "converted", "listed", "typed"]
+__all__ = ["argument_for", "call_tool", "converted", "listed", "typed"]
 
 
 def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply:
@@ -26,9 +27,10 @@ def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply
             "tool", name, [s.name for s in TOOLS], hint=f"Tools: {', '.join(s.name for s in TOOLS)}."
         )
     arguments = checked_arguments(spec, typed(values, tool_arguments(spec)))
-    database = open_database(settings)
-    database.load_experiments(progress=_tell if sys.stderr.isatty() else None)
-    return answer_call(spec, database, arguments, AnswerCache())
+    with ProgressLine(sys.stderr, "opening the experiments") as progress:
+        database = open_database(settings)
+        database.load_experiments(progress=progress.update)
+        return answer_call(spec, database, arguments, AnswerCache())
 
 
 def listed() -> str:
@@ -54,6 +56,12 @@ def typed(values: Sequence[str], known: Sequence[ToolArgument]) -> dict[str, obj
     return given
 
 
+def argument_for(option: str) -> str:
+    """The argument of a tool that an option of the other commands stands for; empty where there is none."""
+    name = option.lstrip("-").partition("=")[0].replace("-", "_")
+    return name if any(a.name == name for spec in TOOLS for a in tool_arguments(spec)) else ""
+
+
 def _twice(name: str, kind: str) -> str:
     if name == "where":
         return "join the conditions with AND or OR in one where=."
@@ -72,9 +80,3 @@ def _json(name: str, text: str) -> object:
         return json.loads(text)
     except ValueError:
         raise InputError(f"Argument {name!r} is {text!r}, which is neither a number nor a JSON list.") from None
-
-
-def _tell(done: int, total: int, what: str) -> None:
-    print(f"\rreading {done} of {total}: {what}"[:78].ljust(79), end="", file=sys.stderr, flush=True)
-    if done >= total:
-        print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
