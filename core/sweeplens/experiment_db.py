@@ -40,6 +40,7 @@ from sweeplens.view import (
     load_failed,
     nothing_found,
     of_runs,
+    overwritten,
     python_call,
     standing_problems,
     unread,
@@ -228,7 +229,7 @@ class ExperimentDB:
         view = self.view()
         answer = get_run(run_id, view.runs, view.series, view.problems)
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
-        return self._resting(answer, mine, f"db.get_run({run_id!r})", matched=1)
+        return self._resting(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])
 
     def list_metrics(self, *, runs: Sequence[str] = (), where: str = "", pattern: str = "") -> Answer:
         """One row a metric, with coverage, steps and goal."""
@@ -272,7 +273,7 @@ class ExperimentDB:
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})")
+        return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})", metrics=names)
 
     def summarize(
         self,
@@ -295,7 +296,8 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
-        return self._resting(answer, view, f"db.summarize_metrics({list(hparams)!r}, {options})", doubles=doubles)
+        python = f"db.summarize_metrics({list(hparams)!r}, {options})"
+        return self._resting(answer, view, python, doubles=doubles, metrics=names)
 
     def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
@@ -329,7 +331,7 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = duplicate_warnings(view, [metric], answer)
-        return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles)
+        return self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
 
     def compare(
         self,
@@ -356,7 +358,9 @@ class ExperimentDB:
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
-        return self._resting(answer, view, python, matched=len(sides.both), doubles=doubles)
+        return self._resting(
+            answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
+        )
 
     def effects(
         self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
@@ -371,7 +375,7 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)
-        return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles)
+        return self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
 
     def whats_new(self, cursor: str = "") -> Answer:
         """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
@@ -431,17 +435,13 @@ class ExperimentDB:
         return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)
 
     def _resting(
-        self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = ()
-    ) -> Told:
+        self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),
+        metrics: Sequence[str] = (), runs: Sequence[str] = (),
+    ) -> Told:  # fmt: skip
         """The answer with what every answer says it rests on."""
         emptied = (view.emptied,) if view.emptied else ()
-        warnings = (
-            *emptied,
-            *view.snapshot.warnings,
-            *doubles,
-            *answer.basis.warnings,
-            *unread(view.problems, self.roots),
-        )
+        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
+        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said)
         return answer.resting_on(
             roots=tuple(plain_text(str(r)) for r in self.roots),
             data_version=view.snapshot.version,

@@ -14,6 +14,7 @@ from sweeplens.answers import Answer
 from sweeplens.errors import InputError
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import what_was_wrong
+from sweeplens.readers.decoding.axis_names import is_aside, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
@@ -24,6 +25,7 @@ __all__ = [
     "load_failed",
     "nothing_found",
     "of_runs",
+    "overwritten",
     "python_call",
     "standing_problems",
     "unread",
@@ -69,6 +71,34 @@ def duplicate_warnings(
     counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
     without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
     return counted_twice(found, among, counted, without=without, conditions=not runs)
+
+
+def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = ()) -> tuple[str, ...]:
+    """That fewer values count than were logged, where no resume explains it: in these metrics and runs, or in all.
+
+    A resume goes back once or a few times and writes less than half of the series again. Counters are repeated in every row,
+    and so is what tells of a run's pace: of that is only told where it is asked for.
+    """
+    lost = pl.col("n_logged") - pl.col("n")
+    odd = view.series.filter((lost > 0) & ((pl.col("rewinds") == 0) | (2 * lost > pl.col("n_logged"))))
+    if odd.height and metrics:
+        odd = odd.filter(pl.col("metric").is_in(list(metrics)))
+    if odd.height and runs:
+        odd = odd.filter(pl.col("run_id").is_in(list(runs)))
+    told = odd.filter([not label_of(m) and (bool(metrics) or not is_aside(m)) for m in odd["metric"]]).sort(
+        lost, "run_id", "metric", descending=[True, False, False]
+    )
+    if not told.height:
+        return ()
+    first = told.row(0, named=True)
+    many, logged = int(told.select(lost.sum()).item()), int(told["n_logged"].sum())
+    where = f"{first['metric']} of {first['run_id']}" + (
+        f" and {told.height - 1} more series" if told.height > 1 else ""
+    )
+    return (
+        f"{many} of {logged} logged values do not count ({where}): a later value stands at the same step, "
+        "and no resume explains it",
+    )
 
 
 def standing_problems(

@@ -12,7 +12,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 from msgspec import Struct
 
-__all__ = ["SCOPE", "Grant", "current_grant", "granted"]
+__all__ = ["SCOPE", "Grant", "current_grant", "current_tenant", "granted", "tenant_of"]
 
 SCOPE = "sweeplens:read"
 _CLAIM = "sweeplens_roots"
@@ -53,3 +53,14 @@ def current_grant() -> Grant | None:
         return None
     roots = cast("list[str]", (token.claims or {}).get(_CLAIM, []))
     return Grant(token.client_id, tuple(roots))
+
+
+def current_tenant() -> str:
+    """Whose share of workers the request that is being served uses; "" where nobody had to say who they are."""
+    token = get_access_token()
+    return "" if token is None else tenant_of(token)
+
+
+def tenant_of(token: AccessToken) -> str:
+    """Whose token it is, however many they have: a client on behalf of a subject."""
+    return f"{token.client_id}\n{token.subject or ''}"

@@ -27,6 +27,7 @@ from sweeplens.sources.discover import discover
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, FIFOs and descriptors of folders")
 
 ROW = b'{"step": 1, "loss": 0.5}\n'
+_TABLE = b"step,loss\n" + b"".join(b"%d,2\n" % step for step in range(1000))
 SECRET = b'{"step": 1, "secret": 42.0}\n'
 
 
@@ -35,7 +36,7 @@ def root(tmp_path: Path) -> Path:
     """A folder with one healthy run."""
     healthy = tmp_path / "root" / "healthy"
     healthy.mkdir(parents=True)
-    (healthy / "metrics.jsonl").write_bytes(ROW * 10)
+    (healthy / "metrics.jsonl").write_bytes(b"".join(ROW.replace(b"1", str(i).encode()) for i in range(1, 11)))
     return tmp_path / "root"
 
 
@@ -182,7 +183,7 @@ def test_a_root_that_is_deleted_and_made_again_is_said(root: Path) -> None:
 def test_a_sparse_file_of_100_gb_is_a_problem_and_the_healthy_run_is_there(root: Path, name: str) -> None:
     odd = root / "odd" / name
     odd.parent.mkdir()
-    begin = b'{"run_id": "a", "metrics": {"loss": [1' if name.startswith("h") else b"step,loss\n1,2\n"
+    begin = b'{"run_id": "a", "metrics": {"loss": [1' if name.startswith("h") else _TABLE
     odd.write_bytes(begin if name.endswith(("csv", "history.json")) else ROW)
     os.truncate(odd, 100 << 30)
     (odd.parent / "log.jsonl").write_bytes(ROW)

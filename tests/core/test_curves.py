@@ -188,3 +188,17 @@ def test_the_time_of_a_run_begins_with_its_first_point_whichever_series_is_looke
     scroll = ExperimentDB(AnalysisConfig(), tmp_path).scan_curves(["^loss$", "^acc$"], x="wall_time")
     assert scroll.part(0, 3).table["x"].to_list() == [1.0, 2.0, 3.0]
     assert scroll.part(3, 1).table["x"].to_list() == [0.0]
+
+
+def test_over_time_a_metric_without_times_has_those_of_other_rows_of_its_steps(tmp_path: Path) -> None:
+    """Rows of training carry a time, rows of validation do not; a run without any time is named."""
+    for run, timed in (("a", True), ("b", False)):
+        (tmp_path / run).mkdir()
+        rows = [{"step": i, "loss": 1.0, **({"timestamp": 1.7e9 + 10 * i} if timed else {})} for i in range(6)]
+        rows += [{"step": i, "val/acc": i / 10} for i in (2, 5)]
+        text = "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda r: r["step"]))
+        (tmp_path / run / "metrics.jsonl").write_text(text)
+    answer = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path).curves(["val/acc"], x="wall_time")
+    assert answer.table.select("run_id", "value").rows() == [("a", 0.2), ("a", 0.5)]
+    assert answer.table["x"].diff()[1] == 30.0
+    assert [(left.reason, left.runs) for left in answer.basis.left_out] == [("val/acc: no time was logged", ("b",))]

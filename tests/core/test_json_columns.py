@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.errors import FormatError
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_series
 from sweeplens.readers.decoding.rows import RowReader
@@ -48,7 +49,8 @@ JUNK = st.sampled_from(
 @st.composite
 def a_file(draw: Any) -> str:
     kind = draw(st.sampled_from([PLAIN, PLAIN, SPARSE, TIMED, ROWS]))
-    steps = draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))
+    begin = draw(st.sampled_from([0, 0, 3_000, 6_000]))  # a file that is appended to another may go on behind it
+    steps = [begin + s for s in draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))]
     steps = sorted(set(steps)) if draw(st.booleans()) else steps
     style = draw(st.sampled_from([None, (",", ":"), (" ,\t", " : ")]))
     lines = [json.dumps({"step": s, **draw(kind)}, separators=style, ensure_ascii=draw(st.booleans())) for s in steps]
@@ -131,9 +133,13 @@ def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.Tem
 
 
 def _further(reader: JsonSteps, source: Source, resume: Resume | None, far: int) -> Reading:
+    """What was appended, or the whole where it changes what was said of the rows before."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_steps, "MUCH_BYTES", far)
-        return reader.read(source, resume)
+        try:
+            return reader.read(source, resume)
+        except FormatError:
+            return reader.read(source, None)
 
 
 def test_a_log_that_grew_by_much_is_read_further_as_columns(tmp_path: Path) -> None:

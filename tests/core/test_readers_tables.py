@@ -135,10 +135,14 @@ def test_a_last_line_without_its_end_is_read_as_far_as_it_is_sure_and_read_anew_
     assert [(p.kind, p.line) for p in torn.problems] == [("torn", 3)]
 
 
-def test_short_rows_keep_what_they_have_and_long_rows_are_named(tmp_path: Path) -> None:
-    read = table(tmp_path, "step,loss,acc\n0,1\n1,2,3,4\n")
-    assert values(read, "loss") == [(0, 1.0), (1, 2.0)]
-    assert [(p.kind, p.line) for p in read.problems] == [("warning", 3)]
+def test_rows_with_fewer_or_more_cells_are_named_and_no_value_lands_under_another_name(tmp_path: Path) -> None:
+    read = table(tmp_path, "step,loss,acc\n0,1,2\n1,7\n2,2,3,4\n3,5,6,\n4,7,8\n")
+    assert values(read, "loss") == [(0, 1.0), (3, 5.0), (4, 7.0)]
+    assert values(read, "acc") == [(0, 2.0), (3, 6.0), (4, 8.0)]
+    assert [(p.kind, p.line, p.reason.partition(":")[0]) for p in read.problems] == [
+        ("malformed", 3, "2 cells under 3 columns"),
+        ("malformed", 4, "4 cells under 3 columns"),
+    ]
 
 
 def test_a_header_that_comes_again_in_another_order_is_in_force_from_there(tmp_path: Path) -> None:

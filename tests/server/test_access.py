@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -107,6 +109,147 @@ async def test_a_token_that_must_name_its_roots_and_does_not_is_refused(issuer: 
     access = await tokens.verify_token(issuer.token(roots=["/experiments/public"]))
     assert access is not None
     assert access.claims == {"sweeplens_roots": ["/experiments/public"]}
+
+
+@pytest.mark.parametrize("roots", [[], [""], ["."], ["/a", "b"], [None], [1], "/a", {"/a": 1}, None])
+async def test_a_token_whose_roots_are_not_folders_is_refused(issuer: Issuer, roots: object) -> None:
+    assert await verifier(issuer, roots_claim="roots").verify_token(issuer.token(roots=roots)) is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scope": "a b"}, ["a", "b"]),
+        ({"scope": None, "scp": "a b"}, ["a", "b"]),
+        ({"scope": None, "scp": ["a", 1, None, "b"]}, ["a", "b"]),
+        ({"scope": None, "scp": 5}, []),
+        ({"scope": 5, "scp": None}, []),
+        ({"scope": {"a": 1}, "scp": True}, []),
+        ({"scope": ["a"]}, ["a"]),
+        ({"scope": "", "scp": "a"}, ["a"]),
+    ],
+)
+async def test_scopes_are_texts_and_lists_of_texts_and_nothing_else(
+    issuer: Issuer, claims: dict[str, object], scopes: list[str]
+) -> None:
+    access = await verifier(issuer).verify_token(issuer.token(**claims))
+    assert access is not None
+    assert access.scopes == scopes
+
+
+@pytest.mark.parametrize("exp", [1e300, float("inf"), -1, "soon", [1], {}, True, 10**400])
+async def test_an_odd_expiry_is_no_error(issuer: Issuer, exp: object) -> None:
+    access = await verifier(issuer).verify_token(issuer.token(exp=exp))
+    assert access is None or access.expires_at
+
+
+@pytest.mark.parametrize("claim", ["sub", "client_id", "azp", "nbf", "iat", "jti", "aud"])
+@pytest.mark.parametrize("value", [5, [], {}, [1], "\x00", True, 1e300])
+async def test_a_claim_of_another_kind_is_no_error(issuer: Issuer, claim: str, value: object) -> None:
+    access = await verifier(issuer).verify_token(issuer.token(**{claim: value}))
+    assert access is None or access.client_id
+
+
+def _encoded(value: object) -> str:
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+async def test_forged_headers_are_refused(issuer: Issuer) -> None:
+    tokens = verifier(issuer)
+    head, body, signature = issuer.token().split(".")
+    for forged in (
+        {"alg": "none"},
+        {"alg": "None"},
+        {"alg": ["RS256"]},
+        {"alg": {"RS256": 1}, "kid": "first"},
+        {"alg": "ES256", "kid": "first"},
+        {"alg": "HS256", "kid": "first"},
+        {"alg": "RS256", "kid": "first", "crit": ["exp"]},
+        {"alg": "RS256", "kid": ["first"]},
+        {"alg": "RS256", "kid": "../../first"},
+        {"alg": "RS256", "kid": "second", "jwk": {"kty": "RSA"}},
+        {"alg": "RS256", "kid": "x" * 100_000},
+        {},
+        [],
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ):
+        assert await tokens.verify_token(f"{_encoded(forged)}.{body}.{signature}") is None
+    for forged in (b"[" * 100_000, b"\xff", [], 5, "x"):
+        assert await tokens.verify_token(f"{head}.{_encoded(forged)}.{signature}") is None
+    for bad in (f"{head}.{body}", f"{head}.{body}.{signature}.", f".{body}.{signature}", "." * 1000, "\ud800.a.b"):
+        assert await tokens.verify_token(bad) is None
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = {"kid": "first", "jku": "https://evil.example", "x5u": "https://evil.example"}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 300}
+    assert await tokens.verify_token(jwt.encode(claims, stranger, "RS256", own)) is None
+
+
+async def test_keys_of_an_unknown_kind_do_not_keep_the_others_out(
+    issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = [{"kty": "AKP", "kid": "pq"}, {"kty": "RSA", "kid": "torn", "n": "!", "e": "AQAB"}, {"kid": "none"}, 5, None]
+
+    async def fetch(url: str) -> Mapping[str, Any]:
+        return {"keys": [*odd, *(await issuer.fetch(url))["keys"]]}
+
+    tokens = OAuthTokens(OAuthSettings(ISSUER, AUDIENCE, f"{ISSUER}/jwks"), fetch)
+    assert await tokens.verify_token(issuer.token()) is not None
+    assert len([r for r in caplog.records if "left out" in r.message]) == len(odd)
+
+
+@pytest.mark.parametrize(
+    "answer", [[], {}, {"keys": 5}, {"keys": {"a": 1}}, {"keys": [5]}, None, "x", {"keys": [{"kty": "oct", "k": "a"}]}]
+)
+async def test_a_malformed_key_set_refuses_tokens_with_a_line_in_the_log(
+    issuer: Issuer, caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    async def fetch(url: str) -> Mapping[str, Any]:
+        return answer  # type: ignore[return-value]
+
+    tokens = OAuthTokens(OAuthSettings(ISSUER, AUDIENCE, f"{ISSUER}/jwks"), fetch)
+    assert await tokens.verify_token(issuer.token()) is None
+    assert any("cannot be used" in record.message for record in caplog.records)
+
+
+async def test_a_key_set_that_became_malformed_leaves_the_keys_from_before_good(issuer: Issuer) -> None:
+    now, broken = [0.0], list[bool]()
+
+    async def fetch(url: str) -> Mapping[str, Any]:
+        return {"keys": "gone"} if broken else await issuer.fetch(url)
+
+    tokens = OAuthTokens(OAuthSettings(ISSUER, AUDIENCE, f"{ISSUER}/jwks"), fetch, lambda: now[0])
+    assert await tokens.verify_token(issuer.token()) is not None
+    broken.append(True)
+    now[0] += 1000
+    for _ in range(3):
+        assert await tokens.verify_token(issuer.token()) is not None
+        await anyio.sleep(0)
+
+
+async def test_an_issuer_that_does_not_answer_holds_up_no_token_whose_key_is_known(issuer: Issuer) -> None:
+    now, hanging = [0.0], list[bool]()
+
+    async def fetch(url: str) -> Mapping[str, Any]:
+        if hanging:
+            await anyio.sleep(60)
+        return await issuer.fetch(url)
+
+    tokens = OAuthTokens(OAuthSettings(ISSUER, AUDIENCE, f"{ISSUER}/jwks"), fetch, lambda: now[0])
+    good = issuer.token()
+    assert await tokens.verify_token(good) is not None
+    hanging.append(True)
+    issuer.keys["second"] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for later in (11, 1000):
+        now[0] += later
+        async with anyio.create_task_group() as group:
+            group.start_soon(tokens.verify_token, issuer.token("second"))  # its key must be asked for
+            await anyio.sleep(0.05)
+            with anyio.fail_after(1):
+                for _ in range(5):
+                    assert await tokens.verify_token(good) is not None
+            group.cancel_scope.cancel()
 
 
 async def test_static_tokens_know_their_names_and_roots(tmp_path: Path) -> None:

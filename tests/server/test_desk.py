@@ -116,3 +116,103 @@ async def test_work_goes_on_while_one_of_its_callers_still_waits(desk: WorkerPoo
             await desk.run("same", work, heavy=True)
         gate.set()
     assert results == ["done"]
+
+
+def waiting(gate: threading.Event) -> None:
+    """Work that ends at the gate, or when nobody wants it."""
+    while not gate.wait(0.01):
+        checkpoint()
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+async def test_a_tenant_with_a_long_queue_keeps_no_other_from_a_worker(heavy: bool) -> None:
+    desk, gate = WorkerPool(heavy_workers=2, queue=32), threading.Event()
+    async with anyio.create_task_group() as group:
+        for index in range(30):
+            group.start_soon(lambda i=index: desk.run(i, lambda: waiting(gate), heavy=heavy, tenant="greedy"))
+        await anyio.sleep(0.05)
+        with anyio.fail_after(5):
+            for tenant in ("a", "b", "c"):
+                assert await desk.run(tenant, lambda t=tenant: t, heavy=heavy, tenant=tenant) == tenant
+        group.cancel_scope.cancel()
+    desk.close()
+
+
+async def test_only_the_tenant_that_fills_its_queue_is_told_to_come_back(desk: WorkerPool) -> None:
+    gate = threading.Event()
+    async with anyio.create_task_group() as group:
+        for index in range(3):
+            group.start_soon(lambda i=index: desk.run(i, lambda: waiting(gate), heavy=True, tenant="greedy"))
+        await anyio.sleep(0.05)
+        with pytest.raises(LimitError, match=r"3 long calls of yours .* Ask again in about 6 s"):
+            await desk.run("more", lambda: 1, heavy=True, tenant="greedy")
+        group.start_soon(lambda: desk.run("other", lambda: 1, heavy=True, tenant="modest"))
+        await anyio.sleep(0.05)
+        gate.set()
+
+
+async def test_tenants_take_turns_however_many_calls_each_has_waiting() -> None:
+    desk, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: desk.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
+        await anyio.sleep(0.02)
+        for tenant, calls in (("greedy", 6), ("a", 2), ("b", 1)):
+            for index in range(calls):
+                key = f"{tenant}{index}"
+                group.start_soon(lambda k=key, t=tenant: desk.run(k, lambda: order.append(k), heavy=True, tenant=t))
+        await anyio.sleep(0.05)
+        gate.set()
+    assert order == ["greedy0", "a0", "b0", "greedy1", "a1", "greedy2", "greedy3", "greedy4", "greedy5"]
+    desk.close()
+
+
+async def test_a_question_that_somebody_else_asked_too_does_not_wait_in_their_queue() -> None:
+    desk, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
+
+    async def ask(key: str, tenant: str) -> None:
+        await desk.run(key, lambda: order.append(key), heavy=True, tenant=tenant)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: desk.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
+        await anyio.sleep(0.02)
+        for key in ("1", "2", "3", "common"):
+            group.start_soon(ask, key, "greedy")
+        await anyio.sleep(0.02)
+        group.start_soon(ask, "common", "modest")
+        await anyio.sleep(0.02)
+        gate.set()
+    assert order == ["1", "common", "2", "3"]
+    desk.close()
+
+
+async def test_what_a_tenant_that_left_had_waiting_is_forgotten() -> None:
+    desk = WorkerPool(heavy_workers=2, queue=4)
+    async with anyio.create_task_group() as group:
+        for index in range(5):
+            group.start_soon(
+                lambda i=index: desk.run(i, lambda: waiting(threading.Event()), heavy=True, tenant="greedy")
+            )
+        await anyio.sleep(0.05)
+        group.cancel_scope.cancel()
+    with anyio.fail_after(5):
+        assert await desk.run("again", lambda: 5, heavy=True, tenant="greedy") == 5
+    desk.close()
+
+
+async def test_a_desk_that_was_closed_drops_what_waits_and_can_be_used_again() -> None:
+    desk, gate = WorkerPool(heavy_workers=1, queue=4), threading.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: desk.run("at work", lambda: waiting(gate), heavy=True))
+
+        async def dropped() -> None:
+            with pytest.raises(LimitError, match="going down"):
+                await desk.run("waits", lambda: 1, heavy=True)
+
+        await anyio.sleep(0.02)
+        group.start_soon(dropped)
+        await anyio.sleep(0.02)
+        desk.close()
+        assert await desk.run("later", lambda: 6, heavy=True) == 6
+        gate.set()
+    assert await desk.run("after", lambda: 7, heavy=True) == 7
+    desk.close()

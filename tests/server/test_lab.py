@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from support.doors import ERAS, text_of
-from support.sweep import write_run
+from support.lab import EVERYTHING, PUBLIC, asking, lab, web
 
 from sweeplens.errors import ConfigError
 from sweeplens_mcp.http.options import HttpOptions
-from sweeplens_mcp.http.serve import protected_app
-from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
+__all__ = ["lab"]  # a fixture
 pytestmark = pytest.mark.anyio
-EVERYTHING, PUBLIC = "sees-everything-0001", "sees-public-only-01"
-URL = "http://127.0.0.1:8917"
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Path:
-    """Two roots; run ids, hyperparameters and metrics of ``secret`` are found nowhere in ``public``."""
-    for root in ("public", "secret"):
-        for seed in (0, 1):
-            rows = [{"step": float(i), f"{root}/acc": 0.5 + 0.01 * i} for i in range(12)]
-            write_run(tmp_path / root / f"{root}_run{seed}", {f"{root}_lr": 0.1, "seed": seed}, rows)
-    (tmp_path / "tokens").write_text(f"all {EVERYTHING}\npub {PUBLIC} '{tmp_path / 'public'}'\n", encoding="utf-8")
-    return tmp_path
-
-
-def options(lab: Path, **more: object) -> HttpOptions:
-    return HttpOptions(token_file=str(lab / "tokens"), **more)  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def web(lab: Path, token: str = "", **more: object) -> AsyncGenerator[httpx2.AsyncClient]:
-    """The application that is served, without a socket."""
-    app = protected_app(Settings((str(lab / "public"), str(lab / "secret"))), options(lab, **more))
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=URL, headers=headers) as client,
-    ):
-        yield client
-
-
-@asynccontextmanager
-async def asking(lab: Path, token: str, era: str) -> AsyncGenerator[Client]:
-    async with (
-        web(lab, token) as http,
-        Client(streamable_http_client(f"{URL}/mcp", http_client=http), mode=era) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("token", ["", "wrong-token-0000001", EVERYTHING + "x"])
@@ -84,6 +40,44 @@ async def test_a_foreign_host_or_origin_is_refused(lab: Path) -> None:
     async with web(lab, EVERYTHING) as client:
         assert (await client.post("/mcp", json={}, headers={"Host": "evil.example"})).status_code == 421
         assert (await client.post("/mcp", json={}, headers={"Origin": "https://evil.example"})).status_code == 403
+
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+JSON = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.0.2.7", "lab.example"])
+@pytest.mark.parametrize("name", ["lab.example", "lab.example:8917", "192.0.2.7:8917", "[2001:db8::1]:8917", "pod-7"])
+async def test_off_loopback_a_client_with_a_token_is_served_under_every_name_of_the_machine(
+    lab: Path, bound: str, name: str
+) -> None:
+    async with web(lab, EVERYTHING, host=bound) as client:
+        assert (await client.post("/mcp", json=HELLO, headers={**JSON, "Host": name})).status_code == 200
+        foreign = {**JSON, "Host": name, "Origin": "https://evil.example"}
+        assert (await client.post("/mcp", json=HELLO, headers=foreign)).status_code == 403
+        nobody = {**JSON, "Host": name, "Authorization": ""}
+        assert (await client.post("/mcp", json=HELLO, headers=nobody)).status_code == 401
+
+
+async def test_names_that_were_given_are_the_only_ones_and_stand_for_every_port(lab: Path) -> None:
+    async with web(lab, EVERYTHING, host="0.0.0.0", allowed_hosts=("lab.example", "other.example:8917")) as client:
+        codes = {
+            name: (await client.post("/mcp", json=HELLO, headers={**JSON, "Host": name})).status_code
+            for name in (
+                "lab.example",
+                "lab.example:8917",
+                "other.example:8917",
+                "127.0.0.1:8917",
+                "other.example:1",
+                "evil.example",
+            )
+        }
+    assert list(codes.values()) == [200, 200, 200, 200, 421, 421]
 
 
 async def test_a_client_that_asks_too_often_is_told_when_to_come_back_and_another_is_not(lab: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import sys
@@ -174,8 +176,13 @@ async def test_a_long_address_holds_nobody_up(within: Client, length: int) -> No
         await within.read_resource(f"experiments://runs/{'plain' * (length // 5)}")
 
 
-HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x08\x00"
-RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+HOSTILE = (
+    "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x08\x00"
+    "\U000e0069\U000e0067\u200b\u200d\ufe0f\ufeff\u2028\xad<img src=x>[a](b)"
+)
+RAW = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
 
 
 @pytest.fixture
@@ -184,7 +191,7 @@ def hostile(tmp_path: Path) -> Iterator[Path]:
     named = HOSTILE.replace("\0", "")
     for index in range(3):
         rows = [{"step": i, f"loss{named}": 1.0 / (i + 1 + index)} for i in range(12)]
-        config = {f"lr{named}": 10.0**-index, f"opt{named}": f"{HOSTILE}{index}", "seed": index}
+        config = {f"lr{named}": 10.0**-index, f"=opt{named}": f"{HOSTILE}{index}", "seed": index}
         write_run(tmp_path / f"run{index}{named}", config, rows)
     with (tmp_path / f"run0{named}" / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(f'{{"step": {named}\n{{"step": 99}}\n')
@@ -193,6 +200,7 @@ def hostile(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be files there")
 async def test_no_text_of_a_log_steers_a_terminal_through_any_door(hostile: Path, era: str) -> None:
+    names = [folder.name for folder in hostile.iterdir()]
     async with Client(build_server(Settings((str(hostile),))), mode=era) as client:
         said: dict[str, str] = {}
         for spec in RESOURCES:
@@ -222,7 +230,22 @@ async def test_no_text_of_a_log_steers_a_terminal_through_any_door(hostile: Path
         reference = ResourceTemplateReference(type="ref/resource", uri="experiments://runs/{run_id}")
         completed = await client.complete(reference, {"name": "run_id", "value": ""})
         said["completion"] = " ".join(completed.completion.values)
+        for address in (
+            f"experiments://runs/{quote(name, safe='')}{rest}" for name in names for rest in ("", "/config")
+        ):
+            said[address] = "".join(content.text for content in (await client.read_resource(address)).contents)
+        unknown = quote(HOSTILE.replace("\0", ""), safe="")
+        said["no such run"] = await _read(client, f"experiments://runs/{unknown}")
+        asked = {"run_id": HOSTILE, "a": HOSTILE, "b": HOSTILE, "metric": HOSTILE}
+        for prompt in (await client.list_prompts()).prompts:
+            given = {a.name: asked.get(a.name, HOSTILE) for a in prompt.arguments or ()}
+            said[prompt.name] = (await client.get_prompt(prompt.name, given)).model_dump_json()
     assert "\\x1b]0;owned\\x07" in said["completion"]
+    assert "\\U000e0069\\U000e0067\\u200b" in said["completion"]
+    assert "<img" not in said["experiments://overview"]
+    rows = csv.reader(io.StringIO(said["experiments://runs"]))
+    assert [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))] == []
+    assert "'=opt" in said["experiments://runs"]
     assert {where: RAW.findall(text) for where, text in said.items() if RAW.search(text)} == {}
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak import cancel, fuzz, kills, manners, many, sources
+from tests.soak import cancel, fuzz, kills, manners, many, neighbours, sources
 from tests.soak.support import Finding, write_runs
 
 TRIALS = (
@@ -24,6 +24,7 @@ TRIALS = (
     manners.rude_clients_harm_nobody,
     manners.abandoned_sessions_cost_nothing,
     manners.servers_end_when_told,
+    neighbours.hostile_neighbours_harm_nobody,
     fuzz.no_message_breaks_the_server,
     kills.killed_readers_lose_nothing,
     sources.odd_sources_harm_nobody,

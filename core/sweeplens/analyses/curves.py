@@ -14,6 +14,7 @@ from functools import partial
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut
 from sweeplens.cancellation import checkpoint
@@ -44,6 +45,7 @@ class CurveSelection(Struct, frozen=True):
     x: str
     x_min: float | None
     x_max: float | None
+    borrows_times: bool = False  # some points have no time: another row of the same step may have one
 
     def of(self, keys: pl.DataFrame) -> pl.LazyFrame:
         """run_id, metric, step, x, value: the points of these series, in no order."""
@@ -62,10 +64,19 @@ class CurveSelection(Struct, frozen=True):
         if self.x == "wall_time":  # since the run's first point in any metric asked for, whichever are shown here
             began = pl.col("wall_time").min().over("run_id")
             seconds = (pl.col("wall_time") - began).dt.total_microseconds() / 1e6
-            timed = self._standing(ids, self.metrics).filter(pl.col("wall_time").is_not_null())
-            return timed.with_columns(x=seconds)
+            return self._timed(ids).filter(pl.col("wall_time").is_not_null()).with_columns(x=seconds)
         at = self._standing(ids, [self.x]).select("run_id", "step", x="value")
         return self._standing(ids, keys["metric"].unique().to_list()).join(at, on=["run_id", "step"])
+
+    def _timed(self, ids: Sequence[str]) -> pl.LazyFrame:
+        """The points of all metrics asked for; one whose row had no time has that of another row at its step."""
+        mine = self._standing(ids, self.metrics)
+        if not self.borrows_times:
+            return mine
+        others = select_points(self.points, runs=ids).filter(pl.col("wall_time").is_not_null())
+        times = others.group_by("run_id", "step").agg(pl.col("wall_time").last().alias("other"))
+        joined = mine.join(times, on=["run_id", "step"], how="left")
+        return joined.with_columns(pl.coalesce("wall_time", "other").alias("wall_time")).drop("other")
 
     def _standing(self, ids: Sequence[str], metrics: Sequence[str]) -> pl.LazyFrame:
         twice = self.twice.filter(pl.col("run_id").is_in(ids) & pl.col("metric").is_in(metrics))
@@ -113,7 +124,27 @@ def locate_curves(
     mine = series.filter(pl.col("run_id").is_in(runs["run_id"].implode()) & pl.col("metric").is_in([*metrics, x]))
     lines = CurveSelection(points, rewound(mine), tuple(metrics), x, x_min, x_max)
     asked = mine.filter(pl.col("metric").is_in(list(metrics)))
-    return LocatedCurves(lines, _counted(asked, lines), runs_lacking(metrics, runs, series))
+    if x == "wall_time":
+        lines = replace(lines, borrows_times=_lacks_times(asked, points))
+    counted = _counted(asked, lines)
+    return LocatedCurves(lines, counted, (*runs_lacking(metrics, runs, series), *_without_x(asked, counted, x, lines)))
+
+
+def _lacks_times(asked: pl.DataFrame, points: pl.LazyFrame) -> bool:
+    """Whether some of the points asked for have no time."""
+    ids, metrics = asked["run_id"].unique().to_list(), asked["metric"].unique().to_list()
+    mine = select_points(points, runs=ids, metrics=metrics)
+    return bool(mine.select(pl.col("wall_time").is_null().any()).collect().item())
+
+
+def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveSelection) -> tuple[LeftOut, ...]:
+    """The runs whose curves have values, but none with an x; bounds aside, which leave out what was asked to be."""
+    if x == "step" or lines.x_min is not None or lines.x_max is not None:
+        return ()
+    lost = asked.join(counted, on=_KEY, how="anti").sort("metric", "run_id")
+    what = "no time was logged" if x == "wall_time" else f"no {x} at its steps"
+    grouped = lost.group_by("metric", maintain_order=True).agg(pl.col("run_id"))
+    return tuple(LeftOut(f"{metric}: {what}", tuple(ids)) for metric, ids in grouped.iter_rows())
 
 
 def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:

@@ -24,6 +24,7 @@ from sweeplens.readers import loaded_reader
 from sweeplens.readers.boundary import Failure, contained
 from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
+from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
@@ -311,16 +312,19 @@ def _leave(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreCh
 
 
 def _go_on(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
-    """What was appended; None where the reader cannot go on after all."""
-    reading = contained(
-        lambda: checked(continued(entry, reader.read(source, entry.resume))), source.path, "the reading cannot go on"
-    )
+    """What was appended; None where the reader cannot go on after all, or where step 0 may mean that there was no step."""
+    reading = contained(lambda: _appended(reader, source, entry), source.path, "the reading cannot go on")
     return None if isinstance(reading, Failure) else reading
+
+
+def _appended(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
+    further = checked(reader.read(source, entry.resume))
+    return None if (further.points["step"] == 0).any() else checked(continued(entry, further))
 
 
 def _read(reader: Reader, source: Source) -> Reading | Failure:
     """Everything; of a source that cannot be read, the failure."""
-    return contained(lambda: checked(reader.read(source, None)), source.path, f"{_UNREAD} {reader.name}")
+    return contained(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
 
 
 def _finish(batch: _ReadBatch, work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:

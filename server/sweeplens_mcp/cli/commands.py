@@ -179,6 +179,13 @@ def _takes_http(serve: argparse.ArgumentParser) -> None:
     for name, setting, metavar, text in _HTTP_LISTS:
         group.add_argument(name, dest=setting, action="append", default=[], metavar=metavar, help=text)
     group.add_argument("--calls-per-minute", type=int, default=1200, metavar="N", help="of one client; 0: no limit")
+    group.add_argument(
+        "--sessions-per-grant",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="of the older protocol; one more ends the oldest",
+    )
     group.add_argument("--metrics-port", type=int, default=0, metavar="PORT", help="Prometheus on loopback")
 
 
@@ -222,6 +229,9 @@ def _serve(given: argparse.Namespace) -> int:
 def _serve_stdio(settings: Settings) -> int:
     """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
     gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    from sweeplens_mcp.cli.stdin import own_stdin
+
+    own_stdin()
     wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
     from sweeplens_mcp.protocol.app import build_server
 

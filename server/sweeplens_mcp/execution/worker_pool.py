@@ -1,10 +1,12 @@
-"""Where calls become work: a bounded number of workers, a bounded queue, identical concurrent work done once.
+"""Where calls become work: a bounded number of workers, a bounded queue for each tenant, identical concurrent work done once.
 
-    answer = await desk.run(key, work, heavy=True)
+    answer = await desk.run(key, work, heavy=True, tenant=current_tenant())
 
 Light work (lists, single runs, what is cached) and heavy work (statistics, triage, SQL) have workers of their own, so that
-a queue of heavy calls never stands before a light one. Callers with equal keys share one piece of work. When the last of
-them is cancelled, work that has not begun leaves the queue, and work that has begun stops at its next checkpoint.
+a queue of heavy calls never stands before a light one. Tenants take turns, each with a queue of its own; one that says who it
+is never has all workers, so that the next tenant finds one. Callers with equal keys share one piece of work, which begins at
+the first of their turns. When the last of them is cancelled, work that has not begun leaves the queue, and work that has begun
+stops at its next checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import asyncio
 import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -21,12 +23,14 @@ from msgspec import Struct, field
 
 from sweeplens.cancellation import cancellable
 from sweeplens.errors import LimitError
+from sweeplens_mcp.execution.turns import Turns
 
 __all__ = ["CallAbandonedError", "WorkerPool", "processors"]
 
 T = TypeVar("T")
 _LIGHT_WORKERS = 8
-_QUEUE = 32
+_QUEUE = 32  # long calls of one tenant that wait
+_LIGHT_QUEUE = 1000  # short ones
 _SECONDS_EACH = 2
 
 
@@ -42,8 +46,11 @@ class CallAbandonedError(LimitError):
 class _InFlightCall(Struct, Generic[T], eq=False):
     """One piece of work and those who wait for it."""
 
-    heavy: bool
+    key: Hashable
+    work: Callable[[], T]
+    context: Context
     waiting: int = 0
+    tenants: set[str] = field(default_factory=set[str])
     future: Future[T] | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -52,77 +59,122 @@ class _InFlightCall(Struct, Generic[T], eq=False):
         if self.waiting == 0:
             raise CallAbandonedError("Nobody waits for this answer any more.")
 
-    def attend(self, work: Callable[[], T]) -> T:
+    def attend(self) -> T:
         """Do the work; its checkpoints look whether somebody still waits."""
         with cancellable(self.check):
-            return work()
+            return self.work()
+
+    def result(self) -> T:
+        """What became of it. Raises what the work raised, LimitError when it was never begun."""
+        if self.future is None or self.future.cancelled():
+            raise LimitError("The server is going down: ask again when it is back.")
+        return self.future.result()
+
+
+class _Lane:
+    """The workers for one kind of work, and what waits for them."""
+
+    def __init__(self, name: str, workers: int, queue: int) -> None:
+        self._name, self._workers, self._queue = name, workers, queue
+        self._free = workers
+        self._turns: Turns[_InFlightCall[Any]] = Turns(_share(workers))
+        self._pool: ThreadPoolExecutor | None = None
+
+    def admit(self, piece: _InFlightCall[Any], tenant: str) -> None:
+        """Let a piece wait in the queue of a tenant too. Raises LimitError when that is full."""
+        if piece.future is not None or tenant in piece.tenants:
+            return
+        held = self._turns.held(tenant)
+        workers = _share(self._workers) if tenant else self._workers
+        if held >= workers + self._queue:
+            seconds = max(1, _SECONDS_EACH * held // workers)
+            whose = "of yours " if tenant else ""
+            raise LimitError(
+                f"Busy: {held} {self._name} calls {whose}are at work or wait. Ask again in about {seconds} s."
+            )
+        piece.tenants.add(tenant)
+        self._turns.add(tenant, piece)
+
+    def begin(self) -> None:
+        """Give work to the workers that are free."""
+        while self._free and (found := self._turns.begin()):
+            self._submit(*found)
+
+    def drop(self, piece: _InFlightCall[Any]) -> None:
+        """A piece that has not begun is not begun."""
+        self._turns.drop(piece)
+
+    def close(self) -> None:
+        """What waits is dropped. Whoever comes later finds the lane empty."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool, self._free, self._turns = None, self._workers, Turns(_share(self._workers))
+
+    def _submit(self, tenant: str, piece: _InFlightCall[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        pool = self._pool = self._pool or ThreadPoolExecutor(self._workers, f"sweeplens-{self._name}")
+
+        def ended(_: Future[Any]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._ended, pool, tenant, piece)
+
+        self._free -= 1
+        piece.future = pool.submit(piece.context.run, piece.attend)
+        piece.future.add_done_callback(ended)
+
+    def _ended(self, pool: ThreadPoolExecutor, tenant: str, piece: _InFlightCall[Any]) -> None:
+        """The work has ended, one way or another."""
+        piece.done.set()
+        if pool is self._pool:  # else the lane was closed meanwhile
+            self._turns.end(tenant)
+            self._free += 1
+            self.begin()
 
 
 class WorkerPool:
-    """Workers of one server. `close` ends them."""
+    """Workers of one server. ``queue``: how many long calls of one tenant may wait. `close` ends them."""
 
     def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE) -> None:
-        self._heavy_workers = max(1, heavy_workers or processors() - 1)
-        self._pools: dict[bool, ThreadPoolExecutor] = {}
-        self._room = self._heavy_workers + queue
-        self._admitted = 0
+        heavy = max(1, heavy_workers or processors() - 1)
+        self._lanes = {True: _Lane("long", heavy, queue), False: _Lane("short", _LIGHT_WORKERS, _LIGHT_QUEUE)}
         self._pieces: dict[Hashable, _InFlightCall[Any]] = {}
 
-    async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool) -> T:
+    async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool, tenant: str = "") -> T:
         """The result of ``work``, or of equal work that is under way. Raises what it raised, LimitError when full."""
-        piece: _InFlightCall[T] = self._pieces.get(key) or self._admit(key, heavy=heavy)
+        lane = self._lanes[heavy]
+        found = self._pieces.get(key)
+        piece: _InFlightCall[T] = (
+            found if found and not found.done.is_set() else _InFlightCall(key, work, copy_context())
+        )
+        lane.admit(piece, tenant)
+        self._pieces[key] = piece
         piece.waiting += 1
-        future = piece.future = piece.future or self._begin(key, piece, work)
         try:
+            lane.begin()
             await piece.done.wait()
         finally:
             piece.waiting -= 1
-            if piece.waiting == 0:
-                self._leave(key, piece)
-        return future.result()
+            if piece.waiting == 0 or piece.done.is_set():
+                self._leave(lane, piece)
+        return piece.result()
 
     def close(self) -> None:
         """Let nobody in any more: what waits is dropped, what is under way stops at its next checkpoint."""
-        while self._pools:
-            self._pools.popitem()[1].shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes.values():
+            lane.close()
+        for piece in self._pieces.values():
+            if piece.future is None:
+                piece.done.set()
+        self._pieces.clear()
 
-    def _admit(self, key: Hashable, *, heavy: bool) -> _InFlightCall[Any]:
-        if heavy and self._admitted >= self._room:
-            seconds = _SECONDS_EACH * self._admitted // self._heavy_workers
-            raise LimitError(f"Busy: {self._admitted} long calls are at work or wait. Ask again in about {seconds} s.")
-        self._admitted += heavy
-        piece = self._pieces[key] = _InFlightCall[Any](heavy)
-        return piece
+    def _leave(self, lane: _Lane, piece: _InFlightCall[Any]) -> None:
+        """The last caller is gone, or the work has ended: nobody may join any more."""
+        if self._pieces.get(piece.key) is piece:
+            del self._pieces[piece.key]
+        if piece.future is None:
+            lane.drop(piece)
 
-    def _begin(self, key: Hashable, piece: _InFlightCall[T], work: Callable[[], T]) -> Future[T]:
-        loop = asyncio.get_running_loop()
 
-        def settled(future: Future[T]) -> None:
-            if not future.cancelled() and not loop.is_closed():
-                loop.call_soon_threadsafe(self._settle, key, piece)
-
-        future = self._pool(heavy=piece.heavy).submit(copy_context().run, piece.attend, work)
-        future.add_done_callback(settled)
-        return future
-
-    def _pool(self, *, heavy: bool) -> ThreadPoolExecutor:
-        if heavy not in self._pools:
-            workers, name = (self._heavy_workers, "heavy") if heavy else (_LIGHT_WORKERS, "light")
-            self._pools[heavy] = ThreadPoolExecutor(workers, thread_name_prefix=f"sweeplens-{name}")
-        return self._pools[heavy]
-
-    def _settle(self, key: Hashable, piece: _InFlightCall[Any]) -> None:
-        """The work has ended, one way or another."""
-        self._admitted -= piece.heavy
-        self._forget(key, piece)
-        piece.done.set()
-
-    def _leave(self, key: Hashable, piece: _InFlightCall[Any]) -> None:
-        """The last caller is gone: nobody may join any more, and work that has not begun is not begun."""
-        self._forget(key, piece)
-        if not piece.done.is_set() and piece.future is not None and piece.future.cancel():
-            self._admitted -= piece.heavy
-
-    def _forget(self, key: Hashable, piece: _InFlightCall[Any]) -> None:
-        if self._pieces.get(key) is piece:
-            del self._pieces[key]
+def _share(workers: int) -> int:
+    """How many workers a tenant may have at most: a quarter of them, and one at least, is left to the others."""
+    return max(1, workers - max(1, workers // 4))

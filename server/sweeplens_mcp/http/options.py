@@ -38,11 +38,14 @@ class HttpOptions(Struct, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     calls_per_minute: int = 1200
+    sessions_per_grant: int = 1000
     metrics_port: int = 0
 
     def __post_init__(self) -> None:
         _check_oauth(self)
         _check_tls(self)
+        if self.sessions_per_grant < 1:
+            raise ConfigError(f"--sessions-per-grant {self.sessions_per_grant}: a client needs at least 1.")
         if not is_loopback(self.host) and not self.authenticated:
             raise ConfigError(
                 f"Serving on {self.host} would open the experiments to everyone who reaches it: give --token-file, "

@@ -1,26 +1,27 @@
-"""Rate limits per client: a bucket that fills evenly, one for each presented credential, else for each address.
+"""Rate limits per client: a bucket that fills evenly, one for each grant, else for each address.
 
-An address as a whole has ten times one client's rate, so that many guessed tokens do not open many buckets. The table of
-buckets is bounded; the one unused longest is forgotten first.
+It stands behind authentication. A token that is right counts for its grant, however its header is spelled and however many
+tokens the grant has; whoever shows none, or a wrong one, counts for the address. So guessed tokens open no buckets, and shut
+out nobody who has a right one. The table of buckets is bounded; the one unused longest is forgotten first.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from msgspec import Struct
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sweeplens_mcp.grants import tenant_of
 
 __all__ = ["RateLimit"]
 
 _BUCKETS = 10_000
-_ADDRESS_SHARE = 10
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -36,28 +37,20 @@ class RateLimit:
         self._app = app
         self._per_minute = per_minute
         self._clock = clock
-        self._buckets: OrderedDict[str, _TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], _TokenBucket] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http" or not self._per_minute or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        wait = max(self._wait(key, rate) for key, rate in self._keys(scope))
+        wait = self._wait(_client(scope), float(self._per_minute))
         if wait <= 0:
             await self._app(scope, receive, send)
         else:
             await _refuse(send, math.ceil(wait))
 
-    def _keys(self, scope: Scope) -> list[tuple[str, float]]:
-        address = scope["client"][0] if scope.get("client") else "unknown"
-        presented = Headers(scope=scope).get("authorization", "")
-        if not presented:
-            return [(address, float(self._per_minute))]
-        holder = hashlib.sha256(presented.encode("latin-1", "replace")).hexdigest()
-        return [(holder, float(self._per_minute)), (address, float(self._per_minute * _ADDRESS_SHARE))]
-
-    def _wait(self, key: str, per_minute: float) -> float:
+    def _wait(self, key: tuple[str, str], per_minute: float) -> float:
         """Take one call from a bucket: 0, or the seconds until there is one."""
         now = self._clock()
         bucket = self._buckets.pop(key, None) or _TokenBucket(per_minute, now)
@@ -70,6 +63,14 @@ class RateLimit:
             return (1 - bucket.left) * 60 / per_minute
         bucket.left -= 1
         return 0.0
+
+
+def _client(scope: Scope) -> tuple[str, str]:
+    """Whose bucket a request takes from."""
+    user = scope.get("user")
+    if isinstance(user, AuthenticatedUser):
+        return "grant", tenant_of(user.access_token)
+    return "address", scope["client"][0] if scope.get("client") else "unknown"
 
 
 async def _refuse(send: Send, seconds: int) -> None:

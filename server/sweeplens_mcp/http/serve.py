@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from sse_starlette.sse import AppStatus
+from starlette.middleware import Middleware
 
 from sweeplens_mcp.execution.processes.pool import ProcessPool
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.worker_pool import WorkerPool, processors
-from sweeplens_mcp.http.authentication import hosts_of, http_access
+from sweeplens_mcp.http.authentication import any_host, hosts_of, http_access, origins_of
+from sweeplens_mcp.http.connections import Connections, Limits, bounded_protocol, listening
 from sweeplens_mcp.http.health import add_health
 from sweeplens_mcp.http.options import HttpOptions
+from sweeplens_mcp.http.origins import Origins
 from sweeplens_mcp.http.rate_limit import RateLimit
-from sweeplens_mcp.protocol.app import build_app, build_server
+from sweeplens_mcp.http.sessions import Sessions
+from sweeplens_mcp.protocol.app import IDLE_SECONDS, build_app, build_server
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerMiddleware
     from starlette.applications import Starlette
 
-__all__ = ["protected_app", "serve_http"]
+__all__ = ["bounded_server", "protected_app", "serve_http"]
 
 _GRACE_SECONDS = 8
 _MOST_WORKERS = 4  # each holds the tables of runs and series
@@ -34,23 +38,40 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     apart = ProcessPool.possible()
     state = ServerState.of(
         settings,
-        desk=WorkerPool(heavy_workers=min(_MOST_WORKERS, processors() - 1)) if apart else None,
+        desk=WorkerPool(heavy_workers=_heavy_workers(options)) if apart else None,
         workers=ProcessPool() if apart else None,
     )
     server = build_server(state, access=http_access(options), middleware=_meters(options))
     add_health(server, settings.roots, state)
     app = build_app(server, security=hosts_of(options))
-    app.add_middleware(RateLimit, per_minute=options.calls_per_minute)
+    if any_host(options):
+        app.add_middleware(Origins, allowed=origins_of(options))
+    app.user_middleware += [  # the innermost, so that both know who asks
+        Middleware(RateLimit, per_minute=options.calls_per_minute),
+        Middleware(Sessions, idle_seconds=IDLE_SECONDS, most=options.sessions_per_grant),
+    ]
     return app
 
 
 def serve_http(settings: Settings, options: HttpOptions) -> int:
     """Serve until a signal ends it. Calls in flight have eight seconds to finish, streams are then closed."""
+    connections = Connections(Limits.of_system(options.trusted_proxies))
+    app = protected_app(settings, options)
+    sockets = listening(options.host, options.port, connections)
+    bounded_server(app, options, connections).run(sockets)
+    return 0
+
+
+def bounded_server(app: Starlette, options: HttpOptions, connections: Connections) -> uvicorn.Server:
+    """uvicorn, which takes connections within bounds from the sockets that `listening` made."""
     AppStatus.disable_automatic_graceful_drain()  # it would cut calls in flight of the older protocol after a second
     config = uvicorn.Config(
-        protected_app(settings, options),
+        app,
         host=options.host,
         port=options.port,
+        loop="asyncio",  # another loop would accept past our sockets
+        http=bounded_protocol(connections),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -62,8 +83,12 @@ def serve_http(settings: Settings, options: HttpOptions) -> int:
         h11_max_incomplete_event_size=64 * 1024,
         timeout_keep_alive=30,
     )
-    uvicorn.Server(config).run()
-    return 0
+    return uvicorn.Server(config)
+
+
+def _heavy_workers(options: HttpOptions) -> int:
+    """One fewer than the processors; two at least where there are tenants, so that one of them never has all."""
+    return max(2 if options.authenticated else 1, min(_MOST_WORKERS, processors() - 1))
 
 
 def _meters(options: HttpOptions) -> Sequence[ServerMiddleware[Any]]:

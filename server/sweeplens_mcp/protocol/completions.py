@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.types import (
     Completion,
@@ -17,6 +16,7 @@ from mcp.types import (
 
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.execution.state import ServerState
+from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.render.cells import clean
 
 if TYPE_CHECKING:
@@ -40,8 +40,15 @@ def add_completions(server: MCPServer[ServerState], state: ServerState) -> None:
     ) -> Completion:
         given = (context.arguments if context else None) or {}
         try:
-            database = await state.mine().database()
-            names = await anyio.to_thread.run_sync(_names, database, argument.name, given.get("run_id", ""))
+            mine = state.mine()
+            database = await mine.database()
+            run_id = given.get("run_id", "")
+            names = await mine.desk.run(
+                (id(mine), "completion", argument.name, run_id),
+                lambda: _names(database, argument.name, run_id),
+                heavy=False,
+                tenant=current_tenant(),
+            )
         except SweeplensError:
             return Completion(values=[])  # a tool says why; while one types there is nothing to offer
         found = matching(argument.value, names)

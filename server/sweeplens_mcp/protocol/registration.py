@@ -22,6 +22,7 @@ from sweeplens_mcp.execution.arguments import argument_schema, checked_arguments
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
+from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.protocol.schemas import output_schema
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.cells import clip
@@ -55,7 +56,10 @@ class SweepTool(Tool):
         spec = self._spec
         key = (state, spec.name, json.dumps(given, sort_keys=True, default=str))
         work = state.desk.run(
-            key, lambda: answer_call(spec, database, given, state.shelf, state.asker(spec)), heavy=spec.heavy
+            key,
+            lambda: answer_call(spec, database, given, state.shelf, state.asker(spec)),
+            heavy=spec.heavy,
+            tenant=current_tenant(),
         )
         made: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
         async with anyio.create_task_group() as group:

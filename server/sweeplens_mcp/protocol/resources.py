@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from sweeplens.errors import SweeplensError, UnknownNameError
 from sweeplens_mcp.execution.state import ServerState
+from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.render.answers import PageRequest, reply
-from sweeplens_mcp.render.cells import Cell, cell, clean, clip, kind
+from sweeplens_mcp.render.cells import Cell, cell, clean, cleaned, clip, csv_cell, kind, markdown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,8 +54,14 @@ class ResourceSpec(Struct, frozen=True):
 def overview_text(db: ExperimentDB) -> str:
     """What these experiments are, in twenty lines."""
     answer = db.overview()
-    lines = [f"- **{cell(topic, _CELL)}**: {cell(text, _CELL)}" for topic, text in answer.table.iter_rows()]
-    return "\n".join(["# Experiments", "", *lines, *(f"- {clean(note)}" for note in answer.notes), ""])
+    lines = [f"- **{_words(topic)}**: {_words(text)}" for topic, text in answer.table.iter_rows()]
+    return "\n".join(["# Experiments", "", *lines, *(f"- {markdown(note)}" for note in answer.notes), ""])
+
+
+def _words(value: object) -> str:
+    """A value of a frame as plain text within Markdown; a long one is cut before it is escaped."""
+    text = str(value)
+    return markdown(text[:_CELL]) + ("…" if len(text) > _CELL else "")
 
 
 def runs_text(db: ExperimentDB) -> str:
@@ -77,7 +84,7 @@ def config_text(db: ExperimentDB, run_id: str) -> str:
     runs = db.runs_df
     row = runs.filter(runs["run_id"] == run_id).row(0, named=True)
     held = {c: _unpacked(row[c]) for c in hparam_columns(runs) if row[c] is not None or c in row["null_hparams"]}
-    return json.dumps(Hyperparameters.from_flat(held).nested, ensure_ascii=False, indent=1, default=str)
+    return json.dumps(cleaned(Hyperparameters.from_flat(held).nested), ensure_ascii=False, indent=1)
 
 
 def _unpacked(value: object) -> object:
@@ -180,7 +187,7 @@ async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> s
         mine = state.mine()
         database = await mine.database()
         key = (id(mine), spec.uri, *arguments)
-        return await mine.desk.run(key, lambda: _text(spec, database, *arguments), heavy=False)
+        return await mine.desk.run(key, lambda: _text(spec, database, *arguments), heavy=False, tenant=current_tenant())
     except UnknownNameError as error:
         raise ResourceNotFoundError(clip(str(error), _CELL)) from error
     except SweeplensError as error:
@@ -192,7 +199,9 @@ def _text(spec: ResourceSpec, database: ExperimentDB, *arguments: object) -> str
     text = spec.text(database, *arguments)
     if not database.failure or spec.mime_type == JSON:
         return text
-    return f"{text}{'- ' if spec.mime_type == MARKDOWN else '# '}{clean(database.failure)}\n"
+    return (
+        f"{text}{'- ' + markdown(database.failure) if spec.mime_type == MARKDOWN else '# ' + clean(database.failure)}\n"
+    )
 
 
 def _csv(db: ExperimentDB, table: pl.DataFrame, tool: str) -> str:
@@ -203,7 +212,7 @@ def _written(
     columns: Iterable[str], rows: Iterable[tuple[object, ...]], room: int, tool: str, total: int | None = None
 ) -> str:
     """Comma-separated text of at most ``room`` bytes and a line."""
-    lines = [_line([clean(c) for c in columns])]
+    lines = [_line([csv_cell(c) for c in columns])]
     for position, row in enumerate(rows):
         line = _line([_plain(cell(v, _CELL), v) for v in row])
         room -= len(line.encode())
@@ -226,4 +235,5 @@ def _plain(value: Cell, original: object) -> str:
         return kind(original)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return csv_cell(text) if isinstance(value, (str, list)) else text

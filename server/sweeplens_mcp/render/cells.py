@@ -1,7 +1,11 @@
 """Values of a frame -> cells of an answer: what JSON can hold, what a terminal can show, no longer than asked.
 
-clean(text)        control characters and terminal escapes become visible (`\\x1b`), so that a log cannot speak
+clean(text)        whatever cannot be seen, or steers what shows it, is written out (`\\x1b`, `\\u200b`), so that a log cannot speak
+cleaned(value)     the same for every text within lists and mappings, keys included
 clip(text, limit)  a long text is cut and says how long it was
+csv_cell(text)     cleaned, and no formula for a spreadsheet
+markdown(text)     cleaned, and neither Markdown nor HTML
+json_line(value)   JSON in which such characters are JSON's own escapes
 cell(value, limit) any value of a frame as JSON; not finite is None, and `kind` has the word for it
 show(cell)         a cell as text: floats at 5 significant digits, None as `-`
 """
@@ -13,20 +17,61 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from typing import cast
 
-__all__ = ["Cell", "cell", "clean", "clip", "kind", "show"]
+__all__ = ["Cell", "cell", "clean", "cleaned", "clip", "csv_cell", "json_line", "kind", "markdown", "show"]
 
 Scalar = str | int | float | bool | None
 Cell = Scalar | list[Scalar]
 
-# C0, DEL, C1, line separators, marks that reorder text, byte-order mark, and halves of a surrogate pair
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# Text that cannot be seen, and text that steers what shows it: Unicode's default ignorable characters (zero-width and
+# bidirectional marks, variation selectors, tags), controls, separators, spaces other than the usual and the ideographic
+# one, private use, halves of surrogate pairs and noncharacters. Joined emoji and Persian thus show their joiners.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u2800\u3164\ud800-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xE0000, 0x10000))
+    + "]"
+)
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms of the first four
+_MARKUP = re.compile(
+    r"\\(?=[!-/:-@\[-`{-~])|[`*\[<>&~$]|(?<!\w)_|_(?!\w)|://|(?<=www)\.|^(?:[#+=-]|\d+[.)])", re.IGNORECASE
+)
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def clean(text: str) -> str:
-    """The text with every character that could steer a terminal, or reorder a line, written out."""
+    """The text with every character that cannot be seen, or could steer a terminal or reorder a line, written out."""
     return _UNSAFE.sub(_written_out, text)
+
+
+def cleaned(value: object) -> object:
+    """A value as JSON holds it, each text in it cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(k)): cleaned(v) for k, v in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [cleaned(v) for v in cast("Sequence[object]", value)]
+    return value if value is None or isinstance(value, (bool, int, float)) else clean(str(value))
+
+
+def csv_cell(text: str) -> str:
+    """The cleaned text as a cell of a CSV file. What a spreadsheet would take for a formula, and is no number, gets a ``'``."""
+    shown = clean(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) and not _is_number(shown) else shown
+
+
+def markdown(text: str) -> str:
+    """The cleaned text as plain text within Markdown: no markup, no HTML, no link."""
+    return _MARKUP.sub(_as_text, clean(text))
+
+
+def json_line(value: object) -> str:
+    """A value as one line of JSON that can be shown anywhere, and reads back as it was."""
+    return _UNSAFE.sub(_json_escape, json.dumps(value, ensure_ascii=False))
 
 
 def clip(text: str, limit: int) -> str:
@@ -63,7 +108,26 @@ def show(value: Cell, word: str = "") -> str:
 
 def _written_out(match: re.Match[str]) -> str:
     char = match.group()
+    if ord(char) > 0xFFFF:
+        return f"\\U{ord(char):08x}"
     return _NAMED.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    return json.dumps(match.group())[1:-1] if match.group() != "\x7f" else "\\u007f"
+
+
+def _as_text(match: re.Match[str]) -> str:
+    found = match.group()
+    return _ENTITIES.get(found) or (f"{found[:-1]}\\{found[-1]}" if found[:-1].isdigit() else f"\\{found}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _scalar(value: object, limit: int) -> Scalar:

@@ -10,6 +10,7 @@ while it is read, so that a bomb ends early (`source_limits`).
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "head",
     "is_compressed",
+    "keeps_places",
     "line_pieces",
     "open_plain",
     "plain_name",
@@ -39,6 +41,7 @@ __all__ = [
     "reading",
 ]
 
+_TELLING = 64  # bytes that tell UTF-16
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _LINES_BYTES = 8 << 20
 _MAX_WINDOW = 128 << 20  # memory that a zstd frame may ask for; what --long=27 writes
@@ -56,6 +59,35 @@ def plain_name(name: str) -> str:
         if name.endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def keeps_places(path: str) -> bool:
+    """Whether a place in the content is a place in the file: not where it is compressed or written in UTF-16."""
+    return not is_compressed(path) and not _utf16(head_bytes(path, _TELLING))
+
+
+def head_bytes(path: str, size: int) -> bytes:
+    """The first bytes of a file as they lie on disk."""
+    with open_file(path) as raw:
+        return raw.read(size) or b""
+
+
+def _utf16(begin: bytes) -> str:
+    """The codec of text in UTF-16, with a mark or (of Latin letters) without; "" for all other content."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = begin[0:_TELLING:2], begin[1:_TELLING:2]
+    if len(odd) < 8:
+        return ""
+    if not any(odd) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if not any(even) and all(odd) else ""
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Text in UTF-16 as UTF-8; anything else as it is."""
+    codec = _utf16(data[:_TELLING])
+    return data.decode(codec, "replace").encode() if codec else data
 
 
 class _Inflated(io.RawIOBase):
@@ -84,7 +116,15 @@ class _Inflated(io.RawIOBase):
 
 
 def open_plain(path: str) -> IO[bytes]:
-    """Open a file for reading, through its decompressor where it has one."""
+    """Open a file for reading, through its decompressor where it has one; text in UTF-16 is given as UTF-8."""
+    stream = _opened(path)
+    if not _utf16(stream.peek(_TELLING)[:_TELLING]):
+        return stream
+    with stream:
+        return io.BytesIO(_as_utf8(stream.read(DOCUMENT_BYTES)))
+
+
+def _opened(path: str) -> io.BufferedReader:
     if not is_compressed(path):
         return open_buffered(path)
     packed = open_file(path)
@@ -103,9 +143,9 @@ def head(path: str, size: int) -> bytes:
     try:
         if is_compressed(path):
             with open_file(path) as packed, _decompressor(path, packed) as stream:
-                return stream.read(size)
+                return _as_utf8(stream.read(size))
         with open_file(path) as raw:
-            return raw.read(size) or b""
+            return _as_utf8(raw.read(size) or b"")
     except (OSError, ValueError, MemoryError, FormatError, *_DAMAGE):
         return b""
 
@@ -183,8 +223,9 @@ def line_pieces(path: str, offset: int = 0) -> Iterator[bytes]:
     Raises as `read_plain`, and SourceLimitError at a line that is too long.
     """
     with reading(path) as stream:
-        left = 1 << 62 if is_compressed(path) else os.fstat(stream.fileno()).st_size - offset
-        stream.read(offset) if is_compressed(path) else stream.seek(offset)
+        is_file = isinstance(getattr(stream, "raw", None), SourceFile)  # not inflated, not made of UTF-16
+        left = os.fstat(stream.fileno()).st_size - offset if is_file else 1 << 62
+        stream.seek(offset) if is_file else stream.read(offset)
         rest: list[bytes] = []  # of a line that no newline has ended yet
         held = 0
         while left > 0 and (piece := stream.read(min(_LINES_BYTES, left))):

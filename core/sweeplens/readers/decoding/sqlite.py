@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 
 from sweeplens.errors import FormatError, RefusedFileError
-from sweeplens.readers.decoding.sqlite_checks import HeldFile, check_tables, plain_only
+from sweeplens.readers.decoding.sqlite_checks import HeldFile, plain_only
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
 from sweeplens.safe_open import open_buffered, open_file
 from sweeplens.source_limits import PIECE_BYTES
@@ -221,7 +221,6 @@ def _connected(path: str, uri: str, damage: str, held: HeldFile | None = None) -
         if held is not None:
             held.check()
         plain_only(connection)
-        check_tables(connection)
         found = [Problem(path, f"the database is damaged: {damage}; what can still be read was")] if damage else []
         yield SqliteDatabase(path, connection, size, found)
     finally:

@@ -1,8 +1,7 @@
 """What of a database is trusted: the file that was checked, plain tables, and no computation on behalf of the file.
 
 HeldFile       the database's file stays open while SQLite opens its path; `check` says whether both are the same file
-plain_only     from now on the connection reads plain tables: no views, no functions, no recursion
-check_tables   refuses columns that are computed, which no permission reaches
+plain_only     from now on the connection reads plain tables: no views, functions or recursion, no table with computed columns
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import os
 import re
 import sqlite3
 import stat
+from collections.abc import Iterator
 from typing import Self
 
-from sweeplens.errors import FormatError, RefusedFileError
+from sweeplens.errors import RefusedFileError
 from sweeplens.safe_open import SourceFile, open_file
 
-__all__ = ["HeldFile", "check_tables", "plain_only"]
+__all__ = ["HeldFile", "plain_only"]
 
 _FUNCTIONS = frozenset({"count"})
 _COMPUTED = re.compile(r"\bAS\s*\(", re.IGNORECASE)
@@ -78,22 +78,27 @@ def _regular(descriptor: int) -> os.stat_result | None:
 
 
 def plain_only(connection: sqlite3.Connection) -> None:
-    """Let the connection read tables, and nothing that a file could make expensive."""
-    connection.set_authorizer(_permission)
+    """Let the connection read plain tables, and nothing that a file could make expensive.
+
+    Computed columns are found here, as no permission reaches them; a database may have such tables beside those that are read.
+    """
+    computed = frozenset(_computed_tables(connection))
+
+    def permission(action: int, table: str | None, name: str | None, _database: str | None, within: str | None) -> int:
+        """``within``: the view or trigger on whose behalf something is read."""
+        wanted = action in _READING or (action == sqlite3.SQLITE_FUNCTION and (name or "").lower() in _FUNCTIONS)
+        refused = within is not None or (action == sqlite3.SQLITE_READ and table in computed)
+        return sqlite3.SQLITE_OK if wanted and not refused else sqlite3.SQLITE_DENY
+
+    connection.set_authorizer(permission)
 
 
-def _permission(action: int, _table: str | None, name: str | None, _database: str | None, within: str | None) -> int:
-    """``within``: the view or trigger on whose behalf something is read."""
-    wanted = action in _READING or (action == sqlite3.SQLITE_FUNCTION and (name or "").lower() in _FUNCTIONS)
-    return sqlite3.SQLITE_OK if wanted and within is None else sqlite3.SQLITE_DENY
-
-
-def check_tables(connection: sqlite3.Connection) -> None:
-    """Raise FormatError where a table has columns that are computed when they are read."""
+def _computed_tables(connection: sqlite3.Connection) -> Iterator[str]:
+    """Names of the tables that have columns which are computed when they are read."""
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchmany(_MAX_TABLES)
     for name, sql in rows:
         if not isinstance(sql, str) or not _COMPUTED.search(sql):
             continue
         quoted = str(name).replace('"', '""')
         if any(column[6] in (2, 3) for column in connection.execute(f'PRAGMA table_xinfo("{quoted}")')):
-            raise FormatError(f"the table {name!r} has computed columns: such a database is not read")
+            yield str(name)

@@ -17,7 +17,18 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.source_limits import MAX_POINTS
 
-__all__ = ["PointBuffer", "as_number", "as_step", "as_time", "empty_reading_points", "micros_of", "status_of"]
+__all__ = [
+    "PointBuffer",
+    "as_number",
+    "as_step",
+    "as_time",
+    "empty_reading_points",
+    "first_of_ratio",
+    "micros_of",
+    "number_in",
+    "status_of",
+    "written_number",
+]
 
 _EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 _WORDS = {
@@ -30,6 +41,15 @@ _WORDS = {
     "-inf": -math.inf,
     "-infinity": -math.inf,
 }
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+_PLAIN = re.compile(rf"\s*(?:{_NUMBER})\s*", re.IGNORECASE)
+_DRESSED = re.compile(
+    rf"\s*(?:(?P<share>{_NUMBER})\s*%|\[\s*(?P<list>{_NUMBER})\s*\]"
+    rf"|(?:[\w.]*\.)?(?:tensor|array|float\d*|int\d*|bfloat16)\(\s*\[?\s*(?P<call>{_NUMBER})\s*\]?\s*(?:,[^()]*(?:\([^()]*\)[^()]*)?)?\))\s*",
+    re.IGNORECASE,
+)
+_RATIO = re.compile(r"\s*(\d{1,18})\s*(?:/|of)\s*\d{1,18}\s*")
+_LONGEST = 200  # characters of a text that may be a number
 
 _STATUS = {
     "finished": "finished", "completed": "finished", "complete": "finished", "success": "finished", "succeeded": "finished",
@@ -56,6 +76,32 @@ def as_number(value: object) -> float | None:
     if isinstance(value, str):
         return _WORDS.get(value.strip().lower())
     return None
+
+
+def written_number(text: str) -> float | None:
+    """A number that was written as text: ``"9.77"``, ``"50%"`` (50), ``"[0.5]"``, ``"tensor(0.5, device='cuda:0')"``; else None."""
+    if len(text) > _LONGEST or not text.isascii():
+        return None
+    if _PLAIN.fullmatch(text):
+        return float(text)
+    found = _DRESSED.fullmatch(text)
+    return float(found[found.lastgroup]) if found and found.lastgroup else None
+
+
+def first_of_ratio(text: str) -> int | None:
+    """The 10 of ``10/438``; None for any other text."""
+    found = _RATIO.fullmatch(text[:_LONGEST])
+    return int(found[1]) if found else None
+
+
+def number_in(value: object) -> float | None:
+    """`as_number`, or the number that a text or a list of one says; else None."""
+    number = as_number(value)
+    if number is None and isinstance(value, str):
+        return written_number(value)
+    if number is None and isinstance(value, list) and len(cast("list[object]", value)) == 1:
+        return as_number(cast("list[object]", value)[0])
+    return number
 
 
 def as_step(value: object) -> int | None:

@@ -1,6 +1,7 @@
 """Step-per-line JSON of many files at once, as columns: the way of plain files, with the same result as row by row.
 
-A file is plain when all its rows are flat, hold numbers, null, true and false only, and stand at one axis. `native` reads rows
+A file is plain when all its rows are flat, hold numbers, null, true and false only, stand at one axis, and go forward along it
+so that no two values of a metric are at one step. `native` reads rows
 of which this is certain, and says which lines are not such rows: those that are not JSON are reported, and any other makes its
 file one that must be read row by row (text, nesting, runs that share a file). Such a file is in none of the columns.
 """
@@ -19,9 +20,11 @@ from msgspec import Struct, field
 
 from sweeplens.errors import SourceLimitError
 from sweeplens.native.step_table import StepTable
+from sweeplens.readers.decoding.axis_names import is_aside, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
-from sweeplens.readers.decoding.rows import AXES, ROW_WORDS, TIME_KEYS, axis_of
+from sweeplens.readers.decoding.rows import ROW_WORDS, TIME_KEYS, counter_of, exact_label
+from sweeplens.readers.json.points import repeating
 from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.safe_open import SourceFile, open_file
 
@@ -52,6 +55,7 @@ class JsonColumns(Struct, frozen=True):
     metrics: list[str]
     firsts: list[datetime | None] = field(default_factory=list[Any])
     lasts: list[datetime | None] = field(default_factory=list[Any])
+    begins: list[int] = field(default_factory=list[int])  # the first step of each member
     steps: list[int] = field(default_factory=list[int])  # the last step of each member
 
 
@@ -82,8 +86,7 @@ class _FileKind(Struct):
             name = key.decode()
         except UnicodeDecodeError:
             return False
-        better = name in AXES and AXES.index(name) < AXES.index(self.axis)
-        return not better and name not in ROW_WORDS and (name not in _TIMES or name in self.times)
+        return not _rivals(name, self.axis) and name not in ROW_WORDS and (name not in _TIMES or name in self.times)
 
 
 class _FileKinds(ExitStack):
@@ -96,8 +99,8 @@ class _FileKinds(ExitStack):
     def of(self, lines: Iterable[bytes]) -> _FileKind | None:
         """The kind of a file by its first row; None where that is no row of numbers at a step."""
         row = next((row for line in lines if (row := _flat_row(line))), None)
-        axis = axis_of(row) if row else ""
-        if not row or not axis:
+        axis = counter_of(row) if row else ""
+        if not row or not axis or any(key != axis and _rivals(key, axis) for key in row):
             return None
         times = _TIMES.intersection(row)
         known = next((kind for kind in reversed(self.all) if (kind.axis, kind.times) == (axis, times)), None)
@@ -119,7 +122,8 @@ def read_columns(files: Sequence[FileStat], begin: Resume = _BEGIN) -> list[Json
                     _read(_File(stream, file, begin, index), room, kinds)
             except (OSError, EOFError, SourceLimitError):
                 continue  # whoever reads it alone says why
-        return [c for kind in kinds.all if kind.members for c in _timed(_held(kind.table.frame()), kind.members)]
+        found = [c for kind in kinds.all if kind.members for c in _timed(_held(kind.table.frame()), kind.members)]
+    return [kept for columns in found if (kept := _forward(columns)).members]
 
 
 def _read(file: _File, room: LineBuffer, kinds: _FileKinds) -> None:
@@ -171,6 +175,12 @@ def _piece(file: _File, room: LineBuffer, kind: _FileKind) -> FileRows | None:
     return FileRows(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, others, told)
 
 
+def _rivals(name: str, axis: str) -> bool:
+    """Whether a key is at least as sure a counter as the axis is, by name."""
+    label = exact_label(name)
+    return bool(label) and rank_of(label) <= rank_of(exact_label(axis))
+
+
 def _flat_row(line: bytes) -> dict[str, object] | None:
     try:
         row = decode(line)
@@ -209,14 +219,38 @@ def _each(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns
 def _ended(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
     """With the metrics named, and the last step, the first time and the latest of each file."""
     metrics = [c for c in frame.columns if not c.startswith("\0")]
-    last = [n - 1 for n in accumulate(p.rows for p in members.values())]
-    steps = frame["\0step"].gather(last).to_list()
+    ends = [0, *accumulate(p.rows for p in members.values())]
+    begins = frame["\0step"].gather(ends[:-1]).to_list()
+    steps = frame["\0step"].gather([n - 1 for n in ends[1:]]).to_list()
     if "\0wall" not in frame.columns:
         nothing: list[datetime | None] = [None] * len(members)
-        return JsonColumns(frame, members, metrics, nothing, nothing, steps)
+        return JsonColumns(frame, members, metrics, nothing, nothing, begins, steps)
     walls = frame.group_by("\0run", maintain_order=True)
     table = walls.agg(pl.col("\0wall").first().alias("first"), pl.col("\0wall").max().alias("last"))
-    return JsonColumns(frame, members, metrics, table["first"].to_list(), table["last"].to_list(), steps)
+    return JsonColumns(frame, members, metrics, table["first"].to_list(), table["last"].to_list(), begins, steps)
+
+
+def _forward(columns: JsonColumns) -> JsonColumns:
+    """The columns without the members whose steps all rows together must tell."""
+    told = [m for m in columns.metrics if not exact_label(m) and not is_aside(m)]
+    lost = repeating(columns, told)
+    lost |= {
+        p
+        for p, piece in enumerate(columns.members.values())
+        if piece.rows > 1 and columns.begins[p] == columns.steps[p]
+    }
+    if not lost:
+        return columns
+    places = [p for p in range(len(columns.members)) if p not in lost]
+    run = columns.frame["\0run"]
+    kept = columns.frame.filter(run.is_in(places))
+    new = pl.Series(places, dtype=pl.UInt32).search_sorted(kept["\0run"]).cast(pl.UInt32).set_sorted().alias("\0run")
+    members = dict(m for p, m in enumerate(columns.members.items()) if p not in lost)
+    held = _held(kept.with_columns(new))
+    firsts, lasts = ([values[p] for p in places] for values in (columns.firsts, columns.lasts))
+    begins, steps = ([values[p] for p in places] for values in (columns.begins, columns.steps))
+    metrics = [m for m in columns.metrics if m in held.columns]
+    return JsonColumns(held, members, metrics, firsts, lasts, begins, steps)
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:

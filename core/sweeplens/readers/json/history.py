@@ -14,18 +14,22 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
-from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, axis_of
+from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, counter_of, is_sure
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files
-from sweeplens.readers.decoding.values import as_number, as_step, joined_points
-from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.decoding.values import as_number, as_step, joined_points, number_in
+from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 
 __all__ = ["JsonHistory"]
 
-_WORDS = frozenset({"history", "log", "logs", "loss", "losses", "training", "train", "learning", "curve", "curves"})
+_WORDS = frozenset({"history", "log", "logs", "loss", "losses", "training", "train", "learning", "curve", "curves", "metrics",
+                    "metric", "results", "scores", "stats", "progress"})  # fmt: skip
 _INNER = ("history", "epochs", "log", "logs", "log_history", "training_log", "train_log", "training_history")
 _ROWS_INSIDE = re.compile(rb'"(?:%s)"\s*:\s*\[\s*\{' % b"|".join(n.encode() for n in _INNER))
 _LISTS = re.compile(rb'^\{\s*"[^"\\]+"\s*:\s*(?:\{\s*"[^"\\]+"\s*:\s*)?\[\s*(?:-?\d|NaN|-?Infinity|null)')
+_FRAME = re.compile(  # what pandas' to_json writes: by columns, by rows, split
+    rb'^\{\s*(?:"[^"\\]+"\s*:\s*\{\s*"\d+"\s*:\s*(?:-?\d|null)|"\d+"\s*:\s*\{\s*"[^"\\]+"\s*:\s*(?:-?\d|null|")|"columns"\s*:\s*\[\s*")'
+)
 _BOM = b"\xef\xbb\xbf"
 _MOST = 20
 _Row = dict[str, Any]
@@ -34,14 +38,14 @@ _Row = dict[str, Any]
 class JsonHistory:
     """Histories that were dumped as one value.
 
-    Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json(orient="records")``
+    Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json`` in any orientation
     Files: ``*.json`` with a list of rows that have an axis, or such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config beside
     Reads: rows as in ``json_steps``; lists by their axis if one is among them, else by position; nested names joined with ``.``; a configuration beside the list
     Leaves: lists of anything else, which are counted by name
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files that are a history from their first bytes on."""
@@ -60,6 +64,7 @@ class JsonHistory:
             raise FormatError(f"{path} is not complete JSON: {error}") from error
         rows = RowReader(source.relative)
         record = RunRecord(source.relative)
+        value = _unframed(value)
         if isinstance(value, dict):
             whole = cast("_Row", value)
             inner = next((k for k in _INNER if _are_rows(whole.get(k))), "")
@@ -70,7 +75,7 @@ class JsonHistory:
         known = next(iter(rows.records()), record)
         record = replace(known, hyperparameters={**record.hyperparameters, **known.hyperparameters})
         runs, problems = described_by(source, [record, *rows.records()[1:]])
-        return Reading(runs, joined_points([rows.points.frame()]), problems)
+        return Reading(runs, joined_points([rows.frame()]), problems)
 
 
 def _is_history(name: str, head: bytes) -> bool:
@@ -79,13 +84,13 @@ def _is_history(name: str, head: bytes) -> bool:
     named = not _WORDS.isdisjoint(words)
     if text.startswith(b"["):
         rows = _first_rows(text[1:])
-        return _is_log(rows) or (named and len(rows) > 1 and all(map(_numbers_only, rows)))
+        return _is_log(rows, named=named) or (named and len(rows) > 1 and all(map(_numbers_only, rows)))
     if not text.startswith(b"{"):
         return False
     inside = _ROWS_INSIDE.search(text)
     if inside:
-        return _is_log(_first_rows(text[inside.end() - 1 :]))
-    return named and _LISTS.match(text) is not None
+        return _is_log(_first_rows(text[inside.end() - 1 :]), named=True)
+    return named and (_LISTS.match(text) is not None or _FRAME.match(text) is not None)
 
 
 def _first_rows(text: bytes) -> list[_Row]:
@@ -102,16 +107,22 @@ def _first_rows(text: bytes) -> list[_Row]:
     return found
 
 
-def _is_log(rows: Sequence[_Row]) -> bool:
-    """Whether rows have an axis that goes forward, and more numbers than text: data sets are lists of objects too."""
-    axes = {axis_of(r) for r in rows}
-    if not rows or len(axes) != 1 or "" in axes:
+def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
+    """Whether rows have an axis that goes forward, and more numbers than text: data sets are lists of objects too.
+
+    In a file that is ``named`` like a log the axis may begin again or be a fraction: all rows together tell.
+    """
+    if named and len(rows) > 1 and looks_like_steps(list(rows)):
+        values = [v for r in rows for v in r.values()]
+        return 2 * sum(number_in(v) is not None or isinstance(v, dict) for v in values) > len(values)
+    axes = {counter_of(r) for r in rows}
+    if not rows or len(axes) != 1 or "" in axes or not is_sure(next(iter(axes))):
         return False
     axis = axes.pop()
     steps = [cast("int", as_step(r[axis])) for r in rows]
     back = sum(later < sooner for sooner, later in pairwise(steps))
     values = [v for r in rows for k, v in r.items() if k != axis]
-    numbers = sum(as_number(v) is not None or isinstance(v, dict) for v in values)
+    numbers = sum(number_in(v) is not None or isinstance(v, dict) for v in values)
     return 3 * back <= len(steps) and 2 * numbers > len(values) and len(set(steps)) * 2 > len(steps)
 
 
@@ -129,6 +140,24 @@ def _add(rows: RowReader, values: Iterable[Any]) -> None:
         rows.add(cast("_Row", value) if isinstance(value, dict) else {"value": value})
 
 
+def _unframed(value: object) -> object:
+    """A table as pandas writes it, as a list of rows or as lists side by side; any other value as it is."""
+    if not isinstance(value, dict):
+        return value
+    whole = cast("_Row", value)
+    if isinstance(whole.get("columns"), list) and isinstance(whole.get("data"), list):
+        names, data = cast("list[str]", whole["columns"]), cast("list[object]", whole["data"])
+        return [dict(zip(names, cast("list[object]", row), strict=False)) for row in data if isinstance(row, list)]
+    if not whole or not all(isinstance(v, dict) for v in whole.values()):
+        return whole
+    if all(key.isdigit() for key in whole):
+        return [whole[key] for key in sorted(whole, key=int)]
+    columns = cast("dict[str, dict[str, Any]]", whole)
+    if all(column and all(key.isdigit() for key in column) for column in columns.values()):
+        return {name: [column[key] for key in sorted(column, key=int)] for name, column in columns.items()}
+    return whole
+
+
 def _config(whole: _Row) -> Mapping[str, object]:
     found = next((whole[k] for k in CONFIG_KEYS if isinstance(whole.get(k), dict)), None)
     return cast("_Row", found) if found else {}
@@ -139,7 +168,7 @@ def _transposed(whole: _Row, record: RunRecord) -> Iterable[_Row]:
     lists = dict(_lists("", {k: v for k, v in whole.items() if v is not record.hyperparameters}))
     for index in range(max(map(len, lists.values()), default=0)):
         row = {name: values[index] for name, values in lists.items() if index < len(values)}
-        yield row if axis_of(row) else {AXES[0]: index, **row}
+        yield row if counter_of(row) else {AXES[0]: index, **row}
 
 
 def _lists(prefix: str, values: Mapping[str, Any]) -> Iterable[tuple[str, list[Any]]]:

@@ -23,7 +23,7 @@ from sweeplens.readers.protocol import READING_SCHEMA
 if TYPE_CHECKING:
     from sweeplens.readers.json.columns import JsonColumns
 
-__all__ = ["logged", "reduced"]
+__all__ = ["logged", "reduced", "repeating"]
 
 _MOST_METRICS = 100  # beyond it a frame for each is slower than one for all
 
@@ -43,7 +43,7 @@ def reduced(found: Sequence[JsonColumns], names: Sequence[Sequence[str]]) -> tup
             pieces.append(("", long))
             series.append(reduce_series(long))
             continue
-        for table in _without_gaps(columns):
+        for table in _without_gaps(columns.frame, columns.metrics):
             pieces += _points(table, ids, metrics)
             series += _series(table, ids)
     pieces.sort(key=itemgetter(0))
@@ -64,6 +64,22 @@ def logged(columns: JsonColumns, run: str) -> pl.DataFrame:
     ).collect()
 
 
+def repeating(columns: JsonColumns, metrics: Sequence[str]) -> set[int]:
+    """The members whose steps fall, or in which a value of one of these metrics comes at the step of the one before it."""
+    frame = columns.frame
+    same = pl.col("\0run").cast(pl.Int64).diff() == 0
+    change = pl.col("\0step").diff()
+    table = frame.lazy().select("\0run", falls=same & (change < 0), again=same & (change == 0)).collect()
+    found = set(table.filter("falls")["\0run"].to_list())
+    if not table["again"].any():
+        return found
+    doubtful = table.filter("again")["\0run"].unique().implode()
+    part = frame.filter(pl.col("\0run").is_in(doubtful)) if len(doubtful[0]) < len(columns.members) else frame
+    for group in _without_gaps(part, metrics):
+        found |= _rewinding(group)
+    return found
+
+
 class _MetricBlock(Struct, frozen=True):
     """Rows in which each of some metrics has a value."""
 
@@ -71,13 +87,12 @@ class _MetricBlock(Struct, frozen=True):
     metrics: list[str]
 
 
-def _without_gaps(columns: JsonColumns) -> list[_MetricBlock]:
+def _without_gaps(frame: pl.DataFrame, metrics: Sequence[str]) -> list[_MetricBlock]:
     """The metrics that are there in the same rows, with these rows; ``seq`` counts them in each run."""
-    frame = columns.frame
-    if columns.metrics and not any(frame.null_count().row(0)):
-        return [_MetricBlock(frame, columns.metrics)]
+    if metrics and not any(frame.null_count().row(0)):
+        return [_MetricBlock(frame, list(metrics))]
     groups: list[tuple[pl.Series, list[str]]] = []
-    for metric in columns.metrics:
+    for metric in metrics:
         there = frame[metric].is_not_null()
         alike = next((names for rows, names in groups if rows.equals(there)), None)
         if alike is None:

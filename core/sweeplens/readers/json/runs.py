@@ -53,7 +53,7 @@ class JsonRuns:
             run = _own_id(_id_of(line.value, source, line.number), seen, problems, path, line.number)
             runs.append(run_of(line.value, run, points))
         after = None
-        if whole is None and not compression.is_compressed(path):
+        if whole is None and compression.keeps_places(path):
             after = Resume((resume.offset if resume else 0) + lines.consumed, seen, lines.number)
         return Reading(tuple(runs), points.frame(), (*lines.problems, *problems), after)
 

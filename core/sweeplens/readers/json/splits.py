@@ -32,7 +32,7 @@ class JsonSplits:
     """
 
     name = "json_splits"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The files of a folder, where each is another split of the same run."""
@@ -51,10 +51,12 @@ class JsonSplits:
         for entry in logs:
             known = cast("Mapping[str, Any]", state.get(entry.path, {}))
             rows, after[entry.path] = _read_file(entry, source.relative, known, problems)
-            frames.append(rows.points.frame())
+            frames.append(rows.frame())
+            after[entry.path]["rows"] = rows.state()
             records += rows.records()
         runs, broken = described_by(replace(source, files=(logs[0], *_beside(source))), _merged(records))
-        plain = not any(compression.is_compressed(f.path) for f in logs)
+        goes_on = all(known["rows"] is not None for known in after.values())
+        plain = goes_on and all(compression.keeps_places(f.path) for f in logs)
         return Reading(runs, joined_points(frames), (*problems, *broken), Resume(0, after) if plain else None)
 
 
@@ -69,7 +71,7 @@ def _read_file(
     for line in lines:
         rows.add({"split": split, **line.value})
     problems += lines.problems
-    return rows, {"offset": offset + lines.consumed, "lines": lines.number, "rows": rows.state()}
+    return rows, {"offset": offset + lines.consumed, "lines": lines.number}
 
 
 def _beside(source: Source) -> tuple[FileStat, ...]:

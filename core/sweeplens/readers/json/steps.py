@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -10,10 +11,20 @@ from msgspec.structs import replace
 
 from sweeplens.native.step_table import is_compiled
 from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
-from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS, RowReader, axis_of, described_by_row
+from sweeplens.readers.decoding.rows import (
+    RUN_KEYS,
+    TIME_KEYS,
+    RowReader,
+    counter_of,
+    described_by_row,
+    is_sure,
+    named_value,
+)
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
-from sweeplens.readers.decoding.values import as_number, as_time, empty_reading_points, status_of
+from sweeplens.readers.decoding.unread_columns import unread_columns
+from sweeplens.readers.decoding.values import as_time, empty_reading_points, first_of_ratio, number_in, status_of
 from sweeplens.readers.json.columns import FileRows, JsonColumns, read_columns
 from sweeplens.readers.json.points import logged, reduced
 from sweeplens.readers.protocol import Claim, CombinedReading, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -37,7 +48,7 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose first rows hold a step and a number, or say which run they belong to."""
@@ -60,12 +71,14 @@ class JsonSteps:
         rows = RowReader(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
         for line in lines:
             rows.add(line.value)
+        points, state = rows.frame(), rows.state()
         runs, problems = described_by(source, rows.records())
         after = None
-        if not compression.is_compressed(main.path):
+        if state is not None and compression.keeps_places(main.path):
             offset = (resume.offset if resume else 0) + lines.consumed
-            after = Resume(offset, rows.state(), lines.number)
-        return Reading(runs, rows.points.frame(), (*lines.problems, *problems), after)
+            after = Resume(offset, state, lines.number)
+        unread = unread_columns(main.path, rows.examples()) if resume is None else []
+        return Reading(runs, points, (*lines.problems, *unread, *problems), after)
 
     def goes_together(self, source: Source) -> bool:
         """Whether the compiled reader is there, and the file is for it."""
@@ -86,15 +99,15 @@ class JsonSteps:
 def _further(source: Source, resume: Resume) -> Reading | None:
     """What was appended, as columns; None where it is not plain, or of several runs."""
     rows = RowReader(source.relative, cast("dict[str, Any]", resume.state))
-    axis = rows.axis_alone()
+    axis, last = rows.axis_alone()
     found = read_columns(source.files[:1], resume) if axis else []
-    if not found or found[0].members[0].axis != axis:
+    if not found or label_of(found[0].members[0].axis) != axis or found[0].begins[0] <= last:
         return None
     (columns,) = found
     piece = columns.members[0]
     rows.passed(columns.steps[0], piece.non_scalar, columns.firsts[0], columns.lasts[0])
     runs, problems = described_by(source, rows.records())
-    after = Resume(piece.consumed, rows.state(), piece.number)
+    after = Resume(piece.consumed, cast("dict[str, Any]", rows.state()), piece.number)
     return Reading(runs, logged(columns, source.relative), (*piece.problems, *problems), after)
 
 
@@ -104,7 +117,8 @@ def _reading_of(source: Source, piece: FileRows, columns: JsonColumns, place: in
     record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=others)
     runs, problems = described_by(source, [record])
     state = {
-        "axis": piece.axis, "last_step": columns.steps[place], "counts": {}, "non_scalar": others, "said": described_by_row(record),
+        "axis": label_of(piece.axis), "last_step": columns.steps[place], "counts": {}, "non_scalar": others,
+        "said": described_by_row(record),
     }  # fmt: skip
     after = Resume(piece.consumed, {record.id: state}, piece.number)
     return Reading(runs, empty_reading_points(), (*piece.problems, *problems), after)
@@ -141,14 +155,34 @@ def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
     """Whether the first rows of a file are steps: an axis and another number, a run's events, or numbers only."""
     if not rows:
         return False
-    return any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows)
+    if any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows):
+        return True
+    return _goes_forward(rows)
 
 
 def _is_step(row: dict[str, Any]) -> bool:
-    axis = axis_of(row)
-    inner = row.get("metrics")
-    others: dict[str, Any] = cast("dict[str, Any]", inner) if isinstance(inner, dict) and inner else row
-    return bool(axis) and (any(k != axis and as_number(v) is not None for k, v in others.items()) or inner == {})
+    row = named_value(row)
+    axis = counter_of(row)
+    return bool(axis) and is_sure(axis) and (_has_number(row, axis) or row.get("metrics") == {})
+
+
+def _goes_forward(rows: list[dict[str, Any]]) -> bool:
+    """Whether a counter that data sets have too rises from row to row, beside other numbers; a fraction of an epoch is one."""
+    for key in dict.fromkeys(k for r in rows for k in r if label_of(k)):
+        steps = [number_in(r.get(key)) for r in rows]
+        steps = [s if s is not None else first_of_ratio(str(r.get(key))) for s, r in zip(steps, rows, strict=True)]
+        if len(steps) > 1 and all(b is not None and a is not None and a < b for a, b in pairwise(steps)):
+            return all(_has_number(r, key) for r in rows)
+    return False
+
+
+def _has_number(row: Mapping[str, Any], axis: str) -> bool:
+    """Whether a row holds a number beside its axis, in itself or one level down."""
+    inner = [v for k, v in row.items() if k != axis]
+    if all(v == {} for v in inner):  # the line is longer than what is looked at
+        return bool(inner)
+    inner += [v for o in inner if isinstance(o, dict) for v in cast("dict[str, Any]", o).values()]
+    return any(number_in(v) is not None for v in inner)
 
 
 def _is_event(row: dict[str, Any]) -> bool:
@@ -159,7 +193,7 @@ def _is_event(row: dict[str, Any]) -> bool:
 
 def _numbers_only(row: dict[str, Any]) -> bool:
     values = {k: v for k, v in row.items() if not (k in TIME_KEYS and as_time(v))}
-    return len(values) > 1 and all(as_number(v) is not None for v in values.values())
+    return len(values) > 1 and all(number_in(v) is not None for v in values.values())
 
 
 def _stem(name: str) -> str:

@@ -43,7 +43,7 @@ class MlflowFile:
     """
 
     name = "mlflow_file"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The folder of a run: its ``meta.yaml`` names a run and its experiment; and what is an experiment's own."""

@@ -39,7 +39,7 @@ class MlflowSqlite:
     """
 
     name = "mlflow_sqlite"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Databases that have MLflow's tables; the artifacts of a run that a store above describes."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.cells import header_of, sample
+from sweeplens.readers.decoding.axis_names import label_of
+from sweeplens.readers.decoding.axis_points import hides_values, settled, shares_steps
+from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import (
     are_splits,
     has_plain_name,
@@ -19,26 +22,28 @@ from sweeplens.readers.decoding.delimited.plan import (
 )
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
 from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.table_settings import may_hold_settings, settings_of
+from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resume, RunRecord, Source
 
 __all__ = ["CsvMetrics"]
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".log")
+_SUFFIXES = (".csv", ".tsv", ".txt", ".log", ".out", ".dat", ".tab")
 
 
 class CsvMetrics:
     """Hand-written tables.
 
     Producer: ``csv.writer``, pandas, any loop that writes a table
-    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` whose header has a step, an iteration or an epoch, or that is named like a history; a config beside
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log``, ``*.out``, ``*.dat`` whose header, perhaps behind a ``#``, has a step, an iteration or an epoch, or that is named like a history; a config beside
     Reads: every number at its step, else its row; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
-    Leaves: text, which is counted by column; tables that are data sets and not logs
+    Leaves: text, which is counted by column where it is not the same in all rows of a run (then it is a setting); tables that are data sets and not logs
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose header and first rows are those of a log."""
@@ -58,13 +63,17 @@ class CsvMetrics:
             tables = [_table(path, source.relative, None, prefix=f"{split_of(path)}/") for path in names]
         else:
             tables = [_table(names[0], source.relative, resume)]
+        told = {} if resume else {run: said for t in tables for run, said in settings_of(t).items()}
         points = joined_points(t.points for t in tables)
         non_scalar = {k: n for t in tables for k, n in t.non_scalar.items()}
         after = tables[0].resume if len(tables) == 1 else None
         found = points["run_id"].unique(maintain_order=True).to_list()
         ids = found or ([] if resume and resume.state.get("several") else [source.relative])
-        records, broken = described_by(source, [RunRecord(run, non_scalar=non_scalar) for run in ids])
-        return Reading(records, points, (*(p for t in tables for p in t.problems), *broken), after)
+        records, broken = described_by(
+            source, [RunRecord(run, hyperparameters=told.get(run, {}), non_scalar=non_scalar) for run in ids]
+        )
+        unread = (p for path, t in zip(names, tables, strict=True) for p in unread_columns(path, t.examples))
+        return Reading(records, points, (*(p for t in tables for p in t.problems), *unread, *broken), after)
 
 
 def _is_table(path: str) -> bool:
@@ -89,9 +98,37 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     plan = log_plan(header, sample(head, header) if header.start < len(head) else [], path)
     if plan is None:
         raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
-    table = read_table(path, header, replace(plan, prefix=prefix), run, resume)
-    if table.resume and table.resume.offset >= HEAD_BYTES:
+    plan = replace(plan, prefix=prefix)
+    table = read_table(path, header, plan, run, resume)
+    if plan.axis and _is_doubtful(table):
+        if resume is not None:
+            raise FormatError("its rows do not go on from where they ended: it is read again whole")
+        return _by_all_rows(path, header, plan, run)
+    if any(label_of(n) for n in header.names) and not plan.axis:
+        return _by_all_rows(path, header, plan, run)
+    if table.resume and table.resume.offset >= HEAD_BYTES and not _may_have_settings(plan, table, resume):
         table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
     else:
         table.resume = None
+    return table
+
+
+def _may_have_settings(plan: ColumnPlan, table: Table, resume: Resume | None) -> bool:
+    """Whether columns may be settings, which only all rows tell; an earlier reading that could be gone on with had none."""
+    return bool(plan.about) or (resume is None and may_hold_settings(table.points, several=bool(plan.run)))
+
+
+def _is_doubtful(table: Table) -> bool:
+    """Whether the axis that the first rows told would hide values of later ones."""
+    if table.is_fractional:
+        return True
+    return not table.rises and (hides_values(table.points) or shares_steps(table.points))
+
+
+def _by_all_rows(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
+    """The table with its rows counted, and their steps told from all of them. It is read again whole when it has grown."""
+    table = read_table(path, header, replace(plan, axis=""), run)
+    names = {*header.names, *cast("list[str]", table.resume.state["order"] if table.resume else ())}
+    table.points, _ = settled(table.points, sorted(names - {plan.time, plan.run, plan.split}))
+    table.resume = None
     return table

@@ -1,36 +1,43 @@
-"""Series that TensorBoard's download button wrote: `run-<run>-tag-<tag>.csv` with Wall time, Step, Value."""
+"""Series that TensorBoard's download button wrote: `run-<run>-tag-<tag>.csv`, or the same as `.json`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import cast
 
 import polars as pl
 
-from sweeplens.readers.decoding.compression import plain_name
+from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.compression import plain_name, read_plain
 from sweeplens.readers.decoding.delimited.cells import header_of
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.sidecars import config_files
-from sweeplens.readers.decoding.values import joined_points
+from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, joined_points
 from sweeplens.readers.json.steps import described_by
-from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 
 __all__ = ["TensorBoardExport"]
 
 _NAMES = ("Wall time", "Step", "Value")
+_LIST = re.compile(
+    rb"\s*\[\s*\[\s*1\d{9}(?:\.\d+)?\s*,\s*\d+(?:\.0)?\s*,\s*(?:-?\d|NaN|-?Infinity|\"(?:NaN|-?Infinity)\")"
+)
 
 
 class TensorBoardExport:
     """Downloaded series.
 
     Producer: TensorBoard's download button
-    Files: ``run-<run>-tag-<tag>.csv`` with the columns ``Wall time``, ``Step``, ``Value``; a config beside
+    Files: ``run-<run>-tag-<tag>.csv`` with the columns ``Wall time``, ``Step``, ``Value``, or ``.json`` with a list of such rows; a config beside
     Reads: the files of one run as its series, each named by its tag as far as the file's name keeps it; times
-    Leaves: nothing
-    """
+    Leaves: a ``.json`` beside the ``.csv`` of the same series, which is a copy
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "tensorboard_export"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The files of each run; a file that was renamed is a run of its own."""
@@ -38,13 +45,19 @@ class TensorBoardExport:
         for name in folder.free(".csv"):
             if b"Wall time" in folder.head(name)[:40] and _is_export(folder.head(name)):
                 runs.setdefault(_parts(name)[0] or name, []).append(name)
+        copies: dict[str, list[str]] = {}
+        for name in folder.free(".json"):
+            if _LIST.match(folder.head(name)):
+                run = _parts(name)[0] or name
+                known = {_parts(n) for n in runs.get(run, ())}
+                (copies if _parts(name) in known else runs).setdefault(run, []).append(name)
         config = config_files(folder) if runs else ()
-        for files in runs.values():
-            yield Claim((*files, *config), is_folder=False)
+        for run, files in runs.items():
+            yield Claim((*files, *config), copies=tuple(copies.get(run, ())), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Every file, anew: a download does not grow."""
-        files = [f.path for f in source.files if plain_name(f.path).endswith(".csv")]
+        files = [source.files[0].path, *(f.path for f in source.files[1:] if _parts(f.path)[0])]
         run = _parts(files[0])[0]
         home = source.relative.rpartition("/")[0]
         run_id = (f"{home}/{run}" if home else run) if run else source.relative
@@ -67,9 +80,31 @@ def _parts(path: str) -> tuple[str, str]:
 
 
 def _series(path: str, run_id: str) -> Table:
+    if plain_name(path).endswith(".json"):
+        return _from_list(path, run_id)
     header = read_header(path, ",")
     if header is None or header.names != _NAMES:
         return Table()
     table = read_table(path, header, ColumnPlan(axis="Step", time="Wall time"), run_id)
     table.points = table.points.with_columns(pl.lit(_parts(path)[1]).alias("metric"))
     return table
+
+
+def _from_list(path: str, run_id: str) -> Table:
+    """A list of wall time, step and value."""
+    try:
+        rows = cast("list[object]", decode(read_plain(path)))
+    except ValueError as error:
+        raise FormatError(f"{path} is not complete JSON: {error}") from error
+    points = PointBuffer()
+    for row in rows:
+        wall, step, value = (
+            cast("list[object]", row) if isinstance(row, list) and len(cast("list[object]", row)) == 3 else (None,) * 3
+        )
+        at, number = as_step(step), as_number(value)
+        if at is not None and number is not None:
+            points.add(run_id, _parts(path)[1], at, number, as_time(wall))
+    lost = len(rows) - len(points)
+    return Table(
+        points.frame(), problems=[Problem(path, f"{lost} rows are not a time, a step and a number")] if lost else []
+    )

@@ -52,7 +52,7 @@ class DrExp:
         problems: list[Problem] = list(lines.problems)
         if len(source.files) > 1:
             record = _described(record, source.files[1], problems)
-        return Reading((record,), rows.points.frame(), tuple(problems))
+        return Reading((record,), rows.frame(), tuple(problems))
 
 
 def _described(record: RunRecord, job_file: FileStat, problems: list[Problem]) -> RunRecord:

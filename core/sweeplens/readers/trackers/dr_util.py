@@ -42,7 +42,7 @@ class DrUtil:
         for line in lines:
             record = self._take(line.value, rows, record)
         non_scalar = {name: n for r in rows.records() for name, n in r.non_scalar.items()}
-        return Reading((replace(record, non_scalar=non_scalar),), rows.points.frame(), tuple(lines.problems))
+        return Reading((replace(record, non_scalar=non_scalar),), rows.frame(), tuple(lines.problems))
 
     def _take(self, row: dict[str, Any], rows: RowReader, record: RunRecord) -> RunRecord:
         value = row.get("value")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import cast
 
 from sweeplens.errors import FormatError
+from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, number, sample
 from sweeplens.readers.decoding.delimited.plan import are_splits, has_plain_name
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, read_header, read_table
@@ -23,13 +26,13 @@ class KerasCsvLogger:
     """Keras' tables.
 
     Producer: Keras and tf.keras ``CSVLogger``
-    Files: ``*.csv``, ``*.log`` with ``epoch`` first and the metrics in alphabetical order; a config beside, if somebody wrote one
+    Files: ``*.csv``, ``*.log`` with ``epoch`` first, whole and rising, no other counter, and the metrics in alphabetical order; a config beside, if somebody wrote one
     Reads: every number at its epoch, whatever the separator; ``NA`` is an epoch without the metric
     Leaves: lists, which are counted
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "keras_csvlogger"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files with the logger's header and rows of it."""
@@ -56,8 +59,17 @@ def _is_log(head: bytes) -> bool:
     if header is None or header.names[0] != _AXIS:
         return False
     rest = header.names[1:]
-    rows = sample(head, header, most=5)
-    return bool(rows) and list(rest) == sorted(rest) and all(rest) and all(_is_row(r) for r in rows)
+    rows = sample(head, header)
+    plain = list(rest) == sorted(rest) and all(rest) and not any(label_of(n) for n in rest)
+    return plain and bool(rows) and all(_is_row(r) for r in rows[:5]) and _counts_epochs(rows)
+
+
+def _counts_epochs(rows: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the epochs are whole and rise; a training that was appended goes back, which is seldom."""
+    epochs = [number(r.get(_AXIS, "")) for r in rows]
+    whole = all(e is not None and e.is_integer() for e in epochs)
+    back = whole and sum(b <= a for a, b in pairwise(cast("list[float]", epochs)))
+    return whole and back <= max(1, len(epochs) // 8)
 
 
 def _is_row(row: Mapping[str, str]) -> bool:

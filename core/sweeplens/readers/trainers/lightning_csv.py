@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sweeplens.readers.decoding.axis_names import folded
 from sweeplens.readers.decoding.compression import plain_name
-from sweeplens.readers.decoding.delimited.cells import header_of
+from sweeplens.readers.decoding.delimited.cells import header_of, sample
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.rows import TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trainers.lightning_duplicates import event_duplicates
@@ -22,18 +24,18 @@ class LightningCsv:
     """Lightning's CSV logs.
 
     Producer: Lightning and PyTorch Lightning ``CSVLogger``, Fabric's too
-    Files: ``metrics.csv`` with a ``step`` column, ``hparams.yaml``; ``version_<N>`` with ``hparams.yaml`` alone has no points
+    Files: ``metrics.csv`` with a ``step`` column and no times, beside ``hparams.yaml`` or in ``version_<N>``; ``version_<N>`` with ``hparams.yaml`` alone has no points
     Reads: every number at its step, in any order of columns; hyperparameters, of Python objects their plain data
     Leaves: TensorBoard files of a second logger, in the same folder or, where their numbers are the same, in one nearby
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "lightning_csv"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or one that was made for it."""
         tables = [n for n in folder.free(_METRICS) if plain_name(n) == _METRICS]
-        if any("step" in (h.names if (h := header_of(folder.head(n), ",")) else ()) for n in tables):
+        if any(_is_written_by_it(folder, folder.head(n)) for n in tables):
             yield Claim((tables[0], *config_files(folder)), copies=event_duplicates(folder))
         elif _HPARAMS in folder.free(_HPARAMS) and _is_unwritten(folder, tables):
             yield Claim((*tables, *config_files(folder)))
@@ -53,6 +55,19 @@ class LightningCsv:
         )
         broken = [Problem(path, reason) for path, reason in (*own.problems, *rest.problems)]
         return Reading((in_hydra(source, record),), table.points, (*table.problems, *broken), table.resume)
+
+
+def _is_written_by_it(folder: Folder, head: bytes) -> bool:
+    """Whether a table has a step, no time, which the logger never writes, and lies or looks as the logger leaves it.
+
+    Its rows of training and of validation leave each other's cells empty.
+    """
+    header = header_of(head, ",")
+    if header is None or "step" not in header.names or any(folded(n) in TIME_KEYS for n in header.names):
+        return False
+    if _HPARAMS in folder.files or _VERSION.fullmatch(folder.name) or event_duplicates(folder):
+        return True
+    return "epoch" in header.names and any(len(row) < len(header.names) for row in sample(head, header))
 
 
 def _is_unwritten(folder: Folder, tables: list[str]) -> bool:

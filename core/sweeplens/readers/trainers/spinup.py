@@ -27,7 +27,7 @@ class SpinningUp:
     """
 
     name = "spinup"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or with an empty one beside its config."""
@@ -41,7 +41,11 @@ class SpinningUp:
         """Rows that are new: the logger appends, and its header is fixed by its first row."""
         main = source.files[0].path
         header = read_header(main, "\t")
-        table = read_table(main, header, ColumnPlan(axis="Epoch"), source.relative, resume) if header else Table()
+        table = (
+            read_table(main, header, ColumnPlan(axis="Epoch", is_cut_short=True), source.relative, resume)
+            if header
+            else Table()
+        )
         side = read_config(source.files[1:], unwrap=False)
         config = {k: v for k, v in side.hyperparameters.items() if k not in _LOGGERS}
         planned = as_step(config.get("epochs"))

@@ -14,6 +14,8 @@ from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import PromptArgument
 from msgspec import Struct
 
+from sweeplens_mcp.render.cells import clean
+
 __all__ = ["PROMPTS", "PromptSpec", "prompt_of", "rendered"]
 
 _FILES = ("analyze_sweep", "compare_two", "why_did_it_fail", "write_report")
@@ -32,7 +34,7 @@ class PromptSpec(Struct, frozen=True):
 
 def rendered(spec: PromptSpec, **given: str) -> str:
     """The text with its arguments filled in."""
-    values = {name: given.get(name, "").strip() for name, _, _ in spec.arguments}
+    values = {name: clean(given.get(name, "").strip()) for name, _, _ in spec.arguments}
     kept = (line for line in spec.text.splitlines() if all(values.get(name) for name in _FIELD.findall(line)))
     return "\n".join(_FIELD.sub(lambda m: values[m.group(1)], line) for line in kept).strip()
 

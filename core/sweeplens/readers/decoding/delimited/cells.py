@@ -1,34 +1,48 @@
 """What the bytes of delimited text mean: header, records, cells. The exact grammar that every table is read by.
 
 - A record is a line; a line whose quotes do not close goes on with the lines after it, at most `MAX_RECORD_LINES`.
+- The separator " " stands for any run of blanks and tabs; blanks around a line are then no cells.
 - A cell is stripped of blanks. Empty cells and ``NA`` (Keras' word) are absent: nothing was logged there.
 - A number is what Python's ``float`` reads, in ASCII and without ``_``: ``nan`` and ``inf`` in any case too.
-- Lines that are blank or begin with ``#`` are skipped; a BOM is no part of the first name.
+- Lines that are blank or begin with ``#`` are skipped; a BOM is no part of the first name. Where the rows begin without a
+  header, the names are those of a line with ``#`` before them that has as many cells.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from sweeplens.readers.decoding.values import written_number
+
 __all__ = [
+    "ANY_SEPARATOR",
+    "BLANKS",
     "MAX_RECORD_LINES",
     "TableHeader",
     "TableRow",
     "absent",
+    "cell_number",
     "header_of",
+    "names_in_force",
     "number",
     "records",
     "sample",
     "unique_names",
 ]
 
+ANY_SEPARATOR = ",\t;|"
+BLANKS = " "
+
 MAX_RECORD_LINES = 100
 _BOM = b"\xef\xbb\xbf"
 _ABSENT = frozenset({"", "NA"})
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?%?")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 class TableHeader(Struct, frozen=True):
@@ -68,20 +82,39 @@ def number(cell: str) -> float | None:
         return None
 
 
-def header_of(head: bytes, separators: str = ",\t;|") -> TableHeader | None:
+def cell_number(cell: str, separator: str) -> float | None:
+    """A stripped cell -> the number that it says: ``0,5``, ``1,234``, ``50%``, ``tensor(0.5)``; else None."""
+    value = number(cell)
+    if value is not None or not cell or "_" in cell:
+        return value
+    if "," in cell:
+        if separator == "," and _THOUSANDS.fullmatch(cell):
+            return float(cell.replace(",", ""))
+        if _DECIMAL_COMMA.fullmatch(cell):
+            return written_number(cell.replace(",", "."))
+    return written_number(cell)
+
+
+def header_of(head: bytes, separators: str = ANY_SEPARATOR) -> TableHeader | None:
     """The header that a file's head begins with; None where no separator splits it, or where it holds numbers.
 
-    A header that does not end within the head is cut at its last separator.
+    Where the separator is not known it may be blanks, if the first row has as many cells, all numbers. A header that does not
+    end within the head is cut at its last separator.
     """
     at = len(_BOM) if head.startswith(_BOM) else 0
-    lines = 0
+    lines, said = 0, b""
     while at < len(head):
         end = head.find(b"\n", at)
         raw = head[at:] if end < 0 else head[at:end]
         stop = len(head) if end < 0 else end + 1
         lines += 1
-        if raw.strip() and not raw.lstrip().startswith(b"#"):
-            return _named(raw, separators, stop, lines)
+        if raw.lstrip().startswith(b"#"):
+            said = raw
+        elif raw.strip():
+            found = _named(raw, separators, stop, lines)
+            if found is None and separators == ANY_SEPARATOR:
+                found = _by_blanks(raw, head[stop:], stop, lines)
+            return found or (_said_before(said, raw, separators, at, lines - 1) if said else None)
         at = stop
     return None
 
@@ -99,6 +132,40 @@ def _named(raw: bytes, separators: str, start: int, lines: int) -> TableHeader |
     return TableHeader(unique_names(names), best, start, lines)
 
 
+def _by_blanks(raw: bytes, body: bytes, start: int, lines: int) -> TableHeader | None:
+    """A header whose names are parted by blanks, if the row after it is as many numbers."""
+    found = _named(raw, BLANKS, start, lines)
+    row = next((r.cells for r in records(body[: body.find(b"\n") + 1 or None], BLANKS, 1)), ())
+    fits = found is not None and len(row) == len(found.names)
+    return found if fits and all(cell_number(c, BLANKS) is not None for c in row) else None
+
+
+def _said_before(said: bytes, row: bytes, separators: str, start: int, lines: int) -> TableHeader | None:
+    """The header in a comment right before the rows, if it has as many names as the row has numbers."""
+    text = said.lstrip().lstrip(b"#").strip()
+    for separator in separators if separators != ANY_SEPARATOR else f"{ANY_SEPARATOR}{BLANKS}":
+        found = _named(text, separator, start, lines)
+        cells = next((r.cells for r in records(row, separator, 1)), ())
+        if (
+            found
+            and len(cells) == len(found.names)
+            and any(cell_number(c.strip(), separator) is not None for c in cells)
+        ):
+            return found
+    return None
+
+
+def names_in_force(cells: Sequence[str], names: Sequence[str], needed: str) -> tuple[str, ...] | None:
+    """The names that a row of a table gives to the columns from there on; None where the row is no header.
+
+    It is one when it holds no number, the ``needed`` name, and half of the names that were in force.
+    """
+    if len(cells) < 2 or (needed and needed not in cells) or any(cell_number(c, BLANKS) is not None for c in cells):
+        return None
+    known = set(names) - {""}
+    return unique_names(cells) if 2 * len(known.intersection(cells)) >= len(known) else None
+
+
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     """The names, with ``.2``, ``.3`` after those that come again."""
     seen: dict[str, int] = {}
@@ -111,6 +178,8 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def split_cells(text: str, separator: str) -> list[str]:
     """The cells of one record. Raises csv.Error for one that cannot be split."""
+    if separator == BLANKS:
+        return text.split()
     if '"' not in text:
         return text.split(separator)
     rows = list(csv.reader([text], delimiter=separator, skipinitialspace=True))
@@ -128,7 +197,9 @@ def records(data: bytes, separator: str, first_line: int) -> Iterator[TableRow]:
         if '"' not in (text := lines[at]):
             at += 1
             if text.strip() and not text.startswith("#"):
-                yield TableRow(number_, text.removesuffix("\r").split(separator))
+                yield TableRow(
+                    number_, text.split() if separator == BLANKS else text.removesuffix("\r").split(separator)
+                )
             continue
         text, taken = _joined(lines, at)
         at += taken
@@ -157,13 +228,20 @@ def _joined(lines: Sequence[str], at: int) -> tuple[str, int]:
 
 
 def sample(head: bytes, header: TableHeader, *, most: int = 40) -> list[dict[str, str]]:
-    """The first rows that lie whole in a file's head, each as column -> stripped cell, absent cells left out."""
+    """The first rows that lie whole in a file's head, each as column -> stripped cell, absent cells left out.
+
+    They end where a header with other names is written.
+    """
     body = head[header.start :]
     whole = body[: body.rfind(b"\n") + 1] or body
     found: list[dict[str, str]] = []
     for record in records(whole, header.separator, header.lines + 1):
         if len(found) == most:
             break
-        cells = zip(header.names, (c.strip() for c in record.cells), strict=False)
-        found.append({n: c for n, c in cells if n and not absent(c)})
+        cells = [c.strip() for c in record.cells]
+        if names := names_in_force(cells, header.names, ""):
+            if names != header.names:
+                break
+            continue
+        found.append({n: c for n, c in zip(header.names, cells, strict=False) if n and not absent(c)})
     return found

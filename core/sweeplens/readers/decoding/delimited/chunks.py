@@ -1,7 +1,8 @@
 """One chunk of a table -> a frame with one column for each column that is read, by either of two paths with equal results.
 
 `parse_columns` lets Polars parse a chunk whose cells all are what its first rows promise; it gives None for any other chunk.
-`parse_rows` goes row by row, follows a header that is written again, and says which rows cannot be read. Columns are named by
+`parse_rows` goes row by row, stops behind a header that is written again, and says which rows cannot be read: among them those with
+fewer or more cells than there are columns, whose values might stand under another name. Columns are named by
 their position in the header (``c0``, ``c1`` ...). The axis is Int64 where every cell is a whole number, else Float64; times
 are Float64 or text; the columns that name a run or a split are text; all others are numbers, absent cells null.
 """
@@ -16,11 +17,23 @@ from typing import Any, Literal
 import polars as pl
 from msgspec import Struct, field
 
-from sweeplens.readers.decoding.delimited.cells import TableHeader, TableRow, absent, number, records
+from sweeplens.readers.decoding.axis_names import label_of
+from sweeplens.readers.decoding.delimited.cells import (
+    BLANKS,
+    TableHeader,
+    TableRow,
+    absent,
+    cell_number,
+    names_in_force,
+    number,
+    records,
+)
+from sweeplens.readers.decoding.values import first_of_ratio
 from sweeplens.readers.protocol import Problem
 
 __all__ = ["ColumnPlan", "TableChunk", "parse_columns", "parse_rows"]
 
+_BLANKS, _MARGIN = re.compile(rb"[ \t]+"), re.compile(rb"(?m)^[ \t]+|[ \t\r]+$")
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
 _EXACT_FLOAT = 2.0**53
 _SAMPLED = 50
@@ -37,10 +50,18 @@ class ColumnPlan(Struct, frozen=True):
     split: str = ""  # its text is a prefix of the row's metrics
     prefix: str = ""  # stands before every metric's name
     leave: frozenset[str] = frozenset()  # columns that are not read
+    about: tuple[str, ...] = ()  # their text says something of the run
+    is_cut_short: bool = False  # a row with fewer cells was cut at its end: the producer never leaves out others
 
     def roles(self, header: TableHeader) -> dict[str, int]:
         """Role -> position, for the roles that the header has a column for."""
-        named = {"axis": self.axis, "time": self.time, "run": self.run, "split": self.split}
+        named = {
+            "axis": self.axis,
+            "time": self.time,
+            "run": self.run,
+            "split": self.split,
+            **{f"about {n}": n for n in self.about},
+        }
         return {role: header.names.index(name) for role, name in named.items() if name and name in header.names}
 
     def metrics(self, header: TableHeader) -> list[int]:
@@ -56,7 +77,9 @@ class TableChunk(Struct):
     lines: int  # lines of the file that it came from
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     problems: list[Problem] = field(default_factory=list[Problem])
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are no numbers, by column
     schema: dict[str, pl.DataType] | None = None  # by which the next chunk is likely to be parsed too
+    names: tuple[str, ...] = ()  # of a header that was written again behind these lines
 
 
 def parse_columns(
@@ -75,6 +98,8 @@ def parse_columns(
 def _fast(data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, pl.DataType]) -> TableChunk | None:
     if len(header.separator.encode()) != 1:
         return None
+    if header.separator == BLANKS:
+        data = _BLANKS.sub(b" ", _MARGIN.sub(b"", data))
     if not data or (b"#" in data and (data.startswith(b"#") or b"\n#" in data)):
         return None
     roles, metrics = plan.roles(header), plan.metrics(header)
@@ -93,9 +118,17 @@ def _fast(data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, 
         )  # fmt: skip
     except pl.exceptions.PolarsError:
         return None
+    if frame.width and frame.to_series(-1).null_count() and _is_ragged(data, header):
+        return None
     if "axis" in roles and not _steps_are_exact(frame[f"c{roles['axis']}"]):
         return None
     return _numbered(pl.DataFrame([frame[f"c{i}"] for i in used]), header, roles, metrics, schema)
+
+
+def _is_ragged(data: bytes, header: TableHeader) -> bool:
+    """Whether the rows have not all as many cells as there are columns, which Polars fills up in silence."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    return data.count(header.separator.encode()) != lines * (len(header.names) - 1)
 
 
 def _unquoted(data: bytes, separator: bytes) -> bytes:
@@ -112,9 +145,10 @@ def _schema(data: bytes, header: TableHeader, roles: dict[str, int], used: Seque
         end = data.find(b"\n", end) + 1 or len(data)
     rows = [r.cells for r in records(data[:end], header.separator, 1)]
     schema: dict[str, pl.DataType] = {f"c{i}": pl.String() for i in range(len(header.names))}
+    texts = {i for role, i in roles.items() if role not in ("axis", "time")}
     for i in used:
         cells = [c for r in rows if i < len(r) and not absent(c := r[i].strip())]
-        if i in (roles.get("run"), roles.get("split")):
+        if i in texts:
             continue
         if i == roles.get("axis") and all(_WHOLE.fullmatch(c) for c in cells):
             schema[f"c{i}"] = pl.Int64()
@@ -146,7 +180,7 @@ def _numbered(
     for column in texts:
         position = int(column.name[1:])
         if position in metrics:
-            chunk.frame = chunk.frame.with_columns(_as_numbers(column, header.names[position], chunk.non_scalar))
+            chunk.frame = chunk.frame.with_columns(_as_numbers(column, header, position, chunk))
         elif position == roles.get("time"):
             chunk.frame = chunk.frame.with_columns(_time_column(column))
     return chunk
@@ -157,13 +191,21 @@ def _stripped(column: pl.Series) -> pl.Series:
     return _replaced(column, {v: s for v in column.unique().drop_nulls() if not absent(s := v.strip())}, pl.String())
 
 
-def _as_numbers(column: pl.Series, name: str, non_scalar: dict[str, int]) -> pl.Series:
+def _as_numbers(column: pl.Series, header: TableHeader, position: int, chunk: TableChunk) -> pl.Series:
     """Text -> numbers, each distinct text read once; what is no number is counted."""
-    known = {v: n for v in column.unique().drop_nulls() if (n := number(v)) is not None}
+    name, separator = header.names[position], header.separator
+    known = {v: n for v in column.unique().drop_nulls() if (n := _value(v, name, separator)) is not None}
     numbers = _replaced(column, known, pl.Float64())
     if lost := numbers.null_count() - column.null_count():
-        non_scalar[name] = lost
+        chunk.non_scalar[name] = lost
+        chunk.examples[name] = min(v for v in column.drop_nulls() if v not in known)
     return numbers
+
+
+def _value(cell: str, name: str, separator: str) -> float | None:
+    """The number that a cell says; of a counter like ``10/438`` the first half."""
+    value = cell_number(cell, separator)
+    return first_of_ratio(cell) if value is None and label_of(name.partition("/")[0]) else value
 
 
 def _replaced(column: pl.Series, known: dict[str, Any], dtype: pl.DataType) -> pl.Series:
@@ -182,57 +224,60 @@ def _time_column(column: pl.Series) -> pl.Series:
 
 
 def parse_rows(
-    data: bytes, header: TableHeader, plan: ColumnPlan, order: list[str], *, file: str, line: int, torn: bool = False
+    data: bytes, header: TableHeader, plan: ColumnPlan, *, file: str, line: int, torn: bool = False
 ) -> TableChunk:
-    """The chunk row by row. ``order`` is the header in force: it is changed where the same names are written again.
+    """The chunk row by row, up to a header that is written again with other names or in another order.
 
     Of a ``torn`` chunk (a last line without its end) that has fewer cells than columns, the last cell is left out.
     """
-    return _RowByRow(header, plan, order, file).read(data, line, torn=torn)
+    return _RowByRow(header, plan, file).read(data, line, torn=torn)
 
 
 class _RowByRow:
     """The state of one row-by-row reading."""
 
-    def __init__(self, header: TableHeader, plan: ColumnPlan, order: list[str], file: str) -> None:
-        self.header, self.order, self.file = header, order, file
+    def __init__(self, header: TableHeader, plan: ColumnPlan, file: str) -> None:
+        self.header, self.file = header, file
+        self.is_cut_short = plan.is_cut_short
         self.roles, self.metrics = plan.roles(header), frozenset(plan.metrics(header))
         self.used = sorted({*self.roles.values(), *self.metrics})
+        self.axis = self.used.index(self.roles["axis"]) if "axis" in self.roles else None
         self.columns: dict[int, list[Any]] = {i: [] for i in self.used}
         self.non_scalar: dict[str, int] = {}
         self.problems: list[Problem] = []
-        self._place()
-
-    def _place(self) -> None:
-        """Where the columns that are read stand in a row, and where the axis stands among them."""
-        self.places = [self.order.index(self.header.names[i]) for i in self.used]
-        self.axis = self.used.index(self.roles["axis"]) if "axis" in self.roles else None
+        self.examples: dict[str, str] = {}
 
     def read(self, data: bytes, line: int, *, torn: bool) -> TableChunk:
+        needed = self.header.names[self.roles["axis"]] if "axis" in self.roles else ""
         for record in records(data, self.header.separator, line):
             cells = [c.strip() for c in record.cells]
             if record.error:
                 self._problem(record, record.error)
-            elif torn and len(cells) < len(self.order):
-                self._problem(record, "the last line is not complete", "torn")
-                self._row(record, cells[:-1])
-            elif not self._is_header(cells):
-                self._row(record, cells)
-        return TableChunk(self._frame(), data.count(b"\n"), self.non_scalar, self.problems)
+            elif names := names_in_force(cells, self.header.names, needed):
+                if names != self.header.names:
+                    return TableChunk(
+                        self._frame(),
+                        record.line - line + 1,
+                        self.non_scalar,
+                        self.problems,
+                        self.examples,
+                        names=names,
+                    )
+            else:
+                self._row(record, cells, torn=torn)
+        return TableChunk(self._frame(), data.count(b"\n"), self.non_scalar, self.problems, self.examples)
 
-    def _is_header(self, cells: list[str]) -> bool:
-        """Whether a row is the header again; its order is in force from here on."""
-        if cells[0] not in self.header.names or sorted(cells) != sorted(self.header.names):
-            return False
-        self.order[:] = cells
-        self._place()
-        return True
-
-    def _row(self, record: TableRow, cells: Sequence[str]) -> None:
-        n = len(cells)
-        if n > len(self.order) and any(cells[len(self.order) :]):
-            self._problem(record, f"{n} cells under {len(self.order)} columns: those beyond are left out", "warning")
-        row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.places]
+    def _row(self, record: TableRow, cells: Sequence[str], *, torn: bool) -> None:
+        n, width = len(cells), len(self.header.names)
+        if torn and n < width:
+            self._problem(record, "the last line is not complete", "torn")
+            cells, n = cells[:-1], n - 1
+        elif self.is_cut_short and n < width:
+            self._problem(record, f"{n} cells under {width} columns: the last ones are missing", "warning")
+        elif n < width or any(cells[width:]):
+            self._problem(record, f"{n} cells under {width} columns: which is which is not known, the row is left out")
+            return
+        row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.used]
         if all(c is None for c in row):
             return
         if self.axis is not None and row[self.axis] is not None:
@@ -244,9 +289,10 @@ class _RowByRow:
             self.columns[i].append(self._number(i, cell) if cell is not None and i in self.metrics else cell)
 
     def _number(self, i: int, cell: str) -> float | None:
-        value = number(cell)
+        value = _value(cell, self.header.names[i], self.header.separator)
         if value is None:
             self.non_scalar[self.header.names[i]] = self.non_scalar.get(self.header.names[i], 0) + 1
+            self.examples.setdefault(self.header.names[i], cell)
         return value
 
     def _frame(self) -> pl.DataFrame:
@@ -273,7 +319,9 @@ def _step(cell: str) -> int | float | None:
     """A cell of the axis as a step: whole where it is written so; NaN stands for a step that was left out."""
     if _WHOLE.fullmatch(cell):
         return int(cell)
-    value = number(cell)
-    if value is None or math.isinf(value) or abs(value) >= 2.0**63:
+    value = cell_number(cell, BLANKS)
+    if value is None:
+        return first_of_ratio(cell)
+    if math.isinf(value) or abs(value) >= 2.0**63:
         return None
     return value

@@ -2,8 +2,9 @@
 
 A table is a log when it has a column named like an axis (``step``, ``epoch``, ``iteration`` ...) that holds numbers, another
 column of numbers, and rows that go forward along the axis. Names that data sets have as well (``episode``, ``frame`` ...) are
-an axis only in a file that is named like a log. A data set that happens to have such a column repeats its values with full
-rows, or does not go forward, or is mostly text: it is refused.
+an axis only in a file that is named like a log, or beside epochs. A data set that happens to have such a column repeats its
+values with full rows, or does not go forward, or is mostly text: it is refused. In a file that is named like a log rows may
+begin again, or stand at one step: then the position of a row is its step.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import PurePath
 
+import polars as pl
+
+from sweeplens.readers.decoding.axis import place_rows
+from sweeplens.readers.decoding.axis_names import COUNTED, EPOCHS, WEAK, folded, label_of, rank_of
 from sweeplens.readers.decoding.compression import plain_name
-from sweeplens.readers.decoding.delimited.cells import TableHeader, number
+from sweeplens.readers.decoding.delimited.cells import TableHeader, cell_number, number
 from sweeplens.readers.decoding.delimited.table import ColumnPlan
-from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS
-from sweeplens.readers.decoding.values import as_time
+from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS, exact_label
+from sweeplens.readers.decoding.values import as_time, first_of_ratio
 
 __all__ = [
     "are_splits",
-    "axis_column",
     "has_plain_name",
     "is_split",
     "log_plan",
@@ -30,26 +34,10 @@ __all__ = [
     "split_of",
 ]
 
-_AXES = (
-    "step", "global_step", "steps", "total_steps", "timestep", "timesteps", "total_timesteps", "num_timesteps", "env_steps",
-    "timestepssofar", "iteration", "iterations", "iter", "iters", "itr", "training_iteration", "num_updates", "update",
-    "updates", "n_iter",
-    "epoch", "epochs",
-)  # fmt: skip
-_WEAK_AXES = ("frame", "frames", "episode", "episodes", "batch", "round", "generation", "trial")
 _AXIS_HINTS = (
-    b"step",
-    b"epoch",
-    b"iter",
-    b"itr",
-    b"update",
-    b"frame",
-    b"episode",
-    b"batch",
-    b"round",
-    b"generation",
-    b"trial",
-)
+    b"step", b"epoch", b"iter", b"itr", b"update", b"frame", b"episode", b"batch", b"round", b"generation", b"trial", b"sample",
+    b"token", b"image", b"example", b"kimg", b"tick", b"date", b"time",
+)  # fmt: skip
 _LOG_WORDS = frozenset(
     {"log", "logs", "metrics", "history", "progress", "train", "training", "results", "losses", "stats"}
 )
@@ -63,12 +51,13 @@ _PLAIN = frozenset({
     "training_log", "train_log", "training_history", "loss", "losses", "output",
 })  # fmt: skip
 _HISTORIES = frozenset({"history", "log", "logs", "loss", "losses", "curve", "curves"})
+_UNSURE = frozenset({*COUNTED, *WEAK})
 _Rows = Sequence[Mapping[str, str]]
 
 
 def has_plain_name(name: str) -> bool:
     """Whether a file is named like the one log of its folder."""
-    return _folded(PurePath(plain_name(name)).stem) in _PLAIN
+    return folded(PurePath(plain_name(name)).stem) in _PLAIN
 
 
 def split_of(name: str) -> str:
@@ -98,52 +87,118 @@ def may_lack_axis(name: str) -> bool:
     return not _HISTORIES.isdisjoint(_words(name))
 
 
-def axis_column(header: TableHeader, rows: _Rows, *, named_log: bool = False) -> str:
-    """The column that is the axis: whole numbers under a name like one, the surest name first; "" when there is none."""
-    axes = (*_AXES, *_WEAK_AXES) if named_log else _AXES
-    folded = {n: _folded(n) for n in header.names if n}
-    last = {n: _folded(n.rsplit("/", 1)[-1]) for n in folded if "/" in n}
-    for names in (folded, last):
-        for axis in axes:
-            for name, plain in names.items():
-                if plain == axis and _is_whole([r[name] for r in rows if name in r]):
-                    return name
-    return ""
-
-
 def log_plan(header: TableHeader, rows: _Rows, name: str) -> ColumnPlan | None:
-    """What the columns of a file with this name are for; None where the table is not a log."""
-    axis = axis_column(header, rows, named_log=not _LOG_WORDS.isdisjoint(_words(name)))
-    if not axis:
-        return ColumnPlan() if may_lack_axis(name) and _are_positions(header, rows) else None
-    others = [n for n in header.names if n and n != axis]
-    time = next((n for n in others if _folded(n) in TIME_KEYS and _are_times([r[n] for r in rows if n in r])), "")
-    run = next((n for n in others if _folded(n) in RUN_KEYS and rows and all(n in r for r in rows)), "")
-    split = next((n for n in others if _folded(n) in _SPLITS and _are_words([r[n] for r in rows if n in r])), "")
+    """What the columns of a file with this name are for; None where the table is not a log.
+
+    Without rows: whether the names alone allow that it is one.
+    """
+    named_log = not _LOG_WORDS.isdisjoint(_words(name))
+    counters = _counters(header, rows, named_log=named_log)
+    time = next((n for n in header.names if folded(n) in TIME_KEYS and _are_times([r[n] for r in rows if n in r])), "")
+    if not counters:
+        if may_lack_axis(name) and _are_positions(header, rows):
+            return ColumnPlan()
+        others = [n for n in header.names if n and n != time]
+        timed = bool(time) and named_log and len(rows) > 1 and not _texts(others, rows, header)
+        return ColumnPlan(time=time) if timed else None
+    others = [n for n in header.names if n and n not in counters]
+    time = time if time in others else ""
+    run = next((n for n in others if folded(n) in RUN_KEYS and rows and all(n in r for r in rows)), "")
+    split = next((n for n in others if folded(n) in _SPLITS and _are_words([r[n] for r in rows if n in r])), "")
     metrics = [n for n in others if n not in (time, run, split)]
-    texts = [n for n in metrics if any(n in r and number(r[n]) is None for r in rows)]
-    if not metrics or 2 * len(texts) > len(metrics) or not _goes_forward(rows, axis, run, split, metrics):
+    texts = _texts(metrics, rows, header)
+    about = tuple(n for n in texts if len(rows) > 1 and _describes_runs(n, run, rows))
+    told = [n for n in metrics if n not in about]
+    most = len(told) - 1 if named_log else len(told) / 2
+    if (
+        not (metrics or len(counters) > 1)
+        or (told and len(texts) - len(about) > most)
+        or not (told or len(counters) > 1)
+    ):
         return None
-    return ColumnPlan(axis=axis, time=time, run=run, split=split)
+    axis = _axis(counters, rows, metrics, (run, split), header, named_log=named_log)
+    return None if axis is None else ColumnPlan(axis=axis, time=time, run=run, split=split, about=about)
+
+
+def _counters(header: TableHeader, rows: _Rows, *, named_log: bool) -> list[str]:
+    """The columns that are named like an axis and hold numbers, the surest name first."""
+    known = {n: label for n in header.names if n and (label := exact_label(n) or label_of(n))}
+    allowed = [n for n, label in known.items() if named_log or label not in _UNSURE or _has_epochs(known)]
+    held = [n for n in allowed if all(_count(r[n], header) is not None for r in rows if n in r)]
+    return sorted(held, key=lambda n: (not exact_label(n), rank_of(known[n])))
+
+
+def _has_epochs(known: Mapping[str, str]) -> bool:
+    return any(label in EPOCHS for label in known.values())
+
+
+def _count(cell: str, header: TableHeader) -> float | None:
+    value = cell_number(cell, header.separator)
+    return first_of_ratio(cell) if value is None else value
+
+
+def _texts(columns: Sequence[str], rows: _Rows, header: TableHeader) -> list[str]:
+    """The columns in which a cell is no number."""
+    return [n for n in columns if any(n in r and cell_number(r[n], header.separator) is None for r in rows)]
+
+
+def _describes_runs(column: str, run: str, rows: _Rows) -> bool:
+    """Whether a column says the same in all rows of a run."""
+    said: dict[str, set[str]] = {}
+    for row in rows:
+        said.setdefault(row.get(run, ""), set()).add(row.get(column, ""))
+    return all(len(values) == 1 for values in said.values())
+
+
+def _axis(
+    counters: Sequence[str],
+    rows: _Rows,
+    metrics: Sequence[str],
+    parts: tuple[str, str],
+    header: TableHeader,
+    *,
+    named_log: bool,
+) -> str | None:
+    """The column that is the axis, as far as the first rows tell; "" where rows are counted, None where the table is no log."""
+    if not rows:
+        return counters[0]
+    tracks: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
+    for row in rows:
+        tracks.setdefault(tuple(row.get(p, "") for p in parts), []).append(row)
+    track = max(tracks.values(), key=len)
+    values = {n: [_count(r[n], header) if n in r else None for r in track] for n in counters}
+    series = {n: pl.Series(v, dtype=pl.Float64) for n, v in values.items()}
+    labels = {(exact_label(n) or label_of(n)): n for n in reversed(counters)}
+    points = [
+        (i, m, value)
+        for i, r in enumerate(track)
+        for m in metrics
+        if (value := cell_number(r.get(m, ""), header.separator)) is not None
+    ]
+    long = pl.DataFrame(points, schema={"row": pl.Int64, "metric": pl.String, "value": pl.Float64}, orient="row")
+    placement = place_rows(len(track), {label: series[n] for label, n in labels.items()}, long)
+    if placement.how == "rows":
+        return "" if named_log or any(_is_fraction(s) for s in series.values()) else None
+    axis = labels[placement.axis]
+    if placement.how == "joined":
+        return axis if named_log or _has_epochs(dict.fromkeys(labels, "") | {k: k for k in labels}) else None
+    return axis if named_log or _goes_forward(rows, axis, parts, metrics, header) else None
+
+
+def _is_fraction(values: pl.Series) -> bool:
+    """Whether a counter rises by fractions, as the epoch of a row among many of its epoch does."""
+    known = values.drop_nulls()
+    return known.len() > 1 and bool((known.diff().drop_nulls() > 0).all()) and bool((known != known.floor()).any())
 
 
 def _are_positions(header: TableHeader, rows: _Rows) -> bool:
     """Whether all columns hold numbers; only the first, where pandas counts the rows, may be without a name."""
-    cells = [number(cell) for row in rows for cell in row.values()]
+    cells = [cell_number(cell, header.separator) for row in rows for cell in row.values()]
     return len(rows) > 1 and bool(cells) and None not in cells and "" not in header.names[1:]
 
 
 def _words(name: str) -> list[str]:
-    return _folded(PurePath(plain_name(name)).stem).split("_")
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _is_whole(cells: Sequence[str]) -> bool:
-    values = [number(c) for c in cells]
-    return all(v is not None and (v != v or v.is_integer()) for v in values)
+    return folded(PurePath(plain_name(name)).stem).split("_")
 
 
 def _are_times(cells: Sequence[str]) -> bool:
@@ -154,15 +209,15 @@ def _are_words(cells: Sequence[str]) -> bool:
     return bool(cells) and all(number(c) is None for c in cells)
 
 
-def _goes_forward(rows: _Rows, axis: str, run: str, split: str, metrics: Sequence[str]) -> bool:
+def _goes_forward(rows: _Rows, axis: str, parts: tuple[str, str], metrics: Sequence[str], header: TableHeader) -> bool:
     """Whether rows of one run and split seldom go back, and seldom write the same metric at the same step again."""
-    tracks: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    tracks: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:
-        tracks.setdefault((row.get(run, ""), row.get(split, "")), []).append(row)
+        tracks.setdefault(tuple(row.get(p, "") for p in parts), []).append(row)
     back = again = pairs = 0
     for track in tracks.values():
         for sooner, later in pairwise(r for r in track if axis in r):
-            before, after = number(sooner[axis]) or 0.0, number(later[axis]) or 0.0
+            before, after = _count(sooner[axis], header) or 0.0, _count(later[axis], header) or 0.0
             pairs += 1
             back += after < before
             again += after == before and any(m in sooner and m in later for m in metrics)

@@ -12,10 +12,11 @@ from typing import IO, Any, cast
 
 import polars as pl
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.errors import FormatError, SourceLimitError
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.cells import MAX_RECORD_LINES, TableHeader, header_of, number
+from sweeplens.readers.decoding.delimited.cells import ANY_SEPARATOR, MAX_RECORD_LINES, TableHeader, header_of, number
 from sweeplens.readers.decoding.delimited.chunks import ColumnPlan, TableChunk, parse_columns, parse_rows
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, micros_of
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
@@ -40,6 +41,10 @@ class Table(Struct):
     rows: int = 0  # rows with anything in them, earlier readings included
     added: int = 0  # points
     last_step: int = 0
+    rises: bool = True  # whether every row stands at a later step than the one before it, or rows are counted
+    is_fractional: bool = False  # whether steps were rounded down
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are no numbers, by column
+    about: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, Any])  # run -> column -> what it says there
     _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
 
     def same(self, name: str, text: str, height: int) -> pl.Series:
@@ -50,14 +55,14 @@ class Table(Struct):
         return known.head(height)
 
 
-def read_header(path: str, separators: str = ",\t;|") -> TableHeader | None:
+def read_header(path: str, separators: str = ANY_SEPARATOR) -> TableHeader | None:
     """The header of a file, however long it is; None where it has none."""
     with compression.reading(path) as stream:
         head = b""
         while len(head) < MAX_HEADER_BYTES and (line := stream.readline(MAX_HEADER_BYTES - len(head))):
             head += line
-            if header := header_of(head, separators):
-                return header
+            if line.strip() and not line.lstrip().startswith(b"#"):
+                return header_of(head + stream.readline(MAX_HEADER_BYTES), separators)
     return None
 
 
@@ -66,7 +71,7 @@ def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, re
     state: dict[str, Any] = dict(resume.state) if resume else {}
     if resume and state.get("header") != header.key:
         raise FormatError("the table has another header than when it was read last: it was written anew")
-    order: list[str] = list(cast("list[str]", state.get("order") or header.names))
+    part = replace(header, names=tuple(cast("list[str]", state.get("order") or header.names)))
     table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
     table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
@@ -79,18 +84,30 @@ def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, re
             if data.isspace() and not torn:  # a bomb of blank lines would take minutes one by one
                 offset, line = offset + len(data), line + data.count(b"\n")
                 continue
-            known = tuple(order) == header.names and not torn
-            chunk = parse_columns(data, header, plan, schema) if known else None
-            schema = chunk.schema if chunk else None
-            chunk = chunk or parse_rows(data, header, plan, order, file=path, line=line + 1, torn=torn)
-            frames += _counted(_points(chunk, header, plan, run_id, table), table)
-            offset, line = offset + len(data), line + chunk.lines
-            _add(table, chunk)
+            rest = data
+            while rest:
+                chunk = None if torn else parse_columns(rest, part, plan, schema)
+                schema = chunk.schema if chunk else None
+                chunk = chunk or parse_rows(rest, part, plan, file=path, line=line + 1, torn=torn)
+                frames += _counted(_points(chunk, part, plan, run_id, table), table)
+                line += chunk.lines
+                _add(table, chunk)
+                rest = _after(rest, chunk.lines) if chunk.names else b""
+                part = replace(part, names=chunk.names or part.names)
+            offset += len(data)
     table.points = pl.concat(frames, rechunk=False) if frames else empty_reading_points()
-    if not torn and not compression.is_compressed(path):
-        kept = {"header": header.key, "order": order, "rows": table.rows, "last_step": table.last_step}
+    if not torn and compression.keeps_places(path):
+        kept = {"header": header.key, "order": list(part.names), "rows": table.rows, "last_step": table.last_step}
         table.resume = Resume(offset, {**kept, "non_scalar": table.non_scalar}, line)
     return table
+
+
+def _after(data: bytes, lines: int) -> bytes:
+    """What is behind so many lines."""
+    at = 0
+    for _ in range(lines):
+        at = data.find(b"\n", at) + 1
+    return data[at:]
 
 
 def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
@@ -148,6 +165,7 @@ def _counted(frames: list[pl.DataFrame], table: Table) -> list[pl.DataFrame]:
 def _add(table: Table, chunk: TableChunk) -> None:
     for name, n in chunk.non_scalar.items():
         table.non_scalar[name] = table.non_scalar.get(name, 0) + n
+    table.examples = {**chunk.examples, **table.examples}
     room = _MAX_PROBLEMS - len(table.problems)
     if room > 0:
         table.problems += chunk.problems[:room]
@@ -158,6 +176,8 @@ def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: st
     frame, roles = chunk.frame, plan.roles(header)
     if not frame.height:
         return []
+    if plan.about:
+        _told(frame, roles, plan, run_id, table)
     axis = frame[f"c{roles['axis']}"] if "axis" in roles else None
     steps = _steps(axis, frame.height, table)
     common = [
@@ -172,6 +192,15 @@ def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: st
     split = frame[f"c{roles['split']}"]
     columns = _metrics(frame, axis, header, plan)
     return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
+
+
+def _told(frame: pl.DataFrame, roles: dict[str, int], plan: ColumnPlan, run_id: str, table: Table) -> None:
+    """What the columns about runs say in these rows."""
+    runs = _text_or(frame, roles.get("run"), table.same("run_id", run_id, frame.height)).alias("run")
+    for name in (n for n in plan.about if f"about {n}" in roles):
+        said = pl.DataFrame([runs, frame[f"c{roles[f'about {name}']}"].alias("said")]).unique().drop_nulls()
+        for run, text in said.iter_rows():
+            table.about.setdefault(run, {}).setdefault(name, set()).add(text)
 
 
 def _metrics(
@@ -201,6 +230,9 @@ def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
     else:
         whole = axis if axis.dtype == pl.Int64 else axis.fill_nan(None).floor().cast(pl.Int64)
         steps = whole.fill_null(strategy="forward").fill_null(table.last_step) if whole.null_count() else whole
+        begins = not table.rows or int(steps[0]) > table.last_step
+        table.rises = table.rises and not whole.null_count() and begins and bool((steps.diff().drop_nulls() > 0).all())
+        table.is_fractional = table.is_fractional or _is_fractional(axis)
     table.rows += height
     table.last_step = int(steps[-1])
     return steps
