@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
         asks.set_defaults(command=partial(_ask, question.name))
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
     _takes_roots(serve)
+    serve.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     serve.add_argument("--log-level", choices=LEVELS, default="warning", help="of the JSON lines on stderr")
     _takes_http(serve)
     serve.set_defaults(command=_serve)
@@ -222,15 +223,17 @@ def _serve(given: argparse.Namespace) -> int:
     from sweeplens_mcp.logs import log_to_stderr
 
     log_to_stderr(given.log_level)
-    settings = Settings(tuple(given.root))
+    settings = Settings((*given.folders, *given.root))
     return _serve_http(given, settings) if given.http else _serve_stdio(settings)
 
 
 def _serve_stdio(settings: Settings) -> int:
     """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
     gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    from sweeplens_mcp.cli.greeting import greet_at_stdio
     from sweeplens_mcp.cli.stdin import own_stdin
 
+    greet_at_stdio(settings.roots)
     own_stdin()
     wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
     from sweeplens_mcp.protocol.app import build_server
@@ -266,10 +269,14 @@ def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
     from sweeplens_mcp.http.options import HttpOptions
 
     options = HttpOptions.typed(vars(given))
+    from sweeplens_mcp.cli.greeting import greet_at_http
+    from sweeplens_mcp.http.front_page import connecting
     from sweeplens_mcp.http.serve import serve_http
     from sweeplens_mcp.logs import announce
 
-    announce(f"serving on {options.url}{HTTP_PATH}")
+    lines = connecting(options.url, has_tokens=options.authenticated)
+    if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
+        announce(f"serving on {options.url}{HTTP_PATH}")
     return serve_http(settings, options)
 
 
