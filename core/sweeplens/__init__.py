@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens.models import Hyperparameters, Run
 
+    __version__: str
+
 __all__ = [
     "AnalysisConfig",
     "Answer",
@@ -31,6 +33,7 @@ __all__ = [
     "Run",
     "Scroll",
     "SweeplensError",
+    "__version__",
 ]
 
 _HOMES = {
@@ -48,6 +51,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sweeplens")
     if name not in _HOMES:
         raise AttributeError(f"module 'sweeplens' has no attribute {name!r}")
     collecting = gc.isenabled()

@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer
+from sweeplens.display import flat
 from sweeplens.errors import InputError
 from sweeplens_mcp.render.answers import PageRequest, reply
 from sweeplens_mcp.render.cells import cell, kind, show
@@ -95,23 +96,6 @@ def _first_rows(answer: Answer, limit: int) -> Answer:
         return answer
     warnings = (f"rows 1 to {limit} of {height}", *answer.basis.warnings)
     return replace(answer, table=answer.table.head(limit)).resting_on(warnings=warnings)
-
-
-def flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame that CSV can hold: lists and objects as JSON, everything else as it is."""
-    import polars as pl
-
-    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-    return frame.with_columns(
-        pl.Series(name, [None if v is None else _json(v) for v in frame[name]], pl.String) for name in nested
-    )
-
-
-def _json(value: object) -> str:
-    import polars as pl
-
-    plain = value.to_list() if isinstance(value, pl.Series) else value
-    return json.dumps(plain, ensure_ascii=False, default=str)
 
 
 def _markdown(answer: Answer) -> Iterator[str]:

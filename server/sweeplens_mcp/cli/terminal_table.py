@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeplens.answers import Answer, Basis
+from sweeplens.answers import Answer
 from sweeplens_mcp.render.cells import cell, clean, clip, kind, show
 from sweeplens_mcp.tools import ToolSpec
 
@@ -46,7 +46,7 @@ def terminal_text(answer: Answer, spec: ToolSpec, limit: int, *, has_color: bool
             console.print(Text(f"To see what comes next: sweeplens news --cursor {frame['cursor'][0]}", style="dim"))
         elif frame.width and (frame.height or not name):
             _print_table(console, name, frame, limit or MOST_ROWS, is_prose=frame.columns == ["topic", "text"])
-    for line in _basis(answer.basis):
+    for line in answer.basis.lines():
         console.print(Text(clean(line), style="dim"))
     return out.getvalue()
 
@@ -88,10 +88,3 @@ def _left_out(frame: pl.DataFrame, n_rows: int, n_columns: int) -> Iterator[str]
     if n_columns < frame.width:
         names = ", ".join(clean(name) for name in frame.columns[n_columns:])
         yield f"Columns that do not fit: {names} (a wider terminal, or --format csv)"
-
-
-def _basis(basis: Basis) -> Iterator[str]:
-    left = "".join(f"; left out: {one.n} ({one.reason})" for one in basis.left_out)
-    points = f", {basis.points:,} points" if basis.points else ""
-    yield f"{basis.runs_used} of {basis.runs_matched} runs{points}{left}"
-    yield from (f"warning: {warning}" for warning in basis.warnings)
