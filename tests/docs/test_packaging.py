@@ -1,4 +1,4 @@
-"""What is published beside the code (metadata, registry entry, bundle, workflows) agrees with the package and has the right form."""
+"""What is published beside the code (metadata, registry entry, bundle, workflows) agrees with the package."""
 
 from __future__ import annotations
 
