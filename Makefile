@@ -16,7 +16,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench pictures soak lock clean
+.PHONY: help demo test test-fast check conformance clients format bench pictures soak lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,14 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
 	for group in clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
 		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
+
+bundle: $(MADE) ## build/sweeplens.mcpb, for clients that install bundles
+	@$(BIN)/python packaging/bundle.py build
+
+wheel: $(MADE) ## A wheel for this machine and a source distribution, checked as the package index checks them
+	@$(PIP) install build twine
+	@$(BIN)/python -m build --outdir dist .
+	@$(BIN)/python -m twine check --strict dist/*
 
 clean: ## Remove what make and the tools have written
 	rm -f core/sweeplens/native/step_lines.so core/sweeplens/native/step_lines.dylib core/sweeplens/native/step_lines.dll

@@ -10,6 +10,7 @@ installs without it, and reads JSON lines more slowly: `sweeplens doctor` says s
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ ZIG = "ziglang==0.17.1"
 _NATIVE = Path(__file__).parent / "core" / "sweeplens" / "native"
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _FLAGS = ("-std=c11", "-O3", "-shared", "-fvisibility=hidden", *(() if sys.platform == "win32" else ("-fPIC",)))
+_ARCHITECTURES = shlex.split(os.environ.get("ARCHFLAGS", ""))  # macOS: for which processors
 _LEAST, _GREATEST = -342, 308  # beyond these powers of ten every number of 64 bits is 0 or infinite
 
 
@@ -62,7 +64,7 @@ def compiled() -> Path:
     with tempfile.TemporaryDirectory(dir=_NATIVE) as folder:
         Path(folder, "powers.h").write_text("\n".join(powers()) + "\n")
         fresh = Path(folder, made.name)
-        rest = (*_FLAGS, f"-I{folder}", str(_NATIVE / "step_lines.c"), "-o", str(fresh))
+        rest = (*_FLAGS, *_ARCHITECTURES, f"-I{folder}", str(_NATIVE / "step_lines.c"), "-o", str(fresh))
         *others, last = compilers()
         for compiler in others:
             if subprocess.run([*compiler, *rest], check=False).returncode == 0:

@@ -20,9 +20,9 @@ from pathlib import Path
 from support.figures import Figure, print_section
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens_mcp.execution.arguments import checked_arguments
 from sweeplens_mcp.execution.cursors import AnswerCache
 from sweeplens_mcp.execution.tool_call import answer_call
-from sweeplens_mcp.protocol.registration import checked_arguments, metadata
 from sweeplens_mcp.tools import TOOLS
 
 ONE = {"metrics": ["^val/acc$"]}
@@ -71,11 +71,10 @@ def write_search(folder: Path, runs: int, metrics: int, steps: int) -> Path:
 def cost(db: ExperimentDB, tool: str, arguments: Mapping[str, object]) -> float:
     """The median of processor seconds of one call's first page, once warm."""
     spec = next(s for s in TOOLS if s.name == tool)
-    known = metadata(spec)
     taken: list[float] = []
     for _ in range(6):
         began = time.process_time()
-        answer_call(spec, db, checked_arguments(spec, known, arguments), AnswerCache())
+        answer_call(spec, db, checked_arguments(spec, arguments), AnswerCache())
         taken.append(time.process_time() - began)
     return statistics.median(taken[1:])
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens.models import Hyperparameters, Run
 
+    __version__: str
+
 __all__ = [
     "AnalysisConfig",
     "Answer",
@@ -33,6 +35,7 @@ __all__ = [
     "Run",
     "Scroll",
     "SweeplensError",
+    "__version__",
 ]
 
 _HOMES = {
@@ -51,6 +54,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sweeplens")
     if name not in _HOMES:
         raise AttributeError(f"module 'sweeplens' has no attribute {name!r}")
     collecting = gc.isenabled()

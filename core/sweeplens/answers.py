@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.display import answer_html, answer_line, flat
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
     from sweeplens.charts import Chart
+_SHOWN = 100  # rows of a lazy answer in a notebook
 
 __all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
 
@@ -52,6 +56,13 @@ class Basis(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     python: str = ""
 
+    def lines(self) -> list[str]:
+        """The basis in words: runs used and left out, then each warning."""
+        left = "".join(f"; left out: {one.n} ({one.reason})" for one in self.left_out)
+        points = f", {self.points:,} points" if self.points else ""
+        used = f"{self.runs_used} of {self.runs_matched} runs{points}{left}"
+        return [used, *(f"warning: {warning}" for warning in self.warnings)]
+
 
 class Answer(Struct, frozen=True):
     """A table with its basis. ``notes`` are sentences for people; ``tables`` are further tables by name.
@@ -71,12 +82,19 @@ class Answer(Struct, frozen=True):
             raise InputError("This answer has no picture: db.plot() draws what tells most about the runs.")
         return self.drawing(**options)
 
-    def _repr_html_(self) -> str:
-        """How a notebook shows it: the table, then the notes."""
-        from html import escape
+    def __repr__(self) -> str:
+        used = (self.basis.runs_used, self.basis.runs_matched)
+        return answer_line("Answer", self.table.height, self.table.columns, used, self.tables)
 
-        table: str = self.table._repr_html_()  # pyright: ignore[reportPrivateUsage]  # Polars has no public name for it
-        return table + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+    def _repr_html_(self) -> str:
+        return answer_html(self.notes, self.table, self.tables, self.basis.lines())
+
+    def write_csv(self, file: str | Path) -> None:
+        """Write the table as CSV; lists become JSON text.
+
+        >>> db.list_runs().write_csv("runs.csv")  # doctest: +SKIP
+        """
+        flat(self.table).write_csv(file)
 
     def resting_on(self, **known: object) -> Answer:
         """The same answer with more of its basis filled in."""
@@ -95,6 +113,13 @@ class LazyAnswer(Struct, frozen=True):
     unroll: Callable[[int, int], Answer]
     basis: Basis = field(default_factory=Basis)
     frames: tuple[pl.DataFrame, ...] = ()
+
+    def __repr__(self) -> str:
+        used = (self.basis.runs_used, self.basis.runs_matched)
+        return answer_line("LazyAnswer", self.height, self.columns, used, ())
+
+    def _repr_html_(self) -> str:
+        return self.part(0, _SHOWN)._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
     def part(self, first: int, n: int) -> Answer:
         """``n`` rows from ``first`` on, or as many as there are, with the basis of the whole."""

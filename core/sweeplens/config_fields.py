@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["DOTENV", "GUARDED", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Goal", "Thresholds"]
+from sweeplens.errors import nearest
+
+__all__ = ["DOTENV", "GUARDED", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Goal", "Thresholds", "unknown_variables"]
 
 PREFIX = "ANALYSIS_"
 DOTENV, TOML, PROJECT = ".env", "sweeplens.toml", "pyproject.toml"
@@ -129,3 +132,13 @@ class ConfigFields(BaseModel):
         if isinstance(value, list | tuple):
             return tuple(str(v) for v in cast("list[object]", value))
         return value
+
+
+def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
+    """A sentence for each ``ANALYSIS_*`` variable that names no setting, with the nearest that does."""
+    known = [PREFIX + name.upper() for name in ConfigFields.model_fields]
+    for name in environment:
+        upper = name.upper()
+        if upper.startswith(PREFIX) and upper.partition("__")[0] not in known:
+            near = nearest(upper, known)
+            yield f"{name} is no setting and changes nothing." + (f" Nearest: {', '.join(near)}." if near else "")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from sweeplens.display import flat
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import NULL, free_names, keyed, varying_hparams
 from sweeplens.frames.points import reduce_series
@@ -20,6 +21,7 @@ __all__ = [
     "NULL",
     "apply_display_names",
     "find_varying_hparams",
+    "flat",
     "from_display_names",
     "group_by_hparams",
     "query_metrics",

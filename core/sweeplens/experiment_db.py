@@ -15,7 +15,7 @@ from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import polars as pl
 from msgspec.structs import replace
@@ -24,8 +24,9 @@ from polars.exceptions import PanicException
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig
-from sweeplens.errors import RootError
-from sweeplens.frames.goals import main_metrics
+from sweeplens.display import html_list
+from sweeplens.errors import InputError, RootError
+from sweeplens.frames.goals import AskedGoal, main_metrics
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
@@ -36,7 +37,9 @@ from sweeplens.sources.held_roots import HeldRoots
 from sweeplens.store import Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
 from sweeplens.view import (
+    Names,
     View,
+    as_names,
     as_paths,
     duplicate_warnings,
     load_failed,
@@ -52,10 +55,11 @@ if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
     from sweeplens.charts import Chart
 
-__all__ = ["ExperimentDB", "View"]
+__all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
 
 log = logging.getLogger("sweeplens")
 
+RankedBy = Literal["group", "run"]
 Told = TypeVar("Told", Answer, LazyAnswer)
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
@@ -63,8 +67,16 @@ _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 class ExperimentDB:
     """Experiments below one folder or several.
 
-    ``base_path``: a folder or several; by default ``config.experiment_dir`` and ``config.roots``. ``lazy=False`` loads at
-    once, ``lazy=True`` at the first question; the answers are the same. Raises RootError for a folder that is not there.
+    ``config``: the settings, or in its place the folders. ``base_path``: a folder or several; by default
+    ``config.experiment_dir`` and ``config.roots``. ``lazy=False`` loads at once, ``lazy=True`` at the first question; the
+    answers are the same. Raises RootError for a folder that is not there.
+
+    >>> db = ExperimentDB("sweep")
+    >>> db.rank("val/acc", goal="higher", where="status = 'finished'").table  # doctest: +SKIP
+
+    Arguments that name several things (``runs``, ``metrics``, ``hparams``, ``columns``) take one name too. ``runs`` are ids or
+    globs; ``where`` is a condition in SQL on the runs; ``reduce`` makes one number of a series: last, best, min, max, mean,
+    at_step:N, last_k:K.
     """
 
     failure: str = ""
@@ -73,10 +85,14 @@ class ExperimentDB:
 
     def __init__(
         self,
-        config: AnalysisConfig | None = None,
+        config: AnalysisConfig | str | Path | Sequence[str | Path] | None = None,
         base_path: str | Path | Sequence[str | Path] | None = None,
         lazy: bool = True,
     ) -> None:
+        if config is not None and not isinstance(config, AnalysisConfig):
+            if base_path is not None:
+                raise InputError(f"Folders are given twice: {config!r} and base_path={base_path!r}.")
+            config, base_path = None, config
         self.config = config or AnalysisConfig()
         self.lazy = lazy
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
@@ -88,6 +104,19 @@ class ExperimentDB:
         self._good: datetime | None = None  # when the folders were last read
         if not lazy:
             self.load_experiments()
+
+    def __repr__(self) -> str:
+        return f"<ExperimentDB of {', '.join(map(str, self.roots))}: {self._loaded()}>"
+
+    def _repr_html_(self) -> str:
+        return html_list("ExperimentDB", [*map(str, self.roots), self._loaded()])
+
+    def _loaded(self) -> str:
+        """What is known without looking at the folders."""
+        if self._seen == float("-inf"):
+            return "not read yet"
+        snapshot = self._store.snapshot
+        return f"{snapshot.runs.height:,} runs, {snapshot.series.height:,} series, data version {snapshot.version}"
 
     # ------------------------------------------------------------------ data
 
@@ -117,8 +146,9 @@ class ExperimentDB:
         said = (*((self.failure,) if self.failure else ()), *self._held.sentences)
         return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
-    def view(self, runs: Sequence[str] = (), where: str = "") -> View:
+    def view(self, runs: Names = (), where: str = "") -> View:
         """The runs that ids, globs and a condition select, with their series, of one snapshot."""
+        runs = as_names(runs)
         snapshot = self.refresh()
         now = datetime.now(UTC)
         table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
@@ -134,7 +164,10 @@ class ExperimentDB:
 
     @property
     def runs_df(self) -> pl.DataFrame:
-        """The runs frame."""
+        """The runs frame.
+
+        ``tags`` and ``null_hparams`` are lists, which CSV cannot hold: ``sweeplens.dataframes.flat(db.runs_df)`` makes them text.
+        """
         return self.view().runs
 
     @property
@@ -172,7 +205,7 @@ class ExperimentDB:
     def query_metrics(
         self,
         metric_filter: str | Sequence[str] | None = None,
-        run_filter: Sequence[str] | None = None,
+        run_filter: Names | None = None,
         step_range: tuple[int | None, int | None] | None = None,
         raw: bool = False,
     ) -> pl.DataFrame:
@@ -186,18 +219,25 @@ class ExperimentDB:
         return (chosen if raw else standing(chosen, rewound(view.series))).collect()
 
     def summarize_metrics(
-        self, hparams: Sequence[str] = (), metrics: Sequence[str] = (), reduce: str = "last", **options: Any
+        self,
+        hparams: Names = (),
+        metrics: Names = (),
+        reduce: str = "last",
+        *,
+        runs: Names = (),
+        where: str = "",
+        sort: str = "",
     ) -> pl.DataFrame:
         """The table of `summarize`."""
-        return self.summarize(hparams, metrics=metrics, reduce=reduce, **options).table
+        return self.summarize(hparams, metrics=metrics, reduce=reduce, runs=runs, where=where, sort=sort).table
 
-    def find_varying(self, **options: Any) -> pl.DataFrame:
+    def find_varying(self, *, runs: Names = (), where: str = "") -> pl.DataFrame:
         """The table of `varying`."""
-        return self.varying(**options).table
+        return self.varying(runs=runs, where=where).table
 
     # --------------------------------------------------------------- answers
 
-    def overview(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
+    def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """What a colleague would say of these folders in twenty lines."""
         from sweeplens.analyses.overview import overview
 
@@ -211,9 +251,7 @@ class ExperimentDB:
         made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
         return self._drawn(made, view, "", runs=runs, where=where)
 
-    def list_runs(
-        self, *, runs: Sequence[str] = (), where: str = "", columns: Sequence[str] = (), sort: str = ""
-    ) -> Answer:
+    def list_runs(self, *, runs: Names = (), where: str = "", columns: Names = (), sort: str = "") -> Answer:
         """One row a run: identity, the hyperparameters that vary, last values of the main metrics."""
         from sweeplens.analyses.listing import list_runs
 
@@ -221,7 +259,7 @@ class ExperimentDB:
         answer = list_runs(
             view.runs,
             view.series,
-            columns=columns,
+            columns=as_names(columns),
             sort=sort,
             main=self.config.main_metrics,
             goals=self.config.metric_goals,
@@ -239,7 +277,7 @@ class ExperimentDB:
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
         return self._resting(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])
 
-    def list_metrics(self, *, runs: Sequence[str] = (), where: str = "", pattern: str = "") -> Answer:
+    def list_metrics(self, *, runs: Names = (), where: str = "", pattern: str = "") -> Answer:
         """One row a metric, with coverage, steps and goal."""
         from sweeplens.analyses.listing import list_metrics
 
@@ -254,18 +292,30 @@ class ExperimentDB:
         )
         return self._resting(answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})")
 
-    def curves(self, metrics: Sequence[str], **options: Any) -> Answer:
+    def curves(
+        self,
+        metrics: Names,
+        *,
+        runs: Names = (),
+        where: str = "",
+        x: str = "step",
+        x_min: float | None = None,
+        x_max: float | None = None,
+        max_points: int | Callable[[int], int] = 50,
+    ) -> Answer:
         """Curves for display: at most ``max_points`` a series, true to their shape; the whole of `scan_curves`."""
-        chosen = {k: options[k] for k in ("runs", "where", "x", "x_min", "x_max") if k in options}
         fixed = self.pinned()
-        answer = fixed.scan_curves(metrics, **options).whole()
+        answer = fixed.scan_curves(
+            metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points
+        ).whole()
+        chosen = {"runs": runs, "where": where, "x": x, "x_min": x_min, "x_max": x_max}
         return fixed._drawn(answer, fixed.view(), "curves", metrics=metrics, group="run", **chosen)
 
     def scan_curves(
         self,
-        metrics: Sequence[str],
+        metrics: Names,
         *,
-        runs: Sequence[str] = (),
+        runs: Names = (),
         where: str = "",
         x: str = "step",
         x_min: float | None = None,
@@ -276,7 +326,7 @@ class ExperimentDB:
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
         view = self.view(runs, where).with_runs()
-        names = select_metrics(metrics, view.metrics)
+        names = select_metrics(as_names(metrics), view.metrics)
         if x not in ("step", "wall_time"):
             x = select_metrics([x], view.metrics)[0]
         placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
@@ -284,7 +334,9 @@ class ExperimentDB:
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._resting(thin_curves(placed, most), view, f"db.curves({list(metrics)!r}, {options})", metrics=names)
+        return self._resting(
+            thin_curves(placed, most), view, f"db.curves({list(as_names(metrics))!r}, {options})", metrics=names
+        )
 
     def mean_curves(
         self, metrics: Sequence[str], *, by: str = "group", hparams: Sequence[str] = (), runs: Sequence[str] = (),
@@ -322,11 +374,11 @@ class ExperimentDB:
 
     def summarize(
         self,
-        hparams: Sequence[str] = (),
+        hparams: Names = (),
         *,
-        metrics: Sequence[str] = (),
+        metrics: Names = (),
         reduce: str = DEFAULT_REDUCE,
-        runs: Sequence[str] = (),
+        runs: Names = (),
         where: str = "",
         sort: str = "",
     ) -> Answer:
@@ -334,18 +386,18 @@ class ExperimentDB:
         from sweeplens.analyses.summary import summarize
 
         view = self.view(runs, where)
-        names = select_metrics(metrics, view.metrics) if metrics else self._main(view)
+        names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
-            view.runs, view.series, view.snapshot.points, hparams, names,
+            view.runs, view.series, view.snapshot.points, as_names(hparams), names,
             reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
-        python = f"db.summarize_metrics({list(hparams)!r}, {options})"
+        python = f"db.summarize_metrics({list(as_names(hparams))!r}, {options})"
         made = self._resting(answer, view, python, doubles=doubles, metrics=names)
         return self._drawn(made, view, "heatmap", metrics=names, hparams=hparams, reduce=reduce, runs=runs, where=where)
 
-    def varying(self, *, runs: Sequence[str] = (), where: str = "") -> Answer:
+    def varying(self, *, runs: Names = (), where: str = "") -> Answer:
         """The hyperparameters that vary, their values, and which cannot be told apart."""
         from sweeplens.analyses.summary import varying
 
@@ -353,20 +405,20 @@ class ExperimentDB:
         answer = varying(view.runs, self.config.replicate_hparams)
         return self._resting(answer, view, f"db.find_varying({python_call(runs=runs, where=where)})")
 
-    def diagnose(self, *, runs: Sequence[str] = (), where: str = "", metrics: Sequence[str] = ()) -> Answer:
+    def diagnose(self, *, runs: Names = (), where: str = "", metrics: Names = ()) -> Answer:
         """What went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
         from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
 
         view = self.view(runs, where)
-        names = select_metrics(metrics, view.metrics) if metrics else ()
+        names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
         made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
         return self._drawn(made, view, "timeline", runs=runs, where=where)
 
     def rank(
-        self, metric: str, *, goal: str = "", reduce: str = DEFAULT_REDUCE, by: str = "group", runs: Sequence[str] = (),
-        where: str = "", at_step: str = "", hparams: Sequence[str] = (),
+        self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
+        runs: Names = (), where: str = "", at_step: str = "", hparams: Names = (),
     ) -> Answer:  # fmt: skip
         """Groups or runs from the best on, and which of them cannot be told from the best."""
         from sweeplens.analyses.ranking import rank
@@ -374,7 +426,7 @@ class ExperimentDB:
         view = self.view(runs, where).with_runs()
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
-            hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+            hparams=as_names(hparams), goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
@@ -393,7 +445,7 @@ class ExperimentDB:
         b: str | Sequence[str] = (),
         *,
         hparam: str = "",
-        metrics: Sequence[str] = (),
+        metrics: Names = (),
         reduce: str = DEFAULT_REDUCE,
         axis: str = "step",
         threshold: float | None = None,
@@ -406,7 +458,7 @@ class ExperimentDB:
 
         check_sides(a, b, hparam)
         view = self.view()
-        names = select_metrics(metrics, view.metrics) if metrics else ()
+        names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         along = axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
 
         def between(sides: Sides, named: Sequence[str], names: Sequence[str]) -> Answer:
@@ -432,7 +484,7 @@ class ExperimentDB:
         return self._drawn(made, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
 
     def effects(
-        self, metric: str, *, goal: str = "", reduce: str = DEFAULT_REDUCE, runs: Sequence[str] = (), where: str = ""
+        self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, runs: Names = (), where: str = ""
     ) -> Answer:
         """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
         from sweeplens.analyses.effects import effects
@@ -502,10 +554,6 @@ class ExperimentDB:
         from sweeplens.report import report_page, write_page
 
         return write_page(path, report_page(self.pinned(), runs=runs, where=where))
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it: what a colleague would say first."""
-        return self.overview()._repr_html_()  # pyright: ignore[reportPrivateUsage]  # the name that notebooks ask for
 
     def pinned(self) -> ExperimentDB:
         """This database as it is now: every call on it answers from one snapshot, whatever changes on disk meanwhile."""

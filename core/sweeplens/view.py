@@ -19,7 +19,9 @@ from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
 __all__ = [
+    "Names",
     "View",
+    "as_names",
     "as_paths",
     "duplicate_warnings",
     "load_failed",
@@ -151,6 +153,15 @@ def load_failed(error: BaseException, now: datetime, good: datetime | None) -> s
 
 def _moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}Z"
+
+
+Names = str | Sequence[str]
+"""A name, or several: a text is one name, never its letters."""
+
+
+def as_names(names: Names) -> tuple[str, ...]:
+    """The names as a tuple; an empty text is none."""
+    return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
 
 def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:

@@ -1,7 +1,5 @@
 """`python -m sweeplens_mcp` is `sweeplens`."""
 
-import sys
+from sweeplens_mcp.cli.commands import run
 
-from sweeplens_mcp.cli.commands import main
-
-sys.exit(main())
+run()

@@ -57,13 +57,15 @@ def test_several_roots_stand_in_one_entry(capsys: pytest.CaptureFixture[str], tm
 def test_writing_keeps_the_other_servers_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / ".cursor" / "mcp.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"mcpServers": {"other": {"command": "x"}, OURS: {"command": "old"}}, "more": 1}))
+    before = json.dumps({"mcpServers": {"other": {"command": "x"}, OURS: {"command": "old"}}, "more": 1})
+    path.write_text(before)
     assert main(["config", "cursor", "--write"]) == 0
     held = json.loads(path.read_text(encoding="utf-8"))
     assert held["mcpServers"]["other"] == {"command": "x"}
     assert held["mcpServers"][OURS]["args"][0] == "serve"
     assert held["more"] == 1
-    assert [p.name for p in path.parent.iterdir()] == ["mcp.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["mcp.json", "mcp.json.bak"]
+    assert path.with_name("mcp.json.bak").read_text() == before
 
 
 def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
@@ -84,25 +86,33 @@ def test_toml_is_appended_to_and_its_comments_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "text"),
+    ("client", "text", "why"),
     [
-        ("zed", '// mine\n{"theme": "dark"}\n'),
-        ("cursor", '{"mcpServers": ["odd"]}'),
-        ("codex", '[mcp_servers.sweeplens]\ncommand = "another"\n'),
-        ("codex", "not = toml = at all\n"),
-        ("goose", "# mine\nextensions: {}\n"),
+        ("cursor", '{"mcpServers": ["odd"]}', "holds no object at mcpServers"),
+        ("cursor", '["odd"]', "holds no object at its top"),
+        ("cursor", '{"mcpServers": {"sweeplens": {"url": "http://lab"}}}', "connects to a server by 'url'"),
+        ("zed", "{'single': 1}", "a key in double quotes"),
+        ("zed", '{\n"a": 1\n"b": 2}', "line 3"),
+        ("codex", "not = toml = at all\n", "line 1"),
+        ("codex", "mcp_servers = 3\n", "holds no object at mcp_servers"),
+        ("goose", "extensions: [\n", "cannot be read"),
+        ("goose", "extensions: none of mine\n", "holds no object at extensions"),
+        ("jupyter-ai", '{"mcp_servers": {}}', "holds no list at mcp_servers"),
     ],
 )
 def test_a_file_that_could_lose_something_is_left_alone(
-    client: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    client: str, text: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "settings"
     path.write_text(text)
     assert main(["config", client, "--write", "--file", str(path)]) == 2
     assert path.read_text(encoding="utf-8") == text
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["settings"]
     message = capsys.readouterr().err
     assert "nothing was changed" in message
+    assert why in message
     assert '"serve"' in message or "- serve" in message
+    assert str(path) in message
 
 
 def test_a_program_is_printed_and_never_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,126 +1,270 @@
-"""Questions that try to stop the server, take its memory or its time: each is refused or answered, and the next one too."""
+"""The commands that answer a question: for people at a terminal, for programs in a pipe, and when they are typed wrong."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
+import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
-from mcp import Client
-from support.doors import data_of, text_of
-from support.processes import ENDLESS, at_a_query, until
+from support.sweep import SWEEP_RUNS
+from support.terminal import at_terminal
 
-from sweeplens import ExperimentDB
-from sweeplens.errors import InputError
-from sweeplens_mcp.execution.processes.pool import ProcessPool
-from sweeplens_mcp.protocol.app import build_server
-from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.cli.question_names import QUESTIONS
 from sweeplens_mcp.tools import TOOLS
 
-pytestmark = pytest.mark.anyio
-PATIENCE = 30  # seconds for a few questions, each of which takes milliseconds
-DIGITS = "9" * 700
-CONDITIONS = (
-    "||".join(["'a'"] * 800) + " = 'a'",
-    "||".join(["'a'"] * 800),
-    "+".join(["1"] * 1500) + " = 1",
-    "LPAD(run_id, 400000000, 'x') = 'x'",
-    "(" * 30 + "seed BETWEEN 1 AND 2" + ") BETWEEN FALSE AND TRUE" * 30,
-)
-TAKES_CONDITION = [spec.name for spec in TOOLS if "where" in spec.function.__annotations__]
+posix = pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
 
 
-def asked(tool: str, where: str) -> dict[str, Any]:
-    """Arguments of a tool with a condition."""
-    needs = {"query_metrics": {"metrics": ["val/acc"]}, "rank_runs": {"metric": "val/acc"}}
-    needs["hparam_effects"] = needs["rank_runs"]
-    return {**needs.get(tool, {}), "where": where}
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`sweeplens ...` in a pipe."""
+    command = [sys.executable, "-m", "sweeplens_mcp", *arguments]
+    return subprocess.run(
+        command, capture_output=True, env={**os.environ, **environment}, check=False, encoding="utf-8"
+    )
 
 
-async def test_no_condition_stops_the_server_in_any_tool_that_takes_one(client: Client) -> None:
-    assert len(TAKES_CONDITION) >= 8
-    calls = [(tool, asked(tool, where)) for tool in TAKES_CONDITION for where in CONDITIONS]
-    calls += [("compare_runs", {side: where, other: "*"}) for where in CONDITIONS for side, other in ("ab", "ba")]
-    with anyio.fail_after(PATIENCE):
-        for tool, arguments in calls:
-            result = await client.call_tool(tool, arguments)
-            assert result.is_error, (tool, arguments)
-            assert len(text_of(result)) < 1500
-        assert data_of(await client.call_tool("list_runs", {}))["rows"]
+def test_each_tool_has_a_command() -> None:
+    assert {question.tool for question in QUESTIONS} == {spec.name for spec in TOOLS if not spec.picture}
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments"),
+    "question",
     [
-        ("rank_runs", {"metric": "val/acc", "reduce": f"last_k:{DIGITS}"}),
-        ("rank_runs", {"metric": "val/acc", "at_step": DIGITS}),
-        ("rank_runs", {"metric": "val/acc", "at_step": str(1 << 63)}),
-        ("rank_runs", {"metric": "val/acc", "reduce": "last_k:\u00b2"}),
-        ("summarize_by_hparams", {"reduce": f"at_step={DIGITS}"}),
-        ("compare_runs", {"a": "lr0.1*", "b": "lr0.01*", "reduce": f"at_step:{'9' * 5000}"}),
-        ("hparam_effects", {"metric": "val/acc", "reduce": "last_k:1e9"}),
-        ("query_metrics", {"metrics": ["(" * 500]}),
-        ("query_metrics", {"metrics": ["((((a{1,99}){1,99}){1,99}){1,99}"]}),
-        ("list_metrics", {"pattern": "[" * 20_000}),
-        ("list_runs", {"runs": ["[" * 20_000]}),
-        ("list_runs", {"sort": "-" * 20_000}),
-        ("get_run", {"run_id": "x" * 20_000}),
+        "overview", "ls", "show|torn", "metrics", "curves|val/acc", "summarize", "varying", "rank|val/acc",
+        "compare|lr0.1*|lr0.01*", "effects|val/acc", "diagnose", "news", "sql|SELECT run_id FROM runs",
+    ],
+)  # fmt: skip
+def test_each_command_answers_as_its_tool_does(question: str, sweep: Path) -> None:
+    command, *values = question.split("|")
+    asked = next(q for q in QUESTIONS if q.name == command)
+    named = [f"{name}={value}" for name, value in zip(asked.positionals, values, strict=True)]
+    wide = {"ANALYSIS_MAX_ANSWER_BYTES": "10000000"}
+    mine = json.loads(run(command, *values, str(sweep), "--format", "json", **wide).stdout)
+    tool = json.loads(run("call", asked.tool, *named, "--json", "--root", str(sweep), **wide).stdout)
+    for answer in (mine, tool):
+        answer.pop("next_cursor")
+    assert mine == tool
+
+
+def test_a_pipe_gets_every_row_as_text_without_escapes(sweep: Path) -> None:
+    done = run("ls", str(sweep))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert all(any(line.startswith(run_id) for line in done.stdout.splitlines()) for run_id in SWEEP_RUNS)
+
+
+def test_csv_markdown_and_json_hold_the_same_rows(sweep: Path, tmp_path: Path) -> None:
+    rows = list(csv.reader(io.StringIO(run("ls", str(sweep), "--format", "csv").stdout)))
+    data = json.loads(run("ls", str(sweep), "--format", "json").stdout)
+    assert rows[0] == data["columns"]
+    assert [row[0] for row in rows[1:]] == [row[0] for row in data["rows"]]
+    for name in ("runs.md", "runs.csv", "runs.json", "runs.txt"):
+        assert run("ls", str(sweep), "-o", str(tmp_path / name)).stdout == ""
+    lines = (tmp_path / "runs.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(" | ")[0] == "| run_id"
+    assert len(lines) == len(rows) + 1
+    assert list(csv.reader(io.StringIO((tmp_path / "runs.csv").read_text(encoding="utf-8")))) == rows
+    assert json.loads((tmp_path / "runs.json").read_text(encoding="utf-8")) == data
+    assert "Basis: " in (tmp_path / "runs.txt").read_text(encoding="utf-8")
+
+
+def test_lists_are_json_in_csv(sweep: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("varying", str(sweep), "--format", "csv").stdout)))
+    assert all(isinstance(json.loads(row["values"]), list) for row in rows)
+
+
+def test_options_come_in_any_order_and_lists_in_both_forms(sweep: Path) -> None:
+    once = run("curves", "val/acc", "--runs", "lr0.1*,torn", "--max-points", "3", str(sweep), "--format", "csv")
+    twice = run(
+        "curves", "--runs", "lr0.1*", "--format", "csv", "val/acc", "--runs", "torn", str(sweep), "--max-points=3"
+    )
+    assert once.returncode == 0, once.stderr
+    assert once.stdout == twice.stdout
+    sorted_down = run("ls", str(sweep), "--sort", "-n_steps", "--format", "csv").stdout
+    steps = [int(row["n_steps"]) for row in csv.DictReader(io.StringIO(sorted_down))]
+    assert steps == sorted(steps, reverse=True)
+
+
+def test_rows_beyond_the_limit_are_named(sweep: Path) -> None:
+    done = run("ls", str(sweep), "--limit", "2")
+    assert f"rows 1 to 2 of {len(SWEEP_RUNS)}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (("ls", "where=x"), "here it is --where 'x'"),
+        (("ls", "--wher", "x"), "No option --wher. Nearest: --where"),
+        (("ls", "--where", "a=1", "--where", "b=2"), "--where stands twice: join the conditions with AND or OR"),
+        (("ls", "--limit", "ten"), "Argument 'limit' is 'ten'"),
+        (("ls", "--limit", "-3"), "--limit -3 is not a count of rows"),
+        (("ls", "--format", "xml"), "invalid choice: 'xml'"),
+        (("rank",), "the following arguments are required: METRIC ("),
+        (("rank", "val/ac"), "Nearest: 'val/acc'"),
+        (("show", "tornn"), "No run 'tornn'. Nearest: 'torn'"),
+        (("lss",), "No command 'lss'. Nearest: ls"),
+        (("list_runs",), "'list_runs' is a tool: sweeplens ls, or sweeplens call list_runs"),
+        (("call", "list_runs", "--where", "x"), "With `call`, arguments are name=value: where=..."),
+        (("call", "list_runs", "where=a", "where=b"), "where= stands twice: join the conditions with AND or OR"),
+        (("call", "list_runs", "runs=a", "runs=b"), "runs= stands twice: write several values as runs=a,b"),
+        (("ls", "--watch", "0"), "--watch 0 is too often"),
     ],
 )
-async def test_huge_numbers_and_patterns_are_refused_in_a_sentence(
-    client: Client, tool: str, arguments: dict[str, Any]
+def test_wrong_use_names_the_right_one(sweep: Path, typed: tuple[str, ...], sentence: str) -> None:
+    done = run(*typed, "--root", str(sweep)) if typed[0] not in ("lss", "list_runs") else run(*typed)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_in_place_of_a_command_is_answered_with_overview(sweep: Path) -> None:
+    assert f"sweeplens overview {sweep}" in run(str(sweep)).stderr
+
+
+def test_a_misspelt_setting_is_named_and_the_answer_still_comes(sweep: Path) -> None:
+    done = run("ls", str(sweep), "--limit", "1", ANALYSIS_MAIN_METRIC="x", ANALYSIS_THRESHOLDS__SPIKE_DEVIATIONS="9")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "sweeplens: ANALYSIS_MAIN_METRIC is no setting and changes nothing. Nearest: ANALYSIS_MAIN_METRICS"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("command", [("ls",), ("overview", "--format", "json"), ("doctor",), ("ls", "-o", "/dev/full")])
+def test_a_full_disk_is_one_sentence(sweep: Path, command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sweeplens_mcp", *command, str(sweep)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1].endswith("No space left on device")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@posix
+@pytest.mark.parametrize("command", [("ls",), ("call", "list_runs", "--root"), ("doctor", "--files"), ("--help",)])
+def test_a_closed_pipe_ends_the_command_in_silence(sweep: Path, command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = command if command == ("--help",) else (*command, str(sweep))
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "sweeplens_mcp", *arguments], stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+@posix
+def test_a_terminal_gets_a_table_that_fits_and_names_what_does_not(sweep: Path) -> None:
+    for columns in (60, 80, 200):
+        shown = at_terminal(["ls", str(sweep)], columns=columns)
+        assert shown.code == 0
+        lines = shown.text.splitlines()
+        assert max(map(len, lines)) <= columns
+        assert sum(line.startswith(SWEEP_RUNS) for line in lines) >= len(SWEEP_RUNS)
+        assert ("Columns that do not fit" in shown.text) == (columns < 200)
+        assert "opening" not in shown.text  # the line of progress was wiped
+    assert "opening the experiments ..." in shown.raw
+
+
+@posix
+def test_colours_follow_the_terminal_no_color_and_the_option(sweep: Path) -> None:
+    def has_color(text: str) -> bool:
+        return "\x1b[1m" in text
+
+    assert has_color(at_terminal(["ls", str(sweep)]).raw)
+    assert not has_color(at_terminal(["ls", str(sweep)], environment={"NO_COLOR": "1"}).raw)
+    assert not has_color(at_terminal(["ls", str(sweep), "--color", "never"]).raw)
+    assert has_color(run("ls", str(sweep), "--color", "always", NO_COLOR="1").stdout)
+    assert not has_color(run("ls", str(sweep), "--format", "table").stdout)
+
+
+@posix
+def test_watch_answers_again_when_the_folder_changes_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    log = tmp_path / "a" / "metrics.jsonl"
+    log.parent.mkdir()
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    command = [sys.executable, "-m", "sweeplens_mcp", "ls", str(tmp_path), "--watch", "0.2", "--columns", "loss.last"]
+    environment = {**os.environ, "ANALYSIS_REFRESH_SECONDS": "0"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env=environment) as watching:
+        assert watching.stdout
+        first = next(line for line in watching.stdout if line.startswith("a "))
+        with log.open("a") as file:
+            file.write('{"step": 3, "loss": 0.5}\n')
+        second = next(line for line in watching.stdout if line.startswith("a "))
+        watching.send_signal(2)
+        assert watching.wait(10) == 0
+    assert first.split()[-1] == "1"
+    assert second.split()[-1] == "0.5"
+
+
+def test_a_pipe_and_a_server_load_neither_rich_nor_the_protocol(sweep: Path) -> None:
+    code = (
+        "import sys; from sweeplens_mcp.cli import main; "
+        "main(sys.argv[1:]); sys.exit(','.join(sorted({'rich', 'mcp', 'anyio', 'tomlkit'} & set(sys.modules))) or 0)"
+    )
+    for command in (("ls", str(sweep)), ("call", "list_runs", "--root", str(sweep)), ("rank", "val/acc", str(sweep))):
+        done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("r",), {"rank"}),
+        (("show", "lr0.0"), {"lr0.01 s0"}),
+        (("rank", "val/"), {"val/acc"}),
+        (("compare", "torn", "to"), {"torn"}),
+        (("ls", "--wh"), {"--where"}),
+        (("ls", "--sort", "optim.l"), {"optim.lr"}),
+        (("rank", "--goal", "h"), {"higher"}),
+        (("config", "vs"), {"vscode"}),
+        (("completion", "z"), {"zsh"}),
+        (("call", "list_r"), {"list_runs"}),
+    ],
+)
+def test_completion_knows_commands_options_runs_and_metrics(
+    sweep: Path, words: tuple[str, ...], expected: set[str]
 ) -> None:
-    with anyio.fail_after(PATIENCE):
-        result = await client.call_tool(tool, arguments)
-    assert result.is_error
-    assert len(text_of(result)) < 2000
-    assert "PolarsError" not in text_of(result)
-    assert "Traceback" not in text_of(result)
+    found = run("__complete", *words, ANALYSIS_EXPERIMENT_DIR=str(sweep)).stdout.splitlines()
+    assert expected <= set(found)
+    assert all(word.startswith(words[-1]) for word in found)
 
 
-async def test_an_empty_answer_says_which_condition_emptied_it(client: Client) -> None:
-    where = "status = 'done' AND seed >= 0"
-    listed = await client.call_tool("list_runs", {"where": where})
-    assert data_of(listed)["rows"] == []
-    assert "status = 'done' holds for none of" in text_of(listed)
-    ranked = await client.call_tool("rank_runs", {"metric": "val/acc", "where": where})
-    assert ranked.is_error
-    assert "Values of status: " in text_of(ranked)
+def test_completion_of_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    done = run("__complete", "show", "", ANALYSIS_EXPERIMENT_DIR=str(tmp_path / "none"))
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
-async def test_a_query_ends_within_a_second_after_its_client_gave_up(client: Client) -> None:
-    async with anyio.create_task_group() as group:
-        group.start_soon(client.call_tool, "query_sql", ENDLESS)
-        await anyio.to_thread.run_sync(until, lambda: bool(at_a_query(os.getpid())))
-        group.cancel_scope.cancel()
-    began = time.monotonic()
-    await anyio.to_thread.run_sync(until, lambda: not at_a_query(os.getpid()))
-    assert time.monotonic() - began < 1
-    assert data_of(await client.call_tool("query_sql", {"query": "SELECT run_id FROM runs"}))["rows"]
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_accepts_its_completion_script(shell: str, sweep: Path, tmp_path: Path) -> None:
+    import shutil
 
-
-@pytest.mark.skipif(sys.platform != "linux", reason="workers need POSIX")
-def test_a_worker_process_refuses_the_same_questions_and_lives(sweep: Path) -> None:
-    workers, database = ProcessPool(), ExperimentDB(base_path=sweep)
-    rank = next(spec for spec in TOOLS if spec.name == "rank_runs")
-    try:
-        for arguments in ({"where": CONDITIONS[0]}, {"at_step": DIGITS}, {"reduce": f"last_k:{DIGITS}"}):
-            with pytest.raises(InputError):
-                workers.ask(rank, database, {"metric": "val/acc", **arguments})
-        assert workers.ask(rank, database, {"metric": "val/acc", "where": "seed = 0 OR seed = 1"}).table.height
-    finally:
-        workers.close()
-
-
-async def test_a_server_with_workers_answers_sql_too(sweep: Path, era: str) -> None:
-    async with Client(build_server(Settings((str(sweep),)), workers=ProcessPool()), mode=era) as client:
-        for query in ("SELECT count(*) AS n FROM points", "SELECT run_id FROM runs"):
-            assert data_of(await client.call_tool("query_sql", {"query": query}))["rows"]
-        deep = await client.call_tool("query_sql", {"query": "SELECT " + "+".join(["1"] * 6000) + " FROM runs"})
-        assert deep.is_error
-        assert "words and signs" in text_of(deep)
+    script = tmp_path / f"completion.{shell}"
+    script.write_text(run("completion", shell).stdout)
+    assert "__complete" in script.read_text()
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    subprocess.run([shell, "-n", str(script)], check=True)
+    if shell != "bash":
+        return
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sweeplens").write_text(f'#!/bin/sh\nexec {sys.executable} -m sweeplens_mcp "$@"\n')
+    (folder / "sweeplens").chmod(0o755)
+    asks = f'source {script}; COMP_WORDS=(sweeplens show "lr0.0"); COMP_CWORD=2; _sweeplens; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "ANALYSIS_EXPERIMENT_DIR": str(sweep)}
+    done = subprocess.run(["bash", "-c", asks], capture_output=True, env=environment, check=True, encoding="utf-8")
+    assert "lr0.01\\ s0" in done.stdout.splitlines()

@@ -164,7 +164,7 @@ def _sweep(
         _Setting(tuple(r[k] for k in keys), r["n."], r["mean."], r["var."]) for r in groups.iter_rows(named=True)
     ) if table.height else ()  # fmt: skip
     spread = pooled_spread([s.n for s in settings], [s.variance for s in settings])
-    seed = next((n for n in two_valued(runs) if is_replicate(n, replicates) and runs[n].dtype.is_integer()), "")
+    seed = next((n for n in two_valued(runs) if is_replicate(runs, n, replicates) and runs[n].dtype.is_integer()), "")
     top = int(str(runs[seed].max())) if seed else 0
     return _Sweep(
         metric, sign, tuple(keys), settings, spread.sd if spread else None, spread.df if spread else 0, seed, top + 1
@@ -211,7 +211,7 @@ def _found(sweep: _Sweep, n_a: int, n_b: int, more: int) -> float | None:
 
 def _confounded(sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], n: int) -> Iterator[_Suggestion]:
     """For hyperparameters that split the runs alike: the best cell, with all but the first at the values of the next best level."""
-    names = [n for n in two_valued(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    names = [n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
     for first, *others in (c for c in same_split(runs, names) if len(c) > 1 and c[0] in sweep.keys):
         key, best = sweep.keys.index(first), sweep.settings[0]
         rival = next((s.values[key] for s in sweep.settings if s.values[key] != best.values[key]), None)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from sweeplens.charts.labels import Names
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.goals import main_metrics
+from sweeplens.frames.goals import AskedGoal, main_metrics
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import select_metrics
 
@@ -47,7 +47,7 @@ class PlotRequest(Struct, frozen=True):
     group: str = ""
     smooth: float = 0.0
     log: str = ""
-    goal: str = ""
+    goal: AskedGoal = ""
     reduce: str = ""
     x_min: float | None = None
     x_max: float | None = None

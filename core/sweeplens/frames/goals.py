@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from sweeplens.errors import AmbiguousGoalError, InputError
 from sweeplens.frames.goal_names import read_name
 
-__all__ = ["goal_of", "known_goal", "main_metrics", "outcome_goal"]
+__all__ = ["AskedGoal", "goal_of", "known_goal", "main_metrics", "outcome_goal"]
 
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
 _RESOURCES = frozenset("lr time runtime epoch step iter iteration seconds grad norm timestamp flos eta".split())
+
+
+AskedGoal = Literal["", "lower", "higher"]
+"""A goal as a caller asks for it; empty: by the configuration or the name."""
 
 
 def known_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:

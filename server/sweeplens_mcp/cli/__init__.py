@@ -1,5 +1,5 @@
-"""The command line. `main` is the console script `sweeplens`."""
+"""The command line. `run` is the console script `sweeplens`; `main` is the same as a function that returns the exit code."""
 
-from sweeplens_mcp.cli.commands import main
+from sweeplens_mcp.cli.commands import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sweeplens.errors import InputError, UnknownNameError
+from sweeplens_mcp.cli.progress import ProgressLine
+from sweeplens_mcp.execution.arguments import ToolArgument, checked_arguments, tool_arguments
 from sweeplens_mcp.execution.cursors import AnswerCache
-from sweeplens_mcp.execution.state import open_database
+from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.execution.tool_call import answer_call
-from sweeplens_mcp.protocol.registration import argument_schema, checked_arguments, metadata
 from sweeplens_mcp.render.answers import ToolReply
-from sweeplens_mcp.render.cells import clean
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
-__all__ = ["call_tool", "listed", "typed"]
+__all__ = ["argument_for", "call_tool", "converted", "listed", "typed"]
 
 
 def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply:
@@ -27,44 +26,53 @@ def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply
         raise UnknownNameError.of(
             "tool", name, [s.name for s in TOOLS], hint=f"Tools: {', '.join(s.name for s in TOOLS)}."
         )
-    known = metadata(spec)
-    arguments = checked_arguments(spec, known, typed(values, argument_schema(known)))
-    database = open_database(settings)
-    database.load_experiments(progress=_tell if sys.stderr.isatty() else None)
-    return answer_call(spec, database, arguments, AnswerCache())
+    arguments = checked_arguments(spec, typed(values, tool_arguments(spec)))
+    with ProgressLine(sys.stderr, "opening the experiments") as progress:
+        database = open_database(settings)
+        database.load_experiments(progress=progress.update)
+        return answer_call(spec, database, arguments, AnswerCache())
 
 
 def listed() -> str:
     """Each tool with the names of its arguments; those that may be left out stand in brackets."""
     lines: list[str] = []
     for spec in TOOLS:
-        schema = argument_schema(metadata(spec))
-        needed = schema.get("required", [])
-        names = [f"{name}=" if name in needed else f"[{name}=]" for name in schema["properties"]]
+        names = [f"{a.name}=" if a.is_required else f"[{a.name}=]" for a in tool_arguments(spec)]
         lines.append(f"{spec.name:<21} {' '.join(names)}")
     return "\n".join(lines)
 
 
-def typed(values: Sequence[str], schema: Mapping[str, Any]) -> dict[str, object]:
-    """``name=value`` texts as the schema's types: lists as ``a,b`` or JSON, numbers as numbers."""
+def typed(values: Sequence[str], known: Sequence[ToolArgument]) -> dict[str, object]:
+    """``name=value`` texts as the types of arguments: lists as ``a,b`` or JSON, numbers as numbers."""
+    kinds = {argument.name: argument.kind for argument in known}
     given: dict[str, object] = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals:
-            raise InputError(
-                f"{value!r} is not name=value; this tool takes {', '.join(schema['properties']) or 'nothing'}."
-            )
-        given[name] = _converted(name, text, schema["properties"].get(name, {}))
+            raise InputError(f"{value!r} is not name=value; this tool takes {', '.join(kinds) or 'nothing'}.")
+        if name in given:
+            raise InputError(f"{name}= stands twice: {_twice(name, kinds.get(name, 'text'))}")
+        given[name] = converted(name, text, kinds.get(name, "text"))
     return given
 
 
-def _converted(name: str, text: str, expected: Mapping[str, Any]) -> object:
-    kinds = [expected.get("type"), *(option.get("type") for option in expected.get("anyOf", ()))]
-    if "array" in kinds:
+def argument_for(option: str) -> str:
+    """The argument of a tool that an option of the other commands stands for; empty where there is none."""
+    name = option.lstrip("-").partition("=")[0].replace("-", "_")
+    return name if any(a.name == name for spec in TOOLS for a in tool_arguments(spec)) else ""
+
+
+def _twice(name: str, kind: str) -> str:
+    if name == "where":
+        return "join the conditions with AND or OR in one where=."
+    return f"write several values as {name}=a,b." if kind == "list" else "give one of them."
+
+
+def converted(name: str, text: str, kind: str) -> object:
+    """A text as the value of an argument. Raises InputError."""
+    if kind == "list":
         return _json(name, text) if text.startswith("[") else [part for part in text.split(",") if part]
-    if "integer" in kinds or "number" in kinds:
-        return _json(name, text)
-    return text
+    return _json(name, text) if kind == "number" else text
 
 
 def _json(name: str, text: str) -> object:
@@ -72,9 +80,3 @@ def _json(name: str, text: str) -> object:
         return json.loads(text)
     except ValueError:
         raise InputError(f"Argument {name!r} is {text!r}, which is neither a number nor a JSON list.") from None
-
-
-def _tell(done: int, total: int, what: str) -> None:
-    print(f"\rreading {done} of {total}: {clean(what[:78])}"[:78].ljust(79), end="", file=sys.stderr, flush=True)
-    if done >= total:
-        print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)

@@ -1,26 +1,50 @@
 """Configuration files of clients: an entry as text, and an entry merged into a file that may hold others.
 
-A file is changed only where nothing of it can be lost: plain JSON is read, changed and written anew; TOML is appended to;
-a file with comments, or of a notation that is a program, is left alone, and the error says what to paste and where.
+    rendered(client, launch)          the whole file, with our entry only
+    planned(client, launch, path)     the change that `config --write` would make; nothing is written yet
+    pasted(client, launch, path)      what to paste where, for files that are not written
+
+A file that is a program, or has a form that cannot be edited safely, is left alone; the error says what to paste and where.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from msgspec import Struct
 
 from sweeplens.errors import ConfigError
 from sweeplens_mcp.cli.clients import SERVER_NAME, Client, LaunchCommand
+from sweeplens_mcp.cli.entry_merge import CONTINUE_HEAD, UnmergeableError
+from sweeplens_mcp.cli.file_replacement import CurrentFile, current, replace_text
+from sweeplens_mcp.cli.jsonc_edit import has_no_value
+from sweeplens_mcp.cli.text_merge import merged_text
 
-__all__ = ["document", "rendered", "write"]
+__all__ = ["FileChange", "document", "pasted", "planned", "rendered", "write"]
 
-_CONTINUE_HEAD = {"name": SERVER_NAME, "version": "0.1.0", "schema": "v1"}
+
+class FileChange(Struct, frozen=True):
+    """A file as it is, and the text that it will have."""
+
+    file: CurrentFile
+    after: str
+
+    @property
+    def is_none(self) -> bool:
+        """Whether our entry is there already."""
+        return self.after == self.file.text
+
+    def diff(self) -> str:
+        """The change as a unified diff."""
+        name = str(self.file.path)
+        before, after = ((text or "").splitlines(keepends=True) for text in (self.file.text, self.after))
+        lines = difflib.unified_diff(before, after, name, name)
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def document(client: Client, launch: LaunchCommand) -> dict[str, Any]:
@@ -29,13 +53,13 @@ def document(client: Client, launch: LaunchCommand) -> dict[str, Any]:
     for key in reversed(client.keys):
         inner = {key: inner}
     found = cast("dict[str, Any]", inner)
-    return {**_CONTINUE_HEAD, **found} if client.name == "continue" else found
+    return {**CONTINUE_HEAD, **found} if client.name == "continue" else found
 
 
 def rendered(client: Client, launch: LaunchCommand) -> str:
     """The whole file as text, with our entry only."""
     if client.form == "lua":
-        return _lua(launch)
+        return f'require("codecompanion").setup({{\n  mcp = {{ servers = {{ {_lua_server(launch)} }} }},\n}})\n'
     if client.form == "elisp":
         return _elisp(launch)
     found = document(client, launch)
@@ -46,76 +70,79 @@ def rendered(client: Client, launch: LaunchCommand) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def write(client: Client, launch: LaunchCommand, path: Path) -> str:
-    """Put our entry into the file; what was done, as a sentence. Raises ConfigError where that could lose something."""
+def planned(client: Client, launch: LaunchCommand, path: Path) -> FileChange:
+    """The file with our entry in it. Raises ConfigError with what to paste where that could lose something."""
     if client.form in ("lua", "elisp"):
         raise ConfigError(
-            f"The settings of {client.title} are a program: paste this into them yourself.\n{rendered(client, launch)}"
+            f"The settings of {client.title} are a program, which is not edited.\n{pasted(client, launch, path)}"
         )
-    if not path.exists() or not path.read_text(encoding="utf-8-sig").strip():
-        _replace(path, rendered(client, launch))
-        return f"Wrote {path}"
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        file = current(path)
+        return FileChange(file, _with_entry(client, launch, file.text or ""))
+    except UnmergeableError as error:
+        raise _left_alone(client, launch, path, f"{path} {error}") from None
+    except ConfigError as error:
+        raise _left_alone(client, launch, path, str(error)) from None
+
+
+def write(client: Client, launch: LaunchCommand, path: Path) -> str:
+    """Put our entry into the file; what was done, as a sentence. Raises ConfigError where that could lose something."""
+    change = planned(client, launch, path)
+    if change.is_none:
+        return f"{SERVER_NAME} stands in {path} already: nothing was changed"
+    try:
+        backup = replace_text(change.file, change.after)
+    except ConfigError as error:
+        raise _left_alone(client, launch, path, str(error)) from None
+    link = f" (a link to {change.file.path})" if path.is_symlink() else ""
+    if backup is None:
+        return f"Wrote {path}{link}"
+    return f"{SERVER_NAME} stands in {path}{link}; everything else there stayed, and the file as it was is {backup}"
+
+
+def pasted(client: Client, launch: LaunchCommand, path: Path) -> str:
+    """What to paste into an existing file, and where: valid together with what is there."""
+    at, entry = f'"{client.keys[0]}"' if client.keys else "", client.entry(launch)
+    if client.form == "elisp":
+        return f"Paste this at the end of {path}, after any (setq mcp-hub-servers ...):\n{_elisp(launch)}"
+    if client.form == "lua":
+        return (
+            f"In {path}, in the table that is given to codecompanion's setup (or in `opts` of its plugin specification), "
+            f"paste this line into `servers` of `mcp`:\n    {_lua_server(launch)},\n"
+            f"Where there is no `mcp` in that table, paste this line into it:\n"
+            f"    mcp = {{ servers = {{ {_lua_server(launch)} }} }},\n"
+        )
+    if client.form == "toml":
+        old = f"[{'.'.join(client.keys)}]"
+        return f"Paste this at the end of {path}, in place of an older {old}:\n{rendered(client, launch)}"
+    if client.form == "yaml":
+        fragment = cast("list[object]", entry) if isinstance(entry, list) else {SERVER_NAME: entry}
+        text = yaml.safe_dump(fragment, sort_keys=False, allow_unicode=True)
+        return f"Paste this below `{client.keys[0]}:` in {path}, indented as its neighbours there:\n{text}"
+    if isinstance(entry, list):
+        item = json.dumps(cast("list[Any]", entry)[0], indent=2, ensure_ascii=False)
+        return f"Paste this item into the list {at} of {path}, with commas between the items:\n{item}\n"
+    member = json.dumps({SERVER_NAME: entry}, indent=2, ensure_ascii=False)[2:-2]
+    return f"Paste this into the object {at} of {path}, with a comma between it and its neighbours:\n{member}\n"
+
+
+def _with_entry(client: Client, launch: LaunchCommand, text: str) -> str:
+    """A text that holds nothing yet keeps its comments; a byte-order mark stays at its beginning."""
+    mark, body = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
+    if not _is_blank(client, body):
+        return mark + merged_text(body, client, launch)
+    kept = body.rstrip()
+    return mark + (f"{kept}\n" if kept else "") + rendered(client, launch)
+
+
+def _is_blank(client: Client, text: str) -> bool:
     if client.form == "json":
-        _replace(path, _merged_json(client, launch, text, path))
-    elif client.form == "toml":
-        _replace(path, _appended_toml(client, launch, text, path))
-    elif yaml.safe_load(text) != document(client, launch):
-        raise _left_alone(client, launch, path, "has other settings, and rewriting YAML would lose their comments")
-    return f"{SERVER_NAME} stands in {path}; what else was there stayed"
-
-
-def _merged_json(client: Client, launch: LaunchCommand, text: str, path: Path) -> str:
-    try:
-        held = json.loads(text)
-    except ValueError:
-        raise _left_alone(client, launch, path, "is not plain JSON (comments?)") from None
-    *above, last = client.keys
-    place: object = held
-    for key in above:
-        place = cast("dict[str, Any]", place).setdefault(key, {}) if isinstance(place, dict) else None
-    if not isinstance(place, dict):
-        raise _left_alone(client, launch, path, f"holds no object at {'.'.join(above) or 'its top'}")
-    slot = cast("dict[str, Any]", place)
-    entry = client.entry(launch)
-    slot[last] = _with_others(slot.get(last), cast("list[Any]", entry)) if isinstance(entry, list) else entry
-    return json.dumps(held, indent=2, ensure_ascii=False) + "\n"
-
-
-def _with_others(held: object, ours: list[Any]) -> list[Any]:
-    """A list of servers with ours in the place of an older entry of the same name."""
-    others = cast("list[Any]", held) if isinstance(held, list) else []
-    return [*(o for o in others if not _is_ours(o)), *ours]
-
-
-def _is_ours(server: object) -> bool:
-    return isinstance(server, dict) and cast("dict[str, Any]", server).get("name") == SERVER_NAME
-
-
-def _appended_toml(client: Client, launch: LaunchCommand, text: str, path: Path) -> str:
-    try:
-        held: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _left_alone(client, launch, path, f"cannot be read: {error}") from None
-    for key in client.keys:
-        held = cast("dict[str, Any]", held).get(key) if isinstance(held, dict) else None
-    if held == client.entry(launch):
-        return text
-    if held is not None:
-        raise _left_alone(client, launch, path, f"has another [{'.'.join(client.keys)}] already")
-    return f"{text.rstrip()}\n\n{rendered(client, launch)}"
+        return has_no_value(text)
+    return all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
 
 
 def _left_alone(client: Client, launch: LaunchCommand, path: Path, why: str) -> ConfigError:
-    return ConfigError(f"{path} {why}: nothing was changed, paste this into it.\n{rendered(client, launch)}")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whole or not at all: a client may read the file at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    aside.replace(path)
+    return ConfigError(f"{why}: nothing was changed. {pasted(client, launch, path)}")
 
 
 def _toml(client: Client, entry: Mapping[str, object]) -> str:
@@ -124,10 +151,9 @@ def _toml(client: Client, entry: Mapping[str, object]) -> str:
     return "\n".join((f"[{'.'.join(client.keys)}]", *lines, ""))
 
 
-def _lua(launch: LaunchCommand) -> str:
+def _lua_server(launch: LaunchCommand) -> str:
     command = ", ".join(json.dumps(p, ensure_ascii=False) for p in (launch.command, *launch.args))
-    server = f"{SERVER_NAME} = {{ cmd = {{ {command} }} }}"
-    return f'require("codecompanion").setup({{\n  mcp = {{ servers = {{ {server} }} }},\n}})\n'
+    return f"{SERVER_NAME} = {{ cmd = {{ {command} }} }}"
 
 
 def _elisp(launch: LaunchCommand) -> str:

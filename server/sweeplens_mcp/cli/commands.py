@@ -1,4 +1,4 @@
-"""The command line: `sweeplens serve | call | plot | report | demo | doctor | config`.
+"""The command line: `sweeplens overview | ls | show | rank | ... | call | plot | report | serve | demo | doctor | config`.
 
 Nothing heavy is imported before it is known what is wanted, and nothing but the protocol or the answer goes to stdout.
 Errors are one sentence on stderr and exit code 2.
@@ -12,52 +12,123 @@ import io
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
+from sweeplens_mcp.cli.parsing import SentenceParser
+from sweeplens_mcp.cli.question_names import QUESTIONS, command_for
 from sweeplens_mcp.logs import LEVELS
 from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, HTTP_PATH, Settings
 
-__all__ = ["main", "parser"]
+__all__ = ["main", "parser", "run"]
 
 # Options of these commands are parsed by their own modules: here, none may be taken for one of ours.
 _THEIRS: dict[str, Any] = {"add_help": False, "prefix_chars": "\0"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, or 2 with a sentence on stderr."""
+    """Run one command. Exit code 0; 2 with a sentence on stderr; 1 where stdout takes no more; 130 after Ctrl-C."""
     _speak_utf8()
-    given = _parsed(arguments)
-    command: Callable[[argparse.Namespace], int] = given.command
     try:
-        return command(given)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing is left to be said
+        _discard_stdout()  # the reader of our output is gone: nothing is left to be said
         return 0
+    except OSError as error:
+        _discard_stdout()
+        what = f"{error.filename}: " if error.filename else "Cannot write: "
+        return _fail(f"{what}{error.strerror or error}", 1)
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def run() -> NoReturn:
+    """The console script. It leaves without tearing down the interpreter, which takes longer than many an answer."""
+    code = main()
+    with suppress(OSError):
+        sys.stderr.flush()
+    if threading.active_count() > 1:
+        sys.exit(code)
+    os._exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    given = _parsed(arguments)
+    command: Callable[[argparse.Namespace], int] = given.command
+    from sweeplens.errors import SweeplensError
+
+    try:
+        _warn_of_unknown_settings()
+        return command(given)
+    except SweeplensError as error:
+        return _fail(str(error))
+    finally:
+        gc.enable()  # commands that answer once and leave had turned it off: little of what they make is garbage
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """What was typed. The values of a call may stand behind its options too, which argparse does not take by itself."""
     top = parser()
+    if arguments and not arguments[0].startswith("-"):
+        _check_command(top, arguments)
     given, rest = top.parse_known_args(arguments)
-    if rest and ("values" not in given or any(r.startswith("-") for r in rest)):
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
+    if rest and "values" in given:
+        _check_rest_of_call(top, rest)
         given.values += rest
+    elif rest and "folders" in given and not any(r.startswith("-") for r in rest):
+        given.folders += rest
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
     return given
+
+
+def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> None:
+    """Options of the other commands are not those of `call`."""
+    option = next((word for word in rest if word.startswith("-")), "")
+    if not option:
+        return
+    from sweeplens_mcp.cli.call import argument_for
+
+    name = argument_for(option)
+    if name:
+        top.error(f"unrecognized arguments: {option}. With `call`, arguments are name=value: {name}=...")
+    top.error(f"unrecognized arguments: {' '.join(rest)}")
+
+
+def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """An unknown command is answered with the nearest, a tool with its command, a folder with `overview`."""
+    known = [*(question.name for question in QUESTIONS), *_OTHER_COMMANDS]
+    typed = arguments[0]
+    if typed in known:
+        return
+    from sweeplens.errors import nearest
+
+    if command_for(typed):
+        top.error(f"{typed!r} is a tool: sweeplens {command_for(typed)}, or sweeplens call {typed}")
+    if os.path.isdir(typed):  # noqa: PTH112
+        top.error(f"No command {typed!r}. For what is in that folder: sweeplens overview {typed}")
+    near = nearest(typed, known)
+    top.error(f"No command {typed!r}." + (f" Nearest: {', '.join(near)}." if near else f" One of: {', '.join(known)}."))
 
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    top = argparse.ArgumentParser(prog="sweeplens", description="Ask what happened in folders of experiments.")
+    top = SentenceParser(prog="sweeplens", description="Ask what happened in folders of experiments.")
     top.add_argument("--version", action="store_const", const=_version, dest="command", help="what is installed")
     top.set_defaults(command=partial(_help, top))
     commands = top.add_subparsers(metavar="COMMAND")
+    for question in QUESTIONS:
+        asks = commands.add_parser(question.name, help=question.help, **_THEIRS)
+        asks.add_argument("rest", nargs=argparse.REMAINDER)
+        asks.set_defaults(command=partial(_ask, question.name))
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
     _takes_roots(serve)
+    serve.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     serve.add_argument("--log-level", choices=LEVELS, default="warning", help="of the JSON lines on stderr")
     _takes_http(serve)
     serve.set_defaults(command=_serve)
@@ -70,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_pictures(commands)
     doctor = commands.add_parser("doctor", help="what would be read, what not, and why")
     _takes_roots(doctor)
+    doctor.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     doctor.add_argument("--files", action="store_true", help="say it of every file, one a line")
     doctor.set_defaults(command=_doctor)
     demo = commands.add_parser("demo", help="write a small sweep and show a client asking about it", **_THEIRS)
@@ -78,6 +150,12 @@ def parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="a client's configuration with absolute paths", **_THEIRS)
     config.add_argument("rest", nargs=argparse.REMAINDER)
     config.set_defaults(command=_config)
+    completion = commands.add_parser("completion", help="completion for a shell: bash, zsh or fish")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.set_defaults(command=_completion)
+    complete = commands.add_parser("__complete", **_THEIRS)
+    complete.add_argument("rest", nargs=argparse.REMAINDER)
+    complete.set_defaults(command=_complete)
     return top
 
 
@@ -100,6 +178,9 @@ def _takes_pictures(commands: Any) -> None:
     report.add_argument("--open", action="store_true", help="show the page")
     _takes_roots(report)
     report.set_defaults(command=_report)
+
+
+_OTHER_COMMANDS = ("serve", "call", "plot", "report", "doctor", "demo", "config", "completion", "__complete")
 
 
 def _takes_roots(command: argparse.ArgumentParser) -> None:
@@ -164,15 +245,17 @@ def _serve(given: argparse.Namespace) -> int:
     from sweeplens_mcp.logs import log_to_stderr
 
     log_to_stderr(given.log_level)
-    settings = Settings(tuple(given.root))
+    settings = Settings((*given.folders, *given.root))
     return _serve_http(given, settings) if given.http else _serve_stdio(settings)
 
 
 def _serve_stdio(settings: Settings) -> int:
     """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
     gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    from sweeplens_mcp.cli.greeting import greet_at_stdio
     from sweeplens_mcp.cli.stdin import own_stdin
 
+    greet_at_stdio(settings.roots)
     own_stdin()
     wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
     from sweeplens_mcp.protocol.app import build_server
@@ -205,31 +288,35 @@ def _restore_stdout(wire: int) -> None:
 
 
 def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
-    from sweeplens.errors import SweeplensError
     from sweeplens_mcp.http.options import HttpOptions
 
-    try:
-        options = HttpOptions.typed(vars(given))
-        from sweeplens_mcp.http.serve import serve_http
-        from sweeplens_mcp.logs import announce
+    options = HttpOptions.typed(vars(given))
+    from sweeplens_mcp.cli.greeting import greet_at_http
+    from sweeplens_mcp.http.front_page import connecting
+    from sweeplens_mcp.http.serve import serve_http
+    from sweeplens_mcp.logs import announce
 
+    lines = connecting(options.url, has_tokens=options.authenticated)
+    if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
         announce(f"serving on {options.url}{HTTP_PATH}")
-        return serve_http(settings, options)
-    except SweeplensError as error:
-        return _fail(str(error))
+    return serve_http(settings, options)
+
+
+def _ask(name: str, given: argparse.Namespace) -> int:
+    gc.disable()
+    from sweeplens_mcp.cli.questions import main as ask
+
+    return ask(name, given.rest)
 
 
 def _call(given: argparse.Namespace) -> int:
-    from sweeplens.errors import SweeplensError
+    gc.disable()
     from sweeplens_mcp.cli.call import call_tool, listed
 
     if not given.tool:
         print(listed())
         return 0
-    try:
-        made = call_tool(given.tool, given.values, Settings(tuple(given.root)))
-    except SweeplensError as error:
-        return _fail(str(error))
+    made = call_tool(given.tool, given.values, Settings(tuple(given.root)))
     if given.json and made.structured is None:
         return _fail(
             f"{given.tool} has no structured content; `sweeplens plot -o chart.json` writes the specification."
@@ -263,13 +350,23 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from sweeplens.errors import SweeplensError
     from sweeplens_mcp.cli.doctor import report
 
-    try:
-        print("\n".join(report(Settings(tuple(given.root)), files=given.files)))
-    except SweeplensError as error:
-        return _fail(str(error))
+    print("\n".join(report(Settings((*given.folders, *given.root)), files=given.files)))
+    return 0
+
+
+def _completion(given: argparse.Namespace) -> int:
+    from sweeplens_mcp.cli.completion import script
+
+    print(script(given.shell), end="")
+    return 0
+
+
+def _complete(given: argparse.Namespace) -> int:
+    from sweeplens_mcp.cli.completion import candidates
+
+    print("\n".join(candidates(given.rest)))
     return 0
 
 
@@ -285,11 +382,26 @@ def _config(given: argparse.Namespace) -> int:
     return config(given.rest)
 
 
-def _fail(sentence: str) -> int:
+def _fail(sentence: str, code: int = 2) -> int:
     from sweeplens_mcp.render.cells import clean
 
     print(f"sweeplens: {clean(sentence)}", file=sys.stderr)
-    return 2
+    return code
+
+
+def _discard_stdout() -> None:
+    """Nothing more goes to stdout, and what is buffered for it is dropped."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _warn_of_unknown_settings() -> None:
+    """A misspelt ``ANALYSIS_*`` variable would change nothing in silence."""
+    if any(name.upper().startswith("ANALYSIS_") for name in os.environ):
+        from sweeplens.config_fields import unknown_variables
+
+        for sentence in unknown_variables(os.environ):
+            _fail(sentence)
 
 
 def _speak_utf8() -> None:
@@ -300,4 +412,4 @@ def _speak_utf8() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

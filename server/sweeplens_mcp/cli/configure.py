@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweeplens.errors import SweeplensError
-from sweeplens_mcp.cli.client_files import rendered, write
+from sweeplens_mcp.cli.client_files import planned, rendered, write
 from sweeplens_mcp.cli.clients import CLIENTS, LaunchCommand, client_named
 
 __all__ = ["launch_here", "main"]
@@ -38,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         client = client_named(given.client)
         launch = launch_here(given.root)
+        path = Path(given.file) if given.file else client.path
+        if given.dry_run:
+            print(planned(client, launch, path).diff(), end="")
+            return 0
         if given.write:
-            print(write(client, launch, Path(given.file) if given.file else client.path))
+            print(write(client, launch, path))
             return 0
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
@@ -59,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         "--root", action="append", default=[], metavar="DIR", help="a folder of experiments, or several"
     )
     parser.add_argument(
-        "--write", action="store_true", help="write it where the client looks; the rest of the file stays"
+        "--write",
+        action="store_true",
+        help="write it where the client looks; the rest of the file stays, and a backup is made",
     )
+    parser.add_argument("--dry-run", action="store_true", help="show what --write would change, and write nothing")
     parser.add_argument("--file", default="", metavar="PATH", help="with --write: into this file instead")
     return parser

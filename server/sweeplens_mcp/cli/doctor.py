@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sweeplens.errors import RootError
 from sweeplens.native.step_table import is_compiled
 from sweeplens_mcp.cli.file_report import file_reports, summary
-from sweeplens_mcp.execution.state import open_database
+from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.render.cells import clean, clip
 from sweeplens_mcp.settings import Settings
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from sweeplens.errors import InputError
 from sweeplens_mcp.cli.call import typed
-from sweeplens_mcp.execution.state import open_database
-from sweeplens_mcp.protocol.registration import argument_schema, checked_arguments, metadata
+from sweeplens_mcp.execution.arguments import checked_arguments, tool_arguments
+from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
@@ -39,11 +39,9 @@ class PlotOptions(Struct, frozen=True):
 
 def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: PlotOptions) -> str:
     """Draw a picture; the words to print. ``values`` are ``name=value`` as the tool takes them. Raises SweeplensError."""
-    known = metadata(_PLOT)
     values = [f"metrics={v.removeprefix('metric=')}" if v.startswith("metric=") else v for v in values]
-    given = checked_arguments(
-        _PLOT, known, {**typed(values, argument_schema(known)), **({"kind": kind} if kind else {})}
-    )
+    asked = {**typed(values, tool_arguments(_PLOT)), **({"kind": kind} if kind else {})}
+    given = checked_arguments(_PLOT, asked)
     if not options.output and not options.inline:
         raise InputError("Where to? Pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty or iterm.")
     database = open_database(settings)

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sweeplens_mcp.execution.arguments import argument_schema
 from sweeplens_mcp.protocol.prompts import PROMPTS
-from sweeplens_mcp.protocol.registration import argument_schema, metadata
 from sweeplens_mcp.protocol.resources import RESOURCES, TEMPLATES
 from sweeplens_mcp.tools import TOOLS, ToolSpec
 
@@ -70,7 +70,7 @@ def _page() -> Iterator[str]:
 
 
 def _tool(spec: ToolSpec) -> Iterator[str]:
-    schema = argument_schema(metadata(spec))
+    schema = argument_schema(spec)
     yield f"## `{spec.name}`\n\n{spec.description}\n"
     yield "| argument | type | default | |\n|---|---|---|---|"
     for name, part in schema["properties"].items():

@@ -23,6 +23,7 @@ from msgspec import Struct, field
 from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.errors import LimitError, RootError, SweeplensError
 from sweeplens_mcp.execution.cursors import AnswerCache
+from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.execution.tool_call import Ask, answer_here
 from sweeplens_mcp.execution.worker_pool import WorkerPool
 from sweeplens_mcp.grants import current_grant
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens_mcp.execution.processes.pool import ProcessPool
 
-__all__ = ["Report", "ServerState", "open_database"]
+__all__ = ["Report", "ServerState"]
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """(done, total, what): awaited now and then by a call that waits."""
@@ -42,14 +43,6 @@ _log = logging.getLogger("sweeplens_mcp")
 _MOST_GRANTS = 100
 _LOOK_SECONDS = 0.02
 _REPORT_SECONDS = 0.5
-
-
-def open_database(settings: Settings) -> ExperimentDB:
-    """The database of these settings; imports the library. Raises RootError or ConfigError."""
-    from sweeplens.config import AnalysisConfig
-    from sweeplens.experiment_db import ExperimentDB
-
-    return ExperimentDB(AnalysisConfig(), base_path=list(settings.roots) or None)
 
 
 def limited_database(served: ExperimentDB, roots: Sequence[str]) -> ExperimentDB:

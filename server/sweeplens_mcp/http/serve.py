@@ -14,6 +14,7 @@ from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.worker_pool import WorkerPool, processors
 from sweeplens_mcp.http.authentication import any_host, hosts_of, http_access, origins_of
 from sweeplens_mcp.http.connections import Connections, Limits, bounded_protocol, listening
+from sweeplens_mcp.http.front_page import add_front_page
 from sweeplens_mcp.http.health import add_health
 from sweeplens_mcp.http.options import HttpOptions
 from sweeplens_mcp.http.origins import Origins
@@ -43,6 +44,7 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     )
     server = build_server(state, access=http_access(options), middleware=_meters(options))
     add_health(server, settings.roots, state)
+    add_front_page(server, options.url, has_tokens=options.authenticated)
     app = build_app(server, security=hosts_of(options))
     if any_host(options):
         app.add_middleware(Origins, allowed=origins_of(options))

@@ -18,6 +18,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, Server
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.logs import log_to_stderr
 from sweeplens_mcp.protocol.completions import add_completions
+from sweeplens_mcp.protocol.identity import DESCRIPTION, ICONS, WEBSITE
 from sweeplens_mcp.protocol.legacy_era import add_legacy_era
 from sweeplens_mcp.protocol.prompts import PROMPTS, prompt_of
 from sweeplens_mcp.protocol.registration import register
@@ -80,6 +81,9 @@ def build_server(
     server = MCPServer[ServerState](
         name="sweeplens",
         title="Sweeplens",
+        description=DESCRIPTION,
+        website_url=WEBSITE,
+        icons=ICONS,
         instructions=INSTRUCTIONS,
         version=version("sweeplens"),
         tools=[register(spec, state) for spec in TOOLS],

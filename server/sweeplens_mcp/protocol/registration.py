@@ -6,36 +6,33 @@ register(spec, state) -> Tool      run: check arguments, wait for the database, 
 from __future__ import annotations
 
 import base64
-import inspect
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
-from pydantic import PrivateAttr, ValidationError
+from pydantic import PrivateAttr
 
-from sweeplens.errors import InputError, SweeplensError, UnknownNameError
+from sweeplens.errors import SweeplensError
+from sweeplens_mcp.execution.arguments import argument_schema, checked_arguments
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
 from sweeplens_mcp.grants import current_tenant
-from sweeplens_mcp.protocol.argument_limits import check_size
-from sweeplens_mcp.protocol.schemas import output_schema, plain
+from sweeplens_mcp.protocol.schemas import output_schema
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.cells import clip
-from sweeplens_mcp.tools.arguments import Cursor, Limit
 from sweeplens_mcp.tools.spec import ToolSpec
 
-__all__ = ["SweepTool", "argument_schema", "checked_arguments", "metadata", "register"]
+__all__ = ["SweepTool", "register"]
 
 _ERROR_CHARACTERS = 1500
 _HEARTBEAT_SECONDS = 1.0
-_PAGING = (("limit", Limit, 0), ("cursor", Cursor, ""))
 
 
 class SweepTool(Tool):
@@ -47,7 +44,7 @@ class SweepTool(Tool):
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Answer one call."""
         try:
-            given = checked_arguments(self._spec, self.fn_metadata, arguments)
+            given = checked_arguments(self._spec, arguments)
             progress = CallProgress(context)
             made = await self._answered(self._state.mine(), given, progress)
         except SweeplensError as error:
@@ -81,14 +78,15 @@ class SweepTool(Tool):
 
 def register(spec: ToolSpec, state: ServerState) -> SweepTool:
     """The tool of a spec, answering from a state."""
-    known = metadata(spec)
     tool = SweepTool(
         fn=spec.function,
         name=spec.name,
         title=spec.title,
         description=spec.description,
-        parameters=argument_schema(known),
-        fn_metadata=known.model_copy(update={"output_schema": None if spec.picture else output_schema(spec.draw)}),
+        parameters=argument_schema(spec),
+        fn_metadata=FuncMetadata(
+            arg_model=ArgModelBase, output_schema=None if spec.picture else output_schema(spec.draw)
+        ),
         is_async=True,
         context_kwarg=None,
         annotations=ToolAnnotations(
@@ -97,50 +95,6 @@ def register(spec: ToolSpec, state: ServerState) -> SweepTool:
     )
     tool._spec, tool._state = spec, state  # pyright: ignore[reportPrivateUsage]
     return tool
-
-
-def metadata(spec: ToolSpec) -> FuncMetadata:
-    """The SDK's view of a tool's arguments: the function's own without the database, and those of paging."""
-
-    def shim() -> None: ...
-
-    own = list(inspect.signature(spec.function).parameters.values())[1:]
-    paging = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
-        for name, kind, default in (_PAGING if spec.paged else ())
-    ]
-    shim.__name__ = spec.name
-    shim.__signature__ = inspect.Signature([*own, *paging])  # pyright: ignore[reportFunctionMemberAccess]
-    return func_metadata(shim, structured_output=False)
-
-
-def argument_schema(known: FuncMetadata) -> dict[str, Any]:
-    """The input schema that clients see."""
-    schema = plain(known.arg_model.model_json_schema(by_alias=True))
-    return {**schema, "additionalProperties": False}
-
-
-def checked_arguments(spec: ToolSpec, known: FuncMetadata, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, converted and complete. Raises InputError with a sentence about what is wrong."""
-    names = list(known.arg_model.model_fields)
-    for name in arguments:
-        if name not in names:
-            raise UnknownNameError.of("argument", name, names, hint=f"{spec.name} takes {', '.join(names)}.")
-    given = {k: v for k, v in arguments.items() if v is not None}
-    for name, value in given.items():
-        check_size(name, value)
-    try:
-        return known.validate_arguments(given)
-    except ValidationError as error:
-        raise InputError(" ".join(_sentence(spec, dict(e)) for e in error.errors())) from error
-
-
-def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{spec.name} needs the argument {name!r}."
-    shown = clip(repr(error["input"]), 80)
-    return f"Argument {name!r} is {shown}: {str(error['msg']).lower()}."
 
 
 class CallProgress:

@@ -1,16 +1,15 @@
 """JSON Schemas as every client can take them: no titles, no type arrays, nothing that is true for everything.
 
-plain(schema)      what pydantic made, without its noise
 output_schema(..)  what a tool's structured content looks like, by the way its answer is drawn
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from sweeplens_mcp.render.answers import Draw, draw_series
 
-__all__ = ["output_schema", "plain"]
+__all__ = ["output_schema"]
 
 Schema = dict[str, Any]
 
@@ -65,18 +64,3 @@ def output_schema(draw: Draw) -> Schema:
         return _object({"series": _array(_SERIES), **_FRAME}, ["series", "next_cursor", "basis"])
     tables: Schema = {"type": "object", "additionalProperties": _object(_TABLE, ["columns", "rows"])}
     return _object({**_TABLE, "tables": tables, **_FRAME}, ["columns", "rows", "next_cursor", "basis"])
-
-
-def plain(schema: Schema) -> Schema:
-    """The schema without pydantic's titles; properties that are called ``title`` stay."""
-    return {key: _plain(key, value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
-
-
-def _plain(key: str, value: object) -> object:
-    if key == "properties" and isinstance(value, dict):
-        return {name: plain(part) for name, part in cast("dict[str, Schema]", value).items()}
-    if isinstance(value, dict):
-        return plain(cast("Schema", value))
-    if isinstance(value, list):
-        return [_plain("", item) for item in cast("list[object]", value)]
-    return value

@@ -1,6 +1,6 @@
 """Tools about sweeps: what varies, what it does, what is best, and whether a difference is real."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens_mcp.tools.arguments import At, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Sort, Where
 
 if TYPE_CHECKING:
-    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens.experiment_db import AskedGoal, ExperimentDB
 
 __all__ = ["compare_runs", "find_varying_hparams", "hparam_effects", "rank_runs", "summarize_by_hparams"]
 
@@ -51,7 +51,8 @@ def rank_runs(
     hparams: Hparams = (),
 ) -> Answer:
     """Best first, by one metric: n, mean, 95 % interval, the gap to the best, and whether the gap is real or a tie."""
-    return db.rank(metric, goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
+    asked = cast("AskedGoal", goal)
+    return db.rank(metric, goal=asked, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
 
 
 def compare_runs(
@@ -79,4 +80,4 @@ def hparam_effects(
 ) -> Answer:
     """Which hyperparameters matter for a metric: importance with its interval, direction, best value, and what each is
     confounded with."""
-    return db.effects(metric, goal=goal, reduce=reduce, runs=runs, where=where)
+    return db.effects(metric, goal=cast("AskedGoal", goal), reduce=reduce, runs=runs, where=where)

@@ -49,7 +49,7 @@ def never_applied(scene: DetectionContext) -> Iterator[Finding]:
 
 def _equal(scene: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], metrics: int) -> Iterator[Finding]:
     differing = [n for n in varying if runs[n].n_unique() > 1]
-    seeds = [n for n in differing if is_replicate(n, scene.replicates)]
+    seeds = [n for n in differing if is_replicate(runs, n, scene.replicates)]
     settings = [n for n in differing if n not in seeds and not _idle(n)]
     kind, names = ("not_applied", settings) if settings else ("seed_not_used", seeds)
     if not names:

@@ -1,0 +1,62 @@
+"""How answers and databases show themselves: one line in a terminal, a table in a notebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["answer_html", "answer_line", "flat", "html_list"]
+
+_COLUMNS = 6
+
+
+def answer_line(kind: str, height: int, columns: Sequence[str], used: tuple[int, int], tables: Iterable[str]) -> str:
+    """One line: rows, columns, runs used of those that matched, and the further tables."""
+    shown = ", ".join(columns[:_COLUMNS]) + (", ..." if len(columns) > _COLUMNS else "")
+    more = ", ".join(tables)
+    return f"<{kind}: {height:,} rows of {shown or 'nothing'}; {used[0]} of {used[1]} runs{f'; tables: {more}' if more else ''}>"
+
+
+def answer_html(
+    notes: Sequence[str], table: pl.DataFrame, tables: Mapping[str, pl.DataFrame], basis: Sequence[str]
+) -> str:
+    """Notes, tables and what they rest on. Texts of logs are escaped."""
+    parts = [f"<p>{escape(note)}</p>" for note in notes]
+    parts.append(_table_html(table))
+    for name, frame in tables.items():
+        if frame.width:
+            parts.append(f"<details><summary>{escape(name)}</summary>{_table_html(frame)}</details>")
+    parts += [f"<small>{escape(line)}</small><br>" for line in basis]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _table_html(frame: pl.DataFrame) -> str:
+    """Polars' own table, which escapes names and texts."""
+    return frame._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+
+def flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame that CSV can hold: lists and objects as JSON text, everything else as it is."""
+    import polars as pl
+
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    return frame.with_columns(
+        pl.Series(name, [None if v is None else _json(v) for v in frame[name]], pl.String) for name in nested
+    )
+
+
+def _json(value: object) -> str:
+    import polars as pl
+
+    plain = value.to_list() if isinstance(value, pl.Series) else value
+    return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+def html_list(title: str, lines: Iterable[str]) -> str:
+    """A title and lines."""
+    return f"<div><b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"

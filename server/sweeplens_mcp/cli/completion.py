@@ -1,0 +1,136 @@
+"""Completion for bash, zsh and fish: commands, options, and the run ids, metrics and hyperparameters of the folders.
+
+    script(shell)        what the shell evaluates: `eval "$(sweeplens completion bash)"`
+    candidates(words)    what may stand in place of the last word; the shells ask for it by `sweeplens __complete`
+
+Folders that cannot be read give no candidates: a shell has no place for an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sweeplens.errors import SweeplensError
+from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
+
+if TYPE_CHECKING:
+    from sweeplens.experiment_db import ExperimentDB
+
+__all__ = ["candidates", "script"]
+
+_OTHERS = ("call", "serve", "doctor", "demo", "config", "completion")
+_FOLDERS = ("--root", "-o", "--output")  # the shell completes paths
+_MOST = 500
+
+_BASH = """\
+_sweeplens() {
+    local word="${COMP_WORDS[COMP_CWORD]}" line
+    COMPREPLY=()
+    while IFS= read -r line; do
+        [ -n "$line" ] && COMPREPLY+=("$(printf '%q' "$line")")
+    done < <(sweeplens __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    if [ ${#COMPREPLY[@]} -eq 0 ]; then compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word")); fi
+}
+complete -F _sweeplens sweeplens
+"""
+_ZSH = """\
+#compdef sweeplens
+_sweeplens() {
+    local -a found
+    found=("${(@f)$(sweeplens __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    found=(${found:#})
+    if (( ${#found} )); then compadd -- $found; else _files; fi
+}
+compdef _sweeplens sweeplens
+"""
+_FISH = """\
+function __sweeplens_complete
+    set -l words (commandline -opc) (commandline -ct)
+    sweeplens __complete $words[2..-1] 2>/dev/null
+end
+complete -c sweeplens -a '(__sweeplens_complete)'
+"""
+
+
+def script(shell: str) -> str:
+    """The completion script of a shell."""
+    return {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[shell]
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """What may stand in place of the last word, which may be empty or begun."""
+    *before, last = words or [""]
+    found = _all_candidates(before, last)
+    return [word for word in found if word.startswith(last)][:_MOST]
+
+
+def _all_candidates(before: Sequence[str], last: str) -> Sequence[str]:
+    if not before:
+        return [*(question.name for question in QUESTIONS), *_OTHERS]
+    question = next((q for q in QUESTIONS if q.name == before[0]), None)
+    if question is None:
+        return _of_other_command(before)
+    if last.startswith("-"):
+        return _options(question)
+    previous = before[-1] if len(before) > 1 else ""
+    if previous in _FOLDERS:
+        return []
+    return _values(question, previous, before)
+
+
+def _of_other_command(before: Sequence[str]) -> Sequence[str]:
+    if before[0] == "completion":
+        return ("bash", "zsh", "fish")
+    if before[0] == "config":
+        from sweeplens_mcp.cli.clients import CLIENTS
+
+        return [client.name for client in CLIENTS]
+    if before == ["call"]:
+        return [question.tool for question in QUESTIONS]
+    return []
+
+
+def _options(question: QuestionCommand) -> Sequence[str]:
+    from sweeplens_mcp.cli.questions import question_parser
+
+    actions = question_parser(question)._actions  # pyright: ignore[reportPrivateUsage]
+    return [option for action in actions for option in action.option_strings if option.startswith("--")]
+
+
+def _values(question: QuestionCommand, previous: str, before: Sequence[str]) -> Sequence[str]:
+    """Values of an option, or of the argument without a name that is due."""
+    if previous.startswith("--"):
+        name = previous[2:].replace("-", "_")
+        if name == "format":
+            return ("table", "text", "csv", "json", "md")
+    else:
+        n_given = sum(not word.startswith("-") for word in before[1:])
+        name = question.positionals[n_given] if n_given < len(question.positionals) else ""
+    return _names(name, before)
+
+
+def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
+    """Names from the folders for an argument of this name."""
+    if argument in ("run_id", "runs", "a", "b"):
+        return _looked_up(before, lambda db: db.runs_df["run_id"].to_list())
+    if argument in ("metric", "metrics"):
+        return _looked_up(before, lambda db: sorted(db.series_df["metric"].unique().to_list()))
+    if argument in ("hparams", "columns", "sort"):
+        return _looked_up(before, lambda db: db.runs_df.columns)
+    return {"goal": ("higher", "lower"), "by": ("group", "run"), "reduce": ("last", "best", "min", "max", "mean")}.get(
+        argument, ()
+    )
+
+
+def _looked_up(before: Sequence[str], look: Callable[[ExperimentDB], list[str]]) -> list[str]:
+    from pathlib import Path
+
+    from sweeplens_mcp.execution.opening import open_database
+    from sweeplens_mcp.settings import Settings
+
+    given = [word for word in before[1:] if Path(word).is_dir()]
+    try:
+        return look(open_database(Settings(tuple(given))))
+    except SweeplensError:
+        return []

@@ -1,0 +1,80 @@
+"""Puts our entry into a client's configuration as data, beside whatever else is there.
+
+    merge_entry(document, client, launch)    changes ``document``: plain dictionaries, or those of tomlkit or ruamel.yaml
+
+Of an entry that exists, only what starts the server is replaced (`LAUNCH_KEYS`). Everything else in it is the user's: `env`,
+timeouts, whether it is enabled, which tools are allowed. Raises UnmergeableError where the file has another shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any, cast
+
+from sweeplens_mcp.cli.clients import SERVER_NAME, Client, LaunchCommand
+
+__all__ = ["CONTINUE_HEAD", "LAUNCH_KEYS", "UnmergeableError", "merge_entry"]
+
+LAUNCH_KEYS = frozenset({"command", "args", "cmd", "type"})
+CONTINUE_HEAD = {"name": SERVER_NAME, "version": "0.1.0", "schema": "v1"}
+_ADDRESS_KEYS = ("url", "serverUrl", "httpUrl", "uri")
+
+
+class UnmergeableError(ValueError):
+    """What is there leaves no place for our entry; the message completes "FILE ..."."""
+
+
+def merge_entry(document: object, client: Client, launch: LaunchCommand) -> None:
+    """Put our entry where the client looks for it."""
+    *above, last = client.keys
+    place = _mapping(document, "at its top")
+    if client.name == "continue":
+        for key, value in CONTINUE_HEAD.items():
+            place.setdefault(key, value)
+    for depth, key in enumerate(above):
+        if place.get(key) is None:
+            place[key] = {}
+        place = _mapping(place[key], f"at {'.'.join(above[: depth + 1])}")
+    entry = client.entry(launch)
+    if isinstance(entry, list):
+        _merge_into_list(place, last, cast("list[dict[str, Any]]", entry)[0])
+    elif place.get(last) is None:
+        place[last] = dict(cast("dict[str, Any]", entry))
+    else:
+        _merge_fields(_mapping(place[last], f"at {'.'.join(client.keys)}"), cast("dict[str, Any]", entry))
+
+
+def _merge_into_list(place: MutableMapping[str, Any], key: str, entry: dict[str, Any]) -> None:
+    """A list of servers that name themselves: the one of our name is merged, or ours is added."""
+    if place.get(key) is None:
+        place[key] = [entry]
+        return
+    if not isinstance(place[key], list):
+        raise UnmergeableError(f"holds no list at {key}")
+    servers = cast("list[Any]", place[key])
+    ours = next((server for server in servers if _is_ours(server)), None)
+    if ours is not None:
+        _merge_fields(_mapping(ours, f"at {key}"), entry)
+    else:
+        servers.append(entry)
+
+
+def _is_ours(server: object) -> bool:
+    return isinstance(server, Mapping) and cast("Mapping[str, Any]", server).get("name") == SERVER_NAME
+
+
+def _merge_fields(held: MutableMapping[str, Any], entry: Mapping[str, Any]) -> None:
+    address = next((key for key in _ADDRESS_KEYS if held.get(key)), None)
+    if address:
+        raise UnmergeableError(
+            f"has an entry {SERVER_NAME!r} that connects to a server by {address!r}: remove it first"
+        )
+    for key, value in entry.items():
+        if key not in held or (key in LAUNCH_KEYS and held[key] != value):
+            held[key] = value
+
+
+def _mapping(value: object, where: str) -> MutableMapping[str, Any]:
+    if not isinstance(value, MutableMapping):
+        raise UnmergeableError(f"holds no object {where}")
+    return cast("MutableMapping[str, Any]", value)

@@ -1,0 +1,128 @@
+"""Replaces a user's file as a whole: atomically, with a backup, and with the owner and permissions that it had.
+
+    current(path)               what the file holds now, links followed
+    replace_text(file, text)    write a new content; the path of the backup, or None where the file is new
+
+Nobody else can read more than before at any moment: the new file is created for its owner alone, and gets the old mode, owner
+and attributes before it takes the place. A file that several names share (hard links) is written in place, so that they still
+do. Raises ConfigError where writing would change the owner, or would overwrite a change made meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from msgspec import Struct
+
+from sweeplens.errors import ConfigError
+
+__all__ = ["CurrentFile", "current", "replace_text"]
+
+_PRIVATE = 0o600
+_NEW = 0o666  # less what the umask takes, as for every new file
+
+
+class CurrentFile(Struct, frozen=True):
+    """The file behind ``path``. ``text`` is None where there is no file yet; ``status`` is its state when it was read."""
+
+    path: Path
+    text: str | None = None
+    status: os.stat_result | None = None
+
+
+def current(path: Path) -> CurrentFile:
+    """The file that a path leads to. Raises ConfigError where it is not UTF-8 or no regular file, OSError."""
+    target = Path(os.path.realpath(path))
+    try:
+        with target.open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read()
+    except FileNotFoundError:
+        return CurrentFile(target)
+    try:
+        return CurrentFile(target, content.decode("utf-8"), status)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{target} is not UTF-8 (byte {error.start})") from None
+
+
+def replace_text(file: CurrentFile, text: str) -> Path | None:
+    """Write ``text`` and keep what was there in a backup beside it."""
+    content = text.encode("utf-8")
+    if file.status is None:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        _created(file.path, content, _NEW).replace(file.path)
+        return None
+    _check_writable(file.path, file.status)
+    backup = _backup(file)
+    if file.status.st_nlink > 1:
+        with file.path.open("r+b") as shared:
+            shared.write(content)
+            shared.truncate()
+        return backup
+    aside = _created(file.path, content, _PRIVATE)
+    try:
+        _like(aside, file.path, file.status)
+        _check_unchanged(file)
+        aside.replace(file.path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return backup
+
+
+def _check_writable(path: Path, status: os.stat_result) -> None:
+    if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(path, os.W_OK):
+        raise ConfigError(f"{path} is read-only")
+
+
+def _check_unchanged(file: CurrentFile) -> None:
+    now = file.path.stat()
+    before = file.status
+    if before and (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+        raise ConfigError(f"{file.path} was changed by another program meanwhile: try again")
+
+
+def _backup(file: CurrentFile) -> Path:
+    """A copy beside the file, readable for those who could read the file."""
+    name = next(n for n in _backup_names(file.path.name) if not file.path.with_name(n).exists())
+    backup = file.path.with_name(name)
+    descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+    with os.fdopen(descriptor, "wb") as copy:
+        copy.write((file.text or "").encode("utf-8"))
+    if file.status:
+        _like(backup, file.path, file.status)
+    return backup
+
+
+def _backup_names(name: str) -> Iterator[str]:
+    """NAME.bak, NAME.bak2, NAME.bak3, ..."""
+    yield f"{name}.bak"
+    yield from (f"{name}.bak{number}" for number in count(2))
+
+
+def _created(path: Path, content: bytes, mode: int) -> Path:
+    """A new file beside ``path``, on the disk as a whole."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return aside
+
+
+def _like(new: Path, old: Path, status: os.stat_result) -> None:
+    """Give a file the owner, mode and attributes of another. Raises ConfigError where the owner cannot be kept."""
+    mine = new.stat()
+    if hasattr(os, "chown") and (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
+        try:
+            os.chown(new, status.st_uid, status.st_gid)
+        except PermissionError:
+            new.unlink()
+            raise ConfigError(f"{old} belongs to another user or group, which a new file could not keep") from None
+    shutil.copystat(old, new)
+    os.utime(new)

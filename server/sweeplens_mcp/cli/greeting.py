@@ -1,0 +1,58 @@
+"""What `sweeplens serve` tells a person who started it at a terminal: what it is, what it serves, how to connect.
+
+On stderr, and only there: stdout belongs to the protocol. A client that starts the server has no terminal and gets nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from sweeplens_mcp.render.cells import clean
+
+__all__ = ["greet_at_http", "greet_at_stdio"]
+
+
+def greet_at_stdio(roots: Sequence[str]) -> None:
+    """For a server that reads the terminal itself."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    options = "".join(f" --root {shlex.quote(root)}" for root in roots)
+    folders = " ".join(shlex.quote(root) for root in roots)
+    _tell(
+        f"sweeplens {version('sweeplens')}: an MCP server over stdio. {_serves(roots)}",
+        "It now waits for the messages of a client. Usually an editor starts it; to let one do so:",
+        f"    sweeplens config CLIENT{options} --write    (sweeplens config lists the clients)",
+        "To ask without a client:",
+        f"    sweeplens overview {folders}".rstrip(),
+        "Ctrl-C ends it.",
+    )
+
+
+def greet_at_http(url: str, roots: Sequence[str], connecting: str) -> bool:
+    """For a server over HTTP: its address, and lines that connect clients. Whether there was a terminal."""
+    if not sys.stderr.isatty():
+        return False
+    indented = [f"    {line}" for line in connecting.splitlines()]
+    _tell(
+        f"sweeplens {version('sweeplens')}: an MCP server at {url}",
+        _serves(roots),
+        "To connect:",
+        *indented,
+        "Ctrl-C ends it.",
+    )
+    return True
+
+
+def _serves(roots: Sequence[str]) -> str:
+    return (
+        f"It serves {', '.join(roots)}."
+        if roots
+        else "It serves the folders that are configured (ANALYSIS_EXPERIMENT_DIR)."
+    )
+
+
+def _tell(*lines: str) -> None:
+    print(*(clean(line) for line in lines), sep="\n", file=sys.stderr, flush=True)

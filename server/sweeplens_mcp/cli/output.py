@@ -1,0 +1,124 @@
+"""An answer as a person or a program wants it: a table on a terminal, stable text, CSV, JSON or Markdown.
+
+    Output.of(format, file, color)      what was asked for. Raises InputError
+    formatted(answer, spec, ...)        the answer as text of that format
+    write(text, output)                 that text to stdout or to the file
+
+The default is a table on a terminal and, in a pipe or a file, the text that clients get, without a limit on its length.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sweeplens.answers import Answer
+from sweeplens.display import flat
+from sweeplens.errors import InputError
+from sweeplens_mcp.render.answers import PageRequest, reply
+from sweeplens_mcp.render.cells import cell, kind, show
+from sweeplens_mcp.tools import ToolSpec
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FORMATS", "Output", "formatted", "write"]
+
+Format = Literal["table", "text", "csv", "json", "md"]
+FORMATS: tuple[Format, ...] = ("table", "text", "csv", "json", "md")
+_NO_LIMIT = 1 << 50
+_CELL = 10_000  # characters of a cell where nothing has to fit
+
+
+class Output(Struct, frozen=True):
+    """Where an answer goes, in which format, and whether it has colours."""
+
+    format: Format
+    file: Path | None
+    has_color: bool
+
+    @classmethod
+    def of(cls, format: str, file: str, color: str) -> Output:
+        """What was asked for; a file's name says its format where ``format`` does not."""
+        is_terminal = not file and sys.stdout.isatty()
+        chosen = format or _format_of(file) or ("table" if is_terminal or color == "always" else "text")
+        if chosen not in FORMATS:
+            raise InputError(f"No format {chosen!r}: one of {', '.join(FORMATS)}.")
+        wanted = color == "always" or (color == "auto" and is_terminal and not os.environ.get("NO_COLOR"))
+        return cls(chosen, Path(file) if file else None, wanted)
+
+
+def write(text: str, output: Output) -> None:
+    """Write what `formatted` made. Raises OSError."""
+    if output.file is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        output.file.write_text(text, encoding="utf-8", newline="\n")
+
+
+def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output) -> str:
+    """The answer as text of the format, with a newline at its end."""
+    if output.format == "table":
+        from sweeplens_mcp.cli.terminal_table import terminal_text
+
+        return terminal_text(answer, spec, limit, has_color=output.has_color)
+    answer, closing = _without_cursor(_first_rows(answer, limit), spec)
+    if output.format == "csv":
+        return flat(answer.table).write_csv()
+    if output.format == "md":
+        return "\n\n".join(_markdown(answer)) + "\n"
+    made = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.draw)
+    if output.format == "json":
+        return json.dumps(made.structured, ensure_ascii=False) + "\n"
+    return made.text + "\n"
+
+
+def _without_cursor(answer: Answer, spec: ToolSpec) -> tuple[Answer, str]:
+    """News bring the cursor of what comes next as a table of their own."""
+    if not spec.news:
+        return answer, ""
+    rest = {name: table for name, table in answer.tables.items() if name != "cursor"}
+    return replace(answer, tables=rest), str(answer.tables["cursor"]["cursor"][0])
+
+
+def _first_rows(answer: Answer, limit: int) -> Answer:
+    """The first rows of the main table, which the basis then says."""
+    height = answer.table.height
+    if not limit or height <= limit:
+        return answer
+    warnings = (f"rows 1 to {limit} of {height}", *answer.basis.warnings)
+    return replace(answer, table=answer.table.head(limit)).resting_on(warnings=warnings)
+
+
+def _markdown(answer: Answer) -> Iterator[str]:
+    yield from answer.notes
+    yield markdown_table(answer.table)
+    for name, frame in answer.tables.items():
+        if frame.width:
+            yield f"### {name}"
+            yield markdown_table(frame)
+
+
+def markdown_table(frame: pl.DataFrame) -> str:
+    """A table of GitHub's Markdown; numbers stand at the right."""
+    names = [_in_markdown(name) for name in frame.columns]
+    rules = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
+    rows = (" | ".join(_in_markdown(show(cell(v, _CELL), kind(v))) for v in row) for row in frame.iter_rows())
+    return "\n".join(f"| {line} |" for line in (" | ".join(names), " | ".join(rules), *rows))
+
+
+def _in_markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _format_of(file: str) -> str:
+    suffix = Path(file).suffix.lower()
+    return {".csv": "csv", ".json": "json", ".md": "md"}.get(suffix, "text" if file else "")

@@ -1,0 +1,174 @@
+"""The commands that answer a question: `sweeplens overview | ls | show RUN | rank METRIC | compare A B | ...`.
+
+`QUESTIONS` is the table: a command, its tool, and which of the tool's arguments stand without a name. The options and their help
+come from the tool's arguments, so a command cannot differ from its tool. Folders stand at the end: `sweeplens ls sweep`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from sweeplens.answers import Answer
+from sweeplens.errors import InputError, nearest
+from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
+from sweeplens_mcp.cli.call import converted
+from sweeplens_mcp.cli.output import FORMATS, Output, formatted, write
+from sweeplens_mcp.cli.parsing import SentenceParser
+from sweeplens_mcp.cli.progress import ProgressLine
+from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
+from sweeplens_mcp.execution.arguments import ToolArgument, tool_arguments
+from sweeplens_mcp.execution.opening import open_database
+from sweeplens_mcp.settings import Settings
+from sweeplens_mcp.tools import ToolSpec
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["main", "question_parser"]
+
+_WATCH_SECONDS = 2.0
+
+
+def main(name: str, arguments: Sequence[str]) -> int:
+    """Answer one question. Raises SweeplensError with a sentence."""
+    question = next(q for q in QUESTIONS if q.name == name)
+    spec = spec_named(question.tool)
+    parser = question_parser(question)
+    given = _parsed(parser, question, arguments)
+    values = _values(given, tool_arguments(spec))
+    output = Output.of(given.format, given.output, given.color)
+    settings = Settings((*given.folders, *given.root))
+    if given.watch is None:
+        write(formatted(_first_answer(spec, values, settings), spec, row_limit(values), output), output)
+        return 0
+    from sweeplens_mcp.cli.watching import watch
+
+    return watch(spec, values, settings, output, given.watch)
+
+
+def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
+    """The arguments of a command, with help."""
+    spec = spec_named(question.tool)
+    parser = SentenceParser(prog=f"sweeplens {question.name}", description=spec.description, allow_abbrev=False)
+    known = {argument.name: argument for argument in tool_arguments(spec)}
+    for name in question.positionals:
+        parser.add_argument(name, metavar=name.upper().removesuffix("_ID"), help=_escaped(known[name].description))
+    parser.add_argument(
+        "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: what is configured)"
+    )
+    options = parser.add_argument_group("the question")
+    for argument in known.values():
+        if argument.name not in question.positionals and (argument.name != "cursor" or spec.news):
+            _add_option(options, argument)
+    _add_output_options(parser.add_argument_group("the answer"))
+    return parser
+
+
+def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings) -> Answer:
+    with ProgressLine(sys.stderr, "opening the experiments") as progress:
+        database = open_database(settings)
+        database.load_experiments(progress=progress.update)
+        progress.say("working out the answer")
+        return whole_answer(spec, database, values)
+
+
+# ------------------------------------------------------------------ parsing
+
+
+def _add_option(group: argparse._ArgumentGroup, argument: ToolArgument) -> None:  # pyright: ignore[reportPrivateUsage]
+    shown = "" if argument.default in (None, "", 0, ()) else f" (default: {argument.default})"
+    several = " Several: A,B, or the option again." if argument.kind == "list" else ""
+    group.add_argument(
+        f"--{argument.name.replace('_', '-')}",
+        dest=argument.name,
+        action="append",
+        default=None,
+        choices=argument.choices or None,
+        metavar=None if argument.choices else argument.name.upper(),
+        help=_escaped(argument.description + several + shown),
+    )
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ignore[reportPrivateUsage]
+    group.add_argument("--root", action="append", default=[], metavar="DIR", help="a folder of experiments, as DIR")
+    group.add_argument(
+        "--format", choices=FORMATS, default="", help="default: a table on a terminal, stable text in a pipe or file"
+    )
+    group.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="write there; .csv, .json and .md name the format"
+    )
+    group.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="NO_COLOR is respected")
+    group.add_argument(
+        "--watch", nargs="?", type=float, const=_WATCH_SECONDS, default=None, metavar="SECONDS",
+        help="answer again whenever the folder changes, until Ctrl-C",
+    )  # fmt: skip
+
+
+def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, arguments: Sequence[str]) -> argparse.Namespace:
+    """What was typed. Folders may stand behind options too, which argparse does not take by itself."""
+    given, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
+    for word in rest:
+        if word.startswith("-"):
+            raise InputError(_unknown_option(parser, word))
+    given.folders = [*given.folders, *rest]
+    names = [a.name for a in tool_arguments(spec_named(question.tool))]
+    for folder in given.folders:
+        name, equals, value = folder.partition("=")
+        if equals and name in names:
+            raise InputError(
+                f"name=value is the form of `sweeplens call`: here it is --{name.replace('_', '-')} {value!r}"
+            )
+    return given
+
+
+def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """``--sort -x`` as ``--sort=-x``: argparse would take the value for an option."""
+    known = {option for action in parser._actions for option in action.option_strings}  # pyright: ignore[reportPrivateUsage]
+    joined: list[str] = []
+    for word in arguments:
+        if word.startswith("-") and word not in known and word.partition("=")[0] not in known and joined:
+            before = joined[-1]
+            if before in known and before not in ("--watch", "-h", "--help") and not word.startswith("--"):
+                joined[-1] = f"{before}={word}"
+                continue
+        joined.append(word)
+    return joined
+
+
+def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
+    known = [option for action in parser._actions for option in action.option_strings]  # pyright: ignore[reportPrivateUsage]
+    name = word.partition("=")[0]
+    near = nearest(name, known) or nearest(f"--{name.lstrip('-')}", known)
+    return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
+
+
+def _values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
+    """The tool's arguments. An option that takes one value may stand once."""
+    values: dict[str, object] = {}
+    for argument in known:
+        typed = getattr(given, argument.name, None)
+        if typed is None:
+            continue
+        texts = [typed] if isinstance(typed, str) else cast("list[str]", typed)
+        if argument.kind == "list":
+            values[argument.name] = [part for text in texts for part in _list_of(argument.name, text)]
+            continue
+        option = f"--{argument.name.replace('_', '-')}"
+        if len(texts) > 1:
+            join = (
+                "join the conditions with AND or OR in one --where" if argument.name == "where" else "give one of them"
+            )
+            raise InputError(f"{option} stands twice: {join}")
+        values[argument.name] = converted(argument.name, texts[0], argument.kind)
+    return values
+
+
+def _list_of(name: str, text: str) -> list[object]:
+    return cast("list[object]", converted(name, text, "list"))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")

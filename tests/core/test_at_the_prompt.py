@@ -1,0 +1,107 @@
+"""The library at a prompt, in a notebook and in an editor: what it shows, and which calls it accepts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import sweeplens
+from sweeplens import ExperimentDB
+from sweeplens.dataframes import flat
+from sweeplens.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def db(sweep: Path) -> ExperimentDB:
+    return ExperimentDB(str(sweep))
+
+
+def test_the_version_is_that_of_what_is_installed() -> None:
+    assert sweeplens.__version__ == version("sweeplens")
+    done = subprocess.run([sys.executable, "-m", "sweeplens", "--version"], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == f"sweeplens {sweeplens.__version__}"
+
+
+def test_folders_may_stand_first(sweep: Path, db: ExperimentDB) -> None:
+    n_runs = db.runs_df.height
+    for folders in (sweep, [str(sweep)], (sweep, sweep)):
+        assert ExperimentDB(folders).runs_df.height == n_runs
+    with pytest.raises(InputError, match="given twice"):
+        ExperimentDB(str(sweep), base_path=sweep)
+
+
+def test_a_text_where_several_names_may_stand_is_one_name(db: ExperimentDB) -> None:
+    pairs = [
+        (db.list_runs(runs="torn", columns="optim.lr"), db.list_runs(runs=["torn"], columns=["optim.lr"])),
+        (db.curves("val/acc", runs="lr0.1*"), db.curves(["val/acc"], runs=["lr0.1*"])),
+        (db.summarize("optim.lr", metrics="val/acc"), db.summarize(["optim.lr"], metrics=["val/acc"])),
+        (db.rank("val/acc", hparams="optim.lr"), db.rank("val/acc", hparams=["optim.lr"])),
+        (db.compare("torn", "crashed", metrics="val/acc"), db.compare("torn", "crashed", metrics=["val/acc"])),
+        (db.diagnose(metrics="val/acc"), db.diagnose(metrics=["val/acc"])),
+        (db.overview(runs="torn"), db.overview(runs=["torn"])),
+        (db.varying(runs="lr0.*"), db.varying(runs=["lr0.*"])),
+    ]
+    for text, listed in pairs:
+        assert text.table.equals(listed.table)
+    assert db.query_metrics("val/acc", "torn").equals(db.query_metrics(["val/acc"], ["torn"]))
+    assert db.summarize_metrics("optim.lr", "val/acc").equals(db.summarize_metrics(["optim.lr"], ["val/acc"]))
+
+
+def test_a_database_and_answers_show_themselves_in_a_line(sweep: Path, db: ExperimentDB) -> None:
+    assert repr(ExperimentDB(sweep)) == f"<ExperimentDB of {sweep}: not read yet>"
+    answer = db.rank("val/acc")
+    assert repr(db).startswith(f"<ExperimentDB of {sweep}: {db.runs_df.height} runs, ")
+    assert repr(answer).startswith(f"<Answer: {answer.table.height} rows of rank, ")
+    assert repr(db.scan_curves("val/acc")).startswith("<LazyAnswer: ")
+    assert all(len(shown) < 400 for shown in (repr(db), repr(answer)))
+
+
+def test_a_notebook_gets_tables_with_texts_of_logs_escaped(tmp_path: Path) -> None:
+    folder = tmp_path / "<script>x"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 1, "<b>loss": 2.0}\n{"step": 2, "<b>loss": 1.0}\n')
+    db = ExperimentDB(tmp_path)
+    for shown in (db.overview(), db.get_run("<script>x"), db.scan_curves("<b>loss"), db):
+        html = shown._repr_html_()
+        assert html.startswith("<div>")
+        assert "<script>" not in html
+        assert "<b>loss" not in html
+    assert "&lt;script&gt;x" in db.list_runs()._repr_html_()
+    assert "1 of 1 runs" in db.list_runs()._repr_html_()
+
+
+def test_tables_with_lists_are_written_as_csv(db: ExperimentDB, tmp_path: Path) -> None:
+    flat(db.runs_df).write_csv(tmp_path / "runs.csv")
+    assert pl.read_csv(tmp_path / "runs.csv").height == db.runs_df.height
+    db.varying().write_csv(tmp_path / "varying.csv")
+    values = pl.read_csv(tmp_path / "varying.csv")["values"]
+    assert all(value.startswith("[") for value in values)
+
+
+SCRIPT = """
+from sweeplens import ExperimentDB
+db = ExperimentDB("sweep")
+db.summarize_metrics(["optim.lr"], metric="val/acc")
+db.find_varying(run="a")
+db.curves("val/acc", max_point=3)
+db.rank("val/acc", goal="max")
+db.rank("val/acc", by="seed")
+db.effects("val/acc", goal="min")
+db.rank("val/acc", goal="higher", runs="a")
+answer = db.compare("a", "b")
+answer.tabel
+"""
+
+
+def test_a_type_checker_finds_wrong_names_and_words_in_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
+    found = {int(line.split(":")[1]) for line in done.stdout.splitlines() if " - error: " in line}
+    assert sorted(found) == [4, 5, 6, 7, 8, 9, 12]
