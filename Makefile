@@ -9,6 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # As pip does for packages that it copies: no start compiles, even where Python is told to write no bytecode.
 COMPILE := $(BIN)/python -m compileall -q core server
 
+# The extra `charts`: there is no build for musl systems, and all but pictures works without.
+DRAWS := vl-convert-python pillow
+
 PEERS := build/peers-venv
 PEERS_PYTHON := $(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 MADE := $(VENV)/.made
@@ -100,6 +103,7 @@ $(RUNS): requirements/run.txt pyproject.toml hatch_build.py $(wildcard core/swee
 	@echo "Installing sweeplens into $(VENV) ..."
 	@$(PIP) install -r requirements/run.txt $$($(BIN)/python hatch_build.py)
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) install --only-binary :all: -c requirements/dev.txt $(DRAWS) || echo "No build of $(DRAWS) for this machine: reports have tables only."
 	@$(COMPILE)
 	@touch $@
 

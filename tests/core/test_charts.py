@@ -168,7 +168,7 @@ def test_importance_draws_effects_and_inseparable_ones_as_one_bar(db: Experiment
 def test_a_heatmap_draws_the_means_of_summarize_and_names_what_was_not_tried(db: ExperimentDB) -> None:
     where = 'NOT ("optim.lr" = 0.3 AND "data.batch_size" = 64)'
     chart = db.plot("heatmap", metrics=["val/acc"], hparams=["optim.lr", "data.batch_size"], where=where)
-    answer = db.summarize(["optim.lr", "data.batch_size"], metrics=["val/acc"], reduce="best", where=where).table
+    answer = db.summarize(["optim.lr", "data.batch_size"], metrics=["val/acc"], where=where).table
     told = {
         (f"{r['optim.lr']:.4g}", str(r["data.batch_size"])): (r["mean"], r["n"])
         for r in answer.drop_nulls("optim.lr").to_dicts()
@@ -220,7 +220,56 @@ def test_a_comparison_draws_effect_sizes_with_the_interval_in_the_same_unit(db: 
         assert (r["effect"], r["low"], r["high"]) == pytest.approx(
             (told["effect_size"], told["ci95_low"] * unit, told["ci95_high"] * unit)
         )
+        assert bool(r["verdict"]) == told["verdict"].startswith("different")
     assert {r["series"] for r in rows(chart, "line", "series")} == {a, b}
+    strata = db.compare(a, b).tables["strata"]
+    assert sorted(r["difference"] for r in rows(chart, "tick")) == sorted(strata["difference"].to_list())
+
+
+def test_the_levels_of_a_hyperparameter_are_drawn_against_the_baseline_with_their_strata(db: ExperimentDB) -> None:
+    answer = db.compare(hparam="optim.lr")
+    chart = answer.plot()
+    told = {r["level"]: r for r in answer.table.filter(answer.table["metric"] == "val/acc").to_dicts()}
+    drawn = {r["metric"]: r for r in rows(chart, "point", "effect")}
+    assert {k: (r["difference"], r["effect"]) for k, r in drawn.items()} == {
+        k: (r["difference"], r["effect_size"]) for k, r in told.items()
+    }
+    assert {k for k, r in drawn.items() if r["verdict"]} == {
+        k for k, r in told.items() if r["verdict"].startswith("different")
+    }
+    strata = answer.tables["strata"].filter(answer.tables["strata"]["metric"] == "val/acc")
+    assert {(r["metric"], r["stratum"], r["difference"]) for r in rows(chart, "tick")} == set(
+        strata.select("level", "stratum", "difference").rows()
+    )
+    assert {r["series"] for r in rows(chart, "line", "series")} == {*told, "0.001"}
+    assert "against 0.001" in chart.title
+    assert "Strata disagree" in chart.caption
+    assert (
+        db.plot("comparison", hparams=["optim.lr"]).spec
+        == db.compare(hparam="optim.lr", metrics=["val/acc"]).plot().spec
+    )
+
+
+def test_a_ranking_within_tasks_never_names_one_task_the_best_of_all(tmp_path: Path) -> None:
+    runs = [
+        run(
+            f"{env}{lr}{seed}",
+            {"env": env, "lr": lr, "seed": seed},
+            val_acc=[0.1, 0.2, scale * (0.3 + lr) + seed / 100],
+        )
+        for env, scale in (("ant", 1.0), ("walker", 0.1))
+        for lr in (0.1, 0.5)
+        for seed in range(3)
+    ]
+    sweep = database(tmp_path, runs, task_hparams=("env",))
+    answer = sweep.rank("val/acc")
+    chart = answer.plot()
+    drawn = rows(chart, "point", "rank")
+    assert [(r["rank"], r["mean"]) for r in drawn] == [(r["rank"], r["mean"]) for r in answer.table.to_dicts()]
+    assert [r["group"].split(",")[0] for r in drawn if r["verdict"] == "best"] == ["task=ant", "task=walker"]
+    assert "within each task" in chart.caption
+    assert len(rows(chart, "point", "run")) == len(runs)
+    assert sweep.plot("comparison").kind == "comparison"
 
 
 @pytest.mark.parametrize("kind", CHARTS)
@@ -323,6 +372,9 @@ def test_without_a_kind_the_most_telling_is_drawn(db: ExperimentDB, tmp_path: Pa
         ("curves", {"width": 10}, "between 200 and 4000"),
         ("heatmap", {"hparams": ["optim.lr"]}, "needs two hyperparameters"),
         ("comparison", {"a": "lr0.03*"}, "both sides"),
+        ("comparison", {"a": "lr0.03*", "b": "lr0.1*", "where": "seed = 1"}, "from a and b alone"),
+        ("comparison", {"hparams": ["optim.lr"], "where": "seed = 1"}, "over all runs"),
+        ("comparison", {"hparams": ["optim.lrr"]}, "Nearest: 'optim.lr'"),
         ("importance", {"metrics": ["grad_norm"]}, "goal"),
     ],
 )

@@ -34,7 +34,8 @@ def table(text: str) -> list[dict[str, str]]:
 async def test_every_resource_that_is_listed_can_be_read(client: Client) -> None:
     listed = (await client.list_resources()).resources
     assert {str(r.uri) for r in listed} == {
-        f"experiments://{name}" for name in ("overview", "runs", "metrics", "problems", "schema")
+        *(f"experiments://{name}" for name in ("overview", "runs", "metrics", "problems", "schema")),
+        "ui://sweeplens/chart",
     }
     for resource in listed:
         assert resource.description

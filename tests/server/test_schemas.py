@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,9 @@ async def test_each_tool_is_as_its_snapshot_says(client: Client) -> None:
 
 async def test_all_tools_together_take_few_tokens(client: Client) -> None:
     tools = (await client.list_tools()).tools
-    size = sum(len(t.name) + len(t.description or "") + len(json.dumps(t.input_schema)) for t in tools)
+    seen = [t for t in tools if "model" in (t.meta or {}).get("ui", {}).get("visibility", ["model"])]
+    assert [t.name for t in tools if t not in seen] == [spec.name for spec in PAGE_TOOLS]
+    size = sum(len(t.name) + len(t.description or "") + len(json.dumps(t.input_schema)) for t in seen)
     assert size / 4 <= MOST_TOKENS
 
 
@@ -62,7 +64,7 @@ async def test_names_and_descriptions_fit_every_client(client: Client) -> None:
 async def test_argument_schemas_hold_nothing_that_a_client_cannot_take(client: Client) -> None:
     for tool in (await client.list_tools()).tools:
         assert tool.input_schema["type"] == "object"
-        assert (tool.output_schema is None) == (tool.name == "plot")  # a picture has no structured content
+        assert (tool.output_schema is None) == (tool.name in ("plot", "chart_data"))  # a picture has none
         for schema in filter(None, (tool.input_schema, tool.output_schema)):
             for part in _parts(schema):
                 assert not isinstance(part.get("type"), list), part

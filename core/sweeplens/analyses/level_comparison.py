@@ -17,7 +17,7 @@ from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.grouping import keyed, runs_without_hparams
 from sweeplens.frames.schemas import hparam_columns
 
-__all__ = ["compare_levels"]
+__all__ = ["compare_levels", "levels_of_hparam"]
 
 _MOST_LEVELS = 8
 _OFF = ("0", "0.0", "false", "none", "null", "off", "no", "")
@@ -25,6 +25,13 @@ _OFF = ("0", "0.0", "false", "none", "null", "off", "no", "")
 
 def compare_levels(runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], Answer]) -> Answer:
     """``compare`` answers for two sides. Raises UnknownNameError, and InputError for one level or more than eight."""
+    levels, base = levels_of_hparam(runs, hparam)
+    answers = {name: compare(Sides(ids, levels[base])) for name, ids in levels.items() if name != base}
+    return _joined(hparam, base, answers)
+
+
+def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[str, ...]], str]:
+    """The runs of each level in order, and the name of the baseline. Raises UnknownNameError, InputError."""
     known = hparam_columns(runs)
     if hparam not in known:
         raise UnknownNameError.of("hyperparameter", hparam, known, hint="find_varying_hparams shows those that vary.")
@@ -37,8 +44,7 @@ def compare_levels(runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], A
             " pass a and b as conditions, or ask hparam_effects."
         )
     base = next((name for name in levels if name.lower() in _OFF), next(iter(levels)))
-    answers = {name: compare(Sides(ids, levels[base])) for name, ids in levels.items() if name != base}
-    return _joined(hparam, base, answers)
+    return levels, base
 
 
 def _text(value: object) -> str:

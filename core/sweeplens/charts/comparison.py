@@ -1,4 +1,7 @@
-"""Two sides: the standardised difference of each metric with its interval, and the two curves of the first."""
+"""Two sides: the standardised difference of each metric with its interval, and the two curves of the first.
+
+With one hyperparameter instead of sides: each of its levels against the baseline (`levels`).
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.ranking import RANK_COLUMNS
 from sweeplens.analyses.sides import select_sides
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.curve_groups import Groups, Line, Member, mean_lines, points_each
 from sweeplens.charts.curves import panel_layers
+from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_panel, said_notes, stratum_rows
 from sweeplens.charts.labels import distinct, number, printed
+from sweeplens.charts.levels import level_comparison
+from sweeplens.charts.ranking import group_columns, group_labels
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
-from sweeplens.charts.vega import Row, count_of, layer, text_field, title_lines, tooltip
+from sweeplens.charts.vega import Row, count_of, title_lines
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import known_goal
 
 if TYPE_CHECKING:
-    from sweeplens.answers import Answer
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["comparison", "effect_rows"]
+__all__ = ["comparison"]
 
 _MOST_METRICS = 14
-_CLEAR = 0.05
 
 
 class _Sides(Struct, frozen=True):
@@ -40,15 +43,24 @@ class _Sides(Struct, frozen=True):
 
 def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
     """The answer of `compare` with the mean curves of both sides."""
+    given = bool(ask.a or ask.b)
+    if len(ask.hparams) == 1 and not given and not ask.runs:
+        return level_comparison(db, ask)
+    if given and (ask.runs or ask.where or ask.hparams):
+        raise InputError(
+            "A comparison takes its runs from a and b alone: put runs and where into them as conditions, or leave a and b."
+        )
     sides = _sides(db, ask)
     metrics = asked_metrics(db, ask, _MOST_METRICS) if ask.metrics else []
-    answer = db.compare(sides.a, sides.b, metrics=[m.name for m in metrics], reduce=ask.reduce or "last")
+    answer = db.compare(sides.a, sides.b, metrics=[m.name for m in metrics], reduce=ask.reading)
     names = names_of(db)
-    rows = effect_rows(
-        answer, sides.label_a, sides.label_b, {m: names.metric(m) for m in answer.table["metric"].to_list()}
-    )
     if not answer.table.height:
         raise InputError(f"Nothing to draw: {' '.join(answer.notes[-2:])}")
+    records = answer.table.head(_MOST_METRICS).to_dicts()
+    labels = distinct([names.metric(r["metric"]) for r in records])
+    rows = effect_rows(records, labels, [_better(r, sides.label_a, sides.label_b) for r in records])
+    label_of = {str(r["metric"]): label for r, label in zip(records, labels, strict=True)}
+    strata = stratum_rows(answer.tables.get("strata"), rows, label_of, "metric")
     first = str(answer.table["metric"][0])
     metric = Metric(first, known_goal(first, db.config.metric_goals), names.metric(first))
     groups = _curves(db, ask, sides, metric)
@@ -58,15 +70,17 @@ def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
         f"{names.metric(r['metric'])}: {number(r['mean_a'])} against {number(r['mean_b'])}, {r['verdict']}."
         for r in answer.table.head(3).iter_rows(named=True)
     )
-    bare = answer.table.height - len(rows)
+    bare = sum(r["ci95_low"] is None for r in records)
     notes = [
         f"a: {count_of(n['n_a'], 'run')}, b: {count_of(n['n_b'], 'run')}. "
-        "Difference a - b in standard deviations (Hedges' g), 95 % interval; grey: not told apart.",
+        "Difference a - b in standard deviations, 95 % interval; grey: not told apart, or equal."
+        + STRATA_NOTE
+        * bool(strata),
         f"{count_of(bare, 'metric')} without an interval (too few runs a side) not drawn." if bare else "",
         *groups.notes,
     ]
-    spec = _spec(db, ask, metric, rows, groups, title, notes)
-    return Chart("comparison", title, f"{caption} {answer.notes[0]}", spec, answer.basis)
+    spec = _spec(db, ask, metric, (rows, strata), groups, title, notes)
+    return Chart("comparison", title, f"{caption} {' '.join(said_notes(answer))}", spec, answer.basis)
 
 
 def _sides(db: ExperimentDB, ask: PlotRequest) -> _Sides:
@@ -79,7 +93,7 @@ def _sides(db: ExperimentDB, ask: PlotRequest) -> _Sides:
         return _Sides(*ask.runs, *(printed(r, 32) for r in ask.runs))
     metric = asked_metrics(db, ask, 1)[0]
     table = db.rank(metric.name, goal=ask.goal, hparams=ask.hparams, runs=ask.runs, where=ask.where).table
-    keys = [c for c in table.columns if c not in RANK_COLUMNS]
+    keys = group_columns(table)
     if table.height < 2:
         raise InputError("Nothing to compare: there is one group of runs only. Pass the sides a and b.")
     rows = table.head(2).to_dicts()
@@ -89,8 +103,6 @@ def _sides(db: ExperimentDB, ask: PlotRequest) -> _Sides:
 
 
 def _best_groups(db: ExperimentDB, ask: PlotRequest, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> _Sides:
-    from sweeplens.charts.ranking import group_labels
-
     single = db.rank(
         asked_metrics(db, ask, 1)[0].name, by="run", goal=ask.goal, hparams=ask.hparams, runs=ask.runs, where=ask.where
     ).table
@@ -103,33 +115,8 @@ def _side_label(side: str | tuple[str, ...]) -> str:
     return printed(side if isinstance(side, str) else ", ".join(side), 40)
 
 
-def effect_rows(answer: Answer, a: str, b: str, shown: Mapping[str, str]) -> list[Row]:
-    """A row for each metric whose difference has an interval: difference and interval in standard deviations."""
-    rows: list[Row] = []
-    for r in answer.table.iter_rows(named=True):
-        if None in (r["effect_size"], r["ci95_low"], r["ci95_high"]) or not r["difference"]:
-            continue
-        unit = r["effect_size"] / r["difference"]
-        rows.append(
-            {
-                "metric": shown[r["metric"]],
-                "effect": r["effect_size"],
-                "low": r["ci95_low"] * unit,
-                "high": r["ci95_high"] * unit,
-                "difference": r["difference"],
-                "p": r["p_adjusted"],
-                "said": printed(r["verdict"], 160),
-                "verdict": _verdict(r, a, b),
-            }
-        )
-    for row, label in zip(rows, distinct([r["metric"] for r in rows]), strict=True):
-        row["metric"] = label
-    return rows[:_MOST_METRICS]
-
-
-def _verdict(row: Mapping[str, Any], a: str, b: str) -> str:
-    if row["p_adjusted"] is None or row["p_adjusted"] >= _CLEAR:
-        return "not told apart"
+def _better(row: Mapping[str, Any], a: str, b: str) -> str:
+    """Which side a clear difference speaks for, as the legend says it."""
     if row["goal"] == "unknown":
         return "different"
     return f"better: {a}" if (row["difference"] > 0) == (row["goal"] == "higher") else f"better: {b}"
@@ -152,73 +139,24 @@ def _spec(
     db: ExperimentDB,
     ask: PlotRequest,
     metric: Metric,
-    rows: list[Row],
+    drawn: tuple[list[Row], list[Row]],
     groups: Groups,
     title: str,
     notes: Sequence[str],
 ) -> Spec:
+    """Effects (rows, strata) beside curves."""
+    rows, strata = drawn
     half = ask.width - 110 if ask.narrow or not rows else (ask.width - 180) // 2
     height = (ask.height - 90 - 40 * (len(notes) > 2)) // (2 if ask.narrow else 1) - 90
     layers, beyond = panel_layers(db, replace(ask, width=min(ask.width, 590)), metric, groups, [])  # legend below
     panels: list[Spec] = [{"width": half, "height": max(90, height), "layer": layers}]
     if rows:
-        panels.insert(0, _effects(rows, groups.named, half - (0 if ask.narrow else 30), max(90, height)))
+        verdicts = [*(f"better: {side}" for side in groups.named), "different"]
+        size = (half - (0 if ask.narrow else 30), max(90, height))
+        panels.insert(0, effects_panel(rows, strata, verdicts, size, "a - b, standard deviations"))
     side_by_side = "vconcat" if ask.narrow else "hconcat"
     return {
         "title": title_lines(title, [*notes, beyond], ask.width),
         side_by_side: panels,
         "resolve": {"scale": {"color": "independent"}},
     }
-
-
-def _effects(rows: list[Row], sides: Sequence[str], width: int, height: int) -> Spec:
-    order = [r["metric"] for r in rows]
-    verdicts = [*(f"better: {side}" for side in sides), "different"]
-    clear, rest = ([r for r in rows if (r["verdict"] in verdicts) is said] for said in (True, False))
-    y = text_field("metric", None, order, labelLimit=120)
-    x: Spec = {
-        "field": "effect",
-        "type": "quantitative",
-        "scale": {"zero": True},
-        "axis": {"title": "a - b, standard deviations"},
-    }
-    colour = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": verdicts},
-        "legend": {"title": None, "orient": "bottom", "direction": "vertical", "labelLimit": width},
-    }
-    told = tooltip(
-        metric="metric",
-        effect="effect size",
-        low="95 % from",
-        high="95 % to",
-        difference="difference",
-        p="p",
-        said="verdict",
-    )
-    zero: Spec = {
-        "data": {"values": [{"x": 0}]},
-        "mark": {"type": "rule", "style": "quiet", "strokeDash": [2, 3]},
-        "encoding": {"x": {"field": "x", "type": "quantitative"}},
-    }
-    return {
-        "width": width,
-        "height": height,
-        "layer": [
-            zero,
-            *_intervals(rest, {"x": x, "y": y, "tooltip": told}, style="rest"),
-            *_intervals(clear, {"x": x, "y": y, "tooltip": told, "color": colour}),
-        ],
-    }
-
-
-def _intervals(rows: list[Row], place: Spec, **mark: str) -> list[Spec]:
-    """A dot with its interval for each row."""
-    if not rows:
-        return []
-    ends = {**place, "x": {**place["x"], "field": "low"}, "x2": {"field": "high"}}
-    return [
-        layer({"type": "rule", "strokeWidth": 2, **mark}, rows, ends),
-        layer({"type": "point", "filled": True, "size": 80, "opacity": 1, **mark}, rows, place),
-    ]

@@ -205,7 +205,7 @@ def _order(
     if not columns:
         return everyone
     if metric.goal != "unknown":
-        ranked = db.rank(metric.name, goal=ask.goal, reduce="last", hparams=keys, runs=ask.runs, where=ask.where).table
+        ranked = db.rank(metric.name, goal=ask.goal, hparams=keys, runs=ask.runs, where=ask.where).table
         found = ranked.select([c for c in ranked.columns if c not in RANK_COLUMNS]).rows()
     else:
         last = answer.table.filter(pl.col("metric") == metric.name).group_by(columns, maintain_order=True).last()
@@ -246,7 +246,7 @@ def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.Data
     everyone: list[str] = runs["run_id"].to_list()
     if metric.goal == "unknown":
         return everyone
-    ranked_runs = db.rank(metric.name, goal=ask.goal, reduce="last", by="run", runs=ask.runs, where=ask.where).table
+    ranked_runs = db.rank(metric.name, goal=ask.goal, by="run", runs=ask.runs, where=ask.where).table
     found: list[str] = ranked_runs["run_id"].to_list()
     ranked = set(found)
     return [*found, *(run for run in everyone if run not in ranked)]

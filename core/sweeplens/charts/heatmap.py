@@ -10,7 +10,7 @@ import polars as pl
 
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import Names, distinct, number, printed
-from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, swept_hparams
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of, swept_hparams
 from sweeplens.charts.scales import wants_log
 from sweeplens.charts.theme import ink_on
 from sweeplens.charts.vega import Row, count_of, filled_view, layer, text_field, tooltip
@@ -29,8 +29,7 @@ def heatmap(db: ExperimentDB, ask: PlotRequest) -> Chart:
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     pair = _pair(db, ask, metric, swept_hparams(db, ask, runs))
-    reduce = ask.reduce or ("best" if metric.goal != "unknown" else "last")
-    answer = db.summarize(pair, metrics=[metric.name], reduce=reduce, runs=ask.runs, where=ask.where)
+    answer = db.summarize(pair, metrics=[metric.name], reduce=ask.reading, runs=ask.runs, where=ask.where)
     table = answer.table.filter(pl.any_horizontal(pl.col(answer.table.columns[:2]).is_not_null()))
     bare = int(answer.table["n"].sum()) - int(table["n"].sum())
     if not table.height:
@@ -138,7 +137,7 @@ def _spec(
         *_texts([] if small else tried, place),
     ]
     title = f"{metric.shown} by {shown[0]} and {shown[1]}: {count_of(sum(r['n'] for r in rows), 'run')}"
-    note = f"Mean over runs of each run's {metric.best_word} value; n: runs. " + (
+    note = f"Mean over runs of each run's {reading_of(metric, ask.reading)}; n: runs. " + (
         f"{metric.goal.capitalize()} is better." if metric.goal != "unknown" else ""
     )
     untried = len(rows) - len(tried)

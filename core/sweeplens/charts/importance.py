@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweeplens.charts.chart import Chart
@@ -23,8 +24,7 @@ _MOST = 20
 def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
     """The answer of `effects` as bars."""
     metric = asked_metrics(db, ask, 1)[0]
-    reduce = ask.reduce or "best"
-    answer = db.effects(metric.name, goal=ask.goal, reduce=reduce, runs=ask.runs, where=ask.where)
+    answer = db.effects(metric.name, goal=ask.goal, reduce=ask.reading, runs=ask.runs, where=ask.where)
     table = answer.table.filter(answer.table["importance"].is_not_null())
     if not table.height:
         raise InputError(f"Nothing to draw for {metric.name!r}: {' '.join(answer.notes[1:2]) or 'nothing varies'}")
@@ -80,9 +80,12 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
     return Chart("importance", title, " ".join([caption, *answer.notes]), spec, answer.basis)
 
 
-def _words(direction: str, values: str) -> str:
-    """What stands behind a bar."""
-    return printed(direction if direction.startswith("best") else f"{direction}; best {values}", 38)
+def _words(directions: Sequence[str], values: str) -> str:
+    """What stands behind a bar; hyperparameters that share one may go in directions of their own."""
+    direction = directions[0] if len(set(directions)) == 1 else ""
+    return printed(
+        direction if direction.startswith("best") else "; ".join(filter(None, (direction, f"best {values}"))), 38
+    )
 
 
 def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
@@ -98,6 +101,7 @@ def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
         ]  # those that nearly follow it have a share of their own
         drawn |= {row["hparam"], *(r["hparam"] for r in same)}
         members = [row, *same]
+        directions = [str(r["direction"]) for r in members]
         values = ", ".join(str(r["best_value"]) for r in members)
         bars.append(
             {
@@ -105,9 +109,9 @@ def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
                 "importance": json_value(row["importance"]),
                 "low": json_value(row["importance_low"]),
                 "high": json_value(row["importance_high"]),
-                "direction": row["direction"],
+                "direction": ", ".join(directions),
                 "best": values,
-                "words": _words(str(row["direction"]), values),
+                "words": _words(directions, values),
             }
         )
     for bar, label in zip(bars, distinct([b["hparam"] for b in bars]), strict=True):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from sweeplens.analyses.ranking import RANK_COLUMNS
+from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import Names, distinct, listed_names, number, printed, short_names
-from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of
 from sweeplens.charts.scales import is_log, range_with_intervals, value_range
 from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, number_field, text_field, tooltip
 from sweeplens.errors import InputError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["by_hparams", "group_labels", "ranking"]
+__all__ = ["by_hparams", "group_columns", "group_labels", "ranking"]
 
 _ROW_PIXELS = 19
 _FRAME_PIXELS = 130
@@ -28,7 +29,9 @@ _WORST = 3
 _MOST_DOTS = 3_000
 _VERDICTS = {True: "not told apart from the best", False: "behind by more than chance", None: "no spread to judge by"}
 _BEST = "best"
+_TASK = "task"
 _MOST_IN_TITLE = 3
+_MOST_BEST = 4
 _INTERVAL_ROOM = 0.5  # of the range of the runs
 
 
@@ -44,19 +47,24 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
     """One metric's groups, best first."""
     metric = asked_metrics(db, ask, 1)[0]
     options: dict[str, Any] = {"goal": ask.goal, "runs": ask.runs, "where": ask.where, "hparams": ask.hparams}
-    options["reduce"] = ask.reduce or "best"
+    options["reduce"] = ask.reading
     by = "run" if ask.group == "run" else "group"
     answer = db.rank(metric.name, by=by, **options)
     table = answer.table.filter(answer.table["mean"].is_not_null())
     if not table.height:
         raise InputError(f"Nothing to draw: no run has a finite value of {metric.name!r}.")
-    keys = [c for c in table.columns if c not in RANK_COLUMNS]
+    keys = group_columns(table)
     names = names_of(db)
     shown = _shown(table, keys, names, ask)
     single = db.rank(metric.name, by="run", **options).table if by == "group" and keys else None
     dots = _dots(single, keys, shown) if single is not None else []
     spec = _spec(ask, metric, shown, dots, keys, names, answer.notes)
     return Chart("ranking", spec["title"]["text"][0], _caption(metric, shown, answer.notes), spec, answer.basis)
+
+
+def group_columns(table: pl.DataFrame) -> list[str]:
+    """The columns of a ranking that say which group a row is: its hyperparameters, and the task where there are several."""
+    return [c for c in table.columns if c == _TASK or c not in RANK_COLUMNS]
 
 
 def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Names) -> list[str]:
@@ -92,10 +100,13 @@ def _telling(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str
 def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequest) -> _Shown:
     room = max(6, (ask.height - _FRAME_PIXELS) // _ROW_PIXELS)
     total = table.height
-    kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
+    if _TASK in table.columns:
+        kept = table.sort("rank", maintain_order=True).head(room).sort(_TASK, maintain_order=True)
+    else:
+        kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
     rows = kept.to_dicts()
     if "run_id" in table.columns:
-        labels = distinct([printed(r["run_id"], 40) for r in rows])
+        labels = distinct([", ".join(printed(r[k], 40) for k in (_TASK, "run_id") if k in r) for r in rows])
     else:
         labels = group_labels(rows, keys, names) if keys else ["all runs"]
     return _Shown(rows, labels, total)
@@ -142,20 +153,20 @@ def _spec(
     ends = [r[k] for r in rows for k in ("low", "high") if r[k] is not None]
     log = is_log(ask.log, "x", [*values, *ends], metric.goal)
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
-    x = number_field("mean", f"{metric.shown}, {metric.best_word} of each run", log=log, within=within)
+    x = number_field("mean", f"{metric.shown}, {reading_of(metric, ask.reading)} of each run", log=log, within=within)
     y = text_field("group", None, shown.labels, labelLimit=ask.width // 3)
     layers = _layers(ask, metric, rows, dots, x, y)
     what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
-    cut = f"{len(rows)} of {count_of(shown.total, what[:-1])} shown: the best and the last {_WORST}." * (
-        len(rows) < shown.total
-    )
+    tasks = _TASK in keys
+    which = "the best of each task" if tasks else f"the best and the last {_WORST}"
+    cut = f"{len(rows)} of {count_of(shown.total, what[:-1])} shown: {which}." * (len(rows) < shown.total)
     beyond = f"{count_of(within.beyond, 'value')} beyond the axis." if within and within.beyond else ""
     by = by_hparams(keys, names) if what == "groups" else ""
-    title = f"{metric.shown}: {count_of(shown.total, what[:-1])}{by}, best first"
+    title = f"{metric.shown}: {count_of(shown.total, what[:-1])}{by}, best first{' within each task' * tasks}"
     return filled_view(
         ask,
         title,
-        [f"{notes[1].split(';')[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
+        [f"{re.split(r' [(]|;', notes[1])[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
         layers,
     )
 
@@ -212,15 +223,21 @@ def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], 
 
 
 def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:
-    first = shown.rows[0]
-    interval = (
-        f" (95 % interval {number(first['ci95_low'])} to {number(first['ci95_high'])})"
-        if first["ci95_low"] is not None
-        else ""
+    tasks = [
+        (row, label) for row, label in zip(shown.rows, shown.labels, strict=True) if row["rank"] == 1 and _TASK in row
+    ]
+    best = tasks or [(shown.rows[0], shown.labels[0])]
+    said = "; ".join(
+        f"{label} with {number(row['mean'])}{_interval(row)}, {count_of(row['n'], 'run')}"
+        for row, label in best[:_MOST_BEST]
     )
     tied = [label for row, label in zip(shown.rows, shown.labels, strict=True) if row["tied"] and row["rank"] > 1]
-    parts = [
-        f"Best by {metric.shown}: {shown.labels[0]} with {number(first['mean'])}{interval}, {count_of(first['n'], 'run')}."
-    ]
+    parts = [f"Best by {metric.shown}{' within each task' * bool(tasks)}: {said}."]
     parts += [f"Not told apart from it: {listed_names(tied, 4)}."] if tied else []
-    return " ".join([*parts, *notes[:2]])
+    return " ".join([*parts, *notes[:2], *(n for n in notes[2:] if n.startswith(BROKEN))])
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["ci95_low"] is None:
+        return ""
+    return f" (95 % interval {number(row['ci95_low'])} to {number(row['ci95_high'])})"

@@ -3,6 +3,7 @@
 PlotRequest       the arguments of `ExperimentDB.plot`, as data
 Metric            a metric with its goal and its name for display
 asked_metrics     the metrics that a request names, else the main ones
+reading_of        how runs become numbers in a picture of an analysis, in words
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from sweeplens.charts.labels import Names
+from sweeplens.charts.labels import Names, printed
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import AskedGoal, main_metrics
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import select_metrics
 
@@ -23,7 +25,16 @@ if TYPE_CHECKING:
 
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["MOST_POINTS", "Metric", "PlotRequest", "asked_metrics", "names_of", "request_of", "swept_hparams"]
+__all__ = [
+    "MOST_POINTS",
+    "Metric",
+    "PlotRequest",
+    "asked_metrics",
+    "names_of",
+    "reading_of",
+    "request_of",
+    "swept_hparams",
+]
 
 MOST_POINTS = 5_000
 """As many points at most are drawn in one chart."""
@@ -35,7 +46,8 @@ _COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
 class PlotRequest(Struct, frozen=True):
     """``group``: ``run`` (single runs), ``all``, or a hyperparameter; ``log``: x, y, xy or none, empty: as the values ask.
 
-    ``reduce``: how a run becomes one number; empty: as the kind does by itself. ``x_min``, ``x_max``: of curves.
+    ``reduce``: how a run becomes one number; empty: as the analysis does, or its best where each run is a dot or a line.
+    ``x_min``, ``x_max``: of curves. ``hparams`` of a comparison: one alone, and its levels are compared.
     ``a`` and ``b``: the sides of a comparison. ``smooth``: weight of the moving average, 0 to below 1.
     """
 
@@ -55,6 +67,11 @@ class PlotRequest(Struct, frozen=True):
     b: str | tuple[str, ...] = ""
     width: int = 800
     height: int = 500
+
+    @property
+    def reading(self) -> str:
+        """How a run becomes one number where the picture is of an analysis: as the analysis does unless asked otherwise."""
+        return self.reduce or DEFAULT_REDUCE
 
     def check(self) -> None:
         """Raises InputError for what cannot be drawn by any kind."""
@@ -112,6 +129,25 @@ class Metric(Struct, frozen=True):
         if self.reduce not in ("", "best"):
             return self.reduce
         return {"lower": "lowest", "higher": "highest"}.get(self.goal, "last")
+
+
+def reading_of(metric: Metric, reduce: str) -> str:
+    """``mean of the last tenth``: what a run's number is, for an axis."""
+    how = parse_reduce(reduce)
+    if how.how == "best":
+        return f"{Metric(metric.name, metric.goal, '').best_word} value"
+    step = "the last common step" if how.amount < 0 else f"step {how.amount}"
+    words = {
+        "last_tenth": "mean of the last tenth",
+        "min": "lowest value",
+        "max": "highest value",
+        "mean": "mean",
+        "auc": "mean height of the curve",
+        "at_step": f"value at {step}",
+        "last_k": f"mean of the last {how.amount} values",
+        "at_best": f"value where {printed(how.metric)} is best",
+    }
+    return words.get(how.how, f"{how.how} value")
 
 
 def names_of(db: ExperimentDB) -> Names:

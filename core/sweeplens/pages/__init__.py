@@ -21,18 +21,18 @@ _FOLDER = Path(__file__).parent / "templates"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def made_page(template: str, *, bundle: str, **values: Any) -> str:
-    """A page from a template. ``bundle``: Vega's script, empty where charts cannot be drawn."""
+def made_page(template: str, *, bundle: str, script: str = "page.js", **values: Any) -> str:
+    """A page from a template. ``bundle``: Vega's script, empty where charts cannot be drawn. ``script``: the file of ours."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    script = (_FOLDER / "page.js").read_text(encoding="utf-8")
+    ours = (_FOLDER / script).read_text(encoding="utf-8")
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     bundle = bundle.replace("</script", "<\\/script")
     page = environment.get_template(template)
-    return page.render(bundle=bundle, script=script, style=style, policy=_policy(script, bundle), **values)
+    return page.render(bundle=bundle, script=ours, style=style, policy=_policy(ours, bundle), **values)
 
 
 def as_data(value: object) -> str:

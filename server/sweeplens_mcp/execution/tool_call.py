@@ -18,7 +18,7 @@ from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.errors import CursorError, InputError, StoreError, SweeplensError
 from sweeplens_mcp.execution.cursors import AnswerCache, CursorState, check_row, decode, encode, question, read
 from sweeplens_mcp.render.answers import PageRequest, ToolReply, reply
-from sweeplens_mcp.render.pictures import picture_reply
+from sweeplens_mcp.render.pictures import data_reply, picture_reply
 from sweeplens_mcp.tools.spec import Made, ToolSpec
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def _page_without(call: _CallContext, arguments: Mapping[str, object], error: OS
 def _page(call: _CallContext, arguments: Mapping[str, object]) -> ToolReply:
     spec, own = call.spec, dict(arguments)
     if spec.picture:
-        return picture_reply(call.chart(own), call.database.config.max_answer_bytes)
+        draw = data_reply if spec.of_page else picture_reply
+        return draw(call.chart(own), call.database.config.max_answer_bytes)
     limit = _limit(own.pop("limit", 0))
     found = (_news if spec.news else _found)(call, own)
     asked, version = found.asked, found.answer.basis.data_version

@@ -22,7 +22,7 @@ from sweeplens_mcp.http.rate_limit import RateLimit
 from sweeplens_mcp.http.sessions import Sessions
 from sweeplens_mcp.protocol.app import IDLE_SECONDS, build_app, build_server
 from sweeplens_mcp.settings import Settings
-from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerMiddleware
@@ -102,4 +102,4 @@ def _meters(options: HttpOptions) -> Sequence[ServerMiddleware[Any]]:
 
     registry = CollectorRegistry()
     show(options.metrics_port, registry)
-    return (metered([spec.name for spec in TOOLS], registry),)
+    return (metered([spec.name for spec in (*TOOLS, *PAGE_TOOLS)], registry),)

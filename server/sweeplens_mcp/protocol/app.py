@@ -17,6 +17,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, Server
 
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.logs import log_to_stderr
+from sweeplens_mcp.protocol.chart_page import apps_with_charts
 from sweeplens_mcp.protocol.completions import add_completions
 from sweeplens_mcp.protocol.identity import DESCRIPTION, ICONS, WEBSITE
 from sweeplens_mcp.protocol.legacy_era import add_legacy_era
@@ -25,7 +26,7 @@ from sweeplens_mcp.protocol.registration import register
 from sweeplens_mcp.protocol.resources import add_resources
 from sweeplens_mcp.protocol.subscriptions import ChangeFeed
 from sweeplens_mcp.settings import HTTP_PATH, Settings
-from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
 if TYPE_CHECKING:
     from mcp.server.transport_security import TransportSecuritySettings
@@ -86,7 +87,8 @@ def build_server(
         icons=ICONS,
         instructions=INSTRUCTIONS,
         version=version("sweeplens"),
-        tools=[register(spec, state) for spec in TOOLS],
+        tools=[register(spec, state) for spec in (*TOOLS, *PAGE_TOOLS)],
+        extensions=[apps_with_charts()],
         lifespan=lifespan,
         log_level="WARNING",
         cache_hints=_CACHE_HINTS,

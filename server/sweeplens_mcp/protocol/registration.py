@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import anyio
+from mcp.server.apps import client_supports_apps
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
@@ -27,6 +28,7 @@ from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.protocol.schemas import output_schema
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.cells import clip
+from sweeplens_mcp.tools.chart_id import chart_id
 from sweeplens_mcp.tools.spec import ToolSpec
 
 __all__ = ["SweepTool", "register"]
@@ -53,7 +55,10 @@ class SweepTool(Tool):
         if made.image:
             data = base64.b64encode(made.image).decode()
             content.insert(0, ImageContent(type="image", data=data, mime_type="image/png"))
-        return CallToolResult(content=content, structured_content=made.structured)
+        structured = made.structured
+        if self._spec.page and not self._spec.of_page and client_supports_apps(context):
+            structured = {"chart_id": chart_id(given)}
+        return CallToolResult(content=content, structured_content=structured)
 
     async def _answered(self, state: ServerState, given: dict[str, Any], progress: CallProgress) -> ToolReply:
         """The answer from the state of whoever asks, with a sign of life each second."""
@@ -84,6 +89,7 @@ def register(spec: ToolSpec, state: ServerState) -> SweepTool:
         title=spec.title,
         description=spec.description,
         parameters=argument_schema(spec),
+        meta=_page_of(spec),
         fn_metadata=FuncMetadata(
             arg_model=ArgModelBase, output_schema=None if spec.picture else output_schema(spec.draw)
         ),
@@ -95,6 +101,13 @@ def register(spec: ToolSpec, state: ServerState) -> SweepTool:
     )
     tool._spec, tool._state = spec, state  # pyright: ignore[reportPrivateUsage]
     return tool
+
+
+def _page_of(spec: ToolSpec) -> dict[str, Any] | None:
+    """What a client with MCP Apps is told: on which page an answer is shown, and what the page alone calls."""
+    if not spec.page:
+        return None
+    return {"ui": {"resourceUri": spec.page, "visibility": ["app"] if spec.of_page else ["model", "app"]}}
 
 
 class CallProgress:

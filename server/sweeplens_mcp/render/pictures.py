@@ -6,9 +6,11 @@ say how to get the renderer.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from sweeplens.errors import RenderError
+from sweeplens.charts.theme import THEMES, config_of
+from sweeplens.errors import LimitError, RenderError
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.basis import basis_json, basis_text
 from sweeplens_mcp.render.cells import clip
@@ -16,10 +18,11 @@ from sweeplens_mcp.render.cells import clip
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
 
-__all__ = ["MOST_IMAGE_BYTES", "picture_reply"]
+__all__ = ["MOST_IMAGE_BYTES", "data_reply", "picture_reply"]
 
 MOST_IMAGE_BYTES = 60_000
 _BASIS_SHARE = 0.3
+_MOST_DATA_BYTES = 900_000  # what clients hand on to a page
 
 
 def picture_reply(chart: Chart, budget: int) -> ToolReply:
@@ -36,3 +39,23 @@ def picture_reply(chart: Chart, budget: int) -> ToolReply:
         most = most * 9 // 10
     lines = "\n".join(clip(line, most) for line in words.split("\n"))
     return ToolReply(None, f"{lines}\n{note}{basis}", None, image)
+
+
+def data_reply(chart: Chart, budget: int) -> ToolReply:
+    """The chart's specification and how it looks in each theme, for a page that draws it. Raises LimitError."""
+    spec = {name: part for name, part in chart.to_dict().items() if name != "config"}
+    themes = {name: config_of(name) for name in THEMES}
+    basis = basis_json(chart.basis, int(budget * _BASIS_SHARE))
+    data: dict[str, object] = {
+        "title": chart.title,
+        "caption": chart.caption,
+        "basis": basis_text(basis),
+        "spec": spec,
+        "themes": themes,
+    }
+    size = len(json.dumps(data).encode())
+    if size > _MOST_DATA_BYTES:
+        raise LimitError(
+            f"This chart has {size:,} bytes of data, more than clients take: ask for fewer runs or metrics."
+        )
+    return ToolReply(data, clip(chart.title, budget // 4), None)

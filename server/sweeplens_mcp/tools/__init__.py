@@ -6,7 +6,7 @@ from sweeplens_mcp.render.answers import draw_overview, draw_series
 from sweeplens_mcp.render.comparisons import draw_comparison
 from sweeplens_mcp.render.findings import draw_findings, draw_news, draw_varying
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
-from sweeplens_mcp.tools.pictures import plot
+from sweeplens_mcp.tools.pictures import chart_data, plot
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
 from sweeplens_mcp.tools.spec import ToolSpec
 from sweeplens_mcp.tools.sql import query_sql
@@ -20,7 +20,10 @@ from sweeplens_mcp.tools.sweeps import (
 )
 from sweeplens_mcp.tools.triage import diagnose_runs, whats_new
 
-__all__ = ["TOOLS", "ToolSpec"]
+__all__ = ["CHART_PAGE", "PAGE_TOOLS", "TOOLS", "ToolSpec"]
+
+CHART_PAGE = "ui://sweeplens/chart"
+"""Where clients with MCP Apps find the page that shows charts."""
 
 TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Overview", overview, draw=draw_overview, paged=False),
@@ -37,5 +40,10 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
     ToolSpec("Suggest runs", suggest_runs, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True, apart=False),
-    ToolSpec("Plot", plot, paged=False, heavy=True, picture=True),
+    ToolSpec("Plot", plot, paged=False, heavy=True, picture=True, page=CHART_PAGE),
 )
+
+PAGE_TOOLS: tuple[ToolSpec, ...] = (
+    ToolSpec("Chart data", chart_data, paged=False, heavy=True, picture=True, page=CHART_PAGE, of_page=True),
+)
+"""What the page of charts calls; listed as not for models."""

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from sweeplens_mcp.tools.arguments import Runs, Texts
+from sweeplens_mcp.tools.chart_id import arguments_of
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["plot"]
+__all__ = ["chart_data", "plot"]
 
 Kind = Annotated[
     str,
@@ -25,6 +26,7 @@ PlotX = Annotated[str, Field(description="step, wall_time, a metric; scatter: or
 Group = Annotated[str, Field(description="run, all, or a hyperparameter; empty: by what varies.")]
 Smooth = Annotated[float, Field(description="Weight of the average, 0 to 0.99.")]
 Log = Annotated[str, Field(description="x, y, xy, none; empty: as values ask.")]
+ChartId = Annotated[str, Field(description="As plot gave it.")]
 PlotSide = Annotated[str, Field(description="A side, as in compare_runs.")]
 
 
@@ -46,3 +48,9 @@ def plot(
     options = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
     given = {name: value for name, value in options.items() if value}
     return db.plot(kind, metrics=metrics, hparams=hparams, runs=runs, where=where, **given)
+
+
+def chart_data(db: "ExperimentDB", chart_id: ChartId) -> "Chart":
+    """The data of a chart that plot drew, for the page that shows it."""
+    asked = arguments_of(chart_id)
+    return plot(db, **{name: getattr(asked, name) for name in asked.__struct_fields__})

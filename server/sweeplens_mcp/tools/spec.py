@@ -28,7 +28,8 @@ class ToolSpec(Struct, frozen=True):
 
     ``news``: ``cursor`` is its own argument, and the last page gives the cursor of table ``cursor`` for what comes next.
     ``heavy``: it may work for long, and waits in the queue of its like instead of standing before light calls.
-    ``picture``: its answer is a chart.
+    ``picture``: its answer is a chart. ``page``: the address of the page that clients with MCP Apps show it on.
+    ``of_page``: it is called by that page alone, never by a model, and gives the chart's data.
     ``apart``: a worker process may do it; SQL has processes of its own, with bounds of their own.
     """
 
@@ -40,6 +41,8 @@ class ToolSpec(Struct, frozen=True):
     news: bool = False
     apart: bool = True
     picture: bool = False
+    page: str = ""
+    of_page: bool = False
 
     @property
     def name(self) -> str:

@@ -67,7 +67,7 @@ class _WorkerLoop:
     def _answered(self, job: WorkerJob, database: ExperimentDB) -> Made | SweeplensError:
         from sweeplens.cancellation import cancellable
         from sweeplens.errors import LimitError, SweeplensError
-        from sweeplens_mcp.tools import TOOLS
+        from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
         def check() -> None:
             if self._unwanted >= job.number:
@@ -75,7 +75,7 @@ class _WorkerLoop:
 
         try:
             with cancellable(check):
-                spec = next(spec for spec in TOOLS if spec.name == job.tool)
+                spec = next(spec for spec in (*TOOLS, *PAGE_TOOLS) if spec.name == job.tool)
                 return spec.function(database, **job.arguments)
         except SweeplensError as error:
             return error

@@ -1,0 +1,155 @@
+"""Differences as dots with their intervals, in standard deviations: a panel that comparisons share.
+
+Differences and verdicts are those of `compare`; each stratum of a matched comparison is a small dot of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweeplens.charts.chart import Spec
+from sweeplens.charts.labels import distinct, printed
+from sweeplens.charts.vega import Row, layer, text_field, tooltip
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sweeplens.answers import Answer
+
+__all__ = ["STRATA_NOTE", "effect_rows", "effects_panel", "is_clear", "said_notes", "stratum_rows"]
+
+STRATA_NOTE = " Small marks: single strata."
+
+_VERDICT = 160  # characters
+
+
+def is_clear(row: Mapping[str, Any]) -> bool:
+    """Whether the answer calls this difference one."""
+    return str(row["verdict"]).startswith("different")
+
+
+def said_notes(answer: Answer) -> list[str]:
+    """The notes without which a difference is misread: the method, what was matched, where it does not hold."""
+    telling = ("Matched on", "Strata disagree", "The sides beside", "Holds")
+    return [
+        note for i, note in enumerate(answer.notes) if i == 0 or note.startswith(telling) or ": Strata disagree" in note
+    ]
+
+
+def effect_rows(records: Sequence[Mapping[str, Any]], labels: Sequence[str], sides: Sequence[str]) -> list[Row]:
+    """A row for each difference that has an interval; ``sides``: which colour it has where it is clear."""
+    rows: list[Row] = []
+    for r, label, side in zip(records, distinct(labels), sides, strict=True):
+        if None in (r["effect_size"], r["ci95_low"], r["ci95_high"]) or not r["difference"]:
+            continue
+        unit = r["effect_size"] / r["difference"]
+        rows.append(
+            {
+                "metric": label,
+                "effect": r["effect_size"],
+                "low": r["ci95_low"] * unit,
+                "high": r["ci95_high"] * unit,
+                "difference": r["difference"],
+                "p": r["p_adjusted"],
+                "said": printed(r["verdict"], _VERDICT),
+                "verdict": side if is_clear(r) else "",
+            }
+        )
+    return rows
+
+
+def stratum_rows(strata: pl.DataFrame | None, rows: Sequence[Row], label_of: Mapping[str, str], key: str) -> list[Row]:
+    """The difference within each stratum in the unit of its row; ``key``: the column whose values ``label_of`` names."""
+    if strata is None or not strata.height:
+        return []
+    unit = {r["metric"]: r["effect"] / r["difference"] for r in rows}
+    found = [(label_of.get(str(s[key]), ""), s) for s in strata.to_dicts()]
+    return [
+        {
+            "metric": label,
+            "effect": s["difference"] * unit[label],
+            "stratum": printed(s["stratum"]),
+            "difference": s["difference"],
+            "n_a": s["n_a"],
+            "n_b": s["n_b"],
+        }
+        for label, s in found
+        if label in unit and s["difference"] is not None
+    ]
+
+
+def effects_panel(
+    rows: Sequence[Row],
+    strata: Sequence[Row],
+    sides: Sequence[str],
+    size: tuple[int, int],
+    axis: str,
+    what: str = "metric",
+    legend: bool = True,
+) -> Spec:
+    """``sides``: the domain of the colours; what is not told apart is grey."""
+    width, height = size
+    y = text_field("metric", None, [r["metric"] for r in rows], labelLimit=120)
+    x: Spec = {"field": "effect", "type": "quantitative", "scale": {"zero": True}, "axis": {"title": axis}}
+    said = {r["verdict"] for r in rows}
+    below: Spec = {
+        "values": [side for side in sides if side in said],
+        "title": None,
+        "orient": "bottom",
+        "direction": "vertical",
+        "labelLimit": width,
+    }
+    colour = {
+        "field": "verdict",
+        "type": "nominal",
+        "scale": {"domain": list(sides)},
+        "legend": below if legend else None,
+    }
+    told = tooltip(
+        metric=what,
+        effect="effect size",
+        low="95 % from",
+        high="95 % to",
+        difference="difference",
+        p="p",
+        said="verdict",
+    )
+    place: Spec = {"x": x, "y": y, "tooltip": told}
+    return {
+        "width": width,
+        "height": height,
+        "layer": [
+            _zero(),
+            *_intervals([r for r in rows if not r["verdict"]], place, style="rest"),
+            *_intervals([r for r in rows if r["verdict"]], {**place, "color": colour}),
+            *_strata(strata, x, y),
+        ],
+    }
+
+
+def _zero() -> Spec:
+    return layer(
+        {"type": "rule", "style": "quiet", "strokeDash": [2, 3]},
+        [{"x": 0}],
+        {"x": {"field": "x", "type": "quantitative"}},
+    )
+
+
+def _strata(strata: Sequence[Row], x: Spec, y: Spec) -> list[Spec]:
+    if not strata:
+        return []
+    told = tooltip(stratum="within", difference="difference", n_a="runs of a", n_b="runs of b")
+    mark: Spec = {"type": "tick", "style": "ink", "thickness": 1.5, "size": 16, "opacity": 0.6}
+    return [layer(mark, strata, {"x": x, "y": y, "tooltip": told})]
+
+
+def _intervals(rows: list[Row], place: Spec, **mark: str) -> list[Spec]:
+    """A dot with its interval for each row."""
+    if not rows:
+        return []
+    ends = {**place, "x": {**place["x"], "field": "low"}, "x2": {"field": "high"}}
+    return [
+        layer({"type": "rule", "strokeWidth": 2, **mark}, rows, ends),
+        layer({"type": "point", "filled": True, "size": 80, "opacity": 1, **mark}, rows, place),
+    ]

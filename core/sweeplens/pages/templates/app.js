@@ -1,0 +1,71 @@
+"use strict";
+// Shows the chart that the tool `plot` drew. The host hands over the tool's result, whose chart_id stands for the chart; its data
+// come through the host from the tool `chart_data`. Messages are JSON-RPC, to and from the window that holds this page.
+(() => {
+  const host = window.parent;
+  const waiting = new Map();
+  const said = document.getElementById("said");
+  let number = 0;
+  let chart = null;
+  let theme = window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const send = (message) => host.postMessage({ jsonrpc: "2.0", ...message }, "*");
+  const request = (method, params) => new Promise((resolve, reject) => {
+    number += 1;
+    waiting.set(number, { resolve, reject });
+    send({ id: number, method, params });
+  });
+  const say = (text) => { said.textContent = text; said.hidden = !text; };
+  const resized = () => send({
+    method: "ui/notifications/size-changed",
+    params: { width: document.documentElement.scrollWidth, height: Math.ceil(document.body.getBoundingClientRect().height) + 16 },
+  });
+  const draw = async () => {
+    document.documentElement.style.colorScheme = theme;
+    document.documentElement.dataset.theme = theme;
+    if (!chart || !window.vegaEmbed) return;
+    const place = document.getElementById("chart");
+    place.closest("figure").hidden = false;
+    place.closest("figure").setAttribute("aria-label", chart.title);
+    document.getElementById("caption").textContent = chart.caption;
+    const actions = { export: true, source: false, compiled: false, editor: false };
+    await window.vegaEmbed(place, { ...chart.spec, config: chart.themes[theme] }, { mode: "vega-lite", ast: true, renderer: "svg", actions });
+    say("");
+    resized();
+  };
+  const show = async (result) => {
+    if (!window.vegaEmbed) return; // the page says already that the renderer is not installed
+    const id = result && result.structuredContent && result.structuredContent.chart_id;
+    if (!id) { say("The host gave no chart to show; its picture and words stand in the answer."); return; }
+    const found = await request("tools/call", { name: "chart_data", arguments: { chart_id: id } });
+    if (found.isError) { say(found.content.map((part) => part.text || "").join(" ")); return; }
+    chart = found.structuredContent;
+    await draw();
+  };
+  const look = (context) => {
+    if (context && (context.theme === "dark" || context.theme === "light")) theme = context.theme;
+    return draw();
+  };
+  const failed = (error) => say(`The chart cannot be shown: ${error.message || error}`);
+  const heard = {
+    "ui/notifications/tool-result": show,
+    "ui/notifications/host-context-changed": look,
+    "ui/notifications/tool-cancelled": () => say("The call was cancelled."),
+  };
+  window.addEventListener("message", (event) => {
+    const message = event.data;
+    if (event.source !== host || !message || message.jsonrpc !== "2.0") return;
+    if (message.method) {
+      if (message.method in heard) Promise.resolve(heard[message.method](message.params)).catch(failed);
+      else if (message.id !== undefined && ["ping", "ui/resource-teardown"].includes(message.method)) send({ id: message.id, result: {} });
+      else if (message.id !== undefined) send({ id: message.id, error: { code: -32601, message: "Method not found" } });
+      return;
+    }
+    const asked = waiting.get(message.id);
+    waiting.delete(message.id);
+    if (asked && message.error) asked.reject(new Error(message.error.message));
+    else if (asked) asked.resolve(message.result);
+  });
+  request("ui/initialize", { protocolVersion: "2026-01-26", appInfo: { name: "sweeplens chart", version: "1" }, appCapabilities: {} })
+    .then((answer) => { send({ method: "ui/notifications/initialized", params: {} }); return look(answer.hostContext); })
+    .catch(failed);
+})();
