@@ -32,7 +32,7 @@ class JsonSplits:
     """
 
     name = "json_splits"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The files of a folder, where each is another split of the same run."""

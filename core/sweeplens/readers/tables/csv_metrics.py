@@ -43,7 +43,7 @@ class CsvMetrics:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose header and first rows are those of a log."""

@@ -40,7 +40,7 @@ class HfTrainer:
     """
 
     name = "hf_trainer"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """An output folder: with a state of its own, or with checkpoints that have one."""
