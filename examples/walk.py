@@ -39,8 +39,8 @@ WALK = (
     Stop(
         "Is that real?",
         ("rank_runs", "metric=val/acc", "hparams=optim.lr"),
-        "Yes: no other learning rate ties with 0.03, the runner-up is seven parts in a thousand behind (p below 1 % after "
-        "correction over all pairs), and the run whose config is broken was left out instead of being counted as a setting. "
+        "Yes: no other learning rate ties with 0.03, the runner-up is six parts in a thousand behind (p below 1 % against the "
+        "range of all six), and the run whose config is broken was left out instead of being counted as a setting. "
         "The batch size was pooled on purpose; with it as part of the group, as in the overview, both sizes tie.",
     ),
     Stop(

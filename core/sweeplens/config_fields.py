@@ -74,8 +74,25 @@ class ConfigFields(BaseModel):
     )
     main_metrics: tuple[str, ...] = Field(default=(), description="metrics that overview and list_runs show first")
     replicate_hparams: tuple[str, ...] = Field(
-        default=("seed", "*.seed", "random_state", "*.random_state", "rng_seed", "trial", "fold"),
-        description="hyperparameters (globs) that mark repetitions of one setting and never define a group by themselves",
+        default=(
+            "seed", "*seed", "seed_*", "random_state", "rng", "rng_*", "run", "run_number", "run_index", "run_idx",
+            "rep", "repeat", "repetition", "replicate", "replica", "init", "trial", "trial_number", "fold", "fold_*", "cv_fold",
+            "*_fold_idx",
+        ),
+        description="hyperparameters (globs, by their last part) that mark repetitions of one setting and never define"
+        " a group by themselves",
+    )  # fmt: skip
+    task_hparams: tuple[str, ...] = Field(
+        default=(
+            "env", "env_id", "env_name", "environment", "dataset", "dataset_name", "data_name", "task", "task_name", "task_id",
+            "benchmark", "game", "rom", "split",
+        ),
+        description="hyperparameters (globs, by their last part) that say what was worked on, not how: runs are compared"
+        " within one value of them",
+    )  # fmt: skip
+    equal_within: dict[str, float] = Field(
+        default_factory=dict[str, float],
+        description="metric -> how far two means may lie apart and still count as equal",
     )
     cache_dir: str = Field(
         default="",

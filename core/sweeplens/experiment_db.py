@@ -25,7 +25,7 @@ from sweeplens.config import AnalysisConfig
 from sweeplens.errors import RootError
 from sweeplens.frames.goals import main_metrics
 from sweeplens.frames.points import in_batches, select_points, standing
-from sweeplens.frames.reduction import rewound
+from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.plain_data import plain_text
@@ -199,7 +199,7 @@ class ExperimentDB:
         answer = overview(
             view.runs, view.series, view.snapshot.points,
             goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-            triage=self._triage(view),
+            tasks=self.config.task_hparams, triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         return self._resting(answer, view, python, doubles=duplicate_warnings(view))
@@ -280,7 +280,7 @@ class ExperimentDB:
         hparams: Sequence[str] = (),
         *,
         metrics: Sequence[str] = (),
-        reduce: str = "last",
+        reduce: str = DEFAULT_REDUCE,
         runs: Sequence[str] = (),
         where: str = "",
         sort: str = "",
@@ -318,7 +318,7 @@ class ExperimentDB:
         return self._resting(answer, view, python, doubles=duplicate_warnings(view))
 
     def rank(
-        self, metric: str, *, goal: str = "", reduce: str = "best", by: str = "group", runs: Sequence[str] = (),
+        self, metric: str, *, goal: str = "", reduce: str = DEFAULT_REDUCE, by: str = "group", runs: Sequence[str] = (),
         where: str = "", at_step: str = "", hparams: Sequence[str] = (),
     ) -> Answer:  # fmt: skip
         """Groups or runs from the best on, and which of them cannot be told from the best."""
@@ -328,6 +328,7 @@ class ExperimentDB:
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=hparams, goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+            tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = duplicate_warnings(view, [metric], answer)
@@ -335,27 +336,41 @@ class ExperimentDB:
 
     def compare(
         self,
-        a: str | Sequence[str],
-        b: str | Sequence[str],
+        a: str | Sequence[str] = (),
+        b: str | Sequence[str] = (),
         *,
+        hparam: str = "",
         metrics: Sequence[str] = (),
-        reduce: str = "last",
+        reduce: str = DEFAULT_REDUCE,
         axis: str = "step",
         threshold: float | None = None,
     ) -> Answer:
-        """Two sides (run ids, globs, conditions): what differs, and whether it is more than chance."""
+        """Two sides (run ids, globs, conditions), or the levels of ``hparam``, matched on what else varies: what differs, and
+        whether it is more than chance."""
         from sweeplens.analyses.comparison import compare
-        from sweeplens.analyses.sides import select_sides
+        from sweeplens.analyses.level_comparison import compare_levels
+        from sweeplens.analyses.sides import Sides, check_sides, named_in, select_sides
 
+        check_sides(a, b, hparam)
         view = self.view()
-        sides = select_sides(view.runs, view.series, a, b)
         names = select_metrics(metrics, view.metrics) if metrics else ()
         along = axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
-        answer = compare(
-            view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
-            goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-        )  # fmt: skip
+
+        def between(sides: Sides, named: Sequence[str], names: Sequence[str]) -> Answer:
+            return compare(
+                view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
+                goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
+                named=named, tasks=self.config.task_hparams, equal_within=self.config.equal_within,
+            )  # fmt: skip
+
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
+        if hparam:
+            main = names or self._main(view)
+            answer = compare_levels(view.runs, hparam, lambda sides: between(sides, [hparam], main))
+            doubles = duplicate_warnings(view, main)
+            return self._resting(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
+        sides = select_sides(view.runs, view.series, a, b)
+        answer = between(sides, named_in(view.runs, a, b), names)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         return self._resting(
@@ -363,7 +378,7 @@ class ExperimentDB:
         )
 
     def effects(
-        self, metric: str, *, goal: str = "", reduce: str = "best", runs: Sequence[str] = (), where: str = ""
+        self, metric: str, *, goal: str = "", reduce: str = DEFAULT_REDUCE, runs: Sequence[str] = (), where: str = ""
     ) -> Answer:
         """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
         from sweeplens.analyses.effects import effects
@@ -372,6 +387,7 @@ class ExperimentDB:
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+            tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)

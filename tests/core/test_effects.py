@@ -295,6 +295,54 @@ def test_two_thousand_runs_of_twenty_hyperparameters_take_a_few_seconds() -> Non
     series = pl.DataFrame({"run_id": ids, "metric": ["val/acc"] * n, **stats}).with_columns(max=pl.Series(value))
     effects(runs.head(50), series.head(50), empty_points().lazy(), "val/acc")  # what is slow to load is loaded now
     began = time.process_time()
-    answer = effects(runs, series, empty_points().lazy(), "val/acc")
+    answer = effects(runs, series, empty_points().lazy(), "val/acc", reduce="best")
     assert answer.table["hparam"][0] == "h3"
     assert time.process_time() - began < 5
+
+
+def test_the_answer_does_not_depend_on_the_order_of_runs_and_columns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(51)
+    rows = [
+        ({"lr": lr, "bs": bs, "opt": opt}, float(lr + 0.2 * bs * (opt == "sgd") + rng.normal(0, 0.2)))
+        for lr in (1, 2, 3) for bs in (1, 2) for opt in ("sgd", "adam") for _ in range(3)
+    ]  # fmt: skip
+    one = [run(f"r{i:02}", h, val_acc=[v]) for i, (h, v) in enumerate(rows)]
+    other = [run(f"r{i:02}", dict(reversed(h.items())), val_acc=[v]) for i, (h, v) in enumerate(rows)][::-1]
+    tables = [database(tmp_path / str(i), part).effects("val/acc").table for i, part in enumerate((one, other))]
+    assert tables[0].equals(tables[1])
+
+
+def test_a_hyperparameter_that_matters_only_with_another_depends_on_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(52)
+    rows = [
+        run(f"r{a}{b}{s}", {"momentum": a, "lr": b, "seed": s}, val_acc=[float((a - 0.5) * (b - 0.5) + rng.normal(0, 0.05))])
+        for a in (0, 1) for b in (0, 1) for s in range(6)
+    ]  # fmt: skip
+    found = dict(database(tmp_path, rows).effects("val/acc").table.select("hparam", "direction").iter_rows())
+    assert found == {"momentum": "depends on lr", "lr": "depends on momentum"}
+
+
+def test_what_the_left_out_runs_share_is_said(tmp_path: Path) -> None:
+    rows = [
+        run(f"r{lr}{s}", {"lr": lr, "seed": s}, val_acc=[0.5 + 0.01 * s, math.nan if lr == 3 and s < 5 else 0.6 + 0.01 * s])
+        for lr in (1, 2, 3) for s in range(6)
+    ]  # fmt: skip
+    answer = database(tmp_path, rows).effects("val/acc")
+    assert any("not missing at random: lr=3 has 5 of 6 such runs, all other 0 of 12" in note for note in answer.notes)
+
+
+def test_a_task_has_no_row_and_does_not_drown_what_matters_within_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(53)
+    rows = [
+        run(
+            f"r{env}{lr}{s}",
+            {"env": env, "lr": lr, "seed": s},
+            eval_return=[float(10.0 ** (2 * e) * (1 + 0.2 * lr + rng.normal(0, 0.02)))],
+        )
+        for e, env in enumerate(("a", "b", "c"))
+        for lr in (1, 2, 3)
+        for s in range(3)
+    ]
+    table = database(tmp_path, rows).effects("eval/return").table
+    assert table["hparam"].to_list() == ["lr"]
+    assert table["importance"][0] > 0.6

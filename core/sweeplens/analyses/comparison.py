@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.analyses.budget import at_equal_budget
-from sweeplens.analyses.coverage import coverage_of
+from sweeplens.analyses.coverage import coverage_of, listed
+from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, without_each
 from sweeplens.analyses.noise import Spread, pooled_spread
+from sweeplens.analyses.robustness import held_note, readings
 from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
-from sweeplens.analyses.statistics import holm, mean
-from sweeplens.analyses.verdicts import Contrast, contrast, verdict
+from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean, paired_t, variance, welch
+from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast, verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of, known_goal, main_metrics
-from sweeplens.frames.grouping import free_names, group_hparams, keyed
-from sweeplens.frames.reduction import ReducedSeries, Reduction, parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.grouping import (
+    free_names,
+    group_hparams,
+    is_called,
+    is_identifier,
+    is_replicate,
+    keyed,
+    varying_hparams,
+)
+from sweeplens.frames.reduction import (
+    DEFAULT_REDUCE,
+    ReducedSeries,
+    Reduction,
+    parse_reduce,
+    reduce_runs,
+    runs_lacking,
+)
 
 __all__ = ["compare"]
 
@@ -26,18 +46,22 @@ _SCHEMA = {
     "mean_b": pl.Float64(), "difference": pl.Float64(), "ci95_low": pl.Float64(), "ci95_high": pl.Float64(),
     "test": pl.String(), "p": pl.Float64(), "effect_size": pl.Float64(), "verdict": pl.String(),
     "seeds_needed": pl.Int64(), "p_adjusted": pl.Float64(), "other_test": pl.String(), "other_p": pl.Float64(),
+    "seeds_low": pl.Int64(), "seeds_high": pl.Int64(), "detectable": pl.Float64(), "superiority": pl.Float64(),
+    "correlation": pl.Float64(), "p_disagree": pl.Float64(),
 }  # fmt: skip
 _BUDGET_METRICS = 3
 
 
 class _MetricComparison(Struct, frozen=True):
-    """One metric: its contrast, its goal, the noise of single runs, and the pairs' values where runs pair."""
+    """One metric: its contrast, its goal, the noise of single runs, its pairs or strata, up to where means count as equal."""
 
     metric: str
     goal: str
     contrast: Contrast
     noise: Spread | None
     pairs: pl.DataFrame | None
+    blocks: Blocked | None
+    delta: Delta | None
 
 
 def compare(
@@ -47,14 +71,18 @@ def compare(
     sides: Sides,
     metrics: Sequence[str] = (),
     *,
-    reduce: str = "last",
+    reduce: str = DEFAULT_REDUCE,
     axis: str = "step",
     threshold: float | None = None,
     goals: Mapping[str, str] | None = None,
     main: Sequence[str] = (),
     replicates: Sequence[str] = (),
+    named: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    equal_within: Mapping[str, float] | None = None,
 ) -> Answer:
-    """One row a metric (all that both sides logged, when none is named); tables hyperparameters, pairs and budget.
+    """One row a metric (all that both sides logged and that have a goal, when none is named), the first being the primary
+    one; tables hyperparameters, strata or pairs, and budget. ``named``: the hyperparameters that the sides are defined by.
 
     ``runs`` and ``series`` are all there are, so that the noise between seeds is known where a side has a single run.
     Raises InputError, AmbiguousGoalError.
@@ -66,12 +94,14 @@ def compare(
     names, skipped = _metrics(of_sides, sides, metrics, how, goals, main)
     asked = of_sides.filter(pl.col("metric").is_in(names))
     reduced = reduce_runs(asked, points, how, goals=goals)
-    pairs = pair_runs(runs, sides, replicates)
+    matching = match_sides(runs, sides, replicates, named)
+    pairs = None if matching else pair_runs(runs, sides, replicates)
     noise = _noise(runs, series, points, names, reduced, sides, how, goals, replicates)
-    drawn = [_case(m, known_goal(m, goals), reduced, sides, pairs, noise.get(m)) for m in names]
+    ground = _Ground(sides, matching, pairs, equal_within or {}, _tasks_of(runs, sides, matching, tasks))
+    drawn = [_case(m, known_goal(m, goals), reduced.values, ground, noise.get(m), asked) for m in names]
     cases = [case for case in drawn if case is not None]
     both = runs.filter(pl.col("run_id").is_in(sides.both))
-    left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides))
+    left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides), *_alone(matching))
     known = {
         m: known_goal(m, goals) for m in (names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS))
     }
@@ -80,11 +110,17 @@ def compare(
     )
     shown = cases if metrics else cases[:1]  # the same runs pair in each
     tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, "pairs": _pair_table(shown)}
+    if matching:
+        tables["strata"] = _strata_table(shown)
     done = {case.metric for case in cases}
     bare = [m for m in names if m not in done]
     skipped = (*skipped, *([f"No row for {', '.join(bare)}: one side has no usable value."] if bare else ()))
     used = reduced.values["run_id"].n_unique()
-    notes = _notes(how, reduced, sides, pairs, cases, budget, skipped) + _coverage(runs, asked, names)
+    notes = _notes(how, reduced, ground, cases, skipped) + _matching_notes(runs, ground, named, cases, replicates)
+    if cases:
+        first = asked.filter(pl.col("metric") == cases[0].metric)
+        notes += _held(both, first, points, how, cases[0], ground, reduced.values, goals)
+    notes += _coverage(runs, asked, names)
     return Answer(_table(cases), Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
 
 
@@ -111,7 +147,11 @@ def _metrics(
         shared = [m for m in shared if m not in vague]
         said += [f"Left out, since it is not known which of their values are best: {', '.join(vague)}."] * bool(vague)
     first = [m for m in main_metrics(shared, main, goals) if known_goal(m, goals) != "unknown"]
-    return [*first, *(m for m in shared if m not in first)], tuple(said)
+    vague = [m for m in shared if m not in first and known_goal(m, goals) == "unknown"]
+    if not [m for m in shared if m not in vague]:
+        return shared, tuple(said)
+    said += [f"Without a known goal, not compared unless named: {listed(vague, 6)}."] * bool(vague)
+    return [*first, *(m for m in shared if m not in (*first, *vague))], tuple(said)
 
 
 def _noise(
@@ -146,42 +186,219 @@ def _noise(
     return {str(m): spread for m, spread in spreads.items() if spread is not None}
 
 
+class _Ground(Struct, frozen=True):
+    """How runs of the two sides belong together, and what counts as equal."""
+
+    sides: Sides
+    matching: Matching | None
+    pairs: pl.DataFrame | None
+    equal_within: Mapping[str, float]
+    tasks: pl.DataFrame | None  # run_id and task, where what was worked on varies and is matched
+
+
+def _tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
+    of_task = [n for n in matching.by if is_called(n, tasks)] if matching else []
+    if not of_task:
+        return None
+    both = keyed(runs.filter(pl.col("run_id").is_in(sides.both)), of_task)
+    return both.select(
+        "run_id", task=pl.concat_str([pl.col(t).cast(pl.String).fill_null("") for t in of_task], separator=", ")
+    )
+
+
+def _normalised(rows: pl.DataFrame, tasks: pl.DataFrame | None) -> pl.DataFrame:
+    """The values as they are; where tasks vary, between those of the lowest and the highest run of the task: 0 and 1."""
+    if tasks is None:
+        return rows
+    value = pl.col("value")
+    low, high = value.min().over("task"), value.max().over("task")
+    scaled = pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5)
+    return rows.join(tasks, on="run_id").with_columns(value=scaled).drop("task")
+
+
 def _case(
-    metric: str, goal: str, reduced: ReducedSeries, sides: Sides, pairs: pl.DataFrame | None, noise: Spread | None
+    metric: str, goal: str, values: pl.DataFrame, ground: _Ground, noise: Spread | None, series: pl.DataFrame
 ) -> _MetricComparison | None:
     """None where a side has no value."""
-    rows = reduced.values.filter(pl.col("metric") == metric)
-    values = dict(zip(rows["run_id"].to_list(), rows["value"].to_list(), strict=True))
-    a, b = ([values[r] for r in ids if r in values] for ids in (sides.a, sides.b))
+    rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), ground.tasks)
+    if ground.matching is not None:
+        blocks = blocked(ground.matching, rows)
+        if blocks is not None:
+            a, b = (_of_side(blocks.rows, side) for side in "ab")
+            drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
+            return _MetricComparison(
+                metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, ground, series)
+            )
+    a, b = (_in_order(rows, ids) for ids in (ground.sides.a, ground.sides.b))
     if not a or not b:
         return None
-    if pairs is not None:
-        lookup = rows.select("run_id", "value")
-        values_a, values_b = (lookup.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
-        whole = pairs.join(values_a, on="run_a", maintain_order="left")
+    spread = math.sqrt((variance(a) + variance(b)) / 2) if min(len(a), len(b)) > 1 else 0.0
+    delta = _delta(metric, spread, ground, series)
+    if ground.pairs is not None:
+        values_a, values_b = (rows.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
+        whole = ground.pairs.join(values_a, on="run_a", maintain_order="left")
         whole = whole.join(values_b, on="run_b", maintain_order="left")
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
-            return _MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole)
-    return _MetricComparison(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None)
+            return _MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole, None, delta)
+    return _MetricComparison(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None, None, delta)
+
+
+def _of_side(rows: pl.DataFrame, side: str) -> list[float]:
+    return rows.filter(pl.col("side") == side)["value"].to_list()
+
+
+def _in_order(rows: pl.DataFrame, ids: Sequence[str]) -> list[float]:
+    """The values of these runs, in their order; runs without a value are passed over."""
+    return (
+        pl.DataFrame({"run_id": ids}, schema={"run_id": pl.String})
+        .join(rows, on="run_id", maintain_order="left")["value"]
+        .to_list()
+    )
+
+
+def _delta(metric: str, spread: float, ground: _Ground, series: pl.DataFrame) -> Delta | None:
+    """Up to where means count as equal: as configured, else the spread of a run, else 1 % of what the metric ranges over."""
+    if metric in ground.equal_within:
+        return Delta(ground.equal_within[metric], "as configured")
+    if 0 < spread < HUGE:
+        return Delta(spread, "the spread of one run")
+    mine = series.filter(pl.col("metric") == metric)
+    low, high = mine["min"].min(), mine["max"].max()
+    if not isinstance(low, float) or not isinstance(high, float) or not high > low:
+        return None
+    return Delta((high - low) / 100, "1 % of the metric's range")
+
+
+def _adjusted(cases: Sequence[_MetricComparison]) -> list[float | None]:
+    """The first metric stands alone; Holm over the others that have a goal, and apart over those that have none."""
+    families = [
+        holm([c.contrast.p if i and (c.goal == "unknown") == vague else None for i, c in enumerate(cases)])
+        for vague in (False, True)
+    ]
+    return [
+        cases[i].contrast.p if not i else p if p is not None else q
+        for i, (p, q) in enumerate(zip(*families, strict=True))
+    ]
 
 
 def _table(cases: Sequence[_MetricComparison]) -> pl.DataFrame:
-    """Holm over the metrics that have a goal, and for itself over those that have none (a learning rate, a norm)."""
-    families = [
-        holm([c.contrast.p_joint if (c.goal == "unknown") == vague else None for c in cases]) for vague in (False, True)
-    ]
-    adjusted = [p if p is not None else q for p, q in zip(*families, strict=True)]
+    adjusted = _adjusted(cases)
     return pl.DataFrame([_row(c, p) for c, p in zip(cases, adjusted, strict=True)], schema=_SCHEMA, orient="row")
 
 
 def _row(case: _MetricComparison, adjusted: float | None) -> tuple[object, ...]:
-    c, test = case.contrast, case.contrast.test
-    name, low, high, p = (test.test, test.low, test.high, test.p) if test else ("none", None, None, None)
+    c, test, seeds = case.contrast, case.contrast.test, case.contrast.seeds
+    low, high = (test.low, test.high) if test else (None, None)
+    several = min(len(c.a), len(c.b)) > 1
     return (
-        case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, name, p, c.effect,
-        verdict(c, adjusted, case.goal, case.noise), c.seeds, adjusted, c.other, c.other_p,
+        case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
+        verdict(c, adjusted, case.goal, case.noise, case.delta), seeds.n if seeds else None, adjusted, c.other_test, c.other_p,
+        seeds.low if seeds else None, seeds.high if seeds else None, c.detectable, c.superiority if several else None,
+        c.correlation, case.blocks.p_disagree if case.blocks else None,
     )  # fmt: skip
+
+
+def _strata_table(cases: Sequence[_MetricComparison]) -> pl.DataFrame:
+    """metric, stratum, n_a, n_b, mean_a, mean_b, difference."""
+    parts = [c.blocks.strata.select(pl.lit(c.metric).alias("metric"), pl.all()) for c in cases if c.blocks]
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _alone(matching: Matching | None) -> tuple[LeftOut, ...]:
+    if matching is None or not matching.alone:
+        return ()
+    return (LeftOut(f"no run on the other side with the same {', '.join(matching.by)}", matching.alone),)
+
+
+def _held(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    how: Reduction,
+    case: _MetricComparison,
+    ground: _Ground,
+    values: pl.DataFrame,
+    goals: Mapping[str, str] | None,
+) -> tuple[str, ...]:
+    """The line that says in how many other readings the verdict on the first metric stands."""
+    said = _decided(case.contrast)
+    if said is None:
+        return ()
+    mine = values.filter(pl.col("metric") == case.metric).select("run_id", "value")
+    groups = pl.concat(
+        [pl.DataFrame({"run_id": ids, "group": [side] * len(ids)}, schema={"run_id": pl.String, "group": pl.String})
+         for side, ids in (("a", ground.sides.a), ("b", ground.sides.b))]
+    )  # fmt: skip
+    same: list[str] = []
+    other: list[tuple[str, str]] = []
+    for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals):
+        read = _case(
+            case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), ground, case.noise, series
+        )
+        _sort_reading(reading.name, read.contrast if read else None, said, case.goal, same, other)
+    for name, tried in _other_tests(case):
+        _sort_reading(name, tried, said, case.goal, same, other)
+    return tuple(n for n in (held_note(same, other), _leverage(mine, case, ground)) if n)
+
+
+def _sort_reading(
+    name: str, tried: Contrast | None, said: int, goal: str, same: list[str], other: list[tuple[str, str]]
+) -> None:
+    told = _decided(tried) if tried else None
+    if told == said:
+        same.append(name)
+    elif tried is not None and told is not None:
+        other.append((name, f"a - b {tried.difference:.4g}, " + ("different" if told else "not told apart")))
+
+
+def _decided(c: Contrast) -> int | None:
+    """1 or -1 where the primary test tells a from b, 0 where it does not; None where there is none."""
+    if c.p is None:
+        return None
+    return 0 if c.p >= ALPHA else 1 if c.difference > 0 else -1
+
+
+def _other_tests(case: _MetricComparison) -> Iterator[tuple[str, Contrast]]:
+    c = case.contrast
+    if case.blocks is not None or c.test is None:
+        return
+    if case.pairs is not None:
+        name = "unpaired" if c.name == "paired t" else "paired"
+        test = welch(c.a, c.b) if c.name == "paired t" else paired_t(c.a, c.b)
+        if test is not None:
+            yield name, replace(c, test=test)
+    if c.other_p is not None and c.other_test == "Mann-Whitney":
+        middle = statistics.median(c.a) - statistics.median(c.b)
+        yield "medians and ranks", replace(c, test=replace(c.test, p=c.other_p, difference=middle))
+
+
+def _leverage(values: pl.DataFrame, case: _MetricComparison, ground: _Ground) -> str:
+    """The run without which the difference changes most, where that is by a quarter of it or more."""
+    whole, test = case.contrast.difference, case.contrast.test
+    if not whole or test is None:
+        return ""
+    if case.blocks is not None and ground.matching is not None:
+        tried = without_each(ground.matching, case.blocks.rows.select("run_id", "value"))
+    elif case.pairs is not None and test.test == "paired t":
+        n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
+        tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
+    else:
+        side = pl.when(pl.col("run_id").is_in(ground.sides.a)).then(1.0).otherwise(-1.0)
+        mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
+        change = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
+        tried = values.filter(pl.col("run_id").is_in(ground.sides.both)).select("run_id", without=whole + change)
+    far = tried.filter(pl.col("without").is_finite()).sort(
+        (pl.col("without") - whole).abs(), "run_id", descending=[True, False]
+    )
+    if not far.height:
+        return ""
+    run, without = far.row(0)
+    return (
+        f"Without {run} the difference is {without:.4g} instead of {whole:.4g}."
+        if abs(without - whole) >= abs(whole) / 4
+        else ""
+    )
 
 
 def _pair_table(cases: Sequence[_MetricComparison]) -> pl.DataFrame:
@@ -201,7 +418,7 @@ def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides:
         if case.pairs is None:
             continue
         paired = {*case.pairs["run_a"].to_list(), *case.pairs["run_b"].to_list()}
-        having = reduced.values.filter(pl.col("metric") == case.metric)["run_id"].to_list()
+        having = set(reduced.values.filter(pl.col("metric") == case.metric)["run_id"].to_list())
         alone = tuple(r for r in sides.both if r in having and r not in paired)
         if alone:
             left.append(LeftOut(f"{case.metric}: the run with the same seed on the other side has no value", alone))
@@ -210,39 +427,74 @@ def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides:
 
 def _coverage(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
     """A word on runs that are unfinished or shorter, by the first metric."""
-    note = coverage_of(runs, asked.filter(pl.col("metric") == names[0])).note() if names else ""
+    cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
+    note = cover.note() if cover else ""
+    note = f"So far: {note[:1].lower()}{note[1:]}" if cover and cover.running else note
     return (f"{note} reduce='at_step:common' compares them at the same step.",) if note else ()
 
 
 def _notes(
-    how: Reduction,
-    reduced: ReducedSeries,
-    sides: Sides,
-    pairs: pl.DataFrame | None,
-    cases: Sequence[_MetricComparison],
-    budget: pl.DataFrame,
-    skipped: Sequence[str],
+    how: Reduction, reduced: ReducedSeries, ground: _Ground, cases: Sequence[_MetricComparison], skipped: Sequence[str]
 ) -> tuple[str, ...]:
+    """One line of method, and what the verdicts rest on."""
     at = f" (step {reduced.step})" if reduced.step is not None else ""
-    notes = [
-        f"a: {len(sides.a)} runs, b: {len(sides.b)} runs; reduce {how}{at}; difference is a - b; each run counts once."
-    ]
-    if pairs is not None and pairs.height > 1:
-        keys = [c for c in pairs.columns if c not in ("run_a", "run_b")]
-        notes.append(f"Runs pair by {', '.join(keys)}: paired t, or Wilcoxon where differences are clearly not normal.")
-    tested = sum(c.contrast.test is not None and c.goal != "unknown" for c in cases)
-    vague = sum(c.contrast.test is not None and c.goal == "unknown" for c in cases)
-    if tested or vague:
-        family = f"{tested} metric{'s' * (tested != 1)}"
-        apart = f" (and, apart, over {vague} without a known goal)" * (vague > 0)
-        notes.append(
-            f"p_adjusted: the 5 % are split between test and other_test, then Holm over {family}{apart};"
-            " the verdict rests on it. effect_size: Hedges' g. seeds_needed: a side, at 80 % power, were this the true difference."
+    sides = ground.sides
+    line = f"a: {len(sides.a)} runs, b: {len(sides.b)} runs; reduce {how}{at}; difference is a - b"
+    tests = list(dict.fromkeys(c.contrast.name for c in cases if c.contrast.p is not None))
+    line += f"; {' or '.join(tests)} at 5 %" if tests else ""
+    line += f", {cases[0].metric} alone, the others after Holm's correction" if len(cases) > 1 and tests else ""
+    notes = [f"{line}."]
+    first = cases[0].contrast if cases else None
+    if first is not None and first.pairs and first.correlation is not None and first.name != "none":
+        word = "so they pair" if first.name == "paired t" else "too little for pairs to pay"
+        word = (
+            "every pair differs by the same, without a spread to test by"
+            if first.correlation == 1.0 and first.name != "paired t"
+            else word
         )
+        notes.append(f"Runs of equal seeds correlate by {first.correlation:.2f} in {cases[0].metric}: {word}.")
     if any(c.noise is not None for c in cases):
         notes.append("Seed noise: how far apart these numbers of runs of one setting lie in 95 of 100 cases.")
-    if budget.height:
-        notes.append(
-            "Table budget: best so far at the largest budget all runs reached, and where each side reached threshold."
-        )
     return (*notes, *skipped)
+
+
+def _matching_notes(
+    runs: pl.DataFrame,
+    ground: _Ground,
+    named: Sequence[str],
+    cases: Sequence[_MetricComparison],
+    replicates: Sequence[str],
+) -> tuple[str, ...]:
+    """What was matched, whether strata disagree, what the sides differ in beside what defines them."""
+    notes: list[str] = []
+    matching = ground.matching
+    if matching is not None:
+        error = (
+            "seeds as blocks"
+            if cases and cases[0].blocks and cases[0].blocks.seeds_as_blocks
+            else "a linear model with strata as blocks"
+        )
+        notes.append(
+            f"Matched on {', '.join(matching.by)}: difference is pooled over {len(matching.labels)} strata ({error})."
+        )
+        if ground.tasks is not None:
+            notes.append(
+                "What was worked on varies: values stand between those of the lowest (0) and the highest run (1) of each task."
+            )
+        wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
+        if wild:
+            notes.append(f"Runs lie far wilder apart in {listed(wild)} than elsewhere: not pooled, see table strata.")
+        p = cases[0].blocks.p_disagree if cases and cases[0].blocks else None
+        if p is not None and p < ALPHA:
+            notes.append(
+                f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
+            )
+    both = runs.filter(pl.col("run_id").is_in(ground.sides.both))
+    apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
+             and not is_identifier(both, n) and not (matching and n in matching.by)]  # fmt: skip
+    if apart and (named or len(apart) > 1):
+        what = "beside what defines them " if named else ""
+        notes.append(
+            f"The sides {what}also differ in {listed(apart, 5)}, which is not matched: what is due to which cannot be told."
+        )
+    return tuple(notes)

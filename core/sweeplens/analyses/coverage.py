@@ -27,6 +27,7 @@ class Coverage(Struct, frozen=True):
     shorter: tuple[str, ...]
     first_end: int
     last_end: int
+    running: tuple[str, ...] = ()
 
     @property
     def marked(self) -> tuple[str, ...]:
@@ -56,7 +57,14 @@ def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
     usual = float(ends.quantile(0.5, "nearest") or 0)
     short = series.filter((pl.col("last_step") < _SHORT * usual) & (pl.col("n") < _SHORT * pl.col("n").median()))
     first, last = min(ends.to_list()), max(ends.to_list())
-    return Coverage(tuple(status["run_id"].sort()), tuple(short["run_id"].sort()), int(first), int(last))
+    live = status.filter(pl.col("status") == "running")
+    return Coverage(
+        tuple(status["run_id"].sort()),
+        tuple(short["run_id"].sort()),
+        int(first),
+        int(last),
+        tuple(live["run_id"].sort()),
+    )
 
 
 def series_of(metric: str, series: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.frames.goals import known_goal
+from sweeplens.frames.goals import outcome_goal
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["DuplicateRuns", "counted_twice", "find_duplicates"]
@@ -77,7 +77,7 @@ def _informative(series: pl.DataFrame) -> pl.DataFrame:
 
 def _is_scheduled(metric: str) -> bool:
     """``train_loss_epoch`` is none: it has a goal."""
-    return not _SCHEDULED.isdisjoint(re.split(r"[^a-z]+", metric.lower())) and known_goal(metric) == "unknown"
+    return not _SCHEDULED.isdisjoint(re.split(r"[^a-z]+", metric.lower())) and outcome_goal(metric) == "unknown"
 
 
 def _counted(known: pl.DataFrame) -> list[str]:
@@ -146,7 +146,7 @@ def _mostly_alike(pairs: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
 
 def _contradicted(pairs: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """a, b: pairs with other values of a metric that has a goal, under one name and equally many: they share a data set."""
-    names = [m for m in known["metric"].unique().to_list() if known_goal(m) != "unknown"]
+    names = [m for m in known["metric"].unique().to_list() if outcome_goal(m) != "unknown"]
     goals = known.filter(pl.col("metric").is_in(names)).select("run", "metric", "n", "key")
     both = pairs.join(goals, left_on="a", right_on="run")
     both = both.join(goals, left_on=["b", "metric", "n"], right_on=["run", "metric", "n"], suffix="_b")

@@ -6,6 +6,7 @@ the forest and share its number: each names the others as inseparable.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -14,13 +15,14 @@ from msgspec import Struct
 from sweeplens.analyses.coverage import coverage_of, series_of, with_config
 from sweeplens.analyses.forest import VarianceShares, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
+from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
-from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.grouping import is_called, is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["effects"]
 
@@ -36,6 +38,7 @@ _ALIASED = 0.9
 _FAR = 8.0
 _FAR_SHARE = 0.05
 _NEGLIGIBLE = 0.01
+_LEARNED = 0.2
 
 
 class _Design(Struct, frozen=True):
@@ -54,12 +57,14 @@ def effects(
     metric: str,
     *,
     goal: str = "",
-    reduce: str = "best",
+    reduce: str = DEFAULT_REDUCE,
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
+    tasks: Sequence[str] = (),
 ) -> Answer:
     """One row a hyperparameter that varies, replicates aside, the one that explains most first; table interaction.
 
+    ``tasks``: globs of hyperparameters that say what was worked on: values count by their place within each task.
     Raises UnknownNameError, AmbiguousGoalError, InputError.
     """
     how = parse_reduce(reduce)
@@ -73,8 +78,9 @@ def effects(
     rows = reduced.values.sort("run_id")
     ids = rows["run_id"].to_list()
     used = runs.filter(pl.col("run_id").is_in(ids)).sort("run_id")
-    design = _design(used, replicates)
-    values, ranked = _values(rows["value"].to_list())
+    of_task = [n for n in varying_hparams(used) if is_called(n, tasks)]
+    design = _design(used.drop(of_task), replicates)
+    values, ranked = _values(_within_tasks(used, rows, of_task))
     goodness = values if direction == "higher" else [-v for v in values]
     shares = _shares(design, values)
     pair = _strongest_pair(design, shares, values)
@@ -82,13 +88,102 @@ def effects(
     notes = [f"{direction} is better; reduce {how}{at}; {len(values)} runs, each counts once."]
     notes += [_RANKED] * ranked + _size_notes(design, values, shares) + _class_notes(design)
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
+    notes += [
+        _task_note(of_task),
+        _failure_note(runs, ids, replicates),
+        *reading_notes(str(how), _of(asked, ids), points, rows, _each(rows)),
+    ]
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
-    table = _table(design, goodness, shares)
+    table = _table(design, goodness, shares, pair)
+    notes.append(_inside_note(design, table, goodness))
     basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points)
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
 
 
 _RANKED = "A few values lie very far from the rest: the shares are those of the spread of ranks, not of the values."
+
+
+def _within_tasks(runs: pl.DataFrame, rows: pl.DataFrame, of_task: Sequence[str]) -> list[float]:
+    """The values; where tasks vary, each by its distance from its task's mean in standard deviations of the task."""
+    if not of_task:
+        return rows["value"].to_list()
+    value = pl.col("value")
+    placed = rows.join(keyed(runs, of_task), on="run_id", maintain_order="left")
+    spread = value.std().over(of_task)
+    scaled = pl.when(spread > 0).then((value - value.mean().over(of_task)) / spread).otherwise(0.0)
+    return placed.select(scaled.alias("value"))["value"].to_list()
+
+
+def _task_note(of_task: Sequence[str]) -> str:
+    if not of_task:
+        return ""
+    return f"{', '.join(of_task)} says what was worked on: values are standardised within each task, and it has no row."
+
+
+def _each(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each run as a group of its own."""
+    return rows.select("run_id").with_row_index("group")
+
+
+def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[str]) -> str:
+    """Whether the runs that gave no value share a level more than chance allows: what is missing is then not missing at random."""
+    lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
+    told = runs.with_columns(lost=lost)
+    n, gone = told.height, int(told["lost"].sum())
+    names = [x for x in varying_hparams(runs) if not is_replicate(runs, x, replicates) and not is_identifier(runs, x)]
+    if gone < 2 or gone == n or not names:
+        return ""
+    found: list[tuple[float, str, str, int, int]] = []
+    for name in sorted(names):
+        levels = levels_of(told[name])
+        counts = (
+            pl.DataFrame({"code": levels.codes, "lost": told["lost"]})
+            .group_by("code")
+            .agg(pl.len(), pl.col("lost").sum())
+        )
+        rows: list[tuple[int, int, int]] = counts.rows()
+        for code, size, failed in rows:
+            p = _at_least(failed, size, gone, n) * len(levels.names) * len(names)
+            found.append((p, name, levels.names[code], failed, size))
+    p, name, level, failed, size = min(found)
+    if p >= ALPHA:
+        return ""
+    return (
+        f"Runs without a value or failed are not missing at random: {name}={level} has {failed} of {size} such runs, all other"
+        f" {gone - failed} of {n - size} (p {p:.2g} after correction over levels); the shares are of the others."
+    )
+
+
+def _at_least(failed: int, size: int, gone: int, n: int) -> float:
+    """The chance that so many of ``size`` runs drawn from n are among the ``gone`` ones (hypergeometric)."""
+    if failed * n <= size * gone:
+        return 1.0  # no more than expected
+    total, k = 0.0, failed
+    while k <= min(size, gone):
+        term = math.exp(_log_ways(gone, k) + _log_ways(n - gone, size - k) - _log_ways(n, size))
+        total += term
+        k += 1
+        if term < 1e-16 * total:
+            break
+    return min(1.0, total)
+
+
+def _log_ways(n: int, k: int) -> float:
+    """The logarithm of the number of ways to draw k of n; minus infinity where there is none."""
+    if not 0 <= k <= n:
+        return -math.inf
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _inside_note(design: _Design, table: pl.DataFrame, goodness: Sequence[float]) -> str:
+    """Which hyperparameters are best inside the range that was tried."""
+    turned = table.filter(pl.col("direction") == "not monotonic")
+    inside = [
+        f"{row['hparam']} at {row['best_value']}"
+        for row in turned.iter_rows(named=True)
+        if row["best_value"] not in (design.levels[row["hparam"]].names[0], design.levels[row["hparam"]].names[-1])
+    ]
+    return f"Best inside the range that was tried: {', '.join(inside)}." if inside else ""
 
 
 def _of(series: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
@@ -114,7 +209,9 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
-    names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    names = [
+        n for n in sorted(varying_hparams(runs)) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)
+    ]
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
     table = keyed(runs, names)
@@ -175,21 +272,30 @@ def _shares(design: _Design, values: Sequence[float]) -> dict[str, tuple[float, 
         return None
     found: VarianceShares = shares_of_spread([ranks_of(design.table[c[0]]) for c in design.classes], values)
     firsts = [c[0] for c in design.classes]
-    shares = dict(zip(firsts, zip(found.share, found.low, found.high, strict=True), strict=True))
+    learned = (
+        found.foretold if found.foretold >= _LEARNED else 1.0
+    )  # what the forest has not learned may be theirs as well
+    high = [min(1.0, h / learned) for h in found.high]
+    shares = dict(zip(firsts, zip(found.share, found.low, high, strict=True), strict=True))
     return shares | {"": (found.foretold, 0.0, 0.0)}
 
 
 def _table(
-    design: _Design, goodness: Sequence[float], shares: dict[str, tuple[float, float, float]] | None
+    design: _Design,
+    goodness: Sequence[float],
+    shares: dict[str, tuple[float, float, float]] | None,
+    pair: tuple[str, str, tuple[float, float] | None] | None,
 ) -> pl.DataFrame:
     ps = holm([matters(design.levels[c[0]].groups(goodness)) for c in design.classes])
     rows: list[tuple[float, tuple[object, ...]]] = []
     for names, p in zip(design.classes, ps, strict=True):
         share = shares[names[0]] if shares else (None, None, None)
-        clear = (p is not None and p < ALPHA) or (share[1] or 0.0) > _NEGLIGIBLE
-        known = clear and (share[0] or 0.0) > _NEGLIGIBLE
+        known = p is not None and p < ALPHA and (share[0] or 0.0) > _NEGLIGIBLE
+        some = (share[1] or 0.0) > _NEGLIGIBLE
+        partner = _partner(names[0], pair, len(design.classes)) if some else ""
         for name in names:
-            told = _told(design, name, goodness, known=known)
+            way, best = _told(design, name, goodness, known=known)
+            told = (f"depends on {partner}" if partner and not known else way, best)
             others = [*(n for n in names if n != name), *design.aliases.get(names[0], [])]
             n_values = design.table[name].drop_nulls().n_unique()
             rows.append((share[0] or 0.0, (name, *share, *told, n_values, others)))
@@ -204,6 +310,20 @@ def _told(design: _Design, name: str, goodness: Sequence[float], *, known: bool)
     means = [mean(group) for group in levels.groups(values)]
     best = levels.names[means.index(max(means))]
     return (direction_of(levels, values) if known else "no clear effect"), best
+
+
+def _partner(name: str, pair: tuple[str, str, tuple[float, float] | None] | None, classes: int) -> str:
+    """The hyperparameter with which this one interacts by more than chance, corrected over all pairs, or nothing."""
+    pairs = classes * (classes - 1) / 2
+    if (
+        pair is None
+        or pair[2] is None
+        or pair[2][1] * pairs >= ALPHA
+        or pair[2][0] < _NEGLIGIBLE
+        or name not in pair[:2]
+    ):
+        return ""
+    return pair[1] if name == pair[0] else pair[0]
 
 
 def _strongest_pair(
@@ -247,8 +367,9 @@ def _size_notes(
         notes.append(f"Few runs: {n} for {p} hyperparameters; the shares are rough, and weak effects cannot be seen.")
     foretold = shares[""][0]
     notes.append(
-        f"importance: total share of the spread, by permutation on runs held out of a random forest, which foretells"
-        f" {foretold:.0%} of their spread; intervals resample runs. A hyperparameter whose interval reaches 0 may not matter."
+        f"importance: at least this share of the spread, by permutation on runs held out of a random forest, which predicts"
+        f" {foretold:.0%} of their spread; intervals resample runs, their upper end counts what the forest did not learn. One"
+        " whose interval reaches 0 may not matter."
     )
     return notes
 

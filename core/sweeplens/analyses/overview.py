@@ -9,11 +9,13 @@ import polars as pl
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
-from sweeplens.analyses.ranking import RANK_COLUMNS, rank
+from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
+from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, varying_hparams
+from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def overview(
     goals: Mapping[str, str] | None = None,
     main: Sequence[str] = (),
     replicates: Sequence[str] = (),
+    tasks: Sequence[str] = (),
     triage: DiagnosisOptions | None = None,
 ) -> Answer:
     """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own.
@@ -51,7 +54,8 @@ def overview(
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
-    found = [_best_group(m, runs, series, points, goals, replicates) for m in leading]
+    answers = [rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks) for m in leading]
+    found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
@@ -65,6 +69,8 @@ def overview(
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
+        ("ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")),
+        ("best is", f"by reduce {DEFAULT_REDUCE}, the default everywhere" * bool(best.height)),
         (
             "best",
             ""
@@ -78,17 +84,11 @@ def overview(
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
 
 
-def _best_group(
-    metric: str,
-    runs: pl.DataFrame,
-    series: pl.DataFrame,
-    points: pl.LazyFrame,
-    goals: Mapping[str, str] | None,
-    replicates: Sequence[str],
-) -> tuple[object, ...]:
-    """The first group of a ranking by the best value of each run, and those that tie with it."""
-    ranked = rank(runs, series, points, metric, goals=goals, replicates=replicates).table
-    goal = known_goal(metric, goals)
+def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
+    """The first group of a ranking with its usual settings, and those that tie with it."""
+    ranked = answer.table
+    if "overall" in answer.tables:
+        return metric, goal, *_best_over_tasks(answer.tables["overall"])
     if not ranked.height:
         return metric, goal, "", 0, None, None, None, None
     keys = [c for c in ranked.columns if c not in RANK_COLUMNS]
@@ -98,6 +98,18 @@ def _best_group(
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
     return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
+
+
+def _best_over_tasks(overall: pl.DataFrame) -> tuple[object, ...]:
+    """The setting that leads over all tasks, by normalised scores; those that tie have a mean rank within Nemenyi's difference."""
+    keys = [c for c in overall.columns if c not in OVERALL_COLUMNS]
+    if not keys:
+        return "every task has one setting: tasks are not ranked against each other", 1, None, None, None, []
+    top, *others = overall.iter_rows(named=True)
+    near = critical_difference(overall.height, int(top["n_tasks"])) if others else 0.0
+    tied = [_values(r, keys) for r in others if r["mean_rank"] - top["mean_rank"] <= near]
+    label = f"over {top['n_tasks']} tasks, scores normalised within each, {_label(top, keys)}"
+    return label, top["n"], top["iqm"], top["ci95_low"], top["ci95_high"], tied
 
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
@@ -197,6 +209,8 @@ def _best_line(row: Mapping[str, object]) -> str:
     shown = f"ties with {listed(tied)}" if tied and tied[0].count(", ") < _KEYS else f"ties with {len(tied or ())} more"
     ties = "ties unknown, nothing was repeated" if tied is None else shown if tied else "no tie"
     ties = "the only group" if row["group"] == "all runs" else ties
+    if row["mean"] is None:
+        return str(row["group"])
     return f"{row['group']}: mean {row['mean']:.5g}{interval}, n={row['n']} ({row['goal']} is better); {ties}"
 
 

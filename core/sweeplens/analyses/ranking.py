@@ -1,8 +1,7 @@
 """Which setting is best, and which of the others cannot be told from it.
 
-`tied` compares every group with the best. The best was picked by looking, so the family is all pairs of groups, corrected by
-Holm (1979); the standard error is the larger of the one from the spread pooled over all groups with repetitions and the
-one from the two groups themselves. Without any repetition nothing is claimed: `tied` is null.
+`bests` holds the followers against the best; where tasks (an environment, a data set) vary, each is a ranking of its own, and
+`tasks` says what holds over all of them. Without any repetition nothing is claimed: `tied` is null.
 """
 
 from __future__ import annotations
@@ -12,24 +11,52 @@ from typing import Literal
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs, without_blocks
+from sweeplens.analyses.bounds import bounds_of, within_bounds
 from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, with_config
+from sweeplens.analyses.luck import reading_notes, split_note
 from sweeplens.analyses.noise import Spread, pooled_spread
+from sweeplens.analyses.robustness import broken_runs, held_note, readings
 from sweeplens.analyses.statistics import ALPHA, t_quantile
+from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import free_names, group_hparams, is_identifier, is_replicate, keyed, varying_hparams
-from sweeplens.frames.reduction import ReducedSeries, parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.grouping import (
+    free_names,
+    group_hparams,
+    is_called,
+    is_identifier,
+    is_replicate,
+    keyed,
+    varying_hparams,
+)
+from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, reduce_runs, runs_lacking
 
-__all__ = ["RANK_COLUMNS", "rank"]
+__all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
 
-_MOST_GROUPS_FOR_HOLM = 1000
+BROKEN = "Runs failed or hold NaN in some metric in groups that tie:"
+_FEWEST_FOR_IQM = 4  # runs of a group of which the middle half is not all
 _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow answer may lose them
-_STATS = ("rank", "n", "mean", "ci95_low", "ci95_high", "gap", "tied", "p_adjusted", "unfinished", "left_out")
-RANK_COLUMNS = (*_STATS, "run_id", "status")
+_STATS = (
+    "rank",
+    "n",
+    "mean",
+    "ci95_low",
+    "ci95_high",
+    "gap",
+    "tied",
+    "p_adjusted",
+    "unfinished",
+    "left_out",
+    "shrunk",
+    "iqm",
+)
+RANK_COLUMNS = (*_STATS, "run_id", "status", "task")
 """What is no hyperparameter in a ranking."""
-_TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids")
+_TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids", "seeds")
 
 
 class _Ranked(Struct, frozen=True):
@@ -37,7 +64,8 @@ class _Ranked(Struct, frozen=True):
 
     groups: pl.DataFrame
     spread: Spread | None
-    wild: tuple[str, ...]
+    bounds: tuple[float, float] | None
+    blocks: tuple[list[float], float] | None  # variances with seeds taken out, and their degrees of freedom
 
 
 def rank(
@@ -47,24 +75,106 @@ def rank(
     metric: str,
     *,
     goal: str = "",
-    reduce: str = "best",
+    reduce: str = DEFAULT_REDUCE,
     by: Literal["group", "run"] | str = "group",
     at_step: str = "",
     hparams: Sequence[str] = (),
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
+    tasks: Sequence[str] = (),
 ) -> Answer:
     """Groups (or runs) in order: mean, 95 % interval, gap to the best, and whether they can be told from it.
 
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
-    AmbiguousGoalError, UnknownNameError.
+    AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that say what was worked on: runs are ranked
+    within each value of them.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run") or how.how == "points":
         raise InputError(f"rank takes by='group' or by='run', and one number a run: by={by!r}, reduce={str(how)!r}.")
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
-    runs, keys = free_names(runs, _grouping(runs, hparams, replicates), _TAKEN)
+    keys = _grouping(runs, hparams, replicates)
+    of_task = [k for k in keys if is_called(k, tasks)]
+    ask = _Question(metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates))
+    if not of_task:
+        return _ranked_answer(runs, series, asked, points, ask)
+    return _by_task(runs, series, asked, points, ask, of_task)
+
+
+def _broken_note(
+    runs: pl.DataFrame, series: pl.DataFrame, ranked: _Ranked, table: pl.DataFrame, keys: Sequence[str]
+) -> tuple[str, ...]:
+    """Which groups tie with the best although, or because, some of their runs broke."""
+    broken = broken_runs(runs, series)
+    counts = ranked.groups.select(
+        "n",
+        broken=pl.col("ids").list.eval(pl.element().is_in(broken)).list.sum(),
+        tied=table["tied"].fill_null(value=False),
+    ).with_row_index("place")
+    hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
+    told = [
+        f"{_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
+        for p, n, b in hit.select("place", "n", "broken").iter_rows()
+    ]
+    if not told:
+        return ()
+    return (f"{BROKEN} {listed(told)}: their spread, not their mean, may be why they tie.",)
+
+
+class _Question(Struct, frozen=True):
+    """What is asked of one task or of all runs."""
+
+    metric: str
+    how: Reduction
+    goal: str
+    by: str
+    keys: tuple[str, ...]
+    goals: Mapping[str, str] | None
+    replicates: tuple[str, ...]
+
+
+def _by_task(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    asked: pl.DataFrame,
+    points: pl.LazyFrame,
+    ask: _Question,
+    of_task: Sequence[str],
+) -> Answer:
+    """A ranking within each task, one below the other, and table ``overall``."""
+    parts: list[Answer] = []
+    names = keyed(runs, of_task).with_columns(
+        task=pl.concat_str([pl.col(t).cast(pl.String).fill_null("(not set)") for t in of_task], separator=", ")
+    )
+    for task in names["task"].unique().sort().to_list():
+        ids = names.filter(pl.col("task") == task)["run_id"].to_list()
+        within = asked.filter(pl.col("run_id").is_in(ids))
+        if within.height:
+            mine = runs.filter(pl.col("run_id").is_in(ids))
+            part = _ranked_answer(mine, series, within, points, ask)
+            parts.append(replace(part, table=part.table.select(pl.lit(task).alias("task"), pl.all())))
+    reduced = reduce_runs(asked, points, ask.how, goals=ask.goals, goal=ask.goal)
+    settings = keyed(runs, list(ask.keys)).join(names.select("run_id", "task"), on="run_id")
+    overall = over_tasks(settings.join(reduced.values.select("run_id", "value"), on="run_id"), list(ask.keys), ask.goal)
+    table = pl.concat([p.table for p in parts], how="diagonal")
+    basis = Basis(
+        runs_used=sum(p.basis.runs_used or 0 for p in parts),
+        left_out=tuple(entry for p in parts for entry in p.basis.left_out),
+        points=sum(p.basis.points or 0 for p in parts),
+    )
+    word = (
+        f"{', '.join(of_task)} says what was worked on: ranked within each of {len(parts)} values, never across them."
+    )
+    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal))
+    return Answer(table, basis, notes, {"overall": overall})
+
+
+def _ranked_answer(
+    runs: pl.DataFrame, series: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: _Question
+) -> Answer:
+    metric, how, direction, by, goals = ask.metric, ask.how, ask.goal, ask.by, ask.goals
+    runs, keys = free_names(runs, ask.keys, _TAKEN)
     lost: tuple[LeftOut, ...] = ()
     if by == "group" and keys:
         runs, lost = with_config(runs)
@@ -73,17 +183,50 @@ def rank(
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].to_list()))
     cover = coverage_of(runs, used)
-    ranked = _ranked(runs, reduced, keys, direction)
-    table = _finished(_by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys), ranked.spread)
+    ranked = _ranked(runs, reduced.values, keys, ask)
+    table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)
+    table, method = _finished(table, ranked, by)
     table = _marked(table, runs, keys, cover, left, by)
     named = ["run_id", "status"] if by == "run" else []
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
         named, table = ["run_id"], table.with_columns(run_id=pl.col("ids").list.first())
     stats = _STATS[1:]
+    stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
-    notes = _notes(str(how), reduced.step, direction, ranked, table, cover, by)
+    notes = _notes(str(how), reduced.step, ask, ranked, table, cover, method)
+    notes += _doubts(runs, series, used, points, ask, ranked, keys, reduced.values)
+    notes += _broken_note(runs, series, ranked, table, keys) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
+
+
+def _doubts(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    used: pl.DataFrame,
+    points: pl.LazyFrame,
+    ask: _Question,
+    ranked: _Ranked,
+    keys: Sequence[str],
+    values: pl.DataFrame,
+) -> tuple[str, ...]:
+    """What a reviewer would ask of the ranking: luck of the reading, choice by test data, other readings."""
+    groups = ranked.groups.with_row_index("place").select(group="place", run_id="ids").explode("run_id")
+    known = series.filter(pl.col("run_id").is_in(used["run_id"].implode()))["metric"].unique().to_list()
+    notes = [split_note(ask.metric, known), *reading_notes(ask.how.how, used, points, values, groups)]
+    if ask.by == "group" and ranked.groups.height > 1:
+        same: list[str] = []
+        other: list[tuple[str, str]] = []
+        first = _label(ranked.groups.row(0, named=True), keys)
+        mine = runs.filter(pl.col("run_id").is_in(used["run_id"].implode()))
+        plain = values.select("run_id", "value")
+        for reading in readings(mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals):
+            again = _ranked(mine, reading.values, keys, ask).groups
+            again = again.filter(pl.col("n") > 0)
+            best = _label(again.row(0, named=True), keys) if again.height else first
+            same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
+        notes.append(held_note(same, other).replace("Holds", "The same group leads", 1))
+    return tuple(n for n in notes if n)
 
 
 def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
@@ -91,27 +234,55 @@ def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
-    return [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    return [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
 
 
-def _ranked(runs: pl.DataFrame, reduced: ReducedSeries, keys: Sequence[str], goal: str) -> _Ranked:
-    table = keyed(runs, keys).join(reduced.values.select("run_id", "value"), on="run_id", maintain_order="left")
+def _ranked(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: _Question) -> _Ranked:
+    seeds = [n for n in varying_hparams(runs) if is_replicate(runs, n, ask.replicates) and n not in keys]
+    seed = (
+        pl.concat_str([pl.col(s).cast(pl.String) for s in seeds], separator=" ", ignore_nulls=True)
+        if seeds
+        else pl.lit(None, pl.String)
+    )
+    table = keyed(runs, keys).join(values.select("run_id", "value"), on="run_id", maintain_order="left")
+    table = table.join(runs.select("run_id", seed.alias("seed")), on="run_id", maintain_order="left")
     stats = [
         pl.len().alias("n"),
         pl.col("value").mean().alias("mean"),
         pl.col("value").var().alias("var"),
         pl.col("run_id").sort().alias("ids"),
         pl.col("value").sort_by("run_id").alias("values"),
+        pl.col("seed").sort_by("run_id").alias("seeds"),
     ]
     by = list(keys) or [pl.lit("all runs").alias("group")]
     groups = (
         table.group_by(by, maintain_order=True)
         .agg(stats)
-        .sort("mean", *keys, descending=[goal == "higher", *(False for _ in keys)])
+        .sort("mean", *keys, descending=[ask.goal == "higher", *(False for _ in keys)])
     )
     spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())
-    wild = tuple(_label(groups.row(i, named=True), keys) for i in spread.wild) if spread else ()
-    return _Ranked(groups, spread, wild)
+    return _Ranked(groups, spread, bounds_of(ask.metric, values["value"]), _blocks(groups))
+
+
+def _blocks(groups: pl.DataFrame) -> tuple[list[float], float] | None:
+    """The groups' variances without what seeds share, where all groups have the same seeds once each."""
+    import numpy as np  # here, not above: nothing else of an answer needs it, and it takes a tenth of a second
+
+    sizes = groups["n"]
+    if groups.height < 2 or sizes.min() != sizes.max() or int(sizes[0]) < 2:
+        return None
+    long = groups.with_row_index("place").select("values", "seeds", group="place").explode("values", "seeds")
+    counts = long.group_by("seeds").agg(pl.len().alias("n"), pl.col("group").n_unique().alias("groups"))
+    if long["seeds"].null_count() or not ((counts["n"] == groups.height) & (counts["groups"] == groups.height)).all():
+        return None
+    ordered = long.sort("group", "seeds")["values"].to_numpy().astype(np.float64).reshape(groups.height, int(sizes[0]))
+    found = without_blocks(ordered)
+    return None if found is None else (found[0].tolist(), found[1])
+
+
+def _keys_of(ranked: _Ranked) -> list[str]:
+    """The hyperparameters of the groups."""
+    return [c for c in ranked.groups.columns if c not in (*_TAKEN, "group")]
 
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
@@ -119,13 +290,18 @@ def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
 
 
 def _by_group(ranked: _Ranked, keys: Sequence[str]) -> pl.DataFrame:
-    """The groups with their intervals."""
+    """The groups with their intervals: Student's t, and within bounds where the metric has some."""
     groups = ranked.groups
     quantiles = {n: t_quantile(n - 1) for n in groups["n"].unique().to_list() if n > 1}
     half = (pl.col("var") / pl.col("n")).sqrt() * pl.col("n").replace_strict(
         quantiles, default=None, return_dtype=pl.Float64
     )
-    return groups.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half).drop("values")
+    table = groups.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half)
+    if ranked.bounds is not None:
+        table = within_bounds(table, ranked.bounds)
+    cut = pl.col("n") // 4
+    table = table.with_columns(iqm=pl.col("values").list.sort().list.slice(cut, pl.col("n") - 2 * cut).list.mean())
+    return table.drop("values", "seeds")
 
 
 def _by_run(ranked: _Ranked, runs: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
@@ -141,44 +317,29 @@ def _by_run(ranked: _Ranked, runs: pl.DataFrame, keys: Sequence[str], goal: str)
     )
 
 
-def _finished(table: pl.DataFrame, spread: Spread | None) -> pl.DataFrame:
-    """rank, gap, p_adjusted and tied for a table in order (columns n, mean, var)."""
-    ps = _adjusted(table, spread)
+def _finished(table: pl.DataFrame, ranked: _Ranked, by: str) -> tuple[pl.DataFrame, str]:
+    """rank, gap, p_adjusted, tied and shrunk for a table in order (columns n, mean, var); the method in words."""
+    n, means, variances = table["n"].to_list(), table["mean"].to_list(), table["var"].to_list()
+    method = ""
+    if ranked.spread is None or ranked.spread.sd == 0:
+        ps: list[float | None] = [None] * table.height
+    elif by == "run":
+        found = single_runs(means, ranked.spread.sd, ranked.spread.df)
+        ps, method = found.p, f"{found.method}, by the pooled spread"
+    else:
+        freedom = [ranked.blocks[1]] * table.height if ranked.blocks else []
+        found = apart_from_best(n, means, ranked.blocks[0] if ranked.blocks else variances, freedom)
+        ps, method = found.p, found.method + (", seeds as blocks" if ranked.blocks else "")
     gap = (pl.col("mean") - pl.col("mean").first()).abs()
-    p = pl.Series("p_adjusted", ps, dtype=pl.Float64)
     row = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")
     followers = [None if q is None else q >= ALPHA for q in ps[1:]]
     shared = None if not followers or None in followers else any(followers)
     first = True if any(followers) else shared
     return table.with_columns(
-        row, gap.alias("gap"), p, pl.Series("tied", [first, *followers][: table.height], dtype=pl.Boolean)
-    )
-
-
-def _adjusted(table: pl.DataFrame, spread: Spread | None) -> list[float | None]:
-    """For each row the p of its gap to the first, corrected over all pairs; null where there is no spread to hold it against."""
-    if spread is None or spread.sd == 0 or table.height < 2:
-        return [None] * table.height
-    import numpy as np  # here, not above: nothing else of an answer needs it, and it takes a tenth of a second
-    from scipy.special import stdtr
-
-    n, centre = table["n"].to_numpy().astype(float), table["mean"].to_numpy()
-    own = table["var"].fill_null(spread.sd**2).to_numpy() / n
-    pooled = spread.sd**2 / n
-    pairs = table.height * (table.height - 1) // 2
-    if table.height <= _MOST_GROUPS_FOR_HOLM:
-        one, other = np.triu_indices(table.height, 1)  # the pairs of the first row come first
-    else:
-        one, other = np.zeros(table.height - 1, dtype=int), np.arange(1, table.height)
-    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
-        error = np.sqrt(np.maximum(own[one] + own[other], pooled[one] + pooled[other]))
-        p = 2 * stdtr(spread.df, -np.abs(centre[one] - centre[other]) / error)
-    p = np.where(np.isfinite(p) & np.isfinite(error), p, 1.0)
-    order = np.argsort(p, kind="stable")
-    left = pairs - np.arange(len(p)) if len(p) == pairs else np.full(len(p), pairs)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * left), 1.0)
-    return [None, *adjusted[: table.height - 1].tolist()]
+        row, gap.alias("gap"), pl.Series("p_adjusted", ps, dtype=pl.Float64),
+        pl.Series("tied", [first, *followers][: table.height], dtype=pl.Boolean),
+        pl.Series("shrunk", shrunk(n, means, variances) if by == "group" else [None] * table.height, dtype=pl.Float64),
+    ), method  # fmt: skip
 
 
 def _marked(
@@ -197,26 +358,31 @@ def _marked(
 
 
 def _notes(
-    how: str, step: int | None, goal: str, ranked: _Ranked, table: pl.DataFrame, cover: Coverage, by: str
+    how: str, step: int | None, ask: _Question, ranked: _Ranked, table: pl.DataFrame, cover: Coverage, method: str
 ) -> tuple[str, ...]:
     at = f" (step {step})" if step is not None else ""
-    notes = [f"{goal} is better; reduce {how}{at}; each run counts once."]
-    notes.append(_tied_note(ranked, table, "runs" if by == "run" else "groups"))
-    if ranked.wild:
-        notes.append(f"Their own spread is far above the others' and is not in the pooled one: {listed(ranked.wild)}.")
+    notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
+    notes.append(_tied_note(ranked, table, method))
+    if ranked.spread is not None and ranked.spread.wild:
+        wild = [_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
+        notes.append(f"Their own spread is far above the others': {listed(wild)}.")
     singles = table.filter(pl.col("n") == 1).height
-    if by == "group" and singles:
+    if ask.by == "group" and singles:
         notes.append(f"{singles} of {table.height} groups rest on a single run: no interval.")
     if cover.marked:
         common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
-        notes.append(cover.note() + common)
+        notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
     lost = int(table["left_out"].sum())
     if lost:
         notes.append(f"{lost} runs of these groups were left out (column left_out): the rest may flatter their group.")
     return tuple(n for n in notes if n)
 
 
-def _tied_note(ranked: _Ranked, table: pl.DataFrame, what: str) -> str:
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _tied_note(ranked: _Ranked, table: pl.DataFrame, method: str) -> str:
     if table.height < 2:
         return ""
     spread = ranked.spread
@@ -224,13 +390,11 @@ def _tied_note(ranked: _Ranked, table: pl.DataFrame, what: str) -> str:
         return "Nothing was repeated (each group has one run): what is chance is not known, so tied is unknown (null)."
     if spread.sd == 0:
         return "Repetitions came out exactly the same: there is no spread to hold a gap against, so tied is null."
-    pairs = table.height * (table.height - 1) // 2
-    correction = "Holm's" if table.height <= _MOST_GROUPS_FOR_HOLM else "Bonferroni's (Holm's first step)"
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
+    first = table["shrunk"][0]
+    luck = f"; shrunk: {first:.5g} is what to expect of the first again" if first is not None else ""
     return (
-        f"{_verdict(tied, table.height - 1)} at 5 % after {correction} correction over all {pairs} pairs of {what};"
-        f" spread of a run within its group {spread.sd:.4g}, pooled over {spread.groups} groups with repetitions"
-        f" ({spread.df} degrees of freedom)."
+        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; spread of a run within its group {spread.sd:.4g}){luck}."
     )
 
 

@@ -19,7 +19,7 @@ from sweeplens.frames.grouping import folded, free_names, is_identifier, is_repl
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import no_run_reason, select_runs
 
-__all__ = ["Sides", "differing_hparams", "pair_runs", "select_sides"]
+__all__ = ["Sides", "check_sides", "differing_hparams", "named_in", "pair_runs", "select_sides"]
 
 _CONDITION = re.compile(r"[=<>~]|\b(and|or|not|in|is|i?like|between)\b|\w\(.*\)", re.IGNORECASE)
 _SHOWN_VALUES = 8
@@ -53,35 +53,58 @@ def select_sides(runs: pl.DataFrame, series: pl.DataFrame, a: str | Sequence[str
     return sides
 
 
+def check_sides(a: str | Sequence[str], b: str | Sequence[str], hparam: str) -> None:
+    """Raises InputError where both sides and a hyperparameter are given."""
+    if hparam and (a or b):
+        raise InputError(f"Pass a and b, or hparam={hparam!r} to compare its levels, not both.")
+
+
+def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
+    """The hyperparameters that conditions name: those that the sides are defined by."""
+    texts = [part for side in sides for part in ([side] if isinstance(side, str) else side)]
+    words = {
+        w
+        for text in texts
+        if _CONDITION.search(text)
+        for w in re.findall(r'"([^"]+)"|([A-Za-z_]\w*)', text)
+        for w in w
+        if w
+    }
+    return [n for n in hparam_columns(runs) if n in words]
+
+
 def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str) -> tuple[str, ...]:
     parts = [asked] if isinstance(asked, str) else list(asked)
     if not [p for p in parts if p.strip()]:
-        raise InputError(f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs.")
-    chosen = {r for part in parts for r in _matching(runs, series, part)}
+        raise InputError(
+            f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
+        )
+    known = frozenset(runs["run_id"].to_list())
+    chosen = {part for part in parts if part in known}  # most are ids: each is looked up once
+    chosen |= {r for part in parts if part not in known for r in _matching(runs, series, part, known)}
     if not chosen:
         reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))))
         raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")
     return tuple(r for r in runs["run_id"].to_list() if r in chosen)
 
 
-def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str) -> list[str]:
+def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str, known: frozenset[str]) -> list[str]:
     """An id or glob that finds a run wins over a list in words (``r1, r2*``), and both over a condition: ids may hold ``=``."""
     checkpoint()
-    ids: list[str] = runs["run_id"].to_list()
     pieces = list(dict.fromkeys(p.strip() for p in part.split(",") if p.strip()))
     if len(pieces) > _MOST_PIECES:
         raise InputError(
             f"A side has {len(pieces):,} names, at most {_MOST_PIECES:,} are allowed: a glob names many runs."
         )
-    if not _names(part, ids) and all(_names(p, ids) for p in pieces):
+    if not _names(part, known) and all(_names(p, known) for p in pieces):
         return select_runs(runs, series, pieces)["run_id"].to_list()
-    if not _names(part, ids) and _CONDITION.search(part):
+    if not _names(part, known) and _CONDITION.search(part):
         return select_runs(runs, series, where=part)["run_id"].to_list()
     return select_runs(runs, series, [part])["run_id"].to_list()
 
 
-def _names(pattern: str, ids: Sequence[str]) -> bool:
-    return pattern in ids or (any(c in pattern for c in "*?[") and bool(fnmatch.filter(ids, pattern)))
+def _names(pattern: str, known: frozenset[str]) -> bool:
+    return pattern in known or (any(c in pattern for c in "*?[") and bool(fnmatch.filter(known, pattern)))
 
 
 def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
@@ -128,7 +151,7 @@ def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl
         for n in table.columns
         if n != "run_id" and not one[n].null_count() and set(one[n].to_list()) == set(other[n].to_list())
     ]
-    seeds = [n for n in shared if is_replicate(n, replicates)]
+    seeds = [n for n in shared if is_replicate(runs, n, replicates)]
     if not seeds or len(sides.a) != len(sides.b):
         return None
     for key in (seeds, shared):

@@ -1,13 +1,16 @@
-"""Tests, intervals, effect sizes, corrections and sample sizes: numbers in, numbers out, no frames.
+"""Tests, intervals, effect sizes, corrections: numbers in, numbers out, no frames. `power` holds what concerns sample sizes.
 
     interval        mean with its 95 % interval (Student's t)
-    welch, paired_t, wilcoxon, mann_whitney    two samples -> `TestResult`; None where the samples allow no test
+    welch, paired_t     two samples -> `TestResult`; None where the samples allow no test
+    exact_apart     the p of two samples without any spread that do not touch
+    mann_whitney    the p of a rank test, which supports a claim about P(a > b) only
+    pairing_pays    whether pairs reduce the spread, by their estimated correlation
+    equal_within    the p of two one-sided tests: are the means within delta of each other?
     hedges_g        standardised difference, corrected for small samples
     holm            p values -> p values that hold for the whole family
-    seeds_needed    runs a side that show a difference of this size with 80 % power
 
-Which test: the paired t test, or Wilcoxon's where the differences are clearly not normal (`clearly_skewed`), else Welch's,
-which needs no equal spreads (Delacre, Lakens, Leys 2017). scipy is imported where it is used: it is slow to load.
+The primary test is Welch's, which needs no equal spreads (Delacre, Lakens, Leys 2017), or the paired t test where pairing
+pays. scipy is imported where it is used: it is slow to load.
 """
 
 from __future__ import annotations
@@ -22,39 +25,40 @@ from sweeplens.frames import student_t
 __all__ = [
     "ALPHA",
     "HUGE",
-    "MOST_SEEDS",
     "TestResult",
-    "clearly_skewed",
+    "chi2_tail",
+    "equal_within",
+    "exact_apart",
+    "f_tail",
     "hedges_g",
     "holm",
     "interval",
     "mann_whitney",
     "mean",
     "paired_t",
-    "seeds_needed",
+    "pairing_pays",
+    "superiority",
     "t_quantile",
     "t_tail",
     "variance",
     "welch",
-    "wilcoxon",
 ]
 
 ALPHA = 0.05
-POWER = 0.8
-MOST_SEEDS = 10_000
-_SKEWED = 0.01
+_PAIRED = 0.025
 HUGE = 1e150  # beyond, squares are not numbers any more
-_FEWEST_FOR_RANKS = 6
 
 
 class TestResult(Struct, frozen=True):
-    """A difference (first minus second), its 95 % interval, and the two-sided p of the named test."""
+    """A difference (first minus second), its 95 % interval, the two-sided p of the named test, its standard error."""
 
     test: str
     difference: float
     low: float
     high: float
     p: float
+    error: float
+    df: float
 
 
 def mean(values: Sequence[float]) -> float:
@@ -84,6 +88,20 @@ def t_tail(t: float, df: float) -> float:
     return 2 * float(stdtr(df, -abs(t)))
 
 
+def f_tail(f: float, df_above: float, df_below: float) -> float:
+    """The p of an F statistic."""
+    from scipy.special import fdtrc
+
+    return float(fdtrc(df_above, df_below, f))
+
+
+def chi2_tail(statistic: float, df: float) -> float:
+    """The p of a chi-square statistic."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(df, statistic))
+
+
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
     """Mean and 95 % interval; a single value has none."""
     centre = mean(values)
@@ -107,7 +125,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
 def paired_t(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     """The t test of the differences of pairs; None below two pairs, or where all differences are the same."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2 or _no_spread(differences) or variance(differences) > HUGE:
+    if len(differences) < 2 or _no_spread(differences) or not 0 < variance(differences) <= HUGE:
         return None
     error = math.sqrt(variance(differences) / len(differences))
     return _of_t("paired t", mean(differences), error, len(differences) - 1)
@@ -115,7 +133,7 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
 
 def _of_t(test: str, difference: float, error: float, df: float) -> TestResult:
     half = t_quantile(df) * error
-    return TestResult(test, difference, difference - half, difference + half, t_tail(difference / error, df))
+    return TestResult(test, difference, difference - half, difference + half, t_tail(difference / error, df), error, df)
 
 
 def _no_spread(differences: Sequence[float]) -> bool:
@@ -123,51 +141,46 @@ def _no_spread(differences: Sequence[float]) -> bool:
     return max(differences) - min(differences) <= 1e-12 * max(map(abs, differences))
 
 
-def wilcoxon(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
-    """Wilcoxon's signed-rank test of pairs, with the interval of the Walsh averages (Hodges, Lehmann 1963)."""
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < _FEWEST_FOR_RANKS or _no_spread(differences):
+def exact_apart(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """The p of the exact permutation test of two samples of constants that differ; None where there is any spread."""
+    if min(len(a), len(b)) < 2 or len(set(a)) > 1 or len(set(b)) > 1 or a[0] == b[0]:
         return None
-    from scipy import stats
-
-    p = float(stats.wilcoxon(differences).pvalue)
-    low, high = _walsh_interval(differences)
-    return TestResult("Wilcoxon", mean(a) - mean(b), low, high, p)
+    return min(1.0, 2 / math.comb(len(a) + len(b), len(a)))
 
 
-def _walsh_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """The averages of all pairs of differences, cut where the signed-rank distribution leaves 2.5 % on each side."""
-    n = len(differences)
-    walsh = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
-    mid, spread = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-    cut = (_signed_rank_cut(n) if n <= 50 else int(mid - 1.959964 * spread)) - 1
-    return walsh[cut], walsh[len(walsh) - 1 - cut]
-
-
-def _signed_rank_cut(n: int) -> int:
-    """The largest k with P(T < k) at most 2.5 %, by counting sign patterns."""
-    counts = [1] + [0] * (n * (n + 1) // 2)
-    for rank in range(1, n + 1):
-        for total in range(len(counts) - 1, rank - 1, -1):
-            counts[total] += counts[total - rank]
-    below, k = 0, 0
-    while below + counts[k] <= ALPHA / 2 * 2**n:
-        below += counts[k]
-        k += 1
-    return k
-
-
-def clearly_skewed(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether the differences of pairs are clearly not normal: Shapiro and Wilk's p below 1 %, from six pairs on.
-
-    With fewer pairs neither can this be seen, nor could Wilcoxon's p fall below 5 %.
+def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | None]:
+    """Whether the values of pairs go together by more than chance (one-sided p of their correlation below 2.5 %), and the
+    correlation. Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
     """
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < _FEWEST_FOR_RANKS or _no_spread(differences):
-        return False
-    from scipy import stats
+    n = len(a)
+    if n < 3 or len(set(a)) == 1 or len(set(b)) == 1:
+        return False, None
+    mean_a, mean_b = mean(a), mean(b)
+    spread = math.sqrt(variance(a) * variance(b)) * (n - 1)
+    if not 0 < spread < HUGE:
+        return False, None
+    r = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True)) / spread
+    if r >= 1 - 1e-12:
+        return True, 1.0
+    t = r * math.sqrt((n - 2) / (1 - r * r)) if r > 0 else 0.0
+    return t > 0 and t_tail(t, n - 2) / 2 < _PAIRED, r
 
-    return float(stats.shapiro(differences[:5000]).pvalue) < _SKEWED
+
+def equal_within(test: TestResult, delta: float) -> float:
+    """The larger p of the two one-sided tests that the difference is not below -delta and not above delta (Schuirmann 1987)."""
+    if not delta > 0 or not test.error > 0:
+        return 1.0
+    lower, upper = (test.difference + delta) / test.error, (delta - test.difference) / test.error
+    tails = ((t, t_tail(t, test.df) / 2) for t in (lower, upper))
+    return max(p if t > 0 else 1 - p for t, p in tails)
+
+
+def superiority(a: Sequence[float], b: Sequence[float]) -> float:
+    """The share of pairs (one of a, one of b) in which a is higher; ties count half."""
+    from bisect import bisect_left, bisect_right
+
+    ordered = sorted(b)
+    return sum(bisect_left(ordered, x) + bisect_right(ordered, x) for x in a) / (2 * len(a) * len(b))
 
 
 def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -197,34 +210,3 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, p * (len(tested) - done)))
         adjusted[index] = highest
     return adjusted
-
-
-def seeds_needed(difference: float, sd: float, *, paired: bool = False) -> int | None:
-    """Runs a side for 80 % power at two-sided 5 %, were this difference and spread the true ones.
-
-    ``sd`` is of one run, or of the differences when paired. None where more than 10,000 would be needed.
-    """
-    if not (0 < sd < math.inf and difference):
-        return None
-    effect = abs(difference) / sd
-    low, high = 1, 2
-    while _power(effect, high, paired) < POWER:
-        low, high = high, high * 2
-        if low > MOST_SEEDS:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _power(effect, middle, paired) >= POWER else (middle, high)
-    return high if high <= MOST_SEEDS else None
-
-
-def _power(effect: float, n: int, paired: bool) -> float:
-    """The power of the t test with ``n`` runs a side, by the noncentral t distribution."""
-    from scipy.special import nctdtr
-
-    df = n - 1 if paired else 2 * n - 2
-    shift = effect * math.sqrt(n if paired else n / 2)
-    if shift > 35:
-        return 1.0  # far beyond, where the distribution function loses its digits
-    edge = t_quantile(df)
-    return 1 - float(nctdtr(df, shift, edge)) + float(nctdtr(df, shift, -edge))

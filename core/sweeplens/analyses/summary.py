@@ -20,7 +20,7 @@ from sweeplens.frames.grouping import (
     same_split,
     varying_hparams,
 )
-from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["sort_table", "summarize", "varying"]
 
@@ -34,7 +34,7 @@ def summarize(
     hparams: Sequence[str],
     metrics: Sequence[str],
     *,
-    reduce: str = "last",
+    reduce: str = DEFAULT_REDUCE,
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
     sort: str = "",
@@ -103,7 +103,7 @@ def _varying_row(
         "n_values": int(column.drop_nulls().n_unique()),
         "values": _values(column),
         "n_missing": int(column.null_count()),
-        "replicate": is_replicate(name, replicates) or is_identifier(runs, name),
+        "replicate": is_replicate(runs, name, replicates) or is_identifier(runs, name),
         "same_as": list(same_as),
     }
 

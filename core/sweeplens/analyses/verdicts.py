@@ -1,9 +1,12 @@
-"""From two lists of values to a row of numbers and a sentence that claims no more than they allow.
+"""From two lists of values to one primary test and a sentence that claims no more than it allows.
 
-Two tests look at each difference, and the 5 % are split between them, so that both together keep to it (a weighted
-Bonferroni split; Genovese, Roeder, Wasserman 2006): paired test 1.5 % and Welch 3.5 % where runs pair by seed (seeds that
-do not move both sides alike cost the paired test half of its degrees of freedom), else Welch 4 % and Mann-Whitney 1 %.
-`p` is the plain p of the named test; `p_adjusted` is what the verdict rests on: the smaller share, then Holm over metrics.
+The primary test is the paired t test where runs pair and pairing pays (`statistics.pairing_pays`), else Welch's, at the full
+5 %. Two sides without any spread are held against each other by the exact permutation test. Direction, interval and verdict
+come from the same test: `different` never stands beside an interval that holds 0. A rank test stands beside it with a claim
+of its own, about the probability that a run of a is above a run of b, and never decides on means.
+
+What is not told apart is either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it) or has too few
+seeds to say; then the difference that these seeds would show is named, and no number of seeds: the effect is not known.
 """
 
 from __future__ import annotations
@@ -14,95 +17,153 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from sweeplens.analyses.noise import Spread
+from sweeplens.analyses.power import Seeds, Spreads, detectable, seeds_needed
 from sweeplens.analyses.statistics import (
     ALPHA,
     HUGE,
-    MOST_SEEDS,
     TestResult,
-    clearly_skewed,
+    equal_within,
+    exact_apart,
     hedges_g,
     mann_whitney,
     mean,
     paired_t,
-    seeds_needed,
+    pairing_pays,
+    superiority,
     variance,
     welch,
-    wilcoxon,
 )
 
-__all__ = ["Contrast", "contrast", "verdict"]
+__all__ = ["Contrast", "Delta", "blocked_contrast", "contrast", "verdict"]
 
-_PAIRED_SHARE = 0.3
-_WELCH_SHARE = 0.8
+_FEWEST_SEEDS = 5
+"""Runs in all below which no number of seeds is advised."""
+
+
+class Delta(Struct, frozen=True):
+    """Up to which difference two means count as equal, and why."""
+
+    value: float
+    reason: str
 
 
 class Contrast(Struct, frozen=True):
-    """The two sides of one metric: values, the leading test (None where none is possible) and the one beside it."""
+    """The two sides of one metric: values, the primary test (None where none is possible), and another beside it."""
 
     a: tuple[float, ...]
     b: tuple[float, ...]
-    paired: bool
+    pairs: bool  # the values stand in the order of pairs
+    correlation: float | None
     test: TestResult | None
-    other: str
+    exact: float | None
+    other_test: str
     other_p: float | None
-    p_joint: float | None
     effect: float | None
-    seeds: int | None
+    seeds: Seeds | None
+    detectable: float | None
 
     @property
     def difference(self) -> float:
-        """Mean of a minus mean of b."""
-        return mean(self.a) - mean(self.b)
+        """Mean of a minus mean of b; where strata are blocks, pooled over them."""
+        return self.test.difference if self.test else mean(self.a) - mean(self.b)
+
+    @property
+    def p(self) -> float | None:
+        """The p of the primary test."""
+        return self.test.p if self.test else self.exact
+
+    @property
+    def name(self) -> str:
+        """The primary test."""
+        return self.test.test if self.test else "none" if self.exact is None else "exact permutation"
+
+    @property
+    def superiority(self) -> float:
+        """The share of pairs of runs in which a is higher."""
+        return superiority(self.a, self.b)
 
 
 def contrast(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spread | None) -> Contrast:
     """Test ``a`` against ``b``; ``paired``: the values stand in the order of the pairs."""
-    beside: TestResult | None = welch(a, b)
+    pays, correlation = pairing_pays(a, b) if paired else (False, None)
+    test = (paired_t(a, b) if pays else None) or welch(a, b)
+    exact = None if test else exact_apart(a, b)
+    exact = exact if exact is not None and exact < ALPHA else None  # fewer runs could never show it
+    pays = test is not None and test.test == "paired t"
+    other, other_p = _beside(a, b, test, paired=paired)
+    spreads = _spreads(a, b, noise, paired=pays)
+    few = len(a) + len(b) < _FEWEST_SEEDS
+    advised = spreads is not None and not few and test is not None and not test.low <= 0 <= test.high
+    seeds = seeds_needed(mean(a) - mean(b), spreads) if advised and spreads else None
+    shown = detectable(min(len(a), len(b)), spreads) if spreads and not few else None
+    return Contrast(tuple(a), tuple(b), paired, correlation, test, exact, other, other_p, hedges_g(a, b), seeds, shown)
+
+
+def _beside(
+    a: Sequence[float], b: Sequence[float], test: TestResult | None, *, paired: bool
+) -> tuple[str, float | None]:
+    """The test that stands beside the primary one: the other of Welch's and the paired one, or Mann and Whitney's."""
+    if test is None:
+        return "", None
     if paired:
-        test = wilcoxon(a, b) if clearly_skewed(a, b) else paired_t(a, b)
-        other, other_p, share = "Welch", beside.p if beside else None, _PAIRED_SHARE
-    else:
-        test = beside
-        other, other_p, share = "Mann-Whitney", mann_whitney(a, b) if beside else None, _WELCH_SHARE
-    joint = _joint(test.p if test else None, other_p, share)
-    seeds = _seeds(a, b, paired=paired and test is not None, noise=noise)
-    return Contrast(
-        tuple(a), tuple(b), paired, test, other if other_p is not None else "", other_p, joint, hedges_g(a, b), seeds
-    )
+        beside = welch(a, b) if test.test == "paired t" else paired_t(a, b)
+        return (beside.test, beside.p) if beside else ("", None)
+    p = mann_whitney(a, b)
+    return ("Mann-Whitney" if p is not None else "", p)
 
 
-def _joint(p: float | None, other: float | None, share: float) -> float | None:
-    """One p for both tests, of which the first is given this share of the error."""
-    parts = [q / s for q, s in ((p, share), (other, 1 - share)) if q is not None]
-    return min(1.0, min(parts)) if parts and p is not None else None
+def blocked_contrast(a: Sequence[float], b: Sequence[float], test: TestResult, sd: float) -> Contrast:
+    """Two sides within strata: ``test`` is the pooled difference, ``sd`` the spread of a run within its cell."""
+    spreads = Spreads(sd, sd, paired=False, df=test.df)
+    few = len(a) + len(b) < _FEWEST_SEEDS
+    seeds = seeds_needed(test.difference, spreads) if not few and not test.low <= 0 <= test.high else None
+    shown = None if few else detectable(min(len(a), len(b)), spreads)
+    effect = test.difference / sd if sd else None
+    return Contrast(tuple(a), tuple(b), False, None, test, None, "", None, effect, seeds, shown)
 
 
-def _seeds(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spread | None) -> int | None:
-    difference = mean(a) - mean(b)
+def _spreads(a: Sequence[float], b: Sequence[float], noise: Spread | None, *, paired: bool) -> Spreads | None:
     if paired:
-        return seeds_needed(difference, math.sqrt(variance([x - y for x, y in zip(a, b, strict=True)])), paired=True)
+        sd = math.sqrt(variance([x - y for x, y in zip(a, b, strict=True)]))
+        return Spreads(sd, 0.0, paired=True, df=len(a) - 1)
     if len(a) > 1 and len(b) > 1:
-        return seeds_needed(difference, math.sqrt((variance(a) + variance(b)) / 2))
-    return seeds_needed(difference, noise.sd) if noise else None
+        own = [math.sqrt(variance(side)) for side in (a, b)]
+        return Spreads(own[0], own[1], paired=False, df=len(a) + len(b) - 2)
+    return Spreads(noise.sd, noise.sd, paired=False, df=noise.df) if noise else None
 
 
-def verdict(row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | None) -> str:
-    """The sentence. It begins with ``different`` only where both corrections leave p below 5 %."""
-    if p_adjusted is None or row.test is None:
+def verdict(
+    row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | None, delta: Delta | None = None
+) -> str:
+    """The sentence. It begins with ``different`` only where the primary test, corrected if others were looked at, shows it."""
+    if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
     if p_adjusted < ALPHA:
-        return f"different: {_better(row.difference, goal)} (p {p_adjusted:.2g} after correction)"
+        return f"different: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
+    if row.test is None:
+        return f"not told apart (p {p_adjusted:.2g}, {row.name})"
     low, high = row.test.low, row.test.high
-    said = f"not told apart (p {p_adjusted:.2g} after correction): a - b lies between {low:.4g} and {high:.4g}"
-    return said + ("" if goal == "unknown" else _more_seeds(row))
+    said = f"not told apart (p {p_adjusted:.2g}, {row.name}): a - b lies between {low:.4g} and {high:.4g}"
+    if row.p < ALPHA:
+        return f"{said}; told apart if this metric alone had been asked for"
+    if delta and equal_within(row.test, delta.value) < ALPHA:
+        return f"equal within {delta.value:.4g} ({delta.reason}): a - b lies between {low:.4g} and {high:.4g}"
+    return said + ("" if goal == "unknown" else _too_few(row)) + _ranks(row)
 
 
-def _more_seeds(row: Contrast) -> str:
-    """What would settle it; nothing where there are as many already and only the correction stands in the way."""
-    if row.seeds is None:
-        return f"; more than {MOST_SEEDS:,} seeds a side would be needed" if row.difference else ""
-    enough = row.seeds <= min(len(row.a), len(row.b))
-    return "" if enough else f"; {row.seeds} seeds a side would settle a difference of this size"
+def _too_few(row: Contrast) -> str:
+    n = f"{len(row.a)} and {len(row.b)}" if len(row.a) != len(row.b) else f"{len(row.a)}"
+    shown = f": {n} a side show {row.detectable:.3g} in 4 of 5 cases" if row.detectable else ""
+    return f"; too few seeds to say{shown}"
+
+
+def _ranks(row: Contrast) -> str:
+    """What a rank test says of another question."""
+    if row.other_p is None or row.other_p >= ALPHA or row.other_test != "Mann-Whitney":
+        return ""
+    share = row.superiority
+    side = "a" if share > 0.5 else "b"
+    return f"; but a run of {side} is the higher one in {max(share, 1 - share):.0%} of pairs (Mann-Whitney, p {row.other_p:.2g})"
 
 
 def _better(difference: float, goal: str) -> str:
@@ -118,8 +179,6 @@ def _without_test(row: Contrast, noise: Spread | None) -> str:
     if max(abs(v) for v in (*row.a, *row.b)) > HUGE:
         return "no test possible: values so large that their squares are not numbers"
     if min(n_a, n_b) > 1:
-        if row.paired and row.difference:
-            return f"no test possible: every pair differs by {abs(row.difference):.4g}, without any spread"
         return f"no test possible: no spread within either side, {size}"
     sides = (
         "1 run a side" if n_a == n_b == 1 else f"1 run on side {'a' if n_a == 1 else 'b'}, {max(n_a, n_b)} on the other"

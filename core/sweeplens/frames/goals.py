@@ -6,33 +6,25 @@ import re
 from collections.abc import Iterable, Mapping
 
 from sweeplens.errors import AmbiguousGoalError, InputError
+from sweeplens.frames.goal_names import read_name
 
-__all__ = ["goal_of", "known_goal", "main_metrics"]
+__all__ = ["goal_of", "known_goal", "main_metrics", "outcome_goal"]
 
-_LOWER = frozenset(
-    "loss losses error err perplexity ppl wer cer fid mse rmse mae nll bpc bpd kl regret mape rmsle ece brier nmse kid "
-    "lpips l1 l2".split()
-)
-_HIGHER = frozenset(
-    "acc acc1 acc5 top1 top5 accuracy f1 auc auroc auprc reward rewards return returns bleu rouge iou miou psnr ssim map ap "
-    "precision recall r2 score chrf mcc dice ndcg mrr success rew ret epret specificity sensitivity map50 ap50".split()
-)
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
-_RESOURCES = frozenset(
-    "lr time runtime epoch step iter iteration memory gpu fps seconds grad norm timestamp flos eta throughput".split()
-)
+_RESOURCES = frozenset("lr time runtime epoch step iter iteration seconds grad norm timestamp flos eta".split())
 
 
 def known_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
-    """``lower``, ``higher`` or ``unknown``: the configuration first, then the words of the name, last word first."""
+    """``lower``, ``higher`` or ``unknown``: the configuration first, then what the name says (`goal_names`)."""
     if goals and metric in goals:
         return goals[metric]
-    for word in reversed(_words(metric)):
-        if word in _LOWER:
-            return "lower"
-        if word in _HIGHER:
-            return "higher"
-    return "unknown"
+    return read_name(metric).goal
+
+
+def outcome_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
+    """As `known_goal`, but unknown for what is no result of a run (memory, latency, throughput, a critic's fit)."""
+    configured = bool(goals) and metric in (goals or {})
+    return "unknown" if not configured and read_name(metric).aside else known_goal(metric, goals)
 
 
 def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None) -> str:
@@ -46,7 +38,8 @@ def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None
     goal = known_goal(metric, goals)
     if goal == "unknown":
         raise AmbiguousGoalError(
-            f"Whether lower or higher {metric!r} is better is not known: pass goal='lower' or goal='higher', or set metric_goals."
+            f"Whether lower or higher {metric!r} is better is not known ({read_name(metric).reason}):"
+            " pass goal='lower' or goal='higher', or set metric_goals."
         )
     return goal
 
@@ -68,7 +61,7 @@ _NOT_MAIN = 90
 
 def _rank(metric: str, goals: Mapping[str, str] | None) -> int:
     words = set(_words(metric))
-    goal = known_goal(metric, goals)
+    goal = outcome_goal(metric, goals)
     if goal == "unknown" or words & _RESOURCES:
         return _NOT_MAIN
     return (0 if words & _VALIDATION else 10) + (0 if goal == "higher" else 1)

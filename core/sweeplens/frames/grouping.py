@@ -18,6 +18,7 @@ __all__ = [
     "folded",
     "free_names",
     "group_hparams",
+    "is_called",
     "is_replicate",
     "keyed",
     "runs_without_hparams",
@@ -31,6 +32,7 @@ NULL = "null"
 MANY_KEYS = 50
 """More hyperparameters than so many directly under one parent are shown as one."""
 _IDENTIFIER_RUNS = 4
+_BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
 _CALLED = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
 
@@ -108,9 +110,30 @@ def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
     return runs["run_id"].filter(unknown).to_list()
 
 
-def is_replicate(hparam: str, patterns: Sequence[str]) -> bool:
-    """Whether a hyperparameter only marks repetitions of one setting (``seed``)."""
-    return any(fnmatch.fnmatchcase(hparam, p) for p in patterns)
+def is_replicate(runs: pl.DataFrame, hparam: str, patterns: Sequence[str]) -> bool:
+    """Whether a hyperparameter only marks repetitions of one setting (``seed``).
+
+    Some names mark repetitions by number only: ``init=3`` is a repetition, ``init=xavier`` is a setting.
+    """
+    if not is_called(hparam, patterns):
+        return False
+    column = runs[hparam].drop_nulls()
+    return _last_part(hparam) not in _BY_NUMBER or column.dtype.is_integer() or _whole(column)
+
+
+def _whole(column: pl.Series) -> bool:
+    """Whether all values are whole numbers, as numbers or as text."""
+    return bool(column.cast(pl.String).str.contains(r"^-?\d+(\.0+)?$").all())
+
+
+def is_called(hparam: str, patterns: Sequence[str]) -> bool:
+    """Whether a name, or its part after the last ``.`` or ``/``, fits one of these globs, whatever its capitals."""
+    names = {hparam.lower(), _last_part(hparam)}
+    return any(fnmatch.fnmatchcase(n, p.lower()) for p in patterns for n in names)
+
+
+def _last_part(hparam: str) -> str:
+    return re.split(r"[./]", hparam.lower())[-1]
 
 
 def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
@@ -147,7 +170,7 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
             )
     if asked:
         return list(dict.fromkeys(asked))
-    candidates = [n for n in two_valued(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    candidates = [n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
 

@@ -1,7 +1,7 @@
 """The only place that scans points. Four verbs over fixed, dot-free columns, with names already resolved.
 
     select    the points of some runs, metrics and steps, lazily: `select_points`, `standing`
-    reduce    one row per series: `reduce_series`; one number per series: `reduce_last_k`, `reduce_at_step`
+    reduce    one row per series: `reduce_series`; one number per series: `reduce_tail`, `reduce_area` ...
     bucket    few points that show a curve: `thin`; how many, without making them: `kept_by_thin`
     fetch     a frame: the caller's `collect`
 
@@ -17,11 +17,15 @@ import polars as pl
 from sweeplens.frames.schemas import SERIES_SCHEMA
 
 __all__ = [
+    "fluctuation",
     "in_batches",
     "kept_by_thin",
+    "reduce_area",
+    "reduce_at",
     "reduce_at_step",
     "reduce_last_k",
     "reduce_series",
+    "reduce_tail",
     "select_points",
     "series_statistics",
     "standing",
@@ -125,6 +129,39 @@ def reduce_last_k(stand: pl.LazyFrame, k: int) -> pl.DataFrame:
     """run_id, metric, value: the mean of the finite values among the last ``k`` standing points of each series."""
     finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
     return stand.group_by(_KEY).agg(finite.sort_by("step").tail(k).mean().alias("value")).collect()
+
+
+def reduce_tail(stand: pl.LazyFrame, sizes: pl.DataFrame) -> pl.DataFrame:
+    """run_id, metric, value: the mean of the finite values among the last ``k`` standing points, k by series in ``sizes``."""
+    finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
+    known = stand.select(*_KEY, "step", "value").join(sizes.lazy(), on=_KEY)
+    return known.group_by(_KEY).agg(finite.sort_by("step").tail(pl.col("k").first()).mean().alias("value")).collect()
+
+
+def reduce_area(stand: pl.LazyFrame) -> pl.DataFrame:
+    """run_id, metric, value: the area under the finite values over steps (trapezoids), by the span of the steps."""
+    step, value = (pl.col(c).sort_by("step") for c in ("step", "value"))
+    width = step.diff()
+    area = (width * (value + value.shift(1)) / 2).sum() / width.sum()
+    kept = stand.filter(pl.col("value").is_finite()).group_by(_KEY).agg(area.alias("value"), pl.len().alias("n"))
+    return kept.filter(pl.col("n") > 1).select(*_KEY, "value").collect()
+
+
+def fluctuation(stand: pl.LazyFrame) -> pl.DataFrame:
+    """run_id, metric, noise: the standard deviation of a reading about its trend, over the second half of each series.
+
+    From the differences of neighbours, which a slow trend hardly touches (von Neumann 1941).
+    """
+    value = pl.col("value").sort_by("step")
+    late = value.tail(pl.len() - pl.len() // 2)
+    noise = ((late.diff() ** 2).mean() / 2).sqrt()
+    return stand.filter(pl.col("value").is_finite()).group_by(_KEY).agg(noise.alias("noise")).collect()
+
+
+def reduce_at(stand: pl.LazyFrame, steps: pl.LazyFrame) -> pl.DataFrame:
+    """run_id, metric, value: the last finite value up to the run's own ``best_step``."""
+    kept = stand.join(steps, on="run_id").filter((pl.col("step") <= pl.col("best_step")) & pl.col("value").is_finite())
+    return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last()).collect()
 
 
 def reduce_at_step(stand: pl.LazyFrame, step: int) -> pl.DataFrame:

@@ -1,15 +1,20 @@
 """A run counts once: each run's series is reduced to one number before anything is said over runs.
 
+last_tenth  the default: the mean of the finite values among the last tenth of the points, where that is at least 3 points
+            (series of 30 points and more), else as `last`: one last reading of a noisy curve is not a result
 last        the value at the last step (a run whose last value is not finite is left out, and said to be)
 best        the best finite value by the metric's goal        min, max, mean, first   of the finite values
 at_step:N   the finite value at the last step up to N; a run that ended before N is left out
 at_step:common   the same at the last step that every run reached
 last_k:K    the mean of the finite values among the last K steps (K is 10 when it is not given)
+auc         the mean height of the curve: the area under it (trapezoids over steps) by its span
+at_best:M   the value at the step where metric M of the same run is best (test accuracy at the best validation step)
 points      no reduction: all finite points pool, as the earlier system did
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -18,23 +23,50 @@ from msgspec import Struct
 from sweeplens.answers import LeftOut
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.points import reduce_at_step, reduce_last_k, select_points, standing
+from sweeplens.frames.points import (
+    reduce_area,
+    reduce_at,
+    reduce_at_step,
+    reduce_last_k,
+    reduce_tail,
+    select_points,
+    standing,
+)
 
-__all__ = ["REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
+__all__ = ["DEFAULT_REDUCE", "REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
 
 _MOST_STEPS = (1 << 63) - 1  # what a step can be
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
-REDUCTIONS = ("last", "best", "min", "max", "mean", "first", "at_step", "last_k", "points")
+DEFAULT_REDUCE = "last_tenth"
+"""What every answer over runs uses unless it is asked for something else."""
+REDUCTIONS = (
+    "last_tenth",
+    "last",
+    "best",
+    "min",
+    "max",
+    "mean",
+    "first",
+    "auc",
+    "at_step",
+    "last_k",
+    "at_best",
+    "points",
+)
+_FEWEST_IN_A_TENTH = 3
 
 
 class Reduction(Struct, frozen=True):
-    """How a series becomes a number. ``amount`` is N or K; -1 is the common step."""
+    """How a series becomes a number. ``amount`` is N or K; -1 is the common step; ``metric`` is the M of at_best."""
 
     how: str
     amount: int = 0
+    metric: str = ""
 
     def __str__(self) -> str:
+        if self.metric:
+            return f"{self.how}:{self.metric}"
         amount = "common" if self.amount < 0 else self.amount
         return f"{self.how}:{amount}" if self.how in ("at_step", "last_k") else self.how
 
@@ -50,11 +82,16 @@ class ReducedSeries(Struct, frozen=True):
 
 def parse_reduce(text: str) -> Reduction:
     """``last``, ``at_step:100``, ``last_k=5`` -> Reduce. Raises InputError with the words that are known."""
-    how, _, amount = text.strip().replace("=", ":").partition(":")
+    how, amount = [*re.split(r"[:=]", text.strip(), maxsplit=1), ""][:2]
     if how not in REDUCTIONS:
         raise InputError(
-            f"reduce {text[:_SHOWN]!r} is not known: use one of {', '.join(REDUCTIONS)} (at_step:1000, last_k:5)."
+            f"reduce {text[:_SHOWN]!r} is not known: use one of {', '.join(REDUCTIONS)} (at_step:1000, last_k:5,"
+            " at_best:val/acc)."
         )
+    if how == "at_best":
+        if not amount:
+            raise InputError("reduce 'at_best' needs the metric whose best step counts, as in at_best:val/acc.")
+        return Reduction(how, metric=amount)
     if how == "last_k" and not amount:
         return Reduction(how, 10)
     if how == "at_step" and amount in ("", "common"):
@@ -89,15 +126,20 @@ def reduce_runs(
     goals: Mapping[str, str] | None = None,
     goal: str = "",
 ) -> ReducedSeries:
-    """One number for each series. ``points`` are raw; they are read for at_step, last_k and points only.
+    """One number for each series. ``points`` are raw; they are read only where the series' summary does not hold the number.
 
     Raises AmbiguousGoalError for ``best`` of a metric whose goal is not known.
     """
     if reduce.how in ("at_step", "last_k", "points"):
         return _from_points(series, points, reduce)
-    values = series.select("run_id", "metric", "n_logged", value=_of_series(series, reduce.how, goals, goal))
+    if reduce.how in ("auc", "at_best"):
+        return _over_curves(series, points, reduce, goals)
+    how = "last" if reduce.how == "last_tenth" else reduce.how
+    values = series.select("run_id", "metric", "n_logged", value=_of_series(series, how, goals, goal))
+    if reduce.how == "last_tenth":
+        values = _tails(values, series, points)
     usable = pl.col("value").is_finite().fill_null(value=False)
-    word = "last " if reduce.how == "last" else "first " if reduce.how == "first" else ""
+    word = "last " if how == "last" else "first " if how == "first" else ""
     left = _left_out(
         values.filter(usable.not_()),
         "{metric}: no finite value" if not word else f"{{metric}}: {word}value is not finite",
@@ -111,6 +153,48 @@ def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, 
         return pl.col(how)
     higher = [m for m in series["metric"].unique().to_list() if goal_of(m, goal, goals) == "higher"]
     return pl.when(pl.col("metric").is_in(higher)).then(pl.col("max")).otherwise(pl.col("min"))
+
+
+def _tails(values: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+    """The values at the last step, replaced by the mean of the last tenth where that is enough points and the last is finite."""
+    tenth = series.select("run_id", "metric", k=pl.col("n") // 10).filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
+    if not tenth.height:
+        return values
+    long = series.join(tenth, on=["run_id", "metric"], how="semi")
+    own = select_points(points, runs=long["run_id"].unique().to_list(), metrics=long["metric"].unique().to_list())
+    means = reduce_tail(standing(own, rewound(long)), tenth).rename({"value": "tail"})
+    joined = values.join(means, on=["run_id", "metric"], how="left", maintain_order="left")
+    tail = pl.when(pl.col("value").is_finite()).then(pl.coalesce("tail", "value")).otherwise(pl.col("value"))
+    return joined.with_columns(value=tail).drop("tail")
+
+
+def _over_curves(
+    series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction, goals: Mapping[str, str] | None
+) -> ReducedSeries:
+    """The mean height of each curve, or its value where another metric of the run is best."""
+    runs, metrics = series["run_id"].unique().to_list(), series["metric"].unique().to_list()
+    stand = standing(select_points(points, runs=runs, metrics=metrics), rewound(series))
+    if reduce.how == "auc":
+        values, reason = reduce_area(stand), "{metric}: fewer than two finite values, no area"
+    else:
+        other = select_points(points, runs=runs, metrics=[reduce.metric])
+        values = reduce_at(stand, _best_steps(other, reduce.metric, goals))
+        reason = f"{{metric}}: no finite value up to the best step of {reduce.metric}"
+    left = _left_out(series.join(values, on=["run_id", "metric"], how="anti"), reason)
+    return ReducedSeries(values.sort("run_id", "metric"), left, int(series["n_logged"].sum()))
+
+
+def _best_steps(points: pl.LazyFrame, metric: str, goals: Mapping[str, str] | None) -> pl.LazyFrame:
+    """run_id, best_step. Raises InputError where no run logged the metric."""
+    order = goal_of(metric, goals=goals) == "higher"
+    stand = points.sort("seq").unique(["run_id", "step"], keep="last", maintain_order=True)
+    finite = stand.filter(pl.col("value").is_finite()).sort("value", "step", descending=[order, False])
+    best = finite.group_by("run_id").agg(best_step=pl.col("step").first()).collect()
+    if not best.height:
+        raise InputError(
+            f"reduce 'at_best:{metric}': none of these runs logged {metric!r}; list_metrics shows what there is."
+        )
+    return best.lazy()
 
 
 def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction) -> ReducedSeries:

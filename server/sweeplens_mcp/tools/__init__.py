@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweeplens_mcp.render.answers import draw_overview, draw_series
+from sweeplens_mcp.render.comparisons import draw_comparison
 from sweeplens_mcp.render.findings import draw_findings, draw_news, draw_varying
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
@@ -28,7 +29,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Summarize by hyperparameters", summarize_by_hparams),
     ToolSpec("Find varying hyperparameters", find_varying_hparams, draw=draw_varying),
     ToolSpec("Rank runs", rank_runs, heavy=True),
-    ToolSpec("Compare runs", compare_runs, heavy=True),
+    ToolSpec("Compare runs", compare_runs, draw=draw_comparison, heavy=True),
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
     ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
     ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),

@@ -65,8 +65,8 @@ Sort = Annotated[str, Field(description="Column to sort by; a leading - means de
 Reduce = Annotated[
     str,
     Field(
-        description="How each run becomes one number: last, best, min, max, mean, at_step:N (at_step:common: "
-        "the last step all reached), last_k:K."
+        description="How each run becomes one number: last_tenth (mean), last, best, min, max, mean, auc, at_step:N "
+        "(at_step:common: the last step all reached), last_k:K, at_best:METRIC."
     ),
 ]
 Goal = Annotated[str, Field(description="lower or higher is better; empty: known from the name or configuration.")]

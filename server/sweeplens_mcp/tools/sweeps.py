@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from sweeplens.answers import Answer
+from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens_mcp.tools.arguments import At, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Sort, Where
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ __all__ = ["compare_runs", "find_varying_hparams", "hparam_effects", "rank_runs"
 
 Axis = Annotated[str, Field(description="What is spent when budgets are compared: step, wall_time or a metric.")]
 Threshold = Annotated[float | None, Field(description="Also say where each side first reached this value.")]
+Level = Annotated[str, Field(description="Instead of a and b: compare this hyperparameter's levels.")]
 Side = Annotated[str, Field(description="A run id, a glob, or a condition as in where.")]
 
 
@@ -21,7 +23,7 @@ def summarize_by_hparams(
     db: "ExperimentDB",
     hparams: Hparams = (),
     metrics: Metrics = (),
-    reduce: Reduce = "last",
+    reduce: Reduce = DEFAULT_REDUCE,
     runs: Runs = (),
     where: Where = "",
     sort: Sort = "",
@@ -41,7 +43,7 @@ def rank_runs(
     db: "ExperimentDB",
     metric: Metric,
     goal: Goal = "",
-    reduce: Reduce = "best",
+    reduce: Reduce = DEFAULT_REDUCE,
     by: By = "group",
     runs: Runs = (),
     where: Where = "",
@@ -54,20 +56,26 @@ def rank_runs(
 
 def compare_runs(
     db: "ExperimentDB",
-    a: Side,
-    b: Side,
+    a: Side = "",
+    b: Side = "",
+    hparam: Level = "",
     metrics: Metrics = (),
-    reduce: Reduce = "last",
+    reduce: Reduce = DEFAULT_REDUCE,
     axis: Axis = "step",
     threshold: Threshold = None,
 ) -> Answer:
-    """Two runs or two sets of runs side by side: hyperparameters that differ; for each metric the difference, its 95 %
-    interval, test, effect size, a verdict in words and the seeds needed to be sure."""
-    return db.compare(a, b, metrics=metrics, reduce=reduce, axis=axis, threshold=threshold)
+    """Two sets of runs, or the levels of a hyperparameter, matched on all else that varies: for each metric the
+    difference, its 95 % interval, test, verdict in words, whether it holds, and the seeds needed."""
+    return db.compare(a, b, hparam=hparam, metrics=metrics, reduce=reduce, axis=axis, threshold=threshold)
 
 
 def hparam_effects(
-    db: "ExperimentDB", metric: Metric, goal: Goal = "", reduce: Reduce = "best", runs: Runs = (), where: Where = ""
+    db: "ExperimentDB",
+    metric: Metric,
+    goal: Goal = "",
+    reduce: Reduce = DEFAULT_REDUCE,
+    runs: Runs = (),
+    where: Where = "",
 ) -> Answer:
     """Which hyperparameters matter for a metric: importance with its interval, direction, best value, and what each is
     confounded with."""

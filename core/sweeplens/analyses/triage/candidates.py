@@ -11,7 +11,7 @@ from msgspec import Struct
 from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.pairs import train_of
 from sweeplens.config import Thresholds
-from sweeplens.frames.goals import known_goal, main_metrics
+from sweeplens.frames.goals import main_metrics, outcome_goal
 
 __all__ = ["DiagnosisOptions", "diverging", "enriched", "jumping", "losses", "overfitting", "paced"]
 
@@ -34,7 +34,7 @@ class DiagnosisOptions(Struct, frozen=True):
 def enriched(runs: pl.DataFrame, series: pl.DataFrame, options: DiagnosisOptions) -> DetectionContext:
     """The scene without curves."""
     names = series["metric"].unique().to_list()
-    goals = {n: known_goal(n, options.goals) for n in names}
+    goals = {n: outcome_goal(n, options.goals) for n in names}
     main = tuple(m for m in main_metrics(names, options.main, options.goals) if goals[m] != "unknown")
     sign = pl.when(pl.col("goal") == "lower").then(1.0).when(pl.col("goal") == "higher").then(-1.0)
     lower = pl.col("goal") == "lower"

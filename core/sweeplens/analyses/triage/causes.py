@@ -80,7 +80,7 @@ def shared_causes(
     share as much in fewer than 15 % of cases; for a single run, when no healthy one has it. Conditions that the very same
     runs have are told as one.
     """
-    names = [n for n in varying_hparams(runs) if not is_replicate(n, replicates) and not is_identifier(runs, n)]
+    names = [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
     if not names or not healthy:
         return {}
     table = keyed(runs, names)

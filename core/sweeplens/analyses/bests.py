@@ -1,0 +1,166 @@
+"""Which groups can be told from the best one, where the best was picked by looking at all of them.
+
+The gap to the best is held against the studentised range of all groups (Tukey, Kramer), since the best of k equal groups lies
+above the worst by that much; in steps: the group farthest off (by its own p) against the range of k, the next against that of
+k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by `benchmarks/error_rates.py`.
+
+The spread is pooled over groups only where nothing speaks against equal spreads (Bartlett's p of at least 25 %, 50 % where
+groups have two runs) and sizes are alike; else each pair has its own standard error and Satterthwaite's degrees of freedom
+(Games, Howell 1976), and never a smaller error than the pooled one, wild groups aside. Groups of one run have the pooled
+spread. Where all groups have the same seeds, and seeds move all groups alike (F test at 1 %), seeds are blocks and their part
+of the spread is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+
+from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.ranges import range_tails
+from sweeplens.analyses.statistics import chi2_tail, f_tail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+__all__ = ["Apart", "apart_from_best", "shrunk", "single_runs", "without_blocks"]
+
+_MOST_GROUPS = 1000
+_EQUAL, _EQUAL_PAIRS = 0.25, 0.5
+_ALIKE = 2  # the largest group is at most so many times the smallest
+_BLOCKS = 0.01
+
+
+class Apart(Struct, frozen=True):
+    """For each row its p against the first (None where nothing is known), and the method in words."""
+
+    p: list[float | None]
+    method: str
+
+
+def apart_from_best(
+    n: Sequence[int], means: Sequence[float], variances: Sequence[float | None], df: Sequence[float] = ()
+) -> Apart:
+    """Rows in order of rank. ``df``: degrees of freedom of the variances, n - 1 when not given."""
+    import numpy as np
+
+    size, mean = np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+    known = np.array([v is not None and m > 1 for v, m in zip(variances, n, strict=True)])
+    if len(size) < 2 or not known.any():
+        return Apart([None] * len(size), "")
+    own = np.array([v if v is not None else 0.0 for v in variances])
+    freedom = np.where(known, np.array(df) if len(df) else size - 1, 0.0)
+    pooled, total = float((freedom * own).sum() / freedom.sum()), float(freedom.sum())
+    if not 0 < pooled < np.inf:
+        return Apart([None] * len(size), "")
+    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
+        equal = _equal_spreads(own[known], freedom[known], size[known])
+        calm = (pooled, total) if equal else _without_wild(n, variances, freedom, pooled, total)
+        common = calm[0] * (1 / size[1:] + 1 / size[0])
+        part = np.where(known & (not equal), own, calm[0]) / size
+        each = np.where(known & (not equal), freedom, calm[1])
+        square = part[1:] + part[0]
+        free: Array = square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
+        free = np.full_like(square, total) if equal else free
+        free = np.where(square >= common, free, np.minimum(np.maximum(free, calm[1] / 2), calm[1]))
+        t = np.abs(mean[1:] - mean[0]) / np.sqrt(np.maximum(square, common))
+    t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free) & (free > 0), free, 1.0)
+    return Apart([None, *_stepped(t, free).tolist()], _named(equal=equal, k=len(size)))
+
+
+def _without_wild(
+    n: Sequence[int], variances: Sequence[float | None], df: Array, pooled: float, total: float
+) -> tuple[float, float]:
+    """The pooled variance and its degrees of freedom without groups that are far wilder than the others."""
+    spread = pooled_spread(n, variances)
+    if spread is None or not spread.wild or spread.sd <= 0:
+        return pooled, total
+    return spread.sd**2, total - float(df[list(spread.wild)].sum())
+
+
+def single_runs(means: Sequence[float], sd: float, df: int) -> Apart:
+    """Single runs in order of rank, by the spread of runs of one setting."""
+    import numpy as np
+
+    mean = np.array(means, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        t = np.abs(mean[1:] - mean[0]) / (sd * np.sqrt(2))
+    return Apart(
+        [None, *_stepped(np.nan_to_num(t), np.full(len(t), float(df))).tolist()][: len(mean)],
+        _named(equal=True, k=len(mean)),
+    )
+
+
+def _named(*, equal: bool, k: int) -> str:
+    name = "Tukey-Kramer" if equal else "Games-Howell"
+    return f"{name}, stepwise" if k <= _MOST_GROUPS else "Bonferroni over all pairs"
+
+
+def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
+    """Bartlett's test, where sizes are alike; one group with repetitions alone is pooled."""
+    import numpy as np
+
+    if len(variances) < 2:
+        return True
+    if n.max() > _ALIKE * n.min() or not (variances > 0).all():
+        return False
+    total = df.sum()
+    pooled = (df * variances).sum() / total
+    scale = 1 + ((1 / df).sum() - 1 / total) / (3 * (len(df) - 1))
+    statistic = float((total * np.log(pooled) - (df * np.log(variances)).sum()) / scale)
+    return chi2_tail(statistic, len(df) - 1) >= (_EQUAL if n.min() > 2 else _EQUAL_PAIRS)
+
+
+def _stepped(t: Array, df: Array) -> Array:
+    """Step-down p values of the followers."""
+    import numpy as np
+    from scipy.special import stdtr
+
+    k = len(t) + 1
+    plain = 2 * stdtr(df, -t)
+    if k > _MOST_GROUPS:
+        return np.minimum(plain * (k * (k - 1) / 2), 1.0)
+    order = np.argsort(plain, kind="stable")
+    adjusted = np.empty_like(t)
+    adjusted[order] = np.maximum.accumulate(range_tails(t[order] * np.sqrt(2), k - np.arange(k - 1), df[order]))
+    return adjusted
+
+
+def without_blocks(values: Array) -> tuple[Array, float] | None:
+    """``values``: groups x seeds. The variance of each group with the seeds' common part taken out, and its degrees of freedom;
+    None where seeds do not move all groups alike."""
+    k, n = (int(length) for length in values.shape)
+    if k < 2 or n < 2:
+        return None
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    df = (k - 1) * (n - 1)
+    within = float((rest**2).sum()) / df
+    between = k * float(values.mean(axis=0).var(ddof=1))
+    if not within > 0 or f_tail(between / within, n - 1, df) >= _BLOCKS:
+        return None
+    return (rest**2).sum(axis=1) * k / df, df / k
+
+
+def shrunk(n: Sequence[int], means: Sequence[float], variances: Sequence[float | None]) -> list[float | None]:
+    """Each mean drawn to the mean of all by as much as chance has driven them apart (empirical Bayes; Efron, Morris 1975): the
+    best of many owes part of its lead to luck."""
+    import numpy as np
+
+    known = [(m - 1, v) for m, v in zip(n, variances, strict=True) if v is not None and m > 1]
+    total = sum(d for d, _ in known)
+    if len(n) < 3 or not total:
+        return [None] * len(n)
+    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is known
+        spread = pooled_spread(n, variances)
+        wild = spread.wild if spread else ()
+        pooled = spread.sd**2 if spread else sum(d * v for d, v in known) / total
+        own = [v if i in wild and v is not None else pooled for i, v in enumerate(variances)]
+        error, mean = np.array(own) / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+        between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
+        drawn = mean.mean() + between / (between + error) * (mean - mean.mean())
+    return [float(v) if np.isfinite(v) else None for v in drawn]

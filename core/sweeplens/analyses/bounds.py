@@ -1,0 +1,53 @@
+"""Intervals of metrics that have bounds: shares (accuracy, success) and values that are 0 or 1. Never beyond, never of width 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from sweeplens.frames.goal_names import is_share
+
+__all__ = ["bounds_of", "exact_interval", "within_bounds"]
+
+
+def bounds_of(metric: str, values: pl.Series) -> tuple[float, float] | None:
+    """0 and 1, or 0 and 100, of a metric that is a share by its name and values, or whose values are all 0 or 1; else None."""
+    low, high = values.min(), values.max()
+    if not isinstance(low, float) or not isinstance(high, float) or low < 0 or high > 100:
+        return None
+    if high <= 1 and (is_share(metric) or bool(values.is_in([0.0, 1.0]).all())):
+        return 0.0, 1.0
+    return (0.0, 100.0) if high > 1 and is_share(metric) else None
+
+
+def within_bounds(table: pl.DataFrame, bounds: tuple[float, float]) -> pl.DataFrame:
+    """``table`` (n, mean, var, values, ci95_low, ci95_high): exact intervals for groups of values at the bounds only or without
+    any spread, the others cut at the bounds."""
+    low, high = bounds
+    at_ends = pl.col("values").list.eval(pl.element().is_in([low, high])).list.all()
+    exact = table.select((pl.col("n") > 1) & (at_ends | (pl.col("var") == 0))).to_series()
+    cut = table.with_columns(pl.col("ci95_low").clip(low, high), pl.col("ci95_high").clip(low, high))
+    if not exact.any():
+        return cut
+    share = (table["mean"].to_numpy() - low) / (high - low)
+    lows, highs = exact_interval(share.tolist(), table["n"].to_list())
+    found = pl.DataFrame({"exact": exact, "l": lows, "h": highs}).with_columns(pl.col("l", "h") * (high - low) + low)
+    chosen = (
+        pl.when(pl.col("exact")).then(pl.col(e)).otherwise(pl.col(c)).alias(c)
+        for e, c in (("l", "ci95_low"), ("h", "ci95_high"))
+    )
+    return cut.hstack(found).with_columns(*chosen).drop("exact", "l", "h")
+
+
+def exact_interval(shares: Sequence[float], n: Sequence[int]) -> tuple[list[float], list[float]]:
+    """Clopper and Pearson's interval of a share of n runs; for values between the bounds, whose spread is smaller, it is wide."""
+    import numpy as np
+    from scipy.special import betaincinv
+
+    size = np.array(n, dtype=np.float64)
+    hits = np.clip(np.array(shares), 0, 1) * size
+    with np.errstate(all="ignore"):
+        low = np.where(hits > 0, betaincinv(hits, size - hits + 1, 0.025), 0.0)
+        high = np.where(hits < size, betaincinv(hits + 1, size - hits, 0.975), 1.0)
+    return low.tolist(), high.tolist()

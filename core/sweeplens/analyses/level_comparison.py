@@ -1,0 +1,93 @@
+"""The levels of one hyperparameter against its baseline, matched on everything else that varies.
+
+The baseline is the level that switches it off (0, false, none, off), else the lowest, else the first by name. Each other level is
+compared with it as two sides are (`comparison`); with several levels p values are corrected by Holm over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from sweeplens.analyses.sides import Sides
+from sweeplens.analyses.statistics import ALPHA, holm
+from sweeplens.answers import Answer, Basis
+from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.frames.grouping import keyed, runs_without_hparams
+from sweeplens.frames.schemas import hparam_columns
+
+__all__ = ["compare_levels"]
+
+_MOST_LEVELS = 8
+_OFF = ("0", "0.0", "false", "none", "null", "off", "no", "")
+
+
+def compare_levels(runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], Answer]) -> Answer:
+    """``compare`` answers for two sides. Raises UnknownNameError, and InputError for one level or more than eight."""
+    known = hparam_columns(runs)
+    if hparam not in known:
+        raise UnknownNameError.of("hyperparameter", hparam, known, hint="find_varying_hparams shows those that vary.")
+    told = runs.filter(pl.col("run_id").is_in(runs_without_hparams(runs)).not_())
+    of_level = keyed(told, [hparam]).group_by(hparam).agg(pl.col("run_id")).sort(hparam, nulls_last=True)
+    levels = {_text(v): tuple(ids) for v, ids in of_level.iter_rows()}
+    if not 1 < len(levels) <= _MOST_LEVELS:
+        raise InputError(
+            f"{hparam!r} has {len(levels)} values: compare_runs takes the levels of a hyperparameter with 2 to {_MOST_LEVELS};"
+            " pass a and b as conditions, or ask hparam_effects."
+        )
+    base = next((name for name in levels if name.lower() in _OFF), next(iter(levels)))
+    answers = {name: compare(Sides(ids, levels[base])) for name, ids in levels.items() if name != base}
+    return _joined(hparam, base, answers)
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "(not set)" if value is None else str(value)
+
+
+def _joined(hparam: str, base: str, answers: dict[str, Answer]) -> Answer:
+    """One row a level and metric; p values of the first metric corrected over levels."""
+    table = pl.concat([a.table.select(pl.lit(name).alias("level"), pl.all()) for name, a in answers.items()])
+    first = next(iter(answers.values()))
+    if len(answers) > 1 and table.height:
+        table = _corrected(table, len(answers))
+    notes = [f"{hparam}: each level (a) against {base} (b), matched on what else varies."]
+    notes += [n for n in first.notes if not n.startswith("a: ")]
+    for name, answer in list(answers.items())[1:]:
+        notes += [f"{name}: {n}" for n in answer.notes if n.startswith(("Holds", "Strata", "Without"))]
+    tables = {name: frame for name in ("strata", "pairs") if (frame := _tables(answers, name)).height}
+    left = sorted({e for a in answers.values() for e in a.basis.left_out}, key=lambda e: (e.reason, e.runs))
+    n_a = sum(int(a.table["n_a"][0]) for a in answers.values() if a.table.height)
+    used = n_a + (int(first.table["n_b"][0]) if first.table.height else 0)
+    method = next((n for n in first.notes if n.startswith("a: ")), "")
+    notes.insert(1, method.partition("; ")[2][:1].upper() + method.partition("; ")[2][1:])
+    basis = Basis(runs_used=used, left_out=tuple(left), points=sum(a.basis.points or 0 for a in answers.values()))
+    return Answer(table, basis, tuple(n for n in notes if n), tables)
+
+
+def _tables(answers: dict[str, Answer], name: str) -> pl.DataFrame:
+    """The tables of this name below each other, each with its level."""
+    parts = [
+        a.tables[name].select(pl.lit(level).alias("level"), pl.all())
+        for level, a in answers.items()
+        if name in a.tables and a.tables[name].height
+    ]
+    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
+
+
+def _corrected(table: pl.DataFrame, levels: int) -> pl.DataFrame:
+    parts: list[pl.DataFrame] = []
+    for _, rows in table.group_by("metric", maintain_order=True):
+        ps = holm(rows["p_adjusted"].to_list())
+        said = [
+            v
+            if p is None or p < ALPHA or not v.startswith("different")
+            else f"not told apart (p {p:.2g} after Holm's correction over {levels} levels)"
+            for v, p in zip(rows["verdict"].to_list(), ps, strict=True)
+        ]
+        parts.append(
+            rows.with_columns(
+                pl.Series("p_adjusted", ps, dtype=pl.Float64), pl.Series("verdict", said, dtype=pl.String)
+            )
+        )
+    return pl.concat(parts)

@@ -1,0 +1,231 @@
+"""Like with like: two sides are compared within strata, the runs that are equal in everything else that varies.
+
+    match_sides     which hyperparameters can be matched on, which runs have a counterpart, what is confounded
+    blocked         the pooled difference over strata of one metric, its interval, and whether strata disagree
+
+The model is linear with a fixed effect for each stratum: the difference is the average of the strata's own differences,
+weighted by their sizes n_a n_b / (n_a + n_b). Where pairs of equal seeds within strata go together, seeds are blocks as well.
+The error comes from the spread within stratum and side; where nothing is repeated there, from how far strata disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.sides import Sides
+from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
+from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+
+__all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
+
+
+class Matching(Struct, frozen=True):
+    """``table``: run_id, side (a, b), stratum, seed; only strata with runs of both sides."""
+
+    table: pl.DataFrame
+    by: tuple[str, ...]
+    labels: tuple[str, ...]  # of the strata, in order
+    never_equal: tuple[str, ...]  # vary as well, without any value that both sides share
+    alone: tuple[str, ...]  # runs without a counterpart
+
+
+class Blocked(Struct, frozen=True):
+    """The pooled difference of a metric, the spread of a run within its cell, the strata, and the p of their disagreement."""
+
+    test: TestResult
+    sd: float
+    strata: pl.DataFrame  # stratum, n_a, n_b, mean_a, mean_b, difference
+    p_disagree: float | None
+    seeds_as_blocks: bool
+    wild: tuple[str, ...]  # strata that are not pooled
+    rows: pl.DataFrame  # run_id, side, value of the runs that are
+
+
+def match_sides(
+    runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], ignore: Sequence[str] = ()
+) -> Matching | None:
+    """None where nothing else than ``ignore`` varies within the sides, or no run of one side has a counterpart."""
+    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    names = [n for n in varying_hparams(both) if n not in ignore]
+    seeds = [n for n in names if is_replicate(both, n, replicates)]
+    names = [n for n in names if n not in seeds and not is_identifier(both, n)]
+    table = keyed(both, [*names, *seeds]).with_columns(
+        side=pl.when(pl.col("run_id").is_in(sides.a)).then(pl.lit("a")).otherwise(pl.lit("b"))
+    )
+    shared = [n for n in names if _shares_values(table, n)]
+    never = tuple(n for n in names if n not in shared)
+    if not shared:
+        return None
+    seed = (
+        pl.concat_str([pl.col(s).cast(pl.String) for s in seeds], separator=" ", ignore_nulls=True)
+        if seeds
+        else pl.lit(None, pl.String)
+    )
+    rows = table.with_columns(seed=seed)
+    cells = rows.group_by(shared).agg(pl.col("side").n_unique().alias("sides")).filter(pl.col("sides") == 2)
+    cells = cells.drop("sides").sort(shared, nulls_last=True).with_row_index("stratum")
+    matched = rows.join(cells, on=shared, how="inner", nulls_equal=True)
+    if not matched.height:
+        return None
+    alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
+    labels = tuple(
+        ", ".join(f"{k}={_text(v)}" for k, v in row.items() if k != "stratum") for row in cells.iter_rows(named=True)
+    )
+    kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
+    return Matching(kept, tuple(shared), labels, never, tuple(alone))
+
+
+def _shares_values(table: pl.DataFrame, name: str) -> bool:
+    """Whether some value stands on both sides; to be lacking is a value."""
+    of_side = [set(table.filter(pl.col("side") == side)[name].to_list()) for side in "ab"]
+    return bool(of_side[0] & of_side[1])
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "(not set)" if value is None else str(value)
+
+
+def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
+    """``values``: run_id and value of one metric. None where no stratum has both sides, or no error can be known."""
+    rows = matching.table.join(values, on="run_id")
+    every = _strata(rows)
+    places: list[int] = every["stratum"].to_list()
+    names = [matching.labels[i] for i in places]
+    shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
+    wild = _wild(every)
+    strata = every.filter(pl.col("stratum").is_in(wild).not_())
+    rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
+    if not strata.height:
+        return None
+    weighted = strata.with_columns(w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64))
+    total = float(weighted["w"].sum())
+    pooled = float((weighted["w"] * weighted["difference"]).sum()) / total
+    error, df, sd, seeds = _error(rows, weighted, total)
+    if not (error > 0 and df > 0 and math.isfinite(error)):
+        return None
+    half = t_quantile(df) * error
+    test = TestResult("blocked t", pooled, pooled - half, pooled + half, t_tail(pooled / error, df), error, df)
+    shown = shown.select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
+    apart = tuple(matching.labels[i] for i in wild)
+    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds, apart, rows)
+
+
+def _strata(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row a stratum with runs of both sides: n, mean and var of each side, and the difference."""
+    cells = rows.group_by("stratum", "side").agg(n=pl.len(), mean=pl.col("value").mean(), var=pl.col("value").var())
+    one, other = (
+        cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in ("n", "mean", "var")})
+        for s in "ab"
+    )
+    joined = one.join(other, on="stratum").sort("stratum")
+    return joined.with_columns(difference=pl.col("mean_a") - pl.col("mean_b"))
+
+
+def _wild(strata: pl.DataFrame) -> list[int]:
+    """Strata with a cell whose runs lie far wilder apart than those of the other cells (half of them diverged): they would
+    drown every difference, so they are not pooled, and named."""
+    found: set[int] = set()
+    for side in "ab":
+        spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
+        found |= {int(strata["stratum"][i]) for i in (spread.wild if spread else ())}
+    return sorted(found)
+
+
+def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
+    """run_id, without: the pooled difference were that run not there."""
+    rows = matching.table.join(values, on="run_id")
+    n, value, cell = pl.len().over("stratum", "side"), pl.col("value"), ["stratum", "side"]
+    rows = rows.with_columns(
+        n=n.cast(pl.Float64), mean=value.mean().over(cell), less=(value.sum().over(cell) - value) / (n - 1)
+    )
+    cells = rows.group_by(cell).agg(pl.col("n").first(), pl.col("mean").first())
+    flipped = pl.when(pl.col("side") == "a").then(pl.lit("b")).otherwise(pl.lit("a"))
+    opposite = cells.select("stratum", side=flipped, m=pl.col("n"), other=pl.col("mean"))
+    sign = pl.when(pl.col("side") == "a").then(1.0).otherwise(-1.0)
+    n, m = pl.col("n"), pl.col("m")
+    rows = rows.join(opposite, on=cell).with_columns(
+        w=n * m / (n + m), w_less=(n - 1) * m / (n - 1 + m), d=sign * (pl.col("mean") - pl.col("other"))
+    )
+    strata = rows.group_by("stratum").agg(pl.col("w").first(), pl.col("d").first())
+    total, summed = (float((strata["w"] * strata["d"]).sum()) if k else float(strata["w"].sum()) for k in (0, 1))
+    less = pl.when(n > 1).then(pl.col("w_less") * sign * (pl.col("less") - pl.col("other"))).otherwise(0.0)
+    pooled = (summed - pl.col("w") * pl.col("d") + less) / (total - pl.col("w") + pl.col("w_less"))
+    return rows.select("run_id", without=pooled)
+
+
+def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[float, float, float, bool]:
+    """Standard error of the pooled difference, its degrees of freedom, the spread of a run, whether seeds were blocks."""
+    within = _within(strata)
+    paired = _by_seed(rows, strata)
+    if paired is not None:
+        return (*paired, True)
+    if within is not None:
+        return (*_welch_over_strata(strata, total, within), within[0], False)
+    if strata.height < 2:
+        return 0.0, 0.0, 0.0, False
+    centre = float((strata["w"] * strata["difference"]).sum()) / total
+    square = float((strata["w"] * (strata["difference"] - centre) ** 2).sum()) / (strata.height - 1)
+    return math.sqrt(square / total), strata.height - 1, math.sqrt(square), False
+
+
+def _within(strata: pl.DataFrame) -> tuple[float, int] | None:
+    """The pooled standard deviation within stratum and side, and its degrees of freedom."""
+    df = int(sum((strata[f"n_{s}"] - 1).sum() for s in "ab"))
+    if not df:
+        return None
+    squares = sum(float(((strata[f"n_{s}"] - 1) * strata[f"var_{s}"].fill_null(0.0)).sum()) for s in "ab")
+    return math.sqrt(squares / df), df
+
+
+def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, int]) -> tuple[float, float]:
+    """Error and degrees of freedom (Satterthwaite) from each side's spread, pooled over strata."""
+    parts: list[tuple[float, int]] = []
+    for s, o in ("ab", "ba"):
+        df = int((strata[f"n_{s}"] - 1).sum())
+        variance = (
+            float(((strata[f"n_{s}"] - 1) * strata[f"var_{s}"].fill_null(0.0)).sum()) / df if df else within[0] ** 2
+        )
+        share = strata[f"n_{o}"] / (strata["n_a"] + strata["n_b"])  # w / n of this side
+        parts.append((variance * float((strata["w"] * share).sum()) / total**2, df or within[1]))
+    square = sum(v for v, _ in parts)
+    below = sum(v * v / df for v, df in parts)
+    return math.sqrt(square), square * square / below if below else 0.0
+
+
+def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
+    """Error by pairs of equal seeds within strata, where each run has its partner and their residuals go together."""
+    pairs = rows.filter(pl.col("seed").is_not_null()).pivot(
+        "side", index=["stratum", "seed"], values="value", aggregate_function="len"
+    )
+    if (
+        not {"a", "b"} <= set(pairs.columns)
+        or (pairs["a"].fill_null(0) != 1).any()
+        or (pairs["b"].fill_null(0) != 1).any()
+    ):
+        return None
+    if 2 * pairs.height != rows.height:
+        return None
+    wide = rows.pivot("side", index=["stratum", "seed"], values="value")
+    centred = wide.with_columns(*((pl.col(s) - pl.col(s).mean().over("stratum")).alias(f"r{s}") for s in "ab"))
+    if not pairing_pays(centred["ra"].to_list(), centred["rb"].to_list())[0]:
+        return None
+    df = wide.height - strata.height
+    squares = float(((centred["ra"] - centred["rb"]) ** 2).sum())
+    if df < 1 or not squares:
+        return None
+    sd = math.sqrt(squares / df)
+    return sd / math.sqrt(wide.height), df, sd / math.sqrt(2)
+
+
+def _disagreement(strata: pl.DataFrame, pooled: float) -> float | None:
+    """The p of the F test that the strata have one difference (the interaction of side and stratum)."""
+    within = _within(strata)
+    if within is None or strata.height < 2 or not within[0]:
+        return None
+    between = float((strata["w"] * (strata["difference"] - pooled) ** 2).sum()) / (strata.height - 1)
+    return f_tail(between / within[0] ** 2, strata.height - 1, within[1])

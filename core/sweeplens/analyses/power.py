@@ -1,0 +1,122 @@
+"""How many runs a side would show a difference, and which difference so many runs show: the t tests turned around.
+
+    Spreads         of one run on each side, or of the difference of a pair
+    seeds_needed    runs a side for 80 % power, were difference and spread the true ones, with the interval that the
+                    uncertainty of the spread alone gives
+    detectable      the difference that n runs a side show with 80 % power
+
+Power is that of the very test that the verdict uses (Welch's with its own degrees of freedom, or the paired t test), from the
+noncentral t distribution, integrated over the distribution of the spread: `scipy.special.nctdtr` is NaN where effects are large.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from sweeplens.analyses.statistics import t_quantile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["MOST_SEEDS", "Seeds", "Spreads", "detectable", "power_of", "seeds_needed"]
+
+POWER = 0.8
+MOST_SEEDS = 10_000
+_NODES = 64
+
+
+class Spreads(Struct, frozen=True):
+    """Standard deviations of a run on each side; for a paired test that of the differences as ``a``, and ``b`` 0."""
+
+    a: float
+    b: float
+    paired: bool
+    df: float  # degrees of freedom that these estimates have
+
+    @property
+    def total(self) -> float:
+        """The standard deviation of the difference of one run a side."""
+        return math.hypot(self.a, self.b)
+
+    def df_of(self, n: int) -> float:
+        """Degrees of freedom of the test with ``n`` runs a side."""
+        if self.paired:
+            return n - 1
+        return (n - 1) * (self.a**2 + self.b**2) ** 2 / (self.a**4 + self.b**4)
+
+
+class Seeds(Struct, frozen=True):
+    """Runs a side, and the interval that the uncertainty of the spread gives; None: more than 10,000."""
+
+    n: int
+    low: int
+    high: int | None
+
+
+@cache
+def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes and weights over (0, 1), for the quantiles of the spread."""
+    import numpy as np
+
+    u, weights = np.polynomial.legendre.leggauss(_NODES)
+    return (u + 1) / 2, weights / 2
+
+
+def power_of(effect: float, df: float) -> float:
+    """The power of a two-sided t test at 5 % whose statistic has this noncentrality and these degrees of freedom."""
+    import numpy as np
+    from scipy.special import chdtri, ndtr
+
+    u, weights = _nodes()
+    spread = np.sqrt(chdtri(df, u) / df)
+    edge = t_quantile(df) * spread
+    beyond = ndtr(abs(effect) - edge) + ndtr(-abs(effect) - edge)
+    return float(weights @ beyond)
+
+
+def seeds_needed(difference: float, spreads: Spreads) -> Seeds | None:
+    """None where the spread is not known or more than 10,000 would be needed."""
+    from scipy.special import chdtri
+
+    n = _seeds(difference, spreads.total, spreads)
+    if n is None:
+        return None
+    low_sd, high_sd = (spreads.total * math.sqrt(spreads.df / float(chdtri(spreads.df, q))) for q in (0.025, 0.975))
+    return Seeds(n, _seeds(difference, low_sd, spreads) or n, _seeds(difference, high_sd, spreads))
+
+
+def _seeds(difference: float, total: float, spreads: Spreads) -> int | None:
+    if not (0 < total < math.inf and difference):
+        return None
+    effect = abs(difference) / total
+    low, high = 1, 2
+    while _power(effect, high, spreads) < POWER:
+        low, high = high, high * 2
+        if low > MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _power(effect, middle, spreads) >= POWER else (middle, high)
+    return high if high <= MOST_SEEDS else None
+
+
+def detectable(n: int, spreads: Spreads) -> float | None:
+    """The difference that ``n`` runs a side show with 80 % power."""
+    if n < 2 or not 0 < spreads.total < math.inf:
+        return None
+    low, high = 0.0, 1.0
+    while _power(high, n, spreads) < POWER:
+        low, high = high, high * 2
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _power(middle, n, spreads) >= POWER else (middle, high)
+    return high * spreads.total
+
+
+def _power(effect: float, n: int, spreads: Spreads) -> float:
+    return power_of(effect * math.sqrt(n), spreads.df_of(n))

@@ -1,0 +1,135 @@
+"""Over several tasks (environments, data sets): what holds of the settings in all of them, without pooling scores.
+
+Scores are normalised within each task (worst and best run of it: 0 and 1). For each setting the interquartile mean over runs
+and tasks with a stratified bootstrap (runs drawn within each task; Agarwal et al. 2021), the mean rank over tasks with
+Nemenyi's critical difference (Demsar 2006), and the probability that a run of the first setting beats one of this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import polars as pl
+
+from sweeplens.analyses.ranges import range_tail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+__all__ = ["OVERALL_COLUMNS", "critical_difference", "over_tasks", "overall_notes"]
+
+OVERALL_COLUMNS = ("n_tasks", "n", "iqm", "ci95_low", "ci95_high", "mean_rank", "p_first_better")
+_RESAMPLES = 1000
+_MOST_SETTINGS = 30  # that get an interval
+_SEED = 20240229
+
+
+def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
+    """``table``: the keys, task, run_id, value. One row a setting: keys, n_tasks, n, iqm, ci95_low, ci95_high, mean_rank,
+    p_first_better; the best first."""
+    by = list(keys) or ["all runs"]
+    table = table if keys else table.with_columns(pl.lit("all").alias("all runs"))
+    value = pl.col("value") if goal == "higher" else -pl.col("value")
+    low, high = value.min().over("task"), value.max().over("task")
+    scored = table.with_columns(score=pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5))
+    cells = scored.group_by(*by, "task").agg(mean=pl.col("score").mean())
+    ranks = cells.with_columns(rank=pl.col("mean").rank("average", descending=True).over("task"))
+    complete = ranks.group_by(by).agg(mean_rank=pl.col("rank").mean(), n_tasks=pl.len())
+    scores = scored.group_by(by).agg(
+        n=pl.len(), scores=pl.col("score").sort_by("task", "run_id"), tasks=pl.col("task").sort_by("task", "run_id")
+    )
+    settings = complete.join(scores, on=by, nulls_equal=True)
+    settings = settings.with_columns(iqm=pl.Series([_iqm(s) for s in settings["scores"]], dtype=pl.Float64))
+    settings = settings.sort("iqm", *by, descending=[True, *(False for _ in by)], nulls_last=True)
+    return _with_intervals(settings).select(*keys, *OVERALL_COLUMNS)
+
+
+def _iqm(scores: pl.Series) -> float | None:
+    """The mean of the middle half."""
+    import numpy as np
+
+    return float(_middle(np.sort(scores.to_numpy())[None])[0]) if len(scores) else None
+
+
+def _middle(ordered: Array) -> Array:
+    """Means of the middle half of each row, rows in order."""
+    cut = ordered.shape[1] // 4
+    return ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+
+
+def _with_intervals(settings: pl.DataFrame) -> pl.DataFrame:
+    import numpy as np
+
+    rng = np.random.default_rng(_SEED)
+    lows: list[float | None] = []
+    highs: list[float | None] = []
+    beaten: list[float | None] = []
+    first = settings.row(0, named=True) if settings.height else {}
+    for row in settings.head(_MOST_SETTINGS).iter_rows(named=True):
+        scores, tasks = np.array(row["scores"]), np.array(row["tasks"])
+        if len(scores) > row["n_tasks"]:
+            parts = [
+                rng.choice(scores[tasks == t], size=(_RESAMPLES, int((tasks == t).sum())))
+                for t in dict.fromkeys(tasks.tolist())
+            ]
+            low, high = np.quantile(_middle(np.sort(np.hstack(parts), axis=1)), [0.025, 0.975])
+        else:
+            low = high = None
+        lows.append(None if low is None else float(low))
+        highs.append(None if high is None else float(high))
+        beaten.append(_improvement(np.array(first["scores"]), np.array(first["tasks"]), scores, tasks))
+    rest: list[float | None] = [None] * (settings.height - len(lows))
+    return settings.with_columns(
+        ci95_low=pl.Series(lows + rest, dtype=pl.Float64), ci95_high=pl.Series(highs + rest, dtype=pl.Float64),
+        p_first_better=pl.Series([None, *beaten[1:], *rest][: settings.height], dtype=pl.Float64),
+    )  # fmt: skip
+
+
+def _improvement(one: Array, one_tasks: NDArray[Any], other: Array, other_tasks: NDArray[Any]) -> float | None:
+    """P(a run of one beats a run of other), the mean over the tasks that both have; ties count half."""
+    import numpy as np
+
+    shared: list[str] = sorted({str(t) for t in one_tasks} & {str(t) for t in other_tasks})
+    if not shared:
+        return None
+    wins: list[float] = []
+    for task in shared:
+        a, b = one[one_tasks == task][:, None], other[other_tasks == task][None]
+        wins.append(float((np.sign(a - b) + 1).mean() / 2))
+    return float(np.mean(wins))
+
+
+@cache
+def critical_difference(settings: int, tasks: int) -> float:
+    """Mean ranks farther apart than this differ at 5 % (Nemenyi)."""
+    low, high = 0.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if range_tail(middle, settings, math.inf) > 0.05 else (low, middle)
+    return high / math.sqrt(2) * math.sqrt(settings * (settings + 1) / (6 * tasks))
+
+
+def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tuple[str, ...]:
+    """One line over all tasks."""
+    if not keys or overall.height < 2:
+        return ()
+    first, second = overall.row(0, named=True), overall.row(1, named=True)
+    tasks = int(first["n_tasks"])
+    label = ", ".join(f"{k}={first[k]}" for k in keys)
+    interval = "" if first["ci95_low"] is None else f" [{first['ci95_low']:.3g}, {first['ci95_high']:.3g}]"
+    better = second["p_first_better"]
+    ahead = "" if better is None else f"; a run of it beats one of the second in {better:.0%}"
+    cd = critical_difference(overall.height, tasks)
+    gap = second["mean_rank"] - first["mean_rank"]
+    told = "more" if gap > cd else "no more"
+    return (
+        f"Over {tasks} tasks: {label} leads with interquartile mean {first['iqm']:.3g}{interval} of scores normalised within each"
+        f" task{ahead}; mean rank {first['mean_rank']:.3g} against {second['mean_rank']:.3g}, {told} than Nemenyi's critical"
+        f" difference {cd:.3g}.",
+    )

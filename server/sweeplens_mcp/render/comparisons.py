@@ -1,0 +1,56 @@
+"""A comparison as text: one line a metric instead of a table of many columns, which programs find in the structured content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sweeplens_mcp.render.answers import PreparedAnswer, draw_tables
+from sweeplens_mcp.render.cells import Cell, show
+from sweeplens_mcp.render.tables import table_text
+
+__all__ = ["draw_comparison"]
+
+
+def draw_comparison(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
+    """Metric, both means, difference with its interval, verdict; what differs and the budgets in a line each."""
+    data, _ = draw_tables(sheet, n)
+    lines: list[str] = []
+    for name, table in sheet.shown(n):
+        rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        if name in _LINES:
+            lines += [_LINES[name](row) for row in rows]
+        elif rows:
+            lines.append(f"{name}:\n{table_text(table)}")
+    return data, "\n".join(lines)
+
+
+def _line(row: Mapping[str, Cell]) -> str:
+    """``val/acc: a 0.91 (n 5), b 0.89 (n 5), a - b 0.02 [0.01, 0.03]; different: ...``."""
+    head = f"{show(row['level'])} {show(row['metric'])}" if "level" in row else show(row.get("metric"))
+    sides = [f"{s} {show(row.get(f'mean_{s}'))} (n {show(row.get(f'n_{s}'))})" for s in "ab"]
+    low, high = row.get("ci95_low"), row.get("ci95_high")
+    told = low is None or high is None or "lies between" in show(row.get("verdict"))
+    interval = "" if told else f" [{show(low)}, {show(high)}]"
+    seeds = row.get("seeds_needed")
+    high = "more than 10,000" if row.get("seeds_high") is None else show(row.get("seeds_high"))
+    span = f"{show(row.get('seeds_low'))} to {high}, as the spread is known"
+    needed = "" if seeds is None else f"; seeds a side for 80 % power: {show(seeds)} ({span})"
+    return (
+        f"{head}: {', '.join(sides)}, a - b {show(row.get('difference'))}{interval}; {show(row.get('verdict'))}{needed}"
+    )
+
+
+def _differs(row: Mapping[str, Cell]) -> str:
+    return f"differs: {show(row.get('hparam'))}: a {show(row.get('a'))} | b {show(row.get('b'))}"
+
+
+def _budget(row: Mapping[str, Cell]) -> str:
+    """The best so far where every run still ran, and how far each side went to the threshold."""
+    reached = [f"{s} {show(row.get(f'reached_at_{s}'))} ({show(row.get(f'n_reached_{s}'))} runs)" for s in "ab"]
+    return (
+        f"budget: {show(row.get('metric'))} at {show(row.get('axis'))} {show(row.get('budget'))}, best so far: a"
+        f" {show(row.get('best_a'))}, b {show(row.get('best_b'))}; reached {show(row.get('threshold'))} at {', '.join(reached)}"
+    )
+
+
+_LINES: dict[str, Callable[[Mapping[str, Cell]], str]] = {"": _line, "hyperparameters": _differs, "budget": _budget}
