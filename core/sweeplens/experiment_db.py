@@ -42,8 +42,10 @@ from sweeplens.view import (
     of_runs,
     overwritten,
     python_call,
+    read_from_names,
     standing_problems,
     unread,
+    unread_logs,
 )
 
 if TYPE_CHECKING:
@@ -457,7 +459,8 @@ class ExperimentDB:
         """The answer with what every answer says it rests on."""
         emptied = (view.emptied,) if view.emptied else ()
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said)
+        named = read_from_names(view.runs)
+        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
         return answer.resting_on(
             roots=tuple(plain_text(str(r)) for r in self.roots),
             data_version=view.snapshot.version,

@@ -67,6 +67,19 @@ def test_every_common_name_and_form_is_read(tmp_path: Path, name: str) -> None:
     assert not db.problems.height
 
 
+@pytest.mark.parametrize("name", ["args.txt", "opt.txt", "hyp.yaml", "config.toml"])
+@pytest.mark.parametrize("table", ["metrics.csv", "progress.txt", "log.tsv"])
+def test_settings_beside_a_table_are_no_table(tmp_path: Path, name: str, table: str) -> None:
+    (tmp_path / "a").mkdir()
+    between = "," if table.endswith(".csv") else "\t"
+    rows = ["step,loss", *(f"{i},{1 / (i + 1)}" for i in range(9))]
+    (tmp_path / "a" / table).write_text("".join(row.replace(",", between) + "\n" for row in rows))
+    (tmp_path / "a" / name).write_text(TEXTS[name])
+    db = opened(tmp_path)
+    assert [(r["lr"], r["seed"]) for r in db.runs_df.iter_rows(named=True)] == [(0.1, 3)]
+    assert db.series_df.select("metric", "n").rows() == [("loss", 9)]
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_what_is_taken_by_its_first_bytes_can_be_read_whole(name: str) -> None:
     data = TEXTS[name].encode()
