@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.readers.decoding.settings_text import looks_like_settings, parse_settings
+from sweeplens.readers.tensorboard.text_settings import settings_of_text
 
 CASES = Path(__file__).parent.parent / "data" / "logs"
 
@@ -203,3 +204,36 @@ def test_lines_of_key_and_value_are_what_they_were(values: dict[str, object]) ->
 def test_a_folder_is_read_from_a_copy_too(tmp_path: Path) -> None:
     shutil.copytree(CASES / "config_nearby" / "up-one" / "exp0", tmp_path / "exp0")
     assert told(tmp_path / "exp0", "optimizer.lr") == {"logs": (0.1,)}
+
+
+def test_cleanrl_writes_its_settings_as_a_table_of_text() -> None:
+    runs = opened(CASES / "cleanrl").runs_df
+    assert runs.select("learning_rate", "seed", "anneal_lr", "env_id").rows() == [
+        (0.00025, 1, True, "CartPole-v1"),
+        (0.001, 2, True, "CartPole-v1"),
+    ]
+
+
+def test_transformers_writes_its_arguments_as_json_into_its_event_files() -> None:
+    db = opened(CASES / "hf_tensorboard")
+    runs = db.runs_df.select("learning_rate", "seed", "weight_decay", "optim").rows()
+    assert runs == [(lr, seed, 0.0, "adamw_torch_fused") for lr in (0.0001, 0.03) for seed in range(3)]
+    assert db.rank("eval_loss").table["n"].to_list() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "wanted"),
+    [
+        ("args/text_summary", '{"lr": 0.1, "seed": 3}', {"lr": 0.1, "seed": 3}),
+        ("hyperparameters", "|param|value|\n|-|-|\n|lr|0.1|\n|note|a|b|\n", {"lr": 0.1, "note": "a|b"}),
+        ("notes", "| Parameter | Value |\n|:--|--:|\n| lr | 1e-3 |\n", {"lr": 0.001}),
+        ("config", "lr: 0.1\nseed: 3\n", {"lr": 0.1, "seed": 3}),
+        ("hparams/text_summary", "Namespace(lr=0.1, seed=3)", {"lr": 0.1, "seed": 3}),
+        ("samples", '{"prompt": "a", "answer": "b"}', {}),
+        ("model_config/text_summary", '{"architectures": ["Bert"], "model_type": "bert"}', {}),
+        ("notes", "|question|answer|\n|-|-|\n|a|b|\n", {}),
+        ("config", "we used the settings of the paper", {}),
+    ],
+)
+def test_text_in_event_files_is_settings_or_is_not(tag: str, text: str, wanted: dict[str, object]) -> None:
+    assert settings_of_text(tag, text) == wanted

@@ -42,6 +42,10 @@ _COUNTERS = frozenset(
     "run runs exp exps experiment version ver v trial job task try attempt id no nr log logs out output part checkpoint ckpt "
     "rank worker step epoch events tfevents".split()
 )
+_SETTINGS = frozenset(
+    "seed fold rep replicate replica repeat bs batch batch_size wd lr dim d rank size width depth layers heads hidden units k "
+    "epochs steps dropout beta gamma alpha lambda tau temp temperature warmup horizon nlayers env".split()
+)
 _ALGORITHMS = frozenset(
     "ppo ppo2 a2c a3c sac td3 dqn ddqn ddpg trpo tqc qrdqn ars her crossq reinforce impala rainbow c51 iqn cql iql bc awac td7 "
     "redq droq dreamer dreamerv2 dreamerv3 muzero ppolstm recurrentppo maskableppo vpg mappo qmix".split()
@@ -71,6 +75,11 @@ def settings_in_name(path: str) -> dict[str, str]:
     rest: list[str] = []
     for part in path.partition("@")[0].split("/"):
         rest += _of_part(_SUFFIX.sub("", part), found)
+    if len(found) == 1 and (key := next(iter(found))).lower() not in _SETTINGS and found[key].isdigit():
+        found, rest = (
+            {},
+            [*rest, key],
+        )  # a word with a number behind it counts runs (``model2``), unless it is a setting
     return {**found, "name": " ".join(rest)}
 
 

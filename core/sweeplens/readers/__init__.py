@@ -31,7 +31,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
     LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
     LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
-    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 3, "trainer_state.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 4, "trainer_state.json"),
     LazyReader(
         "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
     ),
@@ -52,7 +52,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("json_splits", "json.splits", "JsonSplits", 3, *_JSON),
     LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
     LazyReader("json_history", "json.history", "JsonHistory", 3, ".json"),
-    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 4, "tfevents"),
+    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 5, "tfevents"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 4, *_TABLES, ".out", ".dat", ".tab"),
 )
 

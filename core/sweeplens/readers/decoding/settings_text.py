@@ -19,7 +19,7 @@ from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.python_config import MAX_CONFIG_CHARACTERS, read_python_config
 
-__all__ = ["load_yaml", "looks_like_settings", "parse_settings", "settings_in_text"]
+__all__ = ["load_yaml", "looks_like_settings", "parse_settings", "settings_in_text", "value_in_text"]
 
 _PRINTED = re.compile(r"[A-Za-z_][\w.]*\(")
 _PAIR = re.compile(r"\s*(?:-{0,2})([A-Za-z_][\w./-]*)\s*(?::(?=\s|$)|=)\s*(.*?)\s*")
@@ -130,10 +130,10 @@ def _pairs(text: str) -> Iterator[tuple[str, object]]:
     for line in text.splitlines():
         pair = _PAIR.fullmatch(line)
         if pair and not line.lstrip().startswith("#"):
-            yield pair[1], _value(_DEFAULT.sub("", pair[2]))
+            yield pair[1], value_in_text(_DEFAULT.sub("", pair[2]))
 
 
-def _value(text: str) -> object:
+def value_in_text(text: str) -> object:
     """A value that was printed: a word that Python or YAML knows, a number, a literal, else the text itself."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
