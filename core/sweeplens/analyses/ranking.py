@@ -83,24 +83,39 @@ def rank(
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
+    pruned: bool = False,
 ) -> Answer:
     """Groups (or runs) in order: mean, 95 % interval, gap to the best, and whether they can be told from it.
 
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that say what was worked on: runs are ranked
     within each value of them.
+    ``pruned``: rank trials too that their search ended early.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run") or how.how == "points":
         raise InputError(f"rank takes by='group' or by='run', and one number a run: by={by!r}, reduce={str(how)!r}.")
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
+    runs, early = (runs, ()) if pruned else _without_pruned(runs)
+    if early:
+        asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].to_list())) for t in (asked, series))
     keys = _grouping(runs, hparams, replicates)
     of_task = [k for k in keys if is_called(k, tasks)]
     ask = _Question(metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates))
-    if not of_task:
-        return _ranked_answer(runs, series, asked, points, ask)
-    return _by_task(runs, series, asked, points, ask, of_task)
+    question = (runs, series, asked, points, ask)
+    answer = _by_task(*question, of_task) if of_task else _ranked_answer(*question)
+    return replace(answer, basis=replace(answer.basis, left_out=(*early, *answer.basis.left_out))) if early else answer
+
+
+def _without_pruned(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
+    """The runs that a search did not end early and that have begun, where there are any; and the others."""
+    early = pl.col("status").is_in(["pruned", "waiting"])
+    others = runs.filter(early)
+    if not others.height or others.height == runs.height:
+        return runs, ()
+    reason = "pruned by its search, or waiting (where=\"status = 'pruned'\" and the like rank them)"
+    return runs.filter(~early), (LeftOut(reason, tuple(others["run_id"].to_list())),)
 
 
 def _broken_note(
