@@ -38,6 +38,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("sb3", "trainers.sb3", "StableBaselines3", 3, ".csv", "progress", ".npz"),
     LazyReader("algoperf", "trainers.algoperf", "AlgoPerf", 1, "measurements.csv", "hparams.json"),
     LazyReader("nvlabs_stats", "trainers.nvlabs_stats", "NvlabsStats", 2, ".jsonl"),
+    LazyReader("catboost", "trainers.catboost", "CatBoost", 1, "_error.tsv"),
     LazyReader("dvclive", "trackers.dvclive", "DvcLive", 2, ".tsv"),
     LazyReader("lightning_csv", "trainers.lightning_csv", "LightningCsv", 5, "metrics.csv", "hparams.yaml"),
     LazyReader("yolo", "trainers.yolo", "Yolo", 1, ".csv"),
