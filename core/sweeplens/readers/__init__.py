@@ -50,10 +50,10 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("dr_util", "trackers.dr_util", "DrUtil", 1, *_JSON),
     LazyReader("dr_exp", "trackers.dr_exp", "DrExp", 1, "metrics.jsonl"),
     LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
-    LazyReader("json_splits", "json.splits", "JsonSplits", 3, *_JSON),
+    LazyReader("json_splits", "json.splits", "JsonSplits", 4, *_JSON),
     LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
     LazyReader("json_history", "json.history", "JsonHistory", 3, ".json"),
-    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 5, "tfevents"),
+    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 6, "tfevents"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 4, *_TABLES, ".out", ".dat", ".tab"),
 )
 

@@ -21,6 +21,8 @@ _STATE = "trainer_state.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "predict_results.json", "test_results.json")
 _MODEL_KEYS = (b'"architectures"', b'"model_type"', b'"transformers_version"')
+_LOGS = ("trainer_log.jsonl", "logging.jsonl")
+_LOG_MARKS = (b'"current_steps"', b'"global_step/max_steps"')
 _EVENTS = 4  # event files whose beginning is looked at
 _BEGINNING = 1 << 18  # bytes, in which the arguments stand
 _HPARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
@@ -40,7 +42,7 @@ class HfTrainer:
     Producer: transformers ``Trainer`` and what builds on it (TRL, PEFT, sentence-transformers)
     Files: ``trainer_state.json``, else that of the ``checkpoint-<N>`` with the highest N; ``*_results.json``
     Reads: every number of ``log_history`` at its step; the schedule's settings, a search trial's parameters, what was reached
-    Leaves: other checkpoints and TensorBoard files below, which repeat it; pickled arguments and weights
+    Leaves: logs beside the state (LLaMA-Factory, ms-swift), checkpoints and TensorBoard files below; pickles
     """
 
     name = "hf_trainer"
@@ -53,10 +55,14 @@ class HfTrainer:
         states += [n for n in checkpoints if _is_state(folder, n)]
         if not states:
             return
+        logs_beside = tuple(n for n in _LOGS if any(mark in folder.head(n) for mark in _LOG_MARKS))
+        if logs_beside and states[0] != _STATE:  # the log goes on after the checkpoint was saved
+            yield Claim((), belongs=tuple(states), owns=tuple({n.split("/")[0] for n in checkpoints}))
+            return
         results = tuple(n for n in _RESULTS if n in folder.files)
         logs = folder.folders.get("runs")
         repeats = tuple(f"runs/{n}" for n, _ in logs.tree()) if logs else ()
-        copies = (*states[1:], *(n for n in repeats if "events.out.tfevents" in n))
+        copies = (*states[1:], *logs_beside, *(n for n in repeats if "events.out.tfevents" in n))
         owns = tuple({n.split("/")[0] for n in (*checkpoints, *copies) if "/" in n})
         events = [n for n in copies if "events.out.tfevents" in n][:_EVENTS]
         yield Claim((states[0], *results, *_configs(folder), *events), copies=copies, owns=owns)
