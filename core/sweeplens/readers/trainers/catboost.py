@@ -86,7 +86,7 @@ def _about(entry: FileStat) -> dict[str, object]:
     """The iterations that were planned, and which values of each metric are better. The file is incomplete while it trains."""
     found = _META.search(compression.read_plain(entry.path))
     try:
-        meta = cast("Mapping[str, Any]", decode(found[1])) if found else {}
+        meta: Mapping[str, Any] = cast("Mapping[str, Any]", decode(found[1])) if found else dict[str, Any]()
     except ValueError:
         return {}
     goals = {
