@@ -110,6 +110,10 @@ class ConfigFields(BaseModel):
         default=False,
         description="keep and show hyperparameters that are called like secrets (api_key, token, password); else ***",
     )
+    names_as_settings: bool = Field(
+        default=True,
+        description="read hyperparameters from the names of runs and folders (path.lr, path.seed) where no config tells runs apart",
+    )
     refresh_seconds: float = Field(
         default=2.0, ge=0, description="an answer rests on files as they were at most so long before"
     )

@@ -23,10 +23,10 @@ from polars.exceptions import PanicException
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
-from sweeplens.config import AnalysisConfig
+from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.display import html_list
 from sweeplens.errors import InputError, RootError
-from sweeplens.frames.goals import AskedGoal, main_metrics
+from sweeplens.frames.goals import AskedGoal, main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
@@ -47,8 +47,10 @@ from sweeplens.view import (
     of_runs,
     overwritten,
     python_call,
+    read_from_names,
     standing_problems,
     unread,
+    unread_logs,
 )
 
 if TYPE_CHECKING:
@@ -244,7 +246,7 @@ class ExperimentDB:
         view = self.view(runs, where)
         answer = overview(
             view.runs, view.series, view.snapshot.points,
-            goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
+            goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
@@ -262,7 +264,7 @@ class ExperimentDB:
             columns=as_names(columns),
             sort=sort,
             main=self.config.main_metrics,
-            goals=self.config.metric_goals,
+            goals=self._goals(view),
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
         made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
@@ -287,7 +289,7 @@ class ExperimentDB:
             view.runs,
             view.series,
             pattern=pattern,
-            goals=self.config.metric_goals,
+            goals=self._goals(view),
             display=self.config.metric_display_names,
         )
         return self._resting(answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})")
@@ -389,7 +391,7 @@ class ExperimentDB:
         names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
             view.runs, view.series, view.snapshot.points, as_names(hparams), names,
-            reduce=reduce, goals=self.config.metric_goals, replicates=self.config.replicate_hparams, sort=sort,
+            reduce=reduce, goals=self._goals(view), replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
@@ -426,8 +428,8 @@ class ExperimentDB:
         view = self.view(runs, where).with_runs()
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
-            hparams=as_names(hparams), goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams,
+            hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
+            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = duplicate_warnings(view, [metric], answer)
@@ -464,7 +466,7 @@ class ExperimentDB:
         def between(sides: Sides, named: Sequence[str], names: Sequence[str]) -> Answer:
             return compare(
                 view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
-                goals=self.config.metric_goals, main=self.config.main_metrics, replicates=self.config.replicate_hparams,
+                goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
                 named=named, tasks=self.config.task_hparams, equal_within=self.config.equal_within,
             )  # fmt: skip
 
@@ -493,7 +495,7 @@ class ExperimentDB:
         view = self.view(runs, where).with_runs()
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
-            goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+            goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
@@ -600,12 +602,16 @@ class ExperimentDB:
 
         config = self.config
         return DiagnosisOptions(
-            config.thresholds, datetime.now(UTC), config.live_seconds, config.metric_goals, config.main_metrics,
+            config.thresholds, datetime.now(UTC), config.live_seconds, self._goals(view), config.main_metrics,
             config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"),
         )  # fmt: skip
 
     def _main(self, view: View) -> list[str]:
-        return main_metrics(view.metrics, self.config.main_metrics, self.config.metric_goals)
+        return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))
+
+    def _goals(self, view: View) -> dict[str, Goal]:
+        """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""
+        return {**told_goals(view.runs), **self.config.metric_goals}
 
     def _resting(
         self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),
@@ -614,7 +620,8 @@ class ExperimentDB:
         """The answer with what every answer says it rests on."""
         emptied = (view.emptied,) if view.emptied else ()
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said)
+        named = read_from_names(view.runs)
+        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
         return answer.resting_on(
             roots=tuple(plain_text(str(r)) for r in self.roots),
             data_version=view.snapshot.version,

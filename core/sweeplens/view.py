@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from sweeplens.answers import Answer
 from sweeplens.errors import InputError
+from sweeplens.frames.path_settings import PATH
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import what_was_wrong
 from sweeplens.readers.decoding.axis_names import is_aside, label_of
@@ -29,9 +30,13 @@ __all__ = [
     "of_runs",
     "overwritten",
     "python_call",
+    "read_from_names",
     "standing_problems",
     "unread",
+    "unread_logs",
 ]
+
+_NAMED = 3  # files and hyperparameters that a warning names
 
 
 class View(Struct, frozen=True):
@@ -126,10 +131,38 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
     if not malformed:
         return ()
     file, line = Path(malformed[0].file), malformed[0].line
-    root = next((r for r in roots if file.is_relative_to(r)), None)
-    place = f"{(file.relative_to(root) if root else file).as_posix()}{f':{line}' if line else ''}"
+    place = f"{_below_root(str(file), roots)}{f':{line}' if line else ''}"
     many = f"{len(malformed)} malformed line{'s' * (len(malformed) > 1)}"
     return (f"{many}, the first in {place} (experiments://problems)",)
+
+
+def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
+    """That files look like logs and that no reader took them, in a sentence with the command that says why."""
+    files = snapshot.unread_logs
+    if not files:
+        return ()
+    named = ", ".join(_below_root(f, roots) for f in files[:_NAMED])
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    one = len(files) == 1
+    return (
+        f"{len(files)} file{'' if one else 's'} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
+        f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why",
+    )
+
+
+def read_from_names(runs: pl.DataFrame) -> tuple[str, ...]:
+    """That hyperparameters were read from the names of runs, in a sentence."""
+    names = [c for c in runs.columns if c.startswith(PATH) and runs[c].null_count() < runs.height]
+    if not names:
+        return ()
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return (f"{shown}: read from the names of runs, since no config tells them apart (names_as_settings=false: never)",)
+
+
+def _below_root(file: str, roots: Sequence[Path]) -> str:
+    path = Path(file)
+    root = next((r for r in roots if path.is_relative_to(r)), None)
+    return (path.relative_to(root) if root else path).as_posix()
 
 
 def nothing_found(roots: Sequence[Path], snapshot: Snapshot, become: Sequence[str] = ()) -> str:
@@ -138,7 +171,10 @@ def nothing_found(roots: Sequence[Path], snapshot: Snapshot, become: Sequence[st
     seen = (
         f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
     )
-    said = f"No experiments below {where}: {seen}. `sweeplens doctor` says for each file why; docs/formats.md lists what is read."
+    said = (
+        f"No experiments below {where}: {seen}. `sweeplens doctor --files` says for each file why; "
+        "docs/formats.md lists what is read."
+    )
     return " ".join((*become, said))
 
 

@@ -367,10 +367,10 @@ def test_a_run_whose_config_is_lost_is_no_group_and_is_named_but_can_be_ranked_b
     assert single.basis.left_out == ()
 
 
-def test_where_no_run_has_a_config_all_of_them_are_one_group(tmp_path: Path) -> None:
+def test_where_no_run_has_a_config_none_is_a_repetition_of_another(tmp_path: Path) -> None:
     answer = database(tmp_path, [run(f"r{i}", {}, val_acc=[0.1 * i]) for i in range(4)]).rank("val/acc")
-    assert answer.table["n"].to_list() == [4]
-    assert answer.basis.left_out == ()
+    assert answer.table.select("run_id", "n", "tied").rows() == [(f"r{i}", 1, None) for i in (3, 2, 1, 0)]
+    assert "settings of these 4 runs are unknown" in answer.notes[0]
 
 
 def test_the_goal_turns_the_order_and_is_asked_for_where_it_is_not_known(tmp_path: Path) -> None:

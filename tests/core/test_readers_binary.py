@@ -116,13 +116,15 @@ def test_sessions_of_one_writer_with_different_hyperparameters_are_runs_of_their
     assert [r.status for r in found.runs.values()] == ["failed", "failed"]
 
 
-def test_add_scalars_folders_are_branches_of_their_run_and_other_folders_are_runs(tmp_path: Path) -> None:
+def test_folders_of_add_scalars_and_of_splits_are_of_their_run_and_other_folders_are_runs(tmp_path: Path) -> None:
     wire.event_file(tmp_path / "run" / NAME, curve("lr", [0.1]))
     wire.event_file(tmp_path / "run" / "val_loss_ema" / NAME, curve("val/loss", [1.0, 0.5]))
     wire.event_file(tmp_path / "run" / "val" / "loss" / "raw" / NAME, curve("val/loss", [3.0]))
     wire.event_file(tmp_path / "run" / "eval" / NAME, curve("val/loss", [7.0]))
+    wire.event_file(tmp_path / "run" / "other" / NAME, curve("val/loss", [8.0]))
     found = read_folder(tmp_path)
-    assert set(found.runs) == {"run", "run/eval"}
+    assert set(found.runs) == {"run", "run/other"}
+    assert found.series("run", "eval/val/loss") == ([0], [7.0])
     assert found.series("run", "val_loss_ema/val/loss") == ([0, 1], [1.0, 0.5])
     assert found.series("run", "val/loss/raw") == ([0], [3.0])
 

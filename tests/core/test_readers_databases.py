@@ -143,10 +143,14 @@ def test_optuna_trials_are_runs_with_states_values_and_named_objectives(tmp_path
     assert (found.series("pareto/0", "loss"), found.series("pareto/0", "speed")) == (([0], [0.25]), ([0], [9.0]))
     assert {k: r.status for k, r in found.runs.items()} == {
         "depth/0": "finished",
-        "depth/1": "running",
+        "depth/1": "waiting",
         "pareto/0": "failed",
     }
-    assert found.runs["depth/1"].metadata == {"state": "WAITING", "direction": "maximize"}
+    assert found.runs["depth/1"].metadata == {
+        "state": "WAITING",
+        "direction": "maximize",
+        "goals": {"value": "higher", "intermediate_value": "higher"},
+    }
     assert found.runs["pareto/0"].metadata["directions"] == ["minimize", "maximize"]
 
 

@@ -26,7 +26,7 @@ _ALIASES = ("run_id", "id", "wandb_run_id", "trial_id", "name", "display_name")
 OTHER_AXES = ("epoch", "*/epoch")  # beside a step, the design keeps other axes as metrics; the truths leave them out
 _STATUS = {
     "completed": {"finished"}, "finished": {"finished"}, "complete": {"finished"}, "run_state_finished": {"finished"},
-    "pruned": {"finished", "killed"}, "crashed": {"crashed", "unknown", "failed"}, "crashed/unknown": {"crashed", "unknown"},
+    "pruned": {"pruned"}, "crashed": {"crashed", "unknown", "failed"}, "crashed/unknown": {"crashed", "unknown"},
     "failed": {"failed"}, "fail": {"failed"}, "running": {"running"}, "none": {"unknown", "crashed", "killed"},
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.budget import at_equal_budget
-from sweeplens.analyses.coverage import coverage_of, listed
+from sweeplens.analyses.coverage import coverage_of, listed, with_config
 from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, without_each
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.robustness import held_note, readings
@@ -175,6 +175,7 @@ def _noise(
         return {}
     fixed = Reduction("at_step", reduced.step) if reduced.step is not None else how
     everyone = reduce_runs(series.filter(pl.col("metric").is_in(wanted)), points, fixed, goals=goals).values
+    runs, _ = with_config(runs)
     runs, keys = free_names(runs, group_hparams(runs, (), replicates), ("metric", "value", "n", "var"))
     groups = (
         keyed(runs, keys)

@@ -11,10 +11,11 @@ from sweeplens.answers import LeftOut
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.grouping import runs_without_hparams
 
-__all__ = ["Coverage", "coverage_of", "listed", "series_of", "with_config"]
+__all__ = ["Coverage", "coverage_of", "listed", "series_of", "settings_unknown", "with_config"]
 
 _UNFINISHED = ("running", "failed", "crashed", "killed")
 _SHORT = 0.95
+_SEVERAL = 2
 
 
 class Coverage(Struct, frozen=True):
@@ -83,6 +84,17 @@ def with_config(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
         return runs, ()
     reason = "no hyperparameter known: its config is missing or could not be read"
     return runs.filter(pl.col("run_id").is_in(lost).not_()), (LeftOut(reason, tuple(lost)),)
+
+
+def settings_unknown(runs: pl.DataFrame) -> tuple[str, ...]:
+    """The sentence that an answer about groups adds where no hyperparameter of any of several runs is known; else none."""
+    unknown = runs_without_hparams(runs)
+    if runs.height < _SEVERAL or len(unknown) < runs.height:
+        return ()
+    return (
+        f"The settings of these {len(unknown)} runs are unknown (no config beside or above their logs, none in their names): "
+        "they are not counted as repetitions of each other, so there is no group, no seed noise and no tie.",
+    )
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

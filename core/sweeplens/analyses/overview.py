@@ -94,7 +94,8 @@ def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
     keys = [c for c in ranked.columns if c not in RANK_COLUMNS]
     top, *others = ranked.iter_rows(named=True)
     label = _label(top, keys)
-    label = f"{top['run_id']} ({label})" if "run_id" in top else label
+    if "run_id" in top:
+        label = f"{top['run_id']} ({label})" if keys else top["run_id"]
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
     return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs, without_blocks
 from sweeplens.analyses.bounds import bounds_of, within_bounds
-from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, with_config
+from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, settings_unknown, with_config
 from sweeplens.analyses.luck import reading_notes, split_note
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.robustness import broken_runs, held_note, readings
@@ -31,6 +31,7 @@ from sweeplens.frames.grouping import (
     is_identifier,
     is_replicate,
     keyed,
+    runs_without_hparams,
     varying_hparams,
 )
 from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, reduce_runs, runs_lacking
@@ -82,24 +83,39 @@ def rank(
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
+    pruned: bool = False,
 ) -> Answer:
     """Groups (or runs) in order: mean, 95 % interval, gap to the best, and whether they can be told from it.
 
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that say what was worked on: runs are ranked
     within each value of them.
+    ``pruned``: rank trials too that their search ended early.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run") or how.how == "points":
         raise InputError(f"rank takes by='group' or by='run', and one number a run: by={by!r}, reduce={str(how)!r}.")
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
+    runs, early = (runs, ()) if pruned else _without_pruned(runs)
+    if early:
+        asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].to_list())) for t in (asked, series))
     keys = _grouping(runs, hparams, replicates)
     of_task = [k for k in keys if is_called(k, tasks)]
     ask = _Question(metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates))
-    if not of_task:
-        return _ranked_answer(runs, series, asked, points, ask)
-    return _by_task(runs, series, asked, points, ask, of_task)
+    question = (runs, series, asked, points, ask)
+    answer = _by_task(*question, of_task) if of_task else _ranked_answer(*question)
+    return replace(answer, basis=replace(answer.basis, left_out=(*early, *answer.basis.left_out))) if early else answer
+
+
+def _without_pruned(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
+    """The runs that a search did not end early and that have begun, where there are any; and the others."""
+    early = pl.col("status").is_in(["pruned", "waiting"])
+    others = runs.filter(early)
+    if not others.height or others.height == runs.height:
+        return runs, ()
+    reason = "pruned by its search, or waiting (where=\"status = 'pruned'\" and the like rank them)"
+    return runs.filter(~early), (LeftOut(reason, tuple(others["run_id"].to_list())),)
 
 
 def _broken_note(
@@ -176,7 +192,10 @@ def _ranked_answer(
     metric, how, direction, by, goals = ask.metric, ask.how, ask.goal, ask.by, ask.goals
     runs, keys = free_names(runs, ask.keys, _TAKEN)
     lost: tuple[LeftOut, ...] = ()
-    if by == "group" and keys:
+    unknown = () if ask.keys else settings_unknown(runs)
+    if unknown:
+        by, ask = "run", replace(ask, by="run")
+    elif by == "group" and runs.height > 1:
         runs, lost = with_config(runs)
         asked = asked.filter(pl.col("run_id").is_in(runs["run_id"].to_list()))
     reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
@@ -193,7 +212,7 @@ def _ranked_answer(
     stats = _STATS[1:]
     stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
-    notes = _notes(str(how), reduced.step, ask, ranked, table, cover, method)
+    notes = unknown + _notes(str(how), reduced.step, ask, ranked, table, cover, method)
     notes += _doubts(runs, series, used, points, ask, ranked, keys, reduced.values)
     notes += _broken_note(runs, series, ranked, table, keys) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
@@ -246,6 +265,7 @@ def _ranked(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: 
     )
     table = keyed(runs, keys).join(values.select("run_id", "value"), on="run_id", maintain_order="left")
     table = table.join(runs.select("run_id", seed.alias("seed")), on="run_id", maintain_order="left")
+    alone = pl.when(pl.col("run_id").is_in(runs_without_hparams(runs))).then("run_id").alias("alone")
     stats = [
         pl.len().alias("n"),
         pl.col("value").mean().alias("mean"),
@@ -254,10 +274,11 @@ def _ranked(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: 
         pl.col("value").sort_by("run_id").alias("values"),
         pl.col("seed").sort_by("run_id").alias("seeds"),
     ]
-    by = list(keys) or [pl.lit("all runs").alias("group")]
+    by = [*(keys or [pl.lit("all runs").alias("group")]), alone]  # a run whose settings are unknown repeats no other
     groups = (
         table.group_by(by, maintain_order=True)
         .agg(stats)
+        .drop("alone")
         .sort("mean", *keys, descending=[ask.goal == "higher", *(False for _ in keys)])
     )
     spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from sweeplens.analyses.coverage import settings_unknown
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.dataframes import statistics_of
 from sweeplens.errors import InputError
@@ -44,6 +45,9 @@ def summarize(
     ``series`` and ``metrics`` are already selected. Empty ``hparams``: all that vary, replicates aside.
     """
     by = group_hparams(runs, hparams, replicates)
+    unknown = () if hparams else settings_unknown(runs)
+    if unknown:
+        runs, by = runs.with_columns(pl.col("run_id").alias("run")), ["run"]
     asked = series.filter(pl.col("metric").is_in(list(metrics)))
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
     table = sort_table(statistics_of(reduced, runs, by), sort)
@@ -52,7 +56,7 @@ def summarize(
     same = everything and reduced.values.height == whole > 0 and reduce != "points"
     used = runs.height if same else reduced.values["run_id"].n_unique()
     left = (*(() if everything else runs_lacking(metrics, runs, series)), *reduced.left_out)
-    notes = _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
+    notes = unknown + _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
 
 

@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+import polars as pl
+
 from sweeplens.errors import AmbiguousGoalError, InputError
 from sweeplens.frames.goal_names import read_name
+from sweeplens.frames.schemas import GOALS
 
-__all__ = ["AskedGoal", "goal_of", "known_goal", "main_metrics", "outcome_goal"]
+__all__ = ["AskedGoal", "goal_of", "known_goal", "main_metrics", "outcome_goal", "told_goals"]
 
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
 _RESOURCES = frozenset("lr time runtime epoch step iter iteration seconds grad norm timestamp flos eta".split())
@@ -24,6 +27,17 @@ def known_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
     if goals and metric in goals:
         return goals[metric]
     return read_name(metric).goal
+
+
+def told_goals(runs: pl.DataFrame) -> dict[str, Literal["lower", "higher"]]:
+    """The goals that producers told with their runs (a study's directions); none where two of them disagree."""
+    found: dict[str, Literal["lower", "higher"]] = {}
+    for column in runs.columns:
+        if column.startswith(GOALS):
+            words = runs[column].drop_nulls().unique().to_list()
+            if words in (["lower"], ["higher"]):
+                found[column.removeprefix(GOALS)] = words[0]
+    return found
 
 
 def outcome_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 import polars as pl
 
 from sweeplens.errors import UnknownNameError
+from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = [
@@ -98,10 +99,8 @@ def varying_hparams(runs: pl.DataFrame) -> list[str]:
 
 
 def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
-    """The runs of which no hyperparameter is known, while of others some are."""
+    """The runs of which no hyperparameter is known. They are no repetitions of each other: what differs is not known."""
     names = hparam_columns(runs)
-    if not names:
-        return []
     unknown = runs["null_hparams"].list.len() == 0
     for name in names:
         if not unknown.any():  # most are known by their first hyperparameter
@@ -144,7 +143,7 @@ def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
     column = runs.get_column(hparam, default=None)
     if column is None:  # many under one parent, which are shown as that
         return False
-    if column.dtype != pl.Categorical or runs.height < _IDENTIFIER_RUNS:
+    if column.dtype != pl.Categorical or runs.height < _IDENTIFIER_RUNS or hparam.startswith(PATH):
         return False
     known = column.drop_nulls()
     if known.len() == runs.height == known.n_unique():

@@ -13,6 +13,7 @@ from functools import cache
 import polars as pl
 
 __all__ = [
+    "GOALS",
     "POINTS_SCHEMA",
     "RUN_COLUMNS",
     "SERIES_SCHEMA",
@@ -57,8 +58,11 @@ SERIES_SCHEMA: dict[str, pl.DataType] = {
 
 SERIES_STATS: tuple[str, ...] = tuple(name for name in SERIES_SCHEMA if name not in ("run_id", "metric"))
 
-STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed", "unknown")
-"""``failed``: ended with an error of its own; ``crashed``: stopped without a word; ``killed``: stopped from outside."""
+STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed", "pruned", "waiting", "unknown")
+"""``failed``: ended with an error of its own; ``crashed``: stopped without a word; ``killed``: stopped from outside;
+``pruned``: ended early by the search that it belongs to; ``waiting``: planned, and not begun."""
+GOALS = "metadata.goals."
+"""How the columns begin that say, in the producer's own words, whether lower or higher values of a metric are better."""
 
 RUN_COLUMNS: dict[str, pl.DataType] = {
     "run_id": pl.String(),

@@ -63,6 +63,7 @@ def open_store(roots: Sequence[Path], config: AnalysisConfig) -> MemoryStore:
     """
     store = _opened(roots, config)
     store.shows_secrets = config.show_secrets
+    store.names_as_settings = config.names_as_settings
     return store
 
 

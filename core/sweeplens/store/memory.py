@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
+from sweeplens.frames.path_settings import with_path_settings
 from sweeplens.frames.points import select_points
 from sweeplens.frames.schemas import empty_series
 from sweeplens.readers.checked import plain_problem
@@ -44,6 +45,7 @@ class MemoryStore:
     """The ledger, blocks of points, series and runs, and the snapshot that they make together."""
 
     shows_secrets = False  # whether hyperparameters that are called like secrets are kept as they are
+    names_as_settings = True  # whether names tell settings where nothing else does
 
     def __init__(self) -> None:
         self.remembered = RememberedWalk()
@@ -51,6 +53,7 @@ class MemoryStore:
         self.blocks: list[Block] = []
         self.series = empty_series()
         self.runs = runs_frame(())
+        self._shown = (self.runs, self.runs)
         self.found: Discovery | None = None
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
@@ -218,12 +221,18 @@ class MemoryStore:
         self.blocks = add_frame(drop_runs(self.blocks, frozenset(renamed)), points)
         self.series = splice(self.series, set(renamed), series)
 
+    def _shown_runs(self) -> pl.DataFrame:
+        """The runs with what their names say; made again where the frame is another one."""
+        if self._shown[0] is not self.runs:
+            self._shown = (self.runs, with_path_settings(self.runs) if self.names_as_settings else self.runs)
+        return self._shown[1]
+
     def _show(self, found: Discovery) -> Snapshot:
         order = {s.key: i for i, s in enumerate(found.sources)} if self._problems else {}
         ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
         self.snapshot = Snapshot(
             version=self.ledger.version,
-            runs=self.runs,
+            runs=self._shown_runs(),
             series=self.series,
             points=self.points,
             problems=(

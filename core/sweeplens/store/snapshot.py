@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from sweeplens.frames.schemas import empty_points, empty_series
 from sweeplens.readers.protocol import Problem, Source
+from sweeplens.sources.log_names import looks_like_log
 from sweeplens.store.runs_frame import runs_frame
 
 __all__ = ["Snapshot"]
@@ -39,6 +40,15 @@ class Snapshot(Struct, frozen=True, eq=False):
         if "metrics" not in self._seen:
             self._seen["metrics"] = tuple(self.series["metric"].unique().sort())
         return self._seen["metrics"]
+
+    @property
+    def unread_logs(self) -> tuple[str, ...]:
+        """Absolute paths of files that look like logs and that no reader took; looked up once."""
+        if "unread_logs" not in self._seen:
+            self._seen["unread_logs"] = tuple(
+                p for p in self.refused if looks_like_log(p.replace("\\", "/").rsplit("/", 1)[-1])
+            )
+        return self._seen["unread_logs"]
 
     def once(self, look: Callable[[pl.DataFrame], T]) -> T:
         """What a function finds in the series; looked up once."""

@@ -46,6 +46,7 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
         loaded = database.load_experiments()
     except RootError as error:
         yield clean(str(error))
+        yield from _files(database, each=files)
         return
     yield f"Store: {clean(database.store)}"
     yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
@@ -55,10 +56,15 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
     lines = [_problem(row) for row in database.problems.iter_rows(named=True)]
     yield from _some("Problems", lines)
     yield from _some("Written more than once, counted once", list(_twice(runs)))
+    yield from _files(database, each=files)
+
+
+def _files(database: ExperimentDB, *, each: bool) -> Iterator[str]:
+    """Files by reader or reason; ``each``: a line for every file too."""
     found = list(file_reports(database.roots))
     yield f"Files: {len(found)}"
     yield from summary(found)
-    if files:
+    if each:
         yield from (one.line() for one in found)
 
 

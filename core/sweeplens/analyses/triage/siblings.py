@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
-from sweeplens.frames.grouping import group_hparams, keyed
+from sweeplens.frames.grouping import group_hparams, keyed, runs_without_hparams
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["outlier"]
@@ -35,8 +35,9 @@ def _settings(scene: DetectionContext) -> pl.DataFrame | None:
     """run_id, metric, setting, value, w_last, run_last of runs that went about as far as their siblings."""
     if not hparam_columns(scene.runs) or not scene.main:
         return None
-    by = group_hparams(scene.runs, (), scene.replicates)
-    setting = keyed(scene.runs, by).select(
+    runs = scene.runs.filter(pl.col("run_id").is_in(runs_without_hparams(scene.runs)).not_())
+    by = group_hparams(runs, (), scene.replicates)
+    setting = keyed(runs, by).select(
         "run_id", setting=pl.struct(by).rank("dense") if by else pl.lit(1, dtype=pl.UInt32)
     )
     finite = scene.series.filter(pl.col("metric").is_in(scene.main) & pl.col("last").is_finite())

@@ -1,13 +1,19 @@
-"""Hyperparameters that lie beside a log: which files of a folder they are, and what they say.
+"""Hyperparameters that lie beside a log: which files they are, and what they say.
 
-The rule: a config beside the log (same folder) counts; where the folder is inside a Hydra run, the nearest ``.hydra/``
-above counts too, and the file beside the log wins where both name a key. Files are parsed as data only. What was varied
-(``.hydra/overrides.yaml``) and the sweep that a run belongs to (the folder with ``multirun.yaml``) come with it.
+Where they are looked for, the first that names a key wins:
+
+    beside    files of the log's folder with a common name (`SETTINGS_NAMES`), and those of a folder ``params/`` in it
+    above     where nothing lies beside: the same, one folder up or two, of the nearest folder that has some. They are shared
+              by all runs below. A folder with source code is a project, and its configuration a template: it is left
+    Hydra     the nearest ``.hydra/`` on the way up, with what was varied (``.hydra/overrides.yaml``) and the sweep
+              (the folder with ``multirun.yaml``)
+
+A common name is not enough: a file that is itself a log, a data set or the description of a model is no configuration
+(`looks_like_settings`). Files are parsed as data only.
 """
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import cast
@@ -17,19 +23,37 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.boundary import Failure, contained
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.json_lines import decode
+from sweeplens.readers.decoding.settings_text import looks_like_settings, parse_settings
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
 
-__all__ = ["Sidecar", "config_files", "in_hydra", "load_yaml", "read_config"]
+__all__ = ["CONFIG_NAMES", "SETTINGS_NAMES", "Sidecar", "config_files", "in_hydra", "read_config"]
 
 CONFIG_NAMES = (
     "config.json", "config.yaml", "config.yml", "hparams.json", "hparams.yaml", "hparams.yml", "params.json", "params.yaml",
     "params.yml", "hyperparameters.json", "hyperparameters.yaml", "args.json", "args.yaml", "run.json",
 )  # fmt: skip
+"""Names that are taken at their word, so that a damaged file becomes a problem."""
+_STEMS = (
+    "config", "hparams", "params", "hyperparameters", "args", "cfg", "conf", "opt", "options", "hyp", "variant", "flags",
+    "settings", "configuration", "train_config", "training_config", "run_config", "exp_config", "experiment_config",
+    "parameters", "hyperparams", "hyper_params", "hyper_parameters", "arguments", "opts", "train_opt", "train_args",
+    "training_args", "train_params", "trainer_config", "finetune_config", "cmd_args", "cli_args",
+)  # fmt: skip
+_SUFFIXES = (".json", ".yaml", ".yml", ".toml", ".txt")
+SETTINGS_NAMES = dict.fromkeys(
+    (*CONFIG_NAMES, *(f"{stem.replace('_', mark)}{suffix}" for suffix in _SUFFIXES for stem in _STEMS for mark in "_-"))
+)
+"""Every common name, in the order in which files count."""
+_BELOW = ("params", "hparams", "hyperparameters", "settings", "config", "args")
+_MOST_BELOW = 8  # files in such a folder; where there are more they are templates
+_UP = 2  # folders on the way up in which settings are looked for
+_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml", "train.py", "main.py")
+_MODEL = ("architectures", "model_type", "transformers_version")
 _WRAPPERS = ("config", "hyperparameters", "hparams", "params", "args")
 _ABOUT_RUN = ("status", "state", "run_id", "id", "name", "tags", "group", "started", "created_at", "start_time", "end_time",
               "finished_at", "metadata", "version", "host", "user", "notes", "project", "exit_code")  # fmt: skip
 _HYDRA, _OVERRIDES, _HYDRA_OWN = ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml"
+_GUILD = ".guild/attrs/flags"
 _SWEEP = "multirun.yaml"
 
 
@@ -43,15 +67,57 @@ class Sidecar:
 
 
 def config_files(folder: Folder) -> tuple[str, ...]:
-    """Names of the config files that belong to logs in this folder, relative to it; ``../`` leads to a Hydra run above."""
-    own = tuple(n for n in CONFIG_NAMES if n in folder.files)
+    """Names of the settings files that belong to logs in this folder, relative to it; ``../`` leads to folders above."""
+    own = _settings_of(folder, folder, "")
+    hydra = _hydra(folder)
+    return (*(own or (() if hydra else _above(folder))), *hydra)
+
+
+def _settings_of(folder: Folder, of: Folder, up: str) -> tuple[str, ...]:
+    """The settings files of one folder, relative to the folder ``of`` that is ``up`` of it."""
+    named = [n for n in folder.files.keys() & SETTINGS_NAMES.keys() if n in CONFIG_NAMES or _is_settings(of, up + n)]
+    beside = [up + n for n in sorted(named, key=list(SETTINGS_NAMES).index)] if named else []
+    guild = [up + _GUILD] if ".guild" in folder.folders and of.find(up + _GUILD) else []
+    return (*beside, *guild, *(n for below in _BELOW if below in folder.folders for n in _below(of, up + below)))
+
+
+def _below(of: Folder, path: str) -> list[str]:
+    """The settings files in a folder that is named after settings."""
+    folder = of.child(path)
+    if folder is None or folder.folders or len(folder.files) > _MOST_BELOW:
+        return []
+    return [
+        f"{path}/{n}" for n in sorted(folder.files) if n.endswith(_SUFFIXES[:-1]) and _is_settings(of, f"{path}/{n}")
+    ]
+
+
+def _is_settings(of: Folder, path: str) -> bool:
+    return looks_like_settings(path, of.head(path))
+
+
+def _above(folder: Folder) -> tuple[str, ...]:
+    """The settings files of the nearest folder above that has some."""
+    up = ""
+    for _ in range(_UP):
+        up += "../"
+        here = folder.child(up.rstrip("/"))
+        if here is None or any(n in here.files for n in _PROJECT):
+            return ()
+        found = _settings_of(here, folder, up)
+        if found:
+            return found
+    return ()
+
+
+def _hydra(folder: Folder) -> tuple[str, ...]:
+    """The files of the Hydra run that a folder lies in."""
     up, here = "", folder
     while here is not None:
         if here.find(_HYDRA):
             rest = (f"{up}{n}" for n in (_OVERRIDES, _HYDRA_OWN) if here.find(n))
-            return (*own, f"{up}{_HYDRA}", *rest, *_sweep_above(here, up))
+            return (f"{up}{_HYDRA}", *rest, *_sweep_above(here, up))
         up, here = f"../{up}", here.parent
-    return own
+    return ()
 
 
 def _sweep_above(run: Folder, up: str) -> tuple[str, ...]:
@@ -87,30 +153,50 @@ def _overrides(entry: FileStat) -> list[str]:
     return [str(item) for item in cast("list[object]", found)] if isinstance(found, list) else []
 
 
-def read_config(files: Iterable[FileStat], *, names: Collection[str] = CONFIG_NAMES, unwrap: bool = True) -> Sidecar:
-    """Read the config files among a source's files; the first that names a key wins. A broken one is a problem.
+def read_config(files: Iterable[FileStat], *, names: Collection[str] = (), unwrap: bool = True) -> Sidecar:
+    """Read the settings files among a source's files; the first that names a key wins. A broken one is a problem.
 
-    ``unwrap=False``: the producer is known to write hyperparameters and nothing else, whatever they are called.
+    ``names``: only files that are called so. ``unwrap=False``: the producer is known to write hyperparameters and nothing
+    else, whatever they are called.
     """
     side = Sidecar()
     for entry in files:
-        name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
-        if name not in names:
+        path = entry.path.replace("\\", "/")
+        name = path.rsplit("/", 1)[-1]
+        below = not names and _lies_below(path)
+        if name not in (names or SETTINGS_NAMES) and not below:
             continue
         loaded = contained(partial(_load, entry), entry.path, "config cannot be read")
         if isinstance(loaded, Failure):
             side.problems.append((entry.path, loaded.problem.reason))
-            continue
-        if isinstance(loaded, dict) and unwrap:
-            _merge(side, cast("dict[str, object]", loaded))
         elif isinstance(loaded, dict):
-            side.hyperparameters = {**cast("dict[str, object]", loaded), **side.hyperparameters}
+            _take(side, cast("dict[str, object]", loaded), name, unwrap=unwrap, below=below)
     return side
 
 
+def _lies_below(path: str) -> bool:
+    """Whether a file was taken for its folder and not for its name."""
+    parts = path.split("/")
+    return path.endswith(f"/{_GUILD}") or (len(parts) > 1 and parts[-2] in _BELOW and path.endswith(_SUFFIXES[:-1]))
+
+
+def _take(side: Sidecar, loaded: dict[str, object], name: str, *, unwrap: bool, below: bool) -> None:
+    """Add what one file says. Of several files in one folder (``agent.yaml``, ``env.yaml``) a key that another one has
+    too is told apart by the file's name."""
+    if sum(key in loaded for key in _MODEL) > 1:
+        return
+    if below:
+        stem = name.rsplit(".", 1)[0]
+        known = side.hyperparameters
+        side.hyperparameters = {**known, **{f"{stem}.{k}" if k in known else k: v for k, v in loaded.items()}}
+    elif unwrap:
+        _merge(side, loaded)
+    else:
+        side.hyperparameters = {**loaded, **side.hyperparameters}
+
+
 def _load(entry: FileStat) -> object:
-    data = compression.read_config_bytes(entry.path)
-    return decode(data.removeprefix(BOM_UTF8)) if entry.path.endswith(".json") else load_yaml(data.decode("utf-8-sig"))
+    return parse_settings(entry.path.replace("\\", "/"), compression.read_config_bytes(entry.path))
 
 
 def _merge(side: Sidecar, loaded: dict[str, object]) -> None:
@@ -126,10 +212,3 @@ def _is_wrapper(loaded: Mapping[str, object], key: str) -> bool:
     return all(k == key or k in _ABOUT_RUN or not isinstance(v, dict) for k, v in loaded.items()) and (
         len(loaded) == 1 or any(k in _ABOUT_RUN for k in loaded)
     )
-
-
-def load_yaml(text: str) -> object:
-    """YAML as plain data: nothing is constructed but dicts, lists, text, numbers, times. Raises ValueError."""
-    from sweeplens.readers.decoding.loose_yaml import load  # the parser takes as long to import as all readers
-
-    return load(text)

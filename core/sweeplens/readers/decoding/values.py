@@ -53,12 +53,13 @@ _LONGEST = 200  # characters of a text that may be a number
 
 _STATUS = {
     "finished": "finished", "completed": "finished", "complete": "finished", "success": "finished", "succeeded": "finished",
-    "done": "finished", "terminated": "finished", "ok": "finished", "pruned": "finished",
+    "done": "finished", "terminated": "finished", "ok": "finished", "pruned": "pruned", "waiting": "waiting",
     "failed": "failed", "fail": "failed", "failure": "failed", "error": "failed", "errored": "failed",
     "crashed": "crashed", "crash": "crashed",
     "killed": "killed", "interrupted": "killed", "aborted": "killed", "cancelled": "killed", "canceled": "killed",
     "stopped": "killed", "timeout": "killed", "preempted": "killed",
-    "running": "running", "started": "running", "active": "running", "queued": "running", "scheduled": "running",
+    "running": "running", "started": "running", "active": "running",
+    "queued": "waiting", "scheduled": "waiting", "pending": "waiting",
 }  # fmt: skip
 
 

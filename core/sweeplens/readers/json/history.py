@@ -15,7 +15,7 @@ from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, counter_of, is_sure
-from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files
+from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import as_number, as_step, joined_points, number_in
 from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
@@ -45,11 +45,11 @@ class JsonHistory:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files that are a history from their first bytes on."""
-        names = [n for n in folder.free(".json") if n not in CONFIG_NAMES]
+        names = [n for n in folder.free(".json") if n not in SETTINGS_NAMES]
         mine = [n for n in names if _is_history(n, folder.head(n))]
         config = config_files(folder) if mine else ()
         for name in mine:

@@ -1,4 +1,4 @@
-"""Step-per-line JSON of one run in a file for each split: ``train.jsonl`` and ``val.jsonl`` of one folder."""
+"""Step-per-line JSON of one run in a file, or a folder, for each split: ``train.jsonl`` and ``val.jsonl``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.plan import are_splits, split_of
+from sweeplens.readers.decoding.delimited.plan import are_splits, is_split, split_of
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.rows import RowReader
-from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files
+from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -26,24 +26,28 @@ class JsonSplits:
     """Step-per-line JSON, one run a folder.
 
     Producer: hand-written loops that keep training and validation apart
-    Files: ``train*.jsonl``, ``val*.jsonl``, ``test*.jsonl`` ... of one folder, each of another split; a config beside
+    Files: ``train*.jsonl``, ``val*.jsonl``, ``test*.jsonl`` ... of one folder, each of another split; or one log of the same name in ``train/``, ``val/``, ``test/`` (GraphGym); a config beside or above
     Reads: as ``json_steps``, each name with its file's split as prefix
     Leaves: text and lists, which are counted by name
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_splits"
-    version = 2
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The files of a folder, where each is another split of the same run."""
-        names = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES]
+        names = [n for n in folder.free(*_SUFFIXES) if n not in SETTINGS_NAMES]
         if are_splits(names) and all(looks_like_steps(peek(folder.head(n))) for n in names):
             yield Claim((*names, *config_files(folder)))
+            return
+        below = _in_folders(folder)
+        if below:
+            yield Claim((*below, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """The rows of each file, from where its last reading ended."""
         state = cast("Mapping[str, Any]", resume.state if resume else {})
-        logs = [f for f in source.files if compression.plain_name(f.path).endswith(_SUFFIXES)]
+        logs = [f for f in source.files if _is_log(f.path) and _split(f.path)]
         problems: list[Problem] = []
         frames: list[pl.DataFrame] = []
         records: list[RunRecord] = []
@@ -60,6 +64,33 @@ class JsonSplits:
         return Reading(runs, joined_points(frames), (*problems, *broken), Resume(0, after) if plain else None)
 
 
+def _in_folders(folder: Folder) -> list[str]:
+    """The logs of one training in a folder for each split (``train/stats.json``, ``val/stats.json``); none where it is not so."""
+    found: list[str] = []
+    for split, child in sorted(folder.folders.items()):
+        if not is_split(split):
+            continue
+        logs = [n for n in child.free(*_SUFFIXES, ".json") if n not in SETTINGS_NAMES]
+        logs = [n for n in logs if looks_like_steps(peek(folder.head(f"{split}/{n}")))]
+        if len(logs) != 1:
+            return []
+        found.append(f"{split}/{logs[0]}")
+    several = len(found) > 1 and len({compression.plain_name(n).partition("/")[2] for n in found}) == 1
+    return found if several else []
+
+
+def _is_log(path: str) -> bool:
+    """Whether a file of a source is a log, and not its configuration."""
+    name = compression.plain_name(path).replace("\\", "/").rsplit("/", 1)[-1]
+    return name.endswith(_SUFFIXES) or (name.endswith(".json") and name not in SETTINGS_NAMES)
+
+
+def _split(path: str) -> str:
+    """The split that a file, or its folder, is named after."""
+    parts = path.replace("\\", "/").split("/")
+    return split_of(parts[-1]) or split_of(parts[-2])
+
+
 def _read_file(
     entry: FileStat, run: str, known: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[RowReader, dict[str, Any]]:
@@ -67,7 +98,7 @@ def _read_file(
     offset, before = int(known.get("offset", 0)), int(known.get("lines", 0))
     lines = JsonLines(compression.line_pieces(entry.path, offset), entry.path, first_line=before + 1)
     rows = RowReader(run, known.get("rows"))
-    split = split_of(entry.path)
+    split = _split(entry.path)
     for line in lines:
         rows.add({"split": split, **line.value})
     problems += lines.problems
@@ -75,7 +106,7 @@ def _read_file(
 
 
 def _beside(source: Source) -> tuple[FileStat, ...]:
-    return tuple(f for f in source.files if not compression.plain_name(f.path).endswith(_SUFFIXES))
+    return tuple(f for f in source.files if not (_is_log(f.path) and _split(f.path)))
 
 
 def _merged(records: Iterable[RunRecord]) -> list[RunRecord]:

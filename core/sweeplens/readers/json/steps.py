@@ -48,7 +48,7 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose first rows hold a step and a number, or say which run they belong to."""

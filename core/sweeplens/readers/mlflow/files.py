@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.compression import read_plain
 from sweeplens.readers.decoding.point_columns import PointColumns
-from sweeplens.readers.decoding.sidecars import load_yaml
+from sweeplens.readers.decoding.settings_text import load_yaml
 from sweeplens.readers.mlflow.records import mlflow_record
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, Source
 from sweeplens.safe_open import open_file

@@ -35,7 +35,7 @@ class OptunaJournal:
     """
 
     name = "optuna_journal"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files that begin as a journal does."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.values import status_of
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = ["UNKNOWN", "Study", "Trial", "decoded", "named", "objective", "record_of", "study_of"]
+
+
+_GOALS = {"minimize": "lower", "maximize": "higher"}
 
 
 class Study(Struct, frozen=True):
@@ -46,19 +50,24 @@ class Trial(Struct, frozen=True):
 def study_of(name: str, directions: list[str], metric_names: object, attributes: Mapping[str, object] | None) -> Study:
     """A study from what is stored of it."""
     about = named("direction", directions[0]) if len(directions) == 1 else named("directions", directions)
+    words = [_GOALS.get(d.lower(), "") for d in directions]
     objectives = tuple(map(str, cast("list[object]", metric_names))) if isinstance(metric_names, list) else ()
-    return Study(name, {**about, **named("study_attrs", attributes)}, objectives, several=len(directions) > 1)
+    study = Study(name, {**about, **named("study_attrs", attributes)}, objectives, several=len(directions) > 1)
+    goals = {objective(study, place): word for place, word in enumerate(words) if word}
+    if len(words) == 1 and words[0]:
+        goals["intermediate_value"] = words[0]
+    return replace(study, metadata={**study.metadata, **named("goals", goals)})
 
 
 def record_of(
     trial: Trial, study: Study, params: Mapping[str, object], attributes: Mapping[str, object] | None
 ) -> RunRecord:
-    """The run that a trial is. A trial that waits for a worker has not ended: it counts as running."""
+    """The run that a trial is."""
     return RunRecord(
         trial.run,
         name=trial.run,
         group=study.name,
-        status="running" if trial.state == "WAITING" else status_of(trial.state),
+        status=status_of(trial.state),
         created_at=trial.begin,
         updated_at=trial.end,
         hyperparameters=params,

@@ -40,7 +40,7 @@ class Optuna:
     """
 
     name = "optuna"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Databases that have Optuna's tables."""

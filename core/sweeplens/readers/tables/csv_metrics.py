@@ -21,7 +21,7 @@ from sweeplens.readers.decoding.delimited.plan import (
     split_of,
 )
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
-from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.table_settings import may_hold_settings, settings_of
 from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import joined_points
@@ -43,7 +43,7 @@ class CsvMetrics:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose header and first rows are those of a log."""
@@ -58,7 +58,7 @@ class CsvMetrics:
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """The rows; of one plain file, those that are new."""
-        names = [f.path for f in source.files if _is_table(f.path)]
+        names = [source.files[0].path, *(f.path for f in source.files[1:] if _is_table(f.path))]
         if len(names) > 1:
             tables = [_table(path, source.relative, None, prefix=f"{split_of(path)}/") for path in names]
         else:
@@ -77,7 +77,8 @@ class CsvMetrics:
 
 
 def _is_table(path: str) -> bool:
-    return compression.plain_name(path).endswith(_SUFFIXES)
+    name = compression.plain_name(path).replace("\\", "/").rsplit("/", 1)[-1]
+    return name.endswith(_SUFFIXES) and name not in SETTINGS_NAMES
 
 
 def _plan(name: str, head: bytes) -> ColumnPlan | None:

@@ -38,7 +38,7 @@ class LongTable:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "long_table"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files whose header has these columns, and whose first rows hold what they promise."""

@@ -37,7 +37,7 @@ class TensorBoardExport:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "tensorboard_export"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """The files of each run; a file that was renamed is a run of its own."""

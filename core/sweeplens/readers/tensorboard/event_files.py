@@ -27,7 +27,7 @@ class TensorBoard:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "tensorboard"
-    version = 3
+    version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with event files, and the folders in it that are part of the same run."""

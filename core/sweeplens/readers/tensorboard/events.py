@@ -17,6 +17,7 @@ from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.tensorboard.event_shapes import DecodedPoints, EventShapes, MatchedBatch
 from sweeplens.readers.tensorboard.hparams import HparamsSession, session_of
 from sweeplens.readers.tensorboard.tensor import one_number
+from sweeplens.readers.tensorboard.text_settings import settings_of_text, text_of
 from sweeplens.readers.tensorboard.tfrecord import RecordBatch
 
 __all__ = ["EventFacts", "ScalarEvents"]
@@ -152,6 +153,9 @@ class ScalarEvents:
             return None
         if found is None and plugin in ("", "scalars"):
             found = one_number(data, *tensor)
+        if found is None and plugin == "text" and (told := settings_of_text(tag, text_of(data, *tensor))):
+            self.said.hyperparameters = {**told, **self.said.hyperparameters}
+            return None
         if found is None:
             self.said.non_scalar[rename(tag)] = self.said.non_scalar.get(rename(tag), 0) + 1
             return None

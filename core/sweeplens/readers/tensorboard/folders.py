@@ -1,7 +1,8 @@
 """Which event files of a folder, and of folders in it, are one run.
 
 The rule. A folder with event files is a run. A folder in it belongs to the same run, and is no run of its own, when it
-holds nothing but event files and these are
+holds nothing but event files and these are a session or a branch, or when it is named after a split (``train``, as Keras
+writes beside the file of its hparams callback)
 
     a session   what ``add_hparams`` writes: the hparams plugin's experiment, start and end, then each metric once; where
                 there are several, only if all have the same hyperparameters (else each is a run, as TensorBoard has it,
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.delimited.plan import is_split
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.protocol import Claim, Folder
 from sweeplens.readers.tensorboard.events import EventFacts, ScalarEvents
@@ -43,7 +45,11 @@ def claims(folder: Folder) -> tuple[Claim, ...]:
     if not own:
         splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) for f in event_files(child)]
         return (Claim((*splits, *config_files(folder))),) if splits else ()
+    if _only_describes(folder, own):
+        return (Claim((), belongs=tuple(own)),)
     branches, sessions = _inside(folder)
+    splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) if is_split(n) for f in event_files(child)]
+    branches = list(dict.fromkeys((*branches, *splits)))
     said = [s.hyperparameters for _, s in sessions]
     if len(said) > 1 and not (all(said) and all(s == said[0] for s in said)):
         if not branches and all(_is_silent(folder, name) for name in own):
@@ -84,6 +90,18 @@ def _event_folders(folder: Folder, prefix: str = "") -> Iterator[tuple[str, Fold
             yield prefix + name, child
         elif not child.files and prefix.count("/") < _DEEP:
             yield from _event_folders(child, f"{prefix}{name}/")
+
+
+def _only_describes(folder: Folder, own: list[str]) -> bool:
+    """Whether the event files say what may vary in the folders below (``hp.hparams_config``), and nothing of a run."""
+    if not folder.folders:
+        return False
+    heads = [(folder.head(n), folder.files[n].size) for n in own]
+    if not all(size == len(head) for head, size in heads):
+        return False
+    seen = [facts_of_folder(head) for head, _ in heads]
+    about = {plugin for s in seen for plugin in s.said.plugins}
+    return about == {EXPERIMENT_TAG} and not any(s.names or s.said.non_scalar for s in seen)
 
 
 def _is_silent(folder: Folder, name: str) -> bool:

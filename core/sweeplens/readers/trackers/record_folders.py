@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.compression import read_config_bytes
-from sweeplens.readers.decoding.sidecars import load_yaml
+from sweeplens.readers.decoding.settings_text import load_yaml
 from sweeplens.readers.protocol import Claim, Folder, Problem, Source
 
 __all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]

@@ -12,6 +12,8 @@ from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.tensorboard.folders import facts_of_folder
+from sweeplens.safe_open import open_buffered
 
 __all__ = ["HfTrainer"]
 
@@ -19,6 +21,10 @@ _STATE = "trainer_state.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "predict_results.json", "test_results.json")
 _MODEL_KEYS = (b'"architectures"', b'"model_type"', b'"transformers_version"')
+_LOGS = ("trainer_log.jsonl", "logging.jsonl")
+_LOG_MARKS = (b'"current_steps"', b'"global_step/max_steps"')
+_EVENTS = 4  # event files whose beginning is looked at
+_BEGINNING = 1 << 18  # bytes, in which the arguments stand
 _HPARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
 _ABOUT = (
     "best_metric",
@@ -36,11 +42,11 @@ class HfTrainer:
     Producer: transformers ``Trainer`` and what builds on it (TRL, PEFT, sentence-transformers)
     Files: ``trainer_state.json``, else that of the ``checkpoint-<N>`` with the highest N; ``*_results.json``
     Reads: every number of ``log_history`` at its step; the schedule's settings, a search trial's parameters, what was reached
-    Leaves: other checkpoints and TensorBoard files below, which repeat it; pickled arguments and weights
+    Leaves: logs beside the state (LLaMA-Factory, ms-swift), checkpoints and TensorBoard files below; pickles
     """
 
     name = "hf_trainer"
-    version = 2
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """An output folder: with a state of its own, or with checkpoints that have one."""
@@ -49,12 +55,17 @@ class HfTrainer:
         states += [n for n in checkpoints if _is_state(folder, n)]
         if not states:
             return
+        logs_beside = tuple(n for n in _LOGS if any(mark in folder.head(n) for mark in _LOG_MARKS))
+        if logs_beside and states[0] != _STATE:  # the log goes on after the checkpoint was saved
+            yield Claim((), belongs=tuple(states), owns=tuple({n.split("/")[0] for n in checkpoints}))
+            return
         results = tuple(n for n in _RESULTS if n in folder.files)
         logs = folder.folders.get("runs")
         repeats = tuple(f"runs/{n}" for n, _ in logs.tree()) if logs else ()
-        copies = (*states[1:], *(n for n in repeats if "events.out.tfevents" in n))
+        copies = (*states[1:], *logs_beside, *(n for n in repeats if "events.out.tfevents" in n))
         owns = tuple({n.split("/")[0] for n in (*checkpoints, *copies) if "/" in n})
-        yield Claim((states[0], *results, *_configs(folder)), copies=copies, owns=owns)
+        events = [n for n in copies if "events.out.tfevents" in n][:_EVENTS]
+        yield Claim((states[0], *results, *_configs(folder), *events), copies=copies, owns=owns)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """The whole history: the file is written anew each time."""
@@ -74,11 +85,22 @@ class HfTrainer:
             id=run,
             name=str(state.get("trial_name") or ""),
             status=_status(state),
-            hyperparameters={**side.hyperparameters, **_hparams(state)},
+            hyperparameters={**_arguments(source), **side.hyperparameters, **_hparams(state)},
             metadata={**_about(state), **_results(source, problems)},
             non_scalar=non_scalar,
         )
         return Reading((in_hydra(source, record),), points.frame(), tuple(problems + _gone_beyond(source, state)))
+
+
+def _arguments(source: Source) -> dict[str, object]:
+    """The TrainingArguments, which the Trainer writes into its TensorBoard files as text."""
+    found: dict[str, object] = {}
+    for entry in source.files[1:]:
+        if "events.out.tfevents" in entry.path:
+            with open_buffered(entry.path) as stream:
+                said = facts_of_folder(stream.read(_BEGINNING)).said
+            found = {**said.hyperparameters, **found}
+    return found
 
 
 def _checkpoints(folder: Folder) -> list[str]:

@@ -32,7 +32,7 @@ class KerasCsvLogger:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "keras_csvlogger"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Files with the logger's header and rows of it."""

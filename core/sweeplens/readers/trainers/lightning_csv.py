@@ -30,7 +30,7 @@ class LightningCsv:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "lightning_csv"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or one that was made for it."""

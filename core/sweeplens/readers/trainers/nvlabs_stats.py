@@ -33,7 +33,7 @@ class NvlabsStats:
     """
 
     name = "nvlabs_stats"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with one file of statistics."""

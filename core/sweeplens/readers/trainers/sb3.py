@@ -40,7 +40,7 @@ class StableBaselines3:
     """
 
     name = "sb3"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with a logger's table, with monitors or with evaluations."""

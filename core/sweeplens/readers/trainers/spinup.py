@@ -27,7 +27,7 @@ class SpinningUp:
     """
 
     name = "spinup"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """A folder with the logger's table, or with an empty one beside its config."""

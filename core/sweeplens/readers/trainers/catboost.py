@@ -1,0 +1,100 @@
+"""CatBoost's `train_dir`: the errors of the learning and test sets of one training, a table each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.json_lines import decode
+from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step
+from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
+
+__all__ = ["CatBoost"]
+
+_TABLE = re.compile(r"(\w+)_error\.tsv|time_left\.tsv")
+_ABOUT = "catboost_training.json"
+_META = re.compile(rb'"meta"\s*:\s*(\{.*?\})\s*,\s*"iterations"', re.DOTALL)
+_GOALS = {"Min": "lower", "Max": "higher"}
+
+
+class CatBoost:
+    """One training, whatever its number of sets.
+
+    Producer: CatBoost (``train_dir``, by default ``catboost_info/``)
+    Files: ``learn_error.tsv``, ``test_error.tsv``, ``time_left.tsv``, ``catboost_training.json``
+    Reads: every metric of every set at its iteration, as ``learn/Logloss`` and ``test/Logloss``; which values are better
+    Leaves: the event files in ``learn/`` and ``test/``, which repeat the tables; snapshots of the model
+    """
+
+    name = "catboost"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """A folder with such tables."""
+        tables = [n for n in folder.free(".tsv") if _TABLE.fullmatch(n) and folder.head(n).startswith(b"iter\t")]
+        if not any(n.endswith("_error.tsv") for n in tables):
+            return
+        sets = tuple(n for n in folder.folders if f"{n}_error.tsv" in tables)
+        copies = tuple(f"{n}/{path}" for n in sets for path, _ in folder.folders[n].tree() if "tfevents" in path)
+        about = (_ABOUT,) if _ABOUT in folder.files else ()
+        yield Claim((*tables, *about, *config_files(folder)), copies=copies, owns=sets)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Every table as a whole: they are small."""
+        points, problems, about = PointBuffer(), list[Problem](), dict[str, object]()
+        for entry in source.files:
+            name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
+            table = _TABLE.fullmatch(name)
+            if table:
+                _read_table(entry, source.relative, f"{table[1] or 'time'}/", points, problems)
+            elif name == _ABOUT:
+                about = _about(entry)
+        records, broken = described_by(source, [RunRecord(source.relative, metadata=about)])
+        return Reading(records, points.frame(), (*problems, *broken))
+
+
+def _read_table(entry: FileStat, run: str, prefix: str, points: PointBuffer, problems: list[Problem]) -> None:
+    """Add the rows of one table; a row that is not like the header is a problem, or torn where it is the last."""
+    lines = compression.read_plain(entry.path).decode("utf-8", "replace").split("\n")
+    names = lines[0].rstrip("\r").split("\t")
+    for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
+        cells = line.rstrip("\r").split("\t")
+        step, values = as_step(_number(cells[0])), [_number(c) for c in cells[1:]]
+        if step is None or len(cells) != len(names) or number == len(lines):
+            kind = "torn" if number == len(lines) else "malformed"
+            problems.append(Problem(entry.path, "a row that is not complete", number, kind=kind, excerpt=line[:80]))
+            continue
+        for name, value in zip(names[1:], values, strict=True):
+            if value is not None:
+                points.add(run, prefix + name, step, value)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return as_number(cell)
+
+
+def _about(entry: FileStat) -> dict[str, object]:
+    """The iterations that were planned, and which values of each metric are better. The file is incomplete while it trains."""
+    found = _META.search(compression.read_plain(entry.path))
+    try:
+        meta: Mapping[str, Any] = cast("Mapping[str, Any]", decode(found[1])) if found else dict[str, Any]()
+    except ValueError:
+        return {}
+    goals = {
+        f"{name}/{metric['name']}": _GOALS[metric["best_value"]]
+        for kind in ("learn", "test")
+        for name in meta.get(f"{kind}_sets", ())
+        for metric in meta.get(f"{kind}_metrics", ())
+        if metric.get("best_value") in _GOALS
+    }
+    planned = {"iteration_count": meta["iteration_count"]} if "iteration_count" in meta else {}
+    return {**planned, **({"goals": goals} if goals else {})}

@@ -1,0 +1,25 @@
+"""Which files look like logs by their names alone, so that an answer can say that nobody read them."""
+
+from __future__ import annotations
+
+import re
+
+from sweeplens.readers.decoding.compression import plain_name
+
+__all__ = ["looks_like_log"]
+
+_ALWAYS = re.compile(
+    r"\.(?:log|out|err|jsonl|ndjson|jsonlines|wandb|aim|vdlrecords)$|tfevents|vdlrecords", re.IGNORECASE
+)
+_NAMED = re.compile(r"\.(?:txt|csv|tsv|tab|dat|json|pkl|pickle|npz|npy|parquet|feather|db|sqlite|zip)$", re.IGNORECASE)
+_WORDS = re.compile(
+    r"(?:^|[^a-z])(?:logs?|logging|history|metrics?|scalars|loss(?:es)?|progress|lcurve|stdout|stderr|trainer_state|"
+    r"train(?:ing)?[-_ ]?(?:log|stats|results|curves?)|curves?|console)(?:[^a-z]|$)",
+    re.IGNORECASE,
+)
+
+
+def looks_like_log(name: str) -> bool:
+    """Whether a file with this name is probably a log: by its ending, or by its ending and a word in it."""
+    name = plain_name(name)
+    return bool(_ALWAYS.search(name) or (_NAMED.search(name) and _WORDS.search(name.rpartition(".")[0])))
