@@ -156,4 +156,4 @@ async def test_a_server_with_workers_answers_as_one_without(sweep: Path, era: st
 
 def test_every_heavy_tool_but_sql_is_done_apart() -> None:
     heavy: list[ToolSpec] = [spec for spec in TOOLS if spec.heavy]
-    assert [spec.name for spec in heavy if not spec.apart] == ["query_sql"]
+    assert [spec.name for spec in heavy if not spec.in_process] == ["query_sql"]

@@ -176,7 +176,7 @@ class ServerState:
 
     def asker(self, spec: ToolSpec) -> Ask:
         """Who works out the answers of a tool: the thread that asks, or a process of its own."""
-        return self._workers.ask if self._workers and spec.heavy and spec.apart else answer_here
+        return self._workers.ask if self._workers and spec.heavy and spec.in_process else answer_here
 
     def warm(self) -> None:
         """Begin to import the library, once."""

@@ -1,4 +1,4 @@
-"""The tools, as data: what a client can call, in the order in which it is listed."""
+"""`TOOLS`: the tools that a client can call, as data, in the order in which they are listed."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
     ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
     ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
-    ToolSpec("Query by SQL", query_sql, heavy=True, apart=False),
+    ToolSpec("Query by SQL", query_sql, heavy=True, in_process=False),
     ToolSpec("Plot", plot, paged=False, heavy=True, picture=True),
 )

@@ -1,6 +1,6 @@
-"""What a tool is: a function from the database and flat arguments to an answer, and how its answer is shown.
+"""`ToolSpec`: a tool as data. It holds a function from the database and flat arguments to an answer, and how to render that.
 
-The function's docstring is the description that clients send to the model; its first line must do alone.
+The function's docstring is the description that clients send to the model; its first line must be enough by itself.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["Made", "ToolSpec"]
 
 Made: TypeAlias = "Answer | LazyAnswer | Chart"
-"""What a tool's function gives."""
+"""The result of a tool's function."""
 
 
 class ToolSpec(Struct, frozen=True):
-    """``paged``: limit and cursor are added to the function's arguments, and its answers go on page by page.
+    """A tool. ``paged``: the arguments limit and cursor are added to the function's own, and answers have pages.
 
-    ``news``: ``cursor`` is its own argument, and the last page gives the cursor of table ``cursor`` for what comes next.
-    ``heavy``: it may work for long, and waits in the queue of its like instead of standing before light calls.
-    ``picture``: its answer is a chart.
-    ``apart``: a worker process may do it; SQL has processes of its own, with bounds of their own.
+    ``news``: ``cursor`` is an argument of the function; the last page returns the cursor from table ``cursor``.
+    ``heavy``: a call may take long, so it waits in the queue of long calls and does not delay short ones.
+    ``picture``: the answer is a chart.
+    ``in_process``: a worker process may run it. SQL is not run there: it has processes with limits of their own.
     """
 
     title: str
@@ -38,16 +38,16 @@ class ToolSpec(Struct, frozen=True):
     paged: bool = True
     heavy: bool = False
     news: bool = False
-    apart: bool = True
+    in_process: bool = True
     picture: bool = False
 
     @property
     def name(self) -> str:
-        """The tool's name, which is the function's."""
+        """The tool's name: that of its function."""
         return self.function.__name__
 
     @property
     def description(self) -> str:
-        """The function's docstring without indentation, its lines joined."""
+        """The function's docstring without indentation, with the lines of each paragraph joined."""
         text = inspect.getdoc(self.function) or ""
         return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
