@@ -270,7 +270,7 @@ async def test_static_tokens_know_their_names_and_roots(tmp_path: Path) -> None:
     [
         ("alice\n", "a name, a token"),
         ("alice short\n", "fewer than 16"),
-        ("", "names no token"),
+        ("", "has no token"),
         ("a same-secret-000001\nb same-secret-000001", "two names"),
     ],
 )

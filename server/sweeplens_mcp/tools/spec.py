@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from sweeplens.answers import Answer, LazyAnswer
-from sweeplens_mcp.render.answers import Draw, draw_tables
+from sweeplens_mcp.render.answers import Renderer, render_tables
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
 
-__all__ = ["Made", "ToolSpec"]
+__all__ = ["ToolResult", "ToolSpec"]
 
-Made: TypeAlias = "Answer | LazyAnswer | Chart"
+ToolResult: TypeAlias = "Answer | LazyAnswer | Chart"
 """The result of a tool's function."""
 
 
@@ -33,8 +33,8 @@ class ToolSpec(Struct, frozen=True):
     """
 
     title: str
-    function: Callable[..., Made]
-    draw: Draw = draw_tables
+    function: Callable[..., ToolResult]
+    renderer: Renderer = render_tables
     paged: bool = True
     heavy: bool = False
     news: bool = False
