@@ -28,7 +28,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (  # the first prefix that fits
     ("core/sweeplens/", ("core/test_library.py", "core/test_imports.py", "core/test_samples.py", "core/test_listing.py")),
     ("server/sweeplens_mcp/cli/", ("server/test_cli.py", "server/test_config_command.py", "server/test_doctor.py")),
     ("server/sweeplens_mcp/http/", ("server/test_access.py", "server/test_lab.py", "server/test_tokens_over_http.py")),
-    ("server/sweeplens_mcp/execution/", ("server/test_workers.py", "server/test_desk.py", "server/test_cursors.py")),
+    ("server/sweeplens_mcp/execution/", ("server/test_workers.py", "server/test_worker_pool.py", "server/test_cursors.py")),
     ("server/sweeplens_mcp/", ("server/test_tools.py", "server/test_schemas.py", "server/test_text.py", "server/test_budget.py",
                                "docs/test_tools_page.py")),
 )  # fmt: skip

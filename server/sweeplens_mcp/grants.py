@@ -1,7 +1,7 @@
-"""What a request may see. A grant names its holder and the roots that are open to it; without roots all of them are.
+"""`Grant`: what a caller may read. It has a name and the allowed roots; without roots, all are allowed.
 
-The grant travels in the claims of the SDK's `AccessToken`, so that it follows the request through its context and is never
-taken from anything that a client sent.
+The grant is in the claims of the SDK's `AccessToken`, which follows the request through its context; it is never read from
+anything that a client sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CLAIM = "sweeplens_roots"
 
 
 class Grant(Struct, frozen=True):
-    """Who asks, and which roots (absolute folders) they may see; no roots: all that are served."""
+    """A caller's name, and the roots (absolute folders) that it may read; no roots: all that are served."""
 
     name: str
     roots: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ def granted(
     expires_at: int | None = None,
     resource: str | None = None,
 ) -> AccessToken:
-    """The SDK's token for a grant."""
+    """Makes the SDK's token for a grant."""
     return AccessToken(
         token=token,
         client_id=grant.name,
@@ -47,7 +47,7 @@ def granted(
 
 
 def current_grant() -> Grant | None:
-    """The grant of the request that is being served; None where nobody had to say who they are."""
+    """The grant of the current request; None without authentication."""
     token = get_access_token()
     if token is None:
         return None
@@ -56,11 +56,11 @@ def current_grant() -> Grant | None:
 
 
 def current_tenant() -> str:
-    """Whose share of workers the request that is being served uses; "" where nobody had to say who they are."""
+    """The tenant of the current request, for its share of workers; "" without authentication."""
     token = get_access_token()
     return "" if token is None else tenant_of(token)
 
 
 def tenant_of(token: AccessToken) -> str:
-    """Whose token it is, however many they have: a client on behalf of a subject."""
+    """The holder of a token, the same for all its tokens: a client on behalf of a subject."""
     return f"{token.client_id}\n{token.subject or ''}"

@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on stderr, never on stdout, and nothing in them that a log file may not hold.
+"""Logs one JSON object per line to stderr, never to stdout, with control characters escaped.
 
-What one place in the code logs is bounded: beyond twenty lines in ten seconds its lines are counted, and the next that is
-written says how many there were (``unwritten``), so that no client can fill a disk.
+Each log call in the code writes at most twenty lines in ten seconds. Further lines are counted, and the next one written has
+their number (``unwritten``), so that no client can fill a disk.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sweeplens_mcp.render.cells import json_line
 
 __all__ = ["LEVELS", "announce", "log_to_stderr"]
 
-_MOST_IN_A_WHILE, _WHILE_SECONDS = 20, 10.0
+_MOST_LINES, _WINDOW_SECONDS = 20, 10.0
 LEVELS = ("debug", "info", "warning", "error")
 
 
-class _Bounded(logging.Filter):
-    """Lets so many records of one place in the code pass in a while, and counts the others."""
+class _RateLimited(logging.Filter):
+    """Passes a limited number of records per log call and time, and counts the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class _Bounded(logging.Filter):
         self._since: dict[tuple[str, int, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is written."""
+        """Whether to write a record."""
         place, now = (record.pathname, record.lineno, record.levelno), self._clock()
         since, count = self._since.get(place, (now, 0))
-        if now - since >= _WHILE_SECONDS:
-            record.unwritten = max(0, count - _MOST_IN_A_WHILE)
+        if now - since >= _WINDOW_SECONDS:
+            record.unwritten = max(0, count - _MOST_LINES)
             since, count = now, 0
         self._since[place] = since, count + 1
-        return count < _MOST_IN_A_WHILE
+        return count < _MOST_LINES
 
 
 class _JsonLinesFormatter(logging.Formatter):
@@ -59,7 +59,7 @@ class _JsonLinesFormatter(logging.Formatter):
 
 
 def log_to_stderr(level: str = "warning") -> None:
-    """Set up logging, once and before anybody else does; errors that nobody caught are logged too."""
+    """Sets up logging, unless it is set up already; uncaught errors are logged too."""
     root = logging.getLogger()
     if root.handlers:
         return
@@ -68,13 +68,13 @@ def log_to_stderr(level: str = "warning") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLinesFormatter())
     if level != "debug":
-        handler.addFilter(_Bounded())
+        handler.addFilter(_RateLimited())
     root.addHandler(handler)
     root.setLevel(level.upper())
 
 
 def announce(text: str) -> None:
-    """A line that is told at every level: where the server is to be found."""
+    """Logs a line at every log level, for the server's address."""
     for handler in logging.getLogger().handlers:
         handler.handle(logging.LogRecord("sweeplens_mcp", logging.INFO, __file__, 0, text, None, None))
 

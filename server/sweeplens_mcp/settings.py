@@ -1,7 +1,7 @@
-"""What a server is told when it starts. Everything else is configured in `sweeplens.AnalysisConfig`.
+"""`Settings`: the arguments of a server's start. Everything else is configured in `sweeplens.AnalysisConfig`.
 
-Nothing is looked up here: a root that does not exist is answered call by call, so that a client shows the reason
-instead of a server that would not start.
+Nothing is checked here. If a root does not exist, each call returns that error, so the client shows the reason; a server that
+does not start would hide it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ HTTP_PATH = "/mcp"
 
 
 class Settings(Struct, frozen=True):
-    """``roots``: the folders of experiments; empty: what the configuration says."""
+    """``roots``: the folders of experiments; empty: those of the configuration."""
 
     roots: tuple[str, ...] = ()

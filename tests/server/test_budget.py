@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweeplens.answers import Answer, Basis, LeftOut
-from sweeplens_mcp.render.answers import Draw, PageRequest, ToolReply, draw_overview, draw_series, draw_tables, reply
+from sweeplens_mcp.render.answers import (
+    PageRequest,
+    Renderer,
+    ToolReply,
+    render_overview,
+    render_series,
+    render_tables,
+    reply,
+)
 
 BUDGETS = (2_000, 8_000)
 TEXT = st.text(max_size=60) | st.text(alphabet="ä漢😀\x1b\n", max_size=40) | st.builds("x".__mul__, st.just(5_000))
@@ -54,11 +62,11 @@ MODEST = settings(
 )
 
 
-def pages(answer: Answer, budget: int, draw: Draw, limit: int = 0) -> list[ToolReply]:
+def pages(answer: Answer, budget: int, renderer: Renderer, limit: int = 0) -> list[ToolReply]:
     """Every page of an answer, each held against the budget."""
-    made = [reply(answer, PageRequest(budget, 0, limit, lambda row: f"cursor-{row:020}"), draw)]
+    made = [reply(answer, PageRequest(budget, 0, limit, lambda row: f"cursor-{row:020}"), renderer)]
     while (start := made[-1].next_row) is not None:
-        made.append(reply(answer, PageRequest(budget, start, limit, lambda row: f"cursor-{row:020}"), draw))
+        made.append(reply(answer, PageRequest(budget, start, limit, lambda row: f"cursor-{row:020}"), renderer))
     for page in made:
         assert len(json.dumps(page.structured).encode()) <= budget
         assert len(page.text.encode()) <= budget
@@ -66,9 +74,11 @@ def pages(answer: Answer, budget: int, draw: Draw, limit: int = 0) -> list[ToolR
 
 
 @MODEST
-@given(ANSWERS, st.sampled_from(BUDGETS), st.sampled_from([draw_tables, draw_overview]), st.sampled_from([0, 1, 9]))
-def test_any_answer_fits_and_no_row_is_lost_or_given_twice(answer: Answer, budget: int, draw: Draw, limit: int) -> None:
-    made = pages(answer, budget, draw, limit)
+@given(ANSWERS, st.sampled_from(BUDGETS), st.sampled_from([render_tables, render_overview]), st.sampled_from([0, 1, 9]))
+def test_any_answer_fits_and_no_row_is_lost_or_given_twice(
+    answer: Answer, budget: int, renderer: Renderer, limit: int
+) -> None:
+    made = pages(answer, budget, renderer, limit)
     given_ids = {name: [] for name in ("", *answer.tables)}
     for page in made:
         parts = {"": page.structured, **page.structured.get("tables", {})}
@@ -96,7 +106,7 @@ def curves(draw: st.DrawFn) -> Answer:
 @given(curves(), st.sampled_from(BUDGETS))
 def test_series_go_on_where_they_were_cut_and_lose_no_point(answer: Answer, budget: int) -> None:
     xs: dict[str, list[float]] = {}
-    for page in pages(answer, budget, draw_series):
+    for page in pages(answer, budget, render_series):
         for series in page.structured["series"]:
             assert len(series["x"]) == len(series["value"])
             assert len(series["nonfinite"]) == sum(v is None for v in series["value"])
@@ -110,7 +120,7 @@ def test_series_go_on_where_they_were_cut_and_lose_no_point(answer: Answer, budg
 def test_a_page_ends_with_a_whole_series_where_one_fits() -> None:
     rows = [(f"run {i}", "m", float(x), 0.123456789) for i in range(20) for x in range(40)]
     table = pl.DataFrame(rows, schema=["run_id", "metric", "x", "value"], orient="row")
-    first = reply(Answer(table), PageRequest(8_000, cursor=str), draw_series)
+    first = reply(Answer(table), PageRequest(8_000, cursor=str), render_series)
     assert first.next_row
     assert first.next_row % 40 == 0
     assert all(len(series["x"]) == 40 for series in first.structured["series"])

@@ -100,7 +100,7 @@ async def test_a_walk_goes_on_with_its_own_version_while_the_folder_grows(tmp_pa
             await client.call_tool("list_runs", {"limit": 2, "sort": "run_id", "cursor": first["next_cursor"]})
         )
     assert [row[0] for row in first["rows"] + second["rows"]] == ["r0", "r1", "r2", "r3"]
-    assert any("moved on" in warning for warning in second["basis"]["warnings"])
+    assert any("data changed" in warning for warning in second["basis"]["warnings"])
 
 
 def curves_in(data: dict[str, Any]) -> dict[str, list[list[float]]]:
@@ -122,7 +122,7 @@ async def test_curves_go_on_with_the_points_of_their_version_while_their_runs_gr
         second = data_of(await client.call_tool("query_metrics", {**ask, "cursor": first["next_cursor"]}))
     assert curves_in(first) | curves_in(second) == curves_in(whole)
     assert [s["n"] for s in second["series"]] == [30, 30]
-    assert any("moved on" in warning for warning in second["basis"]["warnings"])
+    assert any("data changed" in warning for warning in second["basis"]["warnings"])
 
 
 @pytest.mark.parametrize("grown", [False, True])
@@ -144,7 +144,7 @@ async def test_curves_whose_store_is_deleted_go_on_where_the_data_are_the_same(
         second = await client.call_tool("query_metrics", {**ask, "cursor": first["next_cursor"]})
     if grown:
         assert second.is_error
-        assert "moved on" in text_of(second)
+        assert "data changed" in text_of(second)
     else:
         assert list(curves_in(first) | curves_in(data_of(second))) == ["r0", "r1", "r2", "r3"]
 
@@ -159,7 +159,7 @@ async def test_a_cursor_whose_version_is_gone_says_that_the_data_moved_on(tmp_pa
     async with Client(build_server(db), mode=era) as client:
         result = await client.call_tool("list_runs", {"limit": 2, "cursor": cursor})
     assert result.is_error
-    assert "moved on" in text_of(result)
+    assert "data changed" in text_of(result)
 
 
 async def test_news_bring_the_cursor_from_which_later_news_are_told(tmp_path: Path, era: str) -> None:

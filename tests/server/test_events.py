@@ -15,7 +15,7 @@ from sweeplens.demo_data import write_sweep
 from sweeplens.experiment_db import ExperimentDB
 from sweeplens_mcp.cli.call import call_tool
 from sweeplens_mcp.render.answers import PageRequest, ToolReply, reply
-from sweeplens_mcp.render.findings import draw_findings
+from sweeplens_mcp.render.findings import render_findings
 from sweeplens_mcp.settings import Settings
 
 
@@ -84,7 +84,7 @@ def test_of_many_mild_findings_a_few_have_their_evidence_and_the_others_their_na
 def test_answers_cut_down_to_fewer_columns_are_tables(demo: Path) -> None:
     answer = ExperimentDB(base_path=demo).diagnose()
     narrow = Answer(answer.table.select("run_id", "finding"), answer.basis, tables=answer.tables)
-    assert reply(narrow, PageRequest(8000), draw_findings).text.splitlines()[0].split() == ["run_id", "finding"]
+    assert reply(narrow, PageRequest(8000), render_findings).text.splitlines()[0].split() == ["run_id", "finding"]
 
 
 def test_healthy_runs_and_no_news_are_a_sentence_and_no_empty_table(tmp_path: Path) -> None:

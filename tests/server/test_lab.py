@@ -145,7 +145,7 @@ async def test_a_grant_that_lies_outside_of_what_is_served_is_told_so_without_a_
     async with asking(lab, PUBLIC, "auto") as client:
         result = await client.call_tool("list_runs", {})
         assert result.is_error
-        assert "None of the folders" in text_of(result)
+        assert "none of the folders" in text_of(result)
         assert str(lab) not in text_of(result)
 
 

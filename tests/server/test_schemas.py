@@ -1,6 +1,6 @@
 """What clients see before they call: one snapshot a tool, schemas that port, and few tokens.
 
-`SWEEPLENS_UPDATE_SNAPSHOTS=1 pytest tests/server/test_schemas.py` writes the snapshots anew.
+`SWEEPLENS_UPDATE_SNAPSHOTS=1 pytest tests/server/test_schemas.py` writes the snapshots.
 """
 
 from __future__ import annotations

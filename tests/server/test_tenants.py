@@ -158,7 +158,7 @@ async def test_forty_slow_queries_of_one_token_refuse_and_delay_nobody_else(
             with anyio.fail_after(30):
                 while not refused:
                     await anyio.sleep(0.05)
-            assert "of yours are at work or wait" in refused[0]
+            assert "of yours are running or waiting" in refused[0]
             with anyio.fail_after(60):
                 counted = data_of(await modest.call_tool("query_sql", {"query": "SELECT COUNT(*) AS n FROM points"}))
             assert counted["rows"]

@@ -146,7 +146,7 @@ async def test_a_server_with_workers_answers_as_one_without(sweep: Path, era: st
     answers: list[tuple[str, object]] = []
     for workers in (ProcessPool(), None):
         async with Client(
-            build_server(settings, desk=WorkerPool(heavy_workers=1), workers=workers), mode=era
+            build_server(settings, worker_pool=WorkerPool(heavy_workers=1), workers=workers), mode=era
         ) as client:
             result = await client.call_tool("rank_runs", {"metric": "val/acc"})
             answers.append((text_of(result), data_of(result)))
@@ -156,4 +156,4 @@ async def test_a_server_with_workers_answers_as_one_without(sweep: Path, era: st
 
 def test_every_heavy_tool_but_sql_is_done_apart() -> None:
     heavy: list[ToolSpec] = [spec for spec in TOOLS if spec.heavy]
-    assert [spec.name for spec in heavy if not spec.apart] == ["query_sql"]
+    assert [spec.name for spec in heavy if not spec.in_process] == ["query_sql"]

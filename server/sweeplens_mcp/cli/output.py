@@ -75,7 +75,7 @@ def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output) -> str
         return flat(answer.table).write_csv()
     if output.format == "md":
         return "\n\n".join(_markdown(answer)) + "\n"
-    made = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.draw)
+    made = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer)
     if output.format == "json":
         return json.dumps(made.structured, ensure_ascii=False) + "\n"
     return made.text + "\n"

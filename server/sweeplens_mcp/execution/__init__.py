@@ -1,8 +1,8 @@
-"""From a tool's arguments to its answer: the call, the workers that run it, the database, and cursors.
+"""Runs tool calls: from the arguments to the page of an answer.
 
 tool_call     one call: arguments, database, answer, page
 worker_pool   bounded workers and a bounded queue
 processes     worker processes for heavy calls
 state         the database that is shared by all calls
-cursors       where a cut answer goes on
+cursors       cursors for the next page of an answer
 """

@@ -1,11 +1,11 @@
-"""The database that a server answers from: opened at the first need, loaded once for all who wait.
+"""`ServerState`: the database of a server. It is opened at the first call and loaded once for all waiting calls.
 
-    State.database(report)   the database, loaded; a cold load reports progress to everyone who waits for it
-    State.mine()             the state of whoever asks: this one, or one that sees only the roots of the caller's grant
-    State.warm()             import the library in the background, while the client still shakes hands
+    ServerState.database(report)   the loaded database; the first load reports progress to every waiting call
+    ServerState.for_caller()       the state for the current caller: this one, or one limited to the roots of the caller's grant
+    ServerState.warm()             imports the library in the background, before the first call
 
-The load runs in a thread of its own. It ends early when everyone who waited has been cancelled, or at the server's end;
-the next call then starts it anew. A load that failed is not remembered: a folder may be there by then.
+The load runs in its own thread. It stops early if all waiting calls are cancelled or the server ends; the next call then
+starts a new one. A failed load is not remembered, because the folder may exist by the next call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.errors import LimitError, RootError, SweeplensError
 from sweeplens_mcp.execution.cursors import AnswerCache
 from sweeplens_mcp.execution.opening import open_database
-from sweeplens_mcp.execution.tool_call import Ask, answer_here
+from sweeplens_mcp.execution.tool_call import AnswerFunction, answer_here
 from sweeplens_mcp.execution.worker_pool import WorkerPool
 from sweeplens_mcp.grants import current_grant
 from sweeplens_mcp.settings import Settings
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "ServerState"]
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
-"""(done, total, what): awaited now and then by a call that waits."""
+"""Called with (done, total, text) from time to time while a call waits for the load."""
 
 _log = logging.getLogger("sweeplens_mcp")
 _MOST_GRANTS = 100
@@ -46,22 +46,24 @@ _REPORT_SECONDS = 0.5
 
 
 def limited_database(served: ExperimentDB, roots: Sequence[str]) -> ExperimentDB:
-    """A database of these roots alone, as far as they lie within what is served. Raises RootError, which names no root."""
+    """Opens a database of only those roots that lie within the served ones. Raises RootError, which names no root."""
     from sweeplens.experiment_db import ExperimentDB
 
     wanted = [Path(root).resolve() for root in roots]
     open_to_them = [w for w in wanted if any(w.is_relative_to(root) for root in served.roots)]
     if not open_to_them:
-        raise RootError("None of the folders that your token may see is served here: ask whoever gave it to you.")
+        raise RootError(
+            "This server serves none of the folders that your token allows: ask the person who issued the token."
+        )
     return ExperimentDB(served.config, base_path=open_to_them)
 
 
 class _LoadAbandonedError(StoppedError):
-    """Nobody waits for this load any more."""
+    """No call waits for this load any more."""
 
 
 class _RunningLoad(Struct):
-    """One load on its way, as its thread and those who wait for it see it."""
+    """One running load, shared between its thread and the calls that wait for it."""
 
     waiting: int = 0
     stopped: bool = False
@@ -70,26 +72,26 @@ class _RunningLoad(Struct):
     database: ExperimentDB | None = None
     error: Exception | None = None
 
-    def seen(self, done: int, total: int, what: str) -> None:
-        """Called by the reading thread as it goes on."""
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        """Stores the progress; called by the reading thread."""
         self.check()
         self.progress = (done, total, what)
 
     def check(self) -> None:
-        """End the load when nobody waits for it."""
+        """Raises _LoadAbandonedError if no call waits for the load."""
         if self.stopped:
             raise _LoadAbandonedError
 
     def run(self, opener: Callable[[], ExperimentDB]) -> None:
-        """The work of the thread: whatever happens is handed to those who wait."""
+        """Loads the database in the thread; the result or the error goes to the waiting calls."""
         try:
             database = opener()
             with cancellable(self.check):
-                database.load_experiments(progress=self.seen)
+                database.load_experiments(progress=self.on_progress)
             self.database = database
         except (SweeplensError, _LoadAbandonedError) as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - the door: whoever waits is told
+        except Exception as error:  # noqa: BLE001 - the protocol's door: the waiting calls get the error
             _log.exception("the experiments could not be read")
             self.error = error
         finally:
@@ -97,65 +99,68 @@ class _RunningLoad(Struct):
 
 
 def _warm_library(with_sql: bool) -> None:
-    """Import the library; a server for many also starts the process that answers SQL."""
+    """Imports the library; over HTTP it also starts the process for SQL."""
     importlib.import_module("sweeplens.experiment_db")
     if with_sql:
         importlib.import_module("sweeplens.sql.process").start_early()
 
 
 class ServerState:
-    """What calls share: the database, the answers that were cut, the workers."""
+    """The objects that all calls share: the database, the cache of answers with more pages, the workers."""
 
     def __init__(
-        self, opener: Callable[[], ExperimentDB], desk: WorkerPool | None = None, workers: ProcessPool | None = None
+        self,
+        opener: Callable[[], ExperimentDB],
+        worker_pool: WorkerPool | None = None,
+        workers: ProcessPool | None = None,
     ) -> None:
-        self.shelf = AnswerCache()
-        self.desk = desk or WorkerPool()
+        self.answer_cache = AnswerCache()
+        self.worker_pool = worker_pool or WorkerPool()
         self._workers = workers
         self._opener = opener
         self._limited: dict[tuple[str, ...], ServerState] = {}
         self._lock = threading.Lock()
         self._database: ExperimentDB | None = None
         self._load: _RunningLoad | None = None
-        self._failed = ""  # what the last load ended with, where it ended unexpectedly
+        self._failed = ""  # the error of the last load, if it was an unexpected one
         self._retry: threading.Thread | None = None
         self._warmed = False
 
     @classmethod
     def of(
-        cls, source: Settings | ExperimentDB, desk: WorkerPool | None = None, workers: ProcessPool | None = None
+        cls, source: Settings | ExperimentDB, worker_pool: WorkerPool | None = None, workers: ProcessPool | None = None
     ) -> ServerState:
-        """The state of a server with these settings, or over a database that is open already."""
+        """Returns the state of a server with these settings, or over an open database."""
         if isinstance(source, Settings):
-            return cls(lambda: open_database(source), desk, workers)
-        return cls(lambda: source, desk, workers)
+            return cls(lambda: open_database(source), worker_pool, workers)
+        return cls(lambda: source, worker_pool, workers)
 
     async def database(self, report: Report | None = None) -> ExperimentDB:
-        """The database, loaded. Raises what opening or loading it raised."""
+        """Returns the loaded database. Raises the error of opening or loading it."""
         while self._database is None:
-            load = self._join()
+            load = self._current_load()
             try:
                 await self._wait(load, report)
             finally:
-                self._leave(load)
-            self._settle(load)
+                self._stop_waiting(load)
+            self._finish(load)
         return self._database
 
     @property
     def failure(self) -> str:
-        """Why the experiments could not be read the last time; nothing where they could, or were not asked for yet."""
+        """Why the last load failed; empty if it succeeded or there was none yet."""
         return self._database.failure if self._database is not None else self._failed
 
     def try_again(self) -> None:
-        """Have them read again in the background, unless that is under way."""
+        """Starts a new load in the background, unless one is running."""
         with self._lock:
             if self._retry is not None and self._retry.is_alive():
                 return
-            self._retry = threading.Thread(target=self._try, name="sweeplens-retry", daemon=True)
+            self._retry = threading.Thread(target=self._load_again, name="sweeplens-retry", daemon=True)
             self._retry.start()
 
-    def mine(self) -> ServerState:
-        """The state of whoever asks. A grant that is limited to some roots has a database of its own: nothing is shared."""
+    def for_caller(self) -> ServerState:
+        """Returns the state for the current caller. A grant limited to some roots has its own database: nothing is shared."""
         grant = current_grant()
         if grant is None or not grant.roots:
             return self
@@ -163,16 +168,16 @@ class ServerState:
             while len(self._limited) >= _MOST_GRANTS:
                 self._limited.pop(next(iter(self._limited)))
             self._limited[grant.roots] = ServerState(
-                lambda: limited_database(self._opener(), grant.roots), self.desk, self._workers
+                lambda: limited_database(self._opener(), grant.roots), self.worker_pool, self._workers
             )
         return self._limited[grant.roots]
 
-    def asker(self, spec: ToolSpec) -> Ask:
-        """Who works out the answers of a tool: the thread that asks, or a process of its own."""
-        return self._workers.ask if self._workers and spec.heavy and spec.apart else answer_here
+    def answer_function(self, spec: ToolSpec) -> AnswerFunction:
+        """Returns the function that computes a tool's answers: in the calling thread, or in a worker process."""
+        return self._workers.ask if self._workers and spec.heavy and spec.in_process else answer_here
 
     def warm(self) -> None:
-        """Begin to import the library, once."""
+        """Starts importing the library in the background, once."""
         if not self._warmed:
             self._warmed = True
             if self._workers:
@@ -180,29 +185,29 @@ class ServerState:
             threading.Thread(target=_warm_library, args=(self._workers is not None,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop a load that is still on its way, and the workers."""
-        self.desk.close()
+        """Stops a running load, and the workers."""
+        self.worker_pool.close()
         if self._workers:
             self._workers.close()
         with self._lock:
             if self._load is not None:
                 self._load.stopped = True
 
-    def _try(self) -> None:
+    def _load_again(self) -> None:
         database = self._database
         try:
             if database is not None:
                 database.refresh()
                 return
-            load = self._join()
+            load = self._current_load()
             load.done.wait()
-            self._leave(load)
-            self._settle(load)
+            self._stop_waiting(load)
+            self._finish(load)
         except SweeplensError as error:
             _log.info("the experiments still cannot be read: %s", error)
 
-    def _join(self) -> _RunningLoad:
-        """The load on its way, or a new one."""
+    def _current_load(self) -> _RunningLoad:
+        """Returns the running load, or starts one."""
         with self._lock:
             if self._load is None or self._load.stopped:
                 self._load = _RunningLoad()
@@ -212,21 +217,23 @@ class ServerState:
             self._load.waiting += 1
             return self._load
 
-    def _leave(self, load: _RunningLoad) -> None:
+    def _stop_waiting(self, load: _RunningLoad) -> None:
         with self._lock:
             load.waiting -= 1
             load.stopped = load.stopped or (load.waiting == 0 and not load.done.is_set())
 
     async def _wait(self, load: _RunningLoad, report: Report | None) -> None:
-        told, since = -1, anyio.current_time()
+        reported, reported_at = -1, anyio.current_time()
         while not load.done.is_set():
             await anyio.sleep(_LOOK_SECONDS)
             done, total, what = load.progress
-            if report and done > told and anyio.current_time() - since >= _REPORT_SECONDS:  # the protocol: it grows
-                told, since = done, anyio.current_time()
+            if (
+                report and done > reported and anyio.current_time() - reported_at >= _REPORT_SECONDS
+            ):  # the protocol wants growing values
+                reported, reported_at = done, anyio.current_time()
                 await report(done, total or None, f"reading {what}")
 
-    def _settle(self, load: _RunningLoad) -> None:
+    def _finish(self, load: _RunningLoad) -> None:
         error = load.error
         unexpected = load.database is None and not isinstance(error, SweeplensError | _LoadAbandonedError)
         with self._lock:

@@ -1,9 +1,8 @@
-"""Which of the waiting work comes next, so that nobody's work waits behind all of somebody else's.
+"""Fair queues: tenants take turns, so one tenant's calls never wait behind all calls of another.
 
-    Turns    queues of work by tenant; tenants take turns, and none has more than its share at work
+    Turns    one queue per tenant; no tenant runs more than its share of calls at a time
 
-A tenant is whoever must not starve another: a grant, or everybody together where nobody says who they are. Not for threads:
-the event loop alone uses it.
+A tenant is a grant, or all callers together on a server without authentication. Not thread-safe: only the event loop uses it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ T = TypeVar("T")
 
 
 class Turns(Generic[T]):
-    """Waiting work by tenant. ``share``: how many pieces of a tenant may be at work at the same time."""
+    """Waiting calls by tenant. ``share``: how many calls of one tenant may run at the same time."""
 
     def __init__(self, share: int) -> None:
         self._share = share
@@ -25,37 +24,37 @@ class Turns(Generic[T]):
         self._at_work: dict[str, int] = {}
 
     def waiting(self, tenant: str) -> int:
-        """How many pieces of a tenant wait."""
+        """Number of waiting calls of a tenant."""
         return len(self._waiting.get(tenant, ()))
 
     def held(self, tenant: str) -> int:
-        """How many pieces of a tenant wait or are at work."""
+        """Number of waiting and running calls of a tenant."""
         return self.waiting(tenant) + self._at_work.get(tenant, 0)
 
-    def add(self, tenant: str, piece: T) -> None:
-        """A piece waits for its tenant's turn."""
-        self._waiting.setdefault(tenant, deque()).append(piece)
+    def add(self, tenant: str, call: T) -> None:
+        """Adds a call to its tenant's queue."""
+        self._waiting.setdefault(tenant, deque()).append(call)
 
-    def drop(self, piece: T) -> None:
-        """A piece waits no more, for no tenant."""
-        for tenant in [tenant for tenant, pieces in self._waiting.items() if piece in pieces]:
-            self._waiting[tenant].remove(piece)
+    def drop(self, call: T) -> None:
+        """Removes a call from every queue."""
+        for tenant in [tenant for tenant, calls in self._waiting.items() if call in calls]:
+            self._waiting[tenant].remove(call)
             self._tidy(tenant)
 
     def begin(self) -> tuple[str, T] | None:
-        """The next piece, which is at work from now on, and its tenant; None when none may begin."""
-        for tenant, pieces in self._waiting.items():
+        """Takes the next call out of its queue and counts it as running; None if no call may start."""
+        for tenant, calls in self._waiting.items():
             if not tenant or self._at_work.get(tenant, 0) < self._share:
-                piece = pieces[0]
-                self.drop(piece)
+                call = calls[0]
+                self.drop(call)
                 self._at_work[tenant] = self._at_work.get(tenant, 0) + 1
                 if tenant in self._waiting:
                     self._waiting.move_to_end(tenant)
-                return tenant, piece
+                return tenant, call
         return None
 
     def end(self, tenant: str) -> None:
-        """A piece of a tenant is at work no more."""
+        """Counts one running call of a tenant less."""
         self._at_work[tenant] -= 1
         if not self._at_work[tenant]:
             del self._at_work[tenant]

@@ -1,12 +1,11 @@
-"""Where calls become work: a bounded number of workers, a bounded queue for each tenant, identical concurrent work done once.
+"""Runs tool calls on a bounded worker pool with one bounded queue per tenant. Identical concurrent calls share one computation.
 
-    answer = await desk.run(key, work, heavy=True, tenant=current_tenant())
+    answer = await worker_pool.run(key, work, heavy=True, tenant=current_tenant())
 
-Light work (lists, single runs, what is cached) and heavy work (statistics, triage, SQL) have workers of their own, so that
-a queue of heavy calls never stands before a light one. Tenants take turns, each with a queue of its own; one that says who it
-is never has all workers, so that the next tenant finds one. Callers with equal keys share one piece of work, which begins at
-the first of their turns. When the last of them is cancelled, work that has not begun leaves the queue, and work that has begun
-stops at its next checkpoint.
+Light calls (lists, single runs, cached results) and heavy calls (statistics, triage, SQL) have separate workers, so light calls
+never wait behind heavy ones. Tenants take turns. An authenticated tenant never holds all workers, so another tenant finds one
+free. Callers with equal keys share one computation, which starts at the first of their turns. When the last caller is
+cancelled, a computation that has not started leaves the queue; a running one stops at its next checkpoint.
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ __all__ = ["CallAbandonedError", "WorkerPool", "processors"]
 
 T = TypeVar("T")
 _LIGHT_WORKERS = 8
-_QUEUE = 32  # long calls of one tenant that wait
-_LIGHT_QUEUE = 1000  # short ones
+_QUEUE = 32  # waiting long calls of one tenant
+_LIGHT_QUEUE = 1000  # waiting short calls of one tenant
 _SECONDS_EACH = 2
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
 
 
 class CallAbandonedError(LimitError):
-    """Nobody waits for this answer any more."""
+    """The call was cancelled: no caller waits for its answer."""
 
 
 class _InFlightCall(Struct, Generic[T], eq=False):
-    """One piece of work and those who wait for it."""
+    """One computation and the number of callers that wait for it."""
 
     key: Hashable
     work: Callable[[], T]
@@ -55,24 +54,24 @@ class _InFlightCall(Struct, Generic[T], eq=False):
     done: anyio.Event = field(default_factory=anyio.Event)
 
     def check(self) -> None:
-        """What a checkpoint of the work looks at."""
+        """Raises CallAbandonedError if no caller waits; checkpoints of the work call it."""
         if self.waiting == 0:
-            raise CallAbandonedError("Nobody waits for this answer any more.")
+            raise CallAbandonedError("The call was cancelled: no caller waits for its answer.")
 
-    def attend(self) -> T:
-        """Do the work; its checkpoints look whether somebody still waits."""
+    def perform(self) -> T:
+        """Runs the work; it stops at a checkpoint if no caller waits any more."""
         with cancellable(self.check):
             return self.work()
 
     def result(self) -> T:
-        """What became of it. Raises what the work raised, LimitError when it was never begun."""
+        """Returns the result. Raises the work's own error, or LimitError if it never started."""
         if self.future is None or self.future.cancelled():
-            raise LimitError("The server is going down: ask again when it is back.")
+            raise LimitError("The server is shutting down: repeat the call when it is back.")
         return self.future.result()
 
 
 class _Lane:
-    """The workers for one kind of work, and what waits for them."""
+    """The workers for long or for short calls, and the queue before them."""
 
     def __init__(self, name: str, workers: int, queue: int) -> None:
         self._name, self._workers, self._queue = name, workers, queue
@@ -80,9 +79,9 @@ class _Lane:
         self._turns: Turns[_InFlightCall[Any]] = Turns(_share(workers))
         self._pool: ThreadPoolExecutor | None = None
 
-    def admit(self, piece: _InFlightCall[Any], tenant: str) -> None:
-        """Let a piece wait in the queue of a tenant too. Raises LimitError when that is full."""
-        if piece.future is not None or tenant in piece.tenants:
+    def admit(self, call: _InFlightCall[Any], tenant: str) -> None:
+        """Adds a call to a tenant's queue, if it is not there yet. Raises LimitError if the queue is full."""
+        if call.future is not None or tenant in call.tenants:
             return
         held = self._turns.held(tenant)
         workers = _share(self._workers) if tenant else self._workers
@@ -90,41 +89,41 @@ class _Lane:
             seconds = max(1, _SECONDS_EACH * held // workers)
             whose = "of yours " if tenant else ""
             raise LimitError(
-                f"Busy: {held} {self._name} calls {whose}are at work or wait. Ask again in about {seconds} s."
+                f"Busy: {held} {self._name} calls {whose}are running or waiting. Try again in about {seconds} s."
             )
-        piece.tenants.add(tenant)
-        self._turns.add(tenant, piece)
+        call.tenants.add(tenant)
+        self._turns.add(tenant, call)
 
     def begin(self) -> None:
-        """Give work to the workers that are free."""
+        """Starts waiting calls on free workers."""
         while self._free and (found := self._turns.begin()):
             self._submit(*found)
 
-    def drop(self, piece: _InFlightCall[Any]) -> None:
-        """A piece that has not begun is not begun."""
-        self._turns.drop(piece)
+    def drop(self, call: _InFlightCall[Any]) -> None:
+        """Removes a call that has not started."""
+        self._turns.drop(call)
 
     def close(self) -> None:
-        """What waits is dropped. Whoever comes later finds the lane empty."""
+        """Drops all waiting calls. The lane is empty afterwards and can be used again."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool, self._free, self._turns = None, self._workers, Turns(_share(self._workers))
 
-    def _submit(self, tenant: str, piece: _InFlightCall[Any]) -> None:
+    def _submit(self, tenant: str, call: _InFlightCall[Any]) -> None:
         loop = asyncio.get_running_loop()
         pool = self._pool = self._pool or ThreadPoolExecutor(self._workers, f"sweeplens-{self._name}")
 
         def ended(_: Future[Any]) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._ended, pool, tenant, piece)
+                loop.call_soon_threadsafe(self._ended, pool, tenant, call)
 
         self._free -= 1
-        piece.future = pool.submit(piece.context.run, piece.attend)
-        piece.future.add_done_callback(ended)
+        call.future = pool.submit(call.context.run, call.perform)
+        call.future.add_done_callback(ended)
 
-    def _ended(self, pool: ThreadPoolExecutor, tenant: str, piece: _InFlightCall[Any]) -> None:
-        """The work has ended, one way or another."""
-        piece.done.set()
+    def _ended(self, pool: ThreadPoolExecutor, tenant: str, call: _InFlightCall[Any]) -> None:
+        """Frees the worker after a call, successful or not."""
+        call.done.set()
         if pool is self._pool:  # else the lane was closed meanwhile
             self._turns.end(tenant)
             self._free += 1
@@ -132,49 +131,49 @@ class _Lane:
 
 
 class WorkerPool:
-    """Workers of one server. ``queue``: how many long calls of one tenant may wait. `close` ends them."""
+    """The workers of one server. ``queue``: how many long calls of one tenant may wait. `close` stops them."""
 
     def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE) -> None:
         heavy = max(1, heavy_workers or processors() - 1)
         self._lanes = {True: _Lane("long", heavy, queue), False: _Lane("short", _LIGHT_WORKERS, _LIGHT_QUEUE)}
-        self._pieces: dict[Hashable, _InFlightCall[Any]] = {}
+        self._in_flight: dict[Hashable, _InFlightCall[Any]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool, tenant: str = "") -> T:
-        """The result of ``work``, or of equal work that is under way. Raises what it raised, LimitError when full."""
+        """Returns the result of ``work`` or of a running equal call. Raises its error, or LimitError if the queue is full."""
         lane = self._lanes[heavy]
-        found = self._pieces.get(key)
-        piece: _InFlightCall[T] = (
+        found = self._in_flight.get(key)
+        call: _InFlightCall[T] = (
             found if found and not found.done.is_set() else _InFlightCall(key, work, copy_context())
         )
-        lane.admit(piece, tenant)
-        self._pieces[key] = piece
-        piece.waiting += 1
+        lane.admit(call, tenant)
+        self._in_flight[key] = call
+        call.waiting += 1
         try:
             lane.begin()
-            await piece.done.wait()
+            await call.done.wait()
         finally:
-            piece.waiting -= 1
-            if piece.waiting == 0 or piece.done.is_set():
-                self._leave(lane, piece)
-        return piece.result()
+            call.waiting -= 1
+            if call.waiting == 0 or call.done.is_set():
+                self._remove(lane, call)
+        return call.result()
 
     def close(self) -> None:
-        """Let nobody in any more: what waits is dropped, what is under way stops at its next checkpoint."""
+        """Drops waiting calls; running ones stop at their next checkpoint."""
         for lane in self._lanes.values():
             lane.close()
-        for piece in self._pieces.values():
-            if piece.future is None:
-                piece.done.set()
-        self._pieces.clear()
+        for call in self._in_flight.values():
+            if call.future is None:
+                call.done.set()
+        self._in_flight.clear()
 
-    def _leave(self, lane: _Lane, piece: _InFlightCall[Any]) -> None:
-        """The last caller is gone, or the work has ended: nobody may join any more."""
-        if self._pieces.get(piece.key) is piece:
-            del self._pieces[piece.key]
-        if piece.future is None:
-            lane.drop(piece)
+    def _remove(self, lane: _Lane, call: _InFlightCall[Any]) -> None:
+        """Removes a call that has ended or has no caller left, so no new caller joins it."""
+        if self._in_flight.get(call.key) is call:
+            del self._in_flight[call.key]
+        if call.future is None:
+            lane.drop(call)
 
 
 def _share(workers: int) -> int:
-    """How many workers a tenant may have at most: a quarter of them, and one at least, is left to the others."""
+    """Maximum workers of one tenant: a quarter of all, at least one, stays free for other tenants."""
     return max(1, workers - max(1, workers // 4))

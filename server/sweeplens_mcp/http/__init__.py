@@ -1,11 +1,11 @@
-"""Serving over HTTP: who may connect, how often, what a load balancer may ask, and how the server ends.
+"""Serves over HTTP, with authentication, limits, health checks and an orderly shutdown.
 
-options          what was asked for on the command line, checked before a port is opened
-authentication   options as settings of the SDK
+options          options of the command line, checked before a port is opened
+authentication   settings of the SDK from options
 tokens           static bearer tokens
 oauth            JWTs of an issuer
 rate_limit       requests per client
-health           the two addresses for load balancers
+health           the two health checks for load balancers
 prometheus       counts and times of calls
 serve            uvicorn around the application
 """

@@ -1,4 +1,4 @@
-"""Options -> what the SDK needs to let nobody in who has not said who they are."""
+"""Makes the SDK's settings for authentication and for Host and Origin headers from the options."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["HttpAccess", "any_host", "hosts_of", "http_access", "origins_of"]
 
 
 class HttpAccess(Struct, frozen=True):
-    """A verifier of tokens and the SDK's settings for it."""
+    """A token verifier and the SDK's settings for it."""
 
     verifier: TokenVerifier
     settings: AuthSettings
 
 
 def http_access(options: HttpOptions) -> HttpAccess | None:
-    """How callers are told apart; None where they need not be. Raises ConfigError."""
+    """The authentication of callers; None if the server needs none. Raises ConfigError."""
     if options.oauth_issuer:
         scopes = list(options.oauth_scopes)
         known = OAuthSettings(
@@ -40,10 +40,10 @@ def http_access(options: HttpOptions) -> HttpAccess | None:
 
 
 def hosts_of(options: HttpOptions) -> TransportSecuritySettings:
-    """The Host and Origin headers that are let in.
+    """The accepted Host and Origin headers.
 
-    On loopback: those of this machine, as any page in its browser could ask. Elsewhere every caller shows a token, which no
-    foreign page has, and the names under which an address is reached are known to nobody here: any Host, unless some are named.
+    On loopback: those of this machine, because any web page in its browser could send requests. Elsewhere every caller needs a
+    token, which a foreign web page does not have, and the server cannot know its host names: any Host, unless some are given.
     """
     named = [host for name in options.allowed_hosts for host in _with_any_port(name)]
     local = [host for name in _local(options) for host in _with_any_port(name)]
@@ -55,30 +55,30 @@ def hosts_of(options: HttpOptions) -> TransportSecuritySettings:
 
 
 def any_host(options: HttpOptions) -> bool:
-    """Whether clients may reach this server under any name."""
+    """Whether any Host header is accepted."""
     return not is_loopback(options.host) and not options.allowed_hosts
 
 
 def origins_of(options: HttpOptions) -> list[str]:
-    """The web pages that may ask: those of this machine, and those that were named."""
+    """The accepted Origins: those of this machine, and those given as options."""
     local = [f"{scheme}://{host}:*" for host in _local(options) for scheme in ("http", "https")]
     return [*local, *options.allowed_origins]
 
 
 def _local(options: HttpOptions) -> list[str]:
-    """The names of this machine for itself, and the address that is bound."""
+    """The loopback names, and the address that is bound."""
     bound = [] if is_loopback(options.host) else [_bracketed(options.host)]
     return ["127.0.0.1", "localhost", "[::1]", *bound]
 
 
 def _with_any_port(host: str) -> list[str]:
-    """A host as it was named; one without a port stands for every port."""
+    """A host as given; one without a port matches every port."""
     _, colon, port = host.rpartition(":")
     return [host] if colon and (port == "*" or port.isdecimal()) else [host, f"{host}:*"]
 
 
 def _settings(issuer: str, resource: str | None, scopes: list[str]) -> AuthSettings:
-    """The verifier checks the audience of JWTs itself; static tokens have none."""
+    """Makes the SDK's settings. The verifier itself checks the audience of JWTs; static tokens have none."""
     return AuthSettings(
         issuer_url=AnyHttpUrl(issuer),
         resource_server_url=AnyHttpUrl(resource) if resource else None,

@@ -1,13 +1,13 @@
-"""Connections within bounds: so many in all and of one address, and none that says or takes nothing for long.
+"""Limits connections: their number in total and per address, and the time that a client may be silent or not read.
 
-    Limits                  the bounds; `Limits.of_system` keeps them below the descriptors that the process may have
-    Connections             who is connected; makes room by closing who waits longest without a request
-    listening(...)          sockets that accept within the bounds, and pause where there is no room
-    bounded_protocol(...)   uvicorn's protocol with timeouts for a request's head, its body, and an answer that nobody reads
+    Limits                  the limits; `Limits.of_system` keeps them below the number of file descriptors
+    Connections             the open connections; at the limit it closes the one that has been idle longest
+    listening(...)          sockets that accept within the limits, and pause when these are reached
+    bounded_protocol(...)   uvicorn's protocol with timeouts for a request's head, its body, and an answer that is not read
 
-uvicorn bounds requests but not connections, and its timeouts begin after a first request. asyncio accepts until descriptors
-run out, then tries two thousand times at once and logs each. Both are told otherwise here, by the socket and by the protocol
-that they are given. On Windows asyncio accepts past the socket; there, only the timeouts hold.
+uvicorn limits requests but not connections, and its timeouts start after the first request. asyncio accepts until descriptors
+run out, then retries two thousand times at once and logs each. The sockets and the protocol here prevent both. On Windows,
+asyncio does not accept through the socket object; there, only the timeouts hold.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ __all__ = ["Connections", "Limits", "bounded_protocol", "listening"]
 _MOST_DESCRIPTORS = 65_536
 _UNKNOWN_DESCRIPTORS = 1024
 _MOST_CONNECTIONS = 10_000
-_PENDING = 16  # connections that are being closed while new ones come
-_TRIES = 64  # connections that are refused before anything else is done
+_PENDING = 16  # connections being closed while new ones are accepted
+_TRIES = 64  # connections refused in a row before other work
 _PAUSE_SECONDS = 0.5  # asyncio itself pauses for a second
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _log = logging.getLogger(__name__)
 
 
 class Limits(Struct, frozen=True):
-    """``exempt``: addresses that stand for many clients (proxies). Seconds: for what a client may take how long."""
+    """``exempt``: addresses of many clients (proxies). The seconds are timeouts for the parts of a request."""
 
     most: int
     of_an_address: int
@@ -52,15 +52,15 @@ class Limits(Struct, frozen=True):
 
     @classmethod
     def of_system(cls, exempt: Collection[str] = ()) -> Limits:
-        """Half of the descriptors for connections, once the process has as many as it may have; half of these an address."""
+        """Half of the file descriptors (raised as far as allowed) for connections; half of these per address."""
         most = min(_MOST_CONNECTIONS, _descriptors() // 2)
         return cls(most, max(1, most // 2), tuple(exempt))
 
 
 class Connections:
-    """Open connections. Those that wait for a request to begin or to end are idle, the one that is so for longest first.
+    """The open connections. Those that wait for a request to start or to end are idle, in order of idle time.
 
-    Room is made first by those that never asked anything: whoever was answered may be about to ask again.
+    Connections without any request are closed first: a client that got an answer may send another request soon.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -68,11 +68,11 @@ class Connections:
         self._open: dict[int, _Connection] = {}
         self._of_address: Counter[str] = Counter()
         self._idle: OrderedDict[int, _Connection] = OrderedDict()
-        self._between: OrderedDict[int, _Connection] = OrderedDict()  # idle, and answered before
+        self._between: OrderedDict[int, _Connection] = OrderedDict()  # idle after an answer
         self._closing: set[int] = set()
 
-    def room(self) -> bool:
-        """Whether one more may be accepted; who is idle makes room."""
+    def make_room(self) -> bool:
+        """Whether one more connection may be accepted; at the limit an idle one is closed for it."""
         live = len(self._open) - len(self._closing)
         if live < self.limits.most:
             return True
@@ -80,12 +80,12 @@ class Connections:
         oldest = next((c for _, c in self._waiting()), None)
         return self._close_idle(most) or (oldest is not None and self._close_idle(oldest.address))
 
-    def crowded(self) -> bool:
-        """Whether those that make room have still to go."""
+    def is_full(self) -> bool:
+        """Whether too many connections are still being closed."""
         return len(self._open) >= self.limits.most + _PENDING
 
     def admit(self, connection: _Connection) -> bool:
-        """Take a new connection in, if its address has room."""
+        """Adds a new connection, unless its address is at its limit."""
         address = connection.address
         full = self._of_address[address] >= self.limits.of_an_address and address not in self.limits.exempt
         if full and not self._close_idle(address):
@@ -94,20 +94,20 @@ class Connections:
         self._of_address[address] += 1
         return True
 
-    def left(self, descriptor: int) -> None:
-        """A connection is closed."""
+    def closed(self, descriptor: int) -> None:
+        """Removes a closed connection."""
         connection = self._open.pop(descriptor, None)
-        self._rouse(descriptor)
+        self._not_idle(descriptor)
         if connection is not None and descriptor not in self._closing:
             self._forget_address(connection.address)
         self._closing.discard(descriptor)
 
-    def note(self, descriptor: int, phase: str) -> None:
-        """What a connection waits for from now on: the ``head`` or ``body`` of a request, an ``answer``, or the ``next`` one."""
+    def set_phase(self, descriptor: int, phase: str) -> None:
+        """Sets what a connection waits for: the ``head`` or ``body`` of a request, an ``answer``, or the ``next`` request."""
         connection = self._open.get(descriptor)
         if connection is None or descriptor in self._closing:
             return
-        self._rouse(descriptor)
+        self._not_idle(descriptor)
         if phase != "answer":
             (self._between if phase == "next" else self._idle)[descriptor] = connection
 
@@ -115,20 +115,20 @@ class Connections:
         yield from self._idle.items()
         yield from self._between.items()
 
-    def _rouse(self, descriptor: int) -> None:
+    def _not_idle(self, descriptor: int) -> None:
         self._idle.pop(descriptor, None)
         self._between.pop(descriptor, None)
 
     def _close_idle(self, address: str) -> bool:
-        """Close the connection of an address that is idle for longest; whether there is one."""
+        """Closes the longest idle connection of an address. Returns whether there was one."""
         found = next(((d, c) for d, c in self._waiting() if c.address == address), None)
         if found is None:
             return False
         descriptor, connection = found
-        self._rouse(descriptor)
+        self._not_idle(descriptor)
         self._closing.add(descriptor)
         self._forget_address(connection.address)
-        with suppress(OSError):  # its client was faster
+        with suppress(OSError):  # the client closed it first
             connection.shutdown(socket.SHUT_RDWR)
         return True
 
@@ -139,7 +139,7 @@ class Connections:
 
 
 class _Connection(socket.socket):
-    """A connection that tells when it is closed."""
+    """A connection that reports its closing to `Connections`."""
 
     def __init__(self, accepted: socket.socket, address: str, connections: Connections) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
@@ -147,26 +147,26 @@ class _Connection(socket.socket):
         self._connections = connections
 
     def close(self) -> None:
-        """Close it."""
+        """Closes the connection."""
         if self.fileno() >= 0:
-            self._connections.left(self.fileno())
+            self._connections.closed(self.fileno())
         super().close()
 
 
 class _Listener(socket.socket):
-    """A listening socket that accepts within bounds. Where there is no room it says so once, and asyncio pauses."""
+    """A listening socket that accepts within the limits. At the limit it raises once, and asyncio pauses."""
 
     connections: Connections
     paused_until = 0.0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection. Raises BlockingIOError where there is none for now, OSError where there is no room."""
+        """Accepts a connection. Raises BlockingIOError if there is none for now, OSError at the limit."""
         for _ in range(_TRIES):
-            if time.monotonic() < self.paused_until or self.connections.crowded():
+            if time.monotonic() < self.paused_until or self.connections.is_full():
                 break
-            if not self.connections.room():
+            if not self.connections.make_room():
                 self.paused_until = time.monotonic() + _PAUSE_SECONDS
-                raise OSError(errno.EMFILE, "as many connections as this server takes are at work")
+                raise OSError(errno.EMFILE, "the limit of connections is reached and none is idle")
             try:
                 accepted, peer = super().accept()
             except OSError as error:
@@ -176,13 +176,13 @@ class _Listener(socket.socket):
             connection = _Connection(accepted, str(peer[0]), self.connections)
             if self.connections.admit(connection):
                 return connection, peer
-            _log.info("a connection is refused: its address has as many as it may have, all at work")
+            _log.info("a connection is refused: its address is at its limit and none of its connections is idle")
             connection.close()
-        raise BlockingIOError(errno.EAGAIN, "nothing is accepted for now")
+        raise BlockingIOError(errno.EAGAIN, "no connection is accepted for now")
 
 
 def listening(host: str, port: int, connections: Connections) -> list[socket.socket]:
-    """Sockets for each address of a host. Raises ConfigError."""
+    """Opens sockets for each address of a host. Raises ConfigError."""
     made: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -195,7 +195,7 @@ def listening(host: str, port: int, connections: Connections) -> list[socket.soc
         for listener in made:
             listener.close()
         raise ConfigError(
-            f"Port {port} of {host} cannot be opened: {error.strerror or error}. Another server may have it: give another "
+            f"Port {port} of {host} cannot be opened: {error.strerror or error}. Another server may use it: pass another "
             "--port or --host."
         ) from error
     return made
@@ -209,7 +209,7 @@ def _bind(listener: socket.socket, address: Any) -> None:
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's protocol, which closes a connection whose client takes too long."""
+    """uvicorn's protocol with timeouts for slow clients."""
 
     bounds: ClassVar[Connections]
     _phase = ""
@@ -218,49 +218,49 @@ class _BoundedProtocol(H11Protocol):
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client is there."""
+        """Starts the timeout for the first request."""
         super().connection_made(transport)
         self._descriptor = int(transport.get_extra_info("socket").fileno())
-        self._look()
+        self._update_phase()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """Stops all timers."""
         super().connection_lost(exc)
         self._arm(0)
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """It says something."""
+        """Updates the timeout after data from the client."""
         super().data_received(data)
-        self._look()
+        self._update_phase()
 
     def on_response_complete(self) -> None:
-        """It was answered."""
+        """Updates the timeout after an answer."""
         self._answered = True
         super().on_response_complete()
-        self._look()
+        self._update_phase()
 
     def pause_writing(self) -> None:
-        """It does not read."""
+        """Starts the timeout for an answer that is not read."""
         super().pause_writing()
         self._unread = self.loop.call_later(self.bounds.limits.answer_seconds, self._close)
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Stops the timeout for an answer that is not read."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
 
-    def _look(self) -> None:
-        """See what the client is expected to do now, and by when."""
+    def _update_phase(self) -> None:
+        """Sets the timeout for what the client must do next."""
         phase = self._expected()
         if phase == self._phase:
             return
         self._phase = phase
         limits = self.bounds.limits
         self._arm({"head": limits.head_seconds, "body": limits.body_seconds}.get(phase, 0))
-        self.bounds.note(self._descriptor, phase)
+        self.bounds.set_phase(self._descriptor, phase)
 
     def _expected(self) -> str:
         state = self.conn.their_state
@@ -269,7 +269,7 @@ class _BoundedProtocol(H11Protocol):
         if state is not h11.IDLE:
             return "answer"
         if self._answered and not self.conn.trailing_data[0]:
-            return "next"  # for which uvicorn's keep-alive has a timeout
+            return "next"  # uvicorn's keep-alive timeout covers this
         return "head"
 
     def _arm(self, seconds: float) -> None:
@@ -283,7 +283,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 def bounded_protocol(connections: Connections) -> type[H11Protocol]:
-    """The protocol for these connections."""
+    """Makes the protocol class for these connections."""
 
     class Bounded(_BoundedProtocol):
         bounds = connections
@@ -292,7 +292,7 @@ def bounded_protocol(connections: Connections) -> type[H11Protocol]:
 
 
 def _descriptors() -> int:
-    """How many descriptors the process may have, raised as far as it may raise that itself."""
+    """The limit of file descriptors, raised as far as the process is allowed to."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

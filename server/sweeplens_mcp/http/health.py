@@ -1,4 +1,4 @@
-"""What a load balancer may ask without a token: whether the process lives, and whether it could answer. No names, no paths."""
+"""Health checks for load balancers, without a token: is the process alive, is it ready. The answers hold no names or paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_health"]
 
 
 def add_health(server: MCPServer[ServerState], roots: Sequence[str], state: ServerState) -> None:
-    """Register ``/healthz`` and ``/readyz``."""
+    """Registers ``/healthz`` and ``/readyz``."""
     server.custom_route("/healthz", methods=["GET"])(_alive)
     server.custom_route("/readyz", methods=["GET"])(_ready(tuple(roots), state))
 
@@ -30,9 +30,9 @@ async def _alive(_: Request) -> Response:
 
 def _ready(roots: tuple[str, ...], state: ServerState) -> Callable[[Request], Awaitable[Response]]:
     async def ready(_: Request) -> Response:
-        """Whether every folder that is served can be read now, and the last reading of them did not fail.
+        """Ready if every served folder can be read and the last load did not fail.
 
-        After a failure each question has them read again, as a server that is not ready may be asked nothing else.
+        After a failed load, each check starts a new one, because a server that is not ready may get no other request.
         """
         if state.failure:
             state.try_again()

@@ -1,8 +1,8 @@
-"""The keys that an issuer publishes: cached, and fetched again when they are old or when one is asked for that is not known.
+"""Caches the keys that an issuer publishes. They are fetched again when they are old, or for an unknown key id.
 
-They are fetched at most once in ten seconds, so that forged key ids cannot make this server hammer its issuer, and by a task of
-its own: a token whose key is known never waits for the issuer. When the issuer cannot be reached, or gives what is no key
-set, the keys from before stay good. A key of a kind that is not known here is left out, and the others are taken.
+They are fetched at most every ten seconds, so that forged key ids cannot flood the issuer, and by a separate task, so that a
+token with a known key never waits for the issuer. If the issuer cannot be reached or its key set is invalid, the old keys stay
+in use. Keys of an unknown type are skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jwt
 __all__ = ["FetchKeys", "IssuerKeys", "fetch_keys"]
 
 FetchKeys = Callable[[str], Awaitable[Mapping[str, Any]]]
-"""The JSON of a JWKS by its URL."""
+"""Fetches the JSON of a JWKS from its URL."""
 
 _KEYS_SECONDS = 600.0
 _REFETCH_SECONDS = 10.0
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 async def fetch_keys(url: str) -> Mapping[str, Any]:
-    """Fetch a JWKS over HTTP. Raises httpx2.HTTPError, ValueError."""
+    """Fetches a JWKS over HTTP. Raises httpx2.HTTPError, ValueError."""
     import httpx2
 
     async with (
@@ -45,7 +45,7 @@ async def fetch_keys(url: str) -> Mapping[str, Any]:
 
 
 class IssuerKeys:
-    """The keys of one issuer by their ids."""
+    """The keys of one issuer, by key id."""
 
     def __init__(
         self, issuer: str, fetch: Callable[[], Awaitable[Mapping[str, Any]]], clock: Callable[[], float]
@@ -56,7 +56,7 @@ class IssuerKeys:
         self._renewal: asyncio.Task[None] | None = None
 
     async def key(self, kid: str) -> jwt.PyJWK | None:
-        """The key of this id; without one, the only key there is. Waits for the issuer only if it is not known."""
+        """Returns the key of an id, or without an id the only key. Waits for the issuer only if the key is unknown."""
         known = self._known(kid)
         age = self._clock() - self._fetched
         if self._renewal is None and age > (_KEYS_SECONDS if known else _REFETCH_SECONDS):
@@ -72,33 +72,33 @@ class IssuerKeys:
         return next(iter(self._keys.values()))
 
     async def _renew(self) -> None:
-        """Fetch the keys; whatever the issuer answers, or does not, those from before are kept unless there are new ones."""
+        """Fetches the keys. If that fails for any reason, the old keys are kept."""
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
                 self._keys = _parsed(await self._fetch())
-        except Exception as error:  # noqa: BLE001  # the protocol's door: what an issuer sends is not in our hands
+        except Exception as error:  # noqa: BLE001  # the protocol's door: the issuer may send anything
             _log.warning("keys of %s cannot be used: %s: %s", self._issuer, type(error).__name__, error)
         finally:
             self._renewal = None
 
 
 def _parsed(given: object) -> dict[str, jwt.PyJWK]:
-    """The keys of a set that sign with an asymmetric algorithm. Raises ValueError for what is no key set."""
+    """Returns the asymmetric signing keys of a set. Raises ValueError if it is no key set."""
     listed = cast("Mapping[str, object]", given).get("keys") if isinstance(given, Mapping) else None
     if not isinstance(listed, list):
         raise ValueError("the key set has no list of keys")
     found: dict[str, jwt.PyJWK] = {}
     for position, entry in enumerate(cast("list[object]", listed)):
         if not isinstance(entry, dict):
-            _log.warning("key %d of the set is no object: it is left out", position)
+            _log.warning("key %d of the set is no object: it is skipped", position)
             continue
         key = cast("dict[str, Any]", entry)
         if key.get("use", "sig") != "sig" or key.get("kty") == "oct":
             continue
         try:
             found[str(key.get("kid", ""))] = jwt.PyJWK.from_dict(key)
-        except Exception as error:  # noqa: BLE001  # the protocol's door: one odd key is not the end of the others
-            _log.warning("key %d of the set is left out: %s", position, type(error).__name__)
+        except Exception as error:  # noqa: BLE001  # the protocol's door: one invalid key must not disable the others
+            _log.warning("key %d of the set is skipped: %s", position, type(error).__name__)
     if not found and listed:
         raise ValueError("no key of the set can be used")
     return found

@@ -1,7 +1,7 @@
-"""An OAuth 2.1 resource server: JWT access tokens of one issuer, checked against the keys that it publishes.
+"""An OAuth 2.1 resource server: checks JWT access tokens of one issuer against the keys that it publishes.
 
-A token must be signed by a key of the JWKS with an asymmetric algorithm, and name issuer, audience and an expiry; time may
-differ by a minute. Keys are cached (see keys.py). Whatever a token holds, it is let in or refused: nothing of it is an error.
+A token must be signed by a key of the JWKS with an asymmetric algorithm, and have issuer, audience and expiry; clocks may differ
+by a minute. Keys are cached (see jwks.py). Every token is accepted or refused; no content of a token causes an error.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["FetchKeys", "OAuthSettings", "OAuthTokens", "fetch_keys"]
 
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _LEEWAY_SECONDS = 60
-_STAND_IN = "jwt"  # the signature is checked here: nobody further on needs the token itself
+_PLACEHOLDER = "jwt"  # the token was checked here and is not needed later
 _log = logging.getLogger(__name__)
 
 
 class OAuthSettings(Struct, frozen=True):
-    """``audience`` is this server's URL as clients name it (RFC 8707). ``roots_claim``: a claim that lists roots to see."""
+    """``audience``: this server's URL as clients know it (RFC 8707). ``roots_claim``: the claim with the allowed roots."""
 
     issuer: str
     audience: str
@@ -39,7 +39,7 @@ class OAuthSettings(Struct, frozen=True):
 
 
 class OAuthTokens:
-    """Verifies JWTs. Every refusal is None: the reason goes to the log, without the token."""
+    """Verifies JWTs. A refused token gives None; the reason goes to the log, without the token."""
 
     def __init__(
         self, settings: OAuthSettings, fetch: FetchKeys = fetch_keys, clock: Callable[[], float] = time.monotonic
@@ -48,14 +48,14 @@ class OAuthTokens:
         self._keys = IssuerKeys(settings.issuer, partial(fetch, settings.jwks_url), clock)
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """The access of a token; None for one that is unsigned, forged, expired, early, or meant for somebody else."""
+        """Returns the access of a token; None if it is unsigned, forged, expired, not yet valid, or for another audience."""
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in _ALGORITHMS:
                 return None
             key = await self._keys.key(str(header.get("kid", "")))
             return self._access(self._claims(token, key)) if key else None
-        except Exception as error:  # noqa: BLE001  # the protocol's door: a token is text of whoever sends it
+        except Exception as error:  # noqa: BLE001  # the protocol's door: a client may send any token
             _log.info("bearer token refused: %s", type(error).__name__)
             return None
 
@@ -75,10 +75,10 @@ class OAuthTokens:
         name = str(claims.get("client_id") or claims.get("azp") or subject or "unnamed")
         roots = self._roots(claims)
         if roots is None:
-            _log.info("bearer token refused: it lacks folders in the claim %s", self._settings.roots_claim)
+            _log.info("bearer token refused: its claim %s lists no folders", self._settings.roots_claim)
             return None
         return granted(
-            _STAND_IN,
+            _PLACEHOLDER,
             Grant(name, roots),
             subject=subject,
             scopes=_scopes(claims),
@@ -87,7 +87,7 @@ class OAuthTokens:
         )
 
     def _roots(self, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The roots that a token is limited to, () for all; None where the claim that must list them does not."""
+        """The roots that a token allows, () for all; None if the required claim lists none."""
         if not self._settings.roots_claim:
             return ()
         listed = claims.get(self._settings.roots_claim)
@@ -97,7 +97,7 @@ class OAuthTokens:
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
-    """The scopes of a token: ``scope`` as RFC 9068 has it, or ``scp`` as others do, each a text or a list of texts."""
+    """The scopes of a token: ``scope`` (RFC 9068) or ``scp`` (other issuers), each a string or a list of strings."""
     for name in ("scope", "scp"):
         held: object = claims.get(name)
         if isinstance(held, str) and held.strip():

@@ -1,6 +1,6 @@
-"""What was asked for when the server was started over HTTP; refused with a sentence before a port is opened.
+"""`HttpOptions`: the options for serving over HTTP. Wrong ones raise ConfigError before a port is opened.
 
-On loopback a right Host and Origin are enough. On any other address a client must say who it is: without tokens or an
+On loopback, a correct Host and Origin header are enough. On any other address clients must authenticate: without tokens or an
 OAuth issuer the server does not start.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["HttpOptions", "is_loopback"]
 
 
 class HttpOptions(Struct, frozen=True):
-    """``allowed_hosts``: names under which clients reach this server (behind a proxy: the proxy's), with a port or ``:*``."""
+    """``allowed_hosts``: host names that clients use for this server (or for the proxy before it), with a port or ``:*``."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
@@ -48,13 +48,13 @@ class HttpOptions(Struct, frozen=True):
             raise ConfigError(f"--sessions-per-grant {self.sessions_per_grant}: a client needs at least 1.")
         if not is_loopback(self.host) and not self.authenticated:
             raise ConfigError(
-                f"Serving on {self.host} would open the experiments to everyone who reaches it: give --token-file, "
-                f"{TOKENS_VARIABLE} or --oauth-issuer, or stay on 127.0.0.1."
+                f"Serving on {self.host} without authentication would open the experiments to everyone: pass --token-file, "
+                f"{TOKENS_VARIABLE} or --oauth-issuer, or use 127.0.0.1."
             )
 
     @classmethod
     def typed(cls, given: Mapping[str, Any]) -> Self:
-        """The options among what was typed on the command line; lists as tuples."""
+        """Takes the options from the parsed command line; lists become tuples."""
         named = {name: given[name] for name in cls.__struct_fields__}
         frozen: dict[str, Any] = {
             k: tuple(cast("list[str]", v)) if isinstance(v, list) else v for k, v in named.items()
@@ -63,12 +63,12 @@ class HttpOptions(Struct, frozen=True):
 
     @property
     def authenticated(self) -> bool:
-        """Whether clients must say who they are."""
+        """Whether clients must authenticate."""
         return bool(self.oauth_issuer or self.token_file or os.environ.get(TOKENS_VARIABLE, "").strip())
 
     @property
     def url(self) -> str:
-        """The address under which the server is reached."""
+        """The URL of the server."""
         scheme = "https" if self.tls_cert else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
@@ -94,7 +94,7 @@ def _check_oauth(options: HttpOptions) -> None:
     if any(given.values()) and missing:
         raise ConfigError(f"OAuth needs {', '.join(given)}: {', '.join(missing)} is missing.")
     if options.oauth_issuer and options.token_file:
-        raise ConfigError("Give --token-file or --oauth-issuer, not both: a token is checked in one way.")
+        raise ConfigError("Pass --token-file or --oauth-issuer, not both.")
 
 
 def _check_tls(options: HttpOptions) -> None:

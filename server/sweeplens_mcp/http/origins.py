@@ -1,4 +1,4 @@
-"""Web pages that may ask, where any Host is let in: the SDK checks both headers or none."""
+"""Checks the Origin header on servers that accept any Host, because the SDK checks both headers or none."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Origins"]
 
 
 class Origins:
-    """Answers 403 to a request from a web page that is not among ``allowed``; ``:*`` stands for any port."""
+    """Answers 403 to a request with an Origin that is not in ``allowed``; ``:*`` matches any port."""
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
         self._app, self._allowed = app, tuple(allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Passes the request on, or refuses it."""
         origin = Headers(scope=scope).get("origin", "") if scope["type"] == "http" else ""
         if origin and not any(_fits(origin, rule) for rule in self._allowed):
             await Response("Invalid Origin header", status_code=403)(scope, receive, send)

@@ -1,6 +1,6 @@
-"""Counts and times of calls for Prometheus: a middleware that measures, and a loopback port that shows.
+"""Prometheus metrics: a middleware that counts and times calls, and a loopback port that serves the metrics.
 
-Labels are tools and methods that this server knows, so that no client can make the table grow.
+Labels are known tools and methods only, so that no client can add label values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 def metered(tools: Iterable[str], registry: CollectorRegistry) -> ServerMiddleware[Any]:
-    """A middleware that counts messages by method and tool, and how long they took."""
+    """Makes a middleware that counts and times messages by method and tool."""
     known = frozenset(tools)
     calls = Counter("sweeplens_messages", "Messages answered", ["method", "tool", "outcome"], registry=registry)
     seconds = Histogram("sweeplens_seconds", "Time to answer", ["method", "tool"], buckets=_SECONDS, registry=registry)
@@ -41,7 +41,7 @@ def metered(tools: Iterable[str], registry: CollectorRegistry) -> ServerMiddlewa
 
 
 def show(port: int, registry: CollectorRegistry) -> None:
-    """Serve the figures on a loopback port, in a thread of its own."""
+    """Serves the metrics on a loopback port, in its own thread."""
     start_http_server(port, addr="127.0.0.1", registry=registry)
 
 

@@ -1,8 +1,8 @@
-"""Rate limits per client: a bucket that fills evenly, one for each grant, else for each address.
+"""Rate limits per client by token bucket: one bucket per grant, or per address without a valid token.
 
-It stands behind authentication. A token that is right counts for its grant, however its header is spelled and however many
-tokens the grant has; whoever shows none, or a wrong one, counts for the address. So guessed tokens open no buckets, and shut
-out nobody who has a right one. The table of buckets is bounded; the one unused longest is forgotten first.
+It runs after authentication. Requests with a valid token count for its grant, whatever the header's spelling and the number of
+tokens; all others count for their address. So guessed tokens create no buckets and block no valid client. The number of buckets
+is bounded; the least recently used one is dropped first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _TokenBucket(Struct):
 
 
 class RateLimit:
-    """Answers 429 with Retry-After when a client asks more than ``per_minute`` times a minute; 0: no limit."""
+    """Answers 429 with Retry-After if a client sends more than ``per_minute`` requests a minute; 0: no limit."""
 
     def __init__(self, app: ASGIApp, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class RateLimit:
         self._buckets: OrderedDict[tuple[str, str], _TokenBucket] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Passes the request on, or refuses it."""
         if scope["type"] != "http" or not self._per_minute or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
@@ -51,7 +51,7 @@ class RateLimit:
             await _refuse(send, math.ceil(wait))
 
     def _wait(self, key: tuple[str, str], per_minute: float) -> float:
-        """Take one call from a bucket: 0, or the seconds until there is one."""
+        """Takes one token from a bucket. Returns 0, or the seconds until there is one."""
         now = self._clock()
         bucket = self._buckets.pop(key, None) or _TokenBucket(per_minute, now)
         bucket.left = min(per_minute, bucket.left + (now - bucket.at) * per_minute / 60)
@@ -66,7 +66,7 @@ class RateLimit:
 
 
 def _client(scope: Scope) -> tuple[str, str]:
-    """Whose bucket a request takes from."""
+    """The key of a request's bucket."""
     user = scope.get("user")
     if isinstance(user, AuthenticatedUser):
         return "grant", tenant_of(user.access_token)
@@ -75,7 +75,7 @@ def _client(scope: Scope) -> tuple[str, str]:
 
 async def _refuse(send: Send, seconds: int) -> None:
     body = json.dumps(
-        {"error": "rate_limited", "error_description": f"Too many calls: come back in {seconds} s."}
+        {"error": "rate_limited", "error_description": f"Too many calls: try again in {seconds} s."}
     ).encode()
     headers = [(b"content-type", b"application/json"), (b"retry-after", str(seconds).encode())]
     await send({"type": "http.response.start", "status": 429, "headers": headers})

@@ -1,4 +1,4 @@
-"""uvicorn around the application: TLS, proxies, limits, and an end that lets calls in flight finish."""
+"""Runs the application in uvicorn, with TLS, proxies, limits, and a shutdown that lets calls in flight finish."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _MOST_WORKERS = 4  # each holds the tables of runs and series
 
 
 def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
-    """The very application that `serve_http` serves. Raises ConfigError."""
-    apart = ProcessPool.possible()
+    """Builds the application that `serve_http` serves. Raises ConfigError."""
+    with_processes = ProcessPool.possible()
     state = ServerState.of(
         settings,
-        desk=WorkerPool(heavy_workers=_heavy_workers(options)) if apart else None,
-        workers=ProcessPool() if apart else None,
+        worker_pool=WorkerPool(heavy_workers=_heavy_workers(options)) if with_processes else None,
+        workers=ProcessPool() if with_processes else None,
     )
     server = build_server(state, access=http_access(options), middleware=_meters(options))
     add_health(server, settings.roots, state)
@@ -48,7 +48,7 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     app = build_app(server, security=hosts_of(options))
     if any_host(options):
         app.add_middleware(Origins, allowed=origins_of(options))
-    app.user_middleware += [  # the innermost, so that both know who asks
+    app.user_middleware += [  # innermost, after authentication, so that both know the caller
         Middleware(RateLimit, per_minute=options.calls_per_minute),
         Middleware(Sessions, idle_seconds=IDLE_SECONDS, most=options.sessions_per_grant),
     ]
@@ -56,7 +56,7 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
 
 
 def serve_http(settings: Settings, options: HttpOptions) -> int:
-    """Serve until a signal ends it. Calls in flight have eight seconds to finish, streams are then closed."""
+    """Serves until a signal. Calls in flight then have eight seconds to finish; after that streams are closed."""
     connections = Connections(Limits.of_system(options.trusted_proxies))
     app = protected_app(settings, options)
     sockets = listening(options.host, options.port, connections)
@@ -65,13 +65,13 @@ def serve_http(settings: Settings, options: HttpOptions) -> int:
 
 
 def bounded_server(app: Starlette, options: HttpOptions, connections: Connections) -> uvicorn.Server:
-    """uvicorn, which takes connections within bounds from the sockets that `listening` made."""
-    AppStatus.disable_automatic_graceful_drain()  # it would cut calls in flight of the older protocol after a second
+    """Makes the uvicorn server that accepts a limited number of connections from the sockets of `listening`."""
+    AppStatus.disable_automatic_graceful_drain()  # it would abort calls in flight of the older protocol after a second
     config = uvicorn.Config(
         app,
         host=options.host,
         port=options.port,
-        loop="asyncio",  # another loop would accept past our sockets
+        loop="asyncio",  # another loop would bypass our sockets
         http=bounded_protocol(connections),
         ws="none",
         log_config=None,
@@ -89,7 +89,7 @@ def bounded_server(app: Starlette, options: HttpOptions, connections: Connection
 
 
 def _heavy_workers(options: HttpOptions) -> int:
-    """One fewer than the processors; two at least where there are tenants, so that one of them never has all."""
+    """One fewer than the processors; with authentication at least two, so that no tenant holds all workers."""
     return max(2 if options.authenticated else 1, min(_MOST_WORKERS, processors() - 1))
 
 

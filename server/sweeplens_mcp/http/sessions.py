@@ -1,11 +1,10 @@
-"""Sessions of the older protocol: each grant has a bounded number of them, and a call ends when its client goes.
+"""Limits the sessions of the older protocol per grant, and cancels calls of clients that disconnect.
 
-    Sessions    stands behind authentication and before the SDK, which it asks as a client would: it ends the session of a
-                grant that was unused longest where the grant opens one too many, and cancels the call of a request whose
-                client disconnected before the answer
+    Sessions    middleware between authentication and the SDK. If a grant opens too many sessions, it ends the least recently
+                used one; if a client disconnects before its answer, it cancels the call. It does both by requests to the SDK
 
-The SDK lets such a call go on, as its answer could be fetched later from a store of events. This server keeps no such store:
-nobody would ever see the answer, while the call holds a worker.
+The SDK would let such a call continue, because a client could fetch the answer later from an event store. This server has no
+event store, so the call would hold a worker for an answer that is never read.
 """
 
 from __future__ import annotations
@@ -37,27 +36,27 @@ _log = logging.getLogger(__name__)
 
 
 class _Session(Struct):
-    """A session of a grant: how many of its requests are being answered, and when the last one ended."""
+    """A session of a grant: its number of requests in flight, and when the last one ended."""
 
     in_flight: int = 0
     used: float = 0.0
 
 
 class _Request(Struct):
-    """What passes by of one request: its body, the answer's status and session, and whether the answer was whole."""
+    """A request as seen by the middleware: its body, the answer's status and session, whether the answer is complete."""
 
     body: bytearray
     status: int = 0
     session: str = ""
     whole: bool = False
 
-    def took(self, message: Message) -> None:
-        """A message from the client."""
+    def received(self, message: Message) -> None:
+        """Records a message from the client."""
         if message["type"] == "http.request":
             self.body += message.get("body", b"")
 
-    def gave(self, message: Message) -> None:
-        """A message to the client."""
+    def sent(self, message: Message) -> None:
+        """Records a message to the client."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = dict(cast("list[tuple[bytes, bytes]]", message.get("headers", [])))
@@ -66,7 +65,7 @@ class _Request(Struct):
             self.whole = not message.get("more_body", False)
 
     def call(self) -> str | int | None:
-        """The id of the call that the body asks for, if it asks for one."""
+        """The JSON-RPC id in the body, if it has one."""
         try:
             asked: object = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -76,7 +75,7 @@ class _Request(Struct):
 
 
 class Sessions:
-    """Middleware around the SDK's endpoint. ``most``: sessions of one grant; ``idle_seconds``: when the SDK ends one itself."""
+    """Middleware around the SDK's endpoint. ``most``: sessions per grant; ``idle_seconds``: after which the SDK ends one."""
 
     def __init__(
         self,
@@ -89,79 +88,81 @@ class Sessions:
         self._open: dict[str, OrderedDict[str, _Session]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and see what becomes of it."""
+        """Passes a request on, and acts on how it was answered."""
         if scope["type"] != "http" or scope["path"] != HTTP_PATH or _is_modern(scope):
             await self._app(scope, receive, send)
             return
         tenant, session = _tenant(scope), Headers(scope=scope).get(MCP_SESSION_ID_HEADER, "")
-        mine = self._open.setdefault(tenant, OrderedDict())
+        sessions = self._open.setdefault(tenant, OrderedDict())
         request = _Request(bytearray())
         try:
-            if session or self._room(mine):
-                await self._passed_on(scope, receive, send, request, mine.get(session))
+            if session or self._room(sessions):
+                await self._pass_on(scope, receive, send, request, sessions.get(session))
             else:
                 await _full()(scope, receive, send)
-            await self._settle(scope, session, request, mine)
+            await self._after_answer(scope, session, request, sessions)
         finally:
-            if not mine and self._open.get(tenant) is mine:
+            if not sessions and self._open.get(tenant) is sessions:
                 del self._open[tenant]
 
-    async def _settle(self, scope: Scope, session: str, request: _Request, mine: OrderedDict[str, _Session]) -> None:
-        """What follows from how a request was answered."""
+    async def _after_answer(
+        self, scope: Scope, session: str, request: _Request, sessions: OrderedDict[str, _Session]
+    ) -> None:
+        """Updates the sessions after a request, and cancels its call if the client disconnected."""
         ended = scope["method"] == "DELETE" and request.status < HTTPStatus.BAD_REQUEST
         if not session and request.session and request.status == HTTPStatus.OK:
-            mine[request.session] = _Session(used=self._clock())
-            await self._make_room(scope, mine)
-        elif session in mine and (ended or request.status == HTTPStatus.NOT_FOUND):
-            del mine[session]
-        elif session in mine:
-            mine.move_to_end(session)
+            sessions[request.session] = _Session(used=self._clock())
+            await self._make_room(scope, sessions)
+        elif session in sessions and (ended or request.status == HTTPStatus.NOT_FOUND):
+            del sessions[session]
+        elif session in sessions:
+            sessions.move_to_end(session)
         if session and scope["method"] == "POST" and request.status == HTTPStatus.OK and not request.whole:
             await self._cancel(scope, session, request)
 
-    async def _passed_on(
+    async def _pass_on(
         self, scope: Scope, receive: Receive, send: Send, request: _Request, session: _Session | None
     ) -> None:
-        async def taking() -> Message:
+        async def receiving() -> Message:
             message = await receive()
-            request.took(message)
+            request.received(message)
             return message
 
-        async def giving(message: Message) -> None:
+        async def sending(message: Message) -> None:
             await send(message)
-            request.gave(message)
+            request.sent(message)
 
         if session:
             session.in_flight += 1
         try:
-            await self._app(scope, taking, giving)
+            await self._app(scope, receiving, sending)
         finally:
             if session:
                 session.in_flight -= 1
                 session.used = self._clock()
 
-    def _room(self, mine: OrderedDict[str, _Session]) -> bool:
-        """Whether one more session may be opened: there is room, or one that is not in use can make it."""
-        for name in [n for n, s in mine.items() if not s.in_flight and self._clock() - s.used > self._idle]:
-            del mine[name]  # the SDK has ended it
-        return len(mine) < self._most or any(not s.in_flight for s in mine.values())
+    def _room(self, sessions: OrderedDict[str, _Session]) -> bool:
+        """Whether one more session may be opened: the limit is not reached, or one without requests can be ended."""
+        for name in [n for n, s in sessions.items() if not s.in_flight and self._clock() - s.used > self._idle]:
+            del sessions[name]  # the SDK has ended it
+        return len(sessions) < self._most or any(not s.in_flight for s in sessions.values())
 
-    async def _make_room(self, scope: Scope, mine: OrderedDict[str, _Session]) -> None:
-        """End the sessions beyond the bound, those unused longest first; the newest one stays."""
-        unused = [name for name, session in list(mine.items())[:-1] if not session.in_flight]
-        for name in unused[: max(0, len(mine) - self._most)]:
-            del mine[name]
-            await self._ask(scope, "DELETE", name)
+    async def _make_room(self, scope: Scope, sessions: OrderedDict[str, _Session]) -> None:
+        """Ends sessions beyond the limit, the least recently used first; the newest one stays."""
+        unused = [name for name, session in list(sessions.items())[:-1] if not session.in_flight]
+        for name in unused[: max(0, len(sessions) - self._most)]:
+            del sessions[name]
+            await self._send_request(scope, "DELETE", name)
 
     async def _cancel(self, scope: Scope, session: str, request: _Request) -> None:
-        """Cancel the call of a request whose client is gone, as a client does that stays."""
+        """Cancels the call of a request whose client disconnected, by the protocol's own notification."""
         if (call := request.call()) is not None:
-            told = {"requestId": call, "reason": "The client disconnected."}
-            message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": told}
-            await self._ask(scope, "POST", session, json.dumps(message).encode())
+            params = {"requestId": call, "reason": "The client disconnected."}
+            message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+            await self._send_request(scope, "POST", session, json.dumps(message).encode())
 
-    async def _ask(self, scope: Scope, method: str, session: str, body: bytes = b"") -> None:
-        """Ask the SDK something on behalf of the client of a request."""
+    async def _send_request(self, scope: Scope, method: str, session: str, body: bytes = b"") -> None:
+        """Sends a request to the SDK on behalf of a request's client."""
         given = {b"content-type", b"content-length", b"transfer-encoding", b"accept", _SESSION}
         headers = [(name, value) for name, value in scope["headers"] if name not in given] + [
             (b"content-type", b"application/json"),
@@ -169,22 +170,22 @@ class Sessions:
             (b"accept", b"application/json, text/event-stream"),
             (_SESSION, session.encode("latin-1")),
         ]
-        heard = _Request(bytearray())
+        reply = _Request(bytearray())
         messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
             return messages.pop() if messages else {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
-            heard.gave(message)
+            reply.sent(message)
 
         await self._app({**scope, "method": method, "headers": headers}, receive, send)
-        if heard.status >= HTTPStatus.BAD_REQUEST:
-            _log.info("a session did not take %s: %d", method, heard.status)
+        if reply.status >= HTTPStatus.BAD_REQUEST:
+            _log.info("a session refused %s: %d", method, reply.status)
 
 
 def _is_modern(scope: Scope) -> bool:
-    """Whether a request is of the era without sessions; the SDK decides in the same way."""
+    """Whether a request is of a protocol version without sessions; the SDK decides in the same way."""
     version = Headers(scope=scope).get(MCP_PROTOCOL_VERSION_HEADER)
     return version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS
 
@@ -198,7 +199,7 @@ def _full() -> JSONResponse:
     return JSONResponse(
         {
             "error": "too_many_sessions",
-            "error_description": "All sessions that you may have are in use: end one, or wait for an answer.",
+            "error_description": "All your sessions are in use: end one, or wait for an answer.",
         },
         HTTPStatus.SERVICE_UNAVAILABLE,
         {"Retry-After": "10"},

@@ -1,4 +1,4 @@
-"""Names that complete as one types: run ids and metrics, in resource templates and prompts alike."""
+"""Completes run ids and metric names in the arguments of resource templates and prompts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _METRICS = frozenset({"metric"})
 
 
 def add_completions(server: MCPServer[ServerState], state: ServerState) -> None:
-    """Register the handler, reading from a state."""
+    """Registers the completion handler."""
 
     @server.completion()
     async def complete(  # pyright: ignore[reportUnusedFunction]
@@ -40,23 +40,23 @@ def add_completions(server: MCPServer[ServerState], state: ServerState) -> None:
     ) -> Completion:
         given = (context.arguments if context else None) or {}
         try:
-            mine = state.mine()
-            database = await mine.database()
+            caller_state = state.for_caller()
+            database = await caller_state.database()
             run_id = given.get("run_id", "")
-            names = await mine.desk.run(
-                (id(mine), "completion", argument.name, run_id),
+            names = await caller_state.worker_pool.run(
+                (id(caller_state), "completion", argument.name, run_id),
                 lambda: _names(database, argument.name, run_id),
                 heavy=False,
                 tenant=current_tenant(),
             )
         except SweeplensError:
-            return Completion(values=[])  # a tool says why; while one types there is nothing to offer
+            return Completion(values=[])  # the same error of a tool call explains why; a completion is just empty
         found = matching(argument.value, names)
         return Completion(values=found[:_MOST], total=len(found), has_more=len(found) > _MOST)
 
 
 def matching(typed: str, names: Sequence[str]) -> list[str]:
-    """Names that begin with what was typed, then names that hold it; case does not matter."""
+    """Names that start with the typed text, then names that contain it; case is ignored."""
     want = typed.casefold()
     begin = [n for n in names if n.casefold().startswith(want)]
     inside = [n for n in names if want in n.casefold() and not n.casefold().startswith(want)]

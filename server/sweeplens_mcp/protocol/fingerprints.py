@@ -1,8 +1,8 @@
-"""What stands behind an address now, small enough to be compared each second: addresses -> facts of runs.
+"""Fingerprints of resources, cheap enough to compare every second, to find out which ones changed.
 
-    look(database, addresses, before)    read what is new on disk, and say what stands behind each address
+    read_fingerprints(database, addresses, before)    reads new data and returns a fingerprint for each address
 
-An address below a run changes when that run does; every other one of ours when anything does.
+A resource of one run changes when that run changes; every other resource changes with any run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class Fingerprints(Struct, frozen=True):
-    """What stood there at one moment. ``runs`` and ``touched`` hold the runs that were asked for, as far as they exist."""
+    """Fingerprints at one moment. ``runs`` and ``touched`` hold those requested runs that exist."""
 
     whole: Hashable = None
     newest: datetime = _NEVER
@@ -35,7 +35,7 @@ class Fingerprints(Struct, frozen=True):
     touched: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
     def facts(self, address: str) -> Hashable:
-        """Equal as long as what stands behind the address is the same."""
+        """The fingerprint of an address; equal as long as its content is the same."""
         run = _run_of(address)
         return self.whole if run is None else self.runs.get(run)
 
@@ -46,12 +46,12 @@ class Fingerprints(Struct, frozen=True):
 
 
 def is_ours(address: str) -> bool:
-    """Whether a change on disk can change what stands behind the address."""
+    """Whether an address is one of our resources, whose content can change."""
     return address.startswith(_OURS)
 
 
 def read_fingerprints(database: ExperimentDB, addresses: Set[str], before: Fingerprints) -> Fingerprints:
-    """Read what is new on disk and say what stands behind these addresses; ``before`` where nothing moved."""
+    """Reads new data and returns the fingerprints of these addresses; ``before`` if nothing changed."""
     try:
         database.load_experiments()
         view = database.view()
@@ -62,18 +62,18 @@ def read_fingerprints(database: ExperimentDB, addresses: Set[str], before: Finge
     if whole == before.whole and ids <= before.touched.keys():
         return before
     stamped = view.snapshot.runs
-    mine = stamped.filter(stamped["run_id"].is_in(list(ids)))
+    asked = stamped.filter(stamped["run_id"].is_in(list(ids)))
     newest = stamped["touched_at"].max()
     return Fingerprints(
         whole=whole,
         newest=newest if isinstance(newest, datetime) else _NEVER,
         runs=_facts(view, ids),
-        touched=dict(zip(mine["run_id"], mine["touched_at"], strict=True)),
+        touched=dict(zip(asked["run_id"], asked["touched_at"], strict=True)),
     )
 
 
 def _facts(view: View, ids: Set[str]) -> dict[str, Hashable]:
-    """A digest of all that is known of each run. What a run lacks is left out: columns come and go with other runs."""
+    """A hash of all data of each run. Missing values are not hashed: other runs add and remove columns."""
     series: dict[str, list[tuple[object, ...]]] = {}
     for row in view.series.filter(view.series["run_id"].is_in(list(ids))).iter_rows():
         series.setdefault(row[0], []).append(row)
@@ -91,7 +91,7 @@ def _held(row: Mapping[str, object]) -> str:
 
 
 def _run_of(address: str) -> str | None:
-    """The run that an address is about; None where it is about all of them."""
+    """The run of an address; None for an address of all runs."""
     if not address.startswith(_RUNS):
         return None
     return unquote(address.removeprefix(_RUNS).partition("/")[0].partition("?")[0])

@@ -1,10 +1,10 @@
-"""The protocol up to 2025-11-25, where a client shakes hands: what the SDK leaves to us there.
+"""Protocol versions up to 2025-11-25, with a handshake: the parts that the SDK does not do.
 
-    add_handshake_era(server, feed)    `resources/subscribe`, `resources/unsubscribe`, `logging/setLevel`, and an
-                                       `initialize` that claims what is true: the same as in the newer era
+    add_legacy_era(server, feed)    `resources/subscribe`, `resources/unsubscribe`, `logging/setLevel`, and the correct
+                                    capabilities in `initialize`: the same ones as in the newer protocol versions
 
-A change that the feed tells of reaches such a client as a notification on its connection. What waits to be sent to one is
-a set of facts that changed, so it stays small however slowly the client reads.
+Such a client gets changes as notifications on its connection. Pending notifications are a set, so a slow client cannot make
+them grow without bound.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _Ctx = ServerRequestContext[ServerState, Any]
 
 
 class _LegacyConnection:
-    """One connection: what it subscribed to, what it must still be told. Ends with the connection."""
+    """One connection with its subscriptions and pending notifications. It ends with the connection."""
 
     def __init__(self, connection: Connection, feed: ChangeFeed) -> None:
         self._connection = connection
@@ -60,26 +60,26 @@ class _LegacyConnection:
         connection.exit_stack.callback(self._close)
 
     def subscribe(self, address: str) -> None:
-        """Hear of an address."""
+        """Subscribes to an address."""
         check_addresses(self._subscribed | {address})
         self._subscribed.add(address)
         if is_ours(address):
             self._listener.want(address)
-            self._feed.settle()
+            self._feed.update_watch()
 
     def unsubscribe(self, address: str) -> None:
-        """Hear of it no more."""
+        """Ends the subscription to an address."""
         self._subscribed.discard(address)
         self._pending.pop(ResourceUpdated(address), None)
         self._listener.forget(address)
-        self._feed.settle()
+        self._feed.update_watch()
 
     def _deliver(self, event: ServerEvent) -> None:
         if isinstance(event, ResourceUpdated) and event.uri not in self._subscribed:
             return
         self._pending[event] = None
         if self._sending is None:
-            self._sending = asyncio.get_running_loop().create_task(self._send(), name="sweeplens-tell")
+            self._sending = asyncio.get_running_loop().create_task(self._send(), name="sweeplens-notify")
 
     async def _send(self) -> None:
         try:
@@ -97,8 +97,8 @@ class _LegacyConnection:
 
 
 def add_legacy_era(server: MCPServer[ServerState], feed: ChangeFeed) -> None:
-    """Register the handlers and the middleware."""
-    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # the SDK's own advice for such methods
+    """Registers the handlers and the middleware."""
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # as the SDK advises for such methods
 
     async def subscribe(ctx: _Ctx, params: SubscribeRequestParams) -> EmptyResult:
         _client_of(ctx, feed).subscribe(str(params.uri))
@@ -109,14 +109,16 @@ def add_legacy_era(server: MCPServer[ServerState], feed: ChangeFeed) -> None:
         return EmptyResult()
 
     async def set_level(ctx: _Ctx, params: SetLevelRequestParams) -> EmptyResult:
-        """Any level will do: this server's log goes to stderr, none of it to clients."""
+        """Accepts any level: logs go to stderr, never to clients."""
         return EmptyResult()
 
-    async def shaking_hands(ctx: _Ctx, call_next: CallNext) -> HandlerResult:
+    async def handshake(ctx: _Ctx, call_next: CallNext) -> HandlerResult:
         result = await call_next(ctx)
         if ctx.method == "initialize":
             capabilities = lowlevel.get_capabilities(protocol_version=LATEST_MODERN_VERSION)
-            return _truthful(result, capabilities.model_dump(by_alias=True, mode="json", exclude_none=True))
+            return _with_real_capabilities(
+                result, capabilities.model_dump(by_alias=True, mode="json", exclude_none=True)
+            )
         if ctx.method == "notifications/initialized" and ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             _client_of(ctx, feed)
         return result
@@ -124,20 +126,20 @@ def add_legacy_era(server: MCPServer[ServerState], feed: ChangeFeed) -> None:
     lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, subscribe)
     lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, unsubscribe)
     lowlevel.add_request_handler("logging/setLevel", SetLevelRequestParams, set_level)
-    server.middleware.append(shaking_hands)
+    server.middleware.append(handshake)
 
 
 def _client_of(ctx: _Ctx, feed: ChangeFeed) -> _LegacyConnection:
-    """What is remembered of the connection that a message came on."""
-    connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]  # nothing public lives as long as it
+    """Returns the state of the connection that a message came on; creates it for a new connection."""
+    connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]  # no public object has its lifetime
     held = connection.state.get(_STATE)
     if not isinstance(held, _LegacyConnection):
         held = connection.state[_STATE] = _LegacyConnection(connection, feed)
     return held
 
 
-def _truthful(result: HandlerResult, real: Mapping[str, Any]) -> HandlerResult:
-    """The answer to `initialize` with the capabilities that this server has in every era."""
+def _with_real_capabilities(result: HandlerResult, real: Mapping[str, Any]) -> HandlerResult:
+    """Replaces the capabilities in the answer to `initialize` by those that this server has in every protocol version."""
     if not isinstance(result, dict):
         return result
     claimed = cast("dict[str, Any]", result["capabilities"])

@@ -1,6 +1,6 @@
-"""Our tools as the SDK knows tools: schemas that every client takes, arguments checked in sentences, errors translated once.
+"""Registers our tools with the SDK: portable schemas, argument errors as sentences, errors translated in one place.
 
-register(spec, state) -> Tool      run: check arguments, wait for the database, answer in a worker thread
+register(spec, state) -> SweepTool      its `run` checks arguments, waits for the database and answers in a worker thread
 """
 
 from __future__ import annotations
@@ -38,51 +38,51 @@ _HEARTBEAT_SECONDS = 1.0
 
 
 class SweepTool(Tool):
-    """A tool of ours. ``run`` answers in both channels, or raises ToolError with a sentence for the model."""
+    """A tool of this server. ``run`` answers in both channels, or raises ToolError with a sentence for the model."""
 
     _spec: ToolSpec = PrivateAttr()
     _state: ServerState = PrivateAttr()
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        """Answer one call."""
+        """Answers one call."""
         try:
             given = checked_arguments(self._spec, arguments)
             progress = CallProgress(context)
-            made = await self._answered(self._state.mine(), given, progress)
+            answer = await self._answer(self._state.for_caller(), given, progress)
         except SweeplensError as error:
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
-        content: list[ContentBlock] = [TextContent(type="text", text=made.text)]
-        if made.image:
-            data = base64.b64encode(made.image).decode()
+        content: list[ContentBlock] = [TextContent(type="text", text=answer.text)]
+        if answer.image:
+            data = base64.b64encode(answer.image).decode()
             content.insert(0, ImageContent(type="image", data=data, mime_type="image/png"))
-        structured = made.structured
+        structured = answer.structured
         if self._spec.page and not self._spec.of_page and client_supports_apps(context):
             structured = {"chart_id": chart_id(given)}
         return CallToolResult(content=content, structured_content=structured)
 
-    async def _answered(self, state: ServerState, given: dict[str, Any], progress: CallProgress) -> ToolReply:
-        """The answer from the state of whoever asks, with a sign of life each second."""
+    async def _answer(self, state: ServerState, given: dict[str, Any], progress: CallProgress) -> ToolReply:
+        """Computes the answer from the caller's state, and reports progress every second."""
         database = await state.database(progress.report)
         spec = self._spec
         key = (state, spec.name, json.dumps(given, sort_keys=True, default=str))
-        work = state.desk.run(
+        work = state.worker_pool.run(
             key,
-            lambda: answer_call(spec, database, given, state.shelf, state.asker(spec)),
+            lambda: answer_call(spec, database, given, state.answer_cache, state.answer_function(spec)),
             heavy=spec.heavy,
             tenant=current_tenant(),
         )
-        made: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
+        answer: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
         async with anyio.create_task_group() as group:
-            group.start_soon(progress.beat)
-            made = await _caught(work)
+            group.start_soon(progress.heartbeat)
+            answer = await _caught(work)
             group.cancel_scope.cancel()
-        if isinstance(made, SweeplensError):
-            raise made
-        return made
+        if isinstance(answer, SweeplensError):
+            raise answer
+        return answer
 
 
 def register(spec: ToolSpec, state: ServerState) -> SweepTool:
-    """The tool of a spec, answering from a state."""
+    """Makes the SDK's tool for a spec, which answers from a state."""
     tool = SweepTool(
         fn=spec.function,
         name=spec.name,
@@ -91,7 +91,7 @@ def register(spec: ToolSpec, state: ServerState) -> SweepTool:
         parameters=argument_schema(spec),
         meta=_page_of(spec),
         fn_metadata=FuncMetadata(
-            arg_model=ArgModelBase, output_schema=None if spec.picture else output_schema(spec.draw)
+            arg_model=ArgModelBase, output_schema=None if spec.picture else output_schema(spec.renderer)
         ),
         is_async=True,
         context_kwarg=None,
@@ -111,19 +111,19 @@ def _page_of(spec: ToolSpec) -> dict[str, Any] | None:
 
 
 class CallProgress:
-    """Progress of one call. What is reported only ever grows, as the protocol asks, whoever reports it."""
+    """Progress of one call. Reported values only grow, as the protocol requires."""
 
     def __init__(self, context: Context[Any, Any]) -> None:
         self._context = context
         self._last = 0.0
 
     async def report(self, done: float, total: float | None, what: str) -> None:
-        """Tell the client, if it asked for progress."""
+        """Sends progress to the client, if it asked for it."""
         self._last = max(done, self._last + 0.001)
         await self._context.report_progress(self._last, total, clip(what, 200))
 
-    async def beat(self) -> None:
-        """Each second, that the work goes on."""
+    async def heartbeat(self) -> None:
+        """Reports every second that the call is still running."""
         seconds = 0.0
         while True:
             await anyio.sleep(_HEARTBEAT_SECONDS)
@@ -132,7 +132,7 @@ class CallProgress:
 
 
 async def _caught(work: Coroutine[Any, Any, ToolReply]) -> ToolReply | SweeplensError:
-    """Errors as values: raised within a task group they would leave it as a group of errors."""
+    """Returns an error as a value: raised inside a task group it would become an exception group."""
     try:
         return await work
     except SweeplensError as error:

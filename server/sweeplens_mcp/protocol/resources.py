@@ -1,7 +1,7 @@
-"""What a client can read without asking a question: `experiments://...`, as Markdown, CSV or JSON.
+"""The resources that a client can read: `experiments://...`, as Markdown, CSV or JSON.
 
-A resource is a function from the database to text. Long tables end at a row's end and a last line says how many rows
-there are and which tool goes on; names in an address are percent-encoded, so a metric may hold `/`.
+A resource is a function from the database to text. A long table is cut between rows; its last line says how many rows there are
+and which tool shows the rest. Names in an address are percent-encoded, so a metric name may contain `/`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RESOURCES", "TEMPLATES", "ResourceSpec", "add_resources"]
 
-_SIZE = 10  # a resource may be this many times as long as an answer
+_SIZE = 10  # maximum length of a resource, in lengths of an answer
 _CELL = 2000
-_NAMES = ResourceSecurity(exempt_params={"run_id", "metric"})  # names of runs and metrics, never of files
+_NAMES = ResourceSecurity(exempt_params={"run_id", "metric"})  # these are names of runs and metrics, never of files
 CSV, JSON, MARKDOWN = "text/csv", "application/json", "text/markdown"
 
 
 class ResourceSpec(Struct, frozen=True):
-    """An address, what stands there, and the function that writes it."""
+    """A resource: its address, its type, and the function that makes its text."""
 
     uri: str
     name: str
@@ -52,25 +52,25 @@ class ResourceSpec(Struct, frozen=True):
 
 
 def overview_text(db: ExperimentDB) -> str:
-    """What these experiments are, in twenty lines."""
+    """A summary of the experiments in about twenty lines."""
     answer = db.overview()
     lines = [f"- **{_words(topic)}**: {_words(text)}" for topic, text in answer.table.iter_rows()]
     return "\n".join(["# Experiments", "", *lines, *(f"- {markdown(note)}" for note in answer.notes), ""])
 
 
 def _words(value: object) -> str:
-    """A value of a frame as plain text within Markdown; a long one is cut before it is escaped."""
+    """Escapes a value for Markdown; a long one is cut first."""
     text = str(value)
     return markdown(text[:_CELL]) + ("…" if len(text) > _CELL else "")
 
 
 def runs_text(db: ExperimentDB) -> str:
-    """One row a run: status, steps, the hyperparameters that vary, last values of the main metrics."""
+    """One row per run: status, steps, the hyperparameters that vary, last values of the main metrics."""
     return _csv(db, db.list_runs().table, "list_runs")
 
 
 def run_text(db: ExperimentDB, run_id: str) -> str:
-    """Everything known of one run: hyperparameters, metadata, each series' summary, problems."""
+    """All details of one run: hyperparameters, metadata, a summary of each metric's series, problems in its files."""
     made = reply(db.get_run(run_id), PageRequest(db.config.max_answer_bytes * _SIZE))
     return json.dumps(made.structured, ensure_ascii=False, indent=1)
 
@@ -88,7 +88,7 @@ def config_text(db: ExperimentDB, run_id: str) -> str:
 
 
 def _unpacked(value: object) -> object:
-    """The runs table keeps lists as their JSON text."""
+    """Decodes lists, which the runs table stores as JSON."""
     if not isinstance(value, str) or value[:1] not in ("[", "{"):
         return value
     try:
@@ -98,7 +98,7 @@ def _unpacked(value: object) -> object:
 
 
 def curve_text(db: ExperimentDB, run_id: str, metric: str, max_points: int = 500) -> str:
-    """One metric of one run: step and value, at most max_points of them, true to the shape."""
+    """One metric of one run: step and value, downsampled to at most max_points points; the shape is kept."""
     db.get_run(run_id)
     known = db.series_df.filter(db.series_df["run_id"] == run_id)["metric"].to_list()
     if metric not in known:
@@ -108,17 +108,17 @@ def curve_text(db: ExperimentDB, run_id: str, metric: str, max_points: int = 500
 
 
 def metrics_text(db: ExperimentDB) -> str:
-    """One row a metric: runs, points, steps, goal, values that are not finite."""
+    """One row per metric: runs, points, steps, goal, number of NaN and infinite values."""
     return _csv(db, db.list_metrics().table, "list_metrics")
 
 
 def problems_text(db: ExperimentDB) -> str:
-    """Each line and file that could not be read: file, line, column, reason."""
+    """Lines and files that could not be read: file, line, column, reason."""
     return _csv(db, db.problems, "sweeplens doctor")
 
 
 def schema_text(db: ExperimentDB) -> str:
-    """The columns that SQL and conditions know."""
+    """The columns for SQL and conditions (where)."""
     from sweeplens.frames.schemas import POINTS_SCHEMA
 
     tables = {"runs": dict(db.runs_df.schema), "series": dict(db.series_df.schema), "points": POINTS_SCHEMA}
@@ -145,7 +145,7 @@ TEMPLATES: tuple[ResourceSpec, ...] = (
 
 
 def add_resources(server: MCPServer[ServerState], state: ServerState) -> None:
-    """Register every resource and template, reading from a state."""
+    """Registers every resource and template."""
     for spec in RESOURCES:
         _add(server, spec, _reading(state, spec))
     run, config, curve = TEMPLATES
@@ -182,12 +182,14 @@ def _reading(state: ServerState, spec: ResourceSpec) -> Callable[[], Awaitable[s
 
 
 async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> str:
-    """The text of a resource; our errors as the protocol's."""
+    """Returns the text of a resource; translates our errors to the protocol's."""
     try:
-        mine = state.mine()
-        database = await mine.database()
-        key = (id(mine), spec.uri, *arguments)
-        return await mine.desk.run(key, lambda: _text(spec, database, *arguments), heavy=False, tenant=current_tenant())
+        caller_state = state.for_caller()
+        database = await caller_state.database()
+        key = (id(caller_state), spec.uri, *arguments)
+        return await caller_state.worker_pool.run(
+            key, lambda: _text(spec, database, *arguments), heavy=False, tenant=current_tenant()
+        )
     except UnknownNameError as error:
         raise ResourceNotFoundError(clip(str(error), _CELL)) from error
     except SweeplensError as error:
@@ -195,7 +197,7 @@ async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> s
 
 
 def _text(spec: ResourceSpec, database: ExperimentDB, *arguments: object) -> str:
-    """The text, and that it is not of now where the folders could not be read. JSON of a run has it in its basis."""
+    """Adds a line if the folders could not be read, so the text is old. JSON of a run has this in its basis."""
     text = spec.text(database, *arguments)
     if not database.failure or spec.mime_type == JSON:
         return text
@@ -211,7 +213,7 @@ def _csv(db: ExperimentDB, table: pl.DataFrame, tool: str) -> str:
 def _written(
     columns: Iterable[str], rows: Iterable[tuple[object, ...]], room: int, tool: str, total: int | None = None
 ) -> str:
-    """Comma-separated text of at most ``room`` bytes and a line."""
+    """CSV of at most ``room`` bytes, and a last line if rows are cut."""
     lines = [_line([csv_cell(c) for c in columns])]
     for position, row in enumerate(rows):
         line = _line([_plain(cell(v, _CELL), v) for v in row])
@@ -230,7 +232,7 @@ def _line(values: list[str]) -> str:
 
 
 def _plain(value: Cell, original: object) -> str:
-    """A cell with all its digits; what is not finite by its name, what is missing as nothing."""
+    """A cell at full precision; a non-finite number by its name, a missing value as an empty string."""
     if value is None:
         return kind(original)
     if isinstance(value, bool):

@@ -1,13 +1,13 @@
-"""JSON Schemas as every client can take them: no titles, no type arrays, nothing that is true for everything.
+"""JSON Schemas that every client accepts: no titles, no arrays of types, no empty schemas.
 
-output_schema(..)  what a tool's structured content looks like, by the way its answer is drawn
+output_schema(..)  the schema of a tool's structured content, by its renderer
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sweeplens_mcp.render.answers import Draw, draw_series
+from sweeplens_mcp.render.answers import Renderer, render_series
 
 __all__ = ["output_schema"]
 
@@ -49,18 +49,18 @@ _SERIES = _object(
     {
         "run_id": _TEXT,
         "metric": _TEXT,
-        "n": {"type": "integer", "description": "points that exist"},
+        "n": {"type": "integer", "description": "all points of the series"},
         "x": _array(_NUMBER),
         "value": _array(_NUMBER),
-        "nonfinite": _array(_TEXT, "nan, inf or -inf for each null of value, in order"),
+        "nonfinite": _array(_TEXT, "nan, inf or -inf for each null in value, in order"),
     }
 )
 _FRAME: dict[str, Schema] = {"next_cursor": _TEXT, "notes": _array(_TEXT), "basis": _BASIS}
 
 
-def output_schema(draw: Draw) -> Schema:
-    """The schema of the structured content that ``draw`` makes."""
-    if draw is draw_series:
+def output_schema(renderer: Renderer) -> Schema:
+    """The schema of the structured content that ``renderer`` makes."""
+    if renderer is render_series:
         return _object({"series": _array(_SERIES), **_FRAME}, ["series", "next_cursor", "basis"])
     tables: Schema = {"type": "object", "additionalProperties": _object(_TABLE, ["columns", "rows"])}
     return _object({**_TABLE, "tables": tables, **_FRAME}, ["columns", "rows", "next_cursor", "basis"])

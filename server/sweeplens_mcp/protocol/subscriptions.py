@@ -1,11 +1,11 @@
-"""Who listens to what, and one task that looks while somebody does.
+"""Subscriptions to resources, and one task that looks for changes while there are any.
 
-    Feed                    the bus that the SDK's `subscriptions/listen` hears from, and clients of the older era too
-    Feed.noting             middleware: remembers what a `subscriptions/listen` asks for, so that no look is wasted
+    ChangeFeed                  the event bus behind `subscriptions/listen`, and behind subscriptions of the older protocol
+    ChangeFeed.note_addresses   middleware: remembers the addresses of a `subscriptions/listen`, so only these are checked
 
-While anybody wants an address of ours, a task reads what is new on disk, at least each two seconds, and tells each listener
-which of its addresses changed, at most once in such a round however fast a run logs. A listener with a limited grant hears
-from the database of its own roots alone. Nobody wants anything: no task.
+While an address of ours has a subscriber, a task reads new data at least every two seconds. It notifies each listener of its
+changed addresses, at most once per round however fast a run logs. A listener with a limited grant gets changes from the database
+of its own roots only. Without subscribers there is no task.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from sweeplens_mcp.protocol.fingerprints import Fingerprints, is_ours, read_fing
 
 __all__ = ["ChangeFeed", "ChangeListener", "check_addresses"]
 
-_ROUND_SECONDS = 1.1  # a little more than a second, so that a listener's clock never counts two changes within one
+_ROUND_SECONDS = 1.1  # over a second, so that no listener sees two changes within one second
 _SLOWEST_SECONDS = 2.0
 _MOST_ADDRESSES = 500
 _LONGEST_ADDRESS = 2000
-_CLOCK = timedelta(milliseconds=50)  # the clock of a file system ticks more slowly than ours
+_CLOCK = timedelta(milliseconds=50)  # file systems have coarser clocks
 _log = logging.getLogger(__name__)
 _asked: ContextVar[tuple[str, ...]] = ContextVar("asked", default=())
 
 
 def check_addresses(addresses: Collection[str]) -> None:
-    """Refuse what no client needs. Raises MCPError with a sentence."""
+    """Raises MCPError if a client asks for too many or too long addresses."""
     if len(addresses) > _MOST_ADDRESSES or any(len(a) > _LONGEST_ADDRESS for a in addresses):
         raise MCPError(
             INVALID_PARAMS,
-            f"A client may listen to {_MOST_ADDRESSES} addresses of {_LONGEST_ADDRESS} characters each: "
-            "listen to experiments://runs instead, which changes when any run does.",
+            f"A client may subscribe to {_MOST_ADDRESSES} addresses of {_LONGEST_ADDRESS} characters each: "
+            "subscribe to experiments://runs instead, which changes when any run changes.",
         )
 
 
 class ChangeListener(Struct, eq=False):
-    """One who listens: how to tell, the state that answers this caller, and since when each address is wanted."""
+    """A subscriber: its callback, the state for this caller, and when it subscribed to each address."""
 
     deliver: Callable[[ServerEvent], None]
     state: ServerState
@@ -60,16 +60,16 @@ class ChangeListener(Struct, eq=False):
     known: dict[str, Hashable] = field(default_factory=dict[str, Hashable])
 
     def want(self, address: str) -> None:
-        """Hear of an address from now on."""
+        """Subscribes to an address from now on."""
         self.wanted.setdefault(address, datetime.now(UTC) - _CLOCK)
 
     def forget(self, address: str) -> None:
-        """Hear of an address no more."""
+        """Ends the subscription to an address."""
         self.wanted.pop(address, None)
         self.known.pop(address, None)
 
     def compare(self, now: Fingerprints, asked: Collection[str]) -> None:
-        """Tell what changed since the last look; at the first one, what changed since it is wanted."""
+        """Reports changes since the last round, or since the subscription in the first round."""
         for address, since in [(a, s) for a, s in self.wanted.items() if a in asked]:
             facts = now.facts(address)
             first = address not in self.known
@@ -90,17 +90,17 @@ class ChangeFeed:
     # ------------------------------------------------ the SDK's view of a bus
 
     async def publish(self, event: ServerEvent) -> None:
-        """Tell everyone; each listener knows what it wants to hear."""
+        """Sends an event to every listener; each one filters by itself."""
         for listener in list(self._listeners):
             listener.deliver(event)
         await anyio.lowlevel.checkpoint()
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        """A stream of `subscriptions/listen` begins; called within its request."""
+        """Adds the stream of a `subscriptions/listen`; called within its request."""
         return self.add(self.listener(listener, _asked.get()))
 
-    async def noting(self, ctx: ServerRequestContext[ServerState, Any], call_next: CallNext) -> HandlerResult:
-        """Middleware: what a `subscriptions/listen` asks for."""
+    async def note_addresses(self, ctx: ServerRequestContext[ServerState, Any], call_next: CallNext) -> HandlerResult:
+        """Middleware: remembers the addresses of a `subscriptions/listen`."""
         if ctx.method != "subscriptions/listen":
             return await call_next(ctx)
         given = _addresses(ctx.params or {})
@@ -114,25 +114,25 @@ class ChangeFeed:
     # ------------------------------------------------------------- listeners
 
     def listener(self, deliver: Callable[[ServerEvent], None], addresses: Collection[str] = ()) -> ChangeListener:
-        """A listener with the rights of whoever asks now."""
-        made = ChangeListener(deliver, self._state.mine())
+        """Makes a listener with the rights of the current caller."""
+        made = ChangeListener(deliver, self._state.for_caller())
         for address in filter(is_ours, addresses):
             made.want(address)
         return made
 
     def add(self, listener: ChangeListener) -> Callable[[], None]:
-        """Let a listener hear; what is returned ends that, once or more often."""
+        """Adds a listener. Returns a function that removes it, and may be called more than once."""
         self._listeners[listener] = None
-        self.settle()
+        self.update_watch()
 
         def end() -> None:
             self._listeners.pop(listener, None)
-            self.settle()
+            self.update_watch()
 
         return end
 
-    def settle(self) -> None:
-        """Look while anybody wants an address of ours, and only then. To be called when that may have changed."""
+    def update_watch(self) -> None:
+        """Starts the task if an address of ours has a subscriber, else stops it. Call it after every change."""
         wanted = any(listener.wanted for listener in self._listeners)
         if wanted and self._task is None:
             loop = asyncio.get_running_loop()
@@ -146,21 +146,22 @@ class ChangeFeed:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        looks: dict[ServerState, Fingerprints] = {}
+        current: dict[ServerState, Fingerprints] = {}
         while True:
             began = loop.time()
             wanted = self._wanted()
-            looks = {
-                state: await _look(state, asked, looks.get(state, Fingerprints())) for state, asked in wanted.items()
+            current = {
+                state: await _read_changes(state, asked, current.get(state, Fingerprints()))
+                for state, asked in wanted.items()
             }
             for listener in list(self._listeners):
-                if listener.state in looks:
-                    listener.compare(looks[listener.state], wanted[listener.state])
+                if listener.state in current:
+                    listener.compare(current[listener.state], wanted[listener.state])
             took = loop.time() - began
             await asyncio.sleep(min(max(_ROUND_SECONDS, 4 * took), _SLOWEST_SECONDS))
 
     def _wanted(self) -> dict[ServerState, set[str]]:
-        """The addresses that are wanted from each state."""
+        """The subscribed addresses of each state."""
         wanted: dict[ServerState, set[str]] = {}
         for listener in self._listeners:
             if listener.wanted:
@@ -168,28 +169,28 @@ class ChangeFeed:
         return wanted
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A watch that failed is said so, and begun anew after a while."""
+        """Logs the error of a failed task, and starts a new task after a while."""
         if self._task is task:
             self._task = None
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("looking for changes failed", exc_info=error)
-            task.get_loop().call_later(_SLOWEST_SECONDS, self.settle)
+            task.get_loop().call_later(_SLOWEST_SECONDS, self.update_watch)
 
 
-async def _look(state: ServerState, addresses: set[str], before: Fingerprints) -> Fingerprints:
+async def _read_changes(state: ServerState, addresses: set[str], before: Fingerprints) -> Fingerprints:
     try:
         database = await state.database()
         return await anyio.to_thread.run_sync(
             partial(read_fingerprints, database, addresses, before), abandon_on_cancel=True
         )
     except SweeplensError as error:
-        _log.info("nothing to look at: %s", error)
+        _log.info("no changes can be read: %s", error)
         return Fingerprints()
 
 
 def _addresses(params: Mapping[str, Any]) -> tuple[str, ...]:
-    """The addresses in the raw parameters; what is malformed is refused further on."""
+    """The addresses in the raw parameters; malformed parameters are refused later."""
     asked: object = params.get("notifications")
     listed = cast("Mapping[str, object]", asked).get("resourceSubscriptions") if isinstance(asked, dict) else None
     return tuple(a for a in cast("list[object]", listed) if isinstance(a, str)) if isinstance(listed, list) else ()

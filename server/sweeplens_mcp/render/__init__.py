@@ -1,1 +1,1 @@
-"""An answer of the library as text and as structured content, within the budget of bytes."""
+"""Renders an answer of the library as text and as structured content, within a number of bytes."""

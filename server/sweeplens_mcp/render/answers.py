@@ -1,10 +1,10 @@
-"""An answer of the library -> the two channels of a tool's result, each complete alone and within the budget.
+"""Renders an answer as a tool's result in two channels, text and structured content, each complete and within its bytes.
 
-    reply(answer, page)     one page in both channels, cut at a row's end, and the row where the next goes on
+    reply(answer, page)     one page in both channels, cut between rows, and the row where the next page starts
 
-How the budget holds by construction: the basis and the notes have a share each and are shortened into it; then the
-largest number of rows is taken with which both channels, as they will be sent, still fit. Where not even one row
-fits, cells are clipped, and then columns left out from the right, until one does. What was cut is named in the answer.
+The limit holds by construction: basis and notes are shortened to a share each; then the page takes the largest number of rows
+with which both channels, as they will be sent, fit. If not even one row fits, cells are clipped, then columns are dropped from
+the right, until one does. The answer says what was cut.
 """
 
 from __future__ import annotations
@@ -24,17 +24,26 @@ from sweeplens_mcp.render.tables import TextTable, table_text
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MIN_BUDGET", "Draw", "PageRequest", "ToolReply", "draw_overview", "draw_series", "draw_tables", "reply"]
+__all__ = [
+    "MIN_BUDGET",
+    "PageRequest",
+    "Renderer",
+    "ToolReply",
+    "render_overview",
+    "render_series",
+    "render_tables",
+    "reply",
+]
 
 MIN_BUDGET = 2_000
 _BASIS_SHARE, _NOTES_SHARE = 0.3, 0.4
-_CELLS = (400, 120, 30)  # characters of a cell, tried in this order
-_LINES = (1500, *_CELLS)  # where cells are lines of prose
-_STRETCH = 2  # as many points in a row that are not finite are shown one by one
+_CELLS = (400, 120, 30)  # maximum characters of a cell, tried in this order
+_LINES = (1500, *_CELLS)  # the same where cells are sentences
+_STRETCH = 2  # longer stretches of non-finite points are shown by their ends
 
 
 class AnswerRow(Struct, frozen=True):
-    """A row of one of the answer's tables; ``words`` names by column what is not finite."""
+    """A row of one of the answer's tables; ``words``: nan, inf or -inf by column."""
 
     table: int
     cells: list[Cell]
@@ -42,28 +51,28 @@ class AnswerRow(Struct, frozen=True):
 
 
 class SeriesSummary(Struct, frozen=True):
-    """A series beyond the points that are shown: how many there are, and their course in a few signs."""
+    """A whole series: its number of points, and its shape as a sparkline."""
 
     points: int
     spark: str = ""
-    log: bool = False  # whether the signs stand on a log scale
+    log: bool = False  # whether the sparkline has a log scale
 
 
 class PageRequest(Struct, frozen=True):
-    """Which part of an answer is wanted, in how much room."""
+    """Which part of an answer to render, and in how many bytes."""
 
     budget: int
     start: int = 0  # counted over the rows of all tables, the main one first
-    limit: int = 0  # most rows; 0: as many as fit
-    cursor: Callable[[int], str] | None = None  # the cursor that goes on at a row; None: the answer has one page
-    closing: str = ""  # what the last page gives as its cursor: where news begin that come later
-    all_tables: bool = True  # False: the rows are those of the main table only
+    limit: int = 0  # maximum rows; 0: as many as fit
+    cursor: Callable[[int], str] | None = None  # makes the cursor for a row; None: the answer has one page
+    closing: str = ""  # the cursor after the last page: later news start there
+    all_tables: bool = True  # False: only the rows of the main table
 
 
 class ToolReply(Struct, frozen=True):
-    """The two channels, and the row where the next page starts (None: this was the last).
+    """The two channels, and the row where the next page starts (None: this is the last page).
 
-    A picture (a PNG in ``image``) has text beside it and no structured content.
+    A chart is a PNG in ``image`` with text and no structured content.
     """
 
     structured: dict[str, object] | None
@@ -73,7 +82,7 @@ class ToolReply(Struct, frozen=True):
 
 
 class PreparedAnswer(Struct, frozen=True):
-    """The answer with its tables in order, as much of each row as will be shown."""
+    """The answer with its tables in order, and the part of each row that will be shown."""
 
     answer: Answer
     page: PageRequest
@@ -81,18 +90,18 @@ class PreparedAnswer(Struct, frozen=True):
     columns: int
     tables: tuple[tuple[str, pl.DataFrame], ...]
     total: int  # rows of all tables together
-    before: int = 0  # rows that stand before those of the tables
+    before: int = 0  # rows before the first row of the tables
     rows: list[AnswerRow] = field(default_factory=list[AnswerRow])
     whole: Mapping[tuple[str, str], SeriesSummary] = field(
         default_factory=dict[tuple[str, str], SeriesSummary]
     )  # by run and metric
 
     def names(self, table: int) -> list[str]:
-        """The columns of a table that are shown."""
+        """Names of the columns that are shown of a table."""
         return [clip(c, self.chars) for c in self.tables[table][1].columns[: self.columns]]
 
     def shown(self, n: int) -> Iterator[tuple[str, TextTable]]:
-        """The tables of a page with ``n`` rows: those that have rows on it, and on the first page the empty ones."""
+        """The tables of a page with ``n`` rows: those with rows on it, and on the first page also empty ones."""
         before = 0
         for index, (name, frame) in enumerate(self.tables):
             rows = [row for row in self.rows[:n] if row.table == index]
@@ -103,85 +112,89 @@ class PreparedAnswer(Struct, frozen=True):
                 yield name, TextTable(self.names(index), [row.cells for row in rows], words)
 
 
-Draw = Callable[[PreparedAnswer, int], tuple[dict[str, object], str]]
-"""A sheet and a number of rows -> the data of both channels."""
+Renderer = Callable[[PreparedAnswer, int], tuple[dict[str, object], str]]
+"""Renders the first n rows of a prepared answer: structured content and text."""
 
 
-def reply(answer: Answer | LazyAnswer, page: PageRequest, draw: Draw | None = None) -> ToolReply:
-    """One page of an answer. ``draw`` shows its rows: tables by default. Of a scroll the main table is paged through."""
-    rolled = isinstance(answer, LazyAnswer)
-    page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=draw is not draw_series and not rolled)
+def reply(answer: Answer | LazyAnswer, page: PageRequest, renderer: Renderer | None = None) -> ToolReply:
+    """Renders one page of an answer; ``renderer`` is tables by default. Of a `LazyAnswer` only the main table has pages."""
+    lazy = isinstance(answer, LazyAnswer)
+    page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=renderer is not render_series and not lazy)
     best: ToolReply | None = None
-    opened = _unrolled(answer, page) if rolled else _opened(answer, page)
-    for chars, columns in _ladder(opened.answer, _LINES if draw is draw_overview else _CELLS):
-        sheet = _sheet(opened, chars, columns)
-        n = _largest(len(sheet.rows), lambda n, s=sheet: _fits(_page(s, n, draw or draw_tables), page.budget))
-        if n >= min(1, len(sheet.rows)):
-            best = _page(sheet, _at_series_end(sheet, n) if draw is draw_series else n, draw or draw_tables)
+    without_rows = _prepare_lazy(answer, page) if lazy else _prepare(answer, page)
+    for chars, columns in _shorter_forms(without_rows.answer, _LINES if renderer is render_overview else _CELLS):
+        prepared = _with_rows(without_rows, chars, columns)
+        n = _largest(
+            len(prepared.rows), lambda n, s=prepared: _fits(_page(s, n, renderer or render_tables), page.budget)
+        )
+        if n >= min(1, len(prepared.rows)):
+            best = _page(
+                prepared, _at_series_end(prepared, n) if renderer is render_series else n, renderer or render_tables
+            )
             break
-    assert best is not None, "one clipped cell always fits in the least budget"
+    assert best is not None, "one clipped cell always fits in the smallest budget"
     return best
 
 
-def draw_tables(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
-    """Columns and rows; further tables under ``tables``."""
-    tables = list(sheet.shown(n))
+def render_tables(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
+    """Renders columns and rows, and further tables under ``tables``."""
+    tables = list(prepared.shown(n))
     data = _table_json(tables[0][1])
-    if len(sheet.tables) > 1:
+    if len(prepared.tables) > 1:
         data["tables"] = {name: _table_json(table) for name, table in tables[1:]}
     texts = [_titled(name, table) for name, table in tables if table.columns]
     return data, "\n".join(texts)
 
 
-def draw_overview(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
-    """Topics as lines; the tables beside them are for programs, and shown as text on later pages only."""
-    data, text = draw_tables(sheet, n)
-    lines = [": ".join(map(show, row.cells)) for row in sheet.rows[:n] if row.table == 0]
-    return data, "\n".join(lines) if sheet.page.start == 0 else text
+def render_overview(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
+    """Renders topics as lines. The tables are for programs; only later pages show them as text."""
+    data, text = render_tables(prepared, n)
+    lines = [": ".join(map(show, row.cells)) for row in prepared.rows[:n] if row.table == 0]
+    return data, "\n".join(lines) if prepared.page.start == 0 else text
 
 
-def draw_series(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
-    """One object for each run and metric; the rows are (run_id, metric, x, value)."""
+def render_series(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
+    """Renders one object per run and metric, from rows (run_id, metric, x, value)."""
     groups: dict[tuple[str, str], list[AnswerRow]] = {}
-    for row in sheet.rows[:n]:
+    for row in prepared.rows[:n]:
         groups.setdefault((str(row.cells[0]), str(row.cells[1])), []).append(row)
     series: list[dict[str, object]] = []
     lines: list[str] = []
     for (run, metric), rows in groups.items():
-        whole = sheet.whole.get((run, metric)) or SeriesSummary(len(rows))
+        whole = prepared.whole.get((run, metric)) or SeriesSummary(len(rows))
         series.append(_series_json(run, metric, whole.points, rows))
         lines.append(_series_text(run, metric, whole, rows))
-    head = "run metric (points shown/points that exist) course of all points: x value; x value; ..."
+    head = "run metric (points shown/all points) sparkline of all points: x value; x value; ..."
     return {"series": series}, "\n".join([head, *lines])
 
 
-def _opened(answer: Answer, page: PageRequest) -> PreparedAnswer:
-    """The sheet of an answer that is there as a whole, with none of its rows yet."""
+def _prepare(answer: Answer, page: PageRequest) -> PreparedAnswer:
+    """Prepares a complete answer, without rows yet."""
     tables = (("", answer.table), *(answer.tables.items() if page.all_tables else ()))
     return PreparedAnswer(answer, page, 0, 0, tables, sum(frame.height for _, frame in tables))
 
 
-def _unrolled(scroll: LazyAnswer, page: PageRequest) -> PreparedAnswer:
-    """The sheet of a scroll, with none of its rows yet: what could stand on the page is made, and nothing else."""
-    answer = scroll.part(page.start, _most_rows(page, scroll.height, len(scroll.columns)))
-    return PreparedAnswer(answer, page, 0, 0, (("", answer.table),), scroll.height, before=page.start)
+def _prepare_lazy(answer_to_page: LazyAnswer, page: PageRequest) -> PreparedAnswer:
+    """Prepares a `LazyAnswer`, without rows yet: only rows that could fit on the page are computed."""
+    answer = answer_to_page.part(page.start, _most_rows(page, answer_to_page.height, len(answer_to_page.columns)))
+    return PreparedAnswer(answer, page, 0, 0, (("", answer.table),), answer_to_page.height, before=page.start)
 
 
-def _sheet(opened: PreparedAnswer, chars: int, columns: int) -> PreparedAnswer:
-    sheet, page = replace(opened, chars=chars, columns=columns), opened.page
-    narrow = min((min(f.width, columns) for _, f in sheet.tables if f.height), default=1)
-    rows = _rows(sheet, page.start - sheet.before, _most_rows(page, sheet.total, narrow))
-    whole = {} if page.all_tables else _whole_series(sheet.answer)
-    return replace(sheet, rows=list(_affordable(rows, page)), whole=whole)
+def _with_rows(without_rows: PreparedAnswer, chars: int, columns: int) -> PreparedAnswer:
+    prepared, page = replace(without_rows, chars=chars, columns=columns), without_rows.page
+    narrow = min((min(f.width, columns) for _, f in prepared.tables if f.height), default=1)
+    rows = _rows(prepared, page.start - prepared.before, _most_rows(page, prepared.total, narrow))
+    whole = {} if page.all_tables else _whole_series(prepared.answer)
+    return replace(prepared, rows=list(_affordable(rows, page)), whole=whole)
 
 
 def _most_rows(page: PageRequest, total: int, columns: int) -> int:
-    """More rows of so many columns than this never fit, however short their cells."""
+    """Upper bound on the rows of this width that fit, with the shortest cells possible."""
     return min(page.limit or total, page.budget // (2 + 3 * max(columns, 1)) + 1)
 
 
 def _affordable(rows: Iterator[AnswerRow], page: PageRequest) -> Iterator[AnswerRow]:
-    """Rows while they could fit by themselves, and one more; those of series stand in their names only once."""
+    """Yields rows until they exceed the budget, the last one included. Names of series count once, so not here."""
     room = page.budget
     for row in rows:
         yield row
@@ -190,21 +203,21 @@ def _affordable(rows: Iterator[AnswerRow], page: PageRequest) -> Iterator[Answer
             return
 
 
-def _rows(sheet: PreparedAnswer, start: int, most: int) -> Iterator[AnswerRow]:
-    for index, (_, frame) in enumerate(sheet.tables):
+def _rows(prepared: PreparedAnswer, start: int, most: int) -> Iterator[AnswerRow]:
+    for index, (_, frame) in enumerate(prepared.tables):
         if start >= frame.height:
             start -= frame.height
             continue
-        part = frame.slice(start, most).select(frame.columns[: sheet.columns])
+        part = frame.slice(start, most).select(frame.columns[: prepared.columns])
         for values in part.iter_rows():
             words = {j: word for j, v in enumerate(values) if (word := kind(v))}
-            yield AnswerRow(index, [cell(v, sheet.chars) for v in values], words)
+            yield AnswerRow(index, [cell(v, prepared.chars) for v in values], words)
         most -= part.height
         start = 0
 
 
-def _ladder(answer: Answer, cells: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Less and less of each row: shorter cells, then fewer columns."""
+def _shorter_forms(answer: Answer, cells: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yields (characters, columns) with less and less of each row: shorter cells, then fewer columns."""
     widest = max(f.width for f in (answer.table, *answer.tables.values()))
     yield from ((chars, max(widest, 1)) for chars in cells)
     columns = widest // 2
@@ -213,46 +226,46 @@ def _ladder(answer: Answer, cells: Sequence[int]) -> Iterator[tuple[int, int]]:
         columns //= 2
 
 
-def _page(sheet: PreparedAnswer, n: int, draw: Draw) -> ToolReply:
-    data, table = draw(sheet, n)
-    end = sheet.page.start + n
-    cursor = sheet.page.cursor(end) if sheet.page.cursor and end < sheet.total else ""
-    closing = "" if cursor else sheet.page.closing
-    cut = _cut(sheet, n)
-    basis = replace(sheet.answer.basis, warnings=(*cut, *sheet.answer.basis.warnings))
-    drawn = basis_json(basis, int(sheet.page.budget * _BASIS_SHARE))
-    notes = _notes(sheet)
+def _page(prepared: PreparedAnswer, n: int, renderer: Renderer) -> ToolReply:
+    data, table = renderer(prepared, n)
+    end = prepared.page.start + n
+    cursor = prepared.page.cursor(end) if prepared.page.cursor and end < prepared.total else ""
+    closing = "" if cursor else prepared.page.closing
+    cut = _cut(prepared, n)
+    basis = replace(prepared.answer.basis, warnings=(*cut, *prepared.answer.basis.warnings))
+    drawn = basis_json(basis, int(prepared.page.budget * _BASIS_SHARE))
+    notes = _notes(prepared)
     structured = {**data, "next_cursor": cursor or closing, **({"notes": notes} if notes else {}), "basis": drawn}
-    more = [f'For the rest: the same call with cursor="{cursor}"'] if cursor else []
-    more += [f'For what comes next: the same call with cursor="{closing}"'] if closing else []
+    more = [f'For the next page: the same call with cursor="{cursor}"'] if cursor else []
+    more += [f'For later news: the same call with cursor="{closing}"'] if closing else []
     text = "\n".join(part for part in (*notes, table, *more, basis_text(drawn)) if part)
     return ToolReply(structured, text, end if cursor else None)
 
 
-def _notes(sheet: PreparedAnswer) -> list[str]:
-    """The notes that fit into their share, on the first page; the others are counted."""
-    if sheet.page.start:
+def _notes(prepared: PreparedAnswer) -> list[str]:
+    """The notes of the first page that fit into their share, and a count of the others."""
+    if prepared.page.start:
         return []
-    room = sheet.page.budget * _NOTES_SHARE
+    room = prepared.page.budget * _NOTES_SHARE
     kept: list[str] = []
-    for position, note in enumerate(sheet.answer.notes):
+    for position, note in enumerate(prepared.answer.notes):
         text = clip(note, 600)
         room -= json_size(text) + 2
         if room < 100:
-            return [*kept, f"({len(sheet.answer.notes) - position} more notes do not fit.)"]
+            return [*kept, f"({len(prepared.answer.notes) - position} more notes do not fit.)"]
         kept.append(text)
     return kept
 
 
-def _cut(sheet: PreparedAnswer, n: int) -> list[str]:
-    """What this page does not show."""
-    start, total = sheet.page.start, sheet.total
+def _cut(prepared: PreparedAnswer, n: int) -> list[str]:
+    """Warnings about the rows and columns that this page does not show."""
+    start, total = prepared.page.start, prepared.total
     warnings = [f"rows {start + 1} to {start + n} of {total}"] if start or n < total else []
-    if warnings and not sheet.page.cursor:
+    if warnings and not prepared.page.cursor:
         warnings = [f"{total - n} of {total} rows do not fit; other tools show them"]
-    widest = max((f for _, f in sheet.tables), key=lambda f: f.width)
-    if widest.width > sheet.columns:
-        warnings.append(f"{widest.width - sheet.columns} of {widest.width} columns do not fit: ask for fewer")
+    widest = max((f for _, f in prepared.tables), key=lambda f: f.width)
+    if widest.width > prepared.columns:
+        warnings.append(f"{widest.width - prepared.columns} of {widest.width} columns do not fit: ask for fewer")
     return warnings
 
 
@@ -261,7 +274,7 @@ def _fits(made: ToolReply, budget: int) -> bool:
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest n up to ``most`` that fits; -1 when not even 0 does. Whatever is shorter than what fits, fits."""
+    """The largest n up to ``most`` that fits, -1 if not even 0 fits. If n fits, smaller ones do."""
     if fits(most):
         return most
     low, high = -1, most - 1
@@ -271,11 +284,11 @@ def _largest(most: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _at_series_end(sheet: PreparedAnswer, n: int) -> int:
-    """The end of the last whole series within n rows; n itself when the first series is longer, or all is shown."""
-    if sheet.page.start + n >= sheet.total:
+def _at_series_end(prepared: PreparedAnswer, n: int) -> int:
+    """End of the last whole series within n rows; n itself if the first series is longer or all rows are shown."""
+    if prepared.page.start + n >= prepared.total:
         return n
-    rows = sheet.rows
+    rows = prepared.rows
     after = n if n < len(rows) else n - 1
     ends = (i for i in range(after, 0, -1) if rows[i].cells[:2] != rows[i - 1].cells[:2])
     return next(ends, n)
@@ -292,7 +305,7 @@ def _titled(name: str, table: TextTable) -> str:
 
 
 def _whole_series(answer: Answer) -> dict[tuple[str, str], SeriesSummary]:
-    """What each series is beyond the points shown, as far as the answer says."""
+    """Summaries of the whole series, by run and metric, if the answer has them."""
     frame = answer.tables.get("series")
     rows = frame.iter_rows(named=True) if frame is not None else ()
     return {
@@ -320,7 +333,7 @@ def _series_text(run: str, metric: str, whole: SeriesSummary, rows: Sequence[Ans
 
 
 def _pairs(rows: Sequence[AnswerRow]) -> Iterator[str]:
-    """``x value`` of each point; a stretch that is not finite by its ends and how many of its points are shown."""
+    """``x value`` of each point; a non-finite stretch is shown by its ends and its number of points."""
     for word, stretch in groupby(rows, lambda r: r.words.get(3, "")):
         same = list(stretch)
         first, last = show(_whole(same[0].cells[2])), show(_whole(same[-1].cells[2]))
@@ -331,5 +344,5 @@ def _pairs(rows: Sequence[AnswerRow]) -> Iterator[str]:
 
 
 def _whole(value: Cell) -> Cell:
-    """A whole number without its decimal point, so that steps read as steps."""
+    """Converts a whole float to int, so that steps have no decimal point."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value

@@ -1,7 +1,7 @@
-"""What an answer rests on, in both channels, never longer than its share of the answer.
+"""Renders the basis of an answer (runs used, runs left out, warnings) in both channels, within its share of the answer.
 
-Too long a basis keeps its counts and loses names first: fewer run ids, fewer warnings, shorter sentences. What was
-left away is counted, so nothing goes in silence.
+A basis that is too long keeps its counts and drops names first: fewer run ids, fewer warnings, shorter sentences. Dropped items
+are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["BasisJson", "basis_json", "basis_text", "json_size", "some"]
 
 
 class LeftOutJson(TypedDict):
-    """Runs left out for one reason; ``runs`` are the first of them."""
+    """Runs left out for one reason; ``runs`` names the first ones."""
 
     reason: str
     n: int
@@ -41,7 +41,7 @@ class BasisJson(TypedDict):
 
 
 class _BasisDetail(Struct, frozen=True):
-    """How much of a basis is shown: items of each list, run ids of each reason, characters of each text."""
+    """How much of a basis to show: items per list, run ids per reason, characters per text."""
 
     items: int
     runs: int
@@ -59,24 +59,26 @@ _DETAILS = (
 
 
 def json_size(value: object) -> int:
-    """The length of a value as JSON in its longest usual form: ASCII escapes, blanks after commas."""
+    """Length of a value as JSON in its longest usual form: ASCII escapes, spaces after commas."""
     return len(json.dumps(value))
 
 
 def basis_json(basis: Basis, room: int) -> BasisJson:
     """The basis as structured content, in at most ``room`` bytes (for any room from 600)."""
-    return next((d for detail in _DETAILS if json_size(d := _draw(basis, detail)) <= room), _draw(basis, _DETAILS[-1]))
+    return next(
+        (d for detail in _DETAILS if json_size(d := _shortened(basis, detail)) <= room), _shortened(basis, _DETAILS[-1])
+    )
 
 
-def basis_text(drawn: BasisJson) -> str:
-    """A drawn basis in one or two lines."""
-    parts = [f"Basis: {drawn['runs_used']} of {drawn['runs_matched']} runs"]
-    parts += [f"left out {_reason(entry)}" for entry in drawn["left_out"]]
-    parts += [f"{drawn['points']:,} points"] if drawn["points"] else []
-    parts += [drawn["sampling"]] if drawn["sampling"] else []
-    parts += [f"data version {drawn['data_version']} of {', '.join(drawn['roots'])}"]
-    second = [f"Warnings: {'; '.join(drawn['warnings'])}"] if drawn["warnings"] else []
-    second += [f"Python: {drawn['python']}"] if drawn["python"] else []
+def basis_text(shown: BasisJson) -> str:
+    """The basis as one or two lines of text."""
+    parts = [f"Basis: {shown['runs_used']} of {shown['runs_matched']} runs"]
+    parts += [f"left out {_reason(entry)}" for entry in shown["left_out"]]
+    parts += [f"{shown['points']:,} points"] if shown["points"] else []
+    parts += [shown["sampling"]] if shown["sampling"] else []
+    parts += [f"data version {shown['data_version']} of {', '.join(shown['roots'])}"]
+    second = [f"Warnings: {'; '.join(shown['warnings'])}"] if shown["warnings"] else []
+    second += [f"Python: {shown['python']}"] if shown["python"] else []
     return "; ".join(parts) + ("\n" + " | ".join(second) if second else "")
 
 
@@ -85,7 +87,7 @@ def some(items: Sequence[str], most: int, what: str) -> list[str]:
     return list(items) if len(items) <= most else [*items[:most], f"and {len(items) - most} more {what}"]
 
 
-def _draw(basis: Basis, detail: _BasisDetail) -> BasisJson:
+def _shortened(basis: Basis, detail: _BasisDetail) -> BasisJson:
     def text(value: str) -> str:
         return clip(value, detail.chars)
 
@@ -103,7 +105,7 @@ def _draw(basis: Basis, detail: _BasisDetail) -> BasisJson:
 
 
 def _fewer(entries: Sequence[LeftOut], most: int) -> list[LeftOut]:
-    """The reasons with the most runs, the others as one."""
+    """The reasons with the most runs; the others become one entry."""
     if len(entries) <= most:
         return list(entries)
     ordered = sorted(entries, key=lambda e: -e.n)

@@ -1,13 +1,13 @@
-"""Values of a frame -> cells of an answer: what JSON can hold, what a terminal can show, no longer than asked.
+"""Converts values of a frame to cells that JSON can hold and a terminal can safely show, within a length.
 
-clean(text)        whatever cannot be seen, or steers what shows it, is written out (`\\x1b`, `\\u200b`), so that a log cannot speak
-cleaned(value)     the same for every text within lists and mappings, keys included
-clip(text, limit)  a long text is cut and says how long it was
-csv_cell(text)     cleaned, and no formula for a spreadsheet
-markdown(text)     cleaned, and neither Markdown nor HTML
+clean(text)        invisible and control characters are escaped (`\\x1b`, `\\u200b`), so that logs cannot inject anything
+cleaned(value)     the same for every string in lists and mappings, keys included
+clip(text, limit)  cleaned; a long text is cut, and its length is added
+csv_cell(text)     cleaned, and never a formula for a spreadsheet
+markdown(text)     cleaned, with Markdown and HTML escaped
 json_line(value)   JSON in which such characters are JSON's own escapes
-cell(value, limit) any value of a frame as JSON; not finite is None, and `kind` has the word for it
-show(cell)         a cell as text: floats at 5 significant digits, None as `-`
+cell(value, limit) any value of a frame as JSON; a non-finite number is None, and `kind` names it
+show(cell)         a cell as text: floats with 5 significant digits, None as `-`
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["Cell", "cell", "clean", "cleaned", "clip", "csv_cell", "json_line", 
 Scalar = str | int | float | bool | None
 Cell = Scalar | list[Scalar]
 
-# Text that cannot be seen, and text that steers what shows it: Unicode's default ignorable characters (zero-width and
+# Invisible characters, and characters that control the display: Unicode's default ignorable characters (zero-width and
 # bidirectional marks, variation selectors, tags), controls, separators, spaces other than the usual and the ideographic
-# one, private use, halves of surrogate pairs and noncharacters. Joined emoji and Persian thus show their joiners.
+# one, private use, halves of surrogate pairs and noncharacters. So joined emoji and Persian text show their joiners.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     "\u205f-\u206f\u2800\u3164\ud800-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
@@ -43,12 +43,12 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def clean(text: str) -> str:
-    """The text with every character that cannot be seen, or could steer a terminal or reorder a line, written out."""
+    """Escapes every character that is invisible, controls a terminal or reorders a line."""
     return _UNSAFE.sub(_written_out, text)
 
 
 def cleaned(value: object) -> object:
-    """A value as JSON holds it, each text in it cleaned."""
+    """Converts a value to JSON types, with every string in it cleaned."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
@@ -59,42 +59,42 @@ def cleaned(value: object) -> object:
 
 
 def csv_cell(text: str) -> str:
-    """The cleaned text as a cell of a CSV file. What a spreadsheet would take for a formula, and is no number, gets a ``'``."""
+    """Cleans text for a CSV file. A ``'`` is put before text that a spreadsheet would read as a formula, unless it is a number."""
     shown = clean(text)
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) and not _is_number(shown) else shown
 
 
 def markdown(text: str) -> str:
-    """The cleaned text as plain text within Markdown: no markup, no HTML, no link."""
+    """Cleans text and escapes Markdown, HTML and links."""
     return _MARKUP.sub(_as_text, clean(text))
 
 
 def json_line(value: object) -> str:
-    """A value as one line of JSON that can be shown anywhere, and reads back as it was."""
+    """Returns one line of JSON that is safe to show anywhere and decodes to the same value."""
     return _UNSAFE.sub(_json_escape, json.dumps(value, ensure_ascii=False))
 
 
 def clip(text: str, limit: int) -> str:
-    """Cleaned and clipped; what will be cut is not even looked at."""
+    """Cleans text and cuts it to ``limit`` characters; the part that is cut is not processed."""
     return clean(text) if len(text) <= limit else f"{clean(text[:limit])}… ({len(text)} characters)"
 
 
 def kind(value: object) -> str:
-    """``nan``, ``inf`` or ``-inf`` for a number that is not finite, else nothing."""
+    """Returns ``nan``, ``inf`` or ``-inf`` for a non-finite number, else an empty string."""
     if not isinstance(value, float) or math.isfinite(value):
         return ""
     return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 
 def cell(value: object, limit: int) -> Cell:
-    """A value of a frame as JSON can hold it. A list keeps as many items as ``limit`` characters allow."""
+    """Converts a value of a frame to JSON types. A list keeps as many items as ``limit`` characters allow."""
     if isinstance(value, (list, tuple)):
         return _items(value, limit)  # pyright: ignore[reportUnknownArgumentType]
     return _scalar(value, limit)
 
 
 def show(value: Cell, word: str = "") -> str:
-    """A cell as text; ``word`` stands in for a number that is not finite."""
+    """A cell as text; ``word`` replaces None where the number is not finite."""
     if value is None:
         return word or "-"
     if isinstance(value, bool):

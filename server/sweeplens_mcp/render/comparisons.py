@@ -1,21 +1,21 @@
-"""A comparison as text: one line a metric instead of a table of many columns, which programs find in the structured content."""
+"""Renders a comparison as one line of text per metric; the structured content keeps the table with all columns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sweeplens_mcp.render.answers import PreparedAnswer, draw_tables
+from sweeplens_mcp.render.answers import PreparedAnswer, render_tables
 from sweeplens_mcp.render.cells import Cell, show
 from sweeplens_mcp.render.tables import table_text
 
-__all__ = ["draw_comparison"]
+__all__ = ["render_comparison"]
 
 
-def draw_comparison(sheet: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
-    """Metric, both means, difference with its interval, verdict; what differs and the budgets in a line each."""
-    data, _ = draw_tables(sheet, n)
+def render_comparison(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
+    """Renders a line per metric (means, difference, interval, verdict), per differing hyperparameter and per budget."""
+    data, _ = render_tables(prepared, n)
     lines: list[str] = []
-    for name, table in sheet.shown(n):
+    for name, table in prepared.shown(n):
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
         if name in _LINES:
             lines += [_LINES[name](row) for row in rows]
@@ -29,8 +29,8 @@ def _line(row: Mapping[str, Cell]) -> str:
     head = f"{show(row['level'])} {show(row['metric'])}" if "level" in row else show(row.get("metric"))
     sides = [f"{s} {show(row.get(f'mean_{s}'))} (n {show(row.get(f'n_{s}'))})" for s in "ab"]
     low, high = row.get("ci95_low"), row.get("ci95_high")
-    told = low is None or high is None or "lies between" in show(row.get("verdict"))
-    interval = "" if told else f" [{show(low)}, {show(high)}]"
+    without_interval = low is None or high is None or "lies between" in show(row.get("verdict"))
+    interval = "" if without_interval else f" [{show(low)}, {show(high)}]"
     seeds = row.get("seeds_needed")
     high = "more than 10,000" if row.get("seeds_high") is None else show(row.get("seeds_high"))
     span = f"{show(row.get('seeds_low'))} to {high}, as the spread is known"
@@ -45,7 +45,7 @@ def _differs(row: Mapping[str, Cell]) -> str:
 
 
 def _budget(row: Mapping[str, Cell]) -> str:
-    """The best so far where every run still ran, and how far each side went to the threshold."""
+    """The best value so far at the budget that all runs reached, and where each side reached the threshold."""
     reached = [f"{s} {show(row.get(f'reached_at_{s}'))} ({show(row.get(f'n_reached_{s}'))} runs)" for s in "ab"]
     return (
         f"budget: {show(row.get('metric'))} at {show(row.get('axis'))} {show(row.get('budget'))}, best so far: a"

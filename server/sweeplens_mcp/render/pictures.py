@@ -1,7 +1,7 @@
-"""A chart as a tool's result: the picture as PNG, and in words what it shows and what it rests on.
+"""Renders a chart as a tool's result: a PNG, and text with its main finding and basis.
 
-There is no structured content: some clients drop images where there is. Where pictures cannot be drawn, the words stay, and
-say how to get the renderer.
+There is no structured content, because some clients then drop images. If the image cannot be drawn, the text remains and says
+how to install the renderer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_DATA_BYTES = 900_000  # what clients hand on to a page
 
 
 def picture_reply(chart: Chart, budget: int) -> ToolReply:
-    """The chart in at most ``MOST_IMAGE_BYTES`` of image and ``budget`` bytes of text."""
+    """Renders the chart as at most ``MOST_IMAGE_BYTES`` of image and ``budget`` bytes of text."""
     basis = basis_text(basis_json(chart.basis, int(budget * _BASIS_SHARE)))
     try:
         image, note = chart.png(most_bytes=MOST_IMAGE_BYTES), ""

@@ -1,7 +1,6 @@
-"""Rows of cells -> text: an aligned table, or comma-separated lines where aligning would cost too much.
+"""Renders rows of cells as text: an aligned table, or comma-separated lines if an aligned table would be much longer.
 
-Numbers stand at the right of their column, words at the left. The choice between the two forms is by length alone, so
-it is the same for the same rows.
+Numbers are aligned to the right, words to the left. The choice depends on length alone, so equal rows give equal text.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from sweeplens_mcp.render.cells import Cell, show
 
 __all__ = ["TextTable", "table_text"]
 
-_TOO_WIDE, _FREE = 1.25, 200  # an aligned table may be so many times, or so many bytes, longer than the same in commas
+_TOO_WIDE, _FREE = 1.25, 200  # maximum length of an aligned table compared with commas: factor, or extra bytes
 
 
 class TextTable(Struct, frozen=True):
-    """Cells ready to be shown. ``words`` names what is not finite: (row, column) -> nan, inf or -inf."""
+    """Cells to show. ``words`` names non-finite numbers: (row, column) -> nan, inf or -inf."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -26,7 +25,7 @@ class TextTable(Struct, frozen=True):
 
 
 def table_text(table: TextTable) -> str:
-    """The table as text, without a newline at its end; empty for a table without columns."""
+    """The table as text without a final newline; empty for a table without columns."""
     if not table.columns:
         return ""
     shown = [[show(c, table.words.get((i, j), "")) for j, c in enumerate(row)] for i, row in enumerate(table.rows)]

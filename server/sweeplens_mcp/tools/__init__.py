@@ -1,10 +1,10 @@
-"""The tools, as data: what a client can call, in the order in which it is listed."""
+"""`TOOLS`: the tools that a client can call, as data, in the order in which they are listed."""
 
 from __future__ import annotations
 
-from sweeplens_mcp.render.answers import draw_overview, draw_series
-from sweeplens_mcp.render.comparisons import draw_comparison
-from sweeplens_mcp.render.findings import draw_findings, draw_news, draw_varying
+from sweeplens_mcp.render.answers import render_overview, render_series
+from sweeplens_mcp.render.comparisons import render_comparison
+from sweeplens_mcp.render.findings import render_findings, render_news, render_varying
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.pictures import chart_data, plot
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
@@ -26,20 +26,20 @@ CHART_PAGE = "ui://sweeplens/chart"
 """Where clients with MCP Apps find the page that shows charts."""
 
 TOOLS: tuple[ToolSpec, ...] = (
-    ToolSpec("Overview", overview, draw=draw_overview, paged=False),
+    ToolSpec("Overview", overview, renderer=render_overview, paged=False),
     ToolSpec("List runs", list_runs),
     ToolSpec("Get one run", get_run),
     ToolSpec("List metrics", list_metrics),
-    ToolSpec("Query metrics (curves)", query_metrics, draw=draw_series),
+    ToolSpec("Query metrics (curves)", query_metrics, renderer=render_series),
     ToolSpec("Summarize by hyperparameters", summarize_by_hparams),
-    ToolSpec("Find varying hyperparameters", find_varying_hparams, draw=draw_varying),
+    ToolSpec("Find varying hyperparameters", find_varying_hparams, renderer=render_varying),
     ToolSpec("Rank runs", rank_runs, heavy=True),
-    ToolSpec("Compare runs", compare_runs, draw=draw_comparison, heavy=True),
+    ToolSpec("Compare runs", compare_runs, renderer=render_comparison, heavy=True),
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
-    ToolSpec("Diagnose runs", diagnose_runs, draw=draw_findings, heavy=True),
-    ToolSpec("What is new", whats_new, draw=draw_news, paged=False, news=True, heavy=True),
+    ToolSpec("Diagnose runs", diagnose_runs, renderer=render_findings, heavy=True),
+    ToolSpec("What is new", whats_new, renderer=render_news, paged=False, news=True, heavy=True),
     ToolSpec("Suggest runs", suggest_runs, heavy=True),
-    ToolSpec("Query by SQL", query_sql, heavy=True, apart=False),
+    ToolSpec("Query by SQL", query_sql, heavy=True, in_process=False),
     ToolSpec("Plot", plot, paged=False, heavy=True, picture=True, page=CHART_PAGE),
 )
 

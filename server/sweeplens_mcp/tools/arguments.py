@@ -1,7 +1,7 @@
-"""The arguments that tools share, each described once.
+"""The arguments that several tools share, each described once.
 
-A list may be given as a single text; null means that an optional argument was not given. Clients strip bounds and
-defaults from schemas, so what matters stands in the words.
+A single string may be passed instead of a list, and null for an optional argument means its default. Some clients strip bounds
+and defaults from schemas, so the descriptions repeat what matters.
 """
 
 from typing import Annotated, Literal
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def _listed(value: object) -> object:
-    """A single text as a list of one."""
+    """Wraps a single string in a list."""
     return [value] if isinstance(value, str) and value else value or []
 
 
@@ -45,41 +45,51 @@ Where = Annotated[
     str,
     Field(
         description="SQL condition on runs; names with . or / in double quotes: "
-        '"optim.lr" > 1e-4 AND status = \'finished\' AND "val/acc.last" > 0.9'
+        '"optim.lr" > 1e-4 AND status = \'finished\' AND "val/acc.last" > 0.9. '
+        "status: running, finished, failed, crashed, killed, unknown"
     ),
 ]
 Metric = Annotated[str, Field(description="Metric name.")]
-Metrics = Annotated[Texts, Field(description="Metric names or regular expressions; empty: the main ones.")]
+Metrics = Annotated[Texts, Field(description="Metric names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]
-Patterns = Annotated[str, Field(description="Regular expression on metric names; empty: all.")]
+Patterns = Annotated[str, Field(description="Regular expression for metric names; empty: all.")]
 RunId = Annotated[str, Field(description="Run id.")]
 Hparams = Annotated[
-    Texts, Field(description="Hyperparameters to group by; empty: all that vary, replicates (seeds) aside.")
+    Texts, Field(description="Hyperparameters to group by; empty: all that vary, except replicates (seeds).")
 ]
 Columns = Annotated[
     Texts,
     Field(
-        description="Instead of the usual columns: hyperparameters, metadata.*, <metric>.last/.min/.max/.mean/.n_nan."
+        description="Columns instead of the default ones: hyperparameters, metadata.*, <metric>.last/.min/.max/.mean/.n_nan."
     ),
 ]
-Sort = Annotated[str, Field(description="Column to sort by; a leading - means descending.")]
+Sort = Annotated[str, Field(description="Column to sort by; a leading - sorts in descending order.")]
 Reduce = Annotated[
     str,
     Field(
-        description="How each run becomes one number: last_tenth (mean), last, best, min, max, mean, auc, at_step:N "
-        "(at_step:common: the last step all reached), last_k:K, at_best:METRIC."
+        description="How each run becomes one number: last_tenth (mean of the last tenth), last, first, best, min, max, mean, "
+        "auc, at_step:N, at_step:common (the last step that all runs reached), last_k:K, at_best:METRIC."
     ),
 ]
-Goal = Annotated[str, Field(description="lower or higher is better; empty: known from the name or configuration.")]
+Goal = Annotated[
+    str,
+    Field(description="Which is better: lower or higher; empty: inferred from the metric's name or configuration."),
+]
 By = Annotated[
-    Literal["group", "run"], Field(description="Rank groups of runs that differ by seed only, or single runs.")
+    Literal["group", "run"],
+    Field(description="group: rank groups of runs that differ only by seed; run: rank single runs."),
 ]
-At = Annotated[str, Field(description="Compare at a step: a number, or common; empty: no.")]
+At = Annotated[
+    str,
+    Field(description="Rank by the values at a step, not by reduce: a number, or common (as in reduce)."),
+]
 X = Annotated[str, Field(description="x axis: step, wall_time (seconds) or any metric, such as epoch.")]
-XMin = Annotated[float | None, Field(description="From this x on.")]
-XMax = Annotated[float | None, Field(description="Up to this x.")]
+XMin = Annotated[float | None, Field(description="Smallest x to include.")]
+XMax = Annotated[float | None, Field(description="Largest x to include.")]
 MaxPoints = Annotated[
-    int, Field(description="Most points of each series, 2 to 10000; 50: fewer where many series are to fit.")
+    int, Field(description="Maximum points per series, 2 to 10000. The default 50 is lowered if many series must fit.")
 ]
-Limit = Annotated[int, Field(description="Most rows; 0: as many as fit.")]
-Cursor = Annotated[str, Field(description="next_cursor, to go on; other arguments unchanged.")]
+Limit = Annotated[int, Field(description="Maximum rows; 0: as many as fit.")]
+Cursor = Annotated[
+    str, Field(description="next_cursor of the last answer, for the next page; other arguments unchanged.")
+]

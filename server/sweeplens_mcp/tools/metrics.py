@@ -1,4 +1,4 @@
-"""Tools about metrics: which there are, and their curves."""
+"""Tools about metrics: a list of them, and their curves."""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST_POINTS", "USUAL_POINTS", "list_metrics", "points_for_one_page", "query_metrics"]
 
 USUAL_POINTS, FEWEST_POINTS = 50, 10
-_POINT_BYTES, _SHARE = 28, 0.7  # of one point with all its digits; of the answer that is left for points
+_POINT_BYTES, _SHARE = 28, 0.7  # bytes of one point at full precision; the share of an answer for points
 
 
 def list_metrics(db: "ExperimentDB", runs: Runs = (), where: Where = "", pattern: Patterns = "") -> Answer:
-    """One row a metric: runs and points that have it, first and last step, goal (lower, higher, unknown), values
-    that are not finite."""
+    """One row per metric: number of runs and points, first and last step, goal (lower, higher, unknown),
+    number of values that are NaN or infinite."""
     return db.list_metrics(runs=runs, where=where, pattern=pattern)
 
 
@@ -30,16 +30,16 @@ def query_metrics(
     x_max: XMax = None,
     max_points: MaxPoints = USUAL_POINTS,
 ) -> LazyAnswer:
-    """Curves: for each run and metric the points x and value, few but true to the shape. For looking at only: numbers
-    to compare come from summarize_by_hparams, rank_runs or compare_runs, which use all points."""
+    """Curves of each run and metric as pairs of x and value, downsampled for display; the shape is kept. To compare
+    numbers, use summarize_by_hparams, rank_runs or compare_runs, which use all points."""
 
-    def usual(n_series: int) -> int:
+    def by_default(n_series: int) -> int:
         return min(USUAL_POINTS, points_for_one_page(n_series, db.config.max_answer_bytes))
 
-    most = usual if max_points == USUAL_POINTS else max_points
+    most = by_default if max_points == USUAL_POINTS else max_points
     return db.scan_curves(metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=most)
 
 
 def points_for_one_page(n_series: int, budget: int) -> int:
-    """How many points of each series let all of them stand on one page, within reason: fewer show no shape."""
+    """Points per series with which all series fit on one page, but at least `FEWEST_POINTS`: fewer do not show a shape."""
     return max(FEWEST_POINTS, int(_SHARE * budget / (_POINT_BYTES * max(n_series, 1))))

@@ -1,4 +1,4 @@
-"""The tool that draws: the same answers as a picture, with its finding in words."""
+"""The tool that draws charts of the other tools' answers, with the main finding in words."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,18 +16,18 @@ __all__ = ["chart_data", "plot"]
 Kind = Annotated[
     str,
     Field(
-        description="curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; empty: the most telling."
+        description="curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; empty: chosen from the data."
     ),
 ]
-PlotMetrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main one.")]
-PlotHparams = Annotated[Texts, Field(description="Empty: those that vary.")]
-PlotWhere = Annotated[str, Field(description="SQL condition on runs.")]
-PlotX = Annotated[str, Field(description="step, wall_time, a metric; scatter: or a hyperparameter.")]
-Group = Annotated[str, Field(description="run, all, or a hyperparameter; empty: by what varies.")]
-Smooth = Annotated[float, Field(description="Weight of the average, 0 to 0.99.")]
-Log = Annotated[str, Field(description="x, y, xy, none; empty: as values ask.")]
-ChartId = Annotated[str, Field(description="As plot gave it.")]
-PlotSide = Annotated[str, Field(description="A side, as in compare_runs.")]
+PlotMetrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metric.")]
+PlotHparams = Annotated[Texts, Field(description="Hyperparameters; empty: those that vary.")]
+PlotWhere = Annotated[str, Field(description="SQL condition, as in list_runs.")]
+PlotX = Annotated[str, Field(description="step, wall_time or a metric; for scatter also a hyperparameter.")]
+Group = Annotated[str, Field(description="run, all, or a hyperparameter; empty: by the hyperparameters that vary.")]
+Smooth = Annotated[float, Field(description="Weight of the moving average, 0 to 0.99.")]
+Log = Annotated[str, Field(description="Log axes: x, y, xy, none; empty: chosen from the values.")]
+PlotSide = Annotated[str, Field(description="Side of a comparison, as in compare_runs.")]
+ChartId = Annotated[str, Field(description="The chart_id of a plot.")]
 
 
 def plot(
@@ -44,7 +44,7 @@ def plot(
     a: PlotSide = "",
     b: PlotSide = "",
 ) -> "Chart":
-    """A picture of the runs with its finding in words."""
+    """A chart of the runs (PNG) with its main finding in words."""
     options = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
     given = {name: value for name, value in options.items() if value}
     return db.plot(kind, metrics=metrics, hparams=hparams, runs=runs, where=where, **given)

@@ -1,4 +1,4 @@
-"""Tools that say what is there: the whole, the runs, one run."""
+"""Tools that describe the experiments: all of them, a list of runs, one run."""
 
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,20 @@ __all__ = ["get_run", "list_runs", "overview"]
 
 
 def overview(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
-    """Start here: what these experiments are, in twenty lines. Runs by status, which hyperparameters vary, metrics
-    with goal and range, the best group of each main metric and what ties with it, what broke and what the broken runs
-    share, what still runs, what is new since yesterday."""
+    """Call this first: a summary of the experiments in about twenty lines. Runs by status, hyperparameters that vary,
+    metrics with goal and range, the best group for each main metric and the groups tied with it, failed runs and what
+    they share, runs in progress, changes in the last 24 hours."""
     answer = db.overview(runs=runs, where=where)
-    return replace(answer, tables={"best": answer.tables["best"]})  # what varies and the metrics stand in the lines
+    return replace(
+        answer, tables={"best": answer.tables["best"]}
+    )  # the summary lines already list what varies and the metrics
 
 
 def list_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", columns: Columns = (), sort: Sort = "") -> Answer:
-    """One row a run: status, steps, the hyperparameters that vary, last values of the main metrics. Newest first."""
+    """One row per run: status, steps, the hyperparameters that vary, last values of the main metrics. Newest first."""
     return db.list_runs(runs=runs, where=where, columns=columns, sort=sort)
 
 
 def get_run(db: "ExperimentDB", run_id: RunId) -> Answer:
-    """Everything known of one run: all hyperparameters, metadata, a summary of each series, problems in its files."""
+    """All details of one run: hyperparameters, metadata, a summary of each metric's series, problems in its files."""
     return db.get_run(run_id)

@@ -1,4 +1,4 @@
-"""Tools about sweeps: what varies, what it does, what is best, and whether a difference is real."""
+"""Tools about sweeps: which hyperparameters vary, their effects, the best setting, and whether differences are significant."""
 
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_runs", "find_varying_hparams", "hparam_effects", "rank_runs", "summarize_by_hparams"]
 
-Axis = Annotated[str, Field(description="What is spent when budgets are compared: step, wall_time or a metric.")]
-Threshold = Annotated[float | None, Field(description="Also say where each side first reached this value.")]
-Level = Annotated[str, Field(description="Instead of a and b: compare this hyperparameter's levels.")]
-Side = Annotated[str, Field(description="A run id, a glob, or a condition as in where.")]
+Axis = Annotated[
+    str, Field(description="Compare at an equal budget of: step, wall_time (seconds) or any metric, such as epoch.")
+]
+Threshold = Annotated[
+    float | None, Field(description="Also report where on the axis each side first reached this value.")
+]
+Level = Annotated[str, Field(description="Hyperparameter whose levels are compared, instead of a and b.")]
+Side = Annotated[str, Field(description="Run id, glob, or SQL condition as in where of list_runs.")]
 
 
 def summarize_by_hparams(
@@ -28,14 +32,14 @@ def summarize_by_hparams(
     where: Where = "",
     sort: Sort = "",
 ) -> Answer:
-    """Statistics of each group of runs with equal hyperparameters: n, mean, std, sem, 95 % interval, min, median, max.
-    Each run counts once."""
+    """Statistics for each group of runs with equal hyperparameters: n, mean, std, sem, 95 % confidence interval, min,
+    median, max. Each run counts once. Here reduce also takes points: all points are pooled."""
     return db.summarize(hparams, metrics=metrics, reduce=reduce, runs=runs, where=where, sort=sort)
 
 
 def find_varying_hparams(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
-    """The hyperparameters that vary: their values, in how many runs they are missing, whether they mark replicates
-    (seeds), and which split the runs alike and so cannot be told apart."""
+    """Hyperparameters that vary between runs: their values, how many runs lack them, whether they mark replicates
+    (seeds), and which are perfectly confounded (same_as: their effects cannot be separated)."""
     return db.varying(runs=runs, where=where)
 
 
@@ -50,7 +54,8 @@ def rank_runs(
     at_step: At = "",
     hparams: Hparams = (),
 ) -> Answer:
-    """Best first, by one metric: n, mean, 95 % interval, the gap to the best, and whether the gap is real or a tie."""
+    """Ranking by one metric, best first: n, mean, 95 % confidence interval, gap to the best, and whether the gap is
+    significant or a tie."""
     asked = cast("AskedGoal", goal)
     return db.rank(metric, goal=asked, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
 
@@ -65,8 +70,9 @@ def compare_runs(
     axis: Axis = "step",
     threshold: Threshold = None,
 ) -> Answer:
-    """Two sets of runs, or the levels of a hyperparameter, matched on all else that varies: for each metric the
-    difference, its 95 % interval, test, verdict in words, whether it holds, and the seeds needed."""
+    """Compares two sets of runs, or the levels of a hyperparameter, matched on all other hyperparameters that vary. Per
+    metric: difference, 95 % confidence interval, test, verdict in words, robustness, number of seeds needed. Pass a and
+    b, or hparam."""
     return db.compare(a, b, hparam=hparam, metrics=metrics, reduce=reduce, axis=axis, threshold=threshold)
 
 
@@ -78,6 +84,6 @@ def hparam_effects(
     runs: Runs = (),
     where: Where = "",
 ) -> Answer:
-    """Which hyperparameters matter for a metric: importance with its interval, direction, best value, and what each is
-    confounded with."""
+    """Which hyperparameters matter for a metric: importance with its interval, direction, best value, and the
+    hyperparameters that each is confounded with."""
     return db.effects(metric, goal=cast("AskedGoal", goal), reduce=reduce, runs=runs, where=where)

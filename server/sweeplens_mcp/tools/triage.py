@@ -1,4 +1,4 @@
-"""Tools about what went wrong, and what happened since one last looked."""
+"""Tools that find problems in runs, and changes since an earlier answer."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +14,9 @@ __all__ = ["diagnose_runs", "whats_new"]
 
 
 def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", metrics: Metrics = ()) -> Answer:
-    """What went wrong: NaN, divergence, spikes, overfitting, level shifts, losses that cannot be right, stalled and crashed runs,
-    settings that the log contradicts; each with severity, metric, step, evidence and a cause that several runs share. Says
-    which detectors looked at what."""
+    """Problems in runs: NaN, divergence, spikes, overfitting, level shifts, impossible losses, stalled and crashed runs,
+    settings that the log contradicts; each with severity, metric, step, evidence, and a cause if several runs share one.
+    Lists which detectors looked at which metrics."""
     return db.diagnose(runs=runs, where=where, metrics=metrics)
 
 
@@ -24,6 +24,6 @@ def whats_new(
     db: "ExperimentDB",
     cursor: Annotated[str, Field(description="next_cursor of the last answer; empty: the last 24 hours.")] = "",
 ) -> Answer:
-    """What happened since a cursor: runs that began, finished, stalled or failed, new bests with the value before, new
-    problems; many alike are one row. next_cursor is for the next time one asks."""
+    """Changes since a cursor: runs that started, finished, stalled or failed, new best values with the previous ones, new
+    problems. Similar events are grouped into one row. Pass next_cursor in the next call."""
     return db.whats_new(cursor)

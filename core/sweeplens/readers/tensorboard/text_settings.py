@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-from typing import cast
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.protobuf import spans
@@ -47,7 +46,7 @@ def settings_of_text(tag: str, text: str) -> dict[str, object]:
         found = settings_in_text(text)
     except FormatError:
         return {}
-    return {} if sum(key in found for key in _MODEL) > 1 else cast("dict[str, object]", found)
+    return {} if sum(key in found for key in _MODEL) > 1 else found
 
 
 def _is_name(cell: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from sweeplens.errors import FormatError
-from sweeplens.readers.decoding.sidecars import load_yaml
+from sweeplens.readers.decoding.settings_text import load_yaml
 
 __all__ = ["settings_in"]
 

@@ -1,7 +1,7 @@
-"""Heavy work in processes of its own, so that light calls, which share one interpreter and one pool of Polars, never wait for it.
+"""Worker processes for heavy calls, so that light calls in the server's process never wait for them.
 
-jobs.py      what goes over the pipe: a snapshot to hold, a question, the answer
-fixed.py     the database of a snapshot
-child.py     the process: holds one snapshot, answers one question at a time
-workers.py   Workers: a few such processes, started when needed, ended and replaced when they crash or will not stop
+messages            sent over the pipe: a snapshot, a job, a result
+snapshot_database   a database over one snapshot
+worker              the process: holds one snapshot and runs one job at a time
+pool                `ProcessPool`: starts workers when needed; replaces those that crash or do not stop
 """

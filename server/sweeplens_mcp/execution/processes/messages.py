@@ -1,4 +1,4 @@
-"""What a server and its worker processes say to each other, pickled: both are this program, and nobody else is on the pipe."""
+"""Messages between a server and its worker processes. They are pickled: both ends are this program, and the pipe is private."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from msgspec import Struct
 from sweeplens.config import AnalysisConfig
 from sweeplens.errors import SweeplensError
 from sweeplens.store import Snapshot
-from sweeplens_mcp.tools.spec import Made
+from sweeplens_mcp.tools.spec import ToolResult
 
 __all__ = ["HeldSnapshot", "JobResult", "WorkerJob"]
 
 
 class HeldSnapshot(Struct, frozen=True):
-    """What to answer from until told otherwise."""
+    """The data to answer from until the next such message."""
 
     config: AnalysisConfig
     roots: tuple[Path, ...]
@@ -24,7 +24,7 @@ class HeldSnapshot(Struct, frozen=True):
 
 
 class WorkerJob(Struct, frozen=True):
-    """A question: a tool and its arguments."""
+    """A call: a tool and its arguments."""
 
     number: int
     tool: str
@@ -32,7 +32,7 @@ class WorkerJob(Struct, frozen=True):
 
 
 class JobResult(Struct, frozen=True):
-    """What became of a job. Work that ends unexpectedly ends the process instead."""
+    """The result or error of a job. An unexpected error ends the process instead."""
 
     number: int
-    result: Made | SweeplensError
+    result: ToolResult | SweeplensError

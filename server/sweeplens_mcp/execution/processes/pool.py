@@ -1,10 +1,10 @@
-"""The server's side of its worker processes.
+"""`ProcessPool`: the worker processes of a server.
 
-    workers.ask(spec, database, arguments)    the answer, worked out in another process from the database's snapshot of now
+    pool.ask(spec, database, arguments)    computes the answer in another process, from the database's current snapshot
 
-A worker is told when nobody wants its answer any more; one that does not stop at once is ended, as is one that crashes: its
-call is answered with an error, and the next call gets another. A worker holds the snapshot that it was last asked about, and is
-sent another only when the data moved on. Points stay on disk, where both read them.
+If a call is cancelled, its worker is asked to stop, and killed if it does not stop at once. If a worker crashes, its call is
+answered with an error and the next call gets a new worker. A worker keeps the last snapshot and gets a new one only when the
+data have changed. Points stay on disk, where both processes read them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens.store import Snapshot
     from sweeplens_mcp.execution.processes.messages import JobResult
-    from sweeplens_mcp.tools.spec import Made, ToolSpec
+    from sweeplens_mcp.tools.spec import ToolResult, ToolSpec
 
 __all__ = ["ProcessPool"]
 
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 0.25
-_PORTABLE_POINTS = 1_000_000  # so many at most are sent along where the points are in memory
+_PORTABLE_POINTS = 1_000_000  # maximum points sent over the pipe, if points are kept in memory
 _log = logging.getLogger(__name__)
 
 
 class ProcessPool:
-    """Worker processes of one server; as many as ask at the same time. `close` ends them."""
+    """The worker processes of one server, one per concurrent call. `close` ends them."""
 
     def __init__(self) -> None:
         self._idle: list[_WorkerProcess] = []
@@ -46,22 +46,22 @@ class ProcessPool:
 
     @staticmethod
     def possible() -> bool:
-        """Whether this system hands a pipe to a child as we do it."""
+        """Whether this system can pass a pipe to a child process."""
         return os.name == "posix"
 
     def warm(self) -> None:
-        """Start one, before it is asked anything."""
+        """Starts one worker in advance."""
         with self._lock:
             if self._open and not self._idle and not self._busy:
                 self._idle.append(_WorkerProcess())
 
-    def ask(self, spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> Made:
-        """The answer of a tool. Raises what the tool raises, LimitError when the process crashed."""
+    def ask(self, spec: ToolSpec, database: ExperimentDB, arguments: Mapping[str, object]) -> ToolResult:
+        """Returns the answer of a tool. Raises the tool's error, or LimitError if the process crashed."""
         snapshot = database.refresh()
         if not _is_portable(database, snapshot):
             return spec.function(database, **arguments)
         held = (snapshot.version, *snapshot.warnings, *map(str, database.roots))
-        worker = self._taken(held)
+        worker = self._take_worker(held)
         try:
             worker.hold(held, database, snapshot)
             return worker.ask(spec.name, arguments)
@@ -69,7 +69,7 @@ class ProcessPool:
             self._put_back(worker)
 
     def close(self) -> None:
-        """End all of them."""
+        """Ends all workers."""
         with self._lock:
             self._open = False
             workers = [*self._idle, *self._busy]
@@ -77,14 +77,14 @@ class ProcessPool:
         for worker in workers:
             worker.end()
 
-    def _taken(self, held: tuple[str, ...]) -> _WorkerProcess:
-        """An idle worker, best one that holds these data; else a new one."""
+    def _take_worker(self, held: tuple[str, ...]) -> _WorkerProcess:
+        """Takes an idle worker, preferably one with these data, or starts a new one."""
         with self._lock:
             if not self._open:
-                raise LimitError("The server is going down: ask again when it is back.")
+                raise LimitError("The server is shutting down: repeat the call when it is back.")
             self._idle.sort(key=lambda worker: worker.holds == held)
             while self._idle and not self._idle[-1].alive:
-                self._idle.pop().end()  # it crashed while nobody asked it anything
+                self._idle.pop().end()  # it crashed while idle
             worker = self._idle.pop() if self._idle else _WorkerProcess()
             self._busy.add(worker)
             return worker
@@ -99,7 +99,7 @@ class ProcessPool:
 
 
 class _WorkerProcess:
-    """One process and our end of its pipe. Used by one thread at a time; ended by any."""
+    """One process and our end of its pipe. One thread uses it at a time; any thread may end it."""
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
@@ -113,26 +113,26 @@ class _WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked. One that nobody asks has nothing to say: what can be read is the end of its pipe."""
+        """Whether it can take a job. An idle worker sends nothing: if its pipe is readable, the pipe was closed."""
         return self._process.poll() is None and not self._connection.closed and not self._connection.poll()
 
     def hold(self, held: tuple[str, ...], database: ExperimentDB, snapshot: Snapshot) -> None:
-        """Let it answer from a snapshot from now on."""
+        """Sends the worker a snapshot to answer from, unless it holds it already."""
         from sweeplens_mcp.execution.processes.messages import HeldSnapshot
 
         if self.holds != held:
             self._send(HeldSnapshot(database.config, database.roots, snapshot))
             self.holds = held
 
-    def ask(self, tool: str, arguments: Mapping[str, object]) -> Made:
-        """The answer to one question. Raises SweeplensError."""
+    def ask(self, tool: str, arguments: Mapping[str, object]) -> ToolResult:
+        """Runs one job and returns its answer. Raises SweeplensError."""
         from sweeplens_mcp.execution.processes.messages import WorkerJob
 
         self._asked += 1
         self._send(WorkerJob(self._asked, tool, dict(arguments)))
         try:
             result = self._awaited().result
-        except LimitError:  # from a checkpoint: nobody waits any more
+        except LimitError:  # from a checkpoint: the call was cancelled
             self._stop()
             raise
         if isinstance(result, SweeplensError):
@@ -140,7 +140,7 @@ class _WorkerProcess:
         return result
 
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """Kills the process."""
         self._process.kill()
         self._process.wait()
         self._connection.close()
@@ -154,14 +154,14 @@ class _WorkerProcess:
             raise self._crashed() from error
 
     def _stop(self) -> None:
-        """Ask it to stop; end it when it does not."""
+        """Asks the worker to stop; kills it if it does not."""
         try:
             self._connection.send_bytes(b"stop %d" % self._asked)
             if self._connection.poll(_STOP_SECONDS):
                 self._connection.recv()
                 return
         except (EOFError, OSError):
-            _log.debug("a worker was gone before it could be stopped")
+            _log.debug("a worker ended before it could be stopped")
         self.end()
 
     def _send(self, message: object) -> None:
@@ -175,10 +175,10 @@ class _WorkerProcess:
         code = self._process.returncode
         _log.error("a worker process ended with exit code %s", code)
         return LimitError(
-            "The process that worked on this call crashed; the server's log says why. Another takes its place."
+            "The worker process of this call crashed; the server's log says why. The next call gets a new one."
         )
 
 
 def _is_portable(database: ExperimentDB, snapshot: Snapshot) -> bool:
-    """Whether a snapshot can be handed over: points on disk are named, points in memory go along."""
+    """Whether a snapshot can be sent: points on disk are sent as file names, points in memory as data."""
     return database.config.cache != "memory" or int(snapshot.series["n_logged"].sum()) <= _PORTABLE_POINTS

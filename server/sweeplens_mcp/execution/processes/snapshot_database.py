@@ -1,4 +1,4 @@
-"""A database of one snapshot, which somebody else keeps fresh."""
+"""`SnapshotDatabase`: a database over one snapshot, for worker processes. The server keeps the data fresh."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["SnapshotDatabase"]
 
 
 class SnapshotDatabase(ExperimentDB):
-    """Answers from the snapshot that was handed over, and reads no folder."""
+    """Answers from the given snapshot and reads no folder."""
 
     def __init__(self, held: HeldSnapshot) -> None:
         self.config, self.roots, self.lazy = held.config, held.roots, True
         self._snapshot = held.snapshot
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
-        """The snapshot that was handed over."""
+        """Returns the given snapshot."""
         return self._snapshot
 
     def _drawn(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
-        """The answer alone: it goes to another process, which has a database of its own."""
+        """Returns the answer unchanged: it goes to the server's process, which has its own database."""
         return answer

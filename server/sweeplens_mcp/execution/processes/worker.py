@@ -1,9 +1,9 @@
 """A worker process: `python -m sweeplens_mcp.execution.processes.worker DESCRIPTOR`, where DESCRIPTOR is its end of a pipe.
 
-It listens before it imports anything large, so that nobody waits to be heard. It ends when the server does, whatever it is at.
-It leaves signals to the server, so that a terminal's Ctrl-C or a service manager's SIGTERM lets calls in flight finish, and
-gives way to whoever else wants the processor. An error that nobody foresaw goes to the log and ends the process: the server
-answers the call with an error, and starts another.
+It reads from the pipe before it imports anything large, so the server never blocks on a write. It ends when the server ends,
+even during a job. It ignores SIGINT and SIGTERM, so that calls in flight can finish after a terminal's Ctrl-C or a service
+manager's SIGTERM, and runs at low priority. An unexpected error goes to the log and ends the process: the server answers the
+call with an error and starts another worker.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
     from sweeplens.errors import SweeplensError
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens_mcp.execution.processes.messages import WorkerJob
-    from sweeplens_mcp.tools.spec import Made
+    from sweeplens_mcp.tools.spec import ToolResult
 
 __all__ = ["main"]
 
 _NICENESS = 10
-_STOP = b"stop "  # what is pickled begins otherwise
+_STOP = b"stop "  # pickled messages never begin like this
 
 
 class _WorkerLoop:
-    """The process: one thread listens, the main thread works."""
+    """The process: one thread reads messages, the main thread runs jobs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._unwanted = 0  # jobs up to this number
+        self._cancelled_up_to = 0  # jobs up to this number are cancelled
         threading.Thread(target=self._listen, name="sweeplens-listen", daemon=True).start()
 
     def serve(self) -> None:
-        """Answer questions until the server ends."""
+        """Runs jobs until the server ends."""
         from sweeplens_mcp.execution.processes.messages import HeldSnapshot, JobResult, WorkerJob
         from sweeplens_mcp.execution.processes.snapshot_database import SnapshotDatabase
 
         database: ExperimentDB | None = None
         while True:
-            message: object = pickle.loads(self._inbox.get())  # noqa: S301  # of the server that started this process
+            message: object = pickle.loads(self._inbox.get())  # noqa: S301  # from the server that started this process
             if isinstance(message, HeldSnapshot):
                 database = SnapshotDatabase(message)
             elif isinstance(message, WorkerJob) and database is not None:
@@ -58,20 +58,20 @@ class _WorkerLoop:
             while True:
                 message = self._connection.recv_bytes()
                 if message.startswith(_STOP):
-                    self._unwanted = int(message.removeprefix(_STOP))
+                    self._cancelled_up_to = int(message.removeprefix(_STOP))
                 else:
                     self._inbox.put(message)
         except (EOFError, OSError):
-            os._exit(0)  # the server is gone: nobody waits for anything
+            os._exit(0)  # the server has ended
 
-    def _answered(self, job: WorkerJob, database: ExperimentDB) -> Made | SweeplensError:
+    def _answered(self, job: WorkerJob, database: ExperimentDB) -> ToolResult | SweeplensError:
         from sweeplens.cancellation import cancellable
         from sweeplens.errors import LimitError, SweeplensError
         from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
         def check() -> None:
-            if self._unwanted >= job.number:
-                raise LimitError("Nobody waits for this answer any more.")
+            if self._cancelled_up_to >= job.number:
+                raise LimitError("The call was cancelled: no caller waits for its answer.")
 
         try:
             with cancellable(check):
@@ -82,7 +82,7 @@ class _WorkerLoop:
 
 
 def main(descriptor: int) -> None:
-    """Serve over a pipe."""
+    """Runs the worker on its end of the pipe."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     os.nice(_NICENESS)

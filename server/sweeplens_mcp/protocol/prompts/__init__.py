@@ -1,6 +1,6 @@
-"""The prompts, each a Markdown file beside this one: a header that names it and its arguments, then the text.
+"""`PROMPTS`, each from a Markdown file in this folder: a header with title, description and arguments, then the text.
 
-In the text ``{name}`` stands for an argument; a line that holds an argument which was not given is left out.
+In the text, ``{name}`` stands for an argument. A line with an argument that was not given is dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIELD = re.compile(r"\{(\w+)\}")
 
 
 class PromptSpec(Struct, frozen=True):
-    """A prompt as its file says it. ``arguments``: (name, description, required)."""
+    """A prompt as its file defines it. ``arguments``: (name, description, required)."""
 
     name: str
     title: str
@@ -33,14 +33,14 @@ class PromptSpec(Struct, frozen=True):
 
 
 def rendered(spec: PromptSpec, **given: str) -> str:
-    """The text with its arguments filled in."""
+    """Returns the text with its arguments filled in."""
     values = {name: clean(given.get(name, "").strip()) for name, _, _ in spec.arguments}
     kept = (line for line in spec.text.splitlines() if all(values.get(name) for name in _FIELD.findall(line)))
     return "\n".join(_FIELD.sub(lambda m: values[m.group(1)], line) for line in kept).strip()
 
 
 def prompt_of(spec: PromptSpec) -> Prompt:
-    """The prompt as the SDK knows prompts."""
+    """Makes the SDK's prompt."""
     return Prompt(
         name=spec.name,
         title=spec.title,
@@ -52,7 +52,7 @@ def prompt_of(spec: PromptSpec) -> Prompt:
 
 
 def _parsed(name: str, source: str) -> PromptSpec:
-    """``title:``, ``description:``, then ``name: description`` or ``name (optional): description`` for each argument."""
+    """Parses ``title:``, ``description:``, then ``name: description`` or ``name (optional): description`` for each argument."""
     _, head, text = source.split("---\n", 2)
     fields = dict(line.split(": ", 1) for line in head.splitlines() if line)
     title, description = fields.pop("title"), fields.pop("description")

@@ -22,26 +22,26 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def desk() -> Iterator[WorkerPool]:
+def pool() -> Iterator[WorkerPool]:
     made = WorkerPool(heavy_workers=1, queue=2)
     yield made
     made.close()
 
 
-async def test_work_is_done_in_a_worker_and_its_result_comes_back(desk: WorkerPool) -> None:
-    assert await desk.run("a", threading.current_thread, heavy=False) is not threading.current_thread()
+async def test_work_is_done_in_a_worker_and_its_result_comes_back(pool: WorkerPool) -> None:
+    assert await pool.run("a", threading.current_thread, heavy=False) is not threading.current_thread()
 
 
-async def test_what_work_raises_reaches_every_caller(desk: WorkerPool) -> None:
+async def test_what_work_raises_reaches_every_caller(pool: WorkerPool) -> None:
     def fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await desk.run("a", fail, heavy=True)
-    assert await desk.run("a", lambda: 1, heavy=True) == 1
+        await pool.run("a", fail, heavy=True)
+    assert await pool.run("a", lambda: 1, heavy=True) == 1
 
 
-async def test_identical_concurrent_work_is_done_once(desk: WorkerPool) -> None:
+async def test_identical_concurrent_work_is_done_once(pool: WorkerPool) -> None:
     began: list[int] = []
     gate = threading.Event()
 
@@ -53,7 +53,7 @@ async def test_identical_concurrent_work_is_done_once(desk: WorkerPool) -> None:
     results: list[int] = []
 
     async def call() -> None:
-        results.append(await desk.run("same", work, heavy=True))
+        results.append(await pool.run("same", work, heavy=True))
 
     async with anyio.create_task_group() as group:
         for _ in range(10):
@@ -64,20 +64,20 @@ async def test_identical_concurrent_work_is_done_once(desk: WorkerPool) -> None:
     assert len(began) == 1
 
 
-async def test_a_full_queue_says_when_to_come_back_and_light_work_still_runs(desk: WorkerPool) -> None:
+async def test_a_full_queue_says_when_to_come_back_and_light_work_still_runs(pool: WorkerPool) -> None:
     gate = threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(3):
-            group.start_soon(lambda i=index: desk.run(i, lambda: gate.wait(5), heavy=True))
+            group.start_soon(lambda i=index: pool.run(i, lambda: gate.wait(5), heavy=True))
         await anyio.sleep(0.05)
-        with pytest.raises(LimitError, match="Ask again in about"):
-            await desk.run("one more", lambda: 1, heavy=True)
-        assert await desk.run("light", lambda: 2, heavy=False) == 2
+        with pytest.raises(LimitError, match="Try again in about"):
+            await pool.run("one more", lambda: 1, heavy=True)
+        assert await pool.run("light", lambda: 2, heavy=False) == 2
         gate.set()
-    assert await desk.run("later", lambda: 3, heavy=True) == 3
+    assert await pool.run("later", lambda: 3, heavy=True) == 3
 
 
-async def test_a_cancelled_call_frees_its_worker_at_the_next_checkpoint_and_its_place_at_once(desk: WorkerPool) -> None:
+async def test_a_cancelled_call_frees_its_worker_at_the_next_checkpoint_and_its_place_at_once(pool: WorkerPool) -> None:
     stopped = threading.Event()
 
     def endless() -> None:
@@ -90,14 +90,14 @@ async def test_a_cancelled_call_frees_its_worker_at_the_next_checkpoint_and_its_
 
     async with anyio.create_task_group() as group:
         for index in range(3):
-            group.start_soon(lambda i=index: desk.run(("endless", i), endless, heavy=True))
+            group.start_soon(lambda i=index: pool.run(("endless", i), endless, heavy=True))
         await anyio.sleep(0.05)
         group.cancel_scope.cancel()
     assert await anyio.to_thread.run_sync(stopped.wait, 5)
-    assert await desk.run("next", lambda: 4, heavy=True) == 4
+    assert await pool.run("next", lambda: 4, heavy=True) == 4
 
 
-async def test_work_goes_on_while_one_of_its_callers_still_waits(desk: WorkerPool) -> None:
+async def test_work_goes_on_while_one_of_its_callers_still_waits(pool: WorkerPool) -> None:
     gate = threading.Event()
 
     def work() -> str:
@@ -108,12 +108,12 @@ async def test_work_goes_on_while_one_of_its_callers_still_waits(desk: WorkerPoo
     results: list[str] = []
 
     async def call() -> None:
-        results.append(await desk.run("same", work, heavy=True))
+        results.append(await pool.run("same", work, heavy=True))
 
     async with anyio.create_task_group() as group:
         group.start_soon(call)
         with anyio.move_on_after(0.05):
-            await desk.run("same", work, heavy=True)
+            await pool.run("same", work, heavy=True)
         gate.set()
     assert results == ["done"]
 
@@ -126,54 +126,54 @@ def waiting(gate: threading.Event) -> None:
 
 @pytest.mark.parametrize("heavy", [True, False])
 async def test_a_tenant_with_a_long_queue_keeps_no_other_from_a_worker(heavy: bool) -> None:
-    desk, gate = WorkerPool(heavy_workers=2, queue=32), threading.Event()
+    pool, gate = WorkerPool(heavy_workers=2, queue=32), threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(30):
-            group.start_soon(lambda i=index: desk.run(i, lambda: waiting(gate), heavy=heavy, tenant="greedy"))
+            group.start_soon(lambda i=index: pool.run(i, lambda: waiting(gate), heavy=heavy, tenant="greedy"))
         await anyio.sleep(0.05)
         with anyio.fail_after(5):
             for tenant in ("a", "b", "c"):
-                assert await desk.run(tenant, lambda t=tenant: t, heavy=heavy, tenant=tenant) == tenant
+                assert await pool.run(tenant, lambda t=tenant: t, heavy=heavy, tenant=tenant) == tenant
         group.cancel_scope.cancel()
-    desk.close()
+    pool.close()
 
 
-async def test_only_the_tenant_that_fills_its_queue_is_told_to_come_back(desk: WorkerPool) -> None:
+async def test_only_the_tenant_that_fills_its_queue_is_told_to_come_back(pool: WorkerPool) -> None:
     gate = threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(3):
-            group.start_soon(lambda i=index: desk.run(i, lambda: waiting(gate), heavy=True, tenant="greedy"))
+            group.start_soon(lambda i=index: pool.run(i, lambda: waiting(gate), heavy=True, tenant="greedy"))
         await anyio.sleep(0.05)
-        with pytest.raises(LimitError, match=r"3 long calls of yours .* Ask again in about 6 s"):
-            await desk.run("more", lambda: 1, heavy=True, tenant="greedy")
-        group.start_soon(lambda: desk.run("other", lambda: 1, heavy=True, tenant="modest"))
+        with pytest.raises(LimitError, match=r"3 long calls of yours .* Try again in about 6 s"):
+            await pool.run("more", lambda: 1, heavy=True, tenant="greedy")
+        group.start_soon(lambda: pool.run("other", lambda: 1, heavy=True, tenant="modest"))
         await anyio.sleep(0.05)
         gate.set()
 
 
 async def test_tenants_take_turns_however_many_calls_each_has_waiting() -> None:
-    desk, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
+    pool, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: desk.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
+        group.start_soon(lambda: pool.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
         await anyio.sleep(0.02)
         for tenant, calls in (("greedy", 6), ("a", 2), ("b", 1)):
             for index in range(calls):
                 key = f"{tenant}{index}"
-                group.start_soon(lambda k=key, t=tenant: desk.run(k, lambda: order.append(k), heavy=True, tenant=t))
+                group.start_soon(lambda k=key, t=tenant: pool.run(k, lambda: order.append(k), heavy=True, tenant=t))
         await anyio.sleep(0.05)
         gate.set()
     assert order == ["greedy0", "a0", "b0", "greedy1", "a1", "greedy2", "greedy3", "greedy4", "greedy5"]
-    desk.close()
+    pool.close()
 
 
 async def test_a_question_that_somebody_else_asked_too_does_not_wait_in_their_queue() -> None:
-    desk, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
+    pool, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
 
     async def ask(key: str, tenant: str) -> None:
-        await desk.run(key, lambda: order.append(key), heavy=True, tenant=tenant)
+        await pool.run(key, lambda: order.append(key), heavy=True, tenant=tenant)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: desk.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
+        group.start_soon(lambda: pool.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
         await anyio.sleep(0.02)
         for key in ("1", "2", "3", "common"):
             group.start_soon(ask, key, "greedy")
@@ -182,37 +182,37 @@ async def test_a_question_that_somebody_else_asked_too_does_not_wait_in_their_qu
         await anyio.sleep(0.02)
         gate.set()
     assert order == ["1", "common", "2", "3"]
-    desk.close()
+    pool.close()
 
 
 async def test_what_a_tenant_that_left_had_waiting_is_forgotten() -> None:
-    desk = WorkerPool(heavy_workers=2, queue=4)
+    pool = WorkerPool(heavy_workers=2, queue=4)
     async with anyio.create_task_group() as group:
         for index in range(5):
             group.start_soon(
-                lambda i=index: desk.run(i, lambda: waiting(threading.Event()), heavy=True, tenant="greedy")
+                lambda i=index: pool.run(i, lambda: waiting(threading.Event()), heavy=True, tenant="greedy")
             )
         await anyio.sleep(0.05)
         group.cancel_scope.cancel()
     with anyio.fail_after(5):
-        assert await desk.run("again", lambda: 5, heavy=True, tenant="greedy") == 5
-    desk.close()
+        assert await pool.run("again", lambda: 5, heavy=True, tenant="greedy") == 5
+    pool.close()
 
 
 async def test_a_desk_that_was_closed_drops_what_waits_and_can_be_used_again() -> None:
-    desk, gate = WorkerPool(heavy_workers=1, queue=4), threading.Event()
+    pool, gate = WorkerPool(heavy_workers=1, queue=4), threading.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: desk.run("at work", lambda: waiting(gate), heavy=True))
+        group.start_soon(lambda: pool.run("at work", lambda: waiting(gate), heavy=True))
 
         async def dropped() -> None:
-            with pytest.raises(LimitError, match="going down"):
-                await desk.run("waits", lambda: 1, heavy=True)
+            with pytest.raises(LimitError, match="shutting down"):
+                await pool.run("waits", lambda: 1, heavy=True)
 
         await anyio.sleep(0.02)
         group.start_soon(dropped)
         await anyio.sleep(0.02)
-        desk.close()
-        assert await desk.run("later", lambda: 6, heavy=True) == 6
+        pool.close()
+        assert await pool.run("later", lambda: 6, heavy=True) == 6
         gate.set()
-    assert await desk.run("after", lambda: 7, heavy=True) == 7
-    desk.close()
+    assert await pool.run("after", lambda: 7, heavy=True) == 7
+    pool.close()
