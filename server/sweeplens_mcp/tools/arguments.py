@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 __all__ = [
     "At",
+    "BriefWhere",
     "By",
     "Columns",
     "Cursor",
@@ -46,9 +47,10 @@ Where = Annotated[
     Field(
         description="SQL condition on runs; names with . or / in double quotes: "
         '"optim.lr" > 1e-4 AND status = \'finished\' AND "val/acc.last" > 0.9. '
-        "status: running, finished, failed, crashed, killed, unknown"
+        "status: running, finished, failed, crashed, killed, pruned, waiting, unknown"
     ),
 ]
+BriefWhere = Annotated[str, Field(description="SQL condition on runs, as in list_runs.")]
 Metric = Annotated[str, Field(description="Metric name.")]
 Metrics = Annotated[Texts, Field(description="Metric names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sweeplens.answers import Answer, LazyAnswer
-from sweeplens_mcp.tools.arguments import MaxPoints, Patterns, Runs, SomeMetrics, Where, X, XMax, XMin
+from sweeplens_mcp.tools.arguments import BriefWhere, MaxPoints, Patterns, Runs, SomeMetrics, X, XMax, XMin
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
@@ -14,7 +14,7 @@ USUAL_POINTS, FEWEST_POINTS = 50, 10
 _POINT_BYTES, _SHARE = 28, 0.7  # bytes of one point at full precision; the share of an answer for points
 
 
-def list_metrics(db: "ExperimentDB", runs: Runs = (), where: Where = "", pattern: Patterns = "") -> Answer:
+def list_metrics(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "", pattern: Patterns = "") -> Answer:
     """One row per metric: number of runs and points, first and last step, goal (lower, higher, unknown),
     number of values that are NaN or infinite."""
     return db.list_metrics(runs=runs, where=where, pattern=pattern)
@@ -24,7 +24,7 @@ def query_metrics(
     db: "ExperimentDB",
     metrics: SomeMetrics,
     runs: Runs = (),
-    where: Where = "",
+    where: BriefWhere = "",
     x: X = "step",
     x_min: XMin = None,
     x_max: XMax = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer
-from sweeplens_mcp.tools.arguments import Columns, RunId, Runs, Sort, Where
+from sweeplens_mcp.tools.arguments import BriefWhere, Columns, RunId, Runs, Sort, Where
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["get_run", "list_runs", "overview"]
 
 
-def overview(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
+def overview(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "") -> Answer:
     """Call this first: a summary of the experiments in about twenty lines. Runs by status, hyperparameters that vary,
     metrics with goal and range, the best group for each main metric and the groups tied with it, failed runs and what
     they share, runs in progress, changes in the last 24 hours."""

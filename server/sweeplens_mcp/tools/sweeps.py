@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sweeplens.answers import Answer
 from sweeplens.frames.reduction import DEFAULT_REDUCE
-from sweeplens_mcp.tools.arguments import At, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Sort, Where
+from sweeplens_mcp.tools.arguments import At, BriefWhere, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Sort
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import AskedGoal, ExperimentDB
@@ -29,7 +29,7 @@ def summarize_by_hparams(
     metrics: Metrics = (),
     reduce: Reduce = DEFAULT_REDUCE,
     runs: Runs = (),
-    where: Where = "",
+    where: BriefWhere = "",
     sort: Sort = "",
 ) -> Answer:
     """Statistics for each group of runs with equal hyperparameters: n, mean, std, sem, 95 % confidence interval, min,
@@ -37,7 +37,7 @@ def summarize_by_hparams(
     return db.summarize(hparams, metrics=metrics, reduce=reduce, runs=runs, where=where, sort=sort)
 
 
-def find_varying_hparams(db: "ExperimentDB", runs: Runs = (), where: Where = "") -> Answer:
+def find_varying_hparams(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "") -> Answer:
     """Hyperparameters that vary between runs: their values, how many runs lack them, whether they mark replicates
     (seeds), and which are perfectly confounded (same_as: their effects cannot be separated)."""
     return db.varying(runs=runs, where=where)
@@ -50,7 +50,7 @@ def rank_runs(
     reduce: Reduce = DEFAULT_REDUCE,
     by: By = "group",
     runs: Runs = (),
-    where: Where = "",
+    where: BriefWhere = "",
     at_step: At = "",
     hparams: Hparams = (),
 ) -> Answer:
@@ -82,7 +82,7 @@ def hparam_effects(
     goal: Goal = "",
     reduce: Reduce = DEFAULT_REDUCE,
     runs: Runs = (),
-    where: Where = "",
+    where: BriefWhere = "",
 ) -> Answer:
     """Which hyperparameters matter for a metric: importance with its interval, direction, best value, and the
     hyperparameters that each is confounded with."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from sweeplens.answers import Answer
-from sweeplens_mcp.tools.arguments import Metrics, Runs, Where
+from sweeplens_mcp.tools.arguments import BriefWhere, Metrics, Runs
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["diagnose_runs", "whats_new"]
 
 
-def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: Where = "", metrics: Metrics = ()) -> Answer:
+def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "", metrics: Metrics = ()) -> Answer:
     """Problems in runs: NaN, divergence, spikes, overfitting, level shifts, impossible losses, stalled and crashed runs,
     settings that the log contradicts; each with severity, metric, step, evidence, and a cause if several runs share one.
     Lists which detectors looked at which metrics."""
