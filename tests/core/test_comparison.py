@@ -95,7 +95,7 @@ def test_one_run_a_side_is_no_test_and_is_held_against_the_seed_noise_seen_elsew
     noise = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2)
     found = row(db.compare("one", "two"))
     assert found["verdict"] == (
-        f"1 run a side: no test possible, difference 0.012 is inside the seed noise {noise:.4g} seen elsewhere in this sweep"
+        f"1 run a side: no test possible, difference 0.012 is inside the seed noise {noise:.4g} of this sweep"
     )
     assert (found["test"], found["p"], found["effect_size"], found["ci95_low"]) == ("none", None, None, None)
     assert "is outside the seed noise" in row(db.compare("one", "far"))["verdict"]
@@ -376,7 +376,7 @@ def test_a_side_that_is_empty_unknown_or_on_both_sides_is_an_error_that_says_so(
         db.compare("a9", "b*")
     with pytest.raises(InputError, match="Side b: no run matches 'lr > 5'"):
         db.compare("a*", "lr > 5")
-    with pytest.raises(InputError, match="2 runs stand on both sides"):
+    with pytest.raises(InputError, match="2 runs are on both sides"):
         db.compare("a*", "lr < 1")
     with pytest.raises(InputError, match="Side a is empty"):
         db.compare([], "b*")
@@ -446,7 +446,7 @@ def test_what_counts_as_equal_can_be_configured(tmp_path: Path) -> None:
     narrow = database(tmp_path / "n", sweep(a, b, apart=True), equal_within={"val/acc": 0.001}).compare("a*", "b*")
     assert row(wide)["verdict"].startswith("equal within 0.02 (as configured)")
     assert row(narrow)["verdict"].startswith("not told apart")
-    assert "too few seeds to say: 12 a side show" in row(narrow)["verdict"]
+    assert "too few seeds: 12 a side detect" in row(narrow)["verdict"]
 
 
 def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normalised_within_each(
