@@ -105,7 +105,7 @@ def test_one_run_a_side_is_no_test_and_is_held_against_the_seed_noise_seen_elsew
 def test_one_run_a_side_where_nothing_was_repeated_says_that_the_noise_is_not_known(tmp_path: Path) -> None:
     found = row(database(tmp_path, sweep([0.9], [0.1])).compare("a0", "b0"))
     assert found["verdict"].startswith("1 run a side: no test possible")
-    assert found["verdict"].endswith("the seed noise is not known")
+    assert found["verdict"].endswith("the seed noise is unknown")
     assert found["seeds_needed"] is None
 
 
@@ -185,7 +185,7 @@ def test_the_printed_difference_lies_within_its_interval_however_wild_the_values
     found = row(answer)
     assert found["ci95_low"] < found["difference"] < found["ci95_high"]
     assert not found["verdict"].startswith("different")
-    assert any("without a6" in note for note in answer.notes)
+    assert any("without outlier a6" in note for note in answer.notes)
     assert any(note.startswith("Without a6 the difference is 0.01") for note in answer.notes)
 
 
@@ -201,7 +201,7 @@ def test_seeds_are_not_paired_where_equal_numbers_share_nothing(tmp_path: Path) 
     answer = database(tmp_path, sweep(a, b)).compare("a*", "b*")
     assert row(answer)["test"] == "Welch"
     assert row(answer)["other_p"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert any("too little for pairs to pay" in note for note in answer.notes)
+    assert any("too weak for a paired test" in note for note in answer.notes)
 
 
 def decay(tmp_path: Path, *, effect: float = 0.02, confounded: bool = False) -> ExperimentDB:
@@ -468,5 +468,5 @@ def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normal
     assert found["verdict"].startswith("different: a is better")
     assert 0 < found["difference"] < 1
     assert answer.tables["strata"]["stratum"].to_list() == ["env_id=ant", "env_id=hopper", "env_id=pole"]
-    assert not any("not pooled" in note for note in answer.notes)
-    assert any("values stand between" in note for note in answer.notes)
+    assert not any("Not pooled" in note for note in answer.notes)
+    assert any("values are scaled within each task" in note for note in answer.notes)

@@ -65,7 +65,7 @@ def test_a_learning_rate_that_matters_and_a_batch_size_that_does_not_are_told_as
         assert found[name]["importance_low"] == 0
         assert found[name]["direction"] == "no clear effect"
     assert "seed" not in found
-    assert any("held out" in note for note in answer.notes)
+    assert any("held-out R2" in note for note in answer.notes)
 
 
 def test_the_goal_turns_the_direction(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_few_runs_far_from_all_others_turn_the_shares_to_ranks_and_it_is_said(
     runs[0]["metrics"] = {"val/acc": [-1e6]}
     answer = database(tmp_path, runs).effects("val/acc", reduce="last")
     assert rows(answer)["lr"]["importance"] > 0.7
-    assert any("spread of ranks" in note for note in answer.notes)
+    assert any("variance of ranks" in note for note in answer.notes)
 
 
 def test_values_near_the_end_of_the_numbers_are_ranked_too(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_what_the_left_out_runs_share_is_said(tmp_path: Path) -> None:
         for lr in (1, 2, 3) for s in range(6)
     ]  # fmt: skip
     answer = database(tmp_path, rows).effects("val/acc")
-    assert any("not missing at random: lr=3 has 5 of 6 such runs, all other 0 of 12" in note for note in answer.notes)
+    assert any("not missing at random: 5 of 6 with lr=3, 0 of 12 others" in note for note in answer.notes)
 
 
 def test_a_task_has_no_row_and_does_not_drown_what_matters_within_each(tmp_path: Path) -> None:

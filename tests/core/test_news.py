@@ -196,7 +196,7 @@ def test_a_run_that_falls_silent_in_the_middle_of_a_line_has_failed(tmp_path: Pa
 @pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300])
 def test_a_cursor_that_is_not_ours_says_what_to_pass(tmp_path: Path, cursor: str) -> None:
     _write(tmp_path / "a", steps=20, age=60)
-    with pytest.raises(CursorError, match="pass the one of its last answer"):
+    with pytest.raises(CursorError, match="pass that of its last answer"):
         _open(tmp_path).whats_new(cursor)
 
 

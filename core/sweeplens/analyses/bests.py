@@ -63,10 +63,10 @@ def apart_from_best(
         calm = (pooled, total) if equal else _without_wild(n, variances, freedom, pooled, total)
         common = calm[0] * (1 / size[1:] + 1 / size[0])
         part, each = np.where(known, own, calm[0]) / size, np.where(known, freedom, calm[1])
-        square = part[1:] + part[0]
+        square: Array = part[1:] + part[0]
         free: Array = square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
         of_two = (size[1:] == 2) | (size[0] == 2)
-        square = np.where(of_two, square, common) if equal else square
+        square = np.where(of_two | (not equal), square, common)
         least = np.where(of_two, 0.0, calm[1] / 2)
         free = np.where(square > common, free, calm[1] if equal else np.clip(free, least, calm[1]))
         t = np.abs(mean[1:] - mean[0]) / np.sqrt(np.maximum(square, common))
