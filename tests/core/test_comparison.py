@@ -167,7 +167,7 @@ def test_the_verdict_rests_on_holm_over_the_metrics_and_a_metric_without_a_goal_
     adjusted = dict(zip(answer.table["metric"], answer.table["p_adjusted"], strict=True))
     assert answer.table["metric"].to_list() == ["val/acc", "val/f1", "val/loss"]
     assert adjusted["val/acc"] == p["val/acc"]  # the first stands alone
-    assert any("not compared unless named: zeta" in note for note in answer.notes)
+    assert any("Not compared unless named, because their goal is unknown: zeta" in note for note in answer.notes)
     asked = db.compare("a*", "b*", metrics=["val/acc", "val/loss", "val/f1", "zeta"]).table
     p, adjusted = (dict(asked.select("metric", c).iter_rows()) for c in ("p", "p_adjusted"))
     low, high = sorted((p["val/loss"], p["val/f1"]))
