@@ -1,6 +1,6 @@
-"""A walk through the demo sweep as a researcher takes it: which learning rate, is it real, what broke, what is new.
+"""Answers a researcher's questions about the demo sweep: the best learning rate, its significance, failures, news.
 
-Writes the sweep to a temporary folder, asks, and prints the page `docs/walk.md`:
+Writes the sweep to a temporary folder, calls the tools, and prints the page `docs/walk.md`:
 
     python examples/walk.py > docs/walk.md
 """
@@ -21,7 +21,7 @@ from sweeplens_mcp.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A question, the call that answers it, and what the researcher takes from the answer."""
+    """A question, the call that answers it, and the researcher's conclusion."""
 
     question: str
     call: tuple[str, ...]
@@ -32,16 +32,16 @@ WALK = (
     Stop(
         "Which learning rate? And what changed since yesterday?",
         ("overview",),
-        "Six learning rates, two batch sizes, five to six seeds each; 0.03 leads in every metric. The weight decay always "
-        "changed together with the learning rate, so whatever is said of one holds for the other. The last line is what is "
-        "new since yesterday: the whole sweep, of which one run goes on and one failed.",
+        "Six learning rates, two batch sizes, five to six seeds each; 0.03 leads in every metric. Weight decay and learning rate "
+        "are perfectly confounded, so their effects cannot be separated. The last line shows the news since yesterday: the "
+        "whole sweep began, one run is still running, one failed.",
     ),
     Stop(
         "Is that real?",
         ("rank_runs", "metric=val/acc", "hparams=optim.lr"),
-        "Yes: no other learning rate ties with 0.03, the runner-up is six parts in a thousand behind (p below 1 % against the "
-        "range of all six), and the run whose config is broken was left out instead of being counted as a setting. "
-        "The batch size was pooled on purpose; with it as part of the group, as in the overview, both sizes tie.",
+        "Yes: no other learning rate ties with 0.03. The second is 0.006 behind (p below 1 %, corrected for all six), and the run "
+        "with a broken config was left out. The ranking pools both batch sizes; in the overview, where the batch size is part "
+        "of the group, both sizes tie.",
     ),
     Stop(
         "What went wrong in the bad runs?",
@@ -53,7 +53,7 @@ WALK = (
 
 
 def page() -> str:
-    """The walk as Markdown. Paths, times and versions, which differ from day to day, are written as words."""
+    """Returns the walk as Markdown. Paths, times and versions change between runs and are replaced by words."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve() / "demo"
         write_sweep(root, now=datetime.now(UTC))
@@ -63,7 +63,7 @@ def page() -> str:
 def _lines(root: Path) -> Iterator[str]:
     yield "# A walk through a sweep"
     yield ""
-    yield "Written by `python examples/walk.py` over the sweep of `sweeplens demo`; a test compares it with what is answered today."
+    yield "Written by `python examples/walk.py` over the sweep of `sweeplens demo`; a test compares it with today's answers."
     for stop in WALK:
         tool, *values = stop.call
         answer = call_tool(tool, values, Settings((str(root),))).text

@@ -1,4 +1,4 @@
-"""Frame -> frame: runs as tables, metrics long, groups, summaries, names for people. No files, no state."""
+"""Functions from frames to frames: runs as tables, long metrics, groups, summaries, display names. No files, no state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OWN = ("run_id", "null_hparams")
 
 
 def runs_to_dataframe(runs: Sequence[Run]) -> pl.DataFrame:
-    """One row a run: ``run_id``, a column for each flattened hyperparameter (text as categoricals), ``metadata.*``."""
+    """Returns one row a run: ``run_id``, a column for each flattened hyperparameter (text as categoricals), ``metadata.*``."""
     flats = [{column_name(k, _OWN): v for k, v in r.hyperparameters.flatten().items()} for r in runs]
     names = dict.fromkeys(n for flat in flats for n in flat)
     extras = dict.fromkeys(n for r in runs for n in r.metadata)
@@ -51,7 +51,7 @@ def runs_to_dataframe(runs: Sequence[Run]) -> pl.DataFrame:
 
 
 def runs_to_metrics_df(runs: Sequence[Run]) -> pl.DataFrame:
-    """Long metrics of runs, columns as of points; a None in a list keeps its index and gives no row."""
+    """Returns metrics as long points; None in a list gives no row but keeps the index of later values."""
     rows = [
         (run.run_id, metric, run.steps[metric][i] if metric in run.steps else i, value, None, seq)
         for run in runs
@@ -62,12 +62,12 @@ def runs_to_metrics_df(runs: Sequence[Run]) -> pl.DataFrame:
 
 
 def find_varying_hparams(runs: pl.DataFrame) -> list[str]:
-    """Names of the hyperparameters that have more than one value over these runs, sorted."""
+    """Returns the sorted names of hyperparameters with more than one value over these runs."""
     return sorted(varying_hparams(_complete(runs)))
 
 
 def group_by_hparams(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
-    """The groups that these hyperparameters define, each with ``n_runs`` and its ``run_ids``. Raises InputError for none."""
+    """Returns the groups by these hyperparameters, with ``n_runs`` and ``run_ids``. Raises InputError for an empty list."""
     if not hparams:
         raise InputError(
             "group_by_hparams needs at least one hyperparameter: find_varying_hparams names those that vary."
@@ -86,7 +86,7 @@ def query_metrics(
     run_filter: Sequence[str] | None = None,
     step_range: tuple[int | None, int | None] | None = None,
 ) -> pl.DataFrame:
-    """Points whose metric a name or regular expression finds, of these runs, in this range of steps, ends included."""
+    """Returns points of metrics that match a name or regular expression, of these runs and steps (ends included)."""
     kept = points.lazy()
     if metric_filter is not None:
         patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter)
@@ -109,10 +109,10 @@ def summarize_by_hparams(
     reduce: str = "last",
     goals: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
-    """Statistics over runs for each group and metric: n, mean, std, sem, 95 % interval, min, median, max.
+    """Returns statistics over runs for each group and metric: n, mean, std, sem, 95 % interval, min, median, max.
 
     ``metrics`` are long points. Each run's series counts once, reduced as `reduction` describes; a run that cannot be reduced
-    is not in ``n``. `ExperimentDB.summarize` also says which those are.
+    is not in ``n``. `ExperimentDB.summarize` lists those runs. The interval is Student's t. Raises InputError.
     """
     ordered = metrics if "seq" in metrics.columns else _with_seq(metrics)
     reduced = reduce_runs(reduce_series(ordered), ordered.lazy(), parse_reduce(reduce), goals=goals)
@@ -123,12 +123,12 @@ _STATISTICS = ("metric", "value", "n", "mean", "std", "sem", "ci95_low", "ci95_h
 
 
 def statistics_of(reduced: ReducedSeries, runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
-    """The groups' statistics from one number a run. The interval is Student's t; null where a group has one run."""
+    """Returns the groups' statistics from one number a run. The interval is Student's t; null for a single run."""
     runs, hparams = free_names(runs, hparams, _STATISTICS)
     by = [*hparams, "metric"]
     value = pl.col("value")
     table = reduced.values.lazy().join(keyed(runs, hparams).lazy(), on="run_id", maintain_order="left")
-    # Both in order, so that the last digit of a sum is always the same.
+    # In fixed order, so that sums are reproducible to the last digit.
     grouped = table.group_by(by, maintain_order=True).agg(
         n=value.len(),
         mean=value.mean(),
@@ -146,19 +146,19 @@ def statistics_of(reduced: ReducedSeries, runs: pl.DataFrame, hparams: Sequence[
 
 
 def apply_display_names(frame: pl.DataFrame, metrics: Mapping[str, str], hparams: Mapping[str, str]) -> pl.DataFrame:
-    """The same table with names for people: hyperparameter columns and the values of ``metric``."""
+    """Returns the table with display names for hyperparameter columns and values of ``metric``."""
     renamed = frame.rename({k: v for k, v in hparams.items() if k in frame.columns and v not in frame.columns})
     return renamed.with_columns(pl.col("metric").replace(dict(metrics))) if "metric" in renamed.columns else renamed
 
 
 def from_display_names(names: Sequence[str], display: Mapping[str, str]) -> list[str]:
-    """The way back: a name for people -> the logged one; any other name stays."""
+    """Returns logged names for display names; other names stay."""
     back = {shown: logged for logged, shown in display.items()}
     return [back.get(n, n) for n in names]
 
 
 def _t_quantiles(counts: pl.Series) -> dict[int, float]:
-    """The 97.5 % quantile of Student's t for each group size above one."""
+    """Returns the 97.5 % quantile of Student's t for each group size above one."""
     return {n: t_quantile(n - 1) for n in counts.unique().to_list() if n > 1}
 
 

@@ -1,8 +1,8 @@
-"""`ExperimentDB`: folders of experiments as one object. Each method is one delegation to a pure function over frames.
+"""`ExperimentDB`: folders of experiments as one object. Each method delegates to a pure function over frames.
 
-Every call sees what was on disk at most ``config.refresh_seconds`` before. A call works on one snapshot from beginning to
-end, so that calls from several threads never see each other's data. An analysis is imported by the method that asks for it:
-a script asks one question, and should not wait for the others.
+Every call sees the files as they were at most ``config.refresh_seconds`` before. A call uses one snapshot throughout, so
+calls from several threads do not see each other's data. Each method imports its analysis when it is called, so a script
+does not wait for imports that it does not need.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ __all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
 log = logging.getLogger("sweeplens")
 
 RankedBy = Literal["group", "run"]
-Told = TypeVar("Told", Answer, LazyAnswer)
+AnyAnswer = TypeVar("AnyAnswer", Answer, LazyAnswer)
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
 class ExperimentDB:
     """Experiments below one folder or several.
 
-    ``config``: the settings, or in its place the folders. ``base_path``: a folder or several; by default
+    ``config``: the settings, or the folders in its place. ``base_path``: a folder or several; by default
     ``config.experiment_dir`` and ``config.roots``. ``lazy=False`` loads at once, ``lazy=True`` at the first question; the
-    answers are the same. Raises RootError for a folder that is not there.
+    answers are the same. Raises RootError for a missing folder.
 
     >>> db = ExperimentDB("sweep")
     >>> db.rank("val/acc", goal="higher", where="status = 'finished'").table  # doctest: +SKIP
@@ -82,7 +82,7 @@ class ExperimentDB:
     """
 
     failure: str = ""
-    """Why the last look at the folders failed as a whole, in a sentence; nothing where it succeeded."""
+    """Why the last reading of the folders failed as a whole, in a sentence; empty if it succeeded."""
     _pinned: Snapshot | None = None
 
     def __init__(
@@ -123,7 +123,7 @@ class ExperimentDB:
     # ------------------------------------------------------------------ data
 
     def load_experiments(self, progress: Progress | None = None) -> LoadReport:
-        """Read what is new on disk, now. Raises RootError where no reader finds a run."""
+        """Reads new files now. Raises RootError if no reader finds a run."""
         with self._lock:
             report = self._load(progress)
         assert report is not None  # or it raised
@@ -132,9 +132,9 @@ class ExperimentDB:
         return report
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
-        """The snapshot to answer from; older than ``config.refresh_seconds`` it is brought up to date first.
+        """Returns the current snapshot; one older than ``config.refresh_seconds`` is updated first.
 
-        Where that fails as a whole it is the last good one, whose warnings say so; without any, what went wrong is raised.
+        If the update fails, returns the last good snapshot with a warning; without one, raises the error.
         """
         if self._pinned is not None:
             return self._pinned
@@ -149,7 +149,10 @@ class ExperimentDB:
         return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
     def view(self, runs: Names = (), where: str = "") -> View:
-        """The runs that ids, globs and a condition select, with their series, of one snapshot."""
+        """Returns the runs selected by ids, globs and a condition, with their series, of one snapshot.
+
+        Raises InputError and UnknownNameError for a condition that cannot be used.
+        """
         runs = as_names(runs)
         snapshot = self.refresh()
         now = datetime.now(UTC)
@@ -186,23 +189,23 @@ class ExperimentDB:
 
     @property
     def store(self) -> str:
-        """Where what was read is kept, how large that is and how old; for people."""
+        """Path, size and age of the store, formatted for display."""
         return self._store.described()
 
     def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
-        """Points as a LazyFrame: nothing is read until it is collected. ``raw=True``: repeated steps too."""
+        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too."""
         snapshot = self.refresh()
         return snapshot.points if raw else standing(snapshot.points, rewound(snapshot.series))
 
     def stream_metrics(self, *, raw: bool = False) -> Iterator[pl.DataFrame]:
-        """All points as DataFrames of whole runs, in bounded memory."""
+        """Yields all points as DataFrames of whole runs, in bounded memory."""
         snapshot = self.refresh()
         twice = rewound(snapshot.series)
         for ids in in_batches(snapshot.runs["run_id"].to_list(), snapshot.series, _BATCH_ROWS):
             points = select_points(snapshot.points, runs=ids)
             batch = (points if raw else standing(points, twice)).collect(engine="streaming")
             yield batch
-            del batch  # or it would still be there while the next one is made
+            del batch  # frees it before the next one is read
 
     def query_metrics(
         self,
@@ -211,7 +214,10 @@ class ExperimentDB:
         step_range: tuple[int | None, int | None] | None = None,
         raw: bool = False,
     ) -> pl.DataFrame:
-        """Points of the metrics that a name or regular expression finds, of these runs (ids or globs), in these steps."""
+        """Returns points of metrics that match a name or regular expression, of these runs (ids or globs) and steps.
+
+        Raises UnknownNameError for a metric or run that does not exist.
+        """
         view = self.view(run_filter or ())
         patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter or ())
         metrics = select_metrics(patterns, view.metrics)
@@ -230,17 +236,17 @@ class ExperimentDB:
         where: str = "",
         sort: str = "",
     ) -> pl.DataFrame:
-        """The table of `summarize`."""
+        """Returns the table of `summarize`."""
         return self.summarize(hparams, metrics=metrics, reduce=reduce, runs=runs, where=where, sort=sort).table
 
     def find_varying(self, *, runs: Names = (), where: str = "") -> pl.DataFrame:
-        """The table of `varying`."""
+        """Returns the table of `varying`."""
         return self.varying(runs=runs, where=where).table
 
     # --------------------------------------------------------------- answers
 
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
-        """What a colleague would say of these folders in twenty lines."""
+        """Returns an overview of all runs in about twenty lines."""
         from sweeplens.analyses.overview import overview
 
         view = self.view(runs, where)
@@ -250,11 +256,11 @@ class ExperimentDB:
             tasks=self.config.task_hparams, triage=self._triage(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
-        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
-        return self._drawn(made, view, "", runs=runs, where=where)
+        made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
+        return self._with_plot(made, view, "", runs=runs, where=where)
 
     def list_runs(self, *, runs: Names = (), where: str = "", columns: Names = (), sort: str = "") -> Answer:
-        """One row a run: identity, the hyperparameters that vary, last values of the main metrics."""
+        """Returns one row a run: identity, the hyperparameters that vary, last values of the main metrics."""
         from sweeplens.analyses.listing import list_runs
 
         view = self.view(runs, where)
@@ -267,20 +273,20 @@ class ExperimentDB:
             goals=self._goals(view),
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
-        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
-        return self._drawn(made, view, "timeline", runs=runs, where=where)
+        made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
+        return self._with_plot(made, view, "timeline", runs=runs, where=where)
 
     def get_run(self, run_id: str) -> Answer:
-        """Everything that is known of one run."""
+        """Returns everything known about one run. Raises UnknownNameError."""
         from sweeplens.analyses.listing import get_run
 
         view = self.view()
         answer = get_run(run_id, view.runs, view.series, view.problems)
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
-        return self._resting(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])
+        return self._with_basis(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])
 
     def list_metrics(self, *, runs: Names = (), where: str = "", pattern: str = "") -> Answer:
-        """One row a metric, with coverage, steps and goal."""
+        """Returns one row a metric, with coverage, steps and goal."""
         from sweeplens.analyses.listing import list_metrics
 
         view = self.view(runs, where)
@@ -292,7 +298,9 @@ class ExperimentDB:
             goals=self._goals(view),
             display=self.config.metric_display_names,
         )
-        return self._resting(answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})")
+        return self._with_basis(
+            answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})"
+        )
 
     def curves(
         self,
@@ -305,13 +313,13 @@ class ExperimentDB:
         x_max: float | None = None,
         max_points: int | Callable[[int], int] = 50,
     ) -> Answer:
-        """Curves for display: at most ``max_points`` a series, true to their shape; the whole of `scan_curves`."""
+        """Returns curves for display, downsampled to ``max_points`` a series: all rows of `scan_curves`."""
         fixed = self.pinned()
         answer = fixed.scan_curves(
             metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points
         ).whole()
         chosen = {"runs": runs, "where": where, "x": x, "x_min": x_min, "x_max": x_max}
-        return fixed._drawn(answer, fixed.view(), "curves", metrics=metrics, group="run", **chosen)
+        return fixed._with_plot(answer, fixed.view(), "curves", metrics=metrics, group="run", **chosen)
 
     def scan_curves(
         self,
@@ -324,7 +332,7 @@ class ExperimentDB:
         x_max: float | None = None,
         max_points: int | Callable[[int], int] = 50,
     ) -> LazyAnswer:
-        """Curves for display, each read and thinned when it is looked at. ``max_points`` may depend on the number of series."""
+        """Returns curves for display, each read and downsampled on demand. ``max_points`` may depend on the number of series."""
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
         view = self.view(runs, where).with_runs()
@@ -336,7 +344,7 @@ class ExperimentDB:
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._resting(
+        return self._with_basis(
             thin_curves(placed, most), view, f"db.curves({list(as_names(metrics))!r}, {options})", metrics=names
         )
 
@@ -345,7 +353,7 @@ class ExperimentDB:
         where: str = "", x: str = "step", x_min: float | None = None, x_max: float | None = None,
         max_points: int | Callable[[int], int] = 100,
     ) -> Answer:  # fmt: skip
-        """Curves of groups: mean over runs along an axis, 95 % interval, how many runs; ``by``: group, run or all.
+        """Returns curves of groups: mean over runs along an axis, 95 % interval, number of runs; ``by``: group, run or all.
 
         ``max_points`` of a curve may depend on the number of runs and metrics that are drawn.
         """
@@ -365,11 +373,11 @@ class ExperimentDB:
             by="" if by == "group" else by, hparams=hparams, runs=runs, where=where, x="" if x == "step" else x,
             x_min=x_min, x_max=x_max,
         )  # fmt: skip
-        made = self._resting(
+        made = self._with_basis(
             answer, view, f"db.mean_curves({list(metrics)!r}, {options})", doubles=duplicate_warnings(view, names)
         )
         group = by if by != "group" else ""
-        return self._drawn(
+        return self._with_plot(
             made, view, "curves", metrics=names, hparams=hparams, group=group, runs=runs, where=where, x=x, x_min=x_min,
             x_max=x_max,
         )  # fmt: skip
@@ -384,7 +392,7 @@ class ExperimentDB:
         where: str = "",
         sort: str = "",
     ) -> Answer:
-        """Each group's statistics; without metrics the main ones, without hyperparameters all that vary."""
+        """Returns each group's statistics; by default of the main metrics, grouped by all hyperparameters that vary."""
         from sweeplens.analyses.summary import summarize
 
         view = self.view(runs, where)
@@ -396,33 +404,38 @@ class ExperimentDB:
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
         doubles = duplicate_warnings(view, names)
         python = f"db.summarize_metrics({list(as_names(hparams))!r}, {options})"
-        made = self._resting(answer, view, python, doubles=doubles, metrics=names)
-        return self._drawn(made, view, "heatmap", metrics=names, hparams=hparams, reduce=reduce, runs=runs, where=where)
+        made = self._with_basis(answer, view, python, doubles=doubles, metrics=names)
+        return self._with_plot(
+            made, view, "heatmap", metrics=names, hparams=hparams, reduce=reduce, runs=runs, where=where
+        )
 
     def varying(self, *, runs: Names = (), where: str = "") -> Answer:
-        """The hyperparameters that vary, their values, and which cannot be told apart."""
+        """Returns the hyperparameters that vary, their values, and which are perfectly confounded."""
         from sweeplens.analyses.summary import varying
 
         view = self.view(runs, where)
         answer = varying(view.runs, self.config.replicate_hparams)
-        return self._resting(answer, view, f"db.find_varying({python_call(runs=runs, where=where)})")
+        return self._with_basis(answer, view, f"db.find_varying({python_call(runs=runs, where=where)})")
 
     def diagnose(self, *, runs: Names = (), where: str = "", metrics: Names = ()) -> Answer:
-        """What went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
+        """Returns what went wrong in each run: finding, severity, evidence, and what affected runs have in common."""
         from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
 
         view = self.view(runs, where)
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
-        made = self._resting(answer, view, python, doubles=duplicate_warnings(view))
-        return self._drawn(made, view, "timeline", runs=runs, where=where)
+        made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
+        return self._with_plot(made, view, "timeline", runs=runs, where=where)
 
     def rank(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
         runs: Names = (), where: str = "", at_step: str = "", hparams: Names = (),
     ) -> Answer:  # fmt: skip
-        """Groups or runs from the best on, and which of them cannot be told from the best."""
+        """Returns groups or runs in order, and which of them tie with the best.
+
+        Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.bests`.
+        """
         from sweeplens.analyses.ranking import rank
 
         view = self.view(runs, where).with_runs()
@@ -433,10 +446,10 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = duplicate_warnings(view, [metric], answer)
-        made = self._resting(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
+        made = self._with_basis(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
         group = "run" if by == "run" else ""
         how = f"at_step:{at_step}" if at_step else reduce
-        return self._drawn(
+        return self._with_plot(
             made, view, "ranking", metrics=[metric], hparams=hparams, goal=goal, reduce=how, group=group, runs=runs,
             where=where,
         )  # fmt: skip
@@ -452,8 +465,10 @@ class ExperimentDB:
         axis: str = "step",
         threshold: float | None = None,
     ) -> Answer:
-        """Two sides (run ids, globs, conditions), or the levels of ``hparam``, matched on what else varies: what differs, and
-        whether it is more than chance."""
+        """Compares two sides (run ids, globs, conditions), or the levels of ``hparam``, matched on all else that varies.
+
+        Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.verdicts` and `matching`.
+        """
         from sweeplens.analyses.comparison import compare
         from sweeplens.analyses.level_comparison import compare_levels
         from sweeplens.analyses.sides import Sides, check_sides, named_in, select_sides
@@ -475,21 +490,24 @@ class ExperimentDB:
             main = names or self._main(view)
             answer = compare_levels(view.runs, hparam, lambda sides: between(sides, [hparam], main))
             doubles = duplicate_warnings(view, main)
-            made = self._resting(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
-            return self._drawn(made, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
+            made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
+            return self._with_plot(made, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
         sides = select_sides(view.runs, view.series, a, b)
         answer = between(sides, named_in(view.runs, a, b), names)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
-        made = self._resting(
+        made = self._with_basis(
             answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
         )
-        return self._drawn(made, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
+        return self._with_plot(made, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
 
     def effects(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, runs: Names = (), where: str = ""
     ) -> Answer:
-        """Which hyperparameters explain the spread of a metric, in which direction, and which cannot be told apart."""
+        """Returns each hyperparameter's share of a metric's variance, its direction, and confounded hyperparameters.
+
+        Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.forest`.
+        """
         from sweeplens.analyses.effects import effects
 
         view = self.view(runs, where).with_runs()
@@ -500,8 +518,10 @@ class ExperimentDB:
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = duplicate_warnings(view, [metric], answer)
-        made = self._resting(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
-        return self._drawn(made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where)
+        made = self._with_basis(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
+        return self._with_plot(
+            made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where
+        )
 
     def suggest(
         self, metric: str, budget: int = 8, *, goal: str = "", runs: Sequence[str] = (), where: str = ""
@@ -517,30 +537,30 @@ class ExperimentDB:
         python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(
             ", )", ")"
         )
-        return self._resting(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
+        return self._with_basis(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
 
     def whats_new(self, cursor: str = "") -> Answer:
-        """What happened since a cursor, by default in the last 24 hours; the new cursor is table ``cursor``."""
+        """Returns news since a cursor, by default of the last 24 hours; the new cursor is table ``cursor``. Raises CursorError."""
         from sweeplens.analyses.news import whats_new  # numpy loads with it
 
         view = self.view()
         answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor)
-        return self._resting(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
+        return self._with_basis(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
-        """Rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
+        """Returns rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
         from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early
 
-        start_early()  # beside the look at the folders
+        start_early()  # in parallel with the reading of the folders
         view = self.view()
         tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
-        return self._resting(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
+        return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
     # -------------------------------------------------------------- pictures
 
     def plot(self, kind: str = "", **options: Any) -> Chart:
-        """A picture: curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; none: the most telling.
+        """Draws a chart: curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; default: the most telling.
 
         ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, a, b, width, height, as `PlotRequest` says.
         """
@@ -553,13 +573,13 @@ class ExperimentDB:
         return replace(chart, basis=replace(chart.basis, python=python))
 
     def report(self, path: str | Path, *, runs: Sequence[str] = (), where: str = "") -> Path:
-        """Write one self-contained page about these runs: overview, ranking, effects, curves, what broke, problems."""
+        """Writes one self-contained page about these runs: overview, ranking, effects, curves, what broke, problems."""
         from sweeplens.report import report_page, write_page
 
         return write_page(path, report_page(self.pinned(), runs=runs, where=where))
 
     def pinned(self) -> ExperimentDB:
-        """This database as it is now: every call on it answers from one snapshot, whatever changes on disk meanwhile."""
+        """Returns a copy fixed to the current snapshot: later changes on disk do not affect its answers."""
         fixed = copy(self)
         fixed._pinned = self.refresh()
         return fixed
@@ -567,9 +587,9 @@ class ExperimentDB:
     # --------------------------------------------------------------- private
 
     def _load(self, progress: Progress | None, *, keep: bool = False) -> LoadReport | None:
-        """One look at the folders; None where it failed and ``keep`` lets what was read before stand.
+        """Reads the folders once; None if that failed and ``keep`` allows the earlier snapshot to stay.
 
-        A failure is said by every answer until a load succeeds.
+        After a failure every answer has a warning until a reading succeeds.
         """
         began = time.monotonic()
         try:
@@ -587,8 +607,8 @@ class ExperimentDB:
         self._seen, self._good, self.failure = began, datetime.now(UTC), ""
         return report
 
-    def _drawn(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
-        """The answer with its picture, which is drawn from the same version of the data when it is asked for."""
+    def _with_plot(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
+        """Returns the answer with a plot function, which draws from the same version of the data on demand."""
         fixed = copy(self)
         fixed._pinned = view.snapshot
         return replace(answer, drawing=partial(fixed.plot, kind, **known))
@@ -597,7 +617,7 @@ class ExperimentDB:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
 
     def _triage(self, view: View) -> DiagnosisOptions:
-        """What a diagnosis of this view knows beside the frames."""
+        """Returns the options of a diagnosis of this view."""
         from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
         config = self.config
@@ -613,11 +633,11 @@ class ExperimentDB:
         """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""
         return {**told_goals(view.runs), **self.config.metric_goals}
 
-    def _resting(
-        self, answer: Told, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),
+    def _with_basis(
+        self, answer: AnyAnswer, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),
         metrics: Sequence[str] = (), runs: Sequence[str] = (),
-    ) -> Told:  # fmt: skip
-        """The answer with what every answer says it rests on."""
+    ) -> AnyAnswer:  # fmt: skip
+        """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
         emptied = (view.emptied,) if view.emptied else ()
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
         named = read_from_names(view.runs)

@@ -1,6 +1,6 @@
-"""The nouns that people handle: hyperparameters, a run, the configuration. All frozen, all validated.
+"""The models that users handle: hyperparameters, a run, the configuration. All are frozen and validated.
 
-`Hyperparameters` keeps a config as it was nested and gives it flat, with dots. `Run` is one run with its metrics as lists.
+`Hyperparameters` keeps a nested config and returns it flat, with dotted names. `Run` is one run with its metrics as lists.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _MAX_DEPTH = 100
 
 
 def flatten(nested: Mapping[str, object]) -> dict[str, object]:
-    """Nested mappings -> one level, keys joined with dots; lists, None and empty mappings are values.
+    """Flattens nested mappings, joining keys with dots; lists, None and empty mappings are values.
 
-    A dot inside a key stays as it is, unless the name would then mean two values: such a key is written ``a\\.b``.
+    A dot inside a key stays, unless the name would be ambiguous: then it is written ``a\\.b``.
     """
     leaves = list(_leaves(nested, ()))
     meant = Counter(".".join(path) for path, _ in leaves)
@@ -35,7 +35,7 @@ def flatten(nested: Mapping[str, object]) -> dict[str, object]:
 
 
 def unflatten(flat: Mapping[str, object]) -> dict[str, object]:
-    """The way back: ``optim.lr`` -> ``{"optim": {"lr": ...}}``; ``\\.`` is a dot inside a key.
+    """Reverses `flatten`: ``optim.lr`` -> ``{"optim": {"lr": ...}}``; ``\\.`` is a dot inside a key.
 
     A name whose parent is itself a value (``a`` and ``a.b``) stays flat.
     """
@@ -63,7 +63,7 @@ def _leaves(nested: Mapping[str, object], above: tuple[str, ...]) -> Iterator[tu
 
 
 class Hyperparameters(BaseModel):
-    """Hyperparameters as they were nested. Any key is allowed: `Hyperparameters(**config)` or `.model_validate(config)`."""
+    """Nested hyperparameters. Any key is allowed: `Hyperparameters(**config)` or `.model_validate(config)`."""
 
     model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
 
@@ -76,20 +76,20 @@ class Hyperparameters(BaseModel):
 
     @property
     def nested(self) -> dict[str, Any]:
-        """The values as they were nested."""
+        """The nested values."""
         return dict(self.__pydantic_extra__ or {})
 
     def flatten(self, prefix: str = "") -> dict[str, Any]:
-        """The values by dotted name: ``{"optim": {"lr": 0.1}}`` -> ``{"optim.lr": 0.1}``."""
+        """Returns the values by dotted name: ``{"optim": {"lr": 0.1}}`` -> ``{"optim.lr": 0.1}``."""
         return {f"{prefix}{name}": value for name, value in flatten(self.nested).items()}
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, object]) -> Self:
-        """The way back from `flatten`."""
+        """Creates hyperparameters from the result of `flatten`."""
         return cls.model_validate(unflatten(flat))
 
     def get(self, name: str, default: object = None) -> Any:
-        """A value by dotted name."""
+        """Returns a value by dotted name."""
         return self.flatten().get(name, default)
 
     def __getitem__(self, name: str) -> Any:
@@ -103,7 +103,7 @@ class Hyperparameters(BaseModel):
 
 
 class Run(BaseModel):
-    """One run: its hyperparameters, each metric as a list (its index is the step), and what else is known of it."""
+    """One run: its hyperparameters, each metric as a list (the index is the step), and metadata."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -138,14 +138,14 @@ class Run(BaseModel):
         return [v for v in self.metrics[metric] if v is not None]
 
     def last(self, metric: str) -> float | None:
-        """The last value of a metric, NaN and infinities included; None where it has none. Raises UnknownNameError."""
+        """Returns the last value of a metric, NaN and infinities included; None without values. Raises UnknownNameError."""
         series = self._series(metric)
         return series[-1] if series else None
 
     def best(self, metric: str, *, goal: str = "") -> float | None:
-        """The best finite value of a metric; ``goal`` is ``lower`` or ``higher``, else told from its name.
+        """Returns the best finite value of a metric; ``goal`` is ``lower`` or ``higher``, by default inferred from its name.
 
-        Raises UnknownNameError for a metric that the run lacks, AmbiguousGoalError where the direction is not known.
+        Raises UnknownNameError for a metric that the run lacks, AmbiguousGoalError for an unknown goal.
         """
         from sweeplens.frames.goals import goal_of
 

@@ -1,4 +1,4 @@
-"""Files -> runs, for scripts that want `Run` objects instead of a database; and the way over from the earlier system."""
+"""Reads files into `Run` objects, for scripts without a database, and converts runs of the earlier system."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["convert_legacy_format", "load_runs_from_dir", "parse_jsonl_file"]
 
 
 def parse_jsonl_file(path: str | Path) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Every object of a JSON-lines file, and a `Problem` for each line that is none, with its line and reason.
+    """Returns the objects of a JSON-lines file, and a `Problem` with line and reason for each invalid line.
 
-    NaN and Infinity are values. Raises RootError where there is no such file.
+    NaN and Infinity are values. Raises RootError for a missing file.
     """
     file = Path(path)
     if not file.is_file():
@@ -36,9 +36,9 @@ def parse_jsonl_file(path: str | Path) -> tuple[list[dict[str, Any]], list[Probl
 
 
 def load_runs_from_dir(path: str | Path, *, show_secrets: bool = False) -> list[Run]:
-    """Every run below a folder, in all formats that are known, in order of run id. Raises RootError.
+    """Returns all runs below a folder, in any known format, in order of run id. Raises RootError.
 
-    Hyperparameters that are called like secrets are ``***`` unless ``show_secrets``.
+    Hyperparameters with names of secrets are ``***`` unless ``show_secrets``.
     Everything is held in memory: for large folders use `ExperimentDB`.
     """
     found = discover([check_root(path)], all_readers())
@@ -53,10 +53,10 @@ def load_runs_from_dir(path: str | Path, *, show_secrets: bool = False) -> list[
 
 
 def convert_legacy_format(old: Mapping[str, Any]) -> dict[str, Any]:
-    """A run of the earlier system -> the fields of `Run`: ``Run(**convert_legacy_format(old))``.
+    """Converts a run of the earlier system into the fields of `Run`: ``Run(**convert_legacy_format(old))``.
 
     ``old``: ``run_id`` or ``name``, ``config`` and/or ``hyperparameters``, ``history`` (rows with an ``epoch`` or ``step``) or
-    ``metrics``, ``metadata``. Other fields go to the metadata. Raises InputError where the run has no name.
+    ``metrics``, ``metadata``. Other fields go to the metadata. Raises InputError for a run without a name.
     """
     run_id = old.get("run_id") or old.get("name") or old.get("id")
     if not run_id:

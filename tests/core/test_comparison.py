@@ -95,7 +95,7 @@ def test_one_run_a_side_is_no_test_and_is_held_against_the_seed_noise_seen_elsew
     noise = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2)
     found = row(db.compare("one", "two"))
     assert found["verdict"] == (
-        f"1 run a side: no test possible, difference 0.012 is inside the seed noise {noise:.4g} seen elsewhere in this sweep"
+        f"1 run a side: no test possible, difference 0.012 is inside the seed noise {noise:.4g} of this sweep"
     )
     assert (found["test"], found["p"], found["effect_size"], found["ci95_low"]) == ("none", None, None, None)
     assert "is outside the seed noise" in row(db.compare("one", "far"))["verdict"]
@@ -105,7 +105,7 @@ def test_one_run_a_side_is_no_test_and_is_held_against_the_seed_noise_seen_elsew
 def test_one_run_a_side_where_nothing_was_repeated_says_that_the_noise_is_not_known(tmp_path: Path) -> None:
     found = row(database(tmp_path, sweep([0.9], [0.1])).compare("a0", "b0"))
     assert found["verdict"].startswith("1 run a side: no test possible")
-    assert found["verdict"].endswith("the seed noise is not known")
+    assert found["verdict"].endswith("the seed noise is unknown")
     assert found["seeds_needed"] is None
 
 
@@ -167,7 +167,7 @@ def test_the_verdict_rests_on_holm_over_the_metrics_and_a_metric_without_a_goal_
     adjusted = dict(zip(answer.table["metric"], answer.table["p_adjusted"], strict=True))
     assert answer.table["metric"].to_list() == ["val/acc", "val/f1", "val/loss"]
     assert adjusted["val/acc"] == p["val/acc"]  # the first stands alone
-    assert any("not compared unless named: zeta" in note for note in answer.notes)
+    assert any("Not compared unless named, because their goal is unknown: zeta" in note for note in answer.notes)
     asked = db.compare("a*", "b*", metrics=["val/acc", "val/loss", "val/f1", "zeta"]).table
     p, adjusted = (dict(asked.select("metric", c).iter_rows()) for c in ("p", "p_adjusted"))
     low, high = sorted((p["val/loss"], p["val/f1"]))
@@ -185,7 +185,7 @@ def test_the_printed_difference_lies_within_its_interval_however_wild_the_values
     found = row(answer)
     assert found["ci95_low"] < found["difference"] < found["ci95_high"]
     assert not found["verdict"].startswith("different")
-    assert any("without a6" in note for note in answer.notes)
+    assert any("without outlier a6" in note for note in answer.notes)
     assert any(note.startswith("Without a6 the difference is 0.01") for note in answer.notes)
 
 
@@ -201,7 +201,7 @@ def test_seeds_are_not_paired_where_equal_numbers_share_nothing(tmp_path: Path) 
     answer = database(tmp_path, sweep(a, b)).compare("a*", "b*")
     assert row(answer)["test"] == "Welch"
     assert row(answer)["other_p"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert any("too little for pairs to pay" in note for note in answer.notes)
+    assert any("too weak for a paired test" in note for note in answer.notes)
 
 
 def decay(tmp_path: Path, *, effect: float = 0.02, confounded: bool = False) -> ExperimentDB:
@@ -376,7 +376,7 @@ def test_a_side_that_is_empty_unknown_or_on_both_sides_is_an_error_that_says_so(
         db.compare("a9", "b*")
     with pytest.raises(InputError, match="Side b: no run matches 'lr > 5'"):
         db.compare("a*", "lr > 5")
-    with pytest.raises(InputError, match="2 runs stand on both sides"):
+    with pytest.raises(InputError, match="2 runs are on both sides"):
         db.compare("a*", "lr < 1")
     with pytest.raises(InputError, match="Side a is empty"):
         db.compare([], "b*")
@@ -446,7 +446,7 @@ def test_what_counts_as_equal_can_be_configured(tmp_path: Path) -> None:
     narrow = database(tmp_path / "n", sweep(a, b, apart=True), equal_within={"val/acc": 0.001}).compare("a*", "b*")
     assert row(wide)["verdict"].startswith("equal within 0.02 (as configured)")
     assert row(narrow)["verdict"].startswith("not told apart")
-    assert "too few seeds to say: 12 a side show" in row(narrow)["verdict"]
+    assert "too few seeds: 12 a side detect" in row(narrow)["verdict"]
 
 
 def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normalised_within_each(
@@ -468,5 +468,5 @@ def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normal
     assert found["verdict"].startswith("different: a is better")
     assert 0 < found["difference"] < 1
     assert answer.tables["strata"]["stratum"].to_list() == ["env_id=ant", "env_id=hopper", "env_id=pole"]
-    assert not any("not pooled" in note for note in answer.notes)
-    assert any("values stand between" in note for note in answer.notes)
+    assert not any("Not pooled" in note for note in answer.notes)
+    assert any("values are scaled within each task" in note for note in answer.notes)

@@ -98,7 +98,7 @@ def test_a_sweep_that_was_copied_is_said_in_every_answer_that_counts_runs(tmp_pa
     shutil.copytree(tmp_path / "runs", tmp_path / "copy")
     for name, answer in everywhere(opened(tmp_path)).items():
         assert said(answer).startswith("6 pairs of runs hold the same curves and count twice"), name
-        assert "'copy/lr0.01 s0' (json_steps) and 'runs/lr0.01 s0' (json_steps), 2 curves alike" in said(answer), name
+        assert "'copy/lr0.01 s0' (json_steps) and 'runs/lr0.01 s0' (json_steps), 2 equal curves" in said(answer), name
 
 
 def test_the_same_sweep_without_its_copy_is_never_said(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_condition_that_is_advised_leaves_each_run_once(tmp_path: Path) -> N
     as_tensorboard(tmp_path / "tb", prefix="train/")
     db = opened(tmp_path)
     doubled = db.list_runs()
-    assert "where=\"format <> 'tensorboard'\" leaves one of each" in said(doubled)
+    assert "where=\"format <> 'tensorboard'\" keeps one of each" in said(doubled)
     once = db.list_runs(where="format <> 'tensorboard'")
     assert (doubled.table.height, once.table.height, said(once)) == (12, 6, "")
 
@@ -141,7 +141,7 @@ def test_a_condition_that_costs_a_few_other_runs_says_so(tmp_path: Path) -> None
     event_file(
         tmp_path / "tb" / "short" / "events.out.tfevents.1700000000.host.1.0", [event(1.7e9, 0, scalar("loss", 1))]
     )
-    assert "leaves one of each, and 1 other run out" in said(opened(tmp_path).overview())
+    assert "keeps one of each, but drops 1 other run" in said(opened(tmp_path).overview())
 
 
 def test_where_one_of_both_is_left_out_nothing_counts_twice(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_comparing_takes_no_condition_and_is_advised_none(tmp_path: Path) -> Non
     as_jsonl(tmp_path / "runs")
     shutil.copytree(tmp_path / "runs", tmp_path / "copy")
     sentence = said(opened(tmp_path).compare("*/lr0.01 *", "*/lr0.1 *"))
-    assert "leave all but one of each out" in sentence
+    assert "leave out all but one of each" in sentence
     assert "where=" not in sentence
 
 

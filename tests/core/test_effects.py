@@ -65,7 +65,7 @@ def test_a_learning_rate_that_matters_and_a_batch_size_that_does_not_are_told_as
         assert found[name]["importance_low"] == 0
         assert found[name]["direction"] == "no clear effect"
     assert "seed" not in found
-    assert any("held out" in note for note in answer.notes)
+    assert any("held-out R2" in note for note in answer.notes)
 
 
 def test_the_goal_turns_the_direction(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_in_a_random_search_values_that_never_repeat_are_not_taken_for_the_same_
     low, high = (float(x) for x in found["lr"]["best_value"].split(" to "))
     assert low < 10**-2.5 < high
     assert found["lr"]["importance"] > 0.6 > 0.1 > found["wd"]["importance"]
-    assert any("Nothing was repeated" in note for note in answer.notes)
+    assert any("No repeated runs" in note for note in answer.notes)
 
 
 def test_an_interaction_is_found_where_neither_matters_alone_and_not_where_both_add(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_an_interaction_is_found_where_neither_matters_alone_and_not_where_both_
     assert share_within(crossed, "bs") < 0.1  # alone it explains nothing
     added = grid(lambda lr, bs, opt: 0.2 * (bs == 32) + 0.2 * (opt == "sgd"), 0.02)
     sums = database(tmp_path / "y", added).effects("val/acc", reduce="last")
-    assert any("none to be seen" in note for note in sums.notes)
+    assert any("not significant" in note for note in sums.notes)
 
 
 def test_the_interactions_share_and_p_are_those_of_a_two_way_analysis_of_variance(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_too_few_runs_are_said_and_not_hidden(tmp_path: Path) -> None:
     small = database(tmp_path / "small", grid(lambda lr, bs, opt: lr, 0.01, seeds=1)).effects("val/acc")
     assert any(note.startswith("Few runs: 12") for note in small.notes)
     same = [run(f"r{i}", {"lr": i, "seed": 0}, val_acc=[0.5]) for i in range(9)]
-    assert any("came out the same" in note for note in database(tmp_path / "same", same).effects("val/acc").notes)
+    assert any("have the same value" in note for note in database(tmp_path / "same", same).effects("val/acc").notes)
     alone = [run(f"r{i}", {"lr": 1, "seed": i}, val_acc=[0.1 * i]) for i in range(9)]
     answer = database(tmp_path / "alone", alone).effects("val/acc")
     assert answer.table.height == 0
@@ -222,7 +222,7 @@ def test_a_few_runs_far_from_all_others_turn_the_shares_to_ranks_and_it_is_said(
     runs[0]["metrics"] = {"val/acc": [-1e6]}
     answer = database(tmp_path, runs).effects("val/acc", reduce="last")
     assert rows(answer)["lr"]["importance"] > 0.7
-    assert any("spread of ranks" in note for note in answer.notes)
+    assert any("variance of ranks" in note for note in answer.notes)
 
 
 def test_values_near_the_end_of_the_numbers_are_ranked_too(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_what_the_left_out_runs_share_is_said(tmp_path: Path) -> None:
         for lr in (1, 2, 3) for s in range(6)
     ]  # fmt: skip
     answer = database(tmp_path, rows).effects("val/acc")
-    assert any("not missing at random: lr=3 has 5 of 6 such runs, all other 0 of 12" in note for note in answer.notes)
+    assert any("not missing at random: 5 of 6 with lr=3, 0 of 12 others" in note for note in answer.notes)
 
 
 def test_a_task_has_no_row_and_does_not_drown_what_matters_within_each(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_what_names_an_experiment_after_its_setting_and_seed_makes_no_group(tmp_
     ]
     db = database(tmp_path, runs)
     assert db.rank("val/acc").table["n"].to_list() == [2, 2, 2]
-    assert "exp_name names single runs" in db.overview().table.filter(topic="varies")["text"].item()
+    assert "exp_name identifies single runs" in db.overview().table.filter(topic="varies")["text"].item()
 
 
 def test_a_word_for_the_model_stays_a_hyperparameter_however_many_there_are(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_runs_that_are_gone_are_counted(tmp_path: Path) -> None:
     _write(tmp_path / "r9", steps=20, age=0, status="finished")
     answer = db.whats_new(cursor)
     assert ("finished", "r9") in _events(answer)
-    assert "1 runs that were there are gone." in answer.notes
+    assert "1 runs were removed." in answer.notes
 
 
 def test_the_cursor_of_ten_thousand_runs_is_short_and_finds_the_one_that_is_new() -> None:
@@ -196,7 +196,7 @@ def test_a_run_that_falls_silent_in_the_middle_of_a_line_has_failed(tmp_path: Pa
 @pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300])
 def test_a_cursor_that_is_not_ours_says_what_to_pass(tmp_path: Path, cursor: str) -> None:
     _write(tmp_path / "a", steps=20, age=60)
-    with pytest.raises(CursorError, match="pass the one of its last answer"):
+    with pytest.raises(CursorError, match="pass that of its last answer"):
         _open(tmp_path).whats_new(cursor)
 
 

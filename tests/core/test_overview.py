@@ -113,7 +113,7 @@ def test_what_there_is_too_much_of_is_counted(tmp_path: Path) -> None:
 
 def test_without_repetitions_ties_are_said_to_be_unknown(tmp_path: Path) -> None:
     answer = database(tmp_path, [run(f"r{i}", {"lr": 0.1 * i}, val_acc=[0.1 * i]) for i in range(1, 4)]).overview()
-    assert line(answer, "best val/acc").endswith("ties unknown, nothing was repeated")
+    assert line(answer, "best val/acc").endswith("ties unknown: no repeated runs")
 
 
 def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: P
     many = view.series.with_columns(n_logged=pl.col("n_logged") * 1000)
     options = DiagnosisOptions(Thresholds(), datetime.now(UTC), replicates=("seed",))
     answer = overview(view.runs, many, view.snapshot.points, replicates=("seed",), triage=options)
-    assert "divergence, overfitting, spikes" in line(answer, "not looked at")
+    assert "divergence, overfitting, spikes" in line(answer, "not checked")
     assert "nan in 4 runs" in line(answer, "high findings")
 
 

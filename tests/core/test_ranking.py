@@ -187,7 +187,7 @@ def test_runs_on_one_task_are_never_ranked_against_runs_on_another(tmp_path: Pat
     assert overall["algo"].to_list() == ["sac", "ppo"]
     assert overall["mean_rank"].to_list() == [1.0, 2.0]
     assert overall["p_first_better"][1] > 0.9
-    assert any(note.startswith("env_id says what was worked on") for note in answer.notes)
+    assert any(note.startswith("env_id is the task") for note in answer.notes)
 
 
 def test_the_interquartile_mean_over_tasks_is_scipys_trimmed_mean_of_normalised_scores(tmp_path: Path) -> None:
@@ -237,13 +237,13 @@ def test_without_any_repetition_nothing_is_said_to_be_tied_or_apart(tmp_path: Pa
     answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.1}, 0.01, seeds=1)).rank("val/acc")
     assert tied(answer) == [None] * 4
     assert answer.table["ci95_low"].null_count() == 4
-    assert any("Nothing was repeated" in note for note in answer.notes)
+    assert any("No repeated runs" in note for note in answer.notes)
 
 
 def test_repetitions_that_came_out_the_same_give_no_spread_to_judge_by(tmp_path: Path) -> None:
     answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.1}, 0.0)).rank("val/acc")
     assert tied(answer) == [None] * 4
-    assert any("exactly the same" in note for note in answer.notes)
+    assert any("identical values" in note for note in answer.notes)
 
 
 def test_a_group_of_one_run_is_judged_by_the_spread_of_the_others_and_has_no_interval(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_group_of_one_run_is_judged_by_the_spread_of_the_others_and_has_no_int
     assert by_lr[0.2] == (True, None)
     assert by_lr[0.3] == (False, None)
     assert by_lr[0.01][0] is False
-    assert any("2 of 4 groups rest on a single run" in note for note in answer.notes)
+    assert any("2 of 4 groups have a single run" in note for note in answer.notes)
 
 
 def test_a_setting_that_explodes_for_some_seeds_does_not_make_all_others_tied(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_run_whose_config_is_lost_is_no_group_and_is_named_but_can_be_ranked_b
     groups = db.rank("val/acc")
     assert groups.table["lr"].to_list() == [0.1, 0.1, 0.2, 0.2]
     assert [(e.reason, e.runs) for e in groups.basis.left_out] == [
-        ("no hyperparameter known: its config is missing or could not be read", ("bare",))
+        ("no hyperparameter known: config missing or unreadable", ("bare",))
     ]
     assert groups.basis.runs_used == 16
     single = db.rank("val/acc", by="run")

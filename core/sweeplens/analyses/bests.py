@@ -1,14 +1,14 @@
-"""Which groups can be told from the best one, where the best was picked by looking at all of them.
+"""Tests groups against the best one, where the best was chosen after looking at all of them.
 
-The gap to the best is held against the studentised range of all groups (Tukey, Kramer), since the best of k equal groups lies
-above the worst by that much; in steps: the group farthest off (by its own p) against the range of k, the next against that of
-k - 1, and so on (Welsch 1977). Error rates are stated in docs/statistics.md, by `benchmarks/error_rates.py`.
+The gap to the best is compared with the studentised range of all groups (Tukey, Kramer), the gap between best and worst of k
+equal groups; in steps: the group with the smallest p against the range of k, the next against that of k - 1, and so on
+(Welsch 1977). docs/statistics.md states error rates, measured by `benchmarks/error_rates.py`.
 
-The spread is pooled over groups only where nothing speaks against equal spreads (Bartlett's p of at least 25 %, 50 % where
-groups have two runs) and sizes are alike; else each pair has its own standard error and Satterthwaite's degrees of freedom
-(Games, Howell 1976), and never a smaller error than the pooled one, wild groups aside. Groups of one run have the pooled
-spread. Where all groups have the same seeds, and seeds move all groups alike (F test at 1 %), seeds are blocks and their part
-of the spread is taken out.
+The spread is pooled only where Bartlett's test does not reject equal spreads (p of at least 25 %, 50 % where groups have two
+runs) and sizes are similar; else each pair has its own standard error and Satterthwaite's degrees of freedom (Games, Howell
+1976), and never a smaller error than the pooled one, wild groups excluded. A pair with a group of two runs always has the
+larger of both errors: Bartlett's test hardly sees a wild group of two. Groups of one run have the pooled spread. Where all
+groups have the same seeds, and seeds shift all groups alike (F test at 1 %), seeds are blocks: their effect is removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BLOCKS = 0.01
 
 
 class Apart(Struct, frozen=True):
-    """For each row its p against the first (None where nothing is known), and the method in words."""
+    """The adjusted p of each row against the first (None where unknown), and the name of the method."""
 
     p: list[float | None]
     method: str
@@ -46,7 +46,7 @@ class Apart(Struct, frozen=True):
 def apart_from_best(
     n: Sequence[int], means: Sequence[float], variances: Sequence[float | None], df: Sequence[float] = ()
 ) -> Apart:
-    """Rows in order of rank. ``df``: degrees of freedom of the variances, n - 1 when not given."""
+    """Tests rows, in order of rank, against the first. ``df``: degrees of freedom of the variances, n - 1 when not given."""
     import numpy as np
 
     size, mean = np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
@@ -58,16 +58,17 @@ def apart_from_best(
     pooled, total = float((freedom * own).sum() / freedom.sum()), float(freedom.sum())
     if not 0 < pooled < np.inf:
         return Apart([None] * len(size), "")
-    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is told apart
+    with np.errstate(all="ignore"):  # values near the largest float give no claim
         equal = _equal_spreads(own[known], freedom[known], size[known])
         calm = (pooled, total) if equal else _without_wild(n, variances, freedom, pooled, total)
         common = calm[0] * (1 / size[1:] + 1 / size[0])
-        part = np.where(known & (not equal), own, calm[0]) / size
-        each = np.where(known & (not equal), freedom, calm[1])
-        square = part[1:] + part[0]
+        part, each = np.where(known, own, calm[0]) / size, np.where(known, freedom, calm[1])
+        square: Array = part[1:] + part[0]
         free: Array = square**2 / (part[1:] ** 2 / each[1:] + part[0] ** 2 / each[0])
-        free = np.full_like(square, total) if equal else free
-        free = np.where(square >= common, free, np.minimum(np.maximum(free, calm[1] / 2), calm[1]))
+        of_two = (size[1:] == 2) | (size[0] == 2)
+        square = np.where(of_two | (not equal), square, common)
+        least = np.where(of_two, 0.0, calm[1] / 2)
+        free = np.where(square > common, free, calm[1] if equal else np.clip(free, least, calm[1]))
         t = np.abs(mean[1:] - mean[0]) / np.sqrt(np.maximum(square, common))
     t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free) & (free > 0), free, 1.0)
     return Apart([None, *_stepped(t, free).tolist()], _named(equal=equal, k=len(size)))
@@ -76,7 +77,7 @@ def apart_from_best(
 def _without_wild(
     n: Sequence[int], variances: Sequence[float | None], df: Array, pooled: float, total: float
 ) -> tuple[float, float]:
-    """The pooled variance and its degrees of freedom without groups that are far wilder than the others."""
+    """Returns the pooled variance and its degrees of freedom without groups of a far larger spread than the others."""
     spread = pooled_spread(n, variances)
     if spread is None or not spread.wild or spread.sd <= 0:
         return pooled, total
@@ -84,7 +85,7 @@ def _without_wild(
 
 
 def single_runs(means: Sequence[float], sd: float, df: int) -> Apart:
-    """Single runs in order of rank, by the spread of runs of one setting."""
+    """Tests single runs, in order of rank, against the first, by the spread ``sd`` of runs of one setting."""
     import numpy as np
 
     mean = np.array(means, dtype=np.float64)
@@ -102,7 +103,7 @@ def _named(*, equal: bool, k: int) -> str:
 
 
 def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
-    """Bartlett's test, where sizes are alike; one group with repetitions alone is pooled."""
+    """Whether Bartlett's test allows pooling; never where sizes differ by more than twice. One repeated group alone is pooled."""
     import numpy as np
 
     if len(variances) < 2:
@@ -117,7 +118,7 @@ def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
 
 
 def _stepped(t: Array, df: Array) -> Array:
-    """Step-down p values of the followers."""
+    """Returns step-down p values of the followers."""
     import numpy as np
     from scipy.special import stdtr
 
@@ -132,8 +133,9 @@ def _stepped(t: Array, df: Array) -> Array:
 
 
 def without_blocks(values: Array) -> tuple[Array, float] | None:
-    """``values``: groups x seeds. The variance of each group with the seeds' common part taken out, and its degrees of freedom;
-    None where seeds do not move all groups alike."""
+    """Returns the variance of each group without the seed effect, and its degrees of freedom. ``values``: groups x seeds.
+
+    None where seeds do not shift all groups alike."""
     k, n = (int(length) for length in values.shape)
     if k < 2 or n < 2:
         return None
@@ -147,15 +149,17 @@ def without_blocks(values: Array) -> tuple[Array, float] | None:
 
 
 def shrunk(n: Sequence[int], means: Sequence[float], variances: Sequence[float | None]) -> list[float | None]:
-    """Each mean drawn to the mean of all by as much as chance has driven them apart (empirical Bayes; Efron, Morris 1975): the
-    best of many owes part of its lead to luck."""
+    """Returns each mean shrunk towards the mean of all (empirical Bayes; Efron, Morris 1975).
+
+    The best of many owes part of its lead to chance. None below three groups or without repeated runs.
+    """
     import numpy as np
 
     known = [(m - 1, v) for m, v in zip(n, variances, strict=True) if v is not None and m > 1]
     total = sum(d for d, _ in known)
     if len(n) < 3 or not total:
         return [None] * len(n)
-    with np.errstate(all="ignore"):  # of values near the end of the numbers nothing is known
+    with np.errstate(all="ignore"):  # values near the largest float give None
         spread = pooled_spread(n, variances)
         wild = spread.wild if spread else ()
         pooled = spread.sd**2 if spread else sum(d * v for d, v in known) / total

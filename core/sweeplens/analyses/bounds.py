@@ -1,4 +1,4 @@
-"""Intervals of metrics that have bounds: shares (accuracy, success) and values that are 0 or 1. Never beyond, never of width 0."""
+"""Intervals of bounded metrics: shares (accuracy, success) and 0/1 values. They stay within the bounds and have a width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["bounds_of", "exact_interval", "within_bounds"]
 
 
 def bounds_of(metric: str, values: pl.Series) -> tuple[float, float] | None:
-    """0 and 1, or 0 and 100, of a metric that is a share by its name and values, or whose values are all 0 or 1; else None."""
+    """Returns (0, 1) or (0, 100) for a share by name and values, (0, 1) for values that are all 0 or 1; else None."""
     low, high = values.min(), values.max()
     if not isinstance(low, float) or not isinstance(high, float) or low < 0 or high > 100:
         return None
@@ -22,8 +22,10 @@ def bounds_of(metric: str, values: pl.Series) -> tuple[float, float] | None:
 
 
 def within_bounds(table: pl.DataFrame, bounds: tuple[float, float]) -> pl.DataFrame:
-    """``table`` (n, mean, var, values, ci95_low, ci95_high): exact intervals for groups of values at the bounds only or without
-    any spread, the others cut at the bounds."""
+    """Bounds the intervals of ``table`` (n, mean, var, values, ci95_low, ci95_high).
+
+    Exact intervals for groups with values only at the bounds or without a spread; other intervals are cut at the bounds.
+    """
     low, high = bounds
     at_ends = pl.col("values").list.eval(pl.element().is_in([low, high])).list.all()
     exact = table.select((pl.col("n") > 1) & (at_ends | (pl.col("var") == 0))).to_series()
@@ -41,7 +43,7 @@ def within_bounds(table: pl.DataFrame, bounds: tuple[float, float]) -> pl.DataFr
 
 
 def exact_interval(shares: Sequence[float], n: Sequence[int]) -> tuple[list[float], list[float]]:
-    """Clopper and Pearson's interval of a share of n runs; for values between the bounds, whose spread is smaller, it is wide."""
+    """Returns Clopper and Pearson's 95 % interval (1934) of shares of n runs; conservative for values between the bounds."""
     import numpy as np
     from scipy.special import betaincinv
 

@@ -1,4 +1,4 @@
-"""Two sides on one axis: the best so far at the largest budget that every run reached, and how far each went to a threshold.
+"""Compares two sides at equal budget: the best value at the largest budget that every run reached, and the cost of a threshold.
 
 The axis is ``step``, ``wall_time`` (seconds since the run's first point) or any metric of the run, joined on step.
 """
@@ -31,9 +31,9 @@ def at_equal_budget(
     axis: str = "step",
     threshold: float | None = None,
 ) -> pl.DataFrame:
-    """One row a metric of ``goals`` (metric -> lower, higher): means over runs, and the median place of the threshold.
+    """Returns one row a metric of ``goals`` (metric -> lower, higher): means over runs, and the median x at the threshold.
 
-    Without a threshold it is the level that every run reached, so that what it took can be compared.
+    The default threshold is the level that every run reached. ``budget`` and ``reached_at`` are in the unit of the axis.
     """
     asked = series.filter(pl.col("metric").is_in(list(goals)) & pl.col("run_id").is_in(sides.both))
     placed = _placed(asked, series, points, sides.both, axis).filter(pl.col("value").is_finite())
@@ -44,7 +44,7 @@ def at_equal_budget(
 def _placed(
     asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, ids: Sequence[str], axis: str
 ) -> pl.DataFrame:
-    """run_id, metric, x, value of the standing points, in order of x."""
+    """Returns run_id, metric, x, value of the standing points, in order of x."""
     own = select_points(points, runs=ids)
     stand = standing(select_points(own, metrics=asked["metric"].unique().to_list()), rewound(asked))
     if axis == "step":
@@ -64,7 +64,7 @@ def _placed(
 def _row(
     placed: pl.DataFrame, sides: Sides, metric: str, goal: str, axis: str, threshold: float | None
 ) -> tuple[object, ...] | None:
-    """None where a side has no point on this axis."""
+    """Returns the row of one metric; None if a side has no point on this axis."""
     best = pl.col("value").cum_min() if goal == "lower" else pl.col("value").cum_max()
     curves = placed.with_columns(best.over("run_id").alias("best"))
     ends = curves.group_by("run_id").agg(pl.col("x").max(), pl.col("best").last())
@@ -88,7 +88,7 @@ def _mean(table: pl.DataFrame, ids: Sequence[str], column: str) -> float | None:
 
 
 def _median(ends: pl.DataFrame, reached: pl.DataFrame, ids: Sequence[str]) -> tuple[int, float | None]:
-    """How many runs of a side reached the level, and the median place; a run that never did counts as later than all."""
+    """Returns how many runs of a side reached the level, and the median x; runs that never did count as infinity."""
     runs = ends.filter(pl.col("run_id").is_in(list(ids))).height
     places = sorted(reached.filter(pl.col("run_id").is_in(list(ids)))["x"].to_list())
     padded = places + [float("inf")] * (runs - len(places))

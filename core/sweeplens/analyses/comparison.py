@@ -1,4 +1,4 @@
-"""Two sides, metric by metric: what differs in hyperparameters, what came out, and whether that is more than chance."""
+"""Compares two sides metric by metric: their hyperparameters, their results, and whether the difference is significant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweeplens.analyses.budget import at_equal_budget
 from sweeplens.analyses.coverage import coverage_of, listed, with_config
 from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, without_each
 from sweeplens.analyses.noise import Spread, pooled_spread
-from sweeplens.analyses.robustness import held_note, readings
+from sweeplens.analyses.robustness import readings, robustness_note
 from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean, paired_t, variance, welch
 from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast, verdict
@@ -53,7 +53,7 @@ _BUDGET_METRICS = 3
 
 
 class _MetricComparison(Struct, frozen=True):
-    """One metric: its contrast, its goal, the noise of single runs, its pairs or strata, up to where means count as equal."""
+    """One metric: its contrast and goal, the noise of single runs, its pairs or strata, and the limit of equality."""
 
     metric: str
     goal: str
@@ -81,10 +81,11 @@ def compare(
     tasks: Sequence[str] = (),
     equal_within: Mapping[str, float] | None = None,
 ) -> Answer:
-    """One row a metric (all that both sides logged and that have a goal, when none is named), the first being the primary
-    one; tables hyperparameters, strata or pairs, and budget. ``named``: the hyperparameters that the sides are defined by.
+    """Returns one row a metric (by default all with a goal that both sides logged), the first being the primary one.
 
-    ``runs`` and ``series`` are all there are, so that the noise between seeds is known where a side has a single run.
+    Tables: hyperparameters, strata or pairs, and budget. ``named``: the hyperparameters that define the sides. ``runs`` and
+    ``series`` cover all runs: where a side has a single run, the noise between seeds comes from the others. Numbers are in
+    the unit of the metric, ``effect_size`` in standard deviations. Sources of the tests: `verdicts`, `statistics`.
     Raises InputError, AmbiguousGoalError.
     """
     how = parse_reduce(reduce)
@@ -97,8 +98,8 @@ def compare(
     matching = match_sides(runs, sides, replicates, named)
     pairs = None if matching else pair_runs(runs, sides, replicates)
     noise = _noise(runs, series, points, names, reduced, sides, how, goals, replicates)
-    ground = _Ground(sides, matching, pairs, equal_within or {}, _tasks_of(runs, sides, matching, tasks))
-    drawn = [_case(m, known_goal(m, goals), reduced.values, ground, noise.get(m), asked) for m in names]
+    setup = _Setup(sides, matching, pairs, equal_within or {}, _tasks_of(runs, sides, matching, tasks))
+    drawn = [_case(m, known_goal(m, goals), reduced.values, setup, noise.get(m), asked) for m in names]
     cases = [case for case in drawn if case is not None]
     both = runs.filter(pl.col("run_id").is_in(sides.both))
     left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides), *_alone(matching))
@@ -116,10 +117,10 @@ def compare(
     bare = [m for m in names if m not in done]
     skipped = (*skipped, *([f"No row for {', '.join(bare)}: one side has no usable value."] if bare else ()))
     used = reduced.values["run_id"].n_unique()
-    notes = _notes(how, reduced, ground, cases, skipped) + _matching_notes(runs, ground, named, cases, replicates)
+    notes = _notes(how, reduced, setup, cases, skipped) + _matching_notes(runs, setup, named, cases, replicates)
     if cases:
         first = asked.filter(pl.col("metric") == cases[0].metric)
-        notes += _held(both, first, points, how, cases[0], ground, reduced.values, goals)
+        notes += _robustness_notes(both, first, points, how, cases[0], setup, reduced.values, goals)
     notes += _coverage(runs, asked, names)
     return Answer(_table(cases), Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
 
@@ -132,7 +133,7 @@ def _metrics(
     goals: Mapping[str, str] | None,
     main: Sequence[str],
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The metrics to compare, main ones first, and sentences on those that cannot be."""
+    """Returns the metrics to compare, main ones first, and sentences on those that cannot be compared."""
     on_a, on_b = (
         set(of_sides.filter(pl.col("run_id").is_in(list(ids)))["metric"].to_list()) for ids in (sides.a, sides.b)
     )
@@ -145,12 +146,12 @@ def _metrics(
     if how.how == "best":
         vague = [m for m in shared if known_goal(m, goals) == "unknown"]
         shared = [m for m in shared if m not in vague]
-        said += [f"Left out, since it is not known which of their values are best: {', '.join(vague)}."] * bool(vague)
+        said += [f"Left out because their goal is unknown: {', '.join(vague)}."] * bool(vague)
     first = [m for m in main_metrics(shared, main, goals) if known_goal(m, goals) != "unknown"]
     vague = [m for m in shared if m not in first and known_goal(m, goals) == "unknown"]
     if not [m for m in shared if m not in vague]:
         return shared, tuple(said)
-    said += [f"Without a known goal, not compared unless named: {listed(vague, 6)}."] * bool(vague)
+    said += [f"Not compared unless named, because their goal is unknown: {listed(vague, 6)}."] * bool(vague)
     return [*first, *(m for m in shared if m not in (*first, *vague))], tuple(said)
 
 
@@ -165,7 +166,7 @@ def _noise(
     goals: Mapping[str, str] | None,
     replicates: Sequence[str],
 ) -> dict[str, Spread]:
-    """The spread between repetitions over all runs, each metric; read only where a single run has nothing else to go by."""
+    """Returns each metric's spread between repetitions over all runs; read only where a side has a single run."""
     counts = reduced.values.group_by("metric").agg(
         n_a=pl.col("run_id").is_in(list(sides.a)).sum(), n_b=pl.col("run_id").is_in(list(sides.b)).sum()
     )
@@ -187,14 +188,14 @@ def _noise(
     return {str(m): spread for m, spread in spreads.items() if spread is not None}
 
 
-class _Ground(Struct, frozen=True):
-    """How runs of the two sides belong together, and what counts as equal."""
+class _Setup(Struct, frozen=True):
+    """How runs of the two sides are matched, and which differences count as equal."""
 
     sides: Sides
     matching: Matching | None
     pairs: pl.DataFrame | None
     equal_within: Mapping[str, float]
-    tasks: pl.DataFrame | None  # run_id and task, where what was worked on varies and is matched
+    tasks: pl.DataFrame | None  # run_id and task, where several tasks are matched
 
 
 def _tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
@@ -208,7 +209,7 @@ def _tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks
 
 
 def _normalised(rows: pl.DataFrame, tasks: pl.DataFrame | None) -> pl.DataFrame:
-    """The values as they are; where tasks vary, between those of the lowest and the highest run of the task: 0 and 1."""
+    """Returns the values; where tasks vary, scaled within each task (lowest run 0, highest run 1)."""
     if tasks is None:
         return rows
     value = pl.col("value")
@@ -218,26 +219,24 @@ def _normalised(rows: pl.DataFrame, tasks: pl.DataFrame | None) -> pl.DataFrame:
 
 
 def _case(
-    metric: str, goal: str, values: pl.DataFrame, ground: _Ground, noise: Spread | None, series: pl.DataFrame
+    metric: str, goal: str, values: pl.DataFrame, setup: _Setup, noise: Spread | None, series: pl.DataFrame
 ) -> _MetricComparison | None:
     """None where a side has no value."""
-    rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), ground.tasks)
-    if ground.matching is not None:
-        blocks = blocked(ground.matching, rows)
+    rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), setup.tasks)
+    if setup.matching is not None:
+        blocks = blocked(setup.matching, rows)
         if blocks is not None:
             a, b = (_of_side(blocks.rows, side) for side in "ab")
             drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
-            return _MetricComparison(
-                metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, ground, series)
-            )
-    a, b = (_in_order(rows, ids) for ids in (ground.sides.a, ground.sides.b))
+            return _MetricComparison(metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, setup, series))
+    a, b = (_in_order(rows, ids) for ids in (setup.sides.a, setup.sides.b))
     if not a or not b:
         return None
     spread = math.sqrt((variance(a) + variance(b)) / 2) if min(len(a), len(b)) > 1 else 0.0
-    delta = _delta(metric, spread, ground, series)
-    if ground.pairs is not None:
+    delta = _delta(metric, spread, setup, series)
+    if setup.pairs is not None:
         values_a, values_b = (rows.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
-        whole = ground.pairs.join(values_a, on="run_a", maintain_order="left")
+        whole = setup.pairs.join(values_a, on="run_a", maintain_order="left")
         whole = whole.join(values_b, on="run_b", maintain_order="left")
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
@@ -250,7 +249,7 @@ def _of_side(rows: pl.DataFrame, side: str) -> list[float]:
 
 
 def _in_order(rows: pl.DataFrame, ids: Sequence[str]) -> list[float]:
-    """The values of these runs, in their order; runs without a value are passed over."""
+    """Returns the values of these runs, in their order, without runs that have none."""
     return (
         pl.DataFrame({"run_id": ids}, schema={"run_id": pl.String})
         .join(rows, on="run_id", maintain_order="left")["value"]
@@ -258,10 +257,10 @@ def _in_order(rows: pl.DataFrame, ids: Sequence[str]) -> list[float]:
     )
 
 
-def _delta(metric: str, spread: float, ground: _Ground, series: pl.DataFrame) -> Delta | None:
-    """Up to where means count as equal: as configured, else the spread of a run, else 1 % of what the metric ranges over."""
-    if metric in ground.equal_within:
-        return Delta(ground.equal_within[metric], "as configured")
+def _delta(metric: str, spread: float, setup: _Setup, series: pl.DataFrame) -> Delta | None:
+    """Returns the limit of equality: as configured, else the spread of a run, else 1 % of the metric's range."""
+    if metric in setup.equal_within:
+        return Delta(setup.equal_within[metric], "as configured")
     if 0 < spread < HUGE:
         return Delta(spread, "the spread of one run")
     mine = series.filter(pl.col("metric") == metric)
@@ -272,7 +271,7 @@ def _delta(metric: str, spread: float, ground: _Ground, series: pl.DataFrame) ->
 
 
 def _adjusted(cases: Sequence[_MetricComparison]) -> list[float | None]:
-    """The first metric stands alone; Holm over the others that have a goal, and apart over those that have none."""
+    """Returns adjusted p: none for the first metric; Holm over the others with a goal, and separately over those without."""
     families = [
         holm([c.contrast.p if i and (c.goal == "unknown") == vague else None for i, c in enumerate(cases)])
         for vague in (False, True)
@@ -312,49 +311,49 @@ def _alone(matching: Matching | None) -> tuple[LeftOut, ...]:
     return (LeftOut(f"no run on the other side with the same {', '.join(matching.by)}", matching.alone),)
 
 
-def _held(
+def _robustness_notes(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     points: pl.LazyFrame,
     how: Reduction,
     case: _MetricComparison,
-    ground: _Ground,
+    setup: _Setup,
     values: pl.DataFrame,
     goals: Mapping[str, str] | None,
 ) -> tuple[str, ...]:
-    """The line that says in how many other readings the verdict on the first metric stands."""
-    said = _decided(case.contrast)
-    if said is None:
+    """Returns the notes on the first metric: in how many other readings its verdict holds, and its most influential run."""
+    primary = _significant_sign(case.contrast)
+    if primary is None:
         return ()
     mine = values.filter(pl.col("metric") == case.metric).select("run_id", "value")
     groups = pl.concat(
         [pl.DataFrame({"run_id": ids, "group": [side] * len(ids)}, schema={"run_id": pl.String, "group": pl.String})
-         for side, ids in (("a", ground.sides.a), ("b", ground.sides.b))]
+         for side, ids in (("a", setup.sides.a), ("b", setup.sides.b))]
     )  # fmt: skip
     same: list[str] = []
     other: list[tuple[str, str]] = []
     for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals):
         read = _case(
-            case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), ground, case.noise, series
+            case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
         )
-        _sort_reading(reading.name, read.contrast if read else None, said, case.goal, same, other)
+        _sort_reading(reading.name, read.contrast if read else None, primary, case.goal, same, other)
     for name, tried in _other_tests(case):
-        _sort_reading(name, tried, said, case.goal, same, other)
-    return tuple(n for n in (held_note(same, other), _leverage(mine, case, ground)) if n)
+        _sort_reading(name, tried, primary, case.goal, same, other)
+    return tuple(n for n in (robustness_note(same, other), _leverage(mine, case, setup)) if n)
 
 
 def _sort_reading(
-    name: str, tried: Contrast | None, said: int, goal: str, same: list[str], other: list[tuple[str, str]]
+    name: str, tried: Contrast | None, primary: int, goal: str, same: list[str], other: list[tuple[str, str]]
 ) -> None:
-    told = _decided(tried) if tried else None
-    if told == said:
+    sign = _significant_sign(tried) if tried else None
+    if sign == primary:
         same.append(name)
-    elif tried is not None and told is not None:
-        other.append((name, f"a - b {tried.difference:.4g}, " + ("different" if told else "not told apart")))
+    elif tried is not None and sign is not None:
+        other.append((name, f"a - b {tried.difference:.4g}, " + ("different" if sign else "not sign apart")))
 
 
-def _decided(c: Contrast) -> int | None:
-    """1 or -1 where the primary test tells a from b, 0 where it does not; None where there is none."""
+def _significant_sign(c: Contrast) -> int | None:
+    """Returns the sign of a significant difference, 0 for one that is not significant, None without a test."""
     if c.p is None:
         return None
     return 0 if c.p >= ALPHA else 1 if c.difference > 0 else -1
@@ -374,21 +373,21 @@ def _other_tests(case: _MetricComparison) -> Iterator[tuple[str, Contrast]]:
         yield "medians and ranks", replace(c, test=replace(c.test, p=c.other_p, difference=middle))
 
 
-def _leverage(values: pl.DataFrame, case: _MetricComparison, ground: _Ground) -> str:
-    """The run without which the difference changes most, where that is by a quarter of it or more."""
+def _leverage(values: pl.DataFrame, case: _MetricComparison, setup: _Setup) -> str:
+    """Names the run whose removal changes the difference most, if by a quarter or more."""
     whole, test = case.contrast.difference, case.contrast.test
     if not whole or test is None:
         return ""
-    if case.blocks is not None and ground.matching is not None:
-        tried = without_each(ground.matching, case.blocks.rows.select("run_id", "value"))
+    if case.blocks is not None and setup.matching is not None:
+        tried = without_each(setup.matching, case.blocks.rows.select("run_id", "value"))
     elif case.pairs is not None and test.test == "paired t":
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
     else:
-        side = pl.when(pl.col("run_id").is_in(ground.sides.a)).then(1.0).otherwise(-1.0)
+        side = pl.when(pl.col("run_id").is_in(setup.sides.a)).then(1.0).otherwise(-1.0)
         mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
         change = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
-        tried = values.filter(pl.col("run_id").is_in(ground.sides.both)).select("run_id", without=whole + change)
+        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + change)
     far = tried.filter(pl.col("without").is_finite()).sort(
         (pl.col("without") - whole).abs(), "run_id", descending=[True, False]
     )
@@ -413,7 +412,7 @@ def _pair_table(cases: Sequence[_MetricComparison]) -> pl.DataFrame:
 
 
 def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides: Sides) -> tuple[LeftOut, ...]:
-    """Runs with a value whose partner has none."""
+    """Lists runs with a value whose partner has none."""
     left: list[LeftOut] = []
     for case in cases:
         if case.pairs is None:
@@ -427,7 +426,7 @@ def _unpaired(cases: Sequence[_MetricComparison], reduced: ReducedSeries, sides:
 
 
 def _coverage(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
-    """A word on runs that are unfinished or shorter, by the first metric."""
+    """Returns a note on runs that are unfinished or shorter, by the first metric."""
     cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
     note = cover.note() if cover else ""
     note = f"So far: {note[:1].lower()}{note[1:]}" if cover and cover.running else note
@@ -435,40 +434,42 @@ def _coverage(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> 
 
 
 def _notes(
-    how: Reduction, reduced: ReducedSeries, ground: _Ground, cases: Sequence[_MetricComparison], skipped: Sequence[str]
+    how: Reduction, reduced: ReducedSeries, setup: _Setup, cases: Sequence[_MetricComparison], skipped: Sequence[str]
 ) -> tuple[str, ...]:
-    """One line of method, and what the verdicts rest on."""
+    """Returns one line of method, and notes on pairs and noise."""
     at = f" (step {reduced.step})" if reduced.step is not None else ""
-    sides = ground.sides
+    sides = setup.sides
     line = f"a: {len(sides.a)} runs, b: {len(sides.b)} runs; reduce {how}{at}; difference is a - b"
     tests = list(dict.fromkeys(c.contrast.name for c in cases if c.contrast.p is not None))
     line += f"; {' or '.join(tests)} at 5 %" if tests else ""
-    line += f", {cases[0].metric} alone, the others after Holm's correction" if len(cases) > 1 and tests else ""
+    line += f", {cases[0].metric} uncorrected, the others Holm-corrected" if len(cases) > 1 and tests else ""
     notes = [f"{line}."]
     first = cases[0].contrast if cases else None
     if first is not None and first.pairs and first.correlation is not None and first.name != "none":
-        word = "so they pair" if first.name == "paired t" else "too little for pairs to pay"
+        word = "so they are paired" if first.name == "paired t" else "too weak for a paired test"
         word = (
-            "every pair differs by the same, without a spread to test by"
+            "all pairs differ by the same amount, so there is no spread to test"
             if first.correlation == 1.0 and first.name != "paired t"
             else word
         )
         notes.append(f"Runs of equal seeds correlate by {first.correlation:.2f} in {cases[0].metric}: {word}.")
     if any(c.noise is not None for c in cases):
-        notes.append("Seed noise: how far apart these numbers of runs of one setting lie in 95 of 100 cases.")
+        notes.append(
+            "Seed noise: the largest difference between equal settings in 95 % of cases, for these numbers of runs."
+        )
     return (*notes, *skipped)
 
 
 def _matching_notes(
     runs: pl.DataFrame,
-    ground: _Ground,
+    setup: _Setup,
     named: Sequence[str],
     cases: Sequence[_MetricComparison],
     replicates: Sequence[str],
 ) -> tuple[str, ...]:
-    """What was matched, whether strata disagree, what the sides differ in beside what defines them."""
+    """Returns notes on matching, on strata that disagree, and on other hyperparameters that differ."""
     notes: list[str] = []
-    matching = ground.matching
+    matching = setup.matching
     if matching is not None:
         error = (
             "seeds as blocks"
@@ -478,24 +479,19 @@ def _matching_notes(
         notes.append(
             f"Matched on {', '.join(matching.by)}: difference is pooled over {len(matching.labels)} strata ({error})."
         )
-        if ground.tasks is not None:
-            notes.append(
-                "What was worked on varies: values stand between those of the lowest (0) and the highest run (1) of each task."
-            )
+        if setup.tasks is not None:
+            notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
         wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
         if wild:
-            notes.append(f"Runs lie far wilder apart in {listed(wild)} than elsewhere: not pooled, see table strata.")
+            notes.append(f"Not pooled, because the spread of runs is far larger: {listed(wild)}; see table strata.")
         p = cases[0].blocks.p_disagree if cases and cases[0].blocks else None
         if p is not None and p < ALPHA:
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
-    both = runs.filter(pl.col("run_id").is_in(ground.sides.both))
+    both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
     apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
              and not is_identifier(both, n) and not (matching and n in matching.by)]  # fmt: skip
     if apart and (named or len(apart) > 1):
-        what = "beside what defines them " if named else ""
-        notes.append(
-            f"The sides {what}also differ in {listed(apart, 5)}, which is not matched: what is due to which cannot be told."
-        )
+        notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)

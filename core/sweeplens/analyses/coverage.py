@@ -1,4 +1,4 @@
-"""The ground of an answer about one metric: its series, and which of its runs are unfinished or end before the rest."""
+"""The series of one metric, and which of its runs are unfinished or shorter than the others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SEVERAL = 2
 
 
 class Coverage(Struct, frozen=True):
-    """``unfinished``: runs whose status says so; ``shorter``: runs below 95 % of the median both in last step and in points.
+    """``unfinished``: runs by status; ``shorter``: runs below 95 % of the median both in last step and in points.
 
-    Both, because a larger batch takes fewer steps to the same end.
+    Both, because runs with a larger batch need fewer steps.
     """
 
     unfinished: tuple[str, ...]
@@ -32,11 +32,11 @@ class Coverage(Struct, frozen=True):
 
     @property
     def marked(self) -> tuple[str, ...]:
-        """Both kinds, each run once, in order."""
+        """Runs of both kinds, each once, sorted."""
         return tuple(sorted({*self.unfinished, *self.shorter}))
 
     def note(self) -> str:
-        """The sentence that an answer adds; empty where all runs are complete and end together."""
+        """Returns the note of an answer; empty where all runs are complete and equally long."""
         if not self.marked:
             return ""
         kinds = [
@@ -49,7 +49,7 @@ class Coverage(Struct, frozen=True):
 
 
 def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
-    """The coverage of one metric: ``series`` are the rows of the runs that an answer uses."""
+    """Returns the coverage of one metric; ``series``: its rows of the runs used."""
     if not series.height:
         return Coverage((), (), 0, 0)
     ids = series["run_id"].to_list()
@@ -69,7 +69,7 @@ def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
 
 
 def series_of(metric: str, series: pl.DataFrame) -> pl.DataFrame:
-    """The rows of one metric. Raises UnknownNameError where no run logged it."""
+    """Returns the rows of one metric. Raises UnknownNameError where no run logged it."""
     asked = series.filter(pl.col("metric") == metric)
     if not asked.height:
         known = series["metric"].unique().sort().to_list()
@@ -78,11 +78,11 @@ def series_of(metric: str, series: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_config(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
-    """The runs of which some hyperparameter is known, and those that belong to no group because none is."""
+    """Returns the runs with a known hyperparameter, and the others as left out: they belong to no group."""
     lost = runs_without_hparams(runs)
     if not lost:
         return runs, ()
-    reason = "no hyperparameter known: its config is missing or could not be read"
+    reason = "no hyperparameter known: config missing or unreadable"
     return runs.filter(pl.col("run_id").is_in(lost).not_()), (LeftOut(reason, tuple(lost)),)
 
 
@@ -98,6 +98,6 @@ def settings_unknown(runs: pl.DataFrame) -> tuple[str, ...]:
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """A few names, and how many more there are."""
+    """Joins the first names and counts the rest."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

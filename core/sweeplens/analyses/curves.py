@@ -1,10 +1,10 @@
-"""Curves for display: few points that keep the shape, and the count of points that they stand for.
+"""Curves for display, downsampled to few points that keep the shape, with the original number of points.
 
-    place_curves    which series there are and how many points each has, mostly from the series frame alone
-    thin_curves     these curves as a scroll: a series is read and thinned when its rows are looked at
+    locate_curves   the series that exist and their numbers of points, mostly from the series frame alone
+    thin_curves     these curves as a lazy answer: a series is read and downsampled when its rows are requested
 
-How many rows a series will have is known without thinning it (`points.kept_by_thin`), so that rows, counts and cursors are
-those of an answer made at once, while the cost is that of the series shown.
+The number of rows of a series is known without downsampling it (`points.kept_by_thin`), so rows, counts and cursors equal
+those of a complete answer, while only the series shown are read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SERIES = {
 
 
 class CurveSelection(Struct, frozen=True):
-    """Where the points of curves are found, what their x is, and between which bounds they are wanted.
+    """The points of curves: their source, their x axis, and its bounds.
 
     ``twice``: the (run_id, metric) of series, the axis included, that logged a step more than once.
     """
@@ -45,15 +45,15 @@ class CurveSelection(Struct, frozen=True):
     x: str
     x_min: float | None
     x_max: float | None
-    borrows_times: bool = False  # some points have no time: another row of the same step may have one
+    borrows_times: bool = False  # points without a time take that of another row at their step
 
     def of(self, keys: pl.DataFrame) -> pl.LazyFrame:
-        """run_id, metric, step, x, value: the points of these series, in no order."""
+        """Returns run_id, metric, step, x, value: the points of these series, unordered."""
         placed = self._placed(keys).select(*_KEY, "step", "x", "value")
         return self._within(placed.join(keys.lazy().select(_KEY), on=_KEY, how="semi"))
 
     def drawn(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Their run_id, metric, x, value in the order in which they are shown; points of the same x in that of their steps."""
+        """Returns run_id, metric, x, value in display order; points of equal x in order of step."""
         return self.of(keys).sort(*_KEY, "x", "step").select(*_CURVE).collect()
 
     def _placed(self, keys: pl.DataFrame) -> pl.LazyFrame:
@@ -69,7 +69,7 @@ class CurveSelection(Struct, frozen=True):
         return self._standing(ids, keys["metric"].unique().to_list()).join(at, on=["run_id", "step"])
 
     def _timed(self, ids: Sequence[str]) -> pl.LazyFrame:
-        """The points of all metrics asked for; one whose row had no time has that of another row at its step."""
+        """Returns the points of all requested metrics; a point without a time takes that of another row at its step."""
         mine = self._standing(ids, self.metrics)
         if not self.borrows_times:
             return mine
@@ -90,7 +90,7 @@ class CurveSelection(Struct, frozen=True):
         return placed
 
     def by_series_alone(self) -> pl.Expr:
-        """Whether the series frame alone tells how many points of a series are wanted: all of them, by their steps."""
+        """Whether the series frame alone gives the number of points: x is the step, and no bound excludes any."""
         inside = pl.lit(self.x == "step")
         if self.x_min is not None:
             inside &= pl.col("first_step").cast(pl.Float64) >= self.x_min
@@ -100,7 +100,7 @@ class CurveSelection(Struct, frozen=True):
 
 
 class LocatedCurves(Struct, frozen=True):
-    """The series that have points to show, in order, how many points and how many finite ones; none of them is drawn yet."""
+    """The series with points to show, in order, with their numbers of points and of finite points. No point is read yet."""
 
     lines: CurveSelection
     series: pl.DataFrame  # run_id, metric, n, finite
@@ -117,7 +117,7 @@ def locate_curves(
     x_min: float | None = None,
     x_max: float | None = None,
 ) -> LocatedCurves:
-    """The curves of these metrics over these runs.
+    """Returns the curves of these metrics over these runs.
 
     ``x`` is ``step``, ``wall_time`` (seconds since the run's first point) or any metric of the same run, joined on step.
     """
@@ -131,14 +131,14 @@ def locate_curves(
 
 
 def _lacks_times(asked: pl.DataFrame, points: pl.LazyFrame) -> bool:
-    """Whether some of the points asked for have no time."""
+    """Whether some of the requested points have no time."""
     ids, metrics = asked["run_id"].unique().to_list(), asked["metric"].unique().to_list()
     mine = select_points(points, runs=ids, metrics=metrics)
     return bool(mine.select(pl.col("wall_time").is_null().any()).collect().item())
 
 
 def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveSelection) -> tuple[LeftOut, ...]:
-    """The runs whose curves have values, but none with an x; bounds aside, which leave out what was asked to be."""
+    """Lists runs whose values have no x; none if x has bounds, which exclude points on request."""
     if x == "step" or lines.x_min is not None or lines.x_max is not None:
         return ()
     lost = asked.join(counted, on=_KEY, how="anti").sort("metric", "run_id")
@@ -148,16 +148,16 @@ def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveS
 
 
 def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
-    """run_id, metric, x, value: at most ``max_points`` a series, in order of x.
+    """Returns run_id, metric, x, value: at most ``max_points`` a series, in order of x.
 
-    Raises InputError for a bound that cannot be met.
+    Raises InputError for ``max_points`` below 2 or above 10,000.
     """
     if not 2 <= max_points <= MAX_POINTS:
         raise InputError(f"max_points {max_points} is not between 2 and {MAX_POINTS}.")
     series = _measured(placed, max_points)
     cut = int((series["n"] > series["n_shown"]).sum())
     sampling = (
-        f"{cut} of {series.height} series are shown by {max_points} points each; first, last, extremes, NaN changes, bends kept"
+        f"{cut} of {series.height} series are downsampled to {max_points} points; first, last, extremes, NaN changes, bends kept"
         if cut
         else ""
     )
@@ -172,18 +172,18 @@ def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
 
 
 def _counted(asked: pl.DataFrame, lines: CurveSelection) -> pl.DataFrame:
-    """run_id, metric, n, finite of the series that have points to show. Points are read where a bound or an axis decides."""
+    """Returns run_id, metric, n, finite of series with points to show. Points are read only if bounds or axis require it."""
     known = asked.with_columns(sure=lines.by_series_alone())
-    told = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
-    parts = [told]
-    if told.height < asked.height:
+    sure_counts = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
+    parts = [sure_counts]
+    if sure_counts.height < asked.height:
         counts = (pl.len().cast(pl.Int64).alias("n"), pl.col("value").is_finite().sum().cast(pl.Int64).alias("finite"))
         parts.append(lines.of(known.filter(~pl.col("sure"))).group_by(_KEY).agg(counts).collect())
     return pl.concat(parts).filter(pl.col("n") > 0).sort(_KEY)
 
 
 def _measured(placed: LocatedCurves, most: int) -> pl.DataFrame:
-    """run_id, metric, n, n_shown. Only curves that are long, but not by their finite points, are read to know."""
+    """Returns run_id, metric, n, n_shown. Only curves with many points, but few finite ones, are read for this."""
     n, finite = pl.col("n"), pl.col("finite")
     series = placed.series.with_columns(n_shown=pl.when(n <= most).then(n).when(finite >= most).then(most))
     unsure = series.filter(pl.col("n_shown").is_null())
@@ -195,7 +195,7 @@ def _measured(placed: LocatedCurves, most: int) -> pl.DataFrame:
 
 
 def _unrolled(lines: CurveSelection, series: pl.DataFrame, max_points: int, first: int, n: int) -> Answer:
-    """The rows from ``first`` on; beside them table ``series``, of the series that they belong to."""
+    """Returns ``n`` rows from ``first`` on, and table ``series`` for them."""
     ends = series["n_shown"].cum_sum()
     low, high = int(ends.search_sorted(first, "right")), int(ends.search_sorted(first + n, "left")) + 1
     before = int(ends[low - 1]) if low else 0
@@ -204,7 +204,7 @@ def _unrolled(lines: CurveSelection, series: pl.DataFrame, max_points: int, firs
 
 
 def _thinned(drawn: pl.DataFrame, max_points: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The curves in few points, and a row for each that tells of all its points."""
+    """Returns the downsampled curves, and a summary row for each."""
     from sweeplens.analyses.sparklines import is_log, sparkline  # numpy loads with it
 
     shown: list[pl.DataFrame] = [pl.DataFrame(schema=_CURVE)]

@@ -1,12 +1,12 @@
-"""Runs that hold the same curves: one run recorded by two tools, a folder that was copied, an exact rerun.
+"""Finds duplicate runs, which hold the same curves: one run recorded by two tools, a copied folder, an exact rerun.
 
-    find_doubles(series)                    -> the groups of such runs, from the series frame alone
-    counted_twice(doubles, runs, counted)   -> the sentence for an answer in which several of a group count; none elsewhere
+    find_duplicates(series)                 -> groups of duplicate runs, from the series frame alone
+    counted_twice(doubles, runs, counted)   -> the warning of an answer in which several runs of a group count
 
-A series is known by how many finite values it has, its first, last, least and largest value, as single precision keeps them
-(TensorBoard stores no more), and by mean and deviation as near as such rounding leaves them. Names and steps are not
-compared: tools differ in both. Counters, clocks and schedules say nothing, for all runs of a sweep share them. Two runs are
-doubles where most curves of the one with fewer are found in the other, and nothing that has a goal contradicts it.
+A series is identified by its number of finite values, its first, last, least and largest value in single precision (as
+TensorBoard stores them), and its mean and deviation within that rounding. Names and steps are not compared because tools
+differ in both. Counters, clocks and schedules are ignored because all runs of a sweep share them. Two runs are duplicates if
+most curves of the run with fewer are found in the other, and no metric with a goal contradicts it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["DuplicateRuns", "counted_twice", "find_duplicates"]
 
-_LEAST_VALUES, _LEAST_SHORT = 3, 5  # numbers with many digits; such as meet by chance
+_LEAST_VALUES, _LEAST_SHORT = 3, 5  # for values with many digits; with few digits, which can be equal by chance
 _ENDS = ("first", "last_finite", "min", "max")
-_SINGLE = 2e-7  # how far rounding to single precision moves a mean or a deviation at most, against the largest value
-_DIGITS = 4  # values of no more (an accuracy over 100 images) meet by chance
-_LEAST_ENDS = 0.85  # last values for each curve; of 15 values that are equally likely six runs have fewer
+_SINGLE = 2e-7  # largest error of a mean or deviation by rounding to single precision, relative to the largest value
+_DIGITS = 4  # values with no more (an accuracy over 100 images) are equal by chance
+_LEAST_ENDS = 0.85  # distinct last values per curve; six runs over 15 equally likely values have fewer
 _SCHEDULED = frozenset(
     "lr learning wd decay momentum epsilon temperature progress epoch epochs step steps iter iters iteration iterations "
     "timestep timesteps updates episodes samples tokens time timestamp runtime elapsed eta second seconds sec fps "
@@ -36,20 +36,20 @@ _SCHEDULED = frozenset(
 
 
 class DuplicateRuns(Struct, frozen=True):
-    """Run ids in order, and how many curves any two of them share at least."""
+    """Run ids in order, and the least number of curves that two of them share."""
 
     runs: tuple[str, ...]
     curves: int
 
 
 def find_duplicates(series: pl.DataFrame) -> tuple[DuplicateRuns, ...]:
-    """The groups of runs that hold the same curves, in order of their first run; each run is in one at most.
+    """Returns groups of duplicate runs, in order of their first run; each run is in one at most.
 
-    ``series``: the rows of a run stand together.
+    ``series``: the rows of a run are contiguous.
     """
     known = _informative(series)
     alike = known.filter(pl.col("key").is_duplicated())
-    if not alike.height:  # the usual end
+    if not alike.height:  # the usual case
         return ()
     counts = _counted(known)
     known = known.filter(pl.col("run").is_in(alike["run"].unique().implode()))
@@ -61,10 +61,10 @@ def find_duplicates(series: pl.DataFrame) -> tuple[DuplicateRuns, ...]:
 
 
 def _informative(series: pl.DataFrame) -> pl.DataFrame:
-    """Series that vary, long enough, of metrics that are no counter, clock or schedule by name: run (a number), metric, key."""
+    """Returns varying, long enough series, without counters, clocks and schedules by name: run (a number), metric, key."""
     names = [m for m in series["metric"].unique().to_list() if not _is_scheduled(m)]
     values = pl.col("n") - pl.col("n_nan") - pl.col("n_inf")
-    single = [pl.col(c).cast(pl.Float32).fill_nan(None) + 0.0 for c in _ENDS]  # a zero has one sign
+    single = [pl.col(c).cast(pl.Float32).fill_nan(None) + 0.0 for c in _ENDS]  # -0.0 becomes 0.0
     return (
         series.lazy()
         .with_columns(run=pl.col("run_id").rle_id())
@@ -76,19 +76,19 @@ def _informative(series: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_scheduled(metric: str) -> bool:
-    """``train_loss_epoch`` is none: it has a goal."""
+    """Whether a metric is a counter, clock or schedule by name; ``train_loss_epoch`` is not, since it has a goal."""
     return not _SCHEDULED.isdisjoint(re.split(r"[^a-z]+", metric.lower())) and outcome_goal(metric) == "unknown"
 
 
 def _counted(known: pl.DataFrame) -> list[str]:
-    """The metrics that take few values (right answers of 270), whatever their digits: other curves often end in the same one."""
+    """Returns metrics with few distinct values (correct answers of 270): different curves often end in the same value."""
     last = pl.col("last_finite").cast(pl.Float32).n_unique()
     ends = known.group_by("metric").agg(ratio=last / pl.col("key").n_unique())
     return ends.filter(pl.col("ratio") < _LEAST_ENDS)["metric"].to_list()
 
 
 def _with_shape(known: pl.DataFrame, counts: Sequence[str]) -> pl.DataFrame:
-    """run, fine (too many digits to be the same by chance), and a number that equal curves share; without what is no curve."""
+    """Returns run, fine (too many digits to be equal by chance), and shape, a number that equal curves share."""
     fine = pl.any_horizontal(_is_long(pl.col(c)) for c in _ENDS[1:]) & pl.col("metric").is_in(counts).not_()
     curves = known.with_columns(fine=fine).filter(_is_curve()).sort("key", "mean", "std")
     apart = [(pl.col(c) - pl.col(c).shift()).abs() > _room() for c in ("mean", "std")]
@@ -97,36 +97,36 @@ def _with_shape(known: pl.DataFrame, counts: Sequence[str]) -> pl.DataFrame:
 
 
 def _room() -> pl.Expr:
-    """How far the mean or the deviation of a series may lie from that of its copy in single precision."""
+    """Returns the tolerance for mean and deviation of a copy in single precision."""
     return pl.max_horizontal(pl.col("min").abs(), pl.col("max").abs()) * _SINGLE
 
 
 def _is_long(value: pl.Expr) -> pl.Expr:
-    """Whether a number has more digits than a few, beyond what single precision adds to a short one."""
+    """Whether a number has more than a few significant digits, apart from single precision rounding."""
     return (value - value.round_sig_figs(_DIGITS)).abs() > value.abs() * _SINGLE
 
 
 def _is_curve() -> pl.Expr:
-    """Neither straight from one end to the other nor, where it has few digits, short or without an extreme on its way."""
+    """Whether a series is not a straight line and, if it has few digits, is long and has an extreme between its ends."""
     first, last, least, most = (pl.col(c).cast(pl.Float32) for c in _ENDS)
     between = ((first == least) | (first == most)) & ((last == least) | (last == most))
     span, n = pl.col("max") - pl.col("min"), pl.col("n")
     even = (n * (n + 1) / 12).sqrt() / (n - 1)  # the deviation of n even steps from 0 to 1
     straight = (pl.col("std") - span * even).abs() <= _room()
-    told = pl.col("fine") | (pl.col("n") >= _LEAST_SHORT)
-    return told & (between.not_() | (pl.col("fine") & straight.not_()))
+    enough = pl.col("fine") | (pl.col("n") >= _LEAST_SHORT)
+    return enough & (between.not_() | (pl.col("fine") & straight.not_()))
 
 
 def _candidates(curves: pl.DataFrame) -> pl.DataFrame:
-    """a, b: each run with the first one that holds a curve of its; as many as there are curves, never their square."""
+    """Returns a, b: each run with the first run that shares a curve with it; their number is linear in that of curves."""
     first = curves.group_by("shape").agg(a=pl.col("run").min())
     return first.join(curves, on="shape").filter(pl.col("a") != pl.col("run")).select("a", b="run").unique()
 
 
 def _mostly_alike(pairs: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
-    """a, b, shared: the pairs of which the run with fewer curves shares most of them, one of them fine.
+    """Returns a, b, shared: pairs where the run with fewer curves shares most of them, at least one of them fine.
 
-    They are two at least; one is enough where a run has no other.
+    At least two curves are shared; one is enough if the run has no other.
     """
     sizes = curves.group_by("run").agg(size=pl.len())
     for side in "ab":
@@ -145,7 +145,7 @@ def _mostly_alike(pairs: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
 
 
 def _contradicted(pairs: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """a, b: pairs with other values of a metric that has a goal, under one name and equally many: they share a data set."""
+    """Returns a, b: pairs with equally many but different values of a metric with a goal: they only share a data set."""
     names = [m for m in known["metric"].unique().to_list() if outcome_goal(m) != "unknown"]
     goals = known.filter(pl.col("metric").is_in(names)).select("run", "metric", "n", "key")
     both = pairs.join(goals, left_on="a", right_on="run")
@@ -154,7 +154,7 @@ def _contradicted(pairs: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def _grouped(pairs: pl.DataFrame) -> tuple[DuplicateRuns, ...]:
-    """Pairs that meet in a run are one group."""
+    """Merges pairs that share a run into groups."""
     home: dict[str, list[str]] = {}
     for a, b in pairs.select("a", "b").iter_rows():
         less, more = sorted((home.setdefault(a, [a]), home.setdefault(b, [b])), key=len)
@@ -176,10 +176,10 @@ def counted_twice(
     without: Iterable[str] = (),
     conditions: bool = True,
 ) -> tuple[str, ...]:
-    """A sentence where several runs of a double count in an answer over ``runs``.
+    """Returns a warning if several duplicate runs count in an answer over ``runs``.
 
-    ``counted``: rows of the series frame that the answer rests on; runs that share no metric there do not count twice.
-    ``without``: runs that it left out. ``conditions``: whether the question takes a condition, so that one may be advised.
+    ``counted``: rows of the series frame that the answer uses; runs that share no metric there do not count twice.
+    ``without``: runs left out. ``conditions``: whether the question takes a condition, which the warning then suggests.
     """
     if not doubles:
         return ()
@@ -198,7 +198,7 @@ def counted_twice(
 
 
 def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.DataFrame, conditions: bool) -> str:
-    """What counts twice and what to do come first: of a sentence that is too long the end is lost."""
+    """Words the warning; the advice comes first because long sentences are cut at the end."""
     groups = members.group_by("double", maintain_order=True).agg("run_id", "format")
     many, first = groups.height, groups.row(0, named=True)
     if members.height > 2 * many:
@@ -206,16 +206,16 @@ def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.
         times = "more than once" if many > 1 else f"{members.height} times"
     else:
         who, times = f"{many} pairs of runs" if many > 1 else "2 runs", "twice"
-    advice = (conditions and _condition(members, used, many)) or "leave all but one of each out"
+    advice = (conditions and _condition(members, used, many)) or "leave out all but one of each"
     named = [f"{run!r} ({kind})" for run, kind in zip(first["run_id"], first["format"], strict=True)]
     both = " and ".join(named) if len(named) == 2 else listed(named)
     curves = doubles[int(first["double"])].curves
-    example = f"{'the first: ' * (many > 1)}{both}, {curves} curve{'s' * (curves != 1)} alike"
+    example = f"{'the first: ' * (many > 1)}{both}, {curves} equal curve{'s' * (curves != 1)}"
     return f"{who} hold the same curves and count {times}: {advice}; {example}"
 
 
 def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
-    """A condition that leaves one run of each double, and most others, in words; empty where none so simple does."""
+    """Returns a condition that keeps one run of each group, and most other runs; empty if no simple one does."""
     hparams = hparam_columns(used)
     about = used.select(
         "run_id",
@@ -228,15 +228,15 @@ def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
         for value, others in _spare(about, inside, kind, groups):
             if inside.filter(pl.col(kind).ne_missing(value))["double"].n_unique() == groups:
                 quoted = value.replace("'", "''")
-                also = f", and {others} other run{'s' * (others > 1)} out" if others else ""
-                return f'where="{text.format(quoted)}" leaves one of each{also}'
+                also = f", but drops {others} other run{'s' * (others > 1)}" if others else ""
+                return f'where="{text.format(quoted)}" keeps one of each{also}'
     return ""
 
 
 def _spare(about: pl.DataFrame, inside: pl.DataFrame, kind: str, groups: int) -> list[tuple[str, int]]:
-    """Formats (or folders) that hold all but one run of each double, with the number of their other runs; the best first.
+    """Returns formats (or folders) with all but one run of each group, and their numbers of other runs; the best first.
 
-    That is the one of which fewer hyperparameters are known, then which costs fewer others, then single precision.
+    The best has fewer known hyperparameters, then fewer other runs, then single precision.
     """
     held = about.group_by(kind).agg(pl.len(), pl.col("known").mean())
     held = held.join(inside.group_by(kind).agg(inside=pl.len()), on=kind)

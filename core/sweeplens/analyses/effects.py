@@ -1,7 +1,7 @@
-"""Which hyperparameters matter: their shares of the spread over runs, in which direction, and what cannot be told apart.
+"""Importance of hyperparameters: their shares of the variance over runs, their direction, and confounding.
 
-`forest` measures the shares, `levels` the directions. Hyperparameters that split the runs in the same way are one column of
-the forest and share its number: each names the others as inseparable.
+`forest` measures the shares, `levels` the directions. Hyperparameters that split the runs in the same way (perfectly
+confounded) are one column of the forest and share its number; each lists the others in ``confounded_with``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LEARNED = 0.2
 
 
 class _Design(Struct, frozen=True):
-    """The runs that an answer uses (keyed), hyperparameters in classes that cannot be told apart, near aliases, levels."""
+    """The runs used (keyed), classes of perfectly confounded hyperparameters, near aliases, and levels."""
 
     table: pl.DataFrame
     classes: tuple[tuple[str, ...], ...]
@@ -62,9 +62,10 @@ def effects(
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
 ) -> Answer:
-    """One row a hyperparameter that varies, replicates aside, the one that explains most first; table interaction.
+    """Returns one row a varying hyperparameter (without replicates), the most important first; table interaction.
 
-    ``tasks``: globs of hyperparameters that say what was worked on: values count by their place within each task.
+    ``importance`` and its 95 % interval are shares of the variance (0 to 1); method and sources: `forest`, `levels`.
+    ``tasks``: globs of hyperparameters that name the task: values are standardised within each task.
     Raises UnknownNameError, AmbiguousGoalError, InputError.
     """
     how = parse_reduce(reduce)
@@ -100,11 +101,11 @@ def effects(
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
 
 
-_RANKED = "A few values lie very far from the rest: the shares are those of the spread of ranks, not of the values."
+_RANKED = "Outliers: shares are of the variance of ranks, not of values."
 
 
 def _within_tasks(runs: pl.DataFrame, rows: pl.DataFrame, of_task: Sequence[str]) -> list[float]:
-    """The values; where tasks vary, each by its distance from its task's mean in standard deviations of the task."""
+    """Returns the values; where tasks vary, standardised within each task."""
     if not of_task:
         return rows["value"].to_list()
     value = pl.col("value")
@@ -117,27 +118,27 @@ def _within_tasks(runs: pl.DataFrame, rows: pl.DataFrame, of_task: Sequence[str]
 def _task_note(of_task: Sequence[str]) -> str:
     if not of_task:
         return ""
-    return f"{', '.join(of_task)} says what was worked on: values are standardised within each task, and it has no row."
+    return f"{', '.join(of_task)} is the task: values are standardised within each task, and it has no row."
 
 
 def _each(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each run as a group of its own."""
+    """Returns each run as its own group."""
     return rows.select("run_id").with_row_index("group")
 
 
 def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[str]) -> str:
-    """Whether the runs that gave no value share a level more than chance allows: what is missing is then not missing at random."""
+    """Warns if runs without a value share a level significantly often, so that they are not missing at random."""
     lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
-    told = runs.with_columns(lost=lost)
-    n, gone = told.height, int(told["lost"].sum())
+    marked = runs.with_columns(lost=lost)
+    n, gone = marked.height, int(marked["lost"].sum())
     names = [x for x in varying_hparams(runs) if not is_replicate(runs, x, replicates) and not is_identifier(runs, x)]
     if gone < 2 or gone == n or not names:
         return ""
     found: list[tuple[float, str, str, int, int]] = []
     for name in sorted(names):
-        levels = levels_of(told[name])
+        levels = levels_of(marked[name])
         counts = (
-            pl.DataFrame({"code": levels.codes, "lost": told["lost"]})
+            pl.DataFrame({"code": levels.codes, "lost": marked["lost"]})
             .group_by("code")
             .agg(pl.len(), pl.col("lost").sum())
         )
@@ -149,13 +150,13 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
     if p >= ALPHA:
         return ""
     return (
-        f"Runs without a value or failed are not missing at random: {name}={level} has {failed} of {size} such runs, all other"
-        f" {gone - failed} of {n - size} (p {p:.2g} after correction over levels); the shares are of the others."
+        f"Runs that failed or have no value are not missing at random: {failed} of {size} with {name}={level}, {gone - failed} of"
+        f" {n - size} others (p {p:.2g}, corrected over levels)."
     )
 
 
 def _at_least(failed: int, size: int, gone: int, n: int) -> float:
-    """The chance that so many of ``size`` runs drawn from n are among the ``gone`` ones (hypergeometric)."""
+    """Returns the probability that at least ``failed`` of ``size`` runs drawn from n are among the ``gone`` (hypergeometric)."""
     if failed * n <= size * gone:
         return 1.0  # no more than expected
     total, k = 0.0, failed
@@ -169,14 +170,14 @@ def _at_least(failed: int, size: int, gone: int, n: int) -> float:
 
 
 def _log_ways(n: int, k: int) -> float:
-    """The logarithm of the number of ways to draw k of n; minus infinity where there is none."""
+    """Returns the log of n choose k; minus infinity where it is 0."""
     if not 0 <= k <= n:
         return -math.inf
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _inside_note(design: _Design, table: pl.DataFrame, goodness: Sequence[float]) -> str:
-    """Which hyperparameters are best inside the range that was tried."""
+    """Names hyperparameters whose best value lies inside the range that was tried."""
     turned = table.filter(pl.col("direction") == "not monotonic")
     inside = [
         f"{row['hparam']} at {row['best_value']}"
@@ -191,9 +192,9 @@ def _of(series: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
 
 
 def _values(values: Sequence[float]) -> tuple[list[float], bool]:
-    """The values, or their ranks where a few (at most 5 %) lie eight times the usual distance from the middle.
+    """Returns the values, or their ranks where a few (at most 5 %) are farther than 8 median absolute deviations.
 
-    More than a few are not outliers but what is to be explained (a learning rate at which every run fails).
+    More than a few are not outliers but an effect to explain (a learning rate at which every run fails).
     """
     column = pl.Series(values, dtype=pl.Float64)
     if (column.abs() > HUGE).any():
@@ -221,7 +222,7 @@ def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
 
 
 def _truly_same(table: pl.DataFrame, names: Sequence[str]) -> list[list[str]]:
-    """Values that never repeat split all runs alike (random search): such hyperparameters are one only if one orders the other."""
+    """Splits a class where values never repeat (random search): only hyperparameters with equal or mirrored order stay together."""
     if len(names) == 1 or table[names[0]].n_unique() <= table.height // 2:
         return [list(names)]
     classes: dict[tuple[float, ...], list[str]] = {}
@@ -234,7 +235,7 @@ def _truly_same(table: pl.DataFrame, names: Sequence[str]) -> list[list[str]]:
 
 
 def _aliases(table: pl.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
-    """Hyperparameters that nearly follow each other: rank correlation, or association of levels, of at least 0.9."""
+    """Returns nearly confounded hyperparameters: rank correlation, or association of levels, of at least 0.9."""
     if len(names) < 2 or table.height < _FEWEST:
         return {}
     import numpy as np
@@ -267,17 +268,15 @@ def _associated(one: Sequence[int], other: Sequence[int]) -> float:
 
 
 def _shares(design: _Design, values: Sequence[float]) -> dict[str, tuple[float, float, float]] | None:
-    """Each class's share by its first name; None where there are too few runs, or nothing varies."""
+    """Returns the share of each class by its first name; None with too few runs, or where nothing varies."""
     if len(values) < _FEWEST or not design.classes or len(set(values)) == 1:
         return None
     found: VarianceShares = shares_of_spread([ranks_of(design.table[c[0]]) for c in design.classes], values)
     firsts = [c[0] for c in design.classes]
-    learned = (
-        found.foretold if found.foretold >= _LEARNED else 1.0
-    )  # what the forest has not learned may be theirs as well
+    learned = found.held_out_r2 if found.held_out_r2 >= _LEARNED else 1.0  # the unlearned part may be theirs as well
     high = [min(1.0, h / learned) for h in found.high]
     shares = dict(zip(firsts, zip(found.share, found.low, high, strict=True), strict=True))
-    return shares | {"": (found.foretold, 0.0, 0.0)}
+    return shares | {"": (found.held_out_r2, 0.0, 0.0)}
 
 
 def _table(
@@ -294,17 +293,17 @@ def _table(
         some = (share[1] or 0.0) > _NEGLIGIBLE
         partner = _partner(names[0], pair, len(design.classes)) if some else ""
         for name in names:
-            way, best = _told(design, name, goodness, known=known)
-            told = (f"depends on {partner}" if partner and not known else way, best)
+            way, best = _direction_and_best(design, name, goodness, known=known)
+            way_and_best = (f"depends on {partner}" if partner and not known else way, best)
             others = [*(n for n in names if n != name), *design.aliases.get(names[0], [])]
             n_values = design.table[name].drop_nulls().n_unique()
-            rows.append((share[0] or 0.0, (name, *share, *told, n_values, others)))
+            rows.append((share[0] or 0.0, (name, *share, *way_and_best, n_values, others)))
     ordered = [row for _, row in sorted(rows, key=lambda r: -r[0])]
     return pl.DataFrame(ordered, schema=_SCHEMA, orient="row")
 
 
-def _told(design: _Design, name: str, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
-    """Direction and best value, among the runs that have it; the direction of what does not matter is not told."""
+def _direction_and_best(design: _Design, name: str, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
+    """Returns direction and best value among the runs that have it; no direction without a significant effect."""
     numeric = design.table.schema[name].is_numeric()
     levels, values = where_set(design.levels[name], goodness, numeric=numeric)
     means = [mean(group) for group in levels.groups(values)]
@@ -313,7 +312,7 @@ def _told(design: _Design, name: str, goodness: Sequence[float], *, known: bool)
 
 
 def _partner(name: str, pair: tuple[str, str, tuple[float, float] | None] | None, classes: int) -> str:
-    """The hyperparameter with which this one interacts by more than chance, corrected over all pairs, or nothing."""
+    """Returns the hyperparameter that this one interacts with significantly, corrected over all pairs, or nothing."""
     pairs = classes * (classes - 1) / 2
     if (
         pair is None
@@ -329,7 +328,7 @@ def _partner(name: str, pair: tuple[str, str, tuple[float, float] | None] | None
 def _strongest_pair(
     design: _Design, shares: dict[str, tuple[float, float, float]] | None, values: Sequence[float]
 ) -> tuple[str, str, tuple[float, float] | None] | None:
-    """The two hyperparameters that explain most, with what they do together."""
+    """Returns the two most important hyperparameters and their interaction."""
     if shares is None or len(design.classes) < 2:
         return None
     first, second = sorted((c[0] for c in design.classes), key=lambda n: -shares[n][0])[:2]
@@ -346,9 +345,9 @@ def _pair_notes(pair: tuple[str, str, tuple[float, float] | None] | None, shares
         return []
     names = f"Interaction of the strongest pair, {pair[0]} and {pair[1]}"
     if pair[2] is None:
-        return [f"{names}: cannot be judged, no two runs share a cell of their grid."]
+        return [f"{names}: not testable, no two runs share a cell of their grid."]
     share, p = pair[2]
-    word = f"explains {100 * share:.2g} % of the spread beyond their sum" if p < ALPHA else "none to be seen"
+    word = f"explains {100 * share:.2g} % of the variance beyond their sum" if p < ALPHA else "not significant"
     return [f"{names}: {word} (F test, p {p:.2g})."]
 
 
@@ -357,19 +356,19 @@ def _size_notes(
 ) -> list[str]:
     n, p = len(values), len(design.classes)
     if not p:
-        return [f"No hyperparameter varies over these {n} runs, replicates aside."]
+        return [f"No hyperparameter varies over these {n} runs, except replicates."]
     if n < _FEWEST:
-        return [f"Too few runs: {n}, and no share can be told from fewer than {_FEWEST}."]
+        return [f"Too few runs: {n}; shares need at least {_FEWEST}."]
     if shares is None:
-        return [f"All {n} runs came out the same: there is no spread to explain."]
+        return [f"All {n} runs have the same value: there is no variance to explain."]
     notes: list[str] = []
     if n < max(_FEW, _FEW_A_COLUMN * p):
-        notes.append(f"Few runs: {n} for {p} hyperparameters; the shares are rough, and weak effects cannot be seen.")
-    foretold = shares[""][0]
+        notes.append(f"Few runs: {n} for {p} hyperparameters; shares are rough, and weak effects stay hidden.")
+    held_out_r2 = shares[""][0]
     notes.append(
-        f"importance: at least this share of the spread, by permutation on runs held out of a random forest, which predicts"
-        f" {foretold:.0%} of their spread; intervals resample runs, their upper end counts what the forest did not learn. One"
-        " whose interval reaches 0 may not matter."
+        f"importance: lower bound on the share of the variance, by permutation on held-out runs of a random forest (held-out"
+        f" R2 = {held_out_r2:.2f}). Intervals resample runs; their upper end includes the unexplained part. An interval that"
+        " reaches 0: may not matter."
     )
     return notes
 
@@ -379,7 +378,7 @@ def _class_notes(design: _Design) -> list[str]:
     near = [f"{one} and {other} nearly do" for one, others in design.aliases.items() for other in others if one < other]
     if not same and not near:
         return []
-    return [f"{'; '.join([*same, *near])}: these runs cannot tell them apart, and a share is of all of them together."]
+    return [f"{'; '.join([*same, *near])}: they are confounded in these runs, and their share is a joint one."]
 
 
 def _noise_note(design: _Design, values: Sequence[float]) -> str:
@@ -390,7 +389,7 @@ def _noise_note(design: _Design, values: Sequence[float]) -> str:
     groups = design.table.with_columns(column).group_by(names).agg(pl.col("\0value").alias("\0values"))["\0values"]
     spread = pooled_spread(groups.list.len().to_list(), groups.list.var().to_list())
     if spread is None:
-        return "Nothing was repeated: what is chance is not known."
+        return "No repeated runs: chance variation is unknown."
     share = min(1.0, spread.sd**2 / float(column.var() or 1.0))  # pyright: ignore[reportArgumentType]
-    wild = f", {len(spread.wild)} wilder groups aside" if spread.wild else ""
-    return f"Repetitions of one setting alone make {share:.0%} of the spread{wild}."
+    wild = f", {len(spread.wild)} groups of larger spread excluded" if spread.wild else ""
+    return f"Repetitions of one setting account for {share:.0%} of the variance{wild}."

@@ -1,12 +1,12 @@
-"""A forest that tells how much of the spread each column explains, on runs that its trees have not seen.
+"""Permutation importance in a random forest, measured on held-out runs.
 
-Each tree learns from a bootstrap sample of the runs and is asked about the others. For each column, those are asked again with
-its values drawn anew from all runs; the rise of the squared error, over twice the variance, is the column's total share of the
-spread, interactions included (permutation importance: Breiman 2001; as total Sobol index: Gregorutti, Michel, Saint-Pierre
-2017). A column of chance alone comes out near zero, since no run speaks in its own cause. Values enter by rank, so a learning
-rate and its logarithm are the same.
+Each tree learns from a bootstrap sample of the runs and predicts the others. Each column's values are then resampled from all
+runs and the prediction repeated. The increase of the squared error, over twice the variance, is the column's total share of
+the variance, interactions included (permutation importance: Breiman 2001; as total Sobol index: Gregorutti, Michel,
+Saint-Pierre 2017). A column of noise has a share near zero, since no tree predicts its own training runs. Values enter by
+rank, so a learning rate and its logarithm are equivalent.
 
-The interval resamples runs (percentile bootstrap over each run's own part of the rise), with the forest as it is.
+The interval resamples runs (percentile bootstrap over each run's part of the increase) and keeps the forest fixed.
 """
 
 from __future__ import annotations
@@ -33,23 +33,26 @@ _SEED = 20240229
 
 
 class VarianceShares(Struct, frozen=True):
-    """Each column's share of the spread with its 95 % interval, and the share that the forest foretells of unseen runs."""
+    """Each column's share of the variance (0 to 1) with its 95 % interval, and the forest's R2 on held-out runs."""
 
     share: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    foretold: float
+    held_out_r2: float
 
 
 def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]) -> VarianceShares:
-    """Shares of the spread of ``values`` (at least five, not all the same) by columns of ranks. The same every time."""
+    """Returns shares of the variance of ``values`` (at least five, not all equal) by columns of ranks, one rank a run.
+
+    Deterministic: the seed is fixed.
+    """
     import numpy as np
 
     x, y = np.array(columns, dtype=np.float64).T, np.array(values, dtype=np.float64)
-    rises, foretold = _rises(x, y, np.random.default_rng(_SEED))
+    rises, held_out_r2 = _rises(x, y, np.random.default_rng(_SEED))
     spread = 2 * float(y.var())
     low, high = _interval(rises, y, np.random.default_rng(_SEED))
-    return VarianceShares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), foretold)
+    return VarianceShares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), held_out_r2)
 
 
 def _shares(values: Array) -> tuple[float, ...]:
@@ -57,7 +60,7 @@ def _shares(values: Array) -> tuple[float, ...]:
 
 
 def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
-    """For each run and column the mean rise of the squared error over the trees that did not see the run; what they foretell."""
+    """Returns the mean increase of the squared error (runs x columns) over trees that did not train on the run, and held-out R2."""
     import numpy as np
 
     n, p = len(x), len(x[0])
@@ -86,17 +89,17 @@ def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
 
 
 def _tree(x: NDArray[np.float32], y: Array, seed: int) -> Callable[[NDArray[np.float32]], Array]:
-    """A tree with random cuts, as its predictions: faster than one with the best cuts, and no worse on average of many."""
+    """Returns the predict function of a tree with random cuts: faster than best cuts, and as good on average."""
     from sklearn.tree import ExtraTreeRegressor  # pyright: ignore[reportMissingTypeStubs]
 
     leaf = 1 if len(y) < _FEW else 3
     grown: Any = ExtraTreeRegressor(min_samples_leaf=leaf, random_state=seed)
     grown.fit(x, y)
-    return lambda asked: grown.tree_.predict(asked)[:, 0]  # past checks that take longer than the tree
+    return lambda asked: grown.tree_.predict(asked)[:, 0]  # skips checks that take longer than the tree
 
 
 def _interval(rises: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The 2.5 % and 97.5 % quantiles of the shares over resampled runs."""
+    """Returns the 2.5 % and 97.5 % quantiles of the shares over resampled runs."""
     import numpy as np
 
     n = len(y)

@@ -1,7 +1,7 @@
-"""The levels of one hyperparameter against its baseline, matched on everything else that varies.
+"""Compares the levels of one hyperparameter with its baseline, matched on everything else that varies.
 
-The baseline is the level that switches it off (0, false, none, off), else the lowest, else the first by name. Each other level is
-compared with it as two sides are (`comparison`); with several levels p values are corrected by Holm over them.
+The baseline is the level that switches it off (0, false, none, off), else the lowest, else the first by name. `comparison`
+compares each other level with it; with several levels, p values are Holm-corrected over them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _OFF = ("0", "0.0", "false", "none", "null", "off", "no", "")
 
 
 def compare_levels(runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], Answer]) -> Answer:
-    """``compare`` answers for two sides. Raises UnknownNameError, and InputError for one level or more than eight."""
+    """Returns one row a level and metric.
+
+    ``compare`` answers for two sides. Raises UnknownNameError, and InputError for one level or more than eight.
+    """
     levels, base = levels_of_hparam(runs, hparam)
     answers = {name: compare(Sides(ids, levels[base])) for name, ids in levels.items() if name != base}
     return _joined(hparam, base, answers)
@@ -35,8 +38,8 @@ def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[s
     known = hparam_columns(runs)
     if hparam not in known:
         raise UnknownNameError.of("hyperparameter", hparam, known, hint="find_varying_hparams shows those that vary.")
-    told = runs.filter(pl.col("run_id").is_in(runs_without_hparams(runs)).not_())
-    of_level = keyed(told, [hparam]).group_by(hparam).agg(pl.col("run_id")).sort(hparam, nulls_last=True)
+    configured = runs.filter(pl.col("run_id").is_in(runs_without_hparams(runs)).not_())
+    of_level = keyed(configured, [hparam]).group_by(hparam).agg(pl.col("run_id")).sort(hparam, nulls_last=True)
     levels = {_text(v): tuple(ids) for v, ids in of_level.iter_rows()}
     if not 1 < len(levels) <= _MOST_LEVELS:
         raise InputError(
@@ -52,12 +55,12 @@ def _text(value: object) -> str:
 
 
 def _joined(hparam: str, base: str, answers: dict[str, Answer]) -> Answer:
-    """One row a level and metric; p values of the first metric corrected over levels."""
+    """Joins the answers: one row a level and metric, p values corrected over levels."""
     table = pl.concat([a.table.select(pl.lit(name).alias("level"), pl.all()) for name, a in answers.items()])
     first = next(iter(answers.values()))
     if len(answers) > 1 and table.height:
         table = _corrected(table, len(answers))
-    notes = [f"{hparam}: each level (a) against {base} (b), matched on what else varies."]
+    notes = [f"{hparam}: each level (a) against {base} (b), matched on all else that varies."]
     notes += [n for n in first.notes if not n.startswith("a: ")]
     for name, answer in list(answers.items())[1:]:
         notes += [f"{name}: {n}" for n in answer.notes if n.startswith(("Holds", "Strata", "Without"))]
@@ -72,7 +75,7 @@ def _joined(hparam: str, base: str, answers: dict[str, Answer]) -> Answer:
 
 
 def _tables(answers: dict[str, Answer], name: str) -> pl.DataFrame:
-    """The tables of this name below each other, each with its level."""
+    """Concatenates the tables of this name, with a column ``level``."""
     parts = [
         a.tables[name].select(pl.lit(level).alias("level"), pl.all())
         for level, a in answers.items()
@@ -88,7 +91,7 @@ def _corrected(table: pl.DataFrame, levels: int) -> pl.DataFrame:
         said = [
             v
             if p is None or p < ALPHA or not v.startswith("different")
-            else f"not told apart (p {p:.2g} after Holm's correction over {levels} levels)"
+            else f"not told apart (p {p:.2g}, Holm-corrected over {levels} levels)"
             for v, p in zip(rows["verdict"].to_list(), ps, strict=True)
         ]
         parts.append(

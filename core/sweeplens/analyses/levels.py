@@ -1,7 +1,7 @@
-"""One hyperparameter as a few levels: which is best, in which direction it gets better, what two of them do together.
+"""Levels of one hyperparameter: the best one, the direction of improvement, and interactions of two hyperparameters.
 
-Up to eight distinct values are levels as they are; more numbers are cut into five levels of equally many runs, which is the
-same on a linear and on a logarithmic scale.
+Up to eight distinct values are levels; more numbers are cut into five levels with equal numbers of runs, so linear and
+logarithmic scales give the same levels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NONE = "null"
 
 
 class Levels(Struct, frozen=True):
-    """The level of each run, the levels' names in order, and whether that order means anything (numbers)."""
+    """The level of each run, the levels' names in order, and whether they are ordered (numbers)."""
 
     codes: tuple[int, ...]
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Levels(Struct, frozen=True):
 
 
 def levels_of(column: pl.Series, *, none: bool = False) -> Levels:
-    """The levels of a hyperparameter; a null is a level of its own, the last: the value None where ``none``, else unset."""
+    """Returns the levels of a hyperparameter. Null is the last level: the value None if ``none``, else unset."""
     known = sorted(set(column.drop_nulls().to_list()))
     numeric = column.dtype.is_numeric()
     if numeric and len(known) > _MOST_LEVELS:
@@ -60,7 +60,7 @@ def _cut(column: pl.Series, missing: str) -> Levels:
 
 
 def where_set(levels: Levels, values: Sequence[float], *, numeric: bool) -> tuple[Levels, list[float]]:
-    """Levels and values of the runs that have the hyperparameter at all, where that leaves two levels or more."""
+    """Returns levels and values of the runs that have the hyperparameter, if that leaves two levels or more."""
     if UNSET not in levels.names or len(levels.names) < 3:
         return levels, list(values)
     kept = [(c, v) for c, v in zip(levels.codes, values, strict=True) if levels.names[c] != UNSET]
@@ -68,7 +68,7 @@ def where_set(levels: Levels, values: Sequence[float], *, numeric: bool) -> tupl
 
 
 def ranks_of(column: pl.Series) -> list[float]:
-    """Numbers that stand for the values in a tree: dense ranks, a missing value below all."""
+    """Returns dense ranks of the values; missing values rank lowest."""
     return column.rank("dense").cast(pl.Float64).fill_null(0.0).to_list()
 
 
@@ -77,7 +77,7 @@ def _text(value: object) -> str:
 
 
 def matters(groups: Sequence[Sequence[float]]) -> float | None:
-    """The p of a one-way analysis of variance; None where it cannot be computed."""
+    """Returns the p of a one-way analysis of variance (Fisher's F test); None where it cannot be computed."""
     known = [g for g in groups if g]
     df_within = sum(len(g) - 1 for g in known)
     if len(known) < 2 or df_within < 1:
@@ -102,10 +102,10 @@ def _within(groups: Sequence[Sequence[float]], df: int) -> float:
 
 
 def direction_of(levels: Levels, goodness: Sequence[float]) -> str:
-    """``higher is better``, ``lower is better`` or ``not monotonic`` for numbers, the best level's name for all else.
+    """Returns ``higher is better``, ``lower is better`` or ``not monotonic`` for numbers, else the best level's name.
 
-    Not monotonic only where a level inside beats the end it should lose to (or loses to the end it should beat) by more than
-    the spread within levels allows. ``goodness``: higher is better.
+    Not monotonic: an inner level is significantly better than the better end, or significantly worse than the worse end (t
+    test with the spread within levels). ``goodness``: higher is better.
     """
     groups = levels.groups(goodness)
     means = [mean(g) for g in groups]
@@ -124,7 +124,7 @@ def _slope(codes: Sequence[int], goodness: Sequence[float]) -> float:
 
 
 def _apart(groups: Sequence[Sequence[float]], one: int, other: int) -> bool:
-    """Whether two levels differ by more than the spread within levels allows; as they stand where nothing was repeated."""
+    """Whether two levels differ significantly, by the spread within levels; without repetitions, whether their means differ."""
     if one == other:
         return False
     df = sum(len(g) - 1 for g in groups)
@@ -136,9 +136,9 @@ def _apart(groups: Sequence[Sequence[float]], one: int, other: int) -> bool:
 
 
 def interaction_of(one: Levels, other: Levels, values: Sequence[float]) -> tuple[float, float] | None:
-    """The share of the spread that the cells of two hyperparameters explain beyond their sum, and its p (F test).
+    """Returns the share of the variance that two hyperparameters explain beyond their sum, and its p (two-way F test).
 
-    None where no cell holds two runs, or where the grid has no cell to tell an interaction by.
+    None where no cell holds two runs, or where the grid leaves no degrees of freedom for an interaction.
     """
     import numpy as np
 

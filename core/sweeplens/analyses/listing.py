@@ -1,4 +1,4 @@
-"""What is there: runs, one run, metrics."""
+"""Lists of runs and metrics, and the details of one run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def list_runs(
     main: Sequence[str] = (),
     goals: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One row a run: identity, the hyperparameters with two values or more, the last value of the main metrics; newest first.
+    """Returns one row a run, newest first: identity, hyperparameters with two values or more, last values of main metrics.
 
     ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``.
     """
@@ -47,7 +47,7 @@ def list_runs(
 
 
 def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """These columns of the runs table, ``<metric>.<statistic>`` among them. Raises UnknownNameError."""
+    """Returns these columns of the runs table, ``<metric>.<statistic>`` included. Raises UnknownNameError."""
     table = runs
     for name in dict.fromkeys(columns):
         if name in table.columns:
@@ -63,7 +63,10 @@ def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str
 
 
 def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:
-    """Everything that is known of one run: each series' summary as rows; hyperparameters, metadata and problems as tables."""
+    """Returns one row a series of the run; tables of identity, hyperparameters, metadata and problems.
+
+    Raises UnknownNameError for an unknown run.
+    """
     row = runs.filter(pl.col("run_id") == run_id)
     if not row.height:
         raise UnknownNameError.of("run", run_id, runs["run_id"].to_list(), hint=f"list_runs shows all {runs.height}.")
@@ -85,7 +88,7 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
 
 
 def _folded_values(row: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:
-    """The values of a run's hyperparameters; of many under one parent, how many there are."""
+    """Returns the values of a run's hyperparameters; for many under one parent, their number."""
     groups = folded(names)
     return {n: row[n].to_list()[0] if own == [n] else f"{len(own):,} keys" for n, own in groups.items()}
 
@@ -98,7 +101,7 @@ def list_metrics(
     goals: Mapping[str, str] | None = None,
     display: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One row a metric: how many runs and points it has, its steps, its goal, how many values are not finite."""
+    """Returns one row a metric: numbers of runs and points, steps, goal, and number of non-finite values."""
     known = series["metric"].unique().sort().to_list()
     kept = series.filter(pl.col("metric").is_in(select_metrics([pattern] if pattern else [], known)))
     table = (
@@ -119,12 +122,12 @@ def list_metrics(
         pl.Series("display_name", [shown.get(n, n) for n in names], dtype=pl.String),
     ).select("metric", "n_runs", "n_points", "first_step", "last_step", "goal", "n_nonfinite", "display_name")
     silent = runs.height - kept["run_id"].n_unique()
-    notes = (f"{silent} of {runs.height} runs logged none of these.",) if silent else ()
+    notes = (f"{silent} of {runs.height} runs logged none of these metrics.",) if silent else ()
     return Answer(table, Basis(runs_used=kept["run_id"].n_unique(), points=int(kept["n_logged"].sum())), notes)
 
 
 def problems_frame(problems: Sequence[Problem]) -> pl.DataFrame:
-    """Problems as a table: file, line, column, kind, reason, run_id, excerpt."""
+    """Returns problems as a table: file, line, column, kind, reason, run_id, excerpt."""
     schema = {
         "file": pl.String, "line": pl.Int64, "column": pl.Int64, "kind": pl.String, "reason": pl.String,
         "run_id": pl.String, "excerpt": pl.String,
@@ -144,6 +147,6 @@ def _json(value: object) -> str:
 
 
 def _pairs(values: Mapping[str, object]) -> pl.DataFrame:
-    """name, value as JSON text, so that every type keeps its form."""
+    """Returns name and value as JSON text, which keeps the type visible."""
     texts = [_json(v) for v in values.values()]
     return pl.DataFrame({"name": list(values), "value": texts}, schema={"name": pl.String, "value": pl.String})

@@ -1,4 +1,4 @@
-"""What a reduction owes to luck: the best of many or of noisy readings is better than it deserves.
+"""Warnings on biased reductions: the best of many or of noisy readings is too good by chance.
 
 `reading_notes` warns where runs that are compared by their best reading took different numbers of readings, or fluctuate by
 different amounts. `split_note` warns where a choice is made on test data although validation data are there.
@@ -24,7 +24,7 @@ _NOTICEABLE = 0.1  # of the spread over runs
 def reading_notes(
     how: str, series: pl.DataFrame, points: pl.LazyFrame, values: pl.DataFrame, groups: pl.DataFrame
 ) -> list[str]:
-    """Warnings for one metric. ``groups``: run_id and group, a number for each; ``values``: run_id and value."""
+    """Returns warnings for one metric. ``groups``: run_id and group, a number for each; ``values``: run_id and value."""
     if how not in _EXTREMES or series.height < 2:
         return []
     return [n for n in (_counts(how, series), _noise(how, series, points, values, groups)) if n]
@@ -35,7 +35,7 @@ def _counts(how: str, series: pl.DataFrame) -> str:
     few, many = counts[0], counts[-1]
     if many <= _MORE_READINGS * few:
         return ""
-    return f"Runs hold {few} to {many} readings, and the {how} of more readings is more extreme by luck alone: last_tenth is not."
+    return f"Runs hold {few} to {many} readings; {how} of more readings is more extreme by chance. last_tenth is not biased."
 
 
 def _noise(how: str, series: pl.DataFrame, points: pl.LazyFrame, values: pl.DataFrame, groups: pl.DataFrame) -> str:
@@ -50,20 +50,20 @@ def _noise(how: str, series: pl.DataFrame, points: pl.LazyFrame, values: pl.Data
         return ""
     return (
         f"Readings fluctuate by {least:.3g} in one group and by {most:.3g} in another (standard deviation from step to step):"
-        f" the {how} reading rewards that; last_tenth does not."
+        f" {how} rewards noise; last_tenth does not."
     )
 
 
 def split_note(metric: str, known: Sequence[str]) -> str:
-    """A warning where a metric of test data is used to choose while the same metric of validation data was logged."""
+    """Returns a warning if a test metric is used to choose although its validation counterpart was logged."""
     twin = validation_twin(metric, known)
     if not twin:
         return ""
-    return f"{metric} is measured on test data: choose by {twin}, and report {metric} of the one chosen (reduce=at_best:{twin})."
+    return f"{metric} is measured on test data: choose by {twin}, then report {metric} of the chosen run (reduce=at_best:{twin})."
 
 
 def validation_twin(metric: str, known: Sequence[str]) -> str:
-    """The metric of validation data that is the twin of this one of test data; empty where there is none."""
+    """Returns the validation counterpart of a test metric; empty if there is none."""
     lowered = {k.lower(): k for k in known}
     for test in ("test", "Test"):
         start = metric.find(test)

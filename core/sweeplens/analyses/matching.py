@@ -1,11 +1,11 @@
-"""Like with like: two sides are compared within strata, the runs that are equal in everything else that varies.
+"""Matched comparison: two sides are compared within strata of runs that are equal in everything else that varies.
 
-    match_sides     which hyperparameters can be matched on, which runs have a counterpart, what is confounded
+    match_sides     the hyperparameters to match on, runs with a counterpart, and confounded hyperparameters
     blocked         the pooled difference over strata of one metric, its interval, and whether strata disagree
 
-The model is linear with a fixed effect for each stratum: the difference is the average of the strata's own differences,
-weighted by their sizes n_a n_b / (n_a + n_b). Where pairs of equal seeds within strata go together, seeds are blocks as well.
-The error comes from the spread within stratum and side; where nothing is repeated there, from how far strata disagree.
+The model is linear with a fixed effect for each stratum: the difference is the average of the strata's differences, weighted
+by n_a n_b / (n_a + n_b). If pairs of equal seeds within strata correlate, seeds are blocks as well. The error comes from
+the spread within stratum and side; without repetitions there, from the spread of the strata's differences.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ class Matching(Struct, frozen=True):
     table: pl.DataFrame
     by: tuple[str, ...]
     labels: tuple[str, ...]  # of the strata, in order
-    never_equal: tuple[str, ...]  # vary as well, without any value that both sides share
+    never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
 
 
 class Blocked(Struct, frozen=True):
-    """The pooled difference of a metric, the spread of a run within its cell, the strata, and the p of their disagreement."""
+    """The pooled difference of a metric, the standard deviation within cells, the strata, and the p of their disagreement."""
 
     test: TestResult
     sd: float
     strata: pl.DataFrame  # stratum, n_a, n_b, mean_a, mean_b, difference
     p_disagree: float | None
     seeds_as_blocks: bool
-    wild: tuple[str, ...]  # strata that are not pooled
-    rows: pl.DataFrame  # run_id, side, value of the runs that are
+    wild: tuple[str, ...]  # strata that are excluded
+    rows: pl.DataFrame  # run_id, side, value of the pooled runs
 
 
 def match_sides(
     runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], ignore: Sequence[str] = ()
 ) -> Matching | None:
-    """None where nothing else than ``ignore`` varies within the sides, or no run of one side has a counterpart."""
+    """Matches runs of the two sides; None if only ``ignore`` varies within the sides, or no run has a counterpart."""
     both = runs.filter(pl.col("run_id").is_in(sides.both))
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
@@ -81,7 +81,7 @@ def match_sides(
 
 
 def _shares_values(table: pl.DataFrame, name: str) -> bool:
-    """Whether some value stands on both sides; to be lacking is a value."""
+    """Whether both sides share a value; missing counts as a value."""
     of_side = [set(table.filter(pl.col("side") == side)[name].to_list()) for side in "ab"]
     return bool(of_side[0] & of_side[1])
 
@@ -91,7 +91,10 @@ def _text(value: object) -> str:
 
 
 def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
-    """``values``: run_id and value of one metric. None where no stratum has both sides, or no error can be known."""
+    """Returns the pooled comparison of one metric. ``values``: run_id and value.
+
+    None if no stratum has both sides, or no error can be estimated.
+    """
     rows = matching.table.join(values, on="run_id")
     every = _strata(rows)
     places: list[int] = every["stratum"].to_list()
@@ -116,7 +119,7 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a stratum with runs of both sides: n, mean and var of each side, and the difference."""
+    """Returns one row a stratum with runs of both sides: n, mean and var of each side, and the difference."""
     cells = rows.group_by("stratum", "side").agg(n=pl.len(), mean=pl.col("value").mean(), var=pl.col("value").var())
     one, other = (
         cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in ("n", "mean", "var")})
@@ -127,8 +130,10 @@ def _strata(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _wild(strata: pl.DataFrame) -> list[int]:
-    """Strata with a cell whose runs lie far wilder apart than those of the other cells (half of them diverged): they would
-    drown every difference, so they are not pooled, and named."""
+    """Returns strata with a cell of far larger spread than the other cells (half of its runs diverged).
+
+    They would hide every difference, so they are not pooled but named.
+    """
     found: set[int] = set()
     for side in "ab":
         spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
@@ -137,7 +142,7 @@ def _wild(strata: pl.DataFrame) -> list[int]:
 
 
 def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
-    """run_id, without: the pooled difference were that run not there."""
+    """Returns run_id, without: the pooled difference without that run."""
     rows = matching.table.join(values, on="run_id")
     n, value, cell = pl.len().over("stratum", "side"), pl.col("value"), ["stratum", "side"]
     rows = rows.with_columns(
@@ -159,7 +164,7 @@ def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
 
 
 def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[float, float, float, bool]:
-    """Standard error of the pooled difference, its degrees of freedom, the spread of a run, whether seeds were blocks."""
+    """Returns the error of the pooled difference, its degrees of freedom, the spread of a run, whether seeds are blocks."""
     within = _within(strata)
     paired = _by_seed(rows, strata)
     if paired is not None:
@@ -174,7 +179,7 @@ def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[floa
 
 
 def _within(strata: pl.DataFrame) -> tuple[float, int] | None:
-    """The pooled standard deviation within stratum and side, and its degrees of freedom."""
+    """Returns the pooled standard deviation within stratum and side, and its degrees of freedom."""
     df = int(sum((strata[f"n_{s}"] - 1).sum() for s in "ab"))
     if not df:
         return None
@@ -183,7 +188,7 @@ def _within(strata: pl.DataFrame) -> tuple[float, int] | None:
 
 
 def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, int]) -> tuple[float, float]:
-    """Error and degrees of freedom (Satterthwaite) from each side's spread, pooled over strata."""
+    """Returns error and degrees of freedom (Satterthwaite) from each side's spread, pooled over strata."""
     parts: list[tuple[float, int]] = []
     for s, o in ("ab", "ba"):
         df = int((strata[f"n_{s}"] - 1).sum())
@@ -198,7 +203,7 @@ def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, 
 
 
 def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
-    """Error by pairs of equal seeds within strata, where each run has its partner and their residuals go together."""
+    """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate."""
     pairs = rows.filter(pl.col("seed").is_not_null()).pivot(
         "side", index=["stratum", "seed"], values="value", aggregate_function="len"
     )
@@ -223,7 +228,7 @@ def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, fl
 
 
 def _disagreement(strata: pl.DataFrame, pooled: float) -> float | None:
-    """The p of the F test that the strata have one difference (the interaction of side and stratum)."""
+    """Returns the p of the F test that all strata have the same difference (interaction of side and stratum)."""
     within = _within(strata)
     if within is None or strata.height < 2 or not within[0]:
         return None

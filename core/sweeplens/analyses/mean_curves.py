@@ -1,8 +1,8 @@
-"""Curves of groups: the mean over runs along an axis, with a 95 % interval, and how many runs stand behind each point.
+"""Curves of groups: the mean over runs along an axis, with a 95 % interval and the number of runs at each point.
 
-Runs of one group rarely log at the same positions for ever (one is resumed, another logs twice as often), so the axis is
-cut into stretches as wide as the usual distance between two points of a run, or wider where there are more of them than
-asked for. Within a stretch each run counts once, by the mean of its finite values.
+Runs of one group often log at different positions (one is resumed, another logs twice as often), so the axis is cut into
+intervals as wide as the median distance between two points of a run, or wider to respect ``max_points``. Within an
+interval each run counts once, by the mean of its finite values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["MEAN_CURVE_COLUMNS", "mean_curves"]
 
 _STATS = ("metric", "x", "n", "mean", "ci95_low", "ci95_high", "points_per_run")
 MEAN_CURVE_COLUMNS = ("group", *_STATS)
-"""What is no hyperparameter in the table of mean curves."""
+"""The columns of the table of mean curves that are not hyperparameters."""
 _TAKEN = (
     *MEAN_CURVE_COLUMNS,
     "run_id",
@@ -56,10 +56,10 @@ def mean_curves(
     replicates: Sequence[str] = (),
     max_points: int | Callable[[int], int] = 100,
 ) -> Answer:
-    """group, hyperparameters, metric, x, n, mean, ci95_low, ci95_high, points_per_run; in order of group, metric and x.
+    """Returns group, hyperparameters, metric, x, n, mean, ci95_low, ci95_high, points_per_run, sorted by group, metric, x.
 
     ``by``: ``group`` (equal hyperparameters), ``run``, or ``all`` runs as one. Table ``groups`` has a row for each group and
-    metric: how many runs, and where they end. Raises InputError, UnknownNameError.
+    metric: the number of runs, and where they end. Raises InputError, UnknownNameError.
     """
     if by not in _BY:
         raise InputError(f"mean_curves takes by={' or '.join(map(repr, _BY))}, not {by!r}.")
@@ -90,7 +90,7 @@ def _keys(runs: pl.DataFrame, by: str, hparams: Sequence[str], replicates: Seque
 
 
 def _members(runs: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """run_id, group (a number, in the order of the keys), and the keys."""
+    """Returns run_id, group (a number, in the order of the keys), and the keys."""
     table = runs.select("run_id") if list(keys) in ([], ["run_id"]) else keyed(runs, keys)
     if not keys:
         return table.with_columns(group=pl.lit(0, pl.UInt32))
@@ -99,7 +99,7 @@ def _members(runs: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def _extents(series: pl.DataFrame, placed: LocatedCurves) -> pl.DataFrame:
-    """run_id, metric, first, last, n: where each curve begins and ends. Points are read unless steps alone tell it."""
+    """Returns run_id, metric, first, last, n: the ends of each curve. Points are read only if the series frame is not enough."""
     known = series.join(placed.series.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
     known = known.with_columns(sure=placed.lines.by_series_alone())
     if known["sure"].all():
@@ -114,7 +114,7 @@ def _extents(series: pl.DataFrame, placed: LocatedCurves) -> pl.DataFrame:
 
 
 def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
-    """group, metric, start, width of a stretch, n_runs, first_end and last_end."""
+    """Returns group, metric, start, width of an interval, n_runs, first_end and last_end."""
     between = ((pl.col("last") - pl.col("first")) / (pl.col("n") - 1)).filter(pl.col("n") > 1).median()
     grid = extents.group_by("group", "metric").agg(
         pl.col("first").min().alias("start"),
@@ -127,13 +127,13 @@ def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
     least = pl.col("span") / (max_points - 1)
     whole = pl.col("between") * pl.max_horizontal(
         1.0, (least / pl.col("between") - _TINY).ceil()
-    )  # as many points in each
+    )  # equal numbers of points in each
     width = pl.when(pl.col("between") > 0).then(whole).otherwise(least)
     return grid.with_columns(width=pl.when(width > 0).then(width).otherwise(1.0))
 
 
 def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """The means over runs, read run by run in bounded memory. Sums are made in one order, so that digits never change."""
+    """Returns the means over runs, read in bounded memory. Sums have a fixed order, so results are reproducible."""
     curves = placed.series.join(member.select("run_id", "group"), on="run_id").join(grid, on=["group", "metric"])
     curves = curves.sort("run_id", "metric").with_row_index("curve")
     sizes = curves.select("run_id", n_logged="n")
@@ -157,7 +157,7 @@ def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> p
 
 
 def _cells(placed: LocatedCurves, curves: pl.DataFrame) -> pl.DataFrame:
-    """curve, stretch, x, value, points: one row for each curve and stretch that has a finite value."""
+    """Returns curve, stretch, x, value, points: one row for each curve and interval with a finite value."""
     x, value = pl.col("x"), pl.col("value")
     stretch = ((x - pl.col("start")) / pl.col("width") + 0.5).floor().cast(pl.Int64)
     found = (
@@ -189,10 +189,10 @@ def _sampling(placed: LocatedCurves, grid: pl.DataFrame, table: pl.DataFrame) ->
     shown = table.group_by("group", "metric").len()["len"].max() if table.height else 0
     if not grid.height or longest <= int(shown or 0):  # pyright: ignore[reportArgumentType]
         return ""
-    return f"curves of up to {longest} points a run are shown by means over at most {shown} stretches"
+    return f"curves of up to {longest} points a run are shown as means over at most {shown} intervals"
 
 
 def _notes(placed: LocatedCurves) -> tuple[str, ...]:
     odd = int((placed.series["n"] - placed.series["finite"]).sum())
-    note = f"{odd} values that are not finite are in no mean." if odd else ""
+    note = f"{odd} non-finite values are excluded." if odd else ""
     return tuple(n for n in ("Mean over runs, 95 % interval (Student's t); each run counts once.", note) if n)

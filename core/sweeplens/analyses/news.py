@@ -1,16 +1,15 @@
-"""What happened since a cursor: runs that began, finished, failed, stalled or went on, new bests, new problems.
+"""News since a cursor: runs that began, finished, failed, stalled or resumed, new bests, new problems.
 
-A run that ended is not told to have begun beside it, and what happened to many runs alike is one row that counts them.
+A run that began and ended is one row, and equal events of many runs are one row with their count.
 
-The cursor is text that carries all it needs, so it holds over restarts and on another machine, and is a few hundred
-characters for any number of runs. It keeps the time, the best value of the main metrics, and a digest of everything that
-was a fact then (`a run is here`, `it ended so`, `it has this finding`): 32 sums of 24-bit hashes, one for each class of runs.
+The cursor is self-contained text: it survives restarts, works on another machine, and has a few hundred characters for any
+number of runs. It holds the time, the best value of the main metrics, and a digest of all facts at that time (`a run
+exists`, `it ended like this`, `it has this finding`): 32 sums of 24-bit hashes, one for each class of runs.
 
-What is exact. A fact is new when its class's sum grew by just its hash; the facts of runs that changed since are tried
-first, together, alone, in pairs and in threes, then with one or two facts that are no longer so (a silence that ended). So
-news is exact while at most three things happened in one class of runs between two calls, or everything that may be new
-is; beyond that whatever changed in time counts as new, and a note
-says so. Bests are exact. Without a cursor the last 24 hours are told, by the times of the runs alone.
+Accuracy: a fact is new if the sum of its class grew by its hash. Facts of changed runs are tried first, all together, alone,
+in pairs and in threes, then with one or two facts that ended (a run that resumed). So news is exact while at most three
+events happened in one class of runs between two calls, or if all candidates are new; otherwise all recent changes count as
+new, and a note says so. Bests are exact. Without a cursor, the last 24 hours are reported, by the times of the runs alone.
 """
 
 from __future__ import annotations
@@ -35,30 +34,30 @@ from sweeplens.frames.goals import known_goal, main_metrics
 __all__ = ["DAY", "news_of_the_day", "whats_new"]
 
 DAY = timedelta(hours=24)
-_SLACK = timedelta(seconds=120)  # clocks differ between machines, and an answer may rest on files seen a little before
+_SLACK = timedelta(seconds=120)  # clocks differ between machines, and an answer may use slightly older files
 _CLASSES = 32
 _BESTS = 8
 _MODULUS = 1 << 24
-_MOST_TRIED = 60  # facts of one class that are tried in pairs
+_MOST_TRIED = 60  # facts of one class that are tried in combinations
 _HEAD = struct.Struct(">BQI")  # version, milliseconds, runs
 _BEST = struct.Struct(">Id")  # hash of a metric, its best value
 _VERSION = 2
-_SINGLE = 3  # as many events of one kind have a row each
+_SINGLE = 3  # up to so many events of one kind have a row each
 _EVENTS = {
     "event": pl.String(), "run_id": pl.String(), "metric": pl.String(), "step": pl.Int64(), "value": pl.Float64(),
     "before": pl.Float64(), "at": pl.Datetime("us", "UTC"), "text": pl.String(), "n": pl.Int64(),
     "runs": pl.List(pl.String()),
 }  # fmt: skip
 _LASTING = ("nan", "divergence", "overfit", "spike", "throughput", "stalled")
-"""Findings that stay once they are there. Those that depend on other runs come and go, and are no news."""
+"""Findings that persist. Findings that depend on other runs come and go, and are not news."""
 _PASSING = (("finished", "quiet"), ("failed", "quiet"), ("stalled", "stalled"), *(("problem", f) for f in _LASTING))
-"""Event and key of what may end: a run that was silent goes on, a finding is none any more."""
+"""Event and key of facts that can end: a silent run resumes, a finding disappears."""
 _ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished")
 _ENDS = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 
 
 class NewsCursor(Struct, frozen=True):
-    """What a cursor knows of the past. ``digest`` is empty where there was no cursor."""
+    """The content of a cursor. ``digest`` is empty without a cursor."""
 
     at: datetime
     runs: int
@@ -67,7 +66,7 @@ class NewsCursor(Struct, frozen=True):
 
 
 class NewsItem(Struct, frozen=True):
-    """Something that is so: its event, its run, when it came to be, when the run last changed, and what to say of it."""
+    """A fact: its event, run and time, when the run last changed, and its text."""
 
     event: str
     run_id: str
@@ -77,21 +76,21 @@ class NewsItem(Struct, frozen=True):
     metric: str = ""
     step: int | None = None
     text: str = ""
-    alike: str = ""  # what many events of its kind are told by
+    alike: str = ""  # the text of many such events
 
     @property
     def hash(self) -> int:
-        """24 bits for this fact."""
+        """The 24-bit hash of this fact."""
         return _hash(f"{self.event}\0{self.run_id}\0{self.key}") % _MODULUS
 
 
 def whats_new(
     runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions, cursor: str = ""
 ) -> Answer:
-    """event, run_id, metric, step, value, before, at, text, n, runs: what is new; the new cursor is table ``cursor``.
+    """Returns news as event, run_id, metric, step, value, before, at, text, n, runs; the new cursor is table ``cursor``.
 
     Events: began, finished, failed, stalled, resumed (after silence), best, problem. A row for many runs has no run_id, but
-    their count and names. Raises CursorError for a cursor that is not ours.
+    their number and ids. Raises CursorError for an invalid cursor.
     """
     since = _decoded(cursor) if cursor else NewsCursor(options.now - DAY, 0)
     facts = _facts(runs, diagnose(runs, series, points, options).table, options)
@@ -108,7 +107,7 @@ def whats_new(
 
 
 def news_of_the_day(runs: pl.DataFrame, series: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -> str:
-    """The last 24 hours in one line, ``found`` being the findings of a diagnosis; nothing where nothing happened."""
+    """Returns the last 24 hours in one line, empty without news. ``found``: the findings of a diagnosis."""
     since = NewsCursor(options.now - DAY, 0)
     fresh, _ = _fresh(_facts(runs, found, options), since)
     news = _new_bests(_bests(series, options), series, runs, since, options)
@@ -117,7 +116,7 @@ def news_of_the_day(runs: pl.DataFrame, series: pl.DataFrame, found: pl.DataFram
 
 
 def _rows(fresh: Sequence[NewsItem]) -> Iterator[tuple[object, ...]]:
-    """A row for each event; one for all of a kind where there are more than a few. A run that ended began before."""
+    """Yields a row for each event; one row for many events of a kind. A run that ended has no separate row for its start."""
     began, ended = ({f.run_id for f in fresh if f.event in events} for events in (("began",), _ENDS.values()))
     kinds: dict[tuple[str, str], list[NewsItem]] = {}
     for fact in fresh:
@@ -138,7 +137,7 @@ def _rows(fresh: Sequence[NewsItem]) -> Iterator[tuple[object, ...]]:
 
 
 def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -> list[NewsItem]:
-    """Everything that is so now: where each run stands, and which findings it has."""
+    """Returns all current facts: the status of each run, and its findings."""
     quiet = timedelta(seconds=options.live_seconds)
     changed = dict(runs.select("run_id", "updated_at").iter_rows())
     facts: list[NewsItem] = []
@@ -159,7 +158,7 @@ def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -
         elif status == "unknown":
             torn = run_id in options.torn
             event, words = (
-                ("failed", "ended in the middle of a line") if torn else ("finished", "went quiet, no status known")
+                ("failed", "ended in the middle of a line") if torn else ("finished", "stopped logging, status unknown")
             )
             facts.append(
                 NewsItem(
@@ -188,7 +187,7 @@ def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -
 
 
 def _fresh(facts: Sequence[NewsItem], since: NewsCursor) -> tuple[list[NewsItem], int]:
-    """The facts that were not so at the mark, and how many of them are only likely so."""
+    """Returns the facts that are new since the cursor, and how many of them are uncertain."""
     if not since.digest:
         return [f for f in facts if f.at > since.at], 0
     late = [f for f in facts if max(f.at, f.touched) > since.at - _SLACK]
@@ -209,7 +208,7 @@ def _fresh(facts: Sequence[NewsItem], since: NewsCursor) -> tuple[list[NewsItem]
 
 
 def _with_ended(recent: Sequence[NewsItem], grown: int) -> list[NewsItem] | None:
-    """The same where one or two facts of runs that changed are no longer so: a silence that ended, a finding that passed."""
+    """Explains a change where one or two facts ended: a silent run resumed, a finding disappeared."""
     begun = [f for f in recent if f.event == "began"]
     now = {(f.event, f.run_id, f.key) for f in recent}
     past = [
@@ -221,12 +220,15 @@ def _with_ended(recent: Sequence[NewsItem], grown: int) -> list[NewsItem] | None
             found = _explained(recent, rest, most) if rest else []
             if found is not None:
                 again = [f for f in over if f.event != "problem"]
-                return [*found, *(replace(f, event="resumed", text=f"goes on: {f.text}", alike="go on") for f in again)]
+                return [
+                    *found,
+                    *(replace(f, event="resumed", text=f"resumed: {f.text}", alike="resumed") for f in again),
+                ]
     return None
 
 
 def _explained(candidates: Sequence[NewsItem], grown: int, most: int = 3) -> list[NewsItem] | None:
-    """The facts whose hashes sum to what a class's sum grew by: all of them, else the fewest."""
+    """Returns the facts whose hashes sum to the growth of a class: all of them, else the fewest."""
     hashes = [f.hash for f in candidates]
     if candidates and sum(hashes) % _MODULUS == grown:
         return list(candidates)
@@ -238,7 +240,7 @@ def _explained(candidates: Sequence[NewsItem], grown: int, most: int = 3) -> lis
 
 
 def _bests(series: pl.DataFrame, options: DiagnosisOptions) -> dict[str, tuple[float, str, int]]:
-    """metric -> best value, run and step, of the main metrics with a goal."""
+    """Returns metric -> best value, run and step, for the main metrics with a goal."""
     names = main_metrics(series["metric"].unique().to_list(), options.main, options.goals, most=_BESTS)
     found: dict[str, tuple[float, str, int]] = {}
     for name in names:
@@ -260,7 +262,7 @@ def _new_bests(
     since: NewsCursor,
     options: DiagnosisOptions,
 ) -> list[tuple[object, ...]]:
-    """Metrics whose best is another value than at the mark; without a mark, than that of the runs that stand since before."""
+    """Returns metrics with a new best since the cursor; without one, compared with runs that have not changed since."""
     changed = dict(runs.select("run_id", "updated_at").iter_rows())
     old = [run for run, at in changed.items() if at <= since.at]
     earlier = {} if since.digest else _bests(series.filter(pl.col("run_id").is_in(old)), options)
@@ -274,7 +276,7 @@ def _new_bests(
 
 
 def _counted(fresh: Sequence[NewsItem], bests: int) -> list[str]:
-    """What happened, in counts of runs."""
+    """Returns the news as counts of runs."""
     of: dict[str, set[str]] = {event: {f.run_id for f in fresh if f.event == event} for event in _ORDER}
     parts = [f"{_runs(of['began'])} began"] if of["began"] else []
     parts += [f"{len(of[event])} {event}" for event in ("finished", "failed", "stalled", "resumed") if of[event]]
@@ -295,9 +297,11 @@ def _notes(
     notes = [f"{'; '.join(counts)} {when}."] if counts else [f"Nothing new {when}."]
     began = sum(f.event == "began" for f in fresh)
     gone = since.runs - (runs.height - began) if since.digest else 0
-    notes += [f"{gone} runs that were there are gone."] if gone > 0 else []
+    notes += [f"{gone} runs were removed."] if gone > 0 else []
     notes += (
-        [f"{unsure} of these are told by the time of their runs alone: too much happened at once."] if unsure else []
+        [f"{unsure} of these are uncertain (by the time of their runs alone): too many changes at once."]
+        if unsure
+        else []
     )
     return tuple(notes)
 
@@ -334,12 +338,12 @@ def _decoded(cursor: str) -> NewsCursor:
     least = _HEAD.size + 3 * _CLASSES
     if len(body) < least or hashlib.blake2b(body, digest_size=3).digest() != check or body[0] != _VERSION:
         raise CursorError(
-            f"{cursor[:40]!r} is not a cursor of whats_new: pass the one of its last answer, or none for the last 24 hours."
+            f"{cursor[:40]!r} is not a cursor of whats_new: pass that of its last answer, or none for the last 24 hours."
         )
     _, stamp, runs = _HEAD.unpack_from(body)
     sums = tuple(int.from_bytes(body[i : i + 3]) for i in range(_HEAD.size, least, 3))
     try:
         bests = dict(_BEST.iter_unpack(body[least:]))
         return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums, bests)
-    except (struct.error, ValueError, OverflowError, OSError) as error:  # a cursor that somebody made
-        raise CursorError("This cursor of whats_new is damaged: pass the one of its last answer, or none.") from error
+    except (struct.error, ValueError, OverflowError, OSError) as error:  # a forged cursor
+        raise CursorError("This cursor of whats_new is damaged: pass that of its last answer, or none.") from error

@@ -1,8 +1,7 @@
-"""How far runs of one setting lie apart: the spread that any difference has to be held against.
+"""Spread between runs of one setting: the pooled standard deviation within groups, as in an analysis of variance.
 
-The pooled standard deviation within groups (as in an analysis of variance). A group that is far wilder than the others (a
-seed that diverged) would drown every difference, so it is left out of the pool and named; comparisons with such a group
-use its own spread.
+A group with a far larger spread than the others (a seed that diverged) would hide every difference, so it is excluded from
+the pool and named; comparisons with such a group use its own spread.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from msgspec import Struct
 __all__ = ["Spread", "pooled_spread"]
 
 _WILD = 1e-4
-_EFFICIENCY = 0.37  # of a median of variances, against their mean
+_EFFICIENCY = 0.37  # of a median of variances, relative to their mean
 
 
 class Spread(Struct, frozen=True):
-    """Standard deviation of one run within its group, its degrees of freedom, the groups it rests on, those too wild."""
+    """Standard deviation within groups, its degrees of freedom, the number of groups pooled, and the excluded groups."""
 
     sd: float
     df: int
@@ -27,14 +26,14 @@ class Spread(Struct, frozen=True):
     wild: tuple[int, ...] = ()
 
     def of_difference(self, n_a: int, n_b: int) -> float:
-        """How far the means of two sides of one setting lie apart at most, in 95 of 100 cases."""
+        """Returns the largest difference between means of two equal sides in 95 % of cases."""
         from sweeplens.analyses.statistics import t_quantile
 
         return t_quantile(self.df) * self.sd * math.sqrt(1 / n_a + 1 / n_b)
 
 
 def pooled_spread(counts: Sequence[int], variances: Sequence[float | None]) -> Spread | None:
-    """The pooled spread of groups of these sizes and sample variances; None where no group has two runs."""
+    """Returns the pooled spread of groups with these sizes and sample variances; None if no group has two runs."""
     repeated = [
         (i, n - 1, v) for i, (n, v) in enumerate(zip(counts, variances, strict=True)) if n > 1 and v is not None
     ]
@@ -47,7 +46,7 @@ def pooled_spread(counts: Sequence[int], variances: Sequence[float | None]) -> S
 
 
 def _wild(repeated: Sequence[tuple[int, int, float]]) -> set[int]:
-    """Groups whose variance lies beyond the F distribution's last ten-thousandth, against the median of all."""
+    """Returns groups whose variance, relative to the median, is beyond the 99.99 % quantile of the F distribution."""
     if len(repeated) < 3:
         return set()
     from scipy.special import chdtri, fdtri

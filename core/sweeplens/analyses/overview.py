@@ -1,4 +1,4 @@
-"""The first call: what a colleague would say of these folders in twenty lines."""
+"""The overview of all runs in about twenty lines: the first call to make."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["overview"]
 
-_CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # as many are named
+_CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
 _WORST = 5
 _VALUE = 40  # characters of a value
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
-_MANY = 9  # runs whose values never repeat differ in every hyperparameter, which says nothing of their splits
+_MANY = 9  # runs: where no value repeats, every hyperparameter splits them alike
 _FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
@@ -46,9 +46,9 @@ def overview(
     tasks: Sequence[str] = (),
     triage: DiagnosisOptions | None = None,
 ) -> Answer:
-    """Topic and text, a row each; ``varying``, ``metrics`` and ``best`` as tables of their own.
+    """Returns rows of topic and text; tables ``varying``, ``metrics`` and ``best``.
 
-    ``triage``: what a diagnosis needs to say what broke and what is new; without it only values that are not finite are told.
+    ``triage``: options of the diagnosis that finds problems and news; without it only non-finite values are reported.
     """
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
@@ -65,17 +65,17 @@ def overview(
         ("constant", _constants(runs)),
         (
             "no hyperparameters",
-            f"{len(lost)}: {listed(lost)} (no config, or not readable); in no group" * bool(lost),
+            f"{len(lost)}: {listed(lost)} (config missing or unreadable); in no group" * bool(lost),
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
         ("ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")),
-        ("best is", f"by reduce {DEFAULT_REDUCE}, the default everywhere" * bool(best.height)),
+        ("best is", f"by reduce {DEFAULT_REDUCE}, the default" * bool(best.height)),
         (
             "best",
             ""
             if leading or not names
-            else f"not known whether lower or higher is better ({listed(names)}): goal=... says",
+            else f"unknown whether lower or higher is better ({listed(names)}): pass goal=...",
         ),
         *(_broken(runs, series, points, triage) if triage else [("not finite", _nonfinite(series))]),
     ]
@@ -85,7 +85,7 @@ def overview(
 
 
 def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
-    """The first group of a ranking with its usual settings, and those that tie with it."""
+    """Returns the first group of a default ranking, and the groups that tie with it."""
     ranked = answer.table
     if "overall" in answer.tables:
         return metric, goal, *_best_over_tasks(answer.tables["overall"])
@@ -102,10 +102,10 @@ def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
 
 
 def _best_over_tasks(overall: pl.DataFrame) -> tuple[object, ...]:
-    """The setting that leads over all tasks, by normalised scores; those that tie have a mean rank within Nemenyi's difference."""
+    """Returns the best setting over all tasks by normalised scores; settings within Nemenyi's difference in mean rank tie."""
     keys = [c for c in overall.columns if c not in OVERALL_COLUMNS]
     if not keys:
-        return "every task has one setting: tasks are not ranked against each other", 1, None, None, None, []
+        return "each task has one setting, and tasks are not compared with each other", 1, None, None, None, []
     top, *others = overall.iter_rows(named=True)
     near = critical_difference(overall.height, int(top["n_tasks"])) if others else 0.0
     tied = [_values(r, keys) for r in others if r["mean_rank"] - top["mean_rank"] <= near]
@@ -118,7 +118,7 @@ def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
 
 
 def _values(row: Mapping[str, object], keys: Sequence[str]) -> str:
-    """A group by its values alone, in the order of its hyperparameters."""
+    """Returns the values of a group, in the order of its hyperparameters."""
     texts = ", ".join(_value(row[k]) for k in keys)
     return f"({texts})" if len(keys) > 1 else texts
 
@@ -139,26 +139,26 @@ def _by_status(runs: pl.DataFrame) -> str:
 
 
 def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
-    """Each class of hyperparameters that cannot be told apart once; names of runs and those that some runs lack, last.
+    """Lists each class of perfectly confounded hyperparameters once; run names and partly missing hyperparameters come last.
 
-    ``lost``: how many runs have no hyperparameters at all, which is said elsewhere.
+    ``lost``: the number of runs without any hyperparameter, reported elsewhere.
     """
     if not vary.height:
         return "nothing" if hparam_columns(runs) else "nothing: no run has hyperparameters"
     names = [n for n in vary["hparam"].to_list() if is_identifier(runs, n)]
-    told: set[str] = set(names)
+    seen: set[str] = set(names)
     lines: list[str] = []
     for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
-        if row["hparam"] not in told:
+        if row["hparam"] not in seen:
             row["same_as"] = [] if row["n_values"] >= max(_MANY, runs.height - lost) else row["same_as"]
-            told |= {row["hparam"], *row["same_as"]}
+            seen |= {row["hparam"], *row["same_as"]}
             lines.append(_vary_line(row, lost))
     more = [f"and {len(lines) - _HPARAMS} more (find_varying_hparams)"] if len(lines) > _HPARAMS else []
     partly: dict[int, list[str]] = {}
-    for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(told))).iter_rows(named=True):
+    for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(seen))).iter_rows(named=True):
         partly.setdefault(runs.height - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
     some = [f"in {n} of {runs.height} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
-    named = [f"{listed(names)} name{'s' * (len(names) == 1)} single runs"] if names else []
+    named = [f"{listed(names)} identif{'ies' if len(names) == 1 else 'y'} single runs"] if names else []
     return "; ".join([*lines[:_HPARAMS], *more, *some, *named])
 
 
@@ -183,7 +183,7 @@ def _constants(runs: pl.DataFrame) -> str:
 
 
 def _metrics_text(table: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], n_runs: int) -> str:
-    """Metrics of one coverage together, the main ones first, each with its goal and range."""
+    """Lists metrics, grouped by coverage, the main ones first, each with its goal and range."""
     ends = series.group_by("metric").agg(low=pl.col("min").min(), high=pl.col("max").max())
     first = pl.col("metric").replace_strict(
         {m: i for i, m in enumerate(main)}, default=len(main), return_dtype=pl.Int64
@@ -208,7 +208,7 @@ def _best_line(row: Mapping[str, object]) -> str:
     low, high, tied = row["ci95_low"], row["ci95_high"], cast("list[str] | None", row["tied"])
     interval = f" [{low:.5g}, {high:.5g}]" if low is not None else ""
     shown = f"ties with {listed(tied)}" if tied and tied[0].count(", ") < _KEYS else f"ties with {len(tied or ())} more"
-    ties = "ties unknown, nothing was repeated" if tied is None else shown if tied else "no tie"
+    ties = "ties unknown: no repeated runs" if tied is None else shown if tied else "no tie"
     ties = "the only group" if row["group"] == "all runs" else ties
     if row["mean"] is None:
         return str(row["group"])
@@ -228,7 +228,7 @@ def _nonfinite(series: pl.DataFrame) -> str:
 def _broken(
     runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
 ) -> list[tuple[str, str]]:
-    """Findings by severity, the worst of them, what is new; curves are looked at where there are not too many points."""
+    """Returns findings by severity, the worst of them, and news; curves are only checked if there are few enough points."""
     from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
     from sweeplens.analyses.triage.diagnosis import diagnose, severity_lines
 
@@ -236,13 +236,11 @@ def _broken(
     found = diagnose(runs, series, points if curves else None, options)
     grave = found.table.filter(pl.col("severity") == "high")
     worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
-    unseen = (
-        "" if curves else "Curves were not looked at for divergence, overfitting, spikes and pace: diagnose_runs does."
-    )
+    unseen = "" if curves else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
     return [
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
         ("worst", listed(worst, _WORST)),
-        ("not looked at", unseen),
+        ("not checked", unseen),
         ("last 24 hours", news_of_the_day(runs, series, found.table, options)),
     ]
 
@@ -254,7 +252,7 @@ def _finding_line(row: Mapping[str, object]) -> str:
 
 
 def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
-    """The live runs, each with the step that it has reached."""
+    """Lists the running runs, each with its last step."""
     ids = runs.filter(pl.col("status") == "running")["run_id"].sort().to_list()
     steps = dict(
         series.filter(pl.col("run_id").is_in(ids)).group_by("run_id").agg(pl.col("last_step").max()).iter_rows()

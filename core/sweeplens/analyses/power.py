@@ -1,11 +1,11 @@
-"""How many runs a side would show a difference, and which difference so many runs show: the t tests turned around.
+"""Sample sizes: the number of runs needed to detect a difference, and the difference that a number of runs detects.
 
     Spreads         of one run on each side, or of the difference of a pair
-    seeds_needed    runs a side for 80 % power, were difference and spread the true ones, with the interval that the
-                    uncertainty of the spread alone gives
-    detectable      the difference that n runs a side show with 80 % power
+    seeds_needed    runs a side for 80 % power, assuming the observed difference and spread are the true ones, with the
+                    interval that the uncertainty of the spread alone gives
+    detectable      the difference that n runs a side detect with 80 % power
 
-Power is that of the very test that the verdict uses (Welch's with its own degrees of freedom, or the paired t test), from the
+Power is that of the test of the verdict (Welch's with its own degrees of freedom, or the paired t test), from the
 noncentral t distribution, integrated over the distribution of the spread: `scipy.special.nctdtr` is NaN where effects are large.
 """
 
@@ -36,22 +36,22 @@ class Spreads(Struct, frozen=True):
     a: float
     b: float
     paired: bool
-    df: float  # degrees of freedom that these estimates have
+    df: float  # degrees of freedom of these estimates
 
     @property
     def total(self) -> float:
-        """The standard deviation of the difference of one run a side."""
+        """The standard deviation of the difference between one run of each side."""
         return math.hypot(self.a, self.b)
 
     def df_of(self, n: int) -> float:
-        """Degrees of freedom of the test with ``n`` runs a side."""
+        """Returns the degrees of freedom of the test with ``n`` runs a side."""
         if self.paired:
             return n - 1
         return (n - 1) * (self.a**2 + self.b**2) ** 2 / (self.a**4 + self.b**4)
 
 
 class Seeds(Struct, frozen=True):
-    """Runs a side, and the interval that the uncertainty of the spread gives; None: more than 10,000."""
+    """Runs a side, and the 95 % interval from the uncertainty of the spread; None: more than 10,000."""
 
     n: int
     low: int
@@ -60,7 +60,7 @@ class Seeds(Struct, frozen=True):
 
 @cache
 def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes and weights over (0, 1), for the quantiles of the spread."""
+    """Returns nodes and weights over (0, 1), for the quantiles of the spread."""
     import numpy as np
 
     u, weights = np.polynomial.legendre.leggauss(_NODES)
@@ -68,7 +68,7 @@ def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def power_of(effect: float, df: float) -> float:
-    """The power of a two-sided t test at 5 % whose statistic has this noncentrality and these degrees of freedom."""
+    """Returns the power of a two-sided t test at 5 %, given noncentrality and degrees of freedom."""
     import numpy as np
     from scipy.special import chdtri, ndtr
 
@@ -80,7 +80,7 @@ def power_of(effect: float, df: float) -> float:
 
 
 def seeds_needed(difference: float, spreads: Spreads) -> Seeds | None:
-    """None where the spread is not known or more than 10,000 would be needed."""
+    """Returns the runs needed a side; None if the spread is unknown or more than 10,000 are needed."""
     from scipy.special import chdtri
 
     n = _seeds(difference, spreads.total, spreads)
@@ -106,7 +106,7 @@ def _seeds(difference: float, total: float, spreads: Spreads) -> int | None:
 
 
 def detectable(n: int, spreads: Spreads) -> float | None:
-    """The difference that ``n`` runs a side show with 80 % power."""
+    """Returns the difference that ``n`` runs a side detect with 80 % power, in the unit of the spreads."""
     if n < 2 or not 0 < spreads.total < math.inf:
         return None
     low, high = 0.0, 1.0

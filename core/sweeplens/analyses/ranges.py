@@ -1,9 +1,9 @@
-"""The studentised range: how far the largest of k equal means lies above the smallest by chance (Tukey; Games and Howell).
+"""The studentised range: the gap between largest and smallest of k equal means by chance (Tukey; Games and Howell).
 
     range_tail(q, k, df)    P(range of k means > q standard errors of one mean), df degrees of freedom of the spread
-    range_tails             the same for arrays
+    range_tails             the same for arrays, elementwise
 
-`scipy.stats.studentized_range` is exact to more digits and takes a thousand times as long; tests hold this to it.
+`scipy.stats.studentized_range` is more precise but a thousand times slower; tests compare this module with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["range_tail", "range_tails"]
 _NODES_Z, _NODES_S = 96, 48
 _CHUNK = 64
 _MOST_DF = 1e5
-_FAR = 60.0  # standard errors: beyond, the tail is 0 in all digits that are shown
+_FAR = 60.0  # standard errors: the tail beyond is 0 in all printed digits
 
 
 @cache
@@ -36,14 +36,14 @@ def _nodes() -> tuple[_Array, _Array, _Array, _Array]:
 
 
 def range_tail(q: float, k: int, df: float) -> float:
-    """P(Q > q) for k means; to about four digits."""
+    """Returns P(Q > q) for k means, to about four digits."""
     import numpy as np
 
     return float(range_tails(np.array([q]), np.array([k]), np.array([df]))[0])
 
 
 def range_tails(q: _Array, k: NDArray[np.int64], df: _Array) -> _Array:
-    """The same for many at once."""
+    """Returns P(Q > q) elementwise; ``q``, ``k`` and ``df`` have one shape (n,)."""
     import numpy as np
     from scipy.special import chdtri, ndtr
 
@@ -52,7 +52,7 @@ def range_tails(q: _Array, k: NDArray[np.int64], df: _Array) -> _Array:
     free = np.minimum(df, _MOST_DF)[:, None]
     far = np.minimum(np.maximum(q, 0.0), _FAR)[:, None] * np.sqrt(chdtri(free, u) / free)
     tails = np.empty(len(q))
-    for i in range(0, len(q), _CHUNK):  # in parts, so that memory stays bounded
+    for i in range(0, len(q), _CHUNK):  # in chunks, to bound memory
         part = far[i : i + _CHUNK, :, None]
         inside = np.clip(ndtr(z) - ndtr(z - part), 0, 1) ** (k[i : i + _CHUNK, None, None] - 1)
         tails[i : i + _CHUNK] = 1 - (k[i : i + _CHUNK, None] * (inside @ density)) @ wu

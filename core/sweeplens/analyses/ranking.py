@@ -1,7 +1,7 @@
-"""Which setting is best, and which of the others cannot be told from it.
+"""Ranks settings by a metric and says which of them tie with the best.
 
-`bests` holds the followers against the best; where tasks (an environment, a data set) vary, each is a ranking of its own, and
-`tasks` says what holds over all of them. Without any repetition nothing is claimed: `tied` is null.
+`bests` tests the followers against the best. Where tasks (environments, data sets) vary, each task has a ranking of its own,
+and `tasks` summarises all of them. Without repeated runs nothing is claimed: `tied` is null.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sweeplens.analyses.bounds import bounds_of, within_bounds
 from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, settings_unknown, with_config
 from sweeplens.analyses.luck import reading_notes, split_note
 from sweeplens.analyses.noise import Spread, pooled_spread
-from sweeplens.analyses.robustness import broken_runs, held_note, readings
+from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.statistics import ALPHA, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
@@ -38,8 +38,8 @@ from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, 
 
 __all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
 
-BROKEN = "Runs failed or hold NaN in some metric in groups that tie:"
-_FEWEST_FOR_IQM = 4  # runs of a group of which the middle half is not all
+BROKEN = "Some tied groups hold runs that failed or logged NaN:"
+_FEWEST_FOR_IQM = 4  # runs of a group; below, the middle half is all of them
 _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow answer may lose them
 _STATS = (
     "rank",
@@ -56,12 +56,12 @@ _STATS = (
     "iqm",
 )
 RANK_COLUMNS = (*_STATS, "run_id", "status", "task")
-"""What is no hyperparameter in a ranking."""
+"""The columns of a ranking that are not hyperparameters."""
 _TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids", "seeds")
 
 
 class _Ranked(Struct, frozen=True):
-    """Groups in order of rank (columns: the hyperparameters, n, mean, var, ids), and the spread that they are held against."""
+    """Groups in order of rank (columns: the hyperparameters, n, mean, var, ids), and the pooled spread of their runs."""
 
     groups: pl.DataFrame
     spread: Spread | None
@@ -85,12 +85,12 @@ def rank(
     tasks: Sequence[str] = (),
     pruned: bool = False,
 ) -> Answer:
-    """Groups (or runs) in order: mean, 95 % interval, gap to the best, and whether they can be told from it.
+    """Returns groups (or runs) in order of rank: mean, 95 % interval (Student's t), gap to the best, and ties with it.
 
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
-    AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that say what was worked on: runs are ranked
-    within each value of them.
-    ``pruned``: rank trials too that their search ended early.
+    AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that name the task: runs are ranked within
+    each of their values. ``pruned``: also rank trials that their search ended early. All numbers are in the unit of the
+    metric. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run") or how.how == "points":
@@ -121,7 +121,7 @@ def _without_pruned(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ..
 def _broken_note(
     runs: pl.DataFrame, series: pl.DataFrame, ranked: _Ranked, table: pl.DataFrame, keys: Sequence[str]
 ) -> tuple[str, ...]:
-    """Which groups tie with the best although, or because, some of their runs broke."""
+    """Names the groups that tie with the best and hold broken runs."""
     broken = broken_runs(runs, series)
     counts = ranked.groups.select(
         "n",
@@ -129,17 +129,17 @@ def _broken_note(
         tied=table["tied"].fill_null(value=False),
     ).with_row_index("place")
     hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
-    told = [
+    labels = [
         f"{_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
         for p, n, b in hit.select("place", "n", "broken").iter_rows()
     ]
-    if not told:
+    if not labels:
         return ()
-    return (f"{BROKEN} {listed(told)}: their spread, not their mean, may be why they tie.",)
+    return (f"{BROKEN} {listed(labels)}: they may tie because of their spread.",)
 
 
 class _Question(Struct, frozen=True):
-    """What is asked of one task or of all runs."""
+    """The question, for one task or for all runs."""
 
     metric: str
     how: Reduction
@@ -158,7 +158,7 @@ def _by_task(
     ask: _Question,
     of_task: Sequence[str],
 ) -> Answer:
-    """A ranking within each task, one below the other, and table ``overall``."""
+    """Returns the rankings of all tasks, concatenated, and table ``overall``."""
     parts: list[Answer] = []
     names = keyed(runs, of_task).with_columns(
         task=pl.concat_str([pl.col(t).cast(pl.String).fill_null("(not set)") for t in of_task], separator=", ")
@@ -179,9 +179,7 @@ def _by_task(
         left_out=tuple(entry for p in parts for entry in p.basis.left_out),
         points=sum(p.basis.points or 0 for p in parts),
     )
-    word = (
-        f"{', '.join(of_task)} says what was worked on: ranked within each of {len(parts)} values, never across them."
-    )
+    word = f"{', '.join(of_task)} is the task: runs are ranked within each of {len(parts)} tasks, never across them."
     notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal))
     return Answer(table, basis, notes, {"overall": overall})
 
@@ -213,13 +211,13 @@ def _ranked_answer(
     stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
     notes = unknown + _notes(str(how), reduced.step, ask, ranked, table, cover, method)
-    notes += _doubts(runs, series, used, points, ask, ranked, keys, reduced.values)
+    notes += _review_notes(runs, series, used, points, ask, ranked, keys, reduced.values)
     notes += _broken_note(runs, series, ranked, table, keys) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
 
 
-def _doubts(
+def _review_notes(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     used: pl.DataFrame,
@@ -229,7 +227,7 @@ def _doubts(
     keys: Sequence[str],
     values: pl.DataFrame,
 ) -> tuple[str, ...]:
-    """What a reviewer would ask of the ranking: luck of the reading, choice by test data, other readings."""
+    """Returns warnings on lucky readings and on choices by test data, and whether other readings agree."""
     groups = ranked.groups.with_row_index("place").select(group="place", run_id="ids").explode("run_id")
     known = series.filter(pl.col("run_id").is_in(used["run_id"].implode()))["metric"].unique().to_list()
     notes = [split_note(ask.metric, known), *reading_notes(ask.how.how, used, points, values, groups)]
@@ -244,12 +242,12 @@ def _doubts(
             again = again.filter(pl.col("n") > 0)
             best = _label(again.row(0, named=True), keys) if again.height else first
             same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
-        notes.append(held_note(same, other).replace("Holds", "The same group leads", 1))
+        notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
     return tuple(n for n in notes if n)
 
 
 def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
-    """The hyperparameters that define groups; where each run is a group of its own (random search), all that vary."""
+    """Returns the hyperparameters that define groups; all that vary where each run is its own group (random search)."""
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
@@ -286,7 +284,7 @@ def _ranked(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: 
 
 
 def _blocks(groups: pl.DataFrame) -> tuple[list[float], float] | None:
-    """The groups' variances without what seeds share, where all groups have the same seeds once each."""
+    """Returns the groups' variances without the seed effect, where all groups have the same seeds once each."""
     import numpy as np  # here, not above: nothing else of an answer needs it, and it takes a tenth of a second
 
     sizes = groups["n"]
@@ -311,7 +309,7 @@ def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
 
 
 def _by_group(ranked: _Ranked, keys: Sequence[str]) -> pl.DataFrame:
-    """The groups with their intervals: Student's t, and within bounds where the metric has some."""
+    """Adds intervals: Student's t, cut at the bounds of the metric if it has any."""
     groups = ranked.groups
     quantiles = {n: t_quantile(n - 1) for n in groups["n"].unique().to_list() if n > 1}
     half = (pl.col("var") / pl.col("n")).sqrt() * pl.col("n").replace_strict(
@@ -326,7 +324,7 @@ def _by_group(ranked: _Ranked, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def _by_run(ranked: _Ranked, runs: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
-    """Single runs: each is a group of one, without an interval; its group's spread is kept where it has one."""
+    """Returns single runs as groups of one, without intervals; ``var`` is that of the run's group."""
     single = ranked.groups.select(*keys, "var", "ids", "values").explode("ids", "values")
     single = single.rename({"ids": "run_id", "values": "mean"})
     none = pl.lit(None, pl.Float64)
@@ -339,7 +337,7 @@ def _by_run(ranked: _Ranked, runs: pl.DataFrame, keys: Sequence[str], goal: str)
 
 
 def _finished(table: pl.DataFrame, ranked: _Ranked, by: str) -> tuple[pl.DataFrame, str]:
-    """rank, gap, p_adjusted, tied and shrunk for a table in order (columns n, mean, var); the method in words."""
+    """Adds rank, gap, p_adjusted, tied and shrunk to a table in order (columns n, mean, var); returns the method in words too."""
     n, means, variances = table["n"].to_list(), table["mean"].to_list(), table["var"].to_list()
     method = ""
     if ranked.spread is None or ranked.spread.sd == 0:
@@ -366,7 +364,7 @@ def _finished(table: pl.DataFrame, ranked: _Ranked, by: str) -> tuple[pl.DataFra
 def _marked(
     table: pl.DataFrame, runs: pl.DataFrame, keys: Sequence[str], cover: Coverage, left: Sequence[LeftOut], by: str
 ) -> pl.DataFrame:
-    """How many runs of each row are unfinished or shorter (for a single run: whether), and how many were left out."""
+    """Adds how many runs of each row are unfinished or shorter (for a single run: whether), and how many were left out."""
     marked = pl.col("ids").list.eval(pl.element().is_in(list(cover.marked))).list.sum().cast(pl.Int64)
     table = table.with_columns((marked > 0 if by == "run" else marked).alias("unfinished"))
     lost = sorted({r for entry in left for r in entry.runs})
@@ -386,16 +384,16 @@ def _notes(
     notes.append(_tied_note(ranked, table, method))
     if ranked.spread is not None and ranked.spread.wild:
         wild = [_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
-        notes.append(f"Their own spread is far above the others': {listed(wild)}.")
+        notes.append(f"Spread far above that of other groups: {listed(wild)}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
-        notes.append(f"{singles} of {table.height} groups rest on a single run: no interval.")
+        notes.append(f"{singles} of {table.height} groups have a single run: no interval.")
     if cover.marked:
         common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
         notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
     lost = int(table["left_out"].sum())
     if lost:
-        notes.append(f"{lost} runs of these groups were left out (column left_out): the rest may flatter their group.")
+        notes.append(f"{lost} runs of these groups were left out (column left_out), which may bias their means.")
     return tuple(n for n in notes if n)
 
 
@@ -408,18 +406,18 @@ def _tied_note(ranked: _Ranked, table: pl.DataFrame, method: str) -> str:
         return ""
     spread = ranked.spread
     if spread is None:
-        return "Nothing was repeated (each group has one run): what is chance is not known, so tied is unknown (null)."
+        return "No repeated runs (each group has one run): chance variation is unknown, so tied is null."
     if spread.sd == 0:
-        return "Repetitions came out exactly the same: there is no spread to hold a gap against, so tied is null."
+        return "Repeated runs gave identical values: there is no spread to test against, so tied is null."
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
-    luck = f"; shrunk: {first:.5g} is what to expect of the first again" if first is not None else ""
+    luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
     return (
-        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; spread of a run within its group {spread.sd:.4g}){luck}."
+        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
     )
 
 
 def _verdict(tied: int, followers: int) -> str:
     if tied:
-        return f"{tied} of {followers} followers cannot be told from the best"
-    return f"The best is ahead of {'all ' * (followers > 1)}{followers} follower{'s' * (followers > 1)} by more than chance"
+        return f"{tied} of {followers} followers tie with the best"
+    return f"The best is significantly ahead of {'all ' * (followers > 1)}{followers} follower{'s' * (followers > 1)}"

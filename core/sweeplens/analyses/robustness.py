@@ -1,7 +1,7 @@
-"""Does a verdict hold? The same question asked of other readings of the same runs, as a reviewer would.
+"""Robustness of a verdict: the same question for other readings of the same runs.
 
 Readings: the last value, the best, the mean of the last tenth, the step that all runs reached, without runs that failed or
-hold values that are not finite, without runs that stand out among their like, and (for two sides) another test and medians.
+hold values that are not finite, without outliers of their group, and (for two sides) another test and medians.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
-__all__ = ["Reading", "broken_runs", "held_note", "readings", "standing_out"]
+__all__ = ["Reading", "broken_runs", "readings", "robustness_note", "standing_out"]
 
 _BROKEN = ("failed", "crashed", "killed")
 _FAR = 5.0  # median absolute deviations, scaled to standard deviations
@@ -23,7 +23,7 @@ _SHORTER = 0.98
 
 
 class Reading(Struct, frozen=True):
-    """A name for people, and run_id, value as this reading has them."""
+    """A display name, and run_id, value by this reading."""
 
     name: str
     values: pl.DataFrame
@@ -40,8 +40,8 @@ def readings(
     goal: str,
     goals: Mapping[str, str] | None = None,
 ) -> Iterator[Reading]:
-    """Other readings of one metric. ``series``: its rows of the runs used; ``values``: run_id, value as asked;
-    ``groups``: run_id and group, of which runs are like each other."""
+    """Yields other readings of one metric. ``series``: its rows of the runs used; ``values``: run_id, value as asked;
+    ``groups``: run_id and group."""
     for other in ("last_tenth", "last", "best"):
         if other != how.how and (other != "best" or goal in ("lower", "higher")):
             reduced = reduce_runs(series, points, Reduction(other), goals=goals, goal=goal)
@@ -52,13 +52,13 @@ def readings(
     first, last = (int(e) if isinstance(e, int) else 0 for e in (ends.min(), ends.max()))
     if how.how != "at_step" and first < _SHORTER * last:
         common = reduce_runs(series, points, Reduction("at_step", first), goals=goals, goal=goal).values
-        yield Reading(f"at step {first}, which all reached", common.select("run_id", "value"))
+        yield Reading(f"at step {first}, reached by all", common.select("run_id", "value"))
     broken = broken_runs(runs, series)
     if broken:
         yield Reading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
     far = [r for r in standing_out(values, groups) if r not in broken]
     if far:
-        yield Reading(f"without {_runs(far)} that stand{'s' * (len(far) == 1)} out", _without(values, far))
+        yield Reading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
 
 
 def _runs(ids: Sequence[str]) -> str:
@@ -70,14 +70,14 @@ def _without(values: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
 
 
 def broken_runs(runs: pl.DataFrame, series: pl.DataFrame) -> list[str]:
-    """Runs that failed by their status, or whose series of this metric holds values that are not finite."""
+    """Returns runs with a failed status or with non-finite values in this metric."""
     failed = runs.filter(pl.col("status").is_in(_BROKEN))["run_id"]
     bad = series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0)["run_id"]
     return sorted({*failed.to_list(), *bad.to_list()} & set(series["run_id"].to_list()))
 
 
 def standing_out(values: pl.DataFrame, groups: pl.DataFrame) -> list[str]:
-    """Runs farther than five scaled median deviations from the median of their group, in groups of five and more."""
+    """Returns runs farther than five scaled median absolute deviations from the median of their group, in groups of 5 or more."""
     value = pl.col("value")
     placed = values.join(groups, on="run_id").with_columns(
         away=(value - value.median().over("group")).abs(), size=pl.len().over("group")
@@ -87,12 +87,12 @@ def standing_out(values: pl.DataFrame, groups: pl.DataFrame) -> list[str]:
     return far["run_id"].sort().to_list()
 
 
-def held_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> str:
-    """The line that an answer adds: in how many readings the verdict stands, and what the others say."""
+def robustness_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> str:
+    """Returns the line that an answer adds: in how many readings the verdict holds, and the results of the others."""
     total = len(same) + len(other)
     if not total:
         return ""
-    told = "; ".join(f"{name}: {said}" for name, said in other[:3])
+    listed_others = "; ".join(f"{name}: {result}" for name, result in other[:3])
     more = f"; and {len(other) - 3} more" if len(other) > 3 else ""
     return (
         f"Holds in {len(same)} of {total} other readings ({', '.join(same)})."
@@ -100,6 +100,6 @@ def held_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> str:
         else (
             f"Holds in {len(same)} of {total} other readings"
             + (f" ({', '.join(same)})" if same else "")
-            + f"; not {told}{more}."
+            + f"; not {listed_others}{more}."
         )
     )

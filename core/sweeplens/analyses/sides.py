@@ -1,7 +1,7 @@
-"""Two sides of a comparison: which runs they are, what differs between them, which of their runs belong together.
+"""The two sides of a comparison: their runs, the hyperparameters that differ, and pairs of runs.
 
-Runs pair where both sides have the same replicate values (the same seeds), once each; hyperparameters that take the same
-values on both sides (a batch size that both sides swept) are part of the key when the seeds alone do not tell runs apart.
+Runs are paired if both sides have the same replicate values (the same seeds), once each. If seeds alone do not identify
+runs, hyperparameters with the same values on both sides (a batch size that both sides swept) are part of the key.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ _TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
 
 class Sides(Struct, frozen=True):
-    """The run ids of each side, in order; no run stands on both."""
+    """The run ids of each side, in order; no run is on both."""
 
     a: tuple[str, ...]
     b: tuple[str, ...]
 
     @property
     def both(self) -> list[str]:
-        """All of them."""
+        """The runs of both sides."""
         return [*self.a, *self.b]
 
 
 def select_sides(runs: pl.DataFrame, series: pl.DataFrame, a: str | Sequence[str], b: str | Sequence[str]) -> Sides:
-    """Each side is a run id, a glob, a condition, or a list of these (ids and globs in one text with commas, too).
+    """Resolves sides: each is a run id, a glob, a condition, or a list of these (ids and globs also joined by commas).
 
-    Raises UnknownNameError for a run that is not there, InputError for an empty side and for a run on both sides.
+    Raises UnknownNameError for an unknown run, InputError for an empty side and for a run on both sides.
     """
     sides = Sides(_side(runs, series, a, "a"), _side(runs, series, b, "b"))
     shared = sorted(set(sides.a) & set(sides.b))
     if shared:
         raise InputError(
-            f"{len(shared)} runs stand on both sides ({', '.join(shared[:3])}): narrow a or b until no run is in both."
+            f"{len(shared)} runs are on both sides ({', '.join(shared[:3])}): narrow a or b until no run is in both."
         )
     return sides
 
@@ -60,7 +60,7 @@ def check_sides(a: str | Sequence[str], b: str | Sequence[str], hparam: str) -> 
 
 
 def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
-    """The hyperparameters that conditions name: those that the sides are defined by."""
+    """Returns the hyperparameters named in conditions: they define the sides."""
     texts = [part for side in sides for part in ([side] if isinstance(side, str) else side)]
     words = {
         w
@@ -80,7 +80,7 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
             f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
         )
     known = frozenset(runs["run_id"].to_list())
-    chosen = {part for part in parts if part in known}  # most are ids: each is looked up once
+    chosen = {part for part in parts if part in known}  # usually ids: looked up in one pass
     chosen |= {r for part in parts if part not in known for r in _matching(runs, series, part, known)}
     if not chosen:
         reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))))
@@ -89,7 +89,7 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
 
 
 def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str, known: frozenset[str]) -> list[str]:
-    """An id or glob that finds a run wins over a list in words (``r1, r2*``), and both over a condition: ids may hold ``=``."""
+    """Resolves one part: a matching id or glob wins over a comma list (``r1, r2*``), and both over a condition."""
     checkpoint()
     pieces = list(dict.fromkeys(p.strip() for p in part.split(",") if p.strip()))
     if len(pieces) > _MOST_PIECES:
@@ -108,27 +108,27 @@ def _names(pattern: str, known: frozenset[str]) -> bool:
 
 
 def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
-    """hparam, a, b: the values of each side, for hyperparameters whose values are not the same on both."""
+    """Returns hparam, a, b: the values of each side, for hyperparameters whose values differ."""
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
     differing = [n for n in names if set(one[n].to_list()) != set(other[n].to_list())]
     rows = [
-        (n, *(_told(n, runs, one, other) if own == [n] else (f"{len(own):,} keys",) * 2))
+        (n, *(_side_values(n, runs, one, other) if own == [n] else (f"{len(own):,} keys",) * 2))
         for n, own in folded(differing).items()
     ]
     return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
 
 
-def _told(name: str, runs: pl.DataFrame, one: pl.DataFrame, other: pl.DataFrame) -> tuple[str, str]:
-    """The values of each side; of a hyperparameter that only names runs, how many."""
+def _side_values(name: str, runs: pl.DataFrame, one: pl.DataFrame, other: pl.DataFrame) -> tuple[str, str]:
+    """Returns the values of each side; for run names, their number."""
     if is_identifier(runs, name):
         return f"{one[name].n_unique()} names", f"{other[name].n_unique()} names"
     return _values(one[name]), _values(other[name])
 
 
 def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
-    """run_id and the hyperparameters that vary over both sides."""
+    """Returns run_id and the hyperparameters that vary over both sides."""
     both = runs.filter(pl.col("run_id").is_in(sides.both))
     return keyed(both, varying_hparams(both))
 
@@ -142,7 +142,7 @@ def _values(column: pl.Series) -> str:
 
 
 def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl.DataFrame | None:
-    """The key columns, run_a, run_b: one row a pair; None where the sides do not have the same replicates, once each."""
+    """Returns the key columns, run_a, run_b: one row a pair; None if the sides do not have the same replicates, once each."""
     runs, _ = free_names(runs, hparam_columns(runs), _TAKEN)
     table = _of_sides(runs, sides)
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))

@@ -1,7 +1,7 @@
-"""Curves in text: for each series a sparkline of all its points, then the points that shape it.
+"""Curves as text: for each series a sparkline of all its points, then the downsampled points.
 
-The sparkline is one sign for each run of points of equal length, by their mean; ``×`` where one of them is not finite. A
-curve that spans more than three powers of ten is drawn on a log scale, and says so.
+The sparkline has one character for each of up to 24 equal parts, by their mean; ``×`` where a value is not finite. A positive
+curve that spans more than three powers of ten is drawn on a log scale and marked ``(log)``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SPAN = 1000.0
 
 
 def sparkline(values: ArrayLike, width: int = WIDTH) -> str:
-    """At most ``width`` signs for these values, in order; nothing for none."""
+    """Returns at most ``width`` characters for these values, in order; empty without values."""
     v = np.asarray(values, dtype=np.float64)
     if not len(v):
         return ""
@@ -47,7 +47,7 @@ def is_log(values: ArrayLike) -> bool:
 
 
 def _levels(means: NDArray[np.float64], whole: NDArray[np.bool_], *, log: bool) -> list[int]:
-    """0 to 7 for each mean between the least and the greatest; the middle where all are the same."""
+    """Returns 0 to 7 for each mean, from the least to the greatest; 3 if all are equal."""
     if not whole.any():
         return [0] * len(means)
     shown = np.log10(means, where=whole & (means > 0), out=np.zeros_like(means)) if log else means
@@ -59,12 +59,12 @@ def _levels(means: NDArray[np.float64], whole: NDArray[np.bool_], *, log: bool) 
 
 
 def render_curves(answer: Answer) -> str:
-    """All curves of an answer of `curves` as text."""
+    """Returns all curves of an answer of `curves` as text."""
     return "\n".join(curve_lines(answer))
 
 
 def curve_lines(answer: Answer) -> list[str]:
-    """One text for each series: who, how many points, sparkline; then ``x value`` of the points that shape it."""
+    """Returns a line for each series: run, metric, sparkline, number of points; then ``x value`` of the points shown."""
     return [_line(*part, answer.tables.get("series")) for part in _parts(answer.table)]
 
 

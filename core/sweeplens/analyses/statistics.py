@@ -1,16 +1,16 @@
-"""Tests, intervals, effect sizes, corrections: numbers in, numbers out, no frames. `power` holds what concerns sample sizes.
+"""Tests, intervals, effect sizes and corrections on plain numbers. Sample sizes are in `power`.
 
     interval        mean with its 95 % interval (Student's t)
     welch, paired_t     two samples -> `TestResult`; None where the samples allow no test
-    exact_apart     the p of two samples without any spread that do not touch
-    mann_whitney    the p of a rank test, which supports a claim about P(a > b) only
-    pairing_pays    whether pairs reduce the spread, by their estimated correlation
+    exact_apart     the p of two samples of different constants
+    mann_whitney    the p of a rank test: a claim about P(a > b) only
+    pairing_pays    whether values of pairs correlate, so that a paired test gains power
     equal_within    the p of two one-sided tests: are the means within delta of each other?
     hedges_g        standardised difference, corrected for small samples
     holm            p values -> p values that hold for the whole family
 
-The primary test is Welch's, which needs no equal spreads (Delacre, Lakens, Leys 2017), or the paired t test where pairing
-pays. scipy is imported where it is used: it is slow to load.
+The primary test is Welch's, which does not assume equal spreads (Delacre, Lakens, Leys 2017), or the paired t test where
+pairs correlate. scipy is imported where it is used because it is slow to load.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 ALPHA = 0.05
 _PAIRED = 0.025
-HUGE = 1e150  # beyond, squares are not numbers any more
+HUGE = 1e150  # squares of larger values overflow
 
 
 class TestResult(Struct, frozen=True):
@@ -62,48 +62,48 @@ class TestResult(Struct, frozen=True):
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
+    """Returns the arithmetic mean."""
     return (
         math.fsum(v / len(values) for v in values) if max(map(abs, values)) > HUGE else math.fsum(values) / len(values)
     )
 
 
 def variance(values: Sequence[float]) -> float:
-    """The sample variance (ddof 1); 0 for values that are all the same."""
+    """Returns the sample variance (ddof 1); exactly 0 for equal values."""
     if len(set(values)) == 1:
-        return 0.0  # not a rounding error that a test would take for a spread
+        return 0.0  # without rounding errors
     centre = mean(values)
-    return sum((v - centre) * (v - centre) for v in values) / (len(values) - 1)  # may be infinite, and then says so
+    return sum((v - centre) * (v - centre) for v in values) / (len(values) - 1)  # may be infinite
 
 
 def t_quantile(df: float, share: float = 1 - ALPHA / 2) -> float:
-    """The quantile of Student's t."""
+    """Returns the quantile of Student's t."""
     return student_t.t_quantile(df, share)
 
 
 def t_tail(t: float, df: float) -> float:
-    """The two-sided p of a t statistic."""
+    """Returns the two-sided p of a t statistic."""
     from scipy.special import stdtr
 
     return 2 * float(stdtr(df, -abs(t)))
 
 
 def f_tail(f: float, df_above: float, df_below: float) -> float:
-    """The p of an F statistic."""
+    """Returns the p of an F statistic."""
     from scipy.special import fdtrc
 
     return float(fdtrc(df_above, df_below, f))
 
 
 def chi2_tail(statistic: float, df: float) -> float:
-    """The p of a chi-square statistic."""
+    """Returns the p of a chi-square statistic."""
     from scipy.special import chdtrc
 
     return float(chdtrc(df, statistic))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Mean and 95 % interval; a single value has none."""
+    """Returns mean and 95 % interval (Student's t); None as bounds for a single value."""
     centre = mean(values)
     if len(values) < 2:
         return centre, None, None
@@ -112,7 +112,7 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
-    """Welch's t test; None below two values a side, or where neither side has a spread (or one past all numbers)."""
+    """Runs Welch's t test (1947); None below two values a side, without a spread, or if it overflows."""
     if len(a) < 2 or len(b) < 2:
         return None
     part_a, part_b = variance(a) / len(a), variance(b) / len(b)
@@ -123,7 +123,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
-    """The t test of the differences of pairs; None below two pairs, or where all differences are the same."""
+    """Runs the t test of paired differences (Student 1908); None below two pairs, or if all differences are equal."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if len(differences) < 2 or _no_spread(differences) or not 0 < variance(differences) <= HUGE:
         return None
@@ -137,20 +137,21 @@ def _of_t(test: str, difference: float, error: float, df: float) -> TestResult:
 
 
 def _no_spread(differences: Sequence[float]) -> bool:
-    """All the same, up to the rounding of a subtraction."""
+    """Whether all are equal up to the rounding of a subtraction."""
     return max(differences) - min(differences) <= 1e-12 * max(map(abs, differences))
 
 
 def exact_apart(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The p of the exact permutation test of two samples of constants that differ; None where there is any spread."""
+    """Returns the p of Fisher's exact permutation test of two samples of different constants; None with any spread."""
     if min(len(a), len(b)) < 2 or len(set(a)) > 1 or len(set(b)) > 1 or a[0] == b[0]:
         return None
     return min(1.0, 2 / math.comb(len(a) + len(b), len(a)))
 
 
 def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | None]:
-    """Whether the values of pairs go together by more than chance (one-sided p of their correlation below 2.5 %), and the
-    correlation. Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
+    """Returns whether pairs correlate significantly (one-sided p of Pearson's r below 2.5 %), and the correlation.
+
+    Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
     """
     n = len(a)
     if n < 3 or len(set(a)) == 1 or len(set(b)) == 1:
@@ -167,7 +168,7 @@ def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | 
 
 
 def equal_within(test: TestResult, delta: float) -> float:
-    """The larger p of the two one-sided tests that the difference is not below -delta and not above delta (Schuirmann 1987)."""
+    """Returns the larger p of two one-sided tests that the difference lies between -delta and delta (Schuirmann 1987)."""
     if not delta > 0 or not test.error > 0:
         return 1.0
     lower, upper = (test.difference + delta) / test.error, (delta - test.difference) / test.error
@@ -176,7 +177,7 @@ def equal_within(test: TestResult, delta: float) -> float:
 
 
 def superiority(a: Sequence[float], b: Sequence[float]) -> float:
-    """The share of pairs (one of a, one of b) in which a is higher; ties count half."""
+    """Returns the share of pairs (one of a, one of b) in which a is higher; ties count half."""
     from bisect import bisect_left, bisect_right
 
     ordered = sorted(b)
@@ -184,7 +185,10 @@ def superiority(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The two-sided p of Mann and Whitney's test (exact for small samples without ties); None below two values a side."""
+    """Returns the two-sided p of Mann and Whitney's test (1947; exact for small samples without ties).
+
+    None below two values a side, or if all values are equal.
+    """
     if len(a) < 2 or len(b) < 2 or len({*a, *b}) == 1:
         return None
     from scipy import stats
@@ -193,7 +197,7 @@ def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 
 def hedges_g(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The difference in pooled standard deviations, times Hedges' correction 1 - 3 / (4 df - 1); None without a spread."""
+    """Returns the difference in pooled standard deviations, times 1 - 3 / (4 df - 1) (Hedges 1981); None without a spread."""
     if len(a) < 2 or len(b) < 2:
         return None
     df = len(a) + len(b) - 2
@@ -202,7 +206,7 @@ def hedges_g(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (1979): each is the smallest family-wise level at which it would be rejected."""
+    """Returns p values corrected by Holm's step-down method (1979): the smallest family-wise level that rejects each."""
     tested = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
     highest = 0.0

@@ -1,4 +1,4 @@
-"""Groups of runs by hyperparameters, and what their metrics came to."""
+"""Statistics of groups of runs, and the hyperparameters that vary."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def summarize(
     replicates: Sequence[str] = (),
     sort: str = "",
 ) -> Answer:
-    """Each group's n, mean, std, sem, 95 % interval (Student's t), min, median, max, one row a metric.
+    """Returns n, mean, std, sem, 95 % interval (Student's t), min, median, max: one row a group and metric.
 
-    ``series`` and ``metrics`` are already selected. Empty ``hparams``: all that vary, replicates aside.
+    ``series`` and ``metrics`` are already selected. Empty ``hparams``: all that vary, except replicates.
     """
     by = group_hparams(runs, hparams, replicates)
     unknown = () if hparams else settings_unknown(runs)
@@ -51,7 +51,7 @@ def summarize(
     asked = series.filter(pl.col("metric").is_in(list(metrics)))
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
     table = sort_table(statistics_of(reduced, runs, by), sort)
-    whole = len(metrics) * runs.height  # nobody lacks anything: the usual case, and the costly one to go through
+    whole = len(metrics) * runs.height  # nothing is missing: the usual case, and slow to check run by run
     everything = asked.height == whole
     same = everything and reduced.values.height == whole > 0 and reduce != "points"
     used = runs.height if same else reduced.values["run_id"].n_unique()
@@ -69,15 +69,15 @@ def _notes(
         + "; each run counts once" * (reduce != "points")
     ]
     if not by:
-        notes.append("No hyperparameter varies beside replicates: all runs are one group." if not asked else "")
+        notes.append("No hyperparameter varies except replicates: all runs are one group." if not asked else "")
     singles = table.filter(pl.col("n") == 1).height
     if singles:
-        notes.append(f"{singles} of {table.height} rows rest on a single run: no interval.")
+        notes.append(f"{singles} of {table.height} rows have a single run: no interval.")
     return tuple(n for n in notes if n)
 
 
 def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
-    """Hyperparameters with more than one value: how many, which, how many runs lack them, what cannot be told apart."""
+    """Returns one row a varying hyperparameter: its values, how many runs lack it, and which others it is confounded with."""
     names = varying_hparams(runs)
     table = keyed(runs, names)
     shown = folded(names)
@@ -113,14 +113,14 @@ def _varying_row(
 
 
 def _others(name: str, same: Sequence[str]) -> list[str]:
-    """The other names of a class; of very many, how many more there are."""
+    """Returns the other names of a class, the first of many and the number of the rest."""
     others = [o for o in same[: MANY_KEYS + 1] if o != name]
     more = len(same) - 1 - len(others)
     return [*others, f"... {more} more"] if more else others
 
 
 def _varying_keys(parent: str, table: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:
-    """Many hyperparameters under one parent, as one whose values are all that theirs are together."""
+    """Returns many hyperparameters under one parent as one row; its values are combinations of theirs."""
     rows = [table[n].to_list() for n in names]
     together = list(zip(*rows, strict=True))
     return {
@@ -134,7 +134,7 @@ def _varying_keys(parent: str, table: pl.DataFrame, names: Sequence[str]) -> dic
 
 
 def _values(column: pl.Series) -> list[str]:
-    """The values in order, the first few and the last when there are many."""
+    """Returns the sorted values; of many, the first few and the last."""
     known = column.drop_nulls().unique().sort()
     texts = [_text(v) for v in known.to_list()]
     if len(texts) <= _SHOWN_VALUES:
@@ -147,7 +147,7 @@ def _text(value: object) -> str:
 
 
 def sort_table(table: pl.DataFrame, sort: str) -> pl.DataFrame:
-    """Rows by a column, ``-column`` for descending; nulls last. Raises InputError for a column that is not there."""
+    """Sorts rows by a column, ``-column`` for descending; nulls last. Raises InputError for an unknown column."""
     if not sort:
         return table
     name = sort.removeprefix("-")

@@ -1,8 +1,8 @@
-"""Over several tasks (environments, data sets): what holds of the settings in all of them, without pooling scores.
+"""Summarises settings over several tasks (environments, data sets), without pooling raw scores.
 
-Scores are normalised within each task (worst and best run of it: 0 and 1). For each setting the interquartile mean over runs
+Scores are normalised within each task (its worst run 0, its best run 1). For each setting the interquartile mean over runs
 and tasks with a stratified bootstrap (runs drawn within each task; Agarwal et al. 2021), the mean rank over tasks with
-Nemenyi's critical difference (Demsar 2006), and the probability that a run of the first setting beats one of this.
+Nemenyi's critical difference (Demsar 2006), and the probability that a run of the first setting beats a run of this setting.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ __all__ = ["OVERALL_COLUMNS", "critical_difference", "over_tasks", "overall_note
 
 OVERALL_COLUMNS = ("n_tasks", "n", "iqm", "ci95_low", "ci95_high", "mean_rank", "p_first_better")
 _RESAMPLES = 1000
-_MOST_SETTINGS = 30  # that get an interval
+_MOST_SETTINGS = 30  # with an interval
 _SEED = 20240229
 
 
 def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
-    """``table``: the keys, task, run_id, value. One row a setting: keys, n_tasks, n, iqm, ci95_low, ci95_high, mean_rank,
-    p_first_better; the best first."""
+    """Returns one row a setting, the best first: keys, n_tasks, n, iqm, ci95_low, ci95_high, mean_rank, p_first_better.
+
+    ``table``: the keys, task, run_id, value. ``iqm`` and its interval are normalised scores from 0 to 1.
+    """
     by = list(keys) or ["all runs"]
     table = table if keys else table.with_columns(pl.lit("all").alias("all runs"))
     value = pl.col("value") if goal == "higher" else -pl.col("value")
@@ -51,14 +53,14 @@ def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFr
 
 
 def _iqm(scores: pl.Series) -> float | None:
-    """The mean of the middle half."""
+    """Returns the mean of the middle half."""
     import numpy as np
 
     return float(_middle(np.sort(scores.to_numpy())[None])[0]) if len(scores) else None
 
 
 def _middle(ordered: Array) -> Array:
-    """Means of the middle half of each row, rows in order."""
+    """Returns the mean of the middle half of each row; rows are sorted."""
     cut = ordered.shape[1] // 4
     return ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
 
@@ -92,7 +94,7 @@ def _with_intervals(settings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _improvement(one: Array, one_tasks: NDArray[Any], other: Array, other_tasks: NDArray[Any]) -> float | None:
-    """P(a run of one beats a run of other), the mean over the tasks that both have; ties count half."""
+    """Returns P(a run of one beats a run of other), averaged over shared tasks; ties count half."""
     import numpy as np
 
     shared: list[str] = sorted({str(t) for t in one_tasks} & {str(t) for t in other_tasks})
@@ -107,7 +109,7 @@ def _improvement(one: Array, one_tasks: NDArray[Any], other: Array, other_tasks:
 
 @cache
 def critical_difference(settings: int, tasks: int) -> float:
-    """Mean ranks farther apart than this differ at 5 % (Nemenyi)."""
+    """Returns Nemenyi's critical difference: mean ranks farther apart differ at 5 %."""
     low, high = 0.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -116,7 +118,7 @@ def critical_difference(settings: int, tasks: int) -> float:
 
 
 def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tuple[str, ...]:
-    """One line over all tasks."""
+    """Returns the note on all tasks."""
     if not keys or overall.height < 2:
         return ()
     first, second = overall.row(0, named=True), overall.row(1, named=True)
@@ -127,9 +129,9 @@ def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tupl
     ahead = "" if better is None else f"; a run of it beats one of the second in {better:.0%}"
     cd = critical_difference(overall.height, tasks)
     gap = second["mean_rank"] - first["mean_rank"]
-    told = "more" if gap > cd else "no more"
+    size = "more" if gap > cd else "not more"
     return (
-        f"Over {tasks} tasks: {label} leads with interquartile mean {first['iqm']:.3g}{interval} of scores normalised within each"
-        f" task{ahead}; mean rank {first['mean_rank']:.3g} against {second['mean_rank']:.3g}, {told} than Nemenyi's critical"
+        f"Over {tasks} tasks: {label} leads, interquartile mean {first['iqm']:.3g}{interval} of normalised scores{ahead};"
+        f" mean rank {first['mean_rank']:.3g} against {second['mean_rank']:.3g}, {size} than Nemenyi's critical"
         f" difference {cd:.3g}.",
     )

@@ -1,12 +1,12 @@
-"""From two lists of values to one primary test and a sentence that claims no more than it allows.
+"""Tests two lists of values against each other and words the result.
 
-The primary test is the paired t test where runs pair and pairing pays (`statistics.pairing_pays`), else Welch's, at the full
-5 %. Two sides without any spread are held against each other by the exact permutation test. Direction, interval and verdict
-come from the same test: `different` never stands beside an interval that holds 0. A rank test stands beside it with a claim
-of its own, about the probability that a run of a is above a run of b, and never decides on means.
+The primary test is the paired t test where runs are paired and correlate (`statistics.pairing_pays`), else Welch's, at the
+full 5 %. Two sides without any spread get the exact permutation test. Direction, interval and verdict come from the same
+test: the verdict is never `different` while the interval holds 0. A rank test is reported beside it. It is about the
+probability that a run of a is above a run of b, and never decides on means.
 
-What is not told apart is either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it) or has too few
-seeds to say; then the difference that these seeds would show is named, and no number of seeds: the effect is not known.
+Sides that are not told apart are either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it) or have
+too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from sweeplens.analyses.statistics import (
 __all__ = ["Contrast", "Delta", "blocked_contrast", "contrast", "verdict"]
 
 _FEWEST_SEEDS = 5
-"""Runs in all below which no number of seeds is advised."""
+"""Total number of runs below which no number of seeds is advised."""
 
 
 class Delta(Struct, frozen=True):
-    """Up to which difference two means count as equal, and why."""
+    """The largest difference that counts as equal, and where it comes from."""
 
     value: float
     reason: str
 
 
 class Contrast(Struct, frozen=True):
-    """The two sides of one metric: values, the primary test (None where none is possible), and another beside it."""
+    """The two sides of one metric: values, the primary test (None where none is possible), and a secondary test."""
 
     a: tuple[float, ...]
     b: tuple[float, ...]
-    pairs: bool  # the values stand in the order of pairs
+    pairs: bool  # the values are in the order of pairs
     correlation: float | None
     test: TestResult | None
     exact: float | None
@@ -84,11 +84,11 @@ class Contrast(Struct, frozen=True):
 
 
 def contrast(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spread | None) -> Contrast:
-    """Test ``a`` against ``b``; ``paired``: the values stand in the order of the pairs."""
+    """Tests ``a`` against ``b``; ``paired``: the values are in the order of the pairs."""
     pays, correlation = pairing_pays(a, b) if paired else (False, None)
     test = (paired_t(a, b) if pays else None) or welch(a, b)
     exact = None if test else exact_apart(a, b)
-    exact = exact if exact is not None and exact < ALPHA else None  # fewer runs could never show it
+    exact = exact if exact is not None and exact < ALPHA else None  # with fewer runs it cannot be significant
     pays = test is not None and test.test == "paired t"
     other, other_p = _beside(a, b, test, paired=paired)
     spreads = _spreads(a, b, noise, paired=pays)
@@ -102,7 +102,7 @@ def contrast(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spr
 def _beside(
     a: Sequence[float], b: Sequence[float], test: TestResult | None, *, paired: bool
 ) -> tuple[str, float | None]:
-    """The test that stands beside the primary one: the other of Welch's and the paired one, or Mann and Whitney's."""
+    """Returns the secondary test: the other of Welch's and the paired one, or Mann and Whitney's."""
     if test is None:
         return "", None
     if paired:
@@ -113,7 +113,7 @@ def _beside(
 
 
 def blocked_contrast(a: Sequence[float], b: Sequence[float], test: TestResult, sd: float) -> Contrast:
-    """Two sides within strata: ``test`` is the pooled difference, ``sd`` the spread of a run within its cell."""
+    """Contrasts two sides within strata: ``test`` of the pooled difference, ``sd`` of a run within its cell."""
     spreads = Spreads(sd, sd, paired=False, df=test.df)
     few = len(a) + len(b) < _FEWEST_SEEDS
     seeds = seeds_needed(test.difference, spreads) if not few and not test.low <= 0 <= test.high else None
@@ -135,7 +135,7 @@ def _spreads(a: Sequence[float], b: Sequence[float], noise: Spread | None, *, pa
 def verdict(
     row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | None, delta: Delta | None = None
 ) -> str:
-    """The sentence. It begins with ``different`` only where the primary test, corrected if others were looked at, shows it."""
+    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below 5 %."""
     if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
     if p_adjusted < ALPHA:
@@ -145,7 +145,7 @@ def verdict(
     low, high = row.test.low, row.test.high
     said = f"not told apart (p {p_adjusted:.2g}, {row.name}): a - b lies between {low:.4g} and {high:.4g}"
     if row.p < ALPHA:
-        return f"{said}; told apart if this metric alone had been asked for"
+        return f"{said}; significant if it were the only metric asked for"
     if delta and equal_within(row.test, delta.value) < ALPHA:
         return f"equal within {delta.value:.4g} ({delta.reason}): a - b lies between {low:.4g} and {high:.4g}"
     return said + ("" if goal == "unknown" else _too_few(row)) + _ranks(row)
@@ -153,12 +153,12 @@ def verdict(
 
 def _too_few(row: Contrast) -> str:
     n = f"{len(row.a)} and {len(row.b)}" if len(row.a) != len(row.b) else f"{len(row.a)}"
-    shown = f": {n} a side show {row.detectable:.3g} in 4 of 5 cases" if row.detectable else ""
-    return f"; too few seeds to say{shown}"
+    shown = f": {n} a side detect {row.detectable:.3g} at 80 % power" if row.detectable else ""
+    return f"; too few seeds{shown}"
 
 
 def _ranks(row: Contrast) -> str:
-    """What a rank test says of another question."""
+    """Returns the claim of a significant rank test."""
     if row.other_p is None or row.other_p >= ALPHA or row.other_test != "Mann-Whitney":
         return ""
     share = row.superiority
@@ -169,7 +169,7 @@ def _ranks(row: Contrast) -> str:
 def _better(difference: float, goal: str) -> str:
     size = f"{abs(difference):.4g} {'higher' if difference > 0 else 'lower'}"
     if goal == "unknown":
-        return f"a is {size}; which is better is not known"
+        return f"a is {size}; goal unknown"
     return f"{'a' if (difference > 0) == (goal == 'higher') else 'b'} is better, a is {size}"
 
 
@@ -177,15 +177,15 @@ def _without_test(row: Contrast, noise: Spread | None) -> str:
     size = f"difference {abs(row.difference):.4g}"
     n_a, n_b = len(row.a), len(row.b)
     if max(abs(v) for v in (*row.a, *row.b)) > HUGE:
-        return "no test possible: values so large that their squares are not numbers"
+        return "no test possible: the squares of these values overflow"
     if min(n_a, n_b) > 1:
         return f"no test possible: no spread within either side, {size}"
     sides = (
         "1 run a side" if n_a == n_b == 1 else f"1 run on side {'a' if n_a == 1 else 'b'}, {max(n_a, n_b)} on the other"
     )
     if noise is None or noise.sd == 0:
-        known = "nothing in this sweep was repeated" if noise is None else "repetitions in this sweep came out the same"
-        return f"{sides}: no test possible, {size}; {known}, so the seed noise is not known"
+        known = "this sweep has no repeated runs" if noise is None else "repeated runs in this sweep are identical"
+        return f"{sides}: no test possible, {size}; {known}, so the seed noise is unknown"
     bound = noise.of_difference(n_a, n_b)
     place = "inside" if abs(row.difference) <= bound else "outside"
-    return f"{sides}: no test possible, {size} is {place} the seed noise {bound:.4g} seen elsewhere in this sweep"
+    return f"{sides}: no test possible, {size} is {place} the seed noise {bound:.4g} of this sweep"

@@ -24,6 +24,6 @@ class SnapshotDatabase(ExperimentDB):
         """Returns the given snapshot."""
         return self._snapshot
 
-    def _drawn(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
+    def _with_plot(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
         """Returns the answer unchanged: it goes to the server's process, which has its own database."""
         return answer
