@@ -127,7 +127,7 @@ def test_a_store_that_is_damaged_or_of_another_version_is_built_anew_and_the_log
     damage(place)
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         assert points_of(open_db(root, cache)) == runs.values()
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         db = open_db(root, cache)

@@ -164,7 +164,7 @@ def test_what_is_damaged_is_said_in_the_log_and_mended(stored: Stored, caplog: p
     flipped(stored.files("points")[0], random.Random(1))
     assert stored.now() == stored.right
     assert "is damaged" in caplog.text
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         assert stored.now() == stored.right

@@ -311,7 +311,7 @@ def test_a_bucket_that_is_not_there_is_said_with_what_to_do(root: Path, cache_ur
     runs = Runs(root, 3, 10)
     db = open_db(root, cache_url.replace("s3://lab/", "s3://missing/"))
     assert points_of(db) == runs.values()
-    assert "there is no such bucket" in db.overview().basis.warnings[0]
+    assert "this bucket does not exist" in db.overview().basis.warnings[0]
     assert "ANALYSIS_CACHE_DIR" in db.overview().basis.warnings[0]
 
 
@@ -456,7 +456,7 @@ def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
             damage(place, name)
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         assert points_of(open_db(root, cache_url)) == runs.values()
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     caplog.clear()
     assert points_of(open_db(root, cache_url)) == runs.values()
     assert not caplog.records
@@ -491,5 +491,5 @@ def test_a_full_folder_for_temporary_files_is_named_and_not_the_store(
     db = open_db(root, cache_url)
     assert points_of(db) == runs.values()
     (warning,) = db.overview().basis.warnings
-    assert f"the folder for temporary files {str(tmp_path / 'full')!r} takes nothing" in warning
+    assert f"the folder for temporary files {str(tmp_path / 'full')!r} cannot be written" in warning
     assert "cannot be written" not in warning

@@ -275,7 +275,7 @@ def watched(homes: list[Path]) -> list[list[object]]:
     """What a new process opens outside of each root, and how many runs it finds there; it must have built each store anew."""
     with child(WATCHED, json.dumps([[f"{home}/insides", f"{home}/cache"] for home in homes])) as process:
         out, said = process.communicate(timeout=120)
-    assert said.count("is built anew") == len(homes), said
+    assert said.count("is rebuilt") == len(homes), said
     return [json.loads(line) for line in out.splitlines()]
 
 

@@ -107,7 +107,7 @@ def _changed_unseen(store: MemoryStore, seen: set[Key], readers: Mapping[str, Re
         if content_of(entry.source) != entry.content:
             tasks.append(ReadTask(entry.source, readers[entry.source.reader], entry, goes_on=False))
         else:
-            store.ledger.settle(key)
+            store.ledger.confirm_unchanged(key)
     return tasks
 
 
