@@ -144,7 +144,7 @@ def test_a_root_that_becomes_a_link_is_said_and_not_followed(root: Path, secret:
     assert db.runs_df.height == 1
     root.rename(root.with_name("moved"))
     root.symlink_to(secret.parent)
-    with pytest.raises(RootError, match="is a link now"):
+    with pytest.raises(RootError, match="is now a link"):
         db.overview()
 
 

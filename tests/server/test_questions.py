@@ -123,4 +123,4 @@ async def test_a_server_with_workers_answers_sql_too(sweep: Path, era: str) -> N
             assert data_of(await client.call_tool("query_sql", {"query": query}))["rows"]
         deep = await client.call_tool("query_sql", {"query": "SELECT " + "+".join(["1"] * 6000) + " FROM runs"})
         assert deep.is_error
-        assert "words and signs" in text_of(deep)
+        assert "words and symbols" in text_of(deep)

@@ -156,7 +156,7 @@ class _FolderForm(msgspec.Struct, array_like=True):
     owned: frozenset[str]
     problems: tuple[Problem, ...]
     heads: dict[str, int]
-    others: list[int]
+    dependents: list[int]
 
 
 class _WalkForm(msgspec.Struct, array_like=True):
@@ -172,18 +172,18 @@ _walk_decoder = msgspec.msgpack.Decoder(_WalkForm)
 def pack_walk(memory: RememberedWalk) -> bytes:
     """Encodes the folders of a discovery, with all that the next one can reuse."""
     folders = [f for top in memory.tops.values() for f in top.below_and_self()]
-    backend = {id(f): i for i, f in enumerate(folders)}
+    position = {id(f): i for i, f in enumerate(folders)}
     packed = [
         _FolderForm(
             f.path,
-            backend[id(f.parent)] if f.parent is not None else -1,
+            position[id(f.parent)] if f.parent is not None else -1,
             [(n, s.size, s.mtime_ns, s.inode, s.changed_ns) for n, s in f.files.items()],
-            {n: (r, backend.get(id(f.takers[n]), -1)) for n, r in f.taken.items() if n in f.takers},
+            {n: (r, position.get(id(f.takers[n]), -1)) for n, r in f.taken.items() if n in f.takers},
             f.claims,
             f.owned,
             f.problems,
             f.heads,
-            [backend[id(o)] for o in f.others if id(o) in backend],
+            [position[id(o)] for o in f.dependents if id(o) in position],
         )
         for f in folders
     ]
@@ -206,7 +206,7 @@ def _walk(data: bytes) -> tuple[RememberedWalk, Discovery]:
     for item, folder in zip(packed.folders, folders, strict=True):
         for name, (reader, taker) in item.taken.items():
             folder.taken[name], folder.takers[name] = reader, folders[taker]
-        folder.others = {folders[i] for i in item.others}
+        folder.dependents = {folders[i] for i in item.dependents}
     memory.found = assembled(memory, packed.problems)
     return memory, memory.found
 
