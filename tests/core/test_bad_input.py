@@ -152,7 +152,7 @@ def test_a_metric_named_like_a_path_is_a_name(tmp_path: Path) -> None:
 
 def test_a_regular_expression_that_does_not_compile_says_so(tmp_path: Path) -> None:
     steps(tmp_path / "run", good())
-    with pytest.raises(InputError, match="no regular expression"):
+    with pytest.raises(InputError, match="not a regular expression"):
         opened(tmp_path).query_metrics("loss[")
 
 
