@@ -61,12 +61,12 @@ def open_store(roots: Sequence[Path], config: AnalysisConfig) -> MemoryStore:
 
     A cache folder inside a root would be read as experiments, and would change while it is read. Such a store stays in memory.
     """
-    store = _opened(roots, config)
+    store = _new_store(roots, config)
     store.shows_secrets = config.show_secrets
     return store
 
 
-def _opened(roots: Sequence[Path], config: AnalysisConfig) -> MemoryStore:
+def _new_store(roots: Sequence[Path], config: AnalysisConfig) -> MemoryStore:
     if config.cache == "memory":
         return MemoryStore()
     cache_dir, name = _trusted_cache_dir(roots, config), name_for(roots, secrets=config.show_secrets)
