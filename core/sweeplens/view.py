@@ -136,8 +136,8 @@ def nothing_found(roots: Sequence[Path], snapshot: Snapshot, root_changes: Seque
     seen = (
         f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
     )
-    message = f"No experiments below {where}: {seen}. `sweeplens doctor` gives the reason for each file; docs/formats.md lists formats."
-    return " ".join((*root_changes, message))
+    text = f"No experiments below {where}: {seen}. `sweeplens doctor` says why for each file; docs/formats.md lists formats."
+    return " ".join((*root_changes, text))
 
 
 def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:

@@ -152,7 +152,7 @@ FULL_DISK = """
 import json, resource, sys
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent
-persistent.REST_SECONDS, persistent.WORTH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0.0, 0, 0.0, 10**9
+persistent.RETRY_SECONDS, persistent.MUCH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0.0, 0, 0.0, 10**9
 root, cache, room = sys.argv[1:]
 def answer():
     db.refresh()

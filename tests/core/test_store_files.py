@@ -22,7 +22,7 @@ DAY = 86_400.0
 @pytest.fixture
 def writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look is worth a commit."""
-    monkeypatch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+    monkeypatch.setattr("sweeplens.store.persistent.MUCH_ROWS", 0)
     monkeypatch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
 
 

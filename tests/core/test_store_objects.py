@@ -52,8 +52,8 @@ import json, os, sys
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent; from sweeplens.store.backends import lease
 root, cache, lease_seconds = sys.argv[1:]
-persistent.WORTH_ROWS, persistent.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
-persistent.PersistentStore._worth = lambda self: bool(self.ledger.changed)  # however long the last writing took
+persistent.MUCH_ROWS, persistent.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
+persistent.PersistentStore._is_write_due = lambda self: bool(self.ledger.changed)  # however long the last writing took
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 doubled, shrunk, before, ended, warned = 0, 0, 0, False, []
 print("begun", flush=True)
@@ -78,7 +78,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look is worth a commit."""
-    monkeypatch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+    monkeypatch.setattr("sweeplens.store.persistent.MUCH_ROWS", 0)
     monkeypatch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
 
 
@@ -89,8 +89,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.begin()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sweeplens.store.persistent.REST_SECONDS", 0.3)
-    monkeypatch.setattr("sweeplens.store.backends.object_client.ASKS", RequestTimeouts(silence=1, whole=1, retries=0))
+    monkeypatch.setattr("sweeplens.store.persistent.RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("sweeplens.store.backends.object_client.SMALL_REQUESTS", RequestTimeouts(silence=1, whole=1, retries=0))
     yield server
     server.end()
 
@@ -465,7 +465,7 @@ def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
 def test_points_that_are_deleted_under_a_process_are_read_again(
     root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens.store.backends.object_store._COUNTED_SECONDS", 0.0)
+    monkeypatch.setattr("sweeplens.store.backends.object_store._LISTING_SECONDS", 0.0)
     runs, place = Runs(root, 3, 10), client(root, cache_url)
     db = open_db(root, cache_url)
     assert points_of(db) == runs.values()

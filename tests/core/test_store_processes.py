@@ -19,7 +19,7 @@ LOOKS_ALL_THE_TIME = """
 import json, sys, time
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent
-persistent.WORTH_ROWS, persistent.MUCH_SECONDS = 0, 0.0
+persistent.MUCH_ROWS, persistent.MUCH_SECONDS = 0, 0.0
 root, cache = sys.argv[1:]
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 print("begun", flush=True)
@@ -165,7 +165,7 @@ def make_old(root: Path) -> None:
 def test_a_first_reading_that_is_ended_lets_the_next_begin_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens.store.persistent.PATIENCE", 60.0)
+    monkeypatch.setattr("sweeplens.store.persistent.FIRST_READING_WAIT_SECONDS", 60.0)
     root, cache = tmp_path / "runs", tmp_path / "cache"
     Runs(root, 30, 5)
 
