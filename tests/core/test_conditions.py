@@ -1,4 +1,4 @@
-"""Conditions: the same as SQL says, bounded whatever is written, and errors that say where and what instead."""
+"""Conditions select the same runs as SQL, have limits, and their errors give the position and what to write instead."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
         ("i > -1" + "1" * 3000, "abdef"),
     ],
 )
-def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
+def test_a_condition_selects_the_same_runs_as_sql(condition: str, ids: str) -> None:
     assert chosen(condition) == ids
 
 
@@ -138,7 +138,7 @@ def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
         ("", ""),
     ],
 )
-def test_an_error_says_where_and_what_to_write_instead(db: ExperimentDB, condition: str, words: str) -> None:
+def test_an_error_gives_the_position_and_what_to_write_instead(db: ExperimentDB, condition: str, words: str) -> None:
     if not condition:
         assert db.list_runs(where=condition).table.height == 4
         return
@@ -170,7 +170,7 @@ _HUGE = {
 
 
 @pytest.mark.parametrize("condition", _HUGE.values(), ids=_HUGE.keys())
-def test_what_is_too_long_too_deep_or_would_grow_is_refused_at_once(condition: str) -> None:
+def test_a_condition_that_is_too_long_too_deep_or_would_grow_is_refused_at_once(condition: str) -> None:
     began = time.monotonic()
     with pytest.raises(InputError) as error:
         chosen(condition)
@@ -189,7 +189,7 @@ def test_what_is_too_long_too_deep_or_would_grow_is_refused_at_once(condition: s
         f"s LIKE '{'%_' * 450}' OR i = 1",
     ],
 )
-def test_what_is_long_but_within_bounds_is_answered(condition: str) -> None:
+def test_a_long_condition_within_the_limits_is_answered(condition: str) -> None:
     assert "a" in chosen(condition)
 
 
@@ -306,7 +306,7 @@ def sqlite() -> sqlite3.Connection:
 
 @settings(max_examples=300, deadline=None)
 @given(condition=_TREES)
-def test_random_conditions_select_what_sqlite_selects(sqlite: sqlite3.Connection, condition: str) -> None:
+def test_random_conditions_select_the_same_runs_as_sqlite(sqlite: sqlite3.Connection, condition: str) -> None:
     expected = "".join(row[0] for row in sqlite.execute(f"SELECT run_id FROM runs WHERE {condition} ORDER BY run_id"))
     assert chosen(condition) == expected, condition
 

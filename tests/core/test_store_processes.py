@@ -1,4 +1,4 @@
-"""Several processes over one store: killed at any moment, at work at once, and never opening what did not change."""
+"""Several processes over one store: killed at any moment, working concurrently, and never opening unchanged files."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(out)
 
 
-def test_what_did_not_change_is_not_opened(tmp_path: Path) -> None:
+def test_unchanged_files_are_not_opened(tmp_path: Path) -> None:
     root, cache = tmp_path / "runs", tmp_path / "cache"
     runs = Runs(root, 30, 5)
     make_old(root)
