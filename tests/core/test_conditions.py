@@ -110,7 +110,7 @@ def test_a_condition_selects_the_same_runs_as_sql(condition: str, ids: str) -> N
             "status = finished",
             r"No column 'finished': finished without quotes names a column.* as in status = 'finished'",
         ),
-        ('status = "finished"', r"text stands in single quotes, as in status = 'finished'"),
+        ('status = "finished"', r"put text in single quotes, as in status = 'finished'"),
         ("status IN (finished, failed)", r"as in status = 'finished'"),
         ("optim.lr > 0.1", r'double quotes, as in "optim.lr"'),
         ('"val/acc" > 0.9', r'as in "val/acc.last"'),
@@ -219,7 +219,7 @@ def test_a_side_of_a_comparison_takes_the_same_conditions_in_the_same_bounds(db:
         ("\"optim.name\" = 'Adam'", "Values of optim.name: 'adam' (3), 'sgd' (1)."),
         (
             'seed = 0 AND "optim.lr" = 0.5',
-            'at once. Alone, of 4 runs, they hold: seed = 0 for 1, "optim.lr" = 0.5 for 2.',
+            'at once. Of 4 runs, each part alone holds: seed = 0 for 1, "optim.lr" = 0.5 for 2.',
         ),
     ],
 )
