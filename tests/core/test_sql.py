@@ -241,14 +241,14 @@ def test_endless_text_is_stopped_for_every_table(query: str) -> None:
 
 
 def test_an_answer_of_too_many_bytes_is_refused_with_a_message() -> None:
-    with pytest.raises(LimitError, match="at most 64 MB are given"):
+    with pytest.raises(LimitError, match="at most 64 MB are allowed"):
         query_sql("SELECT lpad(metric, 100000) AS x FROM points", _tables(1000), QueryBounds())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
 @pytest.mark.parametrize(
     ("sent", "words"),
-    [("SIGSEGV", "nested too deeply"), ("SIGKILL", "needed more than"), ("SIGABRT", "run to its end")],
+    [("SIGSEGV", "nested too deeply"), ("SIGKILL", "needed more than"), ("SIGABRT", "could not be completed")],
 )
 def test_a_crash_of_the_process_is_an_error_of_its_query_and_the_next_is_answered(sent: str, words: str) -> None:
     def crash() -> None:
