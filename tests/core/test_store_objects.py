@@ -495,5 +495,5 @@ def test_a_full_folder_for_temporary_files_is_named_and_not_the_store(
     db = open_db(root, cache_url)
     assert points_of(db) == runs.values()
     (warning,) = db.overview().basis.warnings
-    assert f"the folder for temporary files {str(tmp_path / 'full')!r} cannot be written" in warning
+    assert f"the folder for temporary files {str(tmp_path / 'full')!r} accepts no files" in warning
     assert "cannot be written" not in warning

@@ -325,7 +325,7 @@ def _failure_text(where: str, error: BaseException, *, unreachable: bool) -> str
     if isinstance(error, UnsafeError):
         return f"the store {where!r} is not used ({error})"
     if isinstance(error, TemporaryFolderError):
-        return f"the store {where!r} cannot be written now, because {error}"
+        return f"nothing can be added to the store {where!r} now, because {error}"
     return f"the store {where!r} cannot be {'reached' if unreachable else 'written'} ({_first_line(error)})"
 
 

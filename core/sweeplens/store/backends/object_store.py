@@ -183,4 +183,4 @@ def _is_same(there: str, before: str) -> bool:
 
 
 def _no_space(error: OSError) -> str:
-    return f"the folder for temporary files {tempfile.gettempdir()!r} cannot be written ({error}): free space there, or set TMPDIR"
+    return f"the folder for temporary files {tempfile.gettempdir()!r} accepts no files ({error}): free space there, or set TMPDIR"
