@@ -51,7 +51,7 @@ def fill(db: ExperimentDB) -> int:
     rng, blocks, series = np.random.default_rng(0), [], []
     for at in range(0, len(runs), RUNS_A_FILE):
         points = points_of(runs[at : at + RUNS_A_FILE], metrics, rng)
-        blocks.append(as_block(store.place, write_points(store.place, points)))
+        blocks.append(as_block(store.backend, write_points(store.place, points)))
         series.append(reduce_series(points))
     store.blocks, store.series = list(blocks), pl.concat(series)
     store._persist(found)
@@ -76,7 +76,7 @@ def main(rounds: int = 11, runs: int = 1000) -> None:
         metric = "val/acc"
 
         def by_hand() -> pl.DataFrame:
-            files = [store.place.locate(f.path) for f in head.tables["points"]]
+            files = [store.backend.locate(f.path) for f in head.tables["points"]]
             wanted = (pl.col("metric") == metric) & pl.col("run_id").is_in(asked)
             return pl.scan_parquet(files).filter(wanted).collect()
 
@@ -84,7 +84,7 @@ def main(rounds: int = 11, runs: int = 1000) -> None:
         theirs, ours, ratio = in_turn(
             lambda: taken(by_hand), lambda: taken(lambda: db.query_metrics(metric, run_filter=asked)), rounds
         )
-        size = sum(Path(store.place.locate(name)).stat().st_size for name in head.files)
+        size = sum(Path(store.backend.locate(name)).stat().st_size for name in head.files)
         print_section(
             "A large store",
             "python benchmarks/large.py",

@@ -4,7 +4,7 @@
     db = ExperimentDB(AnalysisConfig(), base_path="experiments")
     db.summarize_metrics(["optim.lr"], metrics=["val/acc"])
 
-Names load when they are first used: importing sweeplens takes no time, whatever is then not needed.
+Names are imported at first use, so importing sweeplens takes almost no time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {
+_MODULES = {
     "AnalysisConfig": "config",
     "Answer": "answers",
     "Basis": "answers",
@@ -58,15 +58,15 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("sweeplens")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'sweeplens' has no attribute {name!r}")
     collecting = gc.isenabled()
-    gc.disable()  # a hundred thousand objects are made while importing, none of them garbage: a sixth of the time
+    gc.disable()  # importing makes 100,000 lasting objects; collection would take a sixth of the time
     try:
-        return getattr(import_module(f"sweeplens.{_HOMES[name]}"), name)
+        return getattr(import_module(f"sweeplens.{_MODULES[name]}"), name)
     finally:
         if collecting:
-            gc.freeze()  # they live as long as the process: looking through them once more, at its end, takes 0.1 s
+            gc.freeze()  # they live as long as the process; scanning them at its end would take 0.1 s
             gc.enable()
 
 

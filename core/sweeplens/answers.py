@@ -1,12 +1,12 @@
-"""What an analysis returns: a frozen answer, which is a table, what a colleague would add in words, and its basis.
+"""Frozen answers of analyses: a table, notes and the basis.
 
-    Answer    the rows, further tables by name, notes in words, the basis
-    LazyAnswer  an answer whose rows are made where somebody looks: how many there are is known before
-    Basis     what the answer rests on: roots, data version, runs matched, used and left out, points, warnings
-    LeftOut   a reason and the runs that were left out for it
+    Answer      the rows, further tables by name, notes as sentences, the basis
+    LazyAnswer  an answer whose rows are computed page by page; their number is known before
+    Basis       the data behind an answer: roots, data version, runs matched, used and left out, points, warnings
+    LeftOut     a reason and the runs that were left out for it
 
-An analysis fills what it knows of the basis (`runs_used`, `left_out`, `points`, `sampling`, `warnings`); `ExperimentDB`
-adds roots, data version, the runs that matched and the Python line that gives the same answer.
+An analysis fills its part of the basis (`runs_used`, `left_out`, `points`, `sampling`, `warnings`); `ExperimentDB`
+adds roots, data version, the runs that matched and the Python line that returns the same answer.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ __all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
 
 
 class LeftOut(Struct, frozen=True):
-    """Runs that an answer does not rest on, and why."""
+    """Runs that an answer does not use, and why."""
 
     reason: str
     runs: tuple[str, ...]
 
     @property
     def n(self) -> int:
-        """How many runs were left out for this reason."""
+        """Returns the number of runs left out for this reason."""
         return len(self.runs)
 
 
 class Basis(Struct, frozen=True):
-    """What an answer rests on."""
+    """The data behind an answer."""
 
     roots: tuple[str, ...] = ()
     data_version: str = ""
@@ -65,9 +65,9 @@ class Basis(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """A table with its basis. ``notes`` are sentences for people; ``tables`` are further tables by name.
+    """A table with its basis. ``notes`` are sentences for the user; ``tables`` are further tables by name.
 
-    ``drawing`` draws it, from the very version of the data that it rests on; None where it has no picture.
+    ``drawing`` draws it from the same version of the data; None if it has no chart.
     """
 
     table: pl.DataFrame
@@ -77,9 +77,9 @@ class Answer(Struct, frozen=True):
     drawing: Callable[..., Chart] | None = None
 
     def plot(self, **options: Any) -> Chart:
-        """This answer as a picture; ``options`` as those of `ExperimentDB.plot`. Raises InputError where it has none."""
+        """Returns this answer as a chart; ``options`` are those of `ExperimentDB.plot`. Raises InputError if it has none."""
         if self.drawing is None:
-            raise InputError("This answer has no picture: db.plot() draws what tells most about the runs.")
+            raise InputError("This answer has no picture: db.plot() draws the most informative chart of the runs.")
         return self.drawing(**options)
 
     def __repr__(self) -> str:
@@ -97,15 +97,15 @@ class Answer(Struct, frozen=True):
         flat(self.table).write_csv(file)
 
     def resting_on(self, **known: object) -> Answer:
-        """The same answer with more of its basis filled in."""
+        """Returns the answer with more of its basis filled in."""
         return replace(self, basis=replace(self.basis, **known))  # pyright: ignore[reportArgumentType]
 
 
 class LazyAnswer(Struct, frozen=True):
-    """An answer of ``height`` rows, each made when it is looked at: always of the version that the scroll began with.
+    """An answer of ``height`` rows, computed page by page, always from the version of the data at its creation.
 
-    ``unroll(first, n)`` makes these rows, as an answer whose further tables tell of them alone. ``frames`` are what the scroll
-    keeps for that, the points aside, which it shares with all who look at them.
+    ``unroll(first, n)`` computes these rows, as an answer whose further tables cover them alone. ``frames`` are the data
+    kept for that, without the points, which all answers of a version share.
     """
 
     columns: tuple[str, ...]
@@ -122,16 +122,16 @@ class LazyAnswer(Struct, frozen=True):
         return self.part(0, _SHOWN)._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
     def part(self, first: int, n: int) -> Answer:
-        """``n`` rows from ``first`` on, or as many as there are, with the basis of the whole."""
+        """Returns up to ``n`` rows from ``first`` on, with the basis of the whole."""
         return replace(self.unroll(first, n), basis=self.basis)
 
     def whole(self) -> Answer:
-        """All rows."""
+        """Returns all rows."""
         return self.part(0, self.height)
 
     def resting_on(self, **known: object) -> LazyAnswer:
-        """The same scroll with more of its basis filled in."""
+        """Returns the answer with more of its basis filled in."""
         return replace(self, basis=replace(self.basis, **known))  # pyright: ignore[reportArgumentType]
 
 
-Scroll = LazyAnswer  # the name that version 0.1 gave it
+Scroll = LazyAnswer  # its name in version 0.1

@@ -1,7 +1,7 @@
-"""Where long work can be stopped from outside: `checkpoint()` in its loops, `cancellable(check)` around it.
+"""Cooperative cancellation: long work calls `checkpoint()` in its loops; the caller wraps it in `cancellable(check)`.
 
-The library knows no cancellation of its own; whoever calls it says what to look at. ``check`` raises whatever shall end
-the work, or returns. Outside of `cancellable` a checkpoint costs a lookup and does nothing.
+The caller decides when to cancel: ``check`` raises the exception that ends the work, or returns. Outside of
+`cancellable`, a checkpoint only costs a lookup.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _check: ContextVar[Callable[[], None] | None] = ContextVar("sweeplens_interrupt"
 
 
 class StoppedError(Exception):
-    """Raised by ``check``, or by a load's ``progress``, to end the work: no failure of anything."""
+    """Raised by ``check``, or by a load's ``progress``, to end the work. It is not a failure."""
 
 
 def checkpoint() -> None:
-    """End here if whoever asked no longer wants the answer."""
+    """Calls the current ``check``, which raises if the work is cancelled."""
     check = _check.get()
     if check is not None:
         check()
@@ -28,7 +28,7 @@ def checkpoint() -> None:
 
 @contextmanager
 def cancellable(check: Callable[[], None]) -> Generator[None]:
-    """Every `checkpoint` of the work within, in this thread, calls ``check``."""
+    """Makes every `checkpoint` inside, in this thread, call ``check``."""
     token = _check.set(check)
     try:
         yield

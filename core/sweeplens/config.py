@@ -1,10 +1,10 @@
-"""What can be configured, from where, and with which error when it cannot be used.
+"""`AnalysisConfig`: settings from arguments, environment and files, with errors that name the field.
 
-Order, the first that names a field wins: arguments, ``ANALYSIS_*`` variables, ``.env``, ``sweeplens.toml``, the table
-``[tool.sweeplens]`` of ``pyproject.toml``, defaults. Files are looked for in the working directory.
+The first source that sets a field wins: arguments, ``ANALYSIS_*`` variables, ``.env``, ``sweeplens.toml``, the table
+``[tool.sweeplens]`` of ``pyproject.toml``, defaults. Files are read from the working directory.
 
-Such a file may have come with a repository that somebody else wrote. So it cannot weaken what protects this user (`GUARDED`),
-and a ``cache_dir`` in it holds only for experiments below that directory, and only where it lies there too.
+Such a file may belong to another person's repository. So it cannot weaken this user's protection (`GUARDED`), and its
+``cache_dir`` counts only if that folder and all experiments are below the directory of the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["AnalysisConfig", "Goal", "Thresholds"]
 
 
 class AnalysisConfig(ConfigFields):
-    """Settings of the library and the server. Frozen; `ConfigError` names the field, what is wrong and the remedy."""
+    """Settings of the library and the server. Frozen; `ConfigError` names the field, the fault and the remedy."""
 
     _cache_dir_from: Path | None = PrivateAttr(default=None)
 
@@ -33,16 +33,16 @@ class AnalysisConfig(ConfigFields):
                 values, folder = _merged_with_settings(values)
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_sentence(error)) from error
+            raise ConfigError(_error_text(error)) from error
         self._cache_dir_from = folder
 
     @property
     def cache_dir_from(self) -> Path | None:
-        """The directory whose file named ``cache_dir``; None where it is an argument, a variable or the default."""
+        """Returns the directory whose file set ``cache_dir``; None if it is an argument, a variable or the default."""
         return self._cache_dir_from
 
     def with_roots(self, *roots: str | Path) -> Self:
-        """The same settings for other folders."""
+        """Returns the same settings for other folders."""
         first, *rest = (str(r) for r in roots)
         return self.model_copy(update={"experiment_dir": first, "roots": tuple(rest)})
 
@@ -54,7 +54,7 @@ def _merged_with_settings(values: dict[str, Any]) -> tuple[dict[str, Any], Path 
 
 
 def _settings_exist() -> bool:
-    """Whether variables or files speak of settings; looking takes a hundredth of the time of importing who reads them."""
+    """Whether variables or files contain settings; this takes a hundredth of the time of importing `settings_sources`."""
     return (
         any(name.upper().startswith(PREFIX) for name in os.environ)
         or PREFIX in _text(DOTENV).upper()
@@ -64,7 +64,7 @@ def _settings_exist() -> bool:
 
 
 def _text(file: str) -> str:
-    """What a file of the working directory says; of one that cannot be read, enough to have it read by who says why."""
+    """Returns the text of a file in the working directory; for an unreadable one, text that makes `load_settings` report it."""
     try:
         return Path(file).read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
@@ -82,8 +82,8 @@ def _has_our_table(project: str) -> bool:
         return True
 
 
-def _sentence(error: ValidationError) -> str:
-    """Each field that is wrong, what is wrong with it, and the nearest field or the remedy."""
+def _error_text(error: ValidationError) -> str:
+    """Returns, for each wrong field, the fault and the nearest field or the remedy."""
     parts: list[str] = []
     for detail in error.errors():
         field = ".".join(str(p) for p in detail["loc"])

@@ -1,4 +1,4 @@
-"""The settings as fields: names, types, defaults and bounds, wherever their values come from."""
+"""The settings as fields: names, types, defaults and limits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PREFIX = "ANALYSIS_"
 DOTENV, TOML, PROJECT = ".env", "sweeplens.toml", "pyproject.toml"
 
 GUARDED = ("cache_shared", "show_secrets")
-"""Settings that count only as arguments and as variables."""
+"""Settings that can only be set as arguments and environment variables."""
 
 Goal = Literal["lower", "higher"]
 
 
 class Thresholds(BaseModel):
-    """When a finding of `diagnose_runs` is one. Each is described where its detector is."""
+    """Thresholds for the findings of `diagnose_runs`; each is described at its detector."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,27 +50,25 @@ class Thresholds(BaseModel):
         float, Field(gt=0, lt=1, description="a metric that ends before this share of its run's steps")
     ] = 0.8
     min_points: Annotated[
-        int, Field(ge=2, description="finite points that a series needs before a detector looks at it")
+        int, Field(ge=2, description="finite points that a series needs before detectors examine it")
     ] = 10
 
 
 class ConfigFields(BaseModel):
-    """The settings, whoever says them."""
+    """The settings, from any source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     experiment_dir: str = Field(
-        default="./experiments", description="the folder of experiments, where no base_path is given"
+        default="./experiments", description="the folder of experiments, if no base_path is passed"
     )
     roots: tuple[str, ...] = Field(default=(), description="further folders of experiments")
     output_dir: str = Field(
-        default="./analysis_output", description="where scripts of yours may write; sweeplens never does"
+        default="./analysis_output", description="a folder for the output of your scripts; sweeplens never writes there"
     )
-    metric_display_names: dict[str, str] = Field(
-        default_factory=dict[str, str], description="metric -> name for people"
-    )
+    metric_display_names: dict[str, str] = Field(default_factory=dict[str, str], description="metric -> display name")
     hparam_display_names: dict[str, str] = Field(
-        default_factory=dict[str, str], description="hyperparameter -> name for people"
+        default_factory=dict[str, str], description="hyperparameter -> display name"
     )
     metric_goals: dict[str, Goal] = Field(
         default_factory=dict[str, Goal], description="metric -> lower or higher is better"
@@ -90,39 +88,38 @@ class ConfigFields(BaseModel):
             "env", "env_id", "env_name", "environment", "dataset", "dataset_name", "data_name", "task", "task_name", "task_id",
             "benchmark", "game", "rom", "split",
         ),
-        description="hyperparameters (globs, by their last part) that say what was worked on, not how: runs are compared"
+        description="hyperparameters (globs, by their last part) that name the task, not the method: runs are compared"
         " within one value of them",
     )  # fmt: skip
     equal_within: dict[str, float] = Field(
         default_factory=dict[str, float],
-        description="metric -> how far two means may lie apart and still count as equal",
+        description="metric -> largest difference of two means that count as equal",
     )
     cache_dir: str = Field(
         default="",
-        description="where stores live: a folder, or an object store as s3://bucket/prefix; empty: the user's cache",
+        description="where stores are kept: a folder, or an object store as s3://bucket/prefix; empty: the user's cache",
     )
     cache_shared: bool = Field(
         default=False,
-        description="other users may read and change the store on a disk (and so what is answered from it): the umask decides",
+        description="other users may read and change the store on a disk, and so the answers; the umask sets permissions",
     )
     cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
     show_secrets: bool = Field(
         default=False,
-        description="keep and show hyperparameters that are called like secrets (api_key, token, password); else ***",
+        description="keep and show hyperparameters with names of secrets (api_key, token, password); otherwise ***",
     )
     names_as_settings: bool = Field(
         default=True,
         description="read hyperparameters from the names of runs and folders (path.lr, path.seed) where no config tells runs apart",
     )
-    refresh_seconds: float = Field(
-        default=2.0, ge=0, description="an answer rests on files as they were at most so long before"
-    )
+    refresh_seconds: float = Field(default=2.0, ge=0, description="largest age of the data behind an answer")
+    refresh_seconds: float = Field(default=2.0, ge=0, description="largest age of the data behind an answer")
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )
-    max_answer_bytes: int = Field(default=8000, ge=2000, description="bound of each channel of an answer")
-    query_seconds: float = Field(default=30.0, gt=0, description="bound on the time of one SQL query")
-    query_megabytes: int = Field(default=2048, ge=64, description="bound on the memory of one SQL query")
+    max_answer_bytes: int = Field(default=8000, ge=2000, description="limit on each channel of an answer")
+    query_seconds: float = Field(default=30.0, gt=0, description="limit on the time of one SQL query")
+    query_megabytes: int = Field(default=2048, ge=64, description="limit on the memory of one SQL query")
     thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")
 
     @field_validator("experiment_dir", "output_dir", "cache_dir", mode="before")

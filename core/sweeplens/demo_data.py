@@ -1,12 +1,12 @@
-"""A sweep that looks real and whose truth is known: what `sweeplens demo` shows and what tests read.
+"""A realistic synthetic sweep with known effects, for `sweeplens demo` and for tests.
 
-    plan_sweep()             the 60 runs as data: learning rate x batch size x seed, and how each of them ends
+    plan_sweep()             the 60 runs as data: learning rate x batch size x seed, and how each run ends
     write_sweep(folder)      the runs as folders: ``metrics.jsonl`` (one step a line) beside a config
-    grow(folder)             some more lines of the live run, as if training went on
+    grow(folder)             appends some lines to the live run, as if training continued
 
-What is planted: the learning rate matters (best 0.03), the batch size does not, weight decay always moves with the learning
-rate, at 0.3 some runs diverge. One run crashed in the middle of a line, one goes on, one was resumed and repeats steps, one
-has malformed lines, one a broken config. The same arguments write the same bytes on every machine.
+Known effects: the learning rate matters (best 0.03), the batch size does not, weight decay is perfectly confounded with the
+learning rate, and at 0.3 some runs diverge. One run crashed in the middle of a line, one is still running, one was resumed
+and repeats steps, one has malformed lines, one a broken config. The same arguments write the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ANCHOR = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 class PlannedRun(Struct, frozen=True):
-    """One run of the sweep before it is written."""
+    """The plan of one run of the sweep."""
 
     lr: float
     batch_size: int
@@ -50,17 +50,17 @@ class PlannedRun(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of its folder, which is its run id too."""
+        """Returns the name of its folder, which is also its run id."""
         return f"lr{self.lr:g}_bs{self.batch_size}_s{self.seed}"
 
     @property
     def steps(self) -> int:
-        """The last step that it was meant to reach."""
+        """Returns its planned last step."""
         return self.epochs * _STEPS_PER_EPOCH
 
     @property
     def config(self) -> dict[str, object]:
-        """Its hyperparameters, nested."""
+        """Returns its hyperparameters, nested."""
         optim = {"name": "sgd", "lr": self.lr, "momentum": 0.9, "weight_decay": _WEIGHT_DECAY.get(self.lr, 0.0005)}
         return {
             "seed": self.seed,
@@ -74,7 +74,7 @@ class PlannedRun(Struct, frozen=True):
 def plan_sweep(
     *, lrs: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.1), seeds: int = 5, epochs: int = 20
 ) -> tuple[PlannedRun, ...]:
-    """The demo's runs: a full grid with one run that has malformed lines, then the runs where something happened."""
+    """Returns the runs of the demo: a full grid in which one run has malformed lines, then the runs with special endings."""
     middle = lrs[len(lrs) // 2]
     grid = (
         PlannedRun(lr, bs, seed, "malformed" if (lr, bs, seed) == (middle, 128, 1) else "finished", epochs)
@@ -99,25 +99,25 @@ def plan_sweep(
 def write_sweep(
     folder: str | Path, *, runs: Sequence[PlannedRun] | None = None, now: datetime | None = None
 ) -> tuple[PlannedRun, ...]:
-    """Write the runs below a folder that is new, empty or an earlier demo. Raises InputError for any other.
+    """Writes the runs below a folder that is new, empty or an earlier demo. Raises InputError for any other.
 
-    ``now`` is when the live run wrote its last line (by default a fixed day, so that the bytes are always the same).
+    ``now``: the time of the live run's last line (by default a fixed day, so that the bytes are always the same).
     """
     root = Path(folder)
     if root.is_dir() and any(root.iterdir()) and not (root / DEMO_MARK).is_file():
-        raise InputError(f"{str(root)!r} is not empty and no demo of ours: name a new folder, nothing was written.")
+        raise InputError(f"{str(root)!r} is not empty and not a demo: pass a new folder. Nothing was written.")
     root.mkdir(parents=True, exist_ok=True)
     (root / DEMO_MARK).write_text("Written by `sweeplens demo`; it can be deleted.\n", encoding="utf-8")
     planned = tuple(plan_sweep() if runs is None else runs)
     for number, run in enumerate(planned):
-        # Two graphics cards took the runs one after the other; the live run's last line is written now.
-        ahead = run.steps * (_LIVE_SHARE if run.ending == "live" else 1 + (len(planned) - number) / 2)
-        _write_run(root / run.name, run, (now or _ANCHOR).timestamp() - ahead * _SECONDS_PER_STEP)
+        # Two graphics cards ran them one after the other; the live run's last line is written now.
+        remaining = run.steps * (_LIVE_SHARE if run.ending == "live" else 1 + (len(planned) - number) / 2)
+        _write_run(root / run.name, run, (now or _ANCHOR).timestamp() - remaining * _SECONDS_PER_STEP)
     return planned
 
 
 def grow(folder: str | Path, *, rows: int = 3) -> int:
-    """Append training rows to the live run; returns its last step. Raises InputError where there is none."""
+    """Appends training rows to the live run; returns its last step. Raises InputError if there is none."""
     live = next(p for p in plan_sweep() if p.ending == "live")
     path = Path(folder) / live.name / "metrics.jsonl"
     if not path.is_file():
@@ -134,7 +134,7 @@ def grow(folder: str | Path, *, rows: int = 3) -> int:
 def _write_run(folder: Path, run: PlannedRun, began: float) -> None:
     folder.mkdir(exist_ok=True)
     os.utime(_write_config(folder, run), (began, began))
-    text = _ended(run, list(_rows(run, began)), began)
+    text = _log_text(run, list(_rows(run, began)), began)
     path = folder / "metrics.jsonl"
     path.write_text(text, encoding="utf-8", newline="\n")
     share = _LIVE_SHARE if run.ending == "live" else 1.0
@@ -143,7 +143,7 @@ def _write_run(folder: Path, run: PlannedRun, began: float) -> None:
 
 
 def _write_config(folder: Path, run: PlannedRun) -> Path:
-    """JSON for batch size 64, YAML for 128: people mix them."""
+    """Writes JSON for batch size 64 and YAML for 128, as real sweeps mix them."""
     if run.ending == "bad_config":
         name, text = "config.json", '{"seed": 5, "optim": {"lr": 0.1,'
     elif run.batch_size == 64:
@@ -156,7 +156,7 @@ def _write_config(folder: Path, run: PlannedRun) -> Path:
 
 
 def _rows(run: PlannedRun, began: float) -> Iterator[dict[str, object]]:
-    """Training rows every few steps, a validation row at the end of each epoch."""
+    """Yields training rows every few steps, and a validation row at the end of each epoch."""
     rng = random.Random(f"{run.name}/{run.ending}")
     quality = _quality(run) + rng.gauss(0, 0.004)
     pace = 0.4 * run.steps / (1 + 2 * math.log10(1 + run.lr / 0.003))
@@ -175,8 +175,8 @@ def _train_values(run: PlannedRun, step: int, loss: float, rng: random.Random) -
     norm = 0.4 + loss * rng.uniform(0.8, 1.2)
     broke = _breaks_at(run)
     if broke and step >= broke:
-        ahead = (step - broke) // _EVERY
-        loss, norm = (math.nan, math.nan) if ahead >= 4 else (loss * 6.0**ahead, norm * 20.0**ahead)
+        remaining = (step - broke) // _EVERY
+        loss, norm = (math.nan, math.nan) if remaining >= 4 else (loss * 6.0**remaining, norm * 20.0**remaining)
     acc = math.nan if math.isnan(loss) else min(0.999, max(0.05, 1.01 - 0.39 * loss + rng.gauss(0, 0.008)))
     return {
         "train/loss": round(loss, 5),
@@ -190,7 +190,7 @@ def _val_values(run: PlannedRun, step: int, quality: float, progress: float, rng
     broke = _breaks_at(run)
     if broke and step >= broke + 4 * _EVERY:
         return {"val/loss": math.nan, "val/acc": 0.1}
-    late = max(0.0, step / run.steps - 0.6)  # the smallest learning rates never get so far as to overfit
+    late = max(0.0, step / run.steps - 0.6)  # the smallest learning rates do not overfit
     loss = (
         2.303
         - (2.303 - _floor(quality) - 0.09) * progress
@@ -205,7 +205,7 @@ def _val_values(run: PlannedRun, step: int, quality: float, progress: float, rng
 
 
 def _quality(run: PlannedRun) -> float:
-    """The validation accuracy that a run tends to: a parabola in the logarithm of the learning rate, nothing else."""
+    """Returns the final validation accuracy of a run: a parabola in the logarithm of the learning rate."""
     return 0.935 - 0.035 * math.log10(run.lr / BEST_LR) ** 2
 
 
@@ -214,12 +214,12 @@ def _floor(quality: float) -> float:
 
 
 def _breaks_at(run: PlannedRun) -> int:
-    """The step at which a diverged run begins to diverge; 0: never."""
+    """Returns the step at which a run begins to diverge; 0: never."""
     return _EVERY * (round(run.steps * (0.3 + 0.1 * run.seed)) // _EVERY) if run.ending == "diverged" else 0
 
 
-def _ended(run: PlannedRun, rows: Sequence[Mapping[str, object]], began: float) -> str:
-    """The text of ``metrics.jsonl``, with what happened to the run."""
+def _log_text(run: PlannedRun, rows: Sequence[Mapping[str, object]], began: float) -> str:
+    """Returns the text of ``metrics.jsonl``, with the run's ending."""
     reached = {"crashed": 0.45, "live": _LIVE_SHARE}.get(run.ending, 1.0) * run.steps
     lines = [_line(row) for row in rows if int(str(row["step"])) <= reached]
     if run.ending == "live":
@@ -235,11 +235,11 @@ def _ended(run: PlannedRun, rows: Sequence[Mapping[str, object]], began: float) 
 
 
 def _resumed(run: PlannedRun, rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """A run that stopped at 60 % and went on from its checkpoint at 50 %, so that the steps between stand twice."""
+    """Returns lines of a run that stopped at 60 % and resumed from its checkpoint at 50 %, so steps between are repeated."""
     kept = list(rows)
     first = [_line(r) for r in kept if int(str(r["step"])) <= 0.6 * run.steps]
-    again = [_line(r) for r in kept if int(str(r["step"])) > 0.5 * run.steps]
-    return [*first, *again]
+    repeated = [_line(r) for r in kept if int(str(r["step"])) > 0.5 * run.steps]
+    return [*first, *repeated]
 
 
 def _line(row: Mapping[str, object]) -> str:

@@ -1,18 +1,18 @@
-"""Every error that sweeplens raises on purpose. Each finishes its sentence: what was wrong, what is near, what to do.
+"""All errors that sweeplens raises on purpose. Each message says what was wrong, what is near and what to do.
 
 SweeplensError
 ├── ConfigError            a setting that cannot be used
 ├── InputError             an argument that cannot be used
-│   ├── UnknownNameError   a run, metric, hyperparameter or column that is not there
+│   ├── UnknownNameError   a run, metric, hyperparameter or column that does not exist
 │   ├── AmbiguousGoalError a metric whose direction is neither configured nor known by its name
-│   └── CursorError        a cursor that is not ours, or whose data moved on
-├── RootError              a folder that is missing, unreadable or holds no experiments
-├── FormatError            a file that is not what its format says
-│   └── SourceLimitError   a file that is larger, longer or slower than what is read of one source
-├── RefusedFileError       a path that leads outside of the roots, or to no regular file
+│   └── CursorError        a cursor that is invalid, or whose data have changed
+├── RootError              a folder that is missing, unreadable or without experiments
+├── FormatError            a file that does not follow its format
+│   └── SourceLimitError   a file that exceeds a limit on size, length or time for one source
+├── RefusedFileError       a path that leads outside the roots, or not to a regular file
 ├── StoreError             the store cannot be read or written
-├── RenderError            a picture cannot be drawn on this machine
-└── LimitError             a bound on time, memory or size was reached
+├── RenderError            a chart cannot be drawn on this machine
+└── LimitError             a limit on time, memory or size was reached
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SHOWN = 200  # characters of a name that an error repeats
 
 
 class SweeplensError(Exception):
-    """The root of the tree: catch this to catch everything that sweeplens raises on purpose."""
+    """The base class of all errors that sweeplens raises on purpose."""
 
 
 class ConfigError(SweeplensError):
@@ -50,15 +50,15 @@ class ConfigError(SweeplensError):
 
 
 class InputError(SweeplensError, ValueError):
-    """An argument that cannot be used; the message says what would do."""
+    """An argument that cannot be used; the message says what to pass instead."""
 
 
 class UnknownNameError(InputError):
-    """A name that is not there, with the nearest names that are."""
+    """A name that does not exist, with the nearest names that do."""
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:
-        """Build the sentence: ``No metric 'val_acc'. Nearest: 'val/acc'. list_metrics shows all 14.``"""
+        """Builds the message: ``No metric 'val_acc'. Nearest: 'val/acc'. list_metrics shows all 14.``"""
         names = list(known)
         if len(name) > _SHOWN:
             name = f"{name[:_SHOWN]}..."
@@ -68,27 +68,27 @@ class UnknownNameError(InputError):
 
 
 class AmbiguousGoalError(InputError):
-    """Whether lower or higher is better is not known: the message asks for it."""
+    """Whether lower or higher is better is not known; the message says how to set it."""
 
 
 class CursorError(InputError):
-    """A cursor that is not one of ours, or that names data which moved on."""
+    """A cursor that is invalid, or whose data have changed."""
 
 
 class RootError(SweeplensError, FileNotFoundError):
-    """A root folder that is missing, cannot be read, or holds nothing that any reader knows."""
+    """A root folder that is missing, cannot be read, or has no files of a known format."""
 
 
 class FormatError(SweeplensError):
-    """A file that is not what its format says; readers turn it into a problem of that file."""
+    """A file that does not follow its format; it becomes a problem of that file."""
 
 
 class SourceLimitError(FormatError):
-    """A source goes beyond a limit on size, length or time (`source_limits`); it becomes a problem of that source."""
+    """A source exceeds a limit on size, length or time (`source_limits`); it becomes a problem of that source."""
 
 
 class RefusedFileError(SweeplensError, OSError):
-    """A path that leads outside of the roots, or to no regular file: it is not read, as if it could not be opened."""
+    """A path that leads outside the roots, or not to a regular file; it is treated as a file that cannot be opened."""
 
 
 class StoreError(SweeplensError):
@@ -96,15 +96,15 @@ class StoreError(SweeplensError):
 
 
 class RenderError(SweeplensError):
-    """A picture cannot be drawn on this machine; the message says what is missing and how to get it."""
+    """A chart cannot be drawn on this machine; the message says what is missing and how to get it."""
 
 
 class LimitError(SweeplensError):
-    """A bound on time, memory or size was reached; the message says how to narrow the question."""
+    """A limit on time, memory or size was reached; the message says how to narrow the question."""
 
 
 def nearest(name: str, known: Iterable[str], *, n: int = 3) -> list[str]:
-    """The known names most like ``name``, best first: spelling without case and separators, then containment."""
+    """Returns the known names most similar to ``name``, best first: by spelling without case, then by containment."""
     folded: dict[str, str] = {}
     for candidate in known:
         folded.setdefault(_fold(candidate), candidate)

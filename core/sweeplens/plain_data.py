@@ -1,9 +1,9 @@
-"""Text and values as files give them -> what frames, the store and JSON can hold.
+"""Converts text and values from files to data that frames, the store and JSON can hold.
 
-plain_text(text)     lone surrogates (Latin-1 names of files, `\\udce9` in JSON) are written out as `\\udce9`; all other text stays
-plain_value(value)   nested data of dicts with text keys, lists, text, numbers, booleans, None, dates and times, and nothing else
+plain_text(text)     lone surrogates (Latin-1 names of files, `\\udce9` in JSON) are escaped as `\\udce9`; all other text stays
+plain_value(value)   only nested dicts with text keys, lists, text, numbers, booleans, None, dates and times
 
-What is plain already comes back as the same object. Integers beyond the range of a float become text.
+Data that are already plain are returned as the same object. Integers beyond the range of a float become text.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import cast
 __all__ = ["MAX_DEPTH", "plain_mapping", "plain_text", "plain_value"]
 
 MAX_DEPTH = 100
-"""What nests deeper is cut there: whoever walks through data by recursion must come to an end."""
+"""Deeper nested data are cut at this depth, so that recursive functions end."""
 
-_FLOAT_BITS = 1023  # an integer of so many bits is a float too
-_DECIMAL_BITS = 12_000  # Python writes no integer of more than 4,300 digits in decimals
+_FLOAT_BITS = 1023  # integers of up to this many bits fit in a float
+_DECIMAL_BITS = 12_000  # Python does not print integers of more than 4,300 digits
 _SIMPLE = frozenset({bool, float, type(None), datetime, date})
 
 
 def plain_text(text: str) -> str:
-    """The text with each lone surrogate written out: `caf\\udce9`."""
+    """Returns the text with each lone surrogate escaped: `caf\\udce9`."""
     if text.isascii():
         return text
     try:
@@ -35,14 +35,14 @@ def plain_text(text: str) -> str:
 
 
 def plain_mapping(value: Mapping[str, object]) -> dict[str, object]:
-    """A mapping as `plain_value` makes it."""
+    """Converts a mapping as `plain_value` does."""
     plain = plain_value(value)
     assert isinstance(plain, dict)
     return cast("dict[str, object]", plain)
 
 
 def plain_value(value: object, depth: int = 0) -> object:
-    """The value as plain data."""
+    """Returns the value as plain data."""
     kind = type(value)
     if kind in _SIMPLE:
         return value
@@ -75,8 +75,8 @@ def _mapping(value: Mapping[object, object], depth: int) -> object:
         name = key if type(key) is str and key.isascii() else _key(key)
         kind = type(inner)
         simple = kind in _SIMPLE or (kind is str and cast("str", inner).isascii())
-        plain[name] = made = inner if simple else plain_value(inner, depth + 1)
-        same = same and made is inner and name is key
+        plain[name] = converted = inner if simple else plain_value(inner, depth + 1)
+        same = same and converted is inner and name is key
     return cast("dict[str, object]", value) if same else plain
 
 
@@ -93,7 +93,7 @@ def _items(value: list[object], depth: int) -> object:
 
 
 def _text_of(value: object) -> str:
-    """Any other object as text: bytes by what they spell."""
+    """Returns any other object as text; bytes are decoded as UTF-8."""
     if isinstance(value, bytes | bytearray):
         return value.decode("utf-8", "backslashreplace")
     return plain_text(str(value))

@@ -1,15 +1,15 @@
-"""Opens files and folders below a root, and nothing else: every open of the readers goes through here.
+"""Opens only files and folders below the roots. All readers open files through this module.
 
-    confined(roots)     inside, `open_file` opens only what really lies below one of these roots
-    open_file(path)     a regular file, checked after it was opened; never waits for a writer (FIFO), never a device
-    OpenFolder          a folder for scanning, never through a link; subfolders are opened in it, not by their path
+    confined(roots)     inside, `open_file` opens only files that are really below one of these roots
+    open_file(path)     opens a regular file and checks it afterwards; never waits for a writer (FIFO), never opens a device
+    OpenFolder          opens a folder for scanning, never through a link; subfolders are opened relative to it
 
-A path is a name that anybody with access to the folder may point elsewhere between a check and an open. So the checks are made on
-the descriptor: its kind by fstat, its place by what the system says of it (`/proc/self/fd`, F_GETPATH). Where the system
-cannot say it, the path is resolved after the open, and must lead to the very file that is open.
+Any user with access to a folder can redirect a path between a check and an open. So the descriptor is checked: its type
+by fstat, its path by the system (`/proc/self/fd`, F_GETPATH). If the system does not give the path, it is resolved after
+the open, and must lead to the same file.
 
-Links to files inside the root are followed, as the walk follows them; what leads outside is refused. Outside of `confined` a
-path comes from the caller of the library, and only the kind of the file is checked.
+Links to files inside the root are followed, as in the walk; links to the outside are refused. Outside of `confined`, the
+path comes from the caller of the library, and only the type of the file is checked.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_F_GETPATH = 50  # of macOS
+_F_GETPATH = 50  # on macOS
 
 _roots: ContextVar[tuple[str, ...]] = ContextVar("roots", default=())
 
 
 class SourceFile(FileIO):
-    """An open regular file whose reads end when the time for its source is over."""
+    """An open regular file. Its reads stop when the time limit of its source is exceeded."""
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """As FileIO; raises SourceLimitError."""
+        """Reads as FileIO does; also raises SourceLimitError."""
         check_time()
         return super().readinto(buffer) or 0
 
 
 @contextmanager
 def confined(roots: Iterable[str]) -> Generator[None]:
-    """Until the end, whatever this thread opens with `open_file` must lie below one of these absolute, resolved folders."""
+    """Inside, files that this thread opens with `open_file` must be below one of these absolute, resolved folders."""
     token = _roots.set(tuple(dict.fromkeys(roots)))
     try:
         yield
@@ -78,8 +78,8 @@ def confined(roots: Iterable[str]) -> Generator[None]:
 
 
 def open_file(path: str) -> SourceFile:
-    """A file for reading, unbuffered. Raises OSError; RefusedFileError where it is no regular file below a root."""
-    descriptor = _opened(path)
+    """Opens a file for reading, unbuffered. Raises OSError, or RefusedFileError if it is not a regular file below a root."""
+    descriptor = _open_descriptor(path)
     try:
         _check_kind(os.fstat(descriptor).st_mode, path)
         check_place(descriptor, path)
@@ -90,14 +90,14 @@ def open_file(path: str) -> SourceFile:
 
 
 def open_buffered(path: str) -> BufferedReader:
-    """As `open_file`, for those who read line by line."""
+    """Opens a file as `open_file` does, with a buffer for reading line by line."""
     return BufferedReader(open_file(path), _BUFFER_BYTES)
 
 
 class OpenFolder:
-    """A folder that stays open while it and its subfolders are scanned. ``descriptor`` is None where systems cannot scan by one.
+    """A folder that stays open while it and its subfolders are scanned. ``descriptor`` is None on systems that cannot scan by it.
 
-    ``parent``: the open folder in which it is a name; without one, ``path`` is a root. Raises OSError, RefusedFileError for a link.
+    ``parent``: the open folder that contains it; without one, ``path`` is a root. Raises OSError, RefusedFileError for a link.
     """
 
     def __init__(self, path: str, parent: OpenFolder | None = None) -> None:
@@ -107,11 +107,11 @@ class OpenFolder:
             raise RefusedFileError(f"{path} is a link now: not entered")
 
     def scan(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """The entries; where it was scanned by descriptor, their ``path`` is their name."""
+        """Returns the entries; if scanned by descriptor, their ``path`` is only their name."""
         return os.scandir(self.path) if self.descriptor is None else os.scandir(self.descriptor)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Closes the descriptor."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
@@ -133,8 +133,8 @@ def _folder_descriptor(path: str, parent: OpenFolder | None) -> int:
     return descriptor
 
 
-def _opened(path: str) -> int:
-    """A descriptor; a link is followed only where it leads below a root."""
+def _open_descriptor(path: str) -> int:
+    """Returns a descriptor; a link is followed only if it leads below a root."""
     try:
         return os.open(path, _READ | _NO_LINK)
     except OSError as error:
@@ -142,13 +142,13 @@ def _opened(path: str) -> int:
         if error.errno not in (errno.ELOOP, getattr(errno, "EMLINK", errno.ELOOP)):
             raise
     real = os.path.realpath(path)
-    if not _lies_inside(real):
+    if not _is_inside(real):
         raise _outside(path)
     return os.open(real, _READ | _NO_LINK)
 
 
 def check_room(error: OSError) -> None:
-    """Too many open files say nothing of the file at hand: nothing can be read until there are fewer."""
+    """Raises LimitError for too many open files, which is no fault of the file: until some are closed, none can be read."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise LimitError(
             f"{error.strerror}: experiments cannot be read. Raise the limit (`ulimit -n 1024` or more) and start again."
@@ -157,20 +157,20 @@ def check_room(error: OSError) -> None:
 
 def _check_kind(mode: int, path: str) -> None:
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "no file")
-        raise RefusedFileError(f"{path} is {kind} now, no regular file: not read")
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a file")
+        raise RefusedFileError(f"{path} is now {kind}, not a regular file: not read")
 
 
 def check_place(descriptor: int, path: str) -> None:
-    """Raise RefusedFileError where an open file lies outside of the roots that hold now."""
+    """Raises RefusedFileError if an open file is outside the current roots."""
     if not _roots.get():
         return
     real = place_of(descriptor)
     if real is None:
         real = os.path.realpath(path)
         if not os.path.samestat(os.stat(real), os.fstat(descriptor)):  # noqa: PTH116 - of the resolved path, as it is
-            raise RefusedFileError(f"{path} was replaced while it was opened: it is read at the next look")
-    if not _lies_inside(real):
+            raise RefusedFileError(f"{path} was replaced while it was opened: it is read at the next refresh")
+    if not _is_inside(real):
         raise _outside(path)
 
 
@@ -178,13 +178,13 @@ def _outside(path: str) -> RefusedFileError:
     return RefusedFileError(f"{path} leads outside of the root through a link: not read")
 
 
-def _lies_inside(real: str) -> bool:
+def _is_inside(real: str) -> bool:
     roots = _roots.get()
     return not roots or any(real.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
 def place_of(descriptor: int) -> str | None:
-    """The real path of what is open; None where the system does not say it."""
+    """Returns the real path of an open file; None if the system does not give it."""
     try:
         if sys.platform == "darwin":
             import fcntl

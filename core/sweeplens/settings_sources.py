@@ -1,6 +1,6 @@
-"""Settings from outside: variables, ``.env``, ``sweeplens.toml``, ``pyproject.toml``, by pydantic-settings.
+"""Reads settings from variables, ``.env``, ``sweeplens.toml`` and ``pyproject.toml`` with pydantic-settings.
 
-It takes as long to import as pydantic itself, so `config` comes here only where something outside speaks of settings.
+It takes as long to import as pydantic itself, so `config` imports it only if there are such settings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("sweeplens.config")
 
 
 def load_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
-    """What was given, and what is said outside of whatever was not; and the directory whose file named ``cache_dir``, if one did.
+    """Merges explicit arguments with other settings; arguments win. Also returns the directory of the file that set ``cache_dir``.
 
     Raises ConfigError, or pydantic's ValidationError.
     """
@@ -47,7 +47,7 @@ def load_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None
 
 
 class _SettingsSources(ConfigFields, BaseSettings):
-    """The fields, and where else they may be said; the first source that names a field wins."""
+    """The fields with their sources; the first source that sets a field wins."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -68,13 +68,17 @@ class _SettingsSources(ConfigFields, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, variables, ``.env``, ``sweeplens.toml``, ``[tool.sweeplens]``."""
+        """Returns the sources in order: arguments, variables, ``.env``, ``sweeplens.toml``, ``[tool.sweeplens]``."""
         files = {
             DOTENV: _PrefixedDotenv(settings_cls, dotenv_settings),
             TOML: TomlConfigSettingsSource(settings_cls, toml_file=TOML),
             PROJECT: _ProjectTable(settings_cls),
         }
-        return init_settings, env_settings, *(_Unguarded(settings_cls, name, inner) for name, inner in files.items())
+        return (
+            init_settings,
+            env_settings,
+            *(_WithoutGuarded(settings_cls, name, inner) for name, inner in files.items()),
+        )
 
 
 class _ProjectTable(PydanticBaseSettingsSource):
@@ -91,7 +95,7 @@ class _ProjectTable(PydanticBaseSettingsSource):
 
 
 class _PrefixedDotenv(PydanticBaseSettingsSource):
-    """A ``.env`` belongs to a whole project: what does not begin with our prefix is none of our business."""
+    """The lines of ``.env`` with our prefix; the file belongs to a whole project, so others are ignored."""
 
     def __init__(self, settings_cls: type[BaseSettings], inner: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
@@ -105,8 +109,8 @@ class _PrefixedDotenv(PydanticBaseSettingsSource):
         return {k: v for k, v in self._inner().items() if k in known}
 
 
-class _Unguarded(PydanticBaseSettingsSource):
-    """A file of the working directory without the settings that only the user may make."""
+class _WithoutGuarded(PydanticBaseSettingsSource):
+    """A file in the working directory, without the settings in `GUARDED`."""
 
     def __init__(self, settings_cls: type[BaseSettings], file: str, inner: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
@@ -119,7 +123,7 @@ class _Unguarded(PydanticBaseSettingsSource):
         found = self._inner()
         for name in found.keys() & set(GUARDED):
             log.warning(
-                "%s in %s does not count, as the file may be somebody else's: set the variable %s%s",
+                "%s in %s is ignored, as another person may have written the file: set the variable %s%s",
                 name, Path(self._file).absolute(), PREFIX, name.upper(),
             )  # fmt: skip
         return {name: value for name, value in found.items() if name not in GUARDED}

@@ -1,7 +1,7 @@
-"""Limits on what one source of experiments may cost while it is read. The only place where these numbers stand.
+"""All limits on size and time for reading one source.
 
-A source that goes beyond one of them becomes a problem with a sentence (`SourceLimitError`); the other sources are read.
-The limits are far above what training writes, and low enough for a machine that serves many.
+A source that exceeds one becomes a problem with a sentence (`SourceLimitError`); the other sources are read.
+The limits are far above the size of real logs, and low enough for a machine with many users.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ __all__ = [
 ]
 
 PIECE_BYTES = 1 << 20
-"""Bytes that are asked for at once: address space is taken for what is there, not for what might be."""
+"""Bytes read at once, so that memory grows with the data that exist, not with the size that a file claims."""
 
 CONFIG_BYTES = 8 << 20
-"""A configuration. Real ones have kilobytes; one with 100,000 classes has 4 MB."""
+"""Largest configuration. Real ones have kilobytes; one with 100,000 classes has 4 MB."""
 
 YAML_BYTES = 2 << 20
-"""YAML text. Its parser takes a microsecond a character and more."""
+"""Largest YAML text. Its parser takes a microsecond or more per character."""
 
 YAML_VALUES = 100_000
-"""Values in a YAML document. The parser takes 40 microseconds for each."""
+"""Most values in a YAML document. The parser takes 40 microseconds for each."""
 
 DOCUMENT_BYTES = 512 << 20
-"""A file that must be in memory as a whole (one JSON document). Logs of lines are read in pieces, and may be larger."""
+"""Largest file that must be in memory as a whole (one JSON document). Logs of lines are read in pieces and may be larger."""
 
 MAX_CONTAINERS = 20_000_000
-"""Lists and objects in one JSON document: each takes about 100 bytes, though it may be written with two."""
+"""Most lists and objects in one JSON document: each takes about 100 bytes in memory, but as little as two in the file."""
 
 LINE_BYTES = 64 << 20
-"""One line of a log or a table. The longest that training writes (a whole history in one line) have a few megabytes."""
+"""Longest line of a log or a table. Real ones (a whole history in one line) have at most a few megabytes."""
 
 RECORD_BYTES = 256 << 20
-"""One record of a binary log. Graphs and images in event files may have tens of megabytes."""
+"""Largest record of a binary log. Graphs and images in event files may have tens of megabytes."""
 
 ARCHIVE_BYTES = 64 << 20
-"""An archive (``.npz``): its directory is read as a whole, and takes ten times its bytes."""
+"""Largest archive (``.npz``): its directory is read as a whole, and takes ten times its size in memory."""
 
 INFLATED_BYTES = 8 << 30
-"""What one compressed file may become, however large it is."""
+"""Largest decompressed size of one file."""
 
 MAX_POINTS = 250_000_000
-"""Points of one source that is read row by row."""
+"""Most points of one source that is read row by row."""
 
-_FREE_INFLATION = 64 << 20  # up to here the ratio does not matter: a few repeated lines compress very well
-_MAX_RATIO = 150  # logs reach 10 to 60
+_FREE_INFLATION = 64 << 20  # below this the ratio is not checked: a few repeated lines compress very well
+_MAX_RATIO = 150  # real logs reach 10 to 60
 _BASE_SECONDS, _BYTES_PER_SECOND, _MAX_SECONDS = 120.0, 256 << 10, 7200.0
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
@@ -72,7 +72,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 
 @contextmanager
 def time_limit(size: int) -> Generator[None]:
-    """What is read inside has two minutes, and a second more for each 256 KB of ``size``; `check_time` ends it."""
+    """Limits the time for reading to two minutes, plus a second for each 256 KB of ``size``; `check_time` enforces it."""
     seconds = min(_BASE_SECONDS + size / _BYTES_PER_SECOND, _MAX_SECONDS)
     token = _deadline.set(time.monotonic() + seconds)
     try:
@@ -82,16 +82,16 @@ def time_limit(size: int) -> Generator[None]:
 
 
 def check_time() -> None:
-    """Raise SourceLimitError where the time for the source is over. Called with each piece that is read."""
+    """Raises SourceLimitError after the time limit of the source. Called for each piece that is read."""
     if time.monotonic() > _deadline.get():
-        raise SourceLimitError("reading it takes too long: given up. It is read again when it changes.")
+        raise SourceLimitError("reading it took too long and was stopped. It is read again when it changes.")
 
 
 def check_inflation(size: int, packed: int) -> None:
-    """Raise SourceLimitError where ``packed`` bytes of a compressed file have become implausibly many."""
+    """Raises SourceLimitError if ``packed`` compressed bytes have become implausibly many."""
     if size > INFLATED_BYTES:
-        raise SourceLimitError(f"it inflates to more than {INFLATED_BYTES >> 30} GB: not read")
+        raise SourceLimitError(f"it decompresses to more than {INFLATED_BYTES >> 30} GB: not read")
     if size > _FREE_INFLATION and size > packed * _MAX_RATIO:
         raise SourceLimitError(
-            f"it inflates to more than {_MAX_RATIO} times its size ({packed:,} bytes became {size:,}): not read"
+            f"it decompresses to more than {_MAX_RATIO} times its size ({packed:,} bytes became {size:,}): not read"
         )

@@ -1,4 +1,4 @@
-"""What a call of `ExperimentDB` stands on and speaks with: its view of one version, and the sentences around it."""
+"""`View`, the data of one version that a call of `ExperimentDB` uses, and the warnings and sentences of its answer."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ _NAMED = 3  # files and hyperparameters that a warning names
 
 
 class View(Struct, frozen=True):
-    """The runs that a question is about, their series, and all points, of one version."""
+    """The runs that a question selects, their series, and all points, of one version."""
 
     snapshot: Snapshot
     runs: pl.DataFrame
     series: pl.DataFrame
     problems: tuple[Problem, ...]
-    emptied: str = ""  # why the condition holds for no run, where it holds for none
+    emptied: str = ""  # why the condition holds for no run, if it does not
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics that these runs logged, sorted."""
+        """Returns the metrics that these runs logged, sorted."""
         if self.series is self.snapshot.series:
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
 
     def with_runs(self) -> View:
-        """This view. Raises InputError where its condition leaves no run, for questions that nothing could answer then."""
+        """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""
         if self.emptied:
             raise InputError(self.emptied)
         return self
@@ -65,9 +65,9 @@ class View(Struct, frozen=True):
 def duplicate_warnings(
     view: View, metrics: Sequence[str] = (), answer: Answer | None = None, *, runs: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """That runs which hold the same curves count twice, where they do: in these metrics, or, without any, as runs.
+    """Warns of runs with the same curves, which count twice: in these metrics, or, without metrics, as runs.
 
-    ``answer``: of one metric, so that what it left out does not count. ``runs``: instead of those of the view.
+    ``answer``: of one metric; runs that it left out do not count. ``runs``: instead of those of the view.
     """
     from sweeplens.analyses.duplicate_runs import counted_twice, find_duplicates
 
@@ -81,20 +81,20 @@ def duplicate_warnings(
 
 
 def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = ()) -> tuple[str, ...]:
-    """That fewer values count than were logged, where no resume explains it: in these metrics and runs, or in all.
+    """Warns if fewer values count than were logged and no resume explains it: in these metrics and runs, or in all.
 
-    A resume goes back once or a few times and writes less than half of the series again. Counters are repeated in every row,
-    and so is what tells of a run's pace: of that is only told where it is asked for.
+    A resume goes back a few times and repeats less than half of the series. Counters, and values about a run's speed, are
+    repeated in every row: counters are ignored, and values about speed too, unless ``metrics`` names them.
     """
     lost = pl.col("n_logged") - pl.col("n")
-    odd = view.series.filter((lost > 0) & ((pl.col("rewinds") == 0) | (2 * lost > pl.col("n_logged"))))
-    if odd.height and metrics:
-        odd = odd.filter(pl.col("metric").is_in(list(metrics)))
-    if odd.height and runs:
-        odd = odd.filter(pl.col("run_id").is_in(list(runs)))
-    told = odd.filter([not label_of(m) and (bool(metrics) or not is_aside(m)) for m in odd["metric"]]).sort(
-        lost, "run_id", "metric", descending=[True, False, False]
-    )
+    suspicious = view.series.filter((lost > 0) & ((pl.col("rewinds") == 0) | (2 * lost > pl.col("n_logged"))))
+    if suspicious.height and metrics:
+        suspicious = suspicious.filter(pl.col("metric").is_in(list(metrics)))
+    if suspicious.height and runs:
+        suspicious = suspicious.filter(pl.col("run_id").is_in(list(runs)))
+    told = suspicious.filter(
+        [not label_of(m) and (bool(metrics) or not is_aside(m)) for m in suspicious["metric"]]
+    ).sort(lost, "run_id", "metric", descending=[True, False, False])
     if not told.height:
         return ()
     first = told.row(0, named=True)
@@ -103,7 +103,7 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f" and {told.height - 1} more series" if told.height > 1 else ""
     )
     return (
-        f"{many} of {logged} logged values do not count ({where}): a later value stands at the same step, "
+        f"{many} of {logged} logged values do not count ({where}): a later value has the same step, "
         "and no resume explains it",
     )
 
@@ -111,7 +111,7 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
 def standing_problems(
     problems: tuple[Problem, ...], snapshot: Snapshot, now: datetime, live_seconds: float
 ) -> tuple[Problem, ...]:
-    """A torn last line is a problem once its file has stopped growing."""
+    """Keeps the problem of an incomplete last line only if its file has stopped growing."""
     if not any(p.kind == "torn" for p in problems):
         return problems
     touched = {plain_text(f.path): f.mtime_ns / 1e9 for s in snapshot.sources for f in s.files}
@@ -120,13 +120,13 @@ def standing_problems(
 
 
 def of_runs(problems: Sequence[Problem], runs: pl.DataFrame) -> tuple[Problem, ...]:
-    """The problems of these runs, and those that belong to no run."""
+    """Returns the problems of these runs, and those without a run."""
     ids = set(runs["run_id"]) if problems else set[str]()
     return tuple(p for p in problems if not p.run_id or p.run_id in ids)
 
 
 def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...]:
-    """How many lines could not be read, in a sentence; none where all could."""
+    """Warns of the number of lines that could not be read, if any."""
     malformed = [p for p in problems if p.kind == "malformed"]
     if not malformed:
         return ()
@@ -165,29 +165,29 @@ def _below_root(file: str, roots: Sequence[Path]) -> str:
     return (path.relative_to(root) if root else path).as_posix()
 
 
-def nothing_found(roots: Sequence[Path], snapshot: Snapshot, become: Sequence[str] = ()) -> str:
-    """That there are no experiments, and why; ``become``: what has become of roots that are no longer what they were."""
+def nothing_found(roots: Sequence[Path], snapshot: Snapshot, root_changes: Sequence[str] = ()) -> str:
+    """Returns a message that there are no experiments, and why; ``root_changes``: sentences about roots that changed."""
     where = ", ".join(repr(str(r)) for r in roots)
     seen = (
         f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
     )
-    said = (
-        f"No experiments below {where}: {seen}. `sweeplens doctor --files` says for each file why; "
-        "docs/formats.md lists what is read."
+    text = (
+        f"No experiments below {where}: {seen}. `sweeplens doctor --files` says why for each file; "
+        "docs/formats.md lists the formats."
     )
-    return " ".join((*become, said))
+    return " ".join((*root_changes, text))
 
 
 def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:
-    """That the folders could not be read as a whole, and of when the snapshot is that answers stand on meanwhile."""
-    told = f"the last good snapshot, of {_moment(good)}" if good else "what an earlier process had read"
+    """Returns a warning that the folders could not be read, with the time of the snapshot that answers use meanwhile."""
+    told = f"the last good snapshot, of {_utc_text(good)}" if good else "what an earlier process had read"
     return (
-        f"the folders could not be read at {_moment(now)} ({what_was_wrong(error)}): answers stand on {told}, "
+        f"the folders could not be read at {_utc_text(now)} ({what_was_wrong(error)}): answers rest on {told}, "
         "until a reading succeeds"
     )
 
 
-def _moment(time: datetime) -> str:
+def _utc_text(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -207,7 +207,7 @@ def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | 
 
 
 def python_call(**arguments: object) -> str:
-    """Arguments as Python source, empty ones left out."""
+    """Returns arguments as Python source, without empty ones."""
     return ", ".join(f"{k}={_source(v)}" for k, v in arguments.items() if v is not None and v not in ("", [], ()))
 
 

@@ -48,7 +48,7 @@ def test_a_missing_folder_is_named_with_the_nearest_that_exists(tmp_path: Path) 
 def test_a_root_that_is_a_file_asks_for_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text("{}")
-    with pytest.raises(RootError, match="pass the folder that holds it"):
+    with pytest.raises(RootError, match="pass the folder that contains it"):
         ExperimentDB(base_path=file)
 
 
@@ -152,7 +152,7 @@ def test_a_metric_named_like_a_path_is_a_name(tmp_path: Path) -> None:
 
 def test_a_regular_expression_that_does_not_compile_says_so(tmp_path: Path) -> None:
     steps(tmp_path / "run", good())
-    with pytest.raises(InputError, match="no regular expression"):
+    with pytest.raises(InputError, match="not a regular expression"):
         opened(tmp_path).query_metrics("loss[")
 
 

@@ -1,4 +1,4 @@
-"""Conditions: the same as SQL says, bounded whatever is written, and errors that say where and what instead."""
+"""Conditions select the same runs as SQL, have limits, and their errors give the position and what to write instead."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
         ("i > -1" + "1" * 3000, "abdef"),
     ],
 )
-def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
+def test_a_condition_selects_the_same_runs_as_sql(condition: str, ids: str) -> None:
     assert chosen(condition) == ids
 
 
@@ -110,7 +110,7 @@ def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
             "status = finished",
             r"No column 'finished': finished without quotes names a column.* as in status = 'finished'",
         ),
-        ('status = "finished"', r"text stands in single quotes, as in status = 'finished'"),
+        ('status = "finished"', r"put text in single quotes, as in status = 'finished'"),
         ("status IN (finished, failed)", r"as in status = 'finished'"),
         ("optim.lr > 0.1", r'double quotes, as in "optim.lr"'),
         ('"val/acc" > 0.9', r'as in "val/acc.last"'),
@@ -118,7 +118,7 @@ def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
         ('"optim.lrr" > 1', r"Nearest: 'optim.lr'"),
         ("status > 3", r"status is text and 3 is a number"),
         ("seed = '1'", r"seed is a number and '1' is text.*without quotes"),
-        ("1 < seed < 3", r"1 < seed AND seed < 3|Join comparisons by AND"),
+        ("1 < seed < 3", r"1 < seed AND seed < 3|Join comparisons with AND"),
         ("seed = 1 seed = 2", r"character 10: expected AND, OR or the end, found 'seed'"),
         ("(seed = 1", r"expected '\)', found the end"),
         ("name = 'run0", r"character 8: the quote ' is not closed"),
@@ -127,9 +127,9 @@ def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
         ("LPAD(run_id, 400000000, 'x') = 'x'", r"No function 'lpad'"),
         ("round(seed, 400000000) = 1", r"0 to 15 digits"),
         ("abs(seed, 1) = 1", r"takes 1 argument, not 2"),
-        ("created_at > 'yesterday'", r"'yesterday' in the condition is no time"),
-        ("name ~ '('", r"no regular expression: unclosed group"),
-        ("name ~ '((((a{1,99}){1,99}){1,99}){1,99})'", r"grows too large"),
+        ("created_at > 'yesterday'", r"'yesterday' in the condition is not a time"),
+        ("name ~ '('", r"not a regular expression: unclosed group"),
+        ("name ~ '((((a{1,99}){1,99}){1,99}){1,99})'", r"becomes too large"),
         ("name LIKE seed", r"LIKE pattern: write a text in single quotes"),
         ("tags = 'x'", r"array_contains"),
         ("seed", r"not true or false"),
@@ -138,7 +138,7 @@ def test_a_condition_selects_what_sql_selects(condition: str, ids: str) -> None:
         ("", ""),
     ],
 )
-def test_an_error_says_where_and_what_to_write_instead(db: ExperimentDB, condition: str, words: str) -> None:
+def test_an_error_gives_the_position_and_what_to_write_instead(db: ExperimentDB, condition: str, words: str) -> None:
     if not condition:
         assert db.list_runs(where=condition).table.height == 4
         return
@@ -170,7 +170,7 @@ _HUGE = {
 
 
 @pytest.mark.parametrize("condition", _HUGE.values(), ids=_HUGE.keys())
-def test_what_is_too_long_too_deep_or_would_grow_is_refused_at_once(condition: str) -> None:
+def test_a_condition_that_is_too_long_too_deep_or_would_grow_is_refused_at_once(condition: str) -> None:
     began = time.monotonic()
     with pytest.raises(InputError) as error:
         chosen(condition)
@@ -189,7 +189,7 @@ def test_what_is_too_long_too_deep_or_would_grow_is_refused_at_once(condition: s
         f"s LIKE '{'%_' * 450}' OR i = 1",
     ],
 )
-def test_what_is_long_but_within_bounds_is_answered(condition: str) -> None:
+def test_a_long_condition_within_the_limits_is_answered(condition: str) -> None:
     assert "a" in chosen(condition)
 
 
@@ -215,11 +215,11 @@ def test_a_side_of_a_comparison_takes_the_same_conditions_in_the_same_bounds(db:
     ("condition", "words"),
     [
         ("status = 'done' AND seed >= 0", "status = 'done' holds for none of 4 runs. Values of status: 'running' (4)."),
-        ("seed > 7", "seed > 7 holds for none of 4 runs. seed lies between 0 and 3."),
+        ("seed > 7", "seed > 7 holds for none of 4 runs. seed is between 0 and 3."),
         ("\"optim.name\" = 'Adam'", "Values of optim.name: 'adam' (3), 'sgd' (1)."),
         (
             'seed = 0 AND "optim.lr" = 0.5',
-            'at once. Alone, of 4 runs, they hold: seed = 0 for 1, "optim.lr" = 0.5 for 2.',
+            'at once. Of 4 runs, each part alone holds: seed = 0 for 1, "optim.lr" = 0.5 for 2.',
         ),
     ],
 )
@@ -306,7 +306,7 @@ def sqlite() -> sqlite3.Connection:
 
 @settings(max_examples=300, deadline=None)
 @given(condition=_TREES)
-def test_random_conditions_select_what_sqlite_selects(sqlite: sqlite3.Connection, condition: str) -> None:
+def test_random_conditions_select_the_same_runs_as_sqlite(sqlite: sqlite3.Connection, condition: str) -> None:
     expected = "".join(row[0] for row in sqlite.execute(f"SELECT run_id FROM runs WHERE {condition} ORDER BY run_id"))
     assert chosen(condition) == expected, condition
 

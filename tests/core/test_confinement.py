@@ -1,4 +1,4 @@
-"""Only what lies below the roots is read, whatever stands at a path when it is opened; and no source costs more than its share."""
+"""Only files below the roots are read, even if a path changes before it is opened; and each source has limits on its cost."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_log_that_becomes_a_fifo_after_the_walk_is_refused_at_once(root: Path)
     log = root / "healthy" / "metrics.jsonl"
     log.unlink()
     os.mkfifo(log)
-    with pytest.raises(OSError, match="a FIFO now"):
+    with pytest.raises(OSError, match="is now a FIFO"):
         read(source)
 
 
@@ -139,16 +139,16 @@ def test_a_database_that_becomes_a_link_after_the_walk_is_not_read(root: Path, s
         read(source)
 
 
-def test_a_root_that_becomes_a_link_is_said_and_not_followed(root: Path, secret: Path) -> None:
+def test_a_root_that_becomes_a_link_is_reported_and_not_followed(root: Path, secret: Path) -> None:
     db = database(root)
     assert db.runs_df.height == 1
     root.rename(root.with_name("moved"))
     root.symlink_to(secret.parent)
-    with pytest.raises(RootError, match="is a link now"):
+    with pytest.raises(RootError, match="is now a link"):
         db.overview()
 
 
-def test_a_root_that_goes_away_is_said_and_answers_come_back_with_it(root: Path) -> None:
+def test_a_root_that_disappears_is_reported_and_answers_return_with_it(root: Path) -> None:
     db = database(root)
     assert db.runs_df.height == 1
     root.rename(root.with_name("away"))
@@ -159,7 +159,7 @@ def test_a_root_that_goes_away_is_said_and_answers_come_back_with_it(root: Path)
     assert not db.list_runs().basis.warnings
 
 
-def test_a_root_of_several_that_goes_away_is_said_in_every_answer(root: Path, secret: Path) -> None:
+def test_one_of_several_roots_that_disappears_is_reported_in_every_answer(root: Path, secret: Path) -> None:
     db = database(root, secret)
     assert db.runs_df.height == 2
     shutil.rmtree(root)
@@ -168,7 +168,7 @@ def test_a_root_of_several_that_goes_away_is_said_in_every_answer(root: Path, se
     assert db.runs_df["format"].len() == 1
 
 
-def test_a_root_that_is_deleted_and_made_again_is_said(root: Path) -> None:
+def test_a_root_that_is_deleted_and_created_again_is_reported(root: Path) -> None:
     db = database(root)
     assert db.runs_df["run_id"].to_list() == ["healthy"]
     shutil.rmtree(root)
@@ -176,7 +176,7 @@ def test_a_root_that_is_deleted_and_made_again_is_said(root: Path) -> None:
     (root / "other" / "metrics.jsonl").write_bytes(ROW)
     answer = db.list_runs()
     assert answer.table["run_id"].to_list() == ["other"]
-    assert any("made again" in w for w in answer.basis.warnings)
+    assert any("created again" in w for w in answer.basis.warnings)
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.csv", "history.json", "config.json"])
@@ -213,7 +213,7 @@ def test_compressed_bombs_end_early(root: Path, name: str, head: bytes, unit: by
                 stream.write(piece)
     db = database(root)
     assert "healthy" in db.runs_df["run_id"].to_list()
-    assert "inflates" in reasons(db) or "a line of more than" in reasons(db)
+    assert "decompresses" in reasons(db) or "a line of more than" in reasons(db)
 
 
 @pytest.mark.parametrize(("most", "text", "said"), [

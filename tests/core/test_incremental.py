@@ -169,7 +169,7 @@ def test_any_sequence_of_changes_gives_the_frames_of_a_fresh_read(
 ) -> None:
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         if cache not in ("memory", "disk"):
-            patch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+            patch.setattr("sweeplens.store.persistent.MUCH_ROWS", 0)
             patch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
         root = Path(home) / "logs"
         root.mkdir()

@@ -168,7 +168,7 @@ def test_a_metric_of_any_name_is_asked_for_by_that_name(tmp_path: Path) -> None:
         assert db.rank(name, goal="lower").table.height == 1
 
 
-def test_times_beyond_what_can_be_counted_are_times(tmp_path: Path) -> None:
+def test_times_beyond_64_bits_are_times(tmp_path: Path) -> None:
     root, cache = healthy(tmp_path / "runs"), tmp_path / "cache"
     os.utime(root / "ok1" / "metrics.jsonl", ns=(14 * 10**18, 14 * 10**18))
     assert opened(root, cache).list_runs().table.height == len(HEALTHY)
@@ -176,7 +176,7 @@ def test_times_beyond_what_can_be_counted_are_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on open files")
-def test_a_load_that_fails_as_a_whole_is_said_until_one_succeeds_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_load_that_fails_as_a_whole_is_reported_until_one_succeeds_and_nothing_is_lost(tmp_path: Path) -> None:
     root = healthy(tmp_path)
     config = AnalysisConfig(cache="memory", refresh_seconds=0.0)
     db = ExperimentDB(config, base_path=root)
@@ -264,7 +264,7 @@ FAULTS: dict[str, BaseException] = {
 }
 
 
-def test_whatever_a_reader_raises_or_gives_is_a_problem_of_its_source(
+def test_any_error_or_bad_result_of_a_reader_is_a_problem_of_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = healthy(tmp_path)
@@ -294,7 +294,7 @@ plain = st.recursive(
 
 @given(plain)
 @settings(max_examples=200, deadline=None)
-def test_whatever_a_file_gives_becomes_data_that_json_can_write_in_utf_8_and_stays_what_it_became(
+def test_any_data_of_a_file_becomes_plain_data_for_json_and_stays_unchanged_afterwards(
     value: object,
 ) -> None:
     once = plain_value(value)

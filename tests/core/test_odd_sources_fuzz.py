@@ -1,4 +1,4 @@
-"""Thousands of odd sources of every format: no exception leaves, and healthy runs are told exactly as without them."""
+"""Thousands of odd sources of every format: no exception escapes, and healthy runs are read exactly as without them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_odd_sources_are_problems_of_their_own(real: list[Files], beside: Beside
 
 @given(numbers=st.lists(st.integers(0, 2**32), min_size=_BATCH, max_size=_BATCH))
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_second_process_reads_back_what_odd_sources_gave(
+def test_a_second_process_reads_the_same_data_of_odd_sources_from_the_store(
     real: list[Files], beside: Beside, numbers: list[int]
 ) -> None:
     batch = [odd(real[n % len(real)], random.Random(n)) for n in numbers]

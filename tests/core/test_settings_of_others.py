@@ -54,7 +54,7 @@ def test_a_file_of_the_working_directory_puts_no_store_elsewhere(
     ExperimentDB(AnalysisConfig()).load_experiments()
     assert heads(tmp_path) == heads(tmp_path / "users")
     assert len(heads(tmp_path)) == 1
-    assert "does not count" in caplog.text
+    assert "is ignored" in caplog.text
 
 
 @pytest.mark.parametrize("file", FILES)

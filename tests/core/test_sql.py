@@ -154,7 +154,7 @@ def test_the_process_that_runs_a_query_cannot_open_a_file_even_if_the_text_was_l
         run_in_child(f"SELECT * FROM {table_function.format(**files)}", _tables(3), QueryBounds())
 
 
-def test_what_a_script_has_at_hand_is_no_table(db: ExperimentDB) -> None:
+def test_variables_of_a_script_are_no_tables(db: ExperimentDB) -> None:
     frame = pl.DataFrame({"words": [SECRET]})
     with pytest.raises(UnknownNameError, match="No table 'frame'"):
         db.query_sql("SELECT * FROM frame")
@@ -188,7 +188,7 @@ def test_a_query_past_its_memory_is_stopped_and_says_so() -> None:
         query_sql(query, _tables(20_000), QueryBounds(megabytes=64))
 
 
-def test_a_query_that_nobody_waits_for_ends_within_a_second() -> None:
+def test_a_cancelled_query_ends_within_a_second() -> None:
     gone = threading.Event()
 
     def check() -> None:
@@ -235,20 +235,20 @@ def test_an_interpreter_that_is_held_by_the_parser_is_stopped_in_time_too() -> N
 @pytest.mark.parametrize(
     "query", ["SELECT lpad(run_id, 900000000, 'x') AS x FROM runs", "SELECT lpad(metric, 9000000) FROM points"]
 )
-def test_text_without_end_is_stopped_whatever_table_it_is_made_of(query: str) -> None:
+def test_endless_text_is_stopped_for_every_table(query: str) -> None:
     with pytest.raises(LimitError, match=r"more than 64 MB|at most 64 MB"):
         query_sql(query, _tables(100), QueryBounds(megabytes=64))
 
 
-def test_an_answer_of_too_many_bytes_is_refused_and_says_so() -> None:
-    with pytest.raises(LimitError, match="at most 64 MB are given"):
+def test_an_answer_of_too_many_bytes_is_refused_with_a_message() -> None:
+    with pytest.raises(LimitError, match="at most 64 MB are allowed"):
         query_sql("SELECT lpad(metric, 100000) AS x FROM points", _tables(1000), QueryBounds())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
 @pytest.mark.parametrize(
     ("sent", "words"),
-    [("SIGSEGV", "nested too deeply"), ("SIGKILL", "needed more than"), ("SIGABRT", "run to its end")],
+    [("SIGSEGV", "nested too deeply"), ("SIGKILL", "needed more than"), ("SIGABRT", "could not be completed")],
 )
 def test_a_crash_of_the_process_is_an_error_of_its_query_and_the_next_is_answered(sent: str, words: str) -> None:
     def crash() -> None:
@@ -262,7 +262,7 @@ def test_a_crash_of_the_process_is_an_error_of_its_query_and_the_next_is_answere
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the process through /proc")
-def test_a_process_that_died_while_idle_is_noticed_by_nobody() -> None:
+def test_an_idle_process_that_died_is_replaced_unnoticed() -> None:
     tables = _tables(20)
     query_sql("SELECT run_id FROM runs", tables, QueryBounds())
     for child, line in children(os.getpid()).items():

@@ -118,7 +118,7 @@ def overwritten(path: Path) -> None:
         *(every_file(change, name) for change in (shortened, overwritten, Path.unlink) for name in (*NAMED[:2], "ledger", "state")),
     ],
 )  # fmt: skip
-def test_a_store_that_is_damaged_or_of_another_version_is_built_anew_and_the_log_says_so(
+def test_a_store_that_is_damaged_or_of_another_version_is_rebuilt_and_the_log_reports_it(
     folders: tuple[Path, Path], damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     root, cache = folders
@@ -127,7 +127,7 @@ def test_a_store_that_is_damaged_or_of_another_version_is_built_anew_and_the_log
     damage(place)
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         assert points_of(open_db(root, cache)) == runs.values()
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         db = open_db(root, cache)
@@ -136,7 +136,9 @@ def test_a_store_that_is_damaged_or_of_another_version_is_built_anew_and_the_log
     assert not db.overview().basis.warnings
 
 
-def test_a_cache_that_cannot_be_written_is_said_in_every_answer_and_changes_none(folders: tuple[Path, Path]) -> None:
+def test_a_cache_that_cannot_be_written_is_reported_in_every_answer_and_changes_none(
+    folders: tuple[Path, Path],
+) -> None:
     root, cache = folders
     runs = Runs(root, 5, 10)
     cache.write_text("a file where the folder should be")
@@ -152,7 +154,7 @@ FULL_DISK = """
 import json, resource, sys
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent
-persistent.REST_SECONDS, persistent.WORTH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0.0, 0, 0.0, 10**9
+persistent.RETRY_SECONDS, persistent.MUCH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0.0, 0, 0.0, 10**9
 root, cache, room = sys.argv[1:]
 def answer():
     db.refresh()
@@ -169,7 +171,7 @@ answer()
 
 @pytest.mark.skipif(os.name == "nt", reason="the bound on the size of files, which stands for a full disk, is of POSIX")
 @pytest.mark.parametrize("room", [0, 1000, 5000, 9000])
-def test_a_full_disk_is_said_leaves_nothing_behind_and_is_tried_again(folders: tuple[Path, Path], room: int) -> None:
+def test_a_full_disk_is_reported_leaves_no_files_and_is_tried_again(folders: tuple[Path, Path], room: int) -> None:
     root, cache = folders
     Runs(root, 20, 100)
     with child(FULL_DISK, root, cache, room) as process:

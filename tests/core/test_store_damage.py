@@ -30,7 +30,7 @@ FLIPS = 3  # of each kind of file; positions differ from run to run of the tests
 
 
 class Stored:
-    """Folders, a store of them, and what is right about them."""
+    """Folders, their store, and the right answers about them."""
 
     def __init__(self, home: Path) -> None:
         self.root, self.cache = home / "runs", home / "cache"
@@ -137,7 +137,7 @@ def test_files_that_are_cut_or_something_else_change_no_answer(
             damage(path, chance)
         *now, warnings = stored.now()
         assert now == stored.right[:-1], kind
-        assert not warnings or damage is a_folder  # HEAD cannot be written over a folder, which is said
+        assert not warnings or damage is a_folder  # HEAD cannot replace a folder, which is reported
 
 
 def test_files_that_changed_places_change_no_answer(stored: Stored) -> None:
@@ -159,12 +159,12 @@ def test_the_store_of_other_folders_in_the_place_of_this_one_changes_no_answer(s
     assert stored.now() == stored.right
 
 
-def test_what_is_damaged_is_said_in_the_log_and_mended(stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_reported_in_the_log_and_repaired(stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
     stored.whole()
     flipped(stored.files("points")[0], random.Random(1))
     assert stored.now() == stored.right
     assert "is damaged" in caplog.text
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         assert stored.now() == stored.right

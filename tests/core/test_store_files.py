@@ -1,4 +1,4 @@
-"""What lies on disk: tables that any engine reads, as large as a fresh store's, of which a question reads what matters."""
+"""The files of a store: tables for any engine, as large as those of a fresh store; a question reads only the parts it needs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DAY = 86_400.0
 @pytest.fixture
 def writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look is worth a commit."""
-    monkeypatch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+    monkeypatch.setattr("sweeplens.store.persistent.MUCH_ROWS", 0)
     monkeypatch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("writes_all")
-def test_the_tables_are_delta_lake_and_hold_what_the_answers_rest_on(tmp_path: Path) -> None:
+def test_the_tables_are_delta_lake_and_hold_the_data_behind_the_answers(tmp_path: Path) -> None:
     root, cache = tmp_path / "runs", tmp_path / "cache"
     runs = Runs(root, 8, 50)
     db = open_db(root, cache)
@@ -88,7 +88,7 @@ def a_day_passes(place: Path) -> None:
 
 
 def retired_bytes(place: Path) -> int:
-    """Files that are kept a while longer for those who may still read them."""
+    """Files that are kept a while longer, as other processes may still read them."""
     retired = json.loads((place / "HEAD").read_text())["retired"]
     return sum((place / name).stat().st_size for name in retired if (place / name).exists())
 

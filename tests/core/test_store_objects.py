@@ -52,8 +52,8 @@ import json, os, sys
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent; from sweeplens.store.backends import lease
 root, cache, lease_seconds = sys.argv[1:]
-persistent.WORTH_ROWS, persistent.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
-persistent.PersistentStore._worth = lambda self: bool(self.ledger.changed)  # however long the last writing took
+persistent.MUCH_ROWS, persistent.MUCH_SECONDS, lease.LEASE_SECONDS = 0, 0.0, float(lease_seconds)
+persistent.PersistentStore._is_write_due = lambda self: bool(self.ledger.changed)  # however long the last writing took
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 doubled, shrunk, before, ended, warned = 0, 0, 0, False, []
 print("begun", flush=True)
@@ -78,7 +78,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look is worth a commit."""
-    monkeypatch.setattr("sweeplens.store.persistent.WORTH_ROWS", 0)
+    monkeypatch.setattr("sweeplens.store.persistent.MUCH_ROWS", 0)
     monkeypatch.setattr("sweeplens.store.persistent.MUCH_SECONDS", 0.0)
 
 
@@ -89,8 +89,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.begin()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sweeplens.store.persistent.REST_SECONDS", 0.3)
-    monkeypatch.setattr("sweeplens.store.backends.object_client.ASKS", RequestTimeouts(silence=1, whole=1, retries=0))
+    monkeypatch.setattr("sweeplens.store.persistent.RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(
+        "sweeplens.store.backends.object_client.SMALL_REQUESTS", RequestTimeouts(silence=1, whole=1, retries=0)
+    )
     yield server
     server.end()
 
@@ -125,7 +127,7 @@ def test_a_second_process_reads_from_the_store_and_opens_no_log(root: Path, cach
         assert answer_of(process) == {"values": runs.values(), "opened": [], "warnings": []}
 
 
-def test_a_look_costs_one_request_and_a_call_between_looks_none(root: Path, cache_url: str, s3: Server) -> None:
+def test_a_refresh_costs_one_request_and_a_call_between_refreshes_none(root: Path, cache_url: str, s3: Server) -> None:
     runs = Runs(root, 5, 10)
     db, patient = open_db(root, cache_url), open_db(root, cache_url, refresh_seconds=100)
     assert points_of(db) == points_of(patient) == runs.values()
@@ -137,7 +139,7 @@ def test_a_look_costs_one_request_and_a_call_between_looks_none(root: Path, cach
     assert s3.asked() == []
 
 
-def test_a_start_asks_for_what_it_needs_and_nothing_else(root: Path, cache_url: str, s3: Server) -> None:
+def test_a_start_requests_only_what_it_needs(root: Path, cache_url: str, s3: Server) -> None:
     Runs(root, 5, 10)
     open_db(root, cache_url).load_experiments()
     s3.asked()
@@ -209,7 +211,7 @@ def whole(table: str) -> bool:
     return bool(pl.scan_delta(table).collect().height)
 
 
-def test_of_many_that_replace_the_same_head_one_does(cache_url: str) -> None:
+def test_of_many_writers_that_replace_the_same_head_one_succeeds(cache_url: str) -> None:
     place = ObjectBackend(f"{cache_url}/race")
     for turn in range(3):
         before, won = place.stamp(), list[bytes]()
@@ -291,7 +293,7 @@ def test_a_server_that_dies_is_answered_without_and_taken_up_again(root: Path, o
 
 
 @pytest.mark.skipif(os.name == "nt", reason="stopping a process without ending it is of POSIX")
-def test_a_server_that_hangs_holds_nobody_up_for_long(root: Path, own: Server) -> None:
+def test_a_server_that_hangs_does_not_block_calls_for_long(root: Path, own: Server) -> None:
     runs = Runs(root, 5, 10)
     db = open_db(root, f"s3://{own.bucket}/cache")
     assert points_of(db) == runs.values()
@@ -307,15 +309,15 @@ def test_a_server_that_hangs_holds_nobody_up_for_long(root: Path, own: Server) -
     assert not db.overview().basis.warnings
 
 
-def test_a_bucket_that_is_not_there_is_said_with_what_to_do(root: Path, cache_url: str) -> None:
+def test_a_missing_bucket_is_reported_with_advice(root: Path, cache_url: str) -> None:
     runs = Runs(root, 3, 10)
     db = open_db(root, cache_url.replace("s3://lab/", "s3://missing/"))
     assert points_of(db) == runs.values()
-    assert "there is no such bucket" in db.overview().basis.warnings[0]
+    assert "this bucket does not exist" in db.overview().basis.warnings[0]
     assert "ANALYSIS_CACHE_DIR" in db.overview().basis.warnings[0]
 
 
-def test_credentials_that_are_refused_are_said_with_what_to_do(
+def test_refused_credentials_are_reported_with_advice(
     root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = Runs(root, 3, 10)
@@ -326,7 +328,7 @@ def test_credentials_that_are_refused_are_said_with_what_to_do(
     assert "check the credentials" in db.overview().basis.warnings[0]
 
 
-def test_who_may_only_read_answers_from_the_store_and_says_so_when_writing_is_due(
+def test_a_process_that_may_only_read_answers_from_the_store_and_warns_when_writing_is_due(
     root: Path, cache_url: str, s3: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = Runs(root, 3, 10)
@@ -405,7 +407,9 @@ def test_a_question_gets_only_the_row_groups_that_matter(
 
 
 @pytest.mark.usefixtures("writes_all")
-def test_what_is_no_longer_named_is_swept(root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_head_no_longer_names_are_deleted(
+    root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sweeplens.store.files._GRACE", {})
     monkeypatch.setattr("sweeplens.store.files._SHORT_GRACE", -1.0)
     monkeypatch.setattr("sweeplens.store.files._ORPHAN", -1.0)
@@ -445,7 +449,7 @@ def flipped(place: S3Store, name: str) -> None:
         *((flipped, name) for name in ("points", "series", "state", "ledger", "HEAD")),
     ],
 )
-def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
+def test_a_store_that_is_damaged_is_rebuilt_and_the_log_reports_it(
     root: Path, cache_url: str, damage: Callable[[S3Store, str], None], folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     runs = Runs(root, 3, 10)
@@ -456,7 +460,7 @@ def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
             damage(place, name)
     with caplog.at_level(logging.INFO, "sweeplens.store"):
         assert points_of(open_db(root, cache_url)) == runs.values()
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     caplog.clear()
     assert points_of(open_db(root, cache_url)) == runs.values()
     assert not caplog.records
@@ -465,7 +469,7 @@ def test_a_store_that_is_damaged_is_built_anew_and_the_log_says_so(
 def test_points_that_are_deleted_under_a_process_are_read_again(
     root: Path, cache_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens.store.backends.object_store._COUNTED_SECONDS", 0.0)
+    monkeypatch.setattr("sweeplens.store.backends.object_store._LISTING_SECONDS", 0.0)
     runs, place = Runs(root, 3, 10), client(root, cache_url)
     db = open_db(root, cache_url)
     assert points_of(db) == runs.values()
@@ -491,5 +495,5 @@ def test_a_full_folder_for_temporary_files_is_named_and_not_the_store(
     db = open_db(root, cache_url)
     assert points_of(db) == runs.values()
     (warning,) = db.overview().basis.warnings
-    assert f"the folder for temporary files {str(tmp_path / 'full')!r} takes nothing" in warning
+    assert f"the folder for temporary files {str(tmp_path / 'full')!r} accepts no files" in warning
     assert "cannot be written" not in warning

@@ -1,4 +1,4 @@
-"""Several processes over one store: killed at any moment, at work at once, and never opening what did not change."""
+"""Several processes over one store: killed at any moment, working concurrently, and never opening unchanged files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOKS_ALL_THE_TIME = """
 import json, sys, time
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent
-persistent.WORTH_ROWS, persistent.MUCH_SECONDS = 0, 0.0
+persistent.MUCH_ROWS, persistent.MUCH_SECONDS = 0, 0.0
 root, cache = sys.argv[1:]
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 print("begun", flush=True)
@@ -131,7 +131,7 @@ def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(out)
 
 
-def test_what_did_not_change_is_not_opened(tmp_path: Path) -> None:
+def test_unchanged_files_are_not_opened(tmp_path: Path) -> None:
     root, cache = tmp_path / "runs", tmp_path / "cache"
     runs = Runs(root, 30, 5)
     make_old(root)
@@ -165,7 +165,7 @@ def make_old(root: Path) -> None:
 def test_a_first_reading_that_is_ended_lets_the_next_begin_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeplens.store.persistent.PATIENCE", 60.0)
+    monkeypatch.setattr("sweeplens.store.persistent.FIRST_READING_WAIT_SECONDS", 60.0)
     root, cache = tmp_path / "runs", tmp_path / "cache"
     Runs(root, 30, 5)
 

@@ -1,4 +1,4 @@
-"""Stores that other users can reach, or that lie: what is private stays so, and nothing outside is read or removed."""
+"""Stores that other users can access, or with forged content: private files stay private, no outside file is read or removed."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_a_store_that_others_come_to_write_to_is_left_while_a_process_uses_it(fo
 
 
 def forged(place: Path, change: Callable[[Head], Head]) -> None:
-    """HEAD with other content and a right checksum, as whoever can write to the store can write it."""
+    """HEAD with other content and a right checksum, as any user with write access can make it."""
     at = LocalBackend(place)
     head = read_head(at)
     assert head is not None
@@ -203,7 +203,7 @@ def forged(place: Path, change: Callable[[Head], Head]) -> None:
 
 
 def outside(tmp_path: Path) -> Path:
-    """A file that is nobody's business here."""
+    """A file outside the store that must stay private."""
     kept = tmp_path / "outside" / "precious.parquet"
     kept.parent.mkdir()
     pl.DataFrame({"a": [1]}).write_parquet(kept)
@@ -232,7 +232,7 @@ def test_names_that_lead_outside_the_store_remove_nothing(
     assert (place / "LOCK").exists()
 
 
-def test_files_of_somebody_else_in_the_store_stay(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_files_of_other_programs_in_the_store_stay(folders: tuple[Path, Path], tmp_path: Path) -> None:
     root, cache = folders
     runs, precious = Runs(root, 3, 5), outside(tmp_path)
     open_db(root, cache).load_experiments()
@@ -272,10 +272,10 @@ for root, cache in json.loads(sys.argv[1]):
 
 
 def watched(homes: list[Path]) -> list[list[object]]:
-    """What a new process opens outside of each root, and how many runs it finds there; it must have built each store anew."""
+    """The files that a new process opens outside of each root, and its number of runs; it must have rebuilt each store."""
     with child(WATCHED, json.dumps([[f"{home}/insides", f"{home}/cache"] for home in homes])) as process:
         out, said = process.communicate(timeout=120)
-    assert said.count("is built anew") == len(homes), said
+    assert said.count("is rebuilt") == len(homes), said
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -385,7 +385,7 @@ LIES = (
 )  # fmt: skip
 
 
-def test_a_store_that_lies_leads_nobody_outside_the_roots(tmp_path: Path) -> None:
+def test_a_forged_store_leads_no_process_outside_the_roots(tmp_path: Path) -> None:
     homes = [tmp_path / lie.__name__ for lie in LIES]
     for lie, home in zip(LIES, homes, strict=True):
         root, elsewhere = home / "insides", home / "strange"

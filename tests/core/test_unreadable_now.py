@@ -36,7 +36,7 @@ def test_a_database_that_is_locked_for_a_while_keeps_its_points_and_says_so(tmp_
             assert points_of(again) == [0.0]
             (reason,) = again.problems["reason"].to_list()
             assert "another process holds a lock on it" in reason
-            assert "what was read of it before stays" in reason
+            assert "its earlier data stay" in reason
         other.execute("ROLLBACK")
         assert points_of(db) == [0.0, 1.0]  # though no file changed since
         assert db.problems.is_empty()

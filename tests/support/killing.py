@@ -16,7 +16,7 @@ READS_AND_WRITES = """
 import sys
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.store import persistent
-persistent.WORTH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0, 0.0, 2_000  # every look writes, and large ones at once
+persistent.MUCH_ROWS, persistent.MUCH_SECONDS, persistent.SPILL_ROWS = 0, 0.0, 2_000  # every look writes, and large ones at once
 root, cache = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()

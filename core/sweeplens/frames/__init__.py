@@ -1,10 +1,10 @@
-"""The frames that everything stands on, and pure functions over them. Nothing here opens a file.
+"""The frames of points, series and runs, and pure functions over them. Nothing here opens a file.
 
 schemas        the columns and types of points, series and runs
 points         the only place that scans points
 reduction      one number for each series
 grouping       which hyperparameters vary, and which only mark repetitions
-selection      which runs and metrics a question is about
+selection      the runs and metrics that a question selects
 goals          whether lower or higher is better
 downsampling   few points that keep the shape of a curve
 student_t      quantiles of Student's t

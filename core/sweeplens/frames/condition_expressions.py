@@ -1,7 +1,7 @@
-"""A condition's tree -> one Polars expression and the kind of value that it gives, checked on the way.
+"""Turns a condition's tree into one Polars expression with its kind of value, and checks the kinds.
 
 Kinds are number, text, bool, time, list, other and null. Values of different kinds are never compared, with two exceptions:
-truth values equal 1 and 0, and a time is compared with a text that is written as one. Arithmetic is that of floats.
+booleans equal 1 and 0, and a time is compared with a text that is a time. Arithmetic uses floats.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["ExpressionBuilder", "TypedExpression", "kind_of", "source_of"]
 _SHOWN = 80
 _MOST_DIGITS = 15
 _MOST_COALESCED = 10
-_SAID = {
+_KIND_NAMES = {
     "number": "a number", "text": "text", "bool": "true or false", "time": "a time", "list": "a list",
     "other": "a structure", "null": "NULL",
 }  # fmt: skip
 
 
 class TypedExpression(Struct, frozen=True):
-    """An expression, the kind of value that it gives, and the node it was made of."""
+    """An expression, its kind of value, and its node."""
 
     expr: pl.Expr
     kind: str
@@ -36,7 +36,7 @@ class TypedExpression(Struct, frozen=True):
 
 
 class FunctionRule(Struct, frozen=True):
-    """The kinds of a function's arguments, the kind that it gives, and how its expression is made."""
+    """The kinds of a function's arguments and of its result, and how its expression is made."""
 
     takes: tuple[str, ...]
     gives: str
@@ -44,7 +44,7 @@ class FunctionRule(Struct, frozen=True):
 
 
 def kind_of(dtype: pl.DataType) -> str:
-    """The kind of values in a column."""
+    """Returns the kind of values in a column."""
     if dtype.is_numeric():
         return "number"
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
@@ -57,13 +57,13 @@ def kind_of(dtype: pl.DataType) -> str:
 
 
 def source_of(text: str, node: ConditionNode) -> str:
-    """The part of a condition that a node was made of."""
+    """Returns the part of a condition's text that belongs to a node."""
     part = text[node.at : node.end]
     return part if len(part) <= _SHOWN else f"{part[:_SHOWN]}..."
 
 
 def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    """With the sign of the dividend, as in SQL."""
+    """Returns the remainder with the sign of the dividend, as in SQL."""
     return x.sign() * (x.abs() % y.abs())
 
 
@@ -112,7 +112,7 @@ _REGEX_FLAGS = {"~": "", "!~": "", "~*": "(?i)", "!~*": "(?i)"}
 
 
 class ExpressionBuilder:
-    """Makes the expressions of one condition over columns of one schema. ``unknown`` makes the error for a name not in it."""
+    """Builds the expressions of one condition over one schema. ``unknown`` makes the error for an unknown name."""
 
     def __init__(
         self, text: str, schema: Mapping[str, pl.DataType], unknown: Callable[[ColumnNode], UnknownNameError]
@@ -120,14 +120,14 @@ class ExpressionBuilder:
         self._text, self._schema, self._unknown = text, schema, unknown
 
     def build(self, node: ConditionNode) -> TypedExpression:
-        """The expression of a node. Raises InputError where its operands do not go together."""
+        """Returns the expression of a node. Raises InputError if the kinds of its operands do not match."""
         if isinstance(node, LiteralNode):
             return _literal(node)
         if isinstance(node, ColumnNode):
             return self._column(node)
         operator = node.operator
         if operator in _COMPARISONS:
-            return self._compared(node, operator)
+            return self._comparison(node, operator)
         if operator in _ARITHMETIC:
             left, right = (self._number(self.build(part)) for part in node.parts)
             return TypedExpression(_ARITHMETIC[operator](left, right), "number", node)
@@ -151,13 +151,13 @@ class ExpressionBuilder:
                 value = self._truth(self.build(node.parts[0]))
                 return TypedExpression(value.eq_missing(pl.lit(operator == "is true")), "bool", node)
             case "in":
-                return self._among(node)
+                return self._membership(node)
             case "between":
                 return self._between(node)
             case "like" | "ilike":
                 return self._like(node)
             case "||":
-                return self._joined(node)
+                return self._concatenated(node)
             case "neg" | "pos":
                 value = self._number(self.build(node.parts[0]))
                 return TypedExpression(-value if operator == "neg" else value, "number", node)
@@ -170,23 +170,23 @@ class ExpressionBuilder:
         if node.name not in self._schema or (not node.quote and "." in node.name):
             raise self._unknown(node)
         kind = kind_of(self._schema[node.name])
-        if node.name.startswith(("^", "*")):  # Polars would take such a name for a pattern
+        if node.name.startswith(("^", "*")):  # Polars would treat such a name as a pattern
             return TypedExpression(pl.nth(list(self._schema).index(node.name)), kind, node)
         return TypedExpression(pl.col(node.name), kind, node)
 
     def _number(self, value: TypedExpression) -> pl.Expr:
         if value.kind not in ("number", "null"):
-            raise self._wanted(value, "a number")
+            raise self._kind_error(value, "a number")
         return value.expr.cast(pl.Float64)
 
     def _truth(self, value: TypedExpression) -> pl.Expr:
         if value.kind not in ("bool", "null"):
-            raise self._wanted(value, "something true or false, such as a comparison")
+            raise self._kind_error(value, "a true or false value, such as a comparison")
         return value.expr.cast(pl.Boolean)
 
     def _string(self, value: TypedExpression) -> pl.Expr:
         if value.kind not in ("text", "null"):
-            raise self._wanted(value, "text")
+            raise self._kind_error(value, "text")
         return value.expr.cast(pl.String)
 
     def _constant(self, node: ConditionNode, what: str) -> str:
@@ -196,29 +196,29 @@ class ExpressionBuilder:
             )
         return node.value
 
-    def _wanted(self, value: TypedExpression, wanted: str) -> InputError:
+    def _kind_error(self, value: TypedExpression, wanted: str) -> InputError:
         return InputError(
-            f"{source_of(self._text, value.node)!r} in the condition is {_SAID[value.kind]}, where {wanted} belongs."
+            f"{source_of(self._text, value.node)!r} in the condition is {_KIND_NAMES[value.kind]}, but {wanted} is needed."
         )
 
     # --------------------------------------------------------- comparisons
 
-    def _compared(self, node: OperationNode, operator: str) -> TypedExpression:
+    def _comparison(self, node: OperationNode, operator: str) -> TypedExpression:
         one, other = node.parts
         self._check_quotes(one, other)
         left, right = self._pair(node, self.build(one), self.build(other))
         return TypedExpression(_COMPARISONS[operator](left, right), "bool", node)
 
     def _pair(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> tuple[pl.Expr, pl.Expr]:
-        """Both sides of a comparison, of one kind."""
+        """Returns both sides of a comparison, checked to be of one kind."""
         if left.kind == "time" and right.kind == "text":
-            right = self._moment(right)
+            right = self._as_time(right)
         elif left.kind == "text" and right.kind == "time":
-            left = self._moment(left)
+            left = self._as_time(left)
         kinds = {left.kind, right.kind} - {"null"}
-        alike = len(kinds) <= 1 or self._equal_to_one_or_zero(node, left, right)
-        if not alike or kinds & {"list", "other"}:
-            raise self._different(node, left, right)
+        comparable = len(kinds) <= 1 or self._equal_to_one_or_zero(node, left, right)
+        if not comparable or kinds & {"list", "other"}:
+            raise self._incomparable(node, left, right)
         return left.expr, right.expr
 
     def _equal_to_one_or_zero(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> bool:
@@ -229,40 +229,40 @@ class ExpressionBuilder:
         )
 
     def _check_quotes(self, one: ConditionNode, other: ConditionNode) -> None:
-        """Raise the error for ``status = finished``: text that stands without quotes, or in double ones."""
+        """Raises the error for ``status = finished``: text without quotes, or in double quotes."""
         for column, value in ((one, other), (other, one)):
             if not (isinstance(column, ColumnNode) and isinstance(value, ColumnNode)) or value.name in self._schema:
                 continue
             dtype = self._schema.get(column.name)
             if dtype is not None and kind_of(dtype) == "text":
-                said = "names a column" if value.quote else "without quotes names a column"
+                fault = "names a column" if value.quote else "without quotes names a column"
                 quoted = value.name.replace("'", "''")
                 raise UnknownNameError(
-                    f"No column {value.name!r}: {source_of(self._text, value)} {said}; text stands in single quotes, "
+                    f"No column {value.name!r}: {source_of(self._text, value)} {fault}; put text in single quotes, "
                     f"as in {source_of(self._text, column)} = '{quoted}'."
                 )
 
-    def _different(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> InputError:
-        """The error for operands that are never equal or ordered."""
-        sides = [f"{source_of(self._text, side.node)} is {_SAID[side.kind]}" for side in (left, right)]
+    def _incomparable(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> InputError:
+        """Returns the error for operands that cannot be compared."""
+        sides = [f"{source_of(self._text, side.node)} is {_KIND_NAMES[side.kind]}" for side in (left, right)]
         return InputError(
             f"{source_of(self._text, node)!r} in the condition cannot be compared: {' and '.join(sides)}. "
-            f"{_remedy(left, right)}"
+            f"{_advice(left, right)}"
         )
 
-    def _moment(self, value: TypedExpression) -> TypedExpression:
-        """A text as a time; without a zone it is UTC."""
+    def _as_time(self, value: TypedExpression) -> TypedExpression:
+        """Returns a text as a time; without a time zone it is UTC."""
         text = self._constant(value.node, "compared with a time")
         try:
             moment = datetime.fromisoformat(text.strip())
             moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         except (ValueError, OverflowError) as error:
             raise InputError(
-                f"{text[:_SHOWN]!r} in the condition is no time: write '2026-01-31' or '2026-01-31 12:00' (UTC)."
+                f"{text[:_SHOWN]!r} in the condition is not a time: write '2026-01-31' or '2026-01-31 12:00' (UTC)."
             ) from error
         return TypedExpression(pl.lit(moment, dtype=pl.Datetime("us", "UTC")), "time", value.node)
 
-    def _among(self, node: OperationNode) -> TypedExpression:
+    def _membership(self, node: OperationNode) -> TypedExpression:
         first, *choices = node.parts
         for choice in choices:
             self._check_quotes(first, choice)
@@ -280,7 +280,7 @@ class ExpressionBuilder:
         if isinstance(node.parts[1], LiteralNode) and node.parts[1].value is None:
             return TypedExpression(pl.lit(None, dtype=pl.Boolean), "bool", node)
         pattern = self._constant(node.parts[1], "a LIKE pattern")
-        escape = self._constant(node.parts[2], "the sign after ESCAPE") if len(node.parts) == 3 else ""
+        escape = self._constant(node.parts[2], "the character after ESCAPE") if len(node.parts) == 3 else ""
         if len(node.parts) == 3 and len(escape) != 1:
             raise InputError(f"ESCAPE {escape[:_SHOWN]!r} in the condition is not one character.")
         flags = "(?is)" if node.operator == "ilike" else "(?s)"
@@ -295,24 +295,24 @@ class ExpressionBuilder:
 
     # ----------------------------------------------------------- functions
 
-    def _joined(self, node: OperationNode) -> TypedExpression:
+    def _concatenated(self, node: OperationNode) -> TypedExpression:
         parts = [self.build(part) for part in node.parts]
         for part in parts:
             if part.kind not in ("text", "number", "bool", "null"):
-                raise self._wanted(part, "text")
+                raise self._kind_error(part, "text")
         return TypedExpression(pl.concat_str([part.expr.cast(pl.String) for part in parts]), "text", node)
 
     def _cast(self, node: OperationNode, to: str) -> TypedExpression:
         value = self.build(node.parts[0])
         if to == "date":
-            moment = value if value.kind in ("time", "null") else self._moment(value)
+            moment = value if value.kind in ("time", "null") else self._as_time(value)
             return TypedExpression(moment.expr.cast(pl.Datetime("us", "UTC")).dt.truncate("1d"), "time", node)
         if value.kind in ("list", "other"):
-            raise self._wanted(value, "a number, text or a truth value")
+            raise self._kind_error(value, "a number, text or a truth value")
         if to == "text":
             return TypedExpression(value.expr.cast(pl.String), "text", node)
         if value.kind == "time":
-            raise self._wanted(value, "a number or text")
+            raise self._kind_error(value, "a number or text")
         dtype = pl.Int64 if to == "int" else pl.Float64
         number = value.expr.str.strip_chars() if value.kind == "text" else value.expr
         return TypedExpression(number.cast(dtype, strict=False), "number", node)
@@ -332,10 +332,10 @@ class ExpressionBuilder:
                 return self._regex(node)
             case "array_contains":
                 self._check_count(node, name, 2)
-                held, sought = (self.build(part) for part in node.parts)
-                return TypedExpression(self._list(held).list.contains(self._string(sought)), "bool", node)
+                items, item = (self.build(part) for part in node.parts)
+                return TypedExpression(self._list(items).list.contains(self._string(item)), "bool", node)
             case "coalesce" | "ifnull" | "greatest" | "least" | "nullif":
-                return self._chosen(node, name)
+                return self._choice(node, name)
             case _:
                 raise self._no_function(name)
 
@@ -344,7 +344,7 @@ class ExpressionBuilder:
         near = nearest(name, known)
         offer = f" Nearest: {', '.join(near)}." if near else ""
         return InputError(
-            f"No function {name[:_SHOWN]!r} in a condition.{offer} There are {', '.join(known)}; query_sql knows more."
+            f"No function {name[:_SHOWN]!r} in a condition.{offer} Available: {', '.join(known)}; query_sql has more."
         )
 
     def _check_count(self, node: OperationNode, name: str, count: int) -> None:
@@ -356,7 +356,7 @@ class ExpressionBuilder:
 
     def _list(self, value: TypedExpression) -> pl.Expr:
         if value.kind not in ("list", "null"):
-            raise self._wanted(value, "a list, such as tags,")
+            raise self._kind_error(value, "a list, such as tags,")
         return value.expr.cast(pl.List(pl.String))
 
     def _rounded(self, node: OperationNode) -> TypedExpression:
@@ -368,8 +368,8 @@ class ExpressionBuilder:
             raise InputError(f"round() in the condition takes 0 to {_MOST_DIGITS} digits, not {digits.value}.")
         return TypedExpression(self._number(self.build(number)).round(digits.value), "number", node)
 
-    def _chosen(self, node: OperationNode, name: str) -> TypedExpression:
-        """One of the arguments, which are all of one kind."""
+    def _choice(self, node: OperationNode, name: str) -> TypedExpression:
+        """Builds a function that returns one of its arguments, all of one kind."""
         if name in ("ifnull", "nullif"):
             self._check_count(node, name, 2)
         values = [self.build(part) for part in node.parts]
@@ -377,7 +377,7 @@ class ExpressionBuilder:
         if len(kinds) > 1 or {"list", "other"} & set(kinds):
             raise InputError(
                 f"{source_of(self._text, node)!r} in the condition takes arguments of one kind, "
-                f"not {' and '.join(_SAID[kind] for kind in kinds)}."
+                f"not {' and '.join(_KIND_NAMES[kind] for kind in kinds)}."
             )
         kind = next(iter(kinds), "null")
         exprs = [v.expr.cast(pl.Float64) if kind == "number" else v.expr for v in values]
@@ -389,7 +389,7 @@ class ExpressionBuilder:
         return TypedExpression(best, kind, node)
 
     def _first_known(self, node: OperationNode, exprs: Sequence[pl.Expr]) -> pl.Expr:
-        """The first that is not NULL. Polars' own coalesce takes a literal for a whole column of one row."""
+        """Returns the first value that is not NULL. Polars' own coalesce treats a literal as a column of one row."""
         if len(exprs) > _MOST_COALESCED:
             raise InputError(
                 f"coalesce() in a condition takes at most {_MOST_COALESCED} arguments, not {len(node.parts)}."
@@ -408,15 +408,15 @@ def _literal(node: LiteralNode) -> TypedExpression:
     return TypedExpression(pl.lit(value), kind, node)
 
 
-def _remedy(left: TypedExpression, right: TypedExpression) -> str:
-    """What to write instead of a comparison of two kinds."""
+def _advice(left: TypedExpression, right: TypedExpression) -> str:
+    """Returns what to write instead of a comparison of two kinds."""
     kinds = {left.kind, right.kind}
     if kinds == {"number", "text"}:
-        return "A number stands without quotes, text in single ones; CAST(... AS DOUBLE) makes a number of text."
+        return "Write numbers without quotes and text in single quotes; CAST(... AS DOUBLE) turns text into a number."
     if "list" in kinds:
-        return "array_contains(tags, 'a') asks what a list holds."
+        return "Use array_contains(tags, 'a') to search a list."
     if kinds == {"bool", "number"}:
-        return "Join comparisons by AND: 1 < lr AND lr < 3."
+        return "Join comparisons with AND: 1 < lr AND lr < 3."
     if "time" in kinds:
-        return "A time is compared with a text such as '2026-01-31 12:00'."
+        return "Compare a time with a text such as '2026-01-31 12:00'."
     return "Compare values of one kind."

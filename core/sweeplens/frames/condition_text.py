@@ -1,10 +1,10 @@
-"""The text of a condition -> a tree, with our own grammar: no engine parses what a client wrote.
+"""Parses the text of a condition into a tree with its own grammar: no SQL engine parses a client's text.
 
-    parse_condition(text)    the tree; raises InputError that names the position and what was expected there
+    parse_condition(text)    the tree; raises InputError with the position and the expected token
 
 A condition compares columns of the runs table: comparisons, AND, OR, NOT, IN, BETWEEN, LIKE, IS NULL, arithmetic, text joined
 by ``||``, CAST and a fixed list of functions (`frames.conditions`). It has at most 4,000 characters, 500 nodes and a depth of 50.
-These bounds hold while it is parsed, so that neither this parser nor Polars can run out of stack.
+These limits are checked during parsing, so that neither this parser nor Polars can run out of stack.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 MOST_CHARACTERS = 4_000
 MOST_NODES = 500
 _MOST_DEPTH = 50
-_MOST_JOINS = 16  # of "||" in one condition, so that no text grows beyond a small multiple of what was logged
+_MOST_JOINS = 16  # of "||" in one condition, so that no text grows beyond a small multiple of the logged text
 _MOST_WEIGHT = 5_000
-_TWICE = frozenset(
+_USES_OPERANDS_TWICE = frozenset(
     {"%", "mod()", "nullif()", "coalesce()", "ifnull()", "between"}
-)  # expressions in which operands stand twice
+)  # expressions that use their operands twice
 _SHOWN = 60
 _INT64 = 1 << 63
 _TOKEN = re.compile(
@@ -52,7 +52,7 @@ _COMPARISONS = {
     "~": "~", "~*": "~*", "!~": "!~", "!~*": "!~*", "regexp": "~", "rlike": "~",
 }  # fmt: skip
 _ARITHMETIC = {"||": 5, "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7}
-_OR, _AND, _NOT, _COMPARE, _JOIN, _SIGNED, _CAST = 1, 2, 3, 4, 5, 8, 9  # how tightly operators bind
+_OR, _AND, _NOT, _COMPARE, _JOIN, _SIGNED, _CAST = 1, 2, 3, 4, 5, 8, 9  # precedence of operators
 _AFTER_NOT = frozenset({"in", "between", "like", "ilike", "regexp", "rlike"})
 _RESERVED = frozenset({
     "and", "or", "not", "in", "is", "between", "like", "ilike", "regexp", "rlike", "escape", "case", "when", "then", "else",
@@ -65,13 +65,13 @@ _TYPES = {
     "text": "text", "varchar": "text", "string": "text", "char": "text", "date": "date",
 }  # fmt: skip
 _HINT = (
-    "Names with dots or slashes stand in double quotes, text in single ones: \"optim.lr\" > 1e-4 AND status = 'finished' "
+    "Put names with dots or slashes in double quotes and text in single quotes: \"optim.lr\" > 1e-4 AND status = 'finished' "
     f"(a status is {', '.join(STATUSES[:-1])} or {STATUSES[-1]})."
 )
 
 
 class LiteralNode(Struct, frozen=True):
-    """A number, a text, TRUE, FALSE or NULL. ``at`` and ``end`` are its place in the condition, as of every node."""
+    """A number, a text, TRUE, FALSE or NULL. In every node, ``at`` and ``end`` are its position in the condition."""
 
     value: str | int | float | bool | None
     at: int
@@ -81,7 +81,7 @@ class LiteralNode(Struct, frozen=True):
 
 
 class ColumnNode(Struct, frozen=True):
-    """A column's name. ``quote`` is the quote around it, empty where there was none."""
+    """A column's name. ``quote`` is the quote around it, empty if there is none."""
 
     name: str
     quote: str
@@ -92,9 +92,9 @@ class ColumnNode(Struct, frozen=True):
 
 
 class OperationNode(Struct, frozen=True):
-    """An operator or function in small letters, applied to its operands: ``and``, ``<=``, ``in``, ``abs()``, ``cast int``.
+    """An operator or function in lower case, applied to its operands: ``and``, ``<=``, ``in``, ``abs()``, ``cast int``.
 
-    ``weight`` counts the nodes of the expression that is made of it, in which some operands stand more than once.
+    ``weight`` is the number of nodes of its Polars expression, which uses some operands more than once.
     """
 
     operator: str
@@ -109,7 +109,7 @@ ConditionNode = LiteralNode | ColumnNode | OperationNode
 
 
 class Token(Struct, frozen=True):
-    """One word or sign. ``kind`` is text, quoted, number, word, sign or end."""
+    """One token. ``kind`` is text, quoted, number, word, sign or end."""
 
     kind: str
     text: str
@@ -118,28 +118,28 @@ class Token(Struct, frozen=True):
 
     @property
     def word(self) -> str:
-        """What the grammar compares: a word in small letters, a sign as it is; of anything else nothing."""
+        """Returns a word in lower case or a sign, for the grammar; empty for other tokens."""
         return self.text.lower() if self.kind in ("word", "sign") else ""
 
     @property
     def shown(self) -> str:
-        """The token as an error shows it."""
+        """Returns the token as an error shows it."""
         return "the end" if self.kind == "end" else repr(self.text if len(self.text) <= 40 else f"{self.text[:40]}...")
 
 
 def parse_condition(text: str) -> ConditionNode:
-    """The tree of a condition. Raises InputError that names the position and what was expected there."""
+    """Returns the tree of a condition. Raises InputError with the position and the expected token."""
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"The condition has {len(text)} characters, at most {MOST_CHARACTERS} are allowed.")
     return _Parser(text).parse()
 
 
-def _refused(text: str, at: int, reason: str) -> InputError:
-    """The error for a place in a condition; of a long condition only the neighbourhood of that place is shown."""
+def _syntax_error(text: str, at: int, reason: str) -> InputError:
+    """Returns the error for a position; a long condition is shown only around that position."""
     start = max(0, at - _SHOWN // 2) if len(text) > 2 * _SHOWN else 0
     part = text[start : start + 2 * _SHOWN]
     shown = f"{'...' * (start > 0)}{part}{'...' * (start + len(part) < len(text))}"
-    return InputError(f"Condition {shown!r} cannot be understood at character {at + 1}: {reason}. {_HINT}")
+    return InputError(f"Condition {shown!r} cannot be parsed at character {at + 1}: {reason}. {_HINT}")
 
 
 def _tokens(text: str) -> list[Token]:
@@ -148,7 +148,7 @@ def _tokens(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise _refused(text, at, _stray(text[at]))
+            raise _syntax_error(text, at, _bad_character(text[at]))
         kind = str(match.lastgroup)
         if kind != "blank":
             found.append(Token(kind, match.group(), at, match.end()))
@@ -156,17 +156,17 @@ def _tokens(text: str) -> list[Token]:
     return [*found, Token("end", "", len(text), len(text))]
 
 
-def _stray(sign: str) -> str:
-    """Why no token begins with a sign."""
+def _bad_character(sign: str) -> str:
+    """Returns why no token begins with a character."""
     if sign in "'\"`":
         return f"the quote {sign} is not closed"
     if sign in "‘’“”":
         return f"{sign!r} is a typographic quote; write ' or \""
-    return f"{sign!r} is no sign of a condition"
+    return f"{sign!r} is not allowed in a condition"
 
 
 class _Parser:
-    """A parser by operator precedence; it counts nodes and depth as it goes."""
+    """An operator-precedence parser that counts nodes and depth."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -175,25 +175,25 @@ class _Parser:
         self._nodes = self._joins = self._depth = 0
 
     def parse(self) -> ConditionNode:
-        """The whole text as one tree."""
+        """Parses the whole text into one tree."""
         tree = self._expression(0)
-        if self._now.kind != "end":
+        if self._current.kind != "end":
             raise self._unexpected("AND, OR or the end")
         return tree
 
     # ------------------------------------------------------------- tokens
 
     @property
-    def _now(self) -> Token:
+    def _current(self) -> Token:
         return self._tokens[self._next]
 
-    def _take(self) -> Token:
-        token = self._now
+    def _consume(self) -> Token:
+        token = self._current
         self._next += token.kind != "end"
         return token
 
     def _accept(self, *words: str) -> bool:
-        """Whether these words come next; they are taken then."""
+        """Consumes these words if they come next. Returns whether they did."""
         following = self._tokens[self._next : self._next + len(words)]
         if [t.word for t in following] != list(words):
             return False
@@ -201,180 +201,182 @@ class _Parser:
         return True
 
     def _expect(self, word: str) -> Token:
-        if self._now.word != word:
+        if self._current.word != word:
             raise self._unexpected(repr(word.upper() if word.isalpha() else word))
-        return self._take()
+        return self._consume()
 
     def _unexpected(self, wanted: str) -> InputError:
-        token = self._now
+        token = self._current
         if token.word in ("select", "from"):
-            return InputError("A condition compares columns of the runs table; it cannot select from anything else.")
+            return InputError("A condition compares columns of the runs table; it cannot select from other tables.")
         also = ""
         if token.word in _RESERVED:
-            also = "; a column of that name stands in double quotes"
+            also = "; put a column of that name in double quotes"
         elif token.kind == "word" and self._next and self._tokens[self._next - 1].kind in ("word", "quoted"):
-            also = "; a name with spaces stands in double quotes, text in single ones"
-        return _refused(self._text, token.at, f"expected {wanted}, found {token.shown}{also}")
+            also = "; put a name with spaces in double quotes and text in single quotes"
+        return _syntax_error(self._text, token.at, f"expected {wanted}, found {token.shown}{also}")
 
     # -------------------------------------------------------------- nodes
 
-    def _counted(self, at: int) -> None:
+    def _count_node(self, at: int) -> None:
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise _refused(
-                self._text, at, f"more than {MOST_NODES} names, values and operators; runs=[...] names many runs"
+            raise _syntax_error(
+                self._text, at, f"more than {MOST_NODES} names, values and operators; to name many runs, use runs=[...]"
             )
 
     def _operation(self, operator: str, parts: Sequence[ConditionNode], at: int) -> OperationNode:
-        self._counted(at)
+        self._count_node(at)
         depth = 1 + max(part.depth for part in parts)
         if depth > _MOST_DEPTH:
             raise self._too_deep(at)
         weight = _weight(operator, parts)
         if weight > _MOST_WEIGHT:
-            raise _refused(self._text, at, f"{operator.upper()} over expressions as long as these grows too large")
+            raise _syntax_error(self._text, at, f"{operator.upper()} over such long expressions grows too large")
         return OperationNode(operator, tuple(parts), at, self._tokens[self._next - 1].end, depth, weight)
 
     def _too_deep(self, at: int) -> InputError:
-        return _refused(self._text, at, f"nested more than {_MOST_DEPTH} levels deep")
+        return _syntax_error(self._text, at, f"nested more than {_MOST_DEPTH} levels deep")
 
     @contextmanager
-    def _deeper(self) -> Generator[None]:
+    def _nested(self) -> Generator[None]:
         self._depth += 1
         if self._depth > _MOST_DEPTH:
-            raise self._too_deep(self._now.at)
+            raise self._too_deep(self._current.at)
         yield
         self._depth -= 1
 
     # ------------------------------------------------------------ grammar
 
     def _expression(self, binding: int) -> ConditionNode:
-        """Everything from here on that binds more tightly than ``binding``."""
-        with self._deeper():
+        """Parses an expression whose operators have a higher precedence than ``binding``."""
+        with self._nested():
             left = self._prefix()
             while (longer := self._infix(left, binding)) is not None:
                 left = longer
             return left
 
     def _prefix(self) -> ConditionNode:
-        token = self._now
+        token = self._current
         if token.word == "not":
-            self._take()
+            self._consume()
             return self._operation("not", [self._expression(_NOT)], token.at)
         if token.word in ("-", "+"):
-            self._take()
+            self._consume()
             return self._operation("neg" if token.word == "-" else "pos", [self._expression(_SIGNED)], token.at)
         if token.word == "(":
-            self._take()
+            self._consume()
             inner = self._expression(0)
             self._expect(")")
             return inner
         return self._operand()
 
     def _operand(self) -> ConditionNode:
-        token = self._now
+        token = self._current
         if token.kind == "end" or (token.kind == "sign") or token.word in _RESERVED:
             before = f" after {self._tokens[self._next - 1].shown}" if self._next else ""
             raise self._unexpected(f"a column or a value{before}")
         if token.word in ("select", "from"):
             raise self._unexpected("a column or a value")
-        self._take()
+        self._consume()
         if token.kind in ("text", "number") or token.word in _CONSTANTS:
             return self._literal(token)
-        if token.kind == "word" and self._now.word == "(":
+        if token.kind == "word" and self._current.word == "(":
             return self._call(token)
         return self._column(token)
 
     def _literal(self, token: Token) -> LiteralNode:
-        self._counted(token.at)
+        self._count_node(token.at)
         if token.kind == "text":
             return LiteralNode(token.text[1:-1].replace("''", "'"), token.at, token.end)
         if token.kind == "word":
             return LiteralNode(_CONSTANTS[token.word], token.at, token.end)
-        if self._now.kind in ("word", "number") and self._now.at == token.end:
-            raise _refused(self._text, token.at, f"{token.text + self._now.text!r} is neither a number nor a name")
+        if self._current.kind in ("word", "number") and self._current.at == token.end:
+            raise _syntax_error(
+                self._text, token.at, f"{token.text + self._current.text!r} is neither a number nor a name"
+            )
         return LiteralNode(_number(token.text), token.at, token.end)
 
     def _column(self, token: Token) -> ColumnNode:
-        self._counted(token.at)
+        self._count_node(token.at)
         quote = token.text[0] if token.kind == "quoted" else ""
         name = token.text[1:-1].replace('""', '"') if quote == '"' else token.text.strip("`")
         end = token.end
-        while self._now.word == "." and self._tokens[self._next + 1].kind in ("word", "quoted"):
-            self._take()
-            part = self._take()
+        while self._current.word == "." and self._tokens[self._next + 1].kind in ("word", "quoted"):
+            self._consume()
+            part = self._consume()
             name, end = name + "." + part.text.strip('`"'), part.end
         return ColumnNode(name, quote, token.at, end)
 
     def _call(self, name: Token) -> ConditionNode:
-        self._take()
+        self._consume()
         if name.word in ("cast", "try_cast"):
             operand = self._expression(0)
             self._expect("as")
             operator = self._type()
             self._expect(")")
             return self._operation(operator, [operand], name.at)
-        arguments = self._list() if self._now.word != ")" else ()
+        arguments = self._list() if self._current.word != ")" else ()
         if not arguments:
-            raise self._unexpected(f"what {name.word}() is to be taken of")
+            raise self._unexpected(f"an argument of {name.word}()")
         return self._operation(f"{name.word}()", arguments, name.at)
 
     def _list(self) -> tuple[ConditionNode, ...]:
-        """Expressions with commas between them, up to the closing bracket."""
+        """Parses expressions separated by commas, up to the closing bracket."""
         found = [self._expression(0)]
         while self._accept(","):
             found.append(self._expression(0))
-        if self._now.word != ")":
+        if self._current.word != ")":
             raise self._unexpected("',' or ')'")
-        self._take()
+        self._consume()
         return tuple(found)
 
     def _type(self) -> str:
-        token = self._now
+        token = self._current
         if token.word not in _TYPES:
             raise self._unexpected("a type (INTEGER, DOUBLE, TEXT or DATE)")
-        self._take()
+        self._consume()
         return f"cast {_TYPES[token.word]}"
 
     def _infix(self, left: ConditionNode, binding: int) -> ConditionNode | None:
-        """What goes on after an operand; None where nothing that binds tightly enough does."""
-        word = self._now.word
+        """Parses an operator after an operand; None if none of sufficient precedence follows."""
+        word = self._current.word
         if word in ("and", "or"):
             return self._junction(word, left) if binding < (_AND if word == "and" else _OR) else None
         if word in _ARITHMETIC:
             return self._arithmetic(word, left) if binding < _ARITHMETIC[word] else None
         if word == "::":
-            self._take()
+            self._consume()
             return self._operation(self._type(), [left], left.at)
-        return self._compared(left) if binding < _COMPARE else None
+        return self._comparison(left) if binding < _COMPARE else None
 
     def _junction(self, word: str, left: ConditionNode) -> ConditionNode:
-        """Chains of one operator are one flat node, however long."""
+        """Parses a chain of one operator as one flat node."""
         parts = [left]
         while self._accept(word):
             parts.append(self._expression(_AND if word == "and" else _OR))
         return self._operation(word, parts, left.at)
 
     def _arithmetic(self, word: str, left: ConditionNode) -> ConditionNode:
-        token = self._take()
+        token = self._consume()
         self._joins += word == "||"
         if self._joins > _MOST_JOINS:
-            raise _refused(self._text, token.at, f"|| may stand at most {_MOST_JOINS} times in a condition")
+            raise _syntax_error(self._text, token.at, f"|| is allowed at most {_MOST_JOINS} times in a condition")
         return self._operation(word, [left, self._expression(_ARITHMETIC[word])], left.at)
 
-    def _compared(self, left: ConditionNode) -> ConditionNode | None:
-        word = self._now.word
+    def _comparison(self, left: ConditionNode) -> ConditionNode | None:
+        word = self._current.word
         if word in _COMPARISONS:
-            self._take()
+            self._consume()
             return self._operation(_COMPARISONS[word], [left, self._expression(_COMPARE)], left.at)
         if self._accept("is"):
             return self._is(left)
         negated = word == "not" and self._tokens[self._next + 1].word in _AFTER_NOT
         if negated:
-            self._take()
-        if self._now.word not in _AFTER_NOT:
+            self._consume()
+        if self._current.word not in _AFTER_NOT:
             return None
-        found = self._membership(self._take().word, left)
+        found = self._membership(self._consume().word, left)
         return self._operation("not", [found], left.at) if negated else found
 
     def _is(self, left: ConditionNode) -> ConditionNode:
@@ -382,10 +384,10 @@ class _Parser:
         if self._accept("distinct", "from"):
             operator = "is not distinct from" if negated else "is distinct from"
             return self._operation(operator, [left, self._expression(_COMPARE)], left.at)
-        word = self._now.word
+        word = self._current.word
         if word not in ("null", "true", "false", "unknown"):
             raise self._unexpected("NULL, TRUE, FALSE or DISTINCT FROM")
-        self._take()
+        self._consume()
         found = self._operation(f"is {'null' if word == 'unknown' else word}", [left], left.at)
         return self._operation("not", [found], left.at) if negated else found
 
@@ -404,15 +406,15 @@ class _Parser:
 
 
 def _weight(operator: str, parts: Sequence[ConditionNode]) -> int:
-    """How many nodes the expression of an operation has."""
+    """Returns the number of nodes of an operation's expression."""
     weights = [part.weight for part in parts]
     if operator == "in":  # an equality for each choice
         return 1 + (len(parts) - 1) * weights[0] + sum(weights[1:])
-    return 1 + sum(weights) * (2 if operator in _TWICE else 1)
+    return 1 + sum(weights) * (2 if operator in _USES_OPERANDS_TWICE else 1)
 
 
 def _number(text: str) -> int | float:
-    """A whole number where it fits in 64 bits, else the nearest float."""
+    """Returns an integer if it fits in 64 bits, else the nearest float."""
     text = text.replace("_", "")
     if text.isdecimal() and len(text) < 20:
         whole = int(text)

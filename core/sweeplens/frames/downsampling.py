@@ -1,4 +1,4 @@
-"""Which rows of a curve show its shape: landmarks, bends, and a few of every stretch. Deterministic."""
+"""Chooses rows that keep the shape of a curve: extremes, bends, and rows of every part. Deterministic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 def shape_keeping_rows(series: pl.DataFrame, most: int) -> list[int]:
-    """At most ``most`` row numbers of a longer curve (columns x, value), ascending; `points.thin` says which."""
+    """Returns at most ``most`` row numbers of a longer curve (columns x, value), ascending; see `points.thin`."""
     value = series["value"].fill_null(float("nan")).to_numpy()
     finite = np.flatnonzero(np.isfinite(value))
     kept = _landmarks(value, finite)
@@ -31,7 +31,7 @@ def shape_keeping_rows(series: pl.DataFrame, most: int) -> list[int]:
 
 
 def _landmarks(value: Floats, finite: Ints) -> list[int]:
-    """Rows that always stay: the ends, both extremes, both sides of each change to or from a value that is not finite."""
+    """Returns the rows that always stay: the ends, both extremes, and both sides of each change to or from non-finite values."""
     ok = np.isfinite(value)
     flips = np.flatnonzero(ok[1:] != ok[:-1])
     kept = {0, len(value) - 1, *(int(f) for f in flips), *(int(f) + 1 for f in flips)}
@@ -41,7 +41,7 @@ def _landmarks(value: Floats, finite: Ints) -> list[int]:
 
 
 def _bends(x: Floats, y: Floats, known: Ints, room: int) -> list[int]:
-    """Up to ``room`` positions, each the farthest from the line between its kept neighbours, the farthest of all first."""
+    """Returns up to ``room`` positions, each the farthest from the line between its kept neighbours, farthest first."""
     if not len(y):
         return []
     bounds = sorted({0, len(y) - 1, *(min(int(k), len(y) - 1) for k in known)})
@@ -58,18 +58,18 @@ def _bends(x: Floats, y: Floats, known: Ints, room: int) -> list[int]:
 
 
 def _farthest(x: Floats, y: Floats, a: int, b: int) -> tuple[float, int, int, int] | None:
-    """(less the distance, a, row, b) of the row between a and b that lies farthest from their line; None where all lie on it."""
+    """Returns (-distance, a, row, b) of the row between a and b farthest from their line; None if all rows are on it."""
     if b - a < 2:
         return None
     width = x[b] - x[a]
     share = (x[a + 1 : b] - x[a]) / width if width > 0 else np.arange(1, b - a) / (b - a)
-    away = np.abs(y[a + 1 : b] / 2 - y[a] / 2 - (y[b] / 2 - y[a] / 2) * share)
-    at = int(np.nan_to_num(away).argmax())
-    return (-float(away[at]), a, a + 1 + at, b) if away[at] > 0 else None
+    distance = np.abs(y[a + 1 : b] / 2 - y[a] / 2 - (y[b] / 2 - y[a] / 2) * share)
+    at = int(np.nan_to_num(distance).argmax())
+    return (-float(distance[at]), a, a + 1 + at, b) if distance[at] > 0 else None
 
 
 def _bucket_rows(value: Floats, finite: Ints, taken: Sequence[int], room: int) -> list[int]:
-    """One row of each of ``room`` buckets of equal width: the one farthest from its bucket's mean."""
+    """Returns one row of each of ``room`` buckets of equal width: the one farthest from its bucket's mean."""
     free = np.setdiff1d(finite, taken, assume_unique=True)
     if not len(free) or room <= 0:
         return []

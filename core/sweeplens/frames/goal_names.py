@@ -1,10 +1,10 @@
-"""Which way a metric's name says is better: one table of words, each group with its reason.
+"""Infers from a metric's name whether lower or higher is better, with one table of words and reasons.
 
-A name is cut into words (`val/mIoU` is val, miou; `eval_rouge1` is eval, rouge, 1), which are read from the last to the
-first, since the last noun of an English compound says what is measured (`loss_scale` is a scale). The first word or phrase
-with a verdict decides. Three kinds of entries only help others: a `weak` word (score, top) decides where nothing else does;
-a word that voids (std, num, weight) leaves the whole name without a goal, wherever it stands; a word that inverts (neg,
-inverse, 1 -) turns the goal of what follows it. A name of which the table knows nothing has no goal: then the user is asked.
+A name is split into words (`val/mIoU` is val, miou; `eval_rouge1` is eval, rouge, 1), which are read from last to
+first, since the last noun of an English compound is the measured quantity (`loss_scale` is a scale). The first word or
+phrase with a verdict decides. Three kinds of entries are special: a `weak` word (score, top) decides only if no other does;
+a `void` word (std, num) leaves the whole name without a goal, at any position; an inverting word (neg, inverse, 1 -)
+reverses the goal of the words after it. A name without known words has no goal: then the user must pass it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Kind = Literal["outcome", "aside", "none", "weak", "void"]
 
 
 class NameVerdict(Struct, frozen=True):
-    """``goal``: lower, higher or unknown, and the reason in words; ``aside``: it measures not the result but what it
-    costs (time, memory, speed) or how a part of an agent does."""
+    """``goal``: lower, higher or unknown, with the reason as text; ``aside``: the metric is not a result, but a cost
+    (time, memory, speed) or the quality of a part of an agent."""
 
     goal: str
     reason: str
@@ -31,7 +31,7 @@ class NameVerdict(Struct, frozen=True):
 
 
 class _Entry(Struct, frozen=True):
-    """What one word or phrase says."""
+    """The verdict of one word or phrase."""
 
     goal: str
     kind: Kind
@@ -39,7 +39,7 @@ class _Entry(Struct, frozen=True):
 
 
 _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
-    # goal, kind, reason, words (a phrase is joined by -; w@ only where @ follows)
+    # goal, kind, reason, words (- joins the words of a phrase; w@ applies only if @ follows)
     ("lower", "outcome", "a loss or a cost that training minimises",
      "loss losses nll bce ce xent crossentropy cross-entropy ctc-loss logloss log-loss hinge objective-loss cost "
      "criterion"),
@@ -62,14 +62,14 @@ _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
      "wasserstein mmd sliced-wasserstein edit-distance levenshtein mcd swd chamfer-distance"),
     ("lower", "outcome", "a proper score where 0 is perfect, or a miscalibration",
      "brier crps ece mce ace sce calibration pinball pinball-loss quantile-loss winkler nlpd aece"),
-    ("lower", "outcome", "what was lost against the best that was possible",
+    ("lower", "outcome", "a loss against the best possible result",
      "regret gap suboptimality shortfall"),
-    ("lower", "outcome", "a fit of models that penalises",
+    ("lower", "outcome", "a criterion that penalises complex models",
      "aic bic waic"),
     ("higher", "outcome", "a share of right answers",
      "acc accuracy accuracies correct balanced-accuracy exact-match em match-rate solved solve-rate pass-rate passed "
      "pass@ resolved-rate hit-rate hits hit top-k-accuracy acc-norm pass-at"),
-    ("higher", "outcome", "precision, recall and what is made of them",
+    ("higher", "outcome", "precision, recall or a mean of them",
      "precision recall f1 f2 fbeta fmeasure f-measure f-score fscore sensitivity specificity tpr tnr npv ppv "
      "true-positive-rate true-negative-rate f-beta p@ r@ average-precision average-recall mar"),
     ("higher", "outcome", "an area under a curve",
@@ -86,27 +86,27 @@ _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
     ("higher", "outcome", "likeness to a reference signal",
      "psnr ssim msssim ms-ssim vif fsim pesq stoi estoi sdr sisdr si-sdr sisnr si-snr snr segsnr sisdri sdri vmaf mos "
      "dnsmos utmos"),
-    ("higher", "outcome", "quality of what a model makes",
+    ("higher", "outcome", "quality of generated samples",
      "inception-score clipscore clip-score clipsim aesthetic pickscore hpsv2"),
-    ("higher", "outcome", "a ranking of what was asked for",
+    ("higher", "outcome", "quality of a ranking",
      "ndcg dcg mrr mrr@ reciprocal-rank map@"),
-    ("higher", "outcome", "what an agent earned or won",
+    ("higher", "outcome", "reward or wins of an agent",
      "reward rewards return returns rew ret epret eprew eprewmean wins "
      "elo trueskill human-normalized-score margins reward-margin coverage-rate preference-rate sharpe profit"),
     ("higher", "outcome", "a share of successes",
      "success successes success-rate win-rate winrate"),
     ("higher", "outcome", "likelihood of the truth",
      "elbo likelihood log-likelihood loglikelihood loglik llh lpd elpd log-evidence evidence modularity"),
-    ("higher", "aside", "work done in a time",
+    ("higher", "aside", "work per time",
      "throughput fps ips tps tflops mfu hfu sps per-sec per-second samples-per-sec tokens-per-sec steps-per-sec "
      "it-per-sec images-per-sec examples-per-sec frames-per-sec speedup tok-s tokens-s samples-s it-s its-s steps-s "
      "gpu-utilization qps rps goodput"),
-    ("lower", "aside", "time, memory or energy that it takes",
+    ("lower", "aside", "a cost in time, memory or energy",
      "latency memory mem vram rss-memory ttft tpot itl step-time iter-time iteration-time batch-time data-time "
      "inference-time forward-time backward-time load-time time-per-step time-per-epoch time-per-iter sec-per-step "
      "seconds-per-step ms-per-step s-per-it sec-per-it energy emissions overhead"),
-    ("higher", "aside", "how well a critic or a part of a model explains what it should", "explained-variance explained-var"),
-    ("higher", "weak", "a score, of which the name says no more",
+    ("higher", "aside", "the fit of a critic or another part of a model", "explained-variance explained-var"),
+    ("higher", "weak", "a score, without more in the name",
      "score scores"),
     ("higher", "weak", "right answers among the first few guesses",
      "top"),
@@ -131,9 +131,9 @@ _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
     ("unknown", "none", "the learning rate or a norm of gradients or weights",
      "lr learning-rate norm norms gnorm grad grads gradient gradients l1-norm l2-norm l1-reg l2-reg l1-penalty "
      "l2-penalty"),
-    ("unknown", "none", "a distance between policies or distributions: a means, not an end",
+    ("unknown", "none", "a distance between policies or distributions, not a result",
      "kl kld kl-loss kl-div kl-divergence approx-kl kl-penalty kl-coef kl-mean entropy entropy-loss policy-entropy ent"),
-    ("unknown", "none", "a loss of one of several players or of a moving target: its level says nothing",
+    ("unknown", "none", "a loss of one of several players or of a moving target: its level has no meaning",
      "policy-loss pg-loss pi-loss loss-pi loss-v loss-q actor-loss critic-loss value-loss values-loss vf-loss v-loss "
      "q-loss qf-loss loss-actor loss-critic loss-policy loss-value critic-losses actor-losses value-function-loss "
      "policy-gradient-loss value-objective-loss alpha-loss temperature-loss ent-coef-loss log-alpha-loss td-error "
@@ -156,13 +156,13 @@ _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
 
 _INVERTS = frozenset("neg negative negated inverse inverted inv minus complement".split())
 _OF_A_CLASS = frozenset("acc accuracy precision recall f1 rec prec iou dice ap correct".split())
-"""After `neg` these may be the score of the negative class: no goal."""
-_GLUED = ("validation", "training", "valid", "train", "test", "eval", "val", "dev", "mean", "avg")
+"""After `neg`, these may be the score of the negative class, so there is no goal."""
+_PREFIXES = ("validation", "training", "valid", "train", "test", "eval", "val", "dev", "mean", "avg")
 _BETWEEN = frozenset("mean median root max log total avg average".split())
-"""Words that may stand between an inverting word and what it inverts (`neg_mean_squared_error`)."""
+"""Words allowed between an inverting word and the inverted phrase (`neg_mean_squared_error`)."""
 _LONGEST = 4
 _SHARES = frozenset(
-    ("a share of right answers", "a share of successes", "precision, recall and what is made of them", "an area under a curve",
+    ("a share of right answers", "a share of successes", "precision, recall or a mean of them", "an area under a curve",
      "overlap of regions", "right answers among the first few guesses")
 )  # fmt: skip
 
@@ -181,51 +181,51 @@ _WORDS = frozenset(word for phrase in _ENTRIES for word in phrase) | _INVERTS
 
 @lru_cache(maxsize=4096)
 def read_name(metric: str) -> NameVerdict:
-    """What the words of a metric's name say of its goal."""
+    """Returns the goal that the words of a metric's name imply."""
     words = _words(metric)
     for word in words:
         entry = _ENTRIES.get((word,))
         if entry is not None and entry.kind == "void" and not _in_phrase(words, word):
             return NameVerdict("unknown", f"{word}: {entry.reason}")
     weak: NameVerdict | None = None
-    for start, phrase, entry in _found(words):
+    for start, phrase, entry in _entries_in(words):
         if entry.kind != "weak":
             return _verdict(words[:start], phrase, entry, metric)
         weak = weak or _verdict(words[:start], phrase, entry, metric)
-    return weak or NameVerdict("unknown", "no word of it is known")
+    return weak or NameVerdict("unknown", "its name has no known word")
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric's name says that it is a share of something: it lies between 0 and 1, or 0 and 100."""
+    """Whether a metric is a share by its name: between 0 and 1, or 0 and 100."""
     return read_name(metric).reason.partition(": ")[2] in _SHARES
 
 
 def _in_phrase(words: list[str], word: str) -> bool:
-    """Whether a voiding word stands here in a phrase with a meaning of its own (explained variance)."""
-    return any(word in phrase and len(phrase) > 1 and entry.kind != "void" for _, phrase, entry in _found(words))
+    """Whether a `void` word is part of a phrase with its own meaning (explained variance)."""
+    return any(word in phrase and len(phrase) > 1 and entry.kind != "void" for _, phrase, entry in _entries_in(words))
 
 
 def _verdict(before: list[str], phrase: tuple[str, ...], entry: _Entry, metric: str) -> NameVerdict:
-    said = " ".join(phrase).replace(" @", "@k")
+    phrase_text = " ".join(phrase).replace(" @", "@k")
     if entry.goal == "higher" and before[-1:] == ["loss"] and re.search(r"loss[_ .-]", metric.lower()):
-        return NameVerdict("lower", f"loss {said}: a loss by the name of what it improves")
+        return NameVerdict("lower", f"loss {phrase_text}: a loss named after the score that it improves")
     inverting = _inverting(before)
     if not inverting or entry.goal == "unknown" or entry.kind == "aside":
-        return NameVerdict(entry.goal, f"{said}: {entry.reason}", entry.kind == "aside")
+        return NameVerdict(entry.goal, f"{phrase_text}: {entry.reason}", entry.kind == "aside")
     if inverting in ("neg", "negative") and phrase[0] in _OF_A_CLASS:
-        return NameVerdict("unknown", f"{inverting} {said}: of the negative class, or with its sign changed?")
+        return NameVerdict("unknown", f"{inverting} {phrase_text}: either of the negative class or with changed sign")
     goal = "lower" if entry.goal == "higher" else "higher"
-    return NameVerdict(goal, f"{inverting} {said}: the opposite of {entry.reason}")
+    return NameVerdict(goal, f"{inverting} {phrase_text}: the opposite of {entry.reason}")
 
 
 def _inverting(before: list[str]) -> str:
-    """The inverting word that stands right before a phrase, or nothing."""
+    """Returns the inverting word directly before a phrase, or an empty text."""
     rest = [w for w in before if w not in _BETWEEN]
     return rest[-1] if rest and rest[-1] in _INVERTS else ""
 
 
-def _found(words: list[str]) -> Iterator[tuple[int, tuple[str, ...], _Entry]]:
-    """The entries in a name, the last first, at each word the longest phrase that ends there."""
+def _entries_in(words: list[str]) -> Iterator[tuple[int, tuple[str, ...], _Entry]]:
+    """Yields the entries in a name, last first; at each word the longest phrase that ends there."""
     end = len(words)
     while end > 0:
         for length in range(min(_LONGEST, end), 0, -1):
@@ -240,19 +240,19 @@ def _found(words: list[str]) -> Iterator[tuple[int, tuple[str, ...], _Entry]]:
 
 
 def _words(metric: str) -> list[str]:
-    """``valLoss_epoch`` -> val, loss, epoch; ``mIoU`` -> miou; ``rouge1`` -> rouge; ``pass@1`` -> pass, @; ``1-acc`` -> minus,
-    acc."""
+    """Splits a name: ``valLoss_epoch`` into val, loss, epoch; ``mIoU``: miou; ``rouge1``: rouge; ``pass@1``: pass, @;
+    ``1-acc``: minus, acc."""
     text = re.sub(r"(?<![A-Za-z0-9._-])1\s*[-\u2212]\s*(?=[A-Za-z])", "minus ", metric)
     text = re.sub(r"(^|/)n_", r"\1num_", text)
     text = re.sub(r"@\s*[A-Za-z0-9]*", " @ ", text)
     words: list[str] = []
     for segment in re.split(r"[^A-Za-z0-9@]+", text):
-        words += _of_segment(segment)
+        words += _segment_words(segment)
     return [w for w in words if w and not w.isdigit()]
 
 
-def _of_segment(segment: str) -> list[str]:
-    """One run of letters and digits: as a whole where it is known, else cut at capitals, joining what is a word together."""
+def _segment_words(segment: str) -> list[str]:
+    """Splits letters and digits into words: one word if it is known, else split at capitals and joined to known words."""
     whole = _known(segment.lower())
     if whole or not segment:
         return [whole]
@@ -262,23 +262,23 @@ def _of_segment(segment: str) -> list[str]:
         for length in range(len(pieces), 0, -1):
             word = _known("".join(pieces[:length]).lower())
             if word or length == 1:
-                words += [word] if word else _unglued(pieces[0].lower())
+                words += [word] if word else _split_prefix(pieces[0].lower())
                 pieces = pieces[length:]
                 break
     return words
 
 
 def _known(word: str) -> str:
-    """The word of the table that this is, without the number at its end (rouge1, hits10, fid50k), or nothing."""
+    """Returns the known word, without a number at its end (rouge1, hits10, fid50k), or an empty text."""
     if word in _WORDS:
         return word
     bare = re.sub(r"\d+k?$", "", word)
     return bare if bare in _WORDS and len(bare) > 1 else ""
 
 
-def _unglued(word: str) -> list[str]:
-    """``valloss`` -> val, loss."""
-    for part in _GLUED:
+def _split_prefix(word: str) -> list[str]:
+    """Splits ``valloss`` into val, loss."""
+    for part in _PREFIXES:
         rest = _known(word.removeprefix(part)) if word.startswith(part) else ""
         if rest:
             return [part, rest]

@@ -1,4 +1,4 @@
-"""Is lower or higher better? The configuration says it, else the metric's name, else nobody: then it is asked for."""
+"""Finds whether lower or higher is better: from the configuration, else from the metric's name, else the user must say it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AskedGoal = Literal["", "lower", "higher"]
 
 
 def known_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
-    """``lower``, ``higher`` or ``unknown``: the configuration first, then what the name says (`goal_names`)."""
+    """Returns ``lower``, ``higher`` or ``unknown``: from the configuration, else from the name (`goal_names`)."""
     if goals and metric in goals:
         return goals[metric]
     return read_name(metric).goal
@@ -41,13 +41,13 @@ def told_goals(runs: pl.DataFrame) -> dict[str, Literal["lower", "higher"]]:
 
 
 def outcome_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
-    """As `known_goal`, but unknown for what is no result of a run (memory, latency, throughput, a critic's fit)."""
+    """Returns `known_goal`, but unknown for metrics that are no result of a run (memory, latency, throughput, a critic's fit)."""
     configured = bool(goals) and metric in (goals or {})
     return "unknown" if not configured and read_name(metric).aside else known_goal(metric, goals)
 
 
 def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None) -> str:
-    """The goal that was asked for, else the known one. Raises AmbiguousGoalError, InputError for a word that is none."""
+    """Returns the goal that was passed, else the known one. Raises AmbiguousGoalError, or InputError for another word."""
     if asked:
         if asked not in ("lower", "higher"):
             raise InputError(
@@ -66,7 +66,7 @@ def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None
 def main_metrics(
     metrics: Iterable[str], configured: Iterable[str] = (), goals: Mapping[str, str] | None = None, *, most: int = 3
 ) -> list[str]:
-    """The metrics that a researcher looks at first: configured ones, else validation before training, scores before losses."""
+    """Returns the most important metrics: configured ones, else validation before training, scores before losses."""
     names = sorted(metrics)
     chosen = [m for m in configured if m in names]
     if chosen:
@@ -87,6 +87,6 @@ def _rank(metric: str, goals: Mapping[str, str] | None) -> int:
 
 
 def _words(metric: str) -> list[str]:
-    """``valLoss_epoch`` -> val, loss, epoch."""
+    """Splits ``valLoss_epoch`` into val, loss, epoch."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", metric)
     return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]

@@ -1,4 +1,4 @@
-"""Hyperparameters as groups: which of them vary, which only mark repetitions, which cannot be told apart."""
+"""Groups runs by hyperparameters: which vary, which only mark repetitions, which are perfectly confounded."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = [
 ]
 
 NULL = "null"
-"""How a hyperparameter whose value is None reads in a group, where other runs lack it."""
+"""The text for a hyperparameter with the value None, where other runs lack it."""
 MANY_KEYS = 50
-"""More hyperparameters than so many directly under one parent are shown as one."""
+"""More hyperparameters than this directly under one parent are shown as one."""
 _IDENTIFIER_RUNS = 4
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
-_CALLED = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
+_IDENTIFIER_NAME = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
 
 def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
-    """run_id and these hyperparameters, where a value of None is told apart from a hyperparameter that a run lacks."""
-    explicit = _explicit(runs)
+    """Returns run_id and these hyperparameters; the value None differs from a missing hyperparameter."""
+    explicit = _explicit_nulls(runs)
     columns = [runs["run_id"]]
     for name in hparams:
         column, rows = runs[name], explicit.get(name, ())
         mixed = 0 < len(rows) < column.null_count()
-        columns.append(_told_apart(column, rows) if mixed else column)
+        columns.append(_with_explicit_nulls(column, rows) if mixed else column)
     return pl.DataFrame(columns)
 
 
-def _explicit(runs: pl.DataFrame) -> dict[str, list[int]]:
-    """Hyperparameter -> rows of the runs that have it with the value None."""
+def _explicit_nulls(runs: pl.DataFrame) -> dict[str, list[int]]:
+    """Returns hyperparameter -> rows of the runs in which its value is None."""
     rows: dict[str, list[int]] = {}
     for row, names in enumerate(runs["null_hparams"].to_list()):
         for name in names or ():
@@ -57,8 +57,8 @@ def _explicit(runs: pl.DataFrame) -> dict[str, list[int]]:
     return rows
 
 
-def _told_apart(column: pl.Series, rows: Sequence[int]) -> pl.Series:
-    """The column as text, with a word for None in these rows."""
+def _with_explicit_nulls(column: pl.Series, rows: Sequence[int]) -> pl.Series:
+    """Returns the column as text, with `NULL` in these rows."""
     texts = column.cast(pl.String).to_list()
     for row in rows:
         texts[row] = NULL
@@ -66,7 +66,7 @@ def _told_apart(column: pl.Series, rows: Sequence[int]) -> pl.Series:
 
 
 def folded(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names in their order, those under one parent as that parent where they are many (``id2label`` of 1,000 classes)."""
+    """Returns the names in order; many names under one parent are replaced by the parent (``id2label`` of 1,000 classes)."""
     names = list(names)
     size = Counter(n.rpartition(".")[0] for n in names)
     shown: dict[str, list[str]] = {}
@@ -77,7 +77,7 @@ def folded(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def free_names(runs: pl.DataFrame, names: Sequence[str], taken: Collection[str]) -> tuple[pl.DataFrame, list[str]]:
-    """The runs, and these hyperparameters, as ``hparam.n`` where one is called what a column of the answer is called."""
+    """Returns the runs and these hyperparameters, renamed to ``hparam.n`` where the answer has a column of that name."""
     clash = {n: f"hparam.{n}" for n in names if n in taken}
     if not clash:
         return runs, list(names)
@@ -86,24 +86,24 @@ def free_names(runs: pl.DataFrame, names: Sequence[str], taken: Collection[str])
 
 
 def varying_hparams(runs: pl.DataFrame) -> list[str]:
-    """Hyperparameters with more than one value over these runs; to be lacking is one.
+    """Returns hyperparameters with more than one value over these runs; missing counts as a value.
 
-    A run of which no hyperparameter at all is known (its config was lost) tells nothing about any of them.
+    A run without any known hyperparameter (its config was lost) is ignored.
     """
     names = hparam_columns(runs)
-    told = runs.filter(~pl.col("run_id").is_in(runs_without_hparams(runs)))
-    if not names or not told.height:
+    known_runs = runs.filter(~pl.col("run_id").is_in(runs_without_hparams(runs)))
+    if not names or not known_runs.height:
         return []
-    table = keyed(told, names)
+    table = keyed(known_runs, names)
     return [name for name in names if table[name].n_unique() > 1]
 
 
 def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
-    """The runs of which no hyperparameter is known. They are no repetitions of each other: what differs is not known."""
+    """Returns the runs without any known hyperparameter. They are not repetitions of each other: what differs is unknown."""
     names = hparam_columns(runs)
     unknown = runs["null_hparams"].list.len() == 0
     for name in names:
-        if not unknown.any():  # most are known by their first hyperparameter
+        if not unknown.any():  # for most runs the first hyperparameter is known
             break
         unknown &= runs[name].is_null()
     return runs["run_id"].filter(unknown).to_list()
@@ -112,7 +112,7 @@ def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
 def is_replicate(runs: pl.DataFrame, hparam: str, patterns: Sequence[str]) -> bool:
     """Whether a hyperparameter only marks repetitions of one setting (``seed``).
 
-    Some names mark repetitions by number only: ``init=3`` is a repetition, ``init=xavier`` is a setting.
+    Some names mark repetitions only with numbers: ``init=3`` is a repetition, ``init=xavier`` is a setting.
     """
     if not is_called(hparam, patterns):
         return False
@@ -121,12 +121,12 @@ def is_replicate(runs: pl.DataFrame, hparam: str, patterns: Sequence[str]) -> bo
 
 
 def _whole(column: pl.Series) -> bool:
-    """Whether all values are whole numbers, as numbers or as text."""
+    """Whether all values are integers, as numbers or as text."""
     return bool(column.cast(pl.String).str.contains(r"^-?\d+(\.0+)?$").all())
 
 
 def is_called(hparam: str, patterns: Sequence[str]) -> bool:
-    """Whether a name, or its part after the last ``.`` or ``/``, fits one of these globs, whatever its capitals."""
+    """Whether a name, or its part after the last ``.`` or ``/``, matches one of these globs; case is ignored."""
     names = {hparam.lower(), _last_part(hparam)}
     return any(fnmatch.fnmatchcase(n, p.lower()) for p in patterns for n in names)
 
@@ -136,26 +136,26 @@ def _last_part(hparam: str) -> str:
 
 
 def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
-    """Whether a text hyperparameter names runs (an output folder): it cannot define a group.
+    """Whether a text hyperparameter identifies runs (an output folder), so it cannot define groups.
 
-    It does where each run has another, or where it is called a name or a folder and more than half of its values are single.
+    It does if each run has a different value, or if its name says name or folder and more than half of its values are unique.
     """
     column = runs.get_column(hparam, default=None)
-    if column is None:  # many under one parent, which are shown as that
+    if column is None:  # many hyperparameters, shown as their parent
         return False
     if column.dtype != pl.Categorical or runs.height < _IDENTIFIER_RUNS or hparam.startswith(PATH):
         return False
     known = column.drop_nulls()
     if known.len() == runs.height == known.n_unique():
         return True
-    called = _CALLED.search(hparam.lower()) is not None
+    called = _IDENTIFIER_NAME.search(hparam.lower()) is not None
     return called and known.len() >= _IDENTIFIER_RUNS and 2 * int(known.is_unique().sum()) > known.len()
 
 
 def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
-    """The hyperparameters that define groups: those asked for, else all that vary, replicates and identifiers aside.
+    """Returns the hyperparameters that define groups: those in ``asked``, else all that vary, without replicates and identifiers.
 
-    Of those that split the runs in the same way only the first is kept when nothing was asked: the others add no group.
+    If ``asked`` is empty, only the first of perfectly confounded ones is kept: the others add no group.
     Raises UnknownNameError.
     """
     known = hparam_columns(runs)
@@ -175,14 +175,14 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
 
 
 def two_valued(runs: pl.DataFrame) -> list[str]:
-    """Hyperparameters that vary among the runs that have them, None being a value: to be lacking makes no group by itself."""
+    """Returns hyperparameters that vary among the runs that have them. None is a value; missing alone makes no group."""
     names = varying_hparams(runs)
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     return [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
 
 
 def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:
-    """The hyperparameters in classes that split the runs in exactly the same way: within one they cannot be told apart."""
+    """Returns classes of perfectly confounded hyperparameters: those of one class split the runs in the same way."""
     if not hparams:
         return []
     table = keyed(runs, hparams)

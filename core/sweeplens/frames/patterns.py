@@ -1,7 +1,7 @@
-"""Patterns that clients send: regular expressions, LIKE patterns and globs, each bounded in length, time and memory.
+"""Matches clients' patterns (regular expressions, LIKE patterns and globs) with limits on length, time and memory.
 
-Regular expressions are Rust's, which take linear time whatever the pattern. A pattern that does not compile is an InputError
-in one sentence, without the engine's own words around it.
+Regular expressions are those of Rust, which take linear time for every pattern. For a pattern that does not compile,
+InputError gives the reason in one sentence, without the rest of the engine's message.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from sweeplens.errors import InputError
 __all__ = ["check_regex", "is_glob", "like_regex", "match_glob", "match_regex", "regex_reason"]
 
 _MOST_CHARACTERS = 1_000
-_MOST_BRACKETS = 50  # of a glob: each that is not closed is looked for up to the end
+_MOST_BRACKETS = 50  # in a glob: matching each unclosed one scans up to the end
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether a text holds a sign of a glob."""
-    return any(sign in pattern for sign in "*?[")
+    """Whether a text contains a wildcard of a glob."""
+    return any(character in pattern for character in "*?[")
 
 
 def match_glob(pattern: str, names: Sequence[str]) -> list[str]:
-    """The names that a glob matches. Raises InputError for one that is too long."""
+    """Returns the names that a glob matches. Raises InputError if it is too long."""
     if len(pattern) > _MOST_CHARACTERS or pattern.count("[") > _MOST_BRACKETS:
         raise InputError(
             f"Pattern {_clipped(pattern)} is too long for a glob: at most {_MOST_CHARACTERS:,} characters "
@@ -37,22 +37,22 @@ def match_glob(pattern: str, names: Sequence[str]) -> list[str]:
 
 
 def match_regex(pattern: str, names: Sequence[str], what: str = "Pattern") -> list[str]:
-    """The names in which a regular expression is found. Raises InputError for one that does not compile."""
+    """Returns the names in which a regular expression is found. Raises InputError if it does not compile."""
     check_length(pattern, what)
     series = pl.Series("name", names, dtype=pl.String)
     try:
         return series.filter(series.str.contains(pattern)).to_list()
     except PolarsError as error:
-        raise _refused(pattern, what, str(error)) from error
+        raise _regex_error(pattern, what, str(error)) from error
 
 
 def check_regex(pattern: str, what: str = "Pattern") -> None:
-    """Raise InputError for a regular expression that does not compile."""
+    """Raises InputError for a regular expression that does not compile."""
     match_regex(pattern, [""], what)
 
 
 def check_length(pattern: str, what: str) -> None:
-    """Raise InputError for a pattern that is longer than any name."""
+    """Raises InputError for a pattern that is too long."""
     if len(pattern) > _MOST_CHARACTERS:
         raise InputError(
             f"{what} {_clipped(pattern)} has {len(pattern):,} characters, at most {_MOST_CHARACTERS:,} are allowed."
@@ -60,36 +60,36 @@ def check_length(pattern: str, what: str) -> None:
 
 
 def like_regex(pattern: str, escape: str = "") -> str:
-    """A LIKE pattern (``%`` any text, ``_`` one character) as a regular expression for the whole text."""
+    """Returns a LIKE pattern (``%`` any text, ``_`` one character) as a regular expression for the whole text."""
     check_length(pattern, "LIKE pattern")
     parts: list[str] = []
-    signs = iter(pattern)
-    for sign in signs:
-        if escape and sign == escape:
-            parts.append(_literally(next(signs, sign)))
+    characters = iter(pattern)
+    for character in characters:
+        if escape and character == escape:
+            parts.append(_escaped(next(characters, character)))
         else:
-            parts.append({"%": ".*", "_": "."}.get(sign) or _literally(sign))
+            parts.append({"%": ".*", "_": "."}.get(character) or _escaped(character))
     return "^" + re.sub(r"(?:\.\*)+", ".*", "".join(parts)) + "$"
 
 
-def regex_reason(words: str) -> str:
-    """Why a regular expression does not compile, from the engine's message; empty where the message is about something else."""
-    if "exceeds size limit" in words:
-        return "it grows too large when it is compiled (large repetitions multiply)"
-    found = re.search(r"^error: (.+)$", words, re.M) if "regex parse error" in words else None
+def regex_reason(message: str) -> str:
+    """Returns why a regular expression does not compile, from the engine's message; empty for other messages."""
+    if "exceeds size limit" in message:
+        return "it becomes too large when compiled (large repetitions multiply)"
+    found = re.search(r"^error: (.+)$", message, re.M) if "regex parse error" in message else None
     return found[1].strip().rstrip(".") if found else ""
 
 
-def _refused(pattern: str, what: str, words: str) -> InputError:
-    reason = regex_reason(words) or "the engine does not take it"
+def _regex_error(pattern: str, what: str, message: str) -> InputError:
+    reason = regex_reason(message) or "the engine does not accept it"
     return InputError(
-        f"{what} {_clipped(pattern)} is no regular expression: {reason}. Pass a name, or escape signs with '\\'."
+        f"{what} {_clipped(pattern)} is not a regular expression: {reason}. Pass a name, or escape characters with '\\'."
     )
 
 
-def _literally(sign: str) -> str:
-    """A character for itself."""
-    return sign if sign.isalnum() else f"\\x{{{ord(sign):x}}}"
+def _escaped(character: str) -> str:
+    """Returns a pattern for one literal character."""
+    return character if character.isalnum() else f"\\x{{{ord(character):x}}}"
 
 
 def _clipped(pattern: str) -> str:

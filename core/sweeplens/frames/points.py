@@ -1,11 +1,11 @@
-"""The only place that scans points. Four verbs over fixed, dot-free columns, with names already resolved.
+"""The only module that scans points, with four operations on fixed columns; names are resolved before.
 
     select    the points of some runs, metrics and steps, lazily: `select_points`, `standing`
     reduce    one row per series: `reduce_series`; one number per series: `reduce_tail`, `reduce_area` ...
-    bucket    few points that show a curve: `thin`; how many, without making them: `kept_by_thin`
+    bucket    downsampled curves: `thin`; their number of points: `kept_by_thin`
     fetch     a frame: the caller's `collect`
 
-Where a step was logged more than once the last write stands; `standing` drops the others, and only series that rewound pay.
+If a step was logged more than once, the last write counts. `standing` drops the others; only series that rewound cost time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def select_points(
     step_min: int | None = None,
     step_max: int | None = None,
 ) -> pl.LazyFrame:
-    """The points of these runs and metrics (None: all) whose step lies in the range, ends included."""
+    """Returns the points of these runs and metrics (None: all) with a step in the range, ends included."""
     if runs is not None:
         points = points.filter(pl.col("run_id").is_in(list(runs)))
     if metrics is not None:
@@ -56,7 +56,7 @@ def select_points(
 
 
 def in_batches(runs: Sequence[str], series: pl.DataFrame, most: int) -> Iterator[list[str]]:
-    """The runs that have points, in their order, in batches of at most so many points, or of one run that has more."""
+    """Yields the runs with points, in order, in batches of at most ``most`` points, or of one run that has more."""
     sizes: dict[str, int] = dict(series.group_by("run_id").agg(pl.col("n_logged").sum()).iter_rows())
     batch: list[str] = []
     rows = 0
@@ -73,9 +73,9 @@ def in_batches(runs: Sequence[str], series: pl.DataFrame, most: int) -> Iterator
 
 
 def standing(points: pl.LazyFrame, rewound: pl.DataFrame) -> pl.LazyFrame:
-    """Points with the last write of each step, ordered by step within each series.
+    """Returns points with the last write of each step, ordered by step within each series.
 
-    ``rewound``: the (run_id, metric) of series that logged a step twice or went back; all others pass untouched.
+    ``rewound``: the (run_id, metric) of series that logged a step twice or went back; all others stay unchanged.
     """
     if not rewound.height:
         return points
@@ -90,7 +90,7 @@ def standing(points: pl.LazyFrame, rewound: pl.DataFrame) -> pl.LazyFrame:
 
 
 def reduce_series(points: pl.DataFrame) -> pl.DataFrame:
-    """The series frame of raw points (all points of each series, in logged order)."""
+    """Returns the series frame of raw points (all points of each series, in logged order)."""
     order = points.lazy().group_by(_KEY).agg(
         pl.len().cast(pl.Int64).alias("n_logged"),
         (pl.col("step").diff() < 0).sum().cast(pl.Int64).alias("rewinds"),
@@ -102,7 +102,7 @@ def reduce_series(points: pl.DataFrame) -> pl.DataFrame:
 
 
 def series_statistics() -> list[pl.Expr]:
-    """One expression a column of the series frame (``n_logged`` and ``rewinds`` aside), over standing points in step order."""
+    """Returns one expression per column of the series frame (without ``n_logged`` and ``rewinds``), for standing points by step."""
     step, value = pl.col("step"), pl.col("value")
     finite = pl.when(value.is_finite()).then(value)
     return [
@@ -126,20 +126,20 @@ def series_statistics() -> list[pl.Expr]:
 
 
 def reduce_last_k(stand: pl.LazyFrame, k: int) -> pl.DataFrame:
-    """run_id, metric, value: the mean of the finite values among the last ``k`` standing points of each series."""
+    """Returns run_id, metric, value: the mean of the finite values among the last ``k`` standing points of each series."""
     finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
     return stand.group_by(_KEY).agg(finite.sort_by("step").tail(k).mean().alias("value")).collect()
 
 
 def reduce_tail(stand: pl.LazyFrame, sizes: pl.DataFrame) -> pl.DataFrame:
-    """run_id, metric, value: the mean of the finite values among the last ``k`` standing points, k by series in ``sizes``."""
+    """Returns run_id, metric, value: as `reduce_last_k`, with ``k`` for each series in ``sizes``."""
     finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
     known = stand.select(*_KEY, "step", "value").join(sizes.lazy(), on=_KEY)
     return known.group_by(_KEY).agg(finite.sort_by("step").tail(pl.col("k").first()).mean().alias("value")).collect()
 
 
 def reduce_area(stand: pl.LazyFrame) -> pl.DataFrame:
-    """run_id, metric, value: the area under the finite values over steps (trapezoids), by the span of the steps."""
+    """Returns run_id, metric, value: the area under the finite values over steps (trapezoids), divided by the span of the steps."""
     step, value = (pl.col(c).sort_by("step") for c in ("step", "value"))
     width = step.diff()
     area = (width * (value + value.shift(1)) / 2).sum() / width.sum()
@@ -148,9 +148,9 @@ def reduce_area(stand: pl.LazyFrame) -> pl.DataFrame:
 
 
 def fluctuation(stand: pl.LazyFrame) -> pl.DataFrame:
-    """run_id, metric, noise: the standard deviation of a reading about its trend, over the second half of each series.
+    """Returns run_id, metric, noise: the standard deviation of values around their trend, in the second half of each series.
 
-    From the differences of neighbours, which a slow trend hardly touches (von Neumann 1941).
+    It is computed from differences of neighbours, which a slow trend hardly affects (von Neumann 1941).
     """
     value = pl.col("value").sort_by("step")
     late = value.tail(pl.len() - pl.len() // 2)
@@ -159,35 +159,35 @@ def fluctuation(stand: pl.LazyFrame) -> pl.DataFrame:
 
 
 def reduce_at(stand: pl.LazyFrame, steps: pl.LazyFrame) -> pl.DataFrame:
-    """run_id, metric, value: the last finite value up to the run's own ``best_step``."""
+    """Returns run_id, metric, value: the last finite value up to the run's own ``best_step``."""
     kept = stand.join(steps, on="run_id").filter((pl.col("step") <= pl.col("best_step")) & pl.col("value").is_finite())
     return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last()).collect()
 
 
 def reduce_at_step(stand: pl.LazyFrame, step: int) -> pl.DataFrame:
-    """run_id, metric, value, step: the finite value at the greatest step that is not above ``step``."""
+    """Returns run_id, metric, value, step: the last finite value up to ``step``."""
     kept = stand.filter((pl.col("step") <= step) & pl.col("value").is_finite())
     return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last(), pl.col("step").max()).collect()
 
 
 def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:
-    """At most ``most`` rows of one curve (columns x, value; in order of x): deterministic, and true to its shape.
+    """Downsamples one curve (columns x, value; in order of x) to at most ``most`` rows. Deterministic; keeps the shape.
 
-    First, last, minimum, maximum and every change to or from NaN stay. Of the room that is left half goes to change points,
-    each the row farthest from the straight line between the rows kept so far, and half to buckets of equal width, each by
-    the row farthest from its mean. When the changes alone are more than fit, the first and last of them stay.
+    First, last, minimum, maximum and every change to or from NaN stay. Half of the remaining rows are change points,
+    each the row farthest from the straight line between rows kept so far; half come from buckets of equal width, each
+    the row farthest from the bucket's mean. If there are too many changes to or from NaN, the first and last of them stay.
     """
     if series.height <= most:
         return series
-    from sweeplens.frames.downsampling import shape_keeping_rows  # numpy loads where a curve is thinned, not before
+    from sweeplens.frames.downsampling import shape_keeping_rows  # loads numpy only when a curve is downsampled
 
     return series[shape_keeping_rows(series, most)]
 
 
 def kept_by_thin(most: int) -> pl.Expr:
-    """How many rows `thin` keeps of a curve (column value, in order of x): as many as it may, were it not for stretches of NaN.
+    """Returns how many rows `thin` keeps of a curve (column value, in order of x): ``most``, or fewer with long stretches of NaN.
 
-    All rows that it may choose from: those with finite values, and the ends of stretches without.
+    It can choose among rows with finite values and the ends of stretches without.
     """
     finite = pl.col("value").is_finite().fill_null(value=False)
     beside = finite.shift(1, fill_value=True) | finite.shift(-1, fill_value=True)  # the curve's own ends count too

@@ -1,15 +1,15 @@
-"""A run counts once: each run's series is reduced to one number before anything is said over runs.
+"""Reduces each run's series to one number, so that each run counts once in comparisons over runs.
 
-last_tenth  the default: the mean of the finite values among the last tenth of the points, where that is at least 3 points
-            (series of 30 points and more), else as `last`: one last reading of a noisy curve is not a result
-last        the value at the last step (a run whose last value is not finite is left out, and said to be)
+last_tenth  the default: the mean of the finite values among the last tenth of the points, if that is at least 3 points
+            (series of 30 points and more), else `last`: the last value of a noisy curve alone is not a result
+last        the value at the last step (a run whose last value is not finite is left out, and listed as such)
 best        the best finite value by the metric's goal        min, max, mean, first   of the finite values
 at_step:N   the finite value at the last step up to N; a run that ended before N is left out
 at_step:common   the same at the last step that every run reached
 last_k:K    the mean of the finite values among the last K steps (K is 10 when it is not given)
 auc         the mean height of the curve: the area under it (trapezoids over steps) by its span
 at_best:M   the value at the step where metric M of the same run is best (test accuracy at the best validation step)
-points      no reduction: all finite points pool, as the earlier system did
+points      no reduction: all finite points are pooled, as in the earlier system
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from sweeplens.frames.points import (
 
 __all__ = ["DEFAULT_REDUCE", "REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
 
-_MOST_STEPS = (1 << 63) - 1  # what a step can be
+_MOST_STEPS = (1 << 63) - 1  # the largest step
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
 DEFAULT_REDUCE = "last_tenth"
-"""What every answer over runs uses unless it is asked for something else."""
+"""The default of every answer over runs."""
 REDUCTIONS = (
     "last_tenth",
     "last",
@@ -58,7 +58,7 @@ _FEWEST_IN_A_TENTH = 3
 
 
 class Reduction(Struct, frozen=True):
-    """How a series becomes a number. ``amount`` is N or K; -1 is the common step; ``metric`` is the M of at_best."""
+    """How a series becomes a number. ``amount`` is N or K (-1: the common step); ``metric`` is the M of at_best."""
 
     how: str
     amount: int = 0
@@ -72,16 +72,16 @@ class Reduction(Struct, frozen=True):
 
 
 class ReducedSeries(Struct, frozen=True):
-    """run_id, metric, value (finite), and whatever could not be reduced, with its reason."""
+    """A frame of run_id, metric and value (finite), and the series that could not be reduced, with reasons."""
 
     values: pl.DataFrame
     left_out: tuple[LeftOut, ...]
-    points: int  # points that the values stand for
-    step: int | None = None  # the step compared at, for at_step
+    points: int  # number of points behind the values
+    step: int | None = None  # the step of the values, for at_step
 
 
 def parse_reduce(text: str) -> Reduction:
-    """``last``, ``at_step:100``, ``last_k=5`` -> Reduce. Raises InputError with the words that are known."""
+    """Parses ``last``, ``at_step:100`` or ``last_k=5``. Raises InputError with the known words."""
     how, amount = [*re.split(r"[:=]", text.strip(), maxsplit=1), ""][:2]
     if how not in REDUCTIONS:
         raise InputError(
@@ -90,7 +90,7 @@ def parse_reduce(text: str) -> Reduction:
         )
     if how == "at_best":
         if not amount:
-            raise InputError("reduce 'at_best' needs the metric whose best step counts, as in at_best:val/acc.")
+            raise InputError("reduce 'at_best' needs the metric whose best step is used, as in at_best:val/acc.")
         return Reduction(how, metric=amount)
     if how == "last_k" and not amount:
         return Reduction(how, 10)
@@ -104,7 +104,7 @@ def parse_reduce(text: str) -> Reduction:
 
 
 def _amount(how: str, digits: str) -> int:
-    """N of ``at_step:N``, K of ``last_k:K``."""
+    """Parses N of ``at_step:N`` or K of ``last_k:K``."""
     least, most = (0, _MOST_STEPS) if how == "at_step" else (1, _MOST_VALUES)
     whole = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
     if not whole or not least <= int(digits) <= most:
@@ -114,7 +114,7 @@ def _amount(how: str, digits: str) -> int:
 
 
 def rewound(series: pl.DataFrame) -> pl.DataFrame:
-    """The (run_id, metric) of series that logged some step more than once."""
+    """Returns the (run_id, metric) of series that logged some step more than once."""
     return series.filter((pl.col("n") < pl.col("n_logged")) | (pl.col("rewinds") > 0)).select("run_id", "metric")
 
 
@@ -126,7 +126,7 @@ def reduce_runs(
     goals: Mapping[str, str] | None = None,
     goal: str = "",
 ) -> ReducedSeries:
-    """One number for each series. ``points`` are raw; they are read only where the series' summary does not hold the number.
+    """Returns one number for each series. ``points`` (raw) are read only if the series frame does not have the number.
 
     Raises AmbiguousGoalError for ``best`` of a metric whose goal is not known.
     """
@@ -137,7 +137,7 @@ def reduce_runs(
     how = "last" if reduce.how == "last_tenth" else reduce.how
     values = series.select("run_id", "metric", "n_logged", value=_of_series(series, how, goals, goal))
     if reduce.how == "last_tenth":
-        values = _tails(values, series, points)
+        values = _with_tail_means(values, series, points)
     usable = pl.col("value").is_finite().fill_null(value=False)
     word = "last " if how == "last" else "first " if how == "first" else ""
     left = _left_out(
@@ -155,8 +155,8 @@ def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, 
     return pl.when(pl.col("metric").is_in(higher)).then(pl.col("max")).otherwise(pl.col("min"))
 
 
-def _tails(values: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
-    """The values at the last step, replaced by the mean of the last tenth where that is enough points and the last is finite."""
+def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+    """Replaces values at the last step by the mean of the last tenth, if that has enough points and the last value is finite."""
     tenth = series.select("run_id", "metric", k=pl.col("n") // 10).filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
     if not tenth.height:
         return values
@@ -171,7 +171,7 @@ def _tails(values: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> 
 def _over_curves(
     series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction, goals: Mapping[str, str] | None
 ) -> ReducedSeries:
-    """The mean height of each curve, or its value where another metric of the run is best."""
+    """Reduces each curve to its mean height, or to its value at the best step of another metric."""
     runs, metrics = series["run_id"].unique().to_list(), series["metric"].unique().to_list()
     stand = standing(select_points(points, runs=runs, metrics=metrics), rewound(series))
     if reduce.how == "auc":
@@ -185,14 +185,14 @@ def _over_curves(
 
 
 def _best_steps(points: pl.LazyFrame, metric: str, goals: Mapping[str, str] | None) -> pl.LazyFrame:
-    """run_id, best_step. Raises InputError where no run logged the metric."""
+    """Returns run_id, best_step. Raises InputError if no run logged the metric."""
     order = goal_of(metric, goals=goals) == "higher"
     stand = points.sort("seq").unique(["run_id", "step"], keep="last", maintain_order=True)
     finite = stand.filter(pl.col("value").is_finite()).sort("value", "step", descending=[order, False])
     best = finite.group_by("run_id").agg(best_step=pl.col("step").first()).collect()
     if not best.height:
         raise InputError(
-            f"reduce 'at_best:{metric}': none of these runs logged {metric!r}; list_metrics shows what there is."
+            f"reduce 'at_best:{metric}': none of these runs logged {metric!r}; list_metrics shows all metrics."
         )
     return best.lazy()
 
@@ -221,24 +221,24 @@ def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction) 
 
 
 def common_step(series: pl.DataFrame) -> int:
-    """The last step that every series reached; 0 where there is none."""
+    """Returns the last step that every series reached; 0 if there is none."""
     return int(series["last_step"].min() or 0)  # pyright: ignore[reportArgumentType]
 
 
 def _left_out(rows: pl.DataFrame, reason: str) -> tuple[LeftOut, ...]:
-    """One entry a metric, runs in order."""
+    """Returns one entry per metric, with its runs in order."""
     grouped = rows.sort("metric", "run_id").group_by("metric", maintain_order=True).agg(pl.col("run_id"))
     return tuple(LeftOut(reason.format(metric=metric), tuple(ids)) for metric, ids in grouped.iter_rows())
 
 
 def runs_lacking(metrics: Sequence[str], runs: pl.DataFrame, series: pl.DataFrame) -> tuple[LeftOut, ...]:
-    """Runs that logged none of a metric at all; metrics that the same runs lack are one reason."""
-    everyone = runs["run_id"]
-    mine = series.lazy().filter(pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(everyone.implode()))
+    """Returns runs that never logged a metric; metrics that the same runs lack share one reason."""
+    all_runs = runs["run_id"]
+    mine = series.lazy().filter(pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(all_runs.implode()))
     having = dict(mine.group_by("metric").len().collect().iter_rows())
     found: dict[tuple[str, ...], list[str]] = {}
     for metric in metrics:
         if having.get(metric, 0) < runs.height:
-            lucky = series.filter(pl.col("metric") == metric)["run_id"]
-            found.setdefault(tuple(everyone.filter(~everyone.is_in(lucky.implode()))), []).append(metric)
+            logged = series.filter(pl.col("metric") == metric)["run_id"]
+            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode()))), []).append(metric)
     return tuple(LeftOut(f"{', '.join(names)}: not logged", ids) for ids, names in found.items())

@@ -1,7 +1,7 @@
-"""The three frames that everything stands on, and nothing else: their columns, types and empty forms.
+"""The columns, types and empty forms of the three frames.
 
 points  one row for each value that was logged, NaN and infinities included, in logged order (``seq``)
-series  one row for each (run, metric): statistics over finite values of the steps that stand, kept by ingest
+series  one row for each (run, metric): statistics of its finite values, the last write of each step, kept by ingest
 runs    one row for each run: identity, status, then a column for each flattened hyperparameter, then ``metadata.*``
 """
 
@@ -36,13 +36,13 @@ POINTS_SCHEMA: dict[str, pl.DataType] = {
 SERIES_SCHEMA: dict[str, pl.DataType] = {
     "run_id": pl.String(),
     "metric": pl.String(),
-    "n": pl.Int64(),  # steps that stand
-    "n_logged": pl.Int64(),  # all that was logged, repeated steps included
-    "n_nan": pl.Int64(),  # of the steps that stand
+    "n": pl.Int64(),  # distinct steps: a repeated step counts once, with its last write
+    "n_logged": pl.Int64(),  # all logged points, repeated steps included
+    "n_nan": pl.Int64(),  # among the n steps
     "n_inf": pl.Int64(),
     "first_step": pl.Int64(),
     "last_step": pl.Int64(),
-    "first": pl.Float64(),  # value at first_step, whatever it is
+    "first": pl.Float64(),  # value at first_step, also if not finite
     "last": pl.Float64(),  # value at last_step, NaN and infinities included
     "min": pl.Float64(),  # from here on: finite values only
     "min_step": pl.Int64(),
@@ -53,16 +53,16 @@ SERIES_SCHEMA: dict[str, pl.DataType] = {
     "last_finite": pl.Float64(),
     "last_finite_step": pl.Int64(),
     "first_nonfinite_step": pl.Int64(),
-    "rewinds": pl.Int64(),  # times the step went backwards while logging
+    "rewinds": pl.Int64(),  # how often the step went backwards during logging
 }
 
 SERIES_STATS: tuple[str, ...] = tuple(name for name in SERIES_SCHEMA if name not in ("run_id", "metric"))
 
 STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed", "pruned", "waiting", "unknown")
-"""``failed``: ended with an error of its own; ``crashed``: stopped without a word; ``killed``: stopped from outside;
-``pruned``: ended early by the search that it belongs to; ``waiting``: planned, and not begun."""
+"""``failed``: ended with its own error; ``crashed``: stopped without a message; ``killed``: stopped from outside;
+``pruned``: ended early by its search; ``waiting``: planned and not started."""
 GOALS = "metadata.goals."
-"""How the columns begin that say, in the producer's own words, whether lower or higher values of a metric are better."""
+"""Prefix of the columns that hold the producer's own goal of a metric: lower or higher."""
 
 RUN_COLUMNS: dict[str, pl.DataType] = {
     "run_id": pl.String(),
@@ -71,34 +71,34 @@ RUN_COLUMNS: dict[str, pl.DataType] = {
     "status": pl.String(),
     "created_at": pl.Datetime("us", "UTC"),
     "updated_at": pl.Datetime("us", "UTC"),
-    "n_steps": pl.Int64(),  # steps that stand in the longest series; 0 without points
-    "source": pl.String(),  # the file or folder that it was read from, absolute
+    "n_steps": pl.Int64(),  # distinct steps of the longest series; 0 without points
+    "source": pl.String(),  # absolute path of the file or folder that it was read from
     "format": pl.String(),  # the reader's name
     "parent": pl.String(),
     "tags": pl.List(pl.String()),
-    "null_hparams": pl.List(pl.String()),  # hyperparameters that the run has, with the value None
+    "null_hparams": pl.List(pl.String()),  # hyperparameters of the run with the value None
 }
-"""The columns of the runs frame that every run has; all others are hyperparameters, except those under ``metadata.``."""
+"""The fixed columns of the runs frame; all others are hyperparameters, except those under ``metadata.``."""
 
 
 def hparam_columns(runs: pl.DataFrame) -> list[str]:
-    """The names of the hyperparameter columns of a runs frame, in order."""
+    """Returns the names of the hyperparameter columns of a runs frame, in order."""
     return [c for c in runs.columns if c not in RUN_COLUMNS and not c.startswith("metadata.")]
 
 
 @cache
 def empty_points() -> pl.DataFrame:
-    """A points frame without rows."""
+    """Returns a points frame without rows."""
     return pl.DataFrame(schema=POINTS_SCHEMA)
 
 
 @cache
 def empty_series() -> pl.DataFrame:
-    """A series frame without rows."""
+    """Returns a series frame without rows."""
     return pl.DataFrame(schema=SERIES_SCHEMA)
 
 
 def concat_points(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Points frames one after the other; a frame without rows when there are none."""
+    """Concatenates points frames; returns a frame without rows if there are none."""
     kept = [f for f in frames if f.height]
     return pl.concat(kept, rechunk=False) if kept else empty_points()

@@ -1,4 +1,4 @@
-"""Which runs and metrics: ids, globs and regular expressions, and a condition over the runs table."""
+"""Selects runs and metrics by ids, globs and regular expressions, and by a condition over the runs table."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["condition_columns", "match_names", "no_run_reason", "select_metrics"
 def select_runs(
     runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str] = (), where: str = ""
 ) -> pl.DataFrame:
-    """The rows of the runs frame that the patterns and the condition name; all of them when neither is given.
+    """Returns the rows of the runs frame that match the patterns and the condition; all rows if neither is given.
 
-    Raises UnknownNameError for an id or column that is not there, InputError for a condition that cannot be understood.
+    Raises UnknownNameError for an unknown id or column, InputError for a condition that cannot be parsed.
     """
     if patterns:
         ids = match_names(patterns, runs["run_id"].to_list(), kind="run", hint=f"list_runs shows all {runs.height}.")
@@ -28,12 +28,12 @@ def select_runs(
 
 
 def no_run_reason(runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str], where: str) -> str:
-    """Why a condition holds for none of the runs that the patterns name, and which values they have instead."""
+    """Returns why a condition holds for none of the runs that match the patterns, and the values that they have instead."""
     return empty_reason(where, select_runs(runs, series, patterns), series)
 
 
 def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hint: str = "") -> list[str]:
-    """Names that equal a pattern or match it as a glob, in the order of ``known``. A pattern without a match is an error."""
+    """Returns names that equal a pattern or match it as a glob, in the order of ``known``. Raises an error without a match."""
     exact = set(known)
     chosen: set[str] = set()
     for pattern in dict.fromkeys(patterns):
@@ -49,9 +49,9 @@ def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hin
 
 
 def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Metrics by name, glob or regular expression (searched in the name), in the order of ``known``; none: all.
+    """Returns metrics by name, glob or regular expression (searched in the name), in the order of ``known``; no pattern: all.
 
-    Raises UnknownNameError where a pattern finds nothing, InputError where it is no regular expression.
+    Raises UnknownNameError if a pattern matches nothing, InputError if it is not a regular expression.
     """
     if not patterns:
         return list(known)
@@ -67,7 +67,7 @@ def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _by_pattern(pattern: str, known: Sequence[str]) -> list[str]:
-    """Names in which a regular expression is found; a glob is the second try."""
+    """Returns names in which a regular expression is found; if there are none, the pattern is tried as a glob."""
     try:
         found = match_regex(pattern, known, "Metric pattern")
     except InputError:

@@ -1,6 +1,6 @@
-"""Quantiles of Student's t without scipy, whose import takes longer than all else that an answer needs.
+"""Quantiles of Student's t without scipy, whose import would take most of the time of an answer.
 
-t_quantile(df, share)    as `scipy.special.stdtrit`, to twelve digits
+t_quantile(df, share)    equal to `scipy.special.stdtrit` to twelve digits
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ENOUGH = 1e-15
 
 @cache
 def t_quantile(df: float, share: float = 0.975) -> float:
-    """The value that Student's t with ``df`` degrees of freedom stays below with probability ``share``."""
+    """Returns the value below which Student's t with ``df`` degrees of freedom is with probability ``share``."""
     if not (df > 0 and 0 < share < 1):
         return math.nan
     if share < 0.5:
@@ -25,18 +25,20 @@ def t_quantile(df: float, share: float = 0.975) -> float:
         return 0.0
     scale = _gamma_ratio(df) / math.sqrt(df * math.pi)
     tail = 1 - share
-    t = min(1.0, (share - 0.5) / scale)  # below the quantile, where Newton's steps on the convex tail never go too far
+    t = min(
+        1.0, (share - 0.5) / scale
+    )  # starts below the quantile, where Newton's steps on the convex tail never overshoot
     for _ in range(200):
         density = scale * math.exp(-(df + 1) / 2 * math.log1p(t * t / df))
         step = (_tail(t, df) - tail) / density
         t += step
-        if step <= _ENOUGH * t:  # from below: a step back is rounding
+        if step <= _ENOUGH * t:  # steps only go up, so a step back is rounding
             break
     return t
 
 
 def _tail(t: float, df: float) -> float:
-    """The probability above ``t``, for t > 0: half of the regularised incomplete beta function."""
+    """Returns the probability above ``t``, for t > 0: half of the regularised incomplete beta function."""
     x = df / (df + t * t)
     a, b = df / 2, 0.5
     front = _gamma_ratio(df) / math.sqrt(math.pi) * math.exp(-a * math.log1p(t * t / df)) * t / math.sqrt(df + t * t)
@@ -46,7 +48,7 @@ def _tail(t: float, df: float) -> float:
 
 
 def _gamma_ratio(df: float) -> float:
-    """gamma((df + 1) / 2) / gamma(df / 2); by its series where the logarithms would lose digits."""
+    """Returns gamma((df + 1) / 2) / gamma(df / 2); by its series where logarithms would lose digits."""
     if df < 100:
         return math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2))
     n = 1 / df
@@ -55,7 +57,7 @@ def _gamma_ratio(df: float) -> float:
 
 
 def _fraction(x: float, a: float, b: float) -> float:
-    """The continued fraction of the incomplete beta function, by Lentz's method."""
+    """Returns the continued fraction of the incomplete beta function, by Lentz's method."""
     c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
     value = d
     for m in range(1, 10_000):

@@ -1,1 +1,1 @@
-"""Sources to the store: `refresh` finds what changed, `read` reads it, `prefetch` runs the reading in a few threads."""
+"""From sources to the store: `refresh` finds changes, `read` reads them, `prefetch` runs the reading in a few threads."""

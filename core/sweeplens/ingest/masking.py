@@ -1,7 +1,7 @@
-"""Values of hyperparameters and metadata that are called like secrets become ``***``, before anything keeps or shows them.
+"""Replaces values of hyperparameters and metadata with secrets' names by ``***``, before they are stored or shown.
 
-A name is taken apart into words (``hfToken``, ``HF_TOKEN`` and ``hf-token`` are ``hf token``). What counts is how it ends:
-``wandb_api_key`` is a secret, ``api_key_path`` and ``max_tokens`` are not. Text that holds ``name=value`` pairs or a command
+A name is split into words (``hfToken``, ``HF_TOKEN`` and ``hf-token`` are ``hf token``). The last words decide:
+``wandb_api_key`` is a secret, ``api_key_path`` and ``max_tokens`` are not. Text with ``name=value`` pairs or a command
 line is searched for such names too.
 """
 
@@ -34,17 +34,17 @@ _OWNERS = frozenset({
     "access", "api", "auth", "bearer", "bot", "csrf", "github", "gitlab", "hf", "hub", "huggingface", "jwt", "oauth",
     "refresh", "sas", "secret", "security", "service", "session", "slack", "wandb",
 })  # fmt: skip
-"""Words before ``tokens`` that make them secrets; other tokens are what a model reads."""
+"""Words before ``tokens`` that make them secrets; other tokens are the input of a model."""
 _VOCABULARY = frozenset({
     "additional", "audio", "begin", "beginning", "bos", "class", "cls", "decoder", "dist", "distillation", "end", "eos", "eot",
     "every", "extra", "fill", "first", "image", "img", "last", "loss", "mask", "max", "min", "modality", "next", "num", "oov",
     "pad", "padding", "patch", "per", "prefix", "prompt", "query", "reg", "register", "sep", "separator", "sos", "special",
     "start", "stop", "suffix", "target", "text", "think", "time", "unk", "unknown", "video", "vision", "word",
 })  # fmt: skip
-"""Words before ``token`` that make it a word of a vocabulary, or a unit: ``pad_token``, ``loss_per_token``."""
+"""Words before ``token`` that make it an entry of a vocabulary, or a unit: ``pad_token``, ``loss_per_token``."""
 _PASS = frozenset({"admin", "db", "database", "ftp", "mysql", "postgres", "redis", "root", "smtp", "user"})
 _KEPT_WITH = frozenset({"id", "value", "base", "hash", "str", "string", "text", "plain", "b64", "pem"})
-"""Words that may follow a secret's name and leave it one: ``access_key_id``, ``password_hash``."""
+"""Words after which a secret's name is still one: ``access_key_id``, ``password_hash``."""
 _ENDINGS = (
     "apikey",
     "accesskey",
@@ -65,7 +65,7 @@ _VALUE = re.compile(
 
 @lru_cache(maxsize=16384)
 def is_secret_name(name: str) -> bool:
-    """Whether a value under this name is a secret. Of a path, such as ``wandb.api_key``, one part is enough."""
+    """Whether a value under this name is a secret. In a path, such as ``wandb.api_key``, one part is enough."""
     return any(_is_secret([w.lower() for w in _WORDS.findall(part)]) for part in re.split(r"[./]", name))
 
 
@@ -82,13 +82,13 @@ def _is_secret(words: Sequence[str]) -> bool:
         return not _VOCABULARY & set(before)
     if last == "tokens":
         return above in _OWNERS
-    if last in ("pwd", "pass"):  # alone, the working directory and a verb
+    if last in ("pwd", "pass"):  # alone they mean the working directory and a verb
         return above in _PASS
     return last in _ENDS or last.endswith(_ENDINGS) or words == ["cookie"]
 
 
 def without_secrets(reading: Reading) -> Reading:
-    """The reading, the same object where it holds no secret."""
+    """Returns the reading with secrets masked; the same object if it has none."""
     runs, problems = tuple(map(_record, reading.runs)), tuple(map(_problem, reading.problems))
     resume = _resume(reading.resume)
     same = resume is reading.resume and all(a is b for a, b in zip(runs, reading.runs, strict=True))
@@ -116,7 +116,7 @@ def _problem(problem: Problem) -> Problem:
 
 
 def _resume(resume: Resume | None) -> Resume | None:
-    """Readers that go on keep configs in their state; numbers there are theirs."""
+    """Masks texts in a reader's saved state, which may hold configs; numbers there belong to the reader."""
     if resume is None:
         return None
     state = _masked(resume.state, texts_only=True)
@@ -124,7 +124,7 @@ def _resume(resume: Resume | None) -> Resume | None:
 
 
 def _masked(value: object, *, texts_only: bool = False) -> object:
-    """The value, the same object where it holds no secret."""
+    """Returns the value with secrets masked; the same object if it has none."""
     if isinstance(value, str):
         return _in_text(value)
     if isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def _masked(value: object, *, texts_only: bool = False) -> object:
 def _in_mapping(value: Mapping[object, object], *, texts_only: bool) -> Mapping[object, object]:
     changed: dict[object, object] = {}
     for key, item in value.items():
-        if _is_said(item, texts_only=texts_only) and is_secret_name(str(key)):
+        if _could_be_secret(item, texts_only=texts_only) and is_secret_name(str(key)):
             changed[key] = MASK
         elif type(item) not in _NUMBERS:
             masked = _masked(item, texts_only=texts_only)
@@ -146,15 +146,15 @@ def _in_mapping(value: Mapping[object, object], *, texts_only: bool) -> Mapping[
     return {**value, **changed} if changed else value
 
 
-def _is_said(value: object, *, texts_only: bool) -> bool:
-    """Whether a value is one that could be the secret; none, or whether there is one, is not."""
+def _could_be_secret(value: object, *, texts_only: bool) -> bool:
+    """Whether a value could be a secret; None, booleans and empty text are not."""
     if value is None or isinstance(value, bool) or value in ("", MASK):
         return False
     return isinstance(value, str) or not texts_only
 
 
 def _in_list(value: Sequence[object], *, texts_only: bool) -> Sequence[object]:
-    """A list, in which the argument after ``--api-key`` is that key."""
+    """Masks a list, in which the argument after ``--api-key`` is a secret too."""
     found: list[object] = []
     for item in value:
         before = value[len(found) - 1] if found else None
@@ -165,7 +165,7 @@ def _in_list(value: Sequence[object], *, texts_only: bool) -> Sequence[object]:
 
 
 def _in_text(text: str) -> str:
-    """Text in which values of ``name=value``, ``"name": "value"`` and ``--name value`` are masked where the name is a secret's."""
+    """Masks values in ``name=value``, ``"name": "value"`` and ``--name value`` where the name is a secret's."""
     if "=" not in text and ":" not in text and "--" not in text:
         return text
     parts: list[str] = []

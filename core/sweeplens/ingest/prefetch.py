@@ -1,7 +1,7 @@
-"""`OrderedExecutor` runs jobs in a small thread pool and hands over their results in the order of submission.
+"""`OrderedExecutor` runs jobs in a small thread pool and passes on their results in order of submission.
 
 Polars and file reads release the interpreter lock, so a few threads keep every core busy. Only a few jobs are in flight or
-waiting to be handed over at any time, which bounds memory.
+waiting to be passed on at any time, which bounds memory.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _THREADS = max(2, min(4, os.cpu_count() or 2))
 
 
 class OrderedExecutor(Generic[T]):
-    """``take`` is called with each result, in the thread that gives the work; what a piece of work raises is raised there too."""
+    """Calls ``take`` with each result in the submitting thread; a job's exception is raised there too."""
 
-    def __init__(self, take: Callable[[T], None]) -> None:
-        self._take = take
+    def __init__(self, on_result: Callable[[T], None]) -> None:
+        self._on_result = on_result
         self._pool: ThreadPoolExecutor | None = None
-        self._coming: deque[Future[T]] = deque()
+        self._futures: deque[Future[T]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -40,15 +40,15 @@ class OrderedExecutor(Generic[T]):
             if self._pool is not None:
                 self._pool.shutdown(cancel_futures=True)
 
-    def give(self, work: Callable[[], T]) -> None:
-        """Have it done; takes what is done by now, and waits where too much is on its way."""
+    def submit(self, work: Callable[[], T]) -> None:
+        """Submits a job. Passes on finished results, and waits if too many jobs are in flight."""
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_THREADS, "ahead")
-        while self._coming and (self._coming[0].done() or len(self._coming) > _THREADS):
-            self._take(self._coming.popleft().result())
-        self._coming.append(self._pool.submit(work))
+            self._pool = ThreadPoolExecutor(_THREADS, "prefetch")
+        while self._futures and (self._futures[0].done() or len(self._futures) > _THREADS):
+            self._on_result(self._futures.popleft().result())
+        self._futures.append(self._pool.submit(work))
 
     def finish(self) -> None:
-        """Take all that is still to come."""
-        while self._coming:
-            self._take(self._coming.popleft().result())
+        """Waits for all remaining results and passes them on."""
+        while self._futures:
+            self._on_result(self._futures.popleft().result())

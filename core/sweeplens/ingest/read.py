@@ -1,7 +1,7 @@
-"""Sources that must be read -> a `StoreChange`: many together where their reader can, the others one by one.
+"""Reads sources into a `StoreChange`: many together where their reader can, the others one by one.
 
-Sources that go together are read in parts of some megabytes, each part in a thread from its bytes to its points on disk and
-their series, while the walk may still find more. A source that cannot be read is a problem, not an end.
+Sources that can be read together are read in parts of some megabytes. A thread takes each part from bytes to stored points
+and series, while the walk may still find more. A source that cannot be read becomes a problem; the others are read.
 """
 
 from __future__ import annotations
@@ -36,132 +36,132 @@ from sweeplens.store.merge import continue_series, sequenced
 __all__ = ["Progress", "ReadTask", "read_all", "within_limits"]
 
 Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what) while work goes on; whoever is told may end it. ``total`` grows while more is found."""
+"""Called with (done, total, path) during work; it may raise to end the work. ``total`` grows while more is found."""
 
-_BATCH_ROWS = 1_000_000  # points that are kept in memory before they are numbered, reduced and written
-_PART_BYTES = 24 << 20  # of files that are read together
-_TELL_EVERY = 20  # sources
+_BATCH_ROWS = 1_000_000  # points kept in memory before they are numbered, reduced and written
+_PART_BYTES = 24 << 20  # size of files that are read together
+_REPORT_EVERY = 20  # sources
 _UNREAD = "could not be read as"
-_NEVER = -1  # the checksum of no content: such a source counts as changed whenever it is looked at
+_NO_CHECKSUM = -1  # no content has this checksum: such a source counts as changed at every refresh
 
 
 @contextmanager
 def within_limits(sources: Sequence[Source]) -> Generator[None]:
-    """Around the reading of sources: nothing outside of their roots is opened, and their time is limited."""
+    """Limits the reading of sources: only files below their roots can be opened, and the time is limited."""
     size = sum(f.size for s in sources for f in s.files)
     with confined(s.root for s in sources), time_limit(size):
         yield
 
 
 class ReadTask(Struct, frozen=True):
-    """One source to read; ``entry`` is what it gave before, ``goes_on`` whether the reading begins where that one ended."""
+    """One source to read. ``entry``: the result of an earlier reading; ``goes_on``: whether to resume at its end."""
 
     source: Source
     reader: Reader
     entry: SourceEntry | None = None
-    goes_on: bool = False
+    resumes: bool = False
 
     @property
     def key(self) -> Key:
-        """What identifies the source."""
+        """Returns the key of the source."""
         return self.source.key
 
 
 class _ReadResult(Struct, frozen=True):
-    """What a thread brings: entries, and their points, numbered and reduced, as a file or as a frame."""
+    """The result of a thread: entries, and their points, numbered and reduced, as a file or as a frame."""
 
     points: FileBlock | pl.DataFrame | None = None
     series: pl.DataFrame | None = None
-    tasks: list[ReadTask] = field(default_factory=list[ReadTask])  # that were read together
-    entries: list[SourceEntry] = field(default_factory=list[SourceEntry])  # of those of them that could be
+    tasks: list[ReadTask] = field(default_factory=list[ReadTask])  # the tasks that were read together
+    entries: list[SourceEntry] = field(default_factory=list[SourceEntry])  # entries of the tasks that succeeded
 
 
 class _ReadPart(Struct):
-    """Sources on their way to be read together, and their bytes."""
+    """Sources to be read together, and their size in bytes."""
 
     tasks: list[ReadTask] = field(default_factory=list[ReadTask])
     size: int = 0
 
 
 class _ReadBatch(Struct):
-    """Readings of some sources, as frames of reading points under unique ids."""
+    """Readings of some sources, as frames of points under unique ids."""
 
     fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
-    further: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    resumed: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
 
     @property
     def rows(self) -> int:
-        """Points so far."""
-        return sum(f.height for f in (*self.fresh, *self.further))
+        """Returns the number of points so far."""
+        return sum(f.height for f in (*self.fresh, *self.resumed))
 
 
 def read_all(
     tasks: Iterable[ReadTask], gone: Iterable[Key], store: MemoryStore, progress: Progress | None
 ) -> StoreChange:
-    """Everything that the tasks gave, and that what is gone gave before."""
-    work = _ReadState(store, StoreChange(gone=list(gone)), progress)
-    for key in work.change.gone:
-        work.void(store.ledger.get(key))
-    with OrderedExecutor(work.take) as ahead:
-        _read_together(tasks, work, ahead)
-        _read_alone(work, ahead)
-    work.change.points += work.kept
-    return work.change
+    """Reads all tasks, and drops the data of sources that are gone."""
+    state = _ReadState(store, StoreChange(gone=list(gone)), progress)
+    for key in state.change.gone:
+        state.drop_earlier(store.ledger.get(key))
+    with OrderedExecutor(state.record) as executor:
+        _read_together(tasks, state, executor)
+        _read_alone(state, executor)
+    state.change.points += state.small_frames
+    return state.change
 
 
 class _ReadState:
-    """What goes on: where readings are entered, what is left to be read alone, and who is told of it."""
+    """Collects results, keeps the tasks that are left to be read alone, and reports progress."""
 
     def __init__(self, store: MemoryStore, change: StoreChange, progress: Progress | None) -> None:
         self.store = store
         self.change = change
         self.alone: list[ReadTask] = []
-        self.kept: list[pl.DataFrame] = []  # points that were too few for a file of their own
+        self.small_frames: list[pl.DataFrame] = []  # points too few for a file of their own
         self._progress = progress
         self._found = self._done = 0
-        self._told = -_TELL_EVERY
+        self._reported = -_REPORT_EVERY
 
-    def meet(self, task: ReadTask) -> None:
-        """One more is to be read."""
+    def add_task(self, task: ReadTask) -> None:
+        """Counts a task that must be read."""
         self._found += 1
-        self._tell(task)
+        self._report(task)
 
     def finished(self, task: ReadTask, count: int = 1) -> None:
-        """So many have been read, the last of them this one."""
+        """Counts tasks that have been read; ``task`` is the last of them."""
         self._done += count
-        self._tell(task)
+        self._report(task)
 
-    def _tell(self, task: ReadTask) -> None:
-        if self._progress and self._done + self._found - self._told >= _TELL_EVERY:
-            self._told = self._done + self._found
+    def _report(self, task: ReadTask) -> None:
+        if self._progress and self._done + self._found - self._reported >= _REPORT_EVERY:
+            self._reported = self._done + self._found
             self._progress(self._done, self._found, task.source.relative)
 
-    def take(self, load: _ReadResult) -> None:
-        """Enter what a thread brought; what it could not read is read alone."""
-        for entry in load.entries:
+    def record(self, result: _ReadResult) -> None:
+        """Records the result of a thread; tasks that failed are read alone later."""
+        for entry in result.entries:
             self.change.entries[entry.key] = entry
-        if isinstance(load.points, FileBlock):
-            self.change.files.append(load.points)
-        elif load.points is not None and load.points.height:
-            few = load.points.height < _BATCH_ROWS
-            (self.kept if few else self.change.points).append(load.points)
-        if load.series is not None:
-            self.change.series.append(load.series)
-        read = [t for t in load.tasks if t.key in self.change.entries]
-        self.alone += [t for t in load.tasks if t.key not in self.change.entries]
+        if isinstance(result.points, FileBlock):
+            self.change.files.append(result.points)
+        elif result.points is not None and result.points.height:
+            few = result.points.height < _BATCH_ROWS
+            (self.small_frames if few else self.change.points).append(result.points)
+        if result.series is not None:
+            self.change.series.append(result.series)
+        read = [t for t in result.tasks if t.key in self.change.entries]
+        self.alone += [t for t in result.tasks if t.key not in self.change.entries]
         for task in read:
-            self.void(task.entry)
+            self.drop_earlier(task.entry)
         if read:
             self.finished(read[-1], len(read))
 
-    def void(self, entry: SourceEntry | None) -> None:
-        """Everything that a source gave before is dropped."""
+    def drop_earlier(self, entry: SourceEntry | None) -> None:
+        """Drops all earlier data of a source."""
         if entry is not None:
             self.change.dropped.update(entry.ids)
             self.change.freed.update(r.id for r in entry.records)
 
-    def provisional(self, run_id: str, key: Key) -> str:
-        """An id that nobody else has meanwhile; the store gives the rightful one when all are known."""
+    def provisional_id(self, run_id: str, key: Key) -> str:
+        """Returns an id that no other source has for now; the store assigns the final one when all are known."""
         if self.change.given.setdefault(run_id, key) != key:
             return f"{run_id}@{key[1]}:{key[0]}"
         return self.store.ledger.free_id(run_id, key)
@@ -170,28 +170,28 @@ class _ReadState:
 # ------------------------------------------------------------------ many together
 
 
-def _read_together(tasks: Iterable[ReadTask], work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
-    """Have the sources that go together read in parts; the others are left to be read alone."""
+def _read_together(tasks: Iterable[ReadTask], state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    """Reads, in parts, the sources that can be read together; the others are left to be read alone."""
     parts: dict[str, _ReadPart] = {}
     for task in tasks:
-        work.meet(task)
+        state.add_task(task)
         reader = _batch_reader(task.reader)
-        if task.goes_on or reader is None or not reader.goes_together(task.source):
-            work.alone.append(task)
+        if task.resumes or reader is None or not reader.goes_together(task.source):
+            state.alone.append(task)
             continue
         part = parts.setdefault(reader.name, _ReadPart())
         part.tasks.append(task)
         part.size += task.source.files[0].size
         if part.size >= _PART_BYTES:
-            _submit_part(parts.pop(reader.name), work, ahead)
-            _spill_kept(work, ahead)
+            _submit_part(parts.pop(reader.name), state, executor)
+            _submit_small_frames(state, executor)
     for part in parts.values():
-        _submit_part(part, work, ahead)
-    ahead.finish()
+        _submit_part(part, state, executor)
+    executor.finish()
 
 
 def _batch_reader(reader: Reader) -> BatchReader | None:
-    """The reader as one that reads many together, if it does; asked of its class, as that takes a while."""
+    """Returns the reader as a `BatchReader` if it is one; the check is cached by class, as it is slow."""
     found = loaded_reader(reader)
     return cast("BatchReader", found) if _is_batch_reader(type(found)) else None
 
@@ -201,20 +201,20 @@ def _is_batch_reader(kind: type) -> bool:
     return all(hasattr(kind, verb) for verb in ("goes_together", "read_many"))
 
 
-def _spill_kept(work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
-    """Have points that came in small frames written, where together they are many."""
-    if sum(f.height for f in work.kept) >= _BATCH_ROWS:
-        ahead.give(partial(_spilled, pl.concat(work.kept), work.store))
-        work.kept = []
+def _submit_small_frames(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    """Writes points of small frames together, once they are many."""
+    if sum(f.height for f in state.small_frames) >= _BATCH_ROWS:
+        executor.submit(partial(_write_points, pl.concat(state.small_frames), state.store))
+        state.small_frames = []
 
 
-def _spilled(points: pl.DataFrame, store: MemoryStore) -> _ReadResult:
+def _write_points(points: pl.DataFrame, store: MemoryStore) -> _ReadResult:
     return _ReadResult(store.spill(points) or points)
 
 
-def _submit_part(part: _ReadPart, work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
-    names = {t.source.path: work.provisional(t.source.relative, t.key) for t in part.tasks}
-    ahead.give(partial(_read_part_within, part.tasks, names, work.store))
+def _submit_part(part: _ReadPart, state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    names = {t.source.path: state.provisional_id(t.source.relative, t.key) for t in part.tasks}
+    executor.submit(partial(_read_part_within, part.tasks, names, state.store))
 
 
 def _read_part_within(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore) -> _ReadResult:
@@ -223,14 +223,16 @@ def _read_part_within(tasks: list[ReadTask], names: dict[str, str], store: Memor
 
 
 def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore) -> _ReadResult:
-    """Read sources of one reader together, as far as that can be. Runs in a thread, and changes nothing."""
+    """Reads sources of one reader together, as far as possible. Runs in a thread, and changes no shared state."""
     reader = _batch_reader(tasks[0].reader)
     assert reader is not None
     young = {t.source.path: _content_if_young(t.source) for t in tasks}
     sources = [t.source for t in tasks]
-    many = contained(lambda: _many(reader, sources, names), tasks[0].source.path, "cannot be read together with others")
+    many = contained(
+        lambda: _read_many(reader, sources, names), tasks[0].source.path, "cannot be read together with others"
+    )
     if isinstance(many, Failure):
-        return _ReadResult(tasks=tasks)  # one of them: each says for itself
+        return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
     entries = [
         _entry(t, _masked(many.readings[path], store), (names[path],), young[path])
         for t in tasks
@@ -240,8 +242,8 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     return _ReadResult(file or many.points.cast(POINTS_SCHEMA), many.series, tasks, entries)  # pyright: ignore[reportArgumentType]
 
 
-def _many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
-    """Sources read together; their readings are as they must be."""
+def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
+    """Reads sources together and checks their readings."""
     many = reader.read_many(sources, names)
     return replace(many, readings={path: checked(reading) for path, reading in many.readings.items()})
 
@@ -255,7 +257,7 @@ def _masked(reading: Reading, store: MemoryStore) -> Reading:
 
 
 def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
-    """What the ledger keeps of a reading."""
+    """Returns the ledger entry of a reading."""
     marks = fingerprints_of(task.source, reading.resume)
     return SourceEntry(
         task.source, task.reader.version, reading.runs, ids, reading.problems, reading.resume, marks, content
@@ -265,81 +267,81 @@ def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int 
 # ------------------------------------------------------------------ one by one
 
 
-def _read_alone(work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
-    """Read one source after the other, and finish whenever many points came together."""
+def _read_alone(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    """Reads one source after the other, and finishes a batch whenever it has many points."""
     batch = _ReadBatch()
-    for task in work.alone:
+    for task in state.alone:
         with within_limits([task.source]):
-            _read_one(task, work, batch)
-        work.finished(task)
+            _read_one(task, state, batch)
+        state.finished(task)
         if batch.rows >= _BATCH_ROWS:
-            _finish(batch, work, ahead)
+            _finish_batch(batch, state, executor)
             batch = _ReadBatch()
-    _finish(batch, work, ahead)
+    _finish_batch(batch, state, executor)
 
 
-def _read_one(task: ReadTask, work: _ReadState, batch: _ReadBatch) -> None:
-    """Read one source into the batch, and enter it in the change."""
+def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
+    """Reads one source into the batch, and adds its entry to the change."""
     content = _content_if_young(task.source)
-    entry = task.entry if task.goes_on else None
-    reading = _go_on(task.reader, task.source, entry) if entry else None
-    if reading is None:  # none to go on with, or it could not
+    entry = task.entry if task.resumes else None
+    reading = _resume(task.reader, task.source, entry) if entry else None
+    if reading is None:  # there is nothing to resume, or resuming failed
         entry, reading = None, _read(task.reader, task.source)
         if isinstance(reading, Failure):
             if task.entry is not None and task.entry.ids:
-                _leave(task, task.entry, reading.problem, work.change)
+                _keep_earlier(task, task.entry, reading.problem, state.change)
                 return
-            content = _NEVER if reading.passing else content
+            content = _NO_CHECKSUM if reading.passing else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
-        work.void(task.entry)
-    reading = _masked(reading, work.store)
+        state.drop_earlier(task.entry)
+    reading = _masked(reading, state.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
-    ids = tuple(known.get(r.id) or work.provisional(r.id, task.key) for r in reading.runs)
-    work.change.entries[task.key] = _entry(task, reading, ids, content)
+    ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
+    state.change.entries[task.key] = _entry(task, reading, ids, content)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
-        (batch.further if entry else batch.fresh).append(points)
+        (batch.resumed if entry else batch.fresh).append(points)
 
 
-def _leave(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
-    """A source that cannot be read now (a database may be locked) keeps what it gave, says so, and is tried again."""
-    said = replace(problem, reason=f"{problem.reason}; what was read of it before stays until it can be read again")
-    problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), said)
-    left = replace(entry, source=task.source, problems=problems, resume=None, content=_NEVER)
-    if left != entry:
-        change.entries[task.key] = left
+def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
+    """Keeps the earlier data of a source that cannot be read now (such as a locked database), with a problem; it is retried."""
+    noted = replace(problem, reason=f"{problem.reason}; its earlier data stay until it can be read again")
+    problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), noted)
+    kept_entry = replace(entry, source=task.source, problems=problems, resume=None, content=_NO_CHECKSUM)
+    if kept_entry != entry:
+        change.entries[task.key] = kept_entry
 
 
-def _go_on(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
-    """What was appended; None where the reader cannot go on after all, or where step 0 may mean that there was no step."""
-    reading = contained(lambda: _appended(reader, source, entry), source.path, "the reading cannot go on")
+def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
+    """Returns the appended data; None if resuming fails, or if a step 0 may mean that no step was logged."""
+    reading = contained(lambda: _appended(reader, source, entry), source.path, "the reading cannot be resumed")
     return None if isinstance(reading, Failure) else reading
 
 
 def _appended(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
-    further = checked(reader.read(source, entry.resume))
-    return None if (further.points["step"] == 0).any() else checked(continued(entry, further))
+    resumed = checked(reader.read(source, entry.resume))
+    return None if (resumed.points["step"] == 0).any() else checked(continued(entry, resumed))
 
 
 def _read(reader: Reader, source: Source) -> Reading | Failure:
-    """Everything; of a source that cannot be read, the failure."""
+    """Reads all of a source; returns the failure if it cannot be read."""
     return contained(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
 
 
-def _finish(batch: _ReadBatch, work: _ReadState, ahead: OrderedExecutor[_ReadResult]) -> None:
-    """Have the points of new readings finished, and join those of readings that went on with what is known."""
+def _finish_batch(batch: _ReadBatch, state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    """Submits the points of new readings, and merges those of resumed readings with earlier data."""
     if batch.fresh:
-        ahead.give(partial(_finished, batch.fresh, work.store))
-    if batch.further:
-        new = pl.concat(batch.further)
-        old = work.store.series.filter(pl.col("run_id").is_in(new["run_id"].unique().to_list()))
+        executor.submit(partial(_finish_points, batch.fresh, state.store))
+    if batch.resumed:
+        new = pl.concat(batch.resumed)
+        old = state.store.series.filter(pl.col("run_id").is_in(new["run_id"].unique().to_list()))
         points = sequenced(new, old)
-        work.change.points.append(points)
-        work.change.series.append(continue_series(old, points, work.store.earlier))
+        state.change.points.append(points)
+        state.change.series.append(continue_series(old, points, state.store.earlier))
 
 
-def _finished(fresh: list[pl.DataFrame], store: MemoryStore) -> _ReadResult:
-    """Number the points of new readings, reduce them to series, and write them where they are many."""
+def _finish_points(fresh: list[pl.DataFrame], store: MemoryStore) -> _ReadResult:
+    """Numbers the points of new readings, reduces them to series, and writes them if they are many."""
     points = sequenced(pl.concat(fresh))
     return _ReadResult(store.spill(points) or points, reduce_series(points))

@@ -1,7 +1,7 @@
-"""What is on disk now -> store. Unchanged sources are not opened; those that changed are read, in `reading`.
+"""Brings the store up to date with the folders. Unchanged sources are not opened; changed ones are read (see `read`).
 
-A source that only grew is read from where its last reading ended, and its series go on from what they were; any other
-change is a new reading, and everything that the source gave before leaves in the same step.
+A source that only grew is read from the end of its last reading, and its series are continued. After any other
+change it is read again as a whole, and its earlier data are dropped in the same step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("sweeplens.store")
 
 
 class LoadReport(Struct, frozen=True):
-    """What a load found. ``problems`` are all of them, those of earlier loads included."""
+    """The result of a load. ``problems`` includes those of earlier loads."""
 
     n_runs: int
     n_points: int
@@ -38,7 +38,7 @@ class LoadReport(Struct, frozen=True):
 
 
 def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
-    """Bring the store up to what is on disk now. What it cannot give back of an earlier reading is read from the folders."""
+    """Brings the store up to date with the folders. Content of the store that cannot be decoded is read again."""
     began = time.perf_counter()
     with store.updating():
         try:
@@ -57,12 +57,12 @@ def _update(roots: Sequence[Path], store: MemoryStore, progress: Progress | None
 
 
 def _read_everything(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
-    """A first reading: of what is found already, while the walk goes on."""
+    """Reads everything for the first time; reading starts while the walk still finds more."""
     readers = {r.name: r for r in all_readers()}
     sources = discovering(roots, readers.values(), memory=store.remembered)
     change = read_all((ReadTask(s, readers[s.reader]) for s in sources), (), store, progress)
     found = store.remembered.found
-    assert found is not None  # the walk came to its end
+    assert found is not None  # the walk is complete
     store.apply(change, found)
 
 
@@ -75,7 +75,7 @@ def _read_changes(roots: Sequence[Path], store: MemoryStore, progress: Progress 
 
 
 def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -> tuple[list[ReadTask], list[Key]]:
-    """What must be read, and which sources are gone."""
+    """Returns the sources that must be read, and those that are gone."""
     tasks: list[ReadTask] = []
     gone: list[Key] = []
     ledger = store.ledger
@@ -87,27 +87,27 @@ def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -
             known = ledger.source(source.key)
             if known is not source and known != source:
                 entry, reader = ledger.get(source.key), readers[source.reader]
-                goes_on = (
+                resumes = (
                     entry is not None and store.has_points(entry.ids) and can_resume(entry, source, reader.version)
                 )
-                tasks.append(ReadTask(source, reader, entry, goes_on))
+                tasks.append(ReadTask(source, reader, entry, resumes))
         present = {s.key for s in found.sources}
         gone = [key for key in ledger if key not in present]
     seen = {t.key for t in tasks} | set(gone)
-    return [*tasks, *_changed_unseen(store, seen, readers)], gone
+    return [*tasks, *_changed_young(store, seen, readers)], gone
 
 
-def _changed_unseen(store: MemoryStore, seen: set[Key], readers: Mapping[str, Reader]) -> list[ReadTask]:
-    """Young sources whose content changed though sizes and times are equal; the others are left to grow old."""
+def _changed_young(store: MemoryStore, seen: set[Key], readers: Mapping[str, Reader]) -> list[ReadTask]:
+    """Returns young sources whose content changed although sizes and times are equal."""
     tasks: list[ReadTask] = []
     for key in store.ledger.young - seen:
         entry = store.ledger.get(key)
         if entry is None:
             continue
         if content_of(entry.source) != entry.content:
-            tasks.append(ReadTask(entry.source, readers[entry.source.reader], entry, goes_on=False))
+            tasks.append(ReadTask(entry.source, readers[entry.source.reader], entry, resumes=False))
         else:
-            store.ledger.settle(key)
+            store.ledger.confirm_unchanged(key)
     return tasks
 
 

@@ -1,5 +1,5 @@
-"""What is compiled: one C file, which reads step-per-line JSON at several times the speed of a general parser.
+"""The compiled reader: one C file, which reads step-per-line JSON several times faster than a general parser.
 
-It judges nothing. Lines that are not plain numbers at a step are left to Python, and where the compiled file cannot be loaded
-(it was built for another machine, or not at all) everything is read by Python, more slowly and with the same result.
+It parses only rows of plain numbers at a step; Python reads all other lines. If the compiled file cannot be loaded (it was
+built for another machine, or not at all), Python reads everything, more slowly and with the same result.
 """

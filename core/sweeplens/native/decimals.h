@@ -1,7 +1,7 @@
-/* Numbers as JSON and Python write them -> doubles, each the nearest one, or none.
+/* Converts numbers as JSON and Python write them to the nearest double, or to none.
  *
- * Where the nearest double is not certain (more than nineteen digits that lie between two, no normal number) the answer is
- * none: somebody slower must look. Nothing is read at or beyond `end`.
+ * If the nearest double is not certain (more than nineteen digits near a tie, not a normal number) there is no result, and
+ * Python parses the number. No byte at or beyond `end` is read.
  */
 #include <stdint.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static uint64_t read_digits(const char **at, const char *end, uint64_t number) {
     return number;
 }
 
-/* digits * 10^power -> the nearest double, ties to even; 0 where that is no normal number.
+/* digits * 10^power -> the nearest double, ties to even; 0 if that is not a normal number.
  * Lemire, "Number parsing at a gigabyte per second" (2021); that 128 bits always suffice: Mushtak and Lemire (2023). */
 static int nearest(uint64_t digits, int64_t power, double *value) {
     if (digits == 0 || power < LEAST_POWER || power > GREATEST_POWER) return 0;
@@ -72,7 +72,7 @@ static int nearest(uint64_t digits, int64_t power, double *value) {
     return 1;
 }
 
-/* What is written with more digits than 64 bits hold: the first nineteen decide, unless the others could tip the balance. */
+/* Numbers with more digits than 64 bits hold: the first nineteen decide, unless the others could change the result. */
 static int nearest_of_many(const Decimal *d, double *value) {
     uint64_t first = 0;
     const char *p = d->begin;
@@ -86,7 +86,7 @@ static int nearest_of_many(const Decimal *d, double *value) {
     return left == 0 || (nearest(first + 1, d->power + left, &above) && *value == above);
 }
 
-/* [+-]digits behind an e; NULL where that is none, or a monster. */
+/* Reads [+-]digits after an e; NULL if there are none or too many. */
 static const char *read_exponent(const char *p, const char *end, int64_t *power) {
     int down = p < end && *p == '-';
     p += down || (p < end && *p == '+');
@@ -121,7 +121,7 @@ static int magnitude(const Decimal *d, double *value) {
     return many ? nearest_of_many(d, value) : nearest(d->digits, d->power, value);
 }
 
-/* The words that Python writes for what JSON has no number for. */
+/* Reads Python's words for numbers that JSON lacks. */
 static const char *read_word(const char *p, const char *end, int negative, double *value) {
     uint64_t bits;
     if (!negative && end - p >= 3 && memcmp(p, "NaN", 3) == 0) bits = 0x7FF8000000000000u, p += 3;
@@ -131,7 +131,7 @@ static const char *read_word(const char *p, const char *end, int negative, doubl
     return p;
 }
 
-/* A number as Python's json reads it, as a double; returns what is behind it, NULL in doubt. */
+/* A number as Python's json reads it, as a double; returns the position after it, NULL if it is not certain. */
 static const char *read_number(const char *p, const char *end, double *value) {
     int negative = p < end && *p == '-';
     p += negative;

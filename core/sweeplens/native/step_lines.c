@@ -1,11 +1,11 @@
-/* Step-per-line JSON -> columns of numbers: the one part of sweeplens that is compiled.
+/* Parses step-per-line JSON into columns of numbers: the only compiled part of sweeplens.
  *
- * It takes the rows that it is sure of: flat objects of numbers (NaN and Infinity among them), each key once, a whole number
- * at the axis; null, true and false are counted, no more. Any other line is a doubt, which Python settles: the judgement of
- * what a log says lies in one place only.
+ * It parses only rows that match a strict grammar: flat objects of numbers (NaN and Infinity included), each key once, an
+ * integer as step; null, true and false are only counted. Any other line is a doubt, which is left to Python: only Python
+ * decides the meaning of an unusual line.
  *
- * Rows of many files come into one Table. `table_begin` begins a file, `table_read` takes lines of it, `table_keep` makes them
- * stay; `table_take` hands a column over as an array of Arrow's C data interface. Nothing is read at or beyond the end of a text.
+ * Rows of many files go into one Table. `table_begin` starts a file, `table_read` reads its lines, `table_keep` keeps its rows;
+ * `table_take` returns a column as an array of Arrow's C data interface. No byte at or beyond the end of a text is read.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,12 +25,12 @@ typedef struct {
     char *token; /* the key as it was first written, with quotes, colon and blanks: `"loss": ` */
     size_t token_length, name_length;
     uint32_t hash;
-    int32_t next;     /* the column whose key came behind this one the last time */
-    uint64_t seen;    /* the row in which it was met last */
-    double *values;   /* of the first `filled` rows; 0 where there is none */
+    int32_t next;     /* the column whose key followed this one last time */
+    uint64_t seen;    /* the last row that has this key */
+    double *values;   /* of the first `filled` rows; 0 where a value is missing */
     uint8_t *present; /* a bit for each row */
     int64_t filled, count;
-    int64_t others; /* null, true and false in the file at hand */
+    int64_t others; /* null, true and false in the current file */
 } Column;
 
 typedef struct {
@@ -42,20 +42,20 @@ typedef struct {
 typedef struct {
     Column *columns; /* the first is the axis; its values are `steps` */
     int32_t n_columns, room_for_columns;
-    int32_t first;  /* the column that a row began with the last time */
-    int32_t *slots; /* by hash, a column + 1; at most half of them are taken */
+    int32_t first;  /* the first column of the last row */
+    int32_t *slots; /* by hash, a column + 1; at most half of them are used */
     uint32_t n_slots;
     int64_t *steps;
     uint32_t *files, *places;
     int64_t rows, room, values, most_cells;
-    int64_t others; /* of all columns, in the file at hand */
-    Cell *cells; /* of the row at hand */
+    int64_t others; /* of all columns, in the current file */
+    Cell *cells; /* of the current row */
     int32_t n_cells;
     uint64_t seen;
     uint32_t file;
-    int64_t kept_rows; /* of the files before the one at hand */
+    int64_t kept_rows; /* of the files before the current one */
     int32_t kept_columns;
-    int32_t is_full; /* a row of the file at hand would have taken more cells than it is worth */
+    int32_t is_full; /* a row of the current file would have needed too many cells */
 } Table;
 
 typedef struct {
@@ -78,7 +78,7 @@ static int make_rows(Column *column, int64_t old, int64_t room) {
     return 1;
 }
 
-/* Columns cost memory whether there is something in them or not. */
+/* Columns need memory even for empty cells. */
 static int is_worth_it(Table *t, int64_t rows, int32_t columns) {
     int64_t cells = rows * columns;
     int worth = cells <= t->most_cells && (cells <= FEW_CELLS || cells <= SPARSEST * t->values);
@@ -147,7 +147,7 @@ static int32_t add_column(Table *t, const char *token, size_t token_length, size
     return t->n_columns++;
 }
 
-/* The columns that came last leave. */
+/* Removes the newest columns. */
 static void keep_columns(Table *t, int32_t count) {
     if (count == t->n_columns) return;
     for (int32_t i = count; i < t->n_columns; i++)
@@ -186,7 +186,7 @@ static const char *skip_blanks(const char *p, const char *end) {
     return p;
 }
 
-/* A key and its colon -> its column, which may be new; `*at` is then at the value. `guess` is the column that is likely. */
+/* Returns the column, perhaps new, of a key and its colon; `*at` is then at the value. `guess` is the likely column. */
 static int32_t read_key(Table *t, const char **at, const char *end, int32_t guess) {
     const char *token = *at;
     if (guess >= 0 && guess < t->n_columns) {
@@ -208,7 +208,7 @@ static int32_t read_key(Table *t, const char **at, const char *end, int32_t gues
     return known != NONE ? known : add_column(t, token, (size_t)(*at - token), length);
 }
 
-/* null, true or false; returns what is behind it, NULL for anything else. */
+/* Reads null, true or false; returns the position after it, NULL for anything else. */
 static const char *read_other(const char *p, const char *end) {
     if (end - p >= 4 && (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)) return p + 4;
     return end - p >= 5 && memcmp(p, "false", 5) == 0 ? p + 5 : NULL;
@@ -216,7 +216,7 @@ static const char *read_other(const char *p, const char *end) {
 
 static int32_t *next_of(Table *t, int32_t column) { return column == NONE ? &t->first : &t->columns[column].next; }
 
-/* "key": value -> a cell, or the step of the row. Returns what is behind it, NULL in doubt. */
+/* Reads "key": value into a cell or the step of the row. Returns the position after it, NULL if it cannot be parsed here. */
 static const char *read_cell(Table *t, const char *p, const char *end, int32_t *column, int64_t *step) {
     int32_t previous = *column;
     *column = read_key(t, &p, end, *next_of(t, previous));
@@ -230,7 +230,7 @@ static const char *read_cell(Table *t, const char *p, const char *end, int32_t *
     return cell->is_other ? read_other(p, end) : read_number(p, end, &cell->value);
 }
 
-/* One object with its newline, into cells; NULL in doubt. */
+/* Reads one object with its newline into cells; NULL if it cannot be parsed here. */
 static const char *read_cells(Table *t, const char *p, const char *end, int64_t *step) {
     int32_t column = NONE;
     t->seen++, t->n_cells = 0;
@@ -245,7 +245,7 @@ static const char *read_cells(Table *t, const char *p, const char *end, int64_t 
     return p < end && *p == '\n' ? p + 1 : NULL;
 }
 
-/* One line into the table; NULL in doubt, and nothing has changed then. */
+/* Reads one line into the table; NULL, without any change, if it cannot be parsed here. */
 static const char *read_row(Table *t, const char *p, const char *end) {
     int32_t columns = t->n_columns;
     int64_t step = 0;
@@ -272,10 +272,10 @@ PUBLIC void table_free(Table *t) {
     free(t->columns), free(t->cells), free(t->slots), free(t->steps), free(t->files), free(t->places), free(t);
 }
 
-/* The rows of the file at hand stay. */
+/* Keeps the rows of the current file. */
 PUBLIC void table_keep(Table *t) { t->kept_rows = t->rows, t->kept_columns = t->n_columns; }
 
-/* A table whose rows stand at `axis`, a key; it will not hold more than so many cells, empty ones included. */
+/* Creates a table with the key `axis` as step and at most this many cells, empty ones included. */
 PUBLIC Table *table_new(const char *axis, int64_t length, int64_t most_cells) {
     Table *t = calloc(1, sizeof(Table));
     if (t == NULL) return NULL;
@@ -291,7 +291,7 @@ PUBLIC Table *table_new(const char *axis, int64_t length, int64_t most_cells) {
     return NULL;
 }
 
-/* What is read from now on is of this file. The rows of one that was not kept are forgotten. */
+/* Starts a file. The rows of a file that was not kept are dropped. */
 PUBLIC void table_begin(Table *t, uint32_t file) {
     for (int32_t i = AXIS + 1; i < t->n_columns; i++) {
         take_back(t, &t->columns[i], t->kept_rows);
@@ -303,8 +303,8 @@ PUBLIC void table_begin(Table *t, uint32_t file) {
     t->file = file, t->is_full = 0;
 }
 
-/* The whole lines of a text, whose bytes and number are told. `doubts` are the lines that are no rows for here; returns how
- * many there are, -1 where more than `most`. */
+/* Reads the whole lines of a text and sets their bytes and number. `doubts` are the lines that cannot be parsed here; returns
+ * their number, -1 if there are more than `most`. */
 PUBLIC int64_t table_read(Table *t, const char *text, int64_t length, int64_t *bytes, int64_t *lines, Line *doubts, int64_t most) {
     const char *p = text, *end = text + length;
     int64_t found = 0;
@@ -326,7 +326,7 @@ PUBLIC int64_t table_read(Table *t, const char *text, int64_t length, int64_t *b
 PUBLIC int64_t table_rows(const Table *t) { return t->rows; }
 PUBLIC int32_t table_columns(const Table *t) { return t->n_columns; }
 PUBLIC int32_t table_is_full(const Table *t) { return t->is_full; }
-/* How often null, true or false stood under a key of the file at hand; for the axis: under any key. */
+/* Returns how often a key of the current file had null, true or false; for the axis: any key. */
 PUBLIC int64_t table_others(const Table *t, int32_t column) { return column == AXIS ? t->others : t->columns[column].others; }
 
 PUBLIC const char *table_key(const Table *t, int32_t column, int64_t *length) {
@@ -359,7 +359,7 @@ static void release_array(ArrowArray *array) {
     array->release = NULL;
 }
 
-/* Hands over memory of the table: numbers of one format, and bits that say which are there, where some are not. */
+/* Passes on memory of the table: numbers of one format, and validity bits if some are missing. */
 static int hand_over(const Table *t, const char *format, void *numbers, uint8_t *present, int64_t missing, ArrowSchema *schema,
                      ArrowArray *array) {
     const void **buffers = calloc(2, sizeof(void *));
@@ -379,8 +379,8 @@ static int take_values(const Table *t, Column *column, ArrowSchema *schema, Arro
     return 1;
 }
 
-/* A column as an Arrow array, which owns it from now on: of a key, of the axis (0), of the rows' files (-1) or of their places
- * in these (-2). Then the table is only good for the columns that are left. 0 where there is no memory. */
+/* Moves a column into an Arrow array, which then owns it: of a key, of the axis (0), of the rows' files (-1) or of their
+ * numbers in these (-2). The table then only has the other columns. Returns 0 without memory. */
 PUBLIC int32_t table_take(Table *t, int32_t column, ArrowSchema *schema, ArrowArray *array) {
     if (column > AXIS) return take_values(t, &t->columns[column], schema, array);
     void *numbers = column == AXIS ? (void *)t->steps : column == FILES ? t->files : t->places;

@@ -1,6 +1,6 @@
-"""`StepTable`: rows of step-per-line JSON of many files, as columns. What `step_lines.c` is to Python.
+"""`StepTable`: rows of step-per-line JSON of many files, as columns. The Python interface of `step_lines.c`.
 
-Calls go by ctypes, which lets other threads go on meanwhile; columns come back as Arrow arrays, uncopied.
+Calls use ctypes, which releases the interpreter lock; columns are returned as Arrow arrays without a copy.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import polars as pl
 __all__ = ["LIBRARY", "ParsedText", "StepTable", "UnparsedLine", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 3  # of what the two files say to each other
-_FILES, _PLACES, _STEPS = -1, -2, 0
-_MOST_DOUBTS = 200
+_VERSION = 3  # of the interface between the two files
+_FILES, _ROW_NUMBERS, _STEPS = -1, -2, 0
+_MAX_UNPARSED = 200
 
 
 class UnparsedLine(NamedTuple):
-    """A line that is no row of numbers: its bytes, without the newline, and its number from 0."""
+    """A line that is not a row of numbers: its bytes, without the newline, and its number from 0."""
 
     begin: int
     end: int
@@ -32,7 +32,7 @@ class UnparsedLine(NamedTuple):
 
 
 class ParsedText(NamedTuple):
-    """The whole lines of a text: their bytes, how many they are, and those in doubt."""
+    """The result for the whole lines of a text: their bytes, their number, and the unparsed lines."""
 
     bytes: int
     lines: int
@@ -60,14 +60,14 @@ class _Array(Structure):
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The compiled file; None, with a line in the log, where it cannot be used."""
+    """Loads the compiled file; None, with a warning in the log, if it cannot be used."""
     try:
         library = ctypes.CDLL(str(LIBRARY))
         if library.table_version() != _VERSION:
             raise OSError(f"{LIBRARY.name} was built from other sources")
     except (OSError, AttributeError) as error:
         logging.getLogger("sweeplens.native").warning(
-            "JSON lines are read by Python, slowly: %s. Install sweeplens anew", error
+            "JSON lines are read by Python, slowly: %s. Reinstall sweeplens", error
         )
         return None
     for name, (result, *arguments) in _SIGNATURES.items():
@@ -94,14 +94,14 @@ _capsule.restype, _capsule.argtypes = ctypes.py_object, (c_void_p, c_char_p, c_v
 
 
 def is_compiled() -> bool:
-    """Whether there can be a `StepTable`."""
+    """Whether `StepTable` is available."""
     return _library() is not None
 
 
 class StepTable:
-    """Rows at a step, of one file after the other: `begin` a file, `read` its lines, `keep` it; in the end take the `frame`.
+    """Collects rows of several files: `begin` a file, `read` its lines, `keep` it; at the end get the `frame`.
 
-    For one thread at a time, and a context manager, which frees what was not taken.
+    It is for one thread at a time. As a context manager it frees columns that were not taken.
     """
 
     def __init__(self, axis: str, *, most_cells: int) -> None:
@@ -112,7 +112,7 @@ class StepTable:
         self._table: int = library.table_new(key, len(key), most_cells)
         if not self._table:
             raise MemoryError
-        self._bytes, self._lines, self._doubts = c_int64(), c_int64(), (_Line * _MOST_DOUBTS)()
+        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (_Line * _MAX_UNPARSED)()
 
     def __enter__(self) -> Self:
         return self
@@ -122,66 +122,67 @@ class StepTable:
         self._table = 0
 
     def begin(self, file: int) -> None:
-        """What is read from now on is of this file. The rows of one that was not kept are forgotten."""
+        """Starts a file. The rows of a file that was not kept are dropped."""
         self._lib.table_begin(self._table, file)
 
     def keep(self) -> None:
-        """The rows of the file that began last stay."""
+        """Keeps the rows of the current file."""
         self._lib.table_keep(self._table)
 
     def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> ParsedText | None:
-        """The whole lines among the first ``length`` bytes; None where very many of them are in doubt."""
+        """Reads the whole lines among the first ``length`` bytes; None if too many of them cannot be parsed."""
         found = self._lib.table_read(
-            self._table, text, length, byref(self._bytes), byref(self._lines), self._doubts, _MOST_DOUBTS
+            self._table, text, length, byref(self._bytes), byref(self._lines), self._unparsed, _MAX_UNPARSED
         )
         if found < 0:
             return None
-        doubts = [UnparsedLine(d.begin, d.end, d.number) for d in self._doubts[:found]] if found else []
+        doubts = [UnparsedLine(d.begin, d.end, d.number) for d in self._unparsed[:found]] if found else []
         return ParsedText(self._bytes.value, self._lines.value, doubts)
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Returns the number of rows."""
         return self._lib.table_rows(self._table)
 
     @property
     def width(self) -> int:
-        """How many keys there are; the first is the axis."""
+        """Returns the number of keys; the first is the axis."""
         return self._lib.table_columns(self._table)
 
     @property
     def is_full(self) -> bool:
-        """Whether rows of the file that began last are in doubt because the table would grow too large, or too empty."""
+        """Whether rows of the current file were left unparsed because the table would become too large or too sparse."""
         return bool(self._lib.table_is_full(self._table))
 
     def others(self) -> dict[bytes, int]:
-        """How often null, true or false stood under a key of the file that began last."""
+        """Returns how often each key of the current file had null, true or false."""
         if not self._lib.table_others(self._table, _STEPS):
             return {}
         counts = {self.key(i): self._lib.table_others(self._table, i) for i in range(1, self.width)}
         return {key: count for key, count in counts.items() if count}
 
     def key(self, column: int) -> bytes:
-        """A key as it is written."""
+        """Returns a key as it is written."""
         length = c_int64()
         return ctypes.string_at(self._lib.table_key(self._table, column, byref(length)), length.value)
 
     def frame(self) -> pl.DataFrame:
-        """All that was kept, once: ``\\0run`` (file), ``\\0seq`` (row within it), ``\\0step``, and a column for each key."""
+        """Returns all kept rows, once: ``\\0run`` (file), ``\\0seq`` (row within it), ``\\0step``, and a column for each key."""
         self._lib.table_begin(self._table, 0)
         columns = {
-            name: self._column(place) for name, place in (("\0run", _FILES), ("\0seq", _PLACES), ("\0step", _STEPS))
+            name: self._column(column)
+            for name, column in (("\0run", _FILES), ("\0seq", _ROW_NUMBERS), ("\0step", _STEPS))
         }
         columns["\0run"] = columns["\0run"].set_sorted()
-        columns |= {self.key(place).decode(): self._column(place) for place in range(1, self.width)}
+        columns |= {self.key(column).decode(): self._column(column) for column in range(1, self.width)}
         return pl.DataFrame(columns)
 
-    def _column(self, place: int) -> pl.Series:
-        return pl.Series(_Column(self._lib, self._table, place))
+    def _column(self, column: int) -> pl.Series:
+        return pl.Series(_Column(self._lib, self._table, column))
 
 
 class _Column:
-    """A column of a table on its way to who imports it (the Arrow PyCapsule interface)."""
+    """Exports a column of a table by the Arrow PyCapsule interface."""
 
     def __init__(self, library: ctypes.CDLL, table: int, column: int) -> None:
         self._schema, self._array = _Schema(), _Array()

@@ -1,9 +1,9 @@
-"""Folders -> sources: the only directory walk, and the only place where readers are offered files.
+"""Finds sources in folders: the only module that walks folders and offers files to readers.
 
-`discover` walks (`folders.walk`: scandir and stat, nothing is opened) and offers each folder, top down, to every reader in
-order; a file belongs to the first reader that claims it. With the `RememberedWalk` of an earlier discovery only folders where
-something changed that claims may rest on are offered again, so that files which nobody took are not looked into twice.
-Links to files are followed inside the root only; a folder is entered under its real path, so a loop ends.
+`discover` walks (see `walk`: scandir and stat, no file is opened) and offers each folder, top down, to every reader in
+order; a file belongs to the first reader that claims it. With the `RememberedWalk` of an earlier discovery, only folders
+with changes that could affect claims are offered again, so files without a reader are not examined twice.
+Links to files are followed only inside the root. A folder is entered under its real path, so a loop ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Discovery", "RememberedWalk", "assembled", "check_root", "discover",
 
 
 class Discovery(Struct, frozen=True):
-    """What a walk found: sources in a stable order, files that nobody took, folders that could not be read."""
+    """The result of a walk: sources in a stable order, files without a reader, and problems with folders."""
 
     sources: tuple[Source, ...]
     refused: tuple[str, ...]  # absolute paths of files without a reader
@@ -34,11 +34,11 @@ class Discovery(Struct, frozen=True):
 
 
 def check_root(path: str | Path) -> Path:
-    """The absolute folder that a root names. Raises RootError with what to do about it."""
+    """Returns the absolute folder of a root. Raises RootError, which says what to do."""
     text = os.fspath(path)
     if "${" in text:
         raise RootError(
-            f"Root {text!r} holds an unexpanded variable: this client does not expand it, write the path out."
+            f"Root {text!r} has an unexpanded variable: this client does not expand it, so write out the path."
         )
     root = Path(text).expanduser()
     absolute = root if root.is_absolute() else Path.cwd() / root
@@ -50,17 +50,17 @@ def check_root(path: str | Path) -> Path:
             f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass --root or base_path."
         )
     if not absolute.is_dir():
-        raise RootError(f"Root {str(absolute)!r} is a file: pass the folder that holds it.")
+        raise RootError(f"Root {str(absolute)!r} is a file: pass the folder that contains it.")
     return absolute.resolve()
 
 
 class RememberedWalk(Struct):
-    """What a discovery leaves for the next one over the same roots."""
+    """The state that a discovery leaves for the next one over the same roots."""
 
     tops: dict[str, WalkedFolder] = field(default_factory=dict[str, WalkedFolder])
     readers: tuple[tuple[str, int], ...] = ()
     found: Discovery | None = None
-    visited: list[WalkedFolder] = field(default_factory=list[WalkedFolder])  # in the order in which they were offered
+    visited: list[WalkedFolder] = field(default_factory=list[WalkedFolder])  # in the order of the offers
 
 
 def discover(
@@ -70,18 +70,18 @@ def discover(
     walked: Callable[[int], None] | None = None,
     memory: RememberedWalk | None = None,
 ) -> Discovery:
-    """Walk every root and grant claims. ``walked`` is called with the count of folders now and then.
+    """Walks every root and grants claims. ``walked`` is called with the count of folders every 500 folders.
 
-    With ``memory`` the same `Discovery` comes back as long as nothing changed.
+    With ``memory``, the same `Discovery` object is returned as long as nothing changed.
     """
-    panel = ReaderIndex(readers)
-    memory = _usable(memory or RememberedWalk(), roots, panel)
-    found, memory.found = memory.found, None  # so that what a look marked that failed is visited by the next
+    index = ReaderIndex(readers)
+    memory = _valid_memory(memory or RememberedWalk(), roots, index)
+    found, memory.found = memory.found, None  # after a failure, the next discovery visits what this one marked
     problems: list[Problem] = []
-    if _look_again(memory, roots, problems) or found is None:
-        found = _grown(memory, found, panel, problems)
+    if _walk_roots(memory, roots, problems) or found is None:
+        found = _refresh_grown(memory, found, index, problems)
     if found is None:
-        for count, _ in enumerate(_granting(memory, roots, panel), 1):
+        for count, _ in enumerate(_visit(memory, roots, index), 1):
             if walked and count % 500 == 0:
                 walked(count)
         found = _collected(memory.visited, problems)
@@ -90,13 +90,13 @@ def discover(
 
 
 def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: RememberedWalk) -> Iterator[Source]:
-    """The sources of a first discovery, each as soon as it is found; ``memory.found`` is all of it when they end."""
-    panel = ReaderIndex(readers)
-    _usable(memory, roots, panel)
+    """Yields the sources of a first discovery as they are found. Then ``memory.found`` is the whole discovery."""
+    index = ReaderIndex(readers)
+    _valid_memory(memory, roots, index)
     problems: list[Problem] = []
-    _look_again(memory, roots, problems)
+    _walk_roots(memory, roots, problems)
     seen: set[tuple[str, str]] = set()
-    for folder in _granting(memory, roots, panel):
+    for folder in _visit(memory, roots, index):
         for source in folder.granted:
             if (source.reader, source.path) not in seen:  # as in `_collected`
                 seen.add((source.reader, source.path))
@@ -104,8 +104,8 @@ def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: Rem
     memory.found = _collected(memory.visited, problems)
 
 
-def _look_again(memory: RememberedWalk, roots: Sequence[Path], problems: list[Problem]) -> bool:
-    """See what is on disk now; whether it is other than before."""
+def _walk_roots(memory: RememberedWalk, roots: Sequence[Path], problems: list[Problem]) -> bool:
+    """Walks all roots again. Returns whether anything changed."""
     changed = False
     for root in roots:
         top = memory.tops.get(str(root))
@@ -117,57 +117,59 @@ def _look_again(memory: RememberedWalk, roots: Sequence[Path], problems: list[Pr
     return changed
 
 
-def _grown(
-    memory: RememberedWalk, before: Discovery | None, panel: ReaderIndex, problems: list[Problem]
+def _refresh_grown(
+    memory: RememberedWalk, before: Discovery | None, index: ReaderIndex, problems: list[Problem]
 ) -> Discovery | None:
-    """The discovery where names and claims are what they were, and files only grew; None where more is to be asked."""
-    if before is None or not memory.visited or any(top.shared.moved for top in memory.tops.values()):
+    """Returns the updated discovery if names and claims are unchanged; None if folders must be offered again."""
+    if before is None or not memory.visited or any(top.shared.names_changed for top in memory.tops.values()):
         return None
-    again: dict[tuple[str, str], Source] = {}
+    updated: dict[tuple[str, str], Source] = {}
     for folder in memory.visited:
         if folder.dirty or folder.below or folder.stale:
-            was = [(s.reader, s.path) for s in folder.granted]
-            if _settle(folder, panel, forced=False) or was != [(s.reader, s.path) for s in folder.granted]:
-                folder.dirty = folder.below = True  # everything under it is to be offered again
+            before_keys = [(s.reader, s.path) for s in folder.granted]
+            if _update_claims(folder, index, forced=False) or before_keys != [
+                (s.reader, s.path) for s in folder.granted
+            ]:
+                folder.dirty = folder.below = True  # everything below is offered again
                 return None
             for source in folder.granted:
-                again.setdefault((source.reader, source.path), source)
-    sources = tuple(again.get((s.reader, s.path), s) for s in before.sources)
+                updated.setdefault((source.reader, source.path), source)
+    sources = tuple(updated.get((s.reader, s.path), s) for s in before.sources)
     return Discovery(sources, before.refused, (*problems, *(p for f in memory.visited for p in f.problems)))
 
 
-def _usable(memory: RememberedWalk, roots: Sequence[Path], panel: ReaderIndex) -> RememberedWalk:
-    """The memory, emptied where it is of other readers or roots."""
-    signature = tuple((r.name, r.version) for r in panel.readers)
+def _valid_memory(memory: RememberedWalk, roots: Sequence[Path], index: ReaderIndex) -> RememberedWalk:
+    """Returns the memory, emptied if it belongs to other readers or roots."""
+    signature = tuple((r.name, r.version) for r in index.readers)
     if memory.readers != signature or memory.tops.keys() - {str(r) for r in roots}:
         memory.tops, memory.found, memory.visited = {}, None, []
     memory.readers = signature
     return memory
 
 
-def _granting(memory: RememberedWalk, roots: Sequence[Path], panel: ReaderIndex) -> Iterator[WalkedFolder]:
-    """Visit the folders top down, offering those that are dirty; each with what it has been granted, which then stands."""
+def _visit(memory: RememberedWalk, roots: Sequence[Path], index: ReaderIndex) -> Iterator[WalkedFolder]:
+    """Visits the folders top down, offers those that are dirty, and yields each with its final claims."""
     memory.visited = visited = list[WalkedFolder]()
     for top in (memory.tops[str(r)] for r in roots):
-        top.shared.moved = False
+        top.shared.names_changed = False
         pending = [(top, False)]
         while pending:
             folder, forced = pending.pop()
-            forced = _settle(folder, panel, forced=forced)
+            forced = _update_claims(folder, index, forced=forced)
             visited.append(folder)
             yield folder
             if "*" in folder.owned:
-                _pass_over(folder.folders.values())
+                _release_below(folder.folders.values())
                 continue
-            _pass_over(f for n, f in folder.folders.items() if n in folder.owned)
+            _release_below(f for n, f in folder.folders.items() if n in folder.owned)
             pending += [(f, forced) for n, f in reversed(folder.folders.items()) if n not in folder.owned]
 
 
 def assembled(memory: RememberedWalk, problems: Sequence[Problem]) -> Discovery:
-    """What folders of which all is known have been granted, without a look at the disk."""
+    """Returns the discovery from remembered folders, without access to the disk."""
     memory.visited = visited = list[WalkedFolder]()
     for top in memory.tops.values():
-        top.shared.moved = False
+        top.shared.names_changed = False
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -179,21 +181,21 @@ def assembled(memory: RememberedWalk, problems: Sequence[Problem]) -> Discovery:
 
 
 def _collected(visited: Sequence[WalkedFolder], problems: list[Problem]) -> Discovery:
-    """The sources of the folders in their order, and what nobody took."""
+    """Collects the sources of the folders in order, and the files without a reader."""
     firsts: dict[tuple[str, str], Source] = {}
     for folder in visited:
         for source in folder.granted:
-            firsts.setdefault((source.reader, source.path), source)  # roots overlap: the first that holds it keeps it
+            firsts.setdefault((source.reader, source.path), source)  # where roots overlap, the first one keeps it
     refused = [s.path for folder in visited for n, s in folder.files.items() if n not in folder.taken]
     problems += [p for folder in visited for p in folder.problems]
     return Discovery(tuple(firsts.values()), tuple(refused), tuple(problems))
 
 
-def _settle(folder: WalkedFolder, panel: ReaderIndex, *, forced: bool) -> bool:
-    """Bring the claims and sources of one folder up to date; whether everything under it must be offered again."""
+def _update_claims(folder: WalkedFolder, index: ReaderIndex, *, forced: bool) -> bool:
+    """Updates the claims and sources of one folder. Returns whether everything below must be offered again."""
     if folder.claims is None or folder.dirty or forced:
         before = (folder.claims, folder.owned)
-        _offer(folder, panel)
+        _offer(folder, index)
         forced = forced or folder.below or before != (folder.claims, folder.owned)
         folder.granted = _sources(folder)
     elif folder.stale:
@@ -202,8 +204,8 @@ def _settle(folder: WalkedFolder, panel: ReaderIndex, *, forced: bool) -> bool:
     return forced
 
 
-def _pass_over(folders: Iterable[WalkedFolder]) -> None:
-    """Folders that belong to a claim above: whatever they claimed themselves is void."""
+def _release_below(folders: Iterable[WalkedFolder]) -> None:
+    """Releases the claims of folders that belong to a claim above them."""
     for top in folders:
         for folder in top.below_and_self():
             if folder.claims is not None:
@@ -213,17 +215,17 @@ def _pass_over(folders: Iterable[WalkedFolder]) -> None:
 
 
 def _release(folder: WalkedFolder) -> None:
-    """Give back what the claims of a folder took."""
+    """Releases the files that the claims of a folder took."""
     for _, claim in folder.claims or ():
-        for home, name in _places(folder, claim):
+        for home, name in _claimed_files(folder, claim):
             if home.takers.get(name) is folder:
                 del home.takers[name], home.taken[name]
 
 
-def _offer(folder: WalkedFolder, panel: ReaderIndex) -> None:
-    """Offer one folder to every reader, as if nobody below it had taken anything yet."""
+def _offer(folder: WalkedFolder, index: ReaderIndex) -> None:
+    """Offers one folder to every reader, as if no folder below had claimed anything yet."""
     _release(folder)
-    later = _set_aside(folder)
+    later = _take_out_later(folder)
     folder.heads.clear()
     folder.samples.clear()
     folder.shared.claimer = folder
@@ -231,9 +233,9 @@ def _offer(folder: WalkedFolder, panel: ReaderIndex) -> None:
     owned: set[str] = set()
     problems: list[Problem] = []
     with confined((folder.root,)):
-        for reader in panel.worth_asking(folder):
+        for reader in index.worth_asking(folder):
             for claim in _claims(reader, folder, problems):
-                for home, name in _places(folder, claim):
+                for home, name in _claimed_files(folder, claim):
                     if name not in home.taken:
                         home.taken[name], home.takers[name] = reader.name, folder
                 owned |= {o.split("/", 1)[0] for o in claim.owns}
@@ -245,8 +247,8 @@ def _offer(folder: WalkedFolder, panel: ReaderIndex) -> None:
     folder.claims, folder.owned, folder.problems = tuple(claims), frozenset(owned), tuple(problems)
 
 
-def _set_aside(folder: WalkedFolder) -> dict[str, tuple[str, WalkedFolder]]:
-    """Take out of ``taken`` what is gone, and what folders took whose turn comes after this one's."""
+def _take_out_later(folder: WalkedFolder) -> dict[str, tuple[str, WalkedFolder]]:
+    """Removes from ``taken`` the files that are gone, and returns those that later folders took."""
     later: dict[str, tuple[str, WalkedFolder]] = {}
     for name, taker in list(folder.takers.items()):
         before = folder.path.startswith(taker.path) and taker is not folder
@@ -259,25 +261,25 @@ def _set_aside(folder: WalkedFolder) -> dict[str, tuple[str, WalkedFolder]]:
 
 
 def _claims(reader: Reader, folder: WalkedFolder, problems: list[Problem]) -> Iterable[Claim]:
-    """A reader's claims; whatever goes wrong while it looks is a problem of the folder and not the end of the walk."""
-    found = contained(lambda: _looked(reader, folder), folder.path, f"could not be examined as {reader.name}")
+    """Returns a reader's claims. Any error becomes a problem of the folder, and the walk continues."""
+    found = contained(lambda: _checked_claims(reader, folder), folder.path, f"could not be examined as {reader.name}")
     if isinstance(found, Failure):
         problems.append(found.problem)
         return ()
     return found
 
 
-def _looked(reader: Reader, folder: WalkedFolder) -> tuple[Claim, ...]:
-    """The claims as a reader gives them. Raises FormatError for one whose main file is not there."""
+def _checked_claims(reader: Reader, folder: WalkedFolder) -> tuple[Claim, ...]:
+    """Returns the claims of a reader. Raises FormatError if the main file of a claim does not exist."""
     claims = tuple(reader.claim(folder))
     for claim in claims:
         if claim.files and not claim.is_folder and folder.find(claim.files[0]) is None:
-            raise FormatError(f"it claimed {claim.files[0]!r}, which is not there")
+            raise FormatError(f"it claimed {claim.files[0]!r}, which does not exist")
     return claims
 
 
-def _places(folder: WalkedFolder, claim: Claim) -> list[tuple[WalkedFolder, str]]:
-    """Where the files of a claim, its copies and what belongs to it lie, as far as their folders exist."""
+def _claimed_files(folder: WalkedFolder, claim: Claim) -> list[tuple[WalkedFolder, str]]:
+    """Returns (folder, name) of the files that a claim names, as far as their folders exist."""
     found: list[tuple[WalkedFolder, str]] = []
     for name in (*claim.files, *claim.copies, *claim.belongs):
         at, _, last = name.rpartition("/")
@@ -288,10 +290,10 @@ def _places(folder: WalkedFolder, claim: Claim) -> list[tuple[WalkedFolder, str]
 
 
 def _sources(folder: WalkedFolder) -> tuple[Source, ...]:
-    """The sources that the claims of a folder make. A second reader's claim on the folder is a copy of the first."""
+    """Returns the sources of a folder's claims. A second reader's claim on the same folder is a copy of the first."""
     granted: list[Source] = []
     winner: int | None = None
-    folder.shared.claimer = folder  # whose files are named here is told when they change
+    folder.shared.claimer = folder  # folders whose files are named here mark this one when they change
     for reader, claim in folder.claims or ():
         if not claim.files:
             continue

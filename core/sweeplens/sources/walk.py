@@ -1,13 +1,13 @@
-"""Folders as the walk saw them, and the walk that sees again only what changed.
+"""Walks folders into a tree of `WalkedFolder`, and updates that tree later.
 
-`walk` makes a tree of `WalkedFolder`s in one pass of scandir and stat; nothing is opened. `rewalk` brings a tree up to date in
-place and marks what follows from each change:
+`walk` makes the tree in one pass of scandir and stat; no file is opened. `rewalk` updates a tree in place and marks
+folders by the effect of each change:
 
-dirty   must be offered to the readers again: names appeared or vanished in it or below it, or in a place that its claims
-        looked at; a head that its claims read is different now; a small file that its claims may have weighed changed; a
-        file changed of which a claim took a sample and which nobody has, or it became shorter
-below   the same holds for everything under it
-stale   its claims stand, but a file that they name has another size or time
+dirty   must be offered to the readers again: names appeared or vanished in it, below it, or in a folder that its claims
+        examined; the head of a file that its claims read changed; a small file that its claims may depend on changed; or
+        a sampled file changed that no reader has, or became shorter
+below   everything below must be offered again too
+stale   its claims hold, but a file that they name has another size or time
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from sweeplens.safe_open import OpenFolder, check_room, confined
 
 __all__ = ["WalkState", "WalkedFolder", "rewalk", "walk"]
 
-_HEADS_KEPT = 4096
+_MAX_CACHED_HEADS = 4096
 _MAX_DEPTH = 64
-_MOST_NS = (1 << 63) - 1
+_MAX_NANOSECONDS = (1 << 63) - 1
 _SKIPPED = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "site-packages", ".ipynb_checkpoints"}
 )
 
 
 class WalkState(Struct, eq=False):
-    """What the folders of one root share: who is claiming, which names were asked for, heads that were read, what moved."""
+    """State shared by the folders of one root: the folder being offered, requested names, heads that were read, and changes."""
 
     claimer: WalkedFolder | None = None
     asked: set[str] = field(default_factory=set[str])
     heads: dict[str, tuple[FileStat, bytes, int]] = field(default_factory=dict[str, tuple[FileStat, bytes, int]])
-    moved: bool = True  # whether names appeared or vanished since all was granted
+    names_changed: bool = True  # whether names appeared or vanished since the last claims
 
     def head(self, entry: FileStat) -> tuple[bytes, int]:
-        """The first bytes of a file and their checksum; one that did not change is opened once while it is remembered."""
+        """Returns the first bytes of a file and their checksum, cached while the file is unchanged."""
         kept = self.heads.get(entry.path)
         if kept and kept[0] == entry:
             return kept[1], kept[2]
         data = compression.head(entry.path, HEAD_BYTES)
-        if len(self.heads) >= _HEADS_KEPT:
+        if len(self.heads) >= _MAX_CACHED_HEADS:
             self.heads.pop(next(iter(self.heads)))
         self.heads[entry.path] = (entry, data, zlib.crc32(data))
         return data, self.heads[entry.path][2]
 
 
 class WalkedFolder(Struct, eq=False):
-    """A folder as the walk saw it. Readers look at names first, then at heads; they never open anything else."""
+    """A folder as the walk found it. To claim, readers examine names first, then heads; they open nothing else."""
 
     path: str  # absolute
     root: str
@@ -75,7 +75,7 @@ class WalkedFolder(Struct, eq=False):
     problems: tuple[Problem, ...] = ()
     heads: dict[str, int] = field(default_factory=dict[str, int])  # path -> checksum of the head that a claim read
     samples: set[str] = field(default_factory=set[str])  # paths of files of which a claim took a sample
-    others: set[WalkedFolder] = field(
+    dependents: set[WalkedFolder] = field(
         default_factory=set["WalkedFolder"]
     )  # other folders whose claims read files of this one
     dirty: bool = True
@@ -85,17 +85,17 @@ class WalkedFolder(Struct, eq=False):
 
     @property
     def name(self) -> str:
-        """The last component of the path."""
+        """Returns the last component of the path."""
         return os.path.basename(self.path)  # noqa: PTH119 - a hundred thousand folders: Path is ten times slower
 
     def free(self, *suffixes: str) -> list[str]:
-        """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
+        """Returns the sorted names of unclaimed files with one of the suffixes (compressed copies included)."""
         if self.plain is None:
             self.plain = tuple((n, compression.plain_name(n)) for n in sorted(self.files))
         return [n for n, plain in self.plain if plain.endswith(suffixes) and n not in self.taken]
 
     def head(self, name: str) -> bytes:
-        """The first 4 kB of a file of this folder, decompressed; empty when it cannot be read."""
+        """Returns the first 4 kB of a file of this folder, decompressed; empty if it cannot be read."""
         entry = self.find(name)
         if entry is None:
             return b""
@@ -112,17 +112,17 @@ class WalkedFolder(Struct, eq=False):
         return compression.sample(entry.path, SAMPLE_BYTES)
 
     def find(self, relative: str) -> FileStat | None:
-        """The file at a relative path with ``/``; ``..`` leads up, never above the root."""
+        """Returns the file at a relative path with ``/``; ``..`` goes up, but never above the root."""
         above, _, name = relative.rpartition("/")
         folder = self.child(above) if above else self
         self.shared.asked.add(name)
         if folder is None:
             return None
-        folder.seen_by(self.shared.claimer)
+        folder.add_dependent(self.shared.claimer)
         return folder.files.get(name)
 
     def child(self, relative: str) -> WalkedFolder | None:
-        """The folder at a relative path with ``/``; ``..`` leads up, never above the root."""
+        """Returns the folder at a relative path with ``/``; ``..`` goes up, but never above the root."""
         folder: WalkedFolder | None = self
         for part in relative.split("/"):
             if folder is None:
@@ -133,59 +133,59 @@ class WalkedFolder(Struct, eq=False):
                 self.shared.asked.add(part)
                 folder = folder.folders.get(part)
         if folder is not None and ".." in relative:
-            folder.seen_by(self.shared.claimer)
+            folder.add_dependent(self.shared.claimer)
         return folder
 
-    def seen_by(self, claimer: WalkedFolder | None) -> None:
-        """Remember that a claim of another folder looked at this one."""
+    def add_dependent(self, claimer: WalkedFolder | None) -> None:
+        """Records that a claim of another folder examined this one."""
         if claimer is not None and claimer is not self:
-            self.others.add(claimer)
+            self.dependents.add(claimer)
 
     def tree(self, prefix: str = "") -> Iterator[tuple[str, FileStat]]:
-        """Every file below this folder, as (relative path with ``/``, stat)."""
+        """Yields every file below this folder, as (relative path with ``/``, stat)."""
         for name, entry in self.files.items():
             yield prefix + name, entry
         for name, folder in self.folders.items():
             yield from folder.tree(f"{prefix}{name}/")
 
     def below_and_self(self) -> Iterator[WalkedFolder]:
-        """This folder and every folder under it."""
+        """Yields this folder and every folder below it."""
         yield self
         for folder in self.folders.values():
             yield from folder.below_and_self()
 
 
 def walk(root: Path, problems: list[Problem]) -> WalkedFolder:
-    """The tree of folders below a root, in one pass without opening a file. Unreadable folders become problems."""
+    """Returns the tree of folders below a root, made in one pass without opening a file. Unreadable folders become problems."""
     top = WalkedFolder(path=str(root), root=str(root), parent=None)
     rewalk(top, problems)
     return top
 
 
 def rewalk(top: WalkedFolder, problems: list[Problem]) -> bool:
-    """Bring a tree up to date and mark what changed. Whether anything did."""
+    """Updates a tree and marks changes. Returns whether anything changed."""
     with confined((top.root,)):
-        return _Walk(problems).look(top, None, 0)
+        return _Walk(problems).scan_tree(top, None, 0)
 
 
 class _Walk:
-    """One look at a tree. Each folder is open while those in it are looked at, so that no name leads elsewhere meanwhile."""
+    """One pass over a tree. A folder stays open while its subfolders are scanned, so that no path can be redirected meanwhile."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self._problems = problems
 
-    def look(self, folder: WalkedFolder, parent: OpenFolder | None, depth: int) -> bool:
-        """Look at a folder and all below it; whether anything is other than it was."""
+    def scan_tree(self, folder: WalkedFolder, parent: OpenFolder | None, depth: int) -> bool:
+        """Scans a folder and everything below it. Returns whether anything changed."""
         try:
             opened = OpenFolder(folder.path, parent)
         except OSError as error:
             self._problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
             return _changed(folder, {}, [], [])
         try:
-            changed = _look(folder, opened, self._problems)
+            changed = _scan(folder, opened, self._problems)
             if depth < _MAX_DEPTH:
                 for child in folder.folders.values():
-                    changed |= self.look(child, opened, depth + 1)
+                    changed |= self.scan_tree(child, opened, depth + 1)
             else:
                 self._problems += [_too_deep(f) for f in folder.folders.values()]
             return changed
@@ -197,8 +197,8 @@ def _too_deep(folder: WalkedFolder) -> Problem:
     return Problem(folder.path, f"deeper than {_MAX_DEPTH} folders below the root: not entered")
 
 
-def _look(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> bool:
-    """Scan one folder; whether it is other than it was."""
+def _scan(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> bool:
+    """Scans one folder. Returns whether it changed."""
     files: dict[str, FileStat] = {}
     folders: list[str] = []
     known = folder.files
@@ -228,7 +228,7 @@ def _look(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> 
 def _changed(
     folder: WalkedFolder, files: dict[str, FileStat], folders: list[str], grown: list[tuple[FileStat, FileStat]]
 ) -> bool:
-    """Take over what was found in a folder; whether it is other than it was."""
+    """Applies the result of a scan to a folder. Returns whether it changed."""
     known = folder.files
     if not grown and len(files) == len(known) and files == known and folder.folders.keys() == set(folders):
         return False
@@ -237,18 +237,18 @@ def _changed(
     if renamed:
         _restructure(folder, folders, renamed)
     for old, new in grown:
-        _touch(folder, old, new)
+        _apply_file_change(folder, old, new)
     return True
 
 
 def _is_same(entry: os.DirEntry[str], old: FileStat) -> bool:
-    """Whether a file is untouched, with one look: what most files are in most looks."""
+    """Whether a file is unchanged, with a single stat; this is the usual case."""
     try:
         info = entry.stat(follow_symlinks=False)
     except OSError:
         return False
     return (
-        stat_module.S_ISREG(info.st_mode)  # a walk that was read from a store may say anything
+        stat_module.S_ISREG(info.st_mode)  # a walk that was read from a store is not trusted
         and info.st_mtime_ns == old.mtime_ns
         and info.st_size == old.size
         and info.st_ctime_ns == old.changed_ns
@@ -259,14 +259,14 @@ def _is_same(entry: os.DirEntry[str], old: FileStat) -> bool:
 def _entry(
     folder: WalkedFolder, entry: os.DirEntry[str], old: FileStat | None, problems: list[Problem]
 ) -> FileStat | Literal[True] | None:
-    """The stat of a file (the same object when it is unchanged), True for a folder to enter, None for anything else."""
+    """Returns the stat of a file (the same object if unchanged), True for a folder to enter, None for anything else."""
     path = os.path.join(folder.path, entry.name)  # noqa: PTH118
     try:
         link = entry.is_symlink()
         if not link and entry.is_dir(follow_symlinks=False):
             return True if entry.name not in _SKIPPED else None
         if link and (entry.is_dir() or not _inside(path, folder.root)):
-            return None  # a folder inside the root is entered under its real path, one outside it never
+            return None  # a folder inside the root is entered under its real path; one outside never is
         info = entry.stat()
     except OSError as error:
         problems.append(Problem(path, f"cannot be read: {error.strerror or error}", kind="warning"))
@@ -280,20 +280,20 @@ def _entry(
 
 
 def _bounded(time_ns: int) -> int:
-    """A time as the store can hold it: a file system may know years that 64 bits of nanoseconds do not."""
-    return max(-_MOST_NS, min(_MOST_NS, time_ns))
+    """Returns a time limited to 64 bits of nanoseconds: some file systems allow later years."""
+    return max(-_MAX_NANOSECONDS, min(_MAX_NANOSECONDS, time_ns))
 
 
 def _restructure(folder: WalkedFolder, names: list[str], renamed: set[str]) -> None:
-    """Names appeared or vanished: new children, and everyone who may have looked is dirty."""
-    folder.shared.moved = True
+    """Applies new or vanished names: updates subfolders, and marks every folder whose claims may depend on them."""
+    folder.shared.names_changed = True
     folder.folders = {
         n: folder.folders.get(n)
         or WalkedFolder(path=os.path.join(folder.path, n), root=folder.root, parent=folder, shared=folder.shared)  # noqa: PTH118
         for n in sorted(names)
     }
     folder.below |= not renamed.isdisjoint(folder.shared.asked)
-    for other in folder.others:
+    for other in folder.dependents:
         other.dirty = True
     above: WalkedFolder | None = folder
     while above is not None:
@@ -301,11 +301,11 @@ def _restructure(folder: WalkedFolder, names: list[str], renamed: set[str]) -> N
         above = above.parent
 
 
-def _touch(folder: WalkedFolder, old: FileStat, new: FileStat) -> None:
-    """A file has another size or time: sources that name it are stale; claims that read its head may not stand."""
+def _apply_file_change(folder: WalkedFolder, old: FileStat, new: FileStat) -> None:
+    """Applies a changed size or time: sources that name the file are stale, and claims that read its head may change."""
     small = min(old.size, new.size) < HEAD_BYTES
     crc: int | None = None
-    for claimer in (folder, *folder.others):
+    for claimer in (folder, *folder.dependents):
         claimer.stale = True
         before = claimer.heads.get(new.path)
         if before is not None:

@@ -1,7 +1,7 @@
-"""Read-only SQL within bounds.
+"""Read-only SQL with limits.
 
-validate   the text of a query, before anything runs
-query      the tables of a query, its bounds and its answer
-process    keeps the child process and talks to it
-sandbox    the program of that process
+validate   checks the text of a query before it runs
+query      runs a query with its tables and limits
+process    manages the child processes
+sandbox    the program of a child process
 """

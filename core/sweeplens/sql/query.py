@@ -1,9 +1,9 @@
-"""Read-only SQL over ``runs``, ``series`` and ``points``, bounded in rows, time and memory, with nothing else in reach.
+"""Read-only SQL over ``runs``, ``series`` and ``points`` only, with limits on rows, time and memory.
 
-Every query runs in a process of its own (`sandbox`), which is ended when it passes its bounds, or when nobody waits for the
-answer any more, and is kept for the next query otherwise (`process`). A crash of that process is an error of the query.
+Every query runs in a child process (`sandbox`), which is killed when it exceeds a limit or when its caller stops waiting,
+and is otherwise kept for the next query (`process`). A crash of that process is an error of the query.
 
-Lists read as text, joined by commas; categories are text. ``points`` are those that stand: the last write of each step.
+Lists are text, joined by commas; categories are text. ``points`` has the last write of each step.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from msgspec import Struct
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.patterns import regex_reason
-from sweeplens.sql.process import SqlQuestion, ask_process, start_early
+from sweeplens.sql.process import SqlRequest, run_in_process, start_early
 from sweeplens.sql.validate import TABLES, check_query, mentions
 
 __all__ = ["MAX_ROWS", "QueryBounds", "SqlTables", "query_sql", "run_in_child", "start_early"]
 
 MAX_ROWS = 100_000
-_SHOWN = 300  # characters of an engine's message
+_SHOWN_CHARACTERS = 300  # characters shown of an engine's message
 
 
 class SqlTables(Struct, frozen=True):
-    """What a query can read."""
+    """The tables that a query can read."""
 
     runs: pl.DataFrame
     series: pl.DataFrame
@@ -34,7 +34,7 @@ class SqlTables(Struct, frozen=True):
 
 
 class QueryBounds(Struct, frozen=True):
-    """What a query may take."""
+    """The limits of a query."""
 
     rows: int = 1000
     seconds: float = 30.0
@@ -42,10 +42,10 @@ class QueryBounds(Struct, frozen=True):
 
 
 def query_sql(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
-    """The rows of one SELECT.
+    """Runs one SELECT and returns its rows.
 
-    Raises InputError for what is no SELECT over the three tables, UnknownNameError for a name that is not there, LimitError for
-    a query that passed its bounds.
+    Raises InputError for anything but a SELECT over the three tables, UnknownNameError for an unknown name, LimitError for
+    a query that exceeds a limit.
     """
     if not 1 <= bounds.rows <= MAX_ROWS:
         raise InputError(f"limit {bounds.rows} is not between 1 and {MAX_ROWS}.")
@@ -54,26 +54,26 @@ def query_sql(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
         query.strip().rstrip(";"), SqlTables(_plain(tables.runs), _plain(tables.series), tables.points), bounds
     )
     cut = frame.height > bounds.rows
-    warnings = (f"limit reached: the first {bounds.rows} rows are here, the query has more",) if cut else ()
+    warnings = (f"limit reached: these are the first {bounds.rows} rows, the query has more",) if cut else ()
     read = int(tables.series["n_logged"].sum()) if mentions(query, "points") else 0
     return Answer(_plain(frame.head(bounds.rows)), Basis(runs_used=tables.runs.height, points=read, warnings=warnings))
 
 
 def run_in_child(query: str, tables: SqlTables, bounds: QueryBounds) -> pl.DataFrame:
-    """The rows of a query that was checked, from a process of its own. Raises as `query_sql` does."""
+    """Runs a checked query in a child process and returns its rows. Raises the same errors as `query_sql`."""
     points = tables.points if mentions(query, "points") else None
-    reply = ask_process(
-        SqlQuestion(query, tables.runs, tables.series, points, bounds.rows, bounds.seconds, bounds.megabytes)
+    reply = run_in_process(
+        SqlRequest(query, tables.runs, tables.series, points, bounds.rows, bounds.seconds, bounds.megabytes)
     )
     if reply.kind == "error":
-        raise _translated(reply.error, reply.words, query, tables)
+        raise _translated(reply.error, reply.message, query, tables)
     return pl.read_ipc(reply.body)
 
 
-def _translated(kind: str, words: str, query: str, tables: SqlTables) -> InputError:
-    """An error of the engine as a sentence with the nearest names."""
-    first = words.strip().splitlines()[0][:_SHOWN] if words.strip() else kind
-    pattern = regex_reason(words)
+def _translated(kind: str, message: str, query: str, tables: SqlTables) -> InputError:
+    """Translates an error of the engine into a sentence with the nearest names."""
+    first = message.strip().splitlines()[0][:_SHOWN_CHARACTERS] if message.strip() else kind
+    pattern = regex_reason(message)
     if pattern:
         return InputError(f"A regular expression of the query cannot be used: {pattern}.")
     relation = re.search(r"relation '([^']*)' was not found", first)
@@ -83,8 +83,8 @@ def _translated(kind: str, words: str, query: str, tables: SqlTables) -> InputEr
     if column:
         return _unknown_column(column[1], query, tables)
     if kind == "OSError":
-        return InputError("The query tried to open a file: it reads runs, series and points and nothing else.")
-    hint = 'Names with dots or slashes stand in double quotes ("optim.lr"), text in single ones.'
+        return InputError("The query tried to open a file: it can read only runs, series and points.")
+    hint = 'Put names with dots or slashes in double quotes ("optim.lr"), and text in single quotes.'
     return InputError(f"The query cannot be answered: {first.removeprefix('sql parser error: ')}. {hint}")
 
 
@@ -95,16 +95,16 @@ def _unknown_column(name: str, query: str, tables: SqlTables) -> UnknownNameErro
         c for c in known["runs"] if c.startswith(f"{name}.") and f"{name}." in query
     ]
     if dotted:
-        return UnknownNameError(f'No column {name!r}: names with dots stand in double quotes, as in "{dotted[0]}".')
-    asked = [t for t in TABLES if mentions(query, t)] or list(TABLES)
-    columns = dict.fromkeys(c for t in asked for c in known[t])
+        return UnknownNameError(f'No column {name!r}: put names with dots in double quotes, as in "{dotted[0]}".')
+    mentioned = [t for t in TABLES if mentions(query, t)] or list(TABLES)
+    columns = dict.fromkeys(c for t in mentioned for c in known[t])
     return UnknownNameError.of(
-        "column", name, columns, hint=f"Columns of {', '.join(asked)}: experiments://schema lists all."
+        "column", name, columns, hint=f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
     )
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same with columns that every reader knows: lists, categories and structures as text."""
+    """Returns the frame with simple column types: lists, categories and structures become text."""
     odd = [_as_text(name, dtype) for name, dtype in frame.schema.items() if _is_odd(dtype)]
     return frame.with_columns(odd) if odd else frame
 

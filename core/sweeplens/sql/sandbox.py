@@ -1,10 +1,10 @@
-"""A process that answers queries: it sees three tables, cannot open a file while it plans, and is bounded.
+"""The child process that runs queries: it has three tables, cannot open files while it plans, and has limits.
 
-Started as a script with the process id of its parent. Messages come on stdin and go out on stdout, each a length of 8 bytes and
-so many bytes, in pairs of a JSON head and a body (`sql_process`). It imports nothing of sweeplens, and writes no file.
+It is started as a script with the process id of its parent. Messages come on stdin and go out on stdout, in pairs of a JSON
+head and a body; each is a length of 8 bytes, then the data (see `process`). It imports nothing of sweeplens, and writes no file.
 
-It ends when its stdin closes or its parent is gone; on Linux the kernel sees to that even while the interpreter is busy. A
-thread watches memory and time of each query, the kernel's timer stops what that thread cannot. Exit codes say which bound.
+It ends when its stdin closes or its parent is gone; on Linux the kernel ensures this even while the interpreter is busy. A
+thread watches memory and time of each query; the kernel's timer stops what that thread cannot. The exit code names the limit.
 """
 
 from __future__ import annotations
@@ -25,30 +25,35 @@ from typing import Any, BinaryIO
 import polars as pl
 
 MEMORY, TIME = 71, 72  # exit codes
-_LOOK = 0.02
+_POLL_SECONDS = 0.02
 _RESULT_BYTES = 64 << 20
-_HELD_BYTES = 512 << 20  # grown by more than this, the process is not kept for another query
+_MAX_GROWTH_BYTES = 512 << 20  # after growing by more than this, the process is not kept for another query
 _LENGTH = struct.Struct(">Q")
 _DEATH_SIGNAL, _NAME = 1, 15  # PR_SET_PDEATHSIG, PR_SET_NAME: what `ps` shows
-_POINTS = {"run_id": pl.String, "metric": pl.String, "step": pl.Int64, "value": pl.Float64}  # where none were sent
+_POINTS = {
+    "run_id": pl.String,
+    "metric": pl.String,
+    "step": pl.Int64,
+    "value": pl.Float64,
+}  # the schema if no points were sent
 
 
 def main(parent: int) -> None:
-    """Answer queries until nobody can ask any more."""
-    _end_with(parent)
+    """Answers queries until stdin closes."""
+    _end_with_parent(parent)
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no reply
+    os.dup2(2, 1)  # output that a library prints is not a reply
     inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
-    _Answerer(replies, parent).serve(inbox)
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    _QueryServer(replies, parent).serve(inbox)
 
 
-def _end_with(parent: int) -> None:
-    """Let this process end with its parent, and leave a terminal's or service manager's signals to the parent."""
+def _end_with_parent(parent: int) -> None:
+    """Makes this process end with its parent, and ignore signals from a terminal or service manager."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _control(_DEATH_SIGNAL, signal.SIGKILL if sys.platform != "win32" else 0)
+    _prctl(_DEATH_SIGNAL, signal.SIGKILL if sys.platform != "win32" else 0)
     if sys.platform != "win32":
         import resource
 
@@ -57,16 +62,16 @@ def _end_with(parent: int) -> None:
             os._exit(0)
 
 
-def _control(option: int, value: int | bytes) -> None:
-    """Linux' prctl; nothing elsewhere."""
+def _prctl(option: int, value: int | bytes) -> None:
+    """Calls prctl on Linux; does nothing elsewhere."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _listen(stream: BinaryIO, inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
-    """Take messages as they come; the end of the stream is the end of the process, whatever it is at."""
+def _receive(stream: BinaryIO, inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
+    """Queues incoming messages; the process ends with the stream, even during a query."""
     while True:
         head, body = _message(stream), _message(stream)
         inbox.put((json.loads(head), body))
@@ -80,16 +85,16 @@ def _message(stream: BinaryIO) -> bytes:
     return body
 
 
-class _Answerer:
-    """The tables that were sent, and the answers to queries over them."""
+class _QueryServer:
+    """Holds the tables that were sent, and answers queries over them."""
 
     def __init__(self, replies: BinaryIO, parent: int) -> None:
         self._replies = replies
         self._tables: dict[str, pl.LazyFrame] = {}
-        self._watch = _Watch(parent)
+        self._watch = _LimitWatch(parent)
 
     def serve(self, inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
-        """Take tables and answer queries, one after the other."""
+        """Receives tables and answers queries, one after the other."""
         while True:
             head, body = inbox.get()
             if head["kind"] == "table":
@@ -97,13 +102,13 @@ class _Answerer:
                 continue
             self._reply({"kind": "begun"})
             self._watch.begin(head["megabytes"], head["seconds"])
-            reply, rows = self._answered(head["query"], head["limit"])
-            last = self._watch.end() > _HELD_BYTES
+            reply, rows = self._answer_query(head["query"], head["limit"])
+            last = self._watch.end() > _MAX_GROWTH_BYTES
             self._reply({**reply, "last": last}, rows)
             if last:
                 os._exit(0)
 
-    def _answered(self, query: str, limit: int) -> tuple[dict[str, Any], bytes]:
+    def _answer_query(self, query: str, limit: int) -> tuple[dict[str, Any], bytes]:
         points = self._tables.get("points", pl.LazyFrame(schema=_POINTS))
         try:
             frame = _answer(query, {**self._tables, "points": points}, limit)
@@ -112,7 +117,7 @@ class _Answerer:
             buffer = io.BytesIO()
             frame.write_ipc(buffer)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError) as error:
-            return {"kind": "error", "error": type(error).__name__, "words": str(error)[:4000]}, b""
+            return {"kind": "error", "error": type(error).__name__, "message": str(error)[:4000]}, b""
         except MemoryError:
             os._exit(MEMORY)
         return {"kind": "rows"}, buffer.getvalue()
@@ -129,23 +134,23 @@ def _table(name: str, data: bytes) -> pl.LazyFrame:
 
 
 def _answer(query: str, frames: dict[str, pl.LazyFrame], limit: int) -> pl.DataFrame:
-    """One row more than the limit, so that a cut can be seen."""
-    ours = _scans(frames["points"])
+    """Runs a query; returns at most one row more than the limit, which shows that rows were cut."""
+    known_scans = _file_scans(frames["points"])
     with _NoFiles():
         plan = pl.SQLContext(frames=frames, eager=False).execute(query)
-        foreign = _scans(plan) - ours
-    if foreign:
-        raise ValueError("the query scans something that is not one of its tables")
+        other_scans = _file_scans(plan) - known_scans
+    if other_scans:
+        raise ValueError("the query scans data outside its tables")
     return plan.head(limit + 1).collect(engine="streaming")
 
 
-def _scans(frame: pl.LazyFrame) -> set[str]:
-    """What a plan reads beside frames in memory."""
+def _file_scans(frame: pl.LazyFrame) -> set[str]:
+    """Returns the file scans of a plan."""
     return {line.strip() for line in frame.explain(optimized=False).splitlines() if " SCAN [" in line}
 
 
 class _NoFiles:
-    """Within this block no file can be opened, where the system lets a process give that up."""
+    """Within this block no file can be opened (not on Windows)."""
 
     def __enter__(self) -> None:
         self._limits: tuple[int, int] | None = None
@@ -162,39 +167,39 @@ class _NoFiles:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
 
 
-class _Watch:
-    """Ends the process when a query makes it grow by more than its memory, or lasts longer than its time."""
+class _LimitWatch:
+    """Ends the process when a query exceeds its limit of memory or time."""
 
     def __init__(self, parent: int) -> None:
         self._parent = parent
-        self._held = _memory()
-        self._before = self._most = 0
-        self._end = 0.0  # no query is running
-        threading.Thread(target=self._look, daemon=True).start()
+        self._measure = _memory_meter()
+        self._before = self._limit = 0
+        self._end = 0.0  # 0: no query is running
+        threading.Thread(target=self._watch_loop, daemon=True).start()
 
     def begin(self, megabytes: int, seconds: float) -> None:
-        """A query begins."""
-        _control(_NAME, b"sweeplens-query")
-        _bound_address_space(megabytes)
-        self._before, self._most = self._held(), megabytes << 20
-        if sys.platform != "win32":  # the kernel ends what holds the interpreter; the thread says it in words
+        """Starts watching a query."""
+        _prctl(_NAME, b"sweeplens-query")
+        _limit_address_space(megabytes)
+        self._before, self._limit = self._measure(), megabytes << 20
+        if sys.platform != "win32":  # the kernel's timer works even if the interpreter is blocked
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, seconds + 1)
         self._end = time.monotonic() + seconds
 
     def end(self) -> int:
-        """A query ended; the bytes by which the process grew."""
+        """Stops watching. Returns the bytes by which the process grew."""
         self._end = 0.0
-        _control(_NAME, b"sweeplens-idle")
+        _prctl(_NAME, b"sweeplens-idle")
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0)
-        return self._held() - self._before
+        return self._measure() - self._before
 
-    def _look(self) -> None:
+    def _watch_loop(self) -> None:
         while True:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
             end = self._end
-            if end and self._held() - self._before > self._most:
+            if end and self._measure() - self._before > self._limit:
                 os._exit(MEMORY)
             if end and time.monotonic() > end:
                 os._exit(TIME)
@@ -202,22 +207,22 @@ class _Watch:
                 os._exit(0)
 
 
-def _bound_address_space(megabytes: int) -> None:
-    """A coarse bound for what grows faster than one looks; engines reserve more than they use, hence the margin.
+def _limit_address_space(megabytes: int) -> None:
+    """Sets a coarse limit for memory that grows between two checks; it has a margin, as engines reserve more than they use.
 
-    Soft limits only, and none above what was set for this process from outside.
+    It changes the soft limit only, and stays within the limit with which this process was started.
     """
     if sys.platform == "linux":
         import resource
 
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         wanted = size + (3 * megabytes + 1024 << 20)
-        given = [limit for limit in _GIVEN_SPACE if limit != resource.RLIM_INFINITY]
-        resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *given]), _GIVEN_SPACE[1]))
+        initial = [limit for limit in _INITIAL_LIMITS if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *initial]), _INITIAL_LIMITS[1]))
 
 
-def _given_space() -> tuple[int, int]:
-    """The limits on address space with which this process was started."""
+def _initial_limits() -> tuple[int, int]:
+    """Returns the limits on address space with which this process was started."""
     if sys.platform == "linux":
         import resource
 
@@ -225,19 +230,19 @@ def _given_space() -> tuple[int, int]:
     return (-1, -1)
 
 
-_GIVEN_SPACE = _given_space()
+_INITIAL_LIMITS = _initial_limits()
 
 
-def _memory() -> Callable[[], int]:
-    """What tells the bytes that this process holds for itself."""
+def _memory_meter() -> Callable[[], int]:
+    """Returns a function that measures this process's own memory in bytes."""
     if sys.platform == "linux":
         statm, page = os.open("/proc/self/statm", os.O_RDONLY), os.sysconf("SC_PAGE_SIZE")
 
-        def held() -> int:
+        def used() -> int:
             resident, shared = os.pread(statm, 200, 0).split()[1:3]
             return (int(resident) - int(shared)) * page
 
-        return held
+        return used
     return _windows_memory() if sys.platform == "win32" else _peak_memory()
 
 
@@ -264,12 +269,12 @@ def _windows_memory() -> Callable[[], int]:
     kernel.GetCurrentProcess.restype = wintypes.HANDLE
     library.GetProcessMemoryInfo.argtypes = (wintypes.HANDLE, ctypes.POINTER(Counters), wintypes.DWORD)
 
-    def held() -> int:
+    def used() -> int:
         counters = Counters(cb=ctypes.sizeof(Counters))
         library.GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), ctypes.sizeof(counters))
-        return int(counters.size6)  # what the process has committed
+        return int(counters.size6)  # committed memory
 
-    return held
+    return used
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The text of a query, before anything runs: one SELECT over runs, series and points, and nothing that could reach more.
+"""Checks the text of a query before it runs: one SELECT that reads only runs, series and points.
 
-    check_query(query)      raises InputError for what is no plain SELECT
+    check_query(query)      raises InputError for anything but a plain SELECT
     mentions(query, name)   whether a name occurs
 
-This is the outer of three walls. The process that runs the query cannot open a file while it plans, and refuses a plan
-that scans anything but our points.
+This is the first of three protections. The process that runs the query cannot open files while it plans, and refuses
+a plan that scans anything but the given points.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sweeplens.errors import InputError
 __all__ = ["TABLES", "check_query", "mentions"]
 
 TABLES = ("runs", "series", "points")
-_MOST = 20_000
-_MOST_TOKENS = 5_000
-_MOST_DEPTH = 50
+_MAX_CHARACTERS = 20_000
+_MAX_TOKENS = 5_000
+_MAX_DEPTH = 50
 _READERS = re.compile(
     r"(?:read|scan)_(?:csv|parquet|ipc|ndjson|json|delta|iceberg|avro|excel|database|arrow|feather)", re.I
 )
@@ -32,47 +32,47 @@ _REFUSED = frozenset({
 
 
 def check_query(query: str) -> None:
-    """Nothing, or InputError that says what cannot be asked."""
-    if len(query) > _MOST:
-        raise InputError(f"The query has {len(query)} characters, at most {_MOST} are allowed.")
+    """Raises InputError, with the reason, unless the query may run."""
+    if len(query) > _MAX_CHARACTERS:
+        raise InputError(f"The query has {len(query)} characters, at most {_MAX_CHARACTERS} are allowed.")
     found = _READERS.search(query)
     if found:
-        raise InputError(f"{found.group()!r} cannot be used: a query reads {_named()} and nothing else.")
+        raise InputError(f"{found.group()!r} cannot be used: a query can read only {_table_names()}.")
     tokens = _tokens(query)
     while tokens and tokens[-1] == ";":
         tokens.pop()
     words = [t.lower() for t in tokens]
     if not words or words[0] not in ("select", "with"):
-        raise InputError(f"Only SELECT ... (or WITH ... SELECT ...) is answered, over {_named()}.")
+        raise InputError(f"Only SELECT ... (or WITH ... SELECT ...) over {_table_names()} is allowed.")
     if ";" in words:
-        raise InputError("One statement at a time: leave out what follows the semicolon.")
+        raise InputError("Only one statement is allowed: remove the text after the semicolon.")
     for word in words:
         if word in _REFUSED:
             raise InputError(
-                f"{word.upper()} cannot be used: queries only read. A column of that name stands in double quotes."
+                f"{word.upper()} cannot be used: queries only read. Put a column of that name in double quotes."
             )
     _check_depth(words)
     _check_sources(words)
 
 
 def _check_depth(words: list[str]) -> None:
-    """A bound on what an engine that recurses is given to read."""
-    if len(words) > _MOST_TOKENS:
-        raise InputError(f"The query has {len(words):,} words and signs, at most {_MOST_TOKENS:,} are allowed.")
+    """Limits length and nesting, because the engine's parser is recursive."""
+    if len(words) > _MAX_TOKENS:
+        raise InputError(f"The query has {len(words):,} words and symbols, at most {_MAX_TOKENS:,} are allowed.")
     depth = 0
     for word in words:
         depth += (word in ("(", "case")) - (word in (")", "end"))
-        if depth > _MOST_DEPTH:
-            raise InputError(f"The query is nested more than {_MOST_DEPTH} levels deep.")
+        if depth > _MAX_DEPTH:
+            raise InputError(f"The query is nested more than {_MAX_DEPTH} levels deep.")
 
 
 def _check_sources(words: list[str]) -> None:
-    """No function where a table belongs."""
+    """Refuses a function or a text where a table is expected."""
     for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False):
         if before in ("from", "join") and after == "(" and word not in ("select", "lateral"):
-            raise InputError(f"{word!r} cannot be selected from: a query reads {_named()} and nothing else.")
+            raise InputError(f"{word!r} cannot be selected from: a query can read only {_table_names()}.")
         if before in ("from", "join") and word.startswith("'"):
-            raise InputError(f"A text cannot be selected from: a query reads {_named()} and nothing else.")
+            raise InputError(f"A text cannot be selected from: a query can read only {_table_names()}.")
 
 
 def mentions(query: str, name: str) -> bool:
@@ -81,9 +81,9 @@ def mentions(query: str, name: str) -> bool:
 
 
 def _tokens(query: str) -> list[str]:
-    """Words, quoted names, texts and signs; comments and blanks left out."""
+    """Returns words, quoted names, texts and symbols, without comments and blanks."""
     return [t for t in _TOKEN.findall(query) if not t.isspace() and not t.startswith(("--", "/*"))]
 
 
-def _named() -> str:
+def _table_names() -> str:
     return f"{', '.join(TABLES[:-1])} and {TABLES[-1]}"

@@ -1,6 +1,6 @@
-"""Points as blocks: frames in memory and Parquet files, oldest first. A block never changes; runs are dropped from it.
+"""Points as blocks: frames in memory and Parquet files, oldest first. Blocks are immutable; dropped runs are filtered out.
 
-Within a series the points of an older block were logged before those of a newer one, so only neighbours are ever merged.
+Within a series, points of an older block were logged before those of a newer one. So only neighbours are merged.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_points
 __all__ = ["STORED_POINTS", "Block", "FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan"]
 
 STORED_POINTS = pl.Schema({**POINTS_SCHEMA, "seq": pl.Int32()})
-"""Delta Lake knows no unsigned numbers."""
+"""The columns in files: Delta Lake has no unsigned integers."""
 
-_TIER = 4  # a block is merged into its older neighbour unless that is so many times larger
+_TIER = 4  # a block is merged into its older neighbour unless that is more than 4 times larger
 
 
 class FrameBlock(Struct, frozen=True):
@@ -36,16 +36,16 @@ class FileBlock(Struct, frozen=True):
     low: str
     high: str
     checksum: int = 0
-    etag: str = ""  # what an object store calls its content
-    dropped: frozenset[str] = field(default_factory=frozenset[str])  # runs whose points in it are void
-    options: Mapping[str, str | int] | None = None  # what Polars is told beside the path
+    etag: str = ""  # the object store's tag for this content
+    dropped: frozenset[str] = field(default_factory=frozenset[str])  # runs whose points in this file no longer count
+    options: Mapping[str, str | int] | None = None  # storage options for Polars
 
 
 Block = FrameBlock | FileBlock
 
 
 def scan(blocks: Sequence[Block]) -> pl.LazyFrame:
-    """The points of all blocks, lazily, in order of age."""
+    """Returns the points of all blocks as a lazy frame, oldest block first."""
     parts: list[pl.LazyFrame] = []
     clean: list[FileBlock] = []
     for block in blocks:
@@ -70,7 +70,7 @@ def _flush(clean: list[FileBlock], parts: list[pl.LazyFrame]) -> None:
 
 
 def scan_files(files: Sequence[FileBlock]) -> pl.LazyFrame:
-    """Point files of one place, lazily, of which filters on run, metric and step read only the row groups that matter."""
+    """Returns the points of one store's files as a lazy frame. Filters on run, metric and step skip row groups."""
     options = dict(files[0].options) if files[0].options else None
     paths = [f.path for f in files]
     scanned = pl.scan_parquet(
@@ -80,7 +80,7 @@ def scan_files(files: Sequence[FileBlock]) -> pl.LazyFrame:
 
 
 def drop_runs(blocks: Iterable[Block], runs: frozenset[str]) -> list[Block]:
-    """The blocks without these runs."""
+    """Returns the blocks without these runs."""
     if not runs:
         return list(blocks)
     low, high = min(runs), max(runs)
@@ -97,7 +97,7 @@ def drop_runs(blocks: Iterable[Block], runs: frozenset[str]) -> list[Block]:
 
 
 def add_frame(blocks: Sequence[Block], frame: pl.DataFrame) -> list[Block]:
-    """The blocks and a new frame, merged with its neighbours so that their number stays small."""
+    """Adds a new frame to the blocks, merged with its neighbours so that blocks stay few."""
     kept = list(blocks)
     if not frame.height:
         return kept

@@ -1,4 +1,4 @@
-"""Checksums of the store's files: made when a file is written, kept in HEAD, compared when a process first uses the file."""
+"""Checksums of the store's files: computed when a file is written, kept in HEAD, compared at the first use in a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECE = 1 << 20
 
 
 def sum_of(stream: io.RawIOBase | io.BufferedIOBase) -> int:
-    """The checksum of what is left in a stream, in bounded memory."""
+    """Returns the checksum of the rest of a stream, in bounded memory."""
     piece = memoryview(bytearray(_PIECE))
     crc = 0
     while size := stream.readinto(piece):
@@ -23,7 +23,7 @@ def sum_of(stream: io.RawIOBase | io.BufferedIOBase) -> int:
 
 
 def intact(data: bytes, file: TableFile, where: str) -> bytes:
-    """The same bytes, where they are those that were written. Raises StoreError."""
+    """Returns the bytes if they match the size and checksum of the file. Raises StoreError otherwise."""
     if len(data) != file.size or zlib.crc32(data) != file.checksum:
-        raise StoreError(f"{where!r} is damaged: its size or its checksum is not what it was when it was written.")
+        raise StoreError(f"{where!r} is damaged: its size or its checksum changed since it was written.")
     return data

@@ -1,7 +1,7 @@
-"""The tables as Delta Lake: files that Polars wrote are added and removed in one commit a table.
+"""The tables as Delta Lake: each commit of a table adds and removes files that Polars wrote.
 
-What a table must hold is said as a whole, so that a commit also mends what a process left that was killed between two
-tables: HEAD never named it. `deltalake` is imported when something is committed, never to read.
+A commit gets the complete list of files of the table. So it also repairs a table after a process was killed between
+two commits, whose files HEAD never named. `deltalake` is imported for commits only, never for reading.
 """
 
 from __future__ import annotations
@@ -36,39 +36,43 @@ _RETENTION = {
 
 
 def expect_commit() -> None:
-    """Import `deltalake` in the background, once: what is written will be committed."""
+    """Imports `deltalake` in the background, once, because a commit will follow."""
     if "deltalake" not in sys.modules:
         threading.Thread(target=import_module, args=("deltalake.transaction",), name="deltalake", daemon=True).start()
 
 
-def commit_table(place: StoreBackend, name: str, files: Sequence[TableFile], schema: pl.Schema) -> int:
-    """Make the table hold exactly these files (named relative to the store); its version then. Raises StoreError."""
+def commit_table(backend: StoreBackend, name: str, files: Sequence[TableFile], schema: pl.Schema) -> int:
+    """Makes the table consist of exactly these files (relative to the store). Returns its version. Raises StoreError."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
-    place.close_to_others(f"{name}/{LOG_FOLDER}")
+    backend.restrict_access(f"{name}/{LOG_FOLDER}")
     try:
-        return _committed(place, name, files, schema)
+        return _committed(backend, name, files, schema)
     except CommitFailedError as error:
-        raise HeadMovedError(f"The table {name!r} of the store {place.address!r} was committed by another.") from error
+        raise HeadMovedError(
+            f"The table {name!r} of the store {backend.address!r} was committed by another process."
+        ) from error
     except DeltaError as error:
-        raise StoreError(f"The table {name!r} of the store {place.address!r} cannot be committed: {error}.") from error
+        raise StoreError(
+            f"The table {name!r} of the store {backend.address!r} cannot be committed: {error}."
+        ) from error
     finally:
-        place.close_to_others(f"{name}/{LOG_FOLDER}")
+        backend.restrict_access(f"{name}/{LOG_FOLDER}")
 
 
-def _committed(place: StoreBackend, name: str, files: Sequence[TableFile], schema: pl.Schema) -> int:
-    """Commit to the table that is there; where its log is damaged, to one that is made anew."""
+def _committed(backend: StoreBackend, name: str, files: Sequence[TableFile], schema: pl.Schema) -> int:
+    """Commits to the table; if its log is damaged, the log is created again first."""
     from deltalake.exceptions import CommitFailedError
 
     try:
-        return _commit(_open(place, name, schema), files)
+        return _commit(_open(backend, name, schema), files)
     except (CommitFailedError, OSError, MemoryError):
         raise
-    except (Exception, pl.exceptions.PanicException) as error:  # whatever the log says: it holds nothing of its own
-        log.info("The log of the table %s of %s is made anew: %s", name, place.address, error)
-        log.debug("What was wrong with it", exc_info=True)
-        place.empty(f"{name}/{LOG_FOLDER}")
-        return _commit(_open(place, name, schema), files)
+    except (Exception, pl.exceptions.PanicException) as error:  # any damage: HEAD has everything that the log holds
+        log.info("The log of the table %s of %s is created again: %s", name, backend.address, error)
+        log.debug("The traceback of that error", exc_info=True)
+        backend.empty(f"{name}/{LOG_FOLDER}")
+        return _commit(_open(backend, name, schema), files)
 
 
 def _commit(table: DeltaTable, files: Sequence[TableFile]) -> int:
@@ -95,19 +99,19 @@ def _commit(table: DeltaTable, files: Sequence[TableFile]) -> int:
     return table.version()
 
 
-def _open(place: StoreBackend, name: str, schema: pl.Schema) -> DeltaTable:
-    """The table, made anew where there is none or where it has other columns."""
+def _open(backend: StoreBackend, name: str, schema: pl.Schema) -> DeltaTable:
+    """Opens the table; creates it if it is missing or has other columns."""
     from deltalake import DeltaTable, Schema
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
-    wanted, address, options = Schema.from_arrow(schema), place.locate(name), place.table_options
+    wanted, address, options = Schema.from_arrow(schema), backend.locate(name), backend.table_options
     try:
         table = DeltaTable(address, storage_options=options)
         if [f.name for f in table.schema().fields] == schema.names():
             return table
-        place.empty(f"{name}/{LOG_FOLDER}")
+        backend.empty(f"{name}/{LOG_FOLDER}")
     except TableNotFoundError:
         pass
-    except DeltaError:  # one that cannot be read: it holds nothing that is not in the logs
-        place.empty(f"{name}/{LOG_FOLDER}")
+    except DeltaError:  # unreadable: it holds nothing that is not in the experiments' logs
+        backend.empty(f"{name}/{LOG_FOLDER}")
     return DeltaTable.create(address, schema=wanted, configuration=dict(_RETENTION), storage_options=options)

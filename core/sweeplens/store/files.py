@@ -1,4 +1,4 @@
-"""What a store keeps, written as files: points by block, the small tables whole; and files that are no longer needed swept."""
+"""Writes a store's content as files, points by block and small tables whole, and deletes files that are no longer needed."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = ["StoreContents", "as_block", "sweep", "write_points", "write_state"]
 
 _ARROW_NOTE = b"ARROW:schema"
 ROW_GROUP = 65_536
-SMALL_ROWS = 250_000  # files below are merged with their neighbours when these are no larger than so many times
+SMALL_ROWS = 250_000  # smaller files are merged with newer neighbours that are at least 1 / _TIER of their size
 _TIER = 4
-_GRACE = {"points": 3600.0}  # seconds for which a file that is no longer named stays for those who still read it
+_GRACE = {"points": 3600.0}  # seconds before a file that HEAD no longer names is deleted: readers may still use it
 _SHORT_GRACE = 60.0
 _ORPHAN = 3600.0
 
 
 class StoreContents(Struct, frozen=True):
-    """What is written, whole."""
+    """The complete state that is written."""
 
     readers: Mapping[str, int]
     roots: Sequence[str]
@@ -49,49 +49,49 @@ class StoreContents(Struct, frozen=True):
     young: Sequence[tuple[str, str]]
 
 
-def as_block(place: StoreBackend, name: TableFile) -> FileBlock:
-    """A file of points as a block."""
+def as_block(backend: StoreBackend, name: TableFile) -> FileBlock:
+    """Returns a file of points as a block."""
     return FileBlock(
-        place.locate(name.path),
+        backend.locate(name.path),
         name.rows,
         name.size,
         name.low,
         name.high,
         name.checksum,
         name.etag,
-        options=place.scan_options,
+        options=backend.scan_options,
     )
 
 
-def write_points(place: StoreBackend, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
-    """One file of points, sorted by metric, run and position so that filters skip what they do not want."""
-    with _or_nothing(place) as made, place.desk() as desk:
-        return _write_points(place, desk, points, made, ordered=ordered)
+def write_points(backend: StoreBackend, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
+    """Writes one file of points, sorted by metric, run and position so that filters can skip row groups."""
+    with _removed_on_error(backend) as made, backend.staging() as staging:
+        return _write_points(backend, staging, points, made, ordered=ordered)
 
 
 def _write_points(
-    place: StoreBackend, desk: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False
+    backend: StoreBackend, staging: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False
 ) -> TableFile:
     if not ordered:
         points = points.sort("metric", "run_id", "seq")
-    name = _made(place, desk, made, "points", ".parquet")
+    name = _new_file(backend, staging, made, "points", ".parquet")
     known = [c for c in ("run_id", "metric") if points.schema[c] == pl.Enum]
     columns = [
         c for c in STORED_POINTS if points[c].null_count() < points.height
-    ]  # one that is all null is not written
+    ]  # a column of nulls only is not written
     stored = points.lazy().select(pl.col(c) if c in known else pl.col(c).cast(STORED_POINTS[c]) for c in columns)
-    stored.sink_parquet(desk / name, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
+    stored.sink_parquet(staging / name, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
     if known:
-        _as_text(desk / name)
+        _as_text(staging / name)
     low, high = points.select(pl.col("run_id").min(), pl.col("run_id").max().alias("high")).row(0)
-    file = replace(_described(desk, name, points.height), low=low, high=high)
-    return replace(file, etag=place.take_in(desk, name))
+    file = replace(_described(staging, name, points.height), low=low, high=high)
+    return replace(file, etag=backend.add_file(staging, name))
 
 
 def _as_text(path: Path) -> None:
-    """Names written from Enums are text with a dictionary, as any text; only Arrow's note in the footer says Enum.
+    """Removes Arrow's note in the footer that says that names are Enums. The data are dictionary-encoded text as usual.
 
-    Without the note every engine reads text; writing Enums takes half the time of writing the same words.
+    Without the note every engine reads text. Writing Enums takes half the time of writing text.
     """
     with path.open("r+b") as stream:
         stream.seek(-8, os.SEEK_END)
@@ -102,32 +102,37 @@ def _as_text(path: Path) -> None:
 
 
 def write_state(
-    place: StoreBackend, state: StoreContents, before: Head | None, stamp: HeadStamp | None
+    backend: StoreBackend, state: StoreContents, before: Head | None, stamp: HeadStamp | None
 ) -> tuple[Head, HeadStamp, list[FileBlock]]:
-    """Write every file that the new HEAD names, commit the tables, then replace the HEAD of this stamp; all or nothing."""
-    with _or_nothing(place) as made, place.desk() as desk:
-        blocks = _written_blocks(place, desk, state.blocks, made)
+    """Writes every file that the new HEAD names, commits the tables, then replaces the HEAD with this stamp; all or nothing."""
+    with _removed_on_error(backend) as made, backend.staging() as staging:
+        blocks = _written_blocks(backend, staging, state.blocks, made)
         small = {"series": state.series, "runs": _plain_runs(state.runs), "ledger": state.ledger}
-        points = [_named_again(place, block) for block in blocks]
-        tables = {"points": points} | {name: [_write(place, desk, name, frame, made)] for name, frame in small.items()}
-        view, walk = _write(place, desk, "state", state.runs, made), _write_walk(place, desk, state.walk, made)
+        points = [_table_file(backend, block) for block in blocks]
+        tables = {"points": points} | {
+            name: [_write(backend, staging, name, frame, made)] for name, frame in small.items()
+        }
+        view, walk = (
+            _write(backend, staging, "state", state.runs, made),
+            _write_walk(backend, staging, state.walk, made),
+        )
         files = [*(tables[table][0] for table in small), view, walk]
-        place.each(partial(place.take_in, desk), [file.path for file in files])
+        backend.each(partial(backend.add_file, staging), [file.path for file in files])
         schemas = {"points": STORED_POINTS} | {name: frame.schema for name, frame in small.items()}
-        commits = place.each(lambda name: (name, commit_table(place, name, tables[name], schemas[name])), tables)
+        commits = backend.each(lambda name: (name, commit_table(backend, name, tables[name], schemas[name])), tables)
         head = Head(
             readers=dict(state.readers), roots=list(state.roots), tables=tables, versions=dict(commits), walk=walk, view=view,
             data_version=state.data_version, young=[list(k) for k in state.young], retired={},
         )  # fmt: skip
         head.retired.update(_retired(before, head))
-        return (*write_head(place, head, stamp), blocks)
+        return (*write_head(backend, head, stamp), blocks)
 
 
 @contextlib.contextmanager
-def _or_nothing(place: StoreBackend) -> Generator[list[str]]:
-    """A list for the names of files that are being written; they are removed where not all could be.
+def _removed_on_error(backend: StoreBackend) -> Generator[list[str]]:
+    """Yields a list for the names of files that are written. If writing fails, these files are removed.
 
-    Not where somebody else wrote meanwhile: Delta's log may name them until the next commit, after which they are swept.
+    They stay if another process wrote meanwhile: Delta's log may name them until its next commit; `sweep` removes them later.
     """
     made: list[str] = []
     try:
@@ -135,35 +140,35 @@ def _or_nothing(place: StoreBackend) -> Generator[list[str]]:
     except HeadMovedError:
         raise
     except (OSError, pl.exceptions.PolarsError, StoreError):
-        place.discard(made)
+        backend.discard(made)
         raise
 
 
-def _made(place: StoreBackend, desk: Path, made: list[str], folder: str, ending: str) -> str:
-    """The name of a new file, which is there already, empty, so that whoever fills it does not decide who may read it."""
+def _new_file(backend: StoreBackend, staging: Path, made: list[str], folder: str, ending: str) -> str:
+    """Creates an empty file with the store's permissions, whichever library fills it, and returns its name."""
     made.append(fresh_name(folder, ending))
-    os.close(open_file(str(desk), made[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, place.file_mode))
+    os.close(open_file(str(staging), made[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, backend.file_mode))
     return made[-1]
 
 
-def _described(desk: Path, name: str, rows: int) -> TableFile:
-    """A file that was written, with what tells later whether it still is as it is now."""
-    with (desk / name).open("rb", buffering=0) as stream:
+def _described(staging: Path, name: str, rows: int) -> TableFile:
+    """Describes a written file by size and checksum, so that later changes are noticed."""
+    with (staging / name).open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         return TableFile(name, rows, size, sum_of(stream))
 
 
-def _named_again(place: StoreBackend, block: FileBlock) -> TableFile:
-    name = block.path[len(place.address) + 1 :]
+def _table_file(backend: StoreBackend, block: FileBlock) -> TableFile:
+    name = block.path[len(backend.address) + 1 :]
     return TableFile(name, block.rows, block.size, block.checksum, block.low, block.high, block.etag)
 
 
-def _written_blocks(place: StoreBackend, desk: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
-    """The blocks as files: frames are written, dropped runs leave, small neighbours become one."""
+def _written_blocks(backend: StoreBackend, staging: Path, blocks: Sequence[Block], made: list[str]) -> list[FileBlock]:
+    """Returns the blocks as files: writes frames, removes dropped runs and merges small neighbours."""
     groups: list[list[Block]] = []
     for block in blocks:
         groups.append([block])
-        while len(groups) > 1 and _belong_together(groups[-2], groups[-1]):
+        while len(groups) > 1 and _can_merge(groups[-2], groups[-1]):
             groups[-2:] = [[*groups[-2], *groups[-1]]]
     kept: list[FileBlock] = []
     for group in groups:
@@ -173,11 +178,11 @@ def _written_blocks(place: StoreBackend, desk: Path, blocks: Sequence[Block], ma
             continue
         points = scan(group).collect()
         if points.height:
-            kept.append(as_block(place, _write_points(place, desk, points, made)))
+            kept.append(as_block(backend, _write_points(backend, staging, points, made)))
     return kept
 
 
-def _belong_together(older: Sequence[Block], newer: Sequence[Block]) -> bool:
+def _can_merge(older: Sequence[Block], newer: Sequence[Block]) -> bool:
     old, new = sum(map(_rows, older)), sum(map(_rows, newer))
     return old <= SMALL_ROWS and new <= SMALL_ROWS and old <= _TIER * new
 
@@ -186,20 +191,20 @@ def _rows(block: Block) -> int:
     return block.frame.height if isinstance(block, FrameBlock) else block.rows
 
 
-def _write(place: StoreBackend, desk: Path, table: str, frame: pl.DataFrame, made: list[str]) -> TableFile:
-    name = _made(place, desk, made, table, ".parquet")
-    frame.write_parquet(desk / name, compression="zstd", compression_level=1)
-    return _described(desk, name, frame.height)
+def _write(backend: StoreBackend, staging: Path, table: str, frame: pl.DataFrame, made: list[str]) -> TableFile:
+    name = _new_file(backend, staging, made, table, ".parquet")
+    frame.write_parquet(staging / name, compression="zstd", compression_level=1)
+    return _described(staging, name, frame.height)
 
 
-def _write_walk(place: StoreBackend, desk: Path, walk: bytes, made: list[str]) -> TableFile:
-    name = _made(place, desk, made, "state", ".walk")
-    (desk / name).write_bytes(walk)
-    return _described(desk, name, 0)
+def _write_walk(backend: StoreBackend, staging: Path, walk: bytes, made: list[str]) -> TableFile:
+    name = _new_file(backend, staging, made, "state", ".walk")
+    (staging / name).write_bytes(walk)
+    return _described(staging, name, 0)
 
 
 def _plain_runs(runs: pl.DataFrame) -> pl.DataFrame:
-    """The runs frame with columns that any engine can have: hyperparameters and metadata as JSON text."""
+    """Returns the runs frame with columns for any engine: hyperparameters and metadata are JSON text."""
     fixed = [*RUN_COLUMNS, "touched_at"]
     metadata = [c for c in runs.columns if c.startswith("metadata.")]
     hyper = [c for c in runs.columns if c not in fixed and c not in metadata]
@@ -212,7 +217,7 @@ def _json(columns: Sequence[str]) -> pl.Expr:
 
 
 def _retired(before: Head | None, head: Head) -> dict[str, float]:
-    """Files of earlier versions with the time at which they were last named."""
+    """Returns files of earlier versions with the time at which a HEAD last named them."""
     if before is None:
         return {}
     named = set(head.files)
@@ -220,13 +225,13 @@ def _retired(before: Head | None, head: Head) -> dict[str, float]:
     return {**{n: t for n, t in before.retired.items() if n not in named}, **left}
 
 
-def sweep(place: StoreBackend, head: Head) -> None:
-    """Remove files that nobody reads any more: retired ones after their time, and what killed processes left."""
+def sweep(backend: StoreBackend, head: Head) -> None:
+    """Removes unused files: those of earlier versions after their grace period, and those that killed processes left."""
     now = time.time()
     known = {*head.files, *head.retired}
     retired = {n: since for n, since in head.retired.items() if is_own_name(n)}
     done = [n for n, since in retired.items() if now - since > _GRACE.get(n.split("/", 1)[0], _SHORT_GRACE)]
-    orphans = [n for n, written in place.written() if n not in known and now - written > _ORPHAN]
-    gone = place.remove([*done, *orphans])
+    orphans = [n for n, written in backend.written() if n not in known and now - written > _ORPHAN]
+    gone = backend.remove([*done, *orphans])
     for name in gone.intersection(done):
         del head.retired[name]

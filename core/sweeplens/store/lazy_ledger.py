@@ -1,4 +1,4 @@
-"""A ledger that was read from disk: entries are unpacked when somebody asks for them, which for most nobody does."""
+"""A ledger that was read from the store. An entry is decoded when it is first used; most never are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LazyLedger"]
 
 
 class LazyLedger(Ledger):
-    """`Ledger` over the frame of the ledger table; ``sources`` are those that it was written with."""
+    """`Ledger` over the frame of the ledger table, with the ``sources`` that were written with it."""
 
     def __init__(
         self, frame: pl.DataFrame, sources: Sequence[Source], total: int, young: Sequence[Sequence[str]]
@@ -26,11 +26,11 @@ class LazyLedger(Ledger):
             zip(zip(frame["reader"], frame["path"], strict=True), range(frame.height), strict=True)
         )
         self._sources: dict[Key, Source] = {s.key: s for s in sources}
-        self._asked = False
+        self._wanted_loaded = False
         self._sum = total
         self.young = {(k[0], k[1]) for k in young}
         if self._sources.keys() != self._rows.keys():
-            raise ValueError("The ledger of the store and its walk do not belong together.")
+            raise ValueError("The ledger of the store and its walk do not match.")
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._rows)
@@ -40,40 +40,40 @@ class LazyLedger(Ledger):
         yield from self._rows
 
     def get(self, key: Key) -> SourceEntry | None:
-        """The entry of a source, unpacked the first time."""
+        """Returns the entry of a source, decoded at its first use."""
         row = self._rows.pop(key, None)
         if row is not None:
             self._entries[key] = unpack_entry(cast("bytes", self._frame["entry"][row]))
         return self._entries.get(key)
 
     def source(self, key: Key) -> Source | None:
-        """The source as it was read, without unpacking its entry."""
+        """Returns the source as it was read, without decoding its entry."""
         return self._sources[key] if key in self._rows else super().source(key)
 
     def put(self, entry: SourceEntry) -> None:
-        """Add an entry or replace that of the same source."""
-        self._know_wishes()
+        """Adds an entry, or replaces the one of the same source."""
+        self._load_wanted_ids()
         super().put(entry)
 
     def remove(self, key: Key) -> None:
-        """Forget a source."""
-        self._know_wishes()
+        """Removes a source."""
+        self._load_wanted_ids()
         self.get(key)
         super().remove(key)
 
     def free_id(self, wanted: str, key: Key) -> str:
-        """An id that no other source has now."""
-        self._know_wishes()
+        """Returns an id that no other source has now."""
+        self._load_wanted_ids()
         return super().free_id(wanted, key)
 
-    def troubled(self) -> list[SourceEntry]:
-        """The entries that have problems."""
+    def with_problems(self) -> list[SourceEntry]:
+        """Returns the entries that have problems."""
         keys = self._frame.filter(pl.col("problems") > 0).select("reader", "path").rows()
         return [e for e in map(self.get, keys) if e is not None]
 
-    def _know_wishes(self) -> None:
-        if not self._asked:
-            self._asked = True
+    def _load_wanted_ids(self) -> None:
+        if not self._wanted_loaded:
+            self._wanted_loaded = True
             for reader, path, ids in self._frame.select("reader", "path", "wanted").iter_rows():
                 for run_id in ids:
                     self._wanted.setdefault(run_id, set()).add((reader, path))

@@ -1,4 +1,4 @@
-"""The ledger: what each source gave, and all that is needed to go on with it, to drop it, or to see that it changed."""
+"""The ledger: what was read from each source, and the state needed to resume it, remove it or notice that it changed."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = [
 Key = tuple[str, str]
 """(reader, path) of a source: `Source.key`."""
 
-_EDGE = 4096
-_YOUNG_NS = (60 if os.name == "nt" else 2) * 10**9
-"""Coarser than the clock of any file system that is in use; a minute where no time of change tells of times set back."""
-_WHOLE = 4 << 20
+_EDGE_BYTES = 4096
+_YOUNG_NANOSECONDS = (60 if os.name == "nt" else 2) * 10**9
+"""Longer than the time resolution of any usual file system; a minute on Windows, which has no change time."""
+_WHOLE_BYTES = 4 << 20
 
 
 class FileFingerprint(Struct, frozen=True):
-    """A cheap fingerprint of the part of a file that was read: its first and its last bytes."""
+    """A cheap fingerprint of the part of a file that was read: checksums of its first and last bytes."""
 
     offset: int
     head: int
@@ -60,19 +60,19 @@ class SourceEntry(Struct, frozen=True):
 
     @property
     def key(self) -> Key:
-        """What identifies the source."""
+        """Returns the key of the source."""
         return self.source.key
 
     @property
     def shown_problems(self) -> tuple[Problem, ...]:
-        """The problems under the unique id of the run, where the source holds one only."""
+        """Returns the problems, under the run's unique id if the source has only one run."""
         if len(self.ids) != 1 or not self.problems:
             return self.problems
         return tuple(replace(p, run_id=self.ids[0]) for p in self.problems)
 
 
 class Ledger:
-    """Entries by key, with who wants which run id, who is young, and a version made of all of it."""
+    """Entries by key, with the requested run ids, the young sources (see `is_young`), and a version computed from all."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, SourceEntry] = {}
@@ -88,16 +88,16 @@ class Ledger:
         return iter(self._entries)
 
     def get(self, key: Key) -> SourceEntry | None:
-        """The entry of a source, None where it is new."""
+        """Returns the entry of a source, or None if it is new."""
         return self._entries.get(key)
 
     def source(self, key: Key) -> Source | None:
-        """The source as it was read."""
+        """Returns the source as it was read."""
         entry = self._entries.get(key)
         return entry.source if entry else None
 
     def put(self, entry: SourceEntry) -> None:
-        """Add an entry or replace that of the same source."""
+        """Adds an entry, or replaces the one of the same source."""
         self.remove(entry.key)
         self.changed.add(entry.key)
         self._entries[entry.key] = entry
@@ -107,15 +107,15 @@ class Ledger:
             self.young.add(entry.key)
         self._sum ^= _digest(entry.source)
 
-    def settle(self, key: Key) -> None:
-        """A source whose content was found as it was: no longer young once its files are old enough."""
+    def confirm_unchanged(self, key: Key) -> None:
+        """Records that a source's content is unchanged: it is no longer young once its files are old enough."""
         entry = self.get(key)
         if entry is not None and not is_young(entry.source, time.time_ns()):
             self._entries[key] = replace(entry, content=None)
             self.young.discard(key)
 
     def remove(self, key: Key) -> None:
-        """Forget a source; one that is not there is no error."""
+        """Removes a source; a missing one is no error."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return
@@ -130,20 +130,20 @@ class Ledger:
 
     @property
     def sum(self) -> str:
-        """What `version` is made of, whole."""
+        """Returns the full number from which `version` is made."""
         return str(self._sum)
 
     @property
     def version(self) -> str:
-        """A name for what was read: equal where paths, sizes and times are equal."""
+        """Returns a name for what was read: equal if paths, sizes and times are equal."""
         return f"{self._sum & 0xFFFFFFFF:08x}"
 
     def free_id(self, wanted: str, key: Key) -> str:
-        """An id that no other source has now: the wanted one where it can be."""
+        """Returns an id that no other source has now: the wanted one if possible."""
         return wanted if self._wanted.get(wanted, set()) <= {key} else f"{wanted}@{key[1]}:{key[0]}"
 
-    def rightful_ids(self, wanted: set[str]) -> dict[Key, dict[str, str]]:
-        """For each source that wants one of these ids: wanted id -> the id that it must have among all sources."""
+    def final_ids(self, wanted: set[str]) -> dict[Key, dict[str, str]]:
+        """Returns, for each source that wants one of these ids: wanted id -> the id that is unique among all sources."""
         found: dict[Key, dict[str, str]] = {}
         for run_id in wanted:
             keys = sorted(self._wanted.get(run_id, ()), key=lambda k: (k[1], k[0]))
@@ -153,17 +153,19 @@ class Ledger:
 
 
 def _digest(source: Source) -> int:
-    said = repr((source.reader, [(f.path, f.size, f.mtime_ns) for f in source.files]))
-    return int.from_bytes(hashlib.blake2b(said.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+    source_text = repr((source.reader, [(f.path, f.size, f.mtime_ns) for f in source.files]))
+    return int.from_bytes(
+        hashlib.blake2b(source_text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big"
+    )
 
 
 def is_young(source: Source, now_ns: int) -> bool:
-    """Whether a file changed so shortly ago that the next change could leave it with the same times."""
-    return any(max(f.mtime_ns, f.changed_ns) > now_ns - _YOUNG_NS for f in source.files)
+    """Whether a file changed so recently that the next change could leave it with the same times."""
+    return any(max(f.mtime_ns, f.changed_ns) > now_ns - _YOUNG_NANOSECONDS for f in source.files)
 
 
 def content_of(source: Source) -> int:
-    """A checksum of the files of a source: of everything in small ones, of both ends of large ones."""
+    """Returns a checksum of a source's files: of all bytes of small files, of both ends of large ones."""
     crc = 0
     with confined((source.root,)):
         for entry in source.files:
@@ -172,20 +174,20 @@ def content_of(source: Source) -> int:
 
 
 def _content(entry: FileStat, crc: int) -> int:
-    """A checksum that goes on with a file."""
+    """Returns the checksum continued with a file."""
     try:
         with open_file(entry.path) as stream:
-            crc = zlib.crc32(stream.read(_WHOLE), crc)
-            if entry.size > 2 * _WHOLE:
-                stream.seek(-_WHOLE, os.SEEK_END)
-                crc = zlib.crc32(stream.read(_WHOLE), crc)
+            crc = zlib.crc32(stream.read(_WHOLE_BYTES), crc)
+            if entry.size > 2 * _WHOLE_BYTES:
+                stream.seek(-_WHOLE_BYTES, os.SEEK_END)
+                crc = zlib.crc32(stream.read(_WHOLE_BYTES), crc)
     except OSError:
         crc = zlib.crc32(b"unreadable", crc)
     return crc
 
 
 def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
-    """Path -> bytes that were read, of the files with which a reading goes on."""
+    """Returns path -> bytes read, for the files from which a reading resumes."""
     offsets = resume.state.get("offsets")
     if isinstance(offsets, dict):
         own = {f.path for f in source.files}
@@ -195,37 +197,37 @@ def _read_ends(source: Source, resume: Resume) -> dict[str, int]:
 
 
 def fingerprints_of(source: Source, resume: Resume | None) -> dict[str, FileFingerprint]:
-    """Fingerprints of what was read, to tell later whether a file only grew."""
+    """Returns fingerprints of the parts that were read, to check later whether a file only grew."""
     if resume is None:
         return {}
     with confined((source.root,)):
-        marks = {path: _mark(path, offset) for path, offset in _read_ends(source, resume).items()}
+        marks = {path: _fingerprint(path, offset) for path, offset in _read_ends(source, resume).items()}
     return {path: mark for path, mark in marks.items() if mark is not None}
 
 
-def _mark(path: str, offset: int) -> FileFingerprint | None:
+def _fingerprint(path: str, offset: int) -> FileFingerprint | None:
     try:
         with open_file(path) as stream:
-            head = stream.read(min(offset, _EDGE))
-            stream.seek(max(0, offset - _EDGE))
-            tail = stream.read(min(offset, _EDGE))
+            head = stream.read(min(offset, _EDGE_BYTES))
+            stream.seek(max(0, offset - _EDGE_BYTES))
+            tail = stream.read(min(offset, _EDGE_BYTES))
     except OSError:
         return None
-    return fingerprint_of(offset, head, tail) if len(tail) == min(offset, _EDGE) else None
+    return fingerprint_of(offset, head, tail) if len(tail) == min(offset, _EDGE_BYTES) else None
 
 
 def fingerprint_of(offset: int, head: bytes, tail: bytes) -> FileFingerprint:
-    """The mark of a part from its two ends."""
-    return FileFingerprint(offset, zlib.crc32(head[:_EDGE]), zlib.crc32(tail[-_EDGE:]))
+    """Returns the fingerprint of a part from its two ends."""
+    return FileFingerprint(offset, zlib.crc32(head[:_EDGE_BYTES]), zlib.crc32(tail[-_EDGE_BYTES:]))
 
 
 def can_resume(entry: SourceEntry, source: Source, version: int) -> bool:
-    """Whether the files of a source only grew since it was read, so that the reading can go on."""
+    """Whether the files of a source only grew since it was read, so that the reading can resume."""
     if entry.resume is None or entry.version != version or len(entry.source.files) != len(source.files):
         return False
     resume = entry.resume
     with confined((source.root,)):
-        if (resume.lines or resume.offset <= _EDGE) and _within_a_line(source.files[0].path, resume.offset):
+        if (resume.lines or resume.offset <= _EDGE_BYTES) and _line_continued(source.files[0].path, resume.offset):
             return False
         return all(
             _only_grew(old, new, entry.marks.get(new.path))
@@ -233,10 +235,10 @@ def can_resume(entry: SourceEntry, source: Source, version: int) -> bool:
         )
 
 
-def _within_a_line(path: str, offset: int) -> bool:
-    """Whether a line that was taken for complete, though no newline ended it, went on after all.
+def _line_continued(path: str, offset: int) -> bool:
+    """Whether a last line without a newline, which was taken for complete, has been continued.
 
-    Asked of lines, and of anything short: there a reading anew costs nothing.
+    Checked for formats of lines, and for short files, where reading all again costs nothing.
     """
     try:
         with open_file(path) as stream:
@@ -252,11 +254,11 @@ def _only_grew(old: FileStat, new: FileStat, mark: FileFingerprint | None) -> bo
         return True
     if mark is None or old.path != new.path or old.inode != new.inode or new.size < max(mark.offset, old.size):
         return False
-    return _mark(new.path, mark.offset) == mark
+    return _fingerprint(new.path, mark.offset) == mark
 
 
 def continued(entry: SourceEntry, reading: Reading) -> Reading:
-    """A resumed reading with what was known before: fields that it leaves empty keep their earlier value."""
+    """Merges a resumed reading with the earlier one: fields that it leaves empty keep their earlier value."""
     records = {r.id: r for r in entry.records}
     for new in reading.runs:
         old = records.get(new.id)

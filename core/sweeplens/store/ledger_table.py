@@ -1,4 +1,4 @@
-"""The ledger as a table: what any engine may want to know of a source in columns, the whole entry packed beside it."""
+"""The ledger as a table: main facts about each source in columns for any engine, and the whole entry encoded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEDGER_SCHEMA = pl.Schema(
 
 
 def ledger_rows(entries: Sequence[SourceEntry]) -> pl.DataFrame:
-    """One row for each entry; made by column, in half of the time that rows take."""
+    """Returns one row per entry. The table is built by column, which takes half the time of rows."""
     columns: dict[str, list[object]] = {
         "reader": [e.source.reader for e in entries],
         "reader_version": [e.version for e in entries],
@@ -49,7 +49,7 @@ def ledger_rows(entries: Sequence[SourceEntry]) -> pl.DataFrame:
 
 
 def _lists(name: str, rows: Sequence[Sequence[tuple[object, ...]]], schema: Mapping[str, pl.DataType]) -> pl.Series:
-    """A column of lists, each of some rows of these columns; made flat and grouped, as a series for each list takes long."""
+    """Returns a column of lists of rows. It is built flat and then grouped, as one series per list is slow."""
     flat = [(i, *row) for i, some in enumerate(rows) for row in some]
     table = pl.DataFrame(flat, schema={"": pl.Int64(), **schema}, orient="row")
     value = pl.struct(*schema) if len(schema) > 1 else pl.col(*schema)

@@ -1,4 +1,4 @@
-"""`MemoryStore`: everything in this process. What ingest found is applied in one step for whoever reads."""
+"""`MemoryStore`: keeps everything in this process. Readers see each change from ingest as one step."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ log = logging.getLogger("sweeplens.store")
 
 
 class StoreChange(Struct):
-    """What one ingest found. Points come as frames, or as files that were written already."""
+    """The changes that one ingest found. Points come as frames, or as files that were written already."""
 
     gone: list[Key] = field(default_factory=list[Key])
     entries: dict[Key, SourceEntry] = field(default_factory=dict[Key, SourceEntry])
-    freed: set[str] = field(default_factory=set[str])  # ids that sources wanted which are gone or read anew
-    given: dict[str, Key] = field(default_factory=dict[str, Key])  # wanted id -> the source that has it meanwhile
-    dropped: set[str] = field(default_factory=set[str])  # run ids of which everything earlier is void
+    freed: set[str] = field(default_factory=set[str])  # requested ids of sources that are gone or were read again
+    given: dict[str, Key] = field(default_factory=dict[str, Key])  # requested id -> the source that has it for now
+    dropped: set[str] = field(default_factory=set[str])  # run ids whose earlier data no longer count
     points: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     files: list[FileBlock] = field(default_factory=list[FileBlock])
-    series: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])  # rows that are new or other than before
+    series: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])  # rows that are new or changed
 
 
 class MemoryStore:
-    """The ledger, blocks of points, series and runs, and the snapshot that they make together."""
+    """Holds the ledger, blocks of points, series and runs, and the snapshot made from them."""
 
-    shows_secrets = False  # whether hyperparameters that are called like secrets are kept as they are
-    names_as_settings = True  # whether names tell settings where nothing else does
+    shows_secrets = False  # whether values of hyperparameters with names of secrets are kept
+    names_as_settings = True  # whether names give settings where no config does
 
     def __init__(self) -> None:
         self.remembered = RememberedWalk()
@@ -58,34 +58,32 @@ class MemoryStore:
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
         self._problems: dict[Key, SourceEntry] = {}
-        self._touched: dict[
-            Key, SourceEntry | None
-        ] = {}  # entries as they were before the change that is being applied
+        self._touched: dict[Key, SourceEntry | None] = {}  # entries before the current change
 
     def warn(self, *warnings: str) -> None:
-        """Say this with every answer, and nothing that was said before."""
+        """Replaces the warnings that every answer shows."""
         self.warnings = warnings
         self.snapshot = replace(self.snapshot, warnings=self.warnings)
 
     @contextmanager
     def updating(self) -> Generator[None]:
-        """Around one look at the folders: a store that is shared takes over before it what others wrote, and writes after it."""
+        """Surrounds one refresh. A shared store loads what others wrote before it, and writes after it."""
         yield
 
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
-        """A file that holds these points, where the store keeps large readings outside memory."""
+        """Writes these points to a file, if the store keeps large readings outside memory."""
         return None
 
     def described(self) -> str:
-        """Where the store is, how large and how old."""
+        """Returns where the store is, how large and how old."""
         return self.warnings[0] if self.warnings else "in memory, nothing is kept between processes"
 
     def lost(self) -> bool:
-        """Whether what the snapshot rests on is gone."""
+        """Whether data that the snapshot needs are gone."""
         return False
 
     def forget(self, error: StoreError) -> None:
-        """Forget what was read, so that everything is read again. The snapshot stands until that is done."""
+        """Discards what was read, so that everything is read again. The snapshot stays until then."""
         log.warning("Everything is read again: %s", error)
         self._clear()
 
@@ -96,22 +94,22 @@ class MemoryStore:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing has been looked at yet."""
+        """Whether nothing has been read yet."""
         return self.found is None and not len(self.ledger)
 
     @property
     def points(self) -> pl.LazyFrame:
-        """All points as logged."""
+        """Returns all points as logged."""
         return scan(self.blocks)
 
     def has_points(self, run_ids: Sequence[str]) -> bool:
-        """Whether any of these runs has logged anything; one that has not is nothing that a reading could go on with."""
+        """Whether any of these runs has logged points; a reading cannot continue a run without points."""
         known = self.series["run_id"]
         places = ((run_id, int(known.search_sorted(run_id, "left"))) for run_id in run_ids)
         return any(at < len(known) and known[at] == run_id for run_id, at in places)
 
     def earlier(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The points that are kept of these (run_id, metric), as logged."""
+        """Returns the stored points of these (run_id, metric), as logged."""
         runs, metrics = keys["run_id"].unique().to_list(), keys["metric"].unique().to_list()
         return (
             select_points(self.points, runs=runs, metrics=metrics)
@@ -120,7 +118,7 @@ class MemoryStore:
         )
 
     def apply(self, change: StoreChange, found: Discovery) -> Snapshot:
-        """Make the change, give every run the id that it must have, and show the result; all of it or, raising, nothing."""
+        """Applies the change, gives every run its unique id and publishes the snapshot. An error leaves everything as it was."""
         undo = _Undo(self)
         try:
             return self._apply(change, found)
@@ -140,7 +138,7 @@ class MemoryStore:
         return self._show(found)
 
     def _take(self, change: StoreChange) -> bool:
-        """Everything but the ids; whether the runs frame must be built anew."""
+        """Applies everything but the ids. Returns whether the runs frame must be rebuilt."""
         before = {key: self.ledger.get(key) for key in change.entries}
         for key in change.gone:
             self._touched.setdefault(key, self.ledger.get(key))
@@ -158,14 +156,14 @@ class MemoryStore:
         self.series = splice(self.series, change.dropped, rows)
         if change.gone or len(change.entries) * 4 > self.runs.height:
             return True
-        return not self._patch([(before[e.key], e) for e in change.entries.values()])
+        return not self._update_rows([(before[e.key], e) for e in change.entries.values()])
 
     def _put(self, entry: SourceEntry) -> None:
         self._touched.setdefault(entry.key, self.ledger.get(entry.key))
         self.ledger.put(entry)
 
-    def _patch(self, pairs: Sequence[tuple[SourceEntry | None, SourceEntry]]) -> bool:
-        """Replace the rows of a few runs whose columns stay what they are; False where that cannot be."""
+    def _update_rows(self, pairs: Sequence[tuple[SourceEntry | None, SourceEntry]]) -> bool:
+        """Replaces the rows of a few runs. Returns False if their columns could change."""
         runs = self.runs
         for old, new in pairs:
             if old is None or old.ids != new.ids:
@@ -179,7 +177,7 @@ class MemoryStore:
         return True
 
     def _steps(self, ids: Sequence[str]) -> dict[str, int]:
-        """The steps that stand in the longest series of each run."""
+        """Returns the number of steps in the longest series of each run."""
         if len(ids) == 1:
             run_ids = self.series["run_id"]
             begin, end = int(run_ids.search_sorted(ids[0], "left")), int(run_ids.search_sorted(ids[0], "right"))
@@ -195,14 +193,14 @@ class MemoryStore:
                 yield entry
 
     def _rename(self, change: StoreChange) -> bool:
-        """Give each run the id that the set of all sources makes; whether any had another."""
+        """Gives each run the id that is unique among all sources. Returns whether any id changed."""
         touched = {r.id for e in change.entries.values() for r in e.records} | change.freed
         renamed: dict[str, str] = {}
-        for key, rightful in self.ledger.rightful_ids(touched).items():
+        for key, final in self.ledger.final_ids(touched).items():
             entry = self.ledger.get(key)
             if entry is None:
                 continue
-            ids = tuple(rightful.get(r.id, i) for r, i in zip(entry.records, entry.ids, strict=True))
+            ids = tuple(final.get(r.id, i) for r, i in zip(entry.records, entry.ids, strict=True))
             if ids != entry.ids:
                 renamed |= dict(zip(entry.ids, ids, strict=True))
                 entry = replace(entry, ids=ids)
@@ -247,7 +245,7 @@ class MemoryStore:
 
 
 class _Undo:
-    """A store as it was before a change."""
+    """The state of a store before a change."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._blocks, self._series, self._runs = store.blocks, store.series, store.runs
@@ -256,7 +254,7 @@ class _Undo:
         self._changed = set(store.ledger.changed)
 
     def restore(self, store: MemoryStore, touched: Mapping[Key, SourceEntry | None]) -> None:
-        """Take the change back; ``touched``: the entries that it put or removed, as they were."""
+        """Undoes the change. ``touched``: earlier versions of the entries that it put or removed."""
         store.blocks, store.series, store.runs = self._blocks, self._series, self._runs
         store.found, store.snapshot = self._found, self._snapshot
         store._problems = self._problems  # pyright: ignore[reportPrivateUsage]
@@ -269,7 +267,7 @@ class _Undo:
 
 
 def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:
-    """The rows of the runs frame that a source gives."""
+    """Returns the rows of a source in the runs frame."""
     return [
         row_of(record, entry.source, run_id, steps.get(run_id, 0))
         for record, run_id in zip(entry.records, entry.ids, strict=True)

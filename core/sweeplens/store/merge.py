@@ -1,7 +1,7 @@
-"""The series frame kept up to date from new points alone.
+"""Updates the series frame from new points alone.
 
-Counts add, extremes compare, means and deviations join exactly (Chan); only a series whose new points repeat or go behind
-steps that it has is reduced again, from its own points.
+Counts are added, extremes compared, means and deviations merged exactly (Chan's formula). Only a series whose new points
+repeat a step or go back is reduced again, from its own points.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEY = ["run_id", "metric"]
 
 
 def sequenced(points: pl.DataFrame, before: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Reading points with ``seq``, their position within their series; ``before``: the series that they go on with."""
+    """Adds ``seq``, the position within the series, to points. ``before``: the series that they continue."""
     seq = pl.int_range(pl.len(), dtype=pl.UInt32).over(_KEY)
     if before is not None and before.height:
         points = points.join(before.select(*_KEY, "n_logged"), on=_KEY, how="left", maintain_order="left")
@@ -30,7 +30,7 @@ def sequenced(points: pl.DataFrame, before: pl.DataFrame | None = None) -> pl.Da
 def continue_series(
     old: pl.DataFrame, new_points: pl.DataFrame, fetch: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    """The rows of all series that got points. ``fetch`` gives the earlier points of the (run_id, metric) it is asked for."""
+    """Returns the rows of all series with new points. ``fetch`` returns the earlier points of some (run_id, metric)."""
     new = reduce_series(new_points)
     both = new.join(old, on=_KEY, how="left", suffix="_old")
     again = both.filter(
@@ -50,7 +50,7 @@ def continue_series(
 
 
 def _merged(both: pl.DataFrame) -> pl.DataFrame:
-    """New rows beside the old ones (``_old``; null where the series is new) as one row each."""
+    """Merges new rows with the old values beside them (``_old``; null for a new series)."""
     was = pl.col("n_old").is_not_null()
     summed = ("n", "n_logged", "n_nan", "n_inf", "rewinds")
     kept_first = ("first_step", "first", "first_nonfinite_step")
@@ -73,13 +73,13 @@ def _ends() -> dict[str, pl.Expr]:
 
 
 def _extreme(name: str, better: pl.Expr) -> dict[str, pl.Expr]:
-    """An extreme and its step: the new one where it is better or the only one; the older of equals."""
+    """Returns an extreme and its step: the new one if it is better or the only one, else the old one."""
     new = better.fill_null(value=False) | pl.col(f"{name}_old").is_null()
     return {c: pl.when(new).then(c).otherwise(f"{c}_old") for c in (name, f"{name}_step")}
 
 
 def _moments() -> dict[str, pl.Expr]:
-    """Mean and deviation of both parts together, from those of each."""
+    """Returns mean and deviation of both parts together, from those of each part."""
     a, b = pl.col("_a"), pl.col("_b")
     n = a + b
     mean_a, mean_b = pl.col("mean_old").fill_null(0.0), pl.col("mean").fill_null(0.0)
@@ -95,9 +95,9 @@ def _moments() -> dict[str, pl.Expr]:
 
 
 def splice(frame: pl.DataFrame, dropped: set[str], rows: pl.DataFrame) -> pl.DataFrame:
-    """A sorted frame without the rows of ``dropped`` runs, and with ``rows`` in the place of those of the same key.
+    """Removes the rows of ``dropped`` runs from a sorted frame, and adds ``rows`` or replaces those of the same key.
 
-    Few runs are cut out and put in by their place, which costs nothing for the rest; many are sorted anew.
+    Few runs are replaced by slicing, which costs nothing for the rest; for many, the frame is sorted again.
     """
     keys = _KEY if "metric" in frame.columns else ["run_id"]
     runs = sorted(dropped | set(rows["run_id"].unique().to_list()))

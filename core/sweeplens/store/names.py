@@ -1,4 +1,4 @@
-"""The names of the store's own files. A file under any other name is neither read nor removed."""
+"""Names of the store's own files. Files with other names are neither read nor removed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _LOG = re.compile(
 
 
 def fresh_id() -> str:
-    """A name that no other file has."""
+    """Returns a unique name."""
     return uuid.uuid4().hex
 
 
 def fresh_name(folder: str, ending: str) -> str:
-    """A file name in a folder of the store that no other file has."""
+    """Returns a unique file name in a folder of the store."""
     return f"{folder}/{fresh_id()}{ending}"
 
 
 def is_own_name(name: str, folder: str = "") -> bool:
-    """Whether this is a name that `fresh_name` gives, in this folder if one is given; or that of a HEAD being written."""
+    """Whether `fresh_name` could have made this name (in this folder, if given), or it is a HEAD that is being written."""
     found = _OWN.fullmatch(name)
     return found is not None and (not folder or folder in (found["folder"], found["state"]))
 

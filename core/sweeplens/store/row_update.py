@@ -1,4 +1,4 @@
-"""A run's row in the runs frame replaced where nothing about its columns can change; else the caller builds the frame anew."""
+"""Replaces a run's row in the runs frame if its columns cannot change; otherwise the caller rebuilds the frame."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["updated_row"]
 
 
 def updated_row(runs: pl.DataFrame, old: Sequence[RunRow], new: Sequence[RunRow]) -> pl.DataFrame | None:
-    """The frame with the rows of ``old`` replaced by ``new``; None where names or types of columns may differ then."""
+    """Returns the frame with the rows of ``old`` replaced by ``new``, or None if names or types of columns may change."""
     if len(old) != len(new):
         return None
     for was, row in zip(old, new, strict=True):
-        if was.hyperparameters != row.hyperparameters or not _alike(was.metadata, row.metadata):
+        if was.hyperparameters != row.hyperparameters or not _same_column(was.metadata, row.metadata):
             return None
     mine, schema = runs_frame(new), runs.schema
     known = set(mine.columns)
@@ -29,8 +29,8 @@ def updated_row(runs: pl.DataFrame, old: Sequence[RunRow], new: Sequence[RunRow]
     return splice(runs, set(), rows)
 
 
-def _alike(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
-    """Whether each value is what it was, or another one of a kind that decides nothing about its column."""
+def _same_column(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Whether each value is unchanged, or of a type that does not affect its column."""
     return old.keys() == new.keys() and all(
         value == new[name] or (type(value) is type(new[name]) and isinstance(value, dict | list))
         for name, value in old.items()

@@ -1,8 +1,8 @@
-"""Run records -> the runs frame: one column a hyperparameter, typed by what its values are over all runs.
+"""Builds the runs frame from run records: one column per hyperparameter, with a type that fits its values in all runs.
 
-Booleans, whole numbers and numbers stay what they are where every run agrees; text that reads as numbers in every run becomes
-numbers (MLflow and Optuna write text only); any other mix becomes text, and text becomes a categorical. A hyperparameter
-that a run lacks is null; one whose value is None is null and named in ``null_hparams``.
+Booleans, integers and numbers keep their type if all runs agree. Text that is a number in every run becomes numbers
+(MLflow and Optuna write text only). Any other mix becomes text, and text becomes a categorical. A hyperparameter
+that a run lacks is null. One whose value is None is null and listed in ``null_hparams``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunRow(Struct, frozen=True):
 
 
 def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunRow:
-    """A record under its unique id, with what its source adds: place, format, the newest change."""
+    """Returns a record's row under its unique id, with the path, format and newest change of its source."""
     newest = max((f.mtime_ns for f in source.files), default=0)
     touched = datetime.fromtimestamp(newest / 1e9, UTC)
     flat = flatten(record.hyperparameters)
@@ -67,7 +67,7 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
 
 
 def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
-    """The runs frame; ``touched_at`` (newest change of the files) is there for `with_status`."""
+    """Returns the runs frame; `with_status` needs ``touched_at`` (newest change of the files)."""
     schema = {**RUN_COLUMNS, "touched_at": RUN_COLUMNS["updated_at"]}
     fixed = {name: pl.Series(name, [r.fixed[name] for r in rows], dtype=dtype) for name, dtype in schema.items()}
     names = dict.fromkeys(k for r in rows for k in r.hyperparameters)
@@ -81,9 +81,9 @@ def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
 
 
 def with_status(runs: pl.DataFrame, *, now: datetime, live_seconds: float) -> pl.DataFrame:
-    """Where the format gave no status: ``running`` while the files grew in the last ``live_seconds``, else ``unknown``.
+    """Fills in a missing status: ``running`` if the files grew in the last ``live_seconds``, else ``unknown``.
 
-    A new file whose newest logged time is old was copied, and did not grow.
+    A new file whose newest logged time is old is a copy; it did not grow.
     """
     grew = pl.min_horizontal("touched_at", "updated_at")
     fresh = (pl.lit(now) - grew).dt.total_seconds() <= live_seconds
@@ -93,7 +93,7 @@ def with_status(runs: pl.DataFrame, *, now: datetime, live_seconds: float) -> pl
 
 
 def typed_column(name: str, values: Sequence[object], *, categorical: bool = True) -> pl.Series:
-    """A column of the narrowest type that holds every value as it is."""
+    """Returns a column of the narrowest type that holds every value unchanged."""
     known = [v for v in values if v is not None]
     kinds = {type(v) for v in known}
     for accepts, convert, dtype in _TYPES:
@@ -104,7 +104,7 @@ def typed_column(name: str, values: Sequence[object], *, categorical: bool = Tru
 
 
 def unique_ids(wanted: Sequence[tuple[str, str]]) -> list[str]:
-    """Ids for (id, absolute path): an id that several want is followed by the shortest path suffix that tells them apart."""
+    """Returns ids for (id, absolute path). Equal ids get the shortest path suffix that makes them unique."""
     by_id: dict[str, list[int]] = {}
     for index, (run_id, _) in enumerate(wanted):
         by_id.setdefault(run_id, []).append(index)
@@ -126,7 +126,7 @@ def _suffixes(paths: Sequence[str]) -> list[str]:
 
 
 def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, "touched_at"})) -> str:
-    """A hyperparameter that is named like a column of ours, or as a pattern of columns, gets a prefix: it is a name."""
+    """Returns the column of a hyperparameter, with a prefix if its name is a fixed column or looks like a pattern of columns."""
     ours = hparam in taken or hparam.startswith("metadata.")
     pattern = hparam == "*" or (hparam.startswith("^") and hparam.endswith("$"))
     return f"hparam.{hparam}" if ours or pattern else hparam

@@ -1,7 +1,7 @@
-"""Entries of the ledger and the remembered walk as bytes and back. MessagePack: exact numbers, nothing that executes.
+"""Encodes ledger entries and the remembered walk as MessagePack, and decodes them: exact numbers, no code execution.
 
-What MessagePack lacks (long integers, times as they were written) is an extension type, which no data of a file can be taken
-for. The first byte says how text is written: as it is, or, where some of it holds lone surrogates, byte by byte.
+Types that MessagePack lacks (long integers, original datetimes) are extension types, so data from files cannot be mistaken
+for them. The first byte is the encoding of text: unchanged, or byte by byte where some text has lone surrogates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger("sweeplens.store")
 T = TypeVar("T")
 _INT64 = 1 << 63
 _INTEGER, _DATETIME, _DATE = 1, 2, 3  # extension types
-_AS_IT_IS, _BY_BYTES = b"\0", b"\1"
+_UNCHANGED, _BYTEWISE = b"\0", b"\1"
 
 
 class _EntryForm(msgspec.Struct, array_like=True):
@@ -43,16 +43,18 @@ class _EntryForm(msgspec.Struct, array_like=True):
 
 
 def pack_entry(entry: SourceEntry) -> bytes:
-    """An entry as bytes; values that MessagePack lacks are extension types."""
-    records = tuple(_changed(r, _written) for r in entry.records)
-    resume = entry.resume and replace(entry.resume, state=cast("dict[str, object]", _written(entry.resume.state)))
+    """Encodes an entry; types that MessagePack lacks become extension types."""
+    records = tuple(_changed(r, _to_messagepack) for r in entry.records)
+    resume = entry.resume and replace(
+        entry.resume, state=cast("dict[str, object]", _to_messagepack(entry.resume.state))
+    )
     source, marks = entry.source, dict(entry.marks)
     return _encoded(_EntryForm(source, entry.version, records, entry.ids, entry.problems, resume, marks, entry.content))
 
 
 def unpack_entry(data: bytes) -> SourceEntry:
-    """The way back. Raises StoreError for anything else."""
-    return _readable(lambda: _entry(data))
+    """Decodes an entry. Raises StoreError for anything else."""
+    return _decoded_or_error(lambda: _entry(data))
 
 
 def _entry(data: bytes) -> SourceEntry:
@@ -67,25 +69,25 @@ def _changed(record: RunRecord, change: Callable[[object], Any]) -> RunRecord:
     return replace(record, hyperparameters=hyper, metadata=metadata)
 
 
-def _written(value: object) -> object:
-    """The value, the same object where MessagePack has all of it."""
+def _to_messagepack(value: object) -> object:
+    """Returns the value with extension types; the same object if it needs none."""
     if value is None or isinstance(value, str | float | bool):
         return value
     if isinstance(value, int):
         return value if -_INT64 <= value < _INT64 else Ext(_INTEGER, hex(value).encode())
     if isinstance(value, Mapping):
-        pairs = {str(k): _written(v) for k, v in cast("Mapping[object, object]", value).items()}
+        pairs = {str(k): _to_messagepack(v) for k, v in cast("Mapping[object, object]", value).items()}
         same = all(pairs.get(k) is v for k, v in cast("Mapping[Any, object]", value).items())
         return cast("object", value) if same else pairs
     if isinstance(value, list | tuple):
-        return [_written(v) for v in cast("list[object]", value)]
+        return [_to_messagepack(v) for v in cast("list[object]", value)]
     if isinstance(value, date):
         return Ext(_DATETIME if isinstance(value, datetime) else _DATE, value.isoformat().encode())
     return str(value)
 
 
 def _read(kind: int, data: memoryview) -> object:
-    """The value of an extension type."""
+    """Decodes the value of an extension type."""
     text = bytes(data).decode()
     if kind == _INTEGER:
         return int(text, 16)
@@ -101,21 +103,21 @@ _entry_decoder = msgspec.msgpack.Decoder(_EntryForm, ext_hook=_read)
 
 def _encoded(value: object) -> bytes:
     try:
-        return _AS_IT_IS + _encode(value)
+        return _UNCHANGED + _encode(value)
     except UnicodeEncodeError:
-        return _BY_BYTES + _encode(_mapped(msgspec.to_builtins(value, builtin_types=(Ext,)), _spelled))
+        return _BYTEWISE + _encode(_mapped(msgspec.to_builtins(value, builtin_types=(Ext,)), _bytes_as_text))
 
 
 def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
-    if data[:1] == _AS_IT_IS:
+    if data[:1] == _UNCHANGED:
         return decoder.decode(memoryview(data)[1:])
-    if data[:1] != _BY_BYTES:
-        raise ValueError("an unknown way to write text")
+    if data[:1] != _BYTEWISE:
+        raise ValueError("unknown text encoding")
     return msgspec.convert(_mapped(_decode(memoryview(data)[1:]), _joined), decoder.type)
 
 
 def _mapped(value: object, change: Callable[[str], str]) -> object:
-    """Nested data with every text in it changed, keys too."""
+    """Applies a function to every text in nested data, keys too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
@@ -125,7 +127,7 @@ def _mapped(value: object, change: Callable[[str], str]) -> object:
     return value
 
 
-def _spelled(text: str) -> str:
+def _bytes_as_text(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
@@ -133,8 +135,8 @@ def _joined(text: str) -> str:
     return text.encode("latin-1").decode("utf-8", "surrogatepass")
 
 
-def _readable(work: Callable[[], T]) -> T:
-    """What is read back. The boundary around the store's content: whatever it holds, it is read from the folders again."""
+def _decoded_or_error(work: Callable[[], T]) -> T:
+    """Decodes content of the store. This is the boundary around it: after any error, the folders are read again."""
     try:
         return work()
     except Exception as error:
@@ -154,7 +156,7 @@ class _FolderForm(msgspec.Struct, array_like=True):
     owned: frozenset[str]
     problems: tuple[Problem, ...]
     heads: dict[str, int]
-    others: list[int]
+    dependents: list[int]
     samples: list[str] = []
 
 
@@ -169,20 +171,20 @@ _walk_decoder = msgspec.msgpack.Decoder(_WalkForm)
 
 
 def pack_walk(memory: RememberedWalk) -> bytes:
-    """The folders of a discovery with everything that the next one spares itself."""
+    """Encodes the folders of a discovery, with all that the next one can reuse."""
     folders = [f for top in memory.tops.values() for f in top.below_and_self()]
-    place = {id(f): i for i, f in enumerate(folders)}
+    position = {id(f): i for i, f in enumerate(folders)}
     packed = [
         _FolderForm(
             f.path,
-            place[id(f.parent)] if f.parent is not None else -1,
+            position[id(f.parent)] if f.parent is not None else -1,
             [(n, s.size, s.mtime_ns, s.inode, s.changed_ns) for n, s in f.files.items()],
-            {n: (r, place.get(id(f.takers[n]), -1)) for n, r in f.taken.items() if n in f.takers},
+            {n: (r, position.get(id(f.takers[n]), -1)) for n, r in f.taken.items() if n in f.takers},
             f.claims,
             f.owned,
             f.problems,
             f.heads,
-            [place[id(o)] for o in f.others if id(o) in place],
+            [position[id(o)] for o in f.dependents if id(o) in position],
             sorted(f.samples),
         )
         for f in folders
@@ -193,8 +195,8 @@ def pack_walk(memory: RememberedWalk) -> bytes:
 
 
 def unpack_walk(data: bytes) -> tuple[RememberedWalk, Discovery]:
-    """The memory and what it found. Raises StoreError for anything else."""
-    return _readable(lambda: _walk(data))
+    """Decodes the remembered walk and its discovery. Raises StoreError for anything else."""
+    return _decoded_or_error(lambda: _walk(data))
 
 
 def _walk(data: bytes) -> tuple[RememberedWalk, Discovery]:
@@ -206,7 +208,7 @@ def _walk(data: bytes) -> tuple[RememberedWalk, Discovery]:
     for item, folder in zip(packed.folders, folders, strict=True):
         for name, (reader, taker) in item.taken.items():
             folder.taken[name], folder.takers[name] = reader, folders[taker]
-        folder.others = {folders[i] for i in item.others}
+        folder.dependents = {folders[i] for i in item.dependents}
     memory.found = assembled(memory, packed.problems)
     return memory, memory.found
 

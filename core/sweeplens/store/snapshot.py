@@ -1,4 +1,4 @@
-"""`Snapshot`: what one call sees, whole and unchanging."""
+"""`Snapshot`: the immutable data that one call sees."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class Snapshot(Struct, frozen=True, eq=False):
-    """The frames of one version. ``points`` are as they were logged, lazily.
+    """The frames of one version. ``points`` is a lazy frame of the points as they were logged.
 
-    ``version`` is made of what was read (paths, sizes, times), so that two processes over the same files name it alike.
+    ``version`` is computed from paths, sizes and times of the files, so two processes over the same files have the same one.
     """
 
     version: str = "0"
@@ -31,12 +31,12 @@ class Snapshot(Struct, frozen=True, eq=False):
     problems: tuple[Problem, ...] = ()
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()  # of the store itself: what every answer must say
+    warnings: tuple[str, ...] = ()  # of the store itself; every answer shows them
     _seen: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Every metric that was logged, sorted; looked up once."""
+        """Returns every metric that was logged, sorted; computed once."""
         if "metrics" not in self._seen:
             self._seen["metrics"] = tuple(self.series["metric"].unique().sort())
         return self._seen["metrics"]
@@ -51,7 +51,7 @@ class Snapshot(Struct, frozen=True, eq=False):
         return self._seen["unread_logs"]
 
     def once(self, look: Callable[[pl.DataFrame], T]) -> T:
-        """What a function finds in the series; looked up once."""
+        """Returns a function's result for the series; computed once."""
         if look.__name__ not in self._seen:
             self._seen[look.__name__] = look(self.series)
         return self._seen[look.__name__]

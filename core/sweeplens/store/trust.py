@@ -1,7 +1,7 @@
-"""Whether a folder on this machine is safe from other users: they can neither write there nor move it elsewhere.
+"""Checks that other users of this machine can neither write to a folder nor move it.
 
-A folder is safe where it belongs to this user, and every folder and link on the way to it belongs to this user or to the
-administrator, and other users can write to none of these folders unless the sticky bit protects what lies in it.
+A folder is safe if it belongs to this user, every folder and link on the way to it belongs to this user or to the
+administrator, and other users cannot write to any of these folders, or the sticky bit protects the content.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from collections.abc import Iterator
 __all__ = ["why_unsafe"]
 
 _MAX_LINKS = 40
-_REMEDY = "set ANALYSIS_CACHE_DIR to a folder of your own, or ANALYSIS_CACHE_SHARED=1 if other users may read and change the store"
+_ADVICE = "set ANALYSIS_CACHE_DIR to a folder of your own, or ANALYSIS_CACHE_SHARED=1 if other users may read and change the store"
 
 
 def why_unsafe(path: str, *, shared: bool = False) -> str:
-    """Why a store in this folder would not be safe, and what to do; empty where it is safe, or cannot be told (Windows).
+    """Returns why a store in this folder would be unsafe, and what to do; empty if it is safe, or unknown (Windows).
 
-    ``shared``: the folder is used together with other users on purpose; only a link in its place is refused.
+    ``shared``: the folder is shared with other users on purpose; only a link in its place is refused.
     """
-    if os.path.islink(path):  # noqa: PTH114 - a plain string, looked at often
+    if os.path.islink(path):  # noqa: PTH114 - a plain string, checked often
         return f"{path!r} is a link: remove it"
     if sys.platform == "win32" or shared:
         return ""
-    why = next(filter(None, (_why(step, info, last=step == path) for step, info in _steps(path))), "")
-    return f"{why}: {_REMEDY}" if why else ""
+    why = next(filter(None, (_unsafe_reason(step, info, last=step == path) for step, info in _steps(path))), "")
+    return f"{why}: {_ADVICE}" if why else ""
 
 
 if sys.platform != "win32":
 
-    def _why(path: str, info: os.stat_result, *, last: bool) -> str:
+    def _unsafe_reason(path: str, info: os.stat_result, *, last: bool) -> str:
         trusted = {os.geteuid()} if last else {os.geteuid(), 0, os.lstat("/").st_uid}
         if info.st_uid not in trusted:
             return f"{path!r} belongs to {_user(info.st_uid)}"
@@ -45,9 +45,9 @@ if sys.platform != "win32":
         return ""
 
     def _is_private_group(gid: int) -> bool:
-        """Whether this user is alone in a group: many systems give every user one of the same name, and let it write.
+        """Whether this user is the only member of a group. Many systems give every user such a group and let it write.
 
-        Not the administrator's, which system users share.
+        The administrator's group does not count: system users share it.
         """
         if gid == 0:
             return False
@@ -70,7 +70,7 @@ if sys.platform != "win32":
 
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every folder and link on the way to an absolute path, from the top; ends where nothing is there yet."""
+    """Yields every folder and link on the way to an absolute path, from the top, as far as they exist."""
     here, links = os.sep, 0
     pending = _parts(path)
     yield here, os.lstat(here)
@@ -97,5 +97,5 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _parts(path: str) -> list[str]:
-    """The components of a path, the first of them last."""
+    """Returns the components of a path in reverse order."""
     return [p for p in reversed(path.split(os.sep)) if p not in ("", ".")]  # noqa: PTH206

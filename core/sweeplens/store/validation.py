@@ -1,7 +1,7 @@
-"""What a store says is a hint: it is held against the roots and readers of this process before anything rests on it.
+"""Checks a store's content against the roots and readers of this process before it is used.
 
-Checksums tell damage, but whoever can write to a store can write checksums too. So what a store names is never opened unless
-the walk over the roots could have named it, whatever HEAD, walk and ledger say.
+Checksums find damage, but a person who can write to a store can write checksums too. So a file that a store names is opened
+only if the walk over the roots could have named it, whatever HEAD, walk and ledger say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["CheckedLedger", "check_frames", "check_walk"]
 
 
 class CheckedLedger(LazyLedger):
-    """`LazyLedger` that hands out an entry only where it is one of the source that the walk found."""
+    """`LazyLedger` that returns an entry only if it matches the source that the walk found."""
 
     def __init__(
         self, frame: pl.DataFrame, sources: Sequence[Source], total: int, young: Sequence[Sequence[str]]
@@ -34,7 +34,7 @@ class CheckedLedger(LazyLedger):
         self._unseen = set(self._found)
 
     def get(self, key: Key) -> SourceEntry | None:
-        """The entry of a source. Raises DamagedError where it cannot be what was written."""
+        """Returns the entry of a source. Raises DamagedError if it is not a valid entry of that source."""
         if key not in self._unseen:
             return super().get(key)
         try:
@@ -42,7 +42,7 @@ class CheckedLedger(LazyLedger):
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             raise DamagedError(f"The store's entry of {key[1]!r} cannot be read: {error}") from error
         if entry is not None and (entry.source != self._found[key] or len(entry.ids) != len(entry.records)):
-            raise DamagedError(f"The store's entry of {key[1]!r} is of other files.")
+            raise DamagedError(f"The store's entry of {key[1]!r} belongs to other files.")
         self._unseen.discard(key)
         return entry
 
@@ -50,23 +50,23 @@ class CheckedLedger(LazyLedger):
 def check_walk(memory: RememberedWalk, found: Discovery, roots: Collection[str], readers: Collection[str]) -> None:
     """Raises DamagedError unless every folder and file of a remembered walk lies under one of the roots."""
     if not memory.tops.keys() <= set(roots):
-        raise DamagedError("The store's walk is of other folders.")
+        raise DamagedError("The store's walk belongs to other folders.")
     for root, top in memory.tops.items():
         if top.path != root:
-            raise DamagedError("The store's walk is of other folders.")
+            raise DamagedError("The store's walk belongs to other folders.")
         for folder in top.below_and_self():
             _check_folder(folder, root, readers)
     if any(source.root not in memory.tops for source in found.sources):
-        raise DamagedError("The store's walk is of other folders.")
+        raise DamagedError("The store's walk belongs to other folders.")
 
 
 def _check_folder(folder: WalkedFolder, root: str, readers: Collection[str]) -> None:
     above = folder.parent
     is_below = above is None or (_is_name(folder.name) and folder.path == os.path.join(above.path, folder.name))  # noqa: PTH118
     if folder.root != root or not is_below or not all(map(_is_name, folder.files)):
-        raise DamagedError(f"The store's walk names {folder.path!r} and files that no folder holds.")
+        raise DamagedError(f"The store's walk names {folder.path!r} and files that cannot be in it.")
     if any(reader not in readers for reader, _ in folder.claims or ()):
-        raise DamagedError("The store's walk names readers that are not there.")
+        raise DamagedError("The store's walk names unknown readers.")
 
 
 def _is_name(name: str) -> bool:

@@ -1,6 +1,6 @@
-"""Files below one folder, opened relative to its descriptor. No link is followed below the folder, and none in its place.
+"""Opens files below one folder, relative to its descriptor. No link is followed, neither below the folder nor in its place.
 
-Where the platform cannot open relative to a descriptor (Windows), each component is looked at before the file is opened.
+Where the platform cannot open relative to a descriptor (Windows), each component is checked before the file is opened.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLAIN = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os
 
 
 def open_file(base: str, name: str, flags: int = os.O_RDONLY, mode: int = PRIVATE_FILE) -> int:
-    """A descriptor of a regular file at a relative path with ``/``. Raises OSError, StoreError for anything else."""
+    """Opens a regular file at a relative path with ``/``. Raises OSError, or StoreError for anything else."""
     with _parent(base, name) as (folder, last):
         descriptor = os.open(last, flags | _PLAIN, mode, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -32,7 +32,7 @@ def open_file(base: str, name: str, flags: int = os.O_RDONLY, mode: int = PRIVAT
 
 
 def make_folder(base: str, name: str, mode: int = PRIVATE_FOLDER) -> None:
-    """Have a folder; one that is there stays, and loses the rights of others that ``mode`` does not give."""
+    """Creates a folder if there is none. An existing folder loses other users' permissions that ``mode`` does not give."""
     with _parent(base, name) as (folder, last):
         with contextlib.suppress(FileExistsError):
             os.mkdir(last, mode, dir_fd=folder)
@@ -44,7 +44,7 @@ def make_folder(base: str, name: str, mode: int = PRIVATE_FOLDER) -> None:
 
 
 def tighten(name: str, mode: int, folder: int) -> None:
-    """Take the rights of other users from what earlier versions, or others' libraries, made within a folder."""
+    """Removes other users' permissions from a file or folder that an earlier version or another library created."""
     descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=folder)
     try:
         os.fchmod(descriptor, mode)
@@ -53,13 +53,13 @@ def tighten(name: str, mode: int, folder: int) -> None:
 
 
 def remove_file(base: str, name: str) -> None:
-    """Remove a file; one that is not there is no error. Raises OSError."""
+    """Removes a file; a missing file is no error. Raises OSError."""
     with contextlib.suppress(FileNotFoundError), _parent(base, name) as (folder, last):
         os.unlink(last, dir_fd=folder)
 
 
 def names_in(base: str, folder: str = "", *, mode: int | None = None) -> list[tuple[str, os.stat_result]]:
-    """The regular files directly in a folder; with ``mode``, each loses the rights of others that this does not give."""
+    """Returns the regular files in a folder. With ``mode``, each loses other users' permissions that it does not give."""
     found: list[tuple[str, os.stat_result]] = []
     with _parent(base, f"{folder}/-" if folder else "-") as (descriptor, last):
         for entry in os.scandir(os.path.dirname(last) if descriptor is None else descriptor):  # noqa: PTH120
@@ -74,12 +74,12 @@ def names_in(base: str, folder: str = "", *, mode: int | None = None) -> list[tu
 
 @contextlib.contextmanager
 def _parent(base: str, name: str) -> Generator[tuple[int | None, str]]:
-    """The folder of a name as a descriptor, and the last component; without descriptors, the whole path."""
+    """Yields a descriptor of a name's folder and the last component, or None and the whole path without descriptors."""
     *above, last = name.split("/")
     if {"", ".", ".."} & {*above, last}:
-        raise StoreError(f"{name!r} is no name of a file of the store {base!r}.")
+        raise StoreError(f"{name!r} is not the name of a file of the store {base!r}.")
     if not _RELATIVE:
-        yield None, _looked_at(base, [*above, last])
+        yield None, _checked_path(base, [*above, last])
         return
     folder = os.open(base, os.O_RDONLY | _FOLDER | _PLAIN)
     try:
@@ -92,7 +92,7 @@ def _parent(base: str, name: str) -> Generator[tuple[int | None, str]]:
         os.close(folder)
 
 
-def _looked_at(base: str, parts: list[str]) -> str:
+def _checked_path(base: str, parts: list[str]) -> str:
     path = base
     for part in ("", *parts):
         path = os.path.join(path, part) if part else path  # noqa: PTH118

@@ -1,8 +1,8 @@
-"""`StoreBackend`: where the files of a store lie, and the few things that are done there. The rest of the store knows no more.
+"""`StoreBackend`: the protocol through which a store reaches its files.
 
-Two implementations: `LocalBackend` (a disk) and `ObjectBackend` (an object store). They promise alike: HEAD is replaced in one
-step and never against a HEAD that its writer has not seen; whoever holds a lock is the only one who should write; names are
-relative to the place, with slashes.
+`LocalBackend` (a disk) and `ObjectBackend` (an object store) implement it, with the same promises: HEAD is replaced in one
+step, and only if it is the HEAD that the writer saw; only the process that holds a lock should write; names are
+relative to the store, with slashes.
 """
 
 from __future__ import annotations
@@ -31,130 +31,130 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 HeadStamp = tuple[object, ...]
-"""What tells one HEAD from another without reading it."""
+"""Identifies a HEAD without reading it."""
 
 
 class TableFile(Struct, frozen=True):
-    """One file, named relative to the store, and how to tell whether it still is as it was written."""
+    """One file, relative to the store, with the facts that show whether it has changed since it was written."""
 
     path: str
     rows: int
     size: int
     checksum: int
-    low: str = ""  # the least and the greatest run id
+    low: str = ""  # the smallest and the largest run id
     high: str = ""
-    etag: str = ""  # what an object store called this content; empty where it gave no name, and on a disk
+    etag: str = ""  # the object store's tag for this content; empty if it gave none, and on a disk
 
 
 class HeadMovedError(StoreError):
-    """Somebody else writes here. Nothing is wrong: their HEAD is taken over at the next look."""
+    """Another process wrote meanwhile. This is no fault: its HEAD is loaded at the next refresh."""
 
 
 class BackendUnreachableError(StoreError, OSError):
-    """The place does not answer, or lets nobody in: what is there is neither known nor lost."""
+    """The store does not respond or denies access: its content is unknown, but not lost."""
 
 
 class UnsafeError(BackendUnreachableError):
-    """Other users could change what lies in the place: it is not used."""
+    """Other users could change the store: it is not used."""
 
 
 class TemporaryFolderError(StoreError, OSError):
-    """Files for the place could not be made in this machine's folder for temporary files; the place is well."""
+    """Files for the store could not be made in this machine's temporary folder; the store itself works."""
 
 
 class DamagedError(StoreError):
-    """Something that was read from the place cannot be what this program wrote: it is read from the folders again."""
+    """Content of the store cannot be what this program wrote: it is read from the folders again."""
 
 
 class StoreBackend(Protocol):
-    """All methods that touch files raise OSError; those of an object store UnreachableError, which is one."""
+    """Access to the files of a store. Methods raise OSError; those of an object store its subclass BackendUnreachableError."""
 
-    address: str  # a path or a URL, for people
-    scan_options: Mapping[str, str | int] | None  # what Polars is told beside an address
-    table_options: dict[str, str] | None  # the same for deltalake
-    file_mode: int  # of files that are made at the desk
-    pause: float  # seconds between two looks of who waits for another process
+    address: str  # a path or a URL, for messages
+    scan_options: Mapping[str, str | int] | None  # storage options for Polars
+    table_options: dict[str, str] | None  # storage options for deltalake
+    file_mode: int  # permissions of files made in the staging folder
+    pause: float  # seconds between two checks while waiting for another process
 
     def locate(self, name: str) -> str:
-        """The path or URL of a file, as Polars and deltalake want it."""
+        """Returns the path or URL of a file for Polars and deltalake."""
         ...
 
     def prepare(self) -> None:
-        """Make what must be there before anything is written. Raises OSError where that is known to be impossible."""
+        """Creates what writing needs. Raises OSError if writing is known to be impossible."""
         ...
 
     def vanished(self) -> bool:
-        """Whether somebody deleted the whole place."""
+        """Whether the whole store was deleted."""
         ...
 
     def stamp(self) -> HeadStamp | None:
-        """What tells whether HEAD is another one than before; None without one."""
+        """Returns the stamp of the current HEAD; None without a HEAD."""
         ...
 
-    def replace_head(self, said: bytes, before: HeadStamp | None) -> HeadStamp:
-        """Put a new HEAD in the place of the one with the stamp ``before``; its own stamp. Raises TakenError."""
+    def replace_head(self, data: bytes, before: HeadStamp | None) -> HeadStamp:
+        """Replaces the HEAD that has the stamp ``before``. Returns the new stamp. Raises HeadMovedError."""
         ...
 
     def lock(self, name: str) -> AbstractContextManager[bool]:
-        """Whether this process holds a lock meanwhile. Never waits, and never outlives its process for long."""
+        """Tries to take a lock; yields whether this process holds it. Never waits; the lock soon ends with its process."""
         ...
 
     def contested(self, stamp: HeadStamp | None) -> bool:
-        """Whether, while this process holds LOCK and takes HEAD to have this stamp, another may be writing all the same."""
+        """Whether another process may be writing although this one holds LOCK and last saw HEAD with this stamp."""
         ...
 
-    def desk(self) -> AbstractContextManager[Path]:
-        """A folder on this machine with all of FOLDERS, in which files are made that the place then takes in."""
+    def staging(self) -> AbstractContextManager[Path]:
+        """Yields a staging folder on this machine with all of FOLDERS, for files that are then added to the store."""
         ...
 
-    def take_in(self, desk: Path, name: str) -> str:
-        """Keep a file that was made at the desk, whole; what the place calls its content, if it has a name for that."""
+    def add_file(self, staging: Path, name: str) -> str:
+        """Adds a whole file from the staging folder to the store. Returns its entity tag, if there is one."""
         ...
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Do the same with several, at once where waiting is the most of it."""
+        """Applies a function to each item, in parallel if most of the time is waiting."""
         ...
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises FileNotFoundError."""
+        """Returns the bytes of a file. Raises FileNotFoundError."""
         ...
 
     def contents(self, files: Sequence[TableFile]) -> list[bytes]:
-        """The bytes of small files, as they were written. Raises StoreError."""
+        """Returns the bytes of small files, checked. Raises StoreError if one is damaged."""
         ...
 
     def check(self, files: Sequence[TableFile]) -> None:
-        """Raises StoreError or OSError unless all files are there as they were written."""
+        """Raises StoreError or OSError unless all files exist undamaged."""
         ...
 
     def holds(self, paths: Iterable[str]) -> bool:
-        """Whether all of these files (as `locate` names them) are still there and the same, as far as is known at little cost."""
+        """Whether all of these files (named as by `locate`) still exist unchanged, as far as a cheap check shows."""
         ...
 
     def lost(self, paths: Iterable[str]) -> bool:
-        """Whether any of these files is gone; asked at every call, hence only where that costs next to nothing."""
+        """Whether any of these files is gone. Called at every call, so it only checks what costs almost nothing."""
         ...
 
     def discard(self, names: Iterable[str]) -> None:
-        """Remove what was written for a HEAD that did not come to be, where that is certain."""
+        """Removes files written for a HEAD that certainly was not put."""
         ...
 
     def remove(self, names: Collection[str]) -> set[str]:
-        """Remove files that nobody needs; those of them that are gone now."""
+        """Removes unused files. Returns those that are gone now."""
         ...
 
     def written(self) -> Iterable[tuple[str, float]]:
-        """The files directly below FOLDERS, and when each was written."""
+        """Yields the files directly below FOLDERS, and when each was written."""
         ...
 
     def size(self) -> int:
-        """The bytes of everything that lies here."""
+        """Returns the total size in bytes."""
         ...
 
     def empty(self, folder: str) -> None:
-        """Remove the files of a Delta log directly below its folder, and have the folder."""
+        """Removes the files of a Delta log; its folder exists afterwards."""
         ...
 
-    def close_to_others(self, folder: str) -> None:
-        """Have a folder that leads nowhere else, and take the rights of other users from what a library wrote into it."""
+    def restrict_access(self, folder: str) -> None:
+        """Creates the folder if needed, refuses a link, and makes files that a library wrote in it private."""
         ...

@@ -1,7 +1,7 @@
-"""A lock where no system frees one: an object that says until when somebody has it, put only where it is free or ran out.
+"""A lock on an object store: an object with its owner and end, which is replaced only if it is free or expired.
 
-It keeps writers apart; what they write rests on HEAD alone. So clocks that disagree do no harm: a lease that ends further
-ahead than one may last is nobody's.
+It makes concurrent writers rare; correctness depends on HEAD alone. So wrong clocks do no harm: a lease whose end is
+further away than its longest duration counts as free.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["LEASE_SECONDS", "HeldLease", "leased"]
 log = logging.getLogger("sweeplens.store")
 
 LEASE_SECONDS = 60.0
-"""As long as others wait with their writing when the one who has it is killed."""
+"""How long other writers wait after the owner of a lease was killed."""
 
 
 class Lease(Struct):
-    """Who has it until when; an empty one was given back."""
+    """The owner of a lease and its end; an empty lease was released."""
 
     owner: str = ""
     until: float = 0.0
 
-    def stands(self) -> bool:
-        """Whether nobody else may have it yet."""
+    def is_held(self) -> bool:
+        """Whether the lease is held now."""
         return 0 < self.until - time.time() <= LEASE_SECONDS
 
 
@@ -40,44 +40,44 @@ class HeldLease(Struct, frozen=True):
     """A lease that was taken."""
 
     version: ObjectVersion
-    inherited: bool  # whether the one before never gave it back: perhaps it still writes
+    inherited: bool  # whether the previous owner never released it and may still write
 
 
 @contextlib.contextmanager
-def leased(bucket: ObjectClient, name: str) -> Generator[HeldLease | None]:
-    """The lease, where this process has it meanwhile."""
-    held = _take(bucket, name)
+def leased(client: ObjectClient, name: str) -> Generator[HeldLease | None]:
+    """Takes the lease and releases it afterwards; yields None if another process has it."""
+    held = _take(client, name)
     try:
         yield held
     finally:
         if held is not None:
-            _free(bucket, name, held.version)
+            _free(client, name, held.version)
 
 
-def _take(bucket: ObjectClient, name: str) -> HeldLease | None:
-    last, before = _read(bucket, name)
-    if last.stands():
+def _take(client: ObjectClient, name: str) -> HeldLease | None:
+    last, before = _read(client, name)
+    if last.is_held():
         return None
     fresh = Lease(uuid.uuid4().hex, time.time() + LEASE_SECONDS)
     try:
-        return HeldLease(bucket.put_after(name, json.encode(fresh), before), inherited=bool(last.owner))
-    except HeadMovedError:  # another was faster
+        return HeldLease(client.put_after(name, json.encode(fresh), before), inherited=bool(last.owner))
+    except HeadMovedError:  # another process was faster
         return None
 
 
-def _read(bucket: ObjectClient, name: str) -> tuple[Lease, ObjectVersion | None]:
+def _read(client: ObjectClient, name: str) -> tuple[Lease, ObjectVersion | None]:
     try:
-        said, version = bucket.get(name, large=False)
+        data, version = client.get(name, large=False)
     except FileNotFoundError:
         return Lease(), None
     try:
-        return json.decode(said, type=Lease), version
-    except MsgspecError:  # not ours: nobody has it
+        return json.decode(data, type=Lease), version
+    except MsgspecError:  # not a lease: it counts as free
         return Lease(), version
 
 
-def _free(bucket: ObjectClient, name: str, mine: ObjectVersion) -> None:
+def _free(client: ObjectClient, name: str, mine: ObjectVersion) -> None:
     try:
-        bucket.put_after(name, json.encode(Lease()), mine)
-    except (HeadMovedError, BackendUnreachableError) as error:  # it ran out and is another's, or will run out
-        log.info("The lease %s was not given back: %s", name, error)
+        client.put_after(name, json.encode(Lease()), mine)
+    except (HeadMovedError, BackendUnreachableError) as error:  # it expired and has another owner, or it will expire
+        log.info("The lease %s was not released: %s", name, error)

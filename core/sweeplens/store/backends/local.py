@@ -1,7 +1,7 @@
-"""`LocalBackend`: a store in a folder on a disk. HEAD is renamed into its place; the system frees a lock when a process ends.
+"""`LocalBackend`: a store in a folder on a disk. HEAD is replaced by a rename; the system releases a lock when its process ends.
 
-Everything in it is made for this user alone, and the folder is used only while other users can change nothing on the way to
-it. Files are opened relative to the folder, without following links.
+Only this user gets access to its files, and the folder is used only while other users can change neither it nor any folder
+above it. Files are opened relative to the folder, without following links.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ R = TypeVar("R")
 
 
 _MAX_HEAD_BYTES = 256 << 20
-_FEW_BYTES = 8 << 20  # are checked in one thread
+_FEW_BYTES = 8 << 20  # below this, files are checked in one thread
 _Identity = tuple[int, int, int]
 
 
 class LocalBackend:
-    """`Place` on a disk. ``shared``: other users may read and write it too, as far as the umask lets them."""
+    """`StoreBackend` on a disk. ``shared``: other users may read and write it too, as far as the umask allows."""
 
     scan_options: Mapping[str, str | int] | None = None
     table_options: dict[str, str] | None = None
@@ -49,11 +49,11 @@ class LocalBackend:
         self._checked: dict[str, _Identity] = {}
 
     def locate(self, name: str) -> str:
-        """The path of a file."""
+        """Returns the path of a file."""
         return f"{self.address}/{name}"
 
     def prepare(self) -> None:
-        """Make the folders; the lock shows whether files can be written."""
+        """Creates the folders; taking the lock shows whether files can be written."""
         self._require_safe()
         for folder in reversed([p for p in self.path.parents if not p.exists()]):
             folder.mkdir(self._folder_mode, exist_ok=True)
@@ -69,7 +69,7 @@ class LocalBackend:
         return not self.path.exists()
 
     def stamp(self) -> HeadStamp | None:
-        """HEAD's inode, time and size. Raises UnsafeError."""
+        """Returns HEAD's inode, time and size. Raises UnsafeError."""
         self._require_safe()
         try:
             info = (self.path / "HEAD").lstat()
@@ -77,13 +77,13 @@ class LocalBackend:
             return None
         return info.st_ino, info.st_mtime_ns, info.st_size
 
-    def replace_head(self, said: bytes, before: HeadStamp | None) -> HeadStamp:
-        """Rename a new HEAD over the old one, which nobody else touches meanwhile: who writes has the lock."""
+    def replace_head(self, data: bytes, before: HeadStamp | None) -> HeadStamp:
+        """Renames a new HEAD over the old one. No other process does so meanwhile: the writer has the lock."""
         del before
         fresh = f"HEAD.{fresh_id()}"
         try:
             with os.fdopen(self._create(fresh), "wb") as stream:
-                stream.write(said)
+                stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
             (self.path / fresh).replace(self.path / "HEAD")
@@ -94,7 +94,7 @@ class LocalBackend:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Generator[bool]:
-        """Whether this process holds the lock meanwhile."""
+        """Tries to take the lock; yields whether this process holds it."""
         with os.fdopen(open_file(self.address, name, os.O_RDWR | os.O_CREAT, self.file_mode), "r+b") as stream:
             held = _try_lock(stream.fileno())
             try:
@@ -104,27 +104,27 @@ class LocalBackend:
                     _unlock(stream.fileno())
 
     def contested(self, stamp: HeadStamp | None) -> bool:
-        """Never: a lock is held until it is given back."""
+        """Never: a lock is held until it is released."""
         return False
 
-    def desk(self) -> contextlib.AbstractContextManager[Path]:
-        """The place itself: files are made where they stay."""
+    def staging(self) -> contextlib.AbstractContextManager[Path]:
+        """Returns the store itself: files are made in their final folder."""
         return contextlib.nullcontext(self.path)
 
-    def take_in(self, desk: Path, name: str) -> str:
-        """It is there already; of points, which a snapshot rests on, it is remembered which file that is."""
+    def add_file(self, staging: Path, name: str) -> str:
+        """Remembers the identity of a file of points, which snapshots use; the file is in the store already."""
         if is_own_name(name, "points"):
             with contextlib.suppress(OSError):  # the commit fails then
                 self._checked[self.locate(name)] = _identity(os.lstat(self.locate(name)))
         return ""
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """At once: who commits to a disk waits for it too."""
+        """Applies a function to each item in parallel: commits wait for the disk too."""
         with ThreadPoolExecutor(len(FOLDERS), "store") as pool:
             return list(pool.map(work, items))
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+        """Returns the bytes of a file."""
         with self._open(name) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > _MAX_HEAD_BYTES:
@@ -132,11 +132,11 @@ class LocalBackend:
             return stream.read(size)
 
     def contents(self, files: Sequence[TableFile]) -> list[bytes]:
-        """The bytes of small files."""
+        """Returns the bytes of small files, checked."""
         return [self._content(file) for file in files]
 
     def check(self, files: Sequence[TableFile]) -> None:
-        """Read every file and compare its checksum, several at a time where they are large."""
+        """Compares the checksum of every file, several at a time if they are large."""
         self._checked.clear()
         if sum(f.size for f in files) < _FEW_BYTES:
             for file in files:
@@ -149,15 +149,15 @@ class LocalBackend:
         return all(map(self._is_same, paths))
 
     def lost(self, paths: Iterable[str]) -> bool:
-        """Whether any file is gone, or another one by now."""
+        """Whether any file is gone or was replaced."""
         return not self.holds(paths)
 
     def discard(self, names: Iterable[str]) -> None:
-        """A disk that refused did not replace HEAD: nobody names these files."""
+        """Removes the files: after a disk error HEAD was not replaced, so no HEAD names them."""
         self.remove(list(names))
 
     def remove(self, names: Collection[str]) -> set[str]:
-        """Remove files of the store; a file that cannot be is tried again another time."""
+        """Removes files of the store; a file that cannot be removed is tried again later."""
         gone: set[str] = set()
         for name in filter(is_own_name, names):
             with contextlib.suppress(OSError, StoreError):
@@ -167,7 +167,7 @@ class LocalBackend:
         return gone
 
     def written(self) -> Iterator[tuple[str, float]]:
-        """The files of the tables; and new HEADs of processes that were killed, as old as can be: the writer has the lock."""
+        """Yields the files of the tables, and HEADs that killed processes left; those get time 0, as the writer has the lock."""
         for name, _ in names_in(self.address):
             if is_own_name(name):
                 yield name, 0.0
@@ -177,18 +177,18 @@ class LocalBackend:
                     yield f"{folder}/{name}", info.st_mtime
 
     def size(self) -> int:
-        """The bytes of everything below the folder."""
+        """Returns the bytes of everything below the folder."""
         return sum(p.lstat().st_size for p in self.path.rglob("*") if p.is_file())
 
     def empty(self, folder: str) -> None:
-        """Remove the files of a Delta log directly below its folder, and have the folder."""
+        """Removes the files of a Delta log; its folder exists afterwards."""
         make_folder(self.address, folder, self._folder_mode)
         for name, _ in names_in(self.address, folder):
             if is_log_name(name):
                 remove_file(self.address, f"{folder}/{name}")
 
-    def close_to_others(self, folder: str) -> None:
-        """Have the folder, which is no link; files that a library made there keep its mode only for a moment."""
+    def restrict_access(self, folder: str) -> None:
+        """Creates the folder if needed, refuses a link, and makes files that a library wrote there private."""
         make_folder(self.address, folder, self._folder_mode)
         if not self.shared:
             names_in(self.address, folder, mode=PRIVATE_FILE)
@@ -219,7 +219,9 @@ class LocalBackend:
         with self._open(file.path) as stream:
             info = os.fstat(stream.fileno())
             if info.st_size != file.size or sum_of(stream) != file.checksum:
-                raise StoreError(f"{self.locate(file.path)!r} is damaged: it is not as it was written.")
+                raise StoreError(
+                    f"{self.locate(file.path)!r} is damaged: its size or its checksum changed since it was written."
+                )
         self._checked[self.locate(file.path)] = _identity(info)
 
     def _is_same(self, path: str) -> bool:

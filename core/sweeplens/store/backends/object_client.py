@@ -1,7 +1,7 @@
-"""`ObjectClient`: objects below one URL, each request bounded in time, each failure in words that say what to do.
+"""`ObjectClient`: objects below one URL. Each request has a timeout; each error says what to do.
 
-`obstore` is imported here and nowhere else, when the first object is asked for. Its settings come from the environment, as
-those of Polars and deltalake do, so that one set of variables serves all three.
+`obstore` is imported only here, at the first request. Its settings come from the environment, like those of
+Polars and deltalake, so one set of variables serves all three.
 """
 
 from __future__ import annotations
@@ -23,36 +23,42 @@ if TYPE_CHECKING:
     from obstore import UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-__all__ = ["ASKS", "MOVES", "ListedObject", "ObjectClient", "ObjectVersion", "RequestTimeouts"]
+__all__ = ["LARGE_REQUESTS", "SMALL_REQUESTS", "ListedObject", "ObjectClient", "ObjectVersion", "RequestTimeouts"]
 
-_CARRIED = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes")
+_CONNECTION_OPTIONS = (
+    "allow_http",
+    "allow_invalid_certificates",
+    "proxy_url",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+)
 _PREFIXES = ("AWS", "GOOGLE", "AZURE")
 
 
 class RequestTimeouts(Struct, frozen=True):
-    """How long is waited for what, in seconds."""
+    """Timeouts of requests, in seconds."""
 
     silence: int  # until a request is answered, and between two parts of an answer
-    whole: int  # for a request from its beginning to its end
+    whole: int  # for a whole request
     retries: int
     connect: int = 2
 
     @property
     def options(self) -> dict[str, str]:
-        """The same for a client of the Rust crate that obstore, Polars and deltalake have in common."""
+        """Returns the same as options of the Rust crate that obstore, Polars and deltalake share."""
         return {
             "connect_timeout": f"{self.connect}s", "read_timeout": f"{self.silence}s", "timeout": f"{self.whole}s",
         }  # fmt: skip
 
 
-ASKS = RequestTimeouts(silence=5, whole=5, retries=1)
-"""Of what every look waits for: a few bytes."""
-MOVES = RequestTimeouts(silence=20, whole=600, retries=1)
-"""Of what moves tables. A large file goes up in parts, each of which must be answered within the silence."""
+SMALL_REQUESTS = RequestTimeouts(silence=5, whole=5, retries=1)
+"""For requests that every refresh waits for: a few bytes."""
+LARGE_REQUESTS = RequestTimeouts(silence=20, whole=600, retries=1)
+"""For requests that transfer tables. A large file is sent in parts; each must be answered within ``silence``."""
 
 
 class ObjectVersion(Struct, frozen=True):
-    """One content of an object: stores tell it by either."""
+    """Identifies one content of an object; stores give either field or both."""
 
     e_tag: str | None
     version: str | None
@@ -68,94 +74,94 @@ class ListedObject(Struct, frozen=True):
 
 
 class ObjectClient:
-    """All methods raise UnreachableError where the store does not answer or refuses; FileNotFoundError for a single object."""
+    """Requests to an object store. Methods raise BackendUnreachableError if it does not respond or refuses."""
 
     def __init__(self, address: str) -> None:
         self.address = address
 
     def head(self, name: str) -> ObjectVersion | None:
-        """Which content an object has; None without one."""
+        """Returns the version of an object; None if there is none."""
         import obstore
 
-        with self._told(), contextlib.suppress(FileNotFoundError):
-            said = obstore.head(self._asking, name)
-            return ObjectVersion(said["e_tag"], said["version"])
+        with self._translated_errors(), contextlib.suppress(FileNotFoundError):
+            reply = obstore.head(self._small_client, name)
+            return ObjectVersion(reply["e_tag"], reply["version"])
         return None
 
     def get(self, name: str, *, large: bool = True) -> tuple[bytes, ObjectVersion]:
-        """An object, and which content that is."""
+        """Returns an object and its version. Raises FileNotFoundError."""
         import obstore
 
-        with self._told():
-            said = obstore.get(self._moving if large else self._asking, name)
-            return said.bytes().to_bytes(), ObjectVersion(said.meta["e_tag"], said.meta["version"])
+        with self._translated_errors():
+            reply = obstore.get(self._large_client if large else self._small_client, name)
+            return reply.bytes().to_bytes(), ObjectVersion(reply.meta["e_tag"], reply.meta["version"])
 
     def put_after(self, name: str, data: bytes, before: ObjectVersion | None) -> ObjectVersion:
-        """Put an object in the place of this content, or where there is none. Raises TakenError where there is another."""
+        """Puts an object if its current version is ``before`` (None: if there is none). Raises HeadMovedError otherwise."""
         import obstore
 
-        with self._told():
-            said = obstore.put(self._asking, name, data, mode=_mode(before), use_multipart=False)
-            return ObjectVersion(said["e_tag"], said["version"])
+        with self._translated_errors():
+            reply = obstore.put(self._small_client, name, data, mode=_mode(before), use_multipart=False)
+            return ObjectVersion(reply["e_tag"], reply["version"])
 
     def put_file(self, name: str, file: Path) -> str:
-        """Put a file of this machine, in parts: it is never in memory as a whole. Its entity tag, if the store gives any."""
+        """Uploads a file in parts, never whole in memory. Returns its entity tag, if the store gives one."""
         import obstore
 
-        with self._told():
-            said = obstore.put(self._moving, name, file, max_concurrency=2)
-            return said["e_tag"] or ""
+        with self._translated_errors():
+            reply = obstore.put(self._large_client, name, file, max_concurrency=2)
+            return reply["e_tag"] or ""
 
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
-        """All objects below a prefix."""
+        """Yields all objects below a prefix."""
         import obstore
 
-        with self._told():
-            for batch in obstore.list(self._moving, prefix or None):
-                for said in batch:
+        with self._translated_errors():
+            for batch in obstore.list(self._large_client, prefix or None):
+                for reply in batch:
                     yield ListedObject(
-                        said["path"], said["size"], said["last_modified"].timestamp(), said["e_tag"] or ""
+                        reply["path"], reply["size"], reply["last_modified"].timestamp(), reply["e_tag"] or ""
                     )
 
     def delete(self, names: Collection[str]) -> None:
-        """Remove objects; what is not there is well removed."""
+        """Removes objects; a missing one is no error."""
         import obstore
 
         if not names:
             return
-        with self._told():
+        with self._translated_errors():
             try:
-                obstore.delete(self._moving, list(names))
-            except FileNotFoundError:  # some stores mind, and may have left others
+                obstore.delete(self._large_client, list(names))
+            except FileNotFoundError:  # some stores report it, and may have kept other objects
                 for name in names:
                     with contextlib.suppress(FileNotFoundError):
-                        obstore.delete(self._moving, name)
+                        obstore.delete(self._large_client, name)
 
     # --------------------------------------------------------------- private
 
     @cached_property
-    def _asking(self) -> ObjectStore:
-        return _client(self.address, ASKS)
+    def _small_client(self) -> ObjectStore:
+        return _connect(self.address, SMALL_REQUESTS)
 
     @cached_property
-    def _moving(self) -> ObjectStore:
-        return _client(self.address, MOVES)
+    def _large_client(self) -> ObjectStore:
+        return _connect(self.address, LARGE_REQUESTS)
 
     @contextlib.contextmanager
-    def _told(self) -> Generator[None]:
-        """Errors of obstore as those of a `Place`."""
+    def _translated_errors(self) -> Generator[None]:
+        """Translates errors of obstore to those of a `StoreBackend`."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         try:
             yield
         except (AlreadyExistsError, PreconditionError) as error:
-            raise HeadMovedError(f"The store {self.address!r} was written by another.") from error
+            raise HeadMovedError(f"The store {self.address!r} was written by another process.") from error
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise BackendUnreachableError(_words(str(error))) from error
+                raise BackendUnreachableError(_error_text(str(error))) from error
             raise
         except (BaseError, OSError, ValueError) as error:
-            raise BackendUnreachableError(_words(str(error))) from error
+            raise BackendUnreachableError(_error_text(str(error))) from error
 
 
 def _mode(before: ObjectVersion | None) -> UpdateVersion | Literal["create"]:
@@ -169,35 +175,35 @@ def _mode(before: ObjectVersion | None) -> UpdateVersion | Literal["create"]:
     return known
 
 
-def _client(address: str, patience: RequestTimeouts) -> ObjectStore:
+def _connect(address: str, timeouts: RequestTimeouts) -> ObjectStore:
     from obstore.store import from_url
 
-    options = cast("ClientConfig", _carried() | patience.options)
+    options = cast("ClientConfig", _environment_options() | timeouts.options)
     retries: RetryConfig = {
-        "max_retries": patience.retries,
-        "retry_timeout": timedelta(seconds=patience.whole),
+        "max_retries": timeouts.retries,
+        "retry_timeout": timedelta(seconds=timeouts.whole),
         "backoff": {"max_backoff": timedelta(seconds=1)},
     }
     return from_url(address, client_options=options, retry_config=retries)
 
 
-def _carried() -> dict[str, str]:
-    """Options of the connection that stand in the environment: obstore forgets them where it is given any others."""
-    said = ((key, os.environ.get(f"{prefix}_{key.upper()}")) for prefix in _PREFIXES for key in _CARRIED)
-    return {key: value for key, value in said if value}
+def _environment_options() -> dict[str, str]:
+    """Returns connection options from the environment: obstore ignores them when other options are passed."""
+    found = ((key, os.environ.get(f"{prefix}_{key.upper()}")) for prefix in _PREFIXES for key in _CONNECTION_OPTIONS)
+    return {key: value for key, value in found if value}
 
 
-def _words(said: str) -> str:
-    """What happened and what to do; without the address, which may hold a signature, and without the body."""
-    code = re.search(r"<Code>(\w+)</Code>", said)
-    status = re.search(r"status code: (\d+ [A-Za-z ]+)", said)
-    what = " ".join(m.group(1).strip() for m in (status, code) if m) or said.splitlines()[0].rpartition(" - ")[2]
-    return f"{re.sub(r'https?://[^ ]+', 'its address', what)[:200]}: {_remedy(what)}"
+def _error_text(message: str) -> str:
+    """Returns the error and what to do, without the address, which may hold a signature, and without the body."""
+    code = re.search(r"<Code>(\w+)</Code>", message)
+    status = re.search(r"status code: (\d+ [A-Za-z ]+)", message)
+    what = " ".join(m.group(1).strip() for m in (status, code) if m) or message.splitlines()[0].rpartition(" - ")[2]
+    return f"{re.sub(r'https?://[^ ]+', 'its address', what)[:200]}: {_advice(what)}"
 
 
-def _remedy(what: str) -> str:
+def _advice(what: str) -> str:
     if "NoSuchBucket" in what:
-        return "there is no such bucket, make it or name another in ANALYSIS_CACHE_DIR"
+        return "this bucket does not exist, create it or set another one in ANALYSIS_CACHE_DIR"
     if what.startswith(("401", "403", "400")) or "credential" in what.lower():
-        return "check the credentials in the environment, which must be let list, read, write and delete there"
+        return "check the credentials in the environment, which must allow to list, read, write and delete there"
     return "check the address, the network and variables such as AWS_ENDPOINT_URL and AWS_REGION"

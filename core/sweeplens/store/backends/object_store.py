@@ -1,7 +1,7 @@
-"""`ObjectBackend`: a store below a URL of an object store. HEAD is replaced by a conditional put, and that is what all rests on.
+"""`ObjectBackend`: a store below a URL of an object store. HEAD is replaced by a conditional put; correctness depends on it.
 
-Nothing is asked of an object store but what needs an answer: one request a look, one listing where a HEAD is taken over, and
-none a call. Files are made on this machine and put whole.
+Requests are few: one per refresh, one listing when a HEAD is loaded, and none per call. Files are made on this machine
+and uploaded whole.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 _SCANS = RequestTimeouts(silence=10, whole=600, retries=1)
 _COMMITS = RequestTimeouts(
     silence=10, whole=10, retries=1
-)  # small files; deltalake knows no other bound than that of the whole
-_COUNTED_SECONDS = 60.0  # whether files were deleted under HEAD is looked up so often
-_AT_ONCE = 8
+)  # small files; deltalake has only a timeout of the whole request
+_LISTING_SECONDS = 60.0  # how often it is checked that no file of HEAD was deleted
+_PARALLEL = 8
 
 
 class ObjectBackend:
-    """`Place` on an object store."""
+    """`StoreBackend` on an object store."""
 
     scan_options: Mapping[str, str | int] | None = {**_SCANS.options, "max_retries": _SCANS.retries}
     table_options: dict[str, str] | None = {**_COMMITS.options, "max_retries": str(_COMMITS.retries)}  # noqa: RUF012
@@ -52,47 +52,47 @@ class ObjectBackend:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._bucket = ObjectClient(address)
-        self._counted = float("-inf")
+        self._client = ObjectClient(address)
+        self._listed_at = float("-inf")
         self._held: dict[str, HeldLease | None] = {}
 
     def locate(self, name: str) -> str:
-        """The URL of an object."""
+        """Returns the URL of an object."""
         return f"{self.address}/{name}"
 
     def prepare(self) -> None:
-        """Nothing: an object needs no folder, and whether it can be put is seen when it is."""
+        """Does nothing: an object needs no folder, and the first put shows whether writing works."""
 
     def vanished(self) -> bool:
-        """A place that is empty is as good as another."""
+        """Never: an empty store works as any other."""
         return False
 
     def stamp(self) -> HeadStamp | None:
-        """HEAD's entity tag, or what else tells its content."""
-        said = self._bucket.head("HEAD")
-        return None if said is None else (said.e_tag, said.version)
+        """Returns HEAD's entity tag and version."""
+        version = self._client.head("HEAD")
+        return None if version is None else (version.e_tag, version.version)
 
-    def replace_head(self, said: bytes, before: HeadStamp | None) -> HeadStamp:
-        """Put HEAD where the one with the stamp ``before`` stands."""
+    def replace_head(self, data: bytes, before: HeadStamp | None) -> HeadStamp:
+        """Puts HEAD if the current one has the stamp ``before``."""
         version = None if before is None else ObjectVersion(*cast("tuple[str | None, str | None]", before))
-        put = self._bucket.put_after("HEAD", said, version)
+        put = self._client.put_after("HEAD", data, version)
         return put.e_tag, put.version
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Generator[bool]:
-        """A lease: it runs out when its process is killed."""
-        with leased(self._bucket, name) as held:
+        """Tries to take a lease, which expires if its process is killed."""
+        with leased(self._client, name) as held:
             self._held[name] = held
             yield held is not None
 
     def contested(self, stamp: HeadStamp | None) -> bool:
-        """Whether another writes too: its HEAD or its lease is there, or it had the lease before and never gave it back."""
+        """Whether another process may write too: HEAD or the lease changed, or the previous lease was never released."""
         held = self._held.get("LOCK")
-        return held is None or held.inherited or self._bucket.head("LOCK") != held.version or self.stamp() != stamp
+        return held is None or held.inherited or self._client.head("LOCK") != held.version or self.stamp() != stamp
 
     @contextlib.contextmanager
-    def desk(self) -> Generator[Path]:
-        """A folder for a while. Raises TemporaryFolderError where that folder takes nothing."""
+    def staging(self) -> Generator[Path]:
+        """Yields a temporary folder. Raises TemporaryFolderError if it cannot be written."""
         try:
             with tempfile.TemporaryDirectory(prefix="sweeplens-", ignore_cleanup_errors=True) as name:
                 for folder in FOLDERS:
@@ -101,29 +101,29 @@ class ObjectBackend:
         except (BackendUnreachableError, HeadMovedError):
             raise
         except OSError as error:
-            raise TemporaryFolderError(_full(error)) from error
+            raise TemporaryFolderError(_no_space(error)) from error
 
-    def take_in(self, desk: Path, name: str) -> str:
-        """Put a file, and free its room on this machine; its entity tag."""
-        etag = self._bucket.put_file(name, desk / name)
-        (desk / name).unlink()
+    def add_file(self, staging: Path, name: str) -> str:
+        """Uploads a file and deletes it on this machine. Returns its entity tag."""
+        etag = self._client.put_file(name, staging / name)
+        (staging / name).unlink()
         return etag
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """At once: each is a chain of requests."""
-        with ThreadPoolExecutor(_AT_ONCE, "store") as pool:
+        """Applies a function to each item in parallel: each makes several requests."""
+        with ThreadPoolExecutor(_PARALLEL, "store") as pool:
             return list(pool.map(work, items))
 
     def read(self, name: str) -> bytes:
-        """The bytes of an object."""
-        return self._bucket.get(name)[0]
+        """Returns the bytes of an object."""
+        return self._client.get(name)[0]
 
     def contents(self, files: Sequence[TableFile]) -> list[bytes]:
-        """The bytes of small files, got at once."""
+        """Returns the bytes of small files, fetched in parallel."""
         return self.each(self._content, files)
 
     def check(self, files: Sequence[TableFile]) -> None:
-        """Whether every file is there with the size and entity tag that it was put with, by one listing."""
+        """Compares sizes and entity tags of all files with one listing. Raises StoreError if one differs."""
         found = self._listed()
         for file in files:
             there = found.get(file.path)
@@ -131,56 +131,56 @@ class ObjectBackend:
                 raise StoreError(f"{self.locate(file.path)!r} is gone or damaged.")
 
     def holds(self, paths: Iterable[str]) -> bool:
-        """Whether all files were there when they were last counted, which is now where that is a minute ago."""
+        """Whether all files were in the last listing; a listing older than a minute is repeated."""
         wanted = {path.removeprefix(f"{self.address}/") for path in paths}
-        if not wanted or time.monotonic() - self._counted < _COUNTED_SECONDS:
+        if not wanted or time.monotonic() - self._listed_at < _LISTING_SECONDS:
             return True
         return wanted <= self._listed().keys()
 
     def lost(self, paths: Iterable[str]) -> bool:
-        """Not known between two looks."""
+        """Never: this is unknown between two refreshes."""
         return False
 
     def discard(self, names: Iterable[str]) -> None:
-        """Nothing: a HEAD whose answer got lost may name them. Where it does not, they are swept when they are old."""
+        """Does nothing: a HEAD whose response was lost may name these files. Otherwise `sweep` removes them later."""
 
     def remove(self, names: Collection[str]) -> set[str]:
-        """Remove objects of the store, many in one request."""
+        """Removes objects of the store, many in one request."""
         own = {name for name in names if is_own_name(name)}
-        self._bucket.delete(own)
+        self._client.delete(own)
         return own
 
     def written(self) -> Iterator[tuple[str, float]]:
-        """The files of the tables and of the state."""
-        for found in self._bucket.list():
+        """Yields the files of the tables and of the state."""
+        for found in self._client.list():
             if is_own_name(found.name):
                 yield found.name, found.written
 
     def size(self) -> int:
-        """The bytes of all objects."""
-        return sum(found.size for found in self._bucket.list())
+        """Returns the bytes of all objects."""
+        return sum(found.size for found in self._client.list())
 
     def empty(self, folder: str) -> None:
-        """Remove the objects of a Delta log."""
+        """Removes the objects of a Delta log."""
         assert folder in [f"{table}/{LOG_FOLDER}" for table in TABLES]
-        names = (found.name for found in self._bucket.list(folder))
-        self._bucket.delete([n for n in names if is_log_name(n.removeprefix(f"{folder}/"))])
+        names = (found.name for found in self._client.list(folder))
+        self._client.delete([n for n in names if is_log_name(n.removeprefix(f"{folder}/"))])
 
-    def close_to_others(self, folder: str) -> None:
-        """Nothing: who may read an object is settled by the store's own rules."""
+    def restrict_access(self, folder: str) -> None:
+        """Does nothing: the object store's own rules decide about access."""
 
     def _content(self, file: TableFile) -> bytes:
         return intact(self.read(file.path), file, self.locate(file.path))
 
     def _listed(self) -> dict[str, ListedObject]:
-        self._counted = time.monotonic()
-        return {found.name: found for found in self._bucket.list("points")}
+        self._listed_at = time.monotonic()
+        return {found.name: found for found in self._client.list("points")}
 
 
 def _is_same(there: str, before: str) -> bool:
-    """Whether an entity tag is the one of before, as far as the store gives any."""
+    """Whether an entity tag is unchanged, as far as the store gives one."""
     return not there or not before or there == before
 
 
-def _full(error: OSError) -> str:
-    return f"the folder for temporary files {tempfile.gettempdir()!r} takes nothing ({error}): free some room there, or set TMPDIR"
+def _no_space(error: OSError) -> str:
+    return f"the folder for temporary files {tempfile.gettempdir()!r} accepts no files ({error}): free space there, or set TMPDIR"
