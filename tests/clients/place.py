@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.support.npm import NODE, binary, installed
 from tests.support.sweep import write_sweep
 
-from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
 __all__ = ["CONFIGS", "SCRIPTS", "BrokenError", "Place", "check_found", "check_tools", "make_project"]
 
@@ -93,7 +93,7 @@ def make_project(folder: Path) -> Path:
 
 def check_tools(names: Sequence[str]) -> None:
     """Raise BrokenError unless these are all of our tools."""
-    ours = [tool.name for tool in TOOLS]
+    ours = [tool.name for tool in (*TOOLS, *PAGE_TOOLS)]
     if sorted(names) != sorted(ours):
         raise BrokenError(f"it knows the tools {sorted(names)}, not {sorted(ours)}")
 

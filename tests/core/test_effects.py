@@ -199,7 +199,7 @@ def test_the_spread_between_repetitions_is_told_as_a_share(tmp_path: Path) -> No
         h = r["hyperparameters"]
         cells.setdefault((h["lr"], h["bs"], h["opt"]), []).append(r["metrics"]["val/acc"][-1])  # type: ignore[index]
     share = plain.fmean(map(plain.variance, cells.values())) / plain.variance([v for c in cells.values() for v in c])
-    assert f"Repetitions of one setting alone make {share:.0%} of the spread." in answer.notes
+    assert f"Repetitions of one setting account for {share:.0%} of the variance." in answer.notes
 
 
 def test_too_few_runs_are_said_and_not_hidden(tmp_path: Path) -> None:

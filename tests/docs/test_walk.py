@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -124,7 +123,7 @@ def test_the_counts_of_the_overview(answers: list[str], points: pl.DataFrame) ->
     lines = answers[0].splitlines()
     assert f"runs: {ends.height}: 58 finished, 1 unknown, 1 running (json_steps)" in lines
     assert "still running: 1: lr0.03_bs64_s5 (step 600)" in lines
-    assert f"last 24 hours: {ends.height} runs began; 58 finished; 1 failed; 13 new problems in 9 runs" in lines
+    assert f"last 24 hours: {ends.height} runs began; 58 finished; 1 failed; 16 new problems in 12 runs" in lines
     bad = _lost(points)
     assert [line for line in lines if line.startswith("worst: ")] == [
         "worst: " + ", ".join(f"{run} (nan of train/loss at step {step})" for run, step in bad.items())
@@ -155,13 +154,18 @@ def test_each_run_that_turned_to_nan(answers: list[str], points: pl.DataFrame) -
         assert f"{five(loss[step - 10])} at {step - 10} before; with it train/acc, grad_norm;" in line
         assert f"then val/loss at {min(s for s, v in later.items() if not math.isfinite(v))};" in line
         finite = {s: v for s, v in loss.items() if math.isfinite(v)}
-        tenths = [pl.Series(part).median() for part in _tenths(list(finite.values()))]
-        low = min(map(float, tenths))  # type: ignore[arg-type]
-        left = max(s for s, v in finite.items() if v <= low + 0.1 * (float(str(tenths[-1])) - low))
-        assert f"divergence train/loss at step {left + 10}: from {five(low)} up to step {left} to" in line
-        assert f"to {five(float(str(tenths[-1])))} at the end (began at {five(float(str(tenths[0])))})" in line
+        best = min(finite, key=lambda s: finite[s])
+        assert f"best {five(finite[best])} at {best};" in line
+        jump = re.search(r"divergence train/loss at step (\d+): best [^;]+; (\S+) at (\d+), (\S+) at (\d+);", line)
+        assert jump
+        onset, before, at_before, after, at_after = jump.groups()
+        assert (onset, before, after) == (at_after, five(finite[int(at_before)]), five(finite[int(at_after)]))
+        last, first = max(finite), min(finite)
+        assert f"last {five(finite[last])} at {last} (first {five(finite[first])})" in line
     with_lr = set(points.filter(pl.col("lr") == 0.3)["run"])
-    affected = set(re.findall(r"^  (\S+): ", answers[2].split("overfit (low)")[0], re.M))
+    grave = answers[2].split("plateau (low)")[0]
+    similar = ", ".join(re.findall(r"^  and similar: (.*)$", grave, re.M)).split(", ")
+    affected = {*re.findall(r"^  (\S+): ", grave, re.M), *similar}
     healthy = 60 - len(affected)
     counts = f"{len(bad)} of {len(bad)} affected, {len(with_lr - affected)} of {healthy} healthy"
     assert set(bad) <= with_lr
@@ -169,29 +173,18 @@ def test_each_run_that_turned_to_nan(answers: list[str], points: pl.DataFrame) -
 
 
 def test_each_run_that_overfits(answers: list[str], points: pl.DataFrame) -> None:
-    lines = re.findall(
-        r"^  (\S+): val/loss at step (\d+): (\S+) -> (\S+) at the end \((\S+)%\), while", answers[2], re.M
-    )
-    assert len(lines) == 8
-    for run, step, low, end, rise in lines:
+    part = answers[2].split("overfit (medium)")[1].split("plateau (low)")[0]
+    lines = re.findall(r"^  (\S+): val/loss at step \d+: best (\S+) at step (\d+), last (\S+) at (\d+) ", part, re.M)
+    (others,) = re.findall(r"^  and similar: (.*)$", part, re.M)
+    assert len(lines) + len(others.split(", ")) == 8
+    for run, low, low_at, end, end_at in lines:
         loss = curve(points, run, "val/loss")
-        steps, values = list(loss), list(loss.values())
-        inner = [sorted(values[i - 1 : i + 2])[1] for i in range(1, len(values) - 1)]
-        at = inner.index(min(inner))
-        last = float(str(pl.Series(_tenths(values)[-1]).median()))
-        assert (int(step), low, end) == (steps[at + 1], five(inner[at]), five(last))
-        assert rise == f"{100 * (last / inner[at] - 1):+.0f}"
+        assert (five(loss[int(low_at)]), five(loss[int(end_at)])) == (low, end)
+        assert loss[int(low_at)] == min(loss.values())
+        assert int(end_at) == max(loss)
 
 
 def _lost(points: pl.DataFrame) -> dict[str, int]:
     """run -> first step at which its training loss is not finite."""
     bad = points.filter(pl.col("metric") == "train/loss", pl.col("value").is_finite().not_())
     return dict(bad.group_by("run").agg(pl.col("step").min()).sort("run").iter_rows())
-
-
-def _tenths(values: list[float]) -> list[list[float]]:
-    """Ten parts of nearly equal length, the longer ones first."""
-    short, longer = divmod(len(values), 10)
-    sizes = [short + 1] * longer + [short] * (10 - longer)
-    ends = list(itertools.accumulate(sizes))
-    return [values[end - size : end] for end, size in zip(ends, sizes, strict=True)]

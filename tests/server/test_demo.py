@@ -58,4 +58,4 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     done = demo(str(tmp_path))
     assert done.returncode == 2
-    assert "nothing was written" in done.stderr
+    assert "Nothing was written" in done.stderr

@@ -14,7 +14,7 @@ from support.plain_client import list_tools
 from sweeplens.demo_data import PlannedRun, write_sweep
 from sweeplens_mcp.cli.client_files import rendered
 from sweeplens_mcp.cli.clients import CLIENTS, Client, LaunchCommand
-from sweeplens_mcp.tools import TOOLS
+from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
 CONFIGS = Path(__file__).parents[2] / "editor-configs"
 SCRIPT = Path(sys.executable).with_name("sweeplens")
@@ -49,7 +49,7 @@ def test_each_file_starts_a_server_that_lists_its_tools(client: Client, project:
     command = started_by(loaded_entry(client, file_of(client).read_text(encoding="utf-8")))
     # Claude Code starts servers in the project; of the others none promises a working directory.
     cwd = project if client.name == "claude-code" else Path(project.anchor)
-    assert tools_of(tuple(expand(client, command, project)), cwd) == [tool.name for tool in TOOLS]
+    assert tools_of(tuple(expand(client, command, project)), cwd) == [tool.name for tool in (*TOOLS, *PAGE_TOOLS)]
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda c: c.name)

@@ -139,17 +139,18 @@ def _hparams(runs: pl.DataFrame) -> list[str]:
 
 
 def _not_told_apart(runs: pl.DataFrame) -> list[str]:
-    """The runs with no hyperparameters, or with the same as another run."""
+    """The runs with no hyperparameters, or with the same as a run of another name.
+
+    Runs with the same hyperparameters and the same last part of their name are copies of one folder, not other settings.
+    """
     names = _hparams(runs)
     if not names:
         return runs["run_id"].to_list()
-    own = runs.select(pl.struct(*names, "null_hparams").hash().alias("own"), "run_id")
+    own = runs.select(pl.struct(*names, "null_hparams").hash().alias("own"))["own"]
     bare = pl.all_horizontal(*(runs[n].is_null() for n in names), runs["null_hparams"].list.len() == 0)
-    return (
-        runs.select("run_id", own["own"], bare=bare)
-        .filter(pl.col("own").is_duplicated() | pl.col("bare"))["run_id"]
-        .to_list()
-    )
+    known = runs.select("run_id", own, leaf=pl.col("run_id").str.replace(r"^.*/", ""), bare=bare)
+    alike = pl.col("leaf").n_unique().over("own") > 1
+    return known.filter(alike | pl.col("bare"))["run_id"].to_list()
 
 
 def _is_told(runs: pl.DataFrame, column: str, values: Mapping[str, object]) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sweeplens.charts.theme import THEMES, config_of
 from sweeplens.errors import LimitError, RenderError
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.basis import basis_json, basis_text
@@ -44,6 +43,8 @@ def picture_reply(chart: Chart, budget: int) -> ToolReply:
 def data_reply(chart: Chart, budget: int) -> ToolReply:
     """The chart's specification and how it looks in each theme, for a page that draws it. Raises LimitError."""
     spec = {name: part for name, part in chart.to_dict().items() if name != "config"}
+    from sweeplens.charts.theme import THEMES, config_of  # with the charts comes Polars: a start need not wait for it
+
     themes = {name: config_of(name) for name in THEMES}
     basis = basis_json(chart.basis, int(budget * _BASIS_SHARE))
     data: dict[str, object] = {
