@@ -58,7 +58,7 @@ def test_summaries_show_each_run_by_itself_where_no_setting_is_known(tmp_path: P
 
 def test_a_comparison_takes_no_seed_noise_from_runs_whose_settings_are_unknown(tmp_path: Path) -> None:
     verdict = opened(sweep(tmp_path, UNKNOWN)).compare("baseline", "bigger").table["verdict"][0]
-    assert "seed noise is not known" in verdict
+    assert "seed noise is unknown" in verdict
 
 
 def test_the_overview_says_which_runs_have_unknown_settings(tmp_path: Path) -> None:
