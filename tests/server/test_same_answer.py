@@ -37,6 +37,7 @@ ASKED: dict[str, dict[str, str]] = {
     "hparam_effects": {"metric": "val/acc"},
     "diagnose_runs": {},
     "whats_new": {},
+    "suggest_runs": {"metric": "val/acc"},
     "query_sql": {"query": "SELECT run_id, status FROM runs ORDER BY run_id"},
 }
 FIGURES = 1500  # characters of a cell that no answer here reaches

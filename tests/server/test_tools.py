@@ -179,6 +179,6 @@ async def test_many_curves_fit_one_page_with_fewer_points_unless_a_number_is_ask
     assert usual["next_cursor"] == ""
     assert [s["n"] for s in usual["series"]] == [200] * 16
     assert all(10 <= len(s["x"]) < 50 and s["x"][0] == 0 and s["x"][-1] == 199 for s in usual["series"])
-    assert "points each" in usual["basis"]["sampling"]
+    assert "points; first" in usual["basis"]["sampling"]
     assert asked["next_cursor"]
     assert all(len(s["x"]) == 40 for s in asked["series"])

@@ -58,7 +58,7 @@ def own_stdin() -> None:
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device
         os.dup2(nothing.fileno(), 0)
     sys.stdin = io.TextIOWrapper(_Reader(wire), encoding="utf-8", errors="replace")
-    threading.Thread(target=_watch, args=(wire,), name="sweeplens-stdin", daemon=True).start()
+    threading.Thread(target=_watch, args=(wire, os.dup(1)), name="sweeplens-stdin", daemon=True).start()
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -66,8 +66,11 @@ def _end(number: int, _: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _watch(wire: _Wire) -> None:
-    """End the process when the client has closed its end, and nothing more is read of what it wrote before."""
+def _watch(wire: _Wire, answers: int) -> None:
+    """End the process when the client has closed its end, and reads no answers or nothing more is read of what it wrote.
+
+    ``answers``: the descriptor that leads to the client.
+    """
     wire.began.wait()  # what is imported before takes its time
     _hung_up(wire)
     while True:
@@ -75,8 +78,17 @@ def _watch(wire: _Wire) -> None:
         wire.ended.wait(_PATIENCE_SECONDS)
         if wire.ended.is_set():
             threading.Event().wait(_PATIENCE_SECONDS)  # the usual end comes first, when it can
-        if wire.ended.is_set() or wire.taken == taken:
+        if wire.ended.is_set() or wire.taken == taken or not _takes_answers(answers):
             os._exit(0)
+
+
+def _takes_answers(answers: int) -> bool:
+    """Whether the client makes room for answers within the patience: a full pipe that nobody reads stays full."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(answers, select.POLLOUT)
+    return bool(poll.poll(_PATIENCE_SECONDS * 1000))
 
 
 def _hung_up(wire: _Wire) -> None:
