@@ -47,7 +47,7 @@ def test_means_and_intervals_of_the_corpus_are_those_of_plain_arithmetic_and_sci
         h = entry["hyperparameters"]
         groups[h["optim.lr"], h["data.batch_size"]].append(entry["metrics"]["val/loss"]["min"])
     answer = ExperimentDB(base_path=CORPUS / "native_steps" / "logs").rank(
-        "val/loss", hparams=["optim.lr", "data.batch_size"]
+        "val/loss", reduce="best", hparams=["optim.lr", "data.batch_size"]
     )
     assert answer.basis.runs_used == len(truth)
     assert answer.table["mean"].is_sorted()

@@ -81,7 +81,7 @@ def _tables(answers: dict[str, Answer], name: str) -> pl.DataFrame:
         for level, a in answers.items()
         if name in a.tables and a.tables[name].height
     ]
-    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
+    return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
 
 
 def _corrected(table: pl.DataFrame, levels: int) -> pl.DataFrame:

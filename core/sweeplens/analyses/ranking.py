@@ -173,7 +173,7 @@ def _by_task(
     reduced = reduce_runs(asked, points, ask.how, goals=ask.goals, goal=ask.goal)
     settings = keyed(runs, list(ask.keys)).join(names.select("run_id", "task"), on="run_id")
     overall = over_tasks(settings.join(reduced.values.select("run_id", "value"), on="run_id"), list(ask.keys), ask.goal)
-    table = pl.concat([p.table for p in parts], how="diagonal")
+    table = pl.concat([p.table for p in parts], how="diagonal_relaxed")
     basis = Basis(
         runs_used=sum(p.basis.runs_used or 0 for p in parts),
         left_out=tuple(entry for p in parts for entry in p.basis.left_out),
