@@ -54,7 +54,12 @@ def test_an_optuna_journal_reads_as_its_database_would(tmp_path: Path) -> None:
     first = found.runs["depth/0"]
     assert first.hyperparameters == {"opt": "adam", "lr": 0.25}
     assert (first.status, first.group, found.runs["depth/1"].status) == ("finished", "depth", "waiting")
-    assert first.metadata == {"state": "COMPLETE", "direction": "minimize", "user_attrs": {"seed": 3}}
+    assert first.metadata == {
+        "state": "COMPLETE",
+        "direction": "minimize",
+        "user_attrs": {"seed": 3},
+        "goals": {"intermediate_value": "lower", "value": "lower"},
+    }
     steps, values = found.series("depth/0", "intermediate_value")
     assert (steps, str(values)) == ([0, 5], "[nan, 0.5]")
     assert found.series("depth/0", "value") == ([5], [0.125])

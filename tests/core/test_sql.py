@@ -300,7 +300,8 @@ def test_a_small_query_costs_a_few_milliseconds_once_the_process_is_there(db: Ex
 
 
 _ASKING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run detached it is ignored, and inherited so
 from sweeplens.sql.query import QueryBounds, query_sql
 from core.test_sql import _tables
 tables = _tables(20000)
