@@ -43,7 +43,7 @@ sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "op
 from sweeplens import AnalysisConfig, ExperimentDB
 db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 values = db.lazy_query(raw=True).filter(__import__("polars").col("metric") == "loss").collect()["value"].sort().to_list()
-said = {"values": values, "opened": [p for p in opened if p.startswith(root)], "warnings": db.overview().basis.warnings}
+said = {"values": values, "opened": [p for p in opened if p.startswith(root + "/")], "warnings": db.overview().basis.warnings}
 print(json.dumps(said))
 """
 

@@ -78,7 +78,7 @@ db = ExperimentDB(AnalysisConfig(cache_dir=cache, refresh_seconds=0), root)
 for _ in sys.stdin:
     opened.clear()
     steps = db.runs_df["n_steps"].sum()
-    print(json.dumps({"steps": steps, "opened": sorted({p for p in opened if p.startswith(root)})}), flush=True)
+    print(json.dumps({"steps": steps, "opened": sorted({p for p in opened if p.startswith(root + "/")})}), flush=True)
 """
 
 
