@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+JOBS ?= auto
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # As pip does for packages that it copies: no start compiles, even where Python is told to write no bytecode.
@@ -28,7 +29,7 @@ demo: $(RUNS) ## Write a small sweep, start the server on it, show a client aski
 	@$(BIN)/python -m sweeplens_mcp demo
 
 test: check ## The checks, then every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: check ## The checks, then the tests of the folders that differ from the branch main
 	$(BIN)/python -m tests.changed

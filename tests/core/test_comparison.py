@@ -42,7 +42,7 @@ def test_two_learning_rates_of_the_corpus_are_compared_within_each_batch_size() 
         known = one["hyperparameters"]
         if known["notes"] == "grid" and known["optim.lr"] in (0.1, 0.01):
             cells.setdefault((known["optim.lr"], known["data.batch_size"]), []).append(
-                run["metrics"]["val/loss"]["last"]
+                one["metrics"]["val/loss"]["last"]
             )
     db = ExperimentDB(base_path=CORPUS / "native_steps" / "logs")
     found = db.compare('"optim.lr" = 0.1', '"optim.lr" = 0.01', metrics=["val/loss"])

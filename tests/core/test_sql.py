@@ -154,6 +154,16 @@ def test_the_process_that_runs_a_query_cannot_open_a_file_even_if_the_text_was_l
         run_in_child(f"SELECT * FROM {table_function.format(**files)}", _tables(3), QueryBounds())
 
 
+def test_points_that_cannot_be_read_any_more_do_not_stop_queries_that_need_none(tmp_path: Path) -> None:
+    pl.DataFrame({"run_id": ["a"], "value": [1.0]}).write_parquet(tmp_path / "points.parquet")
+    series = pl.DataFrame({"run_id": ["a"], "n_logged": [1]})
+    tables = SqlTables(pl.DataFrame({"run_id": ["a"]}), series, pl.scan_parquet(tmp_path / "*.parquet"))
+    (tmp_path / "points.parquet").unlink()
+    with pytest.raises(InputError):
+        query_sql("SELECT value FROM points", tables, QueryBounds())
+    assert query_sql("SELECT run_id FROM runs", tables, QueryBounds()).table["run_id"].to_list() == ["a"]
+
+
 def test_variables_of_a_script_are_no_tables(db: ExperimentDB) -> None:
     frame = pl.DataFrame({"words": [SECRET]})
     with pytest.raises(UnknownNameError, match="No table 'frame'"):

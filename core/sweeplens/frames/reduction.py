@@ -32,28 +32,13 @@ from sweeplens.frames.points import (
     select_points,
     standing,
 )
+from sweeplens.frames.reduction_names import DEFAULT_REDUCE, REDUCTIONS
 
 __all__ = ["DEFAULT_REDUCE", "REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
 
 _MOST_STEPS = (1 << 63) - 1  # the largest step
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
-DEFAULT_REDUCE = "last_tenth"
-"""The default of every answer over runs."""
-REDUCTIONS = (
-    "last_tenth",
-    "last",
-    "best",
-    "min",
-    "max",
-    "mean",
-    "first",
-    "auc",
-    "at_step",
-    "last_k",
-    "at_best",
-    "points",
-)
 _FEWEST_IN_A_TENTH = 3
 
 

@@ -119,7 +119,7 @@ class SqlProcess:
     def run(self, request: SqlRequest) -> ChildReply:
         """Returns the reply to a query. Raises LimitError if the child ended."""
         job = {"kind": "query", "query": request.query, "limit": request.rows, "seconds": request.seconds}
-        job |= {"megabytes": request.megabytes}
+        job |= {"megabytes": request.megabytes, "points": request.points is not None}
         self._outbox.put([*self._tables(request), json.dumps(job).encode(), b""])
         end = time.monotonic() + _START_SECONDS
         while True:

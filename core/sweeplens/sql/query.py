@@ -82,8 +82,12 @@ def _translated(kind: str, message: str, query: str, tables: SqlTables) -> Input
     column = re.search(r"(?:unable to find column|no column named|struct column named) ['\"]([^'\"]*)['\"]", first)
     if column:
         return _unknown_column(column[1], query, tables)
-    if kind == "OSError":
+    if kind == "refused":
         return InputError("The query tried to open a file: it can read only runs, series and points.")
+    if kind == "files":
+        return InputError(
+            f"The stored points cannot be read now: {first}. Ask again; runs and series can still be queried."
+        )
     hint = 'Put names with dots or slashes in double quotes ("optim.lr"), and text in single quotes.'
     return InputError(f"The query cannot be answered: {first.removeprefix('sql parser error: ')}. {hint}")
 

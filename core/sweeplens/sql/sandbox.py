@@ -9,6 +9,7 @@ thread watches memory and time of each query; the kernel's timer stops what that
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -102,21 +103,25 @@ class _QueryServer:
                 continue
             self._reply({"kind": "begun"})
             self._watch.begin(head["megabytes"], head["seconds"])
-            reply, rows = self._answer_query(head["query"], head["limit"])
+            reply, rows = self._answer_query(head["query"], head["limit"], points=head["points"])
             last = self._watch.end() > _MAX_GROWTH_BYTES
             self._reply({**reply, "last": last}, rows)
             if last:
                 os._exit(0)
 
-    def _answer_query(self, query: str, limit: int) -> tuple[dict[str, Any], bytes]:
-        points = self._tables.get("points", pl.LazyFrame(schema=_POINTS))
+    def _answer_query(self, query: str, limit: int, *, points: bool) -> tuple[dict[str, Any], bytes]:
+        # The points of an earlier query may name files that are gone: a query that reads no points must not look at them.
+        frames = self._tables if points else {**self._tables, "points": pl.LazyFrame(schema=_POINTS)}
         try:
-            frame = _answer(query, {**self._tables, "points": points}, limit)
+            frame = _answer(query, frames, limit)
             if frame.estimated_size() > _RESULT_BYTES:
                 return {"kind": "large", "size": int(frame.estimated_size())}, b""
             buffer = io.BytesIO()
             frame.write_ipc(buffer)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            kind = "refused" if error.errno == errno.EMFILE or "os error 24" in str(error) else "files"
+            return {"kind": "error", "error": kind, "message": str(error)[:4000]}, b""
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError) as error:
             return {"kind": "error", "error": type(error).__name__, "message": str(error)[:4000]}, b""
         except MemoryError:
             os._exit(MEMORY)

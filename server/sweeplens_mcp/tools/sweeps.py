@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from pydantic import Field
 
 from sweeplens.answers import Answer
-from sweeplens.frames.reduction import DEFAULT_REDUCE
+from sweeplens.frames.reduction_names import DEFAULT_REDUCE
 from sweeplens_mcp.tools.arguments import At, BriefWhere, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Sort
 
 if TYPE_CHECKING:
