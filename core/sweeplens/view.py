@@ -139,7 +139,7 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
 
 
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
-    """That files look like logs and that no reader took them, in a sentence with the command that says why."""
+    """Warns of files that look like logs and that no reader accepts, with the command that says why."""
     files = snapshot.unread_logs
     if not files:
         return ()
@@ -153,7 +153,7 @@ def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
 
 
 def read_from_names(runs: pl.DataFrame) -> tuple[str, ...]:
-    """That hyperparameters were read from the names of runs, in a sentence."""
+    """Notes hyperparameters that were read from the names of runs."""
     names = [c for c in runs.columns if c.startswith(PATH) and runs[c].null_count() < runs.height]
     if not names:
         return ()
@@ -198,7 +198,7 @@ Names = str | Sequence[str]
 
 
 def as_names(names: Names) -> tuple[str, ...]:
-    """The names as a tuple; an empty text is none."""
+    """Returns the names as a tuple; an empty text is no name."""
     return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
 

@@ -1,4 +1,4 @@
-"""A hyperparameter or a metric against a metric: a dot a run, seeds of one setting joined, the Pareto front of two goals."""
+"""Scatter chart of a metric over a hyperparameter or metric: a dot a run, seeds of a setting joined, the Pareto front."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BROKEN = ("crashed", "failed", "killed")
 
 
 class _ScatterAxis(Struct, frozen=True):
-    """The x axis: a column of the runs, and the metric that it is of, if it is of one."""
+    """The x axis: a column of the runs, and its metric if it is a statistic of one."""
 
     column: str
     shown: str
@@ -47,7 +47,7 @@ class _ScatterAxis(Struct, frozen=True):
 
 
 def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `list_runs` as dots."""
+    """Draws the answer of `list_runs` as dots."""
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
@@ -104,7 +104,7 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
 
 
 def _colour(ask: PlotRequest, swept: Sequence[str], axis: _ScatterAxis) -> str:
-    """The hyperparameter that colours the dots: the one asked for, else the next that varies."""
+    """Returns the hyperparameter that colours the dots: the requested one, else the next that varies."""
     if ask.group not in ("", "run", "all"):
         return ask.group
     others = [h for h in swept if h != axis.column]
@@ -150,7 +150,7 @@ def _thinned(rows: Sequence[Row], metric: Metric) -> list[Row]:
 
 
 def pareto_front(rows: Sequence[Mapping[str, Any]], goal_x: str, goal_y: str) -> list[Row]:
-    """The runs that no other beats in both; none where a goal is not known."""
+    """Returns the runs that no other run beats in both metrics; none if a goal is unknown."""
     if "unknown" in (goal_x, goal_y) or not goal_x:
         return []
     sign_x, sign_y = (1 if goal == "lower" else -1 for goal in (goal_x, goal_y))
