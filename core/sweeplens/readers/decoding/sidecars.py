@@ -21,7 +21,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
-from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.settings_text import looks_like_settings, parse_settings
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
@@ -166,7 +166,7 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = (), unwra
         below = not names and _lies_below(path)
         if name not in (names or SETTINGS_NAMES) and not below:
             continue
-        loaded = contained(partial(_load, entry), entry.path, "config cannot be read")
+        loaded = guarded(partial(_load, entry), entry.path, "config cannot be read")
         if isinstance(loaded, Failure):
             side.problems.append((entry.path, loaded.problem.reason))
         elif isinstance(loaded, dict):
