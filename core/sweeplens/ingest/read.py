@@ -176,7 +176,7 @@ def _read_together(tasks: Iterable[ReadTask], state: _ReadState, executor: Order
     for task in tasks:
         state.add_task(task)
         reader = _batch_reader(task.reader)
-        if task.resumes or reader is None or not reader.goes_together(task.source):
+        if task.resumes or reader is None or not reader.is_batchable(task.source):
             state.alone.append(task)
             continue
         part = parts.setdefault(reader.name, _ReadPart())
@@ -198,7 +198,7 @@ def _batch_reader(reader: Reader) -> BatchReader | None:
 
 @cache
 def _is_batch_reader(kind: type) -> bool:
-    return all(hasattr(kind, verb) for verb in ("goes_together", "read_many"))
+    return all(hasattr(kind, verb) for verb in ("is_batchable", "read_many"))
 
 
 def _submit_small_frames(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:

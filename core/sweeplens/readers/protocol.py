@@ -233,7 +233,7 @@ class BatchReader(Protocol):
 
     name: str
 
-    def goes_together(self, source: Source) -> bool:
+    def is_batchable(self, source: Source) -> bool:
         """Whether the source may be read together with others."""
         ...
 

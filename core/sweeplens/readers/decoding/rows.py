@@ -164,10 +164,10 @@ class RowReader:
         alone = track is not None and len(self._tracks) == 1 and not track.counts
         return (track.known.get("axis", ""), track.known.get("last_step", 0)) if track and alone else ("", 0)
 
-    def passed(
+    def add_columns(
         self, last_step: int, non_scalar: Mapping[str, int], first: datetime | None, last: datetime | None
     ) -> None:
-        """Rows of that run, at that axis, went by without `add`: where they ended, what was no number, their times."""
+        """Takes the results of rows of that run and axis that were read as columns: last step, counts and times."""
         track = self._tracks[self._home]
         for name, count in non_scalar.items():
             track.non_scalar[name] = track.non_scalar.get(name, 0) + count
