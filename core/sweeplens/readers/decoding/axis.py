@@ -14,7 +14,7 @@ from typing import Literal, cast
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.readers.decoding.axis_falls import Fall, Log, judge
+from sweeplens.readers.decoding.axis_falls import CounterLog, Fall, judge
 from sweeplens.readers.decoding.axis_names import EPOCHS, rank_of
 
 __all__ = ["Placement", "place_rows"]
@@ -120,7 +120,7 @@ def _explained(
     parts = _parts(begins, steps[label].len())
     if not begins or _share_lost(steps[label], long, parts) > _FEW_LOST:
         return None
-    log = Log(steps[label], epochs, walls, long)
+    log = CounterLog(steps[label], epochs, walls, long)
     ends = [*begins[1:], steps[label].len()]
     falls = [Fall(a, b, c) for a, b, c in zip([0, *begins], begins, ends, strict=False)]
     rewinds = judge(falls, log)

@@ -16,7 +16,7 @@ from statistics import fmean, median
 import polars as pl
 from msgspec import Struct
 
-__all__ = ["Fall", "Log", "judge"]
+__all__ = ["CounterLog", "Fall", "judge"]
 
 _LOOKED_AT = 20  # rows after a fall
 _MOST = 5  # values of a metric that are compared
@@ -26,7 +26,7 @@ _AWAY_MICROS = 60e6
 _NEAR_BEGIN = 0.2  # of the steps before the fall
 
 
-class Log(Struct, frozen=True):
+class CounterLog(Struct, frozen=True):
     """The rows of one run: the counter's steps, another counter that means epochs, times in microseconds, and the values."""
 
     steps: pl.Series
@@ -43,12 +43,12 @@ class Fall(Struct, frozen=True):
     end: int
 
 
-def judge(falls: Sequence[Fall], log: Log) -> list[bool]:
+def judge(falls: Sequence[Fall], log: CounterLog) -> list[bool]:
     """Of each fall, whether the training went back there."""
     return [_went_back(fall, log) for fall in falls]
 
 
-def _went_back(fall: Fall, log: Log) -> bool:
+def _went_back(fall: Fall, log: CounterLog) -> bool:
     for told in (_by_epochs, _by_place, _by_values, _by_times):
         found = told(fall, log)
         if found is not None:
@@ -56,14 +56,14 @@ def _went_back(fall: Fall, log: Log) -> bool:
     return False
 
 
-def _by_epochs(fall: Fall, log: Log) -> bool | None:
+def _by_epochs(fall: Fall, log: CounterLog) -> bool | None:
     if log.epochs is None:
         return None
     before, after = log.epochs[fall.at - 1], log.epochs[fall.at]
     return None if before is None or after is None else after <= before
 
 
-def _by_values(fall: Fall, log: Log) -> bool | None:
+def _by_values(fall: Fall, log: CounterLog) -> bool | None:
     """The vote of the metrics that were logged on both sides and differ enough to tell."""
     rows = pl.col("row")
     until = min(fall.end, fall.at + _LOOKED_AT)
@@ -101,7 +101,7 @@ def _from(before: list[tuple[int, float]], step: int, many: int) -> list[float]:
     return later or [v for _, v in before[-many:]]
 
 
-def _by_times(fall: Fall, log: Log) -> bool | None:
+def _by_times(fall: Fall, log: CounterLog) -> bool | None:
     if log.walls is None:
         return None
     times = [t for t in log.walls.slice(fall.begin, fall.at - fall.begin).to_list() if t is not None]
@@ -115,7 +115,7 @@ def _by_times(fall: Fall, log: Log) -> bool | None:
     return False if away <= _BUSY * usual else None
 
 
-def _by_place(fall: Fall, log: Log) -> bool | None:
+def _by_place(fall: Fall, log: CounterLog) -> bool | None:
     """A counter that begins again does so near its beginning."""
     first, last, now = (int(log.steps[row]) for row in (0, fall.at - 1, fall.at))
     return None if now <= first + _NEAR_BEGIN * max(0, last - first) else True

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from sweeplens.readers.decoding.axis_names import folded, label_of
-from sweeplens.readers.decoding.delimited.table import Table
+from sweeplens.readers.decoding.delimited.table import TableReading
 
 __all__ = ["may_hold_settings", "settings_of"]
 
@@ -31,7 +31,7 @@ _MEASURE = re.compile(
 _FEW_ROWS = 2
 
 
-def settings_of(table: Table) -> Mapping[str, dict[str, object]]:
+def settings_of(table: TableReading) -> Mapping[str, dict[str, object]]:
     """Run -> its settings. Their points leave the table."""
     found: dict[str, dict[str, object]] = {}
     for run, columns in table.about.items():

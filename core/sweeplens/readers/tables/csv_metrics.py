@@ -20,7 +20,7 @@ from sweeplens.readers.decoding.delimited.plan import (
     may_lack_axis,
     split_of,
 )
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.table_settings import may_hold_settings, settings_of
 from sweeplens.readers.decoding.unread_columns import unread_columns
@@ -91,7 +91,7 @@ def _plan(name: str, head: bytes) -> ColumnPlan | None:
     return log_plan(header, rows, name) if rows or has_plain_name(name) else None
 
 
-def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Table:
+def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> TableReading:
     header = read_header(path)
     if header is None:
         raise FormatError(f"{path} has no header")
@@ -116,19 +116,19 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     return table
 
 
-def _may_have_settings(plan: ColumnPlan, table: Table, resume: Resume | None) -> bool:
+def _may_have_settings(plan: ColumnPlan, table: TableReading, resume: Resume | None) -> bool:
     """Whether columns may be settings, which only all rows show. A table that is read further after a resume has none."""
     return bool(plan.about) or (resume is None and may_hold_settings(table.points, several=bool(plan.run)))
 
 
-def _is_doubtful(table: Table) -> bool:
+def _is_doubtful(table: TableReading) -> bool:
     """Whether the axis that was chosen from the first rows would hide values of later rows."""
     if table.is_fractional:
         return True
     return not table.rises and (hides_values(table.points) or shares_steps(table.points))
 
 
-def _read_by_position(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
+def _read_by_position(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> TableReading:
     """Reads the table with steps found from all of its rows. Such a table is read again whole when it grows."""
     table = read_table(path, header, replace(plan, axis=""), run)
     names = {*header.names, *cast("list[str]", table.resume.state["order"] if table.resume else ())}

@@ -12,7 +12,7 @@ from sweeplens.readers.decoding.axis_names import folded, label_of, rank_of
 from sweeplens.readers.decoding.axis_points import hides_values
 from sweeplens.readers.decoding.delimited.cells import TableHeader, cell_number, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import has_plain_name
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import as_time
@@ -59,7 +59,7 @@ class LongTable:
         return Reading(records, table.points, (*table.problems, *broken))
 
 
-def _table(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
+def _table(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> TableReading:
     """Reads the points, named by metric. Where steps would hide values, each metric's values are counted instead."""
     value = next(
         n for n in header.names if n and n not in plan.leave and n not in (plan.axis, plan.time, plan.run, plan.split)

@@ -9,7 +9,7 @@ import polars as pl
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 
@@ -61,7 +61,7 @@ class WandbExport:
         return Reading(records, joined_points(frames), tuple(problems))
 
 
-def _chart(path: str) -> tuple[Table, Mapping[str, tuple[str, str]]]:
+def _chart(path: str) -> tuple[TableReading, Mapping[str, tuple[str, str]]]:
     """Reads the values of a chart by column; also returns the run and metric of each column."""
     header = read_header(path, ",")
     columns = _columns(header)

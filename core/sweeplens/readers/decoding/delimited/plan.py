@@ -52,7 +52,7 @@ _PLAIN = frozenset({
 })  # fmt: skip
 _HISTORIES = frozenset({"history", "log", "logs", "loss", "losses", "curve", "curves"})
 _UNSURE = frozenset({*COUNTED, *WEAK})
-_Rows = Sequence[Mapping[str, str]]
+_SampleRows = Sequence[Mapping[str, str]]
 
 
 def has_plain_name(name: str) -> bool:
@@ -87,7 +87,7 @@ def may_lack_axis(name: str) -> bool:
     return not _HISTORIES.isdisjoint(_words(name))
 
 
-def log_plan(header: TableHeader, rows: _Rows, name: str) -> ColumnPlan | None:
+def log_plan(header: TableHeader, rows: _SampleRows, name: str) -> ColumnPlan | None:
     """What the columns of a file with this name are for; None where the table is not a log.
 
     Without rows: whether the names alone allow that it is one.
@@ -120,7 +120,7 @@ def log_plan(header: TableHeader, rows: _Rows, name: str) -> ColumnPlan | None:
     return None if axis is None else ColumnPlan(axis=axis, time=time, run=run, split=split, about=about)
 
 
-def _counters(header: TableHeader, rows: _Rows, *, named_log: bool) -> list[str]:
+def _counters(header: TableHeader, rows: _SampleRows, *, named_log: bool) -> list[str]:
     """The columns that are named like an axis and hold numbers, the surest name first."""
     known = {n: label for n in header.names if n and (label := exact_label(n) or label_of(n))}
     allowed = [n for n, label in known.items() if named_log or label not in _UNSURE or _has_epochs(known)]
@@ -137,12 +137,12 @@ def _count(cell: str, header: TableHeader) -> float | None:
     return first_of_ratio(cell) if value is None else value
 
 
-def _texts(columns: Sequence[str], rows: _Rows, header: TableHeader) -> list[str]:
+def _texts(columns: Sequence[str], rows: _SampleRows, header: TableHeader) -> list[str]:
     """The columns in which a cell is no number."""
     return [n for n in columns if any(n in r and cell_number(r[n], header.separator) is None for r in rows)]
 
 
-def _describes_runs(column: str, run: str, rows: _Rows) -> bool:
+def _describes_runs(column: str, run: str, rows: _SampleRows) -> bool:
     """Whether a column says the same in all rows of a run."""
     said: dict[str, set[str]] = {}
     for row in rows:
@@ -152,7 +152,7 @@ def _describes_runs(column: str, run: str, rows: _Rows) -> bool:
 
 def _axis(
     counters: Sequence[str],
-    rows: _Rows,
+    rows: _SampleRows,
     metrics: Sequence[str],
     parts: tuple[str, str],
     header: TableHeader,
@@ -191,7 +191,7 @@ def _is_fraction(values: pl.Series) -> bool:
     return known.len() > 1 and bool((known.diff().drop_nulls() > 0).all()) and bool((known != known.floor()).any())
 
 
-def _are_positions(header: TableHeader, rows: _Rows) -> bool:
+def _are_positions(header: TableHeader, rows: _SampleRows) -> bool:
     """Whether all columns hold numbers; only the first, where pandas counts the rows, may be without a name."""
     cells = [cell_number(cell, header.separator) for row in rows for cell in row.values()]
     return len(rows) > 1 and bool(cells) and None not in cells and "" not in header.names[1:]
@@ -209,7 +209,9 @@ def _are_words(cells: Sequence[str]) -> bool:
     return bool(cells) and all(number(c) is None for c in cells)
 
 
-def _goes_forward(rows: _Rows, axis: str, parts: tuple[str, str], metrics: Sequence[str], header: TableHeader) -> bool:
+def _goes_forward(
+    rows: _SampleRows, axis: str, parts: tuple[str, str], metrics: Sequence[str], header: TableHeader
+) -> bool:
     """Whether rows of one run and split seldom go back, and seldom write the same metric at the same step again."""
     tracks: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:

@@ -22,7 +22,7 @@ from sweeplens.readers.decoding.values import as_time, empty_reading_points, mic
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
 from sweeplens.source_limits import LINE_BYTES, MAX_POINTS
 
-__all__ = ["ColumnPlan", "Table", "read_header", "read_table"]
+__all__ = ["ColumnPlan", "TableReading", "read_header", "read_table"]
 
 CHUNK_BYTES = 3 << 20  # larger ones cost page faults, smaller ones calls
 _WINDOW = 16 << 10
@@ -31,7 +31,7 @@ _TIME = READING_SCHEMA["wall_time"]
 _MAX_PROBLEMS = 1000
 
 
-class Table(Struct):
+class TableReading(Struct):
     """What was read of a table."""
 
     points: pl.DataFrame = field(default_factory=empty_reading_points)
@@ -66,13 +66,15 @@ def read_header(path: str, separators: str = ANY_SEPARATOR) -> TableHeader | Non
     return None
 
 
-def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, resume: Resume | None = None) -> Table:
+def read_table(
+    path: str, header: TableHeader, plan: ColumnPlan, run_id: str, resume: Resume | None = None
+) -> TableReading:
     """Every row of a table, or those after an earlier reading. Raises FormatError where the header is another one now."""
     state: dict[str, Any] = dict(resume.state) if resume else {}
     if resume and state.get("header") != header.key:
         raise FormatError("the table has another header than when it was read last: it was written anew")
     part = replace(header, names=tuple(cast("list[str]", state.get("order") or header.names)))
-    table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
+    table = TableReading(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
     table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
     frames: list[pl.DataFrame] = []
@@ -154,7 +156,7 @@ def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
     return more
 
 
-def _counted(frames: list[pl.DataFrame], table: Table) -> list[pl.DataFrame]:
+def _counted(frames: list[pl.DataFrame], table: TableReading) -> list[pl.DataFrame]:
     """The frames; raises SourceLimitError where the table has given too many points."""
     table.added += sum(f.height for f in frames)
     if table.added > MAX_POINTS:
@@ -162,7 +164,7 @@ def _counted(frames: list[pl.DataFrame], table: Table) -> list[pl.DataFrame]:
     return frames
 
 
-def _add(table: Table, chunk: TableChunk) -> None:
+def _add(table: TableReading, chunk: TableChunk) -> None:
     for name, n in chunk.non_scalar.items():
         table.non_scalar[name] = table.non_scalar.get(name, 0) + n
     table.examples = {**chunk.examples, **table.examples}
@@ -171,7 +173,9 @@ def _add(table: Table, chunk: TableChunk) -> None:
         table.problems += chunk.problems[:room]
 
 
-def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: str, table: Table) -> list[pl.DataFrame]:
+def _points(
+    chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: str, table: TableReading
+) -> list[pl.DataFrame]:
     """The chunk's points, one frame a column; the table's count of rows and last step go on."""
     frame, roles = chunk.frame, plan.roles(header)
     if not frame.height:
@@ -194,7 +198,7 @@ def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: st
     return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
 
 
-def _told(frame: pl.DataFrame, roles: dict[str, int], plan: ColumnPlan, run_id: str, table: Table) -> None:
+def _told(frame: pl.DataFrame, roles: dict[str, int], plan: ColumnPlan, run_id: str, table: TableReading) -> None:
     """What the columns about runs say in these rows."""
     runs = _text_or(frame, roles.get("run"), table.same("run_id", run_id, frame.height)).alias("run")
     for name in (n for n in plan.about if f"about {n}" in roles):
@@ -223,7 +227,7 @@ def _unpivoted(common: Sequence[pl.Series], columns: list[tuple[pl.Series, pl.Se
     return [f for f in found if f.height]
 
 
-def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
+def _steps(axis: pl.Series | None, height: int, table: TableReading) -> pl.Series:
     """The step of each row: the axis rounded down, the step before where it is absent, or the row's position."""
     if axis is None:
         steps = pl.int_range(table.rows, table.rows + height, dtype=pl.Int64, eager=True)
