@@ -23,7 +23,7 @@ from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.axis_names import is_aside, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
-from sweeplens.readers.decoding.rows import ROW_WORDS, TIME_KEYS, counter_of, exact_label
+from sweeplens.readers.decoding.row_keys import ROW_WORDS, TIME_KEYS, counter_of, exact_label
 from sweeplens.readers.json.points import repeating
 from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.safe_open import SourceFile, open_file

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
-from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, counter_of, is_sure
+from sweeplens.readers.decoding.row_keys import AXES, CONFIG_KEYS, counter_of, is_sure
+from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import as_number, as_step, joined_points, number_in
 from sweeplens.readers.json.steps import described_by, looks_like_steps

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import JsonLine, JsonLines, decode, peek
-from sweeplens.readers.decoding.rows import TIME_KEYS, axis_of
+from sweeplens.readers.decoding.row_keys import TIME_KEYS, axis_of
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, status_of
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 

@@ -13,15 +13,8 @@ from sweeplens.native.step_table import is_compiled
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
-from sweeplens.readers.decoding.rows import (
-    RUN_KEYS,
-    TIME_KEYS,
-    RowReader,
-    counter_of,
-    described_by_row,
-    is_sure,
-    named_value,
-)
+from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS, counter_of, is_sure, named_value
+from sweeplens.readers.decoding.rows import RowReader, described_by_row
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, first_of_ratio, number_in, status_of

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
-from sweeplens.readers.decoding.axis_points import hides_values, settled, shares_steps
+from sweeplens.readers.decoding.axis_points import hides_values, placed_points, shares_steps
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import (
     are_splits,
@@ -132,6 +132,6 @@ def _read_by_position(path: str, header: TableHeader, plan: ColumnPlan, run: str
     """Reads the table with steps found from all of its rows. Such a table is read again whole when it grows."""
     table = read_table(path, header, replace(plan, axis=""), run)
     names = {*header.names, *cast("list[str]", table.resume.state["order"] if table.resume else ())}
-    table.points, _ = settled(table.points, sorted(names - {plan.time, plan.run, plan.split}))
+    table.points, _ = placed_points(table.points, sorted(names - {plan.time, plan.run, plan.split}))
     table.resume = None
     return table

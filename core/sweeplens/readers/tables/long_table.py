@@ -13,7 +13,7 @@ from sweeplens.readers.decoding.axis_points import hides_values
 from sweeplens.readers.decoding.delimited.cells import TableHeader, cell_number, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import has_plain_name
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
-from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS
+from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import as_time
 from sweeplens.readers.json.steps import described_by

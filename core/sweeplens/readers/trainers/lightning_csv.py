@@ -9,7 +9,7 @@ from sweeplens.readers.decoding.axis_names import folded
 from sweeplens.readers.decoding.compression import plain_name
 from sweeplens.readers.decoding.delimited.cells import header_of, sample
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
-from sweeplens.readers.decoding.rows import TIME_KEYS
+from sweeplens.readers.decoding.row_keys import TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trainers.lightning_duplicates import event_duplicates
