@@ -21,6 +21,7 @@ import polars as pl
 from msgspec.structs import replace
 from polars.exceptions import PanicException
 
+from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
@@ -29,6 +30,7 @@ from sweeplens.errors import InputError, RootError
 from sweeplens.frames.goals import AskedGoal, main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
+from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.plain_data import plain_text
@@ -157,15 +159,18 @@ class ExperimentDB:
         snapshot = self.refresh()
         now = datetime.now(UTC)
         table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
-        chosen = select_runs(table, snapshot.series, runs, where)
+        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
+        whole = View(snapshot, table, snapshot.series, problems)
+        health = RunHealth(snapshot, table, lambda: self._triage(whole))
+        more = RunColumns(snapshot.points, {HEALTH: health.table})
+        chosen = select_runs(table, snapshot.series, runs, where, more)
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
         if chosen.height < table.height:
             problems = of_runs(problems, chosen)
-        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where)
-        return View(snapshot, chosen, series, problems, emptied)
+        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where, more)
+        return View(snapshot, chosen, series, problems, emptied, more, health)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -271,6 +276,7 @@ class ExperimentDB:
             sort=sort,
             main=self.config.main_metrics,
             goals=self._goals(view),
+            more=view.more,
         )
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
@@ -395,7 +401,7 @@ class ExperimentDB:
         """Returns each group's statistics; by default of the main metrics, grouped by all hyperparameters that vary."""
         from sweeplens.analyses.summary import summarize
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
             view.runs, view.series, view.snapshot.points, as_names(hparams), names,
@@ -438,14 +444,14 @@ class ExperimentDB:
         """
         from sweeplens.analyses.ranking import rank
 
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().with_events([metric])
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        doubles = duplicate_warnings(view, [metric], answer)
+        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
         made = self._with_basis(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
         group = "run" if by == "run" else ""
         how = f"at_step:{at_step}" if at_step else reduce
@@ -474,7 +480,7 @@ class ExperimentDB:
         from sweeplens.analyses.sides import Sides, check_sides, named_in, select_sides
 
         check_sides(a, b, hparam)
-        view = self.view()
+        view = self.view().with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         along = axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
 
@@ -489,12 +495,13 @@ class ExperimentDB:
         if hparam:
             main = names or self._main(view)
             answer = compare_levels(view.runs, hparam, lambda sides: between(sides, [hparam], main))
-            doubles = duplicate_warnings(view, main)
+            used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
+            doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
             return self._with_plot(made, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
-        sides = select_sides(view.runs, view.series, a, b)
+        sides = select_sides(view.runs, view.series, a, b, view.more)
         answer = between(sides, named_in(view.runs, a, b), names)
-        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
+        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         made = self._with_basis(
             answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
@@ -510,14 +517,14 @@ class ExperimentDB:
         """
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().with_events([metric])
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        doubles = duplicate_warnings(view, [metric], answer)
+        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
         made = self._with_basis(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
         return self._with_plot(
             made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where
@@ -553,7 +560,7 @@ class ExperimentDB:
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
+        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)), view.more)
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
@@ -631,7 +638,7 @@ class ExperimentDB:
 
     def _goals(self, view: View) -> dict[str, Goal]:
         """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""
-        return {**told_goals(view.runs), **self.config.metric_goals}
+        return {**told_goals(view.runs), **view.event_goals, **self.config.metric_goals}
 
     def _with_basis(
         self, answer: AnyAnswer, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),

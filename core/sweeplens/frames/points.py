@@ -17,6 +17,7 @@ import polars as pl
 from sweeplens.frames.schemas import SERIES_SCHEMA
 
 __all__ = [
+    "first_step_where",
     "fluctuation",
     "in_batches",
     "kept_by_thin",
@@ -26,6 +27,7 @@ __all__ = [
     "reduce_last_k",
     "reduce_series",
     "reduce_tail",
+    "seconds_at",
     "select_points",
     "series_statistics",
     "standing",
@@ -168,6 +170,26 @@ def reduce_at_step(stand: pl.LazyFrame, step: int) -> pl.DataFrame:
     """Returns run_id, metric, value, step: the last finite value up to ``step``."""
     kept = stand.filter((pl.col("step") <= step) & pl.col("value").is_finite())
     return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last(), pl.col("step").max()).collect()
+
+
+def first_step_where(stand: pl.LazyFrame, condition: pl.Expr) -> pl.DataFrame:
+    """Returns run_id, best_step: the first step of each run at which a condition on the value holds."""
+    return stand.filter(condition).group_by("run_id").agg(best_step=pl.col("step").min()).collect()
+
+
+def seconds_at(points: pl.LazyFrame, metric: str, steps: pl.LazyFrame) -> pl.DataFrame:
+    """Returns run_id, seconds: from the run's first point to its own ``best_step``; only where times are logged.
+
+    The time is that of ``metric`` at the step; where it has none, the latest that any metric of the run has up to there.
+    """
+    timed = points.select("run_id", "metric", "step", "wall_time").filter(pl.col("wall_time").is_not_null())
+    began = timed.group_by("run_id").agg(began=pl.col("wall_time").min())
+    reached = timed.join(steps, on="run_id").filter(pl.col("step") <= pl.col("best_step"))
+    own = pl.col("wall_time").filter((pl.col("metric") == metric) & (pl.col("step") == pl.col("best_step"))).last()
+    latest = pl.col("wall_time").sort_by("step").last()
+    at = reached.group_by("run_id").agg(at=pl.coalesce(own, latest))
+    since = (pl.col("at") - pl.col("began")).dt.total_microseconds() / 1e6
+    return at.join(began, on="run_id").select("run_id", seconds=since).collect()
 
 
 def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:
