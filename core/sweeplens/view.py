@@ -18,7 +18,7 @@ from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.boundary import what_was_wrong
+from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_aside, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
@@ -208,7 +208,7 @@ def load_failed(error: BaseException, now: datetime, good: datetime | None) -> s
     """Returns a warning that the folders could not be read, with the time of the snapshot that answers use meanwhile."""
     told = f"the last good snapshot, of {_utc_text(good)}" if good else "what an earlier process had read"
     return (
-        f"the folders could not be read at {_utc_text(now)} ({what_was_wrong(error)}): answers rest on {told}, "
+        f"the folders could not be read at {_utc_text(now)} ({error_reason(error)}): answers rest on {told}, "
         "until a reading succeeds"
     )
 

@@ -8,7 +8,7 @@ from typing import cast
 import polars as pl
 
 from sweeplens.readers.text.names import COST, MEASURE
-from sweeplens.readers.text.parse import ParsedText
+from sweeplens.readers.text.parse import ParsedLogText
 
 __all__ = ["is_training_log"]
 
@@ -17,7 +17,7 @@ _LEAST_SHARE = 0.5  # of the lines from the first row on, for such names
 _MEASURED_SHARE = 0.02  # of the lines from the first row on
 
 
-def is_training_log(parsed: ParsedText, shapes: Mapping[str, int], lines: int) -> bool:
+def is_training_log(parsed: ParsedLogText, shapes: Mapping[str, int], lines: int) -> bool:
     """Whether rows repeat their names with numbers while something goes forward.
 
     ``shapes``: how often each shape comes; ``lines``: those of the sample. Lines of prose do not share their shapes.

@@ -19,7 +19,7 @@ from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.fields import LineTemplate, ValueField, may_be_row, template_of
 from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
 
-__all__ = ["ParsedText", "TextParser"]
+__all__ = ["ParsedLogText", "TextParser"]
 
 _EVALS = frozenset({"val", "valid", "test", "eval", "dev"})
 _MOST_SHAPES = 200_000  # that are remembered
@@ -27,7 +27,7 @@ _MOST_PARTS = 64  # different names of one shape
 _ABOVE = 3  # lines above a row of numbers in which its header is looked for
 
 
-class ParsedText(Struct):
+class ParsedLogText(Struct):
     """What some lines gave."""
 
     rows: pl.DataFrame  # line, key, run, step
@@ -38,7 +38,7 @@ class ParsedText(Struct):
     first_unread: int = -1
 
 
-class _Rows(Struct):
+class _TemplateRows(Struct):
     """The lines of one template: their numbers, and their place in the block."""
 
     template: LineTemplate
@@ -83,7 +83,7 @@ class TextParser:
 
     # -------------------------------------------------------------- lines to rows
 
-    def feed(self, text: str) -> ParsedText:
+    def feed(self, text: str) -> ParsedLogText:
         """Read whole lines."""
         frame = line_frame(text)
         groups = self._groups(frame, text)
@@ -97,7 +97,7 @@ class TextParser:
         self.above = text[-4096:]
         return self._placed(groups, axes, templates)
 
-    def _groups(self, frame: pl.DataFrame, text: str) -> list[_Rows]:
+    def _groups(self, frame: pl.DataFrame, text: str) -> list[_TemplateRows]:
         """The lines that have a template, by template."""
         kinds = frame.group_by("shape", maintain_order=True).agg(
             pl.col("text").first(), pl.col("line").first(), pl.len().alias("count")
@@ -114,10 +114,10 @@ class TextParser:
         keys = {t: i for i, t in enumerate(dict.fromkeys(useful.values()))}
         index = pl.DataFrame({"shape": list(useful), "at": [keys[t] for t in useful.values()]})
         mine = frame.join(index, on="shape", how="inner", maintain_order="left")
-        groups: list[_Rows] = []
+        groups: list[_TemplateRows] = []
         for (at,), part in mine.partition_by("at", maintain_order=True, as_dict=True).items():
             template = list(keys)[cast("int", at)]
-            rows = _Rows(template, part["line"], part["text"].str.extract_all(NUMBERS))
+            rows = _TemplateRows(template, part["line"], part["text"].str.extract_all(NUMBERS))
             groups += self._split_names(rows, part) if template.parts else [rows]
         return groups
 
@@ -135,13 +135,13 @@ class TextParser:
             self._shapes[shape] = found
         return found
 
-    def _split_names(self, rows: _Rows, part: pl.DataFrame) -> list[_Rows]:
+    def _split_names(self, rows: _TemplateRows, part: pl.DataFrame) -> list[_TemplateRows]:
         """Lines whose names hold numbers, by these numbers: each combination is a template of its own."""
         places = rows.template.parts
         named = pl.DataFrame([rows.lines, part["shape"], rows.tokens.alias("tokens")]).with_columns(
             names=pl.concat_str([pl.col("tokens").list.get(p, null_on_oob=True) for p in places], separator="\x00")
         )
-        groups: list[_Rows] = []
+        groups: list[_TemplateRows] = []
         for (shape, names), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
             if names is None or len(groups) >= _MOST_PARTS:
                 continue
@@ -152,12 +152,12 @@ class TextParser:
             if template is None or template.parts or template.columns:
                 continue
             kept = [i for i in range(len(tokens)) if i not in places]
-            groups.append(_Rows(template, few["line"], few["tokens"].list.gather(kept, null_on_oob=True)))
+            groups.append(_TemplateRows(template, few["line"], few["tokens"].list.gather(kept, null_on_oob=True)))
         return groups
 
     # -------------------------------------------------------------- rows to steps
 
-    def _axes(self, groups: list[_Rows]) -> pl.DataFrame:
+    def _axes(self, groups: list[_TemplateRows]) -> pl.DataFrame:
         """One row a line: its number, key, epoch, count, total, in the order of the log."""
         frames = [
             pl.DataFrame(
@@ -207,11 +207,13 @@ class TextParser:
             axes = axes.filter(~(pl.col("key").is_in(tqdm) & again.fill_null(value=False)))
         return axes
 
-    def _placed(self, groups: list[_Rows], axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> ParsedText:
+    def _placed(
+        self, groups: list[_TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
+    ) -> ParsedLogText:
         traits = {k: self._traits(t) for k, t in templates.items()}
         rows_at = axes.hstack(placed_columns(axes, traits, self.axis))
         self._name_coarse(rows_at, templates)
-        parsed = ParsedText(rows_at, _no_points(), templates)
+        parsed = ParsedLogText(rows_at, _no_points(), templates)
         sections = self._sections(groups)
         frames = [f for g in groups if g.template.is_row for f in self._points(g, rows_at, parsed, sections)]
         if frames:
@@ -240,7 +242,7 @@ class TextParser:
             elif not own and mark not in self.coarse and template.values and not template.box:
                 self.coarse[mark] = sorted(names & self.fine_names) if self.axis.is_fine else []
 
-    def _sections(self, groups: list[_Rows]) -> pl.DataFrame | None:
+    def _sections(self, groups: list[_TemplateRows]) -> pl.DataFrame | None:
         """Line -> the section of a box that begins there."""
         marks = [
             pl.DataFrame(
@@ -257,7 +259,7 @@ class TextParser:
         return joined
 
     def _points(
-        self, group: _Rows, rows: pl.DataFrame, parsed: ParsedText, sections: pl.DataFrame | None
+        self, group: _TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
     ) -> Iterable[pl.DataFrame]:
         template = group.template
         key = self._keys[template]
@@ -324,7 +326,7 @@ def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> lis
     return [_key_of(mine[k]) for k in still]
 
 
-def _once_before_rows(groups: list[_Rows]) -> list[str]:
+def _once_before_rows(groups: list[_TemplateRows]) -> list[str]:
     """Templates with an axis that come once, before all rows that come again: what they say is a setting."""
     again = [
         cast("int", g.lines.min())

@@ -19,7 +19,7 @@ from sweeplens.readers.text.ending import status_at_end
 from sweeplens.readers.text.evidence import is_training_log
 from sweeplens.readers.text.fields import may_be_row
 from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
-from sweeplens.readers.text.parse import ParsedText, TextParser
+from sweeplens.readers.text.parse import ParsedLogText, TextParser
 from sweeplens.readers.text.settings import settings_in
 
 __all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
@@ -141,13 +141,13 @@ class _LogReading(Struct):
         self.offset += len(data)
         self.lines += data.count(b"\n")
 
-    def _count(self, parsed: ParsedText, data: bytes) -> None:
+    def _count(self, parsed: ParsedLogText, data: bytes) -> None:
         if parsed.unread and not self.unread and b"\r" not in data:
             self.first_unread = self.lines + parsed.first_unread + 1
         self.unread += parsed.unread
         self.unplaced += parsed.unplaced
 
-    def _see_settings(self, parsed: ParsedText, text: str) -> None:
+    def _see_settings(self, parsed: ParsedLogText, text: str) -> None:
         """Look for the settings of each run in the lines before its first row."""
         firsts = parsed.points.group_by("run", maintain_order=True).agg(
             pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
