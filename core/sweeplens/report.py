@@ -40,7 +40,7 @@ class Cell(Struct, frozen=True):
     number: float | None
 
 
-class Table(Struct, frozen=True):
+class ReportTable(Struct, frozen=True):
     """A table as the page shows it."""
 
     title: str
@@ -54,7 +54,7 @@ class Section(Struct, frozen=True):
     id: str
     title: str
     notes: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[ReportTable] = ()
     charts: Sequence[ChartOnPage] = ()
     basis: str = ""
 
@@ -147,10 +147,10 @@ def _basis(answer: Answer) -> str:
     return f"{basis.runs_used} of {basis.runs_matched} runs{left}{warned}; {basis.python}" if basis.python else ""
 
 
-def _table(title: str, frame: pl.DataFrame) -> Table:
+def _table(title: str, frame: pl.DataFrame) -> ReportTable:
     cut = f"{title} (the first {_MOST_ROWS} of {frame.height:,})" if frame.height > _MOST_ROWS else title
     rows = [[_cell(v) for v in row] for row in frame.head(_MOST_ROWS).iter_rows()]
-    return Table(cut, [printed(c, _CELL) for c in frame.columns], rows)
+    return ReportTable(cut, [printed(c, _CELL) for c in frame.columns], rows)
 
 
 def _cell(value: object) -> Cell:

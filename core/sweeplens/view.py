@@ -17,6 +17,7 @@ from sweeplens.errors import InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
+from sweeplens.frames.selection import select_metrics
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_aside, label_of
@@ -28,6 +29,7 @@ __all__ = [
     "View",
     "as_names",
     "as_paths",
+    "axis_of",
     "duplicate_warnings",
     "load_failed",
     "nothing_found",
@@ -230,6 +232,11 @@ def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | 
     if base_path is None:
         return []
     return [base_path] if isinstance(base_path, str | Path) else list(base_path)
+
+
+def axis_of(axis: str, view: View) -> str:
+    """Returns the x axis: step, wall_time, or the metric of this name. Raises UnknownNameError."""
+    return axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
 
 
 def python_call(**arguments: object) -> str:

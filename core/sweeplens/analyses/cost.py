@@ -151,7 +151,9 @@ def _pace_notes(
         return []
     pace = timed.with_columns(pace=pl.col("seconds") / pl.col("steps"))
     usual = pl.col("pace").median().over(list(ask.keys)) if ask.keys else pl.col("pace").median()
-    slow = pace.with_columns(times=pl.col("pace") / usual).filter(pl.col("times") > _SLOW).sort("times", descending=True)
+    slow = (
+        pace.with_columns(times=pl.col("pace") / usual).filter(pl.col("times") > _SLOW).sort("times", descending=True)
+    )
     notes = [_slow_note(slow, runs)] if slow.height else []
     return [*notes, *_depends_note(table, asked, points, ask)]
 

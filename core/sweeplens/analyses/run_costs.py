@@ -21,11 +21,11 @@ __all__ = ["RunCosts", "counters_of", "machine_of", "run_costs"]
 _COUNTER = re.compile(
     r"(?:^|_)(?:k?tokens?|samples?|examples?|images?|kimg|frames?|env_steps?|timesteps|flops?|total_flos|kwh|energy|co2|cost|usd)(?:_|$)"
 )
-_CLOCK = re.compile(r"(?:^|_)(?:elapsed|wall_time|walltime|wall_clock|total_time|time_total|runtime|time_elapsed)(?:_|$)")
-_GPU_TIME = re.compile(r"(?:^|_)gpu_?(?P<unit>hours?|h|seconds?|s)(?:_|$)")
-_GPUS = frozenset(
-    "n_gpus num_gpus gpus ngpus n_gpu num_gpu gpu_count world_size n_devices num_devices devices".split()
+_CLOCK = re.compile(
+    r"(?:^|_)(?:elapsed|wall_time|walltime|wall_clock|total_time|time_total|runtime|time_elapsed)(?:_|$)"
 )
+_GPU_TIME = re.compile(r"(?:^|_)gpu_?(?P<unit>hours?|h|seconds?|s)(?:_|$)")
+_GPUS = frozenset("n_gpus num_gpus gpus ngpus n_gpu num_gpu gpu_count world_size n_devices num_devices devices".split())
 _MACHINES = ("host", "hostname", "machine", "node", "gpu")
 _HOUR = 3600.0
 

@@ -23,8 +23,8 @@ __all__ = [
     "kept_by_thin",
     "reduce_area",
     "reduce_at",
-    "reduce_at_x",
     "reduce_at_step",
+    "reduce_at_x",
     "reduce_last_k",
     "reduce_series",
     "reduce_tail",
@@ -209,9 +209,7 @@ def wall_seconds(points: pl.LazyFrame) -> pl.DataFrame:
     gap = pl.col("wall_time").sort().diff().dt.total_microseconds() / 1e6
     usual = (gap.sum() - gap.max()) / (pl.len() - 2)
     is_pause = (gap > _PAUSE_SECONDS) & (gap > _PAUSE_GAPS * usual)
-    found = times.group_by("run_id").agg(
-        seconds=gap.filter(is_pause.not_()).sum(), paused=is_pause.any(), n=pl.len()
-    )
+    found = times.group_by("run_id").agg(seconds=gap.filter(is_pause.not_()).sum(), paused=is_pause.any(), n=pl.len())
     return found.filter(pl.col("n") > 1).drop("n").collect()
 
 

@@ -41,7 +41,7 @@ class _Wire(io.FileIO):
         return count
 
 
-class _Reader(io.BufferedReader):
+class _StdinBuffer(io.BufferedReader):
     """The wire as the SDK takes it: a descriptor of its own would be read past us."""
 
     def fileno(self) -> int:
@@ -57,7 +57,7 @@ def own_stdin() -> None:
     wire = _Wire(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device
         os.dup2(nothing.fileno(), 0)
-    sys.stdin = io.TextIOWrapper(_Reader(wire), encoding="utf-8", errors="replace")
+    sys.stdin = io.TextIOWrapper(_StdinBuffer(wire), encoding="utf-8", errors="replace")
     threading.Thread(target=_watch, args=(wire, os.dup(1)), name="sweeplens-stdin", daemon=True).start()
 
 

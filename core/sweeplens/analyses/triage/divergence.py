@@ -31,7 +31,7 @@ _UNBOUNDED = 1e6  # a loss of this size is no matter of reward any more
 _REWARDS = frozenset({"reward", "rewards", "return", "returns", "rew", "ret", "epret"})
 
 
-class _Levels(Struct, frozen=True):
+class _CurveLevels(Struct, frozen=True):
     """Levels of a curve so turned that lower is better."""
 
     start: float
@@ -127,13 +127,15 @@ def _beyond(n: int) -> float:
     return 4.0 if n >= 50 else 6.0
 
 
-def _levels(worse: Floats) -> _Levels:
+def _levels(worse: Floats) -> _CurveLevels:
     medians = blocks(worse)
     end = float(medians[-1])
-    return _Levels(float(medians[0]), float(medians.min()), max(end, tail_level(worse)) if len(worse) >= 20 else end)
+    return _CurveLevels(
+        float(medians[0]), float(medians.min()), max(end, tail_level(worse)) if len(worse) >= 20 else end
+    )
 
 
-def _ruined(curve: Curve, level: _Levels) -> bool:
+def _ruined(curve: Curve, level: _CurveLevels) -> bool:
     """Whether so much was lost that the run is worth little, though the values did not explode."""
     best, lost, learned = level.best, level.lost, level.learned
     forgot = learned >= abs(level.start) / 3 and lost >= _FORGOTTEN[curve.goal] * learned
@@ -143,7 +145,7 @@ def _ruined(curve: Curve, level: _Levels) -> bool:
     return times or (best >= 0 and forgot)  # losses that pass zero go up and down as their opponent does
 
 
-def _onset(worse: Floats, level: _Levels) -> int:
+def _onset(worse: Floats, level: _CurveLevels) -> int:
     """The first point of the last stretch that stays above the level of the best."""
     lowest = int(np.argmin([median(b) for b in np.array_split(worse, 10)])) if len(worse) >= 20 else int(worse.argmin())
     part = np.array_split(worse, 10)[lowest] if len(worse) >= 20 else worse[lowest : lowest + 1]
