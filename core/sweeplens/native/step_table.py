@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-__all__ = ["LIBRARY", "ParsedText", "StepTable", "UnparsedLine", "is_compiled"]
+__all__ = ["LIBRARY", "ParsedLines", "StepTable", "UnparsedLine", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
 _VERSION = 3  # of the interface between the two files
@@ -31,7 +31,7 @@ class UnparsedLine(NamedTuple):
     number: int
 
 
-class ParsedText(NamedTuple):
+class ParsedLines(NamedTuple):
     """The result for the whole lines of a text: their bytes, their number, and the unparsed lines."""
 
     bytes: int
@@ -39,7 +39,7 @@ class ParsedText(NamedTuple):
     doubts: list[UnparsedLine]
 
 
-class _Line(Structure):
+class _UnparsedSpan(Structure):
     _fields_ = (("begin", c_int64), ("end", c_int64), ("number", c_int64))
 
 
@@ -81,7 +81,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_free": (None, c_void_p),
     "table_begin": (None, c_void_p, c_uint32),
     "table_keep": (None, c_void_p),
-    "table_read": (c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, POINTER(_Line), c_int64),
+    "table_read": (c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, POINTER(_UnparsedSpan), c_int64),
     "table_rows": (c_int64, c_void_p),
     "table_columns": (c_int32, c_void_p),
     "table_is_full": (c_int32, c_void_p),
@@ -112,7 +112,7 @@ class StepTable:
         self._table: int = library.table_new(key, len(key), most_cells)
         if not self._table:
             raise MemoryError
-        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (_Line * _MAX_UNPARSED)()
+        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (_UnparsedSpan * _MAX_UNPARSED)()
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +129,7 @@ class StepTable:
         """Keeps the rows of the current file."""
         self._lib.table_keep(self._table)
 
-    def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> ParsedText | None:
+    def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> ParsedLines | None:
         """Reads the whole lines among the first ``length`` bytes; None if too many of them cannot be parsed."""
         found = self._lib.table_read(
             self._table, text, length, byref(self._bytes), byref(self._lines), self._unparsed, _MAX_UNPARSED
@@ -137,7 +137,7 @@ class StepTable:
         if found < 0:
             return None
         doubts = [UnparsedLine(d.begin, d.end, d.number) for d in self._unparsed[:found]] if found else []
-        return ParsedText(self._bytes.value, self._lines.value, doubts)
+        return ParsedLines(self._bytes.value, self._lines.value, doubts)
 
     @property
     def rows(self) -> int:

@@ -222,7 +222,7 @@ class SqlProcess:
         self._inbox.put(ChildReply(**head, body=_read_message(stream)))
 
 
-class ProcessPool:
+class SqlProcessPool:
     """The pool of child processes."""
 
     def __init__(self) -> None:
@@ -269,15 +269,15 @@ class ProcessPool:
             child.join(_GRACE)
 
 
-_pool = ProcessPool()
-_inherited: list[ProcessPool] = []
+_pool = SqlProcessPool()
+_inherited: list[SqlProcessPool] = []
 
 
 def _after_fork() -> None:
     """Gives a forked process a new pool: the old children belong to its parent."""
     global _pool
     _inherited.append(_pool)  # kept alive, so that nothing is closed here
-    _pool = ProcessPool()
+    _pool = SqlProcessPool()
 
 
 def _close_pool() -> None:
