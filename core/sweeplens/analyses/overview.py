@@ -21,14 +21,14 @@ from sweeplens.frames.schemas import hparam_columns
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["overview"]
+__all__ = ["FIRST_CALL_POINTS", "overview"]
 
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
 _WORST = 5
 _VALUE = 40  # characters of a value
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
 _MANY = 9  # runs: where no value repeats, every hyperparameter splits them alike
-_FIRST_CALL_POINTS = 2_000_000
+FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
     "ci95_low": pl.Float64(), "ci95_high": pl.Float64(), "tied": pl.List(pl.String()),
@@ -45,10 +45,12 @@ def overview(
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
     triage: DiagnosisOptions | None = None,
+    diagnosis: Answer | None = None,
 ) -> Answer:
     """Returns rows of topic and text; tables ``varying``, ``metrics`` and ``best``.
 
     ``triage``: options of the diagnosis that finds problems and news; without it only non-finite values are reported.
+    ``diagnosis``: the diagnosis of these runs, if it is known.
     """
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
@@ -77,7 +79,7 @@ def overview(
             if leading or not names
             else f"unknown whether lower or higher is better ({listed(names)}): pass goal=...",
         ),
-        *(_broken(runs, series, points, triage) if triage else [("not finite", _nonfinite(series))]),
+        *(_broken(runs, series, points, triage, diagnosis) if triage else [("not finite", _nonfinite(series))]),
     ]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
@@ -226,14 +228,15 @@ def _nonfinite(series: pl.DataFrame) -> str:
 
 
 def _broken(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
+    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions, diagnosis: Answer | None
 ) -> list[tuple[str, str]]:
     """Returns findings by severity, the worst of them, and news; curves are only checked if there are few enough points."""
     from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
     from sweeplens.analyses.triage.diagnosis import diagnose, severity_lines
 
-    curves = int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
-    found = diagnose(runs, series, points if curves else None, options)
+    few = int(series["n_logged"].sum()) <= FIRST_CALL_POINTS
+    found = diagnosis or diagnose(runs, series, points if few else None, options)
+    curves = few or bool(found.basis.points)
     grave = found.table.filter(pl.col("severity") == "high")
     worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
     unseen = "" if curves else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
