@@ -56,7 +56,9 @@ def overview(
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
-    answers = [rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks) for m in leading]
+    answers = [
+        rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks, reviewed=False) for m in leading
+    ]
     found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]

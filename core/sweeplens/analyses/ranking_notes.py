@@ -8,12 +8,20 @@ import polars as pl
 
 from sweeplens.analyses.coverage import Coverage, listed
 from sweeplens.analyses.luck import reading_notes, split_note
-from sweeplens.analyses.ranked_groups import RESERVED, RankedGroups, RankQuestion, group_label, ranked_groups
+from sweeplens.analyses.ranked_groups import (
+    RESERVED,
+    RankedGroups,
+    RankQuestion,
+    counted_in,
+    group_label,
+    leading_group,
+)
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.run_costs import counters_of
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
 
+_NAMED = 3
 BROKEN = "Some tied groups hold runs that failed or logged NaN:"
 
 
@@ -30,8 +38,9 @@ def method_notes(
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
     notes.append(_tied_note(ranked, table, method))
     if ranked.spread is not None and ranked.spread.wild:
-        wild = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
-        notes.append(f"Spread far above that of other groups: {listed(wild)}.")
+        wild = ranked.spread.wild
+        named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in wild[:_NAMED]]
+        notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(wild))}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
         notes.append(f"{singles} of {table.height} groups have a single run: no interval.")
@@ -82,17 +91,17 @@ def broken_note(
     broken = broken_runs(runs, series)
     counts = ranked.groups.select(
         "n",
-        broken=pl.col("ids").list.eval(pl.element().is_in(broken)).list.sum(),
+        broken=counted_in(ranked.groups, broken),
         tied=table["tied"].fill_null(value=False),
     ).with_row_index("place")
     hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
     labels = [
         f"{group_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
-        for p, n, b in hit.select("place", "n", "broken").iter_rows()
+        for p, n, b in hit.select("place", "n", "broken").head(_NAMED).iter_rows()
     ]
     if not labels:
         return ()
-    return (f"{BROKEN} {listed(labels)}: they may tie because of their spread.",)
+    return (f"{BROKEN} {listed(labels, _NAMED, total=hit.height)}: they may tie because of their spread.",)
 
 
 def review_notes(
@@ -118,9 +127,7 @@ def review_notes(
         for reading in readings(
             mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
         ):
-            again = ranked_groups(mine, reading.values, keys, ask).groups
-            again = again.filter(pl.col("n") > 0)
-            best = group_label(again.row(0, named=True), keys) if again.height else first
+            best = leading_group(mine, reading.values, keys, ask.goal) or first
             same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
         notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
     return tuple(n for n in notes if n)
