@@ -34,8 +34,10 @@ from sweeplens.readers.protocol import RunRecord
 __all__ = [
     "AXES",
     "CONFIG_KEYS",
+    "LONG_NAMES",
     "ROW_WORDS",
     "RUN_KEYS",
+    "SPLIT_KEYS",
     "TIME_KEYS",
     "RowReader",
     "axis_of",
@@ -50,7 +52,10 @@ AXES = ("step", "global_step", "_step", "steps", "iteration", "iter", "itr", "tr
         "num_timesteps", "total_timesteps", "total_steps")  # fmt: skip
 TIME_KEYS = ("timestamp", "_timestamp", "wall_time", "time", "ts", "datetime", "created_at", "date")
 RUN_KEYS = ("run_id", "run", "trial_id", "run_name", "job_id")
-_SPLITS = ("split", "mode", "phase", "stage", "subset")
+SPLIT_KEYS = ("split", "mode", "phase", "stage", "subset")
+_NAMES_OF_METRICS = ("metric", "tag", "name", "key", "metric_name", "variable")
+LONG_NAMES = frozenset(_NAMES_OF_METRICS)
+"""Keys with which a row may be one value and its name."""
 CONFIG_KEYS = ("config", "hyperparameters", "hparams", "hyperparams", "params", "args")
 _CONFIG_EVENTS = frozenset({"config", "hparams", "hyperparameters", "params", "args", "setup"})
 _STATUS_KEYS = ("status", "state")
@@ -68,7 +73,6 @@ _ENDS = {
 }
 
 
-_LONG_NAMES = ("metric", "tag", "name", "key", "metric_name", "variable")
 _WRAPPERS = ("metrics", "data", "values", "scalars")
 _UNSURE = frozenset({*COUNTED, *WEAK})
 _AGAIN = "its rows do not go on from where they ended: it is read again whole"
@@ -188,7 +192,7 @@ class RowReader:
         rest = named_value({k: v for k, v in row.items() if k not in RUN_KEYS})
         wall = self._time(rest)
         rest = self._about(track, rest, wall)
-        split = next((str(rest.pop(k)) for k in _SPLITS if isinstance(rest.get(k), str)), "")
+        split = next((str(rest.pop(k)) for k in SPLIT_KEYS if isinstance(rest.get(k), str)), "")
         prefix = f"{split}/" if split else ""
         counters = _counters(rest)
         rest, wall = self._unwrapped(rest, wall)
@@ -275,11 +279,13 @@ def named_value(row: dict[str, Any]) -> dict[str, Any]:
     """A row that holds one value and its name, as a row with that name; any other as it is."""
     inner = cast("dict[str, Any]", row["data"]) if isinstance(row.get("data"), dict) else {}
     whole = {**{k: v for k, v in row.items() if k != "data"}, **inner} if "value" in inner else row
-    name = next((k for k in _LONG_NAMES if isinstance(whole.get(k), str)), "") if "value" in whole else ""
+    name = next((k for k in _NAMES_OF_METRICS if isinstance(whole.get(k), str)), "") if "value" in whole else ""
     if not name or number_in(whole["value"]) is None:
         return row
     kept = {
-        k: v for k, v in whole.items() if k not in (name, "value") and (k in TIME_KEYS or k in _SPLITS or label_of(k))
+        k: v
+        for k, v in whole.items()
+        if k not in (name, "value") and (k in TIME_KEYS or k in SPLIT_KEYS or label_of(k))
     }
     return {**kept, whole[name]: whole["value"]}
 
