@@ -21,6 +21,7 @@ from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_series
 from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.json import steps as json_steps
+from sweeplens.readers.json.history import JsonHistory
 from sweeplens.readers.json.steps import JsonSteps
 from sweeplens.readers.protocol import Reading, Resume, Source
 from sweeplens.sources.discover import discover
@@ -151,6 +152,29 @@ def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.Tem
         one, other = (sequenced(r.points).sort(order) for r in (columns, rows))
         assert_frame_equal(one, other, check_exact=True)
         ways = dict.fromkeys(ways, rows.resume)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_history_in_one_value_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    kind = data.draw(st.sampled_from([PLAIN, TIMED, ROWS, SPLITS, SPOKEN, STAMPED, SOMETIMES]))
+    steps = sorted(data.draw(st.sets(st.integers(0, 1000), min_size=2, max_size=12)))
+    rows = [{"step": step, **data.draw(kind)} for step in steps]
+    root = tmp_path_factory.mktemp("logs")
+    (root / "history.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    reader = JsonHistory()
+    exact = RowReader("history.json")
+    for row in rows:
+        exact.add(dict(row))
+    for source in discover([root], [reader]).sources:
+        reading = reader.read(source, None)
+        assert [r.non_scalar for r in reading.runs] == [r.non_scalar for r in exact.records()]
+        assert [(r.created_at, r.updated_at) for r in reading.runs] == [
+            (r.created_at, r.updated_at) for r in exact.records()
+        ]
+        key = ["run_id", "metric", "seq"]
+        mine, expected = (sequenced(f).drop("run_id").sort(key[1:]) for f in (reading.points, exact.frame()))
+        assert_frame_equal(mine, expected, check_exact=True)
 
 
 def _further(reader: JsonSteps, source: Source, resume: Resume | None, far: int) -> Reading:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from io import BytesIO
 from itertools import accumulate, islice
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ import polars as pl
 from msgspec import Struct, field
 
 from sweeplens.errors import SourceLimitError
-from sweeplens.native.step_table import StepTable
+from sweeplens.native.step_table import StepTable, is_compiled
 from sweeplens.readers.decoding.axis_names import is_aside, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
@@ -28,7 +29,7 @@ from sweeplens.readers.json.points import repeating
 from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.safe_open import SourceFile, open_file
 
-__all__ = ["FileRows", "JsonColumns", "read_columns"]
+__all__ = ["FileRows", "JsonColumns", "read_columns", "read_row_columns"]
 
 _MOST_CELLS = 1 << 27  # numbers in the table of one kind of files, missing ones included: 1 GB
 _HEAD = 20  # one of so many first lines must be a row
@@ -64,14 +65,15 @@ class JsonColumns(Struct, frozen=True):
 class _File(Struct, frozen=True):
     """An open file, where reading begins, and its index among the files that were asked for."""
 
-    stream: SourceFile
-    stat: FileStat
+    stream: SourceFile | BytesIO
+    path: str
+    size: int
     begin: Resume
     index: int
 
     def load(self, buffer: LineBuffer) -> None:
         """Loads what is to be read of it into the buffer, from the beginning."""
-        buffer.open(self.stream, self.begin.offset, self.stat.size)
+        buffer.open(self.stream, self.begin.offset, self.size)
 
 
 class _FileKind(Struct):
@@ -121,12 +123,31 @@ def read_columns(files: Sequence[FileStat], begin: Resume = _BEGINNING) -> list[
         for index, file in enumerate(files):
             try:
                 with open_file(file.path) as stream:
-                    _read(_File(stream, file, begin, index), buffer, kinds)
+                    _read(_File(stream, file.path, file.size, begin, index), buffer, kinds)
             except (OSError, EOFError, SourceLimitError):
                 continue  # reading it row by row reports the reason
-        found = [
-            c for kind in kinds.all if kind.members for c in _timed(_without_empty(kind.table.frame()), kind.members)
-        ]
+        return _columns_of(kinds)
+
+
+def read_row_columns(rows: Sequence[Any], path: str) -> JsonColumns | None:
+    """Reads rows that are JSON objects as if each were a line; None where they are not plain."""
+    if not is_compiled() or not all(isinstance(row, dict) for row in rows):
+        return None
+    try:
+        text = msgspec.json.Encoder().encode_lines(rows)
+    except (OverflowError, TypeError, ValueError):  # a number beyond 64 bits, or a lone surrogate
+        return None
+    with _FileKinds() as kinds:
+        try:
+            _read(_File(BytesIO(text), path, len(text), _BEGINNING, 0), LineBuffer(), kinds)
+        except SourceLimitError:
+            return None
+        return next(iter(_columns_of(kinds)), None)
+
+
+def _columns_of(kinds: _FileKinds) -> list[JsonColumns]:
+    """Returns the columns of all files that are plain."""
+    found = [c for kind in kinds.all if kind.members for c in _timed(_without_empty(kind.table.frame()), kind.members)]
     return [kept for columns in found if (kept := _forward(columns)).members]
 
 
@@ -156,7 +177,7 @@ def _add_file(file: _File, buffer: LineBuffer, kind: _FileKind) -> bool:
 
 def _file_rows(file: _File, buffer: LineBuffer, kind: _FileKind) -> FileRows | None:
     """Parses all lines of a file; None where a line is valid JSON but not a plain row."""
-    table, begin, path = kind.table, kind.table.rows, file.stat.path
+    table, begin, path = kind.table, kind.table.rows, file.path
     consumed, number, problems, more = file.begin.offset, file.begin.lines, list[Problem](), True
     while more:
         parsed = table.read(buffer.text, buffer.held)
