@@ -27,7 +27,7 @@ def test_using_the_library_loads_no_protocol_no_http_no_async_and_no_statistics(
     assert not loaded & {"mcp", "anyio", "starlette", "uvicorn", "scipy", "sklearn"}
 
 
-def test_the_command_line_loads_nothing_heavy_before_it_knows_what_is_wanted() -> None:
+def test_the_command_line_loads_nothing_heavy_before_it_parses_arguments() -> None:
     assert loaded_by("import sweeplens_mcp.cli.commands") == set()
 
 

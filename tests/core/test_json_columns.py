@@ -110,7 +110,7 @@ def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempP
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=2, max_size=3))
-def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_appended_rows_are_read_as_if_one_by_one(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     root, reader = tmp_path_factory.mktemp("logs"), JsonSteps()
     log = root / "run" / "metrics.jsonl"
     log.parent.mkdir()
@@ -223,7 +223,7 @@ def test_rows_of_thousands_of_metrics_are_read_together(tmp_path: Path) -> None:
     assert together(tmp_path, ["".join(json.dumps(row) + "\n" for row in rows)]) == 1
 
 
-def test_what_is_written_while_reading_is_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
+def test_files_of_points_hold_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
     """Names go to disk as Enums; nobody who reads the file may see that, and filters must find what they look for."""
     rows = "".join(json.dumps({"step": i, **{f"m{k}": k + i / 7 for k in range(10)}}) + "\n" for i in range(1000))
     for run in range(31):

@@ -61,7 +61,7 @@ def test_two_sides_differ_by_values_and_not_by_the_names_of_their_folders(tmp_pa
     assert differ.rows() == [("lr", "0", "1"), ("out_dir", "3 names", "3 names")]
 
 
-def test_one_run_is_told_without_what_is_empty_and_with_plain_times(tmp_path: Path) -> None:
+def test_details_of_a_run_have_no_empty_fields_and_plain_times(tmp_path: Path) -> None:
     facts = dict(database(tmp_path, [run("r", {"lr": 1}, val_acc=[0.5])]).get_run("r").tables["run"].rows())
     assert facts["run_id"] == "r"
     assert "" not in facts.values()

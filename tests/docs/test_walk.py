@@ -84,7 +84,7 @@ def variance(values: list[float]) -> float:
     return math.fsum((v - mean(values)) ** 2 for v in values) / (len(values) - 1)
 
 
-def test_the_documented_walk_is_what_is_answered_today(page: str) -> None:
+def test_the_documented_walk_equals_the_current_answers(page: str) -> None:
     written = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8")
     assert page == written, f"{REMAKE} writes it anew; read what changed before committing."
 

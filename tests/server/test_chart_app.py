@@ -80,7 +80,7 @@ async def test_a_client_without_apps_gets_what_it_always_got(client: Client, wit
         base64.urlsafe_b64encode(b"[" * 9_000).decode(),
     ],
 )
-async def test_what_is_no_id_is_an_error_that_says_so(client: Client, name: str) -> None:
+async def test_an_invalid_chart_id_is_an_error_with_a_reason(client: Client, name: str) -> None:
     result = await client.call_tool("chart_data", {"chart_id": name})
     (block,) = result.content
     assert result.is_error
@@ -117,7 +117,7 @@ async def test_the_page_is_one_file_that_asks_for_nothing_and_runs_only_its_own_
     where=st.text(max_size=80),
     smooth=st.floats(0, 0.99),
 )
-def test_an_id_stands_for_what_was_asked_and_nothing_else(
+def test_a_chart_id_holds_the_arguments_of_its_request_and_nothing_else(
     kind: str, metrics: list[str], where: str, smooth: float
 ) -> None:
     asked = {"kind": kind, "metrics": metrics, "where": where, "smooth": smooth}

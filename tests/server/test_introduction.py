@@ -20,7 +20,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
 
 
 @pytest.mark.anyio
-async def test_a_client_is_told_a_title_a_description_a_page_and_an_icon(client: Client) -> None:
+async def test_the_server_introduces_itself_with_title_description_page_and_icon(client: Client) -> None:
     about = client.server_info
     assert (about.name, about.title) == ("sweeplens", "Sweeplens")
     assert about.description

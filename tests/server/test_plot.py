@@ -126,7 +126,7 @@ def test_the_shell_writes_pictures_and_a_report(
         (["call", "plot", "--json"], "no structured content"),
     ],
 )
-def test_what_is_typed_wrong_is_one_sentence(
+def test_wrong_arguments_are_an_error_of_one_sentence(
     sweep: Path,
     typed: list[str],
     said: str,

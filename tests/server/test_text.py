@@ -56,7 +56,7 @@ def test_every_letter_number_mark_and_sign_is_shown_as_it_is_unless_unicode_says
     assert {ord(char) for char in kept} <= selectors | fillers
 
 
-def test_what_was_written_out_stays_as_it_is_when_it_is_cleaned_again() -> None:
+def test_cleaning_escaped_text_again_changes_nothing() -> None:
     shown = clean("".join(map(chr, range(0x3000))))
     assert clean(shown) == shown
 

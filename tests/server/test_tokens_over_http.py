@@ -80,7 +80,7 @@ async def asking(sweep: Path, keys: str, presented: str) -> AsyncIterator[httpx2
 
 
 @pytest.mark.parametrize("presented", REFUSED.values(), ids=REFUSED)
-async def test_a_wrong_token_gets_401_and_is_told_where_right_ones_come_from(
+async def test_a_wrong_token_gets_401_and_the_address_of_the_resource_metadata(
     sweep: Path, keys: str, presented: str
 ) -> None:
     async with asking(sweep, keys, presented) as http:
@@ -98,7 +98,7 @@ async def test_a_wrong_token_gets_401_and_is_told_where_right_ones_come_from(
     assert metadata["scopes_supported"] == [SCOPE]
 
 
-async def test_a_token_without_the_scope_gets_403_and_is_told_which(sweep: Path, keys: str) -> None:
+async def test_a_token_without_the_scope_gets_403_and_the_name_of_the_scope(sweep: Path, keys: str) -> None:
     async with asking(sweep, keys, token(scope="openid")) as http:
         answer = await http.post("/mcp", json=LIST)
     assert answer.status_code == 403

@@ -138,7 +138,7 @@ async def test_a_tenant_with_a_long_queue_keeps_no_other_from_a_worker(heavy: bo
     pool.close()
 
 
-async def test_only_the_tenant_that_fills_its_queue_is_told_to_come_back(pool: WorkerPool) -> None:
+async def test_only_the_tenant_with_a_full_queue_is_refused(pool: WorkerPool) -> None:
     gate = threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(3):
@@ -166,7 +166,7 @@ async def test_tenants_take_turns_however_many_calls_each_has_waiting() -> None:
     pool.close()
 
 
-async def test_a_question_that_somebody_else_asked_too_does_not_wait_in_their_queue() -> None:
+async def test_a_call_that_another_tenant_made_too_does_not_wait_in_their_queue() -> None:
     pool, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
 
     async def ask(key: str, tenant: str) -> None:
