@@ -104,7 +104,6 @@ def panel_layers(
     base = {"x": x, "y": y, "detail": {"field": "part"}}
     shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
-    marks = placed_events(events, lines, metric)
     layers = [
         layer(
             {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
@@ -114,13 +113,7 @@ def panel_layers(
         layer(
             {"type": "area", "opacity": 0.2, "clip": True},
             _band_rows(named, log=log),
-            {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": colour,
-                "detail": {"field": "part"},
-            },
+            {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
         ),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
@@ -131,18 +124,17 @@ def panel_layers(
             _isolated_points(named),
             {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
-        layer(
-            {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True},
-            marks,
-            {
-                "x": x,
-                "y": y,
-                "shape": _shape(ask, sorted({e.finding for e in events})),
-                "tooltip": tooltip(run="run", finding="finding", x="step", evidence="evidence"),
-            },
-        ),
+        _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
     return [part for part in layers if part["data"]["values"]], _beyond(within)
+
+
+def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[Event], xy: Spec) -> Spec:
+    """Returns the marks of events on the lines. ``xy``: the encoding of both axes."""
+    shape = _shape(ask, sorted({e.finding for e in events}))
+    told = tooltip(run="run", finding="finding", x="step", evidence="evidence")
+    mark = {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True}
+    return layer(mark, marks, {**xy, "shape": shape, "tooltip": told})
 
 
 _DASHED: Spec = {
