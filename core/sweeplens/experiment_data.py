@@ -19,6 +19,7 @@ import polars as pl
 from msgspec.structs import replace
 from polars.exceptions import PanicException
 
+from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
@@ -27,6 +28,7 @@ from sweeplens.errors import InputError, RootError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
+from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.plain_data import plain_text
@@ -137,15 +139,17 @@ class ExperimentData:
         snapshot = self.refresh()
         now = datetime.now(UTC)
         table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
-        chosen = select_runs(table, snapshot.series, runs, where)
+        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
+        whole = View(snapshot, table, snapshot.series, problems)
+        health = RunHealth(snapshot, table, lambda: self._triage(whole))
+        more = RunColumns(snapshot.points, {HEALTH: health.table})
+        chosen = select_runs(table, snapshot.series, runs, where, more)
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
-        if chosen.height < table.height:
             problems = of_runs(problems, chosen)
-        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where)
-        return View(snapshot, chosen, series, problems, emptied)
+        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where, more)
+        return View(snapshot, chosen, series, problems, emptied, more, health)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -241,7 +245,7 @@ class ExperimentData:
 
     def _goals(self, view: View) -> dict[str, Goal]:
         """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""
-        return {**told_goals(view.runs), **self.config.metric_goals}
+        return {**told_goals(view.runs), **view.event_goals, **self.config.metric_goals}
 
     def _triage(self, view: View) -> DiagnosisOptions:
         """Returns the options of a diagnosis of this view."""

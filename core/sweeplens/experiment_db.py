@@ -85,7 +85,8 @@ class ExperimentDB(ExperimentData):
 
         view = self.view(runs, where)
         answer = list_runs(
-            view.runs, view.series, columns=as_names(columns), sort=sort, main=self.config.main_metrics, goals=self._goals(view)
+            view.runs, view.series, columns=as_names(columns), sort=sort, main=self.config.main_metrics,
+            goals=self._goals(view), more=view.more,
         )  # fmt: skip
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
@@ -200,7 +201,7 @@ class ExperimentDB(ExperimentData):
         """Returns each group's statistics; by default of the main metrics, grouped by all hyperparameters that vary."""
         from sweeplens.analyses.summary import summarize
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
             view.runs, view.series, view.snapshot.points, as_names(hparams), names,
@@ -243,14 +244,14 @@ class ExperimentDB(ExperimentData):
         """
         from sweeplens.analyses.ranking import rank
 
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().with_events([metric])
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        doubles = duplicate_warnings(view, [metric], answer)
+        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
         made = self._with_basis(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
         group = "run" if by == "run" else ""
         how = f"at_step:{at_step}" if at_step else reduce
@@ -279,7 +280,7 @@ class ExperimentDB(ExperimentData):
         from sweeplens.analyses.sides import check_sides, named_in, select_sides
 
         check_sides(a, b, hparam)
-        view = self.view()
+        view = self.view().with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         between = partial(
             compare, view.runs, view.series, view.snapshot.points, reduce=reduce, axis=axis_of(axis, view),
@@ -290,12 +291,13 @@ class ExperimentDB(ExperimentData):
         if hparam:
             main = names or self._main(view)
             answer = compare_levels(view.runs, hparam, lambda sides: between(sides, main, named=[hparam]))
-            doubles = duplicate_warnings(view, main)
+            used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
+            doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
             return self._with_plot(made, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
-        sides = select_sides(view.runs, view.series, a, b)
+        sides = select_sides(view.runs, view.series, a, b, view.more)
         answer = between(sides, names, named=named_in(view.runs, a, b))
-        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
+        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         made = self._with_basis(
             answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
@@ -311,14 +313,14 @@ class ExperimentDB(ExperimentData):
         """
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().with_events([metric])
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        doubles = duplicate_warnings(view, [metric], answer)
+        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
         made = self._with_basis(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
         return self._with_plot(
             made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where
@@ -354,7 +356,7 @@ class ExperimentDB(ExperimentData):
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
+        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)), view.more)
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sweeplens.analyses.health import RunHealth, broken_warning
 from sweeplens.answers import Answer
 from sweeplens.errors import InputError
+from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.path_settings import PATH
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.selection import select_metrics
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.boundary import what_was_wrong
+from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_aside, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
@@ -49,6 +53,9 @@ class View(Struct, frozen=True):
     series: pl.DataFrame
     problems: tuple[Problem, ...]
     emptied: str = ""  # why the condition holds for no run, if it does not
+    more: RunColumns = NOTHING_MORE  # columns of runs that are computed when a question names them
+    health: RunHealth | None = None  # of all runs of the version
+    event_goals: Mapping[str, Literal["lower", "higher"]] = {}  # of events that are used as metrics
 
     @property
     def metrics(self) -> list[str]:
@@ -56,6 +63,25 @@ class View(Struct, frozen=True):
         if self.series is self.snapshot.series:
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
+
+    def with_events(self, names: Sequence[str]) -> View:
+        """Returns this view with the event columns among the names as further metrics, one value a run."""
+        metrics = frozenset(self.metrics)
+        found = [e for n in dict.fromkeys(names) if n not in metrics and (e := parse_event(n, metrics))]
+        if not found:
+            return self
+        rows = [event_series(event, self.series, self.snapshot.points) for event in found]
+        goals = {event.name: event_goal(event) for event in found}
+        return replace(self, series=pl.concat([self.series, *rows]), event_goals=goals)
+
+    def used(self, answer: Answer) -> list[str]:
+        """Returns the runs that an answer of one metric uses."""
+        left = {run for entry in answer.basis.left_out for run in entry.runs}
+        return [run for run in self.runs["run_id"].to_list() if run not in left]
+
+    def broken_warning(self, runs: Sequence[str]) -> tuple[str, ...]:
+        """Warns that some of the runs behind an answer are broken, if that is known or quickly found out."""
+        return broken_warning(self.health.broken(runs), len(runs)) if self.health and runs else ()
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""
@@ -184,7 +210,7 @@ def load_failed(error: BaseException, now: datetime, good: datetime | None) -> s
     """Returns a warning that the folders could not be read, with the time of the snapshot that answers use meanwhile."""
     told = f"the last good snapshot, of {_utc_text(good)}" if good else "what an earlier process had read"
     return (
-        f"the folders could not be read at {_utc_text(now)} ({what_was_wrong(error)}): answers rest on {told}, "
+        f"the folders could not be read at {_utc_text(now)} ({error_reason(error)}): answers rest on {told}, "
         "until a reading succeeds"
     )
 

@@ -18,7 +18,7 @@ from support.reading import Found, read_folder
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited import table as tables
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.protocol import Resume
 
 COLUMNS = ["step", "time", "split", "m0", "m1"]
@@ -100,7 +100,7 @@ def test_a_table_read_in_two_parts_is_the_table_read_at_once(
     assert rest.resume == whole.resume
 
 
-def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> Table:
+def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> TableReading:
     """A table written to a file and read."""
     path = tmp_path / "t.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -109,7 +109,7 @@ def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> Tab
     return read_table(str(path), header, plan, "r")
 
 
-def values(read: Table, metric: str) -> list[tuple[int, float]]:
+def values(read: TableReading, metric: str) -> list[tuple[int, float]]:
     """(step, value) of one metric, as logged."""
     return read.points.filter(pl.col("metric") == metric).select("step", "value").rows()
 
@@ -140,8 +140,8 @@ def test_rows_with_fewer_or_more_cells_are_named_and_no_value_lands_under_anothe
     assert values(read, "loss") == [(0, 1.0), (3, 5.0), (4, 7.0)]
     assert values(read, "acc") == [(0, 2.0), (3, 6.0), (4, 8.0)]
     assert [(p.kind, p.line, p.reason.partition(":")[0]) for p in read.problems] == [
-        ("malformed", 3, "2 cells under 3 columns"),
-        ("malformed", 4, "4 cells under 3 columns"),
+        ("malformed", 3, "2 cells for 3 columns"),
+        ("malformed", 4, "4 cells for 3 columns"),
     ]
 
 

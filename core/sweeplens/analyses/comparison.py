@@ -12,6 +12,7 @@ from sweeplens.analyses.coverage import listed, with_config
 from sweeplens.analyses.matching import match_sides
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric, tasks_of
 from sweeplens.analyses.noise import Spread, pooled_spread
+from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
 from sweeplens.analyses.statistics import holm, mean
 from sweeplens.analyses.verdicts import verdict
@@ -79,7 +80,8 @@ def compare(
     notes += matching_notes(runs, setup, named, cases, replicates)
     if cases:
         first = asked.filter(pl.col("metric") == cases[0].metric)
-        notes += robustness_notes(both, first, points, how, cases[0], setup, reduced.values, goals)
+        counters = counters_of(of_sides)
+        notes += robustness_notes(both, first, points, how, cases[0], setup, reduced.values, goals, counters)
     notes += coverage_note(runs, asked, names)
     used = reduced.values["run_id"].n_unique()
     return Answer(_table(cases), Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)

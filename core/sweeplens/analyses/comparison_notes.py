@@ -105,8 +105,12 @@ def robustness_notes(
     setup: ComparisonSetup,
     values: pl.DataFrame,
     goals: Mapping[str, str] | None,
+    counters: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Returns the notes on the first metric: in how many other readings its verdict holds, and its most influential run."""
+    """Returns the notes on the first metric: in how many other readings its verdict holds, and its most influential run.
+
+    ``series``: its rows; ``counters``: metrics that count what was used up.
+    """
     primary = _significant_sign(case.contrast)
     if primary is None:
         return ()
@@ -117,7 +121,7 @@ def robustness_notes(
     )  # fmt: skip
     same: list[str] = []
     other: list[tuple[str, str]] = []
-    for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals):
+    for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals, counters=counters):
         read = compare_metric(
             case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
         )

@@ -10,6 +10,7 @@ from sweeplens.analyses.coverage import Coverage, listed
 from sweeplens.analyses.luck import reading_notes, split_note
 from sweeplens.analyses.ranked_groups import RESERVED, RankedGroups, RankQuestion, group_label, ranked_groups
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
+from sweeplens.analyses.run_costs import counters_of
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
 
@@ -114,7 +115,9 @@ def review_notes(
         first = group_label(ranked.groups.row(0, named=True), keys)
         mine = runs.filter(pl.col("run_id").is_in(used["run_id"].implode()))
         plain = values.select("run_id", "value")
-        for reading in readings(mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals):
+        for reading in readings(
+            mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
+        ):
             again = ranked_groups(mine, reading.values, keys, ask).groups
             again = again.filter(pl.col("n") > 0)
             best = group_label(again.row(0, named=True), keys) if again.height else first

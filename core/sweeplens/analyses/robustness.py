@@ -1,6 +1,7 @@
 """Robustness of a verdict: the same question for other readings of the same runs.
 
-Readings: the last value, the best, the mean of the last tenth, the step that all runs reached, without runs that failed or
+Readings: the last value, the best, the mean of the last tenth, the step, wall time or
+count (tokens, samples) that all runs reached, without runs that failed or
 hold values that are not finite, without outliers of their group, and (for two sides) another test and medians.
 """
 
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.readings_at_budget import at_equal_budgets
+from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
 __all__ = ["OtherReading", "broken_runs", "readings", "robustness_note", "standing_out"]
@@ -39,9 +42,10 @@ def readings(
     *,
     goal: str,
     goals: Mapping[str, str] | None = None,
+    counters: Sequence[str] = (),
 ) -> Iterator[OtherReading]:
     """Yields other readings of one metric. ``series``: its rows of the runs used; ``values``: run_id, value as asked;
-    ``groups``: run_id and group."""
+    ``groups``: run_id and group; ``counters``: metrics that count what was used up (`counters_of`)."""
     for other in ("last_tenth", "last", "best"):
         if other != how.how and (other != "best" or goal in ("lower", "higher")):
             reduced = reduce_runs(series, points, Reduction(other), goals=goals, goal=goal)
@@ -53,12 +57,18 @@ def readings(
     if how.how != "at_step" and first < _SHORTER * last:
         common = reduce_runs(series, points, Reduction("at_step", first), goals=goals, goal=goal).values
         yield OtherReading(f"at step {first}, reached by all", common.select("run_id", "value"))
+    for equal in at_equal_budgets(series, points, counters):
+        yield OtherReading(_budget_name(equal.axis, equal.budget), equal.values)
     broken = broken_runs(runs, series)
     if broken:
         yield OtherReading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
     far = [r for r in standing_out(values, groups) if r not in broken]
     if far:
         yield OtherReading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
+
+
+def _budget_name(axis: str, budget: float) -> str:
+    return f"at equal wall time ({budget:,.4g} s)" if axis == WALL_TIME else f"at {budget:,.4g} {axis}"
 
 
 def _runs(ids: Sequence[str]) -> str:

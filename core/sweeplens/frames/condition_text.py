@@ -145,7 +145,9 @@ class _Parser:
         if token.word in ("select", "from"):
             return InputError("A condition compares columns of the runs table; it cannot select from other tables.")
         also = ""
-        if token.word in _RESERVED:
+        if token.word == "(" and self._next > 1 and self._tokens[self._next - 2].word == ".":
+            also = '; put the whole name of an event in double quotes, as in "val/loss.first_below(4.0)"'
+        elif token.word in _RESERVED:
             also = "; put a column of that name in double quotes"
         elif token.kind == "word" and self._next and self._tokens[self._next - 1].kind in ("word", "quoted"):
             also = "; put a name with spaces in double quotes and text in single quotes"

@@ -1,9 +1,9 @@
-"""Step-per-line JSON of many files at once, as columns: the way of plain files, with the same result as row by row.
+"""Reads step-per-line JSON of many plain files at once, as columns. The result is the same as reading them row by row.
 
-A file is plain when all its rows are flat, hold numbers, null, true and false only, stand at one axis, and go forward along it
-so that no two values of a metric are at one step. `native` reads rows
-of which this is certain, and says which lines are not such rows: those that are not JSON are reported, and any other makes its
-file one that must be read row by row (text, nesting, runs that share a file). Such a file is in none of the columns.
+A file is plain when all its rows are flat, hold only numbers, null, true and false, have the same axis, and go forward along it,
+with no two values of a metric at one step. `native` parses the rows that are certainly plain and returns the other lines. A line
+that is not JSON is reported as a problem. Any other line (text, nesting, runs that share a file) means that its file must be
+read row by row; such a file is left out of the columns.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.axis_names import is_aside, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
-from sweeplens.readers.decoding.rows import ROW_WORDS, TIME_KEYS, counter_of, exact_label
+from sweeplens.readers.decoding.row_keys import ROW_WORDS, TIME_KEYS, counter_of, exact_label
 from sweeplens.readers.json.points import repeating
 from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.safe_open import SourceFile, open_file
 
 __all__ = ["FileRows", "JsonColumns", "read_columns"]
 
-_MOST_CELLS = 1 << 27  # numbers of one kind of files, those included that some rows have not: 1 GB
-_HEAD = 20  # lines of which one must be a row
+_MOST_CELLS = 1 << 27  # numbers in the table of one kind of files, missing ones included: 1 GB
+_HEAD = 20  # one of so many first lines must be a row
 _TIMES = frozenset(TIME_KEYS)
-_BEGIN = Resume(0)
+_BEGINNING = Resume(0)
 
 
 class FileRows(Struct, frozen=True):
-    """One file: how many rows it gave, and what was noticed on the way."""
+    """The result for one file: its rows, and where the next reading begins."""
 
     axis: str
     rows: int
-    consumed: int  # bytes that need not be looked at again, and the lines in them
+    consumed: int  # bytes that need not be read again, and the number of the last line in them
     number: int
     non_scalar: dict[str, int]
     problems: tuple[Problem, ...] = ()
 
 
 class JsonColumns(Struct, frozen=True):
-    """Pieces of one kind as one frame: ``run`` (index of the piece), ``seq``, ``step``, perhaps ``wall_time``, and the metrics."""
+    """Files of one kind as one frame: ``run`` (index of the member), ``seq``, ``step``, perhaps ``wall_time``, and the metrics."""
 
     frame: pl.DataFrame
-    members: dict[int, FileRows]  # by the index of their file in what was asked for
+    members: dict[int, FileRows]  # by index among the files that were asked for
     metrics: list[str]
     firsts: list[datetime | None] = field(default_factory=list[Any])
     lasts: list[datetime | None] = field(default_factory=list[Any])
@@ -60,20 +60,20 @@ class JsonColumns(Struct, frozen=True):
 
 
 class _File(Struct, frozen=True):
-    """A file that is open, from where it is read, and its place in what was asked for."""
+    """An open file, where reading begins, and its index among the files that were asked for."""
 
     stream: SourceFile
     stat: FileStat
     begin: Resume
     index: int
 
-    def into(self, room: LineBuffer) -> None:
-        """What is to be read of it, from its beginning, into the room."""
-        room.open(self.stream, self.begin.offset, self.stat.size)
+    def load(self, buffer: LineBuffer) -> None:
+        """Loads what is to be read of it into the buffer, from the beginning."""
+        buffer.open(self.stream, self.begin.offset, self.stat.size)
 
 
 class _FileKind(Struct):
-    """Files whose rows stand at one axis and have the same keys for the time."""
+    """Files whose rows have the same axis and the same time keys."""
 
     axis: str
     times: frozenset[str]
@@ -81,7 +81,7 @@ class _FileKind(Struct):
     members: dict[int, FileRows] = field(default_factory=dict[int, FileRows])
 
     def allows(self, key: bytes) -> bool:
-        """Whether a key that came later leaves everything as it is: no better axis, no time, nothing about the run."""
+        """Whether a key of a later row is a plain metric: no better axis, no new time key, nothing about the run."""
         try:
             name = key.decode()
         except UnicodeDecodeError:
@@ -90,14 +90,14 @@ class _FileKind(Struct):
 
 
 class _FileKinds(ExitStack):
-    """The kinds that were met, each with its table, which is freed at the end."""
+    """The kinds of files found so far, each with its table; the tables are freed at the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.all: list[_FileKind] = []
 
     def of(self, lines: Iterable[bytes]) -> _FileKind | None:
-        """The kind of a file by its first row; None where that is no row of numbers at a step."""
+        """Returns the kind of a file, from its first row; None where that is not a row of numbers with a step."""
         row = next((row for line in lines if (row := _flat_row(line))), None)
         axis = counter_of(row) if row else ""
         if not row or not axis or any(key != axis and _rivals(key, axis) for key in row):
@@ -107,76 +107,78 @@ class _FileKinds(ExitStack):
         return known or self.new(axis, times)
 
     def new(self, axis: str, times: frozenset[str]) -> _FileKind:
-        """An empty table for files of this kind from now on."""
+        """Returns a new kind with an empty table."""
         self.all.append(_FileKind(axis, times, self.enter_context(StepTable(axis, most_cells=_MOST_CELLS))))
         return self.all[-1]
 
 
-def read_columns(files: Sequence[FileStat], begin: Resume = _BEGIN) -> list[JsonColumns]:
-    """The files from ``begin`` on, as long as they were when they were seen; one that is not plain, or shorter now, is in none."""
-    room = LineBuffer()
+def read_columns(files: Sequence[FileStat], begin: Resume = _BEGINNING) -> list[JsonColumns]:
+    """Reads the files from ``begin`` to their size in the walk. Leaves out files that are not plain, or are shorter now."""
+    buffer = LineBuffer()
     with _FileKinds() as kinds:
         for index, file in enumerate(files):
             try:
                 with open_file(file.path) as stream:
-                    _read(_File(stream, file, begin, index), room, kinds)
+                    _read(_File(stream, file, begin, index), buffer, kinds)
             except (OSError, EOFError, SourceLimitError):
-                continue  # whoever reads it alone says why
-        found = [c for kind in kinds.all if kind.members for c in _timed(_held(kind.table.frame()), kind.members)]
+                continue  # reading it row by row reports the reason
+        found = [
+            c for kind in kinds.all if kind.members for c in _timed(_without_empty(kind.table.frame()), kind.members)
+        ]
     return [kept for columns in found if (kept := _forward(columns)).members]
 
 
-def _read(file: _File, room: LineBuffer, kinds: _FileKinds) -> None:
-    """A file into the table of its kind, unless it is not plain."""
-    file.into(room)
-    kind = kinds.of(islice(room.lines(), _HEAD))
-    if kind is None or _taken(file, room, kind):
+def _read(file: _File, buffer: LineBuffer, kinds: _FileKinds) -> None:
+    """Adds a file to the table of its kind, unless it is not plain."""
+    file.load(buffer)
+    kind = kinds.of(islice(buffer.lines(), _HEAD))
+    if kind is None or _add_file(file, buffer, kind):
         return
-    if kind.table.is_full and kind.members:  # its metrics are others than those of the files before it
-        file.into(room)
-        _taken(file, room, kinds.new(kind.axis, kind.times))
+    if kind.table.is_full and kind.members:  # its metrics differ from those of the files before it
+        file.load(buffer)
+        _add_file(file, buffer, kinds.new(kind.axis, kind.times))
 
 
-def _taken(file: _File, room: LineBuffer, kind: _FileKind) -> bool:
-    """Whether a file is of the kind and in its table now."""
+def _add_file(file: _File, buffer: LineBuffer, kind: _FileKind) -> bool:
+    """Adds a file to the table of a kind; returns False where it is not of that kind."""
     table = kind.table
     table.begin(len(kind.members))
     width = table.width
-    piece = _piece(file, room, kind)
-    if piece is None or not piece.rows or not all(kind.allows(table.key(c)) for c in range(width, table.width)):
+    rows = _file_rows(file, buffer, kind)
+    if rows is None or not rows.rows or not all(kind.allows(table.key(c)) for c in range(width, table.width)):
         return False
-    kind.members[file.index] = piece
+    kind.members[file.index] = rows
     table.keep()
     return True
 
 
-def _piece(file: _File, room: LineBuffer, kind: _FileKind) -> FileRows | None:
-    """All lines of a file; None where one is neither a row of numbers nor broken."""
+def _file_rows(file: _File, buffer: LineBuffer, kind: _FileKind) -> FileRows | None:
+    """Parses all lines of a file; None where a line is valid JSON but not a plain row."""
     table, begin, path = kind.table, kind.table.rows, file.stat.path
     consumed, number, problems, more = file.begin.offset, file.begin.lines, list[Problem](), True
     while more:
-        taken = table.read(room.text, room.held)
-        if taken is None:
+        parsed = table.read(buffer.text, buffer.held)
+        if parsed is None:
             return None
-        for doubt in taken.doubts:
-            line = JsonLines(room.cut(doubt.begin, doubt.end + 1), path, first_line=number + doubt.number + 1)
+        for doubt in parsed.doubts:
+            line = JsonLines(buffer.copy(doubt.begin, doubt.end + 1), path, first_line=number + doubt.number + 1)
             if list(line):
                 return None
             problems += line.problems
-        consumed, number = consumed + taken.bytes, number + taken.lines
-        room.drop(taken.bytes)
-        more = room.fill()
-    rest = room.cut(0, room.held)
+        consumed, number = consumed + parsed.bytes, number + parsed.lines
+        buffer.drop(parsed.bytes)
+        more = buffer.fill()
+    rest = buffer.copy(0, buffer.held)
     tail = JsonLines(rest, path, first_line=number + 1)
-    if list(tail) and ((taken := table.read(rest + b"\n", len(rest) + 1)) is None or taken.doubts):
+    if list(tail) and ((parsed := table.read(rest + b"\n", len(rest) + 1)) is None or parsed.doubts):
         return None
     others = {key.decode("utf-8", "replace"): count for key, count in table.others().items()}
-    told = (*problems, *tail.problems)
-    return FileRows(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, others, told)
+    all_problems = (*problems, *tail.problems)
+    return FileRows(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, others, all_problems)
 
 
 def _rivals(name: str, axis: str) -> bool:
-    """Whether a key is at least as sure a counter as the axis is, by name."""
+    """Whether a key's name marks a counter at least as surely as the axis's name does."""
     label = exact_label(name)
     return bool(label) and rank_of(label) <= rank_of(exact_label(axis))
 
@@ -197,7 +199,7 @@ def _flat_row(line: bytes) -> dict[str, object] | None:
 
 
 def _timed(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
-    """With the wall time found. Where only some rows have one, each file is looked at by itself."""
+    """Adds the wall time. Where only some rows have one, each file is checked alone."""
     for key in (k for k in TIME_KEYS if k in frame.columns):
         times = pl.col(key).is_finite() & (pl.col(key) >= 1e8)
         some, every = frame.select(times.any(), (times.all() & (pl.col(key).null_count() == 0)).alias("every")).row(0)
@@ -209,7 +211,7 @@ def _timed(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumn
 
 
 def _each(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
-    """Every file by itself; one that has a time in some rows only is not plain."""
+    """Checks every file alone; a file with a time in only some of its rows is not plain."""
     if len(members) == 1:
         return []
     parts = zip(frame.partition_by("\0run", maintain_order=True), members.items(), strict=True)
@@ -217,7 +219,7 @@ def _each(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns
 
 
 def _ended(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
-    """With the metrics named, and the last step, the first time and the latest of each file."""
+    """Returns the columns with the metrics' names, and the first and last step and time of each file."""
     metrics = [c for c in frame.columns if not c.startswith("\0")]
     ends = [0, *accumulate(p.rows for p in members.values())]
     begins = frame["\0step"].gather(ends[:-1]).to_list()
@@ -231,42 +233,42 @@ def _ended(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
 
 
 def _forward(columns: JsonColumns) -> JsonColumns:
-    """The columns without the members whose steps all rows together must tell."""
-    told = [m for m in columns.metrics if not exact_label(m) and not is_aside(m)]
-    lost = repeating(columns, told)
-    lost |= {
+    """Returns the columns without the members whose axis can only be found from all rows together."""
+    compared = [m for m in columns.metrics if not exact_label(m) and not is_aside(m)]
+    dropped = repeating(columns, compared)
+    dropped |= {
         p
-        for p, piece in enumerate(columns.members.values())
-        if piece.rows > 1 and columns.begins[p] == columns.steps[p]
+        for p, member in enumerate(columns.members.values())
+        if member.rows > 1 and columns.begins[p] == columns.steps[p]
     }
-    if not lost:
+    if not dropped:
         return columns
-    places = [p for p in range(len(columns.members)) if p not in lost]
+    places = [p for p in range(len(columns.members)) if p not in dropped]
     run = columns.frame["\0run"]
     kept = columns.frame.filter(run.is_in(places))
     new = pl.Series(places, dtype=pl.UInt32).search_sorted(kept["\0run"]).cast(pl.UInt32).set_sorted().alias("\0run")
-    members = dict(m for p, m in enumerate(columns.members.items()) if p not in lost)
-    held = _held(kept.with_columns(new))
+    members = dict(m for p, m in enumerate(columns.members.items()) if p not in dropped)
+    frame = _without_empty(kept.with_columns(new))
     firsts, lasts = ([values[p] for p in places] for values in (columns.firsts, columns.lasts))
     begins, steps = ([values[p] for p in places] for values in (columns.begins, columns.steps))
-    metrics = [m for m in columns.metrics if m in held.columns]
-    return JsonColumns(held, members, metrics, firsts, lasts, begins, steps)
+    metrics = [m for m in columns.metrics if m in frame.columns]
+    return JsonColumns(frame, members, metrics, firsts, lasts, begins, steps)
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of one file."""
-    return _held(frame).with_columns(pl.lit(0, pl.UInt32).alias("\0run"))
+    """Returns the frame of one file, as the only member."""
+    return _without_empty(frame).with_columns(pl.lit(0, pl.UInt32).alias("\0run"))
 
 
-def _held(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns that have something in them."""
+def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
+    """Returns the frame without columns that hold no value."""
     return frame[[name for name, n in zip(frame.columns, frame.null_count().row(0), strict=True) if n < frame.height]]
 
 
 def _as_time(values: pl.Series) -> pl.Series:
-    """Seconds, milli-, micro- or nanoseconds as `values.as_time` tells them apart, to the microsecond.
+    """Converts seconds, milli-, micro- or nanoseconds to times, by their size as in `values.as_time`.
 
-    By numpy, which divides: Polars multiplies by the inverse, and so ends in another microsecond now and then.
+    It uses numpy, which divides. Polars multiplies by the inverse, which sometimes gives another microsecond.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""A whole history in one JSON value: a list of rows, or lists of numbers side by side, as `history.history` is dumped."""
+"""Reads a whole history from one JSON value: a list of rows, or lists of numbers, as `history.history` is dumped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
-from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, counter_of, is_sure
+from sweeplens.readers.decoding.row_keys import AXES, CONFIG_KEYS, counter_of, is_sure
+from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import as_number, as_step, joined_points, number_in
 from sweeplens.readers.json.steps import described_by, looks_like_steps
@@ -36,19 +37,19 @@ _Row = dict[str, Any]
 
 
 class JsonHistory:
-    """Histories that were dumped as one value.
+    """Histories that are one JSON value.
 
     Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json`` in any orientation
-    Files: ``*.json`` with a list of rows that have an axis, or such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config beside
-    Reads: rows as in ``json_steps``; lists by their axis if one is among them, else by position; nested names joined with ``.``; a configuration beside the list
-    Leaves: lists of anything else, which are counted by name
+    Files: ``*.json`` with a list of rows that have an axis, or with such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config file beside it
+    Reads: rows as in ``json_steps``; lists at the steps of a list that is an axis, else at their index; nested names joined with ``.``; a configuration in the same file
+    Leaves: lists of other values, which are counted by name
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files that are a history from their first bytes on."""
+        """Claims files whose first bytes are those of a history."""
         names = [n for n in folder.free(".json") if n not in SETTINGS_NAMES]
         mine = [n for n in names if _is_history(n, folder.head(n))]
         config = config_files(folder) if mine else ()
@@ -56,7 +57,7 @@ class JsonHistory:
             yield Claim((name, *config), is_folder=len(mine) == 1)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole file: such a file is written anew each time."""
+        """Reads the whole file: its writer replaces it each time."""
         path = source.files[0].path
         try:
             value = decode(compression.read_plain(path).removeprefix(_BOM))
@@ -94,7 +95,7 @@ def _is_history(name: str, head: bytes) -> bool:
 
 
 def _first_rows(text: bytes) -> list[_Row]:
-    """The whole objects at the beginning of a list."""
+    """Returns the complete objects at the beginning of a list."""
     rest, found = text.decode("utf-8", "ignore"), list[_Row]()
     decoder = json.JSONDecoder()
     at = 0
@@ -108,9 +109,9 @@ def _first_rows(text: bytes) -> list[_Row]:
 
 
 def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
-    """Whether rows have an axis that goes forward, and more numbers than text: data sets are lists of objects too.
+    """Whether rows have an axis that goes forward, and more numbers than text. Data sets are lists of objects too.
 
-    In a file that is ``named`` like a log the axis may begin again or be a fraction: all rows together tell.
+    ``named``: the file is named like a log, so its axis may restart or be a fraction. All rows together decide.
     """
     if named and len(rows) > 1 and looks_like_steps(list(rows)):
         values = [v for r in rows for v in r.values()]
@@ -141,7 +142,7 @@ def _add(rows: RowReader, values: Iterable[Any]) -> None:
 
 
 def _unframed(value: object) -> object:
-    """A table as pandas writes it, as a list of rows or as lists side by side; any other value as it is."""
+    """Returns a table that pandas wrote as a list of rows or as lists by name; any other value unchanged."""
     if not isinstance(value, dict):
         return value
     whole = cast("_Row", value)
@@ -164,7 +165,7 @@ def _config(whole: _Row) -> Mapping[str, object]:
 
 
 def _transposed(whole: _Row, record: RunRecord) -> Iterable[_Row]:
-    """Lists side by side as rows; a list among them that is an axis gives the steps."""
+    """Yields lists of equal meaning by index as rows; a list that is an axis gives the steps."""
     lists = dict(_lists("", {k: v for k, v in whole.items() if v is not record.hyperparameters}))
     for index in range(max(map(len, lists.values()), default=0)):
         row = {name: values[index] for name, values in lists.items() if index < len(values)}

@@ -25,7 +25,7 @@ _WORDS = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
 _Studies = Mapping[Any, Study]
-_Row = tuple[str, str, Any, Any, Any]
+_PointRow = tuple[str, str, Any, Any, Any]
 
 
 class Optuna:
@@ -109,7 +109,7 @@ def _params(database: SqliteDatabase) -> dict[Any, dict[str, object]]:
     return found
 
 
-def _intermediate(database: SqliteDatabase, trials: Mapping[Any, Trial]) -> Iterator[_Row]:
+def _intermediate(database: SqliteDatabase, trials: Mapping[Any, Trial]) -> Iterator[_PointRow]:
     table = "trial_intermediate_values"
     columns = database.columns(table)
     if not columns:
@@ -123,7 +123,7 @@ def _intermediate(database: SqliteDatabase, trials: Mapping[Any, Trial]) -> Iter
 
 def _final(
     database: SqliteDatabase, trials: Mapping[Any, Trial], studies: _Studies, last: Mapping[str, int]
-) -> Iterator[_Row]:
+) -> Iterator[_PointRow]:
     """Objectives stand at the last step that the trial reported, or at 0."""
     columns = database.columns("trial_values")
     if not columns:

@@ -12,7 +12,7 @@ import polars as pl
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.compression import plain_name, read_plain
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, joined_points
@@ -79,18 +79,18 @@ def _parts(path: str) -> tuple[str, str]:
     return (run, tag) if mark and stem.startswith("run-") else ("", stem)
 
 
-def _series(path: str, run_id: str) -> Table:
+def _series(path: str, run_id: str) -> TableReading:
     if plain_name(path).endswith(".json"):
         return _from_list(path, run_id)
     header = read_header(path, ",")
     if header is None or header.names != _NAMES:
-        return Table()
+        return TableReading()
     table = read_table(path, header, ColumnPlan(axis="Step", time="Wall time"), run_id)
     table.points = table.points.with_columns(pl.lit(_parts(path)[1]).alias("metric"))
     return table
 
 
-def _from_list(path: str, run_id: str) -> Table:
+def _from_list(path: str, run_id: str) -> TableReading:
     """A list of wall time, step and value."""
     try:
         rows = cast("list[object]", decode(read_plain(path)))
@@ -105,6 +105,6 @@ def _from_list(path: str, run_id: str) -> Table:
         if at is not None and number is not None:
             points.add(run_id, _parts(path)[1], at, number, as_time(wall))
     lost = len(rows) - len(points)
-    return Table(
+    return TableReading(
         points.frame(), problems=[Problem(path, f"{lost} rows are not a time, a step and a number")] if lost else []
     )

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
-from sweeplens.readers.decoding.rows import RowReader, axis_of
+from sweeplens.readers.decoding.row_keys import axis_of
+from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.decoding.values import as_time, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 

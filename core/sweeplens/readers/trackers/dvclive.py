@@ -9,7 +9,7 @@ from sweeplens.errors import FormatError
 from sweeplens.models import flatten
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.sidecars import read_config
 from sweeplens.readers.decoding.values import as_number, joined_points
@@ -89,11 +89,11 @@ def _metric(source: Source, path: str) -> str:
     return compression.plain_name(below[len(place) :]).removesuffix(".tsv")
 
 
-def _series(run: str, metric: str, path: str) -> Table:
+def _series(run: str, metric: str, path: str) -> TableReading:
     """One table; its value column may be named by the last part of the metric's name only, and the path has it all."""
     header = read_header(path, "\t")
     if header is None or "step" not in header.names:
-        return Table(problems=[Problem(path, "no table of steps and values")] if header else [])
+        return TableReading(problems=[Problem(path, "no table of steps and values")] if header else [])
     parent = "" if metric in header.names else metric.rpartition("/")[0]
     table = read_table(path, header, ColumnPlan("step", time="timestamp", prefix=f"{parent}/" if parent else ""), run)
     table.non_scalar = {f"{parent}/{k}" if parent else k: n for k, n in table.non_scalar.items()}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import read_config
 from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -48,7 +48,7 @@ class AlgoPerf:
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Both tables, anew: the runner writes them whole."""
-        tables: list[Table] = []
+        tables: list[TableReading] = []
         seen: frozenset[str] = frozenset()
         for name in (_EVALS, _ALL):
             header = read_header(entry.path, ",") if (entry := source.file(name)) else None

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from sweeplens.readers.decoding.axis_names import folded
 from sweeplens.readers.decoding.compression import plain_name
 from sweeplens.readers.decoding.delimited.cells import header_of, sample
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
-from sweeplens.readers.decoding.rows import TIME_KEYS
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
+from sweeplens.readers.decoding.row_keys import TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trainers.lightning_duplicates import event_duplicates
@@ -44,7 +44,7 @@ class LightningCsv:
         """The rows that are new; everything where the logger wrote the table anew for a metric that it had not seen."""
         run, main = source.relative, source.files[0]
         header = read_header(main.path, ",") if plain_name(main.path).endswith(_METRICS) else None
-        table = read_table(main.path, header, ColumnPlan(axis="step"), run, resume) if header else Table()
+        table = read_table(main.path, header, ColumnPlan(axis="step"), run, resume) if header else TableReading()
         own = read_config(source.files, names=(_HPARAMS,), unwrap=False)
         rest = read_config([f for f in source.files if not f.path.endswith(_HPARAMS)])
         record = RunRecord(

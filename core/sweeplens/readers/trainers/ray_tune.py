@@ -56,7 +56,7 @@ class RayTune:
         """The results that are new, and what the sidecars say now."""
         if source.file(_RESULT) is None and source.file(_TABLE) is not None:
             return _from_table(source)
-        trial = _Trial(source.relative, cast("dict[str, Any]", dict(resume.state) if resume else {}))
+        trial = _RayTrial(source.relative, cast("dict[str, Any]", dict(resume.state) if resume else {}))
         problems: list[Problem] = []
         after = None
         if (main := source.file(_RESULT)) is not None:
@@ -72,7 +72,7 @@ class RayTune:
         return Reading((record,), trial.points.frame(), tuple(problems), after)
 
 
-class _Trial(Struct):
+class _RayTrial(Struct):
     """One trial while its rows go by."""
 
     run: str

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.npz import read_arrays
 from sweeplens.readers.decoding.sidecars import config_files, read_config
@@ -114,7 +114,7 @@ def _own(source: Source) -> tuple[Any, ...]:
     return tuple(f for f in source.files[1:] if not f.path.endswith(_ZOO))
 
 
-def _progress(source: Source, run: str) -> Table:
+def _progress(source: Source, run: str) -> TableReading:
     """The logger's table, from the file that was claimed for it."""
     main = source.files[0].path
     plain = compression.plain_name(main)
@@ -122,11 +122,11 @@ def _progress(source: Source, run: str) -> Table:
         return _from_lines(main, run)
     header = read_header(main, ",") if plain.endswith(".csv") and not plain.endswith("monitor.csv") else None
     axis = next((n for n in header.names if _AXIS.fullmatch(n)), "") if header else ""
-    return read_table(main, header, ColumnPlan(axis=axis, keep_axis=True), run) if header else Table()
+    return read_table(main, header, ColumnPlan(axis=axis, keep_axis=True), run) if header else TableReading()
 
 
-def _from_lines(path: str, run: str) -> Table:
-    table, points = Table(), PointBuffer()
+def _from_lines(path: str, run: str) -> TableReading:
+    table, points = TableReading(), PointBuffer()
     lines = JsonLines(compression.line_pieces(path), path)
     for line in lines:
         axis = next((k for k in line.value if _AXIS.fullmatch(k)), "")
@@ -137,7 +137,7 @@ def _from_lines(path: str, run: str) -> Table:
     return table
 
 
-def _add(points: PointBuffer, run: str, table: Table, row: Mapping[str, Any]) -> None:
+def _add(points: PointBuffer, run: str, table: TableReading, row: Mapping[str, Any]) -> None:
     for name, value in row.items():
         number = as_number(value)
         if number is None:

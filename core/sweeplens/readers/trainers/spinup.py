@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeplens.readers.decoding.compression import plain_name
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.decoding.values import as_step
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -44,7 +44,7 @@ class SpinningUp:
         table = (
             read_table(main, header, ColumnPlan(axis="Epoch", is_cut_short=True), source.relative, resume)
             if header
-            else Table()
+            else TableReading()
         )
         side = read_config(source.files[1:], unwrap=False)
         config = {k: v for k, v in side.hyperparameters.items() if k not in _LOGGERS}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import read_config
 from sweeplens.readers.decoding.values import as_step
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -67,7 +67,7 @@ def _is_results(head: bytes) -> bool:
     return any(n.startswith("metrics/") for n in header.names) and any(n.startswith("train/") for n in header.names)
 
 
-def _status(table: Table, planned: object) -> str:
+def _status(table: TableReading, planned: object) -> str:
     """Finished when as many epochs are there as were planned; early stopping leaves no word."""
     epochs = as_step(planned)
     return "finished" if epochs and table.rows and max(table.last_step, table.rows) >= epochs else ""
