@@ -1,4 +1,4 @@
-"""Whatever lies in a folder, the rest of it is answered, and what could not be read is named with its place and reason."""
+"""Whatever a folder contains, its other files are read, and unreadable parts are named with place and reason."""
 
 from __future__ import annotations
 

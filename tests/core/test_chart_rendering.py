@@ -48,7 +48,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> ExperimentDB:
-    """Runs whose ids, hyperparameters and metric are what nobody should call them."""
+    """Runs with the worst names for ids, hyperparameters and metric."""
     runs: list[Row] = []
     for i, name in enumerate(HOSTILE):
         for seed in range(2):

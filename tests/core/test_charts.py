@@ -1,4 +1,4 @@
-"""Pictures say what the answers say: numbers are read back out of the specification and held to the answer's.
+"""Charts show the numbers of the answers: numbers are read back from the specification and compared with the answer's.
 
 `SWEEPLENS_UPDATE_SNAPSHOTS=1 pytest tests/core/test_charts.py` writes the golden specifications again.
 """

@@ -1,4 +1,4 @@
-"""The demo sweep: what was planted is there, and the same arguments write the same bytes."""
+"""The demo sweep has its planted effects, and the same arguments write the same bytes."""
 
 from __future__ import annotations
 

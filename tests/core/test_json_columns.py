@@ -224,7 +224,7 @@ def test_rows_of_thousands_of_metrics_are_read_together(tmp_path: Path) -> None:
 
 
 def test_files_of_points_hold_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
-    """Names go to disk as Enums; nobody who reads the file may see that, and filters must find what they look for."""
+    """Names are Enums on disk; readers of the file must not see that, and filters must find all rows."""
     rows = "".join(json.dumps({"step": i, **{f"m{k}": k + i / 7 for k in range(10)}}) + "\n" for i in range(1000))
     for run in range(31):
         home = tmp_path / "logs" / f"run{31 - run}"

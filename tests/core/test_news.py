@@ -1,4 +1,4 @@
-"""What is new since a cursor: told once, never missed, and the cursor needs nothing but itself."""
+"""News since a cursor: each reported once, none missed, and the cursor needs no other state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`db.overview` on the demo sweep: what a colleague would say first, each number as plain Polars has it from the files."""
+"""`db.overview` on the demo sweep: each number equals that of plain Polars from the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run's curve becomes one number: the default, and what else may be asked for, against plain arithmetic."""
+"""Reductions of a run's curve to one number, compared with plain arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that are called like secrets are neither kept nor shown, unless the user wants them."""
+"""Values with names of secrets are neither kept nor shown, unless the user wants them."""
 
 from __future__ import annotations
 

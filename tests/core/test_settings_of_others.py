@@ -1,4 +1,4 @@
-"""Files of settings that somebody else wrote decide nothing for this user's other experiments."""
+"""Settings files of other people have no effect on this user's other experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that are no logs of a training are never taken for one: thousands that are installed here, and what programs print."""
+"""Texts that are not training logs are never read as one: thousands of installed files, and output of programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every detector finds what was planted, where it was planted, and leaves healthy curves alone."""
+"""Every detector finds the planted fault at its place, and has no finding in healthy curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source that cannot be read for a while keeps what it gave, says so, and is read again when it can be."""
+"""A source that is unreadable for a while keeps its points, with a problem, and is read again later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The usage guide of the earlier system runs as it stands, with its package renamed: `earlier_guide.md` is that text."""
+"""The usage guide of the earlier system runs unchanged, with its package renamed: `earlier_guide.md` is that text."""
 
 from __future__ import annotations
 

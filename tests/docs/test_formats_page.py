@@ -1,4 +1,4 @@
-"""docs/formats.md is what the readers say of themselves."""
+"""docs/formats.md equals the page made from the readers' docstrings."""
 
 from __future__ import annotations
 

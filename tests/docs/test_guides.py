@@ -1,4 +1,4 @@
-"""README.md and docs/python.md say what is true: their code runs, their excerpt comes out, their tables are complete."""
+"""README.md and docs/python.md are true: their code runs, their excerpt is the output, their tables are complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader who follows the pages would be: a folder with the demo's `sweep` in it."""
+    """A folder with the demo's `sweep` in it, as the pages assume."""
     here = tmp_path_factory.mktemp("reader")
     write_sweep(here / "sweep", now=datetime.now(UTC))
     return here

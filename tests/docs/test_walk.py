@@ -1,4 +1,4 @@
-"""`docs/walk.md` is what `examples/walk.py` prints today, and each number in it is what plain Polars says of the files."""
+"""`docs/walk.md` equals the output of `examples/walk.py`, and its numbers equal those of plain Polars from the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/lab-server.md as a lab does it: behind a proxy, with TLS, with health and figures for whoever watches."""
+"""The set-ups of docs/lab-server.md: behind a proxy, with TLS, with health checks and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MCP Apps: clients that announce the extension learn of the page and of the chart's id; all others see what they saw before."""
+"""MCP Apps: clients that announce the extension get the page and the chart's id; for all others nothing changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections within bounds: many half-open ones, and clients that say or take nothing, harm nobody who asks."""
+"""Limits on connections: half-open ones, and clients that send or read nothing, do not disturb other clients."""
 
 from __future__ import annotations
 

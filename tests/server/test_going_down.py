@@ -1,4 +1,4 @@
-"""How a server ends, and what it leaves behind when a client does: calls in flight are answered, no process outlives it."""
+"""Shutdown of a server, and the end of its clients: calls in flight are answered, no process outlives it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _bounded(seconds: int) -> Mapping[str, str]:
 
 
 def _gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for has."""
+    """Returns whether a process has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

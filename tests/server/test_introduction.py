@@ -1,4 +1,4 @@
-"""How a server introduces itself: to a client, in a browser, and to a person who starts it at a terminal."""
+"""Introductions of a server: to a client, in a browser, and at a terminal."""
 
 from __future__ import annotations
 

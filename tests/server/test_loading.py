@@ -1,4 +1,4 @@
-"""Opening and loading: never before the handshake, once for all who ask, with progress, and not for nobody."""
+"""Loading: never before the handshake, once for all callers, with progress, and stopped without callers."""
 
 from __future__ import annotations
 

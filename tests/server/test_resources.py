@@ -20,7 +20,7 @@ CURVE = "experiments://runs/{run_id}/metrics/{metric}{?max_points}"
 
 
 async def read(client: Client, uri: str) -> str:
-    """The one text that stands at an address."""
+    """Returns the only text of a resource."""
     (content,) = (await client.read_resource(uri)).contents
     assert isinstance(content, TextResourceContents)
     return content.text

@@ -1,4 +1,4 @@
-"""Many tenants of one server: whatever one of them does, the others are answered; whoever leaves takes their work along."""
+"""Many tenants of one server: no tenant can block the others, and work of a tenant that disconnects stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller with a wrong token gets over HTTP, in status and header, and what the log learns of any token: nothing."""
+"""Status and header of an HTTP answer to a wrong token; no token is ever in the log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 
 
 def token(key: object = KEY, algorithm: str = "RS256", **claims: object) -> str:
-    """A token that is right but for what is given."""
+    """Returns a valid token, but for the given claims."""
     now = int(time.time())
     right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": now + 10 * DAY, "scope": SCOPE}
     whole = {name: value for name, value in (right | claims).items() if value is not None}

@@ -119,7 +119,7 @@ async def test_work_goes_on_while_one_of_its_callers_still_waits(pool: WorkerPoo
 
 
 def waiting(gate: threading.Event) -> None:
-    """Work that ends at the gate, or when nobody wants it."""
+    """Work that ends at the gate, or when its callers have left."""
     while not gate.wait(0.01):
         checkpoint()
 
