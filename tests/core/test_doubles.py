@@ -213,7 +213,7 @@ def test_an_exact_rerun_is_no_replicate_either(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "metrics", [{"lr": "lr"}, {"epoch": "epoch"}, {"lr": "train/learning_rate", "epoch": "_timestamp"}]
 )
-def test_what_all_runs_of_a_sweep_share_makes_no_double(tmp_path: Path, metrics: Mapping[str, str]) -> None:
+def test_curves_that_all_runs_share_make_no_duplicates(tmp_path: Path, metrics: Mapping[str, str]) -> None:
     shared = {name: curves(0.1, 0)[metric] for metric, name in metrics.items()}
     rows = [run(f"s{seed}", {"seed": seed}, **shared) for seed in range(4)]
     assert not said(database(tmp_path, rows).overview())

@@ -94,7 +94,7 @@ def test_runs_that_lack_a_hyperparameter_have_no_say_in_its_direction_but_none_i
     assert (found["drop"]["direction"], found["drop"]["best_value"]) == ("best: null", "null")
 
 
-def test_a_run_whose_config_is_lost_says_nothing_of_any_hyperparameter_and_is_named(tmp_path: Path) -> None:
+def test_a_run_without_a_config_is_named_and_has_no_hyperparameters(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: lr, 0.02)
     whole = database(tmp_path / "whole", runs).effects("val/acc", reduce="last")
     answer = database(tmp_path / "lost", [*runs, run("bare", {}, val_acc=[9.0])]).effects("val/acc", reduce="last")

@@ -32,7 +32,7 @@ def test_the_command_line_loads_nothing_heavy_before_it_parses_arguments() -> No
 
 
 @pytest.mark.parametrize("name", sweeplens.__all__)
-def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+def test_every_public_name_exists_and_is_documented(name: str) -> None:
     assert getattr(sweeplens, name).__doc__
 
 

@@ -176,7 +176,7 @@ def test_clean_files_and_those_with_nan_torn_and_malformed_lines_are_read_togeth
     )
 
 
-def test_what_a_table_fills_up_with_null_is_read_together_and_counted(tmp_path: Path) -> None:
+def test_rows_padded_with_null_are_read_together_and_counted(tmp_path: Path) -> None:
     """As pandas writes the rows of a table in which validation is logged now and then."""
     rows = [
         {"step": i, "loss": 1 / (i + 1), "val/acc": i / 9 if i % 4 == 3 else None, "is_best": i % 4 == 3, "never": None}

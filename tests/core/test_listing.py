@@ -30,14 +30,14 @@ def test_list_runs_says_how_many_hyperparameters_it_does_not_show(tmp_path: Path
     assert answer.notes[0].startswith("4 more hyperparameters vary: find_varying_hparams names them")
 
 
-def test_what_takes_several_values_comes_before_what_some_runs_lack(tmp_path: Path) -> None:
+def test_varying_hyperparameters_come_before_partly_missing_ones(tmp_path: Path) -> None:
     runs = [run(f"r{i}", {**({"a": 1} if i else {}), "lr": i}, val_acc=[0.5]) for i in range(3)]
     table = database(tmp_path, runs).varying().table
     assert table["hparam"].to_list() == ["lr", "a"]
     assert table["n_values"].to_list() == [3, 1]
 
 
-def test_what_names_an_experiment_after_its_setting_and_seed_makes_no_group(tmp_path: Path) -> None:
+def test_names_of_experiments_define_no_groups(tmp_path: Path) -> None:
     runs = [
         run(f"r{lr}{s}", {"lr": lr, "seed": s, "exp_name": f"lr{lr}_s{s}" if lr else "again"}, val_acc=[lr + 0.01 * s])
         for lr in (0, 1, 2)

@@ -101,7 +101,7 @@ def test_metrics_have_their_goal_range_and_steps(told: Answer) -> None:
     )
 
 
-def test_what_there_is_too_much_of_is_counted(tmp_path: Path) -> None:
+def test_long_lists_in_the_overview_end_with_a_count(tmp_path: Path) -> None:
     metrics = {f"layer{j}/norm": [1.0] for j in range(30)}
     runs = [
         {**run(f"r{i}", {f"h{j:02}": j + i * (j + 1) for j in range(15)}), "metrics": metrics} for i in range(4)
@@ -116,7 +116,7 @@ def test_without_repetitions_ties_are_unknown(tmp_path: Path) -> None:
     assert line(answer, "best val/acc").endswith("ties unknown: no repeated runs")
 
 
-def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: Path) -> None:
+def test_an_overview_over_very_many_points_names_the_checks_that_it_skipped(demo: Path) -> None:
     view = ExperimentDB(AnalysisConfig(), base_path=demo).view()
     many = view.series.with_columns(n_logged=pl.col("n_logged") * 1000)
     options = DiagnosisOptions(Thresholds(), datetime.now(UTC), replicates=("seed",))

@@ -232,7 +232,7 @@ def test_reading_leaves_no_files_beside_a_closed_database(tmp_path: Path) -> Non
     assert beside(path) == {"t.db"}
 
 
-def test_what_a_live_writer_committed_is_read_and_what_it_did_not_is_not(tmp_path: Path) -> None:
+def test_committed_rows_of_a_live_writer_are_read_and_others_are_not(tmp_path: Path) -> None:
     path = database(tmp_path / "t.db", TRACKIO, wal=True)
     with writer(path) as other:
         other.executescript(trackio_rows(("k", "r", 0, {"a": 1})))
@@ -261,9 +261,7 @@ def test_a_writer_is_not_kept_from_writing_while_its_database_is_read(tmp_path: 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("keep_shm", [True, False])
-def test_what_a_killed_writer_had_committed_is_read_from_its_leftovers(
-    tmp_path: Path, mode: str, keep_shm: bool
-) -> None:
+def test_committed_rows_of_a_killed_writer_are_read(tmp_path: Path, mode: str, keep_shm: bool) -> None:
     path = database(tmp_path / "m.db", MLFLOW, wal=mode == "wal")
     kill_while_writing(path)
     if not keep_shm:

@@ -113,7 +113,7 @@ RUN_META = "artifact_uri: x\nexperiment_id: '7'\nlifecycle_stage: active\nrun_id
 KEY = "0123456789abcdef0123456789abcdef"
 
 
-def test_what_an_mlflow_store_keeps_beside_its_runs_is_no_run(tmp_path: Path) -> None:
+def test_other_folders_of_an_mlflow_store_are_no_runs(tmp_path: Path) -> None:
     store = tmp_path / "mlruns"
     for experiment in ("0", "7"):
         write_text(store / experiment / "meta.yaml", f"artifact_location: x\nexperiment_id: '{experiment}'\nname: e\n")

@@ -187,7 +187,7 @@ VALUES = st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.booleans
 
 
 @given(st.dictionaries(KEYS, VALUES, min_size=1))
-def test_a_printed_namespace_is_what_it_was(values: dict[str, object]) -> None:
+def test_a_printed_namespace_is_read_as_its_values(values: dict[str, object]) -> None:
     from argparse import Namespace
     from keyword import iskeyword
 

@@ -72,7 +72,7 @@ def test_a_store_of_before_is_closed_to_others(folders: tuple[Path, Path]) -> No
 
 
 @root_only
-def test_another_user_sees_nothing_of_a_store(folders: tuple[Path, Path]) -> None:
+def test_another_user_cannot_read_a_store(folders: tuple[Path, Path]) -> None:
     root, cache = folders
     Runs(root, 2, 5)
     open_db(root, cache).load_experiments()

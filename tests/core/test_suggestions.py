@@ -73,7 +73,7 @@ def test_ties_get_seeds_on_both_sides_with_the_difference_that_they_could_detect
     assert 0 < float(str(row["detectable"])) < 0.05
 
 
-def test_where_nothing_was_repeated_the_best_are_repeated() -> None:
+def test_without_repetitions_suggestions_repeat_the_best_settings() -> None:
     answer = _ask({f"r{i}": ({"opt": name}, 0.5 + 0.1 * i) for i, name in enumerate(("adam", "sgd", "lion"))})
     row = _row(answer, "repeat")
     assert row["settings"] == ["opt=adam (2 runs)"]

@@ -48,7 +48,7 @@ def test_a_number_is_read_however_a_cell_says_it(tmp_path: Path, row: str) -> No
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
-def test_what_a_shell_wrote_in_utf_16_is_read(tmp_path: Path, encoding: str) -> None:
+def test_a_log_in_utf_16_is_read(tmp_path: Path, encoding: str) -> None:
     written(tmp_path, "c/metrics.csv", "step,loss\n" + "".join(f"{i},{i / 2}\n" for i in range(40)), encoding)
     written(
         tmp_path, "j/log.jsonl", "".join(json.dumps({"step": i, "loss": i / 2}) + "\n" for i in range(40)), encoding

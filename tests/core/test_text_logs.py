@@ -278,7 +278,7 @@ SHAPES: dict[str, tuple[str, Series]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_a_tool_prints_is_read_value_by_value(shape: str, tmp_path: Path) -> None:
+def test_output_of_each_tool_gives_its_metrics_value_by_value(shape: str, tmp_path: Path) -> None:
     text, expected = SHAPES[shape]
     found = read(tmp_path, run__log=text)
     assert set(found.runs) == {"run.log"}

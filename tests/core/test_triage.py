@@ -341,7 +341,7 @@ def test_seeds_that_only_scatter_are_no_outliers() -> None:
 # --------------------------------------------------------- what they share
 
 
-def test_what_the_affected_runs_share_is_named_with_counts() -> None:
+def test_a_shared_cause_is_named_with_counts() -> None:
     runs: dict[str, Curves] = {}
     hparams: dict[str, dict[str, object]] = {}
     for lr in (0.01, 0.1, 1.0, 3.0):

@@ -63,7 +63,7 @@ async def test_the_id_of_a_chart_alone_gives_its_data_on_any_server(with_apps: C
     assert set(found["themes"]) == {"light", "dark"}
 
 
-async def test_a_client_without_apps_gets_what_it_always_got(client: Client, with_apps: Client) -> None:
+async def test_nothing_changes_for_a_client_without_apps(client: Client, with_apps: Client) -> None:
     plain, rich = [await one.call_tool("plot", ASKED) for one in (client, with_apps)]
     assert plain.structured_content is None
     assert plain.content == rich.content

@@ -58,7 +58,7 @@ def test_lines_for_clients_carry_a_header_only_where_tokens_are_asked_for() -> N
 
 
 @posix
-def test_serve_at_a_terminal_says_what_it_is_and_ctrl_c_ends_it_at_once(sweep: Path) -> None:
+def test_serve_at_a_terminal_greets_the_user_and_ctrl_c_ends_it_at_once(sweep: Path) -> None:
     shown = at_terminal(["serve", str(sweep)], columns=200, keys={"Ctrl-C ends it.": "\x03"}, seconds=20)
     assert shown.code == 130
     assert "an MCP server over stdio" in shown.text

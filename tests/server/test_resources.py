@@ -82,7 +82,7 @@ async def test_the_schema_names_the_columns_of_all_three_tables(client: Client) 
 @pytest.mark.parametrize(
     "uri", ["experiments://runs/nobody", "experiments://runs/torn/metrics/nothing", "experiments://x"]
 )
-async def test_what_does_not_exist_is_an_error_that_names_it(client: Client, uri: str) -> None:
+async def test_an_unknown_resource_is_an_error_that_names_it(client: Client, uri: str) -> None:
     with pytest.raises(MCPError) as error:
         await client.read_resource(uri)
     assert error.value.error.code == -32602

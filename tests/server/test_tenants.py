@@ -165,7 +165,7 @@ async def test_forty_slow_queries_of_one_token_neither_refuse_nor_delay_other_to
             group.cancel_scope.cancel()
 
 
-async def test_a_cursor_of_another_grant_gives_nothing_of_what_that_grant_sees(lab: Path, era: str) -> None:
+async def test_a_cursor_of_another_grant_shows_no_data_of_that_grant(lab: Path, era: str) -> None:
     async with asking(lab, EVERYTHING, era) as client:
         first = data_of(await client.call_tool("list_runs", {"limit": 1}))
         assert first["next_cursor"]
@@ -177,9 +177,7 @@ async def test_a_cursor_of_another_grant_gives_nothing_of_what_that_grant_sees(l
 @pytest.mark.parametrize(
     ("tool", "argument"), [("get_run", "run_id"), ("rank_runs", "metric"), ("query_metrics", "metrics")]
 )
-async def test_what_a_grant_may_not_see_is_as_unknown_as_what_does_not_exist(
-    lab: Path, era: str, tool: str, argument: str
-) -> None:
+async def test_hidden_data_gives_the_same_error_as_missing_data(lab: Path, era: str, tool: str, argument: str) -> None:
     async with asking(lab, PUBLIC, era) as client:
         said: list[str] = []
         for name in ("secret_run0", "secret/acc", "sepret_run0", "sepret/acc"):

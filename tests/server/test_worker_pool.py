@@ -32,7 +32,7 @@ async def test_work_is_done_in_a_worker_and_its_result_comes_back(pool: WorkerPo
     assert await pool.run("a", threading.current_thread, heavy=False) is not threading.current_thread()
 
 
-async def test_what_work_raises_reaches_every_caller(pool: WorkerPool) -> None:
+async def test_an_error_of_shared_work_reaches_every_caller(pool: WorkerPool) -> None:
     def fail() -> None:
         raise ValueError("no")
 
@@ -185,7 +185,7 @@ async def test_a_call_that_another_tenant_made_too_does_not_wait_in_their_queue(
     pool.close()
 
 
-async def test_what_a_tenant_that_left_had_waiting_is_forgotten() -> None:
+async def test_waiting_calls_of_a_tenant_that_left_are_dropped() -> None:
     pool = WorkerPool(heavy_workers=2, queue=4)
     async with anyio.create_task_group() as group:
         for index in range(5):
