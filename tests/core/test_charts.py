@@ -378,7 +378,7 @@ def test_without_a_kind_the_most_telling_is_drawn(db: ExperimentDB, tmp_path: Pa
         ("importance", {"metrics": ["grad_norm"]}, "goal"),
     ],
 )
-def test_a_chart_that_cannot_be_drawn_is_an_error_with_a_reason(
+def test_charts_that_cannot_be_drawn_give_a_reason(
     db: ExperimentDB, kind: str, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
