@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import json
 import re
 from collections.abc import AsyncIterator
@@ -19,10 +20,12 @@ from mcp.types import TextContent, TextResourceContents
 
 from sweeplens import ExperimentDB
 from sweeplens.charts.rendering import can_render
+from sweeplens.charts.request import PlotRequest
 from sweeplens.errors import InputError
 from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
-from sweeplens_mcp.tools.chart_id import arguments_of, chart_id
+from sweeplens_mcp.tools.chart_id import PlotArguments, arguments_of, chart_id
+from sweeplens_mcp.tools.pictures import plot
 
 pytestmark = pytest.mark.anyio
 UI = "io.modelcontextprotocol/ui"
@@ -44,6 +47,12 @@ async def test_the_tool_names_its_page_and_the_server_the_extension(with_apps: C
     assert tools["chart_data"] == {"resourceUri": "ui://sweeplens/chart", "visibility": ["app"]}
     assert [name for name, page in tools.items() if page] == ["plot", "chart_data"]
     assert UI in (with_apps.server_capabilities.extensions or {})
+
+
+def test_a_chart_id_holds_every_argument_of_plot_and_the_library_knows_them_all() -> None:
+    held = set(PlotArguments.__struct_fields__)
+    assert held == set(inspect.signature(plot).parameters) - {"db"}
+    assert held - {"kind"} <= set(PlotRequest.__struct_fields__)
 
 
 async def test_the_id_of_a_chart_alone_gives_its_data_on_any_server(with_apps: Client, sweep: Path, era: str) -> None:
