@@ -132,7 +132,7 @@ def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempP
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=2, max_size=3))
-def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_appended_rows_are_read_as_if_one_by_one(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     root, reader = tmp_path_factory.mktemp("logs"), JsonSteps()
     log = root / "run" / "metrics.jsonl"
     log.parent.mkdir()
@@ -221,7 +221,7 @@ def test_clean_files_and_those_with_nan_torn_and_malformed_lines_are_read_togeth
     )
 
 
-def test_what_a_table_fills_up_with_null_is_read_together_and_counted(tmp_path: Path) -> None:
+def test_rows_padded_with_null_are_read_together_and_counted(tmp_path: Path) -> None:
     """As pandas writes the rows of a table in which validation is logged now and then."""
     rows = [
         {"step": i, "loss": 1 / (i + 1), "val/acc": i / 9 if i % 4 == 3 else None, "is_best": i % 4 == 3, "never": None}
@@ -268,8 +268,8 @@ def test_rows_of_thousands_of_metrics_are_read_together(tmp_path: Path) -> None:
     assert together(tmp_path, ["".join(json.dumps(row) + "\n" for row in rows)]) == 1
 
 
-def test_what_is_written_while_reading_is_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
-    """Names go to disk as Enums; nobody who reads the file may see that, and filters must find what they look for."""
+def test_files_of_points_hold_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
+    """Names are Enums on disk; readers of the file must not see that, and filters must find all rows."""
     rows = "".join(json.dumps({"step": i, **{f"m{k}": k + i / 7 for k in range(10)}}) + "\n" for i in range(1000))
     for run in range(31):
         home = tmp_path / "logs" / f"run{31 - run}"

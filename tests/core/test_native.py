@@ -83,7 +83,7 @@ def values_of(numbers: Sequence[str]) -> list[float | None]:
     numbers=["9007199254740993", "1e23", "-0", "-0.0", "-18446744073709551616", "2.2250738585072014e-308", "1e400"]
 )
 @example(numbers=["0.1000000000000000055511151231257827021181583404541015625", "179769313486231570000000000000000e276"])
-def test_a_number_is_what_python_reads_or_its_line_is_in_doubt(numbers: list[str]) -> None:
+def test_a_number_equals_that_of_python_or_its_line_is_left_to_python(numbers: list[str]) -> None:
     for text, value in zip(numbers, values_of(numbers), strict=True):
         if value is not None:
             read = json.loads(text)
@@ -96,7 +96,7 @@ def test_a_number_is_what_python_reads_or_its_line_is_in_doubt(numbers: list[str
 
 @settings(max_examples=300, deadline=None)
 @given(numbers=st.lists(st.floats(allow_subnormal=False), min_size=1, max_size=40))
-def test_what_python_writes_of_a_normal_double_is_never_in_doubt(numbers: list[float]) -> None:
+def test_normal_doubles_written_by_python_are_always_certain(numbers: list[float]) -> None:
     assert [bits(v) for v in values_of([json.dumps(n) for n in numbers]) if v is not None] == [bits(n) for n in numbers]
 
 
@@ -209,7 +209,7 @@ def test_a_table_holds_no_more_cells_than_it_was_allowed() -> None:
         assert table.rows * table.width <= 1 << 16
 
 
-def test_what_make_installs_is_compiled() -> None:
+def test_make_installs_the_compiled_reader() -> None:
     assert is_compiled()
 
 

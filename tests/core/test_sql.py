@@ -201,7 +201,7 @@ def test_a_query_past_its_time_is_stopped_and_says_how_to_narrow_it() -> None:
         query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), QueryBounds(seconds=1))
 
 
-def test_a_query_past_its_memory_is_stopped_and_says_so() -> None:
+def test_a_query_beyond_its_memory_limit_is_stopped_with_an_error() -> None:
     query = "SELECT count(DISTINCT a.value * 20000 + b.value) AS n FROM points a, points b"
     with pytest.raises(LimitError, match=r"more than 64 MB"):
         query_sql(query, _tables(20_000), QueryBounds(megabytes=64))
