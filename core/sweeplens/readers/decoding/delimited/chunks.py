@@ -275,9 +275,9 @@ class _RowParser:
             self._problem(record, "the last line is not complete", "torn")
             cells, n = cells[:-1], n - 1
         elif self.is_cut_short and n < width:
-            self._problem(record, f"{n} cells for {width} columns: the last ones are missing", "warning")
+            self._problem(record, f"{n} cells under {width} columns: the last ones are missing", "warning")
         elif n < width or any(cells[width:]):
-            self._problem(record, f"{n} cells for {width} columns: they cannot be matched, so the row is left out")
+            self._problem(record, f"{n} cells under {width} columns: they cannot be matched, so the row is left out")
             return
         row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.used]
         if all(c is None for c in row):
