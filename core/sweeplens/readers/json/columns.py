@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from sweeplens.errors import SourceLimitError
 from sweeplens.native.step_table import StepTable
-from sweeplens.readers.decoding.axis_names import is_aside, rank_of
+from sweeplens.readers.decoding.axis_names import is_pace_metric, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
 from sweeplens.readers.decoding.row_keys import ROW_WORDS, TIME_KEYS, counter_of, exact_label
@@ -86,7 +86,9 @@ class _FileKind(Struct):
             name = key.decode()
         except UnicodeDecodeError:
             return False
-        return not _rivals(name, self.axis) and name not in ROW_WORDS and (name not in _TIMES or name in self.times)
+        return (
+            not _is_as_certain(name, self.axis) and name not in ROW_WORDS and (name not in _TIMES or name in self.times)
+        )
 
 
 class _FileKinds(ExitStack):
@@ -100,7 +102,7 @@ class _FileKinds(ExitStack):
         """Returns the kind of a file, from its first row; None where that is not a row of numbers with a step."""
         row = next((row for line in lines if (row := _flat_row(line))), None)
         axis = counter_of(row) if row else ""
-        if not row or not axis or any(key != axis and _rivals(key, axis) for key in row):
+        if not row or not axis or any(key != axis and _is_as_certain(key, axis) for key in row):
             return None
         times = _TIMES.intersection(row)
         known = next((kind for kind in reversed(self.all) if (kind.axis, kind.times) == (axis, times)), None)
@@ -125,7 +127,7 @@ def read_columns(files: Sequence[FileStat], begin: Resume = _BEGINNING) -> list[
         found = [
             c for kind in kinds.all if kind.members for c in _timed(_without_empty(kind.table.frame()), kind.members)
         ]
-    return [kept for columns in found if (kept := _forward(columns)).members]
+    return [kept for columns in found if (kept := _going_forward(columns)).members]
 
 
 def _read(file: _File, buffer: LineBuffer, kinds: _FileKinds) -> None:
@@ -177,7 +179,7 @@ def _file_rows(file: _File, buffer: LineBuffer, kind: _FileKind) -> FileRows | N
     return FileRows(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, others, all_problems)
 
 
-def _rivals(name: str, axis: str) -> bool:
+def _is_as_certain(name: str, axis: str) -> bool:
     """Whether a key's name marks a counter at least as surely as the axis's name does."""
     label = exact_label(name)
     return bool(label) and rank_of(label) <= rank_of(exact_label(axis))
@@ -204,13 +206,13 @@ def _timed(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumn
         times = pl.col(key).is_finite() & (pl.col(key) >= 1e8)
         some, every = frame.select(times.any(), (times.all() & (pl.col(key).null_count() == 0)).alias("every")).row(0)
         if every:
-            return [_ended(frame.with_columns(_as_time(frame[key])).drop(key), members)]
+            return [_with_ends(frame.with_columns(_as_time(frame[key])).drop(key), members)]
         if some:
-            return _each(frame, members)
-    return [_ended(frame, members)]
+            return _timed_alone(frame, members)
+    return [_with_ends(frame, members)]
 
 
-def _each(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
+def _timed_alone(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
     """Checks every file alone; a file with a time in only some of its rows is not plain."""
     if len(members) == 1:
         return []
@@ -218,7 +220,7 @@ def _each(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns
     return [columns for part, (index, piece) in parts for columns in _timed(_alone(part), {index: piece})]
 
 
-def _ended(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
+def _with_ends(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
     """Returns the columns with the metrics' names, and the first and last step and time of each file."""
     metrics = [c for c in frame.columns if not c.startswith("\0")]
     ends = [0, *accumulate(p.rows for p in members.values())]
@@ -232,9 +234,9 @@ def _ended(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
     return JsonColumns(frame, members, metrics, table["first"].to_list(), table["last"].to_list(), begins, steps)
 
 
-def _forward(columns: JsonColumns) -> JsonColumns:
+def _going_forward(columns: JsonColumns) -> JsonColumns:
     """Returns the columns without the members whose axis can only be found from all rows together."""
-    compared = [m for m in columns.metrics if not exact_label(m) and not is_aside(m)]
+    compared = [m for m in columns.metrics if not exact_label(m) and not is_pace_metric(m)]
     dropped = repeating(columns, compared)
     dropped |= {
         p

@@ -33,7 +33,7 @@ from sweeplens.readers.tensorboard.tfrecord import TFRecords
 
 __all__ = ["age", "branch_metric", "claims", "event_files", "facts_of_folder", "is_session"]
 
-_STAMP = re.compile(r"\d{9,}\.\d+")  # how add_hparams names its folder
+_STAMP = re.compile(r"\d{9,}\.\d+")  # the name of a folder made by add_hparams
 _DIGITS = re.compile(r"(\d+)")
 _DEEP = 8  # slashes in the name of a branch
 

@@ -22,7 +22,7 @@ from sweeplens.safe_open import open_buffered
 
 __all__ = ["read_run"]
 
-_ENDED = -1  # an offset: the file is damaged, and was reported
+_ENDED = -1  # an offset that marks a damaged file, which was reported
 
 
 def read_run(source: Source, resume: Resume | None) -> Reading:
@@ -68,7 +68,9 @@ def _read_file(entry: FileStat, key: str, at: int, events: ScalarEvents, problem
 
 def _described(source: Source, facts: EventFacts, points: pl.DataFrame) -> tuple[RunRecord, tuple[Problem, ...]]:
     """Returns the record, from the plugin and the config files beside the log. A file beside the log wins."""
-    side = read_config(source.files, unwrap=source.file("hparams.yaml") is None)  # Lightning wraps nothing
+    side = read_config(
+        source.files, unwrap=source.file("hparams.yaml") is None
+    )  # Lightning never wraps its hyperparameters
     known = set(_flat(side.hyperparameters))
     logged = {k: v for k, v in facts.hyperparameters.items() if k.replace("/", ".") not in known}
     record = RunRecord(

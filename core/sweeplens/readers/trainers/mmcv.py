@@ -82,7 +82,7 @@ def _axis(rows: list[dict[str, Any]], meta: dict[str, Any]) -> str:
     if any(_BY_ITERATION in str(meta.get(k, "")) for k in _LONG):
         return "iter"
     train = [(_step(r, "epoch", 0), _step(r, "iter", 0)) for r in rows if r["mode"] == "train"]
-    grew = [later[1] > sooner[1] for sooner, later in pairwise(train) if later[0] > sooner[0]]
+    grew = [later[1] > earlier[1] for earlier, later in pairwise(train) if later[0] > earlier[0]]
     return "iter" if grew and all(grew) else "epoch"
 
 

@@ -1,4 +1,4 @@
-"""Weights & Biases run directories, online and offline."""
+"""Reads Weights & Biases run directories, online and offline."""
 
 from __future__ import annotations
 

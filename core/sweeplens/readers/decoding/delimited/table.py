@@ -168,9 +168,9 @@ def _add(table: TableReading, chunk: TableChunk) -> None:
     for name, n in chunk.non_scalar.items():
         table.non_scalar[name] = table.non_scalar.get(name, 0) + n
     table.examples = {**chunk.examples, **table.examples}
-    room = _MAX_PROBLEMS - len(table.problems)
-    if room > 0:
-        table.problems += chunk.problems[:room]
+    remaining = _MAX_PROBLEMS - len(table.problems)
+    if remaining > 0:
+        table.problems += chunk.problems[:remaining]
 
 
 def _points(
