@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,26 @@ OTHERS = st.one_of(NUMBERS, NUMBERS, st.none(), st.booleans())
 ROWS = st.dictionaries(KEYS, OTHERS, min_size=1, max_size=4)
 TIMED = st.fixed_dictionaries({"timestamp": st.floats(1.6e9, 1.8e9), "loss": NUMBERS})
 PLAIN = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch"]), NUMBERS, min_size=1)
+TEXTS = st.sampled_from(
+    ["train", "val", "a note", "0.5", "nan", "tensor(1.5)", "[2]", "3%", "ünd", "", "Infinity", "1/3", "1.2k"]
+)
+DATES = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(datetime.isoformat)
+ZONES = st.sampled_from(["", "Z", "+02:00", "-05:30", " ", "x"])
+TIMES = st.one_of(
+    st.builds("{}{}".format, DATES, ZONES), st.sampled_from(["2024-02-30T00:00:00", "2024-01-01", "soon"])
+)
+SPLITS = st.fixed_dictionaries(
+    {"loss": NUMBERS},
+    optional={"split": st.sampled_from(["train", "val"]), "val/loss": NUMBERS, "time": st.floats(1.6e9, 1.8e9)},
+)
+SPOKEN = st.fixed_dictionaries(
+    {"loss": NUMBERS},
+    optional={"timestamp": TIMES, "note": TEXTS, "split": TEXTS, "tag": TEXTS, "host": TEXTS, "lr": NUMBERS},
+)
+STAMPED = st.fixed_dictionaries({"loss": NUMBERS}, optional={"timestamp": DATES, "date": DATES})
+SOMETIMES = st.fixed_dictionaries(
+    {"loss": NUMBERS}, optional={"timestamp": st.floats(1.6e9, 1.8e9), "time": st.floats(0, 1.8e9)}
+)
 SPARSE = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch", "is_best", "time"]), OTHERS, min_size=1)
 JUNK = st.sampled_from(
     ["broken {", "", "   ", "[1, 2]", '{"step": 3, "loss": }', '{"step": 1, "loss": "text"}', '{"step": 2, "x": null}',
@@ -48,7 +69,7 @@ JUNK = st.sampled_from(
 
 @st.composite
 def a_file(draw: Any) -> str:
-    kind = draw(st.sampled_from([PLAIN, PLAIN, SPARSE, TIMED, ROWS]))
+    kind = draw(st.sampled_from([PLAIN, PLAIN, SPARSE, TIMED, ROWS, SPLITS, SPOKEN, STAMPED, SOMETIMES]))
     begin = draw(st.sampled_from([0, 0, 3_000, 6_000]))  # a file that is appended to another may go on behind it
     steps = [begin + s for s in draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))]
     steps = sorted(set(steps)) if draw(st.booleans()) else steps
@@ -98,7 +119,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
     return len(readings)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=1, max_size=5))
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 1.7e9}\n'])
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 0.0}\n', '{"step": 0, "run_id": 0.0}\n'])
@@ -108,7 +129,7 @@ def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempP
     together(tmp_path_factory.mktemp("logs"), texts)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=2, max_size=3))
 def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     root, reader = tmp_path_factory.mktemp("logs"), JsonSteps()

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import sweeplens
 from sweeplens.native.step_table import StepTable, is_compiled
+from sweeplens.readers.decoding.values import as_time, number_in
 
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
 EXPONENTS = st.one_of(
@@ -31,8 +32,24 @@ NUMBERS = st.one_of(
     st.builds("{}{}{}".format, st.sampled_from(["", "-"]), DIGITS, EXPONENTS),
     st.builds("{}{}.{}{}".format, st.sampled_from(["", "-"]), DIGITS, DIGITS, EXPONENTS),
 )
+STAMPS = st.builds(
+    "{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
+    st.integers(1960, 2210), st.integers(0, 13), st.integers(0, 32), st.sampled_from("T tx"),
+    st.integers(0, 25), st.integers(0, 60), st.integers(0, 61),
+    st.sampled_from(["", ".5", ".123456", ".1234567", ".", ",5"]),
+    st.sampled_from(["", "Z", "z", "+02:00", "-23:59", "+24:00", "+1:00"]),
+)  # fmt: skip
+TEXTS = st.one_of(
+    STAMPS,
+    st.text(max_size=12),
+    st.sampled_from(["nan", "Inf", "tensor(1.)", "float32(2)", "50%", "[1]", "1/3", "a" * 300, "train"]),
+)
 VALUES = st.one_of(
-    NUMBERS, st.sampled_from(["null", "true", '"x"', "[]", "{}", "-NaN", "+1", ".5", "1.", "", "0x1", "1e"])
+    NUMBERS,
+    STAMPS.map(json.dumps),
+    st.sampled_from(
+        ["null", "true", '"x"', '"train"', '"nan"', '"1"', "[]", "{}", "-NaN", "+1", ".5", "1.", "", "0x1", "1e"]
+    ),
 )
 KEYS = st.sampled_from(["loss", "val/acc", "präzision", "a b", 'quo\\"te', "", "step"])
 
@@ -70,6 +87,9 @@ def test_a_number_is_what_python_reads_or_its_line_is_in_doubt(numbers: list[str
     for text, value in zip(numbers, values_of(numbers), strict=True):
         if value is not None:
             read = json.loads(text)
+            if isinstance(read, str):
+                assert value == (as_time(read) or read)
+                continue
             assert type(read) in (int, float), text
             assert bits(value) == bits(float(read)), text
 
@@ -81,7 +101,7 @@ def test_what_python_writes_of_a_normal_double_is_never_in_doubt(numbers: list[f
 
 
 def is_plain(line: bytes) -> bool:
-    """Whether Python finds a flat object of numbers, each key once, with a whole number at the step."""
+    """Whether Python finds a flat object of numbers and texts, each key once, with a whole number at the step."""
     try:
         pairs = json.loads(line, object_pairs_hook=list)
         keys = [key for key, _ in pairs]
@@ -89,7 +109,7 @@ def is_plain(line: bytes) -> bool:
             line.lstrip(b" \t\r").startswith(b"{")
             and len(set(keys)) == len(keys)
             and type(dict(pairs)["step"]) is int
-            and not any(isinstance(value, str | list) for _, value in pairs)  # objects are lists of pairs here
+            and not any(isinstance(value, list) for _, value in pairs)  # objects are lists of pairs here
         )
     except (ValueError, TypeError, KeyError):
         return False
@@ -117,8 +137,24 @@ def test_only_plain_rows_are_taken_and_all_others_are_named(lines: list[str]) ->
         assert is_plain(lines[number].encode()), lines[number]
         read = json.loads(lines[number])
         assert row["\0step"] == read.pop("step")
-        held = {key: bits(value) for key, value in row.items() if key[:1] != "\0" and value is not None}
-        assert held == {key: bits(float(value)) for key, value in read.items() if type(value) in (int, float)}
+        held = {key: _same(value) for key, value in row.items() if key[:1] != "\0" and value is not None}
+        assert held == {key: _same(value) for key, value in read.items() if type(value) in (int, float, str)}
+
+
+def _same(value: object) -> object:
+    """A value in a form that equals only itself; a text that is a time as that time."""
+    if isinstance(value, str):
+        return as_time(value) or value
+    return bits(float(value)) if isinstance(value, int | float) else value
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS)
+def test_a_text_is_a_time_or_a_word_that_is_no_number_or_its_line_is_in_doubt(text: str) -> None:
+    frame, doubts = table_of(f'{{"step": 1, "x": {json.dumps(text, ensure_ascii=False)}}}\n'.encode())
+    if not doubts:
+        assert frame["x"].to_list() == [as_time(text) or text]
+        assert number_in(text) is None
 
 
 @settings(max_examples=200, deadline=None)

@@ -54,7 +54,7 @@ def test_every_file_is_read_or_a_copy_or_belongs_to_a_run_or_is_refused_with_a_r
     assert said["weights/model.pt"] == "nobody's: no log: *.pt"
     assert said["data/iris.csv"] == "nobody's: table without an axis that goes forward"
     assert said["other/annotations.json"] == "nobody's: JSON without steps or series"
-    assert said["job/.hydra/config.yaml"] == "nobody's: configuration of a Hydra job in which there is no log"
+    assert said["job/.hydra/config.yaml"] == "nobody's: configuration of a Hydra job without a log"
 
 
 def test_the_summary_counts_files_by_reader_and_what_is_nobodys_by_reason(lab: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_shell_writes_pictures_and_a_report(
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["plot", "ranking"], "Where to?"),
+        (["plot", "ranking"], "No output: pass -o FILE"),
         (["plot", "rank", "-o", "x.png"], "Nearest: 'ranking'"),
         (["plot", "ranking", "-o", "x.gif"], "Use .png"),
         (["plot", "ranking", "mtric=a", "-o", "x.png"], "Nearest: 'metrics'"),

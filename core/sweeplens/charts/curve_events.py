@@ -1,4 +1,4 @@
-"""What happened to runs along their curves: where values stop being finite, where a run crashed, what a diagnosis found."""
+"""Events along curves: first values that are not finite, crashes, and findings of a diagnosis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SEVERITIES = ("high", "medium")
 
 
 class Event(Struct, frozen=True):
-    """One thing that happened to one run. ``metric`` is empty where it is of the whole run. ``left_out``: others not listed."""
+    """One event of one run. ``metric`` is empty for an event of the whole run. ``left_out``: number of others not listed."""
 
     run: str
     metric: str
@@ -38,12 +38,12 @@ class Event(Struct, frozen=True):
 
 
 def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups) -> list[Event]:
-    """At most 60, the worst first; none where the axis is not the step."""
+    """Returns at most 60 events, the worst first; none if the axis is not the step."""
     if ask.x not in ("", "step"):
         return []
     drawn = {run for line in groups.lines for run in line.runs}
     found = [e for e in [*_logged(db, ask, metrics), *_diagnosed(db, ask, metrics, len(drawn))] if e.run in drawn]
-    whole = {(e.run, e.finding) for e in found if not e.metric}  # said of the run: not once more of each metric
+    whole = {(e.run, e.finding) for e in found if not e.metric}  # an event of the run is not repeated for each metric
     found = [e for e in found if not e.metric or (e.run, e.finding) not in whole]
     once = list({(e.run, e.metric, e.finding): e for e in found}.values())
     if len(once) > _MOST_EVENTS:
@@ -52,7 +52,7 @@ def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], gro
 
 
 def _logged(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> list[Event]:
-    """What the series themselves say: the first value that is not finite, and where a run that ended badly ended."""
+    """Yields events from the series: first values that are not finite, and the last step of runs that failed."""
     events: list[Event] = []
     for metric in metrics:
         nan, last = f"{metric.name}.first_nonfinite_step", f"{metric.name}.last_step"
@@ -76,7 +76,7 @@ def _logged(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> li
 
 
 def _diagnosed(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], drawn: int) -> list[Event]:
-    """What a diagnosis of these metrics found."""
+    """Yields the findings of a diagnosis of these metrics."""
     if drawn > _MOST_DIAGNOSED:
         return []
     table = db.diagnose(runs=ask.runs, where=ask.where, metrics=[f"^{re.escape(m.name)}$" for m in metrics]).table
@@ -88,7 +88,7 @@ def _diagnosed(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], dr
 
 
 def placed_events(events: Sequence[Event], lines: Sequence[Line], metric: Metric) -> list[Row]:
-    """Each event of a metric as a mark on the line of its run or group, at the last point before it."""
+    """Returns each event of a metric as a mark on the line of its run or group, at the last point before it."""
     of_run = {run: line for line in lines for run in line.runs}
     rows: list[Row] = []
     for event in events:

@@ -1,4 +1,4 @@
-"""How much of a metric's spread each hyperparameter explains, with its interval; inseparable ones are one bar."""
+"""Chart of the share of a metric's variance that each hyperparameter explains; confounded hyperparameters are one bar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST = 20
 
 
 def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `effects` as bars."""
+    """Draws the answer of `effects` as bars."""
     metric = asked_metrics(db, ask, 1)[0]
     answer = db.effects(metric.name, goal=ask.goal, reduce=ask.reading, runs=ask.runs, where=ask.where)
     table = answer.table.filter(answer.table["importance"].is_not_null())
@@ -81,7 +81,7 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 
 def _words(directions: Sequence[str], values: str) -> str:
-    """What stands behind a bar; hyperparameters that share one may go in directions of their own."""
+    """Returns the text behind a bar; hyperparameters of one bar may have different directions."""
     direction = directions[0] if len(set(directions)) == 1 else ""
     return printed(
         direction if direction.startswith("best") else "; ".join(filter(None, (direction, f"best {values}"))), 38
@@ -89,7 +89,7 @@ def _words(directions: Sequence[str], values: str) -> str:
 
 
 def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
-    """One bar for each class of hyperparameters that always change together."""
+    """Returns one bar for each class of perfectly confounded hyperparameters."""
     bars: list[Row] = []
     drawn: set[str] = set()
     records = table.to_dicts()
@@ -98,7 +98,7 @@ def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
             continue
         same = [
             r for r in records if r["hparam"] in row["confounded_with"] and r["importance"] == row["importance"]
-        ]  # those that nearly follow it have a share of their own
+        ]  # nearly confounded hyperparameters have shares of their own
         drawn |= {row["hparam"], *(r["hparam"] for r in same)}
         members = [row, *same]
         directions = [str(r["direction"]) for r in members]

@@ -23,7 +23,7 @@ from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.axis_names import is_pace_metric, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
-from sweeplens.readers.decoding.row_keys import ROW_WORDS, TIME_KEYS, counter_of, exact_label
+from sweeplens.readers.decoding.row_keys import NAME_KEYS, ROW_WORDS, SPLIT_KEYS, TIME_KEYS, counter_of, exact_label
 from sweeplens.readers.json.points import repeating
 from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.safe_open import SourceFile, open_file
@@ -53,6 +53,8 @@ class JsonColumns(Struct, frozen=True):
     frame: pl.DataFrame
     members: dict[int, FileRows]  # by index among the files that were asked for
     metrics: list[str]
+    checked: list[str]  # metrics of which a step has one value only, unless rows repeat
+    clashing: set[int]  # members that must be read row by row
     firsts: list[datetime | None] = field(default_factory=list[Any])
     lasts: list[datetime | None] = field(default_factory=list[Any])
     begins: list[int] = field(default_factory=list[int])  # the first step of each member
@@ -174,9 +176,30 @@ def _file_rows(file: _File, buffer: LineBuffer, kind: _FileKind) -> FileRows | N
     tail = JsonLines(rest, path, first_line=number + 1)
     if list(tail) and ((parsed := table.read(rest + b"\n", len(rest) + 1)) is None or parsed.doubts):
         return None
-    others = {key.decode("utf-8", "replace"): count for key, count in table.others().items()}
+    counted = _counted(table)
+    if counted is None:
+        return None
     all_problems = (*problems, *tail.problems)
-    return FileRows(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, others, all_problems)
+    return FileRows(kind.axis, table.rows - begin, consumed + tail.consumed, tail.number, counted, all_problems)
+
+
+def _counted(table: StepTable) -> dict[str, int] | None:
+    """Returns how often each key of the file had no number; None where texts say more than that."""
+    others = {key.decode("utf-8", "replace"): count for key, count in table.others().items()}
+    texts = {key.decode("utf-8", "replace"): count for key, count in table.texts().items()}
+    splits = [key for key in texts if key in SPLIT_KEYS]
+    if not texts.keys().isdisjoint(NAME_KEYS) or (not _TIMES.isdisjoint(texts) and _count_time_keys(table) > 1):
+        return None  # a row may be one value and its name; of two times, each row decides which counts
+    counted = {key: count for key, count in texts.items() if key not in SPLIT_KEYS and key not in _TIMES}
+    for key, count in others.items():
+        counted[key] = counted.get(key, 0) + count
+    return (
+        None if splits and (counted or len(splits) > 1) else counted
+    )  # names that are counted would get the split's prefix
+
+
+def _count_time_keys(table: StepTable) -> int:
+    return sum(table.key(column).decode("utf-8", "replace") in _TIMES for column in range(1, table.width))
 
 
 def _is_as_certain(name: str, axis: str) -> bool:
@@ -194,26 +217,30 @@ def _flat_row(line: bytes) -> dict[str, object] | None:
         return None
     found = cast("dict[str, object]", row)
     return (
-        found
-        if ROW_WORDS.isdisjoint(found) and not any(isinstance(v, str | list | dict) for v in found.values())
-        else None
+        found if ROW_WORDS.isdisjoint(found) and not any(isinstance(v, list | dict) for v in found.values()) else None
     )
 
 
 def _timed(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
-    """Adds the wall time. Where only some rows have one, each file is checked alone."""
-    for key in (k for k in TIME_KEYS if k in frame.columns):
-        times = pl.col(key).is_finite() & (pl.col(key) >= 1e8)
-        some, every = frame.select(times.any(), (times.all() & (pl.col(key).null_count() == 0)).alias("every")).row(0)
-        if every:
-            return [_with_ends(frame.with_columns(_as_time(frame[key])).drop(key), members)]
-        if some:
-            return _timed_alone(frame, members)
-    return [_with_ends(frame, members)]
+    """Adds the wall time. Where a key holds times in some rows and other numbers in others, each file is checked alone."""
+    keys = [key for key in TIME_KEYS if key in frame.columns]
+    key = next((key for key in keys if _times_in(frame[key]).any()), "")
+    if not key:
+        return [_with_ends(frame, members)]
+    others = any(_times_in(frame[other]).any() for other in keys if other != key)
+    if not _times_in(frame[key]).all() or (others and frame[key].null_count()):
+        return _timed_alone(frame, members)
+    return [_with_ends(frame.with_columns(_as_time(frame[key])).drop(key), members)]
+
+
+def _times_in(values: pl.Series) -> pl.Series:
+    """Returns, for each value, whether it is a time."""
+    known = values.drop_nulls()
+    return known.is_not_null() if known.dtype == pl.Datetime else known.is_finite() & (known >= 1e8)
 
 
 def _timed_alone(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
-    """Checks every file alone; a file with a time in only some of its rows is not plain."""
+    """Checks every file alone; a file in which a key holds times and other numbers is not plain."""
     if len(members) == 1:
         return []
     parts = zip(frame.partition_by("\0run", maintain_order=True), members.items(), strict=True)
@@ -222,22 +249,61 @@ def _timed_alone(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[Json
 
 def _with_ends(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
     """Returns the columns with the metrics' names, and the first and last step and time of each file."""
+    named = _with_split_names(frame)
+    frame = named.frame
     metrics = [c for c in frame.columns if not c.startswith("\0")]
     ends = [0, *accumulate(p.rows for p in members.values())]
     begins = frame["\0step"].gather(ends[:-1]).to_list()
     steps = frame["\0step"].gather([n - 1 for n in ends[1:]]).to_list()
     if "\0wall" not in frame.columns:
         nothing: list[datetime | None] = [None] * len(members)
-        return JsonColumns(frame, members, metrics, nothing, nothing, begins, steps)
+        return JsonColumns(frame, members, metrics, named.checked, named.clashing, nothing, nothing, begins, steps)
     walls = frame.group_by("\0run", maintain_order=True)
-    table = walls.agg(pl.col("\0wall").first().alias("first"), pl.col("\0wall").max().alias("last"))
-    return JsonColumns(frame, members, metrics, table["first"].to_list(), table["last"].to_list(), begins, steps)
+    table = walls.agg(pl.col("\0wall").drop_nulls().first().alias("first"), pl.col("\0wall").max().alias("last"))
+    firsts, lasts = table["first"].to_list(), table["last"].to_list()
+    return JsonColumns(frame, members, metrics, named.checked, named.clashing, firsts, lasts, begins, steps)
+
+
+class _SplitNames(Struct, frozen=True):
+    """Columns whose metrics have the names that their rows' split gives them."""
+
+    frame: pl.DataFrame
+    checked: list[str]  # metrics of which a step has one value only
+    clashing: set[int]  # the members with a row in which two keys have the same name then
+
+
+def _with_split_names(frame: pl.DataFrame) -> _SplitNames:
+    """Names the metrics. Texts that name no split are left out: they are counted already."""
+    split = next((c for c in frame.columns if c in SPLIT_KEYS and frame[c].dtype == pl.String), "")
+    metrics = [c for c in frame.columns if not c.startswith("\0") and frame[c].dtype == pl.Float64]
+    index = [c for c in frame.columns if c.startswith("\0")]
+    checked = [m for m in metrics if not exact_label(m) and not is_pace_metric(m)]
+    if not split:
+        return _SplitNames(frame.select(*index, *metrics), checked, set())
+    words = [None, *frame[split].drop_nulls().unique(maintain_order=True)]
+    keys: dict[str, list[tuple[str | None, str]]] = {}
+    for word in words:
+        for metric in metrics:
+            keys.setdefault(_split_name(word, metric), []).append((word, metric))
+    values = {name: [_of_split(split, *key) for key in found] for name, found in keys.items()}
+    twice = [pl.sum_horizontal(v.is_not_null() for v in found) > 1 for found in values.values() if len(found) > 1]
+    clashing = set(frame.filter(pl.any_horizontal(twice))["\0run"].to_list()) if twice else set[int]()
+    table = _without_empty(frame.select(*index, *(pl.coalesce(found).alias(name) for name, found in values.items())))
+    return _SplitNames(table, [n for n in table.columns if n in keys and keys[n][0][1] in checked], clashing)
+
+
+def _of_split(split: str, word: str | None, metric: str) -> pl.Expr:
+    rows = pl.col(split).is_null() if word is None else pl.col(split) == word
+    return pl.when(rows).then(pl.col(metric))
+
+
+def _split_name(word: str | None, metric: str) -> str:
+    return metric if word is None or metric.startswith(f"{word}/") else f"{word}/{metric}"
 
 
 def _going_forward(columns: JsonColumns) -> JsonColumns:
     """Returns the columns without the members whose axis can only be found from all rows together."""
-    compared = [m for m in columns.metrics if not exact_label(m) and not is_pace_metric(m)]
-    dropped = repeating(columns, compared)
+    dropped = columns.clashing | repeating(columns, columns.checked)
     dropped |= {
         p
         for p, member in enumerate(columns.members.values())
@@ -254,7 +320,7 @@ def _going_forward(columns: JsonColumns) -> JsonColumns:
     firsts, lasts = ([values[p] for p in places] for values in (columns.firsts, columns.lasts))
     begins, steps = ([values[p] for p in places] for values in (columns.begins, columns.steps))
     metrics = [m for m in columns.metrics if m in frame.columns]
-    return JsonColumns(frame, members, metrics, firsts, lasts, begins, steps)
+    return JsonColumns(frame, members, metrics, columns.checked, set(), firsts, lasts, begins, steps)
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:
@@ -272,11 +338,18 @@ def _as_time(values: pl.Series) -> pl.Series:
 
     It uses numpy, which divides. Polars multiplies by the inverse, which sometimes gives another microsecond.
     """
+    if values.dtype == pl.Datetime:
+        return values.alias("\0wall")
     import numpy as np
 
-    seconds = values.to_numpy()
+    seconds = values.fill_null(0.0).to_numpy()
     while (seconds > 1e11).any():
         seconds = np.where(seconds > 1e11, seconds / 1000.0, seconds)
     whole = np.floor(seconds)
     micros = whole.astype(np.int64) * 1_000_000 + np.rint((seconds - whole) * 1e6).astype(np.int64)
-    return pl.Series("\0wall", micros).cast(pl.Datetime("us", "UTC"))
+    walls = pl.Series("\0wall", micros).cast(pl.Datetime("us", "UTC"))
+    return (
+        pl.select(pl.when(values.is_not_null()).then(walls)).to_series().alias("\0wall")
+        if values.null_count()
+        else walls
+    )
