@@ -140,8 +140,8 @@ def test_rows_with_fewer_or_more_cells_are_named_and_no_value_lands_under_anothe
     assert values(read, "loss") == [(0, 1.0), (3, 5.0), (4, 7.0)]
     assert values(read, "acc") == [(0, 2.0), (3, 6.0), (4, 8.0)]
     assert [(p.kind, p.line, p.reason.partition(":")[0]) for p in read.problems] == [
-        ("malformed", 3, "2 cells for 3 columns"),
-        ("malformed", 4, "4 cells for 3 columns"),
+        ("malformed", 3, "2 cells under 3 columns"),
+        ("malformed", 4, "4 cells under 3 columns"),
     ]
 
 

@@ -261,7 +261,7 @@ def test_all_environments_of_the_rl_zoo_are_one_run_in_the_order_of_time(tmp_pat
 def test_an_archive_is_never_unpickled_and_never_believed(tmp_path: Path) -> None:
     home = zoo(tmp_path) / "ppo/Env-v1_1/evaluations.npz"
     np.savez(home, timesteps=np.array([1]), results=np.array([{}], dtype=object))
-    assert "not hold a plain array" in read_folder(tmp_path).problems[0].reason
+    assert "no plain array" in read_folder(tmp_path).problems[0].reason
     np.savez(home, timesteps=np.arange(10), results=np.zeros((10, 10)))
     home.write_bytes(home.read_bytes().replace(b"(10, 10)", b"(10, 99)"))
     found = read_folder(tmp_path)

@@ -50,7 +50,7 @@ class LineBuffer:
         with memoryview(self._data) as view:
             count = self._stream.readinto(view[self.held : self.held + self._left])
         if not count:
-            raise EOFError(f"{self._left} bytes less than there were")
+            raise EOFError(f"the file is {self._left} bytes shorter than it was")
         self._left -= count
         self.held += count
         return True

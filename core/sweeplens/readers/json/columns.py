@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from sweeplens.errors import SourceLimitError
 from sweeplens.native.step_table import StepTable, is_compiled
-from sweeplens.readers.decoding.axis_names import is_aside, rank_of
+from sweeplens.readers.decoding.axis_names import is_pace_metric, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
 from sweeplens.readers.decoding.row_keys import NAME_KEYS, ROW_WORDS, SPLIT_KEYS, TIME_KEYS, counter_of, exact_label
@@ -90,7 +90,9 @@ class _FileKind(Struct):
             name = key.decode()
         except UnicodeDecodeError:
             return False
-        return not _rivals(name, self.axis) and name not in ROW_WORDS and (name not in _TIMES or name in self.times)
+        return (
+            not _is_as_certain(name, self.axis) and name not in ROW_WORDS and (name not in _TIMES or name in self.times)
+        )
 
 
 class _FileKinds(ExitStack):
@@ -104,7 +106,7 @@ class _FileKinds(ExitStack):
         """Returns the kind of a file, from its first row; None where that is not a row of numbers with a step."""
         row = next((row for line in lines if (row := _flat_row(line))), None)
         axis = counter_of(row) if row else ""
-        if not row or not axis or any(key != axis and _rivals(key, axis) for key in row):
+        if not row or not axis or any(key != axis and _is_as_certain(key, axis) for key in row):
             return None
         times = _TIMES.intersection(row)
         known = next((kind for kind in reversed(self.all) if (kind.axis, kind.times) == (axis, times)), None)
@@ -148,7 +150,7 @@ def read_row_columns(rows: Sequence[Any], path: str) -> JsonColumns | None:
 def _columns_of(kinds: _FileKinds) -> list[JsonColumns]:
     """Returns the columns of all files that are plain."""
     found = [c for kind in kinds.all if kind.members for c in _timed(_without_empty(kind.table.frame()), kind.members)]
-    return [kept for columns in found if (kept := _forward(columns)).members]
+    return [kept for columns in found if (kept := _going_forward(columns)).members]
 
 
 def _read(file: _File, buffer: LineBuffer, kinds: _FileKinds) -> None:
@@ -221,7 +223,7 @@ def _count_time_keys(table: StepTable) -> int:
     return sum(table.key(column).decode("utf-8", "replace") in _TIMES for column in range(1, table.width))
 
 
-def _rivals(name: str, axis: str) -> bool:
+def _is_as_certain(name: str, axis: str) -> bool:
     """Whether a key's name marks a counter at least as surely as the axis's name does."""
     label = exact_label(name)
     return bool(label) and rank_of(label) <= rank_of(exact_label(axis))
@@ -241,32 +243,32 @@ def _flat_row(line: bytes) -> dict[str, object] | None:
 
 
 def _timed(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
-    """With the wall time found. Where a key holds times in some rows and other numbers in others, each file is looked at alone."""
+    """Adds the wall time. Where a key holds times in some rows and other numbers in others, each file is checked alone."""
     keys = [key for key in TIME_KEYS if key in frame.columns]
     key = next((key for key in keys if _times_in(frame[key]).any()), "")
     if not key:
-        return [_ended(frame, members)]
+        return [_with_ends(frame, members)]
     others = any(_times_in(frame[other]).any() for other in keys if other != key)
     if not _times_in(frame[key]).all() or (others and frame[key].null_count()):
-        return _each(frame, members)
-    return [_ended(frame.with_columns(_as_time(frame[key])).drop(key), members)]
+        return _timed_alone(frame, members)
+    return [_with_ends(frame.with_columns(_as_time(frame[key])).drop(key), members)]
 
 
 def _times_in(values: pl.Series) -> pl.Series:
-    """Whether each value that is there is a time."""
-    there = values.drop_nulls()
-    return there.is_not_null() if there.dtype == pl.Datetime else there.is_finite() & (there >= 1e8)
+    """Returns, for each value, whether it is a time."""
+    known = values.drop_nulls()
+    return known.is_not_null() if known.dtype == pl.Datetime else known.is_finite() & (known >= 1e8)
 
 
-def _each(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
-    """Every file by itself; one in which a key holds times and other numbers is not plain."""
+def _timed_alone(frame: pl.DataFrame, members: dict[int, FileRows]) -> list[JsonColumns]:
+    """Checks every file alone; a file in which a key holds times and other numbers is not plain."""
     if len(members) == 1:
         return []
     parts = zip(frame.partition_by("\0run", maintain_order=True), members.items(), strict=True)
     return [columns for part, (index, piece) in parts for columns in _timed(_alone(part), {index: piece})]
 
 
-def _ended(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
+def _with_ends(frame: pl.DataFrame, members: dict[int, FileRows]) -> JsonColumns:
     """Returns the columns with the metrics' names, and the first and last step and time of each file."""
     named = _with_split_names(frame)
     frame = named.frame
@@ -296,7 +298,7 @@ def _with_split_names(frame: pl.DataFrame) -> _SplitNames:
     split = next((c for c in frame.columns if c in SPLIT_KEYS and frame[c].dtype == pl.String), "")
     metrics = [c for c in frame.columns if not c.startswith("\0") and frame[c].dtype == pl.Float64]
     index = [c for c in frame.columns if c.startswith("\0")]
-    checked = [m for m in metrics if not exact_label(m) and not is_aside(m)]
+    checked = [m for m in metrics if not exact_label(m) and not is_pace_metric(m)]
     if not split:
         return _SplitNames(frame.select(*index, *metrics), checked, set())
     words = [None, *frame[split].drop_nulls().unique(maintain_order=True)]
@@ -320,7 +322,7 @@ def _split_name(word: str | None, metric: str) -> str:
     return metric if word is None or metric.startswith(f"{word}/") else f"{word}/{metric}"
 
 
-def _forward(columns: JsonColumns) -> JsonColumns:
+def _going_forward(columns: JsonColumns) -> JsonColumns:
     """Returns the columns without the members whose axis can only be found from all rows together."""
     dropped = columns.clashing | repeating(columns, columns.checked)
     dropped |= {

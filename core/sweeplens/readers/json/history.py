@@ -146,7 +146,7 @@ def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
         return False
     axis = axes.pop()
     steps = [cast("int", as_step(r[axis])) for r in rows]
-    back = sum(later < sooner for sooner, later in pairwise(steps))
+    back = sum(later < earlier for earlier, later in pairwise(steps))
     values = [v for r in rows for k, v in r.items() if k != axis]
     numbers = sum(number_in(v) is not None or isinstance(v, dict) for v in values)
     return 3 * back <= len(steps) and 2 * numbers > len(values) and len(set(steps)) * 2 > len(steps)

@@ -70,9 +70,7 @@ def _unique_id(run: str, seen: dict[str, int], problems: list[Problem], path: st
         return run
     numbered = f"{run}#{seen[run]}"
     problems.append(
-        Problem(
-            path, f"run {run!r} is in the file more than once: this one is named {numbered!r}", number, kind="warning"
-        )
+        Problem(path, f"run {run!r} is in the file again: this one is named {numbered!r}", number, kind="warning")
     )
     return numbered
 
