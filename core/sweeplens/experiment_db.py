@@ -16,7 +16,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
-from sweeplens.experiment_data import ExperimentData
+from sweeplens.cost_questions import CostQuestions
 from sweeplens.frames.goals import AskedGoal
 from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
@@ -31,7 +31,7 @@ __all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
 RankedBy = Literal["group", "run"]
 
 
-class ExperimentDB(ExperimentData):
+class ExperimentDB(CostQuestions):
     """Experiments below one folder or several.
 
     ``config``: the settings, or the folders in its place. ``base_path``: a folder or several; by default

@@ -14,7 +14,7 @@ from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_identifier, varying_hparams
+from sweeplens.frames.grouping import folded, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.schemas import hparam_columns
 
@@ -158,7 +158,9 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(seen))).iter_rows(named=True):
         partly.setdefault(runs.height - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
     some = [f"in {n} of {runs.height} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
+    machines, names = [n for n in names if is_machine(n)], [n for n in names if not is_machine(n)]
     named = [f"{listed(names)} identif{'ies' if len(names) == 1 else 'y'} single runs"] if names else []
+    named += [f"{listed(machines)}: the machine, no setting"] if machines else []
     return "; ".join([*lines[:_HPARAMS], *more, *some, *named])
 
 
