@@ -74,6 +74,7 @@ class ExperimentDB(CostQuestions):
             view.runs, view.series, view.snapshot.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view),
+            diagnosis=view.health.diagnosis if view.health and view.series is view.snapshot.series else None,
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
