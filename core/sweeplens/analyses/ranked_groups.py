@@ -66,6 +66,7 @@ class RankQuestion(Struct, frozen=True):
     keys: tuple[str, ...]
     goals: Mapping[str, str] | None
     replicates: tuple[str, ...]
+    broken: tuple[str, ...] = ()  # runs that are known to be broken
 
 
 class RankedGroups(Struct, frozen=True):
