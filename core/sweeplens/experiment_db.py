@@ -16,7 +16,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
-from sweeplens.experiment_data import ExperimentData
+from sweeplens.cost_questions import CostQuestions
 from sweeplens.frames.goals import AskedGoal
 from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
@@ -31,7 +31,7 @@ __all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
 RankedBy = Literal["group", "run"]
 
 
-class ExperimentDB(ExperimentData):
+class ExperimentDB(CostQuestions):
     """Experiments below one folder or several.
 
     ``config``: the settings, or the folders in its place. ``base_path``: a folder or several; by default
@@ -70,11 +70,11 @@ class ExperimentDB(ExperimentData):
         from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
 
         view = self.view(runs, where)
-        known = view.health.quick_diagnosis(FIRST_CALL_POINTS) if view.is_whole and view.health else None
+        shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
             view.runs, view.series, view.snapshot.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=known,
+            tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))

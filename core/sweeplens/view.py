@@ -20,7 +20,7 @@ from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.selection import select_metrics
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
-from sweeplens.readers.decoding.axis_names import is_aside, label_of
+from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
@@ -126,7 +126,7 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
     if suspicious.height and runs:
         suspicious = suspicious.filter(pl.col("run_id").is_in(list(runs)))
     told = suspicious.filter(
-        [not label_of(m) and (bool(metrics) or not is_aside(m)) for m in suspicious["metric"]]
+        [not label_of(m) and (bool(metrics) or not is_pace_metric(m)) for m in suspicious["metric"]]
     ).sort(lost, "run_id", "metric", descending=[True, False, False])
     if not told.height:
         return ()

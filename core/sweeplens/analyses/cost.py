@@ -1,17 +1,20 @@
 """What results cost: each setting's metric beside its steps, wall time, GPU-hours and counters, and the front of both.
 
-A setting is on the front if no other setting of its task is at least as good for less. ``reached`` and ``to_...``: how many
+A setting is on the front if no other setting of its task is at least as good for as much or less (within 2 %). Runs that are
+unfinished or shorter than the rest count in the mean costs only where a setting has no others. ``reached`` and ``to_...``: how many
 runs went past a threshold, and the median cost until then, where runs that never did count as infinite.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.coverage import listed, series_of
+from sweeplens.analyses.coverage import coverage_of, listed, series_of, settings_unknown, with_config
 from sweeplens.analyses.readings_at_budget import at_budget
 from sweeplens.analyses.run_costs import RunCosts, machine_of, run_costs
 from sweeplens.answers import Answer, Basis
@@ -22,8 +25,10 @@ from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["cost"]
 
+_ALIKE = 1.02
 _SLOW = 1.5  # times the usual seconds a step
 _HOUR = 3600.0
+_NAMED = 4
 _TAKEN = ("run_id", "n", "mean", "reached", "front", "value", "steps", "seconds", "gpu_hours", "speed", "group")
 
 
@@ -56,6 +61,7 @@ def cost(
     a row for each run. Raises UnknownNameError, AmbiguousGoalError.
     """
     asked = series_of(metric, series)
+    runs, lost = (runs, ()) if runs.height == 1 or settings_unknown(runs) else with_config(runs)
     keys = group_hparams(runs, hparams, replicates)
     runs, keys = free_names(runs, keys, (*_TAKEN, *series["metric"].unique().to_list()))
     of_task = tuple(k for k in keys if is_called(k, tasks))
@@ -65,9 +71,14 @@ def cost(
     table = keyed(runs, keys).join(costs.table, on="run_id", how="left", maintain_order="left")
     table = table.join(reduced.values.select("run_id", "value"), on="run_id", how="inner", maintain_order="left")
     table, units = _with_reached(table, ask, series, points, costs)
-    groups = _grouped(table, ask, costs, units)
-    notes = (*_totals(table, costs), *_front_note(groups, ask, costs), *_pace_notes(table, runs, asked, points, ask))
-    left = (*runs_lacking([metric], runs, series), *reduced.left_out)
+    cut = coverage_of(runs, asked.filter(pl.col("run_id").is_in(table["run_id"].implode()))).marked
+    groups = _grouped(table.with_columns(cut=pl.col("run_id").is_in(list(cut))), ask, costs, units)
+    notes = (
+        *_totals(table, costs),
+        *_front_note(groups, ask, costs),
+        *_pace_notes(table.filter(pl.col("run_id").is_in(list(cut)).not_()), runs, asked, points, ask),
+    )
+    left = (*lost, *runs_lacking([metric], runs, series), *reduced.left_out)
     return Answer(groups, Basis(runs_used=table.height, left_out=left, points=reduced.points), notes, {"runs": table})
 
 
@@ -90,11 +101,14 @@ def _grouped(table: pl.DataFrame, ask: _Asked, costs: RunCosts, units: Sequence[
     middle = [pl.col(u).cast(pl.Float64).fill_null(float("inf")).median().alias(u) for u in units]
     reached = [pl.col(units[0]).count().alias("reached")] if units else []
     by = list(ask.keys) or [pl.lit("all runs").alias("group")]
-    aggregates = [pl.len().alias("n"), pl.col("value").mean().alias("mean"), *(pl.col(c).mean() for c in known)]
+    ended = pl.col("cut").not_()
+    means = [pl.coalesce(pl.col(c).filter(ended).mean(), pl.col(c).mean()).alias(c) for c in known]
+    aggregates = [pl.len().alias("n"), pl.col("value").mean().alias("mean"), *means]
     groups = table.group_by(by, maintain_order=True).agg(*aggregates, *reached, *middle)
     finite = [pl.when(pl.col(u).is_finite()).then(pl.col(u)).alias(u) for u in units]
     worse = pl.col("mean") * (1 if ask.goal == "lower" else -1)
-    groups = groups.with_columns(*finite, worse=worse).sort(costs.axis, "worse", nulls_last=True)
+    about = (pl.col(costs.axis).log() / math.log(_ALIKE)).round()  # costs that hardly differ are equal
+    groups = groups.with_columns(*finite, worse=worse).sort(about, "worse", nulls_last=True)
     before = pl.col("worse").cum_min().shift(1)
     before = before.over(ask.tasks) if ask.tasks else before
     front = before.is_null() | (pl.col("worse") < before)
@@ -103,7 +117,7 @@ def _grouped(table: pl.DataFrame, ask: _Asked, costs: RunCosts, units: Sequence[
 
 def _totals(table: pl.DataFrame, costs: RunCosts) -> list[str]:
     """Returns what the runs cost together, and which costs were not logged."""
-    hours = table["seconds"].sum() / _HOUR
+    hours = cast("float", table["seconds"].sum()) / _HOUR
     parts = [f"{table.height} runs", f"{table['steps'].sum():,} steps"]
     parts += [f"{hours:,.3g} h of wall time"] if hours else []
     parts += [f"{table['gpu_hours'].sum():,.4g} GPU-hours"] if table["gpu_hours"].sum() else []
@@ -130,8 +144,11 @@ def _front_note(groups: pl.DataFrame, ask: _Asked, costs: RunCosts) -> list[str]
         for row in front.iter_rows(named=True)
     ]
     others = groups.height - front.height
-    dearer = f"; the other {others} cost as much or more and are no better" if others else ""
-    return [f"Front of {ask.metric} against {costs.axis}: {listed(shown, 4)}{dearer}."]
+    dearer = (
+        f"; {others} other{'s cost' if others > 1 else ' costs'} as much or more for no better value" if others else ""
+    )
+    more = f"; and {front.height - _NAMED} more" if front.height > _NAMED else ""
+    return [f"Front of {ask.metric} against {costs.axis}: {'; '.join(shown[:_NAMED])}{more}{dearer}."]
 
 
 def _amount(value: float | None, axis: str) -> str:

@@ -69,6 +69,7 @@ class RankQuestion(Struct, frozen=True):
     goals: Mapping[str, str] | None
     replicates: tuple[str, ...]
     reviewed: bool = True  # whether notes on lucky values and other readings are made
+    broken: tuple[str, ...] = ()  # runs that are known to be broken
 
 
 class RankedGroups(Struct, frozen=True):

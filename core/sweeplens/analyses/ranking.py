@@ -56,14 +56,15 @@ def rank(
     tasks: Sequence[str] = (),
     pruned: bool = False,
     reviewed: bool = True,
+    broken: Sequence[str] = (),
 ) -> Answer:
     """Returns groups (or runs) in order of rank: mean, 95 % interval (Student's t), gap to the best, and ties with it.
 
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that name the task: runs are ranked within
-    each of their values. ``pruned``: also rank trials that their search ended early. ``reviewed``: add notes on
-    lucky values and other readings. All numbers are in the unit of the
-    metric. Sources of the tests: `bests`.
+    each of their values. ``pruned``: also rank trials that their search ended early. All numbers are in the unit of the
+    metric. ``reviewed``: add notes on lucky values and on other readings. ``broken``: runs that a diagnosis calls broken: ties
+    that rest on them are named. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run") or how.how == "points":
@@ -76,7 +77,15 @@ def rank(
     keys = group_names(runs, hparams, replicates)
     of_task = [k for k in keys if is_called(k, tasks)]
     ask = RankQuestion(
-        metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates), reviewed
+        metric,
+        how,
+        direction,
+        by,
+        tuple(k for k in keys if k not in of_task),
+        goals,
+        tuple(replicates),
+        reviewed,
+        tuple(broken),
     )
     question = (runs, series, asked, points, ask)
     answer = _by_task(*question, of_task) if of_task else _ranked_answer(*question)
@@ -155,7 +164,7 @@ def _ranked_answer(
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
     notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, method)
     notes += review_notes(runs, series, used, points, ask, ranked, keys, reduced.values) if ask.reviewed else ()
-    notes += broken_note(runs, series, ranked, table, keys) if by == "group" else ()
+    notes += broken_note(runs, series, ranked, table, keys, ask.broken) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
 

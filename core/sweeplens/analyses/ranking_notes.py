@@ -85,10 +85,15 @@ def _keys_of(ranked: RankedGroups) -> list[str]:
 
 
 def broken_note(
-    runs: pl.DataFrame, series: pl.DataFrame, ranked: RankedGroups, table: pl.DataFrame, keys: Sequence[str]
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    ranked: RankedGroups,
+    table: pl.DataFrame,
+    keys: Sequence[str],
+    known: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Names the groups that tie with the best and hold broken runs."""
-    broken = broken_runs(runs, series)
+    """Names the groups that tie with the best and hold broken runs: those that failed or logged NaN, and known ones."""
+    broken = sorted({*broken_runs(runs, series), *known})
     counts = ranked.groups.select(
         "n",
         broken=counted_in(ranked.groups, broken),

@@ -12,9 +12,10 @@ import re
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.frames.grouping import is_machine
 from sweeplens.frames.points import wall_seconds
 from sweeplens.frames.schemas import hparam_columns
-from sweeplens.readers.decoding.axis_names import folded, is_aside
+from sweeplens.readers.decoding.axis_names import folded, is_pace_metric
 
 __all__ = ["RunCosts", "counters_of", "machine_of", "run_costs"]
 
@@ -65,7 +66,9 @@ def run_costs(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) ->
 
 def counters_of(series: pl.DataFrame) -> list[str]:
     """Returns the metrics that count what a training used up: named so, and never falling."""
-    named = [n for n in series["metric"].unique().sort().to_list() if _COUNTER.search(folded(n)) and not is_aside(n)]
+    named = [
+        n for n in series["metric"].unique().sort().to_list() if _COUNTER.search(folded(n)) and not is_pace_metric(n)
+    ]
     return [n for n in named if _grows(series, n)]
 
 
@@ -107,5 +110,5 @@ def _number_of_gpus(runs: pl.DataFrame) -> pl.DataFrame | None:
 
 def machine_of(runs: pl.DataFrame) -> str:
     """Returns the column that names the machine of a run, where it takes several values; else an empty text."""
-    named = [f"metadata.{name}" for name in _MACHINES]
+    named = [*filter(is_machine, hparam_columns(runs)), *(f"metadata.{name}" for name in _MACHINES)]
     return next((n for n in named if n in runs.columns and runs[n].drop_nulls().n_unique() > 1), "")

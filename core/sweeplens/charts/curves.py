@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_events import Event, events_of, placed_events
+from sweeplens.charts.curve_events import CurveEvent, events_of, placed_events
 from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
 from sweeplens.charts.labels import listed_names, number
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
@@ -63,7 +63,7 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 
 def _spec(
-    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]
+    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]
 ) -> Spec:
     names = ", ".join(m.shown for m in metrics)
     title = f"{names} over {_axis_name(db, ask)}: {groups.what}"
@@ -87,7 +87,7 @@ def _spec(
 
 
 def panel_layers(
-    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[Event]
+    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[CurveEvent]
 ) -> tuple[list[Spec], str]:
     """Returns the layers of one metric, and a note if the axis leaves values out."""
     lines = [line for line in groups.lines if line.metric == metric.name]
@@ -104,7 +104,6 @@ def panel_layers(
     base = {"x": x, "y": y, "detail": {"field": "part"}}
     shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
-    marks = placed_events(events, lines, metric)
     layers = [
         layer(
             {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
@@ -114,13 +113,7 @@ def panel_layers(
         layer(
             {"type": "area", "opacity": 0.2, "clip": True},
             _band_rows(named, log=log),
-            {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": colour,
-                "detail": {"field": "part"},
-            },
+            {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
         ),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
@@ -131,18 +124,17 @@ def panel_layers(
             _isolated_points(named),
             {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
-        layer(
-            {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True},
-            marks,
-            {
-                "x": x,
-                "y": y,
-                "shape": _shape(ask, sorted({e.finding for e in events})),
-                "tooltip": tooltip(run="run", finding="finding", x="step", evidence="evidence"),
-            },
-        ),
+        _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
     return [part for part in layers if part["data"]["values"]], _beyond(within)
+
+
+def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:
+    """Returns the marks of events on the lines. ``xy``: the encoding of both axes."""
+    shape = _shape(ask, sorted({e.finding for e in events}))
+    told = tooltip(run="run", finding="finding", x="step", evidence="evidence")
+    mark = {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True}
+    return layer(mark, marks, {**xy, "shape": shape, "tooltip": told})
 
 
 _DASHED: Spec = {
@@ -240,14 +232,14 @@ def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 
 
-def _event_notes(ask: PlotRequest, events: Sequence[Event]) -> list[str]:
+def _event_notes(ask: PlotRequest, events: Sequence[CurveEvent]) -> list[str]:
     if ask.x not in ("", "step"):
         return ["Findings are marked over steps only."]
     left = sum(e.left_out for e in events)
     return [f"{count_of(left, 'finding')} more not marked."] if left else []
 
 
-def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]) -> str:
+def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]) -> str:
     parts = [f"{', '.join(m.shown for m in metrics)}: {groups.what}."]
     for metric in metrics:
         ends = [(line.label, line.y[-1], line.n[-1]) for line in groups.lines if line.metric == metric.name and line.y]

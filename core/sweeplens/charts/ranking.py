@@ -173,18 +173,7 @@ def _spec(
 
 def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
     """Returns the layers: dots of runs, intervals and means of groups."""
-    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
-    colour = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": verdicts},
-        "legend": {
-            "title": None,
-            "orient": "bottom",
-            "direction": "vertical" if ask.narrow else "horizontal",
-            "labelLimit": 300,
-        },
-    }
+    colour = _verdict_colour(ask, rows)
     told = tooltip(
         group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
     )
@@ -201,25 +190,21 @@ def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], 
         layer(
             {"type": "rule", "strokeWidth": 2, "clip": True},
             [r for r in rows if r["low"] is not None],
-            {
-                "x": {**x, "field": "low"},
-                "x2": {"field": "high"},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "point", "filled": True, "size": 85, "opacity": 1, "clip": True},
             rows,
-            {
-                "x": x,
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
     ]
+
+
+def _verdict_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
+    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
+    direction = "vertical" if ask.narrow else "horizontal"
+    legend = {"title": None, "orient": "bottom", "direction": direction, "labelLimit": 300}
+    return {"field": "verdict", "type": "nominal", "scale": {"domain": verdicts}, "legend": legend}
 
 
 def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:

@@ -191,33 +191,34 @@ def _spec(
         else text_field("x", axis.shown, order, labelAngle=-35)
     )
     y = number_field("y", f"{metric.shown}, {metric.best_word} value", log=log_y, within=within, room=True)
+    layers = _layers(ask, axis, metric, rows, front, colour, {"x": x, "y": y})
+    beyond = f"{count_of(within.beyond, 'run')} beyond the axis." if within else ""
+    pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""
+    title = f"{metric.shown} against {axis.shown}: {count_of(len(rows), 'run')}"
+    return filled_view(ask, title, [*notes, f"{pareto} {beyond}".strip()], layers)
+
+
+def _layers(
+    ask: PlotRequest, axis: _ScatterAxis, metric: Metric, rows: list[Row], front: list[Row], colour: str, xy: Spec
+) -> list[Spec]:
+    """Returns the layers: lines that join settings, the Pareto front, and the dots of runs. ``xy``: the encoding of both axes."""
     told = tooltip(run="run", x=axis.shown, y=metric.shown, status="status")
-    place = {"x": x, "y": y, "tooltip": told}
+    place = {**xy, "tooltip": told}
     dots = {**place, "shape": _ended(ask, rows), **({"color": _dot_colour(ask, rows, colour)} if colour else {})}
     bare = [r for r in rows if colour and r["colour"] is None]
     coloured = [r for r in rows if not colour or r["colour"] is not None]
     joined = rows if _joined(rows, axis) else []
-    layers = [
+    dashed = {"type": "line", "strokeDash": [5, 3], "interpolate": "step-after"}
+    return [
         layer(
             {"type": "line", "style": "rest-line", "strokeWidth": 1, "clip": True},
             joined,
-            {"x": x, "y": y, "detail": {"field": "setting"}},
+            {**xy, "detail": {"field": "setting"}},
         ),
         layer(
-            {
-                "type": "line",
-                "style": "ink",
-                "strokeWidth": 1.5,
-                "strokeDash": [5, 3],
-                "interpolate": "step-after",
-                "clip": True,
-            },
+            {**dashed, "style": "ink", "strokeWidth": 1.5, "clip": True},
             front,
-            {
-                "x": x,
-                "y": y,
-                "order": {"field": "x", "type": "quantitative"},
-            },
+            {**xy, "order": {"field": "x", "type": "quantitative"}},
         ),
         layer({"type": "point", "size": 42, "opacity": 0.85, "filled": True, "clip": True}, coloured, dots),
         layer(
@@ -226,10 +227,6 @@ def _spec(
             {**place, "shape": _ended(ask, rows)},
         ),
     ]
-    beyond = f"{count_of(within.beyond, 'run')} beyond the axis." if within else ""
-    pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""
-    title = f"{metric.shown} against {axis.shown}: {count_of(len(rows), 'run')}"
-    return filled_view(ask, title, [*notes, f"{pareto} {beyond}".strip()], layers)
 
 
 def _ended(ask: PlotRequest, rows: Sequence[Row]) -> Spec:

@@ -118,49 +118,24 @@ def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], f
 
 def _layers(ask: PlotRequest, rows: list[Row], found: list[Row], y: Spec) -> list[Spec]:
     """Returns the layers: a bar a run, a tick at its beginning (a short run has no visible bar), and a mark for a finding."""
-    statuses = [s for s in _STATUSES if any(r["status"] == s for r in rows)]
-    legend = {"orient": "bottom" if ask.narrow else "right", "columns": 3 if ask.narrow else 1}
     time = {
         "type": "temporal",
         "axis": {"title": "time (UTC)", "labelOverlap": True, "format": _TIMES},
         "scale": {"type": "utc"},
     }
-    colour = {
-        "field": "status",
-        "type": "nominal",
-        "scale": {"domain": statuses},
-        "legend": {"title": "status", **legend},
-    }
-    kinds = list(dict.fromkeys(f["finding"] for f in found))
-    shape = {
-        "field": "finding",
-        "type": "nominal",
-        "scale": {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]},
-        "legend": {"title": "what broke", **legend},
-    }
+    colour, shape = _status_colour(ask, rows), _finding_shape(ask, found)
     drawn = [{k: v for k, v in r.items() if k != "id"} for r in rows]
     told = tooltip(run="run", status="status", start="began", end="last written", took="took")
     return [
         layer(
             {"type": "bar"},
             drawn,
-            {
-                "x": {"field": "start", **time},
-                "x2": {"field": "end"},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {"field": "start", **time}, "x2": {"field": "end"}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "tick", "thickness": 3, "bandSize": max(2, min(12, (ask.height - 110) // len(rows)))},
             drawn,
-            {
-                "x": {"field": "start", **time},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {"field": "start", **time}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "point", "filled": True, "style": "finding", "size": 75, "opacity": 1},
@@ -173,6 +148,22 @@ def _layers(ask: PlotRequest, rows: list[Row], found: list[Row], y: Spec) -> lis
             },
         ),
     ]
+
+
+def _legend(ask: PlotRequest, title: str) -> Spec:
+    return {"title": title, "orient": "bottom" if ask.narrow else "right", "columns": 3 if ask.narrow else 1}
+
+
+def _status_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
+    statuses = [s for s in _STATUSES if any(r["status"] == s for r in rows)]
+    scale = {"domain": statuses}
+    return {"field": "status", "type": "nominal", "scale": scale, "legend": _legend(ask, "status")}
+
+
+def _finding_shape(ask: PlotRequest, found: list[Row]) -> Spec:
+    kinds = list(dict.fromkeys(f["finding"] for f in found))
+    scale = {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]}
+    return {"field": "finding", "type": "nominal", "scale": scale, "legend": _legend(ask, "what broke")}
 
 
 def _caption(rows: Sequence[Row], found: Sequence[Row], notes: Sequence[str]) -> str:

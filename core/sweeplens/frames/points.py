@@ -17,6 +17,7 @@ import polars as pl
 from sweeplens.frames.schemas import SERIES_SCHEMA
 
 __all__ = [
+    "early_stops",
     "first_step_where",
     "fluctuation",
     "in_batches",
@@ -38,6 +39,7 @@ __all__ = [
 
 _KEY = ["run_id", "metric"]
 _PAUSE_SECONDS, _PAUSE_GAPS = 3600, 20
+_LEAST_PATIENCE = 3  # points
 
 
 def select_points(
@@ -198,6 +200,23 @@ def seconds_at(points: pl.LazyFrame, metric: str, steps: pl.LazyFrame) -> pl.Dat
     at = reached.group_by("run_id").agg(at=pl.coalesce(own, latest))
     since = (pl.col("at") - pl.col("began")).dt.total_microseconds() / 1e6
     return at.join(began, on="run_id").select("run_id", seconds=since).collect()
+
+
+def early_stops(stand: pl.LazyFrame, *, lower: bool) -> pl.DataFrame:
+    """Returns run_id, stop_step, stop_best of one metric with finite values: where a tenth of its points, at least three, brought
+    no new best for the first time, and the best until then; only runs that would have stopped before their last point.
+    """
+    value = pl.col("value").sort_by("step") * (1 if lower else -1)
+    best = value.cum_min()
+    place = pl.int_range(pl.len())
+    since = place - pl.when(value.eq(best) & (best < best.shift(1)).fill_null(value=True)).then(place).forward_fill()
+    patience = pl.max_horizontal(pl.len() // 10, pl.lit(_LEAST_PATIENCE))
+    over = (since >= patience) & (place < pl.len() - 1)
+    step = pl.col("step").sort()
+    found = stand.group_by("run_id").agg(
+        stop_step=step.filter(over).first(), stop_best=best.filter(over).first() * (1 if lower else -1)
+    )
+    return found.filter(pl.col("stop_step").is_not_null()).collect()
 
 
 def wall_seconds(points: pl.LazyFrame) -> pl.DataFrame:

@@ -80,7 +80,7 @@ def _twice(runs: pl.DataFrame) -> Iterator[str]:
     said = runs.select("run_id", "format", "metadata.also_in").drop_nulls()
     for run, reader, others in said.iter_rows():
         names = (str(other).removeprefix(f"{run}/") for other in json.loads(others))
-        yield clip(clean(f"{run}: read by {reader}; the same again in {', '.join(names)}"), 300)
+        yield clip(clean(f"{run}: read by {reader}; duplicates: {', '.join(names)}"), 300)
 
 
 def _some(title: str, lines: list[str]) -> Iterator[str]:

@@ -45,9 +45,9 @@ class FileReport(Struct, frozen=True):
         """Returns the sentence about the file."""
         said = {
             "read": f"read by {self.reader}",
-            "copy": f"the same again as {self.of}, which {self.reader} reads",
+            "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
-            "none": f"nobody's: {self.why}",
+            "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(said[self.role])}"
 
@@ -70,7 +70,7 @@ def summary(found: Iterable[FileReport]) -> Iterator[str]:
             lost[one.why].append(one.path)
     for reader in sorted(filter(None, counts)):
         n = counts[reader]
-        yield f"  {reader}: {n['read']} read, {n['copy']} hold the same again, {n['belongs']} belong to its runs"
+        yield f"  {reader}: {n['read']} read, {n['copy']} duplicates, {n['belongs']} belong to its runs"
     n_lost = sum(map(len, lost.values()))
     yield f"Files without a reader: {n_lost or 'none'}"
     for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):

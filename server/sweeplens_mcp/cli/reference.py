@@ -60,7 +60,7 @@ def _page() -> Iterator[str]:
     )
     for spec in TOOLS:
         yield from _tool(spec)
-    yield "## Resources\n\n| address | type | what stands there |\n|---|---|---|"
+    yield "## Resources\n\n| address | type | content |\n|---|---|---|"
     yield from (f"| `{r.uri}` | {r.mime_type} | {r.description} |" for r in (*RESOURCES, *TEMPLATES))
     yield "\nNames of runs and metrics are percent-encoded in addresses: `val/acc` is `val%2Facc`.\n"
     yield "## Prompts\n\n| prompt | arguments | what it asks for |\n|---|---|---|"

@@ -25,6 +25,7 @@ def divert_stdout() -> int:
 
 
 def restore_stdout(wire: int) -> None:
+    """Undoes `divert_stdout`."""
     sys.stdout.flush()
     os.dup2(wire, 1)
     os.close(wire)

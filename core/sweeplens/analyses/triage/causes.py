@@ -10,7 +10,7 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import is_identifier, is_machine, is_replicate, keyed, varying_hparams
 
 __all__ = ["shared_causes"]
 
@@ -82,7 +82,11 @@ def shared_causes(
     condition, of all that were tried, as unlikely by Fisher's exact chance in fewer than 5 % of cases (999 draws with a fixed seed;
     Bonferroni where that would be too much work). Conditions met by the same runs are reported as one.
     """
-    names = [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    names = [
+        n
+        for n in varying_hparams(runs)
+        if is_machine(n) or not (is_replicate(runs, n, replicates) or is_identifier(runs, n))
+    ]
     if not names or not healthy:
         return {}
     table = keyed(runs, names)

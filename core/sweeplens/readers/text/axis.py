@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-MOST_COUNT = 2.0**53  # no count is larger, nor NaN
+MOST_COUNT = 2.0**53  # larger counts and NaN are ignored
 
 __all__ = ["MOST_COUNT", "AxisRow", "AxisState", "KeyTraits", "place_rows"]
 
