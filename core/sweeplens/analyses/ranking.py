@@ -26,7 +26,7 @@ from sweeplens.analyses.ranked_groups import (
     ranked_groups,
 )
 from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, review_notes
-from sweeplens.analyses.statistics import ALPHA, t_quantile
+from sweeplens.analyses.statistics import ALPHA, INTERIM_ALPHA, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
@@ -154,7 +154,7 @@ def _ranked_answer(
     cover = coverage_of(runs, used)
     ranked = ranked_groups(runs, reduced.values, keys, ask)
     table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)
-    table, method = _finished(table, ranked, by)
+    table, method = _finished(table, ranked, by, INTERIM_ALPHA if cover.running else ALPHA)
     table = _marked(table, runs, keys, cover, left, by)
     named = ["run_id", "status"] if by == "run" else []
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
@@ -197,7 +197,7 @@ def _by_run(ranked: RankedGroups, runs: pl.DataFrame, keys: Sequence[str], goal:
     )
 
 
-def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str) -> tuple[pl.DataFrame, str]:
+def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, alpha: float) -> tuple[pl.DataFrame, str]:
     """Adds rank, gap, p_adjusted, tied and shrunk to a table in order (columns n, mean, var); returns the method in words too."""
     n, means, variances = table["n"], table["mean"], table["var"]
     method = ""
@@ -213,7 +213,7 @@ def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str) -> tuple[pl.Da
     gap = (pl.col("mean") - pl.col("mean").first()).abs()
     row = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")
     adjusted = pl.Series("p_adjusted", ps, dtype=pl.Float64)
-    followers = adjusted[1:] >= ALPHA
+    followers = adjusted[1:] >= alpha
     shared = None if not len(followers) or followers.null_count() else bool(followers.any())
     first = pl.Series([True if followers.any() else shared], dtype=pl.Boolean)
     return table.with_columns(

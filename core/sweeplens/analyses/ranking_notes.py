@@ -18,6 +18,7 @@ from sweeplens.analyses.ranked_groups import (
 )
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.analyses.statistics import INTERIM_ALPHA
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
 
@@ -36,7 +37,7 @@ def method_notes(
 ) -> tuple[str, ...]:
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
-    notes.append(_tied_note(ranked, table, method))
+    notes.append(_tied_note(ranked, table, method, interim=bool(cover.running)))
     if ranked.spread is not None and ranked.spread.wild:
         wild = ranked.spread.wild
         named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in wild[:_NAMED]]
@@ -57,7 +58,7 @@ def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
+def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interim: bool) -> str:
     if table.height < 2:
         return ""
     spread = ranked.spread
@@ -68,9 +69,8 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
     luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
-    return (
-        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
-    )
+    level = f"at p {INTERIM_ALPHA:g}, the limit while runs are running" if interim else "at 5 %"
+    return f"{_verdict(tied, table.height - 1)} {level} ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
 
 
 def _verdict(tied: int, followers: int) -> str:

@@ -25,6 +25,7 @@ from sweeplens.frames import student_t
 __all__ = [
     "ALPHA",
     "HUGE",
+    "INTERIM_ALPHA",
     "TestResult",
     "chi2_tail",
     "equal_within",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 ALPHA = 0.05
+INTERIM_ALPHA = ALPHA / 20
+"""The limit for p while runs are still running: results that are read up to twenty times stay below 5 % (Bonferroni)."""
 _PAIRED = 0.025
 HUGE = 1e150  # squares of larger values overflow
 
