@@ -95,7 +95,7 @@ def overview(
         hparams = _settings(vary.table, runs)
         running = int((runs["status"] == "running").sum())
         steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table))
-        rows += [("next", step) for step in steps]
+        rows += [(f"next {i}", step) for i, step in enumerate(steps, 1)]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
