@@ -20,7 +20,7 @@ from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.selection import select_metrics
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
-from sweeplens.readers.decoding.axis_names import is_aside, label_of
+from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
@@ -121,7 +121,7 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
     if suspicious.height and runs:
         suspicious = suspicious.filter(pl.col("run_id").is_in(list(runs)))
     told = suspicious.filter(
-        [not label_of(m) and (bool(metrics) or not is_aside(m)) for m in suspicious["metric"]]
+        [not label_of(m) and (bool(metrics) or not is_pace_metric(m)) for m in suspicious["metric"]]
     ).sort(lost, "run_id", "metric", descending=[True, False, False])
     if not told.height:
         return ()
@@ -165,7 +165,7 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
 
 
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
-    """That files look like logs and that no reader took them, in a sentence with the command that says why."""
+    """Warns of files that look like logs and that no reader accepts, with the command that says why."""
     files = snapshot.unread_logs
     if not files:
         return ()
@@ -179,7 +179,7 @@ def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
 
 
 def read_from_names(runs: pl.DataFrame) -> tuple[str, ...]:
-    """That hyperparameters were read from the names of runs, in a sentence."""
+    """Notes hyperparameters that were read from the names of runs."""
     names = [c for c in runs.columns if c.startswith(PATH) and runs[c].null_count() < runs.height]
     if not names:
         return ()
@@ -224,7 +224,7 @@ Names = str | Sequence[str]
 
 
 def as_names(names: Names) -> tuple[str, ...]:
-    """The names as a tuple; an empty text is none."""
+    """Returns the names as a tuple; an empty text is no name."""
     return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
 

@@ -130,7 +130,7 @@ def test_a_level_that_is_no_number_is_refused(db: ExperimentDB, level: str) -> N
         db.list_runs(columns=[f"val/acc.first_above({level})"])
 
 
-def test_an_event_without_quotes_in_a_condition_is_told_how_to_be_written(db: ExperimentDB) -> None:
+def test_an_event_in_a_condition_without_quotes_gets_an_error_with_the_correct_form(db: ExperimentDB) -> None:
     with pytest.raises(InputError, match="put the whole name of an event in double quotes"):
         db.list_runs(where="tokens.first_above(3) < 2")
 

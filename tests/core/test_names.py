@@ -8,9 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("core/sweeplens", "server/sweeplens_mcp")
-ALLOWED = {
-    "Trial": "records of two search libraries, each private to its reader",
-}
+ALLOWED: dict[str, str] = {}
 """Names that several classes may share, with the reason."""
 
 

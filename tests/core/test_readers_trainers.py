@@ -82,7 +82,7 @@ def test_without_a_state_of_its_own_the_furthest_checkpoint_is_the_run(tmp_path:
     assert found.runs["out"].status == ""
 
 
-def test_a_checkpoint_beyond_the_saved_state_is_told(tmp_path: Path) -> None:
+def test_a_checkpoint_beyond_the_saved_state_is_a_problem(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         {"trainer_state.json": state(5, 5, LOSS), "checkpoint-20/trainer_state.json": state(20, 20, LOSS)},
@@ -261,7 +261,7 @@ def test_all_environments_of_the_rl_zoo_are_one_run_in_the_order_of_time(tmp_pat
 def test_an_archive_is_never_unpickled_and_never_believed(tmp_path: Path) -> None:
     home = zoo(tmp_path) / "ppo/Env-v1_1/evaluations.npz"
     np.savez(home, timesteps=np.array([1]), results=np.array([{}], dtype=object))
-    assert "not hold a plain array" in read_folder(tmp_path).problems[0].reason
+    assert "no plain array" in read_folder(tmp_path).problems[0].reason
     np.savez(home, timesteps=np.arange(10), results=np.zeros((10, 10)))
     home.write_bytes(home.read_bytes().replace(b"(10, 10)", b"(10, 99)"))
     found = read_folder(tmp_path)
@@ -312,7 +312,7 @@ def test_ray_writes_three_times_and_is_counted_once(tmp_path: Path) -> None:
         ({}, "finished"),
     ],
 )
-def test_a_trials_end_is_told_by_its_experiment_then_its_error_then_its_last_row(
+def test_a_trials_status_comes_from_its_experiment_then_its_error_then_its_last_row(
     tmp_path: Path, more: dict[str, str | bytes], status: str
 ) -> None:
     found = read(tmp_path, {**RAY, **more})

@@ -48,7 +48,7 @@ class RunHealth(Struct, frozen=True):
         return health_of(self.runs, self.diagnosis().table)
 
     def broken(self, among: Sequence[str]) -> list[str]:
-        """Returns which of these runs are broken, in order; none if nobody has asked before and it would take long to know."""
+        """Returns which of these runs are broken, in order; none if they are not known yet and finding them would take long."""
         if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
             return []
         broken = self.table().filter((pl.col(HEALTH) == "broken") & pl.col("run_id").is_in(list(among)))

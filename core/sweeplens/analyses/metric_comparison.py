@@ -53,7 +53,7 @@ def tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks:
 def compare_metric(
     metric: str, goal: str, values: pl.DataFrame, setup: ComparisonSetup, noise: Spread | None, series: pl.DataFrame
 ) -> MetricComparison | None:
-    """None where a side has no value."""
+    """Compares the sides in one metric; None if a side has no value."""
     rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), setup.tasks)
     if setup.matching is not None:
         blocks = blocked(setup.matching, rows)

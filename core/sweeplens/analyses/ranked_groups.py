@@ -57,7 +57,7 @@ RESERVED = (*RANK_COLUMNS, "value", "values", "var", "ids", "seeds")
 
 
 class RankQuestion(Struct, frozen=True):
-    """The question, for one task or for all runs."""
+    """The arguments of a ranking, for one task or for all runs."""
 
     metric: str
     how: Reduction

@@ -82,7 +82,7 @@ def rank(
 
 
 def _without_pruned(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
-    """The runs that a search did not end early and that have begun, where there are any; and the others."""
+    """Returns the runs that have begun and that no search ended early, if there are any; and the others as left out."""
     early = pl.col("status").is_in(["pruned", "waiting"])
     others = runs.filter(early)
     if not others.height or others.height == runs.height:

@@ -71,7 +71,7 @@ def _verdict(tied: int, followers: int) -> str:
 
 
 def _keys_of(ranked: RankedGroups) -> list[str]:
-    """The hyperparameters of the groups."""
+    """Returns the hyperparameters of the groups."""
     return [c for c in ranked.groups.columns if c not in (*RESERVED, "group")]
 
 

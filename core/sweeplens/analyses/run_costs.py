@@ -15,7 +15,7 @@ from msgspec import Struct
 from sweeplens.frames.grouping import is_machine
 from sweeplens.frames.points import wall_seconds
 from sweeplens.frames.schemas import hparam_columns
-from sweeplens.readers.decoding.axis_names import folded, is_aside
+from sweeplens.readers.decoding.axis_names import folded, is_pace_metric
 
 __all__ = ["RunCosts", "counters_of", "machine_of", "run_costs"]
 
@@ -66,7 +66,9 @@ def run_costs(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) ->
 
 def counters_of(series: pl.DataFrame) -> list[str]:
     """Returns the metrics that count what a training used up: named so, and never falling."""
-    named = [n for n in series["metric"].unique().sort().to_list() if _COUNTER.search(folded(n)) and not is_aside(n)]
+    named = [
+        n for n in series["metric"].unique().sort().to_list() if _COUNTER.search(folded(n)) and not is_pace_metric(n)
+    ]
     return [n for n in named if _grows(series, n)]
 
 

@@ -33,7 +33,7 @@ _MOST_METRICS = 14
 
 
 class _LabelledSides(Struct, frozen=True):
-    """The two sides as `compare` takes them, and what to call them."""
+    """The two sides as `compare` takes them, and their labels."""
 
     a: str | tuple[str, ...]
     b: str | tuple[str, ...]
@@ -42,7 +42,7 @@ class _LabelledSides(Struct, frozen=True):
 
 
 def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `compare` with the mean curves of both sides."""
+    """Draws the answer of `compare` and the mean curves of both sides."""
     given = bool(ask.a or ask.b)
     if len(ask.hparams) == 1 and not given and not ask.runs:
         return level_comparison(db, ask)
@@ -84,7 +84,7 @@ def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 
 def _sides(db: ExperimentDB, ask: PlotRequest) -> _LabelledSides:
-    """The sides that were asked for, two runs, else the two best groups of the main metric."""
+    """Returns the requested sides, else the two runs, else the two best groups of the main metric."""
     if ask.a and ask.b:
         return _LabelledSides(ask.a, ask.b, _side_label(ask.a), _side_label(ask.b))
     if ask.a or ask.b:
@@ -118,14 +118,14 @@ def _side_label(side: str | tuple[str, ...]) -> str:
 
 
 def _better(row: Mapping[str, Any], a: str, b: str) -> str:
-    """Which side a clear difference speaks for, as the legend says it."""
+    """Returns the legend's words for the side that is significantly better."""
     if row["goal"] == "unknown":
         return "different"
     return f"better: {a}" if (row["difference"] > 0) == (row["goal"] == "higher") else f"better: {b}"
 
 
 def _curves(db: ExperimentDB, ask: PlotRequest, sides: _LabelledSides, metric: Metric) -> Groups:
-    """The mean curve of each side."""
+    """Returns the mean curve of each side."""
     lines: list[Line] = []
     labels = distinct([sides.label_a, sides.label_b])
     chosen = select_sides(db.runs_df, db.series_df, sides.a, sides.b)
@@ -146,7 +146,7 @@ def _spec(
     title: str,
     notes: Sequence[str],
 ) -> Spec:
-    """Effects (rows, strata) beside curves."""
+    """Returns the specification: effects (rows, strata) beside curves."""
     rows, strata = drawn
     half = ask.width - 110 if ask.narrow or not rows else (ask.width - 180) // 2
     height = (ask.height - 90 - 40 * (len(notes) > 2)) // (2 if ask.narrow else 1) - 90

@@ -1,4 +1,4 @@
-"""Parallel coordinates: the hyperparameters that vary and the metric, a line a run, broken runs apart."""
+"""Parallel coordinates: a line a run over the hyperparameters that vary and the metric; broken runs are dashed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEVELS = 12
 
 
 class _ParallelAxis(Struct, frozen=True):
-    """One axis: its column, its title, where a value lies on it (0 to 1), and its ticks."""
+    """One axis: its column, its title, the place of a value on it (0 to 1), and its ticks."""
 
     column: str
     title: str
@@ -35,7 +35,7 @@ class _ParallelAxis(Struct, frozen=True):
 
 
 def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `list_runs` as lines over axes."""
+    """Draws the answer of `list_runs` as lines over axes."""
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
@@ -115,7 +115,7 @@ def _unscaled(value: float, *, log: bool) -> float:
 
 
 def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Ticks that do not touch."""
+    """Drops ticks that would touch."""
     kept: list[tuple[float, str]] = []
     for at, text in ticks:
         if not kept or at - kept[-1][0] > 0.04:
@@ -196,7 +196,7 @@ def _spec(
 
 
 def _frame(ask: PlotRequest, axes: Sequence[_ParallelAxis], x: Spec, y: Spec) -> list[Spec]:
-    """The axes with their titles and ticks; a halo keeps the ticks readable on lines."""
+    """Returns the axes with titles and ticks; a halo keeps the ticks readable on lines."""
     heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
     ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
     ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]

@@ -18,9 +18,10 @@ import polars as pl
 __all__ = ["LIBRARY", "ParsedLines", "StepTable", "UnparsedLine", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 3  # of the interface between the two files
+_VERSION = 4  # of the interface between the two files
 _FILES, _ROW_NUMBERS, _STEPS = -1, -2, 0
 _MAX_UNPARSED = 200
+_TIMES, _WORDS = 1, 2  # kinds of a column
 
 
 class UnparsedLine(NamedTuple):
@@ -86,6 +87,10 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_columns": (c_int32, c_void_p),
     "table_is_full": (c_int32, c_void_p),
     "table_others": (c_int64, c_void_p, c_int32),
+    "table_kind": (c_int32, c_void_p, c_int32),
+    "table_values": (c_int64, c_void_p, c_int32),
+    "table_words": (c_int32, c_void_p, c_int32),
+    "table_word": (c_void_p, c_void_p, c_int32, c_int32, c_void_p),
     "table_key": (c_void_p, c_void_p, c_int32, c_void_p),
     "table_take": (c_int32, c_void_p, c_int32, POINTER(_Schema), POINTER(_Array)),
 }
@@ -161,21 +166,45 @@ class StepTable:
         counts = {self.key(i): self._lib.table_others(self._table, i) for i in range(1, self.width)}
         return {key: count for key, count in counts.items() if count}
 
+    def texts(self) -> dict[bytes, int]:
+        """Returns the number of values in the current file for each key whose values are words or times."""
+        columns = [c for c in range(1, self.width) if self._lib.table_kind(self._table, c) in (_TIMES, _WORDS)]
+        counts = {self.key(c): self._lib.table_values(self._table, c) for c in columns}
+        return {key: count for key, count in counts.items() if count}
+
     def key(self, column: int) -> bytes:
         """Returns a key as it is written."""
         length = c_int64()
         return ctypes.string_at(self._lib.table_key(self._table, column, byref(length)), length.value)
 
     def frame(self) -> pl.DataFrame:
-        """Returns all kept rows, once: ``\\0run`` (file), ``\\0seq`` (row within it), ``\\0step``, and a column for each key."""
+        """Returns all kept rows, once: ``\\0run`` (file), ``\\0seq`` (row within it), ``\\0step``, and a column for each key.
+
+        Numbers are Float64, words String, and times Datetime.
+        """
         self._lib.table_begin(self._table, 0)
         columns = {
             name: self._column(column)
             for name, column in (("\0run", _FILES), ("\0seq", _ROW_NUMBERS), ("\0step", _STEPS))
         }
         columns["\0run"] = columns["\0run"].set_sorted()
-        columns |= {self.key(column).decode(): self._column(column) for column in range(1, self.width)}
+        columns |= {self.key(column).decode(): self._values(column) for column in range(1, self.width)}
         return pl.DataFrame(columns)
+
+    def _values(self, column: int) -> pl.Series:
+        kind = self._lib.table_kind(self._table, column)
+        if kind == _TIMES:
+            return self._column(column).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+        if kind == _WORDS:
+            return pl.Series(self._words(column), dtype=pl.String).gather(self._column(column).cast(pl.UInt32))
+        return self._column(column)
+
+    def _words(self, column: int) -> list[str]:
+        length, found = c_int64(), list[str]()
+        for place in range(self._lib.table_words(self._table, column)):
+            text = self._lib.table_word(self._table, column, place, byref(length))
+            found.append(ctypes.string_at(text, length.value).decode())
+        return found
 
     def _column(self, column: int) -> pl.Series:
         return pl.Series(_Column(self._lib, self._table, column))

@@ -41,7 +41,7 @@ HEAD_BYTES = 4096  # of a file, read before a reader has claimed it
 SAMPLE_BYTES = 1 << 16  # the same, for a file that is named like a text log
 
 READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items() if k != "seq"}
-"""The columns of `Reading.points`: rows of one (run_id, metric) stand in the order in which they were logged."""
+"""The columns of `Reading.points`. Rows of one (run_id, metric) are in logged order."""
 
 
 class FileStat(Struct, frozen=True):

@@ -105,6 +105,7 @@ class SqlProcess:
         self._series: Callable[[], pl.DataFrame | None] = lambda: None
         self._points: Callable[[], pl.LazyFrame | None] = lambda: None
         self._lock = threading.Lock()
+        self.environment = dict(os.environ)  # of its start: credentials and endpoints of an object store are in it
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         # The kernel ends the child with the thread that started it, so this thread lives as long as the child.
@@ -235,7 +236,7 @@ class SqlProcessPool:
         with self._lock:
             while self._idle:
                 child = self._idle.pop()
-                if child.alive:
+                if child.alive and child.environment == dict(os.environ):
                     break
                 child.end()
             else:

@@ -8,7 +8,7 @@ __all__ = ["QUESTIONS", "QuestionCommand", "command_for"]
 
 
 class QuestionCommand(Struct, frozen=True):
-    """A command, the tool that answers it, and the tool's arguments that stand without a name."""
+    """A command, its tool, and the tool's arguments that are positional."""
 
     name: str
     tool: str
@@ -37,5 +37,5 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
 
 
 def command_for(tool: str) -> str:
-    """The command that asks a tool; empty where there is none."""
+    """Returns the command of a tool; empty if there is none."""
     return next((question.name for question in QUESTIONS if question.tool == tool), "")

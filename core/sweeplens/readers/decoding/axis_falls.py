@@ -106,7 +106,7 @@ def _by_times(fall: Fall, log: CounterLog) -> bool | None:
         return None
     times = [t for t in log.walls.slice(fall.begin, fall.at - fall.begin).to_list() if t is not None]
     after = log.walls[fall.at]
-    gaps = [later - sooner for sooner, later in pairwise(times)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     if not gaps or after is None:
         return None
     pause, usual = after - times[-1], max(1.0, median(gaps))

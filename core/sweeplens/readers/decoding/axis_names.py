@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["COUNTED", "EPOCHS", "NAMED", "WEAK", "folded", "is_aside", "label_of", "rank_of"]
+__all__ = ["COUNTED", "EPOCHS", "NAMED", "WEAK", "folded", "is_pace_metric", "label_of", "rank_of"]
 
 NAMED = (
     "step", "global_step", "steps", "global_steps", "current_step", "current_steps", "train_step", "train_steps",
@@ -43,7 +43,7 @@ EPOCHS = frozenset({"epoch", "epochs", "current_epoch", "epoch_num", "num_epoch"
 _RANKS = {name: rank for rank, name in enumerate((*NAMED, *COUNTED, *WEAK))}
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-_ASIDE = re.compile(
+_PACE = re.compile(
     r"(?:^|_)(?:time|times|elapsed|seconds|secs|sec|duration|runtime|eta|wall|clock|timestamp|lr|learning_rate|fps|speed|"
     r"throughput|memory|mem|remaining|per_second|per_sec|percentage|progress)(?:_|$)"
 )
@@ -69,6 +69,6 @@ def rank_of(label: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def is_aside(name: str) -> bool:
+def is_pace_metric(name: str) -> bool:
     """Whether a metric is about time, speed or schedule. Rows of training and of validation may both have it."""
-    return _ASIDE.search(folded(name)) is not None
+    return _PACE.search(folded(name)) is not None

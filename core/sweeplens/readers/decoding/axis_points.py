@@ -8,7 +8,7 @@ from typing import cast
 import polars as pl
 
 from sweeplens.readers.decoding.axis import Placement, place_rows
-from sweeplens.readers.decoding.axis_names import is_aside, label_of, rank_of
+from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of, rank_of
 from sweeplens.readers.decoding.row_keys import exact_label
 
 __all__ = ["hides_values", "placed_points", "shares_steps"]
@@ -26,7 +26,7 @@ def placed_points(points: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.Data
 
 def hides_values(points: pl.DataFrame) -> bool:
     """Whether a metric of a run has two values at one step, or its steps go back."""
-    compared = [m for m in points["metric"].unique() if not label_of(m) and not is_aside(m)]
+    compared = [m for m in points["metric"].unique() if not label_of(m) and not is_pace_metric(m)]
     change = pl.col("step").diff()
     series = (
         points.lazy()
@@ -52,7 +52,7 @@ def _one_run(points: pl.DataFrame, counters: Iterable[str]) -> tuple[pl.DataFram
     held = {name: column for name, column in columns.items() if column.null_count() < height}
     series, names = _by_label(held)
     metrics = {m: next((n for n in names if _is_of(m, n)), "") for m in points["metric"].unique()}
-    kept = [m for m, column in metrics.items() if not column and not is_aside(m)]
+    kept = [m for m, column in metrics.items() if not column and not is_pace_metric(m)]
     long = points.filter(pl.col("metric").is_in(kept)).select(pl.col("step").alias("row"), "metric", "value")
     placement = place_rows(height, series, long, _walls(points, height))
     axis = [m for m, column in metrics.items() if column and placement.axis and names[column] == placement.axis]

@@ -91,7 +91,7 @@ def _as_utf8(data: bytes) -> bytes:
     return data.decode(codec, "replace").encode() if codec else data
 
 
-class _Inflated(io.RawIOBase):
+class _DecompressedStream(io.RawIOBase):
     """The decompressed stream of a file. It compares the bytes that it returns with the compressed bytes that it read."""
 
     def __init__(self, compressed: SourceFile, plain: IO[bytes]) -> None:
@@ -129,7 +129,7 @@ def _opened(path: str) -> io.BufferedReader:
     if not is_compressed(path):
         return open_buffered(path)
     compressed = open_file(path)
-    return io.BufferedReader(_Inflated(compressed, _decompressor(path, compressed)), PIECE_BYTES)
+    return io.BufferedReader(_DecompressedStream(compressed, _decompressor(path, compressed)), PIECE_BYTES)
 
 
 def _decompressor(path: str, compressed: SourceFile) -> IO[bytes]:
@@ -238,7 +238,7 @@ def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _too_large(size: int) -> SourceLimitError:
     return SourceLimitError(
         f"a document of more than {size >> 20:,} MB: only up to {DOCUMENT_BYTES >> 20} MB are read as a whole. "
-        "Logs with one row a line (JSONL, CSV) may be larger."
+        "Logs with one row in each line (JSONL, CSV) may be larger."
     )
 
 

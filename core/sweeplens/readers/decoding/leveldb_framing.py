@@ -39,7 +39,7 @@ class BlockRecords:
         if self.offset < FILE_HEADER and not self._header():
             return
         parts: list[bytes] = []
-        held = 0
+        size = 0
         for kind, data, after in self._chunks():
             if (kind in (_MIDDLE, _LAST)) != bool(parts):
                 self._stop(after - _CHUNK.size - len(data), "a part of a record without its beginning or end")
@@ -49,14 +49,14 @@ class BlockRecords:
                 yield data
                 continue
             parts.append(data)
-            held += len(data)
-            if held > RECORD_BYTES:
+            size += len(data)
+            if size > RECORD_BYTES:
                 self._stop(self.offset, f"a record of more than {RECORD_BYTES >> 20} MB")
                 return
             if kind == _LAST:
                 self.offset = after
                 yield b"".join(parts)
-                parts, held = [], 0
+                parts, size = [], 0
         if parts and self.problem is None:
             self._torn("the last record is not complete")
 

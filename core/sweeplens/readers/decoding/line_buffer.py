@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from io import BytesIO
 
 from sweeplens.errors import SourceLimitError
 from sweeplens.safe_open import SourceFile
@@ -29,7 +30,7 @@ class LineBuffer:
         self._data = data
         self.text = (ctypes.c_char * len(data)).from_buffer(data)
 
-    def open(self, stream: SourceFile, begin: int, end: int) -> None:
+    def open(self, stream: SourceFile | BytesIO, begin: int, end: int) -> None:
         """Starts to read these bytes of a file, and fills the buffer."""
         stream.seek(begin)
         self._stream, self._left, self.held = stream, max(0, end - begin), 0
@@ -49,7 +50,7 @@ class LineBuffer:
         with memoryview(self._data) as view:
             count = self._stream.readinto(view[self.held : self.held + self._left])
         if not count:
-            raise EOFError(f"{self._left} bytes less than there were")
+            raise EOFError(f"the file is {self._left} bytes shorter than it was")
         self._left -= count
         self.held += count
         return True

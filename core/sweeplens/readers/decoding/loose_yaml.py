@@ -77,7 +77,7 @@ def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 
 class _LooseLoader(yaml.SafeLoader):
-    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number.
+    """A safe YAML loader. It reads unknown tags (``!!python/object:...``) as plain data, and 1e-4 as a number.
 
     It limits the count of values, since parsing takes far longer than the bytes suggest.
     """

@@ -78,7 +78,7 @@ def _array(data: bytes) -> Array:
     body = begin + int.from_bytes(data[8:begin], "little")
     header = _HEADER.fullmatch(data[begin:body]) if data.startswith(_MAGIC) and body <= len(data) else None
     if header is None:
-        raise ValueError("does not hold a plain array of numbers")
+        raise ValueError("holds no plain array of numbers")
     dtype = np.dtype(header[1].decode("ascii"))
     shape = tuple(int(n) for n in header[3].split(b",") if n.strip())
     count = math.prod(shape)

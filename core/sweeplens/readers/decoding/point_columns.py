@@ -73,7 +73,7 @@ def points_of_rows(rows: Sequence[tuple[Any, Any, Any, Any, Any]]) -> tuple[pl.D
 
 def left_out(n: int, file: str, what: str) -> tuple[Problem, ...]:
     """Returns a problem with the count of rows that were left out; () for none."""
-    return (Problem(file, f"{n} rows of {what} have no number or no step: left out"),) if n else ()
+    return (Problem(file, f"{n} rows of {what} hold no number or no step: left out"),) if n else ()
 
 
 def _column(values: Sequence[Any], dtype: pl.DataType) -> pl.Series:

@@ -14,6 +14,7 @@ from sweeplens.readers.decoding.values import as_step, number_in
 __all__ = [
     "AXES",
     "CONFIG_KEYS",
+    "NAME_KEYS",
     "ROW_WORDS",
     "RUN_KEYS",
     "SPLIT_KEYS",
@@ -39,7 +40,7 @@ TEXT_KEYS = frozenset({"event", "level", "logger", "message", "msg", "type", "na
                        "func_name", "exception", "error", "host", "pid"})  # fmt: skip
 ROW_WORDS = frozenset({*RUN_KEYS, *STATUS_KEYS, *TEXT_KEYS, "metrics"})
 """Keys of rows that hold more than numbers at a step."""
-_NAME_KEYS = ("metric", "tag", "name", "key", "metric_name", "variable")
+NAME_KEYS = ("metric", "tag", "name", "key", "metric_name", "variable")
 _UNSURE = frozenset({*COUNTED, *WEAK})
 
 
@@ -71,7 +72,7 @@ def named_value(row: dict[str, Any]) -> dict[str, Any]:
     """Turns a row of a name and a value (``{"metric": "loss", "value": 0.5}``) into ``{"loss": 0.5}``; returns others unchanged."""
     inner = cast("dict[str, Any]", row["data"]) if isinstance(row.get("data"), dict) else {}
     whole = {**{k: v for k, v in row.items() if k != "data"}, **inner} if "value" in inner else row
-    name = next((k for k in _NAME_KEYS if isinstance(whole.get(k), str)), "") if "value" in whole else ""
+    name = next((k for k in NAME_KEYS if isinstance(whole.get(k), str)), "") if "value" in whole else ""
     if not name or number_in(whole["value"]) is None:
         return row
     kept = {

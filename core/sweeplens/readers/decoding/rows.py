@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.axis import place_rows
-from sweeplens.readers.decoding.axis_names import is_aside, label_of
+from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.decoding.row_keys import (
     CONFIG_KEYS,
     RUN_KEYS,
@@ -325,7 +325,7 @@ def _series(label: str, found: list[_Counter], rows: int) -> pl.Series:
 def _long(points: pl.DataFrame, names: Mapping[str, set[str]]) -> pl.DataFrame:
     """Returns row, metric, value of the metrics that an axis must not hide: no counters, and no measures of speed."""
     counters = set[str]().union(*names.values())
-    metrics = [m for m in points["metric"].unique() if m not in counters and not is_aside(m)]
+    metrics = [m for m in points["metric"].unique() if m not in counters and not is_pace_metric(m)]
     kept = points.filter(pl.col("metric").is_in(metrics))
     return kept.select(pl.col("step").alias("row"), "metric", "value")
 
@@ -346,19 +346,19 @@ def _at(points: pl.DataFrame, steps: pl.Series, axis: set[str]) -> pl.DataFrame:
 
 def _state_of(progress: _RunProgress, axis: str, last_step: int | None) -> dict[str, Any]:
     """Returns the state of a run for a later reading."""
-    said = described_by_row(progress.record)
+    description = described_by_row(progress.record)
     return {
         "axis": axis,
         "last_step": last_step,
         "counts": progress.counts,
         "non_scalar": progress.non_scalar,
-        "said": said,
+        "said": description,
     }
 
 
 def described_by_row(record: RunRecord) -> dict[str, Any]:
     """Returns the fields of a record that are set, as JSON values."""
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": record.name,
         "group": record.group,
         "status": record.status,
@@ -367,10 +367,10 @@ def described_by_row(record: RunRecord) -> dict[str, Any]:
         "created_at": record.created_at and record.created_at.isoformat(),
         "updated_at": record.updated_at and record.updated_at.isoformat(),
     }
-    return {k: v for k, v in said.items() if v}
+    return {k: v for k, v in fields.items() if v}
 
 
-def _record_from_state(run: str, said: Mapping[str, Any]) -> RunRecord:
-    times = {k: datetime.fromisoformat(said[k]) for k in ("created_at", "updated_at") if k in said}
-    known: dict[str, Any] = {**said, **times}
+def _record_from_state(run: str, fields: Mapping[str, Any]) -> RunRecord:
+    times = {k: datetime.fromisoformat(fields[k]) for k in ("created_at", "updated_at") if k in fields}
+    known: dict[str, Any] = {**fields, **times}
     return RunRecord(run, **known)

@@ -46,7 +46,7 @@ SETTINGS_NAMES = dict.fromkeys(
 """All common names; earlier ones win."""
 _BELOW = ("params", "hparams", "hyperparameters", "settings", "config", "args")
 _MOST_BELOW = 8  # files in such a folder; a folder with more holds templates
-_UP = 2  # folders on the way up in which settings are looked for
+_UP = 2  # folders above in which settings are searched
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml", "train.py", "main.py")
 _MODEL = ("architectures", "model_type", "transformers_version")
 _WRAPPERS = ("config", "hyperparameters", "hparams", "params", "args")

@@ -72,7 +72,7 @@ def _open_files() -> dict[int, os.stat_result]:
 def _regular_stat(descriptor: int) -> os.stat_result | None:
     try:
         info = os.fstat(descriptor)
-    except OSError:  # another thread closed it, or it was that of the listing
+    except OSError:  # another thread closed it, or it belonged to the listing
         return None
     return info if stat.S_ISREG(info.st_mode) else None
 

@@ -154,10 +154,11 @@ class PointBuffer:
     Full batches are packed into frames, which need a third of the memory. Raises SourceLimitError beyond `MAX_POINTS`.
     """
 
-    __slots__ = ("_metric", "_packed", "_run", "_step", "_value", "_wall")
+    __slots__ = ("_metric", "_n_packed", "_packed", "_run", "_step", "_value", "_wall")
 
     def __init__(self) -> None:
         self._packed: list[pl.DataFrame] = []
+        self._n_packed = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -174,11 +175,22 @@ class PointBuffer:
         self._step.append(step)
         self._value.append(value)
         self._wall.append(None if wall is None else micros_of(wall))
-        if len(self._value) == _PACKED:
+        if len(self._value) >= _PACKED:
+            self._pack()
+
+    def add_series(self, run: str, metric: str, steps: Iterable[int], values: list[float]) -> None:
+        """Adds all points of a series at once; there is a step for each value."""
+        self._run += [run] * len(values)
+        self._metric += [metric] * len(values)
+        self._step += steps
+        self._value += values
+        self._wall += [None] * len(values)
+        if len(self._value) >= _PACKED:
             self._pack()
 
     def _pack(self) -> None:
         self._packed.append(self._unpacked())
+        self._n_packed += len(self._value)
         self._clear()
         if len(self) > MAX_POINTS:
             raise SourceLimitError(f"more than {MAX_POINTS:,} points in one file: not read")
@@ -196,7 +208,7 @@ class PointBuffer:
             non_scalar[name] = non_scalar.get(name, 0) + 1
 
     def __len__(self) -> int:
-        return len(self._value) + _PACKED * len(self._packed)
+        return len(self._value) + self._n_packed
 
     def frame(self) -> pl.DataFrame:
         """Returns everything that was added, as READING_SCHEMA."""

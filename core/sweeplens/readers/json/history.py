@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, cast
 
+import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
@@ -18,6 +19,8 @@ from sweeplens.readers.decoding.row_keys import AXES, CONFIG_KEYS, counter_of, i
 from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import as_number, as_step, joined_points, number_in
+from sweeplens.readers.json.columns import read_row_columns
+from sweeplens.readers.json.points import logged
 from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 
@@ -32,6 +35,7 @@ _FRAME = re.compile(  # what pandas' to_json writes: by columns, by rows, split
     rb'^\{\s*(?:"[^"\\]+"\s*:\s*\{\s*"\d+"\s*:\s*(?:-?\d|null)|"\d+"\s*:\s*\{\s*"[^"\\]+"\s*:\s*(?:-?\d|null|")|"columns"\s*:\s*\[\s*")'
 )
 _BOM = b"\xef\xbb\xbf"
+_BEYOND_JSON = re.compile(rb"NaN|Infinity")
 _MOST = 20
 _Row = dict[str, Any]
 
@@ -59,24 +63,45 @@ class JsonHistory:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the whole file: its writer replaces it each time."""
         path = source.files[0].path
+        data = compression.read_plain(path).removeprefix(_BOM)
         try:
-            value = decode(compression.read_plain(path).removeprefix(_BOM))
+            value = _unframed(decode(data))
         except ValueError as error:
             raise FormatError(f"{path} is not complete JSON: {error}") from error
-        rows = RowReader(source.relative)
-        record = RunRecord(source.relative)
-        value = _unframed(value)
-        if isinstance(value, dict):
-            whole = cast("_Row", value)
-            inner = next((k for k in _INNER if _are_rows(whole.get(k))), "")
-            record = replace(record, hyperparameters=_config(whole))
-            _add(rows, cast("list[Any]", whole[inner]) if inner else _transposed(whole, record))
-        elif isinstance(value, list):
-            _add(rows, cast("list[Any]", value))
-        known = next(iter(rows.records()), record)
+        record, rows = _rows_of(value, RunRecord(source.relative))
+        records, points = _read_rows(source, rows, exact=not _BEYOND_JSON.search(data))
+        known = next(iter(records), record)
         record = replace(known, hyperparameters={**record.hyperparameters, **known.hyperparameters})
-        runs, problems = described_by(source, [record, *rows.records()[1:]])
-        return Reading(runs, joined_points([rows.frame()]), problems)
+        runs, problems = described_by(source, [record, *records[1:]])
+        return Reading(runs, points, problems)
+
+
+def _rows_of(value: object, record: RunRecord) -> tuple[RunRecord, list[Any]]:
+    """Returns the record with the hyperparameters that a history holds, and its rows."""
+    if isinstance(value, list):
+        return record, cast("list[Any]", value)
+    if not isinstance(value, dict):
+        return record, []
+    whole = cast("_Row", value)
+    inner = next((k for k in _INNER if _are_rows(whole.get(k))), "")
+    record = replace(record, hyperparameters=_config(whole))
+    return record, cast("list[Any]", whole[inner]) if inner else list(_transposed(whole, record))
+
+
+def _read_rows(source: Source, rows: list[Any], *, exact: bool) -> tuple[list[RunRecord], pl.DataFrame]:
+    """Returns the records and points of rows, read as columns where these are the same.
+
+    ``exact``: every number can be written as JSON.
+    """
+    columns = read_row_columns(rows, source.files[0].path) if exact else None
+    if columns:
+        member, first, last = columns.members[0], columns.firsts[0], columns.lasts[0]
+        record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=member.non_scalar)
+        return [record], logged(columns, source.relative)
+    reader = RowReader(source.relative)
+    for row in rows:
+        reader.add(cast("_Row", row) if isinstance(row, dict) else {"value": row})
+    return reader.records(), joined_points([reader.frame()])
 
 
 def _is_history(name: str, head: bytes) -> bool:
@@ -121,7 +146,7 @@ def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
         return False
     axis = axes.pop()
     steps = [cast("int", as_step(r[axis])) for r in rows]
-    back = sum(later < sooner for sooner, later in pairwise(steps))
+    back = sum(later < earlier for earlier, later in pairwise(steps))
     values = [v for r in rows for k, v in r.items() if k != axis]
     numbers = sum(number_in(v) is not None or isinstance(v, dict) for v in values)
     return 3 * back <= len(steps) and 2 * numbers > len(values) and len(set(steps)) * 2 > len(steps)
@@ -134,11 +159,6 @@ def _numbers_only(row: _Row) -> bool:
 def _are_rows(value: object) -> bool:
     rows = cast("list[Any]", value) if isinstance(value, list) else []
     return bool(rows) and isinstance(rows[0], dict)
-
-
-def _add(rows: RowReader, values: Iterable[Any]) -> None:
-    for value in values:
-        rows.add(cast("_Row", value) if isinstance(value, dict) else {"value": value})
 
 
 def _unframed(value: object) -> object:

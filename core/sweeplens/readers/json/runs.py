@@ -15,6 +15,7 @@ from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, 
 __all__ = ["JsonRuns", "is_run_object", "run_of"]
 
 _SUFFIXES = (".jsonl", ".ndjson", ".json")
+_EXACT = 1 << 53
 _MARK = re.compile(rb'"(?:metrics|history)"')
 
 
@@ -69,9 +70,7 @@ def _unique_id(run: str, seen: dict[str, int], problems: list[Problem], path: st
         return run
     numbered = f"{run}#{seen[run]}"
     problems.append(
-        Problem(
-            path, f"run {run!r} is in the file more than once: this one is named {numbered!r}", number, kind="warning"
-        )
+        Problem(path, f"run {run!r} is in the file again: this one is named {numbered!r}", number, kind="warning")
     )
     return numbered
 
@@ -130,6 +129,9 @@ def _series(run: str, name: str, series: Any, points: PointBuffer, non_scalar: d
     fixed = (
         cast("list[Any]", steps) if isinstance(steps, list) and len(cast("list[Any]", steps)) == len(values) else None
     )
+    if _are_numbers(values) and (fixed is None or all(type(s) is int and as_step(s) is not None for s in fixed)):
+        points.add_series(run, name, cast("list[int]", fixed) if fixed else range(len(values)), values)
+        return
     for index, value in enumerate(values):
         number = as_number(value)
         if number is None:
@@ -137,6 +139,12 @@ def _series(run: str, name: str, series: Any, points: PointBuffer, non_scalar: d
             continue
         step = as_step(fixed[index]) if fixed else None
         points.add(run, name, index if step is None else step, number)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether all values are floats, or integers that floats hold exactly."""
+    kinds = set(map(type, values))
+    return kinds <= {float} or (kinds <= {float, int} and all(abs(v) < _EXACT for v in values if type(v) is int))
 
 
 def _history_row(run: str, index: int, row: object, points: PointBuffer, non_scalar: dict[str, int]) -> None:

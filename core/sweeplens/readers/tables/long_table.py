@@ -68,14 +68,14 @@ def _table(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> TableR
     key = ["run_id", "metric"]
     named = pl.col("metric").str.strip_suffix(f"/{value}")
     points = table.points.with_columns(named.alias("metric"))
-    if plan.axis and (table.is_fractional or _stands_still(points)) and hides_values(points):
+    if plan.axis and (table.is_fractional or _has_constant_steps(points)) and hides_values(points):
         points = points.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(key).alias("step"))
     table.points = points
     return table
 
 
-def _stands_still(points: pl.DataFrame) -> bool:
-    """Whether no metric has a second step."""
+def _has_constant_steps(points: pl.DataFrame) -> bool:
+    """Whether every metric has only one step."""
     return points.group_by("run_id", "metric").agg(pl.col("step").n_unique().alias("n"))["n"].max() == 1
 
 

@@ -28,9 +28,9 @@ __all__ = [
     "absent",
     "cell_number",
     "header_of",
-    "names_in_force",
     "number",
     "records",
+    "repeated_header",
     "sample",
     "unique_names",
 ]
@@ -155,7 +155,7 @@ def _header_in_comment(comment: bytes, row: bytes, separators: str, start: int, 
     return None
 
 
-def names_in_force(cells: Sequence[str], names: Sequence[str], needed: str) -> tuple[str, ...] | None:
+def repeated_header(cells: Sequence[str], names: Sequence[str], needed: str) -> tuple[str, ...] | None:
     """Returns the column names of a row that is a new header inside a table; None for any other row.
 
     A row is a header when it has no number, has the ``needed`` name, and has half of the names in use.
@@ -239,7 +239,7 @@ def sample(head: bytes, header: TableHeader, *, most: int = 40) -> list[dict[str
         if len(found) == most:
             break
         cells = [c.strip() for c in record.cells]
-        if names := names_in_force(cells, header.names, ""):
+        if names := repeated_header(cells, header.names, ""):
             if names != header.names:
                 break
             continue

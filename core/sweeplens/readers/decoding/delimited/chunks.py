@@ -24,9 +24,9 @@ from sweeplens.readers.decoding.delimited.cells import (
     TableRow,
     absent,
     cell_number,
-    names_in_force,
     number,
     records,
+    repeated_header,
 )
 from sweeplens.readers.decoding.values import first_of_ratio
 from sweeplens.readers.protocol import Problem
@@ -255,7 +255,7 @@ class _RowParser:
             cells = [c.strip() for c in record.cells]
             if record.error:
                 self._problem(record, record.error)
-            elif names := names_in_force(cells, self.header.names, needed):
+            elif names := repeated_header(cells, self.header.names, needed):
                 if names != self.header.names:
                     return TableChunk(
                         self._frame(),
@@ -275,9 +275,9 @@ class _RowParser:
             self._problem(record, "the last line is not complete", "torn")
             cells, n = cells[:-1], n - 1
         elif self.is_cut_short and n < width:
-            self._problem(record, f"{n} cells for {width} columns: the last ones are missing", "warning")
+            self._problem(record, f"{n} cells under {width} columns: the last ones are missing", "warning")
         elif n < width or any(cells[width:]):
-            self._problem(record, f"{n} cells for {width} columns: they cannot be matched, so the row is left out")
+            self._problem(record, f"{n} cells under {width} columns: they cannot be matched, so the row is left out")
             return
         row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.used]
         if all(c is None for c in row):
@@ -320,7 +320,7 @@ class _RowParser:
 
 
 def _step(cell: str) -> int | float | None:
-    """A cell of the axis as a step: whole where it is written so; NaN stands for a step that was left out."""
+    """Converts a cell of the axis to a step, an int if it is written as one; NaN for a missing step."""
     if _WHOLE.fullmatch(cell):
         return int(cell)
     value = cell_number(cell, BLANKS)

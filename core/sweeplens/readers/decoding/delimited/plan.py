@@ -218,9 +218,9 @@ def _goes_forward(
         tracks.setdefault(tuple(row.get(p, "") for p in parts), []).append(row)
     back = again = pairs = 0
     for track in tracks.values():
-        for sooner, later in pairwise(r for r in track if axis in r):
-            before, after = _count(sooner[axis], header) or 0.0, _count(later[axis], header) or 0.0
+        for earlier, later in pairwise(r for r in track if axis in r):
+            before, after = _count(earlier[axis], header) or 0.0, _count(later[axis], header) or 0.0
             pairs += 1
             back += after < before
-            again += after == before and any(m in sooner and m in later for m in metrics)
+            again += after == before and any(m in earlier and m in later for m in metrics)
     return pairs < 2 or (3 * back <= pairs and 2 * again <= pairs)

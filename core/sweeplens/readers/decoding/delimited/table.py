@@ -72,7 +72,7 @@ def read_table(
     """Reads all rows of a table, or those after an earlier reading. Raises FormatError where the header has changed."""
     state: dict[str, Any] = dict(resume.state) if resume else {}
     if resume and state.get("header") != header.key:
-        raise FormatError("the header of the table has changed since it was last read: the file was replaced")
+        raise FormatError("the table has another header than at its last reading: the file was replaced")
     part = replace(header, names=tuple(cast("list[str]", state.get("order") or header.names)))
     table = TableReading(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
     table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
@@ -168,9 +168,9 @@ def _add(table: TableReading, chunk: TableChunk) -> None:
     for name, n in chunk.non_scalar.items():
         table.non_scalar[name] = table.non_scalar.get(name, 0) + n
     table.examples = {**chunk.examples, **table.examples}
-    room = _MAX_PROBLEMS - len(table.problems)
-    if room > 0:
-        table.problems += chunk.problems[:room]
+    remaining = _MAX_PROBLEMS - len(table.problems)
+    if remaining > 0:
+        table.problems += chunk.problems[:remaining]
 
 
 def _points(
