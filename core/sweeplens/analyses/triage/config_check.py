@@ -122,8 +122,8 @@ def planned_length(context: DetectionContext) -> Iterator[Finding]:
 
 
 def samples_seen(context: DetectionContext) -> Iterator[Finding]:
-    """medium: a logged number of samples is not a whole multiple of batch size times steps (times accumulation and devices, where
-    configured), by 2 % or more."""
+    """medium: a logged number of samples is not a whole multiple of batch size times steps, by 2 % or more, neither with the
+    configured accumulation and devices as factors nor without: a batch size may be that of one device or of all."""
     counted = context.series.filter(
         pl.col("metric").str.to_lowercase().str.contains(r"(^|[/_])(samples|examples)(_seen|_processed)?$")
         & (pl.col("last") == pl.col("max")) & (pl.col("last") > 0) & (pl.col("last_step") > 0)
@@ -141,15 +141,17 @@ def samples_seen(context: DetectionContext) -> Iterator[Finding]:
     )
     due = pl.col("planned") * pl.col("times") * pl.col("last_step")
     table = table.with_columns(ratio=pl.col("last") / due, due=due)
-    near = (pl.col("ratio") - pl.max_horizontal(pl.col("ratio").round(), 1)).abs() <= _OFF * pl.max_horizontal(
-        "ratio", 1
-    )
+    near = _is_whole(pl.col("ratio")) | _is_whole(pl.col("ratio") * pl.col("times"))
     for row in table.filter(near.not_()).sort("run_id").iter_rows(named=True):
         text = (
             f"{row['hparam']}={number(row['planned'])} x {row['last_step']} steps = {number(row['due'])}, "
             f"but {row['metric']} is {number(row['last'])} ({row['ratio']:.3g} times)"
         )
         yield Finding(row["run_id"], "config_samples", "medium", row["metric"], row["last_step"], text)
+
+
+def _is_whole(ratio: pl.Expr) -> pl.Expr:
+    return (ratio - pl.max_horizontal(ratio.round(), 1)).abs() <= _OFF * pl.max_horizontal(ratio, 1)
 
 
 def _named(names: frozenset[str]) -> Callable[[str], bool]:
