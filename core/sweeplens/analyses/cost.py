@@ -112,7 +112,7 @@ def _grouped(table: pl.DataFrame, ask: _Asked, costs: RunCosts, units: Sequence[
     before = pl.col("worse").cum_min().shift(1)
     before = before.over(ask.tasks) if ask.tasks else before
     front = before.is_null() | (pl.col("worse") < before)
-    return groups.with_columns(front=front).sort("worse").drop("worse")
+    return groups.with_columns(front=front).sort(*ask.tasks, "worse").drop("worse")
 
 
 def _totals(table: pl.DataFrame, costs: RunCosts) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
@@ -15,7 +16,7 @@ from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_identifier, is_machine, varying_hparams
+from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.schemas import hparam_columns
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIRST_CALL_POINTS", "overview"]
 
+Row = Mapping[str, object]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
 _WORST = 5
 _VALUE = 40  # characters of a value
@@ -77,6 +79,8 @@ def overview(
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
+        ("does it hold", _doubts(leading, answers)),
+        ("metrics disagree", _disagreements(leading, [a.table for a in answers])),
         ("ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")),
         ("best is", f"by reduce {DEFAULT_REDUCE}, the default" * bool(best.height)),
         (
@@ -93,10 +97,12 @@ def overview(
     ]
     if found_wrong:
         kept = [a.table for a, row in zip(answers, found, strict=True) if row[3]]
-        hparams = _settings(vary.table, runs)
+        hparams = {k: v for k, v in _settings(vary.table, runs).items() if not is_called(k, tasks)}
+        from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP
+
         running = int((runs["status"] == "running").sum())
-        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table))
-        rows += [("next", step) for step in steps]
+        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP))
+        rows += [(f"next {i}", step) for i, step in enumerate(steps, 1)]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
@@ -279,7 +285,7 @@ def _broken(
 ) -> list[tuple[str, str]]:
     """Returns findings by severity, the worst of them, and news."""
     from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
-    from sweeplens.analyses.triage.diagnosis import severity_lines
+    from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP, severity_lines
 
     grave = found.table.filter(pl.col("severity") == "high")
     worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
@@ -290,10 +296,52 @@ def _broken(
     )
     return [
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
+        ("settings and logs", _contradictions(found.table, OF_THE_SETUP)),
         ("worst", listed(worst, _WORST)),
         ("not checked", unseen),
         ("last 24 hours", news_of_the_day(runs, series, found.table, options)),
     ]
+
+
+def _contradictions(findings: pl.DataFrame, kinds: Sequence[str]) -> str:
+    """Returns one example of each kind of disagreement between settings and logs, with its number of runs."""
+    odd = findings.filter(pl.col("finding").is_in(kinds) & (pl.col("severity") != "low"))
+    firsts = odd.group_by("finding", maintain_order=True).agg(pl.col("evidence").first(), pl.col("run_id").n_unique())
+    return "; ".join(f"{evidence} ({n} run{'s' * (n > 1)})" for _, evidence, n in firsts.head(3).iter_rows())
+
+
+def _doubts(metrics: Sequence[str], answers: Sequence[Answer]) -> str:
+    """Returns the readings of the first main metric in which another group leads."""
+    found = [n for a in answers[:1] for n in a.notes if "The same group leads" in n and "; not " in n]
+    return listed([f"{metrics[0]}: {n}" for n in found], 2)
+
+
+def _disagreements(metrics: Sequence[str], rankings: Sequence[pl.DataFrame]) -> str:
+    """Returns where two main metrics of one split have different leaders, and neither ties with the other's."""
+    found: list[str] = []
+    for (one, first), (other, second) in combinations(zip(metrics, rankings, strict=True), 2):
+        if one.rpartition("/")[0] == other.rpartition("/")[0]:
+            found += [
+                f"{task}{_label(a, keys)} leads in {one}, {_label(b, keys)} in {other}"
+                for task, a, b, keys in _leaders(first, second)
+            ]
+    return listed(found)
+
+
+def _leaders(first: pl.DataFrame, second: pl.DataFrame) -> Iterator[tuple[str, Row, Row, list[str]]]:
+    """Yields the leaders of two rankings, for each task, where each is significantly behind in the other ranking."""
+    keys = [c for c in first.columns if c not in RANK_COLUMNS and c in second.columns]
+    tasks = first["task"].unique().sort().to_list() if "task" in first.columns else [None]
+    for task in tasks if keys else ():
+        one, two = (t.filter(pl.col("task") == task) if task is not None else t for t in (first, second))
+        if not one.height or not two.height:
+            continue
+        a, b = one.row(0, named=True), two.row(0, named=True)
+        behind = [
+            t.filter(pl.all_horizontal(pl.col(k).eq_missing(r[k]) for k in keys)) for t, r in ((two, a), (one, b))
+        ]
+        if all(t.height and t["tied"][0] is False and t["rank"][0] > 1 for t in behind):
+            yield f"{task}: " if task is not None else "", a, b, keys
 
 
 def _finding_line(row: Mapping[str, object]) -> str:

@@ -132,8 +132,14 @@ def _by_task(
         points=sum(p.basis.points or 0 for p in parts),
     )
     word = f"{', '.join(of_task)} is the task: runs are ranked within each of {len(parts)} tasks, never across them."
-    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal))
+    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal), *_doubts(parts))
     return Answer(table, basis, notes, {"overall": overall})
+
+
+def _doubts(parts: Sequence[Answer]) -> tuple[str, ...]:
+    """Returns, for each task, the readings in which another group leads, and the groups that tie because of broken runs."""
+    words = ("; not ", BROKEN)
+    return tuple(f"{p.table['task'][0]}: {n}" for p in parts for n in p.notes if any(w in n for w in words))
 
 
 def _ranked_answer(

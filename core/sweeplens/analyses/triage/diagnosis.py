@@ -16,7 +16,7 @@ from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
 
-__all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
+__all__ = ["FINDINGS", "OF_THE_SETUP", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
 
 _MANY, _EXAMPLES = 30, 3  # above so many findings, examples of each kind come first
 _RUINED = ("nan", "divergence", "zero_loss", "runaway")
@@ -29,7 +29,7 @@ _EXPLAINED_BY = {
     "level_shift": (*_RUINED, "overfit"),
     "spike": ("nan", "runaway"),
 }
-_OF_THE_SETUP = (
+OF_THE_SETUP = (
     "not_applied", "seed_not_used", "multiple", "same_end", "config_lr", "config_warm_up", "config_schedule", "config_length",
     "config_samples",
 )  # fmt: skip
@@ -115,7 +115,7 @@ def _rows(found: Iterable[Finding]) -> pl.DataFrame:
 def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
     """Returns findings with their shared cause, by severity, then rare kinds first."""
     table = _rows(found)
-    grave = (pl.col("severity") != "low") & pl.col("finding").is_in(_OF_THE_SETUP).not_()
+    grave = (pl.col("severity") != "low") & pl.col("finding").is_in(OF_THE_SETUP).not_()
     ill = table.filter(grave)["run_id"].unique().to_list()
     healthy = context.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
