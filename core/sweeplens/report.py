@@ -205,4 +205,4 @@ def cell_of(value: object) -> Cell:
     if value is None:
         return Cell("-", None)
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple | pl.Series) else str(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return Cell(printed(text, _CELL), None)
+    return Cell(printed(text, _CELL) if text else "", None)

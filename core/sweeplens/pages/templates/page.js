@@ -3,10 +3,10 @@
 (() => {
   const dark = window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)");
   const themes = document.getElementById("themes");
-  const draw = () => {
+  const draw = (within) => {
     if (!window.vegaEmbed || !themes) return;
     const config = JSON.parse(themes.textContent)[dark && dark.matches ? "dark" : "light"];
-    for (const place of document.querySelectorAll("[data-chart]")) {
+    for (const place of within.querySelectorAll("[data-chart]")) {
       const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
       window.vegaEmbed(place, { ...spec, config }, { mode: "vega-lite", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" })
         .catch((error) => { place.textContent = String(error); });
@@ -27,13 +27,17 @@
     const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * compare(value(a, head.cellIndex), value(b, head.cellIndex)));
     body.append(...rows);
   };
-  for (const head of document.querySelectorAll("table[data-sortable] thead th")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    button.addEventListener("click", () => sort(button));
-    head.replaceChildren(button);
-  }
-  draw();
-  if (dark && dark.addEventListener) dark.addEventListener("change", draw);
+  const sortable = (within) => {
+    for (const head of within.querySelectorAll("table[data-sortable] thead th")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = head.textContent;
+      button.addEventListener("click", () => sort(button));
+      head.replaceChildren(button);
+    }
+  };
+  const show = (within) => { sortable(within); draw(within); };
+  show(document);
+  document.addEventListener("sections-shown", (event) => show(event.detail));
+  if (dark && dark.addEventListener) dark.addEventListener("change", () => draw(document));
 })();
