@@ -6,7 +6,9 @@ the raw line faint behind it. Where values stop being finite, where a run crashe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
@@ -45,6 +47,8 @@ _SHAPES = {
 _LEGEND_PIXELS, _AXIS_PIXELS = 190, 70
 _LARGE = 100_000
 _BAND_ROOM = 0.3  # of the range of the curves
+_WIDE = 0.5  # of what the curves span
+_BAND, _FAINT = 0.2, 0.06  # opacities of bands
 
 
 def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
@@ -78,12 +82,17 @@ def _spec(
     panels: list[Spec] = []
     for metric in metrics:
         layers, beyond = panel_layers(db, ask, metric, groups, events)
-        panels.append(
-            {"width": width, "height": height, "layer": layers, "title": {"text": metric.shown, "fontSize": 12}}
-        )
+        panel = {"width": width, "height": height, "layer": [_untitled(part) for part in layers]}
+        panels.append({**panel, "title": {"text": metric.shown, "fontSize": 12}})
         notes.append(f"{metric.shown}: {beyond}" if beyond else "")
     shared = {"scale": {"color": "shared", "shape": "shared"}}
     return {"title": title_lines(title, notes, ask.width), "concat": panels, "columns": columns, "resolve": shared}
+
+
+def _untitled(part: Spec) -> Spec:
+    """A layer without a title of its y axis: that of its panel says it."""
+    y = part["encoding"]["y"]
+    return {**part, "encoding": {**part["encoding"], "y": {**y, "axis": {**y["axis"], "title": None}}}}
 
 
 def panel_layers(
@@ -102,6 +111,7 @@ def panel_layers(
     colour = category_legend(ask, "series", groups.legend, groups.named)
     told = tooltip(series=groups.one, x=x["axis"]["title"], y=metric.shown, n="runs")
     base = {"x": x, "y": y, "detail": {"field": "part"}}
+    wide = _wide_bands(named, values, log=log)
     shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
     marks = placed_events(events, lines, metric)
@@ -111,16 +121,13 @@ def panel_layers(
             _rows(rest, ask.smooth),
             {**base, "tooltip": told},
         ),
-        layer(
-            {"type": "area", "opacity": 0.2, "clip": True},
-            _band_rows(named, log=log),
-            {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": colour,
-                "detail": {"field": "part"},
-            },
+        *(
+            layer(
+                {"type": "area", "opacity": opacity, "clip": True},
+                _band_rows([line for line in named if (line in wide) == is_wide], log=log),
+                {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+            )
+            for is_wide, opacity in ((True, _FAINT), (False, _BAND))
         ),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
@@ -183,6 +190,23 @@ def _room_for_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool
     return None if log else range_with_intervals(values, bands, _BAND_ROOM)
 
 
+def _wide_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> list[Line]:
+    """The lines whose band is mostly wider than half of what all curves span: filled as others are, it would hide them."""
+    known = [v for v in values if not log or v > 0]
+    span = _span(min(known, default=0.0), max(known, default=0.0), log=log)
+    widths = {i: _band_widths(line, min(known, default=0.0), log=log) for i, line in enumerate(lines)}
+    return [line for i, line in enumerate(lines) if widths[i] and median(widths[i]) > _WIDE * span]
+
+
+def _band_widths(line: Line, floor: float, *, log: bool) -> list[float]:
+    ends = [(low, high) for low, high in zip(line.low, line.high, strict=True) if low is not None and high is not None]
+    return [_span(max(low, floor / 2) if log else low, high, log=log) for low, high in ends]
+
+
+def _span(low: float, high: float, *, log: bool) -> float:
+    return math.log(high / low) if log and low > 0 else high - low
+
+
 def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
     """The points of lines, in parts that are drawn through: a new one where values are missing or fewer runs are left."""
     rows: list[Row] = []
@@ -235,7 +259,7 @@ def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
 
 
 def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
-    legend: Spec = {"title": "marked"} | ({"orient": "bottom", "columns": 3} if ask.narrow else {})
+    legend: Spec = {"title": "marked"} | ({"orient": "bottom", "columns": 1} if ask.narrow else {})
     scale = {"domain": list(kinds), "range": [_SHAPES.get(k, "circle") for k in kinds]}
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 

@@ -31,7 +31,7 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
     rows = _bars(table, names_of(db))
     shown = rows[:_MOST]
     order = [row["hparam"] for row in shown]
-    y = text_field("hparam", None, order, labelLimit=ask.width // 3)
+    y = text_field("hparam", None, order, labelLimit=ask.width * (4 if ask.narrow else 3) // 9)
     told = tooltip(
         hparam="hyperparameter",
         importance="share",
@@ -44,7 +44,11 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
         "field": "importance",
         "type": "quantitative",
         "scale": {"domain": [0, 1], "clamp": True},
-        "axis": {"title": f"share of the spread of {metric.shown}", "format": "%"},
+        "axis": {
+            "title": f"share of the spread of {metric.shown}",
+            "format": "%",
+            "tickCount": 4 if ask.narrow else 10,
+        },
     }
     layers = [
         layer(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-__all__ = ["Names", "distinct", "listed_names", "number", "printed", "short_names", "wrapped"]
+__all__ = ["Names", "distinct", "listed_names", "number", "printed", "run_labels", "short_names", "wrapped"]
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _MOST = 60
@@ -69,6 +69,22 @@ def distinct(labels: Sequence[str]) -> list[str]:
         seen.add(fresh)
         made.append(fresh)
     return made
+
+
+def run_labels(runs: Sequence[str], most: int) -> list[str]:
+    """A label for each run, each once: without the folders that all share, and cut in the middle, since ends tell runs apart."""
+    folders = [run.split("/")[:-1] for run in runs]
+    shared = 0
+    while len(runs) > 1 and all(len(f) > shared and f[shared] == folders[0][shared] for f in folders):
+        shared += 1
+    return distinct([_cut_in_the_middle("/".join(run.split("/")[shared:]), most) for run in runs])
+
+
+def _cut_in_the_middle(text: str, most: int) -> str:
+    if len(text) <= most:
+        return printed(text, most)
+    head = most // 2 - 1
+    return printed(f"{text[:head]}…{text[len(text) - (most - head - 1) :]}", most)
 
 
 def listed_names(names: Sequence[str], most: int = 3) -> str:

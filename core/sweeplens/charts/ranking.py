@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import Names, distinct, listed_names, number, printed, short_names
+from sweeplens.charts.labels import Names, distinct, listed_names, number, printed, run_labels, short_names
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of
 from sweeplens.charts.scales import is_log, range_with_intervals, value_range
 from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, number_field, text_field, tooltip
@@ -106,7 +106,9 @@ def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequ
         kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
     rows = kept.to_dicts()
     if "run_id" in table.columns:
-        labels = distinct([", ".join(printed(r[k], 40) for k in (_TASK, "run_id") if k in r) for r in rows])
+        runs = run_labels([r["run_id"] for r in rows], 40)
+        tasks = [f"{printed(r[_TASK], 40)}, " if _TASK in r else "" for r in rows]
+        labels = distinct([f"{task}{run}" for task, run in zip(tasks, runs, strict=True)])
     else:
         labels = group_labels(rows, keys, names) if keys else ["all runs"]
     return _Shown(rows, labels, total)
@@ -154,7 +156,7 @@ def _spec(
     log = is_log(ask.log, "x", [*values, *ends], metric.goal)
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
     x = number_field("mean", f"{metric.shown}, {reading_of(metric, ask.reading)} of each run", log=log, within=within)
-    y = text_field("group", None, shown.labels, labelLimit=ask.width // 3)
+    y = text_field("group", None, shown.labels, labelLimit=ask.width * (4 if ask.narrow else 3) // 9)
     layers = _layers(ask, metric, rows, dots, x, y)
     what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
     tasks = _TASK in keys

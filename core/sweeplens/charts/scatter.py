@@ -52,10 +52,10 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
     axis = _axis(db, ask, metric, swept, runs)
-    colour = _colour(ask, swept, axis)
-    wanted = ["status", axis.column, *([colour] if colour else []), *swept, metric.best]
-    columns = list(dict.fromkeys(wanted))
+    asked = [ask.group] if ask.group not in ("", "run", "all") else []
+    columns = list(dict.fromkeys(["status", axis.column, *asked, *swept, metric.best]))
     answer = db.list_runs(runs=ask.runs, where=ask.where, columns=columns)
+    colour = asked[0] if asked else _colour(answer.table.drop_nulls([axis.column, metric.best]), swept, axis)
     rows = _dots(answer.table, axis, metric, colour, swept)
     if not rows:
         raise InputError(
@@ -103,12 +103,9 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
     return _Axis(chosen, names.hparam(chosen), None)
 
 
-def _colour(ask: PlotRequest, swept: Sequence[str], axis: _Axis) -> str:
-    """The hyperparameter that colours the dots: the one asked for, else the next that varies."""
-    if ask.group not in ("", "run", "all"):
-        return ask.group
-    others = [h for h in swept if h != axis.column]
-    return others[0] if others else ""
+def _colour(drawn: pl.DataFrame, swept: Sequence[str], axis: _Axis) -> str:
+    """The hyperparameter that colours the dots: the first other one that varies over them."""
+    return next((h for h in swept if h != axis.column and drawn[h].drop_nulls().n_unique() > 1), "")
 
 
 def _dots(table: pl.DataFrame, axis: _Axis, metric: Metric, colour: str, swept: Sequence[str]) -> list[Row]:
@@ -178,7 +175,11 @@ def _spec(
     within = value_range(ys, log=log_y)
     order = sorted({str(x) for x in xs})
     few = sorted(set(finite_numbers(xs)))
-    ticks: Spec = {"values": few, "labelOverlap": True} if axis.metric is None and len(few) <= _MOST_TICKS else {}
+    ticks: Spec = (
+        {"values": few, "format": ".5~g", "labelOverlap": True}
+        if axis.metric is None and len(few) <= _MOST_TICKS
+        else {}
+    )
     x = (
         number_field("x", axis.shown, log=log_x, room=True, **ticks)
         if numeric

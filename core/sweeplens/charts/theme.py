@@ -75,6 +75,7 @@ def config_of(theme: str) -> dict[str, Any]:
             "fontWeight": 600, "subtitleFontSize": 11.5, "subtitleLineHeight": 15, "offset": 12, "subtitlePadding": 5,
         },
         "axis": {**text, "gridColor": t.grid, "domainColor": t.quiet, "tickColor": t.quiet, "labelLimit": 230, "titleLimit": 460},
+        "axisX": {"labelFlush": False},
         "header": text,
         "legend": {**text, "labelLimit": 260, "titleLimit": 260, "symbolOpacity": 1, "labelFontSize": 11.5},
         "range": {"category": list(t.categories), "ramp": _viridis(t.ramp)},

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import distinct, listed_names, printed
+from sweeplens.charts.labels import listed_names, printed, run_labels
 from sweeplens.charts.request import PlotRequest
 from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, tooltip
 from sweeplens.errors import InputError
@@ -64,7 +64,7 @@ def timeline(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 def _bars(shown: pl.DataFrame) -> list[Row]:
     records = shown.to_dicts()
-    labels = distinct([printed(r["run_id"], 36) for r in records])
+    labels = run_labels([r["run_id"] for r in records], 36)
     return [
         {
             "run": label,

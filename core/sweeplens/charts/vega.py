@@ -33,6 +33,8 @@ Row = dict[str, Any]
 """One mark's values, by our names of fields."""
 
 _TITLE_SIZE = 14.5
+_LOW = 380  # pixels, below which titles of axes lie flat
+_LONG_LABEL = 34  # characters, from which a label of a legend has a line for each hyperparameter
 _ROOM = 12  # pixels
 
 
@@ -48,9 +50,26 @@ def filled_view(ask: PlotRequest, title: str, notes: Iterable[str], layers: Sequ
         "width": ask.width,
         "height": ask.height,
         "autosize": {"type": "fit", "contains": "padding"},
-        "layer": [part for part in layers if part["data"]["values"]],
+        "layer": _compact([part for part in layers if part["data"]["values"]], ask),
         **more,
     }
+
+
+def _compact(layers: Sequence[Spec], ask: PlotRequest) -> list[Spec]:
+    """Layers whose titles of axes fit a small picture: that of y lies above the axis, that of x may begin left of it."""
+    if not ask.narrow and ask.height >= _LOW:
+        return list(layers)
+    above: Spec = {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": 0, "titleY": -6}
+    more: dict[str, Spec] = {"y": above, "x": {"titleAnchor": "end", "titleLimit": ask.width - 30}}
+    return [
+        {**part, "encoding": {k: _with_axis(e, more[k]) if k in more else e for k, e in part["encoding"].items()}}
+        for part in layers
+    ]
+
+
+def _with_axis(channel: Spec, more: Spec) -> Spec:
+    axis: Spec = channel.get("axis") or {}
+    return {**channel, "axis": {**axis, **more}} if axis.get("title") else channel
 
 
 def title_lines(title: str, notes: Iterable[str], width: int) -> Spec:
@@ -95,6 +114,8 @@ def text_field(field: str, title: str | None, order: Sequence[str], **axis: Any)
 def category_legend(ask: PlotRequest, field: str, title: str, order: Sequence[str]) -> Spec:
     """Colours of groups in this order, with a legend beside the picture, or below it where it is narrow."""
     legend: Spec = {"title": wrapped(title, 250), "symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 130}
+    if max(map(len, order), default=0) > _LONG_LABEL:
+        legend["labelExpr"] = f"length(datum.label) > {_LONG_LABEL} ? split(datum.label, ', ') : datum.label"
     if ask.narrow:
         columns = 1 if max(map(len, order), default=0) > 22 else 2
         legend |= {
