@@ -20,7 +20,7 @@ from sweeplens.charts.labels import distinct, run_labels, short_names
 from sweeplens.charts.ranking import by_hparams, group_labels
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, swept_hparams
 from sweeplens.charts.theme import CATEGORIES
-from sweeplens.charts.vega import count_of
+from sweeplens.charts.vega import BEST_FIRST, count_of
 
 if TYPE_CHECKING:
     from sweeplens.answers import Answer
@@ -271,7 +271,7 @@ def _chosen(labels: Sequence[str], ask: PlotRequest) -> tuple[set[str], list[str
 
 
 def _legend(metric: Metric, head: str) -> str:
-    return f"{head}, best first" if metric.goal != "unknown" else head
+    return f"{head}{BEST_FIRST}" if metric.goal != "unknown" else head
 
 
 def _notes(lines: Sequence[Line], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.curve_events import Event, events_of, placed_events
 from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
-from sweeplens.charts.labels import listed_names, number
+from sweeplens.charts.labels import listed_names, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, time_axis, value_range
 from sweeplens.charts.smoothing import moving_average
@@ -24,6 +24,7 @@ from sweeplens.charts.vega import (
     count_of,
     filled_view,
     layer,
+    named_runs,
     number_field,
     title_lines,
     tooltip,
@@ -61,7 +62,9 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
             f"Nothing to draw: no finite value of {listed_names([m.name for m in metrics])} over {ask.x or 'step'}."
         )
     events = events_of(db, ask, drawn, groups)
-    spec = _spec(db, ask, drawn, groups, events)
+    single = {line.label: line.runs[0] for line in groups.lines if groups.one == "run"}
+    marked = {printed(event.run): event.run for event in events}
+    spec = _spec(db, ask, drawn, groups, events) | named_runs((single | marked).items())
     title = " ".join(spec["title"]["text"])
     return Chart("curves", title, _caption(drawn, groups, events), spec, groups.basis)
 

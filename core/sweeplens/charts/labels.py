@@ -13,9 +13,20 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-__all__ = ["Names", "distinct", "listed_names", "number", "printed", "run_labels", "short_names", "wrapped"]
+__all__ = [
+    "Names",
+    "distinct",
+    "listed_names",
+    "number",
+    "printed",
+    "run_labels",
+    "short_labels",
+    "short_names",
+    "wrapped",
+]
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_NAMED = re.compile("(^|, )([^=,]+)=")
 _MOST = 60
 _PIXELS_A_CHARACTER = 0.58  # of the size of the font
 
@@ -85,6 +96,22 @@ def _cut_in_the_middle(text: str, most: int) -> str:
         return printed(text, most)
     head = most // 2 - 1
     return printed(f"{text[:head]}…{text[len(text) - (most - head - 1) :]}", most)
+
+
+class ShortLabels(Struct, frozen=True):
+    """Labels like ``lr=0.1, width=2`` without their names, which ``names`` lists; ``expression`` shortens one for Vega."""
+
+    names: str
+    labels: tuple[str, ...]
+    expression: str = "replace(datum.label, regexp('(^|, )[^=,]+=', 'g'), '$1')"
+
+
+def short_labels(labels: Sequence[str], most: int) -> ShortLabels | None:
+    """Shorter labels where one is longer than this; None where none is, or where they name different things."""
+    names = {tuple(found[1] for found in _NAMED.findall(label)) for label in labels}
+    if max(map(len, labels), default=0) <= most or len(names) != 1 or not min(names):
+        return None
+    return ShortLabels(", ".join(min(names)), tuple(_NAMED.sub(r"\1", label) for label in labels))
 
 
 def listed_names(names: Sequence[str], most: int = 3) -> str:

@@ -20,6 +20,7 @@ from sweeplens.charts.vega import (
     json_value,
     layer,
     number_field,
+    odd_runs,
     text_field,
     tooltip,
 )
@@ -74,6 +75,7 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
         else "",
     ]
     spec = _spec(ask, axis, metric, drawn, front, names.hparam(colour) if colour else "", notes)
+    spec |= odd_runs(answer.table["run_id"])
     title = " ".join(spec["title"]["text"])
     return Chart("scatter", title, _caption(axis, metric, rows, front, notes), spec, answer.basis)
 
@@ -176,7 +178,7 @@ def _spec(
     order = sorted({str(x) for x in xs})
     few = sorted(set(finite_numbers(xs)))
     ticks: Spec = (
-        {"values": few, "format": ".5~g", "labelOverlap": True}
+        {"values": few, "format": _tick_format(few), "labelOverlap": True}
         if axis.metric is None and len(few) <= _MOST_TICKS
         else {}
     )
@@ -225,6 +227,11 @@ def _spec(
     pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""
     title = f"{metric.shown} against {axis.shown}: {count_of(len(rows), 'run')}"
     return filled_view(ask, title, [*notes, f"{pareto} {beyond}".strip()], layers)
+
+
+def _tick_format(values: Sequence[float]) -> str:
+    """Whole numbers as they are, others with four digits."""
+    return "d" if all(float(value).is_integer() for value in values) else ".4~g"
 
 
 def _ended(ask: PlotRequest, rows: Sequence[Row]) -> Spec:

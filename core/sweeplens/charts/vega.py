@@ -12,18 +12,21 @@ from datetime import datetime
 from typing import Any
 
 from sweeplens.charts.chart import Spec
-from sweeplens.charts.labels import wrapped
+from sweeplens.charts.labels import printed, short_labels, wrapped
 from sweeplens.charts.request import PlotRequest
 from sweeplens.charts.scales import ValueRange
 
 __all__ = [
+    "BEST_FIRST",
     "Row",
     "category_legend",
     "count_of",
     "filled_view",
     "json_value",
     "layer",
+    "named_runs",
     "number_field",
+    "odd_runs",
     "text_field",
     "title_lines",
     "tooltip",
@@ -34,7 +37,9 @@ Row = dict[str, Any]
 
 _TITLE_SIZE = 14.5
 _LOW = 380  # pixels, below which titles of axes lie flat
-_LONG_LABEL = 34  # characters, from which a label of a legend has a line for each hyperparameter
+_LONG_LABEL = 34  # characters
+_LONGEST_ID = 300  # characters
+BEST_FIRST = ", best first"
 _ROOM = 12  # pixels
 
 
@@ -72,6 +77,23 @@ def _with_axis(channel: Spec, more: Spec) -> Spec:
     return {**channel, "axis": {**axis, **more}} if axis.get("title") else channel
 
 
+def named_runs(runs: Iterable[tuple[str, str]]) -> Spec:
+    """Which run each label stands for, (label, id), for pages on which runs can be clicked.
+
+    Left out: labels of several runs, and ids that are too long.
+    """
+    found: dict[str, set[str]] = {}
+    for label, run in runs:
+        found.setdefault(label, set()).add(run)
+    single = {label: min(ids) for label, ids in found.items() if len(ids) == 1}
+    return {"usermeta": {"runs": {label: run for label, run in single.items() if len(run) <= _LONGEST_ID}}}
+
+
+def odd_runs(ids: Iterable[str]) -> Spec:
+    """The runs that are not printed as they are called."""
+    return named_runs((label, run) for run in ids if (label := printed(run)) != run)
+
+
 def title_lines(title: str, notes: Iterable[str], width: int) -> Spec:
     """A title with notes below it, each in as many lines as the width asks for."""
     lines = [line for note in notes if note for line in wrapped(note, width - 24, 11.5)]
@@ -96,7 +118,7 @@ def number_field(
         scale |= {"domain": [within.low, within.high], "clamp": False}
     axis: Spec = {"title": title, **more}
     if log:
-        axis |= {"format": "~g", "labelOverlap": True} if "format" not in axis else {}
+        axis |= {"format": "~g", "labelOverlap": "greedy", "labelSeparation": 4} if "format" not in axis else {}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
 
 
@@ -114,10 +136,12 @@ def text_field(field: str, title: str | None, order: Sequence[str], **axis: Any)
 def category_legend(ask: PlotRequest, field: str, title: str, order: Sequence[str]) -> Spec:
     """Colours of groups in this order, with a legend beside the picture, or below it where it is narrow."""
     legend: Spec = {"title": wrapped(title, 250), "symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 130}
-    if max(map(len, order), default=0) > _LONG_LABEL:
-        legend["labelExpr"] = f"length(datum.label) > {_LONG_LABEL} ? split(datum.label, ', ') : datum.label"
+    short = short_labels(order, 22 if ask.narrow else _LONG_LABEL)
+    if short is not None:
+        told = f"{short.names}{BEST_FIRST}" if title.endswith(BEST_FIRST) else short.names
+        legend |= {"title": wrapped(told, 250), "labelExpr": short.expression}
     if ask.narrow:
-        columns = 1 if max(map(len, order), default=0) > 22 else 2
+        columns = 1 if max(map(len, short.labels if short else order), default=0) > 22 else 2
         legend |= {
             "orient": "bottom",
             "columns": columns,

@@ -28,7 +28,7 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 def made_page(template: str, *, bundle: str, script: str = "page.js", **values: Any) -> str:
     """A page from a template. ``bundle``: Vega's script, empty where charts cannot be drawn. ``script``: the file of ours."""
-    ours = page_file(script)
+    ours = page_file("chart.js") + page_file(script)
     bundle = bundle.replace("</script", "<\\/script")
     page = page_environment().get_template(template)
     return page.render(bundle=bundle, script=ours, style=page_file("page.css"), policy=_policy(ours, bundle), **values)

@@ -3,13 +3,14 @@
 (() => {
   const dark = window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)");
   const themes = document.getElementById("themes");
+  // A server shows a page of each run; a report by itself has none.
+  const runPage = document.body.dataset.runs ? (run) => { window.location.href = `${document.body.dataset.runs}${encodeURIComponent(run)}`; } : null;
   const draw = (within) => {
     if (!window.vegaEmbed || !themes) return;
     const config = JSON.parse(themes.textContent)[dark && dark.matches ? "dark" : "light"];
     for (const place of within.querySelectorAll("[data-chart]")) {
       const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
-      window.vegaEmbed(place, { ...spec, config }, { mode: "vega-lite", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" })
-        .catch((error) => { place.textContent = String(error); });
+      drawChart(place, spec, config, runPage).catch((error) => { place.textContent = String(error); });
     }
   };
   const value = (row, column) => {

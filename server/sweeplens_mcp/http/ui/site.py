@@ -29,7 +29,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_OF_THE_LIBRARY = ("page.js", "page.css")
+_OF_THE_LIBRARY = ("chart.js", "page.js", "page.css")
 _OURS = ("live.js", "ui.css")
 _BUNDLE = "vega.js"
 _DAY_SECONDS = 86_400
