@@ -235,13 +235,13 @@ def _frame(ask: PlotRequest, axes: Sequence[_Axis], x: Spec, y: Spec) -> list[Sp
 def _heads(ask: PlotRequest, axes: Sequence[_Axis]) -> list[Row]:
     """The titles of the axes; on two lines in turn where one line would cut them, so that each has twice the room."""
     room = (ask.width - 110) // len(axes)
-    high = 40 / max(ask.height - 200, 80) if any(_cut(a.title, room) != a.title for a in axes) else 0.0
+    high = 26 / max(ask.height - 200, 80) if any(_cut(a.title, room) != a.title for a in axes) else 0.0
     room *= 2 if high else 1
     return [{"axis": i, "at": 1.09 + high * (i % 2), "text": _cut(a.title, room)} for i, a in enumerate(axes)]
 
 
 def _cut(text: str, pixels: int) -> str:
-    most = max(5, pixels // 8)
+    most = max(5, pixels // 7)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -65,7 +65,8 @@ def config_of(theme: str) -> dict[str, Any]:
         "titleFontSize": 12,
         "titleFontWeight": 600,
     }
-    base = {"symbolBaseFillColor": t.text, "symbolBaseStrokeColor": t.text}
+    below = {"bottom": {"anchor": "start", "direction": "vertical", "margin": 8}}
+    symbols = {"symbolOpacity": 1, "symbolBaseFillColor": t.text, "symbolBaseStrokeColor": t.text}
     return {
         "background": t.page,
         "font": _FONT,
@@ -78,7 +79,7 @@ def config_of(theme: str) -> dict[str, Any]:
         "axis": {**text, "gridColor": t.grid, "domainColor": t.quiet, "tickColor": t.quiet, "labelLimit": 230, "titleLimit": 460},
         "axisX": {"labelFlush": False},
         "header": text,
-        "legend": {**text, "labelLimit": 260, "titleLimit": 260, "symbolOpacity": 1, "labelFontSize": 11.5, **base},
+        "legend": {**text, "labelLimit": 260, "titleLimit": 260, "labelFontSize": 11.5, "layout": below, **symbols},
         "range": {"category": list(t.categories), "ramp": _viridis(t.ramp)},
         "mark": {"color": t.categories[0]},
         "style": _styles(t),

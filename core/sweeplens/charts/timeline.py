@@ -50,7 +50,7 @@ def timeline(db: ExperimentDB, ask: PlotRequest) -> Chart:
     if not timed.height:
         raise InputError("Nothing to draw: no run's log says when it began (no timestamps).")
     shown = timed.sort("created_at", "run_id").tail(_MOST_RUNS)
-    rows = _bars(shown, 16 if ask.narrow else 36)
+    rows = _bars(shown, 14 if ask.narrow else 36)
     found = _findings(db, ask, rows) if answer.table.height <= _MOST_DIAGNOSED else []
     untimed = answer.table.height - timed.height
     notes = [

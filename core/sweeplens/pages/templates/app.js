@@ -27,6 +27,7 @@
     const place = document.getElementById("chart");
     place.closest("figure").hidden = false;
     place.closest("figure").setAttribute("aria-label", chart.title);
+    document.getElementById("title").textContent = chart.title;
     document.getElementById("caption").textContent = chart.caption;
     await drawChart(place, chart.spec, chart.themes[theme], (run) => { askRun(run).catch(failed); });
     say("");

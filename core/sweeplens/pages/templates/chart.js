@@ -3,6 +3,7 @@
 // drawChart(place, spec, config, onRun) -> a promise; `onRun` is called with the id of a run that was clicked.
 const drawChart = (() => {
   const OPTIONS = { mode: "vega-lite", ast: true, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false } };
+  const isDark = (colour) => parseInt(colour.slice(1, 3), 16) < 128;
   const panelsOf = (spec) => spec.concat || spec.hconcat || spec.vconcat || [spec];
   const layersOf = (spec) => panelsOf(spec).flatMap((panel) => panel.layer || []);
   // The colours of named series, if the chart has them: the field of the rows, and the names in their order.
@@ -136,7 +137,9 @@ const drawChart = (() => {
     };
     const redraw = async () => {
       const shown = shownSpec(spec, series, hidden, brushes);
-      const result = await window.vegaEmbed(canvas, { ...shown, config }, OPTIONS);
+      const { $schema: _, ...unversioned } = shown; // the script knows one version, and warns of another
+      const result = await window.vegaEmbed(canvas, { ...unversioned, config }, { ...OPTIONS, tooltip: { theme: isDark(config.background) ? "dark" : "light" } });
+      canvas.querySelector("summary").setAttribute("aria-label", "Save this chart as an image");
       if (about.kind === "parallel") brushable(canvas, result.view, brushes, () => redraw());
       if (onRun) result.view.addEventListener("click", (_, item) => { const run = runOf(item && item.datum); if (run !== null) onRun(run); });
     };

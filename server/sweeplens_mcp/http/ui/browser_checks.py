@@ -11,7 +11,6 @@ import binascii
 from urllib.parse import urlsplit
 
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,19 +35,23 @@ class BrowserChecks:
         if _from_another_site(Request(scope)):
             await PlainTextResponse("Requests from other sites are refused.", 403)(scope, receive, send)
             return
-        inner = {**scope, "headers": list(scope["headers"])}
-        headers = MutableHeaders(scope=inner)
-        del headers["origin"]  # it is this site's: the checks of MCP clients know no pages of our own
+        inner = {**scope, "headers": _as_of_a_client(Request(scope))}
         refused = await self._hosts.validate_request(Request(inner))
-        token = _token(Request(scope).cookies.get(COOKIE, ""))
-        if token and "authorization" not in headers:
-            headers["authorization"] = f"Bearer {token}"
         await (refused or self._app)(inner, receive, send)
 
 
 def cookie_of(token: str) -> str:
     """A token as the value of a cookie."""
     return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
+def _as_of_a_client(request: Request) -> list[tuple[bytes, bytes]]:
+    """The headers without the Origin, which is this site's: the checks of MCP clients know no pages of our own. With the token."""
+    headers = [(name, value) for name, value in request.headers.raw if name != b"origin"]
+    token = _token(request.cookies.get(COOKIE, ""))
+    if token and "authorization" not in request.headers:
+        headers.append((b"authorization", f"Bearer {token}".encode()))
+    return headers
 
 
 def _token(cookie: str) -> str:

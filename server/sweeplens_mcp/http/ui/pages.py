@@ -112,7 +112,7 @@ async def run_of(asker: Asker, query: QueryParams) -> Page:
     page = Page("sections.html", f"Run {run}", events=address("events", run=run))
     answer = await asker.tool("get_run", run_id=run)
     if isinstance(answer, SweeplensError):
-        return _failed(page, answer)
+        return _failed(page, answer, 404)
     curves = await asker.tool("plot", kind="curves", runs=[run], group="run")
     found = await asker.tool("diagnose_runs", runs=[run])
     about = {"run": "Run", "hyperparameters": "Hyperparameters", "metadata": "Metadata"}
@@ -179,8 +179,9 @@ def _order(column: str, where: str, sort: str) -> tuple[str, str]:
     return address("runs", where=where, sort=f"-{column}" if now == "ascending" else column), now
 
 
-def _failed(page: Page, error: SweeplensError) -> Page:
-    status = 404 if isinstance(error, UnknownNameError) else 400 if isinstance(error, InputError) else 503
+def _failed(page: Page, error: SweeplensError, unknown: int = 400) -> Page:
+    """The page with an error; ``unknown``: the status where a name is not known."""
+    status = unknown if isinstance(error, UnknownNameError) else 400 if isinstance(error, InputError) else 503
     return _with(page, said=str(error), status=status, events="")
 
 
