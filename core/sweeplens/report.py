@@ -1,7 +1,7 @@
-"""A sweep as one page: overview, curves, ranking, effects, what broke, problems, with charts and sortable tables.
+"""Makes the report of a sweep, one page: overview, curves, ranking, effects, findings, problems, with charts and sortable tables.
 
-The page needs no network and no server. What an analysis cannot say (a metric whose goal is not known) stands in its section
-as the sentence of the error, and the other sections stay. Without the renderer it has tables only, and says so.
+The page needs no network and no server. If an analysis fails (the goal of a metric is unknown), its section holds the message
+of the error, and the other sections stay. Without the renderer the page has tables only, and says so.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "PLAN",
     "Cell",
+    "ReportTable",
     "Section",
     "SectionPlan",
-    "Table",
     "cell_of",
     "problems_section",
     "report_metrics",
@@ -50,14 +50,14 @@ _CELL = 200  # characters
 
 
 class Cell(Struct, frozen=True):
-    """``number``: what the column sorts by, where it is one. ``link``: an address of the same page's site."""
+    """``number``: the key by which the column sorts, if the cell is a number. ``link``: an address on the same server."""
 
     text: str
     number: float | None
     link: str = ""
 
 
-class Table(Struct, frozen=True):
+class ReportTable(Struct, frozen=True):
     """A table as the page shows it."""
 
     title: str
@@ -71,7 +71,7 @@ class Section(Struct, frozen=True):
     id: str
     title: str
     notes: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[ReportTable] = ()
     charts: Sequence[ChartOnPage] = ()
     basis: str = ""
 
@@ -82,7 +82,7 @@ class Section(Struct, frozen=True):
 
 
 class SectionPlan(Struct, frozen=True):
-    """What a section asks: a method of `ExperimentDB`, and kinds of charts. ``about``: how many of the metrics it is about."""
+    """The questions of a section: a method of `ExperimentDB`, and kinds of charts. ``about``: the number of metrics it covers."""
 
     id: str
     title: str
@@ -104,8 +104,8 @@ PLAN = (
 
 
 def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> str:
-    """The page about these runs, of one version of the data. Raises SweeplensError where there are no such runs."""
-    db.view(runs, where)  # what cannot be selected is an error of the whole, not of a section
+    """Returns the page about these runs, of one version of the data. Raises SweeplensError if there are no such runs."""
+    db.view(runs, where)  # a selection that fails is an error of the page, not of a section
     metrics = report_metrics(db, runs=runs, where=where)
     selected = {"runs": tuple(runs), "where": where}
     sections = [_planned(db, plan, metrics, selected) for plan in PLAN]
@@ -123,7 +123,7 @@ def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") 
 
 
 def report_metrics(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> list[str]:
-    """The metrics that a report is about, the most telling first; none where these runs logged none."""
+    """Returns the metrics of a report, the main one first; empty if these runs logged none."""
     from sweeplens.frames.goals import main_metrics
 
     known = db.list_metrics(runs=runs, where=where).table["metric"].to_list()
@@ -136,7 +136,7 @@ def report_metrics(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "
 def section_of(
     plan: SectionPlan, answer: Answer | SweeplensError | None, charts: Sequence[Chart | SweeplensError]
 ) -> Section:
-    """A section from what its questions gave; an error is a sentence."""
+    """Returns a section from an answer and charts; an error becomes its message."""
     failed = [str(found) for found in (*charts, answer) if isinstance(found, SweeplensError)]
     notes, tables, basis = list(dict.fromkeys(failed)), [], ""
     if isinstance(answer, Answer):
@@ -148,14 +148,14 @@ def section_of(
 
 
 def problems_section(problems: pl.DataFrame) -> Section:
-    """The section about lines that could not be read."""
+    """Returns the section about lines that could not be read."""
     return section_of(
         SectionPlan("problems", "Problems in files", caption="Lines that could not be read"), Answer(problems), ()
     )
 
 
 def write_page(path: str | Path, page: str) -> Path:
-    """The page as a file. Raises InputError."""
+    """Writes the page to a file. Raises InputError."""
     place = Path(path)
     try:
         place.write_text(page, encoding="utf-8")
@@ -165,7 +165,7 @@ def write_page(path: str | Path, page: str) -> Path:
 
 
 def _planned(db: ExperimentDB, plan: SectionPlan, metrics: Sequence[str], selected: Mapping[str, Any]) -> Section:
-    """A section, asked here and now."""
+    """Returns a section of the plan, computed from the database."""
     if plan.about and not metrics:
         return Section(plan.id, plan.title)
     about = list(metrics[: plan.about])
@@ -189,15 +189,15 @@ def _basis(answer: Answer) -> str:
     return f"{basis.runs_used} of {basis.runs_matched} runs{left}{warned}; {basis.python}" if basis.python else ""
 
 
-def table_of(title: str, frame: pl.DataFrame) -> Table:
-    """A frame as a table, its first rows."""
+def table_of(title: str, frame: pl.DataFrame) -> ReportTable:
+    """Returns the first rows of a frame as a table."""
     cut = f"{title} (the first {_MOST_ROWS} of {frame.height:,})" if frame.height > _MOST_ROWS else title
     rows = [[cell_of(v) for v in row] for row in frame.head(_MOST_ROWS).iter_rows()]
-    return Table(cut, [printed(c, _CELL) for c in frame.columns], rows)
+    return ReportTable(cut, [printed(c, _CELL) for c in frame.columns], rows)
 
 
 def cell_of(value: object) -> Cell:
-    """A value as a cell."""
+    """Returns a value as a cell."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Cell(printed(value), float(value) if math.isfinite(value) else None)
     if isinstance(value, datetime):

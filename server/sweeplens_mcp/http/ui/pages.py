@@ -23,7 +23,7 @@ from sweeplens_mcp.http.ui.sections import ShownSection, address, digest_of, mad
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
-    from sweeplens.report import Section, SectionPlan, Table
+    from sweeplens.report import ReportTable, Section, SectionPlan
     from sweeplens_mcp.tools.spec import ToolResult
 
 __all__ = ["Page", "RunsTable", "comparison_of", "report_of", "run_of", "runs_of"]
@@ -42,7 +42,7 @@ _SIDES = 2
 class RunsTable(Struct, frozen=True):
     """One part of the table of runs. ``orders``: the address that sorts by each column, and how it is sorted now."""
 
-    table: Table
+    table: ReportTable
     runs: Sequence[str]
     orders: Sequence[tuple[str, str]]
     earlier: str = ""

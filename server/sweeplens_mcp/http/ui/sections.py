@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sweeplens.charts import Chart
-    from sweeplens.report import Section, Table
+    from sweeplens.report import ReportTable, Section
     from sweeplens_mcp.tools.spec import ToolResult
 
 __all__ = ["ShownSection", "address", "digest_of", "made_section", "shown", "table_with_links"]
@@ -64,7 +64,7 @@ def made_section(
     return replace(section, tables=[table for table in tables if table.rows])
 
 
-def table_with_links(title: str, frame: pl.DataFrame) -> Table:
+def table_with_links(title: str, frame: pl.DataFrame) -> ReportTable:
     """A frame as a table; each run in a column ``run_id`` is a link to its page."""
     from msgspec.structs import replace
 
