@@ -65,7 +65,6 @@ def config_of(theme: str) -> dict[str, Any]:
         "titleFontSize": 12,
         "titleFontWeight": 600,
     }
-    below = {"bottom": {"anchor": "start", "direction": "vertical", "margin": 8}}
     symbols = {"symbolOpacity": 1, "symbolBaseFillColor": t.text, "symbolBaseStrokeColor": t.text}
     return {
         "background": t.page,
@@ -79,7 +78,7 @@ def config_of(theme: str) -> dict[str, Any]:
         "axis": {**text, "gridColor": t.grid, "domainColor": t.quiet, "tickColor": t.quiet, "labelLimit": 230, "titleLimit": 460},
         "axisX": {"labelFlush": False},
         "header": text,
-        "legend": {**text, "labelLimit": 260, "titleLimit": 260, "labelFontSize": 11.5, "layout": below, **symbols},
+        "legend": {**text, "labelLimit": 260, "titleLimit": 260, "labelFontSize": 11.5, **symbols},
         "range": {"category": list(t.categories), "ramp": _viridis(t.ramp)},
         "mark": {"color": t.categories[0]},
         "style": _styles(t),
