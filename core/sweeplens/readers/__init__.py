@@ -61,6 +61,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("spinup", "trainers.spinup", "SpinningUp", 4, "progress.txt"),
     LazyReader("wandb_export", "tables.wandb_export", "WandbExport", 1, ".csv"),
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 3, ".csv", ".json"),
+    LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
     LazyReader("long_table", "tables.long_table", "LongTable", 2, *_TABLES),
     LazyReader("keras_csvlogger", "trainers.keras_csvlogger", "KerasCsvLogger", 3, *_TABLES),
     LazyReader("dr_util", "trackers.dr_util", "DrUtil", 1, *_JSON),
@@ -69,8 +70,8 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("json_splits", "json.splits", "JsonSplits", 4, *_JSON),
     LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
     LazyReader("json_history", "json.history", "JsonHistory", 3, ".json"),
-    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 6, "tfevents"),
-    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 4, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 5, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 1, *_TEXTS),
 )
 

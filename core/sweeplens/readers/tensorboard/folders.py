@@ -1,8 +1,9 @@
 """Which event files of a folder, and of folders in it, are one run.
 
 The rule. A folder with event files is a run. A folder in it belongs to the same run, and is no run of its own, when it
-holds nothing but event files and these are a session or a branch, or when it is named after a split (``train``, as Keras
-writes beside the file of its hparams callback)
+holds nothing but event files and these are a session or a branch, or when it is named after a part of a training
+(``train``, as Keras writes beside the file of its hparams callback; ``eval_unseen``, as the estimators of TensorFlow do;
+``metrics``)
 
     a session   what ``add_hparams`` writes: the hparams plugin's experiment, start and end, then each metric once; where
                 there are several, only if all have the same hyperparameters (else each is a run, as TensorBoard has it,
@@ -25,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.plan import is_split
+from sweeplens.readers.decoding.delimited.plan import is_part
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.protocol import Claim, Folder
 from sweeplens.readers.tensorboard.events import EventFacts, ScalarEvents
@@ -48,7 +49,7 @@ def claims(folder: Folder) -> tuple[Claim, ...]:
     if _only_describes(folder, own):
         return (Claim((), belongs=tuple(own)),)
     branches, sessions = _inside(folder)
-    splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) if is_split(n) for f in event_files(child)]
+    splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) if is_part(n) for f in event_files(child)]
     branches = list(dict.fromkeys((*branches, *splits)))
     said = [s.hyperparameters for _, s in sessions]
     if len(said) > 1 and not (all(said) and all(s == said[0] for s in said)):
