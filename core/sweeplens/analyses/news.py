@@ -155,7 +155,7 @@ def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -
                     _ENDS[status], run_id, status, updated, updated, text=f"{status} after {n} steps", alike=status
                 )
             )
-        elif status == "unknown":
+        elif status == "unknown" and updated + quiet <= options.now:
             torn = run_id in options.torn
             event, words = (
                 ("failed", "ended in the middle of a line") if torn else ("finished", "stopped logging, status unknown")

@@ -47,7 +47,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
     LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
     LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
-    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 4, "trainer_state.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 5, "trainer_state.json"),
     LazyReader(
         "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
     ),
@@ -72,7 +72,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
     LazyReader("json_history", "json.history", "JsonHistory", 3, ".json"),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 5, *_TABLES, ".out", ".dat", ".tab"),
-    LazyReader("text_logs", "text.reader", "TextLogs", 1, *_TEXTS),
+    LazyReader("text_logs", "text.reader", "TextLogs", 2, *_TEXTS),
 )
 
 

@@ -125,6 +125,7 @@ class Claim(Struct, frozen=True):
     owns: tuple[str, ...] = ()  # subfolders that belong to this claim and are offered to nobody else ("*": all)
     is_folder: bool = True  # True: the folder is the run, and a second claim on it by another reader is a copy
     belongs: tuple[str, ...] = ()  # files that are its own and hold no points (locks, artifacts): never read by anybody
+    copy_of: str = ""  # a file of another folder that holds the same: the claim is read only where that file is not
 
 
 class Source(Struct, frozen=True):
@@ -135,6 +136,8 @@ class Source(Struct, frozen=True):
     path: str  # absolute; the folder, or the main file where the claim is not a folder: the source's identity
     files: tuple[FileStat, ...]
     copies: tuple[str, ...] = ()
+    copy_of: str = ""  # as in the claim, absolute
+    signs: tuple[FileStat, ...] = ()  # files beside it that may say how the run ended (`sources.signs`)
 
     @property
     def key(self) -> tuple[str, str]:
