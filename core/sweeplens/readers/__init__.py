@@ -36,7 +36,7 @@ _TEXTS = (
 )
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the file names that it looks for
-    LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),
+    LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
     LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 3, *_SQLITE),
