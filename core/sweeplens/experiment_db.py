@@ -29,6 +29,7 @@ from sweeplens.errors import InputError, RootError
 from sweeplens.frames.goals import AskedGoal, main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
+from sweeplens.frames.run_names import run_named
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.plain_data import plain_text
@@ -277,10 +278,11 @@ class ExperimentDB:
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
 
     def get_run(self, run_id: str) -> Answer:
-        """Returns everything known about one run. Raises UnknownNameError."""
+        """Returns everything known about one run, by its id or its display name. Raises UnknownNameError."""
         from sweeplens.analyses.listing import get_run
 
         view = self.view()
+        run_id = run_named(view.runs, run_id)
         answer = get_run(run_id, view.runs, view.series, view.problems)
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
         return self._with_basis(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])

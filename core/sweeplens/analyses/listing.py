@@ -13,6 +13,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, two_valued
+from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
 from sweeplens.frames.selection import condition_columns, select_metrics
 from sweeplens.readers.protocol import Problem
@@ -41,7 +42,7 @@ def list_runs(
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
     more = len(hparams) - _MOST_HPARAMS
     notes = (f"{more} more hyperparameters vary: find_varying_hparams names them, columns=... shows them.",)
-    table = with_columns(runs, series, [*_IDENTITY, *chosen])
+    table = with_names(with_columns(runs, series, [*_IDENTITY, *chosen]), runs)
     ordered = sort_table(table, sort) if sort else table.sort(["updated_at", "run_id"], descending=[True, False])
     return Answer(ordered, Basis(runs_used=runs.height, points=0), notes if more > 0 else ())
 
@@ -65,11 +66,10 @@ def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str
 def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:
     """Returns one row a series of the run; tables of identity, hyperparameters, metadata and problems.
 
-    Raises UnknownNameError for an unknown run.
+    ``run_id`` may be its display name. Raises UnknownNameError for an unknown run.
     """
+    run_id = run_named(runs, run_id)
     row = runs.filter(pl.col("run_id") == run_id)
-    if not row.height:
-        raise UnknownNameError.of("run", run_id, runs["run_id"].to_list(), hint=f"list_runs shows all {runs.height}.")
     own = series.filter(pl.col("run_id") == run_id).drop("run_id").sort("metric")
     nulls = row["null_hparams"].to_list()[0]
     present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]

@@ -16,6 +16,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
+from sweeplens.frames.run_names import display_names, shown_run
 from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def overview(
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
     answers = [rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks) for m in leading]
-    found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
+    known = display_names(runs)
+    found = [_best_group(m, known_goal(m, goals), a, known) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
@@ -84,7 +86,7 @@ def overview(
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
 
 
-def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
+def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -> tuple[object, ...]:
     """Returns the first group of a default ranking, and the groups that tie with it."""
     ranked = answer.table
     if "overall" in answer.tables:
@@ -95,7 +97,8 @@ def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
     top, *others = ranked.iter_rows(named=True)
     label = _label(top, keys)
     if "run_id" in top:
-        label = f"{top['run_id']} ({label})" if keys else top["run_id"]
+        run = shown_run(top["run_id"], known)
+        label = f"{run} ({label})" if keys else run
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
     return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
@@ -235,7 +238,8 @@ def _broken(
     curves = int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
     found = diagnose(runs, series, points if curves else None, options)
     grave = found.table.filter(pl.col("severity") == "high")
-    worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
+    known = display_names(runs)
+    worst = [_finding_line(row, known) for row in grave.iter_rows(named=True)]
     unseen = "" if curves else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
     return [
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
@@ -245,10 +249,10 @@ def _broken(
     ]
 
 
-def _finding_line(row: Mapping[str, object]) -> str:
+def _finding_line(row: Mapping[str, object], known: dict[str, str]) -> str:
     place = f" of {row['metric']}" if row["metric"] else ""
     step = f" at step {row['step']}" if row["step"] is not None else ""
-    return f"{row['run_id']} ({row['finding']}{place}{step})"
+    return f"{shown_run(str(row['run_id']), known)} ({row['finding']}{place}{step})"
 
 
 def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
@@ -257,4 +261,6 @@ def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
     steps = dict(
         series.filter(pl.col("run_id").is_in(ids)).group_by("run_id").agg(pl.col("last_step").max()).iter_rows()
     )
-    return f"{len(ids)}: {listed([f'{run} (step {steps.get(run, 0)})' for run in ids], _WORST)}" if ids else ""
+    known = display_names(runs)
+    lines = [f"{shown_run(run, known)} (step {steps.get(run, 0)})" for run in ids]
+    return f"{len(ids)}: {listed(lines, _WORST)}" if ids else ""

@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.frames.run_names import with_names
 
 __all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "severity_lines"]
 
@@ -77,7 +78,7 @@ def diagnose(
     summary = _summary(table)
     seen = looked_at(scene, left)
     notes = (*_notes(table, summary, scene), looked_at_line(seen))
-    return Answer(_examples_first(table), basis, notes, {"summary": summary, "looked_at": seen})
+    return Answer(with_names(_examples_first(table), runs), basis, notes, {"summary": summary, "looked_at": seen})
 
 
 def _told_once(found: Sequence[Finding]) -> list[Finding]:
