@@ -251,7 +251,11 @@ def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
-    return [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    return [
+        n
+        for n in varying_hparams(runs)
+        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
+    ]
 
 
 def _ranked(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: _Question) -> _Ranked:

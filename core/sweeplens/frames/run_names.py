@@ -1,9 +1,9 @@
 """Names of runs that people know: the display names of W&B, MLflow and others, beside the ids.
 
-    display_names(runs)      -> run id -> name, for runs whose name is not their id and is that of no other run
-    ids_matching(runs, ...)  -> the ids of the runs that ids, globs or display names select
-    run_named(runs, name)    -> the id of one run, by its id or its display name
-    with_names(table, runs)  -> a table with run ids, and a column ``name`` beside them where runs have display names
+display_names(runs)      -> run id -> name, for runs whose name is not their id and is that of no other run
+ids_matching(runs, ...)  -> the ids of the runs that ids, globs or display names select
+run_named(runs, name)    -> the id of one run, by its id or its display name
+with_names(table, runs)  -> a table with run ids, and a column ``name`` beside them where runs have display names
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def display_names(runs: pl.DataFrame) -> dict[str, str]:
     unclear = set(runs["name"].filter(runs["name"].is_duplicated()).to_list()) | set(runs["run_id"].to_list())
     pairs = runs.select("run_id", "name").iter_rows()
     return {
-        run: name for run, name in pairs if name and name not in unclear and not run.startswith((f"{name}@", f"{name}#"))
+        run: name
+        for run, name in pairs
+        if name and name not in unclear and not run.startswith((f"{name}@", f"{name}#"))
     }
 
 
@@ -68,7 +70,9 @@ def _unknown(runs: pl.DataFrame, name: str, hint: str) -> InputError:
     if several:
         more = f" and {len(several) - _NAMED} more" if len(several) > _NAMED else ""
         ids = ", ".join(map(repr, several[:_NAMED]))
-        return InputError(f"{len(several)} runs are called {name!r}: pass their ids ({ids}{more}), or where=\"name = '...'\".")
+        return InputError(
+            f"{len(several)} runs are called {name!r}: pass their ids ({ids}{more}), or where=\"name = '...'\"."
+        )
     return UnknownNameError.of("run", name, [*runs["run_id"].to_list(), *display_names(runs).values()], hint=hint)
 
 

@@ -36,7 +36,9 @@ def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[st
         yield Claim((own, *(s for s in sidecars if folder.find(s))), owns=("*",))
         return
     runs = {n: f for n, child in sorted(folder.folders.items()) if (f := _record_file(child, suffix, ident))}
-    twin = next((n for n in sorted(runs, key=_stamp, reverse=True) if n != _LATEST and runs[n] == runs.get(_LATEST)), "")
+    twin = next(
+        (n for n in sorted(runs, key=_stamp, reverse=True) if n != _LATEST and runs[n] == runs.get(_LATEST)), ""
+    )
     named = folder.head(_LATEST).decode("utf-8", "replace").strip() if _LATEST in folder.files else ""
     own = tuple(n for n in folder.files if runs and _OWN.fullmatch(n))
     for file, names in _of_each_run({n: f for n, f in runs.items() if not (twin and n == _LATEST)}).items():
