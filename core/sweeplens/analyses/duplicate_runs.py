@@ -233,9 +233,9 @@ def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
     about = used.select(
         "run_id",
         "format",
+        *full,
         folder=pl.col("run_id").str.extract(r"^([^/]+)/"),
         known=pl.sum_horizontal(pl.col(c).is_not_null() for c in hparams) if hparams else pl.lit(0),
-        *full,
     )
     inside = about.join(members.select("run_id", "double"), on="run_id")
     for kind, text in (("format", "format <> '{}'"), ("folder", "NOT starts_with(run_id, '{}/')")):

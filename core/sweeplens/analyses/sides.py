@@ -16,8 +16,8 @@ from msgspec import Struct
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
-from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.run_names import display_names
+from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import no_run_reason, select_runs
 
 __all__ = ["Sides", "check_sides", "differing_hparams", "named_in", "pair_runs", "select_sides"]
