@@ -48,6 +48,9 @@ IDENTIFIERS = (
 """Names (globs) that say where, when or by which process a run was made. They define no group unless they are asked for."""
 _IDENTIFIER_RUNS = 4
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
+_MACHINE_NAME = re.compile(
+    r"(^|[./_-])(host|host_?name|node_?name|machine(_?(name|id))?|slurm_\w+|cuda_visible_devices)$"
+)
 _IDENTIFIER_NAME = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
 
@@ -149,15 +152,21 @@ def _last_part(hparam: str) -> str:
     return re.split(r"[./]", hparam.lower())[-1]
 
 
+def is_machine(hparam: str) -> bool:
+    """Whether a hyperparameter names the machine that a run was on: no setting, though it may be the cause of a failure."""
+    return _MACHINE_NAME.search(hparam.lower()) is not None
+
+
 def is_identifier(runs: pl.DataFrame, hparam: str, patterns: Sequence[str] = ()) -> bool:
     """Whether a hyperparameter identifies runs (an output folder, a process), so it cannot define groups.
 
-    It does if its name is one of `IDENTIFIERS`. A text does if each run has a different value, or if its name says name or
-    folder and more than half of its values are unique. ``patterns``: of replicates; ``!name`` makes a name a setting.
+    It does if its name is that of a machine or one of `IDENTIFIERS`. A text does if each run has a different value, or if its
+    name says name or folder and more than half of its values are unique. ``patterns``: of replicates; ``!name`` makes a name
+    a setting.
     """
     if any(is_called(hparam, [p[1:]]) for p in patterns if p.startswith("!")):
         return False
-    if is_called(hparam, IDENTIFIERS) and not hparam.startswith(PATH):
+    if (is_machine(hparam) or is_called(hparam, IDENTIFIERS)) and not hparam.startswith(PATH):
         return True
     column = runs.get_column(hparam, default=None)
     if column is None:  # many hyperparameters, shown as their parent

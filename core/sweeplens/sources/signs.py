@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import PurePath
 
-from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.values import as_step, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Source
@@ -104,7 +104,7 @@ def status_by_signs(source: Source) -> str:
 
 
 def _said(sign: FileStat, told: Callable[[FileStat], str]) -> str:
-    found = contained(partial(told, sign), sign.path, "cannot be read")
+    found = guarded(partial(told, sign), sign.path, "cannot be read")
     return "" if isinstance(found, Failure) else found
 
 

@@ -1,4 +1,4 @@
-"""Text logs: what programs print while they train, told by its structure and not by its producer."""
+"""Reads text logs, the printed output of training programs. It recognises them by structure, not by tool."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.text.ending import end_of, status_at_end
 from sweeplens.readers.text.evidence import is_training_log
-from sweeplens.readers.text.fields import may_be_row
 from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
-from sweeplens.readers.text.parse import ParsedText, TextParser
+from sweeplens.readers.text.parse import ParsedLogText, TextParser
 from sweeplens.readers.text.same_values import (
     Value,
     holds_values,
@@ -29,14 +28,15 @@ from sweeplens.readers.text.same_values import (
     same_elsewhere,
 )
 from sweeplens.readers.text.settings import settings_in
+from sweeplens.readers.text.templates import may_be_row
 
 __all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
 
 PLAN_BYTES = 1 << 18
-"""What decides how rows without a count are placed. A shorter file is read whole whenever it grows."""
+"""The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
 _CHUNK_BYTES = 8 << 20
 _MOST_COMPARED = 8  # files of other readers in one folder
-_MOST_BETWEEN = 1 << 16  # characters before a run's first row in which its settings are looked for
+_MOST_BETWEEN = 1 << 16  # characters before a run's first row that are searched for its settings
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
 _STARTS = ("slurm-", "slurm_", "stdout", "stderr", "log", "train", "output", "nohup", "console")
 _NAMED = frozenset({
@@ -68,25 +68,22 @@ _PLAIN = frozenset(
 
 
 class TextLogs:
-    """What programs print, one training a file or several after each other.
+    """The printed output of programs: one training in a file, or several one after another.
 
     Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
-    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config beside
-    Reads: every named number at its step, a count that begins again going on over the epochs; running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed at the head; times; each further training of a file as ``<file>#2``; finished or failed by the last lines
-    Leaves: remaining times, text, samples of what was generated; a last line without its newline, until it is whole
+    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config file beside them
+    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed before the first row; times; a second training in a file as ``<file>#2``; finished or failed by the last lines
+    Leaves: remaining times, text, generated samples; a last line without a newline, until it is complete
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files named like logs whose sample has rows that go forward. Those that repeat what another reader reads, beside
-        them or in a folder near by, are its copies."""
-        logs = {
-            n: p
-            for n in _candidates(folder)
-            if b"\x00" not in folder.head(n) and (p := parsed_log(n, folder.sample(n)))
-        }
+        """Claims files named like logs whose sample has rows that go forward. Those that repeat what another reader reads,
+        beside them or in a folder near by, are its copies."""
+        named = ((n, folder.head(n)) for n in _candidates(folder))
+        logs = {n: p for n, head in named if b"\x00" not in head and (p := parsed_log(n, folder.sample(n)))}
         if not logs:
             return
         config = config_files(folder)
@@ -94,13 +91,12 @@ class TextLogs:
         if _are_copies(folder, self.name, values):
             yield Claim((*logs, *config))
             return
-        elsewhere = same_elsewhere(folder, values)
-        for name, same in zip(logs, elsewhere, strict=True):
+        for name, same in zip(logs, same_elsewhere(folder, values), strict=True):
             alone = len(logs) == 1 and _stem(name) in _PLAIN
             yield Claim((name, *config), is_folder=alone and not same, copy_of=same)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Whole lines that are new; everything of a file that is short or compressed."""
+        """Reads the new whole lines; a short or compressed file is read whole."""
         main = source.files[0]
         log = _LogReading(source, resume)
         with compression.reading(main.path) as stream:
@@ -114,7 +110,7 @@ class TextLogs:
 
 
 class _LogReading(Struct):
-    """One reading of a file, chunk after chunk."""
+    """The state of one reading of a file, chunk by chunk."""
 
     source: Source
     resume: Resume | None
@@ -123,7 +119,7 @@ class _LogReading(Struct):
     settings: dict[int, dict[str, object]] = field(default_factory=dict[int, dict[str, object]])
     between: str = ""
     first_run: int = 0
-    looked: int = -1  # the last run whose settings were looked for
+    looked: int = -1  # the last run whose settings were searched
     offset: int = 0
     lines: int = 0
     unread: int = 0
@@ -132,7 +128,7 @@ class _LogReading(Struct):
     torn: bytes = b""
 
     def __post_init__(self) -> None:
-        """Go on from where the last reading ended."""
+        """Restores the state of the last reading."""
         state = cast("dict[str, Any]", self.resume.state) if self.resume else {}
         self.parser = TextParser(self.source.files[0].path, state.get("parser"))
         self.between = str(state.get("between") or "")
@@ -143,27 +139,27 @@ class _LogReading(Struct):
         self.first_unread = int(state.get("first_unread") or 0)
 
     def take(self, data: bytes) -> None:
-        """Read whole lines; a last one without its newline waits."""
+        """Parses whole lines; keeps a last one without a newline."""
         if not data.endswith(b"\n") or self.torn:
             self.torn = data
             return
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        self._see_settings(parsed, text)
+        self._find_settings(parsed, text)
         if parsed.points.height:
             self.frames.append(self._named(parsed.points))
         self.offset += len(data)
         self.lines += data.count(b"\n")
 
-    def _count(self, parsed: ParsedText, data: bytes) -> None:
+    def _count(self, parsed: ParsedLogText, data: bytes) -> None:
         if parsed.unread and not self.unread and b"\r" not in data:
             self.first_unread = self.lines + parsed.first_unread + 1
         self.unread += parsed.unread
         self.unplaced += parsed.unplaced
 
-    def _see_settings(self, parsed: ParsedText, text: str) -> None:
-        """Look for the settings of each run in the lines before its first row."""
+    def _find_settings(self, parsed: ParsedLogText, text: str) -> None:
+        """Finds the settings of each run in the lines before its first row."""
         firsts = parsed.points.group_by("run", maintain_order=True).agg(
             pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
         )
@@ -182,7 +178,7 @@ class _LogReading(Struct):
         return frame.select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
-        """What came of it."""
+        """Returns the result."""
         path = self.source.files[0].path
         points = pl.concat(self.frames) if self.frames else empty_reading_points()
         return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
@@ -212,15 +208,15 @@ class _LogReading(Struct):
     def _problems(self, path: str) -> Iterator[Problem]:
         if self.unread:
             yield Problem(
-                path, f"{self.unread} values of rows are no numbers: left out", line=self.first_unread or None
+                path, f"{self.unread} values in rows are not numbers: left out", line=self.first_unread or None
             )
         if self.unplaced:
             yield Problem(
-                path, f"{self.unplaced} lines with values stand before any epoch or step: left out", kind="warning"
+                path, f"{self.unplaced} lines with values come before any epoch or step: left out", kind="warning"
             )
         if self.torn.strip():
             yield Problem(
-                path, "the last line has no newline: it is read when it is whole", line=self.lines + 1, kind="torn"
+                path, "the last line has no newline: it is read when it is complete", line=self.lines + 1, kind="torn"
             )
 
     def _after(self, path: str) -> Resume | None:
@@ -235,12 +231,12 @@ class _LogReading(Struct):
 
 
 def is_text_log(name: str, sample: bytes) -> bool:
-    """Whether a sample of a file is that of a training log."""
+    """Whether a sample of a file is from a training log."""
     return parsed_log(name, sample) is not None
 
 
-def parsed_log(name: str, sample: bytes) -> ParsedText | None:
-    """The rows of a sample of a file; None where it is not that of a training log."""
+def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
+    """Parses the rows of a sample of a file; None if it is not from a training log."""
     if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
         return None
     whole = sample[: sample.rfind(b"\n") + 1] or sample
@@ -269,7 +265,7 @@ def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) ->
 
 
 def _has_rows(text: str) -> bool:
-    """A quick look: whether two lines that may be rows have the same shape."""
+    """A quick check: whether two lines that may be rows have the same shape."""
     seen: dict[str, int] = {}
     kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
     for shape, count in kinds.iter_rows():
@@ -279,7 +275,7 @@ def _has_rows(text: str) -> bool:
 
 
 def _candidates(folder: Folder) -> Iterator[str]:
-    """Names of free files that may be logs."""
+    """Yields names of unclaimed files that may be logs."""
     named = set(folder.free(*_SUFFIXES))
     named |= {n for n in folder.free("") if n.lower().startswith(_STARTS) and (_is_bare(n) or n.endswith(_DIGITS))}
     for name in sorted(named):
@@ -290,7 +286,7 @@ def _candidates(folder: Folder) -> Iterator[str]:
 
 
 def _is_bare(name: str) -> bool:
-    """Whether a name has no suffix, or that of a job's number (``stdout``, ``train.o12345``)."""
+    """Whether a name has no suffix, or a job's number as suffix (``stdout``, ``train.o12345``)."""
     suffix = PurePath(compression.plain_name(name)).suffix
     return not suffix or (suffix[1:2] in "oe" and suffix[2:].isdigit())
 
@@ -304,7 +300,7 @@ def _run_id(relative: str, run: int) -> str:
 
 
 def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
-    """Whole lines, first those that decide the plan; a block of lines that begin with ``|`` is not cut. Then what is torn."""
+    """Yields whole lines, first the `PLAN_BYTES`, without cutting a box; then a last line without its newline."""
     kept, at = b"", begin
     while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
         at += len(data)
@@ -322,7 +318,7 @@ def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
 
 
 def _cut(data: bytes) -> int:
-    """Where the last whole line ends; before a box, and before states of a progress bar at one step, which may go on."""
+    """Returns where the last whole line ends, but before a box or progress bar states of one step, which may continue."""
     end = data.rfind(b"\n") + 1
     state = b""
     while end:
