@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
+from polars.exceptions import PanicException as PolarsPanic
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
+from sweeplens.panics import PanicException
 from sweeplens_mcp.execution.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,15 @@ async def test_what_work_raises_reaches_every_caller(pool: WorkerPool) -> None:
 
     with pytest.raises(ValueError, match="no"):
         await pool.run("a", fail, heavy=True)
+    assert await pool.run("a", lambda: 1, heavy=True) == 1
+
+
+async def test_a_panic_of_a_library_is_an_error_of_its_call_and_ends_nothing_else(pool: WorkerPool) -> None:
+    def panic() -> None:
+        raise PolarsPanic("index out of bounds\nstack backtrace: ...")
+
+    with pytest.raises(PanicException, match=r"^index out of bounds$"):
+        await pool.run("a", panic, heavy=True)
     assert await pool.run("a", lambda: 1, heavy=True) == 1
 
 

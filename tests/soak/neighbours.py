@@ -1,4 +1,9 @@
-"""A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them."""
+"""A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
+
+The same clients ask alone and beside the hostile process, three times in turn. A client's own time for a tool is its longest wait
+alone. Of its longest waits beside the hostile process the median counts, which leaves out what another program on this machine did
+once.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
@@ -17,7 +22,7 @@ from tests.soak.hostile import bearing
 from tests.soak.support import Finding, Server, run_name, serving
 
 _POLITE = 50
-_ROUNDS = 15
+_ROUNDS, _REPETITIONS = 9, 3
 _TIMES = 5  # how many times its own time a polite client may wait
 _PAUSE_SECONDS = 1.0
 _BEGIN_SECONDS = 5.0
@@ -29,11 +34,13 @@ Waits = dict[tuple[int, str], list[float]]
 
 
 def _call(index: int, turn: int) -> tuple[str, dict[str, object]]:
-    """One question of a client: of three, two about a run, the third in SQL."""
+    """One question of a client: a short one, one for a worker process, or one in SQL, in turn."""
     run = run_name((index * 7 + turn) % 200)
-    if (turn + index) % 3:
-        return "get_run", {"run_id": run}
-    return "query_sql", {"query": f"SELECT COUNT(*) FROM points WHERE run_id = '{run}'"}
+    return (
+        ("get_run", {"run_id": run}),
+        ("rank_runs", {"metric": "loss", "goal": "lower", "where": f"seed < {10 + index + turn}"}),
+        ("query_sql", {"query": f"SELECT COUNT(*) FROM points WHERE run_id = '{run}'"}),
+    )[(turn + index) % 3]
 
 
 async def _ask(client: Client, index: int, rounds: int, waits: Waits) -> None:
@@ -79,20 +86,21 @@ async def _hostile(server: Server, folder: Path) -> AsyncGenerator[None]:
         await process.wait()
 
 
-async def _both(server: Server, folder: Path, rounds: int) -> tuple[Waits, Waits]:
-    """The waits of the same clients, alone and beside the hostile process."""
+async def _both(server: Server, folder: Path, rounds: int) -> tuple[list[Waits], list[Waits]]:
+    """The waits of the same clients alone, and beside the hostile process."""
     clients: list[Client] = []
     done = anyio.Event()
-    alone, beside = Waits(), Waits()
+    alone, beside = list[Waits](), list[Waits]()
     async with anyio.create_task_group() as group:
         for index in range(_POLITE):
             group.start_soon(_connected, server, index, clients, done)
         while len(clients) < _POLITE:
             await anyio.sleep(0.1)
         await _ask_all(clients, 3)  # what the first calls import and load is nobody's time
-        alone = await _ask_all(clients, rounds)
-        async with _hostile(server, folder):
-            beside = await _ask_all(clients, rounds)
+        for _ in range(_REPETITIONS):
+            alone.append(await _ask_all(clients, rounds))
+            async with _hostile(server, folder):
+                beside.append(await _ask_all(clients, rounds))
         done.set()
     return alone, beside
 
@@ -108,8 +116,16 @@ def _places(root: Path) -> tuple[Path, Path]:
     return hostile, tokens
 
 
-def _told(waits: Mapping[tuple[int, str], list[float]]) -> str:
-    seconds = [wait for of_client in waits.values() for wait in of_client]
+def _longest(repetitions: list[Waits], client: tuple[int, str]) -> list[float]:
+    return [max(waits[client]) for waits in repetitions]
+
+
+def _seconds(repetitions: list[Waits]) -> list[float]:
+    return [wait for waits in repetitions for of_client in waits.values() for wait in of_client]
+
+
+def _told(repetitions: list[Waits]) -> str:
+    seconds = _seconds(repetitions)
     return f"{median(seconds):.2f} s, at most {max(seconds):.2f} s"
 
 
@@ -119,9 +135,9 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
     rounds = max(6, int(_ROUNDS * share))
     with serving(root, "--root", str(hostile), "--token-file", str(tokens)) as server:
         alone, beside = anyio.run(_both, server, hostile, rounds)
-    times = max(max(beside[key]) / max(alone[key]) for key in alone)
+    times = max(median(_longest(beside, client)) / max(_longest(alone, client)) for client in alone[0])
     yield Finding(
         times <= _TIMES,
-        f"{sum(map(len, beside.values()))} calls of {_POLITE} clients without an error; alone {_told(alone)}; "
-        f"beside {_told(beside)}; the longest wait of a client is {times:.1f} times its own longest",
+        f"{len(_seconds(beside))} calls of {_POLITE} clients without an error; alone {_told(alone)}; "
+        f"beside {_told(beside)}; a client waits at most {times:.1f} times its own time",
     )

@@ -25,6 +25,7 @@ from msgspec import Struct, field
 
 from sweeplens.cancellation import cancellable
 from sweeplens.errors import LimitError
+from sweeplens.panics import panics_as_errors
 from sweeplens_mcp.execution.turns import Turns
 
 __all__ = ["CallAbandonedError", "WorkerPool", "processors"]
@@ -64,7 +65,7 @@ class _InFlightCall(Struct, Generic[T], eq=False):
 
     def perform(self) -> T:
         """Runs the work; it stops at a checkpoint if no caller waits any more."""
-        with cancellable(self.check):
+        with panics_as_errors(), cancellable(self.check):
             return self.work()
 
     def result(self) -> T:
@@ -194,5 +195,5 @@ def _afterwards(future: Future[Any], function: Callable[..., object], *given: An
 
 
 def _share(workers: int) -> int:
-    """Maximum workers of one tenant: a quarter of all, at least one, stays free for other tenants."""
-    return max(1, workers - max(1, workers // 4))
+    """Maximum workers of one tenant: more than half of all stay free for other tenants."""
+    return max(1, (workers - 1) // 2)
