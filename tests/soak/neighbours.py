@@ -1,8 +1,8 @@
 """A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
 
-The same clients ask alone and beside the hostile process, three times in turn. A client's own time for a tool is its longest wait
-alone. Of its longest waits beside the hostile process the median counts, which leaves out what another program on this machine did
-once.
+The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold for each tool: each client waits on
+average at most five times as long as the same client alone, and the longest wait of all is at most five times the longest alone.
+The longest wait of a single client alone is no measure: of nine calls on a busy machine it is a matter of luck.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import anyio
 from mcp import Client
@@ -116,17 +116,23 @@ def _places(root: Path) -> tuple[Path, Path]:
     return hostile, tokens
 
 
-def _longest(repetitions: list[Waits], client: tuple[int, str]) -> list[float]:
-    return [max(waits[client]) for waits in repetitions]
+def _together(repetitions: list[Waits]) -> Waits:
+    found: Waits = defaultdict(list)
+    for waits in repetitions:
+        for client, seconds in waits.items():
+            found[client] += seconds
+    return found
 
 
-def _seconds(repetitions: list[Waits]) -> list[float]:
-    return [wait for waits in repetitions for of_client in waits.values() for wait in of_client]
+def _by_tool(waits: Waits) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for (_, tool), seconds in waits.items():
+        found[tool] += seconds
+    return found
 
 
-def _told(repetitions: list[Waits]) -> str:
-    seconds = _seconds(repetitions)
-    return f"{median(seconds):.2f} s, at most {max(seconds):.2f} s"
+def _told(waits: Waits) -> str:
+    return ", ".join(f"{tool} {median(s):.2f} (at most {max(s):.2f})" for tool, s in _by_tool(waits).items())
 
 
 def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Finding]:
@@ -134,10 +140,13 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
     hostile, tokens = _places(root)
     rounds = max(6, int(_ROUNDS * share))
     with serving(root, "--root", str(hostile), "--token-file", str(tokens)) as server:
-        alone, beside = anyio.run(_both, server, hostile, rounds)
-    times = max(median(_longest(beside, client)) / max(_longest(alone, client)) for client in alone[0])
+        alone, beside = map(_together, anyio.run(_both, server, hostile, rounds))
+    times = max(mean(beside[client]) / mean(alone[client]) for client in alone)
+    longest = {tool: max(seconds) for tool, seconds in _by_tool(alone).items()}
+    worst = max(max(seconds) / longest[tool] for tool, seconds in _by_tool(beside).items())
     yield Finding(
-        times <= _TIMES,
-        f"{len(_seconds(beside))} calls of {_POLITE} clients without an error; alone {_told(alone)}; "
-        f"beside {_told(beside)}; a client waits at most {times:.1f} times its own time",
+        times <= _TIMES and worst <= _TIMES,
+        f"{sum(map(len, beside.values()))} calls of {_POLITE} clients without an error; seconds alone: {_told(alone)}; "
+        f"beside: {_told(beside)}; a client waits on average at most {times:.1f} times its own time, "
+        f"and at most {worst:.1f} times the longest",
     )
