@@ -138,7 +138,7 @@ def test_a_condition_selects_the_same_runs_as_sql(condition: str, ids: str) -> N
         ("", ""),
     ],
 )
-def test_an_error_gives_the_position_and_what_to_write_instead(db: ExperimentDB, condition: str, words: str) -> None:
+def test_an_error_gives_the_position_and_the_correction(db: ExperimentDB, condition: str, words: str) -> None:
     if not condition:
         assert db.list_runs(where=condition).table.height == 4
         return
@@ -214,7 +214,7 @@ def test_a_side_of_a_comparison_takes_the_same_conditions_in_the_same_bounds(db:
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
-        ("status = 'done' AND seed >= 0", "status = 'done' holds for none of 4 runs. Values of status: 'running' (4)."),
+        ("status = 'done' AND seed >= 0", "status = 'done' holds for none of 4 runs. Values of status: 'unknown' (4)."),
         ("seed > 7", "seed > 7 holds for none of 4 runs. seed is between 0 and 3."),
         ("\"optim.name\" = 'Adam'", "Values of optim.name: 'adam' (3), 'sgd' (1)."),
         (

@@ -13,8 +13,10 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, two_valued
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
-from sweeplens.frames.selection import condition_columns, select_metrics
+from sweeplens.frames.selection import select_metrics
 from sweeplens.readers.protocol import Problem
 
 __all__ = ["get_run", "list_metrics", "list_runs", "problems_frame"]
@@ -31,45 +33,56 @@ def list_runs(
     sort: str = "",
     main: Sequence[str] = (),
     goals: Mapping[str, str] | None = None,
+    more: RunColumns = NOTHING_MORE,
 ) -> Answer:
     """Returns one row a run, newest first: identity, hyperparameters with two values or more, last values of main metrics.
 
-    ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``.
+    ``columns`` replaces the last two: any column that `run_columns` knows. ``sort`` may be any of these too; it is shown.
     """
     hparams = [n for n in two_valued(runs) if not is_identifier(runs, n)] if not columns else []
     metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
-    more = len(hparams) - _MOST_HPARAMS
-    notes = (f"{more} more hyperparameters vary: find_varying_hparams names them, columns=... shows them.",)
-    table = with_columns(runs, series, [*_IDENTITY, *chosen])
+    by = sort.removeprefix("-")
+    hidden = len(hparams) - _MOST_HPARAMS
+    notes = [f"{hidden} more hyperparameters vary: find_varying_hparams names them, columns=... shows them."] * (
+        hidden > 0
+    )
+    table = with_names(with_columns(runs, series, [*_IDENTITY, *chosen, *([by] if by else [])], more), runs)
     ordered = sort_table(table, sort) if sort else table.sort(["updated_at", "run_id"], descending=[True, False])
-    return Answer(ordered, Basis(runs_used=runs.height, points=0), notes if more > 0 else ())
+    notes += _nulls(ordered, [name for name in (*columns, by) if name and name not in runs.columns])
+    return Answer(ordered, Basis(runs_used=runs.height, points=0), tuple(notes))
 
 
-def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Returns these columns of the runs table, ``<metric>.<statistic>`` included. Raises UnknownNameError."""
-    table = runs
-    for name in dict.fromkeys(columns):
-        if name in table.columns:
-            continue
-        metric, _, statistic = name.rpartition(".")
-        of_metric = series.filter(pl.col("metric") == metric)
-        if not of_metric.height or statistic not in series.columns:
-            raise UnknownNameError.of(
-                "column", name, condition_columns(runs, series), hint="experiments://schema lists all."
-            )
-        table = table.join(of_metric.select("run_id", pl.col(statistic).alias(name)), on="run_id", how="left")
+def _nulls(table: pl.DataFrame, computed: Sequence[str]) -> list[str]:
+    """Returns a sentence for each event column without a value in some runs: it never happened, or nothing was logged for it."""
+    reason = {True: "no time was logged up to there, or it never happened", False: "it never happened there"}
+    counts = {n: table[n].null_count() for n in dict.fromkeys(computed) if n.endswith(")") or "@" in n}
+    return [
+        f"{n} is null in {k} of {table.height} runs: {reason[n.endswith('@wall_time')]}."
+        for n, k in counts.items()
+        if k
+    ]
+
+
+def with_columns(
+    runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str], more: RunColumns = NOTHING_MORE
+) -> pl.DataFrame:
+    """Returns these columns of runs, computed ones included. Raises UnknownNameError."""
+    table = with_run_columns(runs, series, columns, more)
+    for name in columns:
+        if name not in table.columns:
+            known = near_columns(name, runs, series, more)
+            raise UnknownNameError.of("column", name, known, hint="experiments://schema lists all.")
     return table.select(list(dict.fromkeys(columns)))
 
 
 def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:
     """Returns one row a series of the run; tables of identity, hyperparameters, metadata and problems.
 
-    Raises UnknownNameError for an unknown run.
+    ``run_id`` may be its display name. Raises UnknownNameError for an unknown run.
     """
+    run_id = run_named(runs, run_id)
     row = runs.filter(pl.col("run_id") == run_id)
-    if not row.height:
-        raise UnknownNameError.of("run", run_id, runs["run_id"].to_list(), hint=f"list_runs shows all {runs.height}.")
     own = series.filter(pl.col("run_id") == run_id).drop("run_id").sort("metric")
     nulls = row["null_hparams"].to_list()[0]
     present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]

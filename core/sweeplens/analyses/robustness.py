@@ -1,6 +1,7 @@
 """Robustness of a verdict: the same question for other readings of the same runs.
 
-Readings: the last value, the best, the mean of the last tenth, the step that all runs reached, without runs that failed or
+Readings: the last value, the best, the mean of the last tenth, the step, wall time or
+count (tokens, samples) that all runs reached, without runs that failed or
 hold values that are not finite, without outliers of their group, and (for two sides) another test and medians.
 """
 
@@ -11,18 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.readings_at_budget import at_equal_budgets
+from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
-__all__ = ["Reading", "broken_runs", "readings", "robustness_note", "standing_out"]
+__all__ = ["OtherReading", "broken_runs", "readings", "robustness_note", "standing_out"]
 
 _BROKEN = ("failed", "crashed", "killed")
 _FAR = 5.0  # median absolute deviations, scaled to standard deviations
 _SCALE = 1.4826
 _FEWEST = 5
+_MANY = 12  # runs from which the deviations within small groups are known
+_USUAL, _QUANTILE = 0.5, 0.4  # the median distance of three or four normal values from their median, in deviations
 _SHORTER = 0.98
 
 
-class Reading(Struct, frozen=True):
+class OtherReading(Struct, frozen=True):
     """A display name, and run_id, value by this reading."""
 
     name: str
@@ -39,26 +44,34 @@ def readings(
     *,
     goal: str,
     goals: Mapping[str, str] | None = None,
-) -> Iterator[Reading]:
+    counters: Sequence[str] = (),
+) -> Iterator[OtherReading]:
     """Yields other readings of one metric. ``series``: its rows of the runs used; ``values``: run_id, value as asked;
-    ``groups``: run_id and group."""
+    ``groups``: run_id and group; ``counters``: metrics that count what was used up (`counters_of`)."""
     for other in ("last_tenth", "last", "best"):
         if other != how.how and (other != "best" or goal in ("lower", "higher")):
             reduced = reduce_runs(series, points, Reduction(other), goals=goals, goal=goal)
-            yield Reading(
+            yield OtherReading(
                 other.replace("last_tenth", "mean of the last tenth"), reduced.values.select("run_id", "value")
             )
     ends = series["last_step"].drop_nulls()
     first, last = (int(e) if isinstance(e, int) else 0 for e in (ends.min(), ends.max()))
     if how.how != "at_step" and first < _SHORTER * last:
         common = reduce_runs(series, points, Reduction("at_step", first), goals=goals, goal=goal).values
-        yield Reading(f"at step {first}, reached by all", common.select("run_id", "value"))
+        yield OtherReading(f"at step {first}, reached by all", common.select("run_id", "value"))
+    for equal in at_equal_budgets(series, points, counters):
+        yield OtherReading(_budget_name(equal.axis, equal.budget), equal.values)
     broken = broken_runs(runs, series)
     if broken:
-        yield Reading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
-    far = [r for r in standing_out(values, groups) if r not in broken]
+        yield OtherReading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
+    known = frozenset(broken)
+    far = [r for r in standing_out(values, groups) if r not in known]
     if far:
-        yield Reading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
+        yield OtherReading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
+
+
+def _budget_name(axis: str, budget: float) -> str:
+    return f"at equal wall time ({budget:,.4g} s)" if axis == WALL_TIME else f"at {budget:,.4g} {axis}"
 
 
 def _runs(ids: Sequence[str]) -> str:
@@ -72,19 +85,30 @@ def _without(values: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
 def broken_runs(runs: pl.DataFrame, series: pl.DataFrame) -> list[str]:
     """Returns runs with a failed status or with non-finite values in this metric."""
     failed = runs.filter(pl.col("status").is_in(_BROKEN))["run_id"]
-    bad = series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0)["run_id"]
-    return sorted({*failed.to_list(), *bad.to_list()} & set(series["run_id"].to_list()))
+    bad = (pl.col("n_nan") + pl.col("n_inf") > 0) | pl.col("run_id").is_in(failed.implode())
+    return series.filter(bad)["run_id"].unique().sort().to_list()
+
+
+def _of_small_groups(placed: pl.DataFrame) -> pl.DataFrame:
+    """Returns runs of groups of three or four that are far from their median by the deviations within all groups together."""
+    apart = placed.filter(pl.col("size") > 2)
+    usual = apart["away"].quantile(_USUAL, "linear")
+    level = usual / _QUANTILE if isinstance(usual, float) else 0.0
+    if apart.height < _MANY or not level:
+        return placed.clear()
+    return apart.filter((pl.col("size") < _FEWEST) & (pl.col("away") > 2 * _FAR * level))
 
 
 def standing_out(values: pl.DataFrame, groups: pl.DataFrame) -> list[str]:
-    """Returns runs farther than five scaled median absolute deviations from the median of their group, in groups of 5 or more."""
+    """Returns runs farther than five scaled median absolute deviations from the median of their group, in groups of 5 or more; in
+    groups of three or four, than ten deviations of all groups together."""
     value = pl.col("value")
     placed = values.join(groups, on="run_id").with_columns(
         away=(value - value.median().over("group")).abs(), size=pl.len().over("group")
     )
     usual = pl.col("away").median().over("group") * _SCALE
     far = placed.filter((pl.col("size") >= _FEWEST) & (usual > 0) & (pl.col("away") > _FAR * usual))
-    return far["run_id"].sort().to_list()
+    return sorted({*far["run_id"].to_list(), *_of_small_groups(placed)["run_id"].to_list()})
 
 
 def robustness_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> str:

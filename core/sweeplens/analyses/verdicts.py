@@ -5,8 +5,8 @@ full 5 %. Two sides without any spread get the exact permutation test. Direction
 test: the verdict is never `different` while the interval holds 0. A rank test is reported beside it. It is about the
 probability that a run of a is above a run of b, and never decides on means.
 
-Sides that are not told apart are either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it) or have
-too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown.
+Sides without a significant difference are either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it)
+or have too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sweeplens.analyses.power import Seeds, Spreads, detectable, seeds_needed
 from sweeplens.analyses.statistics import (
     ALPHA,
     HUGE,
+    INTERIM_ALPHA,
     TestResult,
     equal_within,
     exact_apart,
@@ -64,22 +65,22 @@ class Contrast(Struct, frozen=True):
 
     @property
     def difference(self) -> float:
-        """Mean of a minus mean of b; where strata are blocks, pooled over them."""
+        """Returns the mean of a minus the mean of b; with strata as blocks, pooled over them."""
         return self.test.difference if self.test else mean(self.a) - mean(self.b)
 
     @property
     def p(self) -> float | None:
-        """The p of the primary test."""
+        """Returns the p of the primary test."""
         return self.test.p if self.test else self.exact
 
     @property
     def name(self) -> str:
-        """The primary test."""
+        """Returns the name of the primary test."""
         return self.test.test if self.test else "none" if self.exact is None else "exact permutation"
 
     @property
     def superiority(self) -> float:
-        """The share of pairs of runs in which a is higher."""
+        """Returns the share of pairs of runs in which a is higher."""
         return superiority(self.a, self.b)
 
 
@@ -133,13 +134,28 @@ def _spreads(a: Sequence[float], b: Sequence[float], noise: Spread | None, *, pa
 
 
 def verdict(
-    row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | None, delta: Delta | None = None
+    row: Contrast,
+    p_adjusted: float | None,
+    goal: str,
+    noise: Spread | None,
+    delta: Delta | None = None,
+    *,
+    interim: bool = False,
 ) -> str:
-    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below 5 %."""
+    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below 5 %.
+
+    ``interim``: some runs are still running, so the limit is `INTERIM_ALPHA`, which allows for repeated looks.
+    """
     if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
+    if p_adjusted < (INTERIM_ALPHA if interim else ALPHA):
+        so_far = " so far" * interim
+        return f"different{so_far}: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
     if p_adjusted < ALPHA:
-        return f"different: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
+        limit = f"while runs are running only p below {INTERIM_ALPHA:g} counts, because results are read more than once"
+        return (
+            f"not told apart so far (p {p_adjusted:.2g}, {row.name}): {_better(row.difference, goal)} now, but {limit}"
+        )
     if row.test is None:
         return f"not told apart (p {p_adjusted:.2g}, {row.name})"
     low, high = row.test.low, row.test.high

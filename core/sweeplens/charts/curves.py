@@ -1,18 +1,20 @@
-"""One metric or several along an axis: single runs, or groups as their mean with a 95 % band over runs.
+"""Charts of metrics along an axis: single runs, or means of groups with a 95 % band over runs.
 
-More groups than there are colours: the best and the worst are named, the rest is grey. Smoothing is a moving average, with
-the raw line faint behind it. Where values stop being finite, where a run crashed and what a diagnosis found is marked.
+If there are more groups than colours, the best and the worst are named and the rest is grey. Smoothing is a moving average,
+with the raw line faint behind it. First values that are not finite, crashes and findings of a diagnosis are marked.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_events import Event, events_of, placed_events
+from sweeplens.charts.curve_events import CurveEvent, events_of, placed_events
 from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
-from sweeplens.charts.labels import listed_names, number
+from sweeplens.charts.labels import listed_names, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, time_axis, value_range
 from sweeplens.charts.smoothing import moving_average
@@ -22,6 +24,7 @@ from sweeplens.charts.vega import (
     count_of,
     filled_view,
     layer,
+    named_runs,
     number_field,
     title_lines,
     tooltip,
@@ -45,10 +48,12 @@ _SHAPES = {
 _LEGEND_PIXELS, _AXIS_PIXELS = 190, 70
 _LARGE = 100_000
 _BAND_ROOM = 0.3  # of the range of the curves
+_WIDE = 0.5  # of what the curves span
+_BAND, _FAINT = 0.2, 0.06  # opacities of bands
 
 
 def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """Curves of the metrics that were asked for."""
+    """Draws curves of the requested metrics."""
     metrics = asked_metrics(db, ask, _MOST_METRICS)
     groups = single_lines(db, ask, metrics) if ask.group == "run" else grouped_lines(db, ask, metrics)
     drawn = [m for m in metrics if any(line.metric == m.name and line.x for line in groups.lines)]
@@ -57,13 +62,15 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
             f"Nothing to draw: no finite value of {listed_names([m.name for m in metrics])} over {ask.x or 'step'}."
         )
     events = events_of(db, ask, drawn, groups)
-    spec = _spec(db, ask, drawn, groups, events)
+    single = {line.label: line.runs[0] for line in groups.lines if groups.one == "run"}
+    marked = {printed(event.run): event.run for event in events}
+    spec = _spec(db, ask, drawn, groups, events) | named_runs((single | marked).items())
     title = " ".join(spec["title"]["text"])
     return Chart("curves", title, _caption(drawn, groups, events), spec, groups.basis)
 
 
 def _spec(
-    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]
+    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]
 ) -> Spec:
     names = ", ".join(m.shown for m in metrics)
     title = f"{names} over {_axis_name(db, ask)}: {groups.what}"
@@ -78,18 +85,23 @@ def _spec(
     panels: list[Spec] = []
     for metric in metrics:
         layers, beyond = panel_layers(db, ask, metric, groups, events)
-        panels.append(
-            {"width": width, "height": height, "layer": layers, "title": {"text": metric.shown, "fontSize": 12}}
-        )
+        panel = {"width": width, "height": height, "layer": [_untitled(part) for part in layers]}
+        panels.append({**panel, "title": {"text": metric.shown, "fontSize": 12}})
         notes.append(f"{metric.shown}: {beyond}" if beyond else "")
     shared = {"scale": {"color": "shared", "shape": "shared"}}
     return {"title": title_lines(title, notes, ask.width), "concat": panels, "columns": columns, "resolve": shared}
 
 
+def _untitled(part: Spec) -> Spec:
+    """Returns a layer without the title of its y axis, because its panel has the same title."""
+    y = part["encoding"]["y"]
+    return {**part, "encoding": {**part["encoding"], "y": {**y, "axis": {**y["axis"], "title": None}}}}
+
+
 def panel_layers(
-    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[Event]
+    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[CurveEvent]
 ) -> tuple[list[Spec], str]:
-    """The layers of one metric, and a sentence where the axis leaves values out."""
+    """Returns the layers of one metric, and a note if the axis leaves values out."""
     lines = [line for line in groups.lines if line.metric == metric.name]
     values = [v for line in lines for v in line.y]
     log = is_log(ask.log, "y", values, metric.goal)
@@ -102,25 +114,22 @@ def panel_layers(
     colour = category_legend(ask, "series", groups.legend, groups.named)
     told = tooltip(series=groups.one, x=x["axis"]["title"], y=metric.shown, n="runs")
     base = {"x": x, "y": y, "detail": {"field": "part"}}
+    wide = _wide_bands(named, values, log=log)
     shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
-    marks = placed_events(events, lines, metric)
     layers = [
         layer(
             {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
             _rows(rest, ask.smooth),
             {**base, "tooltip": told},
         ),
-        layer(
-            {"type": "area", "opacity": 0.2, "clip": True},
-            _band_rows(named, log=log),
-            {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": colour,
-                "detail": {"field": "part"},
-            },
+        *(
+            layer(
+                {"type": "area", "opacity": opacity, "clip": True},
+                _band_rows([line for line in named if (line in wide) == is_wide], log=log),
+                {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+            )
+            for is_wide, opacity in ((True, _FAINT), (False, _BAND))
         ),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
@@ -128,21 +137,20 @@ def panel_layers(
         layer({**line, "strokeWidth": 2}, _rows(named, ask.smooth), shown),
         layer(
             {"type": "point", "filled": True, "size": 40, "clip": True},
-            _lonely(named),
+            _isolated_points(named),
             {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
-        layer(
-            {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True},
-            marks,
-            {
-                "x": x,
-                "y": y,
-                "shape": _shape(ask, sorted({e.finding for e in events})),
-                "tooltip": tooltip(run="run", finding="finding", x="step", evidence="evidence"),
-            },
-        ),
+        _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
     return [part for part in layers if part["data"]["values"]], _beyond(within)
+
+
+def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:
+    """Returns the marks of events on the lines. ``xy``: the encoding of both axes."""
+    shape = _shape(ask, sorted({e.finding for e in events}))
+    told = tooltip(run="run", finding="finding", x="step", evidence="evidence")
+    mark = {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True}
+    return layer(mark, marks, {**xy, "shape": shape, "tooltip": told})
 
 
 _DASHED: Spec = {
@@ -178,13 +186,30 @@ def _beyond(within: ValueRange | None) -> str:
 
 
 def _room_for_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> ValueRange | None:
-    """A range that keeps the curves large where a band is far wider than they are apart; None where none is."""
+    """Returns a range that keeps curves large although a band is far wider than their distance; None if no band is."""
     bands = [v for line in lines for v in (*line.low, *line.high) if v is not None]
     return None if log else range_with_intervals(values, bands, _BAND_ROOM)
 
 
+def _wide_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> list[Line]:
+    """Returns the lines whose median band is wider than half the range of all curves; an opaque band would hide the rest."""
+    known = [v for v in values if not log or v > 0]
+    span = _span(min(known, default=0.0), max(known, default=0.0), log=log)
+    widths = {i: _band_widths(line, min(known, default=0.0), log=log) for i, line in enumerate(lines)}
+    return [line for i, line in enumerate(lines) if widths[i] and median(widths[i]) > _WIDE * span]
+
+
+def _band_widths(line: Line, floor: float, *, log: bool) -> list[float]:
+    ends = [(low, high) for low, high in zip(line.low, line.high, strict=True) if low is not None and high is not None]
+    return [_span(max(low, floor / 2) if log else low, high, log=log) for low, high in ends]
+
+
+def _span(low: float, high: float, *, log: bool) -> float:
+    return math.log(high / low) if log and low > 0 else high - low
+
+
 def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
-    """The points of lines, in parts that are drawn through: a new one where values are missing or fewer runs are left."""
+    """Returns the points of lines in connected parts: a new part begins where values or runs are missing."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
         ys = moving_average(line.y, smooth, line.points) if smooth else line.y
@@ -203,8 +228,8 @@ def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
     return rows
 
 
-def _lonely(lines: Sequence[Line]) -> list[Row]:
-    """Points that no line goes through."""
+def _isolated_points(lines: Sequence[Line]) -> list[Row]:
+    """Returns points without a neighbour to connect to."""
     return [
         {"series": line.label, "x": line.x[first], "y": line.y[first], "n": line.n[first]}
         for line in lines
@@ -214,7 +239,7 @@ def _lonely(lines: Sequence[Line]) -> list[Row]:
 
 
 def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
-    """The bands, in parts; on a logarithmic axis what reaches 0 or less ends at the least value that was drawn."""
+    """Returns the bands, in parts; on a logarithmic axis, a bound of 0 or less becomes the least value drawn."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
         floor = min(line.y, default=0.0) / 2 if log else None
@@ -235,19 +260,19 @@ def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
 
 
 def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
-    legend: Spec = {"title": "marked"} | ({"orient": "bottom", "columns": 3} if ask.narrow else {})
+    legend: Spec = {"title": "marked"} | ({"orient": "top", "columns": 3} if ask.narrow else {})
     scale = {"domain": list(kinds), "range": [_SHAPES.get(k, "circle") for k in kinds]}
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 
 
-def _event_notes(ask: PlotRequest, events: Sequence[Event]) -> list[str]:
+def _event_notes(ask: PlotRequest, events: Sequence[CurveEvent]) -> list[str]:
     if ask.x not in ("", "step"):
         return ["Findings are marked over steps only."]
     left = sum(e.left_out for e in events)
     return [f"{count_of(left, 'finding')} more not marked."] if left else []
 
 
-def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]) -> str:
+def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]) -> str:
     parts = [f"{', '.join(m.shown for m in metrics)}: {groups.what}."]
     for metric in metrics:
         ends = [(line.label, line.y[-1], line.n[-1]) for line in groups.lines if line.metric == metric.name and line.y]

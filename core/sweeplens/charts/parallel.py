@@ -1,4 +1,4 @@
-"""Parallel coordinates: the hyperparameters that vary and the metric, a line a run, broken runs apart."""
+"""Parallel coordinates: a line a run over the hyperparameters that vary and the metric; broken runs are dashed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import number, printed, short_names
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, asked_metrics, names_of, swept_hparams
 from sweeplens.charts.scales import finite_numbers, is_log, value_range
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, tooltip
+from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, odd_runs, tooltip
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _MOST_LABELS = 8
 _LEVELS = 12
 
 
-class _Axis(Struct, frozen=True):
-    """One axis: its column, its title, where a value lies on it (0 to 1), and its ticks."""
+class _ParallelAxis(Struct, frozen=True):
+    """One axis: its column, its title, the place of a value on it (0 to 1), and its ticks."""
 
     column: str
     title: str
@@ -35,7 +35,7 @@ class _Axis(Struct, frozen=True):
 
 
 def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `list_runs` as lines over axes."""
+    """Draws the answer of `list_runs` as lines over axes."""
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
@@ -63,7 +63,7 @@ def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
         else "",
     ]
     title = f"{metric.shown} by {count_of(len(chosen), 'hyperparameter')}: {count_of(len(records), 'run')}"
-    spec = _spec(ask, metric, axes, rows, title, notes)
+    spec = _spec(ask, metric, axes, rows, title, notes) | odd_runs(r["run_id"] for r in drawn)
     return Chart("parallel", title, _caption(metric, records, chosen, titles, notes), spec, answer.basis)
 
 
@@ -74,7 +74,7 @@ def _most_important(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: S
     return [h for h in order if h in swept][:_MOST_AXES]
 
 
-def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") -> _Axis:
+def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") -> _ParallelAxis:
     known = [v for v in values if v is not None]
     numbers = finite_numbers(known)
     if numbers and len(numbers) == sum(not isinstance(v, float) or math.isfinite(v) for v in known):
@@ -82,10 +82,10 @@ def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") 
     levels = sorted({printed(v, 16) for v in values})
     place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
     shown = levels if len(levels) <= _LEVELS else levels[:: -(-len(levels) // _LEVELS)]
-    return _Axis(column, title, lambda v: place[printed(v, 16)], [(place[s], s) for s in shown])
+    return _ParallelAxis(column, title, lambda v: place[printed(v, 16)], [(place[s], s) for s in shown])
 
 
-def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _Axis:
+def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _ParallelAxis:
     log = is_log("", "y", numbers, goal)
     within = value_range(numbers, log=log)
     ends = (within.low, within.high) if within else (min(numbers), max(numbers))
@@ -107,7 +107,7 @@ def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _A
         else [_unscaled(low + i * (high - low) / 4, log=log) for i in range(5)]
     )
     placed = [(p, number(t, 3)) for t in ticks if (p := place(t)) is not None]
-    return _Axis(column, title, place, _apart(placed))
+    return _ParallelAxis(column, title, place, _apart(placed))
 
 
 def _unscaled(value: float, *, log: bool) -> float:
@@ -115,7 +115,7 @@ def _unscaled(value: float, *, log: bool) -> float:
 
 
 def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Ticks that do not touch."""
+    """Drops ticks that would touch."""
     kept: list[tuple[float, str]] = []
     for at, text in ticks:
         if not kept or at - kept[-1][0] > 0.04:
@@ -134,7 +134,7 @@ def _thinned(records: Sequence[dict[str, Any]], metric: Metric, axes: int) -> li
     return [*best, *(rest[int(i * every)] for i in range(most - len(best)))]
 
 
-def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_Axis], metric: Metric) -> list[Row]:
+def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_ParallelAxis], metric: Metric) -> list[Row]:
     rows: list[Row] = []
     for number_of, record in enumerate(records):
         for index, axis in enumerate(axes):
@@ -156,14 +156,19 @@ def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_Axis], metric: Met
 
 
 def _spec(
-    ask: PlotRequest, metric: Metric, axes: Sequence[_Axis], rows: list[Row], title: str, notes: Sequence[str]
+    ask: PlotRequest, metric: Metric, axes: Sequence[_ParallelAxis], rows: list[Row], title: str, notes: Sequence[str]
 ) -> Spec:
     whole = [r for r in rows if r["value"] is not None]
     values = [r["value"] for r in whole]
     log = is_log("", "y", values, metric.goal)
     within = value_range(values, log=log)
     x = {"field": "axis", "type": "quantitative", "axis": None, "scale": {"domain": [-0.12, len(axes) - 0.5]}}
-    y = {"field": "at", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.14], "nice": False}}
+    y = {
+        "field": "at",
+        "type": "quantitative",
+        "axis": None,
+        "scale": {"domain": [-0.06, 0.05 + max(h["at"] for h in _heads(ask, axes))], "nice": False},
+    }
     scale: Spec = {"type": "log" if log else "linear", "range": "ramp", "zero": False, "clamp": True}
     if within:
         scale["domain"] = [within.low, within.high]
@@ -195,9 +200,9 @@ def _spec(
     return filled_view(ask, title, notes, layers)
 
 
-def _frame(ask: PlotRequest, axes: Sequence[_Axis], x: Spec, y: Spec) -> list[Spec]:
+def _frame(ask: PlotRequest, axes: Sequence[_ParallelAxis], x: Spec, y: Spec) -> list[Spec]:
     """The axes with their titles and ticks; a halo keeps the ticks readable on lines."""
-    heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
+    heads = _heads(ask, axes)
     ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
     ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]
     several = 3 if ask.narrow else 0
@@ -227,8 +232,16 @@ def _frame(ask: PlotRequest, axes: Sequence[_Axis], x: Spec, y: Spec) -> list[Sp
     ]
 
 
+def _heads(ask: PlotRequest, axes: Sequence[_ParallelAxis]) -> list[Row]:
+    """Returns the titles of the axes; they alternate between two lines if one line would cut them."""
+    room = (ask.width - 110) // len(axes)
+    high = 26 / max(ask.height - 200, 80) if any(_cut(a.title, room) != a.title for a in axes) else 0.0
+    room *= 2 if high else 1
+    return [{"axis": i, "at": 1.09 + high * (i % 2), "text": _cut(a.title, room)} for i, a in enumerate(axes)]
+
+
 def _cut(text: str, pixels: int) -> str:
-    most = max(5, pixels // 8)
+    most = max(5, pixels // 7)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -1,4 +1,4 @@
-"""Groups best first: mean, 95 % interval, each run as a dot, and which cannot be told from the best."""
+"""Chart of a ranking: groups best first, with mean, 95 % interval, each run as a dot, and ties with the best."""
 
 from __future__ import annotations
 
@@ -10,10 +10,29 @@ from msgspec import Struct
 
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import Names, distinct, listed_names, number, printed, short_names
+from sweeplens.charts.labels import (
+    Names,
+    distinct,
+    listed_names,
+    number,
+    printed,
+    run_labels,
+    short_labels,
+    short_names,
+)
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of
 from sweeplens.charts.scales import is_log, range_with_intervals, value_range
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, number_field, text_field, tooltip
+from sweeplens.charts.vega import (
+    Row,
+    count_of,
+    filled_view,
+    json_value,
+    layer,
+    number_field,
+    odd_runs,
+    text_field,
+    tooltip,
+)
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +44,7 @@ __all__ = ["by_hparams", "group_columns", "group_labels", "ranking"]
 
 _ROW_PIXELS = 19
 _FRAME_PIXELS = 130
+_CHARACTER_PIXELS = 7
 _WORST = 3
 _MOST_DOTS = 3_000
 _VERDICTS = {True: "not told apart from the best", False: "behind by more than chance", None: "no spread to judge by"}
@@ -36,7 +56,7 @@ _INTERVAL_ROOM = 0.5  # of the range of the runs
 
 
 class _Shown(Struct, frozen=True):
-    """The rows of the ranking that are drawn, each with its label, and how many there are."""
+    """The rows of the ranking to draw, their labels, and the number of all rows."""
 
     rows: list[dict[str, Any]]
     labels: list[str]
@@ -44,7 +64,7 @@ class _Shown(Struct, frozen=True):
 
 
 def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """One metric's groups, best first."""
+    """Draws the groups in order of one metric."""
     metric = asked_metrics(db, ask, 1)[0]
     options: dict[str, Any] = {"goal": ask.goal, "runs": ask.runs, "where": ask.where, "hparams": ask.hparams}
     options["reduce"] = ask.reading
@@ -59,30 +79,31 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
     single = db.rank(metric.name, by="run", **options).table if by == "group" and keys else None
     dots = _dots(single, keys, shown) if single is not None else []
     spec = _spec(ask, metric, shown, dots, keys, names, answer.notes)
+    spec |= odd_runs(single["run_id"]) if single is not None else {}
     return Chart("ranking", spec["title"]["text"][0], _caption(metric, shown, answer.notes), spec, answer.basis)
 
 
 def group_columns(table: pl.DataFrame) -> list[str]:
-    """The columns of a ranking that say which group a row is: its hyperparameters, and the task where there are several."""
+    """Returns the columns of a ranking that identify a group: its hyperparameters, and the task if there are several."""
     return [c for c in table.columns if c == _TASK or c not in RANK_COLUMNS]
 
 
 def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Names) -> list[str]:
-    """A short label for each group: its hyperparameters by their shortest names, as many as tell it from the others."""
+    """Returns a short label for each group: the shortest names of hyperparameters, as many as needed to distinguish groups."""
     short = dict(zip(keys, short_names([names.hparam(k) for k in keys]), strict=True))
-    told = _telling(rows, keys)
+    told = _distinguishing(rows, keys)
     return distinct([", ".join(f"{short[k]}={printed(r[k], 24)}" for k in told) for r in rows])
 
 
 def by_hparams(keys: Sequence[str], names: Names) -> str:
-    """``by optim.lr, seed``, or how many they are."""
+    """Returns ``by optim.lr, seed``, or the number of hyperparameters."""
     if len(keys) > _MOST_IN_TITLE:
         return f" by {len(keys)} hyperparameters"
     return f" by {', '.join(names.hparam(k) for k in keys)}" if keys else ""
 
 
-def _telling(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    """All of a few hyperparameters; of many, those that it takes to tell the groups apart, the one that tells most first."""
+def _distinguishing(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """Returns the hyperparameters of labels: all of a few; of many, those needed to distinguish groups, the best one first."""
     if len(keys) <= _MOST_IN_TITLE and len(rows) > 2:
         return list(keys)
     chosen: list[str] = []
@@ -106,14 +127,16 @@ def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequ
         kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
     rows = kept.to_dicts()
     if "run_id" in table.columns:
-        labels = distinct([", ".join(printed(r[k], 40) for k in (_TASK, "run_id") if k in r) for r in rows])
+        runs = run_labels([r["run_id"] for r in rows], 40)
+        tasks = [f"{printed(r[_TASK], 40)}, " if _TASK in r else "" for r in rows]
+        labels = distinct([f"{task}{run}" for task, run in zip(tasks, runs, strict=True)])
     else:
         labels = group_labels(rows, keys, names) if keys else ["all runs"]
     return _Shown(rows, labels, total)
 
 
 def _dots(single: pl.DataFrame, keys: Sequence[str], shown: _Shown) -> list[Row]:
-    """The runs of the groups that are shown."""
+    """Returns the runs of the groups that are shown."""
     label = {tuple(row[k] for k in keys): name for row, name in zip(shown.rows, shown.labels, strict=True)}
     runs = single.select("run_id", "status", "mean", *keys).to_dicts()
     found = [(label.get(tuple(r[k] for k in keys)), r) for r in runs]
@@ -154,7 +177,7 @@ def _spec(
     log = is_log(ask.log, "x", [*values, *ends], metric.goal)
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
     x = number_field("mean", f"{metric.shown}, {reading_of(metric, ask.reading)} of each run", log=log, within=within)
-    y = text_field("group", None, shown.labels, labelLimit=ask.width // 3)
+    y = _group_field(ask, shown.labels)
     layers = _layers(ask, metric, rows, dots, x, y)
     what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
     tasks = _TASK in keys
@@ -171,20 +194,19 @@ def _spec(
     )
 
 
+def _group_field(ask: PlotRequest, labels: Sequence[str]) -> Spec:
+    """Returns the axis of groups; if labels would be cut, the names of the hyperparameters are its title."""
+    limit = ask.width * (4 if ask.narrow else 3) // 9
+    short = short_labels(labels, limit // _CHARACTER_PIXELS)
+    if short is None:
+        return text_field("group", None, labels, labelLimit=limit)
+    above = {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": 0, "titleY": -6}
+    return text_field("group", short.names, labels, labelLimit=limit, labelExpr=short.expression, **above)
+
+
 def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
-    """Dots of runs, intervals and means of groups."""
-    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
-    colour = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": verdicts},
-        "legend": {
-            "title": None,
-            "orient": "bottom",
-            "direction": "vertical" if ask.narrow else "horizontal",
-            "labelLimit": 300,
-        },
-    }
+    """Returns the layers: dots of runs, intervals and means of groups."""
+    colour = _verdict_colour(ask, rows)
     told = tooltip(
         group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
     )
@@ -201,25 +223,21 @@ def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], 
         layer(
             {"type": "rule", "strokeWidth": 2, "clip": True},
             [r for r in rows if r["low"] is not None],
-            {
-                "x": {**x, "field": "low"},
-                "x2": {"field": "high"},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "point", "filled": True, "size": 85, "opacity": 1, "clip": True},
             rows,
-            {
-                "x": x,
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
     ]
+
+
+def _verdict_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
+    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
+    direction = "vertical" if ask.narrow else "horizontal"
+    legend = {"title": None, "orient": "bottom", "direction": direction, "labelLimit": 300}
+    return {"field": "verdict", "type": "nominal", "scale": {"domain": verdicts}, "legend": legend}
 
 
 def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:

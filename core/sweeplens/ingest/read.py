@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import cast
 
 import polars as pl
@@ -21,13 +22,14 @@ from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.ingest.masking import without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
 from sweeplens.readers import loaded_reader
-from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
+from sweeplens.sources.signs import status_by_signs
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
@@ -41,6 +43,8 @@ Progress = Callable[[int, int, str], None]
 _BATCH_ROWS = 1_000_000  # points kept in memory before they are numbered, reduced and written
 _PART_BYTES = 24 << 20  # size of files that are read together
 _REPORT_EVERY = 20  # sources
+_RECENT = 24 * 3600 * 10**9  # an older change is no evidence of a program that writes now
+_COPYING = 5 * 10**9  # the longest that a copy of one file takes, but for very large ones
 _UNREAD = "could not be read as"
 _NO_CHECKSUM = -1  # no content has this checksum: such a source counts as changed at every refresh
 
@@ -176,7 +180,7 @@ def _read_together(tasks: Iterable[ReadTask], state: _ReadState, executor: Order
     for task in tasks:
         state.add_task(task)
         reader = _batch_reader(task.reader)
-        if task.resumes or reader is None or not reader.goes_together(task.source):
+        if task.resumes or reader is None or not reader.is_batchable(task.source):
             state.alone.append(task)
             continue
         part = parts.setdefault(reader.name, _ReadPart())
@@ -198,7 +202,7 @@ def _batch_reader(reader: Reader) -> BatchReader | None:
 
 @cache
 def _is_batch_reader(kind: type) -> bool:
-    return all(hasattr(kind, verb) for verb in ("goes_together", "read_many"))
+    return all(hasattr(kind, verb) for verb in ("is_batchable", "read_many"))
 
 
 def _submit_small_frames(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
@@ -228,7 +232,7 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     assert reader is not None
     young = {t.source.path: _content_if_young(t.source) for t in tasks}
     sources = [t.source for t in tasks]
-    many = contained(
+    many = guarded(
         lambda: _read_many(reader, sources, names), tasks[0].source.path, "cannot be read together with others"
     )
     if isinstance(many, Failure):
@@ -258,10 +262,33 @@ def _masked(reading: Reading, store: MemoryStore) -> Reading:
 
 def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
     """Returns the ledger entry of a reading."""
-    marks = fingerprints_of(task.source, reading.resume)
     return SourceEntry(
-        task.source, task.reader.version, reading.runs, ids, reading.problems, reading.resume, marks, content
+        task.source,
+        task.reader.version,
+        reading.runs,
+        ids,
+        reading.problems,
+        reading.resume,
+        fingerprints_of(task.source, reading.resume),
+        content,
+        ended=status_by_signs(task.source) if task.source.signs else "",
+        grows=_grows(task),
     )
+
+
+def _grows(task: ReadTask) -> bool:
+    """Whether a program was seen to write the source: it was written to after it was put into its folder.
+
+    A copy or a checkout creates each file and writes it at once, so that no file is much newer than its folder.
+    """
+    newest = max(task.source.files, key=lambda f: f.mtime_ns)
+    if newest.mtime_ns < time.time_ns() - _RECENT:
+        return False
+    try:
+        created = Path(newest.path).parent.stat().st_mtime_ns
+    except OSError:
+        return False
+    return newest.mtime_ns > created + _COPYING
 
 
 # ------------------------------------------------------------------ one by one
@@ -291,7 +318,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
             if task.entry is not None and task.entry.ids:
                 _keep_earlier(task, task.entry, reading.problem, state.change)
                 return
-            content = _NO_CHECKSUM if reading.passing else content
+            content = _NO_CHECKSUM if reading.is_transient else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
         state.drop_earlier(task.entry)
     reading = _masked(reading, state.store)
@@ -315,7 +342,7 @@ def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: 
 
 def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
     """Returns the appended data; None if resuming fails, or if a step 0 may mean that no step was logged."""
-    reading = contained(lambda: _appended(reader, source, entry), source.path, "the reading cannot be resumed")
+    reading = guarded(lambda: _appended(reader, source, entry), source.path, "the reading cannot be resumed")
     return None if isinstance(reading, Failure) else reading
 
 
@@ -326,7 +353,7 @@ def _appended(reader: Reader, source: Source, entry: SourceEntry) -> Reading | N
 
 def _read(reader: Reader, source: Source) -> Reading | Failure:
     """Reads all of a source; returns the failure if it cannot be read."""
-    return contained(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
+    return guarded(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
 
 
 def _finish_batch(batch: _ReadBatch, state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:

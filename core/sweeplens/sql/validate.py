@@ -2,6 +2,7 @@
 
     check_query(query)      raises InputError for anything but a plain SELECT
     mentions(query, name)   whether a name occurs
+    names_in(query)         every name that could be a column
 
 This is the first of three protections. The process that runs the query cannot open files while it plans, and refuses
 a plan that scans anything but the given points.
@@ -13,7 +14,7 @@ import re
 
 from sweeplens.errors import InputError
 
-__all__ = ["TABLES", "check_query", "mentions"]
+__all__ = ["TABLES", "check_query", "mentions", "names_in"]
 
 TABLES = ("runs", "series", "points")
 _MAX_CHARACTERS = 20_000
@@ -78,6 +79,12 @@ def _check_sources(words: list[str]) -> None:
 def mentions(query: str, name: str) -> bool:
     """Whether the query could read a table or column of this name."""
     return any(t.strip('"`').lower() == name.lower() for t in _tokens(query))
+
+
+def names_in(query: str) -> list[str]:
+    """Returns the words and quoted names of a query, unquoted, each once."""
+    found = [t for t in _tokens(query) if t[0].isalpha() or t[0] in '_"`']
+    return list(dict.fromkeys(t[1:-1].replace(t[0] * 2, t[0]) if t[0] in '"`' else t for t in found))
 
 
 def _tokens(query: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""Every file below the roots: who reads it, what repeats it, to which run it belongs, or why nobody took it.
+"""Reports on every file below the roots: its reader, the file that it repeats, its run, or why no reader accepts it.
 
-told(roots)      a `FileReport` for each file, in the order of the walk
-summary(found)   the few lines that say it for all of them
+file_reports(roots)    a `FileReport` for each file, in the order of the walk
+summary(found)         a few lines about all of them
 """
 
 from __future__ import annotations
@@ -33,35 +33,39 @@ _SQLITE = b"SQLite format 3\0"
 
 
 class FileReport(Struct, frozen=True):
-    """One file and what is made of it. ``why`` is said where nobody took it, ``of`` is the source that it is part of."""
+    """One file. ``why``: the reason why no reader accepts it; ``of``: the source that it is part of."""
 
     path: str
-    role: Literal["read", "copy", "belongs", "none"]
+    role: Literal["read", "copy", "belongs", "sign", "none"]
     reader: str = ""
     of: str = ""
     why: str = ""
 
     def line(self) -> str:
-        """The sentence about it."""
+        """Returns the sentence about the file."""
         said = {
             "read": f"read by {self.reader}",
-            "copy": f"the same again as {self.of}, which {self.reader} reads",
+            "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
-            "none": f"nobody's: {self.why}",
+            "sign": f"tells how the run of {self.of} ended",
+            "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(said[self.role])}"
 
 
 def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
-    """What a fresh walk and the readers' claims say of every file."""
+    """Walks the roots and returns a report of every file, by the readers' claims."""
     memory = RememberedWalk()
-    discover(roots, all_readers(), memory=memory)
+    found = discover(roots, all_readers(), memory=memory)
+    signs = {sign.path: source.path for source in found.sources for sign in source.signs}
     for top in memory.tops.values():
-        yield from _of_folder(top)
+        for one in _of_folder(top):
+            of = signs.get(one.path, "") if one.role == "none" else ""
+            yield FileReport(one.path, "sign", of=of) if of else one
 
 
 def summary(found: Iterable[FileReport]) -> Iterator[str]:
-    """Counts by reader, then what nobody took, by reason."""
+    """Returns counts by reader, then the files without a reader, by reason."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     lost: dict[str, list[str]] = defaultdict(list)
     for one in found:
@@ -70,7 +74,7 @@ def summary(found: Iterable[FileReport]) -> Iterator[str]:
             lost[one.why].append(one.path)
     for reader in sorted(filter(None, counts)):
         n = counts[reader]
-        yield f"  {reader}: {n['read']} read, {n['copy']} hold the same again, {n['belongs']} belong to its runs"
+        yield f"  {reader}: {n['read']} read, {n['copy']} duplicates, {n['belongs']} belong to its runs"
     n_lost = sum(map(len, lost.values()))
     yield f"Files without a reader: {n_lost or 'none'}"
     for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):
@@ -101,20 +105,23 @@ def _owned(claim: Claim) -> set[str] | _EveryName:
 
 
 class _EveryName:
-    """Contains every name."""
+    """A set that contains every name."""
 
     def __contains__(self, name: object) -> bool:
         return True
 
 
 def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
-    """A file that the claims of a folder name: the first claim on the folder as a whole is read, others are its copies."""
+    """Returns the report of a file that a claim names: the first claim on a folder is read, others are its copies."""
     first = next(((r, c) for r, c in home.claims or () if c.is_folder and c.files), None)
     for name, claim in home.claims or ():
         if name != reader:
             continue
         of = _source_path(home, claim)
         if _names(home, claim.files, entry):
+            same = home.find(claim.copy_of) if claim.copy_of else None
+            if same is not None:
+                return FileReport(entry.path, "copy", _reader_of(home, claim.copy_of), same.path)
             if first and claim.is_folder and first[0] != name:
                 return FileReport(entry.path, "copy", first[0], _source_path(home, first[1]))
             return FileReport(entry.path, "read", name, of)
@@ -125,28 +132,34 @@ def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
     return FileReport(entry.path, "belongs", reader, home.path)
 
 
+def _reader_of(home: WalkedFolder, path: str) -> str:
+    at, _, name = path.rpartition("/")
+    folder = home.child(at) if at else home
+    return folder.taken.get(name, "") if folder else ""
+
+
 def _names(home: WalkedFolder, names: Iterable[str], entry: FileStat) -> bool:
     return any(found is entry for n in names if (found := home.find(n)) is not None)
 
 
 def _source_path(home: WalkedFolder, claim: Claim) -> str:
-    """The main file of a claim, or the folder of one that reads none."""
+    """Returns the main file of a claim, or the folder if there is none."""
     main = home.find(claim.files[0]) if claim.files else None
     return main.path if main else home.path
 
 
 def _reason(entry: FileStat) -> str:
-    """Why no reader took a file: from its name, and where the name says too little from its first bytes."""
+    """Returns why no reader accepts a file: by its name, else by its first bytes."""
     path = PurePath(entry.path)
     suffix = PurePath(compression.plain_name(path.name)).suffix.lower()
     if not entry.size:
         return "empty"
     if path.parent.name == ".hydra" or path.name == "multirun.yaml":
-        return "configuration of a Hydra job in which there is no log"
+        return "configuration of a Hydra job without a log"
     if path.name in CONFIG_NAMES:
         return "configuration without a log beside it"
     if suffix not in (*_JSON, *_TABLES, *_TEXTS, ".db", ".sqlite", ".sqlite3") and "tfevents" not in path.name:
-        return f"no log: *{suffix}" if suffix else "no log: no suffix that logs have"
+        return f"no log: *{suffix}" if suffix else "not a log by its suffix"
     return _from_content(path.name, suffix, entry)
 
 

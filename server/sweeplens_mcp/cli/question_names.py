@@ -8,7 +8,7 @@ __all__ = ["QUESTIONS", "QuestionCommand", "command_for"]
 
 
 class QuestionCommand(Struct, frozen=True):
-    """A command, the tool that answers it, and the tool's arguments that stand without a name."""
+    """A command, its tool, and the tool's arguments that are positional."""
 
     name: str
     tool: str
@@ -28,6 +28,8 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
     QuestionCommand("compare", "compare_runs", "two runs or sets of runs side by side", ("a", "b")),
     QuestionCommand("effects", "hparam_effects", "which hyperparameters matter for a metric", ("metric",)),
     QuestionCommand("suggest", "suggest_runs", "which runs to make next", ("metric",)),
+    QuestionCommand("cost", "run_costs", "what results cost in steps, time and tokens", ("metric",)),
+    QuestionCommand("checkpoints", "best_checkpoints", "which checkpoint of each run to keep", ("metric",)),
     QuestionCommand("diagnose", "diagnose_runs", "what went wrong in which run"),
     QuestionCommand("news", "whats_new", "what happened in the last 24 hours, or since a cursor"),
     QuestionCommand("sql", "query_sql", "rows of a SELECT over runs, series and points", ("query",)),
@@ -35,5 +37,5 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
 
 
 def command_for(tool: str) -> str:
-    """The command that asks a tool; empty where there is none."""
+    """Returns the command of a tool; empty if there is none."""
     return next((question.name for question in QUESTIONS if question.tool == tool), "")

@@ -1,7 +1,7 @@
 """The commands that answer a question: `sweeplens overview | ls | show RUN | rank METRIC | compare A B | ...`.
 
-`QUESTIONS` is the table: a command, its tool, and which of the tool's arguments stand without a name. The options and their help
-come from the tool's arguments, so a command cannot differ from its tool. Folders stand at the end: `sweeplens ls sweep`.
+`QUESTIONS` is the table: a command, its tool, and the tool's arguments that are positional. Options and their help come from
+the tool's arguments, so a command cannot differ from its tool. Folders come last: `sweeplens ls sweep`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WATCH_SECONDS = 2.0
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
-    """Answer one question. Raises SweeplensError with a sentence."""
+    """Answers one question. Raises SweeplensError."""
     question = next(q for q in QUESTIONS if q.name == name)
     spec = spec_named(question.tool)
     parser = question_parser(question)
@@ -50,14 +50,14 @@ def main(name: str, arguments: Sequence[str]) -> int:
 
 
 def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
-    """The arguments of a command, with help."""
+    """Returns the parser of a command's arguments."""
     spec = spec_named(question.tool)
     parser = SentenceParser(prog=f"sweeplens {question.name}", description=spec.description, allow_abbrev=False)
     known = {argument.name: argument for argument in tool_arguments(spec)}
     for name in question.positionals:
         parser.add_argument(name, metavar=name.upper().removesuffix("_ID"), help=_escaped(known[name].description))
     parser.add_argument(
-        "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: what is configured)"
+        "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: the configured ones)"
     )
     options = parser.add_argument_group("the question")
     for argument in known.values():
@@ -108,7 +108,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ign
 
 
 def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, arguments: Sequence[str]) -> argparse.Namespace:
-    """What was typed. Folders may stand behind options too, which argparse does not take by itself."""
+    """Returns the parsed arguments. Folders may follow options too, which argparse does not support."""
     given, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
     for word in rest:
         if word.startswith("-"):
@@ -125,7 +125,7 @@ def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, argument
 
 
 def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """``--sort -x`` as ``--sort=-x``: argparse would take the value for an option."""
+    """Returns ``--sort -x`` as ``--sort=-x``, because argparse would read the value as an option."""
     known = {option for action in parser._actions for option in action.option_strings}  # pyright: ignore[reportPrivateUsage]
     joined: list[str] = []
     for word in arguments:
@@ -146,7 +146,7 @@ def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
 
 
 def _values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
-    """The tool's arguments. An option that takes one value may stand once."""
+    """Returns the tool's arguments. An option with one value may be given once."""
     values: dict[str, object] = {}
     for argument in known:
         typed = getattr(given, argument.name, None)
@@ -161,7 +161,7 @@ def _values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[st
             join = (
                 "join the conditions with AND or OR in one --where" if argument.name == "where" else "give one of them"
             )
-            raise InputError(f"{option} stands twice: {join}")
+            raise InputError(f"{option} is given twice: {join}")
         values[argument.name] = converted(argument.name, texts[0], argument.kind)
     return values
 

@@ -77,11 +77,12 @@ def run_text(db: ExperimentDB, run_id: str) -> str:
 
 def config_text(db: ExperimentDB, run_id: str) -> str:
     """The hyperparameters of one run, nested as they were logged."""
+    from sweeplens.frames.run_names import run_named
     from sweeplens.frames.schemas import hparam_columns
     from sweeplens.models import Hyperparameters
 
-    db.get_run(run_id)
     runs = db.runs_df
+    run_id = run_named(runs, run_id)
     row = runs.filter(runs["run_id"] == run_id).row(0, named=True)
     held = {c: _unpacked(row[c]) for c in hparam_columns(runs) if row[c] is not None or c in row["null_hparams"]}
     return json.dumps(cleaned(Hyperparameters.from_flat(held).nested), ensure_ascii=False, indent=1)
@@ -99,7 +100,9 @@ def _unpacked(value: object) -> object:
 
 def curve_text(db: ExperimentDB, run_id: str, metric: str, max_points: int = 500) -> str:
     """One metric of one run: step and value, downsampled to at most max_points points; the shape is kept."""
-    db.get_run(run_id)
+    from sweeplens.frames.run_names import run_named
+
+    run_id = run_named(db.runs_df, run_id)
     known = db.series_df.filter(db.series_df["run_id"] == run_id)["metric"].to_list()
     if metric not in known:
         raise UnknownNameError.of("metric", metric, known, hint=f"Run {run_id!r} has {len(known)}.")
@@ -123,7 +126,12 @@ def schema_text(db: ExperimentDB) -> str:
 
     tables = {"runs": dict(db.runs_df.schema), "series": dict(db.series_df.schema), "points": POINTS_SCHEMA}
     lines = [(name, column, str(kind)) for name, schema in tables.items() for column, kind in schema.items()]
-    note = '# conditions (where) also know each series as "<metric>.<column of series>", such as "val/acc.last"\n'
+    note = (
+        '# runs also has, where a query or a condition (where) names them: each series as "<metric>.<column of series>", such '
+        'as "val/acc.last"; events, "val/loss.first_below(4.0)" and "val/acc.first_above(0.9)" (the step, null if never), with '
+        '@ what another series was at that step, "val/loss.first_below(4.0)@tokens", "val/loss.min_step@test/acc", @wall_time in '
+        "seconds; health (ok, suspect, broken)\n"
+    )
     return note + _written(("table", "column", "type"), lines, db.config.max_answer_bytes * _SIZE, "query_sql")
 
 

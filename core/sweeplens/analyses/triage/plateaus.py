@@ -1,4 +1,4 @@
-"""Runs whose main metric stopped getting better long before their end."""
+"""Detector for runs whose main metric stopped improving long before their end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from sweeplens.analyses.triage.curve_levels import median, smooth, spread
 __all__ = ["plateau"]
 
 _REST = 0.02  # of what was learned and of the last level, that may be missing where a plateau begins
-_LEAST = 20  # points
+_LEAST = 40  # points; in fewer, noise decides where a plateau begins
 
 
-def plateau(scene: DetectionContext) -> Iterator[Finding]:
-    """low: the first main metric of a run, of twenty points or more, came so close to its last level (within the noise, or
+def plateau(context: DetectionContext) -> Iterator[Finding]:
+    """low: the first main metric of a run, of forty points or more, came so close to its last level (within the noise, or
     2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
 
-    Not where it ends exactly at its best, nor at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for
-    losses that pass zero, which go up and down as their opponent does.
+    Not where a later value is clearly better (by more than that, and by four times the noise), where it ends exactly at its best,
+    at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for losses that pass zero, which go up and down as their
+    opponent does.
     """
-    for curve in scene.drawn(scene.flat):
+    for curve in context.curves_of(context.flat):
         at = _reached(curve)
-        if at is None or len(curve.worse) - at < scene.thresholds.plateau_share * len(curve.worse):
+        if at is None or len(curve.worse) - at < context.thresholds.plateau_share * len(curve.worse):
             continue
         text = (
             f"{number(curve.values[0])} at step {curve.steps[0]}, {number(curve.values[at])} at {curve.steps[at]}, "
@@ -34,7 +35,7 @@ def plateau(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def _reached(curve: Curve) -> int | None:
-    """The first point from which on the curve is as good as at its end; None where it learned nothing, or is perfect."""
+    """Returns the first point after which the curve is as good as at its end; None if it learned nothing or is perfect."""
     v = curve.worse
     if len(v) < _LEAST:
         return None
@@ -47,4 +48,5 @@ def _reached(curve: Curve) -> int | None:
     if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(rest / 4, noise / 4):
         return None
     near = level <= end + max(rest, noise / 2)
-    return int(np.flatnonzero(near)[0]) if near.any() else None
+    at = int(np.flatnonzero(near)[0]) if near.any() else None
+    return None if at is None or level[at] - float(v[at:].min()) > max(rest, 4 * noise) else at

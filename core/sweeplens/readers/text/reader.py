@@ -1,9 +1,9 @@
-"""Text logs: what programs print while they train, told by its structure and not by its producer."""
+"""Reads text logs, the printed output of training programs. It recognises them by structure, not by tool."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -15,20 +15,28 @@ from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.text.ending import status_at_end
+from sweeplens.readers.text.ending import end_of, status_at_end
 from sweeplens.readers.text.evidence import is_training_log
-from sweeplens.readers.text.fields import may_be_row
 from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
-from sweeplens.readers.text.parse import ParsedText, TextParser
+from sweeplens.readers.text.parse import ParsedLogText, TextParser
+from sweeplens.readers.text.same_values import (
+    Value,
+    holds_values,
+    is_structured,
+    numbers_of,
+    said_values,
+    same_elsewhere,
+)
 from sweeplens.readers.text.settings import settings_in
+from sweeplens.readers.text.templates import may_be_row
 
 __all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
 
 PLAN_BYTES = 1 << 18
-"""What decides how rows without a count are placed. A shorter file is read whole whenever it grows."""
+"""The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
 _CHUNK_BYTES = 8 << 20
-_TAIL_BYTES = 1 << 14
-_MOST_BETWEEN = 1 << 16  # characters before a run's first row in which its settings are looked for
+_MOST_COMPARED = 8  # files of other readers in one folder
+_MOST_BETWEEN = 1 << 16  # characters before a run's first row that are searched for its settings
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
 _STARTS = ("slurm-", "slurm_", "stdout", "stderr", "log", "train", "output", "nohup", "console")
 _NAMED = frozenset({
@@ -60,32 +68,35 @@ _PLAIN = frozenset(
 
 
 class TextLogs:
-    """What programs print, one training a file or several after each other.
+    """The printed output of programs: one training in a file, or several one after another.
 
     Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
-    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config beside
-    Reads: every named number at its step, a count that begins again going on over the epochs; running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed at the head; times; each further training of a file as ``<file>#2``; finished or failed by the last lines
-    Leaves: remaining times, text, samples of what was generated; a last line without its newline, until it is whole
+    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config file beside them
+    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed before the first row; times; a second training in a file as ``<file>#2``; finished or failed by the last lines
+    Leaves: remaining times, text, generated samples; a last line without a newline, until it is complete
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files named like logs whose sample has rows that go forward. Beside another reader's files they are its copies."""
-        names = [n for n in _candidates(folder) if b"\x00" not in folder.head(n) and is_text_log(n, folder.sample(n))]
-        if not names:
+        """Claims files named like logs whose sample has rows that go forward. Those that repeat what another reader reads,
+        beside them or in a folder near by, are its copies."""
+        named = ((n, folder.head(n)) for n in _candidates(folder))
+        logs = {n: p for n, head in named if b"\x00" not in head and (p := parsed_log(n, folder.sample(n)))}
+        if not logs:
             return
         config = config_files(folder)
-        if folder.taken and any(reader != self.name for reader in _takers_of_logs(folder)):
-            yield Claim((*names, *config))
+        values = [said_values(p.points) for p in logs.values()]
+        if _are_copies(folder, self.name, values):
+            yield Claim((*logs, *config))
             return
-        for name in names:
-            alone = len(names) == 1 and _stem(name) in _PLAIN
-            yield Claim((name, *config), is_folder=alone)
+        for name, same in zip(logs, same_elsewhere(folder, values), strict=True):
+            alone = len(logs) == 1 and _stem(name) in _PLAIN
+            yield Claim((name, *config), is_folder=alone and not same, copy_of=same)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Whole lines that are new; everything of a file that is short or compressed."""
+        """Reads the new whole lines; a short or compressed file is read whole."""
         main = source.files[0]
         log = _LogReading(source, resume)
         with compression.reading(main.path) as stream:
@@ -99,7 +110,7 @@ class TextLogs:
 
 
 class _LogReading(Struct):
-    """One reading of a file, chunk after chunk."""
+    """The state of one reading of a file, chunk by chunk."""
 
     source: Source
     resume: Resume | None
@@ -108,7 +119,7 @@ class _LogReading(Struct):
     settings: dict[int, dict[str, object]] = field(default_factory=dict[int, dict[str, object]])
     between: str = ""
     first_run: int = 0
-    looked: int = -1  # the last run whose settings were looked for
+    looked: int = -1  # the last run whose settings were searched
     offset: int = 0
     lines: int = 0
     unread: int = 0
@@ -117,7 +128,7 @@ class _LogReading(Struct):
     torn: bytes = b""
 
     def __post_init__(self) -> None:
-        """Go on from where the last reading ended."""
+        """Restores the state of the last reading."""
         state = cast("dict[str, Any]", self.resume.state) if self.resume else {}
         self.parser = TextParser(self.source.files[0].path, state.get("parser"))
         self.between = str(state.get("between") or "")
@@ -128,27 +139,27 @@ class _LogReading(Struct):
         self.first_unread = int(state.get("first_unread") or 0)
 
     def take(self, data: bytes) -> None:
-        """Read whole lines; a last one without its newline waits."""
+        """Parses whole lines; keeps a last one without a newline."""
         if not data.endswith(b"\n") or self.torn:
             self.torn = data
             return
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        self._see_settings(parsed, text)
+        self._find_settings(parsed, text)
         if parsed.points.height:
             self.frames.append(self._named(parsed.points))
         self.offset += len(data)
         self.lines += data.count(b"\n")
 
-    def _count(self, parsed: ParsedText, data: bytes) -> None:
+    def _count(self, parsed: ParsedLogText, data: bytes) -> None:
         if parsed.unread and not self.unread and b"\r" not in data:
             self.first_unread = self.lines + parsed.first_unread + 1
         self.unread += parsed.unread
         self.unplaced += parsed.unplaced
 
-    def _see_settings(self, parsed: ParsedText, text: str) -> None:
-        """Look for the settings of each run in the lines before its first row."""
+    def _find_settings(self, parsed: ParsedLogText, text: str) -> None:
+        """Finds the settings of each run in the lines before its first row."""
         firsts = parsed.points.group_by("run", maintain_order=True).agg(
             pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
         )
@@ -167,7 +178,7 @@ class _LogReading(Struct):
         return frame.select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
-        """What came of it."""
+        """Returns the result."""
         path = self.source.files[0].path
         points = pl.concat(self.frames) if self.frames else empty_reading_points()
         return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
@@ -181,7 +192,7 @@ class _LogReading(Struct):
             .agg(pl.col("wall_time").min().alias("a"), pl.col("wall_time").max().alias("b"))
             .iter_rows()
         }
-        status = status_at_end(_end_of(self.source.files[0].path))
+        status = status_at_end(end_of(self.source.files[0].path))
         return tuple(
             RunRecord(
                 run,
@@ -197,15 +208,15 @@ class _LogReading(Struct):
     def _problems(self, path: str) -> Iterator[Problem]:
         if self.unread:
             yield Problem(
-                path, f"{self.unread} values of rows are no numbers: left out", line=self.first_unread or None
+                path, f"{self.unread} values in rows are not numbers: left out", line=self.first_unread or None
             )
         if self.unplaced:
             yield Problem(
-                path, f"{self.unplaced} lines with values stand before any epoch or step: left out", kind="warning"
+                path, f"{self.unplaced} lines with values come before any epoch or step: left out", kind="warning"
             )
         if self.torn.strip():
             yield Problem(
-                path, "the last line has no newline: it is read when it is whole", line=self.lines + 1, kind="torn"
+                path, "the last line has no newline: it is read when it is complete", line=self.lines + 1, kind="torn"
             )
 
     def _after(self, path: str) -> Resume | None:
@@ -220,19 +231,41 @@ class _LogReading(Struct):
 
 
 def is_text_log(name: str, sample: bytes) -> bool:
-    """Whether a sample of a file is that of a training log."""
+    """Whether a sample of a file is from a training log."""
+    return parsed_log(name, sample) is not None
+
+
+def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
+    """Parses the rows of a sample of a file; None if it is not from a training log."""
     if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
-        return False
+        return None
     whole = sample[: sample.rfind(b"\n") + 1] or sample
     text = cleaned(whole)
     if not _has_rows(text):
-        return False
+        return None
     parser = TextParser(name)
-    return is_training_log(parser.feed(text), parser.shapes, text.count("\n"))
+    parsed = parser.feed(text)
+    return parsed if is_training_log(parsed, parser.shapes, text.count("\n")) else None
+
+
+def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) -> bool:
+    """Whether the logs of a folder repeat what other readers have taken there.
+
+    One log beside other files does. Several do, unless all of them print values that none of those files holds: then they
+    are trainings of their own (logs of a sweep beside a table of its results).
+    """
+    others = [n for n, taker in folder.taken.items() if taker != reader]
+    if len(logs) < 2 or not others or not all(logs):
+        return bool(others)
+    compared = [n for n in others if is_structured(n)]
+    if not compared or len(compared) < len(others):
+        return True
+    numbers = [numbers_of(n, folder.sample(n)) for n in compared[:_MOST_COMPARED]]
+    return any(holds_values(values, held) for values in logs for held in numbers)
 
 
 def _has_rows(text: str) -> bool:
-    """A quick look: whether two lines that may be rows have the same shape."""
+    """A quick check: whether two lines that may be rows have the same shape."""
     seen: dict[str, int] = {}
     kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
     for shape, count in kinds.iter_rows():
@@ -242,7 +275,7 @@ def _has_rows(text: str) -> bool:
 
 
 def _candidates(folder: Folder) -> Iterator[str]:
-    """Names of free files that may be logs."""
+    """Yields names of unclaimed files that may be logs."""
     named = set(folder.free(*_SUFFIXES))
     named |= {n for n in folder.free("") if n.lower().startswith(_STARTS) and (_is_bare(n) or n.endswith(_DIGITS))}
     for name in sorted(named):
@@ -253,7 +286,7 @@ def _candidates(folder: Folder) -> Iterator[str]:
 
 
 def _is_bare(name: str) -> bool:
-    """Whether a name has no suffix, or that of a job's number (``stdout``, ``train.o12345``)."""
+    """Whether a name has no suffix, or a job's number as suffix (``stdout``, ``train.o12345``)."""
     suffix = PurePath(compression.plain_name(name)).suffix
     return not suffix or (suffix[1:2] in "oe" and suffix[2:].isdigit())
 
@@ -262,16 +295,12 @@ def _stem(name: str) -> str:
     return PurePath(compression.plain_name(name)).stem.lower()
 
 
-def _takers_of_logs(folder: Folder) -> set[str]:
-    return set(folder.taken.values())
-
-
 def _run_id(relative: str, run: int) -> str:
     return relative if run == 0 else f"{relative}#{run + 1}"
 
 
 def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
-    """Whole lines, first those that decide the plan; a block of lines that begin with ``|`` is not cut. Then what is torn."""
+    """Yields whole lines, first the `PLAN_BYTES`, without cutting a box; then a last line without its newline."""
     kept, at = b"", begin
     while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
         at += len(data)
@@ -289,7 +318,7 @@ def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
 
 
 def _cut(data: bytes) -> int:
-    """Where the last whole line ends; before a box, and before states of a progress bar at one step, which may go on."""
+    """Returns where the last whole line ends, but before a box or progress bar states of one step, which may continue."""
     end = data.rfind(b"\n") + 1
     state = b""
     while end:
@@ -300,16 +329,3 @@ def _cut(data: bytes) -> int:
             break
         state, end = (bar[0] if bar else state), begin
     return end
-
-
-def _end_of(path: str) -> str:
-    """The last lines of a file."""
-    with compression.reading(path) as stream:
-        if compression.is_compressed(path):
-            tail = b""
-            while data := stream.read(1 << 20):
-                tail = (tail + data)[-_TAIL_BYTES:]
-            return cleaned(tail)
-        stream.seek(0, 2)
-        stream.seek(max(0, stream.tell() - _TAIL_BYTES))
-        return cleaned(stream.read())
