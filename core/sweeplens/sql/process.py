@@ -6,8 +6,7 @@ A child keeps the last tables, so a second query over the same data sends only i
 stdout: no file is written. A child ends when its stdin closes, which happens however this process ends; on Linux the
 kernel ends it as well. A child is killed if it exceeds a limit, crashes, or runs a query whose caller stopped waiting.
 A server replaces such a child before it gives the worker to another call (`replace_ended`): callers who leave in the
-middle of a query pay for the new child themselves. There, a long query continues at the lowest priority, so that it does
-not delay the short queries of others.
+middle of a query pay for the new child themselves.
 """
 
 from __future__ import annotations
@@ -43,8 +42,6 @@ __all__ = ["ChildReply", "SqlRequest", "replace_ended", "run_in_process", "start
 _POLL_SECONDS = 0.05  # seconds between checks for cancellation
 _START_SECONDS = 60.0
 _REPLACE_SECONDS = 5.0
-_LONG_SECONDS = 1.0  # after which a query gives way to others
-_LOWEST_PRIORITY = 19
 _GRACE = 2.0  # seconds that a child may take to notice its own limit
 _MAX_IDLE = 4  # idle children
 _MAX_REPLY_BYTES = 256 << 20
@@ -89,7 +86,7 @@ def run_in_process(request: SqlRequest) -> ChildReply:
     child, keep = _pool.take(), False
     try:
         reply = child.run(request)
-        keep = not reply.last and not child.gives_way
+        keep = not reply.last
     finally:  # a child that did not reply may still be working
         _pool.put_back(child, keep=keep)
     if reply.kind == "large":
@@ -120,8 +117,6 @@ class SqlProcess:
         self.environment = dict(os.environ)  # of its start: credentials and endpoints of an object store are in it
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
-        self._long_from = float("inf")  # when the running query gets the lowest priority
-        self.gives_way = False
         # The kernel ends the child with the thread that started it, so this thread lives as long as the child.
         self._thread = threading.Thread(target=self._run_thread, name="sweeplens-sql", daemon=True)
         self._thread.start()
@@ -142,7 +137,6 @@ class SqlProcess:
             if reply.kind != "begun":
                 return reply
             end = time.monotonic() + request.seconds + _GRACE
-            self._long_from = end - request.seconds - _GRACE + _LONG_SECONDS
 
     def prepare(self) -> bool:
         """Waits until the child is ready for a query, but not for long. Returns whether it is."""
@@ -183,9 +177,6 @@ class SqlProcess:
     def _wait_for_reply(self, end: float, request: SqlRequest) -> ChildReply:
         while True:
             checkpoint()
-            if _pool.shared and not self.gives_way and time.monotonic() > self._long_from:
-                self.gives_way = True
-                self._lower_priority()
             if time.monotonic() > end:
                 raise _limit_error(ChildEnd(_TIME, ""), request)
             try:
@@ -195,13 +186,6 @@ class SqlProcess:
             if isinstance(reply, ChildEnd):
                 raise _limit_error(reply, request)
             return reply
-
-    def _lower_priority(self) -> None:
-        """Gives all threads of the child the lowest priority. It keeps it, and ends after the query."""
-        if sys.platform == "linux" and self._process is not None:
-            for thread in Path(f"/proc/{self._process.pid}/task").glob("*"):
-                with suppress(OSError):  # it ended meanwhile
-                    os.setpriority(os.PRIO_PROCESS, int(thread.name), _LOWEST_PRIORITY)
 
     # -------------------------------------------------------- own thread
 
@@ -265,7 +249,6 @@ class SqlProcessPool:
         self._busy: set[SqlProcess] = set()
         self._lock = threading.Lock()
         self._open = True
-        self.shared = False  # whether queries of several tenants run here
 
     def take(self) -> SqlProcess:
         """Returns an idle child, or a new one."""
@@ -287,8 +270,7 @@ class SqlProcessPool:
             _ended.set(_ended.get() + 1)
 
     def replace_ended(self) -> None:
-        """Replaces the children that ended after queries of this context; tenants share this pool, or nobody would ask."""
-        self.shared = True
+        """Replaces the children that ended after queries of this context."""
         while _ended.get() and self._open:
             _ended.set(_ended.get() - 1)
             child = SqlProcess()
