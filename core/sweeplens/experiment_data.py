@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import polars as pl
 from msgspec.structs import replace
-from polars.exceptions import PanicException
 
 from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.display import html_list
-from sweeplens.errors import InputError, RootError
+from sweeplens.errors import InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
+from sweeplens.panics import panics_as_errors
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.discover import check_root
 from sweeplens.sources.held_roots import HeldRoots
@@ -223,13 +223,15 @@ class ExperimentData:
         """
         began = time.monotonic()
         try:
-            self._held.look()
-            report = ingest(self.roots, self._store, progress=progress)
+            with panics_as_errors():
+                self._held.look()
+                report = ingest(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
-        except (Exception, PanicException) as error:
+        except Exception as error:
             self.failure = load_failed(error, datetime.now(UTC), self._good)
-            log.exception("Reading the folders failed")
+            known = isinstance(error, SweeplensError | OSError)  # its words are enough
+            log.error("Reading the folders failed: %s", plain_text(str(error)), exc_info=None if known else error)
             if not keep or not self._store.snapshot.sources:
                 raise
             self._seen = began

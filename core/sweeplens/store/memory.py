@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import polars as pl
 from msgspec import Struct, field
@@ -119,14 +119,12 @@ class MemoryStore:
 
     def apply(self, change: StoreChange, found: Discovery) -> Snapshot:
         """Applies the change, gives every run its unique id and publishes the snapshot. An error leaves everything as it was."""
-        undo = _Undo(self)
-        try:
-            return self._apply(change, found)
-        except BaseException:
-            undo.restore(self, self._touched)
-            raise
-        finally:
-            self._touched = {}
+        self._touched = {}
+        with ExitStack() as at_error:
+            at_error.callback(_Undo(self).restore, self, self._touched)
+            snapshot = self._apply(change, found)
+            at_error.pop_all()
+        return snapshot
 
     def _apply(self, change: StoreChange, found: Discovery) -> Snapshot:
         rebuild = self._take(change)
