@@ -67,14 +67,14 @@ class ExperimentDB(CostQuestions):
 
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """Returns an overview of all runs in about twenty lines."""
-        from sweeplens.analyses.overview import overview
+        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
 
         view = self.view(runs, where)
+        shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
             view.runs, view.series, view.snapshot.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams, triage=self._triage(view),
-            diagnosis=view.health.diagnosis if view.health and view.series is view.snapshot.series else None,
+            tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
@@ -230,7 +230,10 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where)
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
-        answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
+        if view.health is not None and view.is_whole and not names:
+            answer = view.health.diagnosis()
+        else:
+            answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
@@ -353,7 +356,8 @@ class ExperimentDB(CostQuestions):
         from sweeplens.analyses.news import whats_new  # numpy loads with it
 
         view = self.view()
-        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor)
+        found = view.health.lasting_findings() if view.health is not None else None
+        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor, found)
         return self._with_basis(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:

@@ -64,6 +64,11 @@ class View(Struct, frozen=True):
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether this view holds all runs of its version, and no events as metrics."""
+        return self.series is self.snapshot.series
+
     def with_events(self, names: Sequence[str]) -> View:
         """Returns this view with the event columns among the names as further metrics, one value a run."""
         metrics = frozenset(self.metrics)

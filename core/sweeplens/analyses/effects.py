@@ -13,7 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import coverage_of, series_of, with_config
-from sweeplens.analyses.forest import VarianceShares, shares_of_spread
+from sweeplens.analyses.forest import VarianceShares, sample_text, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
 from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
@@ -97,7 +97,7 @@ def effects(
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     table = _table(design, goodness, shares, pair)
     notes.append(_inside_note(design, table, goodness))
-    basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points)
+    basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points, sampling=sample_text(len(ids)))
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
 
 

@@ -23,7 +23,7 @@ from sweeplens.frames.schemas import hparam_columns
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["overview"]
+__all__ = ["FIRST_CALL_POINTS", "overview"]
 
 Row = Mapping[str, object]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
@@ -31,7 +31,7 @@ _WORST = 5
 _VALUE = 40  # characters of a value
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
 _MANY = 9  # runs: where no value repeats, every hyperparameter splits them alike
-_FIRST_CALL_POINTS = 2_000_000
+FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
     "ci95_low": pl.Float64(), "ci95_high": pl.Float64(), "tied": pl.List(pl.String()),
@@ -62,7 +62,8 @@ def overview(
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
     answers = [
-        rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks, broken=broken) for m in leading
+        rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks, broken=broken, reviewed=False)
+        for m in leading
     ]
     found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
@@ -263,7 +264,7 @@ def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def _is_small(series: pl.DataFrame) -> bool:
-    return int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
+    return int(series["n_logged"].sum()) <= FIRST_CALL_POINTS
 
 
 def _diagnosis(
@@ -276,9 +277,7 @@ def _diagnosis(
     """Returns what went wrong; curves are only checked if there are few enough points."""
     from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
 
-    if not _is_small(series):
-        return diagnose(runs, series, None, options)
-    return shared() if shared else diagnose(runs, series, points, options)
+    return shared() if shared else diagnose(runs, series, points if _is_small(series) else None, options)
 
 
 def _broken(
@@ -292,7 +291,7 @@ def _broken(
     worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
     unseen = (
         ""
-        if _is_small(series)
+        if _is_small(series) or found.basis.points
         else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
     )
     return [

@@ -64,7 +64,8 @@ def readings(
     broken = broken_runs(runs, series)
     if broken:
         yield OtherReading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
-    far = [r for r in standing_out(values, groups) if r not in broken]
+    known = frozenset(broken)
+    far = [r for r in standing_out(values, groups) if r not in known]
     if far:
         yield OtherReading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
 
@@ -84,8 +85,8 @@ def _without(values: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
 def broken_runs(runs: pl.DataFrame, series: pl.DataFrame) -> list[str]:
     """Returns runs with a failed status or with non-finite values in this metric."""
     failed = runs.filter(pl.col("status").is_in(_BROKEN))["run_id"]
-    bad = series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0)["run_id"]
-    return sorted({*failed.to_list(), *bad.to_list()} & set(series["run_id"].to_list()))
+    bad = (pl.col("n_nan") + pl.col("n_inf") > 0) | pl.col("run_id").is_in(failed.implode())
+    return series.filter(bad)["run_id"].unique().sort().to_list()
 
 
 def _of_small_groups(placed: pl.DataFrame) -> pl.DataFrame:

@@ -45,27 +45,26 @@ def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     explicit = _explicit_nulls(runs)
     columns = [runs["run_id"]]
     for name in hparams:
-        column, rows = runs[name], explicit.get(name, ())
-        mixed = 0 < len(rows) < column.null_count()
-        columns.append(_with_explicit_nulls(column, rows) if mixed else column)
+        column, rows = runs[name], explicit.get(name)
+        mixed = rows is not None and len(rows) < column.null_count()
+        columns.append(_with_explicit_nulls(column, rows) if rows is not None and mixed else column)
     return pl.DataFrame(columns)
 
 
-def _explicit_nulls(runs: pl.DataFrame) -> dict[str, list[int]]:
+def _explicit_nulls(runs: pl.DataFrame) -> dict[str, pl.Series]:
     """Returns hyperparameter -> rows of the runs in which its value is None."""
-    rows: dict[str, list[int]] = {}
-    for row, names in enumerate(runs["null_hparams"].to_list()):
-        for name in names or ():
-            rows.setdefault(name, []).append(row)
-    return rows
+    if not runs["null_hparams"].list.len().sum():
+        return {}
+    names = runs.select("null_hparams").with_row_index("row").explode("null_hparams").drop_nulls()
+    rows = names.group_by("null_hparams").agg(pl.col("row").unique())
+    return dict(zip(rows["null_hparams"].to_list(), rows["row"], strict=True))
 
 
-def _with_explicit_nulls(column: pl.Series, rows: Sequence[int]) -> pl.Series:
+def _with_explicit_nulls(column: pl.Series, rows: pl.Series) -> pl.Series:
     """Returns the column as text, with `NULL` in these rows."""
-    texts = column.cast(pl.String).to_list()
-    for row in rows:
-        texts[row] = NULL
-    return pl.Series(column.name, texts, dtype=pl.String)
+    text = pl.DataFrame([column.cast(pl.String).alias("text")]).with_row_index("row")
+    null = pl.col("row").is_in(rows.implode())
+    return text.select(pl.when(null).then(pl.lit(NULL)).otherwise("text").alias(column.name)).to_series()
 
 
 def folded(names: Iterable[str]) -> dict[str, list[str]]:
@@ -94,7 +93,8 @@ def varying_hparams(runs: pl.DataFrame) -> list[str]:
     A run without any known hyperparameter (its config was lost) is ignored.
     """
     names = hparam_columns(runs)
-    known_runs = runs.filter(~pl.col("run_id").is_in(runs_without_hparams(runs)))
+    unknown = runs_without_hparams(runs)
+    known_runs = runs.filter(~pl.col("run_id").is_in(unknown)) if unknown else runs
     if not names or not known_runs.height:
         return []
     table = keyed(known_runs, names)

@@ -16,6 +16,7 @@ from sweeplens.store.runs_frame import runs_frame
 __all__ = ["Snapshot"]
 
 T = TypeVar("T")
+_MOST_CACHED = 24
 
 
 class Snapshot(Struct, frozen=True, eq=False):
@@ -32,7 +33,8 @@ class Snapshot(Struct, frozen=True, eq=False):
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself; every answer shows them
-    _seen: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
+    _seen: dict[str, Any] = field(default_factory=dict[str, Any])
+    _cached: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -51,14 +53,18 @@ class Snapshot(Struct, frozen=True, eq=False):
         return self._seen["unread_logs"]
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Returns what ``make`` returned for this key in this version of the data; computed once."""
-        if key not in self._seen:
-            self._seen[key] = make()
-        return self._seen[key]
+        """Returns what ``make`` returned for this key in this version of the data; the latest results are kept."""
+        if key in self._cached:
+            return self._cached[key]
+        made = make()
+        self._cached[key] = made
+        for old in list(self._cached)[:-_MOST_CACHED]:
+            self._cached.pop(old, None)  # another thread may have dropped it
+        return made
 
     def known(self, key: Hashable) -> bool:
         """Whether `cached` has a result for this key."""
-        return key in self._seen
+        return key in self._cached
 
     def once(self, look: Callable[[pl.DataFrame], T]) -> T:
         """Returns a function's result for the series; computed once."""

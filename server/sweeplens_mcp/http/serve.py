@@ -20,7 +20,10 @@ from sweeplens_mcp.http.options import HttpOptions
 from sweeplens_mcp.http.origins import Origins
 from sweeplens_mcp.http.rate_limit import RateLimit
 from sweeplens_mcp.http.sessions import Sessions
+from sweeplens_mcp.http.ui.browser_checks import BrowserChecks
+from sweeplens_mcp.http.ui.routes import add_ui
 from sweeplens_mcp.protocol.app import IDLE_SECONDS, build_app, build_server
+from sweeplens_mcp.protocol.subscriptions import ChangeFeed
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
@@ -42,12 +45,15 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
         worker_pool=WorkerPool(heavy_workers=_heavy_workers(options)) if with_processes else None,
         workers=ProcessPool() if with_processes else None,
     )
-    server = build_server(state, access=http_access(options), middleware=_meters(options))
+    feed, access = ChangeFeed(state), http_access(options)
+    server = build_server(state, access=access, middleware=_meters(options), feed=feed)
     add_health(server, settings.roots, state)
     add_front_page(server, options.url, has_tokens=options.authenticated)
+    add_ui(server, state, feed, access)
     app = build_app(server, security=hosts_of(options))
     if any_host(options):
         app.add_middleware(Origins, allowed=origins_of(options))
+    app.add_middleware(BrowserChecks, security=hosts_of(options))
     app.user_middleware += [  # innermost, after authentication, so that both know the caller
         Middleware(RateLimit, per_minute=options.calls_per_minute),
         Middleware(Sessions, idle_seconds=IDLE_SECONDS, most=options.sessions_per_grant),
