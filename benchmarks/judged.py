@@ -1,8 +1,8 @@
 """Open questions over two sweeps with planted truths, by our tools and by scripts in Polars: facts shown, calls, characters.
 
-A small form of a judged comparison: `judged/sweeps.py` plants, `judged/truth.md` tells, `judged/questions.py` asks. A fact counts as
-shown if its pattern is found in what the calls or the script returned, so nobody's taste decides; how well an answer reads is not
-measured. Loading the folder is one script for each sweep, and counted once.
+A small form of a judged comparison: `judged/sweeps.py` plants, `judged/truth.md` tells, `judged/questions.py` asks. A fact counts
+as shown if its pattern is found in what the calls or the script returned, so nobody's taste decides; how well an answer reads is
+not measured. Loading the folder is one script for each sweep, and counted once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ten open questions: the calls that answer each with the tools, and the script that an assistant with Polars would write.
 
-``facts`` are what the page of truth says that an answer needs, as regular expressions over what was shown. They were written with the
-sweeps, before the tools were asked.
+``facts`` are what the page of truth says that an answer needs, as regular expressions over what was shown. They were written
+with the sweeps.
 """
 
 from __future__ import annotations
