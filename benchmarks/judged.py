@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sweeplens_mcp.cli.call import call_tool
 from sweeplens_mcp.settings import Settings
@@ -51,21 +52,21 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-def _row(question: object, root: Path, load: str) -> tuple[object, ...]:
-    texts = [call_tool(c[0], list(c[1:]), Settings((str(root),))).text for c in question.calls]  # type: ignore[attr-defined]
-    script = load + question.script  # type: ignore[attr-defined]
+def _row(question: Any, root: Path, load: str) -> tuple[object, ...]:
+    texts = [call_tool(c[0], list(c[1:]), Settings((str(root),))).text for c in question.calls]
+    script = load + question.script
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True, encoding="utf-8"
     )
     ours, theirs = "\n".join(texts), done.stdout
-    facts: dict[str, str] = question.facts  # type: ignore[attr-defined]
+    facts: dict[str, str] = question.facts
     shown = [name for name, pattern in facts.items() if re.search(pattern, ours)]
     rival = [name for name, pattern in facts.items() if re.search(pattern, theirs)]
-    asked = sum(len(" ".join(c)) for c in question.calls)  # type: ignore[attr-defined]
+    asked = sum(len(" ".join(c)) for c in question.calls)
     lacking = "; ".join(name for name in facts if name not in shown)
     return (
-        question.text, f"{len(shown)}/{len(facts)}", f"{len(rival)}/{len(facts)}", len(texts), 1,  # type: ignore[attr-defined]
-        asked + len(ours), len(question.script) + len(theirs), lacking,  # type: ignore[attr-defined]
+        question.text, f"{len(shown)}/{len(facts)}", f"{len(rival)}/{len(facts)}", len(texts), 1,
+        asked + len(ours), len(question.script) + len(theirs), lacking,
     )  # fmt: skip
 
 
