@@ -20,6 +20,7 @@ from sweeplens.cost_questions import CostQuestions
 from sweeplens.frames.goals import AskedGoal
 from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
+from sweeplens.frames.run_names import run_named
 from sweeplens.frames.selection import select_metrics
 from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, of_runs, python_call
 
@@ -94,10 +95,11 @@ class ExperimentDB(CostQuestions):
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
 
     def get_run(self, run_id: str) -> Answer:
-        """Returns everything known about one run. Raises UnknownNameError."""
+        """Returns everything known about one run, by its id or its display name. Raises UnknownNameError."""
         from sweeplens.analyses.listing import get_run
 
         view = self.view()
+        run_id = run_named(view.runs, run_id)
         answer = get_run(run_id, view.runs, view.series, view.problems)
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
         return self._with_basis(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])

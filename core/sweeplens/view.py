@@ -110,7 +110,7 @@ def duplicate_warnings(
     among = view.runs.filter(pl.col("run_id").is_in(list(runs))) if runs else view.runs
     counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
     without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
-    return counted_twice(found, among, counted, without=without, conditions=not runs)
+    return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
 
 
 def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = ()) -> tuple[str, ...]:

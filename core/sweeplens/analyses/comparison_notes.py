@@ -82,7 +82,7 @@ def matching_notes(
             )
     both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
     apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
-             and not is_identifier(both, n) and not (matching and n in matching.by)]  # fmt: skip
+             and not is_identifier(both, n, replicates) and not (matching and n in matching.by)]  # fmt: skip
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)

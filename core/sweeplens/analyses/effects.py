@@ -131,7 +131,11 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
     lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
     marked = runs.with_columns(lost=lost)
     n, gone = marked.height, int(marked["lost"].sum())
-    names = [x for x in varying_hparams(runs) if not is_replicate(runs, x, replicates) and not is_identifier(runs, x)]
+    names = [
+        x
+        for x in varying_hparams(runs)
+        if not is_replicate(runs, x, replicates) and not is_identifier(runs, x, replicates)
+    ]
     if gone < 2 or gone == n or not names:
         return ""
     found: list[tuple[float, str, str, int, int]] = []
@@ -211,7 +215,9 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
     names = [
-        n for n in sorted(varying_hparams(runs)) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)
+        n
+        for n in sorted(varying_hparams(runs))
+        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
     ]
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]

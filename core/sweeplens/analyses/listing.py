@@ -14,6 +14,7 @@ from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, two_valued
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
 from sweeplens.frames.selection import select_metrics
 from sweeplens.readers.protocol import Problem
@@ -46,7 +47,7 @@ def list_runs(
     notes = [f"{hidden} more hyperparameters vary: find_varying_hparams names them, columns=... shows them."] * (
         hidden > 0
     )
-    table = with_columns(runs, series, [*_IDENTITY, *chosen, *([by] if by else [])], more)
+    table = with_names(with_columns(runs, series, [*_IDENTITY, *chosen, *([by] if by else [])], more), runs)
     ordered = sort_table(table, sort) if sort else table.sort(["updated_at", "run_id"], descending=[True, False])
     notes += _nulls(ordered, [name for name in (*columns, by) if name and name not in runs.columns])
     return Answer(ordered, Basis(runs_used=runs.height, points=0), tuple(notes))
@@ -78,11 +79,10 @@ def with_columns(
 def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:
     """Returns one row a series of the run; tables of identity, hyperparameters, metadata and problems.
 
-    Raises UnknownNameError for an unknown run.
+    ``run_id`` may be its display name. Raises UnknownNameError for an unknown run.
     """
+    run_id = run_named(runs, run_id)
     row = runs.filter(pl.col("run_id") == run_id)
-    if not row.height:
-        raise UnknownNameError.of("run", run_id, runs["run_id"].to_list(), hint=f"list_runs shows all {runs.height}.")
     own = series.filter(pl.col("run_id") == run_id).drop("run_id").sort("metric")
     nulls = row["null_hparams"].to_list()[0]
     present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]

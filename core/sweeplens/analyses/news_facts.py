@@ -56,7 +56,8 @@ def news_facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOption
     words = (
         pl.when(torn).then(pl.lit("ended in the middle of a line")).otherwise(pl.lit("stopped logging, status unknown"))
     )
-    silent = own.filter(pl.col("status") == "unknown").select(
+    past = pl.col("touched") + quiet <= pl.lit(options.now, _TIME)
+    silent = own.filter((pl.col("status") == "unknown") & past).select(
         "run_id", "touched", event=pl.when(torn).then(pl.lit("failed")).otherwise(pl.lit("finished")),
         key=pl.lit("quiet"), at=pl.col("touched") + quiet, alike=words, text=pl.format("{}, after {} steps", words, "n"),
     )  # fmt: skip

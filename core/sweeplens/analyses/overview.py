@@ -18,6 +18,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
+from sweeplens.frames.run_names import display_names, shown_run
 from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def overview(
         )
         for m in leading
     ]
-    found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
+    known = display_names(runs)
+    found = [_best_group(m, known_goal(m, goals), a, known) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
@@ -120,7 +122,7 @@ def overview(
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
 
 
-def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
+def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -> tuple[object, ...]:
     """Returns the first group of a default ranking, and the groups that tie with it."""
     ranked = answer.table
     if "overall" in answer.tables:
@@ -131,7 +133,8 @@ def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
     top, *others = ranked.iter_rows(named=True)
     label = _label(top, keys)
     if "run_id" in top:
-        label = f"{top['run_id']} ({label})" if keys else top["run_id"]
+        run = shown_run(top["run_id"], known)
+        label = f"{run} ({label})" if keys else run
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
     return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
@@ -300,7 +303,8 @@ def _broken(
     from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP, severity_lines
 
     grave = found.table.filter(pl.col("severity") == "high")
-    worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
+    known = display_names(runs)
+    worst = [_finding_line(row, known) for row in grave.iter_rows(named=True)]
     unseen = (
         ""
         if _is_small(series) or found.basis.points
@@ -356,10 +360,10 @@ def _leaders(first: pl.DataFrame, second: pl.DataFrame) -> Iterator[tuple[str, R
             yield f"{task}: " if task is not None else "", a, b, keys
 
 
-def _finding_line(row: Mapping[str, object]) -> str:
+def _finding_line(row: Mapping[str, object], known: dict[str, str]) -> str:
     place = f" of {row['metric']}" if row["metric"] else ""
     step = f" at step {row['step']}" if row["step"] is not None else ""
-    return f"{row['run_id']} ({row['finding']}{place}{step})"
+    return f"{shown_run(str(row['run_id']), known)} ({row['finding']}{place}{step})"
 
 
 def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
@@ -368,4 +372,6 @@ def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
     steps = dict(
         series.filter(pl.col("run_id").is_in(ids)).group_by("run_id").agg(pl.col("last_step").max()).iter_rows()
     )
-    return f"{len(ids)}: {listed([f'{run} (step {steps.get(run, 0)})' for run in ids], _WORST)}" if ids else ""
+    known = display_names(runs)
+    lines = [f"{shown_run(run, known)} (step {steps.get(run, 0)})" for run in ids]
+    return f"{len(ids)}: {listed(lines, _WORST)}" if ids else ""

@@ -86,7 +86,11 @@ def group_names(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[s
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
-    return [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    return [
+        n
+        for n in varying_hparams(runs)
+        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
+    ]
 
 
 def ranked_groups(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: RankQuestion) -> RankedGroups:

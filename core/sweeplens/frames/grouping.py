@@ -14,6 +14,7 @@ from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = [
+    "IDENTIFIERS",
     "MANY_KEYS",
     "NULL",
     "folded",
@@ -32,6 +33,19 @@ NULL = "null"
 """The text for a hyperparameter with the value None, where other runs lack it."""
 MANY_KEYS = 50
 """More hyperparameters than this directly under one parent are shown as one."""
+IDENTIFIERS = (
+    "pid", "process_id", "port", "*_port", "uuid", "slurm_*", "slurmjob*", "job_id", "jobid", "array_index", "array_id",
+    "array_task_id", "array_job_id", "task_id", "trial_id", "run_id", "run_number", "exp_id", "experiment_id", "wandb_id",
+    "timestamp", "*_timestamp", "datetime", "date", "start_time", "started_at", "created_at", "time_stamp", "run_time_stamp",
+    "hostname", "host", "machine", "node_name", "nodename", "nodelist", "ip", "*_addr",
+    "gpu", "gpu_id", "gpu_ids", "gpu_index", "device", "device_id", "cuda_device", "cuda_id", "cuda_visible_devices",
+    "local_rank", "node_rank", "global_rank", "num_workers", "n_workers", "workers", "*_num_workers",
+    "git_sha", "git_hash", "git_commit", "git_rev", "git_branch", "commit", "commit_id", "commit_hash", "commit_sha", "sha",
+    "output_dir", "out_dir", "save_dir", "log_dir", "logdir", "logging_dir", "run_dir", "work_dir", "workdir", "exp_dir",
+    "experiment_dir", "checkpoint_dir", "ckpt_dir", "results_dir", "result_dir", "output_path", "save_path", "log_path",
+    "log_file", "cache_dir", "run_name",
+)  # fmt: skip
+"""Names (globs) that say where, when or by which process a run was made. They define no group unless they are asked for."""
 _IDENTIFIER_RUNS = 4
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
 _MACHINE_NAME = re.compile(
@@ -143,13 +157,16 @@ def is_machine(hparam: str) -> bool:
     return _MACHINE_NAME.search(hparam.lower()) is not None
 
 
-def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
-    """Whether a text hyperparameter identifies runs (an output folder), so it cannot define groups.
+def is_identifier(runs: pl.DataFrame, hparam: str, patterns: Sequence[str] = ()) -> bool:
+    """Whether a hyperparameter identifies runs (an output folder, a process), so it cannot define groups.
 
-    It does if it names a machine, if each run has a different value, or if its name says name or folder and more than half of
-    its values are unique.
+    It does if its name is that of a machine or one of `IDENTIFIERS`. A text does if each run has a different value, or if its
+    name says name or folder and more than half of its values are unique. ``patterns``: of replicates; ``!name`` makes a name
+    a setting.
     """
-    if is_machine(hparam):
+    if any(is_called(hparam, [p[1:]]) for p in patterns if p.startswith("!")):
+        return False
+    if (is_machine(hparam) or is_called(hparam, IDENTIFIERS)) and not hparam.startswith(PATH):
         return True
     column = runs.get_column(hparam, default=None)
     if column is None:  # many hyperparameters, shown as their parent
@@ -180,7 +197,9 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
             )
     if asked:
         return list(dict.fromkeys(asked))
-    candidates = [n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    candidates = [
+        n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
+    ]
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
 

@@ -11,6 +11,7 @@ from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.conditions import condition_mask, empty_reason
 from sweeplens.frames.patterns import is_glob, match_glob, match_regex
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
+from sweeplens.frames.run_names import ids_matching
 
 __all__ = ["match_names", "no_run_reason", "select_metrics", "select_runs"]
 
@@ -24,12 +25,12 @@ def select_runs(
 ) -> pl.DataFrame:
     """Returns the rows of the runs frame that match the patterns and the condition; all rows if neither is given.
 
-    ``more``: further columns that the condition may name.
+    Patterns are ids, display names, and globs of either. ``more``: further columns that the condition may name.
 
     Raises UnknownNameError for an unknown id or column, InputError for a condition that cannot be parsed.
     """
     if patterns:
-        ids = match_names(patterns, runs["run_id"].to_list(), kind="run", hint=f"list_runs shows all {runs.height}.")
+        ids = ids_matching(runs, patterns, hint=f"list_runs shows all {runs.height}.")
         runs = runs.filter(pl.col("run_id").is_in(ids))
     return runs.filter(condition_mask(where, runs, series, more)) if where.strip() else runs
 

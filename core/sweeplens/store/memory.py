@@ -168,7 +168,7 @@ class MemoryStore:
         for old, new in pairs:
             if old is None or old.ids != new.ids:
                 return False
-            was = [row_of(r, old.source, i, 0) for r, i in zip(old.records, old.ids, strict=True)]
+            was = _rows(old, {})
             after = updated_row(runs, was, _rows(new, self._steps(new.ids)))
             if after is None:
                 return False
@@ -269,6 +269,6 @@ class _Undo:
 def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:
     """Returns the rows of a source in the runs frame."""
     return [
-        row_of(record, entry.source, run_id, steps.get(run_id, 0))
+        row_of(record, entry.source, run_id, steps.get(run_id, 0), ended=entry.ended, grows=entry.grows)
         for record, run_id in zip(entry.records, entry.ids, strict=True)
     ]

@@ -36,7 +36,7 @@ class FileReport(Struct, frozen=True):
     """One file. ``why``: the reason why no reader accepts it; ``of``: the source that it is part of."""
 
     path: str
-    role: Literal["read", "copy", "belongs", "none"]
+    role: Literal["read", "copy", "belongs", "sign", "none"]
     reader: str = ""
     of: str = ""
     why: str = ""
@@ -47,6 +47,7 @@ class FileReport(Struct, frozen=True):
             "read": f"read by {self.reader}",
             "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
+            "sign": f"tells how the run of {self.of} ended",
             "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(said[self.role])}"
@@ -55,9 +56,12 @@ class FileReport(Struct, frozen=True):
 def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
     """Walks the roots and returns a report of every file, by the readers' claims."""
     memory = RememberedWalk()
-    discover(roots, all_readers(), memory=memory)
+    found = discover(roots, all_readers(), memory=memory)
+    signs = {sign.path: source.path for source in found.sources for sign in source.signs}
     for top in memory.tops.values():
-        yield from _of_folder(top)
+        for one in _of_folder(top):
+            of = signs.get(one.path, "") if one.role == "none" else ""
+            yield FileReport(one.path, "sign", of=of) if of else one
 
 
 def summary(found: Iterable[FileReport]) -> Iterator[str]:
@@ -115,6 +119,9 @@ def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
             continue
         of = _source_path(home, claim)
         if _names(home, claim.files, entry):
+            same = home.find(claim.copy_of) if claim.copy_of else None
+            if same is not None:
+                return FileReport(entry.path, "copy", _reader_of(home, claim.copy_of), same.path)
             if first and claim.is_folder and first[0] != name:
                 return FileReport(entry.path, "copy", first[0], _source_path(home, first[1]))
             return FileReport(entry.path, "read", name, of)
@@ -123,6 +130,12 @@ def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
         if _names(home, claim.belongs, entry):
             return FileReport(entry.path, "belongs", name, of)
     return FileReport(entry.path, "belongs", reader, home.path)
+
+
+def _reader_of(home: WalkedFolder, path: str) -> str:
+    at, _, name = path.rpartition("/")
+    folder = home.child(at) if at else home
+    return folder.taken.get(name, "") if folder else ""
 
 
 def _names(home: WalkedFolder, names: Iterable[str], entry: FileStat) -> bool:

@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS,
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.frames.run_names import with_names
 
 __all__ = ["FINDINGS", "OF_THE_SETUP", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
 
@@ -69,7 +70,7 @@ def diagnose(
     summary = _summary(table)
     seen = looked_at(context, read.examined if read else None)
     notes = (*_notes(table, summary, context), looked_at_line(seen))
-    return Answer(_examples_first(table), basis, notes, {"summary": summary, "looked_at": seen})
+    return Answer(with_names(_examples_first(table), runs), basis, notes, {"summary": summary, "looked_at": seen})
 
 
 def lasting_findings(
