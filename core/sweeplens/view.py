@@ -159,14 +159,28 @@ def of_runs(problems: Sequence[Problem], runs: pl.DataFrame) -> tuple[Problem, .
 
 
 def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...]:
-    """Warns of the number of lines that could not be read, if any."""
+    """Warns of the number of lines that could not be read, if any; names the files where they are few."""
     malformed = [p for p in problems if p.kind == "malformed"]
     if not malformed:
         return ()
-    file, line = Path(malformed[0].file), malformed[0].line
-    place = f"{_below_root(str(file), roots)}{f':{line}' if line else ''}"
+    lines: dict[str, list[int]] = {}
+    for problem in malformed:
+        lines.setdefault(problem.file, []).append(problem.line or 0)
     many = f"{len(malformed)} malformed line{'s' * (len(malformed) > 1)}"
-    return (f"{many}, the first in {place} (experiments://problems)",)
+    if len(lines) > _NAMED:
+        file, found = next(iter(lines.items()))
+        return (
+            f"{many} in {len(lines)} files, the first in {_place(file, found[:1], roots)} (experiments://problems)",
+        )
+    return (
+        f"{many} in {', '.join(_place(file, found, roots) for file, found in lines.items())} (experiments://problems)",
+    )
+
+
+def _place(file: str, lines: Sequence[int], roots: Sequence[Path]) -> str:
+    """Returns a file with its first malformed line, and how many more it has."""
+    more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+    return f"{_below_root(file, roots)}{f':{lines[0]}' if lines[0] else ''}{more}"
 
 
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
 _WORST = 5
 _VALUE = 40  # characters of a value
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
+_REVIEWED_POINTS = 500_000  # with more, other readings of the first metric are left to rank_runs
 _MANY = 9  # runs: where no value repeats, every hyperparameter splits them alike
 FIRST_CALL_POINTS = 2_000_000
 _BEST = {
@@ -62,8 +63,19 @@ def overview(
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
+    reviewed = leading[:1] if int(series["n_logged"].sum()) <= _REVIEWED_POINTS else []
     answers = [
-        rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks, broken=broken, reviewed=False)
+        rank(
+            runs,
+            series,
+            points,
+            m,
+            goals=goals,
+            replicates=replicates,
+            tasks=tasks,
+            broken=broken,
+            reviewed=m in reviewed,
+        )
         for m in leading
     ]
     known = display_names(runs)

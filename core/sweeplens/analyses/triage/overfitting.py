@@ -23,6 +23,7 @@ _LASTING = 0.25  # above this share of points after the best, a smaller rise is 
 _SMALL = 0.08
 _CLEAR, _FAR = 0.03, 6.0  # a smaller rise counts where it is so many times the noise of the second half
 _LEAST = 5
+_KNOWN = 20  # points from which the noise of the second half is known
 
 
 def overfit(context: DetectionContext) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, F
     rise = (end - best) / max(abs(best), 1e-12)
     if lowest >= len(val.worse) - 2 or end - best < 3 * noise(val.worse):
         return None
-    if rise < least and not (rise >= _CLEAR and end - best >= _FAR * noise(val.worse[len(val.worse) // 2 :])):
+    if rise < least and not (rise >= _CLEAR and _is_far(val.worse, end - best)):
         return None
     if end - best < 2 * earlier_excursion(val.worse, lowest):
         return None
@@ -66,6 +67,11 @@ def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, F
         f"({rise:+.0%} by medians), {beside}"
     )
     return rise, Finding(val.run_id, "overfit", severity, val.metric, int(val.steps[at]), text)
+
+
+def _is_far(worse: Floats, rise: float) -> bool:
+    """Returns whether a rise is far above the noise of the second half, where there are points enough to know that."""
+    return len(worse) >= _KNOWN and rise >= _FAR * noise(worse[len(worse) // 2 :])
 
 
 def _lowest(worse: Floats) -> int:
