@@ -282,7 +282,7 @@ def _notes(lines: Sequence[Line], total: int, drawn: int, named: int, answer: An
         ("Mean over runs, band: 95 % interval" + ("; dashed: runs of the group are missing there." if thinner else "."))
         if bands
         else "",
-        f"In colour: the {best} best and the {worst} worst; grey: {grey} others." if grey else "",
+        f"In colour: the {best} best and the {worst} worst; grey: {grey} other{'s' * (grey > 1)}." if grey else "",
         f"{drawn} of {total} are drawn." if drawn < total else "",
         f"Smoothed: moving average of weight {ask.smooth:g}, bias corrected; faint: as logged." if ask.smooth else "",
         f"{answer.basis.sampling[0].upper()}{answer.basis.sampling[1:]}." if answer.basis.sampling else "",
