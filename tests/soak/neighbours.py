@@ -1,7 +1,7 @@
 """A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
 
-The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold for each tool: each client waits on
-average at most five times as long as the same client alone, and the longest wait of all is at most five times the longest alone.
+The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold for each tool: the median wait of
+each client is at most five times its own alone, and the longest wait of all is at most five times the longest alone.
 The longest wait of a single client alone is no measure: of six calls on a busy machine it is a matter of luck.
 """
 
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 import anyio
 from mcp import Client
@@ -141,12 +141,12 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
     rounds = max(6, int(_ROUNDS * share))
     with serving(root, "--root", str(hostile), "--token-file", str(tokens)) as server:
         alone, beside = map(_together, anyio.run(_both, server, hostile, rounds))
-    times = max(mean(beside[client]) / mean(alone[client]) for client in alone)
+    times = max(median(beside[client]) / median(alone[client]) for client in alone)
     longest = {tool: max(seconds) for tool, seconds in _by_tool(alone).items()}
     worst = max(max(seconds) / longest[tool] for tool, seconds in _by_tool(beside).items())
     yield Finding(
         times <= _TIMES and worst <= _TIMES,
         f"{sum(map(len, beside.values()))} calls of {_POLITE} clients without an error; seconds alone: {_told(alone)}; "
-        f"beside: {_told(beside)}; a client waits on average at most {times:.1f} times its own time, "
-        f"and at most {worst:.1f} times the longest",
+        f"beside: {_told(beside)}; the median wait of a client is at most {times:.1f} times its own, "
+        f"the longest of all {worst:.1f} times the longest alone",
     )
