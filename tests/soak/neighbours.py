@@ -1,8 +1,8 @@
 """A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
 
-The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold for each tool: each client waits on
-average at most five times as long as the same client alone, and the longest wait of all is at most five times the longest alone.
-The longest wait of a single client alone is no measure: of six calls on a busy machine it is a matter of luck.
+The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold: each client waits in all at most five
+times as long as it does alone, and for each tool the longest wait of all is at most five times the longest alone. The longest wait of
+a single client alone is no measure: of six calls on a busy machine it is a matter of luck.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 import anyio
 from mcp import Client
@@ -124,15 +124,16 @@ def _together(repetitions: list[Waits]) -> Waits:
     return found
 
 
-def _by_tool(waits: Waits) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = defaultdict(list)
-    for (_, tool), seconds in waits.items():
-        found[tool] += seconds
+def _by(part: int, waits: Waits) -> dict[int | str, list[float]]:
+    """The waits by client (0) or by tool (1)."""
+    found: dict[int | str, list[float]] = defaultdict(list)
+    for key, seconds in waits.items():
+        found[key[part]] += seconds
     return found
 
 
 def _told(waits: Waits) -> str:
-    return ", ".join(f"{tool} {median(s):.2f} (at most {max(s):.2f})" for tool, s in _by_tool(waits).items())
+    return ", ".join(f"{tool} {median(s):.2f} (at most {max(s):.2f})" for tool, s in _by(1, waits).items())
 
 
 def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Finding]:
@@ -141,12 +142,13 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
     rounds = max(6, int(_ROUNDS * share))
     with serving(root, "--root", str(hostile), "--token-file", str(tokens)) as server:
         alone, beside = map(_together, anyio.run(_both, server, hostile, rounds))
-    times = max(mean(beside[client]) / mean(alone[client]) for client in alone)
-    longest = {tool: max(seconds) for tool, seconds in _by_tool(alone).items()}
-    worst = max(max(seconds) / longest[tool] for tool, seconds in _by_tool(beside).items())
+    own = _by(0, alone)
+    times = max(sum(seconds) / sum(own[client]) for client, seconds in _by(0, beside).items())
+    longest = {tool: max(seconds) for tool, seconds in _by(1, alone).items()}
+    worst = max(max(seconds) / longest[tool] for tool, seconds in _by(1, beside).items())
     yield Finding(
         times <= _TIMES and worst <= _TIMES,
         f"{sum(map(len, beside.values()))} calls of {_POLITE} clients without an error; seconds alone: {_told(alone)}; "
-        f"beside: {_told(beside)}; a client waits on average at most {times:.1f} times its own time, "
-        f"and at most {worst:.1f} times the longest",
+        f"beside: {_told(beside)}; a client waits at most {times:.1f} times its own time, "
+        f"the longest of all {worst:.1f} times the longest alone",
     )
