@@ -1,7 +1,7 @@
 """`BackgroundLook`: looks at the folders in a thread beside the questions, so that no question waits for a long walk.
 
-One look runs at a time. After a look the thread rests four times as long as the look took, so looks take a fifth of a core at
-most. On Linux the thread has a lower priority than those that answer. An error of a look is raised by the next `finished`.
+One look runs at a time. After a look the thread rests until the look's processor time is a fifth of the time since it began. On
+Linux the thread has a lower priority than those that answer. An error of a look is raised by the next `finished`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 __all__ = ["BackgroundLook"]
 
-_REST = 4.0  # times as long as the look took
+_SHARE = 0.2  # of a core
 _NICE = 10
 
 
@@ -50,15 +50,14 @@ class BackgroundLook:
         return True
 
     def _run(self) -> None:
-        began = time.monotonic()
+        began, used = time.monotonic(), time.thread_time()
         _yield_to_others()
         try:
             self._look()
         except Exception as error:  # noqa: BLE001 - handed to the next question, which raises it
             self._error = error
         finally:
-            ended = time.monotonic()
-            self._rest_until = ended + _REST * (ended - began)
+            self._rest_until = began + (time.thread_time() - used) / _SHARE
             self._done.set()
 
 
