@@ -212,7 +212,11 @@ def _decoded(cursor: str) -> NewsCursor:
         raw = b""
     body, check = raw[:-3], raw[-3:]
     least = _HEAD.size + 3 * CLASSES
-    if len(body) < least or hashlib.blake2b(body, digest_size=3).digest() != check or body[0] not in (_BY_TIME, _VERSION):
+    if (
+        len(body) < least
+        or hashlib.blake2b(body, digest_size=3).digest() != check
+        or body[0] not in (_BY_TIME, _VERSION)
+    ):
         raise CursorError(
             f"{cursor[:40]!r} is not a cursor of whats_new: pass that of its last answer, or none for the last 24 hours."
         )
