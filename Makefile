@@ -20,7 +20,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench pictures soak lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients format bench bench-quick pictures soak lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ format: $(TESTS) ## Format, and mend what the linter can mend
 bench: $(TESTS) ## Every benchmark: ratios measured in one run
 	@$(COMPILE)
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-quick: $(TESTS) ## Whether any tool became slower: ratios of one run against committed ones, in under two minutes
+	@$(BIN)/python benchmarks/quick.py
 
 bench-peers: $(TESTS) $(PEERS)/.installed ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
 	@$(BIN)/python benchmarks/peers.py

@@ -112,7 +112,11 @@ class ConfigFields(BaseModel):
         default=True,
         description="read hyperparameters from the names of runs and folders (path.lr, path.seed) where no config tells runs apart",
     )
-    refresh_seconds: float = Field(default=2.0, ge=0, description="largest age of the data behind an answer")
+    refresh_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        description="age from which on the folders are read again beside the question; 0: before each answer",
+    )
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )

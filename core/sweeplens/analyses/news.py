@@ -38,6 +38,7 @@ _BESTS = 8
 _HEAD = struct.Struct(">BQI")  # version, milliseconds, runs
 _BEST = struct.Struct(">Id")  # hash of a metric, its best value
 _VERSION = 3
+_BY_TIME = 2  # cursors with other hashes: what is new since is told by the times of the runs
 _SINGLE = 3  # up to so many events of one kind have a row each
 _EVENTS = {
     "event": pl.String(), "run_id": pl.String(), "metric": pl.String(), "step": pl.Int64(), "value": pl.Float64(),
@@ -48,7 +49,7 @@ _ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished"
 
 
 class NewsCursor(Struct, frozen=True):
-    """The content of a cursor. ``digest`` is empty without a cursor."""
+    """The content of a cursor. Without a cursor ``digest`` is empty and ``bests`` is None."""
 
     at: datetime
     runs: int
@@ -151,12 +152,12 @@ def _new_bests(
 ) -> list[tuple[object, ...]]:
     """Returns metrics with a new best since the cursor; without one, compared with runs that have not changed since."""
     old = runs.filter(pl.col("updated_at") <= since.at)["run_id"]
-    earlier = {} if since.digest else _bests(series.filter(pl.col("run_id").is_in(old.implode())), options)
+    earlier = {} if since.bests is not None else _bests(series.filter(pl.col("run_id").is_in(old.implode())), options)
     leading = runs.filter(pl.col("run_id").is_in([run for _, run, _ in bests.values()]))
     changed = dict(leading.select("run_id", "updated_at").iter_rows())
     rows: list[tuple[object, ...]] = []
     for metric, (value, run, step) in bests.items():
-        before = (since.bests or {}).get(_hash(metric)) if since.digest else earlier.get(metric, (None,))[0]
+        before = since.bests.get(_hash(metric)) if since.bests is not None else earlier.get(metric, (None,))[0]
         if before != value:
             text = f"best {metric} is {value:.6g}" + (f", was {before:.6g}" if before is not None else "")
             rows.append(("best", run, metric, step, value, before, changed[run], text, 1, None))
@@ -179,11 +180,11 @@ def _runs(n: int) -> str:
 
 
 def _notes(fresh: pl.DataFrame, bests: int, runs: pl.DataFrame, since: NewsCursor, unsure: int) -> tuple[str, ...]:
-    when = f"since {since.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since.digest else "in the last 24 hours"
+    when = f"since {since.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since.bests is not None else "in the last 24 hours"
     counts = _counted(fresh, bests)
     notes = [f"{'; '.join(counts)} {when}."] if counts else [f"Nothing new {when}."]
     began = fresh.filter(pl.col("event") == "began").height
-    gone = since.runs - (runs.height - began) if since.digest else 0
+    gone = since.runs - (runs.height - began) if since.bests is not None else 0
     notes += [f"{gone} runs were removed."] if gone > 0 else []
     notes += (
         [f"{unsure} of these are uncertain (by the time of their runs alone): too many changes at once."]
@@ -211,7 +212,11 @@ def _decoded(cursor: str) -> NewsCursor:
         raw = b""
     body, check = raw[:-3], raw[-3:]
     least = _HEAD.size + 3 * CLASSES
-    if len(body) < least or hashlib.blake2b(body, digest_size=3).digest() != check or body[0] != _VERSION:
+    if (
+        len(body) < least
+        or hashlib.blake2b(body, digest_size=3).digest() != check
+        or body[0] not in (_BY_TIME, _VERSION)
+    ):
         raise CursorError(
             f"{cursor[:40]!r} is not a cursor of whats_new: pass that of its last answer, or none for the last 24 hours."
         )
@@ -219,6 +224,6 @@ def _decoded(cursor: str) -> NewsCursor:
     sums = tuple(int.from_bytes(body[i : i + 3]) for i in range(_HEAD.size, least, 3))
     try:
         bests = dict(_BEST.iter_unpack(body[least:]))
-        return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums, bests)
+        return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums if body[0] == _VERSION else (), bests)
     except (struct.error, ValueError, OverflowError, OSError) as error:  # a forged cursor
         raise CursorError("This cursor of whats_new is damaged: pass that of its last answer, or none.") from error
