@@ -18,9 +18,10 @@ PEERS_PYTHON := $(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 MADE := $(VENV)/.made
 RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
+BROWSER := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench bench-quick pictures soak lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients format bench bench-quick browser pictures soak lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -69,6 +70,9 @@ $(PEERS)/.installed: pyproject.toml
 	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install --group peers
 	@touch $@
 
+browser: $(TESTS) $(BROWSER) ## Pages in a real Chromium: the App in a test host, the report, /ui; skipped where there is none
+	@$(BIN)/python -m tests.browser
+
 pictures: $(TESTS) ## Write the pictures of README and docs again, from the demo's sweep
 	@$(BIN)/python docs/pictures/make.py
 
@@ -81,7 +85,7 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
-	for group in clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
+	for group in browser clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
 		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
 
 bundle: $(MADE) ## build/sweeplens.mcpb, for clients that install bundles
@@ -114,4 +118,8 @@ $(RUNS): requirements/run.txt pyproject.toml hatch_build.py $(wildcard core/swee
 $(TESTS): requirements/dev.txt $(RUNS)
 	@echo "Installing what the tests need ..."
 	@$(PIP) install -r requirements/dev.txt
+	@touch $@
+
+$(BROWSER): requirements/browser.txt $(TESTS)
+	@$(PIP) install -r requirements/browser.txt
 	@touch $@

@@ -31,7 +31,7 @@ def shown(watched: WatchedPage, host: str, theme: str, asked: dict[str, object])
     """The App with a chart, once that is drawn."""
     watched.page.goto(f"{host}?theme={theme}&plot={quote(json.dumps(asked))}")
     app = watched.page.frame_locator("iframe")
-    app.locator("#chart svg.marks").wait_for(timeout=60_000)
+    app.locator("#chart svg.marks").wait_for()
     return app
 
 

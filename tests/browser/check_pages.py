@@ -81,7 +81,7 @@ def test_a_report_is_drawn_from_its_file_and_is_clean(
 def test_every_page_of_a_server_is_drawn_and_clean(open_page: OpenPage, address: str) -> None:
     watched = open_page("dark")
     for path in PAGES:
-        watched.page.goto(f"{address}{path}", timeout=90_000)
+        watched.page.goto(f"{address}{path}")
         if path != "/ui/runs":
             watched.page.locator("figure svg.marks").first.wait_for()
         assert watched.axe() == [], path
@@ -90,12 +90,12 @@ def test_every_page_of_a_server_is_drawn_and_clean(open_page: OpenPage, address:
 
 def test_a_page_follows_a_run_that_grows(open_page: OpenPage, address: str, sweep: Path) -> None:
     watched = open_page()
-    watched.page.goto(f"{address}/ui/runs?where=run_id='lr0.3_bs64_s0'", timeout=90_000)
+    watched.page.goto(f"{address}/ui/runs?where=run_id='lr0.3_bs64_s0'")
     assert watched.page.get_by_role("cell", name="0.987").count() == 0
     watched.page.locator("input[name=run]").first.check()
     with (sweep / "lr0.3_bs64_s0" / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": 5000, "val/acc": 0.987}) + "\n")
-    watched.page.get_by_role("cell", name="0.987").wait_for(timeout=60_000)
+    watched.page.get_by_role("cell", name="0.987").wait_for()
     assert "Data changed" in watched.page.locator("#state").inner_text()
     assert watched.page.locator("input[name=run]").first.is_checked()
     watched.check()
@@ -103,7 +103,7 @@ def test_a_page_follows_a_run_that_grows(open_page: OpenPage, address: str, swee
 
 def test_two_runs_are_ticked_and_compared(open_page: OpenPage, address: str) -> None:
     watched = open_page()
-    watched.page.goto(f"{address}/ui/runs?sort=run_id", timeout=90_000)
+    watched.page.goto(f"{address}/ui/runs?sort=run_id")
     compare = watched.page.locator("#compare")
     assert compare.is_disabled()
     for box in watched.page.locator("input[name=run]").all()[:2]:
@@ -116,14 +116,14 @@ def test_two_runs_are_ticked_and_compared(open_page: OpenPage, address: str) -> 
 
 def test_a_click_on_a_run_leads_to_its_page(open_page: OpenPage, address: str) -> None:
     watched = open_page()
-    watched.page.goto(f"{address}/ui", timeout=90_000)
+    watched.page.goto(f"{address}/ui")
     watched.page.locator("#broke figure svg.marks .mark-rect path").first.click(force=True)
     watched.page.get_by_role("heading", name="Run lr").wait_for()
 
 
 def test_without_scripts_everything_is_there_as_tables(open_page: OpenPage, address: str) -> None:
     watched = open_page(java_script_enabled=False)
-    watched.page.goto(f"{address}/ui/runs", timeout=90_000)
+    watched.page.goto(f"{address}/ui/runs")
     watched.page.get_by_role("link", name="val/acc.last").click()
     values = [float(text) for text in watched.page.locator("tbody tr td:nth-child(10)").all_inner_texts()]
     assert values == sorted(values)
@@ -146,7 +146,7 @@ def test_a_token_is_typed_once_and_never_stands_in_an_address(open_page: OpenPag
         watched.errors.clear()  # the browser reports the refusal
         watched.page.get_by_label("Token").fill(TOKEN)
         watched.page.get_by_role("button", name="Log in").click()
-        watched.page.locator("#overview").wait_for(timeout=90_000)
+        watched.page.locator("#overview").wait_for()
         assert watched.page.url == f"{url}/ui"
         assert TOKEN not in watched.page.evaluate("document.cookie")
         watched.page.get_by_role("button", name="Log out").click()

@@ -17,6 +17,7 @@ from sweeplens.demo_data import write_sweep
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+_PATIENCE = 120_000  # milliseconds: a page may wait for long calls on a busy machine
 OpenPage = Callable[..., WatchedPage]
 
 
@@ -46,6 +47,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
     def opened(scheme: str = "light", **options: Any) -> WatchedPage:
         context = browser.new_context(color_scheme=scheme, viewport={"width": 1000, "height": 900}, **options)
+        context.set_default_timeout(_PATIENCE)
         contexts.append(context)
         return watched_page(context)
 

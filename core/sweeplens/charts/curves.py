@@ -260,7 +260,7 @@ def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
 
 
 def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
-    legend: Spec = {"title": "marked"} | ({"orient": "top", "columns": 3} if ask.narrow else {})
+    legend: Spec = {"title": "marked"} | ({"orient": "top", "columns": 3, "offset": 26} if ask.narrow else {})
     scale = {"domain": list(kinds), "range": [_SHAPES.get(k, "circle") for k in kinds]}
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 

@@ -163,7 +163,8 @@ def _status_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
 def _finding_shape(ask: PlotRequest, found: list[Row]) -> Spec:
     kinds = list(dict.fromkeys(f["finding"] for f in found))
     scale = {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]}
-    return {"field": "finding", "type": "nominal", "scale": scale, "legend": _legend(ask, "what broke")}
+    legend = _legend(ask, "what broke") | ({"orient": "top"} if ask.narrow else {})
+    return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 
 
 def _caption(rows: Sequence[Row], found: Sequence[Row], notes: Sequence[str]) -> str:

@@ -171,7 +171,7 @@ def _takes_pictures(commands: Any) -> None:
     plot.add_argument("--size", default="", metavar="WxH", help="in pixels; default 800x500")
     plot.add_argument("--open", action="store_true", help="open the file")
     plot.add_argument(
-        "--inline", choices=("kitty", "iterm"), default="", help="show the chart in a terminal of this kind"
+        "--inline", choices=("kitty", "iterm", "sixel"), default="", help="show the chart in a terminal of this kind"
     )
     _takes_roots(plot)
     plot.set_defaults(command=_plot)
