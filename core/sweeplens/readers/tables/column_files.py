@@ -6,7 +6,7 @@ import io
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -90,7 +90,7 @@ def _rows(table: pl.DataFrame) -> list[Any]:
     sparse = {c for c, kind in table.schema.items() if kind.is_float() and _is_sparse(table[c])}
     return [
         {k: v for k, v in row.items() if v is not None and not (k in sparse and isinstance(v, float) and math.isnan(v))}
-        for row in cast("list[dict[str, Any]]", table.to_dicts())
+        for row in table.to_dicts()
     ]
 
 
