@@ -24,7 +24,7 @@ class AllScalars:
 
     Producer: tensorboardX ``SummaryWriter.export_scalars_to_json``
     Files: ``*.json`` of ``{tag: [[time, step, value], ...]}``; a config file beside it
-    Reads: every value with its step and time under its tag
+    Reads: every value with its step and time under its tag, without the writer's folder
     Leaves: nothing
     """
 
@@ -47,14 +47,21 @@ class AllScalars:
             raise FormatError(f"{path} is not complete JSON: {error}") from error
         points, non_scalar = PointBuffer(), dict[str, int]()
         for tag, rows in cast("dict[str, Any]", value if isinstance(value, dict) else {}).items():
+            name = _below(tag, path)
             for row in cast("list[Any]", rows if isinstance(rows, list) else []):
                 point = _point(row)
                 if point is None:
-                    non_scalar[tag] = non_scalar.get(tag, 0) + 1
+                    non_scalar[name] = non_scalar.get(name, 0) + 1
                 else:
-                    points.add(run, tag, point[1], point[2], as_time(point[0]))
+                    points.add(run, name, point[1], point[2], as_time(point[0]))
         records, problems = described_by(source, [RunRecord(run, non_scalar=non_scalar)])
         return Reading(records, points.frame(), problems)
+
+
+def _below(tag: str, path: str) -> str:
+    """The tag without the writer's folder, which ``add_scalars`` puts before it: that is the folder of the file."""
+    folder = path.replace("\\", "/").rsplit("/", 2)[-2]
+    return tag.rpartition(f"{folder}/")[2] if tag.startswith(f"{folder}/") or f"/{folder}/" in tag else tag
 
 
 def _point(row: object) -> tuple[object, int, float] | None:

@@ -1,0 +1,108 @@
+"""Files of boosted trees, of columns, of arrays and of tensorboardX, value by value against what their producers were given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.errors import RootError
+
+PRODUCERS = Path(__file__).parent.parent / "data" / "logs" / "producers"
+LOGGED = json.loads((PRODUCERS / "logged.json").read_text())
+PRINTED = {"xgboost": 6e-6, "xgb_cv": 6e-6, "lightgbm": 6e-6}  # half a unit of the last digit that is printed
+
+
+def opened(root: Path) -> ExperimentDB:
+    return ExperimentDB(AnalysisConfig(cache="memory"), base_path=root)
+
+
+def values(db: ExperimentDB, run: str, metric: str) -> list[float]:
+    points = db.lazy_query().filter(pl.col("run_id") == run, pl.col("metric") == metric)
+    return points.sort("step").collect()["value"].to_list()
+
+
+@pytest.fixture(scope="module")
+def db() -> ExperimentDB:
+    return opened(PRODUCERS)
+
+
+@pytest.mark.parametrize("run", LOGGED)
+def test_every_value_is_read_under_its_name(db: ExperimentDB, run: str) -> None:
+    series = db.series_df.filter(run_id=run)
+    assert set(series["metric"]) == set(LOGGED[run])
+    for metric, logged in LOGGED[run].items():
+        assert values(db, run, metric) == pytest.approx(logged, abs=PRINTED.get(run, 1e-12))
+
+
+def test_steps_are_rounds_rows_or_the_array_that_counts(db: ExperimentDB) -> None:
+    first_last = {r: (a, b) for r, a, b in db.series_df.select("run_id", "first_step", "last_step").iter_rows()}
+    assert first_last["xgboost"] == (0, 7)
+    assert first_last["lightgbm"] == (1, 8)
+    assert first_last["npz"] == (0, 25)
+    assert first_last["tensorboardx"] == (0, 50)
+
+
+def test_several_arrays_of_a_folder_are_one_run_and_objects_are_not_opened(tmp_path: Path) -> None:
+    np.save(tmp_path / "train_loss.npy", np.array([3.0, 2.0, 1.0]))
+    np.save(tmp_path / "val_loss.npy", np.array([3.5, 2.5]))
+    np.save(tmp_path / "rewards.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    found = opened(tmp_path)
+    assert found.runs_df.height == 1
+    assert found.series_df.select("metric", "n", "last").rows() == [("train_loss", 3, 1.0), ("val_loss", 2, 2.5)]
+
+
+@pytest.mark.parametrize("name", ["data.npz", "train-00000-of-00001.parquet"])
+def test_data_sets_are_not_taken(tmp_path: Path, name: str) -> None:
+    if name.endswith(".npz"):
+        np.savez(tmp_path / name, x=np.zeros((4, 3)), y=np.array([0, 1, 1, 0]))
+    else:
+        rows = {"text": ["a", "b"], "label": [0, 1], "timestamp": [1, 2], "score": [0.5, 0.25]}
+        pl.DataFrame(rows).write_parquet(tmp_path / name)
+    with pytest.raises(RootError):
+        opened(tmp_path).load_experiments()
+
+
+def test_a_table_of_several_runs_in_columns_gives_each_its_values(tmp_path: Path) -> None:
+    rows = [{"run_id": r, "step": i, "loss": k / (i + 1)} for k, r in enumerate("ab", 1) for i in range(5)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "metrics.parquet")
+    found = opened(tmp_path)
+    assert found.series_df.select("run_id", "n", "first", "last").rows() == [("a", 5, 1.0, 0.2), ("b", 5, 2.0, 0.4)]
+
+
+@pytest.mark.parametrize("cut", [10, 200])
+def test_a_file_that_was_cut_is_a_problem_and_not_a_crash(tmp_path: Path, cut: int) -> None:
+    rows = [{"step": i, "loss": 1 / (i + 1)} for i in range(500)]
+    frame = pl.DataFrame(rows)
+    frame.write_ipc(tmp_path / "log.feather")
+    whole = (tmp_path / "log.feather").read_bytes()
+    (tmp_path / "log.feather").write_bytes(whole[:-cut])
+    (tmp_path / "ok").mkdir()
+    frame.write_parquet(tmp_path / "ok" / "metrics.parquet")
+    found = opened(tmp_path)
+    assert found.series_df["n"].to_list() == [500]
+    assert "log.feather" in " ".join(found.problems["reason"])
+
+
+def test_rounds_that_begin_again_are_another_training(tmp_path: Path) -> None:
+    one = "".join(f"[{i}]\ttrain-rmse:{1 / (i + 1):.5f}\n" for i in range(4))
+    (tmp_path / "train.log").write_text(one + one)
+    assert opened(tmp_path).series_df.select("metric", "n").rows() == [("train-rmse", 4)] * 2
+
+
+def test_formats_that_are_not_read_are_named_with_what_to_do(tmp_path: Path) -> None:
+    for path in (".aim/meta/index", ".neptune/async/run/data-1.log", "out/vdlrecords.1700000000.log", "a/history.pkl"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"\x80\x04\x00")
+    with pytest.raises(RootError, match="An Aim repository is not read") as refused:
+        opened(tmp_path).overview()
+    assert "neptune sync" in str(refused.value)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "metrics.jsonl").write_text('{"step": 0, "loss": 1}\n{"step": 1, "loss": 0.5}\n')
+    said = " ".join(opened(tmp_path).overview().basis.warnings)
+    for words in ("an Aim repository", "a Neptune offline run", "a VisualDL log", "a/history.pkl", "a pickle"):
+        assert words in said
