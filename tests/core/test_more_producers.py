@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,52 @@ def test_formats_that_are_not_read_are_named_with_what_to_do(tmp_path: Path) -> 
     said = " ".join(opened(tmp_path).overview().basis.warnings)
     for words in ("an Aim repository", "a Neptune offline run", "a VisualDL log", "a/history.pkl", "a pickle"):
         assert words in said
+
+
+def database(path: Path, *statements: str, rows: dict[str, list[tuple[object, ...]]]) -> None:
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        for table, values_ in rows.items():
+            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values_[0]))})", values_)
+    connection.close()
+
+
+def test_a_wide_table_of_a_database_of_ones_own_is_a_log(tmp_path: Path) -> None:
+    database(
+        tmp_path / "results.db",
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, epoch INTEGER, loss REAL, val_acc REAL, note TEXT)",
+        "CREATE TABLE users (id INTEGER, age INTEGER)",
+        rows={
+            "log": [(i, i, 1 / (i + 1), None if i % 2 else i / 10, "x") for i in range(6)],
+            "users": [(1, 40), (2, 50)],
+        },
+    )
+    found = opened(tmp_path)
+    assert found.series_df.select("run_id", "metric", "n", "last", "last_step").rows() == [
+        ("results.db", "loss", 6, pytest.approx(1 / 6), 5),
+        ("results.db", "val_acc", 3, 0.4, 4),
+    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.db"]
+
+
+def test_a_table_of_one_value_a_row_tells_runs_and_metrics_apart(tmp_path: Path) -> None:
+    rows = [(r, m, i, k / (i + 1)) for k, r in enumerate("ab", 1) for i in range(4) for m in ("loss", "acc")]
+    database(
+        tmp_path / "m.sqlite",
+        "CREATE TABLE metrics (run_id TEXT, metric TEXT, step INTEGER, value REAL)",
+        rows={"metrics": rows},
+    )
+    found = opened(tmp_path)
+    assert found.series_df.select("run_id", "metric", "n").rows() == [(r, m, 4) for r in "ab" for m in ("acc", "loss")]
+    assert values(found, "b", "loss") == [2.0, 1.0, 2 / 3, 0.5]
+
+
+def test_databases_of_other_programs_are_not_taken(tmp_path: Path) -> None:
+    database(
+        tmp_path / "app.db",
+        "CREATE TABLE events (id INTEGER, time INTEGER, price REAL)",
+        rows={"events": [(1, 2, 3.0), (2, 3, 4.0)]},
+    )
+    with pytest.raises(RootError):
+        opened(tmp_path).load_experiments()

@@ -71,6 +71,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
     LazyReader("json_history", "json.history", "JsonHistory", 4, ".json"),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
+    LazyReader("sqlite_tables", "tables.sqlite_tables", "SqliteTables", 1, *_SQLITE),
     LazyReader("all_scalars", "tensorboard.all_scalars", "AllScalars", 1, ".json"),
     LazyReader(
         "column_files", "tables.column_files", "ColumnFiles", 1, ".parquet", ".pq", ".feather", ".arrow", ".ipc"
