@@ -40,6 +40,15 @@ def test_every_value_is_read_under_its_name(db: ExperimentDB, run: str) -> None:
         assert values(db, run, metric) == pytest.approx(logged, abs=PRINTED.get(run, 1e-12))
 
 
+def test_an_offline_experiment_of_comet_has_its_name_settings_and_tags(db: ExperimentDB) -> None:
+    run = db.runs_df.filter(run_id="comet").row(0, named=True)
+    assert (run["name"], run["lr"], run["model.width"], run["tags"]) == ("nice-name", 0.1, 64, ["t1"])
+    assert (run["status"], run["metadata.project_name"]) == ("finished", "p")
+    points = db.lazy_query().filter(pl.col("run_id") == "comet", pl.col("metric") == "loss").collect()
+    assert points["step"].to_list() == [0, 10, 20, 30, 40, 50, 60, 70]
+    assert points["wall_time"].null_count() == 0
+
+
 def test_steps_are_rounds_rows_or_the_array_that_counts(db: ExperimentDB) -> None:
     first_last = {r: (a, b) for r, a, b in db.series_df.select("run_id", "first_step", "last_step").iter_rows()}
     assert first_last["xgboost"] == (0, 7)

@@ -39,6 +39,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
+    LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),
     LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 3, *_SQLITE),
     LazyReader("optuna", "optuna.sqlite", "Optuna", 3, *_SQLITE),
     LazyReader("optuna_journal", "optuna.journal", "OptunaJournal", 2, ".log", ".json", ".journal", ".txt"),

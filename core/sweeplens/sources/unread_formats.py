@@ -14,9 +14,7 @@ from msgspec import Struct
 
 __all__ = ["FORMATS", "UnreadFormat", "tracker_files", "unread_format"]
 
-_MAY_BE_TRACKER = re.compile(
-    r"(?i)\.aim/|comet|OfflineExp|\.clearml|offline-|\.neptune|vdlrecords|oracle\.json|tuner\d|trial\.json"
-)
+_MAY_BE_TRACKER = re.compile(r"(?i)\.aim/|\.clearml|offline-|\.neptune|vdlrecords|oracle\.json|tuner\d|trial\.json")
 
 
 class UnreadFormat(Struct, frozen=True):
@@ -37,11 +35,6 @@ FORMATS = (
         r"(?:^|/)\.aim/",
         "in its folder run `aim runs ls`, and export with Python: `for m in aim.Repo('.').iter_runs(): ...metrics().dataframe()`"
         " to CSV",
-    ),
-    _format(
-        "a Comet offline archive",
-        r"(?:^|/)\.?comet[^/]*/[^/]+\.zip$|(?:^|/)OfflineExperiment[^/]*\.zip$|cometml-runs?/",
-        "unzip it: messages.json holds one metric a line; or log through CSV or JSON lines as well",
     ),
     _format(
         "a ClearML offline session",
@@ -102,7 +95,7 @@ FORMATS = (
     ),
 )
 """In the order in which they are tried."""
-_TRACKERS = frozenset(f.name for f in FORMATS[:6])
+_TRACKERS = frozenset(f.name for f in FORMATS[:5])
 
 
 def unread_format(path: str) -> UnreadFormat | None:
