@@ -22,6 +22,7 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
+from sweeplens.sources.unread_formats import unread_format
 from sweeplens.store import Snapshot
 
 __all__ = [
@@ -186,14 +187,28 @@ def _place(file: str, lines: Sequence[int], roots: Sequence[Path]) -> str:
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
     """Warns of files that look like logs and that no reader accepts, with the command that says why."""
     files = snapshot.unread_logs
+    trackers = _unread_trackers(snapshot, roots)
     if not files:
-        return ()
+        return trackers
     named = ", ".join(_below_root(f, roots) for f in files[:_NAMED])
     more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     one = len(files) == 1
+    kinds = {known.name: known.remedy for known in map(unread_format, files[:_NAMED]) if known}
+    remedies = "".join(f"; {name}: {remedy}" for name, remedy in list(kinds.items())[:1])
     return (
+        *trackers,
         f"{len(files)} file{'' if one else 's'} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
-        f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why",
+        f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why{remedies}",
+    )
+
+
+def _unread_trackers(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
+    """Warns of each tracker whose format is not read, with what makes its runs readable."""
+    return tuple(
+        f"{known.name} is not read ({plain_text(_below_root(paths[0], roots))}"
+        + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
+        + f"): {known.remedy}"
+        for known, paths in list(snapshot.unread_trackers.items())[:_NAMED]
     )
 
 
@@ -222,7 +237,7 @@ def nothing_found(roots: Sequence[Path], snapshot: Snapshot, root_changes: Seque
         f"No experiments below {where}: {seen}. `sweeplens doctor --files` says why for each file; "
         "docs/formats.md lists the formats."
     )
-    return " ".join((*root_changes, text))
+    return " ".join((*root_changes, text, *(f"{t[0].upper()}{t[1:]}." for t in _unread_trackers(snapshot, roots))))
 
 
 def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:

@@ -39,6 +39,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
+    LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),
     LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 3, *_SQLITE),
     LazyReader("optuna", "optuna.sqlite", "Optuna", 3, *_SQLITE),
     LazyReader("optuna_journal", "optuna.journal", "OptunaJournal", 2, ".log", ".json", ".journal", ".txt"),
@@ -69,8 +70,15 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
     LazyReader("json_splits", "json.splits", "JsonSplits", 4, *_JSON),
     LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
-    LazyReader("json_history", "json.history", "JsonHistory", 3, ".json"),
+    LazyReader("json_history", "json.history", "JsonHistory", 4, ".json"),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
+    LazyReader("sqlite_tables", "tables.sqlite_tables", "SqliteTables", 1, *_SQLITE),
+    LazyReader("all_scalars", "tensorboard.all_scalars", "AllScalars", 1, ".json"),
+    LazyReader(
+        "column_files", "tables.column_files", "ColumnFiles", 1, ".parquet", ".pq", ".feather", ".arrow", ".ipc"
+    ),
+    LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
+    LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 5, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 2, *_TEXTS),
 )

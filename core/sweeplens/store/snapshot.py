@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from sweeplens.frames.schemas import empty_points, empty_series
 from sweeplens.readers.protocol import Problem, Source
 from sweeplens.sources.log_names import looks_like_log
+from sweeplens.sources.unread_formats import UnreadFormat, tracker_files
 from sweeplens.store.runs_frame import runs_frame
 
 __all__ = ["Snapshot"]
@@ -47,9 +48,9 @@ class Snapshot(Struct, frozen=True, eq=False):
     def unread_logs(self) -> tuple[str, ...]:
         """Absolute paths of files that look like logs and that no reader took; looked up once."""
         if "unread_logs" not in self._seen:
-            self._seen["unread_logs"] = tuple(
-                p for p in self.refused if looks_like_log(p.replace("\\", "/").rsplit("/", 1)[-1])
-            )
+            of_trackers = {p for paths in self.unread_trackers.values() for p in paths}
+            named = (p for p in self.refused if looks_like_log(p.replace("\\", "/").rsplit("/", 1)[-1]))
+            self._seen["unread_logs"] = tuple(p for p in named if p not in of_trackers)
         return self._seen["unread_logs"]
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -65,6 +66,13 @@ class Snapshot(Struct, frozen=True, eq=False):
     def known(self, key: Hashable) -> bool:
         """Whether `cached` has a result for this key."""
         return key in self._cached
+
+    @property
+    def unread_trackers(self) -> dict[UnreadFormat, list[str]]:
+        """Returns the files of trackers whose format is not read, by format; looked up once."""
+        if "unread_trackers" not in self._seen:
+            self._seen["unread_trackers"] = tracker_files(self.refused)
+        return self._seen["unread_trackers"]
 
     def once(self, look: Callable[[pl.DataFrame], T]) -> T:
         """Returns a function's result for the series; computed once."""
