@@ -29,7 +29,7 @@ from sweeplens.errors import InputError, RootError
 from sweeplens.frames.goals import AskedGoal, main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
-from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
+from sweeplens.frames.selection import check_range, no_run_reason, select_axis, select_metrics, select_runs
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.discover import check_root
@@ -222,6 +222,7 @@ class ExperimentDB:
         patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter or ())
         metrics = select_metrics(patterns, view.metrics)
         low, high = step_range or (None, None)
+        check_range(low, high, ("The first step", "the last step"))
         ids = view.runs["run_id"].to_list()
         chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
         return (chosen if raw else standing(chosen, rewound(view.series))).collect()
@@ -337,8 +338,7 @@ class ExperimentDB:
 
         view = self.view(runs, where).with_runs()
         names = select_metrics(as_names(metrics), view.metrics)
-        if x not in ("step", "wall_time"):
-            x = select_metrics([x], view.metrics)[0]
+        x = select_axis(x, view.metrics)
         placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
         most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
@@ -362,8 +362,7 @@ class ExperimentDB:
 
         view = self.view(runs, where)
         names = select_metrics(metrics, view.metrics)
-        if x not in ("step", "wall_time"):
-            x = select_metrics([x], view.metrics)[0]
+        x = select_axis(x, view.metrics)
         placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
         answer = mean_curves(
             view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
@@ -430,7 +429,7 @@ class ExperimentDB:
 
     def rank(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
-        runs: Names = (), where: str = "", at_step: str = "", hparams: Names = (),
+        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (),
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
 
@@ -438,6 +437,7 @@ class ExperimentDB:
         """
         from sweeplens.analyses.ranking import rank
 
+        at_step = str(at_step)
         view = self.view(runs, where).with_runs()
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
@@ -476,7 +476,7 @@ class ExperimentDB:
         check_sides(a, b, hparam)
         view = self.view()
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
-        along = axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
+        along = select_axis(axis, view.metrics, "axis")
 
         def between(sides: Sides, named: Sequence[str], names: Sequence[str]) -> Answer:
             return compare(

@@ -44,5 +44,5 @@ def draw_chart(db: ExperimentDB, kind: str, ask: PlotRequest) -> Chart:
     ask.check()
     chosen = kind or most_telling(db, ask)
     if chosen not in CHARTS:
-        raise UnknownNameError.of("kind of picture", kind, CHARTS, hint=f"Kinds: {', '.join(CHARTS)}.")
+        raise UnknownNameError.of("kind of picture", kind, CHARTS, meaning="kind", hint=f"Kinds: {', '.join(CHARTS)}.")
     return CHARTS[chosen](db, ask)

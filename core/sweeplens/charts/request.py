@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from sweeplens.charts.labels import Names, printed
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.goals import AskedGoal, main_metrics
+from sweeplens.frames.goals import AskedGoal, goal_of, main_metrics
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce
 from sweeplens.frames.schemas import hparam_columns
-from sweeplens.frames.selection import select_metrics
+from sweeplens.frames.selection import check_range, select_metrics
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,7 +78,10 @@ class PlotRequest(Struct, frozen=True):
         if not 0 <= self.smooth < 1:
             raise InputError(f"smooth {self.smooth:g} is not a weight: pass 0 (none) up to 0.99.")
         if self.log not in _LOG:
-            raise InputError(f"log {self.log!r} is not known: pass x, y, xy or none; empty: as the values ask.")
+            raise InputError(f"log {self.log!r} is not known: pass x, y, xy or none; empty: chosen from the values.")
+        if self.goal:
+            goal_of("the metric", self.goal)
+        check_range(self.x_min, self.x_max)
         for name, size in (("width", self.width), ("height", self.height)):
             if not _SIZES[0] <= size <= _SIZES[1]:
                 raise InputError(f"{name} {size} is not between {_SIZES[0]} and {_SIZES[1]} pixels.")

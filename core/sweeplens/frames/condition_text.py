@@ -58,6 +58,23 @@ _RESERVED = frozenset({
     "and", "or", "not", "in", "is", "between", "like", "ilike", "regexp", "rlike", "escape", "case", "when", "then", "else",
     "end", "distinct", "where", "group", "order", "by", "limit", "having", "join", "union",
 })  # fmt: skip
+_CLAUSES = {
+    "where": "leave out WHERE: a condition begins with a column",
+    "limit": "a condition has no LIMIT: pass the argument limit",
+    "order": "a condition has no ORDER BY: pass the argument sort",
+    "group": "a condition has no GROUP BY: summarize_by_hparams and rank_runs take hparams",
+    "having": "a condition has no HAVING: join comparisons by AND",
+}
+_BAD_SIGNS = {
+    ";": "; leave it out: a condition is one expression",
+    "[": "; write lists in round brackets, as in IN (1, 2)",
+    "{": "; write comparisons, as in \"optim.lr\" = 0.1 AND status = 'finished'",
+    "&": "; write AND",
+    "|": "; write OR",
+    "^": "; write POWER(x, 2)",
+    "?": "; write the value itself",
+    "$": "; write the value itself",
+}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _TYPES = {
     "integer": "int", "int": "int", "bigint": "int", "int64": "int", "smallint": "int",
@@ -162,7 +179,7 @@ def _bad_character(sign: str) -> str:
         return f"the quote {sign} is not closed"
     if sign in "‘’“”":
         return f"{sign!r} is a typographic quote; write ' or \""
-    return f"{sign!r} is not allowed in a condition"
+    return f"{sign!r} is not allowed in a condition{_BAD_SIGNS.get(sign, '')}"
 
 
 class _Parser:
@@ -210,7 +227,9 @@ class _Parser:
         if token.word in ("select", "from"):
             return InputError("A condition compares columns of the runs table; it cannot select from other tables.")
         also = ""
-        if token.word in _RESERVED:
+        if token.word in _CLAUSES:
+            also = f"; {_CLAUSES[token.word]}"
+        elif token.word in _RESERVED:
             also = "; put a column of that name in double quotes"
         elif token.kind == "word" and self._next and self._tokens[self._next - 1].kind in ("word", "quoted"):
             also = "; put a name with spaces in double quotes and text in single quotes"

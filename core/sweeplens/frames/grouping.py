@@ -11,6 +11,7 @@ import polars as pl
 
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.path_settings import PATH
+from sweeplens.frames.patterns import is_glob, match_glob
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = [
@@ -33,6 +34,7 @@ NULL = "null"
 MANY_KEYS = 50
 """More hyperparameters than this directly under one parent are shown as one."""
 _IDENTIFIER_RUNS = 4
+_MOST_MATCHES = 5  # names that an error lists for a pattern
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
 _IDENTIFIER_NAME = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
@@ -161,12 +163,10 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
     known = hparam_columns(runs)
     for name in asked:
         if name not in known:
-            raise UnknownNameError.of(
-                "hyperparameter",
-                name,
-                known,
-                hint=f"find_varying_hparams shows those that vary; there are {len(known)}.",
-            )
+            hint = f"find_varying_hparams shows those that vary; there are {len(known)}."
+            if is_glob(name) and (matching := match_glob(name, known)):
+                hint = f"Pass names, not a pattern, as in {matching[:_MOST_MATCHES]!r}. {hint}"
+            raise UnknownNameError.of("hyperparameter", name, known, hint=hint)
     if asked:
         return list(dict.fromkeys(asked))
     candidates = [n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]

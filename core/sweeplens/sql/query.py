@@ -16,6 +16,7 @@ from msgspec import Struct
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.patterns import regex_reason
+from sweeplens.sql.empty_result import why_no_row
 from sweeplens.sql.process import SqlRequest, run_in_process, start_early
 from sweeplens.sql.validate import TABLES, check_query, mentions
 
@@ -55,6 +56,9 @@ def query_sql(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
     )
     cut = frame.height > bounds.rows
     warnings = (f"limit reached: these are the first {bounds.rows} rows, the query has more",) if cut else ()
+    if not frame.height:
+        emptied = why_no_row(query, {"runs": _plain(tables.runs), "series": tables.series})
+        warnings = (emptied,) if emptied else ()
     read = int(tables.series["n_logged"].sum()) if mentions(query, "points") else 0
     return Answer(_plain(frame.head(bounds.rows)), Basis(runs_used=tables.runs.height, points=read, warnings=warnings))
 
@@ -100,11 +104,22 @@ def _unknown_column(name: str, query: str, tables: SqlTables) -> UnknownNameErro
     ]
     if dotted:
         return UnknownNameError(f'No column {name!r}: put names with dots in double quotes, as in "{dotted[0]}".')
+    metric, _, statistic = name.rpartition(".")
+    metrics = set(tables.series["metric"].unique().to_list())
+    if name in metrics or metric in metrics:
+        told, wanted = (name, "last") if name in metrics else (metric, statistic)
+        wanted = wanted if wanted in tables.series.columns else "last"
+        return UnknownNameError(
+            f"No column {name!r}: metrics are rows of series, as in "
+            f"SELECT run_id, {wanted} FROM series WHERE metric = '{told}'; join it with runs on run_id."
+        )
     mentioned = [t for t in TABLES if mentions(query, t)] or list(TABLES)
     columns = dict.fromkeys(c for t in mentioned for c in known[t])
-    return UnknownNameError.of(
-        "column", name, columns, hint=f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
-    )
+    hint = f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
+    if re.search(rf'(=|<>|!=|\blike)\s*"?{re.escape(name)}\b', query, re.IGNORECASE):
+        quoted = name.replace("'", "''")
+        hint = f"If it is a text, write it in single quotes: '{quoted}'. {hint}"
+    return UnknownNameError.of("column", name, columns, hint=hint)
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from sweeplens_mcp.tools.arguments import Runs, Texts
 from sweeplens_mcp.tools.chart_id import arguments_of
@@ -26,7 +26,11 @@ PlotX = Annotated[str, Field(description="step, wall_time or a metric; for scatt
 Group = Annotated[str, Field(description="run, all, or a hyperparameter; empty: by the hyperparameters that vary.")]
 Smooth = Annotated[float, Field(description="Weight of the moving average, 0 to 0.99.")]
 Log = Annotated[str, Field(description="Log axes: x, y, xy, none; empty: chosen from the values.")]
-PlotSide = Annotated[str, Field(description="Side of a comparison, as in compare_runs.")]
+PlotSide = Annotated[
+    str | tuple[str, ...],
+    WithJsonSchema({"type": "string"}),
+    Field(description="Side of a comparison, as in compare_runs."),
+]
 ChartId = Annotated[str, Field(description="The chart_id of a plot.")]
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sweeplens.answers import Answer
 from sweeplens.frames.reduction_names import DEFAULT_REDUCE
-from sweeplens_mcp.tools.arguments import At, BriefWhere, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Sort
+from sweeplens_mcp.tools.arguments import At, BriefWhere, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Side, Sort
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import AskedGoal, ExperimentDB
@@ -20,7 +20,6 @@ Threshold = Annotated[
     float | None, Field(description="Also report where on the axis each side first reached this value.")
 ]
 Level = Annotated[str, Field(description="Hyperparameter whose levels are compared, instead of a and b.")]
-Side = Annotated[str, Field(description="Run id, glob, or SQL condition as in where of list_runs.")]
 
 
 def summarize_by_hparams(
