@@ -540,11 +540,19 @@ class ExperimentDB:
         return self._with_basis(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
 
     def whats_new(self, cursor: str = "") -> Answer:
-        """Returns news since a cursor, by default of the last 24 hours; the new cursor is table ``cursor``. Raises CursorError."""
+        """Returns news since a cursor, by default of the last 24 hours; the new cursor is table ``cursor``. Raises CursorError.
+
+        A cursor has at most 40 characters; the state that it names is kept in the store.
+        """
         from sweeplens.analyses.news import whats_new  # numpy loads with it
+        from sweeplens.analyses.news_cursor import full_cursor, short_cursor
 
         view = self.view()
-        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor)
+        since = full_cursor(cursor, self._store.kept_state)
+        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), since)
+        short, identity, state = short_cursor(answer.tables["cursor"]["cursor"].item())
+        self._store.keep_state(identity, state)
+        answer = replace(answer, tables={**answer.tables, "cursor": pl.DataFrame({"cursor": [short]})})
         return self._with_basis(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
