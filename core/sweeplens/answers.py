@@ -23,6 +23,7 @@ from sweeplens.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
 
     from sweeplens.charts import Chart
@@ -95,6 +96,15 @@ class Answer(Struct, frozen=True):
         >>> db.list_runs().write_csv("runs.csv")  # doctest: +SKIP
         """
         flat(self.table).write_csv(file)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table as a pandas frame. Raises MissingExtraError without the extra `pandas`.
+
+        >>> db.rank("val/acc").to_pandas()  # doctest: +SKIP
+        """
+        from sweeplens.pandas_frame import to_pandas
+
+        return to_pandas(self.table)
 
     def resting_on(self, **known: object) -> Answer:
         """Returns the answer with more of its basis filled in."""

@@ -12,6 +12,7 @@ SweeplensError
 ├── RefusedFileError       a path that leads outside the roots, or not to a regular file
 ├── StoreError             the store cannot be read or written
 ├── RenderError            a chart cannot be drawn on this machine
+├── MissingExtraError      a package of an extra of the installation is missing
 └── LimitError             a limit on time, memory or size was reached
 """
 
@@ -28,6 +29,7 @@ __all__ = [
     "FormatError",
     "InputError",
     "LimitError",
+    "MissingExtraError",
     "RefusedFileError",
     "RenderError",
     "RootError",
@@ -100,6 +102,10 @@ class StoreError(SweeplensError):
 
 class RenderError(SweeplensError):
     """A chart cannot be drawn on this machine; the message says what is missing and how to get it."""
+
+
+class MissingExtraError(SweeplensError, ImportError):
+    """A package that comes with an extra is not installed; the message says which command installs it."""
 
 
 class LimitError(SweeplensError):

@@ -110,7 +110,7 @@ def _as_typed(spec: ToolSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(value: object) -> object:
     entries = cast("list[object]", value) if isinstance(value, list) else [value]
-    return text_of_number(entries[0]) if len(entries) == 1 else value
+    return text_of_number(entries[0]) if len(entries) == 1 else cast("object", value)
 
 
 def _unquoted(value: object) -> object:
