@@ -1,4 +1,4 @@
-"""How long the answers over runs take on a large sweep: `python benchmarks/analyses.py`.
+"""Times of the answers over runs on a large sweep: `python benchmarks/analyses.py`.
 
 Frames are made in memory, so that only the analyses are measured: rank and compare over 10,000 runs x 20 metrics, effects
 over 2,000 runs x 20 hyperparameters. Each is run once to load what it needs, then five times; the median is printed with its bound.

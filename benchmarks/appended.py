@@ -1,4 +1,4 @@
-"""How soon one line appended to one of 10,000 runs is in the next answer, beside a stat walk of the same files.
+"""Time until a line appended to one of 10,000 runs is in the next answer, compared with a stat walk of the same files.
 
     python benchmarks/appended.py [ROUNDS]
 

@@ -1,4 +1,4 @@
-"""How fast TensorBoard's and W&B's logs are read, as ratios to their producers' own readers.
+"""Times of reading TensorBoard's and W&B's logs, as ratios to their producers' own readers.
 
     python benchmarks/binary_logs.py [ROUNDS]
 

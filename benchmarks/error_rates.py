@@ -1,4 +1,4 @@
-"""Error rates and power of what answers claim, by simulation, each with its Monte-Carlo error.
+"""Error rates and power of the claims in answers, by simulation, each with its Monte-Carlo error.
 
     python benchmarks/error_rates.py [SWEEPS]
 

@@ -47,7 +47,7 @@ CALLS: tuple[tuple[str, str, Mapping[str, object], float], ...] = (
 
 
 def write_search(folder: Path, runs: int, metrics: int, steps: int) -> Path:
-    """A random search: ``run_00000`` and so on, as old as logs that nobody writes any more."""
+    """A random search: ``run_00000`` and so on, with modification times of finished logs."""
     draw = random.Random(0)
     names = ["train/loss", "val/acc", *(f"layer{i}/norm" for i in range(metrics - 2))]
     then = time.time() - 7200

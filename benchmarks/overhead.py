@@ -148,7 +148,7 @@ def check(answer: dict[str, Any]) -> None:
 
 
 def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
+    """Waits until the port accepts connections."""
     for _ in range(600):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

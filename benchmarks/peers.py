@@ -1,4 +1,4 @@
-"""The same question to what users would pick instead: mean and deviation of the final val/acc by learning rate.
+"""The same question to other tools: mean and deviation of the final val/acc by learning rate.
 
     python benchmarks/peers.py [RUNS [MORE]]        (`make bench-peers` makes the environment of the peers first)
 
@@ -82,7 +82,7 @@ def _run(python: str, peer: str, *arguments: object) -> tuple[float, str]:
 
 
 def rows(runs: int, peers: Mapping[str, str]) -> Iterator[str]:
-    """Ask about so many runs; a line of the table for each who was asked."""
+    """Asks about so many runs; returns a line of the table for each tool."""
     with tempfile.TemporaryDirectory() as root:
         logs = Path(root, "logs")
         write_sweep(logs, runs=runs)
@@ -102,7 +102,7 @@ def rows(runs: int, peers: Mapping[str, str]) -> Iterator[str]:
 
 
 def main(runs: int = 25, more: int = 500) -> None:
-    """Ask everyone about some runs, and those who need not write them about many; print."""
+    """Asks every tool about some runs, and those that need no writing about many; prints the table."""
     print("## Beside what users would pick instead\n\n`make bench-peers`: runs of 1,000 steps x 10 metrics, seconds\n")
     if not _PYTHON.exists():
         print(f"No environment of the peers at {_PYTHON}: `make bench-peers` makes it.")

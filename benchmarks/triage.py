@@ -1,4 +1,4 @@
-"""How long diagnosis and news take on a large sweep: `python benchmarks/triage.py [RUNS METRICS POINTS]`.
+"""Times of diagnosis and news on a large sweep: `python benchmarks/triage.py [RUNS METRICS POINTS]`.
 
 Points are made in memory: by default 10,000 runs x 20 metrics x 50 points, every fiftieth run diverges, every seventieth
 overfits, every hundredth has a spike. Each answer is asked once to warm up, then five times; the median is printed with its

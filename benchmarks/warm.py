@@ -1,4 +1,4 @@
-"""How long a new process waits over a warm store, beside what an expert's Polars or the bare SDK would take.
+"""Time of a new process over a warm store, compared with an expert's Polars and the bare SDK.
 
     python benchmarks/warm.py [ROUNDS]
 

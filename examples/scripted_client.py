@@ -8,7 +8,7 @@ from mcp.types import CallToolResult
 
 
 def text_of(result: CallToolResult) -> str:
-    """The text of an answer; the same stands in `result.structured_content` for programs."""
+    """The text of an answer; `result.structured_content` has the same for programs."""
     return "\n".join(block.text for block in result.content if block.type == "text")
 
 

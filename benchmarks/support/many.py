@@ -14,7 +14,7 @@ __all__ = ["in_turn", "taken", "write_many"]
 
 
 def write_many(folder: Path, *, runs: int = 10_000, metrics: int = 2, steps: int = 3) -> Path:
-    """``run_00000/metrics.jsonl`` and ``config.json``, and so on, as old as logs that nobody writes any more."""
+    """``run_00000/metrics.jsonl`` and ``config.json``, and so on, with modification times of finished logs."""
     names = ["val/acc", "train/loss", *(f"layer{i}/norm" for i in range(metrics - 2))]
     draw = random.Random(0).random
     then = time.time() - 7200

@@ -16,7 +16,7 @@ __all__ = ["METRICS", "write_sweep"]
 METRICS = ("train/loss", "train/acc", "train/lr", "train/grad_norm", "val/loss", "val/acc", "val/f1", "val/auc", "epoch_time",
            "tokens")  # fmt: skip
 _LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-_AGO = 3600.0  # logs that nobody writes any more
+_AGO = 3600.0  # finished logs
 
 
 def write_sweep(folder: Path, *, runs: int = 500, steps: int = 1000, dirty: bool = False, apart: bool = False) -> int:

@@ -113,7 +113,6 @@ class ConfigFields(BaseModel):
         description="read hyperparameters from the names of runs and folders (path.lr, path.seed) where no config tells runs apart",
     )
     refresh_seconds: float = Field(default=2.0, ge=0, description="largest age of the data behind an answer")
-    refresh_seconds: float = Field(default=2.0, ge=0, description="largest age of the data behind an answer")
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )

@@ -1,4 +1,4 @@
-"""How answers and databases show themselves: one line in a terminal, a table in a notebook."""
+"""Display of answers and databases: one line in a terminal, a table in a notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS = 6
 
 
 def answer_line(kind: str, height: int, columns: Sequence[str], used: tuple[int, int], tables: Iterable[str]) -> str:
-    """One line: rows, columns, runs used of those that matched, and the further tables."""
+    """Returns one line: rows, columns, runs used of the matching ones, and the further tables."""
     shown = ", ".join(columns[:_COLUMNS]) + (", ..." if len(columns) > _COLUMNS else "")
     more = ", ".join(tables)
     return f"<{kind}: {height:,} rows of {shown or 'nothing'}; {used[0]} of {used[1]} runs{f'; tables: {more}' if more else ''}>"
@@ -25,7 +25,7 @@ def answer_line(kind: str, height: int, columns: Sequence[str], used: tuple[int,
 def answer_html(
     notes: Sequence[str], table: pl.DataFrame, tables: Mapping[str, pl.DataFrame], basis: Sequence[str]
 ) -> str:
-    """Notes, tables and what they rest on. Texts of logs are escaped."""
+    """Returns notes, tables and their basis as HTML. Texts of logs are escaped."""
     parts = [f"<p>{escape(note)}</p>" for note in notes]
     parts.append(_table_html(table))
     for name, frame in tables.items():
@@ -36,12 +36,12 @@ def answer_html(
 
 
 def _table_html(frame: pl.DataFrame) -> str:
-    """Polars' own table, which escapes names and texts."""
+    """Returns Polars' own table, which escapes names and texts."""
     return frame._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame that CSV can hold: lists and objects as JSON text, everything else as it is."""
+    """Returns a frame for CSV: lists and objects as JSON text, everything else unchanged."""
     import polars as pl
 
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
@@ -58,5 +58,5 @@ def _json(value: object) -> str:
 
 
 def html_list(title: str, lines: Iterable[str]) -> str:
-    """A title and lines."""
+    """Returns a title and a list as HTML."""
     return f"<div><b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"

@@ -1,72 +1,37 @@
 """`ExperimentDB`: folders of experiments as one object. Each method delegates to a pure function over frames.
 
-Every call sees the files as they were at most ``config.refresh_seconds`` before. A call uses one snapshot throughout, so
-calls from several threads do not see each other's data. Each method imports its analysis when it is called, so a script
-does not wait for imports that it does not need.
+`ExperimentData` (`experiment_data.py`) reads the folders and keeps their frames; here are the questions. Each method imports
+its analysis when it is called, so a script does not wait for imports that it does not need.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from msgspec.structs import replace
-from polars.exceptions import PanicException
 
 from sweeplens.answers import Answer, LazyAnswer
-from sweeplens.cancellation import StoppedError
-from sweeplens.config import AnalysisConfig, Goal
-from sweeplens.display import html_list
-from sweeplens.errors import InputError, RootError
-from sweeplens.frames.goals import AskedGoal, main_metrics, told_goals
-from sweeplens.frames.points import in_batches, select_points, standing
+from sweeplens.cost_questions import CostQuestions
+from sweeplens.frames.goals import AskedGoal
+from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
-from sweeplens.frames.selection import check_range, no_run_reason, select_axis, select_metrics, select_runs
-from sweeplens.ingest.refresh import LoadReport, Progress, ingest
-from sweeplens.plain_data import plain_text
-from sweeplens.sources.discover import check_root
-from sweeplens.sources.held_roots import HeldRoots
-from sweeplens.store import Snapshot, open_store
-from sweeplens.store.runs_frame import with_status
-from sweeplens.view import (
-    Names,
-    View,
-    as_names,
-    as_paths,
-    duplicate_warnings,
-    load_failed,
-    nothing_found,
-    of_runs,
-    overwritten,
-    python_call,
-    read_from_names,
-    standing_problems,
-    unread,
-    unread_logs,
-)
+from sweeplens.frames.selection import select_metrics
+from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, of_runs, python_call
 
 if TYPE_CHECKING:
-    from sweeplens.analyses.triage.candidates import DiagnosisOptions
     from sweeplens.charts import Chart
 
 __all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
 
-log = logging.getLogger("sweeplens")
-
 RankedBy = Literal["group", "run"]
-AnyAnswer = TypeVar("AnyAnswer", Answer, LazyAnswer)
-_BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
-class ExperimentDB:
+class ExperimentDB(CostQuestions):
     """Experiments below one folder or several.
 
     ``config``: the settings, or the folders in its place. ``base_path``: a folder or several; by default
@@ -80,152 +45,6 @@ class ExperimentDB:
     globs; ``where`` is a condition in SQL on the runs; ``reduce`` makes one number of a series: last, best, min, max, mean,
     at_step:N, last_k:K.
     """
-
-    failure: str = ""
-    """Why the last reading of the folders failed as a whole, in a sentence; empty if it succeeded."""
-    _pinned: Snapshot | None = None
-
-    def __init__(
-        self,
-        config: AnalysisConfig | str | Path | Sequence[str | Path] | None = None,
-        base_path: str | Path | Sequence[str | Path] | None = None,
-        lazy: bool = True,
-    ) -> None:
-        if config is not None and not isinstance(config, AnalysisConfig):
-            if base_path is not None:
-                raise InputError(f"Folders are given twice: {config!r} and base_path={base_path!r}.")
-            config, base_path = None, config
-        self.config = config or AnalysisConfig()
-        self.lazy = lazy
-        given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
-        self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
-        self._held = HeldRoots(self.roots)
-        self._store = open_store(self.roots, self.config)
-        self._lock = threading.Lock()
-        self._seen = float("-inf")
-        self._good: datetime | None = None  # when the folders were last read
-        if not lazy:
-            self.load_experiments()
-
-    def __repr__(self) -> str:
-        return f"<ExperimentDB of {', '.join(map(str, self.roots))}: {self._loaded()}>"
-
-    def _repr_html_(self) -> str:
-        return html_list("ExperimentDB", [*map(str, self.roots), self._loaded()])
-
-    def _loaded(self) -> str:
-        """What is known without looking at the folders."""
-        if self._seen == float("-inf"):
-            return "not read yet"
-        snapshot = self._store.snapshot
-        return f"{snapshot.runs.height:,} runs, {snapshot.series.height:,} series, data version {snapshot.version}"
-
-    # ------------------------------------------------------------------ data
-
-    def load_experiments(self, progress: Progress | None = None) -> LoadReport:
-        """Reads new files now. Raises RootError if no reader finds a run."""
-        with self._lock:
-            report = self._load(progress)
-        assert report is not None  # or it raised
-        if not report.n_runs and not self._store.snapshot.sources:
-            raise RootError(nothing_found(self.roots, self._store.snapshot, self._held.sentences))
-        return report
-
-    def refresh(self, progress: Progress | None = None) -> Snapshot:
-        """Returns the current snapshot; one older than ``config.refresh_seconds`` is updated first.
-
-        If the update fails, returns the last good snapshot with a warning; without one, raises the error.
-        """
-        if self._pinned is not None:
-            return self._pinned
-        if self._is_old():
-            with self._lock:
-                if self._is_old():
-                    self._load(progress, keep=True)
-        snapshot = self._store.snapshot
-        if not snapshot.sources:
-            raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
-        said = (*((self.failure,) if self.failure else ()), *self._held.sentences)
-        return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
-
-    def view(self, runs: Names = (), where: str = "") -> View:
-        """Returns the runs selected by ids, globs and a condition, with their series, of one snapshot.
-
-        Raises InputError and UnknownNameError for a condition that cannot be used.
-        """
-        runs = as_names(runs)
-        snapshot = self.refresh()
-        now = datetime.now(UTC)
-        table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
-        chosen = select_runs(table, snapshot.series, runs, where)
-        series = snapshot.series
-        if chosen.height < table.height:
-            series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
-        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
-        if chosen.height < table.height:
-            problems = of_runs(problems, chosen)
-        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where)
-        return View(snapshot, chosen, series, problems, emptied)
-
-    @property
-    def runs_df(self) -> pl.DataFrame:
-        """The runs frame.
-
-        ``tags`` and ``null_hparams`` are lists, which CSV cannot hold: ``sweeplens.dataframes.flat(db.runs_df)`` makes them text.
-        """
-        return self.view().runs
-
-    @property
-    def series_df(self) -> pl.DataFrame:
-        """The series frame: one row for each run and metric."""
-        return self.view().series
-
-    @property
-    def problems(self) -> pl.DataFrame:
-        """file, line, column, kind, reason, run_id, excerpt of everything that could not be read."""
-        from sweeplens.analyses.listing import problems_frame
-
-        return problems_frame(self.view().problems)
-
-    @property
-    def store(self) -> str:
-        """Path, size and age of the store, formatted for display."""
-        return self._store.described()
-
-    def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
-        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too."""
-        snapshot = self.refresh()
-        return snapshot.points if raw else standing(snapshot.points, rewound(snapshot.series))
-
-    def stream_metrics(self, *, raw: bool = False) -> Iterator[pl.DataFrame]:
-        """Yields all points as DataFrames of whole runs, in bounded memory."""
-        snapshot = self.refresh()
-        twice = rewound(snapshot.series)
-        for ids in in_batches(snapshot.runs["run_id"].to_list(), snapshot.series, _BATCH_ROWS):
-            points = select_points(snapshot.points, runs=ids)
-            batch = (points if raw else standing(points, twice)).collect(engine="streaming")
-            yield batch
-            del batch  # frees it before the next one is read
-
-    def query_metrics(
-        self,
-        metric_filter: str | Sequence[str] | None = None,
-        run_filter: Names | None = None,
-        step_range: tuple[int | None, int | None] | None = None,
-        raw: bool = False,
-    ) -> pl.DataFrame:
-        """Returns points of metrics that match a name or regular expression, of these runs (ids or globs) and steps.
-
-        Raises UnknownNameError for a metric or run that does not exist.
-        """
-        view = self.view(run_filter or ())
-        patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter or ())
-        metrics = select_metrics(patterns, view.metrics)
-        low, high = step_range or (None, None)
-        check_range(low, high, ("The first step", "the last step"))
-        ids = view.runs["run_id"].to_list()
-        chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
-        return (chosen if raw else standing(chosen, rewound(view.series))).collect()
 
     def summarize_metrics(
         self,
@@ -255,6 +74,7 @@ class ExperimentDB:
             view.runs, view.series, view.snapshot.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view),
+            diagnosis=view.health.diagnosis if view.health and view.series is view.snapshot.series else None,
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
@@ -266,13 +86,9 @@ class ExperimentDB:
 
         view = self.view(runs, where)
         answer = list_runs(
-            view.runs,
-            view.series,
-            columns=as_names(columns),
-            sort=sort,
-            main=self.config.main_metrics,
-            goals=self._goals(view),
-        )
+            view.runs, view.series, columns=as_names(columns), sort=sort, main=self.config.main_metrics,
+            goals=self._goals(view), more=view.more,
+        )  # fmt: skip
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
@@ -293,11 +109,7 @@ class ExperimentDB:
         view = self.view(runs, where)
         view = view.with_runs() if pattern else view
         answer = list_metrics(
-            view.runs,
-            view.series,
-            pattern=pattern,
-            goals=self._goals(view),
-            display=self.config.metric_display_names,
+            view.runs, view.series, pattern=pattern, goals=self._goals(view), display=self.config.metric_display_names
         )
         return self._with_basis(
             answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})"
@@ -316,10 +128,8 @@ class ExperimentDB:
     ) -> Answer:
         """Returns curves for display, downsampled to ``max_points`` a series: all rows of `scan_curves`."""
         fixed = self.pinned()
-        answer = fixed.scan_curves(
-            metrics, runs=runs, where=where, x=x, x_min=x_min, x_max=x_max, max_points=max_points
-        ).whole()
-        chosen = {"runs": runs, "where": where, "x": x, "x_min": x_min, "x_max": x_max}
+        chosen: dict[str, Any] = {"runs": runs, "where": where, "x": x, "x_min": x_min, "x_max": x_max}
+        answer = fixed.scan_curves(metrics, max_points=max_points, **chosen).whole()
         return fixed._with_plot(answer, fixed.view(), "curves", metrics=metrics, group="run", **chosen)
 
     def scan_curves(
@@ -337,8 +147,7 @@ class ExperimentDB:
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
         view = self.view(runs, where).with_runs()
-        names = select_metrics(as_names(metrics), view.metrics)
-        x = select_axis(x, view.metrics)
+        names, x = select_metrics(as_names(metrics), view.metrics), axis_of(x, view)
         placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
         most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
@@ -361,8 +170,7 @@ class ExperimentDB:
         from sweeplens.analyses.mean_curves import mean_curves
 
         view = self.view(runs, where)
-        names = select_metrics(metrics, view.metrics)
-        x = select_axis(x, view.metrics)
+        names, x = select_metrics(metrics, view.metrics), axis_of(x, view)
         placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
         answer = mean_curves(
             view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
@@ -394,7 +202,7 @@ class ExperimentDB:
         """Returns each group's statistics; by default of the main metrics, grouped by all hyperparameters that vary."""
         from sweeplens.analyses.summary import summarize
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
             view.runs, view.series, view.snapshot.points, as_names(hparams), names,
@@ -438,14 +246,14 @@ class ExperimentDB:
         from sweeplens.analyses.ranking import rank
 
         at_step = str(at_step)
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().with_events([metric])
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        doubles = duplicate_warnings(view, [metric], answer)
+        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
         made = self._with_basis(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
         group = "run" if by == "run" else ""
         how = f"at_step:{at_step}" if at_step else reduce
@@ -471,30 +279,27 @@ class ExperimentDB:
         """
         from sweeplens.analyses.comparison import compare
         from sweeplens.analyses.level_comparison import compare_levels
-        from sweeplens.analyses.sides import Sides, check_sides, named_in, select_sides
+        from sweeplens.analyses.sides import check_sides, named_in, select_sides
 
         check_sides(a, b, hparam)
-        view = self.view()
+        view = self.view().with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
-        along = select_axis(axis, view.metrics, "axis")
-
-        def between(sides: Sides, named: Sequence[str], names: Sequence[str]) -> Answer:
-            return compare(
-                view.runs, view.series, view.snapshot.points, sides, names, reduce=reduce, axis=along, threshold=threshold,
-                goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-                named=named, tasks=self.config.task_hparams, equal_within=self.config.equal_within,
-            )  # fmt: skip
-
+        between = partial(
+            compare, view.runs, view.series, view.snapshot.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
+            threshold=threshold, goals=self._goals(view), main=self.config.main_metrics, tasks=self.config.task_hparams,
+            replicates=self.config.replicate_hparams, equal_within=self.config.equal_within,
+        )  # fmt: skip
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         if hparam:
             main = names or self._main(view)
-            answer = compare_levels(view.runs, hparam, lambda sides: between(sides, [hparam], main))
-            doubles = duplicate_warnings(view, main)
+            answer = compare_levels(view.runs, hparam, lambda sides: between(sides, main, named=[hparam]))
+            used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
+            doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
             return self._with_plot(made, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
-        sides = select_sides(view.runs, view.series, a, b)
-        answer = between(sides, named_in(view.runs, a, b), names)
-        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both)
+        sides = select_sides(view.runs, view.series, a, b, view.more)
+        answer = between(sides, names, named=named_in(view.runs, a, b))
+        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(sides.both)
         python = f"db.compare({a!r}, {b!r}, {options})"
         made = self._with_basis(
             answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
@@ -510,14 +315,14 @@ class ExperimentDB:
         """
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().with_events([metric])
         answer = effects(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
             goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        doubles = duplicate_warnings(view, [metric], answer)
+        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
         made = self._with_basis(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
         return self._with_plot(
             made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where
@@ -561,7 +366,7 @@ class ExperimentDB:
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)))
+        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)), view.more)
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
@@ -586,74 +391,10 @@ class ExperimentDB:
 
         return write_page(path, report_page(self.pinned(), runs=runs, where=where))
 
-    def pinned(self) -> ExperimentDB:
-        """Returns a copy fixed to the current snapshot: later changes on disk do not affect its answers."""
-        fixed = copy(self)
-        fixed._pinned = self.refresh()
-        return fixed
-
     # --------------------------------------------------------------- private
-
-    def _load(self, progress: Progress | None, *, keep: bool = False) -> LoadReport | None:
-        """Reads the folders once; None if that failed and ``keep`` allows the earlier snapshot to stay.
-
-        After a failure every answer has a warning until a reading succeeds.
-        """
-        began = time.monotonic()
-        try:
-            self._held.look()
-            report = ingest(self.roots, self._store, progress=progress)
-        except (StoppedError, RootError):
-            raise
-        except (Exception, PanicException) as error:
-            self.failure = load_failed(error, datetime.now(UTC), self._good)
-            log.exception("Reading the folders failed")
-            if not keep or not self._store.snapshot.sources:
-                raise
-            self._seen = began
-            return None
-        self._seen, self._good, self.failure = began, datetime.now(UTC), ""
-        return report
 
     def _with_plot(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
         """Returns the answer with a plot function, which draws from the same version of the data on demand."""
         fixed = copy(self)
         fixed._pinned = view.snapshot
         return replace(answer, drawing=partial(fixed.plot, kind, **known))
-
-    def _is_old(self) -> bool:
-        return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
-
-    def _triage(self, view: View) -> DiagnosisOptions:
-        """Returns the options of a diagnosis of this view."""
-        from sweeplens.analyses.triage.candidates import DiagnosisOptions
-
-        config = self.config
-        return DiagnosisOptions(
-            config.thresholds, datetime.now(UTC), config.live_seconds, self._goals(view), config.main_metrics,
-            config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"),
-        )  # fmt: skip
-
-    def _main(self, view: View) -> list[str]:
-        return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))
-
-    def _goals(self, view: View) -> dict[str, Goal]:
-        """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""
-        return {**told_goals(view.runs), **self.config.metric_goals}
-
-    def _with_basis(
-        self, answer: AnyAnswer, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),
-        metrics: Sequence[str] = (), runs: Sequence[str] = (),
-    ) -> AnyAnswer:  # fmt: skip
-        """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
-        emptied = (view.emptied,) if view.emptied else ()
-        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        named = read_from_names(view.runs)
-        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
-        return answer.resting_on(
-            roots=tuple(plain_text(str(r)) for r in self.roots),
-            data_version=view.snapshot.version,
-            runs_matched=view.runs.height if matched is None else matched,
-            warnings=warnings,
-            python=python,
-        )

@@ -1,7 +1,7 @@
-"""A sweep as one page: overview, curves, ranking, effects, what broke, problems, with charts and sortable tables.
+"""Makes the report of a sweep, one page: overview, curves, ranking, effects, findings, problems, with charts and sortable tables.
 
-The page needs no network and no server. What an analysis cannot say (a metric whose goal is not known) stands in its section
-as the sentence of the error, and the other sections stay. Without the renderer it has tables only, and says so.
+The page needs no network and no server. If an analysis fails (the goal of a metric is unknown), its section holds the message
+of the error, and the other sections stay. Without the renderer the page has tables only, and says so.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _CELL = 200  # characters
 
 
 class Cell(Struct, frozen=True):
-    """``number``: what the column sorts by, where it is one."""
+    """``number``: the key by which the column sorts, if the cell is a number."""
 
     text: str
     number: float | None
 
 
-class Table(Struct, frozen=True):
+class ReportTable(Struct, frozen=True):
     """A table as the page shows it."""
 
     title: str
@@ -54,14 +54,14 @@ class Section(Struct, frozen=True):
     id: str
     title: str
     notes: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[ReportTable] = ()
     charts: Sequence[ChartOnPage] = ()
     basis: str = ""
 
 
 def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> str:
-    """The page about these runs, of one version of the data. Raises SweeplensError where there are no such runs."""
-    db.view(runs, where)  # what cannot be selected is an error of the whole, not of a section
+    """Returns the page about these runs, of one version of the data. Raises SweeplensError if there are no such runs."""
+    db.view(runs, where)  # a selection that fails is an error of the page, not of a section
     metrics = _metrics(db, tuple(runs), where)
     metric = metrics[0] if metrics else ""
     drawn = can_render()
@@ -96,7 +96,7 @@ def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") 
 
 
 def write_page(path: str | Path, page: str) -> Path:
-    """The page as a file. Raises InputError."""
+    """Writes the page to a file. Raises InputError."""
     place = Path(path)
     try:
         place.write_text(page, encoding="utf-8")
@@ -122,7 +122,7 @@ def _about(metric: str, ask: Callable[[], Answer]) -> Callable[[], Answer] | Non
 def _section(
     name: str, title: str, ask: Callable[[], Answer] | None, charts: Sequence[Callable[[], Chart]] = (), table: str = ""
 ) -> Section:
-    """A section of an answer and its charts; what cannot be said or drawn is a sentence."""
+    """Returns a section of an answer and its charts; an error becomes its message."""
     notes: list[str] = []
     shown: list[ChartOnPage] = []
     for draw in charts:
@@ -147,10 +147,10 @@ def _basis(answer: Answer) -> str:
     return f"{basis.runs_used} of {basis.runs_matched} runs{left}{warned}; {basis.python}" if basis.python else ""
 
 
-def _table(title: str, frame: pl.DataFrame) -> Table:
+def _table(title: str, frame: pl.DataFrame) -> ReportTable:
     cut = f"{title} (the first {_MOST_ROWS} of {frame.height:,})" if frame.height > _MOST_ROWS else title
     rows = [[_cell(v) for v in row] for row in frame.head(_MOST_ROWS).iter_rows()]
-    return Table(cut, [printed(c, _CELL) for c in frame.columns], rows)
+    return ReportTable(cut, [printed(c, _CELL) for c in frame.columns], rows)
 
 
 def _cell(value: object) -> Cell:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sweeplens.analyses.health import RunHealth, broken_warning
 from sweeplens.answers import Answer
 from sweeplens.errors import InputError
+from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.path_settings import PATH
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
+from sweeplens.frames.selection import select_axis
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.boundary import what_was_wrong
-from sweeplens.readers.decoding.axis_names import is_aside, label_of
+from sweeplens.readers.boundary import error_reason
+from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.store import Snapshot
 
@@ -24,6 +29,7 @@ __all__ = [
     "View",
     "as_names",
     "as_paths",
+    "axis_of",
     "duplicate_warnings",
     "load_failed",
     "nothing_found",
@@ -47,6 +53,9 @@ class View(Struct, frozen=True):
     series: pl.DataFrame
     problems: tuple[Problem, ...]
     emptied: str = ""  # why the condition holds for no run, if it does not
+    more: RunColumns = NOTHING_MORE  # columns of runs that are computed when a question names them
+    health: RunHealth | None = None  # of all runs of the version
+    event_goals: Mapping[str, Literal["lower", "higher"]] = {}  # of events that are used as metrics
 
     @property
     def metrics(self) -> list[str]:
@@ -54,6 +63,25 @@ class View(Struct, frozen=True):
         if self.series is self.snapshot.series:
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
+
+    def with_events(self, names: Sequence[str]) -> View:
+        """Returns this view with the event columns among the names as further metrics, one value a run."""
+        metrics = frozenset(self.metrics)
+        found = [e for n in dict.fromkeys(names) if n not in metrics and (e := parse_event(n, metrics))]
+        if not found:
+            return self
+        rows = [event_series(event, self.series, self.snapshot.points) for event in found]
+        goals = {event.name: event_goal(event) for event in found}
+        return replace(self, series=pl.concat([self.series, *rows]), event_goals=goals)
+
+    def used(self, answer: Answer) -> list[str]:
+        """Returns the runs that an answer of one metric uses."""
+        left = {run for entry in answer.basis.left_out for run in entry.runs}
+        return [run for run in self.runs["run_id"].to_list() if run not in left]
+
+    def broken_warning(self, runs: Sequence[str]) -> tuple[str, ...]:
+        """Warns that some of the runs behind an answer are broken, if that is known or quickly found out."""
+        return broken_warning(self.health.broken(runs), len(runs)) if self.health and runs else ()
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""
@@ -93,7 +121,7 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
     if suspicious.height and runs:
         suspicious = suspicious.filter(pl.col("run_id").is_in(list(runs)))
     told = suspicious.filter(
-        [not label_of(m) and (bool(metrics) or not is_aside(m)) for m in suspicious["metric"]]
+        [not label_of(m) and (bool(metrics) or not is_pace_metric(m)) for m in suspicious["metric"]]
     ).sort(lost, "run_id", "metric", descending=[True, False, False])
     if not told.height:
         return ()
@@ -137,7 +165,7 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
 
 
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
-    """That files look like logs and that no reader took them, in a sentence with the command that says why."""
+    """Warns of files that look like logs and that no reader accepts, with the command that says why."""
     files = snapshot.unread_logs
     if not files:
         return ()
@@ -151,7 +179,7 @@ def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
 
 
 def read_from_names(runs: pl.DataFrame) -> tuple[str, ...]:
-    """That hyperparameters were read from the names of runs, in a sentence."""
+    """Notes hyperparameters that were read from the names of runs."""
     names = [c for c in runs.columns if c.startswith(PATH) and runs[c].null_count() < runs.height]
     if not names:
         return ()
@@ -182,7 +210,7 @@ def load_failed(error: BaseException, now: datetime, good: datetime | None) -> s
     """Returns a warning that the folders could not be read, with the time of the snapshot that answers use meanwhile."""
     told = f"the last good snapshot, of {_utc_text(good)}" if good else "what an earlier process had read"
     return (
-        f"the folders could not be read at {_utc_text(now)} ({what_was_wrong(error)}): answers rest on {told}, "
+        f"the folders could not be read at {_utc_text(now)} ({error_reason(error)}): answers rest on {told}, "
         "until a reading succeeds"
     )
 
@@ -196,7 +224,7 @@ Names = str | Sequence[str]
 
 
 def as_names(names: Names) -> tuple[str, ...]:
-    """The names as a tuple; an empty text is none."""
+    """Returns the names as a tuple; an empty text is no name."""
     return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
 
@@ -204,6 +232,11 @@ def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | 
     if base_path is None:
         return []
     return [base_path] if isinstance(base_path, str | Path) else list(base_path)
+
+
+def axis_of(axis: str, view: View, argument: str = "x") -> str:
+    """Returns the x axis: step, wall_time, or the metric of this name. Raises UnknownNameError with the nearest."""
+    return select_axis(axis, view.metrics, argument)
 
 
 def python_call(**arguments: object) -> str:

@@ -53,7 +53,7 @@ class Labbook:
             stream.seek(offset)
             lines = stream.read().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()  # somebody is still writing it: it is read when it is whole
+            lines.pop()  # an incomplete line is read when it is complete
         before = resume.lines if resume else 0
         for number, line in enumerate(lines, start=before + 1):
             book.add(number, line.decode("utf-8", "replace").strip())

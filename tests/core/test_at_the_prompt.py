@@ -21,7 +21,7 @@ def db(sweep: Path) -> ExperimentDB:
     return ExperimentDB(str(sweep))
 
 
-def test_the_version_is_that_of_what_is_installed() -> None:
+def test_the_version_is_that_of_the_installed_package() -> None:
     assert sweeplens.__version__ == version("sweeplens")
     done = subprocess.run([sys.executable, "-m", "sweeplens", "--version"], capture_output=True, check=True)
     assert done.stdout.decode().strip() == f"sweeplens {sweeplens.__version__}"

@@ -103,7 +103,7 @@ def test_without_an_epoch_beside_it_the_values_say_that_a_counter_began_again(tm
 
 
 @pytest.mark.parametrize("far", [20, 5, 0])
-def test_a_training_that_went_back_stays_a_resume_and_its_last_write_stands(tmp_path: Path, far: int) -> None:
+def test_a_training_that_went_back_is_a_resume_and_its_last_values_count(tmp_path: Path, far: int) -> None:
     steps = [*range(30), *range(far, 60)]
     values = [round(3 * 0.97**s, 6) for s in steps]
     lines(tmp_path / "j" / "log.jsonl", ({"step": s, "loss": v} for s, v in zip(steps, values, strict=True)))
@@ -217,7 +217,7 @@ def test_one_value_a_line_with_its_name_is_read_as_that_metric(tmp_path: Path) -
     assert found["hand", "acc"] == (4, 3)
 
 
-def test_fewer_values_than_were_logged_without_a_resume_are_told_wherever_they_are_used(tmp_path: Path) -> None:
+def test_every_answer_warns_of_overwritten_values_without_a_resume(tmp_path: Path) -> None:
     rows = [{"step": i, "loss": v} for i, v in enumerate(down(20))]
     lines(tmp_path / "a" / "log.jsonl", [*rows[:10], {"step": 9, "loss": 9.0}, *rows[10:]])
     lines(tmp_path / "b" / "log.jsonl", rows)
@@ -288,7 +288,7 @@ def test_a_table_and_json_lines_of_the_same_rows_give_the_same_points(
     assert found.series("j", "loss") == found.series("c", "loss")
 
 
-def test_small_logs_as_people_keep_them_say_what_was_logged(tmp_path: Path) -> None:
+def test_small_handwritten_logs_give_the_logged_values(tmp_path: Path) -> None:
     shutil.copytree(CASES, tmp_path, dirs_exist_ok=True)
     series = opened(tmp_path).series_df
     wanted = json.loads((CASES / "wanted.json").read_text())

@@ -1,4 +1,4 @@
-"""Whatever lies in a folder, the rest of it is answered, and what could not be read is named with its place and reason."""
+"""Whatever a folder contains, its other files are read, and unreadable parts are named with place and reason."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_unexpanded_variable_in_a_root_is_recognised() -> None:
         ExperimentDB(base_path="${workspaceFolder}/experiments")
 
 
-def test_a_folder_without_experiments_says_what_was_looked_at(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_experiments_counts_the_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(RootError, match="1 files there belong to no known format"):
         opened(tmp_path).load_experiments()
@@ -150,7 +150,7 @@ def test_a_metric_named_like_a_path_is_a_name(tmp_path: Path) -> None:
     assert db.query_metrics(["..\\y"])["value"].to_list() == [2.0]
 
 
-def test_a_regular_expression_that_does_not_compile_says_so(tmp_path: Path) -> None:
+def test_an_invalid_regular_expression_is_an_error_with_a_reason(tmp_path: Path) -> None:
     steps(tmp_path / "run", good())
     with pytest.raises(InputError, match="not a regular expression"):
         opened(tmp_path).query_metrics("loss[")

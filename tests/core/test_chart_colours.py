@@ -1,4 +1,4 @@
-"""Colours of groups keep apart for everybody and stand out from the page, in light and in dark."""
+"""Colours of groups can be distinguished with any colour vision, and have contrast to the page in both themes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def seen(colour: str, sight: str) -> NDArray[np.float64]:
-    """A colour in OKLab as somebody with this sight sees it."""
+    """Returns a colour in OKLab as seen with this colour vision."""
     left = np.clip(np.array(SIGHT[sight]) @ linear(colour), 1e-6, 1)
     return _LAB @ np.cbrt(_LMS @ left)
 

@@ -48,7 +48,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> ExperimentDB:
-    """Runs whose ids, hyperparameters and metric are what nobody should call them."""
+    """Runs with the worst names for ids, hyperparameters and metric."""
     runs: list[Row] = []
     for i, name in enumerate(HOSTILE):
         for seed in range(2):
@@ -83,7 +83,7 @@ def test_pictures_are_written_in_the_format_that_their_name_says(db: ExperimentD
 
 
 @needs_renderer
-def test_a_picture_that_nobody_waits_for_is_stopped(db: ExperimentDB) -> None:
+def test_rendering_stops_when_its_caller_no_longer_waits(db: ExperimentDB) -> None:
     chart = db.plot("curves", metrics=["val/acc"])
     chart.png()
     began = time.monotonic()
@@ -140,7 +140,7 @@ def test_a_report_is_one_page_that_asks_for_nothing_and_runs_nothing_but_its_own
     assert all(json.loads(data) for data in page.data)
 
 
-def test_a_section_that_cannot_be_said_is_a_sentence_and_the_others_stay(tmp_path: Path) -> None:
+def test_a_section_that_fails_shows_the_error_and_the_others_stay(tmp_path: Path) -> None:
     odd = database(tmp_path, [run(f"r{i}", {"lr": i}) | {"metrics": {"thing": [1.0, 2.0, float(i)]}} for i in range(3)])
     page = odd.report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Whether lower or higher &#39;thing&#39; is better is not known" in page

@@ -1,4 +1,4 @@
-"""Pictures say what the answers say: numbers are read back out of the specification and held to the answer's.
+"""Charts show the numbers of the answers: numbers are read back from the specification and compared with the answer's.
 
 `SWEEPLENS_UPDATE_SNAPSHOTS=1 pytest tests/core/test_charts.py` writes the golden specifications again.
 """
@@ -165,7 +165,7 @@ def test_importance_draws_effects_and_inseparable_ones_as_one_bar(db: Experiment
     ]
 
 
-def test_a_heatmap_draws_the_means_of_summarize_and_names_what_was_not_tried(db: ExperimentDB) -> None:
+def test_a_heatmap_draws_the_means_of_summarize_and_marks_untried_cells(db: ExperimentDB) -> None:
     where = 'NOT ("optim.lr" = 0.3 AND "data.batch_size" = 64)'
     chart = db.plot("heatmap", metrics=["val/acc"], hparams=["optim.lr", "data.batch_size"], where=where)
     answer = db.summarize(["optim.lr", "data.batch_size"], metrics=["val/acc"], where=where).table
@@ -295,7 +295,7 @@ def test_fields_have_names_of_ours_whatever_columns_are_called(db: ExperimentDB,
 
 
 @pytest.mark.parametrize("kind", CHARTS)
-def test_at_most_5000_points_are_drawn_and_what_was_left_out_is_said(tmp_path: Path, kind: str) -> None:
+def test_at_most_5000_points_are_drawn_and_the_others_are_counted(tmp_path: Path, kind: str) -> None:
     def curve(i: int) -> list[float]:
         return [0.1 + i % 140 / 200 + s / 1000 for s in range(120)]
 
@@ -340,7 +340,7 @@ def test_names_for_display_are_on_the_axes(tmp_path: Path) -> None:
     assert "val/acc" not in text
 
 
-def test_loss_over_decades_stands_on_a_logarithmic_axis_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_loss_over_decades_gets_a_logarithmic_axis_by_default(tmp_path: Path) -> None:
     sweep = database(tmp_path, [run("r", {"lr": 1}, val_loss=[10.0 / 2**s for s in range(12)])])
 
     def scale(**options: Any) -> str | None:
@@ -378,7 +378,9 @@ def test_without_a_kind_the_most_telling_is_drawn(db: ExperimentDB, tmp_path: Pa
         ("importance", {"metrics": ["grad_norm"]}, "goal"),
     ],
 )
-def test_what_cannot_be_drawn_says_why(db: ExperimentDB, kind: str, options: dict[str, Any], said: str) -> None:
+def test_charts_that_cannot_be_drawn_give_a_reason(
+    db: ExperimentDB, kind: str, options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         db.plot(kind, **options)
 

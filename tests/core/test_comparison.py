@@ -186,7 +186,7 @@ def test_the_verdict_rests_on_holm_over_the_metrics_and_a_metric_without_a_goal_
     assert dict(asked.select("metric", "goal").iter_rows())["zeta"] == "unknown"
 
 
-def test_the_printed_difference_lies_within_its_interval_however_wild_the_values(tmp_path: Path) -> None:
+def test_the_printed_difference_is_within_its_interval_for_any_values(tmp_path: Path) -> None:
     a = [0.81, 0.82, 0.83, 0.82, 0.81, 0.82, 9.0, 0.815]
     answer = database(tmp_path, sweep(a, [0.8] * 8)).compare("a*", "b*")
     found = row(answer)
@@ -251,7 +251,7 @@ def test_conditions_are_matched_on_what_else_varies_and_the_pooled_difference_is
     assert any("Matched on lr: difference is pooled over 4 strata" in note for note in answer.notes)
 
 
-def test_strata_that_disagree_are_told(tmp_path: Path) -> None:
+def test_a_note_warns_of_strata_that_disagree(tmp_path: Path) -> None:
     rng = np.random.default_rng(22)
     rows = [
         run(
@@ -268,7 +268,7 @@ def test_strata_that_disagree_are_told(tmp_path: Path) -> None:
     assert any(note.startswith("Strata disagree") for note in answer.notes)
 
 
-def test_what_changes_together_with_the_sides_is_said_to_be_confounded(tmp_path: Path) -> None:
+def test_hyperparameters_that_change_with_the_sides_are_confounded(tmp_path: Path) -> None:
     answer = decay(tmp_path, confounded=True).compare("wd > 0", "wd = 0")
     assert any("also differ in aug, which is not matched" in note for note in answer.notes)
 
@@ -377,7 +377,7 @@ def test_sides_can_be_an_id_a_list_a_glob_or_a_condition_and_an_id_with_an_equal
     assert again.table.equals(answer.table)
 
 
-def test_a_side_that_is_empty_unknown_or_on_both_sides_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_an_empty_unknown_or_overlapping_side_is_an_error_with_a_reason(tmp_path: Path) -> None:
     db = database(tmp_path, sweep([0.9, 0.8], [0.7, 0.6]))
     with pytest.raises(UnknownNameError, match="No run 'a9'"):
         db.compare("a9", "b*")
@@ -389,7 +389,7 @@ def test_a_side_that_is_empty_unknown_or_on_both_sides_is_an_error_that_says_so(
         db.compare([], "b*")
 
 
-def test_a_metric_that_only_one_side_logged_is_told_and_not_compared(tmp_path: Path) -> None:
+def test_a_metric_of_one_side_alone_is_named_and_not_compared(tmp_path: Path) -> None:
     runs = sweep([0.9, 0.8], [0.7, 0.6])
     runs.append(run("a2", {"lr": 0.1, "seed": 2}, val_acc=[0.9], val_f1=[0.5]))
     db = database(tmp_path, runs)
@@ -433,7 +433,7 @@ def test_the_levels_of_a_hyperparameter_are_each_compared_with_the_one_that_swit
     assert again.table.equals(answer.table)
 
 
-def test_a_hyperparameter_and_sides_at_once_or_with_too_many_levels_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_sides_beside_a_hyperparameter_or_too_many_levels_are_an_error_with_a_reason(tmp_path: Path) -> None:
     rows = [run(f"r{i}", {"lr": i, "one": 1, "seed": 0}, val_acc=[0.1 * i]) for i in range(12)]
     db = database(tmp_path, rows)
     with pytest.raises(InputError, match="not both"):

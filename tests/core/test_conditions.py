@@ -138,7 +138,7 @@ def test_a_condition_selects_the_same_runs_as_sql(condition: str, ids: str) -> N
         ("", ""),
     ],
 )
-def test_an_error_gives_the_position_and_what_to_write_instead(db: ExperimentDB, condition: str, words: str) -> None:
+def test_an_error_gives_the_position_and_the_correction(db: ExperimentDB, condition: str, words: str) -> None:
     if not condition:
         assert db.list_runs(where=condition).table.height == 4
         return

@@ -109,7 +109,7 @@ def test_straight_lines_are_no_multiples_of_each_other() -> None:
     assert not _found(runs, {"a": {"lr": 1}, "b": {"lr": 2}}, "multiple")
 
 
-def test_a_training_loss_that_ends_alike_while_validation_differs_is_told_with_low_severity() -> None:
+def test_an_equal_final_training_loss_with_different_validation_is_a_low_finding() -> None:
     end = _loss(3)[-1]
     runs: dict[str, Curves] = {
         f"r{i}": {"train/loss": [*_loss(i)[:-1], end], "val/loss": _loss(10 + i)} for i in range(2)

@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A folder beside the root, with a log that nobody may see."""
+    """A folder beside the root, with a log that must not be read."""
     outside = tmp_path / "outside" / "run"
     outside.mkdir(parents=True)
     (outside / "metrics.jsonl").write_bytes(SECRET)
@@ -186,7 +186,7 @@ def test_a_sparse_file_of_100_gb_is_a_problem_and_the_healthy_run_is_there(root:
     begin = b'{"run_id": "a", "metrics": {"loss": [1' if name.startswith("h") else _TABLE
     odd.write_bytes(begin if name.endswith(("csv", "history.json")) else ROW)
     os.truncate(odd, 100 << 30)
-    if name == "config.json":  # beside a log; beside another log the file would be its copy, which nobody opens
+    if name == "config.json":  # beside a log; beside another log the file would be its copy, which is not opened
         (odd.parent / "log.jsonl").write_bytes(ROW)
     db = database(root)
     assert "healthy" in db.runs_df["run_id"].to_list()

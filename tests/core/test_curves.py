@@ -29,7 +29,7 @@ def test_a_falling_curve_is_drawn_falling() -> None:
     assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
 
 
-def test_what_is_not_finite_has_its_own_sign() -> None:
+def test_non_finite_values_have_their_own_sign() -> None:
     assert sparkline([1.0, 2.0, NAN, INF, 1.0]) == "▁█××▁"
     assert sparkline([NAN] * 5) == "×××××"
 
@@ -39,7 +39,7 @@ def test_a_constant_curve_is_a_level_line_and_none_is_nothing() -> None:
     assert sparkline([]) == ""
 
 
-def test_an_explosion_does_not_flatten_what_was_before() -> None:
+def test_an_explosion_does_not_flatten_the_curve_before_it() -> None:
     line = sparkline([2.0, 1.0, 0.5, 0.25, 10.0, 1e3, 1e5, 1e7])
     assert len(set(line[:5])) > 1
 
@@ -112,7 +112,7 @@ def db(tmp_path: Path) -> ExperimentDB:
     return ExperimentDB(AnalysisConfig(), tmp_path)
 
 
-def test_the_text_of_a_curve_says_who_how_many_and_which_points(db: ExperimentDB) -> None:
+def test_the_text_of_a_curve_has_run_metric_counts_and_points(db: ExperimentDB) -> None:
     answer = db.curves(["train/loss"], max_points=10)
     long, short = curve_lines(answer)
     assert long.startswith("long train/loss ")
@@ -123,7 +123,7 @@ def test_the_text_of_a_curve_says_who_how_many_and_which_points(db: ExperimentDB
     assert render_curves(answer) == f"{long}\n{short}"
 
 
-def test_the_sparkline_stands_for_all_points_and_not_for_those_shown(db: ExperimentDB) -> None:
+def test_the_sparkline_shows_all_points_of_the_series(db: ExperimentDB) -> None:
     few, many = (
         db.curves(["train/loss"], runs=["long"], max_points=n).tables["series"]["spark"].item() for n in (3, 400)
     )
@@ -176,7 +176,7 @@ def test_only_the_series_that_are_looked_at_are_thinned(many: ExperimentDB) -> N
     assert 2 <= looked_at == len(thinned) <= 4
 
 
-def test_points_where_the_axis_stands_still_are_in_the_order_of_their_steps(many: ExperimentDB) -> None:
+def test_points_of_equal_x_are_in_the_order_of_their_steps(many: ExperimentDB) -> None:
     drawn = many.curves(["acc"], runs=["r11"], x="seen", max_points=100).table
     assert drawn["value"].to_list() == [11.0 * step for step in range(56)]
 

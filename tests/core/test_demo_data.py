@@ -1,4 +1,4 @@
-"""The demo sweep: what was planted is there, and the same arguments write the same bytes."""
+"""The demo sweep has its planted effects, and the same arguments write the same bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_learning_rate_matters_and_the_batch_size_does_not(demo: Path) -> No
     assert abs(low - high) < by_bs["sem"].min()  # pyright: ignore[reportOperatorIssue]
 
 
-def test_weight_decay_cannot_be_told_from_the_learning_rate(demo: Path) -> None:
+def test_weight_decay_is_perfectly_confounded_with_the_learning_rate(demo: Path) -> None:
     varying = ExperimentDB(base_path=demo).find_varying()
     assert varying.filter(pl.col("hparam") == "optim.lr")["same_as"].to_list() == [["optim.weight_decay"]]
 

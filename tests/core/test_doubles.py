@@ -93,7 +93,7 @@ def everywhere(db: ExperimentDB, metric: str = "loss") -> dict[str, Answer]:
     }
 
 
-def test_a_sweep_that_was_copied_is_said_in_every_answer_that_counts_runs(tmp_path: Path) -> None:
+def test_every_answer_that_counts_runs_warns_of_a_copied_sweep(tmp_path: Path) -> None:
     as_jsonl(tmp_path / "runs")
     shutil.copytree(tmp_path / "runs", tmp_path / "copy")
     for name, answer in everywhere(opened(tmp_path)).items():
@@ -101,7 +101,7 @@ def test_a_sweep_that_was_copied_is_said_in_every_answer_that_counts_runs(tmp_pa
         assert "'copy/lr0.01 s0' (json_steps) and 'runs/lr0.01 s0' (json_steps), 2 equal curves" in said(answer), name
 
 
-def test_the_same_sweep_without_its_copy_is_never_said(tmp_path: Path) -> None:
+def test_a_sweep_without_a_copy_gives_no_warning(tmp_path: Path) -> None:
     as_jsonl(tmp_path)
     assert not any(map(said, everywhere(opened(tmp_path)).values()))
 
@@ -135,7 +135,7 @@ def test_of_a_copied_folder_the_folder_is_left_out(tmp_path: Path) -> None:
     assert not said(db.list_runs(where=condition))
 
 
-def test_a_condition_that_costs_a_few_other_runs_says_so(tmp_path: Path) -> None:
+def test_a_suggested_condition_counts_the_other_runs_that_it_drops(tmp_path: Path) -> None:
     as_jsonl(tmp_path / "runs")
     as_tensorboard(tmp_path / "tb")
     event_file(
@@ -213,7 +213,7 @@ def test_an_exact_rerun_is_no_replicate_either(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "metrics", [{"lr": "lr"}, {"epoch": "epoch"}, {"lr": "train/learning_rate", "epoch": "_timestamp"}]
 )
-def test_what_all_runs_of_a_sweep_share_makes_no_double(tmp_path: Path, metrics: Mapping[str, str]) -> None:
+def test_curves_that_all_runs_share_make_no_duplicates(tmp_path: Path, metrics: Mapping[str, str]) -> None:
     shared = {name: curves(0.1, 0)[metric] for metric, name in metrics.items()}
     rows = [run(f"s{seed}", {"seed": seed}, **shared) for seed in range(4)]
     assert not said(database(tmp_path, rows).overview())
@@ -333,7 +333,7 @@ def test_real_logs_hold_the_doubles_that_are_known_and_no_other(name: str) -> No
 
 
 @pytest.mark.skipif(not SETS, reason="SWEEPLENS_CORPUS names no folder of sets")
-def test_one_sweep_that_twelve_producers_recorded_is_told_from_every_other(tmp_path: Path) -> None:
+def test_one_sweep_recorded_by_twelve_tools_is_recognised_and_no_other(tmp_path: Path) -> None:
     """Each group has the same learning rate, batch size and seed wherever these are known."""
     db = opened(*(Path(CORPUS) / name / "logs" for name in SETS))
     found = find_duplicates(db.series_df)

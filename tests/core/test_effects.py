@@ -51,7 +51,7 @@ def share_within(runs: list[Row], hparam: str) -> float:
     return 1 - within / (plain.pvariance(values) * len(values))
 
 
-def test_a_learning_rate_that_matters_and_a_batch_size_that_does_not_are_told_as_planted(tmp_path: Path) -> None:
+def test_effects_find_the_planted_learning_rate_and_no_effect_of_batch_size(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
     answer = database(tmp_path, runs).effects("val/acc", reduce="last")
     found = rows(answer)
@@ -94,7 +94,7 @@ def test_runs_that_lack_a_hyperparameter_have_no_say_in_its_direction_but_none_i
     assert (found["drop"]["direction"], found["drop"]["best_value"]) == ("best: null", "null")
 
 
-def test_a_run_whose_config_is_lost_says_nothing_of_any_hyperparameter_and_is_named(tmp_path: Path) -> None:
+def test_a_run_without_a_config_is_named_and_has_no_hyperparameters(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: lr, 0.02)
     whole = database(tmp_path / "whole", runs).effects("val/acc", reduce="last")
     answer = database(tmp_path / "lost", [*runs, run("bare", {}, val_acc=[9.0])]).effects("val/acc", reduce="last")
@@ -182,7 +182,7 @@ def test_the_interactions_share_and_p_are_those_of_a_two_way_analysis_of_varianc
     assert pair["share"] == pytest.approx(max(0, crossed - within) / (plain.pvariance(every) * len(every)), rel=1e-6)
 
 
-def test_where_nothing_matters_nothing_is_said_to_matter(tmp_path: Path) -> None:
+def test_without_effects_no_hyperparameter_matters(tmp_path: Path) -> None:
     clear = 0
     for chance in range(12):
         runs = grid(lambda lr, bs, opt: 0.5, 0.1, chance=chance)
@@ -191,7 +191,7 @@ def test_where_nothing_matters_nothing_is_said_to_matter(tmp_path: Path) -> None
     assert clear <= 2  # of 36
 
 
-def test_the_spread_between_repetitions_is_told_as_a_share(tmp_path: Path) -> None:
+def test_the_spread_between_repetitions_is_given_as_a_share(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: 0.1 * (opt == "sgd"), 0.1, chance=3)
     answer = database(tmp_path, runs).effects("val/acc", reduce="last")
     cells: dict[tuple[object, ...], list[float]] = {}
@@ -202,7 +202,7 @@ def test_the_spread_between_repetitions_is_told_as_a_share(tmp_path: Path) -> No
     assert f"Repetitions of one setting account for {share:.0%} of the variance." in answer.notes
 
 
-def test_too_few_runs_are_said_and_not_hidden(tmp_path: Path) -> None:
+def test_effects_warn_of_too_few_runs(tmp_path: Path) -> None:
     few = [run(f"r{i}", {"lr": i, "seed": 0}, val_acc=[0.1 * i]) for i in range(4)]
     answer = database(tmp_path / "few", few).effects("val/acc")
     assert answer.table["importance"].to_list() == [None]
@@ -217,7 +217,7 @@ def test_too_few_runs_are_said_and_not_hidden(tmp_path: Path) -> None:
     assert any("No hyperparameter varies" in note for note in answer.notes)
 
 
-def test_a_few_runs_far_from_all_others_turn_the_shares_to_ranks_and_it_is_said(tmp_path: Path) -> None:
+def test_a_few_outliers_switch_the_shares_to_ranks_with_a_note(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: 0.9 + 0.1 * math.log10(lr), 0.02)
     runs[0]["metrics"] = {"val/acc": [-1e6]}
     answer = database(tmp_path, runs).effects("val/acc", reduce="last")
@@ -322,7 +322,7 @@ def test_a_hyperparameter_that_matters_only_with_another_depends_on_it(tmp_path:
     assert found == {"momentum": "depends on lr", "lr": "depends on momentum"}
 
 
-def test_what_the_left_out_runs_share_is_said(tmp_path: Path) -> None:
+def test_a_note_names_what_the_left_out_runs_share(tmp_path: Path) -> None:
     rows = [
         run(f"r{lr}{s}", {"lr": lr, "seed": s}, val_acc=[0.5 + 0.01 * s, math.nan if lr == 3 and s < 5 else 0.6 + 0.01 * s])
         for lr in (1, 2, 3) for s in range(6)

@@ -27,12 +27,12 @@ def test_using_the_library_loads_no_protocol_no_http_no_async_and_no_statistics(
     assert not loaded & {"mcp", "anyio", "starlette", "uvicorn", "scipy", "sklearn"}
 
 
-def test_the_command_line_loads_nothing_heavy_before_it_knows_what_is_wanted() -> None:
+def test_the_command_line_loads_nothing_heavy_before_it_parses_arguments() -> None:
     assert loaded_by("import sweeplens_mcp.cli.commands") == set()
 
 
 @pytest.mark.parametrize("name", sweeplens.__all__)
-def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+def test_every_public_name_exists_and_is_documented(name: str) -> None:
     assert getattr(sweeplens, name).__doc__
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_series
 from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.json import steps as json_steps
+from sweeplens.readers.json.history import JsonHistory
 from sweeplens.readers.json.steps import JsonSteps
 from sweeplens.readers.protocol import Reading, Resume, Source
 from sweeplens.sources.discover import discover
@@ -38,6 +40,26 @@ OTHERS = st.one_of(NUMBERS, NUMBERS, st.none(), st.booleans())
 ROWS = st.dictionaries(KEYS, OTHERS, min_size=1, max_size=4)
 TIMED = st.fixed_dictionaries({"timestamp": st.floats(1.6e9, 1.8e9), "loss": NUMBERS})
 PLAIN = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch"]), NUMBERS, min_size=1)
+TEXTS = st.sampled_from(
+    ["train", "val", "a note", "0.5", "nan", "tensor(1.5)", "[2]", "3%", "ünd", "", "Infinity", "1/3", "1.2k"]
+)
+DATES = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(datetime.isoformat)
+ZONES = st.sampled_from(["", "Z", "+02:00", "-05:30", " ", "x"])
+TIMES = st.one_of(
+    st.builds("{}{}".format, DATES, ZONES), st.sampled_from(["2024-02-30T00:00:00", "2024-01-01", "soon"])
+)
+SPLITS = st.fixed_dictionaries(
+    {"loss": NUMBERS},
+    optional={"split": st.sampled_from(["train", "val"]), "val/loss": NUMBERS, "time": st.floats(1.6e9, 1.8e9)},
+)
+SPOKEN = st.fixed_dictionaries(
+    {"loss": NUMBERS},
+    optional={"timestamp": TIMES, "note": TEXTS, "split": TEXTS, "tag": TEXTS, "host": TEXTS, "lr": NUMBERS},
+)
+STAMPED = st.fixed_dictionaries({"loss": NUMBERS}, optional={"timestamp": DATES, "date": DATES})
+SOMETIMES = st.fixed_dictionaries(
+    {"loss": NUMBERS}, optional={"timestamp": st.floats(1.6e9, 1.8e9), "time": st.floats(0, 1.8e9)}
+)
 SPARSE = st.dictionaries(st.sampled_from(["loss", "val/acc", "epoch", "is_best", "time"]), OTHERS, min_size=1)
 JUNK = st.sampled_from(
     ["broken {", "", "   ", "[1, 2]", '{"step": 3, "loss": }', '{"step": 1, "loss": "text"}', '{"step": 2, "x": null}',
@@ -48,7 +70,7 @@ JUNK = st.sampled_from(
 
 @st.composite
 def a_file(draw: Any) -> str:
-    kind = draw(st.sampled_from([PLAIN, PLAIN, SPARSE, TIMED, ROWS]))
+    kind = draw(st.sampled_from([PLAIN, PLAIN, SPARSE, TIMED, ROWS, SPLITS, SPOKEN, STAMPED, SOMETIMES]))
     begin = draw(st.sampled_from([0, 0, 3_000, 6_000]))  # a file that is appended to another may go on behind it
     steps = [begin + s for s in draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))]
     steps = sorted(set(steps)) if draw(st.booleans()) else steps
@@ -98,7 +120,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
     return len(readings)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=1, max_size=5))
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 1.7e9}\n'])
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 0.0}\n', '{"step": 0, "run_id": 0.0}\n'])
@@ -108,9 +130,9 @@ def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempP
     together(tmp_path_factory.mktemp("logs"), texts)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=2, max_size=3))
-def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_appended_rows_are_read_as_if_one_by_one(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     root, reader = tmp_path_factory.mktemp("logs"), JsonSteps()
     log = root / "run" / "metrics.jsonl"
     log.parent.mkdir()
@@ -130,6 +152,29 @@ def test_what_was_appended_is_read_as_if_row_by_row(tmp_path_factory: pytest.Tem
         one, other = (sequenced(r.points).sort(order) for r in (columns, rows))
         assert_frame_equal(one, other, check_exact=True)
         ways = dict.fromkeys(ways, rows.resume)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_history_in_one_value_is_read_as_if_row_by_row(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    kind = data.draw(st.sampled_from([PLAIN, TIMED, ROWS, SPLITS, SPOKEN, STAMPED, SOMETIMES]))
+    steps = sorted(data.draw(st.sets(st.integers(0, 1000), min_size=2, max_size=12)))
+    rows = [{"step": step, **data.draw(kind)} for step in steps]
+    root = tmp_path_factory.mktemp("logs")
+    (root / "history.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    reader = JsonHistory()
+    exact = RowReader("history.json")
+    for row in rows:
+        exact.add(dict(row))
+    for source in discover([root], [reader]).sources:
+        reading = reader.read(source, None)
+        assert [r.non_scalar for r in reading.runs] == [r.non_scalar for r in exact.records()]
+        assert [(r.created_at, r.updated_at) for r in reading.runs] == [
+            (r.created_at, r.updated_at) for r in exact.records()
+        ]
+        key = ["run_id", "metric", "seq"]
+        mine, expected = (sequenced(f).drop("run_id").sort(key[1:]) for f in (reading.points, exact.frame()))
+        assert_frame_equal(mine, expected, check_exact=True)
 
 
 def _further(reader: JsonSteps, source: Source, resume: Resume | None, far: int) -> Reading:
@@ -176,7 +221,7 @@ def test_clean_files_and_those_with_nan_torn_and_malformed_lines_are_read_togeth
     )
 
 
-def test_what_a_table_fills_up_with_null_is_read_together_and_counted(tmp_path: Path) -> None:
+def test_rows_padded_with_null_are_read_together_and_counted(tmp_path: Path) -> None:
     """As pandas writes the rows of a table in which validation is logged now and then."""
     rows = [
         {"step": i, "loss": 1 / (i + 1), "val/acc": i / 9 if i % 4 == 3 else None, "is_best": i % 4 == 3, "never": None}
@@ -223,8 +268,8 @@ def test_rows_of_thousands_of_metrics_are_read_together(tmp_path: Path) -> None:
     assert together(tmp_path, ["".join(json.dumps(row) + "\n" for row in rows)]) == 1
 
 
-def test_what_is_written_while_reading_is_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
-    """Names go to disk as Enums; nobody who reads the file may see that, and filters must find what they look for."""
+def test_files_of_points_hold_plain_text_and_numbers_for_every_engine(tmp_path: Path) -> None:
+    """Names are Enums on disk; readers of the file must not see that, and filters must find all rows."""
     rows = "".join(json.dumps({"step": i, **{f"m{k}": k + i / 7 for k in range(10)}}) + "\n" for i in range(1000))
     for run in range(31):
         home = tmp_path / "logs" / f"run{31 - run}"

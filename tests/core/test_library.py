@@ -69,7 +69,7 @@ def test_flattening_keeps_every_value_whatever_the_keys(config: dict[str, object
 
 
 @given(CONFIGS)
-def test_what_is_flat_survives_the_way_there_and_back(config: dict[str, object]) -> None:
+def test_flat_frames_survive_a_round_trip(config: dict[str, object]) -> None:
     flat = flatten(config)
     assert flatten(unflatten(flat)) == flat
 
@@ -167,7 +167,7 @@ def test_lazy_and_eager_databases_give_equal_answers(sweep: Path) -> None:
 # ------------------------------------------------------------------------------ frames
 
 
-def test_text_hyperparameters_are_categoricals_and_a_none_is_told_from_a_lack() -> None:
+def test_text_hyperparameters_are_categoricals_and_none_differs_from_missing() -> None:
     table = runs_to_dataframe([*runs(), Run(run_id="bare")])
     assert table["optim.name"].dtype == pl.Categorical
     assert table["optim.lr"].dtype == pl.Float64

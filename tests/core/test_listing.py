@@ -30,14 +30,14 @@ def test_list_runs_says_how_many_hyperparameters_it_does_not_show(tmp_path: Path
     assert answer.notes[0].startswith("4 more hyperparameters vary: find_varying_hparams names them")
 
 
-def test_what_takes_several_values_comes_before_what_some_runs_lack(tmp_path: Path) -> None:
+def test_varying_hyperparameters_come_before_partly_missing_ones(tmp_path: Path) -> None:
     runs = [run(f"r{i}", {**({"a": 1} if i else {}), "lr": i}, val_acc=[0.5]) for i in range(3)]
     table = database(tmp_path, runs).varying().table
     assert table["hparam"].to_list() == ["lr", "a"]
     assert table["n_values"].to_list() == [3, 1]
 
 
-def test_what_names_an_experiment_after_its_setting_and_seed_makes_no_group(tmp_path: Path) -> None:
+def test_names_of_experiments_define_no_groups(tmp_path: Path) -> None:
     runs = [
         run(f"r{lr}{s}", {"lr": lr, "seed": s, "exp_name": f"lr{lr}_s{s}" if lr else "again"}, val_acc=[lr + 0.01 * s])
         for lr in (0, 1, 2)
@@ -61,7 +61,7 @@ def test_two_sides_differ_by_values_and_not_by_the_names_of_their_folders(tmp_pa
     assert differ.rows() == [("lr", "0", "1"), ("out_dir", "3 names", "3 names")]
 
 
-def test_one_run_is_told_without_what_is_empty_and_with_plain_times(tmp_path: Path) -> None:
+def test_details_of_a_run_have_no_empty_fields_and_plain_times(tmp_path: Path) -> None:
     facts = dict(database(tmp_path, [run("r", {"lr": 1}, val_acc=[0.5])]).get_run("r").tables["run"].rows())
     assert facts["run_id"] == "r"
     assert "" not in facts.values()

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import sweeplens
 from sweeplens.native.step_table import StepTable, is_compiled
+from sweeplens.readers.decoding.values import as_time, number_in
 
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
 EXPONENTS = st.one_of(
@@ -31,8 +32,24 @@ NUMBERS = st.one_of(
     st.builds("{}{}{}".format, st.sampled_from(["", "-"]), DIGITS, EXPONENTS),
     st.builds("{}{}.{}{}".format, st.sampled_from(["", "-"]), DIGITS, DIGITS, EXPONENTS),
 )
+STAMPS = st.builds(
+    "{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
+    st.integers(1960, 2210), st.integers(0, 13), st.integers(0, 32), st.sampled_from("T tx"),
+    st.integers(0, 25), st.integers(0, 60), st.integers(0, 61),
+    st.sampled_from(["", ".5", ".123456", ".1234567", ".", ",5"]),
+    st.sampled_from(["", "Z", "z", "+02:00", "-23:59", "+24:00", "+1:00"]),
+)  # fmt: skip
+TEXTS = st.one_of(
+    STAMPS,
+    st.text(max_size=12),
+    st.sampled_from(["nan", "Inf", "tensor(1.)", "float32(2)", "50%", "[1]", "1/3", "a" * 300, "train"]),
+)
 VALUES = st.one_of(
-    NUMBERS, st.sampled_from(["null", "true", '"x"', "[]", "{}", "-NaN", "+1", ".5", "1.", "", "0x1", "1e"])
+    NUMBERS,
+    STAMPS.map(json.dumps),
+    st.sampled_from(
+        ["null", "true", '"x"', '"train"', '"nan"', '"1"', "[]", "{}", "-NaN", "+1", ".5", "1.", "", "0x1", "1e"]
+    ),
 )
 KEYS = st.sampled_from(["loss", "val/acc", "präzision", "a b", 'quo\\"te', "", "step"])
 
@@ -66,22 +83,25 @@ def values_of(numbers: Sequence[str]) -> list[float | None]:
     numbers=["9007199254740993", "1e23", "-0", "-0.0", "-18446744073709551616", "2.2250738585072014e-308", "1e400"]
 )
 @example(numbers=["0.1000000000000000055511151231257827021181583404541015625", "179769313486231570000000000000000e276"])
-def test_a_number_is_what_python_reads_or_its_line_is_in_doubt(numbers: list[str]) -> None:
+def test_a_number_equals_that_of_python_or_its_line_is_left_to_python(numbers: list[str]) -> None:
     for text, value in zip(numbers, values_of(numbers), strict=True):
         if value is not None:
             read = json.loads(text)
+            if isinstance(read, str):
+                assert value == (as_time(read) or read)
+                continue
             assert type(read) in (int, float), text
             assert bits(value) == bits(float(read)), text
 
 
 @settings(max_examples=300, deadline=None)
 @given(numbers=st.lists(st.floats(allow_subnormal=False), min_size=1, max_size=40))
-def test_what_python_writes_of_a_normal_double_is_never_in_doubt(numbers: list[float]) -> None:
+def test_normal_doubles_written_by_python_are_always_certain(numbers: list[float]) -> None:
     assert [bits(v) for v in values_of([json.dumps(n) for n in numbers]) if v is not None] == [bits(n) for n in numbers]
 
 
 def is_plain(line: bytes) -> bool:
-    """Whether Python finds a flat object of numbers, each key once, with a whole number at the step."""
+    """Whether Python finds a flat object of numbers and texts, each key once, with a whole number at the step."""
     try:
         pairs = json.loads(line, object_pairs_hook=list)
         keys = [key for key, _ in pairs]
@@ -89,7 +109,7 @@ def is_plain(line: bytes) -> bool:
             line.lstrip(b" \t\r").startswith(b"{")
             and len(set(keys)) == len(keys)
             and type(dict(pairs)["step"]) is int
-            and not any(isinstance(value, str | list) for _, value in pairs)  # objects are lists of pairs here
+            and not any(isinstance(value, list) for _, value in pairs)  # objects are lists of pairs here
         )
     except (ValueError, TypeError, KeyError):
         return False
@@ -117,8 +137,24 @@ def test_only_plain_rows_are_taken_and_all_others_are_named(lines: list[str]) ->
         assert is_plain(lines[number].encode()), lines[number]
         read = json.loads(lines[number])
         assert row["\0step"] == read.pop("step")
-        held = {key: bits(value) for key, value in row.items() if key[:1] != "\0" and value is not None}
-        assert held == {key: bits(float(value)) for key, value in read.items() if type(value) in (int, float)}
+        held = {key: _same(value) for key, value in row.items() if key[:1] != "\0" and value is not None}
+        assert held == {key: _same(value) for key, value in read.items() if type(value) in (int, float, str)}
+
+
+def _same(value: object) -> object:
+    """A value in a form that equals only itself; a text that is a time as that time."""
+    if isinstance(value, str):
+        return as_time(value) or value
+    return bits(float(value)) if isinstance(value, int | float) else value
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS)
+def test_a_text_is_a_time_or_a_word_that_is_no_number_or_its_line_is_in_doubt(text: str) -> None:
+    frame, doubts = table_of(f'{{"step": 1, "x": {json.dumps(text, ensure_ascii=False)}}}\n'.encode())
+    if not doubts:
+        assert frame["x"].to_list() == [as_time(text) or text]
+        assert number_in(text) is None
 
 
 @settings(max_examples=200, deadline=None)
@@ -173,7 +209,7 @@ def test_a_table_holds_no_more_cells_than_it_was_allowed() -> None:
         assert table.rows * table.width <= 1 << 16
 
 
-def test_what_make_installs_is_compiled() -> None:
+def test_make_installs_the_compiled_reader() -> None:
     assert is_compiled()
 
 

@@ -1,4 +1,4 @@
-"""What is new since a cursor: told once, never missed, with a cursor of at most 40 characters."""
+"""News since a cursor: each reported once, none missed, with a cursor of at most 40 characters."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_nothing_new_is_one_short_sentence(tmp_path: Path) -> None:
     assert len(again.notes[0]) < 60
 
 
-def test_runs_that_begin_finish_and_fail_are_told_once_each(tmp_path: Path) -> None:
+def test_news_report_each_begin_finish_and_failure_once(tmp_path: Path) -> None:
     for i in range(5):
         _write(tmp_path / f"r{i}", steps=10, age=60, status="running")
     db = _open(tmp_path)
@@ -76,7 +76,7 @@ def test_a_run_that_turns_to_nan_is_a_new_problem(tmp_path: Path) -> None:
     assert problem["text"].startswith("nan:")
 
 
-def test_a_run_that_falls_silent_is_told_though_no_file_changed(tmp_path: Path) -> None:
+def test_news_report_a_run_that_stalls_though_no_file_changed(tmp_path: Path) -> None:
     runs, series, points = _frames(_write(tmp_path / "a", steps=20, age=0, status="running").parent)
     now = datetime.now(UTC)
     config = AnalysisConfig()
@@ -87,7 +87,7 @@ def test_a_run_that_falls_silent_is_told_though_no_file_changed(tmp_path: Path) 
     assert _events(late) == {("stalled", "a")}
 
 
-def test_a_run_that_was_silent_and_goes_on_is_told_to_do_so_and_not_to_begin(tmp_path: Path) -> None:
+def test_news_report_a_silent_run_that_continues_as_resumed(tmp_path: Path) -> None:
     for i in range(3):
         _write(tmp_path / f"r{i}", steps=20, age=3600)
     _write(tmp_path / "running", steps=20, age=7200, status="running")
@@ -119,7 +119,7 @@ def test_the_cursor_holds_over_a_restart(tmp_path: Path) -> None:
     assert ("began", "b") in _events(_open(tmp_path).whats_new(cursor))
 
 
-def test_runs_copied_in_with_old_times_are_told_too(tmp_path: Path) -> None:
+def test_news_report_copied_runs_with_old_times(tmp_path: Path) -> None:
     _write(tmp_path / "a", steps=20, age=60)
     db = _open(tmp_path)
     cursor = _cursor(db.whats_new())

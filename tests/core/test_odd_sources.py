@@ -63,7 +63,7 @@ def told(db: ExperimentDB) -> list[pl.DataFrame]:
 
 
 def same(one: list[pl.DataFrame], other: list[pl.DataFrame]) -> bool:
-    """Whether two databases told the same."""
+    """Returns whether two databases gave the same answers."""
     return all(a.equals(b) for a, b in zip(one, other, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""`db.overview` on the demo sweep: what a colleague would say first, each number as plain Polars has it from the files."""
+"""`db.overview` on the demo sweep: each number equals that of plain Polars from the files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_best_group_of_each_main_metric_has_its_interval_and_what_ties_with_
     )
 
 
-def test_ties_that_come_from_broken_runs_are_told(told: Answer) -> None:
+def test_the_overview_warns_of_ties_from_broken_runs(told: Answer) -> None:
     assert "optim.lr=0.3, data.batch_size=128 (2 of 3)" in line(told, "ties")
 
 
@@ -72,19 +72,19 @@ def test_the_ties_are_those_of_the_ranking(told: Answer, demo: Path) -> None:
     assert row["tied"] == [f"({lr:g}, {size})" for lr, size in tied]
 
 
-def test_findings_stand_by_severity_with_their_cause_told_once(told: Answer) -> None:
+def test_findings_are_ordered_by_severity_with_each_cause_once(told: Answer) -> None:
     high, medium = line(told, "high findings"), line(told, "medium findings")
     assert high.startswith("nan in 4 runs [shared: optim.lr=0.3, the same runs as optim.weight_decay=3e-05: 4 of 4")
     assert "divergence in 4 runs [shared: as nan]" in medium
     assert line(told, "worst").count("nan of train/loss") == 4
 
 
-def test_a_run_without_a_config_is_said_once_and_not_with_each_hyperparameter(told: Answer) -> None:
+def test_a_run_without_a_config_is_reported_once_and_not_for_each_hyperparameter(told: Answer) -> None:
     assert line(told, "no hyperparameters").startswith("1: lr0.1_bs128_s5")
     assert "missing" not in line(told, "varies")
 
 
-def test_what_runs_and_what_is_new_are_a_line_each(told: Answer) -> None:
+def test_running_runs_and_news_have_a_line_each(told: Answer) -> None:
     assert line(told, "still running") == "1: lr0.03_bs64_s5 (step 600)"
     assert line(told, "last 24 hours").startswith("60 runs began; 58 finished; ")
 
@@ -101,7 +101,7 @@ def test_metrics_have_their_goal_range_and_steps(told: Answer) -> None:
     )
 
 
-def test_what_there_is_too_much_of_is_counted(tmp_path: Path) -> None:
+def test_long_lists_in_the_overview_end_with_a_count(tmp_path: Path) -> None:
     metrics = {f"layer{j}/norm": [1.0] for j in range(30)}
     runs = [
         {**run(f"r{i}", {f"h{j:02}": j + i * (j + 1) for j in range(15)}), "metrics": metrics} for i in range(4)
@@ -111,12 +111,12 @@ def test_what_there_is_too_much_of_is_counted(tmp_path: Path) -> None:
     assert "same split as h01, h02, h03 and 11 more" in line(answer, "varies")
 
 
-def test_without_repetitions_ties_are_said_to_be_unknown(tmp_path: Path) -> None:
+def test_without_repetitions_ties_are_unknown(tmp_path: Path) -> None:
     answer = database(tmp_path, [run(f"r{i}", {"lr": 0.1 * i}, val_acc=[0.1 * i]) for i in range(1, 4)]).overview()
     assert line(answer, "best val/acc").endswith("ties unknown: no repeated runs")
 
 
-def test_a_first_call_over_very_many_points_says_what_it_did_not_look_at(demo: Path) -> None:
+def test_an_overview_over_very_many_points_names_the_checks_that_it_skipped(demo: Path) -> None:
     view = ExperimentDB(AnalysisConfig(), base_path=demo).view()
     many = view.series.with_columns(n_logged=pl.col("n_logged") * 1000)
     options = DiagnosisOptions(Thresholds(), datetime.now(UTC), replicates=("seed",))

@@ -74,7 +74,7 @@ def test_settings_that_differ_only_in_what_does_not_matter_are_tied_and_others_a
     assert any("higher is better" in note for note in answer.notes)
 
 
-def test_the_best_is_not_tied_where_every_follower_can_be_told_from_it(tmp_path: Path) -> None:
+def test_the_best_is_not_tied_if_every_follower_differs_significantly(tmp_path: Path) -> None:
     answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.8}, 0.01, batches=(32,))).rank("val/acc")
     assert tied(answer) == [False, False]
 
@@ -233,7 +233,7 @@ def test_ranking_by_test_data_while_validation_data_are_there_is_warned_of(tmp_p
     assert not any("choose by" in note for note in db.rank("val/acc").notes)
 
 
-def test_without_any_repetition_nothing_is_said_to_be_tied_or_apart(tmp_path: Path) -> None:
+def test_without_repetitions_tied_is_null(tmp_path: Path) -> None:
     answer = database(tmp_path, grid({0.1: 0.9, 0.01: 0.1}, 0.01, seeds=1)).rank("val/acc")
     assert tied(answer) == [None] * 4
     assert answer.table["ci95_low"].null_count() == 4
@@ -333,7 +333,7 @@ def test_values_near_the_end_of_the_numbers_are_ranked_without_a_word_from_numpy
     assert answer.table.height == 5
 
 
-def test_a_metric_without_any_finite_value_ranks_nothing_and_says_whom_it_left_out(tmp_path: Path) -> None:
+def test_a_metric_without_finite_values_ranks_nothing_and_lists_the_runs_left_out(tmp_path: Path) -> None:
     runs = [run(f"r{i}", {"lr": i, "seed": 0}, val_acc=[math.nan]) for i in range(3)]
     answer = database(tmp_path, runs).rank("val/acc")
     assert answer.table.height == 0
@@ -402,7 +402,7 @@ def test_the_python_line_of_an_answer_gives_the_same_answer(tmp_path: Path) -> N
     assert again.basis == answer.basis
 
 
-def test_the_interquartile_mean_over_seeds_stands_beside_the_mean(tmp_path: Path) -> None:
+def test_the_interquartile_mean_over_seeds_is_given_beside_the_mean(tmp_path: Path) -> None:
     values = {1: [0.5, 0.6, 0.7, 0.8, 0.1], 2: [0.4, 0.41, 0.42, 0.43, 0.9]}
     rows = [
         run(f"{lr}-{s}", {"lr": lr, "seed": s}, val_score=[v]) for lr, vs in values.items() for s, v in enumerate(vs)

@@ -81,7 +81,7 @@ def test_many_events_of_many_tags_keep_their_order_and_every_value(tmp_path: Pat
         assert all(a == b or (math.isnan(a) and math.isnan(b)) for a, (_, b) in zip(values, wanted, strict=True))
 
 
-def test_an_event_may_hold_several_values_and_what_is_no_number_is_counted_by_tag(tmp_path: Path) -> None:
+def test_an_event_may_hold_several_values_and_other_tags_are_counted(tmp_path: Path) -> None:
     both = wire.event(1.7e9, 1, wire.scalar("a", 1.0), wire.scalar("b", 2.0), wire.histogram("weights"))
     text = wire.event(1.7e9, 2, wire.tensor("note", 0.0, "<f", 7, plugin="text"), wire.histogram("weights"))
     wire.event_file(tmp_path / "run" / NAME, [both, text, both])
@@ -91,7 +91,7 @@ def test_an_event_may_hold_several_values_and_what_is_no_number_is_counted_by_ta
     assert found.runs["run"].non_scalar == {"weights": 3, "note": 1}
 
 
-def test_a_session_folder_is_one_run_with_the_folder_that_it_lies_in(tmp_path: Path) -> None:
+def test_a_session_folder_and_its_parent_are_one_run(tmp_path: Path) -> None:
     wire.event_file(tmp_path / "run" / NAME, curve("val/loss", [3.0, 2.0]))
     said = [wire.experiment("lr"), wire.session_start({"lr": 0.1, "opt": "sgd", "amp": True}, "g"), wire.session_end(1)]
     final = [wire.scalar("val/loss", 2.0), wire.scalar("hparam/best", 1.0)]
@@ -295,7 +295,7 @@ def test_a_run_killed_before_it_wrote_is_a_run_without_points(tmp_path: Path, si
     assert [p.kind for p in found.problems] == ["torn"] * torn
 
 
-def test_a_directory_without_its_record_file_gives_the_last_values_and_says_so(tmp_path: Path) -> None:
+def test_a_directory_without_its_record_file_gives_the_last_values_with_a_problem(tmp_path: Path) -> None:
     folder = tmp_path / "wandb" / "run-20231114_221320-abc" / "files"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("wandb_version: 1\n_wandb:\n  value: {}\nlr:\n  value: 0.2\n")
@@ -332,7 +332,7 @@ def test_swanlab_runs_read_with_name_end_and_hyperparameters(tmp_path: Path) -> 
     assert run.metadata["error"] == "stopped"
 
 
-def test_a_version_of_the_format_that_is_not_known_is_said_so(tmp_path: Path) -> None:
+def test_an_unknown_version_of_the_format_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "run-x.swanlab").write_bytes(wire.blocks(b":SWL\xd6\xe1\x01", [b"{}"]))
     with pytest.raises(FormatError, match="version 1"):
         read_folder(tmp_path)
@@ -457,7 +457,7 @@ def damaged(record: bytes, dice: random.Random) -> bytes:
 # --- Hydra
 
 
-def test_a_hydra_job_knows_what_was_varied_and_the_sweep_that_it_belongs_to(tmp_path: Path) -> None:
+def test_a_hydra_job_has_its_overrides_and_its_sweep(tmp_path: Path) -> None:
     sweep = tmp_path / "multirun" / "2026-01-05" / "10-00-00"
     job = sweep / "lr=0.1,seed=1"
     (job / ".hydra").mkdir(parents=True)

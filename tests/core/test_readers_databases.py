@@ -107,7 +107,7 @@ def test_values_that_no_number_can_be_are_counted_and_the_others_read(tmp_path: 
     assert "2 rows of the table metrics hold no number" in found.problems[0].reason
 
 
-def test_text_that_is_not_utf_8_is_replaced_and_said(tmp_path: Path) -> None:
+def test_text_that_is_not_utf_8_is_replaced_with_a_problem(tmp_path: Path) -> None:
     database(tmp_path / "m.db", f"{MLFLOW} INSERT INTO params VALUES ('note', CAST(x'41ff42' AS TEXT), 'c');")
     found = read_folder(tmp_path)
     assert found.runs["c"].hyperparameters == {"note": "A\ufffdB"}
@@ -216,7 +216,7 @@ def test_an_old_trackio_database_knows_its_runs_by_name(tmp_path: Path) -> None:
     assert (found.series("r", "a"), found.runs["r"].hyperparameters) == (([0, 1], [1.0, 2.0]), {"b": 3})
 
 
-def test_a_database_of_somebody_else_is_refused_and_a_schema_of_many_pages_is_found(tmp_path: Path) -> None:
+def test_a_database_of_another_tool_is_refused_and_a_schema_of_many_pages_is_found(tmp_path: Path) -> None:
     many = "".join(f"CREATE TABLE other{i} ({', '.join(f'column_{j} TEXT' for j in range(40))});" for i in range(120))
     database(tmp_path / "photos.db", many)
     database(tmp_path / "mlflow.db", f"PRAGMA page_size=1024; {many}{MLFLOW}")
@@ -226,13 +226,13 @@ def test_a_database_of_somebody_else_is_refused_and_a_schema_of_many_pages_is_fo
     assert {Path(p).name for p in found.refused} == {"photos.db", "fake.db"}
 
 
-def test_reading_leaves_nothing_beside_a_database_that_nobody_has_open(tmp_path: Path) -> None:
+def test_reading_leaves_no_files_beside_a_closed_database(tmp_path: Path) -> None:
     path = database(tmp_path / "t.db", TRACKIO + trackio_rows(("k", "r", 0, {"a": 1})), wal=True)
     assert read_folder(tmp_path).series("r", "a") == ([0], [1.0])
     assert beside(path) == {"t.db"}
 
 
-def test_what_a_live_writer_committed_is_read_and_what_it_did_not_is_not(tmp_path: Path) -> None:
+def test_committed_rows_of_a_live_writer_are_read_and_others_are_not(tmp_path: Path) -> None:
     path = database(tmp_path / "t.db", TRACKIO, wal=True)
     with writer(path) as other:
         other.executescript(trackio_rows(("k", "r", 0, {"a": 1})))
@@ -261,9 +261,7 @@ def test_a_writer_is_not_kept_from_writing_while_its_database_is_read(tmp_path: 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("keep_shm", [True, False])
-def test_what_a_killed_writer_had_committed_is_read_from_its_leftovers(
-    tmp_path: Path, mode: str, keep_shm: bool
-) -> None:
+def test_committed_rows_of_a_killed_writer_are_read(tmp_path: Path, mode: str, keep_shm: bool) -> None:
     path = database(tmp_path / "m.db", MLFLOW, wal=mode == "wal")
     kill_while_writing(path)
     if not keep_shm:
@@ -299,7 +297,7 @@ def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path) -> None:
         path.parent.chmod(0o755)
 
 
-def test_a_locked_database_is_an_error_that_says_so_and_not_a_crash(tmp_path: Path) -> None:
+def test_a_locked_database_is_an_error_with_a_reason_and_not_a_crash(tmp_path: Path) -> None:
     path = database(tmp_path / "o.db", OPTUNA)
     with writer(path) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -317,7 +315,7 @@ def test_a_large_database_without_a_wal_is_read_without_a_lock(tmp_path: Path, m
         assert read_folder(tmp_path).runs["c"].hyperparameters == {"k": "v"}
 
 
-def test_damage_ends_a_table_where_it_is_and_says_so(tmp_path: Path) -> None:
+def test_a_damaged_table_is_read_up_to_the_damage_with_a_problem(tmp_path: Path) -> None:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < 20000)"
     rows = f"{numbers} INSERT INTO metrics SELECT 'm', i, i, 'a', i, 0 FROM n;"
     path = database(tmp_path / "m.db", MLFLOW + rows)

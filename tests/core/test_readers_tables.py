@@ -18,7 +18,7 @@ from support.reading import Found, read_folder
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited import table as tables
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.protocol import Resume
 
 COLUMNS = ["step", "time", "split", "m0", "m1"]
@@ -100,7 +100,7 @@ def test_a_table_read_in_two_parts_is_the_table_read_at_once(
     assert rest.resume == whole.resume
 
 
-def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> Table:
+def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> TableReading:
     """A table written to a file and read."""
     path = tmp_path / "t.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -109,7 +109,7 @@ def table(tmp_path: Path, text: str | bytes, plan: ColumnPlan = PLANS[1]) -> Tab
     return read_table(str(path), header, plan, "r")
 
 
-def values(read: Table, metric: str) -> list[tuple[int, float]]:
+def values(read: TableReading, metric: str) -> list[tuple[int, float]]:
     """(step, value) of one metric, as logged."""
     return read.points.filter(pl.col("metric") == metric).select("step", "value").rows()
 
@@ -126,7 +126,7 @@ def test_a_bom_crlf_padding_and_quotes_change_nothing(tmp_path: Path) -> None:
     assert values(read, "acc") == [(0, 1.0), (1, 2.0)]
 
 
-def test_a_last_line_without_its_end_is_read_as_far_as_it_is_sure_and_read_anew_later(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_read_where_certain_and_again_later(tmp_path: Path) -> None:
     read = table(tmp_path, "step,loss,acc\n0,1,2\n1,0.5,3")
     assert values(read, "acc") == [(0, 2.0), (1, 3.0)]
     assert (read.problems, read.resume) == ([], None)
@@ -151,7 +151,7 @@ def test_a_header_that_comes_again_in_another_order_is_in_force_from_there(tmp_p
     assert values(read, "acc") == [(0, 2.0), (1, 5.0)]
 
 
-def test_a_row_without_a_step_stands_where_the_table_was_and_one_with_nonsense_is_malformed(tmp_path: Path) -> None:
+def test_a_row_without_a_step_keeps_the_last_step_and_an_invalid_one_is_malformed(tmp_path: Path) -> None:
     read = table(tmp_path, "step,loss\n,9\n3,1\n,2\nlater,3\n4,5\n")
     assert values(read, "loss") == [(0, 9.0), (3, 1.0), (3, 2.0), (4, 5.0)]
     assert [(p.kind, p.line) for p in read.problems] == [("malformed", 5)]
@@ -181,7 +181,7 @@ def test_a_fractional_axis_is_rounded_down_and_kept_as_a_metric(tmp_path: Path) 
     assert values(read, "step") == [(0, 0.5), (1, 1.5)]
 
 
-def test_a_table_that_was_written_anew_is_not_read_on_from_the_middle(tmp_path: Path) -> None:
+def test_a_rewritten_table_is_read_from_its_beginning(tmp_path: Path) -> None:
     read = table(tmp_path, "step,loss\n0,1\n")
     header = header_of(b"step,loss,acc\n")
     assert isinstance(read.resume, Resume)
@@ -217,7 +217,7 @@ def test_a_hand_written_log_is_one_run_with_the_config_beside_it(tmp_path: Path)
     assert found.runs["a"].hyperparameters == {"optim": {"lr": 0.1}}
 
 
-def test_runs_and_splits_in_columns_are_told_apart(tmp_path: Path) -> None:
+def test_columns_of_runs_and_splits_are_distinguished(tmp_path: Path) -> None:
     rows = "a,0,train,1\na,0,val,2\nb,0,train,3\nb,1,train,4\n"
     found = folder(tmp_path, all_csv=f"run_id,step,split,loss\n{rows}")
     assert set(found.runs) == {"a", "b"}

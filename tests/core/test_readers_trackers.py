@@ -171,7 +171,7 @@ def test_mlflow_children_point_to_their_parents_and_experiments_stay_apart(tmp_p
     assert runs["down"].tags == ("done", "team=vision")
 
 
-def test_what_lies_in_an_mlflow_run_is_not_read_a_second_time(tmp_path: Path) -> None:
+def test_files_inside_an_mlflow_run_are_not_read_twice(tmp_path: Path) -> None:
     folder = mlflow_run(tmp_path, "r1", metrics={"loss": "1 1 0\n"})
     (folder / "artifacts").mkdir()
     (folder / "artifacts" / "metrics.jsonl").write_text('{"step": 0, "loss": 1}\n{"step": 1, "loss": 1}\n')
@@ -243,7 +243,7 @@ def test_a_sacred_file_that_is_being_written_is_a_problem_of_its_own(tmp_path: P
     assert [(Path(p.file).name, p.line) for p in found.problems] == [("config.json", 1)]
 
 
-def test_a_run_json_of_somebody_else_is_not_sacreds(tmp_path: Path) -> None:
+def test_a_run_json_of_another_tool_is_not_read_as_sacred(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"experiment": "mine", "status": "finished"}))
     (tmp_path / "config.json").write_text("{}")
     assert not read_folder(tmp_path).sources
@@ -258,7 +258,7 @@ def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_mmcv_stands_on_epochs_where_iterations_begin_anew(tmp_path: Path) -> None:
+def test_mmcv_uses_epochs_as_axis_if_iterations_restart_each_epoch(tmp_path: Path) -> None:
     rows = [
         {"mode": "train", "epoch": e, "iter": i, "lr": {"G": 0.1}, "loss": e + i / 100}
         for e in (1, 2)
@@ -276,7 +276,7 @@ def test_mmcv_stands_on_epochs_where_iterations_begin_anew(tmp_path: Path) -> No
     assert (found.runs[run].hyperparameters, found.runs[run].group) == ({"seed": 1}, "work")
 
 
-def test_mmcv_stands_on_iterations_where_they_go_on_through_the_epochs(tmp_path: Path) -> None:
+def test_mmcv_uses_iterations_as_axis_if_they_continue_over_epochs(tmp_path: Path) -> None:
     rows = [{"mode": "train", "epoch": 1 + i // 120, "iter": i, "loss": 1.0} for i in (50, 100, 150, 200)]
     json_lines(tmp_path / "a.log.json", [*rows, {"mode": "val", "epoch": 2, "iter": 31, "mIoU": 0.4}])
     one = [{"config": "runner = dict(type='IterBasedRunner', max_iters=90)", "exp_name": "seg.py"}, *rows[:2]]

@@ -82,7 +82,7 @@ def test_without_a_state_of_its_own_the_furthest_checkpoint_is_the_run(tmp_path:
     assert found.runs["out"].status == ""
 
 
-def test_a_checkpoint_beyond_the_saved_state_is_told(tmp_path: Path) -> None:
+def test_a_checkpoint_beyond_the_saved_state_is_a_problem(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         {"trainer_state.json": state(5, 5, LOSS), "checkpoint-20/trainer_state.json": state(20, 20, LOSS)},
@@ -312,7 +312,7 @@ def test_ray_writes_three_times_and_is_counted_once(tmp_path: Path) -> None:
         ({}, "finished"),
     ],
 )
-def test_a_trials_end_is_told_by_its_experiment_then_its_error_then_its_last_row(
+def test_a_trials_status_comes_from_its_experiment_then_its_error_then_its_last_row(
     tmp_path: Path, more: dict[str, str | bytes], status: str
 ) -> None:
     found = read(tmp_path, {**RAY, **more})

@@ -65,7 +65,7 @@ def test_an_optuna_journal_reads_as_its_database_would(tmp_path: Path) -> None:
     assert found.series("depth/0", "value") == ([5], [0.125])
 
 
-def test_an_optuna_journal_that_was_cut_off_says_so_and_keeps_what_is_whole(tmp_path: Path) -> None:
+def test_a_truncated_optuna_journal_keeps_its_whole_lines_with_a_problem(tmp_path: Path) -> None:
     write_lines(tmp_path / "optuna.jsonl", journal(0, study_name="s", directions=[1, 2]), journal(4, study_id=0, **NEW))
     with (tmp_path / "optuna.jsonl").open("a") as stream:
         stream.write('{"op_code": 6, "trial_id": 0, "val')
@@ -113,7 +113,7 @@ RUN_META = "artifact_uri: x\nexperiment_id: '7'\nlifecycle_stage: active\nrun_id
 KEY = "0123456789abcdef0123456789abcdef"
 
 
-def test_what_an_mlflow_store_keeps_beside_its_runs_is_no_run(tmp_path: Path) -> None:
+def test_other_folders_of_an_mlflow_store_are_no_runs(tmp_path: Path) -> None:
     store = tmp_path / "mlruns"
     for experiment in ("0", "7"):
         write_text(store / experiment / "meta.yaml", f"artifact_location: x\nexperiment_id: '{experiment}'\nname: e\n")
@@ -132,7 +132,7 @@ def test_a_folder_that_only_looks_like_mlflow_artifacts_is_read(tmp_path: Path) 
     assert len(read_folder(tmp_path).runs) == 1
 
 
-def test_every_log_of_a_hydra_job_says_what_was_varied_and_in_which_sweep(tmp_path: Path) -> None:
+def test_every_log_of_a_hydra_job_has_its_overrides_and_its_sweep(tmp_path: Path) -> None:
     sweep = tmp_path / "multirun" / "2026-01-02"
     write_text(sweep / "multirun.yaml", "hydra: {}\n")
     for job, (name, text) in enumerate(
@@ -195,7 +195,7 @@ def test_data_sets_in_json_are_no_histories(name: str, value: object, tmp_path: 
     assert not read_folder(tmp_path).runs
 
 
-def test_a_table_that_pandas_made_of_a_history_stands_at_its_rows(tmp_path: Path) -> None:
+def test_a_history_saved_by_pandas_uses_its_row_numbers_as_steps(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "history.csv", ",loss,val_loss\n0,0.5,1\n1,0.25,2\n")
     write_text(tmp_path / "b" / "losses.csv", "train,val\n0.5,1\n0.25,2\n")
     write_text(tmp_path / "c" / "iris.csv", ",width,height\n0,0.5,1\n1,0.25,2\n")

@@ -1,4 +1,4 @@
-"""How a run's curve becomes one number: the default, and what else may be asked for, against plain arithmetic."""
+"""Reductions of a run's curve to one number, compared with plain arithmetic."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_curve_that_ends_in_nan_is_left_out_and_one_with_a_hole_is_not() -> No
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))
 @settings(max_examples=30, deadline=None)
-def test_the_area_is_that_of_numpy_and_lies_within_the_curve(curve: list[float]) -> None:
+def test_the_area_equals_that_of_numpy_and_is_within_the_range_of_the_curve(curve: list[float]) -> None:
     area = reduced(curve, "auc")
     assert area == pytest.approx(np.trapezoid(curve) / (len(curve) - 1), rel=1e-9, abs=1e-6)
     assert area is not None
@@ -59,7 +59,7 @@ def test_a_test_score_is_read_where_the_validation_score_is_best(tmp_path: Path)
     assert dict(table.select("lr", "mean").iter_rows()) == {1: 0.7, 2: 0.6}
 
 
-def test_at_best_of_a_metric_that_nobody_logged_says_so(tmp_path: Path) -> None:
+def test_at_best_of_an_unknown_metric_is_an_error_with_a_reason(tmp_path: Path) -> None:
     db = database(tmp_path, [run("a", {"lr": 1}, val_acc=[0.1, 0.9])])
     with pytest.raises(InputError, match="none of these runs logged 'val/f1'"):
         db.rank("val/acc", reduce="at_best:val/f1")

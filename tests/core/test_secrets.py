@@ -1,4 +1,4 @@
-"""Values that are called like secrets are neither kept nor shown, unless the user wants them."""
+"""Values with names of secrets are neither kept nor shown, unless the user wants them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_names_of_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_names_of_what_is_no_secret(name: str) -> None:
+def test_names_that_are_not_secrets(name: str) -> None:
     assert not is_secret_name(name)
 
 
@@ -107,7 +107,7 @@ def test_secrets_that_come_later_are_masked_too(tmp_path: Path) -> None:
     assert open_db(root, tmp_path / "cache").runs_df["token"].to_list() == ["***"]
 
 
-def test_who_wants_to_see_secrets_does_and_the_others_still_do_not(tmp_path: Path) -> None:
+def test_show_secrets_shows_them_to_its_own_database_alone(tmp_path: Path) -> None:
     root, cache = run(tmp_path / "runs", {"lr": 0.1, "token": SECRET}), tmp_path / "cache"
     for _ in range(2):
         assert open_db(root, cache, show_secrets=True).runs_df["token"].to_list() == [SECRET]

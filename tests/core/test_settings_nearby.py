@@ -82,7 +82,7 @@ def test_settings_beside_a_table_are_no_table(tmp_path: Path, name: str, table: 
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_what_is_taken_by_its_first_bytes_can_be_read_whole(name: str) -> None:
+def test_a_file_claimed_by_its_first_bytes_can_be_read_whole(name: str) -> None:
     data = TEXTS[name].encode()
     assert looks_like_settings(name, data)
     assert isinstance(parse_settings(name, data), dict)
@@ -128,7 +128,7 @@ def test_the_template_of_a_project_is_not_the_configuration_of_its_runs(tmp_path
     assert told(tmp_path, "lr") == {"project/runs/a": (None,)}
 
 
-def test_two_files_of_one_folder_that_name_a_key_are_told_apart(tmp_path: Path) -> None:
+def test_a_key_in_two_files_of_one_folder_gets_two_names(tmp_path: Path) -> None:
     """Isaac Lab writes ``params/agent.yaml`` and ``params/env.yaml``."""
     log(tmp_path / "a")
     (tmp_path / "a" / "params").mkdir()
@@ -187,7 +187,7 @@ VALUES = st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.booleans
 
 
 @given(st.dictionaries(KEYS, VALUES, min_size=1))
-def test_a_printed_namespace_is_what_it_was(values: dict[str, object]) -> None:
+def test_a_printed_namespace_is_read_as_its_values(values: dict[str, object]) -> None:
     from argparse import Namespace
     from keyword import iskeyword
 

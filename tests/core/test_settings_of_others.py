@@ -1,4 +1,4 @@
-"""Files of settings that somebody else wrote decide nothing for this user's other experiments."""
+"""Settings files of other people have no effect on this user's other experiments."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_argument_and_a_variable_hold_everywhere(
 
 
 @pytest.mark.parametrize("name", ["cache_shared", "show_secrets"])
-def test_what_protects_the_user_is_not_switched_off_by_a_file(
+def test_a_settings_file_cannot_switch_off_protections(
     clone: Path, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (clone / ".env").write_text(f"ANALYSIS_{name.upper()}=1\n")

@@ -164,6 +164,15 @@ def test_points_that_cannot_be_read_any_more_do_not_stop_queries_that_need_none(
     assert query_sql("SELECT run_id FROM runs", tables, QueryBounds()).table["run_id"].to_list() == ["a"]
 
 
+def test_a_query_runs_with_the_environment_of_now(db: ExperimentDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object store is reached with credentials from the environment, which a kept process has from its start."""
+    db.query_sql("SELECT 1 AS one FROM runs")
+    before = set(children(os.getpid()))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    db.query_sql("SELECT 1 AS one FROM runs")
+    assert set(children(os.getpid())) != before
+
+
 def test_variables_of_a_script_are_no_tables(db: ExperimentDB) -> None:
     frame = pl.DataFrame({"words": [SECRET]})
     with pytest.raises(UnknownNameError, match="No table 'frame'"):
@@ -192,7 +201,7 @@ def test_a_query_past_its_time_is_stopped_and_says_how_to_narrow_it() -> None:
         query_sql("SELECT sum(a.value) FROM points a, points b, points c", _tables(20_000), QueryBounds(seconds=1))
 
 
-def test_a_query_past_its_memory_is_stopped_and_says_so() -> None:
+def test_a_query_beyond_its_memory_limit_is_stopped_with_an_error() -> None:
     query = "SELECT count(DISTINCT a.value * 20000 + b.value) AS n FROM points a, points b"
     with pytest.raises(LimitError, match=r"more than 64 MB"):
         query_sql(query, _tables(20_000), QueryBounds(megabytes=64))

@@ -138,7 +138,7 @@ def test_the_detectable_difference_is_the_one_that_needs_as_many_seeds() -> None
     assert found.n == 12
 
 
-def test_two_constants_that_never_touch_are_told_apart_by_counting_splits() -> None:
+def test_two_different_constant_samples_get_the_exact_permutation_test() -> None:
     assert ours.exact_apart([1.0] * 10, [0.0] * 10) == pytest.approx(2 / math.comb(20, 10))
     assert ours.exact_apart([1.0] * 3, [0.0] * 3) == pytest.approx(0.1)
     assert ours.exact_apart([1.0, 1.1], [0.0] * 2) is None
@@ -234,7 +234,7 @@ def test_a_wild_group_of_two_runs_among_equal_means_is_called_worse_in_few_sweep
     assert claims / sweeps <= 0.075  # 4.2 % by benchmarks/error_rates.py; the pooled error alone had 11.8 %
 
 
-def test_groups_of_two_runs_that_lie_far_enough_apart_are_still_told_from_the_best() -> None:
+def test_groups_of_two_runs_can_still_differ_significantly_from_the_best() -> None:
     found = apart_from_best([2] * 4, [0.9, 0.8, 0.7, 0.6], [1e-6, 2e-6, 2e-6, 1e-6])
     assert all(p is not None and p < 0.05 for p in found.p[1:])
 
@@ -243,7 +243,7 @@ VALUES = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12)
 
 
 @given(VALUES, VALUES, st.sampled_from(["lower", "higher", "unknown"]))
-def test_a_verdict_of_different_never_stands_beside_an_interval_that_holds_0(
+def test_a_verdict_of_different_never_has_an_interval_that_contains_0(
     a: list[float], b: list[float], goal: str
 ) -> None:
     drawn = verdicts.contrast(a, b, paired=len(a) == len(b), noise=None)

@@ -188,7 +188,7 @@ def test_a_full_disk_is_reported_leaves_no_files_and_is_tried_again(folders: tup
         process.stdin.write("\n")
 
 
-def test_the_store_never_lies_within_the_experiments(tmp_path: Path) -> None:
+def test_the_store_is_never_inside_the_experiments(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     runs = Runs(root, 3, 10)
     before = sorted(tmp_path.rglob("*"))

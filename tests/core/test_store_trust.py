@@ -72,7 +72,7 @@ def test_a_store_of_before_is_closed_to_others(folders: tuple[Path, Path]) -> No
 
 
 @root_only
-def test_another_user_sees_nothing_of_a_store(folders: tuple[Path, Path]) -> None:
+def test_another_user_cannot_read_a_store(folders: tuple[Path, Path]) -> None:
     root, cache = folders
     Runs(root, 2, 5)
     open_db(root, cache).load_experiments()
@@ -314,14 +314,14 @@ def rewritten(place: Path, path: Path, data: bytes) -> None:
 
 
 def walk_of_another_folder(place: Path, root: Path, elsewhere: Path) -> None:
-    """Every folder of the walk lies elsewhere."""
+    """Moves every folder of the walk elsewhere."""
     path, said = packed_walk(place)
     text = json.dumps(said, default=lambda b: b.hex())
     rewritten(place, path, repacked(json.loads(text.replace(str(root), str(elsewhere)))))
 
 
 def walk_with_another_folder(place: Path, root: Path, elsewhere: Path) -> None:
-    """One folder of the walk lies elsewhere."""
+    """Moves one folder of the walk elsewhere."""
     path, said = packed_walk(place)
     text = json.dumps(said, default=lambda b: b.hex())
     rewritten(place, path, repacked(json.loads(text.replace(f"{root}/run0001", f"{elsewhere}/run0001"))))

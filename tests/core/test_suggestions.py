@@ -45,7 +45,7 @@ def test_the_detectable_difference_has_a_power_of_80_percent_by_noncentral_t(n_a
     assert nct.sf(limit, degrees, shift) == pytest.approx(0.8, abs=0.002)
 
 
-def test_the_range_is_extended_where_the_best_lies_at_its_end() -> None:
+def test_the_range_is_extended_if_the_best_is_at_its_end() -> None:
     answer = _ask(_seeds({(("optim.lr", lr),): 1 - 0.1 * i for i, lr in enumerate((0.001, 0.003, 0.01))}))
     row = _row(answer, "edge")
     words = [shlex.split(line) for line in row["settings"]]  # pyright: ignore[reportGeneralTypeIssues]
@@ -59,7 +59,7 @@ def test_a_share_is_not_extended_beyond_one(dropout: tuple[float, ...]) -> None:
     assert "edge" not in answer.table["reason"].to_list()
 
 
-def test_hyperparameters_that_cannot_be_told_apart_get_a_cell_that_tells_them() -> None:
+def test_perfectly_confounded_hyperparameters_get_a_cell_that_separates_them() -> None:
     answer = _ask(_seeds({(("lr", 0.1), ("wd", 0.0)): 0.5, (("lr", 0.2), ("wd", 0.1)): 0.9}))
     row = _row(answer, "confounded")
     assert str(row["settings"][0]).startswith("lr=0.1 wd=0.1 seed=3")  # pyright: ignore[reportIndexIssue]
@@ -73,7 +73,7 @@ def test_ties_get_seeds_on_both_sides_with_the_difference_that_they_could_detect
     assert 0 < float(str(row["detectable"])) < 0.05
 
 
-def test_where_nothing_was_repeated_the_best_are_repeated() -> None:
+def test_without_repetitions_suggestions_repeat_the_best_settings() -> None:
     answer = _ask({f"r{i}": ({"opt": name}, 0.5 + 0.1 * i) for i, name in enumerate(("adam", "sgd", "lion"))})
     row = _row(answer, "repeat")
     assert row["settings"] == ["opt=adam (2 runs)"]
@@ -117,7 +117,7 @@ def test_no_more_runs_are_suggested_than_the_budget_pays_for(budget: int) -> Non
     assert answer.table["n_runs"].sum() <= budget
 
 
-def test_no_run_with_the_metric_is_said() -> None:
+def test_a_note_says_that_no_run_has_the_metric() -> None:
     answer = _ask({"a": ({"lr": 1}, float("nan"))})
     assert answer.table.height == 0
     assert "nothing can be suggested" in answer.notes[0]

@@ -48,7 +48,7 @@ def test_a_number_is_read_however_a_cell_says_it(tmp_path: Path, row: str) -> No
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
-def test_what_a_shell_wrote_in_utf_16_is_read(tmp_path: Path, encoding: str) -> None:
+def test_a_log_in_utf_16_is_read(tmp_path: Path, encoding: str) -> None:
     written(tmp_path, "c/metrics.csv", "step,loss\n" + "".join(f"{i},{i / 2}\n" for i in range(40)), encoding)
     written(
         tmp_path, "j/log.jsonl", "".join(json.dumps({"step": i, "loss": i / 2}) + "\n" for i in range(40)), encoding
@@ -96,7 +96,7 @@ def test_a_metrics_csv_with_times_keeps_them(tmp_path: Path) -> None:
     assert opened(tmp_path).series_df["metric"].to_list() == ["loss"]
 
 
-def test_a_row_of_another_width_is_told_with_its_line_and_leaves_the_others_whole(tmp_path: Path) -> None:
+def test_a_row_of_another_width_is_a_problem_with_its_line_and_other_rows_stay(tmp_path: Path) -> None:
     written(tmp_path, "a/log.csv", "epoch,train_loss,val_loss,val_acc\n1,3,4,0.5\n2,2,0.6\n3,1,2,0.7,9\n4,1,1,0.8\n")
     assert series(tmp_path)["a", "val_loss"] == (2, 4.0, 1.0)
     assert opened(tmp_path).problems["line"].to_list() == [3, 4]

@@ -278,7 +278,7 @@ SHAPES: dict[str, tuple[str, Series]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_a_tool_prints_is_read_value_by_value(shape: str, tmp_path: Path) -> None:
+def test_output_of_each_tool_gives_its_metrics_value_by_value(shape: str, tmp_path: Path) -> None:
     text, expected = SHAPES[shape]
     found = read(tmp_path, run__log=text)
     assert set(found.runs) == {"run.log"}
@@ -423,7 +423,7 @@ def test_each_step_of_a_progress_bar_counts_once_with_what_it_showed_last(tmp_pa
 @pytest.mark.parametrize(
     "mark", ["[rank{r}]: ", "Rank {r}: ", "2024-05-08 04:06:12,127 [rank {r}] INFO: ", "rank={r} "]
 )
-def test_ranks_are_told_apart(mark: str, tmp_path: Path) -> None:
+def test_ranks_of_one_job_are_separate_metrics(mark: str, tmp_path: Path) -> None:
     found = read(
         tmp_path, train__log="".join(f"{mark.format(r=r)}step {s} loss {s}.{r}\n" for s in (1, 2, 3) for r in (0, 1))
     )

@@ -1,4 +1,4 @@
-"""A text log that grows: what is read in parts equals what is read at once, and a file that nobody took is looked at again."""
+"""A growing text log: reading in parts equals reading at once, and a file without a reader is examined again."""
 
 # ruff: noqa: E501 - lines as tools print them
 

@@ -1,4 +1,4 @@
-"""Texts that are no logs of a training are never taken for one: thousands that are installed here, and what programs print."""
+"""Texts that are not training logs are never read as one: thousands of installed files, and output of programs."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("what", OTHERS)
-def test_what_other_programs_print_is_no_training(what: str, tmp_path: Path) -> None:
+def test_output_of_other_programs_is_not_a_training_log(what: str, tmp_path: Path) -> None:
     (tmp_path / "output.log").write_text(OTHERS[what])
     found = read_folder(tmp_path)
     assert [s.reader for s in found.sources if s.reader == "text_logs"] == []

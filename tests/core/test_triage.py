@@ -1,4 +1,4 @@
-"""Every detector finds what was planted, where it was planted, and leaves healthy curves alone."""
+"""Every detector finds the planted fault at its place, and has no finding in healthy curves."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_when_training_gets_worse_too_it_is_not_called_overfitting() -> None:
 
 
 @pytest.mark.parametrize(("status", "severity"), [("failed", "high"), ("crashed", "high"), ("killed", "medium")])
-def test_a_run_that_ended_badly_says_so(status: str, severity: str) -> None:
+def test_a_run_that_ended_badly_is_a_finding(status: str, severity: str) -> None:
     row = _only(_find({"a": {"train/loss": _down(30)}}, status={"a": status}), "crashed")
     assert (row["severity"], row["step"]) == (severity, 29)
 
@@ -286,7 +286,7 @@ def test_a_metric_that_is_stuck_in_one_run_and_moves_in_the_others_is_found() ->
     assert "Constant in every run: lr." in answer.notes
 
 
-def test_a_plateau_is_told_with_low_severity_and_not_at_a_perfect_score() -> None:
+def test_a_plateau_is_a_low_finding_but_not_at_a_perfect_score() -> None:
     loss = [*np.linspace(2, 1, 40), *(1.0001 + 0.0001 * (i % 3) for i in range(60))]
     perfect = [*np.linspace(0.1, 1.0, 40), *[1.0] * 60]
     rows = _rows(_find({"a": {"val/loss": loss}, "b": {"val/acc": perfect}}), "plateau")
@@ -305,11 +305,11 @@ def test_a_plateau_is_told_with_low_severity_and_not_at_a_perfect_score() -> Non
         },  # the first main metric goes on
     ],
 )
-def test_what_is_no_plateau(curves: Curves) -> None:
+def test_curves_that_are_not_plateaus(curves: Curves) -> None:
     assert not _rows(_find({"a": curves}), "plateau")
 
 
-def test_a_counter_that_stands_still_is_no_finding_and_a_gradient_is() -> None:
+def test_a_constant_counter_is_no_finding_but_a_constant_gradient_is() -> None:
     runs: dict[str, Curves] = {
         f"r{i}": {"clip": [0.0] * 50 if i == 0 else list(range(50)), "grad_norm": [0.0] * 50 if i == 1 else _down(50)}
         for i in range(5)
@@ -341,7 +341,7 @@ def test_seeds_that_only_scatter_are_no_outliers() -> None:
 # --------------------------------------------------------- what they share
 
 
-def test_what_the_affected_runs_share_is_named_with_counts() -> None:
+def test_a_shared_cause_is_named_with_counts() -> None:
     runs: dict[str, Curves] = {}
     hparams: dict[str, dict[str, object]] = {}
     for lr in (0.01, 0.1, 1.0, 3.0):
@@ -354,7 +354,7 @@ def test_what_the_affected_runs_share_is_named_with_counts() -> None:
     assert "high: nan in 6 runs [shared: lr>=1: 6 of 6 affected, 0 of 6 healthy]" in answer.notes
 
 
-def test_a_cause_is_told_once_with_what_cannot_be_told_from_it_and_for_all_findings_that_share_it() -> None:
+def test_a_cause_is_reported_once_with_confounded_conditions_for_all_its_findings() -> None:
     runs: dict[str, Curves] = {}
     hparams: dict[str, dict[str, object]] = {}
     for lr in (0.01, 0.1, 3.0):
@@ -413,7 +413,7 @@ def test_points_are_read_only_of_suspects() -> None:
     assert _find(runs).basis.points <= 2 * 5 * 100
 
 
-def test_what_was_not_looked_at_is_said() -> None:
+def test_series_that_were_not_examined_are_counted_in_a_note() -> None:
     answer = _find({f"r{i}": {"train/loss": _down(100)} for i in range(5)}, max_points=250)
     assert answer.basis.points == 200
     assert answer.basis.warnings[0].startswith("3 series were not looked at as curves")

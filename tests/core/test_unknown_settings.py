@@ -75,14 +75,14 @@ def test_a_few_runs_without_settings_stay_out_of_the_group_of_the_others(tmp_pat
     assert {r for entry in ranked.basis.left_out for r in entry.runs} == {"lost", "gone"}
 
 
-def test_no_outlier_is_told_among_runs_whose_settings_are_unknown(tmp_path: Path) -> None:
+def test_runs_with_unknown_settings_have_no_outliers(tmp_path: Path) -> None:
     sweep(tmp_path, ["a", "b"], {"lr": 0.1})
     sweep(tmp_path, [f"other{c}" for c in "abcdefgh"])
     found = opened(tmp_path).diagnose()
     assert "outlier" not in found.table["finding"].to_list()
 
 
-def test_learning_rates_and_seeds_in_names_make_groups_and_the_answer_says_so(tmp_path: Path) -> None:
+def test_learning_rates_and_seeds_in_names_make_groups_with_a_note(tmp_path: Path) -> None:
     names = [f"lr{lr}_seed{s}" for lr in (0.1, 0.01, 0.001) for s in range(3)]
     db = opened(sweep(tmp_path, names))
     ranked = db.rank("val/acc")

@@ -1,4 +1,4 @@
-"""A source that cannot be read for a while keeps what it gave, says so, and is read again when it can be."""
+"""A source that is unreadable for a while keeps its points, with a problem, and is read again later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def log(connection: sqlite3.Connection, step: int) -> None:
     connection.execute("INSERT INTO metrics (run_id, timestamp, run_name, step, metrics) VALUES (?, ?, ?, ?, ?)", row)
 
 
-def test_a_database_that_is_locked_for_a_while_keeps_its_points_and_says_so(tmp_path: Path) -> None:
+def test_a_temporarily_locked_database_keeps_its_points_with_a_problem(tmp_path: Path) -> None:
     logs, cache = tmp_path / "logs", tmp_path / "cache"
     logs.mkdir()
     with contextlib.closing(sqlite3.connect(logs / "sweep.db", isolation_level=None)) as other:

@@ -1,4 +1,4 @@
-"""The usage guide of the earlier system runs as it stands, with its package renamed: `earlier_guide.md` is that text."""
+"""The usage guide of the earlier system runs unchanged, with its package renamed: `earlier_guide.md` is that text."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_every_python_block_runs_in_order_as_one_script(after: dict[str, Any]) -
     assert isinstance(after["db"], ExperimentDB)
 
 
-def test_querying_gives_the_points_that_it_says(after: dict[str, Any]) -> None:
+def test_query_metrics_returns_the_requested_points(after: dict[str, Any]) -> None:
     assert after["all_metrics"].height == 3 * 5 * 2
     assert set(after["train_metrics"]["metric"].unique()) == {"train/loss"}
     assert set(after["specific_runs"]["run_id"].unique()) == {FIRST, SECOND}
 
 
-def test_what_varies_and_how_it_is_summarized(after: dict[str, Any]) -> None:
+def test_find_varying_and_summarize_metrics(after: dict[str, Any]) -> None:
     assert after["varying"] == ["lr"]
     summary = after["summary"].filter(pl.col("metric") == "val/acc").sort("lr")
     assert summary["mean"].to_list() == pytest.approx([1 - lr / 5 for lr in (0.001, 0.01, 0.1)])

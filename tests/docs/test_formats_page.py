@@ -1,4 +1,4 @@
-"""docs/formats.md is what the readers say of themselves."""
+"""docs/formats.md equals the page made from the readers' docstrings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def test_the_page_of_formats_is_written_from_the_readers() -> None:
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda r: r.name)
-def test_every_reader_says_who_writes_its_files_what_it_reads_and_what_it_leaves(reader: object) -> None:
+def test_every_reader_documents_producer_content_and_what_it_leaves_out(reader: object) -> None:
     entry = entry_of(reader)  # type: ignore[arg-type]
     assert entry.name
     assert all(len(said) > 5 for said in (entry.producer, entry.files, entry.reads, entry.leaves))
 
 
-def test_names_of_readers_are_unique_and_nothing_else_stands_in_the_table() -> None:
+def test_names_of_readers_are_unique_and_the_table_has_no_others() -> None:
     assert len({r.name for r in READERS}) == len(READERS)
     rows = [line for line in formats_page().splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [r.name for r in READERS]

@@ -1,4 +1,4 @@
-"""README.md and docs/python.md say what is true: their code runs, their excerpt comes out, their tables are complete."""
+"""README.md and docs/python.md are true: their code runs, their excerpt is the output, their tables are complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader who follows the pages would be: a folder with the demo's `sweep` in it."""
+    """A folder with the demo's `sweep` in it, as the pages assume."""
     here = tmp_path_factory.mktemp("reader")
     write_sweep(here / "sweep", now=datetime.now(UTC))
     return here
@@ -47,7 +47,7 @@ def test_the_python_of_a_page_runs_as_one_script(page: str, folder: Path) -> Non
         assert "No metric 'val_acc'. Nearest: 'val/acc'" in done.stdout
 
 
-def test_the_readmes_excerpt_is_what_its_command_prints(folder: Path) -> None:
+def test_the_readmes_excerpt_is_the_output_of_its_command(folder: Path) -> None:
     (command,) = (
         line for text in blocks(README, "sh") for line in text.splitlines() if line.startswith("sweeplens call")
     )
@@ -65,7 +65,7 @@ def test_the_readme_opens_with_two_commands_and_one_that_connects_an_editor() ->
     assert f"lists the {len(CLIENTS)} clients" in README
 
 
-def test_every_setting_is_in_the_table_with_what_it_is() -> None:
+def test_every_setting_is_in_the_table_with_its_description() -> None:
     written = GUIDE.split("<!-- settings -->")[1].split("<!-- /settings -->")[0].strip()
     rows = [
         f"| `{name}` | {field.description} | `{field.get_default(call_default_factory=True)!r}` |"

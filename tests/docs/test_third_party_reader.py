@@ -70,7 +70,7 @@ def test_a_package_with_an_entry_point_adds_a_format(tmp_path: Path, installed: 
     }  # fmt: skip
 
 
-def test_without_the_package_the_files_belong_to_nobody(tmp_path: Path) -> None:
+def test_without_the_package_no_reader_accepts_the_files(tmp_path: Path) -> None:
     (tmp_path / "a.labbook").write_text(BOOK)
     answer = ask(tmp_path)
     assert answer.returncode != 0

@@ -1,4 +1,4 @@
-"""What is written about the tools is what the tools are: `python -m sweeplens_mcp.cli.reference` writes both pages."""
+"""The written reference equals the tools: `python -m sweeplens_mcp.cli.reference` writes both pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`docs/walk.md` is what `examples/walk.py` prints today, and each number in it is what plain Polars says of the files."""
+"""`docs/walk.md` equals the output of `examples/walk.py`, and its numbers equal those of plain Polars from the files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def variance(values: list[float]) -> float:
     return math.fsum((v - mean(values)) ** 2 for v in values) / (len(values) - 1)
 
 
-def test_the_documented_walk_is_what_is_answered_today(page: str) -> None:
+def test_the_documented_walk_equals_the_current_answers(page: str) -> None:
     written = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8")
     assert page == written, f"{REMAKE} writes it anew; read what changed before committing."
 

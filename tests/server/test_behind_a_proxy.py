@@ -1,4 +1,4 @@
-"""docs/lab-server.md as a lab does it: behind a proxy, with TLS, with health and figures for whoever watches."""
+"""The set-ups of docs/lab-server.md: behind a proxy, with TLS, with health checks and metrics."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def _codes(server: Served, count: int, **headers: str) -> list[int]:
     return [httpx2.post(server.url, json=PING, headers={**HEADERS, **given}).status_code for _ in range(count)]
 
 
-def test_behind_a_proxy_that_is_trusted_callers_are_told_apart_by_their_own_address(
-    sweep: Path, tmp_path: Path
-) -> None:
+def test_behind_a_trusted_proxy_clients_are_identified_by_their_own_addresses(sweep: Path, tmp_path: Path) -> None:
     proxy = ["--trusted-proxy", "127.0.0.1", "--allowed-host", "lab.example", "--calls-per-minute", "3"]
     with serving(sweep, tmp_path / "log", *proxy) as server:
         anonymous = {"Host": "lab.example", "Authorization": ""}
@@ -48,7 +46,7 @@ def test_behind_a_proxy_that_is_trusted_callers_are_told_apart_by_their_own_addr
     assert first[3:] == [429, 429]
 
 
-def test_nobody_else_is_believed_about_addresses(sweep: Path, tmp_path: Path) -> None:
+def test_forwarded_addresses_from_other_hosts_are_ignored(sweep: Path, tmp_path: Path) -> None:
     with serving(sweep, tmp_path / "log", "--calls-per-minute", "3") as server:
         codes = [code for i in range(5) for code in _codes(server, 1, X_Forwarded_For=f"10.0.0.{i}", Authorization="")]
     assert codes[3:] == [429, 429]
@@ -104,7 +102,7 @@ def test_readiness_says_when_a_folder_cannot_be_read(tmp_path: Path) -> None:
     assert "runs" not in answer.text
 
 
-def test_off_loopback_nobody_is_served_without_tokens(sweep: Path) -> None:
+def test_an_address_other_than_loopback_needs_tokens(sweep: Path) -> None:
     command = [sys.executable, "-m", "sweeplens_mcp", "serve", "--http", "--host", "0.0.0.0", "--root", str(sweep)]
     environment = {k: v for k, v in os.environ.items() if k != "SWEEPLENS_TOKENS"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)

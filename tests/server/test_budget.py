@@ -126,7 +126,7 @@ def test_a_page_ends_with_a_whole_series_where_one_fits() -> None:
     assert all(len(series["x"]) == 40 for series in first.structured["series"])
 
 
-def test_a_table_too_wide_for_one_row_loses_columns_and_says_so() -> None:
+def test_a_table_too_wide_for_one_row_loses_columns_with_a_warning() -> None:
     wide = pl.DataFrame({f"hyperparameter number {n}": ["value"] for n in range(3_000)})
     made = reply(Answer(wide), PageRequest(8_000))
     assert 0 < len(made.structured["columns"]) < 3_000

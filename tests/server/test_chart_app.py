@@ -1,9 +1,10 @@
-"""MCP Apps: clients that announce the extension learn of the page and of the chart's id; all others see what they saw before."""
+"""MCP Apps: clients that announce the extension get the page and the chart's id; for all others nothing changes."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import json
 import re
 from collections.abc import AsyncIterator
@@ -19,10 +20,12 @@ from mcp.types import TextContent, TextResourceContents
 
 from sweeplens import ExperimentDB
 from sweeplens.charts.rendering import can_render
+from sweeplens.charts.request import PlotRequest
 from sweeplens.errors import InputError
 from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
-from sweeplens_mcp.tools.chart_id import arguments_of, chart_id
+from sweeplens_mcp.tools.chart_id import PlotArguments, arguments_of, chart_id
+from sweeplens_mcp.tools.pictures import plot
 
 pytestmark = pytest.mark.anyio
 UI = "io.modelcontextprotocol/ui"
@@ -46,6 +49,12 @@ async def test_the_tool_names_its_page_and_the_server_the_extension(with_apps: C
     assert UI in (with_apps.server_capabilities.extensions or {})
 
 
+def test_a_chart_id_holds_every_argument_of_plot_and_the_library_knows_them_all() -> None:
+    held = set(PlotArguments.__struct_fields__)
+    assert held == set(inspect.signature(plot).parameters) - {"db"}
+    assert held - {"kind"} <= set(PlotRequest.__struct_fields__)
+
+
 async def test_the_id_of_a_chart_alone_gives_its_data_on_any_server(with_apps: Client, sweep: Path, era: str) -> None:
     drawn = await with_apps.call_tool("plot", ASKED)
     assert drawn.content[0].type == "image"
@@ -63,7 +72,7 @@ async def test_the_id_of_a_chart_alone_gives_its_data_on_any_server(with_apps: C
     assert set(found["themes"]) == {"light", "dark"}
 
 
-async def test_a_client_without_apps_gets_what_it_always_got(client: Client, with_apps: Client) -> None:
+async def test_nothing_changes_for_a_client_without_apps(client: Client, with_apps: Client) -> None:
     plain, rich = [await one.call_tool("plot", ASKED) for one in (client, with_apps)]
     assert plain.structured_content is None
     assert plain.content == rich.content
@@ -80,7 +89,7 @@ async def test_a_client_without_apps_gets_what_it_always_got(client: Client, wit
         base64.urlsafe_b64encode(b"[" * 9_000).decode(),
     ],
 )
-async def test_what_is_no_id_is_an_error_that_says_so(client: Client, name: str) -> None:
+async def test_an_invalid_chart_id_is_an_error_with_a_reason(client: Client, name: str) -> None:
     result = await client.call_tool("chart_data", {"chart_id": name})
     (block,) = result.content
     assert result.is_error
@@ -117,7 +126,7 @@ async def test_the_page_is_one_file_that_asks_for_nothing_and_runs_only_its_own_
     where=st.text(max_size=80),
     smooth=st.floats(0, 0.99),
 )
-def test_an_id_stands_for_what_was_asked_and_nothing_else(
+def test_a_chart_id_holds_the_arguments_of_its_request_and_nothing_else(
     kind: str, metrics: list[str], where: str, smooth: float
 ) -> None:
     asked = {"kind": kind, "metrics": metrics, "where": where, "smooth": smooth}

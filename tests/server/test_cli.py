@@ -74,7 +74,7 @@ def test_a_root_that_is_not_there_is_a_sentence_too(tmp_path: Path) -> None:
         assert "No folder" in done.stderr.decode("utf-8")
 
 
-def test_doctor_says_what_is_read_and_what_is_not_and_why(sweep: Path) -> None:
+def test_doctor_lists_which_files_are_read_and_which_not_with_reasons(sweep: Path) -> None:
     done = run("doctor", "--root", str(sweep), **HOSTILE)
     text = done.stdout.decode("utf-8")
     assert done.returncode == 0
@@ -104,5 +104,5 @@ def test_call_alone_lists_the_tools_with_their_arguments() -> None:
     assert lines[2].split()[1:3] == ["run_id=", "[limit=]"]
 
 
-def test_the_version_is_that_of_what_is_installed() -> None:
+def test_the_version_is_that_of_the_installed_package() -> None:
     assert run("--version").stdout.decode().strip() == f"sweeplens {version('sweeplens')}"

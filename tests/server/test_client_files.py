@@ -120,7 +120,7 @@ def test_everything_that_is_not_ours_stays(client: Client, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("client", WRITABLE, ids=lambda c: c.name)
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["lf", "crlf"])
-def test_a_new_entry_stands_beside_the_others_and_writing_again_changes_nothing(
+def test_a_new_entry_is_added_beside_the_others_and_writing_again_changes_nothing(
     client: Client, ends: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "settings"
@@ -253,7 +253,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(
 
 
 @pytest.mark.parametrize("client", PROGRAMS, ids=lambda c: c.name)
-def test_a_program_is_left_alone_and_what_to_paste_fits_into_what_is_there(client: Client, tmp_path: Path) -> None:
+def test_a_program_is_not_edited_and_the_text_to_paste_fits_into_it(client: Client, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as told:
         planned(client, LAUNCH, tmp_path / client.file)
     message = str(told.value)
@@ -266,7 +266,7 @@ def test_a_program_is_left_alone_and_what_to_paste_fits_into_what_is_there(clien
 
 
 @pytest.mark.parametrize("client", WRITABLE, ids=lambda c: c.name)
-def test_what_is_to_be_pasted_is_valid_beside_other_servers(client: Client, tmp_path: Path) -> None:
+def test_the_text_to_paste_is_valid_beside_other_servers(client: Client, tmp_path: Path) -> None:
     from sweeplens_mcp.cli.client_files import pasted
 
     _, fragment = pasted(client, LAUNCH, tmp_path / "settings").split(":\n", 1)
@@ -348,7 +348,7 @@ JSON_VALUES = st.recursive(
 
 @given(JSON_VALUES, JSON_VALUES, st.sampled_from([None, 2, "\t"]), st.data())
 @settings(max_examples=150)
-def test_an_edited_text_holds_what_was_wanted_and_every_comment(
+def test_an_edited_text_has_the_wanted_value_and_every_comment(
     before: object, wanted: object, indent: int | str | None, data: st.DataObject
 ) -> None:
     text = json.dumps(before, indent=indent, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`sweeplens config`: what it prints, what it writes, and what it would rather not touch."""
+"""`sweeplens config`: what it prints, which files it writes, and which it refuses to edit."""
 
 from __future__ import annotations
 

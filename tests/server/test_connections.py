@@ -1,4 +1,4 @@
-"""Connections within bounds: many half-open ones, and clients that say or take nothing, harm nobody who asks."""
+"""Limits on connections: half-open ones, and clients that send or read nothing, do not disturb other clients."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _closed(connection: socket.socket, seconds: float) -> bool:
 
 
 @pytest.mark.parametrize("sent", [b"", b"P", HALF, HALF + b"Content-Length: 9\r\n\r\n{"])
-def test_who_waits_without_a_request_makes_room_for_who_asks(sent: bytes) -> None:
+def test_idle_connections_are_closed_for_connections_with_requests(sent: bytes) -> None:
     with bounded(Limits(20, 10)) as port, held(port, 60, sent):
         for _ in range(5):
             assert httpx2.get(f"http://127.0.0.1:{port}/", timeout=5).text == "ok"
@@ -114,7 +114,7 @@ def test_a_request_that_comes_byte_by_byte_has_no_more_time_than_others() -> Non
         assert time.monotonic() - began < 5
 
 
-def test_an_answer_that_nobody_reads_ends_its_connection() -> None:
+def test_an_unread_answer_ends_its_connection() -> None:
     asked = b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with bounded(Limits(20, 10, answer_seconds=0.5)) as port, held(port, 1, asked) as (connection,):
         time.sleep(2)
@@ -140,7 +140,7 @@ def test_a_slow_but_steady_body_and_a_connection_that_is_used_again_are_served()
             time.sleep(0.7)  # longer than a head may take: between two requests the keep-alive counts
 
 
-def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+def test_a_port_in_use_is_an_error_of_one_sentence() -> None:
     with (
         bounded(Limits(20, 10)) as port,
         pytest.raises(ConfigError, match=f"Port {port} of 127.0.0.1 cannot be opened"),

@@ -81,7 +81,7 @@ async def test_a_cursor_whose_row_was_forged_is_refused(sweep: Path, era: str, r
 
 
 @pytest.mark.parametrize("stamp", [(1 << 64) - 1, 10**18, 0])
-async def test_a_news_cursor_that_somebody_made_ends_nothing(client: Client, stamp: int) -> None:
+async def test_a_forged_news_cursor_does_not_end_the_server(client: Client, stamp: int) -> None:
     body = struct.pack(">BQI", 2, stamp, 1) + bytes(96) + b"\0" * (5 if not stamp else 0)
     forged = base64.urlsafe_b64encode(body + hashlib.blake2b(body, digest_size=3).digest()).decode()
     result = await client.call_tool("whats_new", {"cursor": forged})
@@ -162,7 +162,7 @@ async def test_a_cursor_whose_version_is_gone_says_that_the_data_moved_on(tmp_pa
     assert "data changed" in text_of(result)
 
 
-async def test_news_bring_the_cursor_from_which_later_news_are_told(tmp_path: Path, era: str) -> None:
+async def test_news_return_the_cursor_for_later_news(tmp_path: Path, era: str) -> None:
     write_run(tmp_path / "old", {"lr": 1}, [{"step": 0, "val/loss": 1.0}])
     db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
     async with Client(build_server(db), mode=era) as client:
@@ -178,7 +178,7 @@ async def test_news_bring_the_cursor_from_which_later_news_are_told(tmp_path: Pa
         assert third["rows"] == []
 
 
-async def test_many_news_of_a_kind_are_one_line_and_then_comes_what_is_next(tmp_path: Path, era: str) -> None:
+async def test_many_news_of_a_kind_are_one_line_and_none_follow_its_cursor(tmp_path: Path, era: str) -> None:
     for n in range(150):
         write_run(tmp_path / f"run {n:03}", {"lr": n}, [{"step": 0, "loss": 1.0}])
     db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)

@@ -48,20 +48,20 @@ def test_every_file_is_read_or_a_copy_or_belongs_to_a_run_or_is_refused_with_a_r
     assert said.keys() == {str(p.relative_to(lab)) for p in lab.rglob("*") if p.is_file()}
     main = lab / "trial" / "result.json"
     assert said["trial/result.json"] == said["trial/params.json"] == "read by ray_tune"
-    assert said["trial/progress.csv"] == f"the same again as {main}, which ray_tune reads"
-    assert said[f"trial/{EVENTS}"] == f"the same again as {main}, which ray_tune reads"
+    assert said["trial/progress.csv"] == f"a duplicate of {main}, which ray_tune reads"
+    assert said[f"trial/{EVENTS}"] == f"a duplicate of {main}, which ray_tune reads"
     assert said["p.lock"] == f"belongs to {lab / 'p.db'}, which trackio reads"
-    assert said["weights/model.pt"] == "nobody's: no log: *.pt"
-    assert said["data/iris.csv"] == "nobody's: table without an axis that goes forward"
-    assert said["other/annotations.json"] == "nobody's: JSON without steps or series"
-    assert said["job/.hydra/config.yaml"] == "nobody's: configuration of a Hydra job in which there is no log"
+    assert said["weights/model.pt"] == "not read: no log: *.pt"
+    assert said["data/iris.csv"] == "not read: table without an axis that goes forward"
+    assert said["other/annotations.json"] == "not read: JSON without steps or series"
+    assert said["job/.hydra/config.yaml"] == "not read: configuration of a Hydra job without a log"
 
 
-def test_the_summary_counts_files_by_reader_and_what_is_nobodys_by_reason(lab: Path) -> None:
+def test_the_summary_counts_files_by_reader_and_those_without_a_reader_by_reason(lab: Path) -> None:
     text = "\n".join(report(Settings((str(lab),))))
-    assert "Written more than once, counted once: 1\n  trial: read by ray_tune; the same again in progress.csv" in text
-    assert "  ray_tune: 2 read, 2 hold the same again, 0 belong to its runs" in text
-    assert "  trackio: 1 read, 0 hold the same again, 1 belong to its runs" in text
+    assert "Written more than once, counted once: 1\n  trial: read by ray_tune; duplicates: progress.csv" in text
+    assert "  ray_tune: 2 read, 2 duplicates, 0 belong to its runs" in text
+    assert "  trackio: 1 read, 0 duplicates, 1 belong to its runs" in text
     assert "Files without a reader: 6" in text
     assert f"  1 empty: {lab / 'job' / 'app.log'}" in text
 

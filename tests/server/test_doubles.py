@@ -42,7 +42,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("tool", "arguments"), CALLS, ids=[name for name, _ in CALLS])
-async def test_each_tool_that_counts_runs_says_so_in_both_channels(
+async def test_each_tool_that_counts_runs_warns_in_both_channels(
     copied: Path, era: str, tool: str, arguments: dict[str, Any]
 ) -> None:
     async with Client(build_server(Settings((str(copied),))), mode=era) as client:
@@ -55,7 +55,7 @@ async def test_each_tool_that_counts_runs_says_so_in_both_channels(
     assert f"{pairs} pairs of runs hold the same curves and count twice: " in text
 
 
-async def test_what_is_advised_is_read_even_where_names_are_too_long(copied: Path, era: str) -> None:
+async def test_the_advice_stays_complete_if_names_are_too_long(copied: Path, era: str) -> None:
     async with Client(build_server(Settings((str(copied),))), mode=era) as client:
         data = data_of(await client.call_tool("rank_runs", {"metric": "val/acc"}))
         (sentence,) = [w for w in data["basis"]["warnings"] if "same curves" in w]

@@ -35,7 +35,7 @@ def rows(made: ToolReply) -> list[dict[str, Any]]:
     return [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
 
 
-def test_a_cause_stands_once_in_the_text_and_with_each_finding_in_the_rows(demo: Path) -> None:
+def test_a_cause_is_written_once_in_the_text_and_with_each_finding_in_the_rows(demo: Path) -> None:
     made = ask(demo, "diagnose_runs")
     cause = "optim.lr=0.3, the same runs as optim.weight_decay=3e-05: 4 of 4 affected, 0 of 47 healthy"
     assert made.text.count(cause) == 1
@@ -104,7 +104,7 @@ def test_the_first_news_of_a_sweep_take_a_dozen_lines(demo: Path) -> None:
     assert "best: lr0.03_bs64_s1 " in made.text
 
 
-def test_a_class_that_cannot_be_told_apart_is_spelled_out_once(tmp_path: Path) -> None:
+def test_perfectly_confounded_hyperparameters_are_listed_once(tmp_path: Path) -> None:
     for i in range(4):
         write_run(tmp_path / f"r{i}", {f"h{j}": i * (j + 1) for j in range(6)}, [{"step": 0, "loss": 1.0}])
     made = ask(tmp_path, "find_varying_hparams")
@@ -113,7 +113,7 @@ def test_a_class_that_cannot_be_told_apart_is_spelled_out_once(tmp_path: Path) -
     assert made.text.count("see h0") == 5
 
 
-def test_a_stretch_of_nan_is_told_by_its_ends(tmp_path: Path) -> None:
+def test_a_sequence_of_nan_is_shown_by_its_ends(tmp_path: Path) -> None:
     values = [*[1.0, 0.5, 0.25], *[math.nan] * 20, 0.2]
     write_run(tmp_path / "r", {"lr": 1}, [{"step": s, "loss": v} for s, v in enumerate(values)])
     made = ask(tmp_path, "query_metrics", "metrics=loss")

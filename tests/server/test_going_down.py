@@ -1,4 +1,4 @@
-"""How a server ends, and what it leaves behind when a client does: calls in flight are answered, no process outlives it."""
+"""Shutdown of a server, and the end of its clients: calls in flight are answered, no process outlives it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _bounded(seconds: int) -> Mapping[str, str]:
 
 
 def _gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for has."""
+    """Returns whether a process has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -120,9 +120,7 @@ def test_a_client_that_is_gone_before_it_is_answered_ends_the_process_without_a_
         assert process.stderr.read() == b""
 
 
-async def test_clients_that_die_in_the_middle_of_a_call_leave_neither_thread_nor_process(
-    sweep: Path, tmp_path: Path
-) -> None:
+async def test_clients_that_die_during_a_call_leave_no_thread_and_no_process(sweep: Path, tmp_path: Path) -> None:
     with serving(sweep, tmp_path / "log", more=_bounded(600)) as server:
         pid = server.process.pid
         async with Client(server.url) as client:
@@ -199,7 +197,7 @@ def test_logs_are_lines_of_json_on_stderr_of_the_level_that_is_asked_for(
     assert not told or len(lines) > 1
 
 
-def test_an_error_that_nobody_foresaw_is_one_line_of_the_log(tmp_path: Path) -> None:
+def test_an_unexpected_error_is_one_line_of_the_log(tmp_path: Path) -> None:
     code = (
         "import threading; from sweeplens_mcp.logs import log_to_stderr; log_to_stderr()\n"
         "t = threading.Thread(target=lambda: 1 / 0, name='unlucky'); t.start(); t.join()\n"

@@ -1,4 +1,4 @@
-"""How a server introduces itself: to a client, in a browser, and to a person who starts it at a terminal."""
+"""Introductions of a server: to a client, in a browser, and at a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
 
 
 @pytest.mark.anyio
-async def test_a_client_is_told_a_title_a_description_a_page_and_an_icon(client: Client) -> None:
+async def test_the_server_introduces_itself_with_title_description_page_and_icon(client: Client) -> None:
     about = client.server_info
     assert (about.name, about.title) == ("sweeplens", "Sweeplens")
     assert about.description
@@ -58,7 +58,7 @@ def test_lines_for_clients_carry_a_header_only_where_tokens_are_asked_for() -> N
 
 
 @posix
-def test_serve_at_a_terminal_says_what_it_is_and_ctrl_c_ends_it_at_once(sweep: Path) -> None:
+def test_serve_at_a_terminal_greets_the_user_and_ctrl_c_ends_it_at_once(sweep: Path) -> None:
     shown = at_terminal(["serve", str(sweep)], columns=200, keys={"Ctrl-C ends it.": "\x03"}, seconds=20)
     assert shown.code == 130
     assert "an MCP server over stdio" in shown.text

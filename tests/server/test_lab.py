@@ -80,7 +80,7 @@ async def test_names_that_were_given_are_the_only_ones_and_stand_for_every_port(
     assert list(codes.values()) == [200, 200, 200, 200, 421, 421]
 
 
-async def test_a_client_that_asks_too_often_is_told_when_to_come_back_and_another_is_not(lab: Path) -> None:
+async def test_the_rate_limit_refuses_one_client_with_a_retry_time_and_no_other(lab: Path) -> None:
     async with web(lab, PUBLIC, calls_per_minute=3) as client:
         codes = [(await client.post("/mcp", json={})).status_code for _ in range(5)]
         assert codes[3:] == [429, 429]
@@ -140,7 +140,7 @@ async def test_a_token_without_limits_sees_every_root(lab: Path, era: str) -> No
         assert all(f"{root}_run{seed}" in said for root in ("public", "secret") for seed in (0, 1))
 
 
-async def test_a_grant_that_lies_outside_of_what_is_served_is_told_so_without_a_name(lab: Path) -> None:
+async def test_a_grant_outside_the_served_roots_is_refused_without_naming_folders(lab: Path) -> None:
     (lab / "tokens").write_text(f"astray {PUBLIC} /somewhere/else\n", encoding="utf-8")
     async with asking(lab, PUBLIC, "auto") as client:
         result = await client.call_tool("list_runs", {})

@@ -1,4 +1,4 @@
-"""Opening and loading: never before the handshake, once for all who ask, with progress, and not for nobody."""
+"""Loading: never before the handshake, once for all callers, with progress, and stopped without callers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_cold_load_reports_progress_that_only_grows(large: Path, era: st
     assert numbers == sorted(set(numbers))
 
 
-async def test_a_load_that_nobody_waits_for_any_more_stops_within_a_second_and_the_next_call_reads_anew(
+async def test_a_load_without_waiting_calls_stops_within_a_second_and_the_next_call_loads_again(
     large: Path, era: str
 ) -> None:
     async with Client(build_server(Settings((str(large),))), mode=era) as client:

@@ -43,7 +43,7 @@ async def test_plot_alone_gives_a_picture_with_its_finding_and_no_structured_con
     assert "Python: db.plot(" in words
 
 
-async def test_what_cannot_be_drawn_is_an_error_that_names_the_nearest(client: Client) -> None:
+async def test_a_plot_with_an_unknown_name_is_an_error_with_the_nearest(client: Client) -> None:
     for arguments, said in (
         ({"kind": "rankings"}, "Nearest: 'ranking'"),
         ({"metrics": ["val_acc"]}, "Nearest: 'val/acc'"),
@@ -115,7 +115,7 @@ def test_the_shell_writes_pictures_and_a_report(
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["plot", "ranking"], "Where to?"),
+        (["plot", "ranking"], "No output: pass -o FILE"),
         (["plot", "rank", "-o", "x.png"], "Nearest: 'ranking'"),
         (["plot", "ranking", "-o", "x.gif"], "Use .png"),
         (["plot", "ranking", "mtric=a", "-o", "x.png"], "Nearest: 'metrics'"),
@@ -126,7 +126,7 @@ def test_the_shell_writes_pictures_and_a_report(
         (["call", "plot", "--json"], "no structured content"),
     ],
 )
-def test_what_is_typed_wrong_is_one_sentence(
+def test_wrong_arguments_are_an_error_of_one_sentence(
     sweep: Path,
     typed: list[str],
     said: str,

@@ -40,7 +40,7 @@ def test_whatever_else_a_prompt_names_is_an_argument_or_a_field_of_an_answer(pro
 
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda p: p.name)
-def test_what_was_not_given_leaves_no_gap(prompt: PromptSpec) -> None:
+def test_an_argument_that_is_missing_leaves_no_gap(prompt: PromptSpec) -> None:
     text = rendered(prompt, **{name: "THIS" for name, _, required in prompt.arguments if required})
     assert "{" not in text
     assert "  where" not in text

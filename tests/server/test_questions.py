@@ -101,7 +101,7 @@ def test_rows_beyond_the_limit_are_named(sweep: Path) -> None:
     [
         (("ls", "where=x"), "here it is --where 'x'"),
         (("ls", "--wher", "x"), "No option --wher. Nearest: --where"),
-        (("ls", "--where", "a=1", "--where", "b=2"), "--where stands twice: join the conditions with AND or OR"),
+        (("ls", "--where", "a=1", "--where", "b=2"), "--where is given twice: join the conditions with AND or OR"),
         (("ls", "--limit", "ten"), "Argument 'limit' is 'ten'"),
         (("ls", "--limit", "-3"), "--limit -3 is not a count of rows"),
         (("ls", "--format", "xml"), "invalid choice: 'xml'"),
@@ -111,8 +111,8 @@ def test_rows_beyond_the_limit_are_named(sweep: Path) -> None:
         (("lss",), "No command 'lss'. Nearest: ls"),
         (("list_runs",), "'list_runs' is a tool: sweeplens ls, or sweeplens call list_runs"),
         (("call", "list_runs", "--where", "x"), "With `call`, arguments are name=value: where=..."),
-        (("call", "list_runs", "where=a", "where=b"), "where= stands twice: join the conditions with AND or OR"),
-        (("call", "list_runs", "runs=a", "runs=b"), "runs= stands twice: write several values as runs=a,b"),
+        (("call", "list_runs", "where=a", "where=b"), "where= is given twice: join the conditions with AND or OR"),
+        (("call", "list_runs", "runs=a", "runs=b"), "runs= is given twice: write several values as runs=a,b"),
         (("ls", "--watch", "0"), "--watch 0 is too often"),
     ],
 )

@@ -20,7 +20,7 @@ CURVE = "experiments://runs/{run_id}/metrics/{metric}{?max_points}"
 
 
 async def read(client: Client, uri: str) -> str:
-    """The one text that stands at an address."""
+    """Returns the only text of a resource."""
     (content,) = (await client.read_resource(uri)).contents
     assert isinstance(content, TextResourceContents)
     return content.text
@@ -55,7 +55,7 @@ async def test_names_in_an_address_may_hold_blanks_slashes_and_any_script(client
     assert [row["step"] for row in curve] == ["4", "9", "14", "19"]
 
 
-async def test_a_curve_holds_at_most_as_many_points_as_asked_and_names_what_is_not_finite(client: Client) -> None:
+async def test_a_curve_has_at_most_the_requested_points_and_names_non_finite_values(client: Client) -> None:
     base = f"experiments://runs/diverged/metrics/{quote('train/loss', safe='')}"
     assert [r["value"] for r in table(await read(client, base))][10:12] == ["inf", "-inf"]
     assert len(table(await read(client, base + "?max_points=6"))) <= 6
@@ -82,7 +82,7 @@ async def test_the_schema_names_the_columns_of_all_three_tables(client: Client) 
 @pytest.mark.parametrize(
     "uri", ["experiments://runs/nobody", "experiments://runs/torn/metrics/nothing", "experiments://x"]
 )
-async def test_what_does_not_exist_is_an_error_that_names_it(client: Client, uri: str) -> None:
+async def test_an_unknown_resource_is_an_error_that_names_it(client: Client, uri: str) -> None:
     with pytest.raises(MCPError) as error:
         await client.read_resource(uri)
     assert error.value.error.code == -32602
@@ -110,7 +110,7 @@ async def test_run_ids_and_metrics_complete_as_one_types(client: Client) -> None
     assert prompt.completion.values == ["diverged"]
 
 
-async def test_the_prompts_are_rendered_with_what_was_given_and_without_what_was_not(client: Client) -> None:
+async def test_prompts_contain_the_given_arguments_and_no_trace_of_the_others(client: Client) -> None:
     prompts = {p.name: p for p in (await client.list_prompts()).prompts}
     assert set(prompts) == {"analyze_sweep", "compare_two", "why_did_it_fail", "write_report"}
     assert all(p.title and p.description for p in prompts.values())

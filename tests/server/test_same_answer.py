@@ -38,6 +38,8 @@ ASKED: dict[str, dict[str, str]] = {
     "diagnose_runs": {},
     "whats_new": {},
     "suggest_runs": {"metric": "val/acc"},
+    "run_costs": {"metric": "val/acc", "threshold": 0.9},
+    "best_checkpoints": {"metric": "val/acc"},
     "query_sql": {"query": "SELECT run_id, status FROM runs ORDER BY run_id"},
 }
 FIGURES = 1500  # characters of a cell that no answer here reaches

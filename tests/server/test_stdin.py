@@ -46,7 +46,7 @@ def _fill(process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
 
 
-def test_closed_input_ends_a_server_whose_answers_nobody_reads(sweep: Path) -> None:
+def test_closed_input_ends_a_server_whose_answers_are_not_read(sweep: Path) -> None:
     with pipe(sweep) as process:
         _answered(process)
         _fill(process)

@@ -61,7 +61,7 @@ def in_memory(root: Path) -> object:
     return build_server(Settings((str(root),)))
 
 
-async def test_who_listens_to_a_run_hears_of_it_and_of_no_other(runs: Path, era: str) -> None:
+async def test_a_subscriber_of_a_run_is_notified_of_this_run_alone(runs: Path, era: str) -> None:
     wanted = [address("first"), address("größe 1")]
     async with listening(in_memory(runs), era, wanted) as heard:
         log(runs / "größe 1", 1)
@@ -73,7 +73,7 @@ async def test_who_listens_to_a_run_hears_of_it_and_of_no_other(runs: Path, era:
         assert len(heard.news) == 2
 
 
-async def test_who_listens_to_the_list_hears_of_any_run_and_of_new_ones(runs: Path, era: str) -> None:
+async def test_a_subscriber_of_the_list_is_notified_of_all_runs_and_new_ones(runs: Path, era: str) -> None:
     async with listening(in_memory(runs), era, [RUNS]) as heard:
         log(runs / "first", 1)
         assert await heard.within(SOON, RUNS)
@@ -101,7 +101,7 @@ async def test_a_run_that_logs_fast_is_heard_of_at_most_once_a_second(runs: Path
     assert all(later - earlier >= 1 for earlier, later in pairwise(times))
 
 
-async def test_what_an_address_says_after_it_was_told_of_is_new(runs: Path, era: str) -> None:
+async def test_a_resource_has_new_content_after_a_notification(runs: Path, era: str) -> None:
     wanted = address("first")
     async with listening(in_memory(runs), era, [wanted]) as heard:
         assert heard.client is not None
@@ -112,7 +112,7 @@ async def test_what_an_address_says_after_it_was_told_of_is_new(runs: Path, era:
         assert json.loads(content.text)["tables"]
 
 
-async def test_one_task_looks_while_somebody_listens_and_none_otherwise(runs: Path, era: str) -> None:
+async def test_one_task_polls_while_there_are_subscribers_and_none_otherwise(runs: Path, era: str) -> None:
     def watching() -> int:
         return sum(task.get_name() == "sweeplens-watch" for task in asyncio.all_tasks())
 
@@ -125,12 +125,12 @@ async def test_one_task_looks_while_somebody_listens_and_none_otherwise(runs: Pa
     assert watching() == 0
 
 
-async def test_addresses_that_are_not_of_runs_make_nobody_look(runs: Path, era: str) -> None:
+async def test_subscriptions_to_other_addresses_do_not_start_polling(runs: Path, era: str) -> None:
     async with listening(in_memory(runs), era, ["other://thing"]):
         assert not any(task.get_name() == "sweeplens-watch" for task in asyncio.all_tasks())
 
 
-async def test_who_unsubscribes_hears_no_more(runs: Path) -> None:
+async def test_no_notification_follows_after_unsubscribing(runs: Path) -> None:
     wanted = address("first")
     async with listening(in_memory(runs), "legacy", [wanted]) as heard:
         assert heard.client is not None
@@ -211,7 +211,7 @@ async def change(ctx: Context[Any, Any]) -> str:
     return "told"
 
 
-async def test_a_list_that_changes_is_told_to_the_older_era_too(runs: Path) -> None:
+async def test_the_older_era_is_notified_of_a_changed_list_too(runs: Path) -> None:
     server = build_server(Settings((str(runs),)))
     server.add_tool(change)
     told = anyio.Event()

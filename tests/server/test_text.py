@@ -31,7 +31,7 @@ from sweeplens_mcp.render.tables import TextTable, table_text
         ("\ue000\U0010fffd\ufdd0\U0001ffff", "\\ue000\\U0010fffd\\ufdd0\\U0001ffff"),
     ],
 )
-def test_what_could_steer_a_terminal_is_written_out_and_all_else_stays(text: str, shown: str) -> None:
+def test_characters_that_control_a_terminal_are_escaped_and_others_stay(text: str, shown: str) -> None:
     assert clean(text) == shown
 
 
@@ -56,7 +56,7 @@ def test_every_letter_number_mark_and_sign_is_shown_as_it_is_unless_unicode_says
     assert {ord(char) for char in kept} <= selectors | fillers
 
 
-def test_what_was_written_out_stays_as_it_is_when_it_is_cleaned_again() -> None:
+def test_cleaning_escaped_text_again_changes_nothing() -> None:
     shown = clean("".join(map(chr, range(0x3000))))
     assert clean(shown) == shown
 
@@ -114,7 +114,7 @@ def test_values_of_every_kind_become_cells() -> None:
     assert cell(True, 50) is True
 
 
-def test_numbers_have_five_digits_whole_numbers_all_of_theirs_and_nothing_is_a_dash() -> None:
+def test_floats_have_five_digits_integers_have_all_and_null_is_a_dash() -> None:
     shown = [show(v) for v in (0.123456789, 1e-7, 123456789, True, None, ["a", 0.5])]
     assert shown == ["0.12346", "1e-07", "123456789", "true", "-", "a, 0.5"]
     assert show(None, "nan") == "nan"

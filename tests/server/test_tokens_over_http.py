@@ -1,4 +1,4 @@
-"""What a caller with a wrong token gets over HTTP, in status and header, and what the log learns of any token: nothing."""
+"""Status and header of an HTTP answer to a wrong token; no token is ever in the log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 
 
 def token(key: object = KEY, algorithm: str = "RS256", **claims: object) -> str:
-    """A token that is right but for what is given."""
+    """Returns a valid token, but for the given claims."""
     now = int(time.time())
     right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": now + 10 * DAY, "scope": SCOPE}
     whole = {name: value for name, value in (right | claims).items() if value is not None}
@@ -80,7 +80,7 @@ async def asking(sweep: Path, keys: str, presented: str) -> AsyncIterator[httpx2
 
 
 @pytest.mark.parametrize("presented", REFUSED.values(), ids=REFUSED)
-async def test_a_wrong_token_gets_401_and_is_told_where_right_ones_come_from(
+async def test_a_wrong_token_gets_401_and_the_address_of_the_resource_metadata(
     sweep: Path, keys: str, presented: str
 ) -> None:
     async with asking(sweep, keys, presented) as http:
@@ -98,7 +98,7 @@ async def test_a_wrong_token_gets_401_and_is_told_where_right_ones_come_from(
     assert metadata["scopes_supported"] == [SCOPE]
 
 
-async def test_a_token_without_the_scope_gets_403_and_is_told_which(sweep: Path, keys: str) -> None:
+async def test_a_token_without_the_scope_gets_403_and_the_name_of_the_scope(sweep: Path, keys: str) -> None:
     async with asking(sweep, keys, token(scope="openid")) as http:
         answer = await http.post("/mcp", json=LIST)
     assert answer.status_code == 403

@@ -48,7 +48,7 @@ async def test_list_runs_has_a_row_for_each_run_with_what_varies(client: Client)
     assert {"run_id", "status", "optim.lr", "val/acc.last"} <= set(data["columns"])
 
 
-async def test_a_single_text_does_for_a_list_and_null_for_what_is_not_given(client: Client) -> None:
+async def test_a_single_text_is_accepted_as_a_list_and_null_as_a_missing_argument(client: Client) -> None:
     alone = await client.call_tool("list_runs", {"runs": "lr0.1*", "where": None, "columns": None})
     listed = await client.call_tool("list_runs", {"runs": ["lr0.1*"]})
     assert data_of(alone)["rows"] == data_of(listed)["rows"]
@@ -93,13 +93,13 @@ async def test_a_name_that_is_not_there_is_an_error_with_the_nearest_that_are(
     assert "Error executing tool" not in text_of(result)
 
 
-async def test_a_pattern_that_does_not_compile_is_an_error_that_says_so(client: Client) -> None:
+async def test_an_invalid_pattern_is_an_error_with_a_reason(client: Client) -> None:
     result = await client.call_tool("list_metrics", {"pattern": "val[("})
     assert result.is_error
     assert "regular expression" in text_of(result)
 
 
-async def test_what_is_not_finite_is_null_with_its_kind_beside_it_and_a_word_in_text(client: Client) -> None:
+async def test_a_non_finite_number_is_null_with_its_kind_and_a_word_in_text(client: Client) -> None:
     result = await client.call_tool("get_run", {"run_id": "diverged"})
     data = data_of(result)
     row = next(i for i, r in enumerate(data["rows"]) if r[0] == "train/loss")
@@ -135,7 +135,7 @@ async def test_escapes_from_a_log_never_reach_a_terminal(client: Client) -> None
     assert "\u202e" not in text
 
 
-async def test_what_was_left_out_is_counted_with_its_reason(client: Client) -> None:
+async def test_runs_left_out_are_counted_with_the_reason(client: Client) -> None:
     data = data_of(await client.call_tool("summarize_by_hparams", {"metrics": ["train/loss"]}))
     (left,) = [entry for entry in data["basis"]["left_out"] if "diverged" in entry["runs"]]
     assert left["n"] == 1
@@ -155,12 +155,12 @@ async def test_a_root_that_is_missing_is_an_answer_with_the_reason_and_not_a_ser
         assert not (await client.call_tool("overview", {})).is_error
 
 
-async def test_an_unexpanded_variable_in_a_root_is_said_to_be_one(era: str) -> None:
+async def test_an_unexpanded_variable_in_a_root_is_named_in_the_error(era: str) -> None:
     async with Client(build_server(Settings(("${workspaceFolder}/runs",))), mode=era) as client:
         assert "unexpanded variable" in text_of(await client.call_tool("overview", {}))
 
 
-async def test_a_folder_without_experiments_says_what_was_looked_for(tmp_path: Path, era: str) -> None:
+async def test_a_folder_without_experiments_is_an_error_with_a_reason(tmp_path: Path, era: str) -> None:
     (tmp_path / "notes.md").write_text("nothing here", encoding="utf-8")
     async with Client(build_server(Settings((str(tmp_path),))), mode=era) as client:
         result = await client.call_tool("list_runs", {})

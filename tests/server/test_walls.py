@@ -160,7 +160,7 @@ DEEP = 5_000
         ("get_run", {"run_id": "a" * 1_000_000}),
     ],
 )
-async def test_what_is_too_long_too_deep_or_too_much_is_refused_in_a_few_words(
+async def test_input_that_is_too_long_or_too_deep_is_refused_in_a_few_words(
     within: Client, tool: str, arguments: dict[str, object]
 ) -> None:
     with anyio.fail_after(PATIENCE):
@@ -171,7 +171,7 @@ async def test_what_is_too_long_too_deep_or_too_much_is_refused_in_a_few_words(
 
 
 @pytest.mark.parametrize("length", [5_000, 1_000_000])
-async def test_a_long_address_holds_nobody_up(within: Client, length: int) -> None:
+async def test_a_long_address_does_not_delay_other_calls(within: Client, length: int) -> None:
     with anyio.fail_after(PATIENCE), pytest.raises(MCPError):
         await within.read_resource(f"experiments://runs/{'plain' * (length // 5)}")
 

@@ -32,7 +32,7 @@ async def test_work_is_done_in_a_worker_and_its_result_comes_back(pool: WorkerPo
     assert await pool.run("a", threading.current_thread, heavy=False) is not threading.current_thread()
 
 
-async def test_what_work_raises_reaches_every_caller(pool: WorkerPool) -> None:
+async def test_an_error_of_shared_work_reaches_every_caller(pool: WorkerPool) -> None:
     def fail() -> None:
         raise ValueError("no")
 
@@ -119,7 +119,7 @@ async def test_work_goes_on_while_one_of_its_callers_still_waits(pool: WorkerPoo
 
 
 def waiting(gate: threading.Event) -> None:
-    """Work that ends at the gate, or when nobody wants it."""
+    """Work that ends at the gate, or when its callers have left."""
     while not gate.wait(0.01):
         checkpoint()
 
@@ -138,7 +138,7 @@ async def test_a_tenant_with_a_long_queue_keeps_no_other_from_a_worker(heavy: bo
     pool.close()
 
 
-async def test_only_the_tenant_that_fills_its_queue_is_told_to_come_back(pool: WorkerPool) -> None:
+async def test_only_the_tenant_with_a_full_queue_is_refused(pool: WorkerPool) -> None:
     gate = threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(3):
@@ -166,7 +166,7 @@ async def test_tenants_take_turns_however_many_calls_each_has_waiting() -> None:
     pool.close()
 
 
-async def test_a_question_that_somebody_else_asked_too_does_not_wait_in_their_queue() -> None:
+async def test_a_call_that_another_tenant_made_too_does_not_wait_in_their_queue() -> None:
     pool, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
 
     async def ask(key: str, tenant: str) -> None:
@@ -185,7 +185,7 @@ async def test_a_question_that_somebody_else_asked_too_does_not_wait_in_their_qu
     pool.close()
 
 
-async def test_what_a_tenant_that_left_had_waiting_is_forgotten() -> None:
+async def test_waiting_calls_of_a_tenant_that_left_are_dropped() -> None:
     pool = WorkerPool(heavy_workers=2, queue=4)
     async with anyio.create_task_group() as group:
         for index in range(5):

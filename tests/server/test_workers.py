@@ -74,7 +74,7 @@ def test_an_error_comes_back_as_it_was_raised(workers: ProcessPool, database: Ex
         workers.ask(RANK, database, {"metric": "val_acc"})
 
 
-def test_a_worker_answers_from_what_is_on_disk_now(workers: ProcessPool, tmp_path: Path) -> None:
+def test_a_worker_answers_from_the_current_files(workers: ProcessPool, tmp_path: Path) -> None:
     write_sweep(tmp_path)
     database = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
     before = workers.ask(RANK, database, {"metric": "val/acc", "by": "run"})
@@ -113,18 +113,14 @@ def test_a_worker_that_died_while_idle_is_not_noticed_by_anybody(workers: Proces
     assert workers.ask(RANK, database, {"metric": "val/acc"}).table.height
 
 
-def test_an_error_that_nobody_foresaw_ends_the_worker_and_not_the_server(
-    workers: ProcessPool, database: ExperimentDB
-) -> None:
+def test_an_unexpected_error_ends_the_worker_but_not_the_server(workers: ProcessPool, database: ExperimentDB) -> None:
     with pytest.raises(LimitError, match="crashed"):
         workers.ask(RANK, database, {"metric": "val/acc", "no_such_argument": 1})
     assert workers.ask(RANK, database, {"metric": "val/acc"}).table.height
 
 
 @pytest.mark.parametrize("stuck", [False, True])
-def test_a_call_that_nobody_waits_for_frees_its_processor(
-    workers: ProcessPool, database: ExperimentDB, stuck: bool
-) -> None:
+def test_an_abandoned_call_frees_its_processor(workers: ProcessPool, database: ExperimentDB, stuck: bool) -> None:
     """A worker that listens is kept; one that does not is ended."""
     workers.ask(RANK, database, {"metric": "val/acc"})
     (pid,) = _processes()

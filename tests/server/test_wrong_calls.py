@@ -87,7 +87,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     # kinds of arguments, and arguments that do not exist
     ("rank_runs", {"metric": ["val/acc", "train/loss"]}, ("it takes one text", "once for each")),
     ("rank_runs", {**RANK, "limit": 2.5}, ("whole number (without a fraction)",)),
-    ("rank_runs", {**RANK, "limit": "all"}, ("it takes a whole number", "0: as many as fit")),
+    ("rank_runs", {**RANK, "limit": "all"}, ("it takes a whole number", "0: ")),
     ("query_metrics", {**CURVES, "x_min": "a lot"}, ("it takes a number", "Smallest x")),
     ("plot", {"log": True}, ("it takes one text", "xy")),
     ("rank_runs", {**RANK, "top_k": 3}, ("Nearest: 'limit'",)),
@@ -97,7 +97,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("list_runs", {"status": "finished"}, ("where=\"status = 'finished'\"",)),
     ("query_sql", {"sql": "SELECT 1"}, ("Nearest: 'query'",)),
     ("query_sql", {"query": "SELECT run_id FROM runs WHERE status = finished"}, ("single quotes: 'finished'",)),
-    ("query_sql", {"query": 'SELECT run_id FROM runs WHERE "val/acc.max" > 0'}, ("SELECT run_id, max FROM series",)),
+    ("query_sql", {"query": 'SELECT run_id FROM runs WHERE "val/acc.best" > 0'}, ("Nearest: 'val/acc.max'",)),
     ("query_sql", {"query": "SELECT run_id FROM runs WHERE run_id ~ '('"}, ("unclosed group",)),
     ("rank", RANK, ("Unknown tool", "Nearest: 'rank_runs'")),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`make soak`: what many clients, long use and bad manners do to one server. Prints a table; exits 1 when a bound is broken.
+"""`make soak`: one server under many clients, long use and misuse. Prints a table; exits 1 if a limit is broken.
 
 python -m tests.soak [--share 0.1] [NAME ...]      --share: a part of the full counts
 """

@@ -1,4 +1,4 @@
-"""Calls that nobody waits for any more: how long the server's processes go on working after the cancel."""
+"""Cancelled calls: how long the server's processes continue to work after the cancel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRIES = 3
 _CANCEL_AFTER = 0.15
 _WINDOW = 0.1
 _WINDOWS = 5
-_IDLE = 0.3  # of one processor: what a server needs that only waits
+_IDLE = 0.3  # of one processor: use of an idle server
 
 _CALLS: Mapping[str, dict[str, object]] = {
     "rank_runs": {"metric": "val/acc", "by": "run", "reduce": "last_k:10"},
@@ -65,7 +65,7 @@ async def _tried(door: str | StdioServerParameters, pid: int, name: str) -> list
     """``pid``: the server over HTTP; over stdio this very process, whose descendants are looked at."""
     seconds: dict[str, float] = {}
     async with Client(door) as client:
-        for _ in range(2):  # what is imported at the first need is no part of a call
+        for _ in range(2):  # imports at first need are no part of a call
             for tool in ("rank_runs", "hparam_effects", "diagnose_runs"):
                 await client.call_tool(tool, _CALLS[tool])
         for tool, arguments in _CALLS.items():

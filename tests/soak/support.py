@@ -1,4 +1,4 @@
-"""What the trials share: a folder of runs that can be told apart, a server process, its memory and descriptors."""
+"""Helpers of the trials: a folder of distinct runs, a server process, its memory and descriptors."""
 
 from __future__ import annotations
 

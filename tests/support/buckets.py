@@ -1,4 +1,4 @@
-"""A bucket for tests: a server that can be ended and begun again, the environment that leads to it, and what it was asked."""
+"""A bucket for tests: a server that can be stopped and restarted, its environment variables, and the requests it got."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCRIPT = Path(__file__).with_name("s3_server.py")
 
 
 class Server:
-    """An S3 server with one empty bucket. ``port`` stays what it is from the first begin on."""
+    """An S3 server with one empty bucket. ``port`` stays the same after restarts."""
 
     bucket = "lab"
 
@@ -54,11 +54,11 @@ class Server:
 
     @property
     def reading_environment(self) -> dict[str, str]:
-        """The variables of somebody who may read, and nothing else."""
+        """Returns the variables of a user who may only read."""
         return self.environment_of(READER)
 
     def environment_of(self, key: str) -> dict[str, str]:
-        """The variables of who has this key."""
+        """Returns the variables of a user with this key."""
         return {
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": "secret",
@@ -68,7 +68,7 @@ class Server:
         }
 
     def asked(self) -> list[tuple[str, str, int]]:
-        """The requests since the last time that somebody asked this: method, path, bytes that were answered."""
+        """Returns the requests since the last call: method, path, bytes of the answer."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         self._log.write_text("")
         return [(m, p, int(n)) for m, p, n in (line.split(" ") for line in lines)]

@@ -1,4 +1,4 @@
-"""The truth of a corpus set against what `ExperimentDB` says: match runs, compare each thing, name each difference.
+"""Compares the known content of a corpus with `ExperimentDB`: matches runs, compares each value, names each difference.
 
     audit(folder, allowed)   -> Audit: series right and expected, and a sentence for everything that differs
 

@@ -1,4 +1,4 @@
-"""Processes that are killed while they read and write a store, and what the next one finds."""
+"""Kills processes while they read and write a store, and checks the store that the next one finds."""
 
 from __future__ import annotations
 

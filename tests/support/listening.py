@@ -1,4 +1,4 @@
-"""A client that listens to addresses, in either era: what it heard, and when."""
+"""A client that subscribes to resources, in either era, and records its notifications with their times."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def send(process: subprocess.Popen[bytes], *messages: Mapping[str, object]) -> N
 
 
 def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for what must come to be; how fast is nobody's promise."""
+    """Waits until a condition holds; its time is not tested."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"it did not come to be within {seconds:.0f} s"

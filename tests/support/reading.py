@@ -1,4 +1,4 @@
-"""A folder through `discover` and `read`, as ingest does it, for tests of readers: what was found, in plain containers."""
+"""Reads a folder by `discover` and `read`, as ingest does, for tests of readers; returns plain containers."""
 
 from __future__ import annotations
 

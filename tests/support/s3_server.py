@@ -39,7 +39,7 @@ def main(port: int, bucket: str, log: Path) -> None:
 
 
 class Strict:
-    """A WSGI application that answers one request after the other, only to who has the key, and notes each."""
+    """A WSGI application that answers requests one after the other, only with the right key, and records each."""
 
     def __init__(self, app: Callable[[dict[str, Any], Start], Iterable[bytes]], log: Path) -> None:
         self._app = app

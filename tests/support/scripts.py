@@ -1,4 +1,4 @@
-"""A command as a person runs it: what it prints, or the test that failed with what it said."""
+"""Runs a command as a user does; returns its output, or fails the test with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of small runs for tests of the store: what was written is known, and so is what must be read."""
+"""Folders of small runs with known content, for tests of the store."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def open_db(root: Path, cache_dir: Path | str, **options: Any) -> ExperimentDB:
 
 
 def place_of(root: Path, cache: Path) -> Path:
-    """Where the store of one root lies."""
+    """Returns the path of the store of one root."""
     return backend_for(cache, [root])
 
 

@@ -1,4 +1,4 @@
-"""A command at a terminal of its own: what it shows, and when it first shows something."""
+"""Runs a command at a terminal of its own; records its screen, and the time of its first output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TerminalRun(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """What stands on the terminal: without escapes, and without what was wiped from a line."""
+        """Returns the text on the terminal, without escapes and erased text."""
         lines = self.raw.replace("\r\n", "\n").split("\n")
         return "\n".join(_ESCAPES.sub("", line.rpartition("\r")[2]) for line in lines)
 

@@ -87,7 +87,7 @@ def with_config(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
 
 
 def settings_unknown(runs: pl.DataFrame) -> tuple[str, ...]:
-    """The sentence that an answer about groups adds where no hyperparameter of any of several runs is known; else none."""
+    """Returns the note of an answer about groups if no run has a known hyperparameter; else none."""
     unknown = runs_without_hparams(runs)
     if runs.height < _SEVERAL or len(unknown) < runs.height:
         return ()

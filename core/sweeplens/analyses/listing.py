@@ -14,8 +14,9 @@ from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, two_valued
 from sweeplens.frames.patterns import is_glob, match_glob
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
-from sweeplens.frames.selection import condition_columns, select_metrics
+from sweeplens.frames.selection import select_metrics
 from sweeplens.readers.protocol import Problem
 
 __all__ = ["get_run", "list_metrics", "list_runs", "problems_frame"]
@@ -32,6 +33,7 @@ def list_runs(
     sort: str = "",
     main: Sequence[str] = (),
     goals: Mapping[str, str] | None = None,
+    more: RunColumns = NOTHING_MORE,
 ) -> Answer:
     """Returns one row a run, newest first: identity, hyperparameters with two values or more, last values of main metrics.
 
@@ -41,20 +43,25 @@ def list_runs(
     hparams = [n for n in two_valued(runs) if not is_identifier(runs, n)] if not columns else []
     metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
-    more = len(hparams) - _MOST_HPARAMS
-    notes = (f"{more} more hyperparameters vary: find_varying_hparams names them, columns=... shows them.",)
-    order = _order(sort, runs, series, [*_IDENTITY, *chosen])
-    table = with_columns(runs, series, [*_IDENTITY, *chosen, *order])
+    order = _order(sort, runs, series, [*_IDENTITY, *chosen], more)
+    hidden = len(hparams) - _MOST_HPARAMS
+    notes = [f"{hidden} more hyperparameters vary: find_varying_hparams names them, columns=... shows them."] * (
+        hidden > 0
+    )
+    table = with_columns(runs, series, [*_IDENTITY, *chosen, *order], more)
     ordered = sort_table(table, sort) if order else table.sort(["updated_at", "run_id"], descending=[True, False])
-    return Answer(ordered, Basis(runs_used=runs.height, points=0), notes if more > 0 else ())
+    notes += _nulls(ordered, [name for name in (*columns, *order) if name not in runs.columns])
+    return Answer(ordered, Basis(runs_used=runs.height, points=0), tuple(notes))
 
 
-def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[str]) -> list[str]:
+def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[str], more: RunColumns) -> list[str]:
     """Returns the column to sort by, if any. Raises UnknownNameError, with a metric's statistics for its bare name."""
     if not sort:
         return []
-    known = condition_columns(runs, series)
-    bare = sort.lstrip("-").strip()
+    bare = sort.removeprefix("-")
+    if bare in with_run_columns(runs, series, [bare], more).columns:
+        return [bare]
+    known = near_columns(bare, runs, series, more) if "(" in bare else all_columns(runs, series, more)
     hint = f"The answer has {', '.join(shown)}; experiments://schema lists all columns."
     if f"{bare}.last" in known and bare not in known:
         sign = "-" * sort.startswith("-")
@@ -62,30 +69,37 @@ def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[
     return [sort_key(sort, known, hint=hint)[0]]
 
 
-def with_columns(runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Returns these columns of the runs table, ``<metric>.<statistic>`` included. Raises UnknownNameError."""
-    table = runs
-    for name in dict.fromkeys(columns):
-        if name in table.columns:
-            continue
-        metric, _, statistic = name.rpartition(".")
-        of_metric = series.filter(pl.col("metric") == metric)
-        if not of_metric.height or statistic not in series.columns:
-            raise _no_column(name, runs, series)
-        table = table.join(of_metric.select("run_id", pl.col(statistic).alias(name)), on="run_id", how="left")
+def _nulls(table: pl.DataFrame, computed: Sequence[str]) -> list[str]:
+    """Returns a sentence for each event column without a value in some runs: it never happened, or nothing was logged for it."""
+    reason = {True: "no time was logged up to there, or it never happened", False: "it never happened there"}
+    counts = {n: table[n].null_count() for n in dict.fromkeys(computed) if n.endswith(")") or "@" in n}
+    return [
+        f"{n} is null in {k} of {table.height} runs: {reason[n.endswith('@wall_time')]}."
+        for n, k in counts.items()
+        if k
+    ]
+
+
+def with_columns(
+    runs: pl.DataFrame, series: pl.DataFrame, columns: Sequence[str], more: RunColumns = NOTHING_MORE
+) -> pl.DataFrame:
+    """Returns these columns of runs, computed ones included. Raises UnknownNameError."""
+    table = with_run_columns(runs, series, columns, more)
+    for name in columns:
+        if name not in table.columns:
+            raise _no_column(name, runs, series, more)
     return table.select(list(dict.fromkeys(columns)))
 
 
-def _no_column(name: str, runs: pl.DataFrame, series: pl.DataFrame) -> UnknownNameError:
+def _no_column(name: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns) -> UnknownNameError:
     """Returns the error for a column that does not exist; a metric's bare name has statistics."""
     if series.filter(pl.col("metric") == name).height:
         return UnknownNameError(
             f"No column {name!r}: it is a metric; use one of its statistics, as in '{name}.last' "
             "(last, min, max, mean, n_nan and others)."
         )
-    metrics = series["metric"].unique().sort().to_list()
-    likely = [*runs.columns, *(f"{m}.last" for m in metrics)]
-    return UnknownNameError.of("column", name, likely, hint="experiments://schema lists all.")
+    known = near_columns(name, runs, series, more)
+    return UnknownNameError.of("column", name, known, hint="experiments://schema lists all.")
 
 
 def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:

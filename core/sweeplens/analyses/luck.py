@@ -13,7 +13,7 @@ import polars as pl
 from sweeplens.frames.points import fluctuation, select_points, standing
 from sweeplens.frames.reduction import rewound
 
-__all__ = ["reading_notes", "split_note"]
+__all__ = ["reading_notes", "split_note", "twin_on_test"]
 
 _EXTREMES = ("best", "min", "max")
 _MORE_READINGS = 1.2
@@ -74,3 +74,8 @@ def validation_twin(metric: str, known: Sequence[str]) -> str:
             if twin in lowered:
                 return lowered[twin]
     return ""
+
+
+def twin_on_test(metric: str, known: Sequence[str]) -> str:
+    """Returns the test counterpart of a validation metric; empty if there is none."""
+    return next((other for other in known if validation_twin(other, known) == metric), "")

@@ -141,52 +141,38 @@ def _rows(fresh: Sequence[NewsItem]) -> Iterator[tuple[object, ...]]:
 
 def _facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -> list[NewsItem]:
     """Returns all current facts: the status of each run, and its findings."""
+    return [*_status_facts(runs, options), *_finding_facts(runs, found, options)]
+
+
+def _status_facts(runs: pl.DataFrame, options: DiagnosisOptions) -> Iterator[NewsItem]:
+    """Yields for each run that it began, and how it ended if it has."""
     quiet = timedelta(seconds=options.live_seconds)
-    changed = dict(runs.select("run_id", "updated_at").iter_rows())
-    facts: list[NewsItem] = []
-    for run_id, status, n, created, updated in runs.select(
-        "run_id", "status", "n_steps", "created_at", "updated_at"
-    ).iter_rows():
-        facts.append(
-            NewsItem(
-                "began", run_id, "", created or updated, updated, text=f"{status}, {n} steps so far", alike="began"
-            )
-        )
+    columns = ("run_id", "status", "n_steps", "created_at", "updated_at")
+    for run_id, status, n, created, updated in runs.select(columns).iter_rows():
+        text = f"{status}, {n} steps so far"
+        yield NewsItem("began", run_id, "", created or updated, updated, text=text, alike="began")
         if status in _ENDS:
-            facts.append(
-                NewsItem(
-                    _ENDS[status], run_id, status, updated, updated, text=f"{status} after {n} steps", alike=status
-                )
-            )
+            text = f"{status} after {n} steps"
+            yield NewsItem(_ENDS[status], run_id, status, updated, updated, text=text, alike=status)
         elif status == "unknown":
             torn = run_id in options.torn
             event, words = (
                 ("failed", "ended in the middle of a line") if torn else ("finished", "stopped logging, status unknown")
             )
-            facts.append(
-                NewsItem(
-                    event, run_id, "quiet", updated + quiet, updated, text=f"{words}, after {n} steps", alike=words
-                )
-            )
+            text = f"{words}, after {n} steps"
+            yield NewsItem(event, run_id, "quiet", updated + quiet, updated, text=text, alike=words)
+
+
+def _finding_facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOptions) -> Iterator[NewsItem]:
+    """Yields the findings that persist and are not of low severity."""
+    quiet = timedelta(seconds=options.live_seconds)
+    changed = dict(runs.select("run_id", "updated_at").iter_rows())
     for row in found.filter(pl.col("finding").is_in(_LASTING) & (pl.col("severity") != "low")).iter_rows(named=True):
-        silent = row["finding"] == "stalled"
-        at = changed[row["run_id"]] + (quiet if silent else timedelta())
-        event, text = ("stalled", row["evidence"]) if silent else ("problem", f"{row['finding']}: {row['evidence']}")
-        alike = "stalled" if silent else row["finding"]
-        facts.append(
-            NewsItem(
-                event,
-                row["run_id"],
-                row["finding"],
-                at,
-                changed[row["run_id"]],
-                row["metric"],
-                row["step"],
-                text,
-                alike,
-            )
-        )
-    return facts
+        run_id, kind = row["run_id"], row["finding"]
+        silent = kind == "stalled"
+        at = changed[run_id] + (quiet if silent else timedelta())
+        event, text = ("stalled", row["evidence"]) if silent else ("problem", f"{kind}: {row['evidence']}")
+        yield NewsItem(event, run_id, kind, at, changed[run_id], row["metric"], row["step"], text, kind)
 
 
 def _fresh(facts: Sequence[NewsItem], since: NewsCursor) -> tuple[list[NewsItem], int]:

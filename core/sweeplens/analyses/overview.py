@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
+from sweeplens.analyses.next_steps import SweepFacts, next_steps
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_identifier, varying_hparams
+from sweeplens.frames.grouping import folded, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.schemas import hparam_columns
 
@@ -45,16 +46,22 @@ def overview(
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
     triage: DiagnosisOptions | None = None,
+    diagnosis: Callable[[], Answer] | None = None,
 ) -> Answer:
     """Returns rows of topic and text; tables ``varying``, ``metrics`` and ``best``.
 
     ``triage``: options of the diagnosis that finds problems and news; without it only non-finite values are reported.
+    ``diagnosis``: makes the diagnosis of these runs, where it is shared with other answers.
     """
+    found_wrong = _diagnosis(runs, series, points, triage, diagnosis) if triage else None
+    broken = found_wrong.table.filter(pl.col("severity") == "high")["run_id"].unique().to_list() if found_wrong else []
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
-    answers = [rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks) for m in leading]
+    answers = [
+        rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks, broken=broken) for m in leading
+    ]
     found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
@@ -77,8 +84,18 @@ def overview(
             if leading or not names
             else f"unknown whether lower or higher is better ({listed(names)}): pass goal=...",
         ),
-        *(_broken(runs, series, points, triage) if triage else [("not finite", _nonfinite(series))]),
+        *(
+            _broken(runs, series, found_wrong, triage)
+            if found_wrong and triage
+            else [("not finite", _nonfinite(series))]
+        ),
     ]
+    if found_wrong:
+        kept = [a.table for a, row in zip(answers, found, strict=True) if row[3]]
+        hparams = _settings(vary.table, runs)
+        running = int((runs["status"] == "running").sum())
+        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table))
+        rows += [("next", step) for step in steps]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
@@ -158,7 +175,9 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(seen))).iter_rows(named=True):
         partly.setdefault(runs.height - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
     some = [f"in {n} of {runs.height} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
+    machines, names = [n for n in names if is_machine(n)], [n for n in names if not is_machine(n)]
     named = [f"{listed(names)} identif{'ies' if len(names) == 1 else 'y'} single runs"] if names else []
+    named += [f"{listed(machines)}: the machine, no setting"] if machines else []
     return "; ".join([*lines[:_HPARAMS], *more, *some, *named])
 
 
@@ -225,18 +244,51 @@ def _nonfinite(series: pl.DataFrame) -> str:
     )
 
 
-def _broken(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
-) -> list[tuple[str, str]]:
-    """Returns findings by severity, the worst of them, and news; curves are only checked if there are few enough points."""
-    from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
-    from sweeplens.analyses.triage.diagnosis import diagnose, severity_lines
+def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
+    """Returns the hyperparameters that vary, one of each class that is perfectly confounded, with the others of its class."""
+    seen: set[str] = set()
+    found: dict[str, list[str]] = {}
+    for row in vary.filter((pl.col("n_values") > 1) & pl.col("replicate").not_()).iter_rows(named=True):
+        if row["hparam"] not in seen:
+            others = [] if row["n_values"] >= max(_MANY, runs.height) else list(row["same_as"])
+            found[row["hparam"]] = [o for o in others if not is_identifier(runs, o)]
+            seen |= {row["hparam"], *others}
+    return found
 
-    curves = int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
-    found = diagnose(runs, series, points if curves else None, options)
+
+def _is_small(series: pl.DataFrame) -> bool:
+    return int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
+
+
+def _diagnosis(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    options: DiagnosisOptions,
+    shared: Callable[[], Answer] | None,
+) -> Answer:
+    """Returns what went wrong; curves are only checked if there are few enough points."""
+    from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
+
+    if not _is_small(series):
+        return diagnose(runs, series, None, options)
+    return shared() if shared else diagnose(runs, series, points, options)
+
+
+def _broken(
+    runs: pl.DataFrame, series: pl.DataFrame, found: Answer, options: DiagnosisOptions
+) -> list[tuple[str, str]]:
+    """Returns findings by severity, the worst of them, and news."""
+    from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
+    from sweeplens.analyses.triage.diagnosis import severity_lines
+
     grave = found.table.filter(pl.col("severity") == "high")
     worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
-    unseen = "" if curves else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
+    unseen = (
+        ""
+        if _is_small(series)
+        else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
+    )
     return [
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
         ("worst", listed(worst, _WORST)),

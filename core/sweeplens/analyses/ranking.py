@@ -10,63 +10,33 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import polars as pl
-from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs, without_blocks
-from sweeplens.analyses.bounds import bounds_of, within_bounds
-from sweeplens.analyses.coverage import Coverage, coverage_of, listed, series_of, settings_unknown, with_config
-from sweeplens.analyses.luck import reading_notes, split_note
-from sweeplens.analyses.noise import Spread, pooled_spread
-from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
+from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs
+from sweeplens.analyses.bounds import within_bounds
+from sweeplens.analyses.coverage import Coverage, coverage_of, series_of, settings_unknown, with_config
+from sweeplens.analyses.ranked_groups import (
+    RANK_COLUMNS,
+    RANK_STATISTICS,
+    RESERVED,
+    RankedGroups,
+    RankQuestion,
+    group_names,
+    ranked_groups,
+)
+from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, review_notes
 from sweeplens.analyses.statistics import ALPHA, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import (
-    free_names,
-    group_hparams,
-    is_called,
-    is_identifier,
-    is_replicate,
-    keyed,
-    runs_without_hparams,
-    varying_hparams,
-)
-from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.grouping import free_names, is_called, keyed
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
 
-BROKEN = "Some tied groups hold runs that failed or logged NaN:"
 _FEWEST_FOR_IQM = 4  # runs of a group; below, the middle half is all of them
 _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow answer may lose them
-_STATS = (
-    "rank",
-    "n",
-    "mean",
-    "ci95_low",
-    "ci95_high",
-    "gap",
-    "tied",
-    "p_adjusted",
-    "unfinished",
-    "left_out",
-    "shrunk",
-    "iqm",
-)
-RANK_COLUMNS = (*_STATS, "run_id", "status", "task")
-"""The columns of a ranking that are not hyperparameters."""
-_TAKEN = (*RANK_COLUMNS, "value", "values", "var", "ids", "seeds")
-
-
-class _Ranked(Struct, frozen=True):
-    """Groups in order of rank (columns: the hyperparameters, n, mean, var, ids), and the pooled spread of their runs."""
-
-    groups: pl.DataFrame
-    spread: Spread | None
-    bounds: tuple[float, float] | None
-    blocks: tuple[list[float], float] | None  # variances with seeds taken out, and their degrees of freedom
 
 
 def rank(
@@ -84,13 +54,14 @@ def rank(
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
     pruned: bool = False,
+    broken: Sequence[str] = (),
 ) -> Answer:
     """Returns groups (or runs) in order of rank: mean, 95 % interval (Student's t), gap to the best, and ties with it.
 
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that name the task: runs are ranked within
     each of their values. ``pruned``: also rank trials that their search ended early. All numbers are in the unit of the
-    metric. Sources of the tests: `bests`.
+    metric. ``broken``: runs that a diagnosis calls broken: ties that rest on them are named. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run"):
@@ -105,16 +76,18 @@ def rank(
     runs, early = (runs, ()) if pruned else _without_pruned(runs)
     if early:
         asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].to_list())) for t in (asked, series))
-    keys = _grouping(runs, hparams, replicates)
+    keys = group_names(runs, hparams, replicates)
     of_task = [k for k in keys if is_called(k, tasks)]
-    ask = _Question(metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates))
+    ask = RankQuestion(
+        metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates), tuple(broken)
+    )
     question = (runs, series, asked, points, ask)
     answer = _by_task(*question, of_task) if of_task else _ranked_answer(*question)
     return replace(answer, basis=replace(answer.basis, left_out=(*early, *answer.basis.left_out))) if early else answer
 
 
 def _without_pruned(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ...]]:
-    """The runs that a search did not end early and that have begun, where there are any; and the others."""
+    """Returns the runs that have begun and that no search ended early, if there are any; and the others as left out."""
     early = pl.col("status").is_in(["pruned", "waiting"])
     others = runs.filter(early)
     if not others.height or others.height == runs.height:
@@ -123,44 +96,12 @@ def _without_pruned(runs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[LeftOut, ..
     return runs.filter(~early), (LeftOut(reason, tuple(others["run_id"].to_list())),)
 
 
-def _broken_note(
-    runs: pl.DataFrame, series: pl.DataFrame, ranked: _Ranked, table: pl.DataFrame, keys: Sequence[str]
-) -> tuple[str, ...]:
-    """Names the groups that tie with the best and hold broken runs."""
-    broken = broken_runs(runs, series)
-    counts = ranked.groups.select(
-        "n",
-        broken=pl.col("ids").list.eval(pl.element().is_in(broken)).list.sum(),
-        tied=table["tied"].fill_null(value=False),
-    ).with_row_index("place")
-    hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
-    labels = [
-        f"{_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
-        for p, n, b in hit.select("place", "n", "broken").iter_rows()
-    ]
-    if not labels:
-        return ()
-    return (f"{BROKEN} {listed(labels)}: they may tie because of their spread.",)
-
-
-class _Question(Struct, frozen=True):
-    """The question, for one task or for all runs."""
-
-    metric: str
-    how: Reduction
-    goal: str
-    by: str
-    keys: tuple[str, ...]
-    goals: Mapping[str, str] | None
-    replicates: tuple[str, ...]
-
-
 def _by_task(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     asked: pl.DataFrame,
     points: pl.LazyFrame,
-    ask: _Question,
+    ask: RankQuestion,
     of_task: Sequence[str],
 ) -> Answer:
     """Returns the rankings of all tasks, concatenated, and table ``overall``."""
@@ -190,10 +131,10 @@ def _by_task(
 
 
 def _ranked_answer(
-    runs: pl.DataFrame, series: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: _Question
+    runs: pl.DataFrame, series: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: RankQuestion
 ) -> Answer:
     metric, how, direction, by, goals = ask.metric, ask.how, ask.goal, ask.by, ask.goals
-    runs, keys = free_names(runs, ask.keys, _TAKEN)
+    runs, keys = free_names(runs, ask.keys, RESERVED)
     lost: tuple[LeftOut, ...] = ()
     unknown = () if ask.keys else settings_unknown(runs)
     if unknown:
@@ -205,115 +146,24 @@ def _ranked_answer(
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].to_list()))
     cover = coverage_of(runs, used)
-    ranked = _ranked(runs, reduced.values, keys, ask)
+    ranked = ranked_groups(runs, reduced.values, keys, ask)
     table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)
     table, method = _finished(table, ranked, by)
     table = _marked(table, runs, keys, cover, left, by)
     named = ["run_id", "status"] if by == "run" else []
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
         named, table = ["run_id"], table.with_columns(run_id=pl.col("ids").list.first())
-    stats = _STATS[1:]
+    stats = RANK_STATISTICS[1:]
     stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
-    notes = unknown + _notes(str(how), reduced.step, ask, ranked, table, cover, method)
-    notes += _review_notes(runs, series, used, points, ask, ranked, keys, reduced.values)
-    notes += _broken_note(runs, series, ranked, table, keys) if by == "group" else ()
+    notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, method)
+    notes += review_notes(runs, series, used, points, ask, ranked, keys, reduced.values)
+    notes += broken_note(runs, series, ranked, table, keys, ask.broken) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
 
 
-def _review_notes(
-    runs: pl.DataFrame,
-    series: pl.DataFrame,
-    used: pl.DataFrame,
-    points: pl.LazyFrame,
-    ask: _Question,
-    ranked: _Ranked,
-    keys: Sequence[str],
-    values: pl.DataFrame,
-) -> tuple[str, ...]:
-    """Returns warnings on lucky readings and on choices by test data, and whether other readings agree."""
-    groups = ranked.groups.with_row_index("place").select(group="place", run_id="ids").explode("run_id")
-    known = series.filter(pl.col("run_id").is_in(used["run_id"].implode()))["metric"].unique().to_list()
-    notes = [split_note(ask.metric, known), *reading_notes(ask.how.how, used, points, values, groups)]
-    if ask.by == "group" and ranked.groups.height > 1:
-        same: list[str] = []
-        other: list[tuple[str, str]] = []
-        first = _label(ranked.groups.row(0, named=True), keys)
-        mine = runs.filter(pl.col("run_id").is_in(used["run_id"].implode()))
-        plain = values.select("run_id", "value")
-        for reading in readings(mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals):
-            again = _ranked(mine, reading.values, keys, ask).groups
-            again = again.filter(pl.col("n") > 0)
-            best = _label(again.row(0, named=True), keys) if again.height else first
-            same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
-        notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
-    return tuple(n for n in notes if n)
-
-
-def _grouping(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
-    """Returns the hyperparameters that define groups; all that vary where each run is its own group (random search)."""
-    keys = group_hparams(runs, asked, replicates)
-    if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
-        return keys
-    return [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
-
-
-def _ranked(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: _Question) -> _Ranked:
-    seeds = [n for n in varying_hparams(runs) if is_replicate(runs, n, ask.replicates) and n not in keys]
-    seed = (
-        pl.concat_str([pl.col(s).cast(pl.String) for s in seeds], separator=" ", ignore_nulls=True)
-        if seeds
-        else pl.lit(None, pl.String)
-    )
-    table = keyed(runs, keys).join(values.select("run_id", "value"), on="run_id", maintain_order="left")
-    table = table.join(runs.select("run_id", seed.alias("seed")), on="run_id", maintain_order="left")
-    alone = pl.when(pl.col("run_id").is_in(runs_without_hparams(runs))).then("run_id").alias("alone")
-    stats = [
-        pl.len().alias("n"),
-        pl.col("value").mean().alias("mean"),
-        pl.col("value").var().alias("var"),
-        pl.col("run_id").sort().alias("ids"),
-        pl.col("value").sort_by("run_id").alias("values"),
-        pl.col("seed").sort_by("run_id").alias("seeds"),
-    ]
-    by = [*(keys or [pl.lit("all runs").alias("group")]), alone]  # a run whose settings are unknown repeats no other
-    groups = (
-        table.group_by(by, maintain_order=True)
-        .agg(stats)
-        .drop("alone")
-        .sort("mean", *keys, descending=[ask.goal == "higher", *(False for _ in keys)])
-    )
-    spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())
-    return _Ranked(groups, spread, bounds_of(ask.metric, values["value"]), _blocks(groups))
-
-
-def _blocks(groups: pl.DataFrame) -> tuple[list[float], float] | None:
-    """Returns the groups' variances without the seed effect, where all groups have the same seeds once each."""
-    import numpy as np  # here, not above: nothing else of an answer needs it, and it takes a tenth of a second
-
-    sizes = groups["n"]
-    if groups.height < 2 or sizes.min() != sizes.max() or int(sizes[0]) < 2:
-        return None
-    long = groups.with_row_index("place").select("values", "seeds", group="place").explode("values", "seeds")
-    counts = long.group_by("seeds").agg(pl.len().alias("n"), pl.col("group").n_unique().alias("groups"))
-    if long["seeds"].null_count() or not ((counts["n"] == groups.height) & (counts["groups"] == groups.height)).all():
-        return None
-    ordered = long.sort("group", "seeds")["values"].to_numpy().astype(np.float64).reshape(groups.height, int(sizes[0]))
-    found = without_blocks(ordered)
-    return None if found is None else (found[0].tolist(), found[1])
-
-
-def _keys_of(ranked: _Ranked) -> list[str]:
-    """The hyperparameters of the groups."""
-    return [c for c in ranked.groups.columns if c not in (*_TAKEN, "group")]
-
-
-def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
-    return ", ".join(f"{k}={row[k]}" for k in keys) or "all runs"
-
-
-def _by_group(ranked: _Ranked, keys: Sequence[str]) -> pl.DataFrame:
+def _by_group(ranked: RankedGroups, keys: Sequence[str]) -> pl.DataFrame:
     """Adds intervals: Student's t, cut at the bounds of the metric if it has any."""
     groups = ranked.groups
     quantiles = {n: t_quantile(n - 1) for n in groups["n"].unique().to_list() if n > 1}
@@ -328,7 +178,7 @@ def _by_group(ranked: _Ranked, keys: Sequence[str]) -> pl.DataFrame:
     return table.drop("values", "seeds")
 
 
-def _by_run(ranked: _Ranked, runs: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
+def _by_run(ranked: RankedGroups, runs: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
     """Returns single runs as groups of one, without intervals; ``var`` is that of the run's group."""
     single = ranked.groups.select(*keys, "var", "ids", "values").explode("ids", "values")
     single = single.rename({"ids": "run_id", "values": "mean"})
@@ -341,7 +191,7 @@ def _by_run(ranked: _Ranked, runs: pl.DataFrame, keys: Sequence[str], goal: str)
     )
 
 
-def _finished(table: pl.DataFrame, ranked: _Ranked, by: str) -> tuple[pl.DataFrame, str]:
+def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str) -> tuple[pl.DataFrame, str]:
     """Adds rank, gap, p_adjusted, tied and shrunk to a table in order (columns n, mean, var); returns the method in words too."""
     n, means, variances = table["n"].to_list(), table["mean"].to_list(), table["var"].to_list()
     method = ""
@@ -379,50 +229,3 @@ def _marked(
     gone = of_lost.group_by(list(keys)).agg(left_out=pl.len().cast(pl.Int64))
     joined = table.join(gone, on=list(keys), how="left", nulls_equal=True, maintain_order="left")
     return joined.with_columns(pl.col("left_out").fill_null(0))
-
-
-def _notes(
-    how: str, step: int | None, ask: _Question, ranked: _Ranked, table: pl.DataFrame, cover: Coverage, method: str
-) -> tuple[str, ...]:
-    at = f" (step {step})" if step is not None else ""
-    notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
-    notes.append(_tied_note(ranked, table, method))
-    if ranked.spread is not None and ranked.spread.wild:
-        wild = [_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
-        notes.append(f"Spread far above that of other groups: {listed(wild)}.")
-    singles = table.filter(pl.col("n") == 1).height
-    if ask.by == "group" and singles:
-        notes.append(f"{singles} of {table.height} groups have a single run: no interval.")
-    if cover.marked:
-        common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
-        notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
-    lost = int(table["left_out"].sum())
-    if lost:
-        notes.append(f"{lost} runs of these groups were left out (column left_out), which may bias their means.")
-    return tuple(n for n in notes if n)
-
-
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
-def _tied_note(ranked: _Ranked, table: pl.DataFrame, method: str) -> str:
-    if table.height < 2:
-        return ""
-    spread = ranked.spread
-    if spread is None:
-        return "No repeated runs (each group has one run): chance variation is unknown, so tied is null."
-    if spread.sd == 0:
-        return "Repeated runs gave identical values: there is no spread to test against, so tied is null."
-    tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
-    first = table["shrunk"][0]
-    luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
-    return (
-        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
-    )
-
-
-def _verdict(tied: int, followers: int) -> str:
-    if tied:
-        return f"{tied} of {followers} followers tie with the best"
-    return f"The best is significantly ahead of {'all ' * (followers > 1)}{followers} follower{'s' * (followers > 1)}"

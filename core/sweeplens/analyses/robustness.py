@@ -1,6 +1,7 @@
 """Robustness of a verdict: the same question for other readings of the same runs.
 
-Readings: the last value, the best, the mean of the last tenth, the step that all runs reached, without runs that failed or
+Readings: the last value, the best, the mean of the last tenth, the step, wall time or
+count (tokens, samples) that all runs reached, without runs that failed or
 hold values that are not finite, without outliers of their group, and (for two sides) another test and medians.
 """
 
@@ -11,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.readings_at_budget import at_equal_budgets
+from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
-__all__ = ["Reading", "broken_runs", "readings", "robustness_note", "standing_out"]
+__all__ = ["OtherReading", "broken_runs", "readings", "robustness_note", "standing_out"]
 
 _BROKEN = ("failed", "crashed", "killed")
 _FAR = 5.0  # median absolute deviations, scaled to standard deviations
@@ -22,7 +25,7 @@ _FEWEST = 5
 _SHORTER = 0.98
 
 
-class Reading(Struct, frozen=True):
+class OtherReading(Struct, frozen=True):
     """A display name, and run_id, value by this reading."""
 
     name: str
@@ -39,26 +42,33 @@ def readings(
     *,
     goal: str,
     goals: Mapping[str, str] | None = None,
-) -> Iterator[Reading]:
+    counters: Sequence[str] = (),
+) -> Iterator[OtherReading]:
     """Yields other readings of one metric. ``series``: its rows of the runs used; ``values``: run_id, value as asked;
-    ``groups``: run_id and group."""
+    ``groups``: run_id and group; ``counters``: metrics that count what was used up (`counters_of`)."""
     for other in ("last_tenth", "last", "best"):
         if other != how.how and (other != "best" or goal in ("lower", "higher")):
             reduced = reduce_runs(series, points, Reduction(other), goals=goals, goal=goal)
-            yield Reading(
+            yield OtherReading(
                 other.replace("last_tenth", "mean of the last tenth"), reduced.values.select("run_id", "value")
             )
     ends = series["last_step"].drop_nulls()
     first, last = (int(e) if isinstance(e, int) else 0 for e in (ends.min(), ends.max()))
     if how.how != "at_step" and first < _SHORTER * last:
         common = reduce_runs(series, points, Reduction("at_step", first), goals=goals, goal=goal).values
-        yield Reading(f"at step {first}, reached by all", common.select("run_id", "value"))
+        yield OtherReading(f"at step {first}, reached by all", common.select("run_id", "value"))
+    for equal in at_equal_budgets(series, points, counters):
+        yield OtherReading(_budget_name(equal.axis, equal.budget), equal.values)
     broken = broken_runs(runs, series)
     if broken:
-        yield Reading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
+        yield OtherReading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
     far = [r for r in standing_out(values, groups) if r not in broken]
     if far:
-        yield Reading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
+        yield OtherReading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
+
+
+def _budget_name(axis: str, budget: float) -> str:
+    return f"at equal wall time ({budget:,.4g} s)" if axis == WALL_TIME else f"at {budget:,.4g} {axis}"
 
 
 def _runs(ids: Sequence[str]) -> str:

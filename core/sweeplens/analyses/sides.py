@@ -16,6 +16,7 @@ from msgspec import Struct
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import no_run_reason, select_runs
 
@@ -39,12 +40,18 @@ class Sides(Struct, frozen=True):
         return [*self.a, *self.b]
 
 
-def select_sides(runs: pl.DataFrame, series: pl.DataFrame, a: str | Sequence[str], b: str | Sequence[str]) -> Sides:
+def select_sides(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    a: str | Sequence[str],
+    b: str | Sequence[str],
+    more: RunColumns = NOTHING_MORE,
+) -> Sides:
     """Resolves sides: each is a run id, a glob, a condition, or a list of these (ids and globs also joined by commas).
 
     Raises UnknownNameError for an unknown run, InputError for an empty side and for a run on both sides.
     """
-    sides = Sides(_side(runs, series, a, "a"), _side(runs, series, b, "b"))
+    sides = Sides(_side(runs, series, a, "a", more), _side(runs, series, b, "b", more))
     shared = sorted(set(sides.a) & set(sides.b))
     if shared:
         raise InputError(
@@ -73,7 +80,9 @@ def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
     return [n for n in hparam_columns(runs) if n in words]
 
 
-def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str) -> tuple[str, ...]:
+def _side(
+    runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str, more: RunColumns
+) -> tuple[str, ...]:
     parts = [asked] if isinstance(asked, str) else list(asked)
     if not [p for p in parts if p.strip()]:
         raise InputError(
@@ -81,14 +90,16 @@ def _side(runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], 
         )
     known = frozenset(runs["run_id"].to_list())
     chosen = {part for part in parts if part in known}  # usually ids: looked up in one pass
-    chosen |= {r for part in parts if part not in known for r in _matching(runs, series, part, known)}
+    chosen |= {r for part in parts if part not in known for r in _matching(runs, series, part, known, more)}
     if not chosen:
-        reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))))
+        reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))), more)
         raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")
     return tuple(r for r in runs["run_id"].to_list() if r in chosen)
 
 
-def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str, known: frozenset[str]) -> list[str]:
+def _matching(
+    runs: pl.DataFrame, series: pl.DataFrame, part: str, known: frozenset[str], more: RunColumns
+) -> list[str]:
     """Resolves one part: a matching id or glob wins over a comma list (``r1, r2*``), and both over a condition."""
     checkpoint()
     pieces = list(dict.fromkeys(p.strip() for p in part.split(",") if p.strip()))
@@ -99,7 +110,7 @@ def _matching(runs: pl.DataFrame, series: pl.DataFrame, part: str, known: frozen
     if not _names(part, known) and all(_names(p, known) for p in pieces):
         return select_runs(runs, series, pieces)["run_id"].to_list()
     if not _names(part, known) and _CONDITION.search(part):
-        return select_runs(runs, series, where=part)["run_id"].to_list()
+        return select_runs(runs, series, where=part, more=more)["run_id"].to_list()
     return select_runs(runs, series, [part])["run_id"].to_list()
 
 

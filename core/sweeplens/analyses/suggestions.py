@@ -1,12 +1,12 @@
-"""Which runs to make next with a budget: `suggest`, a pure function over frames.
+"""Suggests which runs to make next with a budget of runs: `suggest`, a pure function over frames.
 
-    confounded   hyperparameters that split the runs alike: the cells that tell them apart
-    edge         the best value of a numeric hyperparameter is its largest or smallest: the next one beyond
-    repeat       no setting was repeated, so no spread is known: more seeds of the two best
-    tie          settings that cannot be told from the best: more seeds of both
+    confounded   perfectly confounded hyperparameters: the cells that separate them
+    edge         the best value of a numeric hyperparameter is its largest or smallest: the next value beyond
+    repeat       no setting was repeated, so the spread is unknown: more seeds of the two best
+    tie          settings that tie with the best: more seeds of both
     empty_cell   combinations that were never run and are predicted (adding up main effects) to be about as good as the best
 
-Each suggestion says the difference in means that its runs could then detect: a two-sided t test at 5 % with a power of 80 %
+Each suggestion states the difference in means that its runs could detect: a two-sided t test at 5 % with a power of 80 %
 (noncentral t), with the spread pooled over settings with repetitions, which is taken to be equal in all and normal.
 """
 
@@ -39,14 +39,14 @@ _POWER = 0.8
 _NODES = 4000
 _REPEATS = 2  # more seeds of a setting that was run once
 _RIVALS = 3
-_HOPELESS = 4.0  # times the gap, that the detectable difference may be
+_HOPELESS = 4.0  # largest detectable difference, in multiples of the gap
 _LEVELS = 6
 _CELLS = 500
 _MOST = 200
 
 
 class _Setting(Struct, frozen=True):
-    """One group of runs with equal hyperparameters. ``mean`` is so turned that lower is better."""
+    """One group of runs with equal hyperparameters. The sign of ``mean`` makes lower better."""
 
     values: tuple[object, ...]
     n: int
@@ -62,7 +62,7 @@ class _Suggestion(Struct, frozen=True):
 
 
 class _Sweep(Struct, frozen=True):
-    """What is known: settings from the best on, their hyperparameters, the spread, and the seeds that were used."""
+    """The settings from best to worst, their hyperparameters, the spread, and the seeds that were used."""
 
     metric: str
     sign: float
@@ -75,7 +75,7 @@ class _Sweep(Struct, frozen=True):
 
     @property
     def usual(self) -> int:
-        """How many runs a setting has, as a rule."""
+        """Returns the usual number of runs of a setting."""
         counts = sorted(s.n for s in self.settings)
         return counts[len(counts) // 2] if counts else 1
 
@@ -83,7 +83,7 @@ class _Sweep(Struct, frozen=True):
         return " ".join(f"{k}={_text(v)}" for k, v in zip(self.keys, setting.values, strict=True)) or "all runs"
 
     def seeded(self, cell: Mapping[str, object], n: int) -> tuple[dict[str, object], ...]:
-        """The same cell n times, each with a seed that was not used yet."""
+        """Returns the cell n times, each with an unused seed."""
         if not self.seed:
             return tuple(dict(cell) for _ in range(n))
         return tuple({**cell, self.seed: self.next_seed + i} for i in range(n))
@@ -100,7 +100,7 @@ def suggest(
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
 ) -> Answer:
-    """One row for each suggestion, the most telling first, up to ``budget`` runs in all. Raises InputError, UnknownNameError,
+    """Returns one row a suggestion, the most informative first, up to ``budget`` runs in all. Raises InputError, UnknownNameError,
     AmbiguousGoalError."""
     if not 1 <= budget <= _MOST:
         raise InputError(f"budget {budget} is not a number of runs from 1 to {_MOST}.")
@@ -114,7 +114,7 @@ def suggest(
 
 
 def detectable(deviation: float, n_a: int, n_b: int, degrees: int) -> float | None:
-    """The difference in means that a two-sided t test at 5 % finds with a power of 80 %."""
+    """Returns the difference in means that a two-sided t test at 5 % detects with a power of 80 %."""
     if degrees < 1 or min(n_a, n_b) < 1:
         return None
     return deviation * math.sqrt(1 / n_a + 1 / n_b) * _noncentrality(degrees)
@@ -122,12 +122,12 @@ def detectable(deviation: float, n_a: int, n_b: int, degrees: int) -> float | No
 
 @cache
 def _noncentrality(degrees: int) -> float:
-    """The shift, in standard errors, at which noncentral t passes its limit in 80 % of cases.
+    """Returns the shift, in standard errors, at which noncentral t exceeds its limit in 80 % of cases.
 
     The probability is the mean, over quantiles of the estimated spread, of a normal one; scipy's noncentral t gives NaN for
     some shifts.
     """
-    import numpy as np  # loaded only where suggestions are made
+    import numpy as np  # loaded only for suggestions
     from scipy.special import chdtri, ndtr
 
     upper = (np.arange(_NODES) + 0.5) / _NODES
@@ -174,7 +174,7 @@ def _sweep(
 def _chosen(
     sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], budget: int
 ) -> tuple[list[_Suggestion], list[_Suggestion]]:
-    """The suggestions that the budget pays for, in order, and the others. Ties get what is left after what was never tried."""
+    """Returns the suggestions within the budget, in order, and the others. Untried settings come before ties."""
     if not sweep.settings:
         return [], []
     each = max(min(sweep.usual, 5, budget // 2), 1)  # runs of a new cell
@@ -186,7 +186,7 @@ def _chosen(
 
 
 def _within(suggestions: Iterable[_Suggestion], budget: int) -> tuple[list[_Suggestion], list[_Suggestion]]:
-    """Those that the budget pays for, in order, and the others."""
+    """Returns the suggestions within the budget, in order, and the others."""
     made: list[_Suggestion] = []
     dropped: list[_Suggestion] = []
     for s in suggestions:
@@ -203,14 +203,14 @@ def _cell(sweep: _Sweep, setting: _Setting) -> dict[str, object]:
 
 
 def _found(sweep: _Sweep, n_a: int, n_b: int, more: int) -> float | None:
-    """The detectable difference after ``more`` runs."""
+    """Returns the detectable difference after ``more`` runs."""
     if sweep.deviation is None:
         return None
     return detectable(sweep.deviation, n_a, n_b, sweep.degrees + more)
 
 
 def _confounded(sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], n: int) -> Iterator[_Suggestion]:
-    """For hyperparameters that split the runs alike: the best cell, with all but the first at the values of the next best level."""
+    """For perfectly confounded hyperparameters: the best cell, with all but the first at the values of the next best level."""
     names = [n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
     for first, *others in (c for c in same_split(runs, names) if len(c) > 1 and c[0] in sweep.keys):
         key, best = sweep.keys.index(first), sweep.settings[0]
@@ -224,7 +224,7 @@ def _confounded(sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], n:
 
 
 def _edges(sweep: _Sweep, n: int) -> Iterator[_Suggestion]:
-    """The next value beyond the range, where the best setting and the best mean over the others lie at its end."""
+    """Suggests the next value beyond a range if the best setting and the best mean over the others lie at its end."""
     best = sweep.settings[0]
     for i, name in enumerate(sweep.keys):
         told = [s.values[i] for s in sweep.settings]
@@ -243,13 +243,13 @@ def _edges(sweep: _Sweep, n: int) -> Iterator[_Suggestion]:
 
 
 def _mean_at(sweep: _Sweep, key: int, level: object) -> float:
-    """The mean over all settings that have this level."""
+    """Returns the mean over all settings that have this level."""
     own = [s.mean for s in sweep.settings if s.values[key] == level]
     return sum(own) / len(own)
 
 
 def _beyond(ends: Sequence[float], *, whole: bool) -> float | int | None:
-    """The next value after the last two, by their ratio where all are of one sign, else by their difference; None where a share
+    """Returns the next value after the last two, by their ratio if all have one sign, else by their difference; None if a share
     would leave 0 to 1."""
     last, before = ends[-1], ends[-2]
     ratio = last / before if last * before > 0 else 0.0
@@ -270,7 +270,7 @@ def _repeats(sweep: _Sweep) -> Iterator[_Suggestion]:
 
 
 def _ties(sweep: _Sweep, budget: int) -> Iterator[_Suggestion]:
-    """More seeds of the best and of each rival that cannot be told from it, where that could decide."""
+    """Suggests more seeds of the best and of each rival that ties with it, if that could decide between them."""
     for rival, extra, found in _tied(sweep, budget):
         gap = rival.mean - sweep.settings[0].mean
         if found <= _HOPELESS * gap:
@@ -282,7 +282,7 @@ def _ties(sweep: _Sweep, budget: int) -> Iterator[_Suggestion]:
 
 
 def _tied(sweep: _Sweep, budget: int) -> Iterator[tuple[_Setting, int, float]]:
-    """Rivals of the best that cannot be told from it, how many more runs each of the two gets, and what they could detect."""
+    """Yields rivals that tie with the best, the number of further runs for each of the two, and their detectable difference."""
     best, extra = sweep.settings[0], min(budget // 2, 10)
     if not extra:
         return
@@ -295,7 +295,7 @@ def _tied(sweep: _Sweep, budget: int) -> Iterator[tuple[_Setting, int, float]]:
 
 
 def _empty_cells(sweep: _Sweep, n: int) -> Iterator[_Suggestion]:
-    """Combinations of levels that were never run, from the best prediction on."""
+    """Suggests combinations of levels that were never run, the best prediction first."""
     levels = [sorted({s.values[i] for s in sweep.settings}, key=str) for i in range(len(sweep.keys))]
     if len(levels) < 2 or any(len(own) > _LEVELS for own in levels) or math.prod(map(len, levels)) > _CELLS:
         return
@@ -351,13 +351,13 @@ def _text(value: Any) -> str:
 
 
 def _commands(cells: Sequence[Mapping[str, object]]) -> list[str]:
-    """Settings as words of a command line; runs that only repeat the one before are counted."""
+    """Returns settings as arguments of a command line; repetitions of the previous run are counted."""
     lines = [_command(c) for c in cells]
     return [f"{line} ({lines.count(line)} runs)" if lines.count(line) > 1 else line for line in dict.fromkeys(lines)]
 
 
 def _command(cell: Mapping[str, object]) -> str:
-    """Settings as words of a command line, quoted where the shell needs it."""
+    """Returns settings as arguments of a command line, quoted for the shell."""
     import shlex
 
     return " ".join(f"{name}={shlex.quote(_text(value))}" for name, value in cell.items())

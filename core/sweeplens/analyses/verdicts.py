@@ -5,8 +5,8 @@ full 5 %. Two sides without any spread get the exact permutation test. Direction
 test: the verdict is never `different` while the interval holds 0. A rank test is reported beside it. It is about the
 probability that a run of a is above a run of b, and never decides on means.
 
-Sides that are not told apart are either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it) or have
-too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown.
+Sides without a significant difference are either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it)
+or have too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown.
 """
 
 from __future__ import annotations
@@ -64,22 +64,22 @@ class Contrast(Struct, frozen=True):
 
     @property
     def difference(self) -> float:
-        """Mean of a minus mean of b; where strata are blocks, pooled over them."""
+        """Returns the mean of a minus the mean of b; with strata as blocks, pooled over them."""
         return self.test.difference if self.test else mean(self.a) - mean(self.b)
 
     @property
     def p(self) -> float | None:
-        """The p of the primary test."""
+        """Returns the p of the primary test."""
         return self.test.p if self.test else self.exact
 
     @property
     def name(self) -> str:
-        """The primary test."""
+        """Returns the name of the primary test."""
         return self.test.test if self.test else "none" if self.exact is None else "exact permutation"
 
     @property
     def superiority(self) -> float:
-        """The share of pairs of runs in which a is higher."""
+        """Returns the share of pairs of runs in which a is higher."""
         return superiority(self.a, self.b)
 
 

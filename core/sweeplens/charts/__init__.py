@@ -1,7 +1,7 @@
-"""Pictures: pure functions from answers to charts, one file a kind. `CHARTS` is the list of kinds.
+"""Charts: pure functions from answers to pictures, one file a kind. `CHARTS` is the list of kinds.
 
-Each kind is a function from a database that is fixed to one version, and a request, to a `Chart`. It asks for answers as
-any user does and draws what they say: no number in a picture is computed here a second time.
+Each kind is a function from a database fixed to one version, and a request, to a `Chart`. It uses the public answers and draws
+their numbers: nothing in a picture is computed here a second time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CHARTS: dict[str, Callable[[ExperimentDB, PlotRequest], Chart]] = {
 
 
 def draw_chart(db: ExperimentDB, kind: str, ask: PlotRequest) -> Chart:
-    """A chart of a kind; without one, of the kind that tells most about these runs. Raises SweeplensError."""
+    """Returns a chart of a kind; by default of the most informative kind for these runs. Raises SweeplensError."""
     ask.check()
     chosen = kind or most_telling(db, ask)
     if chosen not in CHARTS:

@@ -1,7 +1,7 @@
-"""`Chart`: a picture as a value. A Vega-Lite specification with its data inside, its finding in words, and its basis.
+"""`Chart`: a chart as a value, which is a Vega-Lite specification with its data, the main finding in words, and the basis.
 
-The specification names no colours of a page: `to_dict(theme)` adds those of light or dark. Nothing is rendered before it
-is asked for, and then in another process (`rendering`).
+The specification has no colours of a page: `to_dict(theme)` adds those of the light or dark theme. Images are rendered on
+demand, in another process (`rendering`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NOTEBOOK_TYPE = "application/vnd.vegalite.v5+json"
 
 
 class Chart(Struct, frozen=True):
-    """``caption`` says what the picture shows, with its numbers; it is the alternative text too."""
+    """``caption``: what the picture shows, with numbers; also the alternative text."""
 
     kind: str
     title: str
@@ -36,12 +36,12 @@ class Chart(Struct, frozen=True):
     basis: Basis = Basis()
 
     def to_dict(self, theme: str = "light") -> Spec:
-        """The whole specification: what any Vega-Lite 5 viewer draws."""
+        """Returns the whole specification, for any Vega-Lite 5 viewer."""
         check_theme(theme)
         return {"$schema": SCHEMA, "description": self.caption, "config": config_of(theme), **self.spec}
 
     def to_altair(self) -> Any:
-        """The chart as an Altair chart, to go on from. Raises RenderError where Altair is not installed."""
+        """Returns an Altair chart, to continue with. Raises RenderError if Altair is not installed."""
         try:
             import altair  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError as error:
@@ -51,25 +51,25 @@ class Chart(Struct, frozen=True):
         return altair.Chart.from_dict(self.to_dict())  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def png(self, theme: str = "light", *, scale: float = 1.0, most_bytes: int = 0) -> bytes:
-        """A PNG image; with ``most_bytes``, one of few colours that is no larger. Raises RenderError."""
+        """Returns a PNG image; with ``most_bytes``, one of few colours that is not larger. Raises RenderError."""
         from sweeplens.charts.rendering import render
 
         return render(self.to_dict(theme), "png", scale=scale, most_bytes=most_bytes)
 
     def svg(self, theme: str = "light") -> str:
-        """An SVG image. Raises RenderError."""
+        """Returns an SVG image. Raises RenderError."""
         from sweeplens.charts.rendering import render
 
         return render(self.to_dict(theme), "svg").decode()
 
     def html(self, theme: str = "light") -> str:
-        """A page of its own that needs no network. Raises RenderError."""
+        """Returns a self-contained page that needs no network. Raises RenderError."""
         from sweeplens.charts.page import chart_page
 
         return chart_page(self, theme)
 
     def save(self, path: str | Path, theme: str = "light") -> Path:
-        """Write the chart; the ending of the name says how: .png, .svg, .pdf, .html or .json. Raises InputError."""
+        """Writes the chart in the format of the file's suffix: .png, .svg, .pdf, .html or .json. Raises InputError."""
         place = Path(path)
         ending = place.suffix.removeprefix(".").lower()
         if ending not in FORMATS:
@@ -95,7 +95,7 @@ class Chart(Struct, frozen=True):
         return render(self.to_dict(theme), ending)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """How a notebook shows it: the specification, and a PNG where that is not understood."""
+        """Returns what a notebook shows: the specification, and a PNG for those that cannot draw it."""
         shown: dict[str, Any] = {_NOTEBOOK_TYPE: self.to_dict(), "text/plain": f"{self.title}\n{self.caption}"}
         from sweeplens.charts.rendering import can_render
 

@@ -32,8 +32,8 @@ __all__ = ["comparison"]
 _MOST_METRICS = 14
 
 
-class _Sides(Struct, frozen=True):
-    """The two sides as `compare` takes them, and what to call them."""
+class _LabelledSides(Struct, frozen=True):
+    """The two sides as `compare` takes them, and their labels."""
 
     a: str | tuple[str, ...]
     b: str | tuple[str, ...]
@@ -42,7 +42,7 @@ class _Sides(Struct, frozen=True):
 
 
 def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `compare` with the mean curves of both sides."""
+    """Draws the answer of `compare` and the mean curves of both sides."""
     given = bool(ask.a or ask.b)
     if len(ask.hparams) == 1 and not given and not ask.runs:
         return level_comparison(db, ask)
@@ -83,14 +83,14 @@ def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
     return Chart("comparison", title, f"{caption} {' '.join(said_notes(answer))}", spec, answer.basis)
 
 
-def _sides(db: ExperimentDB, ask: PlotRequest) -> _Sides:
-    """The sides that were asked for, two runs, else the two best groups of the main metric."""
+def _sides(db: ExperimentDB, ask: PlotRequest) -> _LabelledSides:
+    """Returns the requested sides, else the two runs, else the two best groups of the main metric."""
     if ask.a and ask.b:
-        return _Sides(ask.a, ask.b, _side_label(ask.a), _side_label(ask.b))
+        return _LabelledSides(ask.a, ask.b, _side_label(ask.a), _side_label(ask.b))
     if ask.a or ask.b:
         raise InputError("A comparison needs both sides: pass a and b, each a run id, a glob or a condition.")
     if len(ask.runs) == 2:
-        return _Sides(*ask.runs, *(printed(r, 32) for r in ask.runs))
+        return _LabelledSides(*ask.runs, *(printed(r, 32) for r in ask.runs))
     metric = asked_metrics(db, ask, 1)[0]
     table = db.rank(metric.name, goal=ask.goal, hparams=ask.hparams, runs=ask.runs, where=ask.where).table
     keys = group_columns(table)
@@ -98,17 +98,19 @@ def _sides(db: ExperimentDB, ask: PlotRequest) -> _Sides:
         raise InputError("Nothing to compare: there is one group of runs only. Pass the sides a and b.")
     rows = table.head(2).to_dicts()
     if "run_id" in table.columns:
-        return _Sides(rows[0]["run_id"], rows[1]["run_id"], *(printed(r["run_id"], 32) for r in rows))
+        return _LabelledSides(rows[0]["run_id"], rows[1]["run_id"], *(printed(r["run_id"], 32) for r in rows))
     return _best_groups(db, ask, rows, keys)
 
 
-def _best_groups(db: ExperimentDB, ask: PlotRequest, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> _Sides:
+def _best_groups(
+    db: ExperimentDB, ask: PlotRequest, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> _LabelledSides:
     single = db.rank(
         asked_metrics(db, ask, 1)[0].name, by="run", goal=ask.goal, hparams=ask.hparams, runs=ask.runs, where=ask.where
     ).table
     ids = [tuple(r["run_id"] for r in single.to_dicts() if all(r[k] == row[k] for k in keys)) for row in rows]
     labels = group_labels(rows, keys, names_of(db))
-    return _Sides(ids[0], ids[1], labels[0], labels[1])
+    return _LabelledSides(ids[0], ids[1], labels[0], labels[1])
 
 
 def _side_label(side: str | tuple[str, ...]) -> str:
@@ -116,14 +118,14 @@ def _side_label(side: str | tuple[str, ...]) -> str:
 
 
 def _better(row: Mapping[str, Any], a: str, b: str) -> str:
-    """Which side a clear difference speaks for, as the legend says it."""
+    """Returns the legend's words for the side that is significantly better."""
     if row["goal"] == "unknown":
         return "different"
     return f"better: {a}" if (row["difference"] > 0) == (row["goal"] == "higher") else f"better: {b}"
 
 
-def _curves(db: ExperimentDB, ask: PlotRequest, sides: _Sides, metric: Metric) -> Groups:
-    """The mean curve of each side."""
+def _curves(db: ExperimentDB, ask: PlotRequest, sides: _LabelledSides, metric: Metric) -> Groups:
+    """Returns the mean curve of each side."""
     lines: list[Line] = []
     labels = distinct([sides.label_a, sides.label_b])
     chosen = select_sides(db.runs_df, db.series_df, sides.a, sides.b)
@@ -144,7 +146,7 @@ def _spec(
     title: str,
     notes: Sequence[str],
 ) -> Spec:
-    """Effects (rows, strata) beside curves."""
+    """Returns the specification: effects (rows, strata) beside curves."""
     rows, strata = drawn
     half = ask.width - 110 if ask.narrow or not rows else (ask.width - 180) // 2
     height = (ask.height - 90 - 40 * (len(notes) > 2)) // (2 if ask.narrow else 1) - 90

@@ -1,4 +1,4 @@
-"""What happened to runs along their curves: where values stop being finite, where a run crashed, what a diagnosis found."""
+"""Events along curves: first values that are not finite, crashes, and findings of a diagnosis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sweeplens.charts.vega import Row
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["Event", "events_of", "placed_events"]
+__all__ = ["CurveEvent", "events_of", "placed_events"]
 
 _MOST_DIAGNOSED = 1_000
 _MOST_EVENTS = 60
@@ -26,8 +26,8 @@ _ENDED = ("crashed", "failed", "killed")
 _SEVERITIES = ("high", "medium")
 
 
-class Event(Struct, frozen=True):
-    """One thing that happened to one run. ``metric`` is empty where it is of the whole run. ``left_out``: others not listed."""
+class CurveEvent(Struct, frozen=True):
+    """One event of one run. ``metric`` is empty for an event of the whole run. ``left_out``: number of others not listed."""
 
     run: str
     metric: str
@@ -37,13 +37,13 @@ class Event(Struct, frozen=True):
     left_out: int = 0
 
 
-def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups) -> list[Event]:
-    """At most 60, the worst first; none where the axis is not the step."""
+def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups) -> list[CurveEvent]:
+    """Returns at most 60 events, the worst first; none if the axis is not the step."""
     if ask.x not in ("", "step"):
         return []
     drawn = {run for line in groups.lines for run in line.runs}
     found = [e for e in [*_logged(db, ask, metrics), *_diagnosed(db, ask, metrics, len(drawn))] if e.run in drawn]
-    whole = {(e.run, e.finding) for e in found if not e.metric}  # said of the run: not once more of each metric
+    whole = {(e.run, e.finding) for e in found if not e.metric}  # an event of the run is not repeated for each metric
     found = [e for e in found if not e.metric or (e.run, e.finding) not in whole]
     once = list({(e.run, e.metric, e.finding): e for e in found}.values())
     if len(once) > _MOST_EVENTS:
@@ -51,16 +51,16 @@ def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], gro
     return once[:_MOST_EVENTS]
 
 
-def _logged(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> list[Event]:
-    """What the series themselves say: the first value that is not finite, and where a run that ended badly ended."""
-    events: list[Event] = []
+def _logged(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> list[CurveEvent]:
+    """Yields events from the series: first values that are not finite, and the last step of runs that failed."""
+    events: list[CurveEvent] = []
     for metric in metrics:
         nan, last = f"{metric.name}.first_nonfinite_step", f"{metric.name}.last_step"
         table = db.list_runs(runs=ask.runs, where=ask.where, columns=["status", nan, last]).table
         for row in table.iter_rows(named=True):
             if row[nan] is not None:
                 events.append(
-                    Event(
+                    CurveEvent(
                         row["run_id"],
                         metric.name,
                         "nan",
@@ -70,25 +70,27 @@ def _logged(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> li
                 )
             if row["status"] in _ENDED and row[last] is not None:
                 events.append(
-                    Event(row["run_id"], metric.name, "crashed", row[last], f"{row['status']} after step {row[last]}")
+                    CurveEvent(
+                        row["run_id"], metric.name, "crashed", row[last], f"{row['status']} after step {row[last]}"
+                    )
                 )
     return events
 
 
-def _diagnosed(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], drawn: int) -> list[Event]:
-    """What a diagnosis of these metrics found."""
+def _diagnosed(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], drawn: int) -> list[CurveEvent]:
+    """Yields the findings of a diagnosis of these metrics."""
     if drawn > _MOST_DIAGNOSED:
         return []
     table = db.diagnose(runs=ask.runs, where=ask.where, metrics=[f"^{re.escape(m.name)}$" for m in metrics]).table
     return [
-        Event(r["run_id"], r["metric"], r["finding"], r["step"], printed(r["evidence"], 160))
+        CurveEvent(r["run_id"], r["metric"], r["finding"], r["step"], printed(r["evidence"], 160))
         for r in table.iter_rows(named=True)
         if r["step"] is not None and r["severity"] in _SEVERITIES and r["finding"] not in ("nan", "ends_early")
     ]
 
 
-def placed_events(events: Sequence[Event], lines: Sequence[Line], metric: Metric) -> list[Row]:
-    """Each event of a metric as a mark on the line of its run or group, at the last point before it."""
+def placed_events(events: Sequence[CurveEvent], lines: Sequence[Line], metric: Metric) -> list[Row]:
+    """Returns each event of a metric as a mark on the line of its run or group, at the last point before it."""
     of_run = {run: line for line in lines for run in line.runs}
     rows: list[Row] = []
     for event in events:

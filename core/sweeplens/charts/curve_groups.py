@@ -1,4 +1,4 @@
-"""The lines of a chart of curves: which runs or groups are drawn, in which order, and which of them get a name and a colour.
+"""Selects the lines of a chart of curves: runs or groups, their order, and which of them have a name and a colour.
 
 grouped_lines    groups of equal hyperparameters, from `mean_curves`
 single_lines     single runs, from the downsampled curves; with smoothing, from `mean_curves` of each run by itself
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Groups", "Line", "Member", "grouped_lines", "mean_lines", "points_each", "single_lines"]
 
 _MOST_LINES = 100
-_MOST_SINGLE = 12  # so few runs without groups are drawn one by one
+_MOST_SINGLE = 12  # up to this number, runs without groups are drawn one by one
 _FEWEST, _MOST = 8, 200  # points of a line
 _MOST_OF_MEANS = 100
 _WORST = 2
@@ -51,7 +51,7 @@ class Line(Struct, frozen=True):
     gaps: tuple[int, ...] = ()  # positions before which values are missing
 
     def stretches(self) -> Iterator[tuple[int, int, bool]]:
-        """(first, end, whether runs are missing): parts to draw through; one where runs are missing begins where the last ended."""
+        """Returns (first, end, whether runs are missing) for connected parts; one with missing runs begins where the last ends."""
         first = 0
         for i in range(1, len(self.x) + 1):
             over = i == len(self.x) or i in self.gaps
@@ -64,7 +64,7 @@ class Line(Struct, frozen=True):
 
 
 class Groups(Struct, frozen=True):
-    """The lines that are drawn; ``named`` in the order of the legend. ``what``: how many of what, for the title."""
+    """The lines to draw; ``named`` in the order of the legend. ``what``: number and kind of lines, for the title."""
 
     lines: list[Line]
     named: list[str]
@@ -76,7 +76,7 @@ class Groups(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True):
-    """A group with its label, and its number in the answer."""
+    """A group, its label, and its number in the answer."""
 
     group: int
     label: str
@@ -84,12 +84,12 @@ class Member(Struct, frozen=True):
 
 
 def points_each(metrics: int, most: int = _MOST) -> Callable[[int], int]:
-    """Points a line, for so many lines and metrics, that keep a chart within its bound."""
+    """Returns a function from the number of lines to the points a line that keep a chart within its limit."""
     return lambda lines: max(_FEWEST, min(most, MOST_POINTS // max(1, min(lines, _MOST_LINES * metrics)) * 9 // 10))
 
 
 def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
-    """Groups of equal hyperparameters; single runs where no group has a second one, all runs as one where nothing varies."""
+    """Returns groups of equal hyperparameters; single runs if no setting is repeated, one group if nothing varies."""
     runs = db.view(ask.runs, ask.where).runs
     keys: list[str] = []
     if ask.group not in ("", "all"):
@@ -133,7 +133,7 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
 
 
 def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
-    """Single runs."""
+    """Returns lines of single runs."""
     runs = db.view(ask.runs, ask.where).runs
     order = _run_order(db, ask, metrics[0], runs)
     labels = dict(zip(order, distinct([printed(r, 40) for r in order]), strict=True))
@@ -154,7 +154,7 @@ def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) 
 
 
 def mean_lines(answer: Answer, members: Mapping[int, Member]) -> list[Line]:
-    """The lines of an answer of `mean_curves`."""
+    """Returns the lines of an answer of `mean_curves`."""
     full = {(r["group"], r["metric"]): r["n_runs"] for r in answer.tables["groups"].iter_rows(named=True)}
     lines: list[Line] = []
     for key, part in answer.table.group_by("group", "metric", maintain_order=True):
@@ -167,7 +167,7 @@ def mean_lines(answer: Answer, members: Mapping[int, Member]) -> list[Line]:
 
 
 def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[Line]:
-    """The lines of an answer of `curves`; a value that is not finite is a gap."""
+    """Returns the lines of an answer of `curves`; a value that is not finite is a gap."""
     lines: list[Line] = []
     for (run, metric), part in answer.table.group_by("run_id", "metric", maintain_order=True):
         finite = [(x, v) for x, v in part.select("x", "value").iter_rows() if v is not None and math.isfinite(v)]
@@ -197,7 +197,7 @@ def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[Line]:
 def _order(
     db: ExperimentDB, ask: PlotRequest, metric: Metric, answer: Answer, columns: Sequence[str], keys: Sequence[str]
 ) -> list[tuple[Any, ...]]:
-    """The groups (values of their columns), best first; those that cannot be ranked last."""
+    """Returns the groups (values of their columns), best first; groups that cannot be ranked last."""
     everyone = answer.tables["groups"].select(columns).unique(maintain_order=True).rows() if columns else [()]
     everyone = [
         row for row in everyone if not row or any(value is not None for value in row)
@@ -242,7 +242,7 @@ def _labelled(
 
 
 def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.DataFrame) -> list[str]:
-    """Run ids, best first; those without a value last."""
+    """Returns run ids, best first; runs without a value last."""
     everyone: list[str] = runs["run_id"].to_list()
     if metric.goal == "unknown":
         return everyone
@@ -253,7 +253,7 @@ def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.Data
 
 
 def _chosen(labels: Sequence[str]) -> tuple[set[str], list[str]]:
-    """The labels that are drawn, and those that get a colour: the best and the worst where there are too many."""
+    """Returns the labels to draw, and those with a colour: of too many, the best and the worst."""
     if len(labels) <= CATEGORIES:
         return set(labels), list(labels)
     named = [*labels[: CATEGORIES - _WORST], *labels[-_WORST:]]

@@ -1,7 +1,7 @@
-"""One metric or several along an axis: single runs, or groups as their mean with a 95 % band over runs.
+"""Charts of metrics along an axis: single runs, or means of groups with a 95 % band over runs.
 
-More groups than there are colours: the best and the worst are named, the rest is grey. Smoothing is a moving average, with
-the raw line faint behind it. Where values stop being finite, where a run crashed and what a diagnosis found is marked.
+If there are more groups than colours, the best and the worst are named and the rest is grey. Smoothing is a moving average,
+with the raw line faint behind it. First values that are not finite, crashes and findings of a diagnosis are marked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_events import Event, events_of, placed_events
+from sweeplens.charts.curve_events import CurveEvent, events_of, placed_events
 from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
 from sweeplens.charts.labels import listed_names, number
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
@@ -48,7 +48,7 @@ _BAND_ROOM = 0.3  # of the range of the curves
 
 
 def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """Curves of the metrics that were asked for."""
+    """Draws curves of the requested metrics."""
     metrics = asked_metrics(db, ask, _MOST_METRICS)
     groups = single_lines(db, ask, metrics) if ask.group == "run" else grouped_lines(db, ask, metrics)
     drawn = [m for m in metrics if any(line.metric == m.name and line.x for line in groups.lines)]
@@ -63,7 +63,7 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 
 def _spec(
-    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]
+    db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]
 ) -> Spec:
     names = ", ".join(m.shown for m in metrics)
     title = f"{names} over {_axis_name(db, ask)}: {groups.what}"
@@ -87,9 +87,9 @@ def _spec(
 
 
 def panel_layers(
-    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[Event]
+    db: ExperimentDB, ask: PlotRequest, metric: Metric, groups: Groups, events: Sequence[CurveEvent]
 ) -> tuple[list[Spec], str]:
-    """The layers of one metric, and a sentence where the axis leaves values out."""
+    """Returns the layers of one metric, and a note if the axis leaves values out."""
     lines = [line for line in groups.lines if line.metric == metric.name]
     values = [v for line in lines for v in line.y]
     log = is_log(ask.log, "y", values, metric.goal)
@@ -104,7 +104,6 @@ def panel_layers(
     base = {"x": x, "y": y, "detail": {"field": "part"}}
     shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
-    marks = placed_events(events, lines, metric)
     layers = [
         layer(
             {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
@@ -114,13 +113,7 @@ def panel_layers(
         layer(
             {"type": "area", "opacity": 0.2, "clip": True},
             _band_rows(named, log=log),
-            {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": colour,
-                "detail": {"field": "part"},
-            },
+            {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
         ),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
@@ -128,21 +121,20 @@ def panel_layers(
         layer({**line, "strokeWidth": 2}, _rows(named, ask.smooth), shown),
         layer(
             {"type": "point", "filled": True, "size": 40, "clip": True},
-            _lonely(named),
+            _isolated_points(named),
             {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
-        layer(
-            {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True},
-            marks,
-            {
-                "x": x,
-                "y": y,
-                "shape": _shape(ask, sorted({e.finding for e in events})),
-                "tooltip": tooltip(run="run", finding="finding", x="step", evidence="evidence"),
-            },
-        ),
+        _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
     return [part for part in layers if part["data"]["values"]], _beyond(within)
+
+
+def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:
+    """Returns the marks of events on the lines. ``xy``: the encoding of both axes."""
+    shape = _shape(ask, sorted({e.finding for e in events}))
+    told = tooltip(run="run", finding="finding", x="step", evidence="evidence")
+    mark = {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True}
+    return layer(mark, marks, {**xy, "shape": shape, "tooltip": told})
 
 
 _DASHED: Spec = {
@@ -178,13 +170,13 @@ def _beyond(within: ValueRange | None) -> str:
 
 
 def _room_for_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> ValueRange | None:
-    """A range that keeps the curves large where a band is far wider than they are apart; None where none is."""
+    """Returns a range that keeps curves large although a band is far wider than their distance; None if no band is."""
     bands = [v for line in lines for v in (*line.low, *line.high) if v is not None]
     return None if log else range_with_intervals(values, bands, _BAND_ROOM)
 
 
 def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
-    """The points of lines, in parts that are drawn through: a new one where values are missing or fewer runs are left."""
+    """Returns the points of lines in connected parts: a new part begins where values or runs are missing."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
         ys = moving_average(line.y, smooth, line.points) if smooth else line.y
@@ -203,8 +195,8 @@ def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
     return rows
 
 
-def _lonely(lines: Sequence[Line]) -> list[Row]:
-    """Points that no line goes through."""
+def _isolated_points(lines: Sequence[Line]) -> list[Row]:
+    """Returns points without a neighbour to connect to."""
     return [
         {"series": line.label, "x": line.x[first], "y": line.y[first], "n": line.n[first]}
         for line in lines
@@ -214,7 +206,7 @@ def _lonely(lines: Sequence[Line]) -> list[Row]:
 
 
 def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
-    """The bands, in parts; on a logarithmic axis what reaches 0 or less ends at the least value that was drawn."""
+    """Returns the bands, in parts; on a logarithmic axis, a bound of 0 or less becomes the least value drawn."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
         floor = min(line.y, default=0.0) / 2 if log else None
@@ -240,14 +232,14 @@ def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 
 
-def _event_notes(ask: PlotRequest, events: Sequence[Event]) -> list[str]:
+def _event_notes(ask: PlotRequest, events: Sequence[CurveEvent]) -> list[str]:
     if ask.x not in ("", "step"):
         return ["Findings are marked over steps only."]
     left = sum(e.left_out for e in events)
     return [f"{count_of(left, 'finding')} more not marked."] if left else []
 
 
-def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[Event]) -> str:
+def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]) -> str:
     parts = [f"{', '.join(m.shown for m in metrics)}: {groups.what}."]
     for metric in metrics:
         ends = [(line.label, line.y[-1], line.n[-1]) for line in groups.lines if line.metric == metric.name and line.y]

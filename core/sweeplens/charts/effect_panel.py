@@ -1,4 +1,4 @@
-"""Differences as dots with their intervals, in standard deviations: a panel that comparisons share.
+"""The panel of differences that comparisons share: dots with intervals, in standard deviations.
 
 Differences and verdicts are those of `compare`; each stratum of a matched comparison is a small dot of its own.
 """
@@ -25,12 +25,12 @@ _VERDICT = 160  # characters
 
 
 def is_clear(row: Mapping[str, Any]) -> bool:
-    """Whether the answer calls this difference one."""
+    """Returns whether the answer calls this difference significant."""
     return str(row["verdict"]).startswith("different")
 
 
 def said_notes(answer: Answer) -> list[str]:
-    """The notes without which a difference is misread: the method, what was matched, where it does not hold."""
+    """Returns the notes needed to read a difference: the method, the matching, and the strata that disagree."""
     telling = ("Matched on", "Strata disagree", "The sides beside", "Holds")
     return [
         note for i, note in enumerate(answer.notes) if i == 0 or note.startswith(telling) or ": Strata disagree" in note
@@ -38,7 +38,7 @@ def said_notes(answer: Answer) -> list[str]:
 
 
 def effect_rows(records: Sequence[Mapping[str, Any]], labels: Sequence[str], sides: Sequence[str]) -> list[Row]:
-    """A row for each difference that has an interval; ``sides``: which colour it has where it is clear."""
+    """Returns a row for each difference with an interval; ``sides``: the colour of a significant one."""
     rows: list[Row] = []
     for r, label, side in zip(records, distinct(labels), sides, strict=True):
         if None in (r["effect_size"], r["ci95_low"], r["ci95_high"]) or not r["difference"]:
@@ -60,7 +60,7 @@ def effect_rows(records: Sequence[Mapping[str, Any]], labels: Sequence[str], sid
 
 
 def stratum_rows(strata: pl.DataFrame | None, rows: Sequence[Row], label_of: Mapping[str, str], key: str) -> list[Row]:
-    """The difference within each stratum in the unit of its row; ``key``: the column whose values ``label_of`` names."""
+    """Returns the difference within each stratum in the unit of its row; ``key``: the column whose values ``label_of`` names."""
     if strata is None or not strata.height:
         return []
     unit = {r["metric"]: r["effect"] / r["difference"] for r in rows}
@@ -88,7 +88,7 @@ def effects_panel(
     what: str = "metric",
     legend: bool = True,
 ) -> Spec:
-    """``sides``: the domain of the colours; what is not told apart is grey."""
+    """Returns the panel. ``sides``: the domain of the colours; differences that are not significant are grey."""
     width, height = size
     y = text_field("metric", None, [r["metric"] for r in rows], labelLimit=120)
     x: Spec = {"field": "effect", "type": "quantitative", "scale": {"zero": True}, "axis": {"title": axis}}
@@ -145,7 +145,7 @@ def _strata(strata: Sequence[Row], x: Spec, y: Spec) -> list[Spec]:
 
 
 def _intervals(rows: list[Row], place: Spec, **mark: str) -> list[Spec]:
-    """A dot with its interval for each row."""
+    """Returns the layers of dots and intervals."""
     if not rows:
         return []
     ends = {**place, "x": {**place["x"], "field": "low"}, "x2": {"field": "high"}}

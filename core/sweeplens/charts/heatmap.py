@@ -1,4 +1,4 @@
-"""Two hyperparameters against a metric: the mean in each cell, the number of runs, and which cells were not tried."""
+"""Chart of a metric over two hyperparameters: the mean and number of runs of each cell, and the cells not tried."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_VALUES = 30
 
 
 def heatmap(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `summarize` by two hyperparameters, as a grid."""
+    """Draws the answer of `summarize` by two hyperparameters as a grid."""
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     pair = _pair(db, ask, metric, swept_hparams(db, ask, runs))
@@ -50,7 +50,7 @@ def heatmap(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 
 def _pair(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[str]) -> list[str]:
-    """The two that were asked for, else the two that explain most."""
+    """Returns the two requested hyperparameters, else the two that explain most."""
     if len(swept) < 2:
         raise InputError(
             f"Nothing to draw: a heatmap needs two hyperparameters that vary, and of these runs {' and '.join(swept) or 'none'}"
@@ -64,12 +64,12 @@ def _pair(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
 
 
 def _values(table: pl.DataFrame, key: str) -> list[Any]:
-    """The values of an axis in order, those of runs that lack it last."""
+    """Returns the values of an axis in order; missing last."""
     return table[key].unique().sort(nulls_last=True).to_list()
 
 
 def _cells(table: pl.DataFrame, keys: Sequence[str], axes: Sequence[list[Any]], *, log: bool) -> list[Row]:
-    """One row for each combination, tried or not."""
+    """Returns one row for each combination, tried or not."""
     found = {(r[keys[0]], r[keys[1]]): r for r in table.to_dicts()}
     labels = [dict(zip(map(repr, values), distinct([printed(v, 24) for v in values]), strict=True)) for values in axes]
     share = _shares([r["mean"] for r in found.values()], log=log)
@@ -92,7 +92,7 @@ def _cells(table: pl.DataFrame, keys: Sequence[str], axes: Sequence[list[Any]], 
 
 
 def _shares(means: Sequence[float], *, log: bool) -> Callable[[float], float]:
-    """Where a mean lies between the least (0) and the greatest (1)."""
+    """Returns a function from a mean to its place between the least (0) and the greatest (1)."""
 
     def place(value: float) -> float:
         return math.log(value) if log else value
@@ -147,7 +147,7 @@ def _spec(
 
 
 def _texts(tried: Sequence[Row], place: Spec) -> list[Spec]:
-    """Mean and number of runs in each cell, in black or white as its colour asks."""
+    """Returns the texts of cells, mean and number of runs, in black or white by the cell's colour."""
     parts: list[Spec] = []
     for ink in sorted({r["ink"] for r in tried}):
         rows = [r for r in tried if r["ink"] == ink]

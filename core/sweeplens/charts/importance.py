@@ -1,13 +1,13 @@
-"""How much of a metric's spread each hyperparameter explains, with its interval; inseparable ones are one bar."""
+"""Chart of the share of a metric's variance that each hyperparameter explains; confounded hyperparameters are one bar."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweeplens.charts.chart import Chart
+from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import Names, distinct, number, printed
-from sweeplens.charts.request import PlotRequest, asked_metrics, names_of
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, text_field, tooltip
 from sweeplens.errors import InputError
 
@@ -22,7 +22,7 @@ _MOST = 20
 
 
 def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `effects` as bars."""
+    """Draws the answer of `effects` as bars."""
     metric = asked_metrics(db, ask, 1)[0]
     answer = db.effects(metric.name, goal=ask.goal, reduce=ask.reading, runs=ask.runs, where=ask.where)
     table = answer.table.filter(answer.table["importance"].is_not_null())
@@ -30,6 +30,22 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
         raise InputError(f"Nothing to draw for {metric.name!r}: {' '.join(answer.notes[1:2]) or 'nothing varies'}")
     rows = _bars(table, names_of(db))
     shown = rows[:_MOST]
+    layers = _layers(ask, metric, shown)
+    left = f"The {len(shown)} largest of {len(rows)}." if len(shown) < len(rows) else ""
+    runs = count_of(answer.basis.runs_used, "run")
+    title = f"What {metric.shown} depends on: {count_of(len(rows), 'hyperparameter')} over {runs}"
+    note = "Bars: share of the spread over runs. Lines: 95 % interval; one that reaches 0 may not matter."
+    spec = filled_view(ask, title, [note, left, *(n for n in answer.notes if n.startswith("Few runs"))], layers)
+    top = shown[0]
+    caption = (
+        f"{top['hparam']} explains {top['importance']:.0%} of the spread of {metric.shown}"
+        f" (95 % interval {number(top['low'], 2)} to {number(top['high'], 2)}): {top['words']}."
+    )
+    return Chart("importance", title, " ".join([caption, *answer.notes]), spec, answer.basis)
+
+
+def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
+    """Returns the layers: bars, intervals, and the text behind each bar."""
     order = [row["hparam"] for row in shown]
     y = text_field("hparam", None, order, labelLimit=ask.width // 3)
     told = tooltip(
@@ -46,7 +62,7 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
         "scale": {"domain": [0, 1], "clamp": True},
         "axis": {"title": f"share of the spread of {metric.shown}", "format": "%"},
     }
-    layers = [
+    return [
         layer(
             {"type": "bar", "size": min(30, max(8, (ask.height - 140) // (2 * len(shown)))), "opacity": 0.85},
             shown,
@@ -60,28 +76,13 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
         layer(
             {"type": "text", "style": "strong-note", "align": "left", "dx": 6, "baseline": "middle"},
             [] if ask.narrow else shown,
-            {
-                "x": {**share, "field": "high"},
-                "y": y,
-                "text": {"field": "words"},
-            },
+            {"x": {**share, "field": "high"}, "y": y, "text": {"field": "words"}},
         ),
     ]
-    left = f"The {len(shown)} largest of {len(rows)}." if len(shown) < len(rows) else ""
-    runs = count_of(answer.basis.runs_used, "run")
-    title = f"What {metric.shown} depends on: {count_of(len(rows), 'hyperparameter')} over {runs}"
-    note = "Bars: share of the spread over runs. Lines: 95 % interval; one that reaches 0 may not matter."
-    spec = filled_view(ask, title, [note, left, *(n for n in answer.notes if n.startswith("Few runs"))], layers)
-    top = shown[0]
-    caption = (
-        f"{top['hparam']} explains {top['importance']:.0%} of the spread of {metric.shown}"
-        f" (95 % interval {number(top['low'], 2)} to {number(top['high'], 2)}): {top['words']}."
-    )
-    return Chart("importance", title, " ".join([caption, *answer.notes]), spec, answer.basis)
 
 
 def _words(directions: Sequence[str], values: str) -> str:
-    """What stands behind a bar; hyperparameters that share one may go in directions of their own."""
+    """Returns the text behind a bar; hyperparameters of one bar may have different directions."""
     direction = directions[0] if len(set(directions)) == 1 else ""
     return printed(
         direction if direction.startswith("best") else "; ".join(filter(None, (direction, f"best {values}"))), 38
@@ -89,7 +90,7 @@ def _words(directions: Sequence[str], values: str) -> str:
 
 
 def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
-    """One bar for each class of hyperparameters that always change together."""
+    """Returns one bar for each class of perfectly confounded hyperparameters."""
     bars: list[Row] = []
     drawn: set[str] = set()
     records = table.to_dicts()
@@ -98,7 +99,7 @@ def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
             continue
         same = [
             r for r in records if r["hparam"] in row["confounded_with"] and r["importance"] == row["importance"]
-        ]  # those that nearly follow it have a share of their own
+        ]  # nearly confounded hyperparameters have shares of their own
         drawn |= {row["hparam"], *(r["hparam"] for r in same)}
         members = [row, *same]
         directions = [str(r["direction"]) for r in members]

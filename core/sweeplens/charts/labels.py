@@ -1,7 +1,7 @@
-"""Names and numbers as they stand in a picture: cleaned, cut, each once.
+"""Names and numbers as a picture shows them: cleaned, cut, and distinct.
 
-Names come from whoever logged them. In a specification they are texts only, never names of fields or parts of expressions;
-characters that steer or reorder text are written out.
+Names come from logs and are not trusted. In a specification they are only texts, never names of fields or parts of
+expressions; control characters and characters that reorder text are escaped.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _PIXELS_A_CHARACTER = 0.58  # of the size of the font
 
 
 class Names(Struct, frozen=True):
-    """Metrics and hyperparameters as the configuration wants them to be shown."""
+    """Display names of metrics and hyperparameters, from the configuration."""
 
     metrics: Mapping[str, str] = field(default_factory=dict[str, str])
     hparams: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def metric(self, name: str) -> str:
-        """A metric's name for display."""
+        """Returns a metric's name for display."""
         return printed(self.metrics.get(name, name))
 
     def hparam(self, name: str) -> str:
-        """A hyperparameter's name for display."""
+        """Returns a hyperparameter's name for display."""
         return printed(self.hparams.get(name, name))
 
 
 def printed(value: object, most: int = _MOST) -> str:
-    """Any value as a short text on one line."""
+    """Returns any value as a short text on one line."""
     if value is None:
         return "not set"
     text = number(value) if isinstance(value, float) else str(value)
@@ -45,20 +45,20 @@ def printed(value: object, most: int = _MOST) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with four significant digits."""
+    """Returns a number with four significant digits."""
     if value is None:
         return "-"
     return f"{value:.{digits}g}" if math.isfinite(value) else str(value)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Names without the folders that they do not need: ``optim.lr`` is ``lr`` where no other ends so."""
+    """Returns names without prefixes that they do not need: ``optim.lr`` is ``lr`` if no other name ends in ``lr``."""
     tails = [re.split(r"[./]", n)[-1] or n for n in names]
     return [t if tails.count(t) == 1 else n for t, n in zip(tails, names, strict=True)]
 
 
 def distinct(labels: Sequence[str]) -> list[str]:
-    """The labels, each once: one that came before gets a number."""
+    """Returns the labels, made distinct by numbers."""
     seen: set[str] = set()
     made: list[str] = []
     for label in labels:
@@ -72,11 +72,11 @@ def distinct(labels: Sequence[str]) -> list[str]:
 
 
 def listed_names(names: Sequence[str], most: int = 3) -> str:
-    """A few names, and how many more there are."""
+    """Returns a few names, and the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def wrapped(text: str, width: int, size: float = 12) -> list[str]:
-    """A text in lines that fit a width in pixels."""
+    """Returns a text in lines that fit a width in pixels."""
     return textwrap.wrap(text, max(20, int(width / (size * _PIXELS_A_CHARACTER)))) or [""]

@@ -1,4 +1,4 @@
-"""The levels of one hyperparameter, each against the baseline: differences with their intervals and strata, and the curves."""
+"""Chart of the levels of one hyperparameter against the baseline: differences with intervals and strata, and curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["level_comparison"]
 
 
 def level_comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `compare` for a hyperparameter, of one metric."""
+    """Draws the answer of `compare` for the levels of a hyperparameter, in one metric."""
     if ask.where:
         raise InputError(
             "The levels of a hyperparameter are compared over all runs: leave where, or pass a and b as conditions."

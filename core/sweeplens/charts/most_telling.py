@@ -1,4 +1,4 @@
-"""Which kind of picture tells most about some runs: what `plot` draws when nothing is asked for."""
+"""Chooses the most informative kind of chart for some runs: the default of `plot`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEW = 5  # runs
 
 
 def most_telling(db: ExperimentDB, ask: PlotRequest) -> str:
-    """Two sides: their comparison. Curves where there are any; else what came out, by what was swept; else when runs ran."""
+    """Returns a kind: for two sides a comparison; else curves, if there are any; else results by what varies; else a timeline."""
     if ask.a or ask.b:
         return "comparison"
     view = db.view(ask.runs, ask.where)

@@ -1,4 +1,4 @@
-"""Charts within HTML pages: what a template needs of a chart, and a page of one chart by itself."""
+"""Charts within HTML pages: the data that a template needs, and the page of a single chart."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ChartOnPage(Struct, frozen=True):
 
 
 def on_page(chart: Chart) -> ChartOnPage:
-    """A chart as templates show it."""
+    """Returns the data of a chart for templates."""
     spec = {k: v for k, v in chart.to_dict().items() if k not in ("config", "$schema")}
     basis = f"{chart.basis.runs_used} of {chart.basis.runs_matched} runs; {chart.basis.python}"
     return ChartOnPage(chart.title, chart.caption, as_data(spec), basis)
 
 
 def theme_data(only: str = "") -> str:
-    """The configurations of the themes as JSON; with ``only``, that one in both places."""
+    """Returns the configurations of both themes as JSON; with ``only``, that one for both."""
     return as_data({name: config_of(only or name) for name in THEMES})
 
 
 def chart_page(chart: Chart, theme: str) -> str:
-    """A page of one chart; ``light`` follows what the reader has set. Raises RenderError where no script is installed."""
+    """Returns a page of one chart; ``light`` follows the browser's setting. Raises RenderError if the script is not installed."""
     check_theme(theme)
     return made_page(
         "chart.html",

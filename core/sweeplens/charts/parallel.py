@@ -1,4 +1,4 @@
-"""Parallel coordinates: the hyperparameters that vary and the metric, a line a run, broken runs apart."""
+"""Parallel coordinates: a line a run over the hyperparameters that vary and the metric; broken runs are dashed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MOST_LABELS = 8
 _LEVELS = 12
 
 
-class _Axis(Struct, frozen=True):
-    """One axis: its column, its title, where a value lies on it (0 to 1), and its ticks."""
+class _ParallelAxis(Struct, frozen=True):
+    """One axis: its column, its title, the place of a value on it (0 to 1), and its ticks."""
 
     column: str
     title: str
@@ -35,7 +35,7 @@ class _Axis(Struct, frozen=True):
 
 
 def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `list_runs` as lines over axes."""
+    """Draws the answer of `list_runs` as lines over axes."""
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
@@ -74,7 +74,7 @@ def _most_important(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: S
     return [h for h in order if h in swept][:_MOST_AXES]
 
 
-def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") -> _Axis:
+def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") -> _ParallelAxis:
     known = [v for v in values if v is not None]
     numbers = finite_numbers(known)
     if numbers and len(numbers) == sum(not isinstance(v, float) or math.isfinite(v) for v in known):
@@ -82,10 +82,10 @@ def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") 
     levels = sorted({printed(v, 16) for v in values})
     place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
     shown = levels if len(levels) <= _LEVELS else levels[:: -(-len(levels) // _LEVELS)]
-    return _Axis(column, title, lambda v: place[printed(v, 16)], [(place[s], s) for s in shown])
+    return _ParallelAxis(column, title, lambda v: place[printed(v, 16)], [(place[s], s) for s in shown])
 
 
-def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _Axis:
+def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _ParallelAxis:
     log = is_log("", "y", numbers, goal)
     within = value_range(numbers, log=log)
     ends = (within.low, within.high) if within else (min(numbers), max(numbers))
@@ -107,7 +107,7 @@ def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _A
         else [_unscaled(low + i * (high - low) / 4, log=log) for i in range(5)]
     )
     placed = [(p, number(t, 3)) for t in ticks if (p := place(t)) is not None]
-    return _Axis(column, title, place, _apart(placed))
+    return _ParallelAxis(column, title, place, _apart(placed))
 
 
 def _unscaled(value: float, *, log: bool) -> float:
@@ -115,7 +115,7 @@ def _unscaled(value: float, *, log: bool) -> float:
 
 
 def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Ticks that do not touch."""
+    """Drops ticks that would touch."""
     kept: list[tuple[float, str]] = []
     for at, text in ticks:
         if not kept or at - kept[-1][0] > 0.04:
@@ -134,7 +134,7 @@ def _thinned(records: Sequence[dict[str, Any]], metric: Metric, axes: int) -> li
     return [*best, *(rest[int(i * every)] for i in range(most - len(best)))]
 
 
-def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_Axis], metric: Metric) -> list[Row]:
+def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_ParallelAxis], metric: Metric) -> list[Row]:
     rows: list[Row] = []
     for number_of, record in enumerate(records):
         for index, axis in enumerate(axes):
@@ -156,7 +156,7 @@ def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_Axis], metric: Met
 
 
 def _spec(
-    ask: PlotRequest, metric: Metric, axes: Sequence[_Axis], rows: list[Row], title: str, notes: Sequence[str]
+    ask: PlotRequest, metric: Metric, axes: Sequence[_ParallelAxis], rows: list[Row], title: str, notes: Sequence[str]
 ) -> Spec:
     whole = [r for r in rows if r["value"] is not None]
     values = [r["value"] for r in whole]
@@ -195,8 +195,8 @@ def _spec(
     return filled_view(ask, title, notes, layers)
 
 
-def _frame(ask: PlotRequest, axes: Sequence[_Axis], x: Spec, y: Spec) -> list[Spec]:
-    """The axes with their titles and ticks; a halo keeps the ticks readable on lines."""
+def _frame(ask: PlotRequest, axes: Sequence[_ParallelAxis], x: Spec, y: Spec) -> list[Spec]:
+    """Returns the axes with titles and ticks; a halo keeps the ticks readable on lines."""
     heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
     ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
     ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]

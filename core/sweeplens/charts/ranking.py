@@ -1,4 +1,4 @@
-"""Groups best first: mean, 95 % interval, each run as a dot, and which cannot be told from the best."""
+"""Chart of a ranking: groups best first, with mean, 95 % interval, each run as a dot, and ties with the best."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _INTERVAL_ROOM = 0.5  # of the range of the runs
 
 
 class _Shown(Struct, frozen=True):
-    """The rows of the ranking that are drawn, each with its label, and how many there are."""
+    """The rows of the ranking to draw, their labels, and the number of all rows."""
 
     rows: list[dict[str, Any]]
     labels: list[str]
@@ -44,7 +44,7 @@ class _Shown(Struct, frozen=True):
 
 
 def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """One metric's groups, best first."""
+    """Draws the groups in order of one metric."""
     metric = asked_metrics(db, ask, 1)[0]
     options: dict[str, Any] = {"goal": ask.goal, "runs": ask.runs, "where": ask.where, "hparams": ask.hparams}
     options["reduce"] = ask.reading
@@ -63,26 +63,26 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
 
 
 def group_columns(table: pl.DataFrame) -> list[str]:
-    """The columns of a ranking that say which group a row is: its hyperparameters, and the task where there are several."""
+    """Returns the columns of a ranking that identify a group: its hyperparameters, and the task if there are several."""
     return [c for c in table.columns if c == _TASK or c not in RANK_COLUMNS]
 
 
 def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Names) -> list[str]:
-    """A short label for each group: its hyperparameters by their shortest names, as many as tell it from the others."""
+    """Returns a short label for each group: the shortest names of hyperparameters, as many as needed to distinguish groups."""
     short = dict(zip(keys, short_names([names.hparam(k) for k in keys]), strict=True))
-    told = _telling(rows, keys)
+    told = _distinguishing(rows, keys)
     return distinct([", ".join(f"{short[k]}={printed(r[k], 24)}" for k in told) for r in rows])
 
 
 def by_hparams(keys: Sequence[str], names: Names) -> str:
-    """``by optim.lr, seed``, or how many they are."""
+    """Returns ``by optim.lr, seed``, or the number of hyperparameters."""
     if len(keys) > _MOST_IN_TITLE:
         return f" by {len(keys)} hyperparameters"
     return f" by {', '.join(names.hparam(k) for k in keys)}" if keys else ""
 
 
-def _telling(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    """All of a few hyperparameters; of many, those that it takes to tell the groups apart, the one that tells most first."""
+def _distinguishing(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """Returns the hyperparameters of labels: all of a few; of many, those needed to distinguish groups, the best one first."""
     if len(keys) <= _MOST_IN_TITLE and len(rows) > 2:
         return list(keys)
     chosen: list[str] = []
@@ -113,7 +113,7 @@ def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequ
 
 
 def _dots(single: pl.DataFrame, keys: Sequence[str], shown: _Shown) -> list[Row]:
-    """The runs of the groups that are shown."""
+    """Returns the runs of the groups that are shown."""
     label = {tuple(row[k] for k in keys): name for row, name in zip(shown.rows, shown.labels, strict=True)}
     runs = single.select("run_id", "status", "mean", *keys).to_dicts()
     found = [(label.get(tuple(r[k] for k in keys)), r) for r in runs]
@@ -172,19 +172,8 @@ def _spec(
 
 
 def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
-    """Dots of runs, intervals and means of groups."""
-    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
-    colour = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": verdicts},
-        "legend": {
-            "title": None,
-            "orient": "bottom",
-            "direction": "vertical" if ask.narrow else "horizontal",
-            "labelLimit": 300,
-        },
-    }
+    """Returns the layers: dots of runs, intervals and means of groups."""
+    colour = _verdict_colour(ask, rows)
     told = tooltip(
         group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
     )
@@ -201,25 +190,21 @@ def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], 
         layer(
             {"type": "rule", "strokeWidth": 2, "clip": True},
             [r for r in rows if r["low"] is not None],
-            {
-                "x": {**x, "field": "low"},
-                "x2": {"field": "high"},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "point", "filled": True, "size": 85, "opacity": 1, "clip": True},
             rows,
-            {
-                "x": x,
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": x, "y": y, "color": colour, "tooltip": told},
         ),
     ]
+
+
+def _verdict_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
+    verdicts = [v for v in (_BEST, *_VERDICTS.values()) if any(r["verdict"] == v for r in rows)]
+    direction = "vertical" if ask.narrow else "horizontal"
+    legend = {"title": None, "orient": "bottom", "direction": direction, "labelLimit": 300}
+    return {"field": "verdict", "type": "nominal", "scale": {"domain": verdicts}, "legend": legend}
 
 
 def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""The process that draws: run as a script, a job a line on stdin, ``done SIZE`` and bytes on stdout.
+"""Script of the rendering process: reads a job a line from stdin, writes ``done SIZE`` and bytes to stdout.
 
-It ends when its stdin does. Nothing of sweeplens is imported, so that it starts as fast as Python does.
+It ends when its stdin closes. It imports nothing of sweeplens, so it starts as fast as Python.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _COLOURS = (128, 64, 32, 16)
 
 
 def main() -> None:
-    """Draw until nobody asks any more."""
+    """Draws until stdin closes."""
     for line in sys.stdin.buffer:
         try:
             word, content = b"done", _drawn(json.loads(line))
-        except ValueError as error:  # what the renderer raises for a specification that it cannot draw
+        except ValueError as error:  # raised by the renderer for a specification that it cannot draw
             word, content = b"error", str(error).encode()
         sys.stdout.buffer.write(b"%s %d\n" % (word, len(content)))
         sys.stdout.buffer.write(content)
@@ -44,7 +44,7 @@ def _drawn(job: dict[str, Any]) -> bytes:
 
 
 def shrunk(image: bytes, most_bytes: int) -> bytes:
-    """A PNG in 128 colours, or fewer, or smaller in size, until it has no more bytes than asked."""
+    """Returns a PNG in 128 colours, or fewer, or a smaller one, so that it has at most so many bytes."""
     from PIL import Image
 
     drawn = Image.open(io.BytesIO(image)).convert("RGB")

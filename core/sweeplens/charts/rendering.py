@@ -1,7 +1,7 @@
-"""Specification -> PNG, SVG or PDF, in a process of its own that can be stopped.
+"""Renders a specification as PNG, SVG or PDF, in a child process that can be stopped.
 
-The renderer holds the interpreter while it draws, and some 200 MB as long as it lives. So it runs in a child process, which
-stays for the next picture, ends after a minute without one, and is ended when the caller no longer waits (`checkpoint`).
+The renderer blocks the interpreter while it draws, and keeps some 200 MB. So it runs in a child process, which waits for the
+next picture, ends after a minute without one, and is killed when the caller no longer waits (`checkpoint`).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _IDLE_SECONDS = 60.0
 
 
 def can_render() -> bool:
-    """Whether pictures can be drawn on this machine."""
+    """Returns whether the renderer is installed."""
     return all(importlib.util.find_spec(name) for name in ("vl_convert", "PIL"))
 
 
 def render(spec: dict[str, Any], form: str, *, scale: float = 1.0, most_bytes: int = 0) -> bytes:
-    """The picture. ``most_bytes``: of a PNG, in as many colours as fit. Raises RenderError; LimitError when it takes too long."""
+    """Returns the image. ``most_bytes``: limit of a PNG, kept by fewer colours. Raises RenderError, LimitError."""
     return _asked({"spec": spec, "form": form, "scale": scale, "most_bytes": most_bytes})
 
 
 def javascript() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script. Raises RenderError."""
+    """Returns Vega, Vega-Lite and Vega-Embed as one script. Raises RenderError."""
     return _asked({"form": "javascript"}).decode()
 
 
@@ -60,7 +60,7 @@ class _Renderer:
         self._idle: threading.Timer | None = None
 
     def ask(self, job: dict[str, Any]) -> bytes:
-        """The result of one job."""
+        """Returns the result of one job."""
         while not self._lock.acquire(timeout=_LOOK_SECONDS):
             checkpoint()
         whole = False
@@ -69,13 +69,13 @@ class _Renderer:
             whole = True
             return content
         finally:
-            if not whole:  # whatever it still sends would be taken for the answer to the next job
+            if not whole:  # a late result would be taken for that of the next job
                 self.end()
-            self._rest()
+            self._start_idle_timer()
             self._lock.release()
 
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """Kills the process, also during a job."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -103,13 +103,13 @@ class _Renderer:
                 checkpoint()
         raise LimitError(f"The picture took more than {_MOST_SECONDS:.0f} s to draw: ask for fewer runs or metrics.")
 
-    def _rest(self) -> None:
-        """End the process if nothing is asked for a while."""
-        self._idle = threading.Timer(_IDLE_SECONDS, self._leave)
+    def _start_idle_timer(self) -> None:
+        """Starts the timer that ends an idle process."""
+        self._idle = threading.Timer(_IDLE_SECONDS, self._end_if_idle)
         self._idle.daemon = True
         self._idle.start()
 
-    def _leave(self) -> None:
+    def _end_if_idle(self) -> None:
         if self._lock.acquire(blocking=False):
             try:
                 self.end()
@@ -125,14 +125,14 @@ def _started() -> subprocess.Popen[bytes]:
 def _converse(
     process: subprocess.Popen[bytes], job: dict[str, Any], answer: queue.SimpleQueue[tuple[bytes, bytes] | None]
 ) -> None:
-    """Send a job and wait for its result; None where the process ends instead."""
+    """Sends a job and waits for its result; None if the process ends instead."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         process.stdin.write(json.dumps(job).encode() + b"\n")
         process.stdin.flush()
         answer.put(_received(process.stdout))
-    except (OSError, ValueError):  # its end of the pipe is gone, or was closed by `end`
+    except (OSError, ValueError):  # the pipe is closed, by the process or by `end`
         answer.put(None)
 
 

@@ -1,9 +1,9 @@
-"""What a picture is asked to show: one value for all kinds, checked once, and what every kind reads out of it.
+"""The request of a chart, one value for all kinds, checked once, and what every kind derives from it.
 
 PlotRequest       the arguments of `ExperimentDB.plot`, as data
 Metric            a metric with its goal and its name for display
 asked_metrics     the metrics that a request names, else the main ones
-reading_of        how runs become numbers in a picture of an analysis, in words
+reading_of        the reduction of runs to numbers, in words
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MOST_POINTS = 5_000
-"""As many points at most are drawn in one chart."""
+"""The largest number of points in one chart."""
 _LOG = ("", "x", "y", "xy", "none")
 _SIZES = (200, 4000)
 _COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
@@ -70,11 +70,11 @@ class PlotRequest(Struct, frozen=True):
 
     @property
     def reading(self) -> str:
-        """How a run becomes one number where the picture is of an analysis: as the analysis does unless asked otherwise."""
+        """Returns the reduction for a chart of an analysis: the default of the analyses unless another is requested."""
         return self.reduce or DEFAULT_REDUCE
 
     def check(self) -> None:
-        """Raises InputError for what cannot be drawn by any kind."""
+        """Raises InputError for a request that no kind can draw."""
         if not 0 <= self.smooth < 1:
             raise InputError(f"smooth {self.smooth:g} is not a weight: pass 0 (none) up to 0.99.")
         if self.log not in _LOG:
@@ -88,12 +88,12 @@ class PlotRequest(Struct, frozen=True):
 
     @property
     def narrow(self) -> bool:
-        """Whether there is no room for a legend beside the picture."""
+        """Returns whether there is no room for a legend beside the chart."""
         return self.width < 600
 
 
 def request_of(options: Mapping[str, Any]) -> PlotRequest:
-    """A request from arguments as people pass them: one name as a text, several as any sequence. Raises InputError."""
+    """Returns a request from a caller's arguments: one name as a text, several as any sequence. Raises InputError."""
     known = PlotRequest.__struct_fields__
     for name in options:
         if name not in known:
@@ -117,7 +117,7 @@ class Metric(Struct, frozen=True):
 
     @property
     def best(self) -> str:
-        """The column of a run's best value, or of its last where no value is known to be better. Raises InputError."""
+        """Returns the column of a run's best value; of its last value if the goal is unknown. Raises InputError."""
         if self.reduce not in ("", "best"):
             if self.reduce not in _COLUMNS:
                 raise InputError(
@@ -128,14 +128,14 @@ class Metric(Struct, frozen=True):
 
     @property
     def best_word(self) -> str:
-        """What that value is, in words."""
+        """Returns the name of that value: lowest, highest, last."""
         if self.reduce not in ("", "best"):
             return self.reduce
         return {"lower": "lowest", "higher": "highest"}.get(self.goal, "last")
 
 
 def reading_of(metric: Metric, reduce: str) -> str:
-    """``mean of the last tenth``: what a run's number is, for an axis."""
+    """Returns the reduction of a run in words, for an axis: ``mean of the last tenth``."""
     how = parse_reduce(reduce)
     if how.how == "best":
         return f"{Metric(metric.name, metric.goal, '').best_word} value"
@@ -154,12 +154,12 @@ def reading_of(metric: Metric, reduce: str) -> str:
 
 
 def names_of(db: ExperimentDB) -> Names:
-    """Names for display, as the configuration says."""
+    """Returns the display names of the configuration."""
     return Names(db.config.metric_display_names, db.config.hparam_display_names)
 
 
 def asked_metrics(db: ExperimentDB, ask: PlotRequest, most: int) -> list[Metric]:
-    """At most so many metrics, in the order in which they were asked for. Raises UnknownNameError, InputError."""
+    """Returns at most so many of the requested metrics, in order. Raises UnknownNameError, InputError."""
     table = db.list_metrics(runs=ask.runs, where=ask.where).table
     known: list[str] = table["metric"].to_list()
     if not known:
@@ -175,7 +175,7 @@ def _in_order(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def swept_hparams(db: ExperimentDB, ask: PlotRequest, runs: pl.DataFrame) -> list[str]:
-    """The hyperparameters that were asked for, else all that vary, replicates aside; one of those that always go together."""
+    """Returns the requested hyperparameters, else all that vary except replicates; one of each perfectly confounded class."""
     known = hparam_columns(runs)
     if ask.hparams:
         from sweeplens.frames.grouping import group_hparams

@@ -1,4 +1,4 @@
-"""What an axis should be: logarithmic or not, from where to where, in which unit of time.
+"""Scales of axes: logarithmic or linear, the range, and the unit of time.
 
 wants_log       whether values ask for a logarithmic axis
 is_log          the same, unless the request says it
@@ -47,12 +47,12 @@ class TimeAxis(Struct, frozen=True):
 
 
 def finite_numbers(values: Iterable[object]) -> list[float]:
-    """The finite numbers among values of any kind."""
+    """Returns the finite numbers among values of any kind."""
     return [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
 
 
 def wants_log(values: Iterable[object], goal: str = "") -> bool:
-    """Positive values over three powers of ten; of what should be low (a loss), or of a swept number, over a factor of 50."""
+    """Returns whether positive values cover three powers of ten; a factor of 50 for a loss or a swept number."""
     known = finite_numbers(values)
     least = _SPAN_OF_LOSSES if goal in ("lower", "hparam") else _SPAN
     enough = len(set(known)) > 2
@@ -60,7 +60,7 @@ def wants_log(values: Iterable[object], goal: str = "") -> bool:
 
 
 def is_log(asked: str, axis: str, values: Sequence[object], goal: str = "") -> bool:
-    """Whether an axis (``x`` or ``y``) is logarithmic; never where a value is not positive."""
+    """Returns whether an axis (``x`` or ``y``) is logarithmic; never if a value is not positive."""
     known = finite_numbers(values)
     if not known or min(known) <= 0 or asked == "none":
         return False
@@ -68,7 +68,7 @@ def is_log(asked: str, axis: str, values: Sequence[object], goal: str = "") -> b
 
 
 def value_range(values: Iterable[object], *, log: bool = False) -> ValueRange | None:
-    """The range of all values, unless a few lie so far away that the others would be one line; None where all is well."""
+    """Returns a range without a few far values that would flatten the others to a line; None if there are none."""
     known = sorted(math.log(v) if log else v for v in finite_numbers(values))
     if len(known) < 20:
         return None
@@ -82,7 +82,7 @@ def value_range(values: Iterable[object], *, log: bool = False) -> ValueRange | 
 
 
 def range_with_intervals(values: Sequence[float], ends: Sequence[float], share: float) -> ValueRange | None:
-    """The range of values with room beyond them, as a share of it, for intervals that are far wider; None where none is."""
+    """Returns a range of the values with some room, if intervals are far wider; None if none is. ``share``: the room."""
     low, high = min(values, default=0.0), max(values, default=0.0)
     room = share * (high - low)
     if not room or all(low - room <= v <= high + room for v in ends):
@@ -91,7 +91,7 @@ def range_with_intervals(values: Sequence[float], ends: Sequence[float], share: 
 
 
 def time_axis(longest: float) -> TimeAxis:
-    """Ticks at round numbers of the largest unit of which there are two or more."""
+    """Returns ticks at round numbers of the largest unit that fits twice."""
     seconds, unit = next(((s, u) for s, u in reversed(_UNITS) if longest >= 2 * s), _UNITS[0])
     amount = longest / seconds
     every = next((step for step in _ROUND if amount / step <= 8), _ROUND[-1])

@@ -1,4 +1,4 @@
-"""A hyperparameter or a metric against a metric: a dot a run, seeds of one setting joined, the Pareto front of two goals."""
+"""Scatter chart of a metric over a hyperparameter or metric: a dot a run, seeds of a setting joined, the Pareto front."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _MOST_TICKS = 10
 _BROKEN = ("crashed", "failed", "killed")
 
 
-class _Axis(Struct, frozen=True):
-    """The x axis: a column of the runs, and the metric that it is of, if it is of one."""
+class _ScatterAxis(Struct, frozen=True):
+    """The x axis: a column of the runs, and its metric if it is a statistic of one."""
 
     column: str
     shown: str
@@ -47,7 +47,7 @@ class _Axis(Struct, frozen=True):
 
 
 def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `list_runs` as dots."""
+    """Draws the answer of `list_runs` as dots."""
     metric = asked_metrics(db, ask, 1)[0]
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
@@ -78,18 +78,18 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
     return Chart("scatter", title, _caption(axis, metric, rows, front, notes), spec, answer.basis)
 
 
-def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[str], runs: pl.DataFrame) -> _Axis:
+def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[str], runs: pl.DataFrame) -> _ScatterAxis:
     names = names_of(db)
     metrics: list[str] = db.list_metrics(runs=ask.runs, where=ask.where).table["metric"].to_list()
     if ask.x in hparam_columns(runs):
-        return _Axis(ask.x, names.hparam(ask.x), None)
+        return _ScatterAxis(ask.x, names.hparam(ask.x), None)
     wanted = ask.x or (ask.metrics[1] if len(ask.metrics) > 1 else "")
     if wanted:
         if wanted not in metrics:
             hint = "x of a scatter chart takes a hyperparameter or a metric; its values are one number a run."
             raise UnknownNameError.of("hyperparameter or metric", wanted, [*hparam_columns(runs), *metrics], hint=hint)
         other = asked_metrics(db, PlotRequest(metrics=(wanted,), runs=ask.runs, where=ask.where), 1)[0]
-        return _Axis(other.best, f"{other.shown}, {other.best_word} value of a run", other)
+        return _ScatterAxis(other.best, f"{other.shown}, {other.best_word} value of a run", other)
     if not swept:
         raise InputError(
             "Nothing to draw: no hyperparameter has two values over these runs. x names a metric to draw against."
@@ -101,18 +101,18 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
             db.effects(metric.name, goal=ask.goal, runs=ask.runs, where=ask.where).table["hparam"].to_list()
         )
         chosen = next((h for h in effects if h in numeric), chosen)
-    return _Axis(chosen, names.hparam(chosen), None)
+    return _ScatterAxis(chosen, names.hparam(chosen), None)
 
 
-def _colour(ask: PlotRequest, swept: Sequence[str], axis: _Axis) -> str:
-    """The hyperparameter that colours the dots: the one asked for, else the next that varies."""
+def _colour(ask: PlotRequest, swept: Sequence[str], axis: _ScatterAxis) -> str:
+    """Returns the hyperparameter that colours the dots: the requested one, else the next that varies."""
     if ask.group not in ("", "run", "all"):
         return ask.group
     others = [h for h in swept if h != axis.column]
     return others[0] if others else ""
 
 
-def _dots(table: pl.DataFrame, axis: _Axis, metric: Metric, colour: str, swept: Sequence[str]) -> list[Row]:
+def _dots(table: pl.DataFrame, axis: _ScatterAxis, metric: Metric, colour: str, swept: Sequence[str]) -> list[Row]:
     fields = {h: f"h{i}" for i, h in enumerate(swept)}
     rows: list[Row] = []
     for r in table.iter_rows(named=True):
@@ -151,7 +151,7 @@ def _thinned(rows: Sequence[Row], metric: Metric) -> list[Row]:
 
 
 def pareto_front(rows: Sequence[Mapping[str, Any]], goal_x: str, goal_y: str) -> list[Row]:
-    """The runs that no other beats in both; none where a goal is not known."""
+    """Returns the runs that no other run beats in both metrics; none if a goal is unknown."""
     if "unknown" in (goal_x, goal_y) or not goal_x:
         return []
     sign_x, sign_y = (1 if goal == "lower" else -1 for goal in (goal_x, goal_y))
@@ -162,7 +162,7 @@ def pareto_front(rows: Sequence[Mapping[str, Any]], goal_x: str, goal_y: str) ->
     return front
 
 
-def _joined(rows: Sequence[Row], axis: _Axis) -> bool:
+def _joined(rows: Sequence[Row], axis: _ScatterAxis) -> bool:
     if axis.metric is not None:
         return False
     settings = [r["setting"] for r in rows]
@@ -170,7 +170,13 @@ def _joined(rows: Sequence[Row], axis: _Axis) -> bool:
 
 
 def _spec(
-    ask: PlotRequest, axis: _Axis, metric: Metric, rows: list[Row], front: list[Row], colour: str, notes: Sequence[str]
+    ask: PlotRequest,
+    axis: _ScatterAxis,
+    metric: Metric,
+    rows: list[Row],
+    front: list[Row],
+    colour: str,
+    notes: Sequence[str],
 ) -> Spec:
     xs, ys = [r["x"] for r in rows], [r["y"] for r in rows]
     numeric = len(finite_numbers(xs)) == len(xs)
@@ -186,33 +192,34 @@ def _spec(
         else text_field("x", axis.shown, order, labelAngle=-35)
     )
     y = number_field("y", f"{metric.shown}, {metric.best_word} value", log=log_y, within=within, room=True)
+    layers = _layers(ask, axis, metric, rows, front, colour, {"x": x, "y": y})
+    beyond = f"{count_of(within.beyond, 'run')} beyond the axis." if within else ""
+    pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""
+    title = f"{metric.shown} against {axis.shown}: {count_of(len(rows), 'run')}"
+    return filled_view(ask, title, [*notes, f"{pareto} {beyond}".strip()], layers)
+
+
+def _layers(
+    ask: PlotRequest, axis: _ScatterAxis, metric: Metric, rows: list[Row], front: list[Row], colour: str, xy: Spec
+) -> list[Spec]:
+    """Returns the layers: lines that join settings, the Pareto front, and the dots of runs. ``xy``: the encoding of both axes."""
     told = tooltip(run="run", x=axis.shown, y=metric.shown, status="status")
-    place = {"x": x, "y": y, "tooltip": told}
+    place = {**xy, "tooltip": told}
     dots = {**place, "shape": _ended(ask, rows), **({"color": _dot_colour(ask, rows, colour)} if colour else {})}
     bare = [r for r in rows if colour and r["colour"] is None]
     coloured = [r for r in rows if not colour or r["colour"] is not None]
     joined = rows if _joined(rows, axis) else []
-    layers = [
+    dashed = {"type": "line", "strokeDash": [5, 3], "interpolate": "step-after"}
+    return [
         layer(
             {"type": "line", "style": "rest-line", "strokeWidth": 1, "clip": True},
             joined,
-            {"x": x, "y": y, "detail": {"field": "setting"}},
+            {**xy, "detail": {"field": "setting"}},
         ),
         layer(
-            {
-                "type": "line",
-                "style": "ink",
-                "strokeWidth": 1.5,
-                "strokeDash": [5, 3],
-                "interpolate": "step-after",
-                "clip": True,
-            },
+            {**dashed, "style": "ink", "strokeWidth": 1.5, "clip": True},
             front,
-            {
-                "x": x,
-                "y": y,
-                "order": {"field": "x", "type": "quantitative"},
-            },
+            {**xy, "order": {"field": "x", "type": "quantitative"}},
         ),
         layer({"type": "point", "size": 42, "opacity": 0.85, "filled": True, "clip": True}, coloured, dots),
         layer(
@@ -221,10 +228,6 @@ def _spec(
             {**place, "shape": _ended(ask, rows)},
         ),
     ]
-    beyond = f"{count_of(within.beyond, 'run')} beyond the axis." if within else ""
-    pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""
-    title = f"{metric.shown} against {axis.shown}: {count_of(len(rows), 'run')}"
-    return filled_view(ask, title, [*notes, f"{pareto} {beyond}".strip()], layers)
 
 
 def _ended(ask: PlotRequest, rows: Sequence[Row]) -> Spec:
@@ -253,7 +256,9 @@ def _dot_colour(ask: PlotRequest, rows: Sequence[Row], title: str) -> Spec:
     return {**spec, "sort": shown, "scale": {"domain": shown}}
 
 
-def _caption(axis: _Axis, metric: Metric, rows: Sequence[Row], front: Sequence[Row], notes: Sequence[str]) -> str:
+def _caption(
+    axis: _ScatterAxis, metric: Metric, rows: Sequence[Row], front: Sequence[Row], notes: Sequence[str]
+) -> str:
     ordered = sorted(rows, key=lambda r: r["y"], reverse=metric.goal != "lower")
     first, last = ordered[0], ordered[-1]
     word = ("best", "worst") if metric.goal != "unknown" else ("highest", "lowest")

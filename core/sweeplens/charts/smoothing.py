@@ -1,4 +1,4 @@
-"""The exponential moving average that users of training logs know: bias-corrected, so that it begins at the first value."""
+"""The exponential moving average usual for training logs, bias-corrected so that it begins at the first value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["moving_average"]
 
 
 def moving_average(values: Sequence[float], weight: float, points: Sequence[float] = ()) -> list[float]:
-    """Each value averaged with those before it, whose weight falls by ``weight`` a point.
+    """Returns each value averaged with those before it; their weight falls by the factor ``weight`` a point.
 
-    ``points``: how many logged points stand behind each value (1 where it is not given), so that a curve of means over
-    stretches is as smooth as one of all points.
+    ``points``: the number of logged points behind each value (default 1), so that a curve of means over intervals is as
+    smooth as one of all points.
     """
     total = share = 0.0
     smooth: list[float] = []

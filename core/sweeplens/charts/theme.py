@@ -1,7 +1,7 @@
-"""How charts look in light and in dark: one configuration a theme, so that a specification itself holds no colours of a page.
+"""The light and the dark theme of charts, one configuration each; specifications themselves hold no colours of a page.
 
-The six colours of groups keep apart for people who confuse red and green or blue and yellow, and stand out from the page at
-3:1 or more (`tests/core/test_chart_colours.py` measures both). What is not named is grey.
+The six colours of groups can be distinguished with red-green or blue-yellow colour blindness, and have a contrast to the page
+of at least 3:1 (`tests/core/test_chart_colours.py` measures both). Lines without a name are grey.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Theme(Struct, frozen=True):
     text: str
     quiet: str  # axes, notes
     grid: str
-    rest: str  # what is not named
+    rest: str  # lines without a name
     categories: tuple[str, ...]
     ramp: tuple[float, float]  # the part of viridis that stands out from the page
 
@@ -50,13 +50,13 @@ _VIRIDIS = (
 
 
 def check_theme(theme: str) -> None:
-    """Raises UnknownNameError for a theme that is not there."""
+    """Raises UnknownNameError for an unknown theme."""
     if theme not in THEMES:
         raise UnknownNameError.of("theme", theme, THEMES, hint=f"Themes: {', '.join(THEMES)}.")
 
 
 def config_of(theme: str) -> dict[str, Any]:
-    """The Vega-Lite configuration of a theme."""
+    """Returns the Vega-Lite configuration of a theme."""
     t = THEMES[theme]
     text = {
         "labelColor": t.quiet,
@@ -84,13 +84,13 @@ def config_of(theme: str) -> dict[str, Any]:
 
 
 def _viridis(part: tuple[float, float]) -> list[str]:
-    """Nine colours of a part of viridis."""
+    """Returns nine colours of a part of viridis."""
     shares = [part[0] + i * (part[1] - part[0]) / 8 for i in range(9)]
     return ["#{:02x}{:02x}{:02x}".format(*ramp_colour(share)) for share in shares]
 
 
 def _styles(t: Theme) -> dict[str, Any]:
-    """Marks that take a colour of the page, by name."""
+    """Returns the styles of marks with colours of the page, by name."""
     return {
         "rest": {"stroke": t.rest, "fill": t.rest, "color": t.rest},
         "rest-line": {"stroke": t.rest, "color": t.rest},
@@ -105,7 +105,7 @@ def _styles(t: Theme) -> dict[str, Any]:
 
 
 def ramp_colour(share: float) -> tuple[int, int, int]:
-    """The colour of viridis at a share between 0 and 1."""
+    """Returns the colour of viridis at a share between 0 and 1."""
     at = min(max(share, 0.0), 1.0) * (len(_VIRIDIS) - 1)
     low = min(int(at), len(_VIRIDIS) - 2)
     one, two, part = _VIRIDIS[low], _VIRIDIS[low + 1], at - low
@@ -114,11 +114,11 @@ def ramp_colour(share: float) -> tuple[int, int, int]:
 
 
 def ink_on(share: float) -> str:
-    """Black or white: what reads on the colour of viridis at a share."""
+    """Returns black or white, which has the better contrast to viridis at a share."""
     r, g, b = (_linear(channel / 255) for channel in ramp_colour(share))
     return "#000000" if 0.2126 * r + 0.7152 * g + 0.0722 * b > _MIDDLE else "#ffffff"
 
 
 def _linear(channel: float) -> float:
-    """A channel of sRGB as an amount of light."""
+    """Returns the linear light of a channel of sRGB."""
     return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4

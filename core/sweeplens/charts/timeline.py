@@ -1,4 +1,4 @@
-"""Runs over wall time by how they ended, with what broke."""
+"""Chart of runs over wall time, coloured by status, with findings as marks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TIMES = {
 
 
 def timeline(db: ExperimentDB, ask: PlotRequest) -> Chart:
-    """The answer of `list_runs` as bars in time, those of `diagnose` as marks."""
+    """Draws the answer of `list_runs` as bars in time, and that of `diagnose` as marks."""
     answer = db.list_runs(runs=ask.runs, where=ask.where, columns=_COLUMNS)
     timed = answer.table.filter(answer.table["created_at"].is_not_null() & answer.table["updated_at"].is_not_null())
     if not timed.height:
@@ -85,7 +85,7 @@ def _duration(start: datetime, end: datetime) -> str:
 
 
 def _findings(db: ExperimentDB, ask: PlotRequest, rows: Sequence[Row]) -> list[Row]:
-    """The worst finding of each run that has one of high or medium severity."""
+    """Returns the worst finding of each run that has one of high or medium severity."""
     table = db.diagnose(runs=ask.runs, where=ask.where).table
     serious = table.filter(table["severity"] != "low").unique("run_id", keep="first", maintain_order=True)
     worst = {r["run_id"]: r for r in serious.to_dicts()}
@@ -117,50 +117,25 @@ def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], f
 
 
 def _layers(ask: PlotRequest, rows: list[Row], found: list[Row], y: Spec) -> list[Spec]:
-    """A bar for each run, a tick where it began (a short run has no visible bar), and a mark for what broke."""
-    statuses = [s for s in _STATUSES if any(r["status"] == s for r in rows)]
-    legend = {"orient": "bottom" if ask.narrow else "right", "columns": 3 if ask.narrow else 1}
+    """Returns the layers: a bar a run, a tick at its beginning (a short run has no visible bar), and a mark for a finding."""
     time = {
         "type": "temporal",
         "axis": {"title": "time (UTC)", "labelOverlap": True, "format": _TIMES},
         "scale": {"type": "utc"},
     }
-    colour = {
-        "field": "status",
-        "type": "nominal",
-        "scale": {"domain": statuses},
-        "legend": {"title": "status", **legend},
-    }
-    kinds = list(dict.fromkeys(f["finding"] for f in found))
-    shape = {
-        "field": "finding",
-        "type": "nominal",
-        "scale": {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]},
-        "legend": {"title": "what broke", **legend},
-    }
+    colour, shape = _status_colour(ask, rows), _finding_shape(ask, found)
     drawn = [{k: v for k, v in r.items() if k != "id"} for r in rows]
     told = tooltip(run="run", status="status", start="began", end="last written", took="took")
     return [
         layer(
             {"type": "bar"},
             drawn,
-            {
-                "x": {"field": "start", **time},
-                "x2": {"field": "end"},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {"field": "start", **time}, "x2": {"field": "end"}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "tick", "thickness": 3, "bandSize": max(2, min(12, (ask.height - 110) // len(rows)))},
             drawn,
-            {
-                "x": {"field": "start", **time},
-                "y": y,
-                "color": colour,
-                "tooltip": told,
-            },
+            {"x": {"field": "start", **time}, "y": y, "color": colour, "tooltip": told},
         ),
         layer(
             {"type": "point", "filled": True, "style": "finding", "size": 75, "opacity": 1},
@@ -173,6 +148,22 @@ def _layers(ask: PlotRequest, rows: list[Row], found: list[Row], y: Spec) -> lis
             },
         ),
     ]
+
+
+def _legend(ask: PlotRequest, title: str) -> Spec:
+    return {"title": title, "orient": "bottom" if ask.narrow else "right", "columns": 3 if ask.narrow else 1}
+
+
+def _status_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
+    statuses = [s for s in _STATUSES if any(r["status"] == s for r in rows)]
+    scale = {"domain": statuses}
+    return {"field": "status", "type": "nominal", "scale": scale, "legend": _legend(ask, "status")}
+
+
+def _finding_shape(ask: PlotRequest, found: list[Row]) -> Spec:
+    kinds = list(dict.fromkeys(f["finding"] for f in found))
+    scale = {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]}
+    return {"field": "finding", "type": "nominal", "scale": scale, "legend": _legend(ask, "what broke")}
 
 
 def _caption(rows: Sequence[Row], found: Sequence[Row], notes: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Parts of Vega-Lite specifications that several kinds of charts share.
 
-Fields have fixed names of ours (``x``, ``y``, ``series``, ``h0``): a name with a dot or a slash would be taken for a path.
-What users called things stands in titles, values and domains, where it is text.
+Fields have fixed names (``x``, ``y``, ``series``, ``h0``), because Vega reads a name with a dot as a path. Names from logs
+are used in titles, values and domains, where they are text.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _ROOM = 12  # pixels
 
 
 def layer(mark: Mapping[str, Any], rows: Sequence[Row], encoding: Mapping[str, Any]) -> Spec:
-    """One kind of mark over its own rows."""
+    """Returns a layer: one kind of mark over its own rows."""
     return {"data": {"values": list(rows)}, "mark": dict(mark), "encoding": dict(encoding)}
 
 
 def filled_view(ask: PlotRequest, title: str, notes: Iterable[str], layers: Sequence[Spec], **more: Any) -> Spec:
-    """Layers that fill the size that was asked for, axes and legend included."""
+    """Returns a view of layers of the requested size, axes and legend included."""
     return {
         "title": title_lines(title, notes, ask.width),
         "width": ask.width,
@@ -54,7 +54,7 @@ def filled_view(ask: PlotRequest, title: str, notes: Iterable[str], layers: Sequ
 
 
 def title_lines(title: str, notes: Iterable[str], width: int) -> Spec:
-    """A title with notes below it, each in as many lines as the width asks for."""
+    """Returns a title with notes below it, wrapped to the width."""
     lines = [line for note in notes if note for line in wrapped(note, width - 24, 11.5)]
     return {"text": wrapped(title, width - 24, _TITLE_SIZE), **({"subtitle": lines} if lines else {})}
 
@@ -69,7 +69,7 @@ def number_field(
     room: bool = False,
     **more: Any,
 ) -> Spec:
-    """A number as a place on an axis. ``within``: only this range is shown; ``room``: none of them on its edge."""
+    """Returns the encoding of a number along an axis. ``within``: only this range is shown; ``room``: no value at its edge."""
     scale: Spec = {"type": "log"} if log else {"zero": zero}
     if room and within is None:
         scale |= {"padding": _ROOM, "nice": False}
@@ -82,7 +82,7 @@ def number_field(
 
 
 def text_field(field: str, title: str | None, order: Sequence[str], **axis: Any) -> Spec:
-    """Labels along an axis, in this order."""
+    """Returns the encoding of labels along an axis, in this order."""
     return {
         "field": field,
         "type": "nominal",
@@ -93,7 +93,7 @@ def text_field(field: str, title: str | None, order: Sequence[str], **axis: Any)
 
 
 def category_legend(ask: PlotRequest, field: str, title: str, order: Sequence[str]) -> Spec:
-    """Colours of groups in this order, with a legend beside the picture, or below it where it is narrow."""
+    """Returns the encoding of groups as colours, with a legend beside a chart or below a narrow one."""
     legend: Spec = {"title": wrapped(title, 250), "symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 130}
     if ask.narrow:
         columns = 1 if max(map(len, order), default=0) > 22 else 2
@@ -107,12 +107,12 @@ def category_legend(ask: PlotRequest, field: str, title: str, order: Sequence[st
 
 
 def tooltip(**fields: str) -> list[Spec]:
-    """field=title: what is said of a mark when it is pointed at."""
+    """Returns the tooltip of a mark, from field=title."""
     return [{"field": field, "title": title} for field, title in fields.items()]
 
 
 def json_value(value: object) -> object:
-    """A cell of a frame as JSON can hold it; what is not finite is null."""
+    """Returns a cell of a frame for JSON; a number that is not finite becomes null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
@@ -123,5 +123,5 @@ def json_value(value: object) -> object:
 
 
 def count_of(n: int, one: str, many: str = "") -> str:
-    """``1 run``, ``3 runs``."""
+    """Returns ``1 run``, ``3 runs``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

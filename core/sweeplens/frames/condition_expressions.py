@@ -13,6 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.errors import InputError, UnknownNameError, nearest
+from sweeplens.frames.condition_functions import FUNCTIONS, function_names, remainder
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode
 from sweeplens.frames.patterns import check_regex, like_regex
 from sweeplens.frames.schemas import SERIES_STATS
@@ -36,14 +37,6 @@ class TypedExpression(Struct, frozen=True):
     node: ConditionNode
 
 
-class FunctionRule(Struct, frozen=True):
-    """The kinds of a function's arguments and of its result, and how its expression is made."""
-
-    takes: tuple[str, ...]
-    gives: str
-    make: Callable[[Sequence[pl.Expr]], pl.Expr]
-
-
 def kind_of(dtype: pl.DataType) -> str:
     """Returns the kind of values in a column."""
     if dtype.is_numeric():
@@ -63,46 +56,9 @@ def source_of(text: str, node: ConditionNode) -> str:
     return part if len(part) <= _SHOWN else f"{part[:_SHOWN]}..."
 
 
-def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    """Returns the remainder with the sign of the dividend, as in SQL."""
-    return x.sign() * (x.abs() % y.abs())
-
-
-_FUNCTIONS: dict[str, FunctionRule] = {
-    "abs": FunctionRule(("number",), "number", lambda x: x[0].abs()),
-    "ceil": FunctionRule(("number",), "number", lambda x: x[0].ceil()),
-    "ceiling": FunctionRule(("number",), "number", lambda x: x[0].ceil()),
-    "floor": FunctionRule(("number",), "number", lambda x: x[0].floor()),
-    "sign": FunctionRule(("number",), "number", lambda x: x[0].sign()),
-    "sqrt": FunctionRule(("number",), "number", lambda x: x[0].sqrt()),
-    "exp": FunctionRule(("number",), "number", lambda x: x[0].exp()),
-    "ln": FunctionRule(("number",), "number", lambda x: x[0].log()),
-    "log": FunctionRule(("number",), "number", lambda x: x[0].log10()),
-    "log10": FunctionRule(("number",), "number", lambda x: x[0].log10()),
-    "log2": FunctionRule(("number",), "number", lambda x: x[0].log(2)),
-    "pow": FunctionRule(("number", "number"), "number", lambda x: x[0] ** x[1]),
-    "power": FunctionRule(("number", "number"), "number", lambda x: x[0] ** x[1]),
-    "mod": FunctionRule(("number", "number"), "number", lambda x: _remainder(x[0], x[1])),
-    "isnan": FunctionRule(("number",), "bool", lambda x: x[0].is_nan()),
-    "is_nan": FunctionRule(("number",), "bool", lambda x: x[0].is_nan()),
-    "isinf": FunctionRule(("number",), "bool", lambda x: x[0].is_infinite()),
-    "is_infinite": FunctionRule(("number",), "bool", lambda x: x[0].is_infinite()),
-    "isfinite": FunctionRule(("number",), "bool", lambda x: x[0].is_finite()),
-    "is_finite": FunctionRule(("number",), "bool", lambda x: x[0].is_finite()),
-    "lower": FunctionRule(("text",), "text", lambda x: x[0].str.to_lowercase()),
-    "upper": FunctionRule(("text",), "text", lambda x: x[0].str.to_uppercase()),
-    "trim": FunctionRule(("text",), "text", lambda x: x[0].str.strip_chars()),
-    "length": FunctionRule(("text",), "number", lambda x: x[0].str.len_chars()),
-    "char_length": FunctionRule(("text",), "number", lambda x: x[0].str.len_chars()),
-    "starts_with": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.starts_with(x[1])),
-    "ends_with": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.ends_with(x[1])),
-    "contains": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.contains(x[1], literal=True)),
-    "array_length": FunctionRule(("list",), "number", lambda x: x[0].list.len()),
-}
-_OTHER_FUNCTIONS = ("array_contains", "coalesce", "greatest", "ifnull", "least", "nullif", "regexp_like", "round")
 _ARITHMETIC: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
     "+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y, "/": lambda x, y: x / y,
-    "//": lambda x, y: x // y, "%": _remainder,
+    "//": lambda x, y: x // y, "%": remainder,
 }  # fmt: skip
 _COMPARISONS: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
     "=": lambda x, y: x == y, "<>": lambda x, y: x != y, "<": lambda x, y: x < y, "<=": lambda x, y: x <= y,
@@ -325,7 +281,7 @@ class ExpressionBuilder:
         return TypedExpression(number.cast(dtype, strict=False), "number", node)
 
     def _call(self, node: OperationNode, name: str) -> TypedExpression:
-        rule = _FUNCTIONS.get(name)
+        rule = FUNCTIONS.get(name)
         if rule is not None:
             takes = {"number": self._number, "text": self._string, "list": self._list}
             self._check_count(node, name, len(rule.takes))
@@ -347,7 +303,7 @@ class ExpressionBuilder:
                 raise self._no_function(name)
 
     def _no_function(self, name: str) -> InputError:
-        known = sorted((*_FUNCTIONS, *_OTHER_FUNCTIONS))
+        known = function_names()
         near = nearest(name, known)
         offer = f" Nearest: {', '.join(near)}." if near else ""
         return InputError(

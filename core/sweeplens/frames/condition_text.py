@@ -9,14 +9,13 @@ These limits are checked during parsing, so that neither this parser nor Polars 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from msgspec import Struct
 
 from sweeplens.errors import InputError
-from sweeplens.frames.schemas import STATUSES
+from sweeplens.frames.condition_tokens import Token, syntax_error, tokens_of
 
 __all__ = [
     "MOST_CHARACTERS",
@@ -36,17 +35,7 @@ _MOST_WEIGHT = 5_000
 _USES_OPERANDS_TWICE = frozenset(
     {"%", "mod()", "nullif()", "coalesce()", "ifnull()", "between"}
 )  # expressions that use their operands twice
-_SHOWN = 60
 _INT64 = 1 << 63
-_TOKEN = re.compile(
-    r"(?P<blank>\s+|--[^\n]*|/\*.*?\*/)"
-    r"|(?P<text>'(?:[^']|'')*')"
-    r'|(?P<quoted>"(?:[^"]|"")*"|`[^`]*`)'
-    r"|(?P<number>(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
-    r"|(?P<word>[^\W\d][\w$]*)"
-    r"|(?P<sign><=>|!~\*|<>|!=|<=|>=|==|\|\||//|::|!~|~\*|[=<>+\-*/%(),.~])",
-    re.S,
-)
 _COMPARISONS = {
     "=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "<=>": "is not distinct from",
     "~": "~", "~*": "~*", "!~": "!~", "!~*": "!~*", "regexp": "~", "rlike": "~",
@@ -65,26 +54,12 @@ _CLAUSES = {
     "group": "a condition has no GROUP BY: summarize_by_hparams and rank_runs take hparams",
     "having": "a condition has no HAVING: join comparisons by AND",
 }
-_BAD_SIGNS = {
-    ";": "; leave it out: a condition is one expression",
-    "[": "; write lists in round brackets, as in IN (1, 2)",
-    "{": "; write comparisons, as in \"optim.lr\" = 0.1 AND status = 'finished'",
-    "&": "; write AND",
-    "|": "; write OR",
-    "^": "; write POWER(x, 2)",
-    "?": "; write the value itself",
-    "$": "; write the value itself",
-}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _TYPES = {
     "integer": "int", "int": "int", "bigint": "int", "int64": "int", "smallint": "int",
     "float": "float", "double": "float", "real": "float", "float64": "float", "numeric": "float", "decimal": "float",
     "text": "text", "varchar": "text", "string": "text", "char": "text", "date": "date",
 }  # fmt: skip
-_HINT = (
-    "Put names with dots or slashes in double quotes and text in single quotes: \"optim.lr\" > 1e-4 AND status = 'finished' "
-    f"(a status is {', '.join(STATUSES[:-1])} or {STATUSES[-1]})."
-)
 
 
 class LiteralNode(Struct, frozen=True):
@@ -125,25 +100,6 @@ class OperationNode(Struct, frozen=True):
 ConditionNode = LiteralNode | ColumnNode | OperationNode
 
 
-class Token(Struct, frozen=True):
-    """One token. ``kind`` is text, quoted, number, word, sign or end."""
-
-    kind: str
-    text: str
-    at: int
-    end: int
-
-    @property
-    def word(self) -> str:
-        """Returns a word in lower case or a sign, for the grammar; empty for other tokens."""
-        return self.text.lower() if self.kind in ("word", "sign") else ""
-
-    @property
-    def shown(self) -> str:
-        """Returns the token as an error shows it."""
-        return "the end" if self.kind == "end" else repr(self.text if len(self.text) <= 40 else f"{self.text[:40]}...")
-
-
 def parse_condition(text: str) -> ConditionNode:
     """Returns the tree of a condition. Raises InputError with the position and the expected token."""
     if len(text) > MOST_CHARACTERS:
@@ -151,43 +107,12 @@ def parse_condition(text: str) -> ConditionNode:
     return _Parser(text).parse()
 
 
-def _syntax_error(text: str, at: int, reason: str) -> InputError:
-    """Returns the error for a position; a long condition is shown only around that position."""
-    start = max(0, at - _SHOWN // 2) if len(text) > 2 * _SHOWN else 0
-    part = text[start : start + 2 * _SHOWN]
-    shown = f"{'...' * (start > 0)}{part}{'...' * (start + len(part) < len(text))}"
-    return InputError(f"Condition {shown!r} cannot be parsed at character {at + 1}: {reason}. {_HINT}")
-
-
-def _tokens(text: str) -> list[Token]:
-    found: list[Token] = []
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _syntax_error(text, at, _bad_character(text[at]))
-        kind = str(match.lastgroup)
-        if kind != "blank":
-            found.append(Token(kind, match.group(), at, match.end()))
-        at = match.end()
-    return [*found, Token("end", "", len(text), len(text))]
-
-
-def _bad_character(sign: str) -> str:
-    """Returns why no token begins with a character."""
-    if sign in "'\"`":
-        return f"the quote {sign} is not closed"
-    if sign in "‘’“”":
-        return f"{sign!r} is a typographic quote; write ' or \""
-    return f"{sign!r} is not allowed in a condition{_BAD_SIGNS.get(sign, '')}"
-
-
 class _Parser:
     """An operator-precedence parser that counts nodes and depth."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _tokens(text)
+        self._tokens = tokens_of(text)
         self._next = 0
         self._nodes = self._joins = self._depth = 0
 
@@ -227,20 +152,22 @@ class _Parser:
         if token.word in ("select", "from"):
             return InputError("A condition compares columns of the runs table; it cannot select from other tables.")
         also = ""
-        if token.word in _CLAUSES:
+        if token.word == "(" and self._next > 1 and self._tokens[self._next - 2].word == ".":
+            also = '; put the whole name of an event in double quotes, as in "val/loss.first_below(4.0)"'
+        elif token.word in _CLAUSES:
             also = f"; {_CLAUSES[token.word]}"
         elif token.word in _RESERVED:
             also = "; put a column of that name in double quotes"
         elif token.kind == "word" and self._next and self._tokens[self._next - 1].kind in ("word", "quoted"):
             also = "; put a name with spaces in double quotes and text in single quotes"
-        return _syntax_error(self._text, token.at, f"expected {wanted}, found {token.shown}{also}")
+        return syntax_error(self._text, token.at, f"expected {wanted}, found {token.shown}{also}")
 
     # -------------------------------------------------------------- nodes
 
     def _count_node(self, at: int) -> None:
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise _syntax_error(
+            raise syntax_error(
                 self._text, at, f"more than {MOST_NODES} names, values and operators; to name many runs, use runs=[...]"
             )
 
@@ -251,11 +178,11 @@ class _Parser:
             raise self._too_deep(at)
         weight = _weight(operator, parts)
         if weight > _MOST_WEIGHT:
-            raise _syntax_error(self._text, at, f"{operator.upper()} over such long expressions grows too large")
+            raise syntax_error(self._text, at, f"{operator.upper()} over such long expressions grows too large")
         return OperationNode(operator, tuple(parts), at, self._tokens[self._next - 1].end, depth, weight)
 
     def _too_deep(self, at: int) -> InputError:
-        return _syntax_error(self._text, at, f"nested more than {_MOST_DEPTH} levels deep")
+        return syntax_error(self._text, at, f"nested more than {_MOST_DEPTH} levels deep")
 
     @contextmanager
     def _nested(self) -> Generator[None]:
@@ -311,7 +238,7 @@ class _Parser:
         if token.kind == "word":
             return LiteralNode(_CONSTANTS[token.word], token.at, token.end)
         if self._current.kind in ("word", "number") and self._current.at == token.end:
-            raise _syntax_error(
+            raise syntax_error(
                 self._text, token.at, f"{token.text + self._current.text!r} is neither a number nor a name"
             )
         return LiteralNode(_number(token.text), token.at, token.end)
@@ -380,7 +307,7 @@ class _Parser:
         token = self._consume()
         self._joins += word == "||"
         if self._joins > _MOST_JOINS:
-            raise _syntax_error(self._text, token.at, f"|| is allowed at most {_MOST_JOINS} times in a condition")
+            raise syntax_error(self._text, token.at, f"|| is allowed at most {_MOST_JOINS} times in a condition")
         return self._operation(word, [left, self._expression(_ARITHMETIC[word])], left.at)
 
     def _comparison(self, left: ConditionNode) -> ConditionNode | None:

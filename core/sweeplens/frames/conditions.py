@@ -13,45 +13,54 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
+from msgspec import Struct
 from polars.exceptions import PolarsError
 
 from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.condition_expressions import ExpressionBuilder, kind_of, source_of
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode, parse_condition
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
 from sweeplens.frames.schemas import SERIES_STATS, STATUSES
 
-__all__ = ["condition_columns", "condition_mask", "empty_reason"]
+__all__ = ["condition_mask", "empty_reason"]
 
 _SHOWN_VALUES = 8
 _SCHEMA_HINT = "experiments://schema lists all columns of conditions."
 
 
-def condition_columns(runs: pl.DataFrame, series: pl.DataFrame) -> list[str]:
-    """Returns every column that a condition may use: those of the runs table, and ``<metric>.<statistic>``."""
-    metrics = series["metric"].unique().sort().to_list()
-    return [*runs.columns, *(f"{m}.{s}" for m in metrics for s in SERIES_STATS)]
+class _KnownColumns(Struct, frozen=True):
+    """The runs table with the columns that a condition names, and what it was made of."""
+
+    runs: pl.DataFrame
+    table: pl.DataFrame
+    series: pl.DataFrame
+    more: RunColumns
 
 
-def condition_mask(text: str, runs: pl.DataFrame, series: pl.DataFrame) -> pl.Series:
+def condition_mask(text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE) -> pl.Series:
     """Returns whether the condition holds for each run. Raises UnknownNameError for an unknown column, else InputError."""
-    return _mask(text, parse_condition(text), runs, series)
+    tree = parse_condition(text)
+    return _mask(text, tree, _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more))
 
 
-def empty_reason(text: str, runs: pl.DataFrame, series: pl.DataFrame, *, rows: str = "runs") -> str:
+def empty_reason(
+    text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE, *, rows: str = "runs"
+) -> str:
     """Returns which part of a condition excludes all runs, and the values that exist instead. ``rows``: what to call them."""
     tree = parse_condition(text)
+    known = _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more)
     parts = tree.parts if isinstance(tree, OperationNode) and tree.operator == "and" else (tree,)
-    held = [(part, int(_mask(text, part, runs, series).sum())) for part in parts]
+    held = [(part, int(_mask(text, part, known).sum())) for part in parts]
     none = [part for part, n in held if n == 0]
     if not none:
         counts = ", ".join(f"{source_of(text, part)} for {n}" for part, n in held)
         return f"Nothing satisfies all parts of the condition at once. Of {runs.height} {rows}, each part alone holds: {counts}."
     blamed = " and ".join(source_of(text, part) for part in none)
-    hints = [_existing_values(part, runs, series) for part in none]
+    hints = [_existing_values(part, known.table) for part in none]
     return " ".join([f"{blamed} holds for none of {runs.height} {rows}.", *filter(None, dict.fromkeys(hints))])
 
 
-def _existing_values(part: ConditionNode, runs: pl.DataFrame, series: pl.DataFrame) -> str:
+def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:
     """Returns the values of a comparison's only column: the most frequent texts, or the range of numbers."""
     names = _columns(part)
     if not names:
@@ -59,7 +68,7 @@ def _existing_values(part: ConditionNode, runs: pl.DataFrame, series: pl.DataFra
     if len(names) != 1:
         return ""
     (name,) = names
-    values = _with_statistics(runs, series, names)[name].drop_nulls()
+    values = table[name].drop_nulls()
     if not len(values):
         return f"{name} is NULL in every run."
     if kind_of(values.dtype) == "text":
@@ -68,8 +77,8 @@ def _existing_values(part: ConditionNode, runs: pl.DataFrame, series: pl.DataFra
         shown = ", ".join(f"{value[:80]!r} ({n})" for value, n in common.iter_rows())
         known = list(STATUSES) if name == "status" else counts["value"].to_list()
         near = [v for wanted in _texts(part) if wanted not in known for v in nearest(wanted, known, meaning=name, n=1)]
-        meant = f"Nearest: {', '.join(map(repr, dict.fromkeys(near)))}. " if near else ""
-        return f"{meant}Values of {name}: {shown}{', ...' * (counts.height > _SHOWN_VALUES)}."
+        meant = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
+        return f"Values of {name}: {shown}{', ...' * (counts.height > _SHOWN_VALUES)}.{meant}"
     if kind_of(values.dtype) in ("number", "time"):
         return f"{name} is between {values.min()} and {values.max()}."
     return ""
@@ -97,9 +106,9 @@ def _names(tree: ConditionNode) -> Iterator[str]:
             yield from _names(part)
 
 
-def _mask(text: str, tree: ConditionNode, runs: pl.DataFrame, series: pl.DataFrame) -> pl.Series:
-    table = _with_statistics(runs, series, _columns(tree))
-    built = ExpressionBuilder(text, table.schema, lambda node: _unknown_column(node, text, runs, series)).build(tree)
+def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
+    table = known.table
+    built = ExpressionBuilder(text, table.schema, lambda node: _unknown_column(node, text, known)).build(tree)
     if built.kind != "bool":
         raise InputError(
             f"Condition {source_of(text, tree)!r} is not true or false for each run: "
@@ -115,22 +124,9 @@ def _mask(text: str, tree: ConditionNode, runs: pl.DataFrame, series: pl.DataFra
     return mask.fill_null(value=False)
 
 
-def _with_statistics(runs: pl.DataFrame, series: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Adds the ``<metric>.<statistic>`` columns among the names to the runs table; the builder handles unknown names."""
-    table = runs
-    for name in names:
-        metric, _, statistic = name.rpartition(".")
-        if name in runs.columns or statistic not in SERIES_STATS:
-            continue
-        column = series.filter(pl.col("metric") == metric).select("run_id", pl.col(statistic).alias(name))
-        if column.height:
-            table = table.join(column, on="run_id", how="left", maintain_order="left")
-    return table
-
-
-def _unknown_column(node: ColumnNode, text: str, runs: pl.DataFrame, series: pl.DataFrame) -> UnknownNameError:
+def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> UnknownNameError:
     """Returns the error for an unknown column, with what was probably meant."""
-    name = node.name
+    name, runs, series = node.name, known.runs, known.series
     metrics: list[str] = series["metric"].unique().sort().to_list()
     if name in metrics:
         return UnknownNameError(
@@ -151,7 +147,7 @@ def _unknown_column(node: ColumnNode, text: str, runs: pl.DataFrame, series: pl.
         return UnknownNameError(
             f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}; the best value is max or min."
         )
-    return UnknownNameError.of("column", name, _candidate_columns(name, runs, metrics), hint=_SCHEMA_HINT)
+    return UnknownNameError.of("column", name, near_columns(name, runs, series, known.more), hint=_SCHEMA_HINT)
 
 
 def _longest_name_at(text: str, at: int, names: Iterable[str], metrics: Sequence[str]) -> str:
@@ -161,10 +157,3 @@ def _longest_name_at(text: str, at: int, names: Iterable[str], metrics: Sequence
         return found
     statistic = re.match(r"\.(\w+)", text[at + len(found) :])
     return f"{found}.{statistic[1] if statistic and statistic[1] in SERIES_STATS else 'last'}"
-
-
-def _candidate_columns(name: str, runs: pl.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Returns the columns among which nearest names are searched, with the likely statistic of each metric."""
-    statistic = name.rpartition(".")[2]
-    meant = statistic if statistic in SERIES_STATS else "last"
-    return [*runs.columns, *(f"{m}.{meant}" for m in metrics)]

@@ -67,7 +67,7 @@ def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None
 def main_metrics(
     metrics: Iterable[str], configured: Iterable[str] = (), goals: Mapping[str, str] | None = None, *, most: int = 3
 ) -> list[str]:
-    """Returns the most important metrics: configured ones, else validation before training, scores before losses."""
+    """Returns the most important metrics: configured ones, else validation before test before training, scores before losses."""
     names = sorted(metrics)
     chosen = [m for m in configured if m in names]
     if chosen:
@@ -84,7 +84,8 @@ def _rank(metric: str, goals: Mapping[str, str] | None) -> int:
     goal = outcome_goal(metric, goals)
     if goal == "unknown" or words & _RESOURCES:
         return _NOT_MAIN
-    return (0 if words & _VALIDATION else 10) + (0 if goal == "higher" else 1)
+    split = 10 if not words & _VALIDATION else 5 if "test" in words else 0
+    return split + (0 if goal == "higher" else 1)
 
 
 def _words(metric: str) -> list[str]:

@@ -36,6 +36,9 @@ MANY_KEYS = 50
 _IDENTIFIER_RUNS = 4
 _MOST_MATCHES = 5  # names that an error lists for a pattern
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
+_MACHINE_NAME = re.compile(
+    r"(^|[./_-])(host|host_?name|node_?name|machine(_?(name|id))?|slurm_\w+|cuda_visible_devices)$"
+)
 _IDENTIFIER_NAME = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 
 
@@ -137,11 +140,19 @@ def _last_part(hparam: str) -> str:
     return re.split(r"[./]", hparam.lower())[-1]
 
 
+def is_machine(hparam: str) -> bool:
+    """Whether a hyperparameter names the machine that a run was on: no setting, though it may be the cause of a failure."""
+    return _MACHINE_NAME.search(hparam.lower()) is not None
+
+
 def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
     """Whether a text hyperparameter identifies runs (an output folder), so it cannot define groups.
 
-    It does if each run has a different value, or if its name says name or folder and more than half of its values are unique.
+    It does if it names a machine, if each run has a different value, or if its name says name or folder and more than half of
+    its values are unique.
     """
+    if is_machine(hparam):
+        return True
     column = runs.get_column(hparam, default=None)
     if column is None:  # many hyperparameters, shown as their parent
         return False

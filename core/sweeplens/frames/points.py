@@ -17,22 +17,29 @@ import polars as pl
 from sweeplens.frames.schemas import SERIES_SCHEMA
 
 __all__ = [
+    "early_stops",
+    "first_step_where",
     "fluctuation",
     "in_batches",
     "kept_by_thin",
     "reduce_area",
     "reduce_at",
     "reduce_at_step",
+    "reduce_at_x",
     "reduce_last_k",
     "reduce_series",
     "reduce_tail",
+    "seconds_at",
     "select_points",
     "series_statistics",
     "standing",
     "thin",
+    "wall_seconds",
 ]
 
 _KEY = ["run_id", "metric"]
+_PAUSE_SECONDS, _PAUSE_GAPS = 3600, 20
+_LEAST_PATIENCE = 3  # points
 
 
 def select_points(
@@ -164,10 +171,65 @@ def reduce_at(stand: pl.LazyFrame, steps: pl.LazyFrame) -> pl.DataFrame:
     return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last()).collect()
 
 
+def reduce_at_x(curves: pl.DataFrame, most: float) -> pl.DataFrame:
+    """Returns run_id, value: the last value up to ``most`` on the axis ``x`` of curves with finite values."""
+    return curves.filter(pl.col("x") <= most).group_by("run_id").agg(pl.col("value").sort_by("x").last())
+
+
 def reduce_at_step(stand: pl.LazyFrame, step: int) -> pl.DataFrame:
     """Returns run_id, metric, value, step: the last finite value up to ``step``."""
     kept = stand.filter((pl.col("step") <= step) & pl.col("value").is_finite())
     return kept.group_by(_KEY).agg(pl.col("value").sort_by("step").last(), pl.col("step").max()).collect()
+
+
+def first_step_where(stand: pl.LazyFrame, condition: pl.Expr) -> pl.DataFrame:
+    """Returns run_id, best_step: the first step of each run at which a condition on the value holds."""
+    return stand.filter(condition).group_by("run_id").agg(best_step=pl.col("step").min()).collect()
+
+
+def seconds_at(points: pl.LazyFrame, metric: str, steps: pl.LazyFrame) -> pl.DataFrame:
+    """Returns run_id, seconds: from the run's first point to its own ``best_step``; only where times are logged.
+
+    The time is that of ``metric`` at the step; where it has none, the latest that any metric of the run has up to there.
+    """
+    timed = points.select("run_id", "metric", "step", "wall_time").filter(pl.col("wall_time").is_not_null())
+    began = timed.group_by("run_id").agg(began=pl.col("wall_time").min())
+    reached = timed.join(steps, on="run_id").filter(pl.col("step") <= pl.col("best_step"))
+    own = pl.col("wall_time").filter((pl.col("metric") == metric) & (pl.col("step") == pl.col("best_step"))).last()
+    latest = pl.col("wall_time").sort_by("step").last()
+    at = reached.group_by("run_id").agg(at=pl.coalesce(own, latest))
+    since = (pl.col("at") - pl.col("began")).dt.total_microseconds() / 1e6
+    return at.join(began, on="run_id").select("run_id", seconds=since).collect()
+
+
+def early_stops(stand: pl.LazyFrame, *, lower: bool) -> pl.DataFrame:
+    """Returns run_id, stop_step, stop_best of one metric with finite values: where a tenth of its points, at least three, brought
+    no new best for the first time, and the best until then; only runs that would have stopped before their last point.
+    """
+    value = pl.col("value").sort_by("step") * (1 if lower else -1)
+    best = value.cum_min()
+    place = pl.int_range(pl.len())
+    since = place - pl.when(value.eq(best) & (best < best.shift(1)).fill_null(value=True)).then(place).forward_fill()
+    patience = pl.max_horizontal(pl.len() // 10, pl.lit(_LEAST_PATIENCE))
+    over = (since >= patience) & (place < pl.len() - 1)
+    step = pl.col("step").sort()
+    found = stand.group_by("run_id").agg(
+        stop_step=step.filter(over).first(), stop_best=best.filter(over).first() * (1 if lower else -1)
+    )
+    return found.filter(pl.col("stop_step").is_not_null()).collect()
+
+
+def wall_seconds(points: pl.LazyFrame) -> pl.DataFrame:
+    """Returns run_id, seconds from the first to the last point without pauses, and whether there were pauses.
+
+    A pause is a gap of more than an hour and of more than twenty times the run's mean gap without its longest one.
+    """
+    times = points.filter(pl.col("wall_time").is_not_null()).select("run_id", "wall_time").unique()
+    gap = pl.col("wall_time").sort().diff().dt.total_microseconds() / 1e6
+    usual = (gap.sum() - gap.max()) / (pl.len() - 2)
+    is_pause = (gap > _PAUSE_SECONDS) & (gap > _PAUSE_GAPS * usual)
+    found = times.group_by("run_id").agg(seconds=gap.filter(is_pause.not_()).sum(), paused=is_pause.any(), n=pl.len())
+    return found.filter(pl.col("n") > 1).drop("n").collect()
 
 
 def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:

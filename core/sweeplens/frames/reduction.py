@@ -134,9 +134,13 @@ def reduce_runs(
         values = _with_tail_means(values, series, points)
     usable = pl.col("value").is_finite().fill_null(value=False)
     word = "last " if how == "last" else "first " if how == "first" else ""
-    left = _left_out(
-        values.filter(usable.not_()),
-        "{metric}: no finite value" if not word else f"{{metric}}: {word}value is not finite",
+    never = pl.col("n_logged") == 0  # an event
+    left = (
+        *_left_out(values.filter(never), "{metric}: it never happened"),
+        *_left_out(
+            values.filter(usable.not_() & never.not_()),
+            "{metric}: no finite value" if not word else f"{{metric}}: {word}value is not finite",
+        ),
     )
     kept = values.filter(usable)
     return ReducedSeries(kept.select("run_id", "metric", "value"), left, int(kept["n_logged"].sum()))

@@ -8,12 +8,12 @@ import polars as pl
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.conditions import condition_columns, condition_mask, empty_reason
+from sweeplens.frames.conditions import condition_mask, empty_reason
 from sweeplens.frames.patterns import is_glob, match_glob, match_regex
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 
 __all__ = [
     "check_range",
-    "condition_columns",
     "match_names",
     "no_run_reason",
     "select_axis",
@@ -27,21 +27,33 @@ _SHOWN_PARTS = 5
 
 
 def select_runs(
-    runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str] = (), where: str = ""
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    patterns: Sequence[str] = (),
+    where: str = "",
+    more: RunColumns = NOTHING_MORE,
 ) -> pl.DataFrame:
     """Returns the rows of the runs frame that match the patterns and the condition; all rows if neither is given.
+
+    ``more``: further columns that the condition may name.
 
     Raises UnknownNameError for an unknown id or column, InputError for a condition that cannot be parsed.
     """
     if patterns:
         ids = match_names(patterns, runs["run_id"].to_list(), kind="run", hint=f"list_runs shows all {runs.height}.")
         runs = runs.filter(pl.col("run_id").is_in(ids))
-    return runs.filter(condition_mask(where, runs, series)) if where.strip() else runs
+    return runs.filter(condition_mask(where, runs, series, more)) if where.strip() else runs
 
 
-def no_run_reason(runs: pl.DataFrame, series: pl.DataFrame, patterns: Sequence[str], where: str) -> str:
+def no_run_reason(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    patterns: Sequence[str],
+    where: str,
+    more: RunColumns = NOTHING_MORE,
+) -> str:
     """Returns why a condition holds for none of the runs that match the patterns, and the values that they have instead."""
-    return empty_reason(where, select_runs(runs, series, patterns), series)
+    return empty_reason(where, select_runs(runs, series, patterns), series, more)
 
 
 def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hint: str = "") -> list[str]:

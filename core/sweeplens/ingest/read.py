@@ -21,7 +21,7 @@ from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.ingest.masking import without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
 from sweeplens.readers import loaded_reader
-from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.decoding.zero_steps import numbered
@@ -176,7 +176,7 @@ def _read_together(tasks: Iterable[ReadTask], state: _ReadState, executor: Order
     for task in tasks:
         state.add_task(task)
         reader = _batch_reader(task.reader)
-        if task.resumes or reader is None or not reader.goes_together(task.source):
+        if task.resumes or reader is None or not reader.is_batchable(task.source):
             state.alone.append(task)
             continue
         part = parts.setdefault(reader.name, _ReadPart())
@@ -198,7 +198,7 @@ def _batch_reader(reader: Reader) -> BatchReader | None:
 
 @cache
 def _is_batch_reader(kind: type) -> bool:
-    return all(hasattr(kind, verb) for verb in ("goes_together", "read_many"))
+    return all(hasattr(kind, verb) for verb in ("is_batchable", "read_many"))
 
 
 def _submit_small_frames(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
@@ -228,7 +228,7 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     assert reader is not None
     young = {t.source.path: _content_if_young(t.source) for t in tasks}
     sources = [t.source for t in tasks]
-    many = contained(
+    many = guarded(
         lambda: _read_many(reader, sources, names), tasks[0].source.path, "cannot be read together with others"
     )
     if isinstance(many, Failure):
@@ -291,7 +291,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
             if task.entry is not None and task.entry.ids:
                 _keep_earlier(task, task.entry, reading.problem, state.change)
                 return
-            content = _NO_CHECKSUM if reading.passing else content
+            content = _NO_CHECKSUM if reading.is_transient else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
         state.drop_earlier(task.entry)
     reading = _masked(reading, state.store)
@@ -315,7 +315,7 @@ def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: 
 
 def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
     """Returns the appended data; None if resuming fails, or if a step 0 may mean that no step was logged."""
-    reading = contained(lambda: _appended(reader, source, entry), source.path, "the reading cannot be resumed")
+    reading = guarded(lambda: _appended(reader, source, entry), source.path, "the reading cannot be resumed")
     return None if isinstance(reading, Failure) else reading
 
 
@@ -326,7 +326,7 @@ def _appended(reader: Reader, source: Source, entry: SourceEntry) -> Reading | N
 
 def _read(reader: Reader, source: Source) -> Reading | Failure:
     """Reads all of a source; returns the failure if it cannot be read."""
-    return contained(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
+    return guarded(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
 
 
 def _finish_batch(batch: _ReadBatch, state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:

@@ -1,8 +1,9 @@
-/* Parses step-per-line JSON into columns of numbers: the only compiled part of sweeplens.
+/* Parses step-per-line JSON into columns: the only compiled part of sweeplens.
  *
- * It parses only rows that match a strict grammar: flat objects of numbers (NaN and Infinity included), each key once, an
- * integer as step; null, true and false are only counted. Any other line is a doubt, which is left to Python: only Python
- * decides the meaning of an unusual line.
+ * It parses only rows that match a strict grammar: flat objects of numbers (NaN and Infinity included), of times in ISO 8601
+ * and of words, each key once, an integer as step; null, true and false are only counted. A column holds one kind of values:
+ * numbers, times as microseconds since 1970, or words as their places in a list of few. Any other line is a doubt, which is
+ * left to Python: only Python decides the meaning of an unusual line, and of a word.
  *
  * Rows of many files go into one Table. `table_begin` starts a file, `table_read` reads its lines, `table_keep` keeps its rows;
  * `table_take` returns a column as an array of Arrow's C data interface. No byte at or beyond the end of a text is read.
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "decimals.h"
+#include "texts.h"
 
 #if defined(_WIN32)
 #define PUBLIC __declspec(dllexport)
@@ -20,6 +22,8 @@
 #endif
 
 /* ------------------------------------------------------------------ columns */
+
+enum { NUMBERS = 0, TIMES = 1, WORDS = 2, OTHERS = 3 }; /* kinds of values; OTHERS are null, true and false */
 
 typedef struct {
     char *token; /* the key as it was first written, with quotes, colon and blanks: `"loss": ` */
@@ -31,11 +35,14 @@ typedef struct {
     uint8_t *present; /* a bit for each row */
     int64_t filled, count;
     int64_t others; /* null, true and false in the current file */
+    int64_t kept;   /* values in the files before the current one */
+    int32_t kind;   /* of the values, if there are any */
+    WordList words;
 } Column;
 
 typedef struct {
     int32_t column;
-    int32_t is_other; /* null, true or false */
+    int32_t kind;
     double value;
 } Cell;
 
@@ -150,8 +157,10 @@ static int32_t add_column(Table *t, const char *token, size_t token_length, size
 /* Removes the newest columns. */
 static void keep_columns(Table *t, int32_t count) {
     if (count == t->n_columns) return;
-    for (int32_t i = count; i < t->n_columns; i++)
+    for (int32_t i = count; i < t->n_columns; i++) {
+        free_words(&t->columns[i].words);
         free(t->columns[i].token), free(t->columns[i].values), free(t->columns[i].present);
+    }
     t->n_columns = count;
     enter_all(t);
 }
@@ -159,10 +168,11 @@ static void keep_columns(Table *t, int32_t count) {
 static void put(Table *t, const Cell *cell) {
     Column *column = &t->columns[cell->column];
     int64_t row = t->rows;
-    if (cell->is_other) {
+    if (cell->kind == OTHERS) {
         column->others++, t->others++;
         return;
     }
+    column->kind = cell->kind;
     if (column->filled < row) memset(column->values + column->filled, 0, (size_t)(row - column->filled) * sizeof(double));
     column->values[row] = cell->value;
     column->present[row / 8] |= (uint8_t)(1 << row % 8);
@@ -214,6 +224,26 @@ static const char *read_other(const char *p, const char *end) {
     return end - p >= 5 && memcmp(p, "false", 5) == 0 ? p + 5 : NULL;
 }
 
+/* Reads a text: a time or a word. Returns the position after it, NULL if its meaning is for Python to decide. */
+static const char *read_text(const char *p, const char *end, Column *column, Cell *cell) {
+    const char *begin = ++p;
+    p = read_time(begin, end, &cell->value);
+    if (p != NULL) return cell->kind = TIMES, p;
+    if ((p = read_word_text(begin, end)) == NULL) return NULL;
+    int32_t place = place_of_word(&column->words, begin, (size_t)(p - begin));
+    cell->kind = WORDS, cell->value = place;
+    return place < 0 ? NULL : p + 1;
+}
+
+/* Reads a value; a column holds one kind of values only. */
+static const char *read_value(const char *p, const char *end, Column *column, Cell *cell) {
+    if (p == end) return NULL;
+    if (*p == 'n' || *p == 't' || *p == 'f') return cell->kind = OTHERS, read_other(p, end);
+    if (*p == '"') p = read_text(p, end, column, cell);
+    else cell->kind = NUMBERS, p = read_number(p, end, &cell->value);
+    return column->count && column->kind != cell->kind ? NULL : p;
+}
+
 static int32_t *next_of(Table *t, int32_t column) { return column == NONE ? &t->first : &t->columns[column].next; }
 
 /* Reads "key": value into a cell or the step of the row. Returns the position after it, NULL if it cannot be parsed here. */
@@ -226,8 +256,7 @@ static const char *read_cell(Table *t, const char *p, const char *end, int32_t *
     if (*column == AXIS) return read_step(p, end, step);
     Cell *cell = &t->cells[t->n_cells++];
     cell->column = *column;
-    cell->is_other = p < end && (*p == 'n' || *p == 't' || *p == 'f');
-    return cell->is_other ? read_other(p, end) : read_number(p, end, &cell->value);
+    return read_value(p, end, &t->columns[*column], cell);
 }
 
 /* Reads one object with its newline into cells; NULL if it cannot be parsed here. */
@@ -264,7 +293,7 @@ static const char *read_row(Table *t, const char *p, const char *end) {
 
 /* ------------------------------------------------------------------ for Python */
 
-PUBLIC int32_t table_version(void) { return 3; }
+PUBLIC int32_t table_version(void) { return 4; }
 
 PUBLIC void table_free(Table *t) {
     if (t == NULL) return;
@@ -273,7 +302,10 @@ PUBLIC void table_free(Table *t) {
 }
 
 /* Keeps the rows of the current file. */
-PUBLIC void table_keep(Table *t) { t->kept_rows = t->rows, t->kept_columns = t->n_columns; }
+PUBLIC void table_keep(Table *t) {
+    t->kept_rows = t->rows, t->kept_columns = t->n_columns;
+    for (int32_t i = AXIS + 1; i < t->n_columns; i++) t->columns[i].kept = t->columns[i].count;
+}
 
 /* Creates a table with the key `axis` as step and at most this many cells, empty ones included. */
 PUBLIC Table *table_new(const char *axis, int64_t length, int64_t most_cells) {
@@ -328,6 +360,17 @@ PUBLIC int32_t table_columns(const Table *t) { return t->n_columns; }
 PUBLIC int32_t table_is_full(const Table *t) { return t->is_full; }
 /* Returns how often a key of the current file had null, true or false; for the axis: any key. */
 PUBLIC int64_t table_others(const Table *t, int32_t column) { return column == AXIS ? t->others : t->columns[column].others; }
+
+/* Returns the kind of a column's values, -1 if it has none. */
+PUBLIC int32_t table_kind(const Table *t, int32_t column) { return t->columns[column].count ? t->columns[column].kind : -1; }
+/* Returns how many values of a column are in the current file. */
+PUBLIC int64_t table_values(const Table *t, int32_t column) { return t->columns[column].count - t->columns[column].kept; }
+/* Returns how many words a column has; some may be of files that were not kept. */
+PUBLIC int32_t table_words(const Table *t, int32_t column) { return t->columns[column].words.count; }
+PUBLIC const char *table_word(const Table *t, int32_t column, int32_t place, int64_t *length) {
+    *length = (int64_t)t->columns[column].words.words[place].length;
+    return t->columns[column].words.words[place].text;
+}
 
 PUBLIC const char *table_key(const Table *t, int32_t column, int64_t *length) {
     *length = (int64_t)t->columns[column].name_length;

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-__all__ = ["LIBRARY", "ParsedText", "StepTable", "UnparsedLine", "is_compiled"]
+__all__ = ["LIBRARY", "ParsedLines", "StepTable", "UnparsedLine", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 3  # of the interface between the two files
+_VERSION = 4  # of the interface between the two files
 _FILES, _ROW_NUMBERS, _STEPS = -1, -2, 0
 _MAX_UNPARSED = 200
+_TIMES, _WORDS = 1, 2  # kinds of a column
 
 
 class UnparsedLine(NamedTuple):
@@ -31,7 +32,7 @@ class UnparsedLine(NamedTuple):
     number: int
 
 
-class ParsedText(NamedTuple):
+class ParsedLines(NamedTuple):
     """The result for the whole lines of a text: their bytes, their number, and the unparsed lines."""
 
     bytes: int
@@ -39,7 +40,7 @@ class ParsedText(NamedTuple):
     doubts: list[UnparsedLine]
 
 
-class _Line(Structure):
+class _UnparsedSpan(Structure):
     _fields_ = (("begin", c_int64), ("end", c_int64), ("number", c_int64))
 
 
@@ -81,11 +82,15 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_free": (None, c_void_p),
     "table_begin": (None, c_void_p, c_uint32),
     "table_keep": (None, c_void_p),
-    "table_read": (c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, POINTER(_Line), c_int64),
+    "table_read": (c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, POINTER(_UnparsedSpan), c_int64),
     "table_rows": (c_int64, c_void_p),
     "table_columns": (c_int32, c_void_p),
     "table_is_full": (c_int32, c_void_p),
     "table_others": (c_int64, c_void_p, c_int32),
+    "table_kind": (c_int32, c_void_p, c_int32),
+    "table_values": (c_int64, c_void_p, c_int32),
+    "table_words": (c_int32, c_void_p, c_int32),
+    "table_word": (c_void_p, c_void_p, c_int32, c_int32, c_void_p),
     "table_key": (c_void_p, c_void_p, c_int32, c_void_p),
     "table_take": (c_int32, c_void_p, c_int32, POINTER(_Schema), POINTER(_Array)),
 }
@@ -112,7 +117,7 @@ class StepTable:
         self._table: int = library.table_new(key, len(key), most_cells)
         if not self._table:
             raise MemoryError
-        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (_Line * _MAX_UNPARSED)()
+        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (_UnparsedSpan * _MAX_UNPARSED)()
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +134,7 @@ class StepTable:
         """Keeps the rows of the current file."""
         self._lib.table_keep(self._table)
 
-    def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> ParsedText | None:
+    def read(self, text: ctypes.Array[c_char] | bytes, length: int) -> ParsedLines | None:
         """Reads the whole lines among the first ``length`` bytes; None if too many of them cannot be parsed."""
         found = self._lib.table_read(
             self._table, text, length, byref(self._bytes), byref(self._lines), self._unparsed, _MAX_UNPARSED
@@ -137,7 +142,7 @@ class StepTable:
         if found < 0:
             return None
         doubts = [UnparsedLine(d.begin, d.end, d.number) for d in self._unparsed[:found]] if found else []
-        return ParsedText(self._bytes.value, self._lines.value, doubts)
+        return ParsedLines(self._bytes.value, self._lines.value, doubts)
 
     @property
     def rows(self) -> int:
@@ -161,21 +166,45 @@ class StepTable:
         counts = {self.key(i): self._lib.table_others(self._table, i) for i in range(1, self.width)}
         return {key: count for key, count in counts.items() if count}
 
+    def texts(self) -> dict[bytes, int]:
+        """Returns the number of values in the current file for each key whose values are words or times."""
+        columns = [c for c in range(1, self.width) if self._lib.table_kind(self._table, c) in (_TIMES, _WORDS)]
+        counts = {self.key(c): self._lib.table_values(self._table, c) for c in columns}
+        return {key: count for key, count in counts.items() if count}
+
     def key(self, column: int) -> bytes:
         """Returns a key as it is written."""
         length = c_int64()
         return ctypes.string_at(self._lib.table_key(self._table, column, byref(length)), length.value)
 
     def frame(self) -> pl.DataFrame:
-        """Returns all kept rows, once: ``\\0run`` (file), ``\\0seq`` (row within it), ``\\0step``, and a column for each key."""
+        """Returns all kept rows, once: ``\\0run`` (file), ``\\0seq`` (row within it), ``\\0step``, and a column for each key.
+
+        Numbers are Float64, words String, and times Datetime.
+        """
         self._lib.table_begin(self._table, 0)
         columns = {
             name: self._column(column)
             for name, column in (("\0run", _FILES), ("\0seq", _ROW_NUMBERS), ("\0step", _STEPS))
         }
         columns["\0run"] = columns["\0run"].set_sorted()
-        columns |= {self.key(column).decode(): self._column(column) for column in range(1, self.width)}
+        columns |= {self.key(column).decode(): self._values(column) for column in range(1, self.width)}
         return pl.DataFrame(columns)
+
+    def _values(self, column: int) -> pl.Series:
+        kind = self._lib.table_kind(self._table, column)
+        if kind == _TIMES:
+            return self._column(column).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+        if kind == _WORDS:
+            return pl.Series(self._words(column), dtype=pl.String).gather(self._column(column).cast(pl.UInt32))
+        return self._column(column)
+
+    def _words(self, column: int) -> list[str]:
+        length, found = c_int64(), list[str]()
+        for place in range(self._lib.table_words(self._table, column)):
+            text = self._lib.table_word(self._table, column, place, byref(length))
+            found.append(ctypes.string_at(text, length.value).decode())
+        return found
 
     def _column(self, column: int) -> pl.Series:
         return pl.Series(_Column(self._lib, self._table, column))

@@ -1,10 +1,10 @@
-"""HTML pages that need no network: templates with everything escaped, a strict policy, and very little script.
+"""HTML pages that need no network: templates with everything escaped, a strict content security policy, little script.
 
-    made_page(template, ...)    a whole page; what it may run are exactly the two scripts in it, named by their hash
+    made_page(template, ...)    a whole page; its policy allows exactly its two scripts, by their hashes
     as_data(value)              JSON that can stand in a page
 
-Charts are drawn by Vega's interpreter, so that the policy allows no evaluation of text. Where the renderer is not installed
-the page has no charts and says how to get them.
+Charts are drawn by Vega's interpreter, so the policy can forbid the evaluation of text. If the renderer is not installed, the
+page has no charts and says how to get them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 
 def made_page(template: str, *, bundle: str, script: str = "page.js", **values: Any) -> str:
-    """A page from a template. ``bundle``: Vega's script, empty where charts cannot be drawn. ``script``: the file of ours."""
+    """Returns a page from a template. ``bundle``: Vega's script, empty if charts cannot be drawn. ``script``: our own file."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -36,7 +36,7 @@ def made_page(template: str, *, bundle: str, script: str = "page.js", **values: 
 
 
 def as_data(value: object) -> str:
-    """A value as JSON within a ``<script type="application/json">``, where no text of it can end the element."""
+    """Returns a value as JSON for a ``<script type="application/json">``; no text in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     for sign, escaped in _UNSAFE.items():
         text = text.replace(sign, escaped)
@@ -44,7 +44,7 @@ def as_data(value: object) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """Nothing from anywhere; these scripts, styles of the page itself, and images within it."""
+    """Returns the policy: these scripts, styles and images inside the page, and nothing else."""
     allowed = " ".join(f"'{_hash(script)}'" for script in scripts if script)
     inside = "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; script-src {allowed}; {inside}"

@@ -1,8 +1,8 @@
-"""One format a file. `READERS` is the order in which they are offered a folder: what is surest of its files comes first.
+"""The readers, one format in each file. `READERS` is the order in which readers see a folder: the most certain ones first.
 
-Third parties add theirs by an entry point in the group ``sweeplens.readers`` that names a `Reader`; they come before the
-built-in ones. A reader of ours is imported when the first folder is offered to it (`late`). `docs/formats.md` is generated
-from the docstrings of this table.
+Third parties add readers with an entry point in the group ``sweeplens.readers`` that names a `Reader`; these come before the
+built-in ones. A built-in reader is imported when it first sees a folder (`LazyReader`). `docs/formats.md` is generated from
+the docstrings of these readers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEXTS = (
     "console",
 )
 
-READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the file names that it looks for
+READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file names that it may claim
     LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
@@ -77,6 +77,6 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of the fi
 
 @cache
 def all_readers() -> tuple[Reader, ...]:
-    """The readers of third parties, then our own."""
+    """Returns the readers of third parties, then the built-in ones."""
     found = [point.load() for point in sorted(entry_points(group="sweeplens.readers"), key=lambda p: p.name)]
     return (*(reader() if isinstance(reader, type) else reader for reader in found), *READERS)

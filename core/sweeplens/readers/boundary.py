@@ -1,7 +1,7 @@
-"""The boundary around one source: whatever goes wrong while it is claimed, read or checked becomes a problem of that source.
+"""The error boundary around one source: an exception while it is claimed, read or checked becomes a problem of that source.
 
-The one place where readers, and the libraries that they use, may raise anything. The traceback is logged at debug level.
-What is not the source's fault (a full disk, no more descriptors, a load that was stopped) goes through.
+Inside it readers, and the libraries that they use, may raise any exception. The traceback is logged at debug level.
+Errors that the source did not cause (a full disk, no free file descriptors, a cancelled load) are raised.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ from sweeplens.errors import FormatError, LimitError
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import Problem
 
-__all__ = ["Failure", "contained", "is_of_the_machine", "what_was_wrong"]
+__all__ = ["Failure", "error_reason", "guarded", "is_system_error"]
 
 log = logging.getLogger("sweeplens.sources")
 
 T = TypeVar("T")
-_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
-_LONGEST = 300  # characters of an error's own words
+_SYSTEM_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
+_LONGEST = 300  # characters of an error's text
 
 
 class Failure(Struct, frozen=True):
-    """Work on a source that did not succeed. ``passing``: the next time it may, though no file changes."""
+    """Work on a source that failed. ``is_transient``: it may succeed next time, even if no file changes."""
 
     problem: Problem
-    passing: bool = False
+    is_transient: bool = False
 
 
-def contained(work: Callable[[], T], place: str, doing: str) -> T | Failure:
-    """What the work gives; where it raises, a problem of the file or folder ``place``: ``doing`` and what was wrong."""
+def guarded(work: Callable[[], T], path: str, failure: str) -> T | Failure:
+    """Returns the result of the work. If it raises: a problem of the file or folder ``path``, with the text ``failure``."""
     try:
         return work()
     except (StoppedError, LimitError):
         raise
     except (Exception, PanicException) as error:
-        if is_of_the_machine(error):
+        if is_system_error(error):
             raise
-        log.debug("%s: %s", plain_text(place), doing, exc_info=True)
-        problem = Problem(plain_text(place), f"{plain_text(doing)}: {what_was_wrong(error)}")
-        return Failure(problem, _is_passing(error))
+        log.debug("%s: %s", plain_text(path), failure, exc_info=True)
+        problem = Problem(plain_text(path), f"{plain_text(failure)}: {error_reason(error)}")
+        return Failure(problem, _is_transient(error))
 
 
-def is_of_the_machine(error: BaseException) -> bool:
-    """Whether an error says nothing of the file that was read: the disk is full, or no more files can be opened."""
-    return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+def is_system_error(error: BaseException) -> bool:
+    """Whether the machine caused an error, not the file that was read: a full disk, or too many open files."""
+    return isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS
 
 
-def _is_passing(error: BaseException) -> bool:
-    lasting = FormatError | FileNotFoundError | PermissionError  # new permissions change the file's times
-    return isinstance(error, MemoryError | OSError) and not isinstance(error, lasting)
+def _is_transient(error: BaseException) -> bool:
+    permanent = FormatError | FileNotFoundError | PermissionError  # new permissions change the file's times
+    return isinstance(error, MemoryError | OSError) and not isinstance(error, permanent)
 
 
-def what_was_wrong(error: BaseException) -> str:
-    """The first line of an error's words, and its type where they may not tell enough."""
+def error_reason(error: BaseException) -> str:
+    """Returns the first line of an error's text, with its type unless the text is written for users."""
     try:
-        words = plain_text(str(error)).strip().partition("\n")[0][:_LONGEST]
+        text = plain_text(str(error)).strip().partition("\n")[0][:_LONGEST]
     except (ValueError, TypeError, RecursionError):
-        words = ""
-    if words and (isinstance(error, FormatError | OSError) or type(error) is ValueError):
-        return words
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+        text = ""
+    if text and (isinstance(error, FormatError | OSError) or type(error) is ValueError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

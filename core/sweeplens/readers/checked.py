@@ -1,4 +1,4 @@
-"""What a reader gave, as all that follows may take for granted: plain data, the right columns, runs that are told apart."""
+"""Checks a reader's result: plain data, the right columns, unique run ids. Later code relies on these."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["checked", "plain_problem"]
 
 
 def checked(reading: Reading) -> Reading:
-    """The reading, the same object where nothing had to be changed. Raises FormatError for one that cannot be used."""
+    """Returns the reading with plain data, the same object if it was plain already. Raises FormatError if it cannot be used."""
     runs = tuple(map(_record, reading.runs))
     ids = [r.id for r in runs]
     if len(set(ids)) < len(ids):
-        raise FormatError(f"the reader gave two runs the id {next(i for i in ids if ids.count(i) > 1)!r}")
+        raise FormatError(f"the reader returned two runs with the id {next(i for i in ids if ids.count(i) > 1)!r}")
     points = _points(reading.points, ids)
     problems = tuple(map(plain_problem, reading.problems))
     same = all(a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True))
@@ -34,10 +34,10 @@ def _points(points: pl.DataFrame, ids: Collection[str]) -> pl.DataFrame:
     if points.schema != READING_SCHEMA:
         points = points.select(*READING_SCHEMA).cast(READING_SCHEMA)  # pyright: ignore[reportArgumentType]
     if points["metric"].null_count() or points["step"].null_count():
-        raise FormatError("the reader gave points without a metric or a step")
-    strange = set(points["run_id"].unique()) - set(ids) if points.height else set[str]()
-    if strange:
-        raise FormatError(f"the reader gave points of a run that it did not name: {min(map(str, strange))!r}")
+        raise FormatError("the reader returned points without a metric or a step")
+    unknown = set(points["run_id"].unique()) - set(ids) if points.height else set[str]()
+    if unknown:
+        raise FormatError(f"the reader returned points of a run that is not among its runs: {min(map(str, unknown))!r}")
     return points
 
 
@@ -64,7 +64,7 @@ def _time(value: datetime | None) -> datetime | None:
 
 
 def plain_problem(problem: Problem) -> Problem:
-    """The problem with all its words as text that frames can hold."""
+    """Returns the problem with text that data frames can hold."""
     plain = tuple(map(plain_text, (problem.file, problem.reason, problem.excerpt, problem.run_id)))
     if plain == (problem.file, problem.reason, problem.excerpt, problem.run_id):
         return problem

@@ -1,7 +1,7 @@
-"""`LazyReader`: one of our own readers by name and version; its module is imported when there may be something for it.
+"""`LazyReader`: a built-in reader whose module is imported only when a folder may hold its format.
 
-A start over a store that is up to date asks no reader anything, and need not wait for thirty of them to be imported; and most
-folders are of a kind that most readers can leave by the names alone.
+A start with an up-to-date store uses no reader, so it need not import all of them. In most folders the file names alone rule out
+most readers.
 """
 
 from __future__ import annotations
@@ -14,51 +14,51 @@ from sweeplens.readers.protocol import Claim, Folder, Reader, Reading, Resume, S
 
 __all__ = ["LazyReader", "ReaderIndex", "loaded_reader"]
 
-_MOST_NAMES = 1000  # folders of different names that are remembered
+_MOST_NAMES = 1000  # different lists of file names that are cached
 
 
 class LazyReader:
-    """The `Reader` that ``module`` of this package has under the name ``noun``.
+    """The `Reader` class ``class_name`` of a module of this package, imported at first use.
 
-    ``seeks``: in a folder without folders it claims nothing unless the name of a file has one of these parts (`ReaderIndex`).
+    ``name_parts``: in a folder without subfolders it claims nothing unless a file's name contains one of these (`ReaderIndex`).
     """
 
-    def __init__(self, name: str, module: str, noun: str, version: int, *seeks: str) -> None:
+    def __init__(self, name: str, module: str, class_name: str, version: int, *name_parts: str) -> None:
         self.name = name
         self.version = version
         self._module = module
-        self._noun = noun
-        self._seeks = seeks
+        self._class_name = class_name
+        self._name_parts = name_parts
 
     @cached_property
     def reader(self) -> Reader:
         """The reader itself."""
-        found: Reader = getattr(import_module(f"sweeplens.readers.{self._module}"), self._noun)()
-        assert (found.name, found.version) == (self.name, self.version), f"READERS and {self._noun} disagree"
+        found: Reader = getattr(import_module(f"sweeplens.readers.{self._module}"), self._class_name)()
+        assert (found.name, found.version) == (self.name, self.version), f"READERS and {self._class_name} disagree"
         return found
 
     def may_claim(self, names: str) -> bool:
-        """Whether there may be something for it in a folder of files alone, with these names."""
-        return any(part in names for part in self._seeks)
+        """Whether it may claim a file in a folder without subfolders that has these names, joined."""
+        return any(part in names for part in self._name_parts)
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """As the reader itself."""
+        """Calls the reader's own `claim`."""
         return self.reader.claim(folder)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """As the reader itself."""
+        """Calls the reader's own `read`."""
         return self.reader.read(source, resume)
 
 
 class ReaderIndex:
-    """Readers in the order in which they are asked. Folders whose files have the same names are worth the same readers' while."""
+    """Readers in the order in which they see a folder. Folders with the same file names have the same candidates."""
 
     def __init__(self, readers: Iterable[Reader]) -> None:
         self.readers = tuple(readers)
         self._by_names: dict[str, tuple[Reader, ...]] = {}
 
-    def worth_asking(self, folder: Folder) -> tuple[Reader, ...]:
-        """Those for which there may be something in a folder."""
+    def candidates(self, folder: Folder) -> tuple[Reader, ...]:
+        """Returns the readers that may claim something in a folder."""
         if folder.folders:
             return self.readers
         names = "\n".join(folder.files)
@@ -72,5 +72,5 @@ class ReaderIndex:
 
 
 def loaded_reader(reader: Reader) -> Reader:
-    """The reader itself, for those who ask what else it can do."""
+    """Returns the reader itself, to see which optional methods it has."""
     return reader.reader if isinstance(reader, LazyReader) else reader

@@ -1,13 +1,13 @@
-"""What a reader is: two verbs over frozen nouns.
+"""The interface of a reader: two methods, and the frozen values that they take and return.
 
-    claim(folder)          which files of this folder are mine? Names first, then content (`folder.head`): at most the
-                           first 4 kB of a file are looked at, and only of files whose name makes them likely. A text
-                           log may begin with much that is none: `folder.sample` takes pieces of at most 64 kB in all.
-    read(source, resume)   those files -> runs, points, problems. With a `Resume` from an earlier reading, only what
-                           was appended since; without one, everything.
+    claim(folder)          says which files of a folder have the reader's format, by their names, then by their content
+                           (`folder.head`): only files with a likely name are opened, and at most their first 4 kB are
+                           read. A text log may begin with other text: `folder.sample` reads up to 64 kB in pieces.
+    read(source, resume)   turns those files into runs, points and problems. With a `Resume` from an earlier reading it
+                           reads only what was appended since then; without one, everything.
 
 `discover.py` walks folders and offers each to every reader in the order of `READERS`; the first claim on a file wins.
-A reader never walks, never opens a file that its source does not name, never writes, never executes, never unpickles.
+A reader never walks folders, never opens a file that its source does not name, never writes, executes or unpickles.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ __all__ = [
     "Source",
 ]
 
-HEAD_BYTES = 4096  # of a file, while it is not known whose it is
-SAMPLE_BYTES = 1 << 16  # of a file that is named like a text log, likewise
+HEAD_BYTES = 4096  # of a file, read before a reader has claimed it
+SAMPLE_BYTES = 1 << 16  # the same, for a file that is named like a text log
 
 READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items() if k != "seq"}
-"""The columns of `Reading.points`: rows of one (run_id, metric) stand in the order in which they were logged."""
+"""The columns of `Reading.points`. Rows of one (run_id, metric) are in logged order."""
 
 
 class FileStat(Struct, frozen=True):
-    """A file as the walk saw it."""
+    """A file as it was when the folders were walked."""
 
     path: str  # absolute
     size: int
     mtime_ns: int
     inode: int
-    changed_ns: int = 0  # ctime: tells that content changed though size and mtime were set back (0 where unknown)
+    changed_ns: int = 0  # ctime: it shows a change even where size and mtime were set back (0: unknown)
 
 
 class Folder(Protocol):
-    """A folder as a reader sees it: names first, then heads. `folders.Folder` is the one that the walk makes."""
+    """A folder as a reader sees it. `sweeplens.sources` implements it."""
 
     @property
     def path(self) -> str:
-        """Absolute."""
+        """The absolute path."""
         ...
 
     @property
@@ -74,21 +74,21 @@ class Folder(Protocol):
 
     @property
     def files(self) -> Mapping[str, FileStat]:
-        """Its files by name."""
+        """The files in it, by name."""
         ...
 
     @property
     def folders(self) -> Mapping[str, Folder]:
-        """Its folders by name."""
+        """The folders in it, by name."""
         ...
 
     @property
     def taken(self) -> Mapping[str, str]:
-        """File name -> name of the reader that has it already."""
+        """File name -> name of the reader that has claimed it."""
         ...
 
     def free(self, *suffixes: str) -> list[str]:
-        """Names of files that nobody has claimed, sorted, with one of the suffixes (compressed copies included)."""
+        """The sorted names of unclaimed files with one of the suffixes (compressed copies included)."""
         ...
 
     def head(self, name: str) -> bytes:
@@ -96,9 +96,9 @@ class Folder(Protocol):
         ...
 
     def sample(self, name: str) -> bytes:
-        """Pieces of a file at a relative path, decompressed, of whole lines where it has lines: its beginning, and some from
-        its middle and its end; at most 64 kB in all. A file that was looked at so and that nobody claimed is offered again
-        when it changes."""
+        """Pieces of a file at a relative path, decompressed: its beginning, and parts of its middle and its end, at most 64 kB
+        in all. Pieces are whole lines where the file has lines. A sampled file that no reader claims is offered again when
+        it changes."""
         ...
 
     def find(self, relative: str) -> FileStat | None:
@@ -117,33 +117,33 @@ class Folder(Protocol):
 class Claim(Struct, frozen=True):
     """Files of one folder that are read together. Names are relative to the folder, with ``/``.
 
-    Without files nothing is read: the claim only keeps what it owns, and what belongs to it, from other readers.
+    A claim without files is not read. It only keeps the files and folders that it names from other readers.
     """
 
-    files: tuple[str, ...]  # the main file first; sidecars too: a change in any of them is a change of the source
-    copies: tuple[str, ...] = ()  # files known to hold the same data again: named in the answer, never read
-    owns: tuple[str, ...] = ()  # subfolders that belong to this claim and are offered to nobody else ("*": all)
-    is_folder: bool = True  # True: the folder is the run, and a second claim on it by another reader is a copy
-    belongs: tuple[str, ...] = ()  # files that are its own and hold no points (locks, artifacts): never read by anybody
+    files: tuple[str, ...]  # the main file first, then sidecars: a change in any of them changes the source
+    copies: tuple[str, ...] = ()  # files that hold the same data: named in answers, never read
+    owns: tuple[str, ...] = ()  # subfolders that no other reader sees ("*": all)
+    is_folder: bool = True  # True: the folder is the run, and another reader's claim on it is a copy
+    belongs: tuple[str, ...] = ()  # files without points (locks, artifacts) that no reader reads
 
 
 class Source(Struct, frozen=True):
-    """A claim that was granted: what is read as a whole, and by whom. Paths are as the system gives them."""
+    """A granted claim: files that one reader reads together. Paths are as the system gives them."""
 
     reader: str
     root: str  # absolute
-    path: str  # absolute; the folder, or the main file where the claim is not a folder: the source's identity
+    path: str  # absolute: the folder, or the main file where the claim is not a folder. Identifies the source
     files: tuple[FileStat, ...]
     copies: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
-        """What identifies the source: reader and path, as text."""
-        return self.reader, self.path if self.path.isascii() else _unlike(self.path)
+        """The source's identity: its reader and its path, as text."""
+        return self.reader, self.path if self.path.isascii() else _unique_text(self.path)
 
     @property
     def relative(self) -> str:
-        """The path below the root with ``/``; the root's own name for the root itself. As text."""
+        """The path below the root, with ``/``, as text; for the root itself its name."""
         tail = self.path[len(self.root) :].strip("/\\").replace("\\", "/")
         return plain_text(tail or self.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
 
@@ -152,30 +152,32 @@ class Source(Struct, frozen=True):
         return next((f for f in self.files if f.path.replace("\\", "/").rsplit("/", 1)[-1] == name), None)
 
 
-def _unlike(path: str) -> str:
-    """A path as text that no other path becomes: one that must be written out begins with NUL, which no path holds."""
+def _unique_text(path: str) -> str:
+    """A path as text, different for each path: an escaped path begins with NUL, which no path contains."""
     text = plain_text(path)
     return path if text == path else "\0" + plain_text(path.replace("\\", "\\\\"))
 
 
 class RunRecord(Struct, frozen=True):
-    """What is known of a run besides its points. On a resumed reading, fields that are empty leave the earlier ones."""
+    """A run without its points. In a resumed reading an empty field keeps its earlier value."""
 
     id: str  # made unique by ingest
     name: str = ""
     group: str = ""
-    status: str = ""  # one of frames.STATUSES, or "" where the format does not say: then ingest tells from time
+    status: str = ""  # one of frames.STATUSES; "" where the format has none: ingest then decides by times
     created_at: datetime | None = None
-    updated_at: datetime | None = None  # ingest falls back on the newest mtime
+    updated_at: datetime | None = None  # where it is None, ingest takes the newest mtime
     parent: str = ""
     tags: tuple[str, ...] = ()
     hyperparameters: Mapping[str, object] = field(default_factory=dict[str, object])  # nested as it was written
     metadata: Mapping[str, object] = field(default_factory=dict[str, object])
-    non_scalar: Mapping[str, int] = field(default_factory=dict[str, int])  # values that are no numbers, by name
+    non_scalar: Mapping[str, int] = field(
+        default_factory=dict[str, int]
+    )  # count of values that are not numbers, by name
 
 
 class Problem(Struct, frozen=True):
-    """Something in a file that could not be read. ``torn`` is a last line that may still be completed."""
+    """A part of a file that could not be read. ``torn``: a last line that may still be completed."""
 
     file: str
     reason: str
@@ -187,27 +189,27 @@ class Problem(Struct, frozen=True):
 
 
 class Resume(Struct, frozen=True):
-    """Where a later reading of the same source goes on: bytes of the main file that were read, and what is needed."""
+    """Where a later reading of the same source continues: the offset in the main file, and the reader's state."""
 
     offset: int
     state: Mapping[str, object] = field(default_factory=dict[str, object])  # JSON values only
-    lines: int = 0  # lines before the offset, so that problems name the right line
+    lines: int = 0  # lines before the offset, for line numbers in problems
 
 
 class Reading(Struct, frozen=True):
-    """What one reading of a source gave."""
+    """The result of reading one source."""
 
     runs: tuple[RunRecord, ...]
     points: pl.DataFrame  # READING_SCHEMA
     problems: tuple[Problem, ...] = ()
-    resume: Resume | None = None  # None: the source is read anew whenever it changes
+    resume: Resume | None = None  # None: the whole source is read again whenever it changes
 
 
 class CombinedReading(Struct, frozen=True):
-    """What a reading of some sources together gave. ``readings`` are by path of the source and hold no points."""
+    """The result of reading several sources together. ``readings`` are by path of the source and hold no points."""
 
     readings: Mapping[str, Reading]
-    points: pl.DataFrame  # frames.POINTS_SCHEMA but for names, which may be Enums of sorted text; sorted by metric
+    points: pl.DataFrame  # frames.POINTS_SCHEMA, where names may be Enums of sorted text; sorted by metric
     series: pl.DataFrame  # frames.SERIES_SCHEMA
 
 
@@ -215,29 +217,29 @@ class Reader(Protocol):
     """One format. The docstring has the lines ``Producer:``, ``Files:``, ``Reads:``, ``Leaves:`` (docs/formats.md)."""
 
     name: str
-    version: int  # raised when a reading of the same bytes changes: stores read such sources anew
+    version: int  # increased when the same bytes give another reading: stores then read such sources again
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """The claims of this reader on a folder; none where it is not its format."""
+        """Returns this reader's claims on a folder; none where the folder does not hold its format."""
         ...
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Read a source, or what was appended to it. Raises FormatError or OSError; ingest makes a problem of it."""
+        """Reads a source, or what was appended to it. Ingest turns a FormatError or an OSError into a problem."""
         ...
 
 
 class BatchReader(Protocol):
-    """A reader that can read clean sources together, faster than one by one, and with the same result."""
+    """A reader that can read clean sources together, faster than one at a time, with the same result."""
 
     name: str
 
-    def goes_together(self, source: Source) -> bool:
+    def is_batchable(self, source: Source) -> bool:
         """Whether the source may be read together with others."""
         ...
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> CombinedReading:
-        """Those of the sources that can be read together; several threads may ask at once.
+        """Reads those sources that can be read together. Several threads may call this at once.
 
-        ``names``: path of a source -> id of its only run.
+        ``names``: path of a source -> id of the one run in it.
         """
         ...

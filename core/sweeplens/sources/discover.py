@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError, RootError
-from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.lazy_reader import ReaderIndex
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 from sweeplens.safe_open import confined
@@ -233,7 +233,7 @@ def _offer(folder: WalkedFolder, index: ReaderIndex) -> None:
     owned: set[str] = set()
     problems: list[Problem] = []
     with confined((folder.root,)):
-        for reader in index.worth_asking(folder):
+        for reader in index.candidates(folder):
             for claim in _claims(reader, folder, problems):
                 for home, name in _claimed_files(folder, claim):
                     if name not in home.taken:
@@ -262,7 +262,7 @@ def _take_out_later(folder: WalkedFolder) -> dict[str, tuple[str, WalkedFolder]]
 
 def _claims(reader: Reader, folder: WalkedFolder, problems: list[Problem]) -> Iterable[Claim]:
     """Returns a reader's claims. Any error becomes a problem of the folder, and the walk continues."""
-    found = contained(lambda: _checked_claims(reader, folder), folder.path, f"could not be examined as {reader.name}")
+    found = guarded(lambda: _checked_claims(reader, folder), folder.path, f"could not be examined as {reader.name}")
     if isinstance(found, Failure):
         problems.append(found.problem)
         return ()

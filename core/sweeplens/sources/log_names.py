@@ -1,4 +1,4 @@
-"""Which files look like logs by their names alone, so that an answer can say that nobody read them."""
+"""Names of files that look like logs, so that an answer can warn of those that no reader accepts."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from sweeplens.readers.boundary import is_of_the_machine
+from sweeplens.readers.boundary import is_system_error
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.protocol import HEAD_BYTES, SAMPLE_BYTES, Claim, FileStat, Problem, Source
 from sweeplens.safe_open import OpenFolder, check_room, confined
@@ -219,7 +219,7 @@ def _scan(folder: WalkedFolder, opened: OpenFolder, problems: list[Problem]) -> 
                     grown.append((old, found))
     except OSError as error:
         check_room(error)
-        if is_of_the_machine(error):
+        if is_system_error(error):
             raise
         problems.append(Problem(folder.path, f"folder cannot be read: {error.strerror or error}"))
     return _changed(folder, files, folders, grown)

@@ -105,6 +105,7 @@ class SqlProcess:
         self._series: Callable[[], pl.DataFrame | None] = lambda: None
         self._points: Callable[[], pl.LazyFrame | None] = lambda: None
         self._lock = threading.Lock()
+        self.environment = dict(os.environ)  # of its start: credentials and endpoints of an object store are in it
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         # The kernel ends the child with the thread that started it, so this thread lives as long as the child.
@@ -222,7 +223,7 @@ class SqlProcess:
         self._inbox.put(ChildReply(**head, body=_read_message(stream)))
 
 
-class ProcessPool:
+class SqlProcessPool:
     """The pool of child processes."""
 
     def __init__(self) -> None:
@@ -235,7 +236,7 @@ class ProcessPool:
         with self._lock:
             while self._idle:
                 child = self._idle.pop()
-                if child.alive:
+                if child.alive and child.environment == dict(os.environ):
                     break
                 child.end()
             else:
@@ -269,15 +270,15 @@ class ProcessPool:
             child.join(_GRACE)
 
 
-_pool = ProcessPool()
-_inherited: list[ProcessPool] = []
+_pool = SqlProcessPool()
+_inherited: list[SqlProcessPool] = []
 
 
 def _after_fork() -> None:
     """Gives a forked process a new pool: the old children belong to its parent."""
     global _pool
     _inherited.append(_pool)  # kept alive, so that nothing is closed here
-    _pool = ProcessPool()
+    _pool = SqlProcessPool()
 
 
 def _close_pool() -> None:

@@ -3,7 +3,8 @@
 Every query runs in a child process (`sandbox`), which is killed when it exceeds a limit or when its caller stops waiting,
 and is otherwise kept for the next query (`process`). A crash of that process is an error of the query.
 
-Lists are text, joined by commas; categories are text. ``points`` has the last write of each step.
+Lists are text, joined by commas; categories are text. ``points`` has the last write of each step. ``runs`` also has the
+columns that `run_columns` computes, where the query names them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import Answer, Basis
-from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.patterns import regex_reason
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.schemas import POINTS_SCHEMA, SERIES_STATS
 from sweeplens.sql.empty_result import why_no_row
 from sweeplens.sql.process import SqlRequest, run_in_process, start_early
-from sweeplens.sql.validate import TABLES, check_query, mentions
+from sweeplens.sql.validate import TABLES, check_query, mentions, names_in
 
 __all__ = ["MAX_ROWS", "QueryBounds", "SqlTables", "query_sql", "run_in_child", "start_early"]
 
@@ -32,6 +35,7 @@ class SqlTables(Struct, frozen=True):
     runs: pl.DataFrame
     series: pl.DataFrame
     points: pl.LazyFrame
+    more: RunColumns = NOTHING_MORE  # columns that ``runs`` also has, where the query names them
 
 
 class QueryBounds(Struct, frozen=True):
@@ -51,16 +55,22 @@ def query_sql(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
     if not 1 <= bounds.rows <= MAX_ROWS:
         raise InputError(f"limit {bounds.rows} is not between 1 and {MAX_ROWS}.")
     check_query(query)
-    frame = run_in_child(
-        query.strip().rstrip(";"), SqlTables(_plain(tables.runs), _plain(tables.series), tables.points), bounds
-    )
+    runs = with_run_columns(tables.runs, tables.series, _computed_names(query, tables), tables.more)
+    plain = SqlTables(_plain(runs), _plain(tables.series), tables.points, tables.more)
+    frame = run_in_child(query.strip().rstrip(";"), plain, bounds)
     cut = frame.height > bounds.rows
     warnings = (f"limit reached: these are the first {bounds.rows} rows, the query has more",) if cut else ()
     if not frame.height:
-        emptied = why_no_row(query, {"runs": _plain(tables.runs), "series": tables.series})
+        emptied = why_no_row(query, {"runs": plain.runs, "series": plain.series})
         warnings = (emptied,) if emptied else ()
     read = int(tables.series["n_logged"].sum()) if mentions(query, "points") else 0
     return Answer(_plain(frame.head(bounds.rows)), Basis(runs_used=tables.runs.height, points=read, warnings=warnings))
+
+
+def _computed_names(query: str, tables: SqlTables) -> list[str]:
+    """Returns the names in a query that are no column of the tables, so that they may be computed columns of runs."""
+    known = {*tables.runs.columns, *tables.series.columns, *POINTS_SCHEMA}
+    return [n for n in names_in(query) if n not in known and ("." in n or n in tables.more.computed)]
 
 
 def run_in_child(query: str, tables: SqlTables, bounds: QueryBounds) -> pl.DataFrame:
@@ -106,15 +116,18 @@ def _unknown_column(name: str, query: str, tables: SqlTables) -> UnknownNameErro
         return UnknownNameError(f'No column {name!r}: put names with dots in double quotes, as in "{dotted[0]}".')
     metric, _, statistic = name.rpartition(".")
     metrics = set(tables.series["metric"].unique().to_list())
-    if name in metrics or metric in metrics:
-        told, wanted = (name, "last") if name in metrics else (metric, statistic)
-        wanted = wanted if wanted in tables.series.columns else "last"
+    if name in metrics:
         return UnknownNameError(
-            f"No column {name!r}: metrics are rows of series, as in "
-            f"SELECT run_id, {wanted} FROM series WHERE metric = '{told}'; join it with runs on run_id."
+            f'No column {name!r}: it is a metric; runs has its statistics, as in "{name}.last", and series its rows, as in '
+            f"SELECT run_id, last FROM series WHERE metric = '{name}'."
         )
+    if metric in metrics:
+        near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
+        offer = f" Nearest: {', '.join(map(repr, near))}." if near else ""
+        return UnknownNameError(f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}.")
+    computed = near_columns(name, tables.runs, tables.series, tables.more) if "." in name else []
     mentioned = [t for t in TABLES if mentions(query, t)] or list(TABLES)
-    columns = dict.fromkeys(c for t in mentioned for c in known[t])
+    columns = dict.fromkeys([*computed, *(c for t in mentioned for c in known[t]), *tables.more.computed])
     hint = f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
     if re.search(rf'(=|<>|!=|\blike)\s*"?{re.escape(name)}\b', query, re.IGNORECASE):
         quoted = name.replace("'", "''")

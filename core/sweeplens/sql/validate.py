@@ -3,6 +3,7 @@
     check_query(query)      raises InputError for anything but a plain SELECT
     mentions(query, name)   whether a name occurs
     word_positions(query)   the words outside of quotes, in lower case, with their positions
+    names_in(query)         every name that could be a column
 
 This is the first of three protections. The process that runs the query cannot open files while it plans, and refuses
 a plan that scans anything but the given points.
@@ -14,7 +15,7 @@ import re
 
 from sweeplens.errors import InputError
 
-__all__ = ["TABLES", "check_query", "mentions", "word_positions"]
+__all__ = ["TABLES", "check_query", "mentions", "names_in", "word_positions"]
 
 TABLES = ("runs", "series", "points")
 _MAX_CHARACTERS = 20_000
@@ -85,6 +86,12 @@ def word_positions(query: str) -> list[tuple[str, int, int]]:
     """Returns the words outside of quotes and comments, in lower case, each with its start and its end."""
     found = _TOKEN.finditer(query)
     return [(m.group().lower(), m.start(), m.end()) for m in found if m.group()[0].isalpha() or m.group()[0] == "_"]
+
+
+def names_in(query: str) -> list[str]:
+    """Returns the words and quoted names of a query, unquoted, each once."""
+    found = [t for t in _tokens(query) if t[0].isalpha() or t[0] in '_"`']
+    return list(dict.fromkeys(t[1:-1].replace(t[0] * 2, t[0]) if t[0] in '"`' else t for t in found))
 
 
 def _tokens(query: str) -> list[str]:

@@ -3,6 +3,8 @@
 Booleans, integers and numbers keep their type if all runs agree. Text that is a number in every run becomes numbers
 (MLflow and Optuna write text only). Any other mix becomes text, and text becomes a categorical. A hyperparameter
 that a run lacks is null. One whose value is None is null and listed in ``null_hparams``.
+
+`with_status` decides the status of a run whose log has none.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import polars as pl
@@ -32,7 +32,7 @@ class Snapshot(Struct, frozen=True, eq=False):
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself; every answer shows them
-    _seen: dict[str, Any] = field(default_factory=dict[str, Any])
+    _seen: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -49,6 +49,16 @@ class Snapshot(Struct, frozen=True, eq=False):
                 p for p in self.refused if looks_like_log(p.replace("\\", "/").rsplit("/", 1)[-1])
             )
         return self._seen["unread_logs"]
+
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Returns what ``make`` returned for this key in this version of the data; computed once."""
+        if key not in self._seen:
+            self._seen[key] = make()
+        return self._seen[key]
+
+    def known(self, key: Hashable) -> bool:
+        """Whether `cached` has a result for this key."""
+        return key in self._seen
 
     def once(self, look: Callable[[pl.DataFrame], T]) -> T:
         """Returns a function's result for the series; computed once."""

@@ -1,4 +1,4 @@
-"""The whole answer of a tool, for commands that show it to a person or write it to a file."""
+"""Computes the whole answer of a tool, for commands that print it or write it to a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["row_limit", "spec_named", "whole_answer"]
 
 
 def spec_named(tool: str) -> ToolSpec:
-    """The tool of this name."""
+    """Returns the tool of this name."""
     return next(spec for spec in TOOLS if spec.name == tool)
 
 
 def whole_answer(spec: ToolSpec, database: ExperimentDB, values: Mapping[str, object]) -> Answer:
-    """The answer with all its rows, or with the first ``limit``. Raises SweeplensError."""
+    """Returns the answer with all its rows, or with the first ``limit``. Raises SweeplensError."""
     try:
         return _answered(spec, database, values)
     except OSError as error:  # the store may be deleted at any time
@@ -35,11 +35,11 @@ def whole_answer(spec: ToolSpec, database: ExperimentDB, values: Mapping[str, ob
     except OSError as again:
         if isinstance(again, SweeplensError):
             raise
-        raise StoreError(f"The store cannot be read: {again}. `sweeplens doctor` says where it lies.") from again
+        raise StoreError(f"The store cannot be read: {again}. `sweeplens doctor` shows its path.") from again
 
 
 def row_limit(values: Mapping[str, object]) -> int:
-    """Most rows of a question's answer; 0: all. Raises InputError."""
+    """Returns the limit on rows of an answer; 0: all. Raises InputError."""
     limit = values.get("limit", 0)
     if not isinstance(limit, int) or limit < 0:
         raise InputError(f"--limit {limit!r} is not a count of rows: pass 1 or more, or 0 for all.")
@@ -48,5 +48,5 @@ def row_limit(values: Mapping[str, object]) -> int:
 
 def _answered(spec: ToolSpec, database: ExperimentDB, values: Mapping[str, object]) -> Answer:
     own = {k: v for k, v in checked_arguments(spec, values).items() if k != "limit" and (k != "cursor" or spec.news)}
-    found = cast("Answer | LazyAnswer", answer_here(spec, database, own))  # no question is answered by a picture
+    found = cast("Answer | LazyAnswer", answer_here(spec, database, own))  # no question has a chart as its answer
     return found.part(0, row_limit(values) or found.height) if isinstance(found, LazyAnswer) else found

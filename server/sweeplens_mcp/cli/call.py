@@ -1,4 +1,4 @@
-"""The answer of one tool without a client: what `sweeplens call` prints, made by the very functions that serve."""
+"""Calls one tool without a client, for `sweeplens call`, by the same functions that the server uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["argument_for", "call_tool", "converted", "listed", "typed"]
 
 
 def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply:
-    """One answer. ``values`` are ``name=value`` as typed. Raises SweeplensError with a sentence."""
+    """Returns one answer. ``values`` are ``name=value`` as typed. Raises SweeplensError."""
     spec = next((s for s in TOOLS if s.name == name), None)
     if spec is None:
         raise UnknownNameError.of(
@@ -34,7 +34,7 @@ def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply
 
 
 def listed() -> str:
-    """Each tool with the names of its arguments; those that may be left out stand in brackets."""
+    """Returns a line a tool with the names of its arguments; optional ones are in brackets."""
     lines: list[str] = []
     for spec in TOOLS:
         names = [f"{a.name}=" if a.is_required else f"[{a.name}=]" for a in tool_arguments(spec)]
@@ -43,7 +43,7 @@ def listed() -> str:
 
 
 def typed(values: Sequence[str], known: Sequence[ToolArgument]) -> dict[str, object]:
-    """``name=value`` texts as the types of arguments: lists as ``a,b`` or JSON, numbers as numbers."""
+    """Converts ``name=value`` texts to the types of arguments: lists as ``a,b`` or JSON, numbers as numbers."""
     kinds = {argument.name: argument.kind for argument in known}
     given: dict[str, object] = {}
     for value in values:
@@ -51,13 +51,13 @@ def typed(values: Sequence[str], known: Sequence[ToolArgument]) -> dict[str, obj
         if not equals:
             raise InputError(f"{value!r} is not name=value; this tool takes {', '.join(kinds) or 'nothing'}.")
         if name in given:
-            raise InputError(f"{name}= stands twice: {_twice(name, kinds.get(name, 'text'))}")
+            raise InputError(f"{name}= is given twice: {_twice(name, kinds.get(name, 'text'))}")
         given[name] = converted(name, text, kinds.get(name, "text"))
     return given
 
 
 def argument_for(option: str) -> str:
-    """The argument of a tool that an option of the other commands stands for; empty where there is none."""
+    """Returns the argument of a tool for an option of the other commands; empty if there is none."""
     name = option.lstrip("-").partition("=")[0].replace("-", "_")
     return name if any(a.name == name for spec in TOOLS for a in tool_arguments(spec)) else ""
 
@@ -69,7 +69,7 @@ def _twice(name: str, kind: str) -> str:
 
 
 def converted(name: str, text: str, kind: str) -> object:
-    """A text as the value of an argument. Raises InputError."""
+    """Returns a text as the value of an argument. Raises InputError."""
     if kind == "list":
         return _json(name, text) if text.startswith("[") else [part for part in text.split(",") if part]
     return _json(name, text) if kind == "number" else text

@@ -1,10 +1,10 @@
-"""Configuration files of clients: an entry as text, and an entry merged into a file that may hold others.
+"""Configuration files of clients: our entry as text, and our entry merged into a file with other entries.
 
     rendered(client, launch)          the whole file, with our entry only
     planned(client, launch, path)     the change that `config --write` would make; nothing is written yet
     pasted(client, launch, path)      what to paste where, for files that are not written
 
-A file that is a program, or has a form that cannot be edited safely, is left alone; the error says what to paste and where.
+A file that is a program, or that cannot be edited safely, is not changed; the error says what to paste and where.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ __all__ = ["FileChange", "document", "pasted", "planned", "rendered", "write"]
 
 
 class FileChange(Struct, frozen=True):
-    """A file as it is, and the text that it will have."""
+    """A file, and its new text."""
 
     file: CurrentFile
     after: str
 
     @property
     def is_none(self) -> bool:
-        """Whether our entry is there already."""
+        """Returns whether our entry is there already."""
         return self.after == self.file.text
 
     def diff(self) -> str:
-        """The change as a unified diff."""
+        """Returns the change as a unified diff."""
         name = str(self.file.path)
         before, after = ((text or "").splitlines(keepends=True) for text in (self.file.text, self.after))
         lines = difflib.unified_diff(before, after, name, name)
@@ -48,7 +48,7 @@ class FileChange(Struct, frozen=True):
 
 
 def document(client: Client, launch: LaunchCommand) -> dict[str, Any]:
-    """The whole file as data, with our entry only."""
+    """Returns the whole file as data, with our entry only."""
     inner: object = client.entry(launch)
     for key in reversed(client.keys):
         inner = {key: inner}
@@ -57,7 +57,7 @@ def document(client: Client, launch: LaunchCommand) -> dict[str, Any]:
 
 
 def rendered(client: Client, launch: LaunchCommand) -> str:
-    """The whole file as text, with our entry only."""
+    """Returns the whole file as text, with our entry only."""
     if client.form == "lua":
         return f'require("codecompanion").setup({{\n  mcp = {{ servers = {{ {_lua_server(launch)} }} }},\n}})\n'
     if client.form == "elisp":
@@ -71,7 +71,7 @@ def rendered(client: Client, launch: LaunchCommand) -> str:
 
 
 def planned(client: Client, launch: LaunchCommand, path: Path) -> FileChange:
-    """The file with our entry in it. Raises ConfigError with what to paste where that could lose something."""
+    """Returns the change that adds our entry. Raises ConfigError, with the text to paste, if the edit could lose something."""
     if client.form in ("lua", "elisp"):
         raise ConfigError(
             f"The settings of {client.title} are a program, which is not edited.\n{pasted(client, launch, path)}"
@@ -86,10 +86,10 @@ def planned(client: Client, launch: LaunchCommand, path: Path) -> FileChange:
 
 
 def write(client: Client, launch: LaunchCommand, path: Path) -> str:
-    """Put our entry into the file; what was done, as a sentence. Raises ConfigError where that could lose something."""
+    """Adds our entry to the file and returns a sentence on the change. Raises ConfigError if the edit could lose something."""
     change = planned(client, launch, path)
     if change.is_none:
-        return f"{SERVER_NAME} stands in {path} already: nothing was changed"
+        return f"{path} already contains {SERVER_NAME}: nothing was changed"
     try:
         backup = replace_text(change.file, change.after)
     except ConfigError as error:
@@ -97,19 +97,19 @@ def write(client: Client, launch: LaunchCommand, path: Path) -> str:
     link = f" (a link to {change.file.path})" if path.is_symlink() else ""
     if backup is None:
         return f"Wrote {path}{link}"
-    return f"{SERVER_NAME} stands in {path}{link}; everything else there stayed, and the file as it was is {backup}"
+    return f"Added {SERVER_NAME} to {path}{link}; everything else is unchanged, and the previous file is {backup}"
 
 
 def pasted(client: Client, launch: LaunchCommand, path: Path) -> str:
-    """What to paste into an existing file, and where: valid together with what is there."""
+    """Returns what to paste into an existing file, and where."""
     at, entry = f'"{client.keys[0]}"' if client.keys else "", client.entry(launch)
     if client.form == "elisp":
         return f"Paste this at the end of {path}, after any (setq mcp-hub-servers ...):\n{_elisp(launch)}"
     if client.form == "lua":
         return (
-            f"In {path}, in the table that is given to codecompanion's setup (or in `opts` of its plugin specification), "
+            f"In {path}, in the table passed to codecompanion's setup (or in `opts` of its plugin specification), "
             f"paste this line into `servers` of `mcp`:\n    {_lua_server(launch)},\n"
-            f"Where there is no `mcp` in that table, paste this line into it:\n"
+            f"If there is no `mcp` in that table, paste this line into it:\n"
             f"    mcp = {{ servers = {{ {_lua_server(launch)} }} }},\n"
         )
     if client.form == "toml":
@@ -123,11 +123,11 @@ def pasted(client: Client, launch: LaunchCommand, path: Path) -> str:
         item = json.dumps(cast("list[Any]", entry)[0], indent=2, ensure_ascii=False)
         return f"Paste this item into the list {at} of {path}, with commas between the items:\n{item}\n"
     member = json.dumps({SERVER_NAME: entry}, indent=2, ensure_ascii=False)[2:-2]
-    return f"Paste this into the object {at} of {path}, with a comma between it and its neighbours:\n{member}\n"
+    return f"Paste this into the object {at} of {path}, separated from other members by commas:\n{member}\n"
 
 
 def _with_entry(client: Client, launch: LaunchCommand, text: str) -> str:
-    """A text that holds nothing yet keeps its comments; a byte-order mark stays at its beginning."""
+    """Returns the text with our entry; a file with comments only keeps them, and a byte-order mark stays first."""
     mark, body = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
     if not _is_blank(client, body):
         return mark + merged_text(body, client, launch)
@@ -146,7 +146,7 @@ def _left_alone(client: Client, launch: LaunchCommand, path: Path, why: str) -> 
 
 
 def _toml(client: Client, entry: Mapping[str, object]) -> str:
-    """One table; TOML's strings, numbers, booleans and lists of strings are written as JSON writes them."""
+    """Returns one table; strings, numbers, booleans and lists of strings are the same in TOML as in JSON."""
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
     return "\n".join((f"[{'.'.join(client.keys)}]", *lines, ""))
 

@@ -1,6 +1,6 @@
-"""The editors and assistants behind `sweeplens config`: where each file lies, where in it our entry stands, how it is written.
+"""The clients of `sweeplens config`: the path of each configuration file, the place of our entry in it, and its notation.
 
-`CLIENTS` is one table; client_files.py writes what it says, configure.py is the command.
+`CLIENTS` is the table; client_files.py writes the files, configure.py is the command.
 `editor-configs/` holds the same as files to copy; a test compares the two and starts each.
 """
 
@@ -33,25 +33,25 @@ Entry = Callable[[LaunchCommand], object]
 
 
 class Client(Struct, frozen=True):
-    """One client: how its configuration is written and where it lies."""
+    """One client: the path and notation of its configuration."""
 
     name: str
     title: str
     file: str | Mapping[str, str]  # relative to the project, or from ~; by sys.platform where it differs
-    keys: tuple[str, ...]  # where in the file the entry stands; its last part names the server
+    keys: tuple[str, ...]  # keys that lead to the entry; the last one names the server
     entry: Entry
     form: Form = "json"
     note: str = ""
 
     @property
     def path(self) -> Path:
-        """The file on this machine."""
+        """Returns the path on this machine."""
         file = self.file if isinstance(self.file, str) else self.file.get(sys.platform, self.file[""])
         return Path(os.path.expandvars(file)).expanduser()
 
 
 def _plain(**more: object) -> Entry:
-    """``command`` and ``args`` apart, with whatever else the client wants in the entry."""
+    """Returns an entry with ``command``, ``args``, and the further fields of the client."""
     return lambda launch: {**more, "command": launch.command, "args": list(launch.args)}
 
 
@@ -65,12 +65,12 @@ def _in_one_list(**more: object) -> Entry:
 
 
 def _listed(**more: object) -> Entry:
-    """A list of servers, each of which names itself."""
+    """Returns an entry for a list of servers, with its own name."""
     return lambda launch: [{"name": SERVER_NAME, **more, "command": launch.command, "args": list(launch.args)}]
 
 
 def _mcp_servers(name: str, title: str, file: str | Mapping[str, str], note: str = "", **more: object) -> Client:
-    """The notation that most clients share."""
+    """Returns a client with the most common notation."""
     return Client(name, title, file, ("mcpServers", SERVER_NAME), _plain(**more), note=note)
 
 
@@ -137,7 +137,7 @@ def _as_dict(launch: LaunchCommand) -> dict[str, object]:
 
 
 def client_named(name: str) -> Client:
-    """The client of this name. Raises UnknownNameError with the nearest."""
+    """Returns the client of this name. Raises UnknownNameError with the nearest."""
     found = next((c for c in CLIENTS if c.name == name.lower()), None)
     if found is None:
         known = [c.name for c in CLIENTS]

@@ -1,14 +1,13 @@
 """The command line: `sweeplens overview | ls | show | rank | ... | call | plot | report | serve | demo | doctor | config`.
 
-Nothing heavy is imported before it is known what is wanted, and nothing but the protocol or the answer goes to stdout.
-Errors are one sentence on stderr and exit code 2.
+Heavy modules are imported after the arguments are parsed. Only the protocol or the answer goes to stdout. An error is one
+sentence on stderr and exit code 2.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import io
 import json
 import os
 import sys
@@ -20,18 +19,16 @@ from typing import Any, NoReturn
 
 from sweeplens_mcp.cli.parsing import CommandListFormatter, SentenceParser
 from sweeplens_mcp.cli.question_names import QUESTIONS, command_for
+from sweeplens_mcp.cli.streams import discard_stdout, divert_stdout, restore_stdout, use_utf8
 from sweeplens_mcp.logs import LEVELS
 from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, HTTP_PATH, Settings
 
 __all__ = ["main", "parser", "run"]
 
-# Options of these commands are parsed by their own modules: here, none may be taken for one of ours.
-_THEIRS: dict[str, Any] = {"add_help": False, "prefix_chars": "\0"}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit code 0; 2 with a sentence on stderr; 1 where stdout takes no more; 130 after Ctrl-C."""
-    _speak_utf8()
+    """Runs one command. Exit code 0; 2 with a sentence on stderr; 1 if stdout cannot be written; 130 after Ctrl-C."""
+    use_utf8()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -39,16 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        _discard_stdout()  # the reader of our output is gone: nothing is left to be said
+        discard_stdout()  # the reader of our output is gone
         return 0
     except OSError as error:
-        _discard_stdout()
+        discard_stdout()
         what = f"{error.filename}: " if error.filename else "Cannot write: "
         return _fail(f"{what}{error.strerror or error}", 1)
 
 
 def run() -> NoReturn:
-    """The console script. It leaves without tearing down the interpreter, which takes longer than many an answer."""
+    """Runs the console script. It exits without the interpreter's clean-up, which takes longer than many answers."""
     code = main()
     with suppress(OSError):
         sys.stderr.flush()
@@ -68,11 +65,11 @@ def _run(arguments: Sequence[str]) -> int:
     except SweeplensError as error:
         return _fail(str(error))
     finally:
-        gc.enable()  # commands that answer once and leave had turned it off: little of what they make is garbage
+        gc.enable()  # commands that answer once turn it off, because they make little garbage
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """What was typed. The values of a call may stand behind its options too, which argparse does not take by itself."""
+    """Returns the parsed arguments. Values and folders may follow options too, which argparse does not support."""
     top = parser()
     if arguments and not arguments[0].startswith("-"):
         _check_command(top, arguments)
@@ -88,7 +85,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> None:
-    """Options of the other commands are not those of `call`."""
+    """Ends with an error if `call` is used with options of the other commands."""
     option = next((word for word in rest if word.startswith("-")), "")
     if not option:
         return
@@ -101,7 +98,7 @@ def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> No
 
 
 def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """An unknown command is answered with the nearest, a tool with its command, a folder with `overview`."""
+    """Ends with an error for an unknown command: it names the nearest, a tool's command, or `overview` for a folder."""
     known = [*(question.name for question in QUESTIONS), *_OTHER_COMMANDS]
     typed = arguments[0]
     if typed in known:
@@ -111,66 +108,68 @@ def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> No
     if command_for(typed):
         top.error(f"{typed!r} is a tool: sweeplens {command_for(typed)}, or sweeplens call {typed}")
     if os.path.isdir(typed):  # noqa: PTH112
-        top.error(f"No command {typed!r}. For what is in that folder: sweeplens overview {typed}")
+        top.error(f"No command {typed!r}. To see what is in that folder: sweeplens overview {typed}")
     near = nearest(typed, known)
     top.error(f"No command {typed!r}." + (f" Nearest: {', '.join(near)}." if near else f" One of: {', '.join(known)}."))
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be typed."""
+    """Returns the parser of all commands."""
     top = SentenceParser(
         prog="sweeplens", description="Ask what happened in folders of experiments.", epilog=_FIRST_STEPS,
         formatter_class=CommandListFormatter,
     )  # fmt: skip
-    top.add_argument("--version", action="store_const", const=_version, dest="command", help="what is installed")
+    top.add_argument(
+        "--version", action="store_const", const=_version, dest="command", help="print the installed version"
+    )
     top.set_defaults(command=partial(_help, top))
     commands = top.add_subparsers(metavar="COMMAND")
     for question in QUESTIONS:
-        asks = commands.add_parser(question.name, help=question.help, **_THEIRS)
-        asks.add_argument("rest", nargs=argparse.REMAINDER)
-        asks.set_defaults(command=partial(_ask, question.name))
+        _takes_rest(commands, question.name, partial(_ask, question.name), question.help)
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
     _takes_roots(serve)
     serve.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
-    serve.add_argument("--log-level", choices=LEVELS, default="warning", help="of the JSON lines on stderr")
+    serve.add_argument("--log-level", choices=LEVELS, default="warning", help="least level of the JSON lines on stderr")
     _takes_http(serve)
     serve.set_defaults(command=_serve)
-    call = commands.add_parser("call", help="the answer of one tool, without a client")
+    call = commands.add_parser("call", help="call one tool without a client and print its answer")
     call.add_argument("tool", nargs="?", default="", metavar="TOOL", help="without one, the tools are listed")
     call.add_argument("values", nargs="*", metavar="name=value", help="lists as a,b or as JSON")
-    call.add_argument("--json", action="store_true", help="the structured content instead of the text")
+    call.add_argument("--json", action="store_true", help="print the structured content instead of the text")
     _takes_roots(call)
     call.set_defaults(command=_call)
     _takes_pictures(commands)
-    doctor = commands.add_parser("doctor", help="what would be read, what not, and why")
+    doctor = commands.add_parser("doctor", help="show which files are read, which not, and why")
     _takes_roots(doctor)
     doctor.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
-    doctor.add_argument("--files", action="store_true", help="say it of every file, one a line")
+    doctor.add_argument("--files", action="store_true", help="list every file, one a line")
     doctor.set_defaults(command=_doctor)
-    demo = commands.add_parser("demo", help="write a small sweep and show a client asking about it", **_THEIRS)
-    demo.add_argument("rest", nargs=argparse.REMAINDER)
-    demo.set_defaults(command=_demo)
-    config = commands.add_parser("config", help="a client's configuration with absolute paths", **_THEIRS)
-    config.add_argument("rest", nargs=argparse.REMAINDER)
-    config.set_defaults(command=_config)
-    completion = commands.add_parser("completion", help="completion for a shell: bash, zsh or fish")
+    _takes_rest(commands, "demo", _demo, "write a small sweep and show a client asking about it")
+    _takes_rest(commands, "config", _config, "print or write a client's configuration with absolute paths")
+    completion = commands.add_parser("completion", help="print the completion script of a shell: bash, zsh or fish")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     completion.set_defaults(command=_completion)
-    complete = commands.add_parser("__complete", **_THEIRS)
-    complete.add_argument("rest", nargs=argparse.REMAINDER)
-    complete.set_defaults(command=_complete)
+    _takes_rest(commands, "__complete", _complete)
     return top
 
 
+def _takes_rest(
+    commands: Any, name: str, command: Callable[[argparse.Namespace], int], text: str | None = None
+) -> None:
+    """Adds a command whose arguments its own module parses, options included; without ``text`` it is not listed."""
+    texts = {} if text is None else {"help": text}
+    parser = commands.add_parser(name, add_help=False, prefix_chars="\0", **texts)
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    parser.set_defaults(command=command)
+
+
 def _takes_pictures(commands: Any) -> None:
-    plot = commands.add_parser("plot", help="a picture as a file", **_THEIRS)
-    plot.add_argument("rest", nargs=argparse.REMAINDER)
-    plot.set_defaults(command=_plot)
-    report = commands.add_parser("report", help="one page about the runs, for any browser, without network")
+    _takes_rest(commands, "plot", _plot, "draw a chart to a file")
+    report = commands.add_parser("report", help="write a report of the runs, one page for any browser, without network")
     report.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default report.html")
     report.add_argument("--where", default="", metavar="CONDITION", help="only these runs")
-    report.add_argument("--open", action="store_true", help="show the page")
+    report.add_argument("--open", action="store_true", help="open the page")
     _takes_roots(report)
     report.set_defaults(command=_report)
 
@@ -189,32 +188,36 @@ def _takes_roots(command: argparse.ArgumentParser) -> None:
 
 
 def _takes_http(serve: argparse.ArgumentParser) -> None:
-    """The options of HTTP; docs/lab-server.md shows them at work. What names a list may be given several times."""
+    """Adds the options of HTTP; docs/lab-server.md shows examples. Options of lists may be given several times."""
     group = serve.add_argument_group("over HTTP")
     group.add_argument("--http", action="store_true", help="streamable HTTP instead of stdio")
     group.add_argument(
-        "--host", default=DEFAULT_HOST, help=f"default {DEFAULT_HOST}; any but loopback needs tokens or OAuth"
+        "--host", default=DEFAULT_HOST, help=f"default {DEFAULT_HOST}; any other than loopback needs tokens or OAuth"
     )
     group.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}")
     for name, metavar, text in _HTTP_TEXTS:
         group.add_argument(name, default="", metavar=metavar, help=text)
     for name, setting, metavar, text in _HTTP_LISTS:
         group.add_argument(name, dest=setting, action="append", default=[], metavar=metavar, help=text)
-    group.add_argument("--calls-per-minute", type=int, default=1200, metavar="N", help="of one client; 0: no limit")
+    group.add_argument(
+        "--calls-per-minute", type=int, default=1200, metavar="N", help="limit for one client; 0: no limit"
+    )
     group.add_argument(
         "--sessions-per-grant",
         type=int,
         default=1000,
         metavar="N",
-        help="of the older protocol; one more ends the oldest",
+        help="limit on sessions of the older protocol; one more ends the oldest",
     )
-    group.add_argument("--metrics-port", type=int, default=0, metavar="PORT", help="Prometheus on loopback")
+    group.add_argument(
+        "--metrics-port", type=int, default=0, metavar="PORT", help="serve Prometheus metrics on loopback"
+    )
 
 
 _HTTP_TEXTS = (
     ("--token-file", "FILE", "bearer tokens: lines of name, token, roots (none: all)"),
     ("--oauth-issuer", "URL", "authorization server whose JWTs are accepted"),
-    ("--oauth-audience", "URL", "this server as tokens name it"),
+    ("--oauth-audience", "URL", "the audience (aud) that tokens must have: this server"),
     ("--oauth-jwks", "URL", "the issuer's keys"),
     ("--oauth-roots-claim", "CLAIM", "claim that lists the roots a token may see"),
     ("--tls-cert", "FILE", "certificate chain"),
@@ -222,9 +225,9 @@ _HTTP_TEXTS = (
 )
 _HTTP_LISTS = (
     ("--oauth-scope", "oauth_scopes", "SCOPE", "scope that a token must have"),
-    ("--trusted-proxy", "trusted_proxies", "ADDRESS", "proxy whose X-Forwarded-For is believed"),
-    ("--allowed-host", "allowed_hosts", "HOST", "name under which clients reach this server"),
-    ("--allowed-origin", "allowed_origins", "ORIGIN", "origin of web pages that may ask"),
+    ("--trusted-proxy", "trusted_proxies", "ADDRESS", "proxy whose X-Forwarded-For is trusted"),
+    ("--allowed-host", "allowed_hosts", "HOST", "host name by which clients reach this server"),
+    ("--allowed-origin", "allowed_origins", "ORIGIN", "origin of web pages that may send requests"),
 )
 
 
@@ -249,41 +252,28 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _serve_stdio(settings: Settings) -> int:
-    """Serve until the client closes its end; then nothing is waited for, as nobody is left to hear of it."""
-    gc.disable()  # hundreds of thousands of objects are made while importing, and none of them is garbage
+    """Serves until the client closes its end, and then exits at once."""
+    gc.disable()  # imports make hundreds of thousands of objects and no garbage
     from sweeplens_mcp.cli.greeting import greet_at_stdio
     from sweeplens_mcp.cli.stdin import own_stdin
 
     greet_at_stdio(settings.roots)
     own_stdin()
-    wire = _divert_stdout()  # a library may print while it is imported; while it serves, the SDK sees to that
+    wire = divert_stdout()  # a library may print while it is imported; later the SDK handles that
     from sweeplens_mcp.protocol.app import build_server
 
     server = build_server(settings)
     gc.enable()
     gc.freeze()
-    _restore_stdout(wire)
+    restore_stdout(wire)
     try:
         server.run()
     except* BrokenPipeError:
-        pass  # the client no longer reads: nothing is left to be said
-    _divert_stdout()  # what a library printed meanwhile, and nobody flushed
+        pass  # the client no longer reads
+    divert_stdout()  # for output of libraries that is not flushed yet
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # a worker deep in a computation would hold the process until it comes to a checkpoint
-
-
-def _divert_stdout() -> int:
-    """From now on what is printed goes to stderr; a descriptor of what stdout was."""
-    wire = os.dup(1)
-    os.dup2(2, 1)
-    return wire
-
-
-def _restore_stdout(wire: int) -> None:
-    sys.stdout.flush()
-    os.dup2(wire, 1)
-    os.close(wire)
+    os._exit(0)  # a worker thread would block the exit until its next checkpoint
 
 
 def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
@@ -378,26 +368,13 @@ def _fail(sentence: str, code: int = 2) -> int:
     return code
 
 
-def _discard_stdout() -> None:
-    """Nothing more goes to stdout, and what is buffered for it is dropped."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
 def _warn_of_unknown_settings() -> None:
-    """A misspelt ``ANALYSIS_*`` variable would change nothing in silence."""
+    """Warns of misspelt ``ANALYSIS_*`` variables, which have no effect."""
     if any(name.upper().startswith("ANALYSIS_") for name in os.environ):
         from sweeplens.config_fields import unknown_variables
 
         for sentence in unknown_variables(os.environ):
             _fail(sentence)
-
-
-def _speak_utf8() -> None:
-    """UTF-8 on every stream, whatever the locale says."""
-    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 if __name__ == "__main__":

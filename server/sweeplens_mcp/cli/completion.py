@@ -1,7 +1,7 @@
 """Completion for bash, zsh and fish: commands, options, and the run ids, metrics and hyperparameters of the folders.
 
-    script(shell)        what the shell evaluates: `eval "$(sweeplens completion bash)"`
-    candidates(words)    what may stand in place of the last word; the shells ask for it by `sweeplens __complete`
+    script(shell)        the script for the shell: `eval "$(sweeplens completion bash)"`
+    candidates(words)    the words that may replace the last one; the shells call it by `sweeplens __complete`
 
 Folders that cannot be read give no candidates: a shell has no place for an error.
 """
@@ -55,12 +55,12 @@ complete -c sweeplens -a '(__sweeplens_complete)'
 
 
 def script(shell: str) -> str:
-    """The completion script of a shell."""
+    """Returns the completion script of a shell."""
     return {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[shell]
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """What may stand in place of the last word, which may be empty or begun."""
+    """Returns the words that may replace the last one, which may be empty or incomplete."""
     *before, last = words or [""]
     found = _all_candidates(before, last)
     return [word for word in found if word.startswith(last)][:_MOST]
@@ -102,7 +102,7 @@ def _options(question: QuestionCommand) -> Sequence[str]:
 
 
 def _values(question: QuestionCommand, previous: str, before: Sequence[str]) -> Sequence[str]:
-    """Values of an option, or of the argument without a name that is due."""
+    """Returns values of an option, or of the next positional argument."""
     if previous.startswith("--"):
         name = previous[2:].replace("-", "_")
         if name == "format":
@@ -114,7 +114,7 @@ def _values(question: QuestionCommand, previous: str, before: Sequence[str]) -> 
 
 
 def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
-    """Names from the folders for an argument of this name."""
+    """Returns names from the folders for an argument of this name."""
     if argument in ("run_id", "runs", "a", "b"):
         return _looked_up(before, lambda db: db.runs_df["run_id"].to_list())
     if argument in ("metric", "metrics"):

@@ -1,4 +1,4 @@
-"""`sweeplens config CLIENT`: the configuration of an editor or assistant, with the absolute paths of this installation."""
+"""`sweeplens config CLIENT`: prints or writes the configuration of a client, with the absolute paths of this installation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["launch_here", "main"]
 
 
 def launch_here(roots: Sequence[str]) -> LaunchCommand:
-    """This installation's server on these folders, in absolute paths. Raises RootError for a folder that is not there."""
+    """Returns the command of this installation's server on these folders. Raises RootError for a missing folder."""
     from sweeplens.config import AnalysisConfig
     from sweeplens.sources.discover import check_root
 
@@ -30,7 +30,7 @@ def launch_here(roots: Sequence[str]) -> LaunchCommand:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a client's configuration, or write it. Exit code 0, or 2 with a sentence on stderr."""
+    """Prints a client's configuration, or writes it. Exit code 0, or 2 with a sentence on stderr."""
     given = _parser().parse_args(arguments)
     if not given.client:
         print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))

@@ -82,7 +82,7 @@ QUESTIONS: tuple[DemoQuestion, ...] = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the sweep and, unless told otherwise, ask about it. Exit code 0, or 2 with a sentence on stderr."""
+    """Writes the sweep and, by default, asks questions about it. Exit code 0, or 2 with a sentence on stderr."""
     given = _parser().parse_args(arguments)
     folder = Path(given.folder or tempfile.mkdtemp(prefix="sweeplens-demo-")).resolve()
     try:
@@ -142,7 +142,7 @@ async def _ask(client: Client, place: str, question: DemoQuestion, folder: Path)
 
 
 def _shown(place: str, question: DemoQuestion, result: CallToolResult, seconds: float) -> Iterator[str]:
-    """What was asked and what came back, with its size in each channel."""
+    """Returns the question and the answer, with its size in each channel."""
     text = "\n".join(block.text for block in result.content if block.type == "text")
     structured = len(json.dumps(result.structured_content).encode()) if result.structured_content else 0
     yield f"{place} {question.words}"

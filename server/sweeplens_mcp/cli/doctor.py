@@ -1,4 +1,4 @@
-"""What would be read, what not, and why: the lines that `sweeplens doctor` prints."""
+"""Makes the lines of `sweeplens doctor`: which files are read, which not, and why."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _PACKAGES = ("sweeplens", "mcp", "polars", "pydantic")
 
 
 def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
-    """Versions, roots, runs by format and status, problems, what was written twice, files by reader or reason.
+    """Returns versions, roots, runs by format and status, problems, duplicate files, files by reader or reason.
 
     ``files``: a line for every file. Raises RootError, ConfigError.
     """
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
     if not is_compiled():
-        yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens anew, with a C compiler or ziglang"
+        yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens again with a C compiler or ziglang"
     yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
@@ -62,7 +62,7 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
 
 
 def _files(database: ExperimentDB, *, each: bool) -> Iterator[str]:
-    """Files by reader or reason; ``each``: a line for every file too."""
+    """Returns files by reader or reason; ``each``: also a line for every file."""
     found = list(file_reports(database.roots))
     yield f"Files: {len(found)}"
     yield from summary(found)
@@ -76,17 +76,17 @@ def _problem(row: dict[str, object]) -> str:
 
 
 def _twice(runs: pl.DataFrame) -> Iterator[str]:
-    """Runs of which several files hold the same: which was read, and which were not."""
+    """Returns runs that several files hold: the file that was read, and the others."""
     if "metadata.also_in" not in runs.columns:
         return
     said = runs.select("run_id", "format", "metadata.also_in").drop_nulls()
     for run, reader, others in said.iter_rows():
         names = (str(other).removeprefix(f"{run}/") for other in json.loads(others))
-        yield clip(clean(f"{run}: read by {reader}; the same again in {', '.join(names)}"), 300)
+        yield clip(clean(f"{run}: read by {reader}; duplicates: {', '.join(names)}"), 300)
 
 
 def _some(title: str, lines: list[str]) -> Iterator[str]:
-    """A title with the count, then the first few."""
+    """Returns a title with the count, then the first few."""
     yield f"{title}: {len(lines) or 'none'}"
     yield from (f"  {line}" for line in lines[:_MOST])
     if len(lines) > _MOST:

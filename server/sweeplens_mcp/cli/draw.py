@@ -1,4 +1,4 @@
-"""`sweeplens plot` and `sweeplens report`: pictures and pages without a client, as files."""
+"""`sweeplens plot` and `sweeplens report`: write charts and reports to files, without a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHUNK = 4096  # bytes of an image in one escape sequence of kitty
 
 
 class PlotOptions(Struct, frozen=True):
-    """``output``: a file by whose ending the format is known, empty: none. ``inline``: show it in the terminal."""
+    """``output``: a file whose suffix is the format; empty: none. ``inline``: show the chart in the terminal."""
 
     output: str = ""
     theme: str = "light"
@@ -38,12 +38,12 @@ class PlotOptions(Struct, frozen=True):
 
 
 def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: PlotOptions) -> str:
-    """Draw a picture; the words to print. ``values`` are ``name=value`` as the tool takes them. Raises SweeplensError."""
+    """Draws a chart and returns the text to print. ``values``: ``name=value`` as for the tool. Raises SweeplensError."""
     values = [f"metrics={v.removeprefix('metric=')}" if v.startswith("metric=") else v for v in values]
     asked = {**typed(values, tool_arguments(_PLOT)), **({"kind": kind} if kind else {})}
     given = checked_arguments(_PLOT, asked)
     if not options.output and not options.inline:
-        raise InputError("Where to? Pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty or iterm.")
+        raise InputError("No output: pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty or iterm.")
     database = open_database(settings)
     database.load_experiments()
     chosen = {name: value for name, value in given.items() if value and name != "kind"}
@@ -59,7 +59,7 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
 
 
 def report_to_file(output: str, settings: Settings, *, where: str = "", opened: bool = False) -> str:
-    """Write the report; the words to print. Raises SweeplensError."""
+    """Writes the report and returns the text to print. Raises SweeplensError."""
     database = open_database(settings)
     database.load_experiments()
     place = database.report(output, where=where)
@@ -68,7 +68,7 @@ def report_to_file(output: str, settings: Settings, *, where: str = "", opened: 
 
 
 def _size(text: str) -> dict[str, int]:
-    """``800x500`` as width and height."""
+    """Returns ``800x500`` as width and height."""
     if not text:
         return {}
     width, _, height = text.lower().partition("x")
@@ -79,11 +79,11 @@ def _size(text: str) -> dict[str, int]:
 
 def _show(place: Path, *, wanted: bool) -> None:
     if wanted and not webbrowser.open(place.resolve().as_uri()):
-        print(f"sweeplens: no program to open {place} with was found", file=sys.stderr)
+        print(f"sweeplens: no program was found to open {place}", file=sys.stderr)
 
 
 def _in_terminal(chart: Chart, options: PlotOptions) -> str:
-    """The picture as an escape sequence of the terminal."""
+    """Returns the chart as an escape sequence of the terminal."""
     data = base64.b64encode(chart.png(options.theme)).decode()
     if options.inline == "iterm":
         return f"\x1b]1337;File=inline=1;size={len(data)}:{data}\a"

@@ -1,9 +1,9 @@
-"""Puts our entry into a client's configuration as data, beside whatever else is there.
+"""Puts our entry into a client's configuration as data; other entries stay.
 
     merge_entry(document, client, launch)    changes ``document``: plain dictionaries, or those of tomlkit or ruamel.yaml
 
-Of an entry that exists, only what starts the server is replaced (`LAUNCH_KEYS`). Everything else in it is the user's: `env`,
-timeouts, whether it is enabled, which tools are allowed. Raises UnmergeableError where the file has another shape.
+In an existing entry only the keys that start the server are replaced (`LAUNCH_KEYS`). All others stay: `env`, timeouts, whether
+it is enabled, the allowed tools. Raises UnmergeableError if the file has another structure.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _ADDRESS_KEYS = ("url", "serverUrl", "httpUrl", "uri")
 
 
 class UnmergeableError(ValueError):
-    """What is there leaves no place for our entry; the message completes "FILE ..."."""
+    """The file has no place for our entry; the message completes "FILE ..."."""
 
 
 def merge_entry(document: object, client: Client, launch: LaunchCommand) -> None:
-    """Put our entry where the client looks for it."""
+    """Puts our entry where the client looks for it."""
     *above, last = client.keys
     place = _mapping(document, "at its top")
     if client.name == "continue":
@@ -45,7 +45,7 @@ def merge_entry(document: object, client: Client, launch: LaunchCommand) -> None
 
 
 def _merge_into_list(place: MutableMapping[str, Any], key: str, entry: dict[str, Any]) -> None:
-    """A list of servers that name themselves: the one of our name is merged, or ours is added."""
+    """Merges our entry into a list of named servers, or adds it."""
     if place.get(key) is None:
         place[key] = [entry]
         return

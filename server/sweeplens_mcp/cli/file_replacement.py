@@ -1,11 +1,11 @@
-"""Replaces a user's file as a whole: atomically, with a backup, and with the owner and permissions that it had.
+"""Replaces a user's file as a whole: atomically, with a backup, and with the same owner and permissions.
 
-    current(path)               what the file holds now, links followed
-    replace_text(file, text)    write a new content; the path of the backup, or None where the file is new
+    current(path)               the file's content, links followed
+    replace_text(file, text)    writes new content; returns the path of the backup, or None for a new file
 
-Nobody else can read more than before at any moment: the new file is created for its owner alone, and gets the old mode, owner
-and attributes before it takes the place. A file that several names share (hard links) is written in place, so that they still
-do. Raises ConfigError where writing would change the owner, or would overwrite a change made meanwhile.
+At no moment can other users read more than before: the new file is created for its owner alone, and gets the old mode, owner
+and attributes before it replaces the old one. A file with several hard links is written in place, so that the links stay.
+Raises ConfigError if writing would change the owner or overwrite a change of another program.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from sweeplens.errors import ConfigError
 __all__ = ["CurrentFile", "current", "replace_text"]
 
 _PRIVATE = 0o600
-_NEW = 0o666  # less what the umask takes, as for every new file
+_NEW = 0o666  # minus the umask, as for every new file
 
 
 class CurrentFile(Struct, frozen=True):
-    """The file behind ``path``. ``text`` is None where there is no file yet; ``status`` is its state when it was read."""
+    """The file behind ``path``. ``text`` is None if there is no file yet; ``status``: its state when it was read."""
 
     path: Path
     text: str | None = None
@@ -36,7 +36,7 @@ class CurrentFile(Struct, frozen=True):
 
 
 def current(path: Path) -> CurrentFile:
-    """The file that a path leads to. Raises ConfigError where it is not UTF-8 or no regular file, OSError."""
+    """Returns the file that a path leads to. Raises ConfigError if it is not UTF-8 or not a regular file; OSError."""
     target = Path(os.path.realpath(path))
     try:
         with target.open("rb") as file:
@@ -51,7 +51,7 @@ def current(path: Path) -> CurrentFile:
 
 
 def replace_text(file: CurrentFile, text: str) -> Path | None:
-    """Write ``text`` and keep what was there in a backup beside it."""
+    """Writes ``text`` and keeps the old content in a backup beside it."""
     content = text.encode("utf-8")
     if file.status is None:
         file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,11 +83,11 @@ def _check_unchanged(file: CurrentFile) -> None:
     now = file.path.stat()
     before = file.status
     if before and (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
-        raise ConfigError(f"{file.path} was changed by another program meanwhile: try again")
+        raise ConfigError(f"{file.path} was changed by another program in the meantime: try again")
 
 
 def _backup(file: CurrentFile) -> Path:
-    """A copy beside the file, readable for those who could read the file."""
+    """Makes a copy beside the file, with the same readers."""
     name = next(n for n in _backup_names(file.path.name) if not file.path.with_name(n).exists())
     backup = file.path.with_name(name)
     descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
@@ -99,13 +99,13 @@ def _backup(file: CurrentFile) -> Path:
 
 
 def _backup_names(name: str) -> Iterator[str]:
-    """NAME.bak, NAME.bak2, NAME.bak3, ..."""
+    """Yields NAME.bak, NAME.bak2, NAME.bak3, ..."""
     yield f"{name}.bak"
     yield from (f"{name}.bak{number}" for number in count(2))
 
 
 def _created(path: Path, content: bytes, mode: int) -> Path:
-    """A new file beside ``path``, on the disk as a whole."""
+    """Creates a new file beside ``path`` and flushes it to the disk."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
@@ -116,7 +116,7 @@ def _created(path: Path, content: bytes, mode: int) -> Path:
 
 
 def _like(new: Path, old: Path, status: os.stat_result) -> None:
-    """Give a file the owner, mode and attributes of another. Raises ConfigError where the owner cannot be kept."""
+    """Gives a file the owner, mode and attributes of another. Raises ConfigError if the owner cannot be kept."""
     mine = new.stat()
     if hasattr(os, "chown") and (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
         try:

@@ -1,7 +1,7 @@
-"""Every file below the roots: who reads it, what repeats it, to which run it belongs, or why nobody took it.
+"""Reports on every file below the roots: its reader, the file that it repeats, its run, or why no reader accepts it.
 
-told(roots)      a `FileReport` for each file, in the order of the walk
-summary(found)   the few lines that say it for all of them
+file_reports(roots)    a `FileReport` for each file, in the order of the walk
+summary(found)         a few lines about all of them
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 class FileReport(Struct, frozen=True):
-    """One file and what is made of it. ``why`` is said where nobody took it, ``of`` is the source that it is part of."""
+    """One file. ``why``: the reason why no reader accepts it; ``of``: the source that it is part of."""
 
     path: str
     role: Literal["read", "copy", "belongs", "none"]
@@ -42,18 +42,18 @@ class FileReport(Struct, frozen=True):
     why: str = ""
 
     def line(self) -> str:
-        """The sentence about it."""
+        """Returns the sentence about the file."""
         said = {
             "read": f"read by {self.reader}",
-            "copy": f"the same again as {self.of}, which {self.reader} reads",
+            "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
-            "none": f"nobody's: {self.why}",
+            "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(said[self.role])}"
 
 
 def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
-    """What a fresh walk and the readers' claims say of every file."""
+    """Walks the roots and returns a report of every file, by the readers' claims."""
     memory = RememberedWalk()
     discover(roots, all_readers(), memory=memory)
     for top in memory.tops.values():
@@ -61,7 +61,7 @@ def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
 
 
 def summary(found: Iterable[FileReport]) -> Iterator[str]:
-    """Counts by reader, then what nobody took, by reason."""
+    """Returns counts by reader, then the files without a reader, by reason."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     lost: dict[str, list[str]] = defaultdict(list)
     for one in found:
@@ -70,7 +70,7 @@ def summary(found: Iterable[FileReport]) -> Iterator[str]:
             lost[one.why].append(one.path)
     for reader in sorted(filter(None, counts)):
         n = counts[reader]
-        yield f"  {reader}: {n['read']} read, {n['copy']} hold the same again, {n['belongs']} belong to its runs"
+        yield f"  {reader}: {n['read']} read, {n['copy']} duplicates, {n['belongs']} belong to its runs"
     n_lost = sum(map(len, lost.values()))
     yield f"Files without a reader: {n_lost or 'none'}"
     for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):
@@ -101,14 +101,14 @@ def _owned(claim: Claim) -> set[str] | _EveryName:
 
 
 class _EveryName:
-    """Contains every name."""
+    """A set that contains every name."""
 
     def __contains__(self, name: object) -> bool:
         return True
 
 
 def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
-    """A file that the claims of a folder name: the first claim on the folder as a whole is read, others are its copies."""
+    """Returns the report of a file that a claim names: the first claim on a folder is read, others are its copies."""
     first = next(((r, c) for r, c in home.claims or () if c.is_folder and c.files), None)
     for name, claim in home.claims or ():
         if name != reader:
@@ -130,23 +130,23 @@ def _names(home: WalkedFolder, names: Iterable[str], entry: FileStat) -> bool:
 
 
 def _source_path(home: WalkedFolder, claim: Claim) -> str:
-    """The main file of a claim, or the folder of one that reads none."""
+    """Returns the main file of a claim, or the folder if there is none."""
     main = home.find(claim.files[0]) if claim.files else None
     return main.path if main else home.path
 
 
 def _reason(entry: FileStat) -> str:
-    """Why no reader took a file: from its name, and where the name says too little from its first bytes."""
+    """Returns why no reader accepts a file: by its name, else by its first bytes."""
     path = PurePath(entry.path)
     suffix = PurePath(compression.plain_name(path.name)).suffix.lower()
     if not entry.size:
         return "empty"
     if path.parent.name == ".hydra" or path.name == "multirun.yaml":
-        return "configuration of a Hydra job in which there is no log"
+        return "configuration of a Hydra job without a log"
     if path.name in CONFIG_NAMES:
         return "configuration without a log beside it"
     if suffix not in (*_JSON, *_TABLES, *_TEXTS, ".db", ".sqlite", ".sqlite3") and "tfevents" not in path.name:
-        return f"no log: *{suffix}" if suffix else "no log: no suffix that logs have"
+        return f"no log: *{suffix}" if suffix else "not a log by its suffix"
     return _from_content(path.name, suffix, entry)
 
 

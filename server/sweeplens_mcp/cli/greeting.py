@@ -1,6 +1,6 @@
-"""What `sweeplens serve` tells a person who started it at a terminal: what it is, what it serves, how to connect.
+"""The greeting of `sweeplens serve` at a terminal: what it is, what it serves, how to connect.
 
-On stderr, and only there: stdout belongs to the protocol. A client that starts the server has no terminal and gets nothing.
+It goes to stderr, because stdout belongs to the protocol. A client that starts the server has no terminal and gets none.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["greet_at_http", "greet_at_stdio"]
 
 
 def greet_at_stdio(roots: Sequence[str]) -> None:
-    """For a server that reads the terminal itself."""
+    """Greets the user of a server over stdio that was started at a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     options = "".join(f" --root {shlex.quote(root)}" for root in roots)
     folders = " ".join(shlex.quote(root) for root in roots)
     _tell(
         f"sweeplens {version('sweeplens')}: an MCP server over stdio. {_serves(roots)}",
-        "It now waits for the messages of a client. Usually an editor starts it; to let one do so:",
+        "It waits for the messages of a client. Usually an editor starts it; to configure one:",
         f"    sweeplens config CLIENT{options} --write    (sweeplens config lists the clients)",
         "To ask without a client:",
         f"    sweeplens overview {folders}".rstrip(),
@@ -32,7 +32,7 @@ def greet_at_stdio(roots: Sequence[str]) -> None:
 
 
 def greet_at_http(url: str, roots: Sequence[str], connecting: str) -> bool:
-    """For a server over HTTP: its address, and lines that connect clients. Whether there was a terminal."""
+    """Greets the user of a server over HTTP: its address, and lines that connect clients. Returns whether there is a terminal."""
     if not sys.stderr.isatty():
         return False
     indented = [f"    {line}" for line in connecting.splitlines()]

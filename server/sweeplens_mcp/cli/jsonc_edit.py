@@ -1,8 +1,8 @@
-"""Edits JSON with comments in place: only the text of what differs is replaced, everything else stays byte for byte.
+"""Edits JSON with comments in place: only the text of differing values is replaced, everything else stays byte for byte.
 
     parsed(text)            the value as plain Python data
-    has_no_value(text)      whether there is nothing but comments
-    edited(text, wanted)    the same text, changed as little as possible so that its value is ``wanted``
+    has_no_value(text)      whether the text has only comments
+    edited(text, wanted)    the text with the fewest changes that make its value ``wanted``
 
 Comments (`//`, `/* */`) and trailing commas are accepted and kept, as are order, indentation and line ends. A new member goes
 after the last one, with the indentation of its neighbours. Raises JsoncError, which names the line.
@@ -30,7 +30,7 @@ class JsoncError(ValueError):
 
 
 class JsonNode(Struct, frozen=True):
-    """A value and its place in the text. ``names`` are the keys of an object's children, in order; a key may repeat."""
+    """A value and its place in the text. ``names``: the keys of an object's children, in order; a key may repeat."""
 
     kind: Literal["object", "array", "scalar"]
     start: int
@@ -38,10 +38,10 @@ class JsonNode(Struct, frozen=True):
     value: Any
     names: tuple[str, ...] = ()
     children: tuple[JsonNode, ...] = ()
-    comma_end: int = 0  # where a trailing comma ends; 0: there is none
+    comma_end: int = 0  # the end of a trailing comma; 0: there is none
 
     def child(self, name: str) -> JsonNode | None:
-        """The child of this name; the last one counts, as for every JSON reader."""
+        """Returns the child of this name; the last one counts, as for every JSON reader."""
         found = [c for n, c in zip(self.names, self.children, strict=True) if n == name]
         return found[-1] if found else None
 
@@ -55,24 +55,24 @@ class TextEdit(Struct, frozen=True, order=True):
 
 
 class Layout(Struct, frozen=True):
-    """How a file is laid out: one step of indentation (empty: everything stands on one line) and the end of a line."""
+    """The layout of a file: one step of indentation (empty: everything on one line) and the end of a line."""
 
     step: str
     newline: str
 
 
 def parsed(text: str) -> Any:
-    """The value that the text holds."""
+    """Returns the value of the text."""
     return _tree(text).value
 
 
 def has_no_value(text: str) -> bool:
-    """Whether there is nothing but blanks and comments."""
+    """Returns whether the text has only blanks and comments."""
     return _skip(text, 0) == len(text)
 
 
 def edited(text: str, wanted: object) -> str:
-    """The text with the value ``wanted``."""
+    """Returns the text with the value ``wanted``."""
     layout = _layout(text)
     for edit in sorted(_edits(text, _tree(text), wanted, layout), reverse=True):
         text = text[: edit.start] + edit.new + text[edit.end :]
@@ -108,7 +108,7 @@ def _scalar(text: str, at: int) -> JsonNode:
 
 
 def _container(text: str, start: int, depth: int) -> JsonNode:
-    """The object or array that opens at ``start``."""
+    """Parses the object or array that opens at ``start``."""
     is_object = text[start] == "{"
     close = "}" if is_object else "]"
     names: list[str] = []
@@ -130,7 +130,7 @@ def _container(text: str, start: int, depth: int) -> JsonNode:
 
 
 def _name(text: str, at: int) -> tuple[str, int]:
-    """The key that starts here, and where its value starts."""
+    """Parses the key that starts here; also returns where its value starts."""
     if not text.startswith('"', at):
         raise _unexpected(text, at, "a key in double quotes")
     key = _scalar(text, at)
@@ -141,7 +141,7 @@ def _name(text: str, at: int) -> tuple[str, int]:
 
 
 def _skip(text: str, at: int) -> int:
-    """The first place from ``at`` on that is neither blank nor in a comment."""
+    """Returns the first place from ``at`` on that is neither blank nor in a comment."""
     found = _SKIPPED.match(text, at)
     return found.end() if found else at
 
@@ -159,7 +159,7 @@ def _line(text: str, at: int) -> int:
 
 
 def _edits(text: str, node: JsonNode, wanted: object, layout: Layout) -> Iterator[TextEdit]:
-    """The edits that turn a node into ``wanted``."""
+    """Yields the edits that turn a node into ``wanted``."""
     if _same(node.value, wanted):
         return
     if node.kind == "object" and isinstance(wanted, dict) and set(node.names) <= set(cast("dict[str, object]", wanted)):
@@ -190,7 +190,7 @@ def _array_edits(text: str, node: JsonNode, wanted: Sequence[object], layout: La
 
 
 def _insertion(text: str, node: JsonNode, new: Sequence[tuple[str, object]], layout: Layout) -> Iterator[TextEdit]:
-    """New members or items at the end of a container."""
+    """Returns the edits that add members or items at the end of a container."""
     layout = _layout_of(text, node, layout)
     if not node.children:
         yield _into_empty(text, node, new, layout)
@@ -206,14 +206,14 @@ def _insertion(text: str, node: JsonNode, new: Sequence[tuple[str, object]], lay
     members = ",".join(f"{layout.newline}{indent}{head}{_rendered(value, indent, layout)}" for head, value in new)
     found = _REST_OF_LINE.match(text, after)
     place = found.end() if found else after
-    if place > after and before:  # the comma stands before a comment, the members after it
+    if place > after and before:  # the comma goes before a comment, the members after it
         yield TextEdit(after, after, before)
         before = ""
     yield TextEdit(place, place, before + members + behind)
 
 
 def _into_empty(text: str, node: JsonNode, new: Sequence[tuple[str, object]], layout: Layout) -> TextEdit:
-    """New members in a container that holds nothing, or comments alone: they stay before the members."""
+    """Returns the edit that adds members to an empty container; its comments stay before them."""
     close = node.end - 1
     if not layout.step:
         return TextEdit(close, close, ", ".join(head + _rendered(value, "", layout) for head, value in new))
@@ -226,7 +226,7 @@ def _into_empty(text: str, node: JsonNode, new: Sequence[tuple[str, object]], la
 
 
 def _layout(text: str) -> Layout:
-    """The indentation of the first line that has one; two blanks where none has."""
+    """Returns the indentation of the first indented line; two blanks if there is none."""
     body = text.strip("\ufeff \t\r\n")
     newline = "\r\n" if "\r\n" in text else "\n"
     if "\n" not in body and body not in ("{}", "[]"):
@@ -236,7 +236,7 @@ def _layout(text: str) -> Layout:
 
 
 def _layout_of(text: str, node: JsonNode, layout: Layout) -> Layout:
-    """A container with content on one line stays on one line."""
+    """Returns the layout of a container; one with content on one line stays on one line."""
     on_one_line = bool(node.children) and "\n" not in text[node.start : node.children[-1].end]
     return Layout("", layout.newline) if on_one_line else layout
 
@@ -247,7 +247,7 @@ def _indent_at(text: str, at: int) -> str:
 
 
 def _rendered(value: object, indent: str, layout: Layout) -> str:
-    """A value as it stands in a file of this layout; its first line follows what is there."""
+    """Returns the text of a value in this layout; its first line is not indented."""
     if not layout.step:
         return _dumped(value)
     lines = json.dumps(value, indent=layout.step, ensure_ascii=False).split("\n")
@@ -259,5 +259,5 @@ def _dumped(value: object) -> str:
 
 
 def _same(one: object, other: object) -> bool:
-    """Equal as JSON: 1, 1.0 and true are three values."""
+    """Returns whether values are equal as JSON: 1, 1.0 and true are three values."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

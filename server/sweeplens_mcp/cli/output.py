@@ -1,8 +1,8 @@
-"""An answer as a person or a program wants it: a table on a terminal, stable text, CSV, JSON or Markdown.
+"""Formats an answer for a person or a program: a table on a terminal, stable text, CSV, JSON or Markdown.
 
-    Output.of(format, file, color)      what was asked for. Raises InputError
-    formatted(answer, spec, ...)        the answer as text of that format
-    write(text, output)                 that text to stdout or to the file
+    Output.of(format, file, color)      the requested output. Raises InputError
+    formatted(answer, spec, ...)        the answer as text of the format
+    write(text, output)                 writes the text to stdout or to the file
 
 The default is a table on a terminal and, in a pipe or a file, the text that clients get, without a limit on its length.
 """
@@ -34,11 +34,11 @@ __all__ = ["FORMATS", "Output", "formatted", "write"]
 Format = Literal["table", "text", "csv", "json", "md"]
 FORMATS: tuple[Format, ...] = ("table", "text", "csv", "json", "md")
 _NO_LIMIT = 1 << 50
-_CELL = 10_000  # characters of a cell where nothing has to fit
+_CELL = 10_000  # characters of a cell without a limit on width
 
 
 class Output(Struct, frozen=True):
-    """Where an answer goes, in which format, and whether it has colours."""
+    """The destination of an answer, its format, and whether it has colours."""
 
     format: Format
     file: Path | None
@@ -46,7 +46,7 @@ class Output(Struct, frozen=True):
 
     @classmethod
     def of(cls, format: str, file: str, color: str) -> Output:
-        """What was asked for; a file's name says its format where ``format`` does not."""
+        """Returns the requested output; by default the format follows the file's suffix."""
         is_terminal = not file and sys.stdout.isatty()
         chosen = format or _format_of(file) or ("table" if is_terminal or color == "always" else "text")
         if chosen not in FORMATS:
@@ -56,7 +56,7 @@ class Output(Struct, frozen=True):
 
 
 def write(text: str, output: Output) -> None:
-    """Write what `formatted` made. Raises OSError."""
+    """Writes the result of `formatted`. Raises OSError."""
     if output.file is None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -65,7 +65,7 @@ def write(text: str, output: Output) -> None:
 
 
 def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output) -> str:
-    """The answer as text of the format, with a newline at its end."""
+    """Returns the answer as text of the format, with a final newline."""
     if output.format == "table":
         from sweeplens_mcp.cli.terminal_table import terminal_text
 
@@ -82,7 +82,7 @@ def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output) -> str
 
 
 def _without_cursor(answer: Answer, spec: ToolSpec) -> tuple[Answer, str]:
-    """News bring the cursor of what comes next as a table of their own."""
+    """Returns the answer without the table of the next cursor, which news have."""
     if not spec.news:
         return answer, ""
     rest = {name: table for name, table in answer.tables.items() if name != "cursor"}
@@ -90,7 +90,7 @@ def _without_cursor(answer: Answer, spec: ToolSpec) -> tuple[Answer, str]:
 
 
 def _first_rows(answer: Answer, limit: int) -> Answer:
-    """The first rows of the main table, which the basis then says."""
+    """Cuts the main table to its first rows, and says so in the basis."""
     height = answer.table.height
     if not limit or height <= limit:
         return answer
@@ -108,7 +108,7 @@ def _markdown(answer: Answer) -> Iterator[str]:
 
 
 def markdown_table(frame: pl.DataFrame) -> str:
-    """A table of GitHub's Markdown; numbers stand at the right."""
+    """Returns a table in GitHub's Markdown; numbers are aligned to the right."""
     names = [_in_markdown(name) for name in frame.columns]
     rules = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
     rows = (" | ".join(_in_markdown(show(cell(v, _CELL), kind(v))) for v in row) for row in frame.iter_rows())

@@ -1,4 +1,4 @@
-"""A parser of arguments whose errors are one sentence on stderr, with exit code 2."""
+"""An argument parser with errors of one sentence on stderr, and exit code 2."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _COMMANDS_WIDTH = 16  # the longest command, its indentation, and the space afte
 
 
 class SentenceParser(argparse.ArgumentParser):
-    """As argparse, without the usage before each error."""
+    """Like argparse, but without the usage before each error."""
 
     def error(self, message: str) -> NoReturn:
-        """End with the sentence."""
+        """Exits with the sentence."""
         self.exit(2, f"sweeplens: {message} (see {self.prog} --help)\n")
 
 

@@ -1,4 +1,4 @@
-"""One line of progress on stderr while a person waits: what is done of what is known. It is wiped at the end.
+"""One line of progress on a terminal's stderr: work done of the work known. It is erased at the end.
 
 Nothing is written unless the stream is a terminal. The first line appears at once, before anything heavy is imported.
 """
@@ -17,7 +17,7 @@ _BAR = 20
 
 
 class ProgressLine:
-    """A context manager; `update` has the signature that loading experiments reports to."""
+    """A context manager; `update` has the signature of a progress callback."""
 
     def __init__(self, stream: TextIO, first: str) -> None:
         self._stream = stream
@@ -35,11 +35,11 @@ class ProgressLine:
         self._write("")
 
     def say(self, text: str) -> None:
-        """Show a text in place of the line."""
+        """Shows a text in place of the line."""
         self._write(f"{text} ...")
 
     def update(self, done: int, total: int, what: str) -> None:
-        """Show how far the reading is, at most ten times a second."""
+        """Shows the progress of reading, at most ten times a second."""
         now = time.monotonic()
         if not self._is_shown or (now - self._last < _SECONDS and done < total):
             return

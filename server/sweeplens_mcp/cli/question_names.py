@@ -8,9 +8,9 @@ __all__ = ["QUESTIONS", "QuestionCommand", "command_for"]
 
 
 class QuestionCommand(Struct, frozen=True):
-    """A command, the tool that answers it, and the tool's arguments that stand without a name.
+    """A command, its tool, and the tool's arguments that are positional.
 
-    ``instead``: the option that replaces these arguments: then all words without a name are folders. ``example``: for the help.
+    ``instead``: the option that replaces these arguments: then all positional words are folders. ``example``: for the help.
     """
 
     name: str
@@ -63,6 +63,20 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
     QuestionCommand(
         "suggest", "suggest_runs", "which runs to make next", ("metric",), example="val/acc sweep --budget 12"
     ),
+    QuestionCommand(
+        "cost",
+        "run_costs",
+        "what results cost in steps, time and tokens",
+        ("metric",),
+        example="val/acc sweep",
+    ),
+    QuestionCommand(
+        "checkpoints",
+        "best_checkpoints",
+        "which checkpoint of each run to keep",
+        ("metric",),
+        example="val/acc sweep",
+    ),
     QuestionCommand("diagnose", "diagnose_runs", "what went wrong in which run", example="sweep"),
     QuestionCommand(
         "news", "whats_new", "what happened in the last 24 hours, or since a cursor", example="sweep --watch"
@@ -78,5 +92,5 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
 
 
 def command_for(tool: str) -> str:
-    """The command that asks a tool; empty where there is none."""
+    """Returns the command of a tool; empty if there is none."""
     return next((question.name for question in QUESTIONS if question.tool == tool), "")

@@ -1,7 +1,7 @@
 """The commands that answer a question: `sweeplens overview | ls | show RUN | rank METRIC | compare A B | ...`.
 
-`QUESTIONS` is the table: a command, its tool, and which of the tool's arguments stand without a name. The options and their help
-come from the tool's arguments, so a command cannot differ from its tool. Folders stand at the end: `sweeplens ls sweep`.
+`QUESTIONS` is the table: a command, its tool, and the tool's arguments that are positional. Options and their help come from
+the tool's arguments, so a command cannot differ from its tool. Folders come last: `sweeplens ls sweep`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WATCH_SECONDS = 2.0
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
-    """Answer one question. Raises SweeplensError with a sentence."""
+    """Answers one question. Raises SweeplensError."""
     question = next(q for q in QUESTIONS if q.name == name)
     spec = spec_named(question.tool)
     parser = question_parser(question)
@@ -50,7 +50,7 @@ def main(name: str, arguments: Sequence[str]) -> int:
 
 
 def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
-    """The arguments of a command, with help."""
+    """Returns the parser of a command's arguments."""
     spec = spec_named(question.tool)
     parser = SentenceParser(
         prog=f"sweeplens {question.name}", description=spec.description, allow_abbrev=False,
@@ -62,7 +62,7 @@ def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
         text = _escaped(known[name].description)
         parser.add_argument(name, nargs="?" if question.instead else None, metavar=shown, help=text)
     parser.add_argument(
-        "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: what is configured)"
+        "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: the configured ones)"
     )
     options = parser.add_argument_group("the question")
     for argument in known.values():
@@ -152,7 +152,7 @@ def _settle_positionals(given: argparse.Namespace, question: QuestionCommand) ->
 
 
 def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """``--sort -x`` as ``--sort=-x``: argparse would take the value for an option."""
+    """Returns ``--sort -x`` as ``--sort=-x``, because argparse would read the value as an option."""
     known = {option for action in parser._actions for option in action.option_strings}  # pyright: ignore[reportPrivateUsage]
     joined: list[str] = []
     for word in arguments:
@@ -173,7 +173,7 @@ def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
 
 
 def option_values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
-    """The tool's arguments. An option that takes one value may stand once."""
+    """Returns the tool's arguments. An option with one value may be given once."""
     values: dict[str, object] = {}
     for argument in known:
         typed = getattr(given, argument.name, None)
@@ -188,7 +188,7 @@ def option_values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> d
             join = (
                 "join the conditions with AND or OR in one --where" if argument.name == "where" else "give one of them"
             )
-            raise InputError(f"{option} stands twice: {join}")
+            raise InputError(f"{option} is given twice: {join}")
         values[argument.name] = converted(argument.name, texts[0], argument.kind)
     return values
 

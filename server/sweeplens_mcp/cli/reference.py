@@ -1,9 +1,9 @@
-"""The written tables of tools and resources, made from the tools themselves: `python -m sweeplens_mcp.cli.reference [FOLDER]`.
+"""Writes the reference of tools and resources from the code: `python -m sweeplens_mcp.cli.reference [FOLDER]`.
 
     readme_table()    the table between the marks of README.md
-    tools_page()      docs/tools.md, whole
+    tools_page()      the whole of docs/tools.md
 
-A test compares both with what is written, so a tool cannot change without its documentation.
+A test compares both with the files, so a tool cannot change without its documentation.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ BEGIN, END = "<!-- tools -->", "<!-- /tools -->"
 
 
 def readme_table() -> str:
-    """One line a tool: name, what must be given, what it answers."""
+    """Returns a line a tool: its name and what it answers."""
     lines = [f"| `{s.name}` | {_first_sentence(s.description)} |" for s in TOOLS]
     return "\n".join(["| tool | what it answers |", "|---|---|", *lines])
 
 
 def with_table(readme: str) -> str:
-    """A README with the table between its marks."""
+    """Returns a README with the table between its marks."""
     before, rest = readme.split(BEGIN, 1)
     _, after = rest.split(END, 1)
     return f"{before}{BEGIN}\n{readme_table()}\n{END}{after}"
 
 
 def tools_page() -> str:
-    """Every tool with its arguments, every resource, every prompt."""
+    """Returns the page of every tool with its arguments, every resource, every prompt."""
     return "\n".join(_page()).rstrip() + "\n"
 
 
 def write(folder: Path) -> None:
-    """Write both into a checkout of the project."""
+    """Writes both into a checkout of the project."""
     readme = folder / "README.md"
     readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "docs").mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ def _page() -> Iterator[str]:
     )
     for spec in TOOLS:
         yield from _tool(spec)
-    yield "## Resources\n\n| address | type | what stands there |\n|---|---|---|"
+    yield "## Resources\n\n| address | type | content |\n|---|---|---|"
     yield from (f"| `{r.uri}` | {r.mime_type} | {r.description} |" for r in (*RESOURCES, *TEMPLATES))
     yield "\nNames of runs and metrics are percent-encoded in addresses: `val/acc` is `val%2Facc`.\n"
     yield "## Prompts\n\n| prompt | arguments | what it asks for |\n|---|---|---|"

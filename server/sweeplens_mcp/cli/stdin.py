@@ -1,9 +1,9 @@
-"""Standard input that cannot hold the process: once the client has closed it, or a signal says so, the process ends.
+"""Ends the process when the client closes standard input, or at a signal.
 
-    own_stdin()    from now on `sys.stdin` is the wire, descriptor 0 is the null device, and the end of input is watched
+    own_stdin()    replaces `sys.stdin` by an object that counts reads, descriptor 0 by the null device, and watches for the end
 
-The SDK reads standard input in a thread that nothing interrupts, and stops reading while the client does not read the answers.
-So the end is looked for beside it: a client that closed its end and takes no answers would otherwise hold the process.
+The SDK reads standard input in a thread that cannot be interrupted, and stops reading while the client does not read answers.
+So a second thread watches for the end: otherwise a client that closed its end and reads no answers would block the exit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class _Wire(io.FileIO):
-    """What the client writes. ``taken`` counts the reads; ``began`` is set at the first, ``ended`` at the end of input."""
+    """Input from the client. ``taken`` counts the reads; ``began`` is set at the first, ``ended`` at the end of input."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "rb")
@@ -32,7 +32,7 @@ class _Wire(io.FileIO):
         self.ended = threading.Event()
 
     def readinto(self, buffer: memoryview, /) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Read what is there. Nothing is the end."""
+        """Reads the available bytes; none is the end."""
         self.began.set()
         count = super().readinto(buffer)
         self.taken += 1
@@ -41,49 +41,49 @@ class _Wire(io.FileIO):
         return count
 
 
-class _Reader(io.BufferedReader):
-    """The wire as the SDK takes it: a descriptor of its own would be read past us."""
+class _StdinBuffer(io.BufferedReader):
+    """The buffer that the SDK reads. It hides its descriptor, because the SDK would read that directly."""
 
     def fileno(self) -> int:
-        """None that could be taken over."""
+        """Raises OSError, so that the SDK reads through this object."""
         raise OSError("standard input is read through this object alone")
 
 
 def own_stdin() -> None:
-    """Take standard input, and end the process by a signal at once, by the end of input soon."""
+    """Takes standard input. A signal ends the process at once, the end of input soon after."""
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
     wire = _Wire(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device
         os.dup2(nothing.fileno(), 0)
-    sys.stdin = io.TextIOWrapper(_Reader(wire), encoding="utf-8", errors="replace")
+    sys.stdin = io.TextIOWrapper(_StdinBuffer(wire), encoding="utf-8", errors="replace")
     threading.Thread(target=_watch, args=(wire, os.dup(1)), name="sweeplens-stdin", daemon=True).start()
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End as a process does that a signal ended; what runs for this one ends with it."""
+    """Exits with the code of a process ended by a signal; child processes end with it."""
     os._exit(128 + number)
 
 
 def _watch(wire: _Wire, answers: int) -> None:
-    """End the process when the client has closed its end, and reads no answers or nothing more is read of what it wrote.
+    """Ends the process when the client has closed its end and reads no answers, or its input is no longer read.
 
-    ``answers``: the descriptor that leads to the client.
+    ``answers``: the descriptor of the output to the client.
     """
-    wire.began.wait()  # what is imported before takes its time
+    wire.began.wait()  # imports before the first read take time
     _hung_up(wire)
     while True:
         taken = wire.taken
         wire.ended.wait(_PATIENCE_SECONDS)
         if wire.ended.is_set():
-            threading.Event().wait(_PATIENCE_SECONDS)  # the usual end comes first, when it can
+            threading.Event().wait(_PATIENCE_SECONDS)  # the normal exit comes first, if possible
         if wire.ended.is_set() or wire.taken == taken or not _takes_answers(answers):
             os._exit(0)
 
 
 def _takes_answers(answers: int) -> bool:
-    """Whether the client makes room for answers within the patience: a full pipe that nobody reads stays full."""
+    """Returns whether the client reads answers within the time limit: a full pipe without a reader stays full."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()
@@ -92,7 +92,7 @@ def _takes_answers(answers: int) -> bool:
 
 
 def _hung_up(wire: _Wire) -> None:
-    """Wait until the client has closed its end of a pipe or socket; of a file, until it is read."""
+    """Waits until the client has closed its end of a pipe or socket; for a file, until it is read."""
     if not hasattr(select, "poll"):
         wire.ended.wait()
         return

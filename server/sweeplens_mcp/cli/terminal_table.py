@@ -1,7 +1,7 @@
-"""An answer for a person at a terminal: tables that fit its width, with colours where they are wanted.
+"""Formats an answer for a terminal: tables that fit its width, with colours if wanted.
 
-The only module that imports rich, so a pipe and a server never load it. Columns are shown from the left while they fit; those
-that do not are named below the table. Rows beyond `MOST_ROWS` are counted.
+This is the only module that imports rich, so a pipe and a server never load it. Columns are shown from the left while they fit;
+the others are named below the table. Rows beyond `MOST_ROWS` are counted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STYLES = {
 
 
 def terminal_text(answer: Answer, spec: ToolSpec, limit: int, *, has_color: bool, width: int = 0) -> str:
-    """The answer as text for a terminal, escapes included."""
+    """Returns the answer as text for a terminal, with escape sequences."""
     out = io.StringIO()
     console = Console(
         file=out, force_terminal=has_color, no_color=not has_color, highlight=False, markup=False, emoji=False,
@@ -43,7 +43,7 @@ def terminal_text(answer: Answer, spec: ToolSpec, limit: int, *, has_color: bool
         console.print(clip(note, 2000), style="italic")
     for name, frame in (("", answer.table), *answer.tables.items()):
         if name == "cursor" and spec.news:
-            console.print(Text(f"To see what comes next: sweeplens news --cursor {frame['cursor'][0]}", style="dim"))
+            console.print(Text(f"For later news: sweeplens news --cursor {frame['cursor'][0]}", style="dim"))
         elif frame.width and (frame.height or not name):
             _print_table(console, name, frame, limit or MOST_ROWS, is_prose=frame.columns == ["topic", "text"])
     for line in answer.basis.lines():
@@ -73,7 +73,7 @@ def _print_table(console: Console, name: str, frame: pl.DataFrame, most: int, *,
 
 
 def _fitting(widths: list[int], is_number: list[bool], room: int) -> int:
-    """How many columns fit from the left. Columns of words can be folded a little, numbers cannot."""
+    """Returns how many columns fit from the left. Columns of words can be folded a little, numbers cannot."""
     used = 0
     for position, (width, number) in enumerate(zip(widths, is_number, strict=True)):
         used += (width if number else min(width, max(_LEAST, room // 3))) + _GAP

@@ -1,9 +1,9 @@
-"""A client's configuration as text, with our entry merged in: JSON with comments, TOML or YAML.
+"""Merges our entry into the text of a client's configuration: JSON with comments, TOML or YAML.
 
     merged_text(text, client, launch)    the new text. Raises UnmergeableError, whose message completes "FILE ..."
 
-What is not ours stays byte for byte: comments, order, indentation, quotes, line ends. The result is read back and compared with
-what should be there before anybody writes it, by another parser than the one that wrote it where there is one.
+Everything else stays byte for byte: comments, order, indentation, quotes, line ends. Before it is written, the result is parsed
+again, by another parser where there is one, and compared with the wanted data.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _YAML_INDENTS = (
 
 
 def merged_text(text: str, client: Client, launch: LaunchCommand) -> str:
-    """The text with our entry; the same text where it is there already."""
+    """Returns the text with our entry; the same text if the entry is there already."""
     read, edit = {"json": (parsed, _json), "toml": (tomllib.loads, _toml), "yaml": (_yaml_data, _yaml)}[client.form]
     has_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
     plain = text.replace("\r\n", "\n") if has_crlf else text
@@ -78,7 +78,7 @@ def _yaml_data(text: str) -> Any:
 
 
 def _yaml(text: str, wanted: object, client: Client, launch: LaunchCommand) -> str:
-    """The edit of ruamel.yaml, taken over line by line, so that lines which it would only lay out otherwise stay."""
+    """Applies the edit of ruamel.yaml line by line, so that lines keep their layout."""
     from ruamel.yaml.error import YAMLError
 
     try:
@@ -88,7 +88,7 @@ def _yaml(text: str, wanted: object, client: Client, launch: LaunchCommand) -> s
 
 
 def _yaml_edits(text: str, client: Client, launch: LaunchCommand) -> Iterator[str]:
-    """The edited text under each usual indentation; those that reproduce the file come first."""
+    """Yields the edited text for each usual indentation; those that reproduce the file come first."""
     found = [_yaml_edit(text, client, launch, indents) for indents in _YAML_INDENTS]
     exact = [after for before, after in found if before == text]
     yield from exact
@@ -98,7 +98,7 @@ def _yaml_edits(text: str, client: Client, launch: LaunchCommand) -> Iterator[st
 
 
 def _yaml_edit(text: str, client: Client, launch: LaunchCommand, indents: tuple[int, int, int]) -> tuple[str, str]:
-    """The text as ruamel.yaml writes it, without our entry and with it."""
+    """Returns the text as ruamel.yaml writes it, without and with our entry."""
     from ruamel.yaml import YAML
 
     engine = YAML()
@@ -119,7 +119,7 @@ def _dumped(engine: Any, document: object) -> str:
 
 
 def _patched(text: str, before: str, after: str) -> str:
-    """``text`` with the lines in which ``after`` differs from ``before``; the two first have as many lines."""
+    """Returns ``text`` with the lines in which ``after`` differs from ``before``; ``before`` has as many lines as ``text``."""
     own, old, new = (t.splitlines(keepends=True) for t in (text, before, after))
     out: list[str] = []
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():

@@ -1,6 +1,6 @@
-"""`--watch`: the answer again whenever the data changed, until Ctrl-C.
+"""`--watch`: answers again whenever the data change, until Ctrl-C.
 
-On a terminal the screen is drawn again; in a pipe each new answer follows the one before, after an empty line.
+On a terminal the screen is drawn again; in a pipe each new answer follows after an empty line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def watch(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output, seconds: float) -> int:
-    """Answer until Ctrl-C, which is a proper end. Raises SweeplensError."""
+    """Answers until Ctrl-C, which is a normal end. Raises SweeplensError."""
     if not seconds >= _LEAST_SECONDS:
         raise InputError(f"--watch {seconds:g} is too often: pass {_LEAST_SECONDS:g} seconds or more.")
     database = open_database(settings)
@@ -43,7 +43,7 @@ def watch(spec: ToolSpec, values: dict[str, object], settings: Settings, output:
 def _repeat(
     database: ExperimentDB, spec: ToolSpec, values: dict[str, object], output: Output, seconds: float
 ) -> NoReturn:
-    gc.enable()  # this may go on for days
+    gc.enable()  # this may run for days
     is_screen = output.file is None and sys.stdout.isatty()
     last = ""
     while True:

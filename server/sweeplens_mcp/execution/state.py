@@ -248,7 +248,7 @@ class ServerState:
 
 
 def _unread(error: BaseException | None) -> str:
-    from sweeplens.readers.boundary import what_was_wrong
+    from sweeplens.readers.boundary import error_reason
 
-    why = what_was_wrong(error) if error is not None else "it ended unexpectedly"
+    why = error_reason(error) if error is not None else "it ended unexpectedly"
     return f"The experiments could not be read ({why}); the server's log says more. The next call tries again."

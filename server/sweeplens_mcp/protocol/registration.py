@@ -104,7 +104,7 @@ def register(spec: ToolSpec, state: ServerState) -> SweepTool:
 
 
 def _page_of(spec: ToolSpec) -> dict[str, Any] | None:
-    """What a client with MCP Apps is told: on which page an answer is shown, and what the page alone calls."""
+    """Returns the metadata for clients with MCP Apps: the page that shows an answer, and whether only the page calls the tool."""
     if not spec.page:
         return None
     return {"ui": {"resourceUri": spec.page, "visibility": ["app"] if spec.of_page else ["model", "app"]}}

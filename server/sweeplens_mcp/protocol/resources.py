@@ -123,7 +123,12 @@ def schema_text(db: ExperimentDB) -> str:
 
     tables = {"runs": dict(db.runs_df.schema), "series": dict(db.series_df.schema), "points": POINTS_SCHEMA}
     lines = [(name, column, str(kind)) for name, schema in tables.items() for column, kind in schema.items()]
-    note = '# conditions (where) also know each series as "<metric>.<column of series>", such as "val/acc.last"\n'
+    note = (
+        '# runs also has, where a query or a condition (where) names them: each series as "<metric>.<column of series>", such '
+        'as "val/acc.last"; events, "val/loss.first_below(4.0)" and "val/acc.first_above(0.9)" (the step, null if never), with '
+        '@ what another series was at that step, "val/loss.first_below(4.0)@tokens", "val/loss.min_step@test/acc", @wall_time in '
+        "seconds; health (ok, suspect, broken)\n"
+    )
     return note + _written(("table", "column", "type"), lines, db.config.max_answer_bytes * _SIZE, "query_sql")
 
 

@@ -39,7 +39,7 @@ MIN_BUDGET = 2_000
 _BASIS_SHARE, _NOTES_SHARE = 0.3, 0.4
 _CELLS = (400, 120, 30)  # maximum characters of a cell, tried in this order
 _LINES = (1500, *_CELLS)  # the same where cells are sentences
-_STRETCH = 2  # longer stretches of non-finite points are shown by their ends
+_STRETCH = 2  # longer sequences of non-finite points are shown by their ends
 
 
 class AnswerRow(Struct, frozen=True):

@@ -94,7 +94,7 @@ def cell(value: object, limit: int) -> Cell:
 
 
 def show(value: Cell, word: str = "") -> str:
-    """A cell as text; ``word`` replaces None where the number is not finite."""
+    """Returns a cell as text; ``word`` replaces None if the number is not finite."""
     if value is None:
         return word or "-"
     if isinstance(value, bool):

@@ -20,12 +20,12 @@ __all__ = ["render_findings", "render_news", "render_varying"]
 
 _FINDING = ("run_id", "finding", "severity", "metric", "step", "evidence")
 _NEWS = ("event", "run_id", "at", "text", "runs")
-_FEW = 5  # lines of mild findings of a kind, where there are more than twice as many
-_GRAVE = 3  # the same of grave ones: the rows of the structured content have the evidence of each
+_FEW = 5  # lines of findings of low severity of a kind, if there are more than twice as many
+_GRAVE = 3  # the same for higher severities; the rows of the structured content have the evidence of each
 
 
 def render_findings(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
-    """Renders combinations of findings as headings with their runs below; of many mild ones, the first few with evidence."""
+    """Renders combinations of findings as headings with their runs below; with many of low severity, only the first few."""
     data, text = render_tables(prepared, n)
     found = _named(prepared, n, _FINDING)
     if found is None:

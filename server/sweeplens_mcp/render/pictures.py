@@ -21,7 +21,7 @@ __all__ = ["MOST_IMAGE_BYTES", "data_reply", "picture_reply"]
 
 MOST_IMAGE_BYTES = 60_000
 _BASIS_SHARE = 0.3
-_MOST_DATA_BYTES = 900_000  # what clients hand on to a page
+_MOST_DATA_BYTES = 900_000  # what clients pass to a page
 
 
 def picture_reply(chart: Chart, budget: int) -> ToolReply:
@@ -41,9 +41,9 @@ def picture_reply(chart: Chart, budget: int) -> ToolReply:
 
 
 def data_reply(chart: Chart, budget: int) -> ToolReply:
-    """The chart's specification and how it looks in each theme, for a page that draws it. Raises LimitError."""
+    """Renders the chart's specification and the themes, for a page that draws it. Raises LimitError."""
     spec = {name: part for name, part in chart.to_dict().items() if name != "config"}
-    from sweeplens.charts.theme import THEMES, config_of  # with the charts comes Polars: a start need not wait for it
+    from sweeplens.charts.theme import THEMES, config_of  # imports Polars, which a start need not wait for
 
     themes = {name: config_of(name) for name in THEMES}
     basis = basis_json(chart.basis, int(budget * _BASIS_SHARE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sweeplens_mcp.render.answers import render_overview, render_series
 from sweeplens_mcp.render.comparisons import render_comparison
 from sweeplens_mcp.render.findings import render_findings, render_news, render_varying
+from sweeplens_mcp.tools.costs import best_checkpoints, run_costs
 from sweeplens_mcp.tools.metrics import list_metrics, query_metrics
 from sweeplens_mcp.tools.pictures import chart_data, plot
 from sweeplens_mcp.tools.runs import get_run, list_runs, overview
@@ -37,6 +38,8 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Compare runs", compare_runs, renderer=render_comparison, heavy=True),
     ToolSpec("Hyperparameter effects", hparam_effects, heavy=True),
     ToolSpec("Diagnose runs", diagnose_runs, renderer=render_findings, heavy=True),
+    ToolSpec("Run costs", run_costs, heavy=True),
+    ToolSpec("Best checkpoints", best_checkpoints, heavy=True),
     ToolSpec("What is new", whats_new, renderer=render_news, paged=False, news=True, heavy=True, in_process=False),
     ToolSpec("Suggest runs", suggest_runs, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True, in_process=False),

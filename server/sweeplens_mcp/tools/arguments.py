@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 __all__ = [
     "At",
+    "BriefReduce",
     "BriefWhere",
     "By",
     "Columns",
@@ -60,12 +61,13 @@ Where = Annotated[
     Field(
         description="SQL condition on runs; names with . or / in double quotes: "
         '"optim.lr" > 1e-4 AND status = \'finished\' AND "val/acc.last" > 0.9. '
-        "status: running, finished, failed, crashed, killed, pruned, waiting, unknown"
+        'Also events, "val/loss.first_below(4.0)" < 5000, .first_above(x), @tokens or @wall_time at that step; '
+        "health: ok, suspect, broken; status: running, finished, failed, crashed, killed, pruned, waiting, unknown"
     ),
 ]
-BriefWhere = Annotated[str, Field(description="SQL condition on runs, as in list_runs.")]
+BriefWhere = Annotated[str, Field(description="SQL condition, as in list_runs.")]
 Metric = Annotated[str, Field(description="Metric name.")]
-Metrics = Annotated[Texts, Field(description="Metric names or regular expressions; empty: the main metrics.")]
+Metrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]
 Patterns = Annotated[str, Field(description="Regular expression for metric names; empty: all.")]
 RunId = Annotated[str, Field(description="Run id.")]
@@ -75,10 +77,11 @@ Hparams = Annotated[
 Columns = Annotated[
     Texts,
     Field(
-        description="Columns instead of the default ones: hyperparameters, metadata.*, <metric>.last/.min/.max/.mean/.n_nan."
+        description="Columns instead of the default ones: any that where knows, metadata.*, <metric>.last/.min/.max/.mean/.n_nan."
     ),
 ]
-Sort = Annotated[str, Field(description="Column to sort by; a leading - sorts in descending order.")]
+Sort = Annotated[str, Field(description="Column to sort by; a leading - is descending.")]
+BriefReduce = Annotated[str, Field(description="As in rank_runs.")]
 Reduce = Annotated[
     str,
     Field(
@@ -88,7 +91,7 @@ Reduce = Annotated[
 ]
 Goal = Annotated[
     str,
-    Field(description="Which is better: lower or higher; empty: inferred from the metric's name or configuration."),
+    Field(description="lower or higher is better; empty: by the metric's name or configuration."),
 ]
 By = Annotated[
     Literal["group", "run"],
@@ -97,7 +100,7 @@ By = Annotated[
 At = Annotated[
     str,
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
-    Field(description="Rank by the values at a step, not by reduce: a number, or common (as in reduce)."),
+    Field(description="Rank by the values at a step, instead of reduce: a number, or common."),
 ]
 Side = Annotated[
     str | tuple[str, ...],
@@ -110,7 +113,5 @@ XMax = Annotated[float | None, Field(description="Largest x to include.")]
 MaxPoints = Annotated[
     int, Field(description="Maximum points per series, 2 to 10000. The default 50 is lowered if many series must fit.")
 ]
-Limit = Annotated[int, Field(description="Maximum rows; 0: as many as fit.")]
-Cursor = Annotated[
-    str, Field(description="next_cursor of the last answer, for the next page; other arguments unchanged.")
-]
+Limit = Annotated[int, Field(description="Most rows; 0: what fits.")]
+Cursor = Annotated[str, Field(description="next_cursor of the last answer.")]

@@ -16,7 +16,7 @@ _POINT_BYTES, _SHARE = 28, 0.7  # bytes of one point at full precision; the shar
 
 def list_metrics(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "", pattern: Patterns = "") -> Answer:
     """One row per metric: number of runs and points, first and last step, goal (lower, higher, unknown),
-    number of values that are NaN or infinite."""
+    number of NaN or infinite values."""
     return db.list_metrics(runs=runs, where=where, pattern=pattern)
 
 
@@ -31,7 +31,7 @@ def query_metrics(
     max_points: MaxPoints = USUAL_POINTS,
 ) -> LazyAnswer:
     """Curves of each run and metric as pairs of x and value, downsampled for display; the shape is kept. To compare
-    numbers, use summarize_by_hparams, rank_runs or compare_runs, which use all points."""
+    numbers, use rank_runs or compare_runs, which use all points."""
 
     def by_default(n_series: int) -> int:
         return min(USUAL_POINTS, points_for_one_page(n_series, db.config.max_answer_bytes))

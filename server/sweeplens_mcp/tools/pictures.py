@@ -29,7 +29,7 @@ Log = Annotated[str, Field(description="Log axes: x, y, xy, none; empty: chosen 
 PlotSide = Annotated[
     str | tuple[str, ...],
     WithJsonSchema({"type": "string"}),
-    Field(description="Side of a comparison, as in compare_runs."),
+    Field(description="As in compare_runs."),
 ]
 ChartId = Annotated[str, Field(description="The chart_id of a plot.")]
 

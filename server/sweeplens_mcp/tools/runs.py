@@ -15,8 +15,8 @@ __all__ = ["get_run", "list_runs", "overview"]
 
 def overview(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "") -> Answer:
     """Call this first: a summary of the experiments in about twenty lines. Runs by status, hyperparameters that vary,
-    metrics with goal and range, the best group for each main metric and the groups tied with it, failed runs and what
-    they share, runs in progress, changes in the last 24 hours."""
+    metrics with goal and range, the best group for each main metric and its ties, failed runs and what they share, runs in
+    progress, changes in the last 24 hours, and the next calls to make."""
     answer = db.overview(runs=runs, where=where)
     return replace(
         answer, tables={"best": answer.tables["best"]}

@@ -19,5 +19,5 @@ def suggest_runs(
     db: "ExperimentDB", metric: Metric, budget: Budget = 8, goal: Goal = "", runs: Runs = (), where: BriefWhere = ""
 ) -> Answer:
     """Which runs to make next: seeds that decide ties, cells that break a confounding, ranges to extend, empty cells; each with
-    its reason, the difference it could detect, and settings for a command line. May say that nothing is worth running."""
+    its reason, the difference it could detect, and settings for a command line."""
     return db.suggest(metric, budget, goal=goal, runs=runs, where=where)

@@ -6,7 +6,20 @@ from pydantic import Field
 
 from sweeplens.answers import Answer
 from sweeplens.frames.reduction_names import DEFAULT_REDUCE
-from sweeplens_mcp.tools.arguments import At, BriefWhere, By, Goal, Hparams, Metric, Metrics, Reduce, Runs, Side, Sort
+from sweeplens_mcp.tools.arguments import (
+    At,
+    BriefReduce,
+    BriefWhere,
+    By,
+    Goal,
+    Hparams,
+    Metric,
+    Metrics,
+    Reduce,
+    Runs,
+    Side,
+    Sort,
+)
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import AskedGoal, ExperimentDB
@@ -26,7 +39,7 @@ def summarize_by_hparams(
     db: "ExperimentDB",
     hparams: Hparams = (),
     metrics: Metrics = (),
-    reduce: Reduce = DEFAULT_REDUCE,
+    reduce: BriefReduce = DEFAULT_REDUCE,
     runs: Runs = (),
     where: BriefWhere = "",
     sort: Sort = "",
@@ -65,7 +78,7 @@ def compare_runs(
     b: Side = "",
     hparam: Level = "",
     metrics: Metrics = (),
-    reduce: Reduce = DEFAULT_REDUCE,
+    reduce: BriefReduce = DEFAULT_REDUCE,
     axis: Axis = "step",
     threshold: Threshold = None,
 ) -> Answer:
@@ -79,7 +92,7 @@ def hparam_effects(
     db: "ExperimentDB",
     metric: Metric,
     goal: Goal = "",
-    reduce: Reduce = DEFAULT_REDUCE,
+    reduce: BriefReduce = DEFAULT_REDUCE,
     runs: Runs = (),
     where: BriefWhere = "",
 ) -> Answer:

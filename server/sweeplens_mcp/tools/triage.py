@@ -15,8 +15,7 @@ __all__ = ["diagnose_runs", "whats_new"]
 
 def diagnose_runs(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "", metrics: Metrics = ()) -> Answer:
     """Problems in runs: NaN, divergence, spikes, overfitting, level shifts, impossible losses, stalled and crashed runs,
-    settings that the log contradicts; each with severity, metric, step, evidence, and a cause if several runs share one.
-    Lists which detectors looked at which metrics."""
+    settings that the log contradicts; each with severity, metric, step, evidence, and a cause if several runs share one."""
     return db.diagnose(runs=runs, where=where, metrics=metrics)
 
 

@@ -1,1 +1,1 @@
-"""What went wrong: every run looked at by every detector, and what the affected runs have in common."""
+"""Diagnosis: runs every detector on every run, and finds what the affected runs have in common."""

@@ -1,4 +1,4 @@
-"""Losses that cannot be right, and gradients without bounds."""
+"""Detectors for losses that cannot be right and for exploding gradients."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sweeplens.analyses.triage.aims import is_gradient, is_whole_loss
 from sweeplens.analyses.triage.context import Curve, DetectionContext, Finding, number
 from sweeplens.analyses.triage.curve_levels import median
 from sweeplens.analyses.triage.divergence import rewarded
+from sweeplens.analyses.triage.metric_kinds import is_gradient, is_whole_loss
 from sweeplens.frames.schemas import hparam_columns
 
-__all__ = ["extreme", "gradients", "never_learned", "runaway", "zero_loss"]
+__all__ = ["gradients", "never_learned", "runaway", "suspect_losses", "zero_loss"]
 
 _CLASSES = (2, 10, 100, 1000, 30522, 32000, 32768, 50257, 50265, 50304, 65536, 100277, 128256, 151936)
 _CLASS_NAMES = ("num_classes", "n_classes", "num_labels", "vocab_size", "n_vocab")
@@ -24,19 +24,19 @@ _EXPLODED = 1000.0  # times the median gradient before
 _FAR_BELOW = 100.0  # times the start of a loss
 _STILL_FALLING = 0.15  # of the whole fall, in the last quarter
 _ZEROS = 5
-_LEARNED = 0.3  # share of its start that a loss of most other runs lost
+_LEARNED = 0.3  # share of its start by which the loss of most other runs fell
 _NOT_LEARNED = 0.02
 _LONG = 20
 
 
-def extreme(scene: DetectionContext) -> pl.DataFrame:
-    """Series that `zero_loss`, `runaway` and `gradients` want to see."""
-    names = scene.series["metric"].unique().to_list()
+def suspect_losses(context: DetectionContext) -> pl.DataFrame:
+    """Returns the series that `zero_loss`, `runaway` and `gradients` examine as curves."""
+    names = context.series["metric"].unique().to_list()
     whole = pl.col("metric").is_in([m for m in names if is_whole_loss(m)]) & (pl.col("goal") == "lower")
     gradient = pl.col("metric").is_in([m for m in names if is_gradient(m)])
     usual = pl.max_horizontal(pl.min_horizontal(pl.col("first").abs(), pl.col("last_finite").abs()), pl.col("min"))
-    return scene.series.filter(
-        (pl.col("n_finite") >= scene.thresholds.min_points)
+    return context.series.filter(
+        (pl.col("n_finite") >= context.thresholds.min_points)
         & ((whole & (_ends_at_zero() | _far_below())) | (gradient & (pl.col("max") > _EXPLODED / 4 * usual)))
     )
 
@@ -51,10 +51,10 @@ def _far_below() -> pl.Expr:
     )
 
 
-def zero_loss(scene: DetectionContext) -> Iterator[Finding]:
-    """medium: a loss, not of a run that logs a reward, is exactly 0 from some step to its end, over five points or more."""
-    paid = rewarded(scene)
-    for curve in scene.drawn(scene.extremes):
+def zero_loss(context: DetectionContext) -> Iterator[Finding]:
+    """medium: a loss is exactly 0 from some step to its end, over five points or more; not in a run that logs a reward."""
+    paid = rewarded(context)
+    for curve in context.curves_of(context.extremes):
         if not is_whole_loss(curve.metric) or curve.run_id in paid or curve.values[-1] != 0:
             continue
         moving = np.flatnonzero(curve.values != 0)
@@ -67,9 +67,9 @@ def zero_loss(scene: DetectionContext) -> Iterator[Finding]:
             yield Finding(curve.run_id, "zero_loss", "medium", curve.metric, int(curve.steps[at]), text)
 
 
-def runaway(scene: DetectionContext) -> Iterator[Finding]:
-    """medium: a loss that began above -1 ends at minus a hundred times its start and still falls, so nothing bounds it."""
-    for curve in scene.drawn(scene.extremes):
+def runaway(context: DetectionContext) -> Iterator[Finding]:
+    """medium: a loss that began above -1 ends below minus a hundred times its start and still falls: it has no lower bound."""
+    for curve in context.curves_of(context.extremes):
         v = curve.values
         if not is_whole_loss(curve.metric) or curve.goal != "lower" or v[-1] > -_FAR_BELOW:
             continue
@@ -84,11 +84,11 @@ def runaway(scene: DetectionContext) -> Iterator[Finding]:
         yield Finding(curve.run_id, "runaway", "medium", curve.metric, int(curve.steps[at]), text)
 
 
-def gradients(scene: DetectionContext) -> Iterator[Finding]:
-    """medium: a gradient norm reaches a thousand times the median of what came before it, after the first tenth of the points;
+def gradients(context: DetectionContext) -> Iterator[Finding]:
+    """medium: a gradient norm reaches a thousand times the median of the points before it, after the first tenth of the points;
     one row a run."""
     worst: dict[str, tuple[float, Finding]] = {}
-    for curve in scene.drawn(scene.extremes):
+    for curve in context.curves_of(context.extremes):
         found = _exploded(curve) if is_gradient(curve.metric) else None
         if found and found[0] > worst.get(curve.run_id, (0.0, None))[0]:
             worst[curve.run_id] = found
@@ -109,17 +109,17 @@ def _exploded(curve: Curve) -> tuple[float, Finding] | None:
     return float(v[top] / usual), Finding(curve.run_id, "gradients", "medium", curve.metric, int(curve.steps[at]), text)
 
 
-def never_learned(scene: DetectionContext) -> Iterator[Finding]:
-    """A loss that never moved from its start, over twenty points or more.
+def never_learned(context: DetectionContext) -> Iterator[Finding]:
+    """A loss stays at its start, over twenty points or more.
 
     medium: it stays within 1 % of ln k, the loss of guessing among k classes (2, 10, 100, 1000, usual vocabularies, and
-    what the configuration calls its number of classes), or it lost less than 2 % where the same metric lost 30 % in most other
+    the number of classes in the configuration), or it fell by less than 2 % where the same metric fell by 30 % in most other
     runs. Exactly constant series are ``constant``.
     """
-    names = [m for m in scene.series["metric"].unique().to_list() if is_whole_loss(m)]
+    names = [m for m in context.series["metric"].unique().to_list() if is_whole_loss(m)]
     spread, level = pl.col("std"), pl.col("mean").abs()
     lost = (pl.col("first") - pl.col("last_finite")) / pl.col("first").abs()
-    table = scene.series.filter(
+    table = context.series.filter(
         pl.col("metric").is_in(names) & (pl.col("goal") == "lower") & (pl.col("n_finite") >= _LONG)
     )
     table = table.with_columns(
@@ -128,7 +128,7 @@ def never_learned(scene: DetectionContext) -> Iterator[Finding]:
     for row in table.filter("still").sort("run_id", "n_finite", descending=[False, True]).unique(
         "run_id", keep="first", maintain_order=True
     ).iter_rows(named=True):  # fmt: skip
-        guess = _guess(row["mean"], _classes_of(scene.runs, row["run_id"]))
+        guess = _guess(row["mean"], _classes_of(context.runs, row["run_id"]))
         if guess or row["others"] > 0.5:
             yield _stuck(row, guess)
 
@@ -144,7 +144,7 @@ def _stuck(row: dict[str, Any], guess: int) -> Finding:
 
 
 def _guess(mean: float, own: tuple[int, ...]) -> int:
-    """The number of classes that a loss of this level is the guess among; 0 where there is none."""
+    """Returns the number of classes for which a loss of this level is that of guessing; 0 if there is none."""
     return next((k for k in (*own, *_CLASSES) if k > 1 and abs(mean - log(k)) <= _NEAR * log(k)), 0)
 
 

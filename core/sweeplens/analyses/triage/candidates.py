@@ -1,4 +1,4 @@
-"""Runs and series -> the scene: goals, turned statistics, and which series a detector would like to see as a curve."""
+"""Prepares the context of detectors: goals, statistics with signs so that lower is better, and which series become curves."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.triage.aims import aim, is_gradient, is_pace, is_schedule
 from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
+from sweeplens.analyses.triage.metric_kinds import detection_goal, is_gradient, is_pace, is_schedule
 from sweeplens.config import Thresholds
 from sweeplens.frames.goals import main_metrics
 
-__all__ = ["DiagnosisOptions", "enriched", "first_main", "last_seen", "paced", "steady", "watched"]
+__all__ = [
+    "DiagnosisOptions",
+    "detection_context",
+    "ends_worse",
+    "first_main_series",
+    "goal_series",
+    "level_series",
+    "pace_series",
+]
 
 _KEY = ["run_id", "metric"]
 _MOVED = 0.3  # of the range of a series, between its first and last value
 
 
 class DiagnosisOptions(Struct, frozen=True):
-    """What a diagnosis knows beside the frames."""
+    """The options of a diagnosis."""
 
     thresholds: Thresholds
     now: datetime
@@ -30,13 +38,13 @@ class DiagnosisOptions(Struct, frozen=True):
     main: Sequence[str] = ()
     replicates: Sequence[str] = ()
     torn: frozenset[str] = frozenset()
-    max_points: int = 5_000_000  # that are read; the answer says what was not looked at
+    max_points: int = 5_000_000  # points that are read at most; the answer names the series beyond
 
 
-def enriched(runs: pl.DataFrame, series: pl.DataFrame, options: DiagnosisOptions) -> DetectionContext:
-    """The scene without curves."""
+def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: DiagnosisOptions) -> DetectionContext:
+    """Returns the context, still without curves."""
     names = series["metric"].unique().to_list()
-    goals = {n: aim(n, options.goals) for n in names}
+    goals = {n: detection_goal(n, options.goals) for n in names}
     main = tuple(m for m in main_metrics(names, options.main, options.goals) if goals[m] != "unknown")
     sign = pl.when(pl.col("goal") == "lower").then(1.0).when(pl.col("goal") == "higher").then(-1.0)
     lower = pl.col("goal") == "lower"
@@ -66,43 +74,44 @@ def enriched(runs: pl.DataFrame, series: pl.DataFrame, options: DiagnosisOptions
     )
 
 
-def paced(scene: DetectionContext) -> pl.DataFrame:
-    """Of each run the series that shows its pace best."""
-    return _one_a_run(scene.series.filter(pl.col("n") >= 2 * scene.thresholds.min_points))
+def pace_series(context: DetectionContext) -> pl.DataFrame:
+    """Returns for each run the series that shows its speed best."""
+    return _one_a_run(context.series.filter(pl.col("n") >= 2 * context.thresholds.min_points))
 
 
-def watched(scene: DetectionContext) -> pl.DataFrame:
-    """Series with an aim: they are looked at for divergence, spikes, overfitting, plateaus and shifts."""
-    return scene.series.filter(
+def goal_series(context: DetectionContext) -> pl.DataFrame:
+    """Returns the series with a goal, for divergence, spikes, overfitting, plateaus and shifts."""
+    return context.series.filter(
         (pl.col("goal") != "unknown") & (pl.col("n_finite") >= 2) & (pl.col("min") < pl.col("max"))
     )
 
 
-def last_seen() -> pl.Expr:
-    """Whether a short series ends worse than its best by enough to be looked at."""
+def ends_worse() -> pl.Expr:
+    """Returns whether a short series ends so much worse than its best that its curve is examined."""
     lost = pl.col("w_last") - pl.col("w_best")
     return (lost > 0) & (lost >= 0.02 * (pl.col("w_first") - pl.col("w_best")))
 
 
-def first_main(scene: DetectionContext) -> pl.DataFrame:
-    """Of each run the series of its first main metric."""
-    place = {m: i for i, m in enumerate(scene.main)}
+def first_main_series(context: DetectionContext) -> pl.DataFrame:
+    """Returns for each run the series of its first main metric."""
+    place = {m: i for i, m in enumerate(context.main)}
     order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
-    table = scene.series.filter(pl.col("metric").is_in(scene.main)).with_columns(order=order)
+    table = context.series.filter(pl.col("metric").is_in(context.main)).with_columns(order=order)
     return table.filter(
-        (pl.col("order") == pl.col("order").min().over("run_id")) & (pl.col("n_finite") >= scene.thresholds.min_points)
+        (pl.col("order") == pl.col("order").min().over("run_id"))
+        & (pl.col("n_finite") >= context.thresholds.min_points)
     )
 
 
-def steady(scene: DetectionContext) -> pl.DataFrame:
-    """Series without an aim that may have stepped from one level to another; not schedules, counters and gradients."""
-    names = scene.series["metric"].unique().to_list()
+def level_series(context: DetectionContext) -> pl.DataFrame:
+    """Returns series without a goal whose level may have shifted; no schedules, counters or gradients."""
+    names = context.series["metric"].unique().to_list()
     measured = [n for n in names if _measured(n)]
     moved = (pl.col("first") - pl.col("last_finite")).abs() >= _MOVED * (pl.col("max") - pl.col("min"))
     ends = pl.min_horizontal("min_step", "max_step").eq(pl.col("first_step")) & pl.max_horizontal(
         "min_step", "max_step"
     ).eq(pl.col("last_step"))  # a counter, or a drift without noise
-    return scene.series.filter(
+    return context.series.filter(
         pl.col("metric").is_in(measured)
         & (pl.col("goal") == "unknown")
         & (pl.col("n_finite") >= SHIFT_POINTS)
@@ -113,12 +122,12 @@ def steady(scene: DetectionContext) -> pl.DataFrame:
 
 
 def _measured(metric: str) -> bool:
-    """Whether a metric is measured (not set by a schedule), so that a step in it says something."""
+    """Returns whether a metric is measured, not set by a schedule: only then does a shift mean something."""
     return is_pace(metric) or not (is_schedule(metric) or is_gradient(metric))
 
 
 def _one_a_run(series: pl.DataFrame) -> pl.DataFrame:
-    """The series of each run with the most points; training before others, then by name."""
+    """Returns for each run the series with the most points; ties: training first, then by name."""
     training = pl.col("metric").str.to_lowercase().str.contains("train")
     order = series.with_columns(training=training).sort(
         "run_id", "n_logged", "training", "metric", descending=[False, True, True, False]

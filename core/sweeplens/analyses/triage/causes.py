@@ -1,4 +1,4 @@
-"""What affected runs share and healthy ones do not: a value, or a bound on a number, of one hyperparameter, with counts."""
+"""Finds causes: a value or bound of one hyperparameter that affected runs share and healthy runs do not, with counts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import is_identifier, is_machine, is_replicate, keyed, varying_hparams
 
 __all__ = ["shared_causes"]
 
 _CONTRAST = 0.7  # share of the affected runs less the share of the healthy ones
-_CHANCE = 0.05  # of any condition being shared as much by runs drawn at random
+_CHANCE = 0.05  # that random runs share any condition as much
 _SHUFFLES = 999
-_ROOM = 20_000_000  # bytes of conditions times runs up to which shuffles are made; more are bounded by Bonferroni
+_ROOM = 20_000_000  # bytes of conditions times runs; above this, Bonferroni replaces shuffles
 _MOST = 2
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -42,7 +42,7 @@ class _ValueOrder(Struct, frozen=True):
     n_unique: int
 
     def conditions(self) -> tuple[Counts, Counts]:
-        """Where each condition's stretch begins and ends. Bounds are for numbers, and at neither end: a value says that."""
+        """Returns the first and last place of each condition. Bounds exist for numbers only, and not at the ends."""
         levels = len(self.values) + 1
         each, inner = np.arange(levels), np.arange(2, levels - 1)
         if not self.values.dtype.is_numeric():
@@ -53,12 +53,12 @@ class _ValueOrder(Struct, frozen=True):
         )
 
     def having(self, runs: Mask, low: Counts, high: Counts) -> Counts:
-        """How many of these runs meet each condition."""
+        """Returns how many of these runs meet each condition."""
         up_to = np.cumsum(np.bincount(self.codes[runs] + 1, minlength=len(self.values) + 2))
         return up_to[high] - up_to[low]
 
     def label(self, condition: int) -> str:
-        """The condition in words."""
+        """Returns the condition in words."""
         low, high = self.conditions()
         levels = len(self.values) + 1
         if condition < levels:
@@ -76,13 +76,17 @@ def _split(column: pl.Series) -> _ValueOrder:
 def shared_causes(
     runs: pl.DataFrame, affected: Mapping[str, Sequence[str]], healthy: Sequence[str], replicates: Sequence[str]
 ) -> dict[str, str]:
-    """finding -> what its runs share, as ``optim.lr>=1: 3 of 3 affected, 0 of 9 healthy``; nothing where nothing stands out.
+    """Returns finding -> the condition its runs share, as ``optim.lr>=1: 3 of 3 affected, 0 of 9 healthy``; none: no entry.
 
     A condition counts when the affected runs have it more often by 70 points, and when as many runs drawn at random would find any
     condition, of all that were tried, as unlikely by Fisher's exact chance in fewer than 5 % of cases (999 draws with a fixed seed;
-    Bonferroni where that would be too much work). Conditions that the very same runs have are told as one.
+    Bonferroni where that would be too much work). Conditions met by the same runs are reported as one.
     """
-    names = [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    names = [
+        n
+        for n in varying_hparams(runs)
+        if is_machine(n) or not (is_replicate(runs, n, replicates) or is_identifier(runs, n))
+    ]
     if not names or not healthy:
         return {}
     table = keyed(runs, names)
@@ -97,11 +101,11 @@ def shared_causes(
     tried = _conditions(table, names)
     bounds = {f: _bound(tried, mask, well) for f, mask in ill.items() if found[f]}
     kept = {f: [c for c in causes if c.chance <= bounds[f]] for f, causes in found.items() if causes}
-    return {f: _told(causes) for f, causes in kept.items() if causes}
+    return {f: _described(causes) for f, causes in kept.items() if causes}
 
 
 def _conditions(table: pl.DataFrame, names: Sequence[str]) -> Mask:
-    """Every condition that was tried, as a row of runs that have it; those that split the runs alike once."""
+    """Returns every condition as a row of the runs that meet it; perfectly confounded conditions once."""
     rows: list[Mask] = []
     for name in names:
         split = _split(table[name])
@@ -113,7 +117,7 @@ def _conditions(table: pl.DataFrame, names: Sequence[str]) -> Mask:
 
 
 def _bound(conditions: Mask, ill: Mask, well: Mask) -> float:
-    """The chance that a condition must stay below, so that any does in fewer than 5 % of random draws of the affected runs."""
+    """Returns the limit on p: in 95 % of random draws of the affected runs, no condition has a lower one."""
     runs = np.flatnonzero(ill | well)
     n_ill, tried = int(ill.sum()), max(len(conditions), 1)
     if conditions[:, runs].size * 4 > _ROOM or len(runs) * _SHUFFLES > _ROOM:
@@ -130,14 +134,14 @@ def _bound(conditions: Mask, ill: Mask, well: Mask) -> float:
 
 
 def _chances(shared: Counts, totals: Counts, n_ill: int, total: int) -> NDArray[np.float64]:
-    """Fisher's exact chance, one side, of each count."""
+    """Returns the p value of Fisher's exact test, one-sided, for each count."""
     from scipy.stats import hypergeom  # loaded only where a cause is looked for
 
     return np.asarray(hypergeom.sf(shared - 1, total, totals, n_ill), dtype=np.float64)
 
 
-def _told(causes: Sequence[_SharedCause]) -> str:
-    """The strongest conditions in words, each with those that cannot be told from it."""
+def _described(causes: Sequence[_SharedCause]) -> str:
+    """Returns the strongest conditions in words, each with those that the same runs meet."""
     same: dict[bytes, list[_SharedCause]] = {}
     for cause in sorted(causes, key=lambda c: (-c.contrast, c.chance)):
         same.setdefault(cause.runs, []).append(cause)
@@ -152,10 +156,10 @@ def _one(same: Sequence[_SharedCause]) -> str:
 
 
 def _cause(split: _ValueOrder, ill: Mask, well: Mask) -> _SharedCause | None:
-    """The best condition on one hyperparameter: a value held, or a bound where it is a number of three values or more."""
+    """Returns the best condition on one hyperparameter: a value, or a bound if it is a number with three values or more."""
     n_ill, n_well = int(ill.sum()), int(well.sum())
     if not n_ill or not n_well or (n_ill == 1 and 2 * split.n_unique > len(split.codes)):
-        return None  # a single run always has something of its own where values hardly repeat
+        return None  # if values hardly repeat, a single run always has one of its own
     low, high = split.conditions()
     some, others = (split.having(mask, low, high) for mask in (ill, well))
     contrasts = some / n_ill - others / n_well
@@ -165,14 +169,14 @@ def _cause(split: _ValueOrder, ill: Mask, well: Mask) -> _SharedCause | None:
         return None
     chance = _chance(with_a, n_ill, with_h, n_well)
     if chance >= _CHANCE:
-        return None  # not even where it is the only one tried
+        return None  # not even as the only condition tried
     counts = f"{with_a} of {n_ill} affected, {with_h} of {n_well} healthy"
     runs = ((split.codes >= low[best]) & (split.codes < high[best]))[ill | well].tobytes()
     return _SharedCause(split.label(best), counts, contrast, chance, runs)
 
 
 def _chance(with_a: int, n_ill: int, with_h: int, n_well: int) -> float:
-    """Fisher's exact chance, one side, that as many of the affected share it."""
+    """Returns the p value of Fisher's exact test, one-sided, that so many affected runs share it."""
     having, total = with_a + with_h, n_ill + n_well
     ways = sum(comb(having, k) * comb(total - having, n_ill - k) for k in range(with_a, min(having, n_ill) + 1))
     return ways / comb(total, n_ill)

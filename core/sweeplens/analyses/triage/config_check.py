@@ -1,6 +1,6 @@
-"""What a configuration says, held against what was logged: learning rate, warm-up, schedule, length, and samples.
+"""Compares the configuration with what was logged: learning rate, warm-up, schedule, length, and samples.
 
-All from the runs and series frames, as columns; only rows of findings are looked at one by one.
+Works on columns of the runs and series frames; only rows of findings are handled one by one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["learning_rate", "planned_length", "samples_seen", "schedule", "warm_up"]
 
-_OFF = 0.02  # relative difference that is a difference
+_OFF = 0.02  # smallest relative difference that counts
 _WARM_OFF = 0.1
 _ENDED = ("finished", "unknown")
 _LEAST = 5  # points of a logged learning rate
@@ -33,13 +33,13 @@ _WARM_NAMES = frozenset(
 )
 
 
-def learning_rate(scene: DetectionContext) -> Iterator[Finding]:
+def learning_rate(context: DetectionContext) -> Iterator[Finding]:
     """The highest logged learning rate is not the configured one, by 2 % or more.
 
     medium: in this run, but not by the same factor in all runs. low: by the same factor in all runs that have both, as where it
     is scaled by the batch or the number of devices on purpose.
     """
-    table = _with_lr(scene, _numbers(scene, _named(_LR_NAMES)))
+    table = _with_lr(context, _numbers(context, _named(_LR_NAMES)))
     if not table.height:
         return
     table = table.filter(pl.col("planned") > 0).with_columns(factor=pl.col("max") / pl.col("planned"))
@@ -57,10 +57,10 @@ def learning_rate(scene: DetectionContext) -> Iterator[Finding]:
         yield Finding(row["run_id"], "config_lr", "low" if alike else "medium", row["metric"], row["max_step"], text)
 
 
-def warm_up(scene: DetectionContext) -> Iterator[Finding]:
+def warm_up(context: DetectionContext) -> Iterator[Finding]:
     """medium: the logged learning rate first peaks at another step than the configured warm-up ends, by a tenth of it and by
     two intervals of logging; or the warm-up is longer than the run."""
-    table = _with_lr(scene, _numbers(scene, _named(_WARM_NAMES)))
+    table = _with_lr(context, _numbers(context, _named(_WARM_NAMES)))
     steps = pl.when(pl.col("planned") < 1).then(pl.col("planned") * pl.col("run_last")).otherwise(pl.col("planned"))
     table = table.with_columns(planned=steps, gap=(pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1))
     away = (pl.col("max_step") - pl.col("planned")).abs()
@@ -74,12 +74,12 @@ def warm_up(scene: DetectionContext) -> Iterator[Finding]:
         yield Finding(row["run_id"], "config_warm_up", "medium", row["metric"], row["max_step"], text)
 
 
-def schedule(scene: DetectionContext) -> Iterator[Finding]:
+def schedule(context: DetectionContext) -> Iterator[Finding]:
     """medium: the configuration names a schedule and the logged learning rate never changes, or names none and it does."""
-    names = [n for n in hparam_columns(scene.runs) if _is_schedule(n) and not scene.runs[n].dtype.is_numeric()]
-    table = _lr_series(scene)
+    names = [n for n in hparam_columns(context.runs) if _is_schedule(n) and not context.runs[n].dtype.is_numeric()]
+    table = _lr_series(context)
     for name in names:
-        own = scene.runs.select("run_id", kind=pl.col(name).cast(pl.String).str.to_lowercase()).drop_nulls()
+        own = context.runs.select("run_id", kind=pl.col(name).cast(pl.String).str.to_lowercase()).drop_nulls()
         still = pl.col("min") == pl.col("max")
         fixed = pl.col("kind").str.contains("^(constant|none|fixed|off)$")
         moving = pl.col("kind").str.contains("cosine|linear|poly|step|exponential|inverse|onecycle|one_cycle")
@@ -91,16 +91,16 @@ def schedule(scene: DetectionContext) -> Iterator[Finding]:
             yield Finding(row["run_id"], "config_schedule", "medium", row["metric"], row["first_step"], text)
 
 
-def planned_length(scene: DetectionContext) -> Iterator[Finding]:
+def planned_length(context: DetectionContext) -> Iterator[Finding]:
     """medium: a run that is not known to have failed reached less than 90 % of its configured steps or epochs; low where the
     configuration has early stopping. Epochs are read from a metric ``epoch``."""
-    stops = any(set(words(n)) & _EARLY for n in hparam_columns(scene.runs))
-    epochs = scene.series.filter(pl.col("metric").str.to_lowercase().str.contains(r"(^|/)epoch$"))
-    reached = scene.series.group_by("run_id").agg(reached=pl.col("run_last").first().cast(pl.Float64))
+    stops = any(set(words(n)) & _EARLY for n in hparam_columns(context.runs))
+    epochs = context.series.filter(pl.col("metric").str.to_lowercase().str.contains(r"(^|/)epoch$"))
+    reached = context.series.group_by("run_id").agg(reached=pl.col("run_last").first().cast(pl.Float64))
     by_epoch = epochs.group_by("run_id").agg(reached=pl.col("max").max())
-    ended = scene.runs.filter(pl.col("status").is_in(_ENDED)).select("run_id")
+    ended = context.runs.filter(pl.col("status").is_in(_ENDED)).select("run_id")
     for unit, plans, table in (("steps", _STEP_PLANS, reached), ("epochs", _EPOCH_PLANS, by_epoch)):
-        rows = _numbers(scene, _named(plans)).join(table, on="run_id").join(ended, on="run_id", how="semi")
+        rows = _numbers(context, _named(plans)).join(table, on="run_id").join(ended, on="run_id", how="semi")
         short = rows.filter((pl.col("planned") > 1) & ((pl.col("reached") + 1) / pl.col("planned") < 0.9))
         for row in short.sort("run_id").iter_rows(named=True):
             text = f"{row['hparam']}={number(row['planned'])}, but the log ends at {number(row['reached'])} {unit}"
@@ -108,17 +108,17 @@ def planned_length(scene: DetectionContext) -> Iterator[Finding]:
             yield Finding(row["run_id"], "config_length", "low" if stops else "medium", "", last, text)
 
 
-def samples_seen(scene: DetectionContext) -> Iterator[Finding]:
+def samples_seen(context: DetectionContext) -> Iterator[Finding]:
     """medium: a logged number of samples is not a whole multiple of batch size times steps (times accumulation and devices, where
     configured), by 2 % or more."""
-    counted = scene.series.filter(
+    counted = context.series.filter(
         pl.col("metric").str.to_lowercase().str.contains(r"(^|[/_])(samples|examples)(_seen|_processed)?$")
         & (pl.col("last") == pl.col("max")) & (pl.col("last") > 0) & (pl.col("last_step") > 0)
     )  # fmt: skip
-    size = _numbers(scene, _named(_BATCH))
+    size = _numbers(context, _named(_BATCH))
     if not counted.height or not size.height:
         return
-    factors = _numbers(scene, _named(_MULTIPLIERS)).group_by("run_id").agg(
+    factors = _numbers(context, _named(_MULTIPLIERS)).group_by("run_id").agg(
         times=pl.col("planned").product()
     )  # fmt: skip
     table = (
@@ -140,7 +140,7 @@ def samples_seen(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def _named(names: frozenset[str]) -> Callable[[str], bool]:
-    """Whether the last part of a hyperparameter's name is one of these."""
+    """Returns whether the last part of a hyperparameter's name is one of these."""
     return lambda hparam: hparam.lower().replace("warm_up", "warmup").split(".")[-1] in names
 
 
@@ -149,19 +149,19 @@ def _is_schedule(hparam: str) -> bool:
     return bool(parts & {"scheduler", "schedule"}) and "beta" not in parts
 
 
-def _numbers(scene: DetectionContext, wanted: Callable[[str], bool]) -> pl.DataFrame:
-    """run_id, hparam, planned of the numeric hyperparameter that is wanted; not of runs where several disagree."""
-    names = [n for n in hparam_columns(scene.runs) if wanted(n) and scene.runs[n].dtype.is_numeric()]
+def _numbers(context: DetectionContext, wanted: Callable[[str], bool]) -> pl.DataFrame:
+    """Returns run_id, hparam, planned of the wanted numeric hyperparameter; without runs where several disagree."""
+    names = [n for n in hparam_columns(context.runs) if wanted(n) and context.runs[n].dtype.is_numeric()]
     empty = pl.DataFrame(schema={"run_id": pl.String, "hparam": pl.String, "planned": pl.Float64})
-    own = [scene.runs.select("run_id", hparam=pl.lit(n), planned=pl.col(n).cast(pl.Float64)) for n in names]
+    own = [context.runs.select("run_id", hparam=pl.lit(n), planned=pl.col(n).cast(pl.Float64)) for n in names]
     every = pl.concat([empty, *own]).drop_nulls("planned")
     return every.filter(pl.col("planned").n_unique().over("run_id") == 1).unique("run_id", keep="first")
 
 
-def _lr_series(scene: DetectionContext) -> pl.DataFrame:
-    """The logged learning rate of runs that log just one."""
-    names = [m for m in scene.series["metric"].unique().to_list() if _logs_lr(words(m))]
-    own = scene.series.filter(pl.col("metric").is_in(names) & (pl.col("n_finite") >= _LEAST))
+def _lr_series(context: DetectionContext) -> pl.DataFrame:
+    """Returns the logged learning rate of runs that log exactly one."""
+    names = [m for m in context.series["metric"].unique().to_list() if _logs_lr(words(m))]
+    own = context.series.filter(pl.col("metric").is_in(names) & (pl.col("n_finite") >= _LEAST))
     return own.filter(pl.len().over("run_id") == 1)
 
 
@@ -169,6 +169,6 @@ def _logs_lr(parts: Sequence[str]) -> bool:
     return "lr" in parts or {"learning", "rate"} <= set(parts)
 
 
-def _with_lr(scene: DetectionContext, planned: pl.DataFrame) -> pl.DataFrame:
-    """The logged learning rate of each run beside what was planned."""
-    return planned.join(_lr_series(scene), on="run_id")
+def _with_lr(context: DetectionContext, planned: pl.DataFrame) -> pl.DataFrame:
+    """Returns the logged learning rate of each run beside the planned one."""
+    return planned.join(_lr_series(context), on="run_id")

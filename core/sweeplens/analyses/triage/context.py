@@ -1,7 +1,7 @@
-"""What detectors look at, and what they say: `DetectionContext` and `Finding`.
+"""The input and output of detectors: `DetectionContext` and `Finding`.
 
 Detectors first read the series frame. Those that need a curve find it in `DetectionContext.curves`,
-which holds the standing, finite points of the series that `curves` picked, each series a slice of plain arrays.
+which holds the finite points of the series that `curves` chose; each series is a slice of plain arrays.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SEVERITIES = ("high", "medium", "low")
 
 
 def _no_shifts() -> pl.DataFrame:
-    """The frame of `describe_shifts` without rows, with the names of the series."""
+    """Returns the frame of `describe_shifts` with the names of the series and no rows."""
     numbers = dict.fromkeys(("last_before", "first_after", "before", "after"), pl.Float64)
     return pl.DataFrame(
         schema={
@@ -44,7 +44,7 @@ def _no_shifts() -> pl.DataFrame:
 
 
 class Finding(Struct, frozen=True):
-    """One thing that is wrong with one run. ``metric`` is empty and ``step`` None where they say nothing."""
+    """One problem of one run. ``metric`` is empty and ``step`` None if the problem has none."""
 
     run_id: str
     finding: str
@@ -55,7 +55,7 @@ class Finding(Struct, frozen=True):
 
 
 class Curve(Struct, frozen=True):
-    """One series: steps, values so turned that lower is better, values as logged, seconds since the first point."""
+    """One series: steps, values with signs so that lower is better, values as logged, seconds since the first point."""
 
     run_id: str
     metric: str
@@ -67,10 +67,10 @@ class Curve(Struct, frozen=True):
 
 
 class DetectionContext(Struct, frozen=True):
-    """Runs with what is known of them.
+    """The frames that detectors read, and the curves of some series.
 
     ``series`` has, beside its own columns, ``goal``, ``n_finite``, the run's ``run_last`` step, and ``w_first``, ``w_last``,
-    ``w_best``, ``w_best_step``: values so turned that lower is better, null where the goal is not known.
+    ``w_best``, ``w_best_step``: values with signs so that lower is better, null if the goal is unknown.
     """
 
     runs: pl.DataFrame
@@ -88,13 +88,13 @@ class DetectionContext(Struct, frozen=True):
     shifts: pl.DataFrame = field(default_factory=_no_shifts)  # a row for each series that stepped to another level
     pace: tuple[tuple[str, str], ...] = ()  # the series of each run that shows its speed
     rewound_to: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    losses: tuple[tuple[str, str], ...] = ()  # the series to look for spikes in
+    losses: tuple[tuple[str, str], ...] = ()  # the series that may have spikes
 
-    def drawn(self, keys: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...]) -> Iterator[Curve]:
-        """The curves of these series, as far as they were fetched."""
+    def curves_of(self, keys: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...]) -> Iterator[Curve]:
+        """Yields the curves of these series, if their points were read."""
         return (self.curves[k] for k in keys if k in self.curves)
 
 
 def number(value: float | None) -> str:
-    """A number in evidence: five significant digits."""
+    """Returns a number as evidence shows it: five significant digits."""
     return "-" if value is None else f"{value:.5g}"

@@ -1,4 +1,4 @@
-"""Levels and noise of one curve. Levels are medians, so that one noisy value decides nothing."""
+"""Levels and noise of one curve. Levels are medians, so a single noisy value has no influence."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _TAIL = 50  # the last level is the median of this part of the points, and at le
 
 
 def blocks(v: Floats) -> Floats:
-    """Medians of ten blocks of equal length; of each point where there are fewer than twenty."""
+    """Returns the medians of ten blocks of equal length; with fewer than twenty points, the points."""
     if len(v) < 20:
         return v
     return np.array([median(block) for block in np.array_split(v, 10)])
 
 
 def median(v: Floats) -> float:
-    """The median of a few numbers; numpy's own takes ten times as long for them."""
+    """Returns the median of a few numbers, ten times as fast as numpy's."""
     ordered = np.sort(v)
     middle = len(ordered) // 2
     return float(ordered[middle]) if len(ordered) % 2 else float(ordered[middle - 1] / 2 + ordered[middle] / 2)
 
 
 def noise(v: Floats) -> float:
-    """The robust deviation from one point to the next; nothing can be said of fewer than ten."""
+    """Returns the robust deviation between neighbouring points; 0 for fewer than ten points."""
     return 0.0 if len(v) < 10 else ROBUST * median(np.abs(np.diff(v)))
 
 
 def spread(v: Floats) -> float:
-    """The standard deviation of noise about a slow curve, by the differences of neighbours."""
+    """Returns the standard deviation of the noise about a slow curve, from the differences of neighbours."""
     return 0.0 if len(v) < 3 else ROBUST * median(np.abs(np.diff(v))) / 2**0.5
 
 
 def tail_level(v: Floats) -> float:
-    """The level at the very end."""
+    """Returns the level at the very end."""
     return median(v[-max(len(v) // _TAIL, 3) :])
 
 
 def smooth(v: Floats, width: int = 3) -> Floats:
-    """Running median; the ends are repeated."""
+    """Returns the running median; values at the ends are repeated."""
     if len(v) < 3:
         return v
     width = max(3, min(width, len(v))) | 1
@@ -57,7 +57,7 @@ def smooth(v: Floats, width: int = 3) -> Floats:
 
 
 def earlier_excursion(v: Floats, until: int) -> float:
-    """How far the curve had once risen above its best and come back, before this point and after the first tenth."""
+    """Returns the largest rise above the best that the curve recovered from, between the first tenth and this point."""
     part = smooth(v, max(len(v) // 25, 5))[len(v) // 10 : max(until, 0)]
     if len(part) < 3:
         return 0.0
@@ -65,7 +65,7 @@ def earlier_excursion(v: Floats, until: int) -> float:
 
 
 def hinge(v: Floats, low: int, high: int) -> int:
-    """The point between ``low`` and ``high`` where two straight lines that meet there fit the values best."""
+    """Returns the point between ``low`` and ``high`` at which two connected straight lines fit the values best."""
     t = np.arange(len(v), dtype=np.float64)
     places = np.unique(np.linspace(low, max(high, low), min(max(high - low, 0) + 1, 60)).astype(np.int64))
     bend = t - places[:, None]

@@ -1,4 +1,4 @@
-"""All detectors, in the order in which their findings stand. Each docstring is its rule; numbers are in `config.Thresholds`."""
+"""All detectors, in the order of their findings. Each docstring is the detector's rule; numbers are in `config.Thresholds`."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ DETECTORS: tuple[Detector, ...] = (
 NEED_POINTS: tuple[Detector, ...] = (
     divergence, zero_loss, runaway, gradients, overfit, spike, throughput, level_shift, plateau,
 )  # fmt: skip
-"""Those that find nothing without curves."""
+"""Detectors that need curves."""

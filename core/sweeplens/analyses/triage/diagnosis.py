@@ -1,4 +1,4 @@
-"""`diagnose`: what went wrong in which run, how bad it is, on what evidence, and what those runs have in common."""
+"""`diagnose`: finds what went wrong in each run, with severity and evidence, and what affected runs have in common."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from sweeplens.analyses.triage.candidates import DiagnosisOptions, enriched
+from sweeplens.analyses.triage.candidates import DiagnosisOptions, detection_context
 from sweeplens.analyses.triage.causes import shared_causes
 from sweeplens.analyses.triage.context import SEVERITIES, DetectionContext, Finding
-from sweeplens.analyses.triage.curves import draw_curves
+from sweeplens.analyses.triage.curves import read_curves
 from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
@@ -18,7 +18,7 @@ from sweeplens.cancellation import checkpoint
 
 __all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "severity_lines"]
 
-_MANY, _EXAMPLES = 30, 3  # from so many findings on, the first of each kind lead
+_MANY, _EXAMPLES = 30, 3  # above so many findings, examples of each kind come first
 _RUINED = ("nan", "divergence", "zero_loss", "runaway")
 _EXPLAINED_BY = {
     "plateau": (*_RUINED, "overfit", "ends_early", "crashed", "stalled", "never_learned", "spike"),
@@ -33,7 +33,7 @@ _OF_THE_SETUP = (
     "not_applied", "seed_not_used", "multiple", "same_end", "config_lr", "config_warm_up", "config_schedule", "config_length",
     "config_samples",
 )  # fmt: skip
-"""Findings that settings and logs disagree, not that a run went badly: no cause is looked for, and such runs count as healthy."""
+"""Findings that settings and logs disagree. The runs themselves count as healthy, and no cause is sought."""
 FINDINGS = {
     "run_id": pl.String(), "finding": pl.String(), "severity": pl.String(), "metric": pl.String(), "step": pl.Int64(),
     "evidence": pl.String(), "shared_cause": pl.String(),
@@ -48,22 +48,22 @@ def diagnose(
     *,
     metrics: Sequence[str] = (),
 ) -> Answer:
-    """One row for each finding, worst first; table ``summary`` has a row for each kind of finding, table ``looked_at`` one for each
-    group of detectors with the metrics that it looked at. Of more than thirty findings three of each kind and cause come first.
+    """Returns one row a finding, worst first. Table ``summary`` has a row for each kind of finding, table ``looked_at`` one for
+    each group of detectors with its metrics. Of more than thirty findings, three of each kind and cause come first.
 
-    ``metrics``: only findings in these, and those of whole runs. Without ``points`` the detectors that need curves are left out.
+    ``metrics``: only findings in these, and findings of whole runs. Without ``points`` the detectors that need curves are left out.
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
-    scene = enriched(runs, asked, options)
+    context = detection_context(runs, asked, options)
     read, left = 0, None
     if points is not None:
-        scene, read, left = draw_curves(scene, points, options.max_points)
+        context, read, left = read_curves(context, points, options.max_points)
     found: list[Finding] = []
-    with np.errstate(all="ignore"):  # values near the end of the numbers: what overflows is no finding
+    with np.errstate(all="ignore"):  # values near the largest float: an overflow is no finding
         for detector in DETECTORS:
             checkpoint()
-            found += detector(scene) if points is not None or detector not in NEED_POINTS else ()
-    table = _table(_told_once(found), scene)
+            found += detector(context) if points is not None or detector not in NEED_POINTS else ()
+    table = _table(_unexplained(found), context)
     skipped = 0 if left is None else left.height
     warnings = (
         (
@@ -75,27 +75,27 @@ def diagnose(
     )
     basis = Basis(runs_used=runs.height, points=read, warnings=warnings)
     summary = _summary(table)
-    seen = looked_at(scene, left)
-    notes = (*_notes(table, summary, scene), looked_at_line(seen))
+    seen = looked_at(context, left)
+    notes = (*_notes(table, summary, context), looked_at_line(seen))
     return Answer(_examples_first(table), basis, notes, {"summary": summary, "looked_at": seen})
 
 
-def _told_once(found: Sequence[Finding]) -> list[Finding]:
-    """Without what a graver finding of the same run explains: a plateau after NaN, an early end after a crash."""
+def _unexplained(found: Sequence[Finding]) -> list[Finding]:
+    """Drops findings that a more severe one of the same run explains: a plateau after NaN, an early end after a crash."""
     grave = {(f.run_id, f.finding) for f in found if f.severity != "low"}
     return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 
-def _table(found: Iterable[Finding], scene: DetectionContext) -> pl.DataFrame:
-    """Findings with their shared cause: by severity, then the kind that hits most runs last, so that rare grave ones lead."""
+def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
+    """Returns findings with their shared cause, by severity, then rare kinds first."""
     rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence) for f in found]
     columns = {k: v for k, v in FINDINGS.items() if k != "shared_cause"}
     table = pl.DataFrame(rows, schema=columns, orient="row")
     grave = (pl.col("severity") != "low") & pl.col("finding").is_in(_OF_THE_SETUP).not_()
     ill = table.filter(grave)["run_id"].unique().to_list()
-    healthy = scene.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
+    healthy = context.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
-    causes = shared_causes(scene.runs, kinds, healthy, scene.replicates)
+    causes = shared_causes(context.runs, kinds, healthy, context.replicates)
     rank = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
     cause = (
         pl.when(grave)
@@ -111,7 +111,7 @@ def _table(found: Iterable[Finding], scene: DetectionContext) -> pl.DataFrame:
 
 
 def _examples_first(table: pl.DataFrame) -> pl.DataFrame:
-    """The findings; of many, three examples of each kind and cause come first, then the others, each worst first."""
+    """Returns the findings; of many, three examples of each kind and cause come first. Both parts: worst first."""
     if table.height <= _MANY:
         return table
     kind = ["finding", "severity", "shared_cause"]
@@ -131,20 +131,20 @@ def _summary(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _notes(table: pl.DataFrame, summary: pl.DataFrame, scene: DetectionContext) -> tuple[str, ...]:
+def _notes(table: pl.DataFrame, summary: pl.DataFrame, context: DetectionContext) -> tuple[str, ...]:
     if not table.height:
-        return (f"Nothing found in {scene.runs.height} run{'s' * (scene.runs.height != 1)}.",)
+        return (f"Nothing found in {context.runs.height} run{'s' * (context.runs.height != 1)}.",)
     ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
     mild = table["run_id"].n_unique() - ill
-    total = scene.runs.height
+    total = context.runs.height
     also = f", {mild} other{'s' * (mild > 1)} only of low" if mild else ""
     notes = [f"{ill} of {total} runs have findings of high or medium severity{also}."]
     notes += [f"{severity}: {line}" for severity, line in severity_lines(summary)]
-    return (*notes, *_constant_everywhere(scene))
+    return (*notes, *_constant_everywhere(context))
 
 
 def severity_lines(summary: pl.DataFrame) -> list[tuple[str, str]]:
-    """severity and its kinds of findings, with the cause that their runs share; a cause is spelled out once."""
+    """Returns a line for each severity with its kinds of findings and their shared cause; each cause is written out once."""
     told: dict[str, str] = {}
     lines: dict[str, list[str]] = {}
     for row in summary.iter_rows(named=True):
@@ -156,7 +156,7 @@ def severity_lines(summary: pl.DataFrame) -> list[tuple[str, str]]:
     return [(severity, "; ".join(parts)) for severity, parts in lines.items()]
 
 
-def _constant_everywhere(scene: DetectionContext) -> tuple[str, ...]:
-    still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= scene.thresholds.min_points)
-    names = scene.series.group_by("metric").agg(still.all()).filter("min")["metric"].sort().to_list()
+def _constant_everywhere(context: DetectionContext) -> tuple[str, ...]:
+    still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= context.thresholds.min_points)
+    names = context.series.group_by("metric").agg(still.all()).filter("min")["metric"].sort().to_list()
     return (f"Constant in every run: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}.",) if names else ()

@@ -1,4 +1,4 @@
-"""Detectors that need no more than the runs and series frames."""
+"""Detectors that need only the runs and series frames."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 import polars as pl
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.analyses.triage.aims import is_length
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
+from sweeplens.analyses.triage.metric_kinds import is_length
 from sweeplens.frames.grouping import varying_hparams
 
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "rewind", "short", "stalled"]
 
 _ENDED_BADLY = {"failed": "high", "crashed": "high", "killed": "medium"}
-_PEERS = 4  # runs that must agree on a length before a shorter one is odd
+_PEERS = 4  # runs that must agree on a length before a shorter one is a finding
 _AGREE = 0.6
 
 
-def nan(scene: DetectionContext) -> Iterator[Finding]:
-    """The first value of a run that is NaN or infinite, and which metric had it first.
+def nan(context: DetectionContext) -> Iterator[Finding]:
+    """Finds the first NaN or infinite value of a run, and the metric that had it first.
 
-    high: a metric with a goal, or one that was finite before, ends so. medium: a metric with a goal has such values and
-    recovers. low: only at the beginning (no value yet), or only in metrics without a goal that recover.
+    high: a metric with a goal, or one that was finite before, ends with such values. medium: such a metric has these values
+    and recovers. low: only at the beginning (no value yet), or only in metrics without a goal that recover.
     """
-    bad = scene.series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0).with_columns(severity=_nonfinite_severity())
+    bad = context.series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0).with_columns(severity=_nonfinite_severity())
     rank = pl.col("severity").replace_strict({"high": 0, "medium": 1, "low": 2}, return_dtype=pl.Int8)
     losses_first = pl.col("goal").replace_strict({"lower": 0, "higher": 1}, default=2, return_dtype=pl.Int8)
     order = bad.with_columns(rank=rank, aim=losses_first).sort("run_id", "rank")
@@ -63,16 +63,16 @@ def _nonfinite(first: Mapping[str, Any], others: list[dict[str, Any]]) -> str:
     return text + (f"; then {listed(later)}" if later else "")
 
 
-def rewind(scene: DetectionContext) -> Iterator[Finding]:
-    """The step went back while logging, as when a run resumes from a checkpoint. low: the last write of a step stands.
+def rewind(context: DetectionContext) -> Iterator[Finding]:
+    """The step went back while logging, as when a run resumes from a checkpoint. low: the last value of each step counts.
 
     medium: more than half of what was logged was written again.
     """
-    for row in most_rewound(scene.series).iter_rows(named=True):
+    for row in most_rewound(context.series).iter_rows(named=True):
         again = row["n_logged"] - row["n"]
         severity = "medium" if again > row["n"] else "low"
         times = "once" if row["rewinds"] == 1 else f"{row['rewinds']} times"
-        step = scene.rewound_to.get((row["run_id"], row["metric"]))
+        step = context.rewound_to.get((row["run_id"], row["metric"]))
         yield Finding(
             row["run_id"],
             "rewind",
@@ -84,17 +84,17 @@ def rewind(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def most_rewound(series: pl.DataFrame) -> pl.DataFrame:
-    """Of each run that went back and wrote steps again, the series that lost most."""
+    """Returns for each run that went back and wrote steps again the series with most overwritten points."""
     again = pl.col("n_logged") - pl.col("n")
     rows = series.filter((pl.col("rewinds") > 0) & (again > 0)).sort("run_id", -again, "metric")
     return rows.unique("run_id", keep="first", maintain_order=True)
 
 
-def crashed(scene: DetectionContext) -> Iterator[Finding]:
+def crashed(context: DetectionContext) -> Iterator[Finding]:
     """The run did not end well. high: its status is failed or crashed; medium: killed, or its file ends in the middle of a line."""
-    lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
-    for run_id, status, n_steps in scene.runs.select("run_id", "status", "n_steps").iter_rows():
-        torn = run_id in scene.torn and status not in ("finished", "running")
+    lasts = dict(context.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
+    for run_id, status, n_steps in context.runs.select("run_id", "status", "n_steps").iter_rows():
+        torn = run_id in context.torn and status not in ("finished", "running")
         if status in _ENDED_BADLY or torn:
             text = (
                 f"status {status}"
@@ -104,15 +104,15 @@ def crashed(scene: DetectionContext) -> Iterator[Finding]:
             yield Finding(run_id, "crashed", _ENDED_BADLY.get(status, "medium"), "", lasts.get(run_id), text)
 
 
-def stalled(scene: DetectionContext) -> Iterator[Finding]:
+def stalled(context: DetectionContext) -> Iterator[Finding]:
     """high: a run whose status is running was silent for longer than ``live_seconds`` and ``silent_steps`` of its own steps."""
-    lasts = dict(scene.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
-    running = scene.runs.filter(pl.col("status") == "running").select("run_id", "updated_at", "created_at", "n_steps")
+    lasts = dict(context.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
+    running = context.runs.filter(pl.col("status") == "running").select("run_id", "updated_at", "created_at", "n_steps")
     for row in running.iter_rows(named=True):
-        silent = (scene.now - row["updated_at"]).total_seconds()
+        silent = (context.now - row["updated_at"]).total_seconds()
         lasted = (row["updated_at"] - row["created_at"]).total_seconds() if row["created_at"] else 0.0
         gap = max(lasted, 0.0) / max(row["n_steps"] - 1, 1)
-        if silent > max(scene.live_seconds, scene.thresholds.silent_steps * gap):
+        if silent > max(context.live_seconds, context.thresholds.silent_steps * gap):
             text = (
                 f"status running, silent for {_duration(silent)}; a step took {_duration(gap)}"
                 if gap
@@ -121,22 +121,22 @@ def stalled(scene: DetectionContext) -> Iterator[Finding]:
             yield Finding(row["run_id"], "stalled", "high", "", lasts.get(row["run_id"]), text)
 
 
-def short(scene: DetectionContext) -> Iterator[Finding]:
+def short(context: DetectionContext) -> Iterator[Finding]:
     """A run without a status ended before ``early_stop_share`` of the usual length of runs like it.
 
-    Like it are runs of the same format with the same configured numbers of steps or epochs. Usual are the commonest length and
-    those that are at least a quarter as common; looked at only where at least four runs, and 60 %, reached the shortest usual
-    length. medium: fewer than a tenth of the runs share its length. low: more do, so it may be meant.
+    Runs are alike if they have the same format and the same configured numbers of steps or epochs. Usual are the most frequent
+    length and lengths at least a quarter as frequent. At least four runs, and 60 %, must have reached the shortest usual
+    length. medium: fewer than a tenth of the runs share its length. low: more do, so it may be intended.
     """
-    lasts = scene.series.group_by("run_id").agg(pl.col("run_last").first())
-    planned = [n for n in varying_hparams(scene.runs) if is_length(n)]
-    table = scene.runs.select("run_id", "status", "format", *planned).join(lasts, on="run_id")
+    lasts = context.series.group_by("run_id").agg(pl.col("run_last").first())
+    planned = [n for n in varying_hparams(context.runs) if is_length(n)]
+    table = context.runs.select("run_id", "status", "format", *planned).join(lasts, on="run_id")
     for _, runs in table.group_by("format", *planned):
-        yield from _short_of(runs, scene.thresholds.early_stop_share)
+        yield from _short_of(runs, context.thresholds.early_stop_share)
 
 
 def _short_of(runs: pl.DataFrame, share: float) -> Iterator[Finding]:
-    """The short ones among runs that should be about as long."""
+    """Yields the short ones among runs that should have about the same length."""
     lengths = runs.filter(pl.col("run_last") > 0)["run_last"].value_counts()
     usual = lengths.filter((pl.col("count") >= 3) & (4 * pl.col("count") >= pl.col("count").max()))
     if not usual.height:
@@ -155,21 +155,21 @@ def _short_of(runs: pl.DataFrame, share: float) -> Iterator[Finding]:
         yield Finding(run_id, "ends_early", severity, "", last, text)
 
 
-def ends_early(scene: DetectionContext) -> Iterator[Finding]:
+def ends_early(context: DetectionContext) -> Iterator[Finding]:
     """A metric stops before ``early_stop_share`` of its run's steps, though in most runs it goes on.
 
-    Only series of three points or more, that missed three of their own intervals; one row a run. medium where at least three
-    other runs have the metric to the end, low where fewer do.
+    Only series of three points or more that missed three of their own intervals; one row a run. medium: at least three other
+    runs have the metric to the end. low: fewer do.
     """
     share = pl.col("last_step") / pl.col("run_last")
     gap = (pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1)
-    table = scene.series.filter((pl.col("n") >= 3) & (pl.col("run_last") > 0)).with_columns(share=share, gap=gap)
+    table = context.series.filter((pl.col("n") >= 3) & (pl.col("run_last") > 0)).with_columns(share=share, gap=gap)
     peers = table.with_columns(
         usual=pl.col("share").median().over("metric"),
-        whole=(pl.col("share") >= scene.thresholds.early_stop_share).sum().over("metric"),
+        whole=(pl.col("share") >= context.thresholds.early_stop_share).sum().over("metric"),
     )
     odd = peers.filter(
-        (pl.col("share") < scene.thresholds.early_stop_share * pl.col("usual"))
+        (pl.col("share") < context.thresholds.early_stop_share * pl.col("usual"))
         & (pl.col("run_last") - pl.col("last_step") > 3 * pl.col("gap"))
         & (pl.col("whole") > 0)
     )
@@ -183,14 +183,14 @@ def ends_early(scene: DetectionContext) -> Iterator[Finding]:
         yield Finding(str(run_id), "ends_early", severity, row["metric"], row["last_step"], text)
 
 
-def constant(scene: DetectionContext) -> Iterator[Finding]:
-    """A metric with a goal, or a gradient's, that never changes over ``min_points`` steps, though it does in most other runs.
+def constant(context: DetectionContext) -> Iterator[Finding]:
+    """A metric with a goal, or a gradient norm, never changes over ``min_points`` steps, though it does in most other runs.
 
     medium: with a goal, away from 0, 1 and 100, which a perfect score may hold. low: any other. Constant everywhere is a note.
     """
     told = (pl.col("goal") != "unknown") | pl.col("metric").str.to_lowercase().str.contains("grad")
-    still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= scene.thresholds.min_points)
-    table = scene.series.with_columns(still=still.fill_null(value=False))
+    still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= context.thresholds.min_points)
+    table = context.series.with_columns(still=still.fill_null(value=False))
     moving = table.group_by("metric").agg(moving=pl.col("still").not_().sum(), runs=pl.len())
     for row in (
         table.filter(told & pl.col("still"))

@@ -1,4 +1,4 @@
-"""Lasting changes of level in any metric: one step between two steady levels, over all series at once.
+"""Detector for lasting changes of level: one step between two steady levels, in any metric, over all series at once.
 
 `shift_places` looks at each place that leaves a tenth of the points, and at least five, on either side. It takes the place where
 the means before and after differ most in standard errors, and needs a chance below `CHANCE` for the largest of all places in
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from sweeplens.analyses.triage.aims import is_pace, pace_goal
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
+from sweeplens.analyses.triage.metric_kinds import is_pace, pace_goal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 __all__ = ["CHANCE", "SHIFT_POINTS", "describe_shifts", "level_shift", "shift_places"]
 
-CHANCE = 1e-4  # of a step in a series of noise
+CHANCE = 1e-4  # chance of a step in a series of noise
 SHIFT_POINTS = 20
 _SIGMAS = 4.0  # the least step in deviations of the noise
-_AGREE = 0.25  # of the step, that the halves of a side may differ by
-_SCATTER = 1.6  # times the noise between neighbours, that values may scatter about their side
-_WORTH = 0.25  # of its level, that a pace must lose
+_AGREE = 0.25  # largest difference of the halves of a side, as a share of the step
+_SCATTER = 1.6  # largest scatter about a side, in multiples of the noise between neighbours
+_WORTH = 0.25  # least drop of a speed, as a share of its level
 
 
-def level_shift(scene: DetectionContext) -> Iterator[Finding]:
+def level_shift(context: DetectionContext) -> Iterator[Finding]:
     """A metric steps from one steady level to another and stays there; one row a run and kind.
 
     The step has a chance of 0.01 % a series in noise alone, and four deviations of the noise or more. medium (as
     ``throughput``): a logged speed or step time gets worse by a quarter or more. low: any other metric, an improvement aside.
     """
     first: dict[tuple[str, str], Finding] = {}
-    for row in scene.shifts.sort("run_id", "step", "metric").iter_rows(named=True):
+    for row in context.shifts.sort("run_id", "step", "metric").iter_rows(named=True):
         pace = is_pace(row["metric"])
         goal = pace_goal(row["metric"]) if pace else row["goal"]
         change = (row["after"] - row["before"]) / abs(row["before"]) if row["before"] else float("inf")
@@ -60,7 +60,7 @@ def level_shift(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def shift_places(block: Floats, noise: Floats) -> Ints:
-    """For each row of a matrix (a series of `SHIFT_POINTS` or more) the place at which its new level begins, or -1."""
+    """Returns for each row of a matrix (a series of `SHIFT_POINTS` or more) where its new level begins, or -1."""
     n = block.shape[1]
     sums = np.zeros((len(block), n + 1))
     np.cumsum(block - block.mean(axis=1, keepdims=True), axis=1, out=sums[:, 1:])
@@ -76,27 +76,27 @@ def shift_places(block: Floats, noise: Floats) -> Ints:
 
 
 def _apart(sums: Floats, low: Ints, high: Ints) -> Floats:
-    """How far the means of the two halves of a side differ."""
+    """Returns the difference of the means of the two halves of a side."""
     middle = (low + high) // 2
     return np.abs(_mean(sums, low, middle) - _mean(sums, middle, high))
 
 
 def _mean(sums: Floats, low: Ints, high: Ints) -> Floats:
-    """The mean of each row from one place up to another."""
+    """Returns the mean of each row from one place up to another."""
     row = np.arange(len(sums))
     return (sums[row, high] - sums[row, low]) / np.maximum(high - low, 1)
 
 
 def _limit(n: int) -> float:
-    """The standard errors that the largest of n differences stays below in noise, but for `CHANCE`."""
+    """Returns the limit in standard errors that the largest of n differences of noise exceeds with probability `CHANCE`."""
     from scipy.special import ndtri  # loaded only where there are curves
 
     return float(-ndtri(CHANCE / (2 * n)))
 
 
 def describe_shifts(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
-    """sid, step, step_before, last_before, first_after, before, after of series that step, without those whose values scatter
-    about their side more than neighbours do.
+    """Returns sid, step, step_before, last_before, first_after, before, after of series with a shift, without those whose values
+    scatter about their side more than neighbours do.
 
     ``frame``: sid, step, value, finite and in order. ``places``: sid, at (a row of the frame).
     """

@@ -1,4 +1,4 @@
-"""Which detectors looked at which metrics, in how many series: what an answer without findings rests on."""
+"""Lists which detectors examined which metrics, in how many series: the basis of an answer without findings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from sweeplens.analyses.triage.aims import is_gradient, is_whole_loss
-from sweeplens.analyses.triage.candidates import first_main, paced, steady, watched
+from sweeplens.analyses.triage.candidates import first_main_series, goal_series, level_series, pace_series
 from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
+from sweeplens.analyses.triage.metric_kinds import is_gradient, is_whole_loss
 from sweeplens.analyses.triage.pairs import is_validation
 
 __all__ = ["looked_at", "looked_at_line"]
@@ -18,21 +18,21 @@ _KEY = ["run_id", "metric"]
 _SCHEMA = {"detectors": pl.String(), "metrics": pl.List(pl.String()), "n_series": pl.Int64()}
 
 
-def looked_at(scene: DetectionContext, left_out: pl.DataFrame | None) -> pl.DataFrame:
-    """detectors, metrics, n_series; ``left_out``: the series that were not read as curves, None where none were read at all."""
-    rows = [("nan, constant, ends_early, rewind", scene.series)]
-    rows += [("never_learned", _named(scene.series, is_whole_loss))]
+def looked_at(context: DetectionContext, left_out: pl.DataFrame | None) -> pl.DataFrame:
+    """Returns detectors, metrics, n_series. ``left_out``: the series that were not read as curves; None if no curve was read."""
+    rows = [("nan, constant, ends_early, rewind", context.series)]
+    rows += [("never_learned", _named(context.series, is_whole_loss))]
     if left_out is not None:
-        aimed = watched(scene).join(left_out, on=_KEY, how="anti")
-        long = pl.concat([aimed.select(*_KEY, "n_finite"), steady(scene).select(*_KEY, "n_finite")])
+        with_goal = goal_series(context).join(left_out, on=_KEY, how="anti")
+        long = pl.concat([with_goal.select(*_KEY, "n_finite"), level_series(context).select(*_KEY, "n_finite")])
         rows += [
-            ("divergence, spike", aimed),
-            ("overfit", _named(aimed, is_validation)),
-            ("plateau", first_main(scene)),
+            ("divergence, spike", with_goal),
+            ("overfit", _named(with_goal, is_validation)),
+            ("plateau", first_main_series(context)),
             ("level_shift", long.filter(pl.col("n_finite") >= SHIFT_POINTS).join(left_out, on=_KEY, how="anti")),
-            ("zero_loss, runaway", _named(aimed, is_whole_loss)),
-            ("gradients", _named(scene.series, is_gradient)),
-            ("throughput", paced(scene).join(left_out, on=_KEY, how="anti")),
+            ("zero_loss, runaway", _named(with_goal, is_whole_loss)),
+            ("gradients", _named(context.series, is_gradient)),
+            ("throughput", pace_series(context).join(left_out, on=_KEY, how="anti")),
         ]
     table = [(name, frame["metric"].unique().sort().to_list(), frame.height) for name, frame in rows if frame.height]
     return pl.DataFrame(table, schema=_SCHEMA, orient="row")
@@ -44,7 +44,7 @@ def _named(series: pl.DataFrame, wanted: Callable[[str], bool]) -> pl.DataFrame:
 
 
 def looked_at_line(table: pl.DataFrame) -> str:
-    """The table as one sentence; where all series of a detector are of many metrics, the first few are named."""
+    """Returns the table as one sentence; of many metrics, the first few are named."""
     parts: dict[tuple[int, tuple[str, ...]], list[str]] = {}
     for detectors, metrics, n in table.iter_rows():
         parts.setdefault((n, tuple(metrics)), []).append(detectors)

@@ -1,4 +1,4 @@
-"""Validation metrics that get worse after their best."""
+"""Detector for overfitting: validation metrics that get worse after their best."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["overfit"]
 
 _GRAVE = 0.25
-_LASTING = 0.25  # share of the points after the best from which on a smaller rise is grave too
+_LASTING = 0.25  # above this share of points after the best, a smaller rise is medium too
 _SMALL = 0.08
 _LEAST = 5
 
 
-def overfit(scene: DetectionContext) -> Iterator[Finding]:
-    """A validation metric gets worse after its best, while its training twin (where one is logged) goes on getting better.
+def overfit(context: DetectionContext) -> Iterator[Finding]:
+    """A validation metric gets worse after its best, while its training metric, if there is one, keeps improving.
 
     The median of its last tenth is ``overfit_rise`` (of its best) worse than the best, by three times the noise from point to
     point and twice of any excursion that it came back from; one row a run. medium: the rise is a quarter or more, or 8 % over
     a quarter of the points. low: less.
     """
-    twins = train_of(scene.series["metric"].unique().to_list())
+    twins = train_of(context.series["metric"].unique().to_list())
     worst: dict[str, tuple[float, Finding]] = {}
-    for (run, metric), curve in sorted(scene.curves.items(), key=lambda item: item[0]):
+    for (run, metric), curve in sorted(context.curves.items(), key=lambda item: item[0]):
         if curve.goal == "unknown" or len(curve.worse) < _LEAST or not is_validation(metric):
             continue
-        found = _overfitted(curve, scene.curves.get((run, twins.get(metric, ""))), scene.thresholds.overfit_rise)
+        found = _overfitted(curve, context.curves.get((run, twins.get(metric, ""))), context.thresholds.overfit_rise)
         if found and found[0] > worst.get(run, (0.0, None))[0]:
             worst[run] = found
     yield from (finding for _, finding in worst.values())
@@ -70,7 +70,7 @@ def _lowest(worse: Floats) -> int:
 
 
 def _onset(worse: Floats, lowest: int) -> int:
-    """Where the curve turns: the hinge of two lines about its lowest point."""
+    """Returns where the curve turns: the hinge of two lines about its lowest point."""
     reach = min(max(len(worse) // 4, 4), 150)
     first, last = max(lowest - reach, 0), min(lowest + reach, len(worse))
     if last - first < 8:
@@ -80,7 +80,7 @@ def _onset(worse: Floats, lowest: int) -> int:
 
 
 def _training(train: Curve | None, onset: int) -> str | None:
-    """What the training metric did since; None where it got worse too."""
+    """Returns how the training metric continued, in words; None if it got worse too."""
     if train is None or len(train.worse) < _LEAST:
         return "no training metric beside it"
     then, final = _around(train, onset), float(blocks(train.worse)[-1])
@@ -91,7 +91,7 @@ def _training(train: Curve | None, onset: int) -> str | None:
 
 
 def _around(curve: Curve, step: int) -> float:
-    """The median of the curve over a tenth of its points around a step."""
+    """Returns the median of the curve over a tenth of its points around a step."""
     at = int(np.searchsorted(curve.steps, step))
     half = max(len(curve.worse) // 20, 1)
     return median(curve.worse[max(at - half, 0) : at + half + 1])

@@ -1,4 +1,4 @@
-"""Runs that go on more slowly than they began, by the times of their points."""
+"""Detector for runs that get slower, by the times of their points."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["throughput"]
 
 
-def throughput(scene: DetectionContext) -> Iterator[Finding]:
+def throughput(context: DetectionContext) -> Iterator[Finding]:
     """medium: the last quarter of a run's points went at a rate ``throughput_drop`` below that of the first half, for
     ``throughput_seconds`` or more.
 
-    Medians of the seconds a step takes, so a pause is no drop. Only where points carry their time.
+    It compares medians of the seconds per step, so a pause is no drop. Only for points with times.
     """
-    for curve in scene.drawn(scene.pace):
-        if curve.seconds is None or len(curve.seconds) < 2 * scene.thresholds.min_points:
+    for curve in context.curves_of(context.pace):
+        if curve.seconds is None or len(curve.seconds) < 2 * context.thresholds.min_points:
             continue
         steps = np.diff(curve.steps)
         moved = steps > 0
-        if moved.sum() < scene.thresholds.min_points:
+        if moved.sum() < context.thresholds.min_points:
             continue
         each = np.diff(curve.seconds)[moved] / steps[moved]
-        found = _slowed(curve, each, curve.steps[1:][moved], scene.thresholds)
+        found = _slowed(curve, each, curve.steps[1:][moved], context.thresholds)
         if found:
             yield found
 

@@ -1,4 +1,4 @@
-"""Validation metrics and the training metrics that measure the same: ``val/loss``, ``train/loss``; ``eval_loss``, ``loss``."""
+"""Pairs validation metrics with training metrics of the same quantity: ``val/loss``, ``train/loss``; ``eval_loss``, ``loss``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPLITS = frozenset(_VALIDATION) | _TRAINING | _UNIT
 
 
 def train_of(metrics: Sequence[str]) -> dict[str, str]:
-    """validation metric -> training metric: the same words beside the split; one logged by epoch is preferred."""
+    """Returns validation metric -> training metric: equal names but for the split; metrics logged per epoch are preferred."""
     training: dict[tuple[str, ...], str] = {}
     for name in sorted(metrics, key=lambda m: ("epoch" not in m, m)):
         if not set(words(name)) & set(_VALIDATION):
@@ -30,11 +30,11 @@ def _measure(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def words(metric: str) -> list[str]:
-    """``valLoss_epoch`` -> val, loss, epoch."""
+    """Returns the words of a name: ``valLoss_epoch`` -> val, loss, epoch."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", metric)
     return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
 
 
 def is_validation(metric: str) -> bool:
-    """Whether the name says that the metric is measured on data that is not trained on."""
+    """Returns whether the name says that the metric is measured on data that was not trained on."""
     return bool(set(words(metric)) & set(_VALIDATION))

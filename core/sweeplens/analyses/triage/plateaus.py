@@ -1,4 +1,4 @@
-"""Runs whose main metric stopped getting better long before their end."""
+"""Detector for runs whose main metric stopped improving long before their end."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sweeplens.analyses.triage.curve_levels import median, smooth, spread
 
 __all__ = ["plateau"]
 
-_REST = 0.02  # of what was learned and of the last level, that may be missing where a plateau begins
+_REST = 0.02  # distance from the last level at which a plateau begins: share of what was learned and of the level
 _LEAST = 20  # points
 
 
-def plateau(scene: DetectionContext) -> Iterator[Finding]:
+def plateau(context: DetectionContext) -> Iterator[Finding]:
     """low: the first main metric of a run, of twenty points or more, came so close to its last level (within the noise, or
-    2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
+    2 % of what was learned and of its size) that it did not improve over the last ``plateau_share`` of the points.
 
-    Not where it ends exactly at its best, nor at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for
-    losses that pass zero, which go up and down as their opponent does.
+    Not for a series that ends exactly at its best or at a perfect score (a loss of 0; a score of 1 or 100), nor for losses
+    that cross zero, because they follow their opponent up and down.
     """
-    for curve in scene.drawn(scene.flat):
+    for curve in context.curves_of(context.flat):
         at = _reached(curve)
-        if at is None or len(curve.worse) - at < scene.thresholds.plateau_share * len(curve.worse):
+        if at is None or len(curve.worse) - at < context.thresholds.plateau_share * len(curve.worse):
             continue
         text = (
             f"{number(curve.values[0])} at step {curve.steps[0]}, {number(curve.values[at])} at {curve.steps[at]}, "
@@ -34,7 +34,7 @@ def plateau(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def _reached(curve: Curve) -> int | None:
-    """The first point from which on the curve is as good as at its end; None where it learned nothing, or is perfect."""
+    """Returns the first point after which the curve is as good as at its end; None if it learned nothing or is perfect."""
     v = curve.worse
     if len(v) < _LEAST:
         return None

@@ -1,5 +1,5 @@
-"""Curves that are equal where they should differ: settings that were never applied, seeds that were never used, and curves of
-one run that are an exact multiple or shift of another's.
+"""Detectors for curves that are equal but should differ: settings never applied, seeds never used, and curves that are an
+exact multiple or shift of another run's curve.
 
 Curves are compared by their statistics (length, first, last, extremes with their steps, mean, deviation), which the series frame
 has to the last digit: no point is read.
@@ -26,11 +26,11 @@ _IDLE = "log|save|print|output|worker|device|name|path|dir|folder|debug|verbose|
 _DIGITS = 1e9
 
 
-def never_applied(scene: DetectionContext) -> Iterator[Finding]:
+def never_applied(context: DetectionContext) -> Iterator[Finding]:
     """medium: runs with other settings (``not_applied``) or only other seeds (``seed_not_used``) logged the same values of all
-    metrics that have an aim, to the last digit; one row a run."""
-    varying = [n for n in varying_hparams(scene.runs) if not is_identifier(scene.runs, n)]
-    series = _moving(scene)
+    metrics with a goal, to the last digit; one row a run."""
+    varying = [n for n in varying_hparams(context.runs) if not is_identifier(context.runs, n)]
+    series = _moving(context)
     if not varying or not series.height:
         return
     exact = series.with_columns(
@@ -43,13 +43,13 @@ def never_applied(scene: DetectionContext) -> Iterator[Finding]:
     for _, group in alike.sort("run_id").group_by("print", maintain_order=True):
         ids = group["run_id"].to_list()
         yield from _equal(
-            scene, keyed(scene.runs.filter(pl.col("run_id").is_in(ids)), varying), varying, group["metrics"][0]
+            context, keyed(context.runs.filter(pl.col("run_id").is_in(ids)), varying), varying, group["metrics"][0]
         )
 
 
-def _equal(scene: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], metrics: int) -> Iterator[Finding]:
+def _equal(context: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], metrics: int) -> Iterator[Finding]:
     differing = [n for n in varying if runs[n].n_unique() > 1]
-    seeds = [n for n in differing if is_replicate(runs, n, scene.replicates)]
+    seeds = [n for n in differing if is_replicate(runs, n, context.replicates)]
     settings = [n for n in differing if n not in seeds and not _idle(n)]
     kind, names = ("not_applied", settings) if settings else ("seed_not_used", seeds)
     if not names:
@@ -65,20 +65,20 @@ def _equal(scene: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], 
 
 
 def _idle(hparam: str) -> bool:
-    """Whether a hyperparameter has no business with the values that are logged."""
+    """Returns whether a hyperparameter cannot change the logged values."""
     return pl.Series([hparam.lower()]).str.contains(_IDLE)[0]
 
 
-def multiples(scene: DetectionContext) -> Iterator[Finding]:
+def multiples(context: DetectionContext) -> Iterator[Finding]:
     """medium: a curve is an exact multiple or shift of another run's in the same metric, over ten points or more; one row a run."""
-    series = _moving(scene).filter((pl.col("n") >= _LONG) & (pl.col("std") > 1e-9 * pl.col("mean").abs()))
+    series = _moving(context).filter((pl.col("n") >= _LONG) & (pl.col("std") > 1e-9 * pl.col("mean").abs()))
     shape = [
         (((pl.col(c) - pl.col("mean")) / pl.col("std")) * _DIGITS / 1000).round().alias(f"s_{c}")
         for c in ("first", "last", "min", "max")
     ]
     series = series.with_columns(shape).filter(
         (pl.col("s_first") + pl.col("s_last")).abs() > 1
-    )  # a straight line is every other's
+    )  # any straight line is a multiple and shift of any other
     key = [
         "metric",
         "n",
@@ -104,7 +104,7 @@ def multiples(scene: DetectionContext) -> Iterator[Finding]:
 
 
 def _copy(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two curves are the same but for rounding."""
+    """Returns whether two curves are equal but for rounding."""
     close = abs(row["mean"] - other["mean"]) <= 1e-6 * abs(row["mean"])
     return close and abs(row["std"] - other["std"]) <= 1e-6 * row["std"]
 
@@ -116,9 +116,9 @@ def _affine(row: dict[str, Any], other: dict[str, Any]) -> str:
     return f"all {row['n']} points are {number(factor)} times those of {other['run_id']}{plus}"
 
 
-def same_end(scene: DetectionContext) -> Iterator[Finding]:
-    """low: a training loss ends at exactly the value of another run while their validation metrics end apart; one row a run."""
-    series = _moving(scene)
+def same_end(context: DetectionContext) -> Iterator[Finding]:
+    """low: a training loss ends at exactly the value of another run, but their validation metrics differ; one row a run."""
+    series = _moving(context)
     held = {m: is_validation(m) for m in series["metric"].unique().to_list()}
     validation = pl.col("metric").is_in([m for m, v in held.items() if v])
     train = series.filter(validation.not_() & (pl.col("goal") == "lower") & (pl.col("last_finite") != 0))
@@ -131,15 +131,15 @@ def same_end(scene: DetectionContext) -> Iterator[Finding]:
     rows = train.join(ends, on="run_id").filter((pl.len().over(key) > 1) & (pl.col("print").n_unique().over(key) > 1))
     rows = rows.filter(
         (pl.col("last_finite") * 1e4).round() != pl.col("last_finite") * 1e4
-    )  # not where few digits are logged
+    )  # not if few digits are logged
     rows = rows.with_columns(runs=pl.len().over(key)).sort("run_id", "metric")
     for row in rows.unique("run_id", keep="first", maintain_order=True).iter_rows(named=True):
         text = f"{row['last_finite']!r} at step {row['last_step']}, as in {row['runs'] - 1} other runs whose validation differs"
         yield Finding(row["run_id"], "same_end", "low", row["metric"], row["last_step"], text)
 
 
-def _moving(scene: DetectionContext) -> pl.DataFrame:
-    """Series with an aim that change."""
-    return scene.series.filter(
+def _moving(context: DetectionContext) -> pl.DataFrame:
+    """Returns the series with a goal that change."""
+    return context.series.filter(
         (pl.col("goal") != "unknown") & (pl.col("n_finite") >= _LEAST) & (pl.col("min") < pl.col("max"))
     )

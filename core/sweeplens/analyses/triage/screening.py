@@ -1,6 +1,6 @@
-"""Which series can have a finding at all: one pass over all of them, as matrices of series of equal length.
+"""Selects the series that can have a finding, in one pass over matrices of series of equal length.
 
-Every bound here is looser than the detector's own, so that a series that is passed over has no finding.
+Every bound here is looser than that of the detector, so a series that is not selected has no finding.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["screen"]
 
-_MARGIN = 0.8  # of the pace that a detector asks for: it looks more closely
+_MARGIN = 0.8  # share of the detector's own limit on speed, which is applied later
 _COLUMNS = ("jumps", "leaves", "rests", "slows", "timed")
 
 
 def screen(frame: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
-    """sid, row (where the series begins), n, ``jumps`` (it may have a spike), ``leaves`` (divergence, overfitting), ``rests``
-    (plateau), ``slows`` (pace), ``timed`` (every point has its time), ``at`` (the row where a new level begins, or -1).
+    """Returns sid, row (where the series begins), n, ``jumps`` (it may have a spike), ``leaves`` (divergence, overfitting),
+    ``rests`` (plateau), ``slows`` (pace), ``timed`` (every point has a time), ``at`` (the row where a new level begins, or -1).
 
     ``frame``: sid, step, worse, seconds, by sid and step.
     """
@@ -58,7 +58,7 @@ def screen(frame: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
 
 
 def _median(block: Floats) -> Floats:
-    """The lower median of each row: one selection instead of a sort."""
+    """Returns the lower median of each row, by selection instead of a sort."""
     n = block.shape[1]
     return np.partition(block, (n - 1) // 2, axis=1)[:, (n - 1) // 2] if n else np.zeros(len(block))
 
@@ -70,14 +70,14 @@ def _jumps(block: Floats, noise: Floats, limits: Thresholds) -> Mask:
 
 
 def _leaves(block: Floats, noise: Floats) -> Mask:
-    """Whether the end lies above the best tenth by more than noise alone brings about."""
+    """Returns whether the end lies above the best tenth by more than the noise."""
     n = block.shape[1]
     end = np.maximum(_median(block[:, -max(n // 10, 3) :]), _median(block[:, -max(n // 50, 3) :]))
     return end - np.partition(block, n // 10, axis=1)[:, n // 10] > 1.2 * noise
 
 
 def _rests(block: Floats, noise: Floats) -> Mask:
-    """Whether the third quarter is as good as the last."""
+    """Returns whether the third quarter is as good as the last."""
     n = block.shape[1]
     if n < 4:
         return np.zeros(len(block), dtype=np.bool_)
@@ -86,7 +86,7 @@ def _rests(block: Floats, noise: Floats) -> Mask:
 
 
 def _slows(seconds: Floats, steps: Ints, limits: Thresholds) -> Mask:
-    """Whether a step takes so much longer in the last quarter than in the first half."""
+    """Returns whether a step takes longer in the last quarter than in the first half, by the limit."""
     n = seconds.shape[1]
     if n < 8 or np.isnan(seconds[:, 0]).all():
         return np.zeros(len(seconds), dtype=np.bool_)

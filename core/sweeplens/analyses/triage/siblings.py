@@ -1,4 +1,4 @@
-"""A run that differs from the repetitions of its own setting by more than they differ among themselves."""
+"""Detector for outliers: runs that differ from the repetitions of their setting more than these differ among themselves."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from sweeplens.frames.schemas import hparam_columns
 __all__ = ["outlier"]
 
 _LEAST = 4  # runs of one setting
-_CHANCE = 0.0005  # of one sibling lying so far out on one side by luck
+_CHANCE = 0.0005  # chance that one sibling lies so far out on one side
 
 
-def outlier(scene: DetectionContext) -> Iterator[Finding]:
+def outlier(context: DetectionContext) -> Iterator[Finding]:
     """The last value of a main metric lies ``sibling_deviations`` from the mean of the other seeds of its setting.
 
-    The deviation is the larger of that of its own siblings and that of the runs of all other settings about their means. At
-    least four runs of one setting; the distance must also be one that Student's t gives a chance below 0.05 % on one side, and
-    1 % of the level. Runs that ended long before the others are left to other detectors. medium: worse; low: better.
+    The deviation is the larger of that of its siblings and that of the runs of all other settings about their means. A setting
+    needs at least four runs. The one-sided chance by Student's t must be below 0.05 %, and the distance at least 1 % of the
+    level. Runs that ended long before the others are left to other detectors. medium: worse; low: better.
     """
-    table = _settings(scene)
+    table = _settings(context)
     if table is None:
         return
-    for row in _far(table, scene.thresholds.sibling_deviations).iter_rows(named=True):
+    for row in _far(table, context.thresholds.sibling_deviations).iter_rows(named=True):
         yield _finding(row)
 
 
-def _settings(scene: DetectionContext) -> pl.DataFrame | None:
-    """run_id, metric, setting, value, w_last, run_last of runs that went about as far as their siblings."""
-    if not hparam_columns(scene.runs) or not scene.main:
+def _settings(context: DetectionContext) -> pl.DataFrame | None:
+    """Returns run_id, metric, setting, value, w_last, run_last of runs about as long as their siblings."""
+    if not hparam_columns(context.runs) or not context.main:
         return None
-    runs = scene.runs.filter(pl.col("run_id").is_in(runs_without_hparams(scene.runs)).not_())
-    by = group_hparams(runs, (), scene.replicates)
+    runs = context.runs.filter(pl.col("run_id").is_in(runs_without_hparams(context.runs)).not_())
+    by = group_hparams(runs, (), context.replicates)
     setting = keyed(runs, by).select(
         "run_id", setting=pl.struct(by).rank("dense") if by else pl.lit(1, dtype=pl.UInt32)
     )
-    finite = scene.series.filter(pl.col("metric").is_in(scene.main) & pl.col("last").is_finite())
+    finite = context.series.filter(pl.col("metric").is_in(context.main) & pl.col("last").is_finite())
     table = finite.join(setting, on="run_id").sort("setting", "metric", "run_id")
     usual = pl.col("run_last").median().over("setting", "metric")
-    return table.filter(pl.col("run_last") >= scene.thresholds.early_stop_share * usual)
+    return table.filter(pl.col("run_last") >= context.thresholds.early_stop_share * usual)
 
 
 def _far(table: pl.DataFrame, deviations: float) -> pl.DataFrame:
-    """Rows far from the mean of the others of their setting, with ``others``, ``mean``, ``spread``, ``away``."""
+    """Returns rows far from the mean of the others of their setting, with ``others``, ``mean``, ``spread``, ``away``."""
     own = ["setting", "metric"]
     centre = pl.col("w_last").mean().over(own)  # sums of squares about it lose no digits
     table = table.with_columns(centre=centre, others=pl.len().over(own) - 1).filter(pl.col("others") >= _LEAST - 1)
@@ -67,9 +67,9 @@ def _far(table: pl.DataFrame, deviations: float) -> pl.DataFrame:
 
 
 def _pooled(own: list[str]) -> pl.Expr:
-    """The deviation of the runs of all other settings about the means of theirs; 0 where there are none with two runs."""
+    """Returns the deviation of the runs of all other settings about their means; 0 if none has two runs."""
     squares = (pl.col("w_last") - pl.col("centre")) ** 2
-    free = 1 - 1 / (pl.col("others") + 1)  # of each run, so that a setting of n runs adds up to n - 1
+    free = 1 - 1 / (pl.col("others") + 1)  # degrees of freedom a run: those of n runs add up to n - 1
     apart = squares.sum().over("metric") - squares.sum().over(own)
     degrees = free.sum().over("metric") - free.sum().over(own)
     return pl.when(degrees > 0.5).then((apart / degrees).clip(0).sqrt()).otherwise(0.0)
@@ -85,6 +85,6 @@ def _finding(row: dict[str, Any]) -> Finding:
 
 
 def _quantile(df: int) -> float:
-    from scipy.special import stdtrit  # loaded only where there are siblings
+    from scipy.special import stdtrit  # loaded only if there are siblings
 
     return float(stdtrit(df, 1 - _CHANCE))

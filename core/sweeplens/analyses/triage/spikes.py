@@ -1,4 +1,4 @@
-"""Single points, or a few, that stand out of their neighbours and come back."""
+"""Detector for spikes: single points, or a few, that stand out from their neighbours."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _WINDOW = 5  # points on each side
 _APART = 3.0  # times the usual large deviations
 
 
-def spike(scene: DetectionContext) -> Iterator[Finding]:
-    """A metric with an aim jumps to the worse side of its neighbours and comes back; one row a run.
+def spike(context: DetectionContext) -> Iterator[Finding]:
+    """A metric with a goal jumps to the worse side of its neighbours and comes back; one row a run.
 
-    It stands out of the median of the five points on each side by ``spike_deviations`` robust deviations, by half of the
-    level, and by three times the largest deviations that are usual in the curve, after the first tenth of the points.
+    It stands out from the median of the five points on each side by ``spike_deviations`` robust deviations, by half of the
+    level, and by three times the largest usual deviations of the curve, after the first tenth of the points.
     medium: a value that should be low rises to twice the level and above the start of the curve. low: any other.
     """
     worst: dict[str, tuple[bool, float, Finding]] = {}
-    for curve in scene.drawn(scene.losses):
-        found = _spiked(curve, scene.thresholds.spike_deviations)
+    for curve in context.curves_of(context.losses):
+        found = _spiked(curve, context.thresholds.spike_deviations)
         if found and found[:2] > worst.get(curve.run_id, (False, 0.0))[:2]:
             worst[curve.run_id] = found
     yield from (finding for _, _, finding in worst.values())
 
 
 def _spiked(curve: Curve, deviations: float) -> tuple[bool, float, Finding] | None:
-    """Whether it is grave, how high the spike is in levels, and the finding."""
+    """Returns whether the severity is medium, the height of the spike in levels, and the finding."""
     v = curve.worse
     if len(v) < SPIKE_POINTS or curve.goal == "unknown":
         return None
@@ -63,7 +63,7 @@ def _spiked(curve: Curve, deviations: float) -> tuple[bool, float, Finding] | No
 
 
 def _peaks(v: Floats, above: Floats, level: Floats, deviations: float) -> NDArray[np.int64]:
-    """The points that stand out on the worse side."""
+    """Returns the points that stand out on the worse side."""
     usual = max(ROBUST * median(np.abs(above)), noise(v) / 2, 1e-12)
     high = np.flatnonzero((above > deviations * usual) & (above > 0.5 * np.abs(level)))
     high = high[(high >= max(len(v) // 10, 3)) & (high < len(v) - 2)]
@@ -77,7 +77,7 @@ def _peaks(v: Floats, above: Floats, level: Floats, deviations: float) -> NDArra
 
 
 def _comes_back(v: Floats, i: int, rise: float) -> bool:
-    """Whether the points after it lie where those before it did, and no point shortly before stood as high."""
+    """Returns whether the points after it lie at the level of those before it, and no point shortly before was as high."""
     before, after = v[max(i - _WINDOW, 0) : i], v[i + 2 : i + 2 + 2 * _WINDOW]
     if not len(after):
         return False

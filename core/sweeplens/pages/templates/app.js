@@ -1,6 +1,6 @@
 "use strict";
-// Shows the chart that the tool `plot` drew. The host hands over the tool's result, whose chart_id stands for the chart; its data
-// come through the host from the tool `chart_data`. Messages are JSON-RPC, to and from the window that holds this page.
+// Shows the chart of the tool `plot`. The host passes the tool's result with its chart_id; this page then calls `chart_data`
+// through the host to get the data. Messages are JSON-RPC, to and from the window that holds this page.
 (() => {
   const host = window.parent;
   const waiting = new Map();

@@ -1,1 +1,1 @@
-"""What formats share: framings, databases, cells, values, and configurations beside a log. No file here is a format."""
+"""Decoding shared by formats: record framings, databases, cells, values, and config files. No file here is a format."""

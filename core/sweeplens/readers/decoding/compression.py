@@ -1,11 +1,11 @@
-"""Gzip and zstd copies read as the file they hold: names without their suffix, heads, and whole contents.
+"""Reads gzip and zstd files like the files in them: names without the suffix, heads, whole contents; UTF-16 text as UTF-8.
 
-A compressed file cannot be read from an offset: such sources are read anew whenever they change. Whatever it becomes is counted
-while it is read, so that a bomb ends early (`source_limits`).
+A compressed file cannot be read from an offset, so such sources are read again whole when they change. The decompressed bytes
+are counted while they are read, so that a decompression bomb stops early (`source_limits`).
 
-    read_plain     the whole content, for one document
-    line_pieces    the content in pieces of whole lines, for logs of any length
-    reading        an open stream
+    read_plain     returns the whole content, for one document
+    line_pieces    yields the content in pieces of whole lines, for logs of any length
+    reading        opens a stream
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ __all__ = [
     "sample",
 ]
 
-_TELLING = 64  # bytes that tell UTF-16
+_UTF16_SAMPLE = 64  # bytes in which UTF-16 is recognised
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _LINES_BYTES = 8 << 20
-_MAX_WINDOW = 128 << 20  # memory that a zstd frame may ask for; what --long=27 writes
+_MAX_WINDOW = 128 << 20  # memory that a zstd frame may use: that of `zstd --long=27`
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 
 
 def is_compressed(name: str) -> bool:
-    """Whether the name ends in a compression's suffix."""
+    """Whether a name ends in the suffix of a compressed file."""
     return name.endswith(_SUFFIXES)
 
 
 def plain_name(name: str) -> str:
-    """The name without the compression's suffix: ``metrics.jsonl.gz`` -> ``metrics.jsonl``."""
+    """Returns a name without the suffix of a compressed file: ``metrics.jsonl.gz`` -> ``metrics.jsonl``."""
     for suffix in _SUFFIXES:
         if name.endswith(suffix):
             return name[: -len(suffix)]
@@ -63,21 +63,21 @@ def plain_name(name: str) -> str:
 
 
 def keeps_places(path: str) -> bool:
-    """Whether a place in the content is a place in the file: not where it is compressed or written in UTF-16."""
-    return not is_compressed(path) and not _utf16(head_bytes(path, _TELLING))
+    """Whether offsets in the content are offsets in the file: not in a compressed file or UTF-16."""
+    return not is_compressed(path) and not _utf16(head_bytes(path, _UTF16_SAMPLE))
 
 
 def head_bytes(path: str, size: int) -> bytes:
-    """The first bytes of a file as they lie on disk."""
+    """Returns the first bytes of a file, not decompressed."""
     with open_file(path) as raw:
         return raw.read(size) or b""
 
 
 def _utf16(begin: bytes) -> str:
-    """The codec of text in UTF-16, with a mark or (of Latin letters) without; "" for all other content."""
+    """Returns the codec of text in UTF-16, with a byte order mark or (for Latin letters) without; "" for other content."""
     if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    even, odd = begin[0:_TELLING:2], begin[1:_TELLING:2]
+    even, odd = begin[0:_UTF16_SAMPLE:2], begin[1:_UTF16_SAMPLE:2]
     if len(odd) < 8:
         return ""
     if not any(odd) and all(even):
@@ -86,18 +86,18 @@ def _utf16(begin: bytes) -> str:
 
 
 def _as_utf8(data: bytes) -> bytes:
-    """Text in UTF-16 as UTF-8; anything else as it is."""
-    codec = _utf16(data[:_TELLING])
+    """Returns text in UTF-16 as UTF-8; other content unchanged."""
+    codec = _utf16(data[:_UTF16_SAMPLE])
     return data.decode(codec, "replace").encode() if codec else data
 
 
-class _Inflated(io.RawIOBase):
-    """What a compressed file becomes, counted against the bytes that were read of it."""
+class _DecompressedStream(io.RawIOBase):
+    """The decompressed stream of a file. It compares the bytes that it returns with the compressed bytes that it read."""
 
-    def __init__(self, packed: SourceFile, plain: IO[bytes]) -> None:
+    def __init__(self, compressed: SourceFile, plain: IO[bytes]) -> None:
         super().__init__()
-        self._packed, self._plain = packed, plain
-        self._given = 0
+        self._compressed, self._plain = compressed, plain
+        self._returned = 0
 
     def readable(self) -> bool:
         return True
@@ -105,21 +105,21 @@ class _Inflated(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         data = self._plain.read(len(memoryview(buffer)))
         memoryview(buffer)[: len(data)] = data
-        self._given += len(data)
-        check_inflation(self._given, self._packed.tell())
+        self._returned += len(data)
+        check_inflation(self._returned, self._compressed.tell())
         return len(data)
 
     def close(self) -> None:
         if not self.closed:
             self._plain.close()
-            self._packed.close()
+            self._compressed.close()
         super().close()
 
 
 def open_plain(path: str) -> IO[bytes]:
-    """Open a file for reading, through its decompressor where it has one; text in UTF-16 is given as UTF-8."""
+    """Opens a file for reading, decompressed; returns text in UTF-16 as UTF-8."""
     stream = _opened(path)
-    if not _utf16(stream.peek(_TELLING)[:_TELLING]):
+    if not _utf16(stream.peek(_UTF16_SAMPLE)[:_UTF16_SAMPLE]):
         return stream
     with stream:
         return io.BytesIO(_as_utf8(stream.read(DOCUMENT_BYTES)))
@@ -128,22 +128,22 @@ def open_plain(path: str) -> IO[bytes]:
 def _opened(path: str) -> io.BufferedReader:
     if not is_compressed(path):
         return open_buffered(path)
-    packed = open_file(path)
-    return io.BufferedReader(_Inflated(packed, _decompressor(path, packed)), PIECE_BYTES)
+    compressed = open_file(path)
+    return io.BufferedReader(_DecompressedStream(compressed, _decompressor(path, compressed)), PIECE_BYTES)
 
 
-def _decompressor(path: str, packed: SourceFile) -> IO[bytes]:
+def _decompressor(path: str, compressed: SourceFile) -> IO[bytes]:
     if path.endswith(".gz"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=packed, mode="rb"))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=compressed, mode="rb"))
     decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
-    return cast("IO[bytes]", decompressor.stream_reader(packed, read_across_frames=True, closefd=False))
+    return cast("IO[bytes]", decompressor.stream_reader(compressed, read_across_frames=True, closefd=False))
 
 
 def head(path: str, size: int) -> bytes:
-    """The first ``size`` bytes of the plain content; empty when the file cannot be read or is no such archive."""
+    """Returns the first ``size`` bytes of the decompressed content; empty when the file cannot be read or decompressed."""
     try:
         if is_compressed(path):
-            with open_file(path) as packed, _decompressor(path, packed) as stream:
+            with open_file(path) as compressed, _decompressor(path, compressed) as stream:
                 return _as_utf8(stream.read(size))
         with open_file(path) as raw:
             return _as_utf8(raw.read(size) or b"")
@@ -152,9 +152,9 @@ def head(path: str, size: int) -> bytes:
 
 
 def sample(path: str, size: int) -> bytes:
-    """At most ``size`` bytes of the plain content: half of them its beginning, the others from its middle and its end.
+    """Returns up to ``size`` bytes of the content in whole lines: half from its beginning, the rest from its middle and end.
 
-    Pieces begin and end with lines. Of a compressed file it is the beginning; empty when the file cannot be read.
+    Of a compressed file it returns only the beginning. The result is empty when the file cannot be read.
     """
     if is_compressed(path):
         return head(path, size)
@@ -177,7 +177,7 @@ def sample(path: str, size: int) -> bytes:
 
 @contextmanager
 def reading(path: str) -> Generator[IO[bytes], None, None]:
-    """`open_plain` for reading piece by piece: damage that is met on the way is a FormatError."""
+    """Opens a file like `open_plain`; damage found while reading raises FormatError."""
     try:
         with open_plain(path) as stream:
             yield stream
@@ -186,7 +186,7 @@ def reading(path: str) -> Generator[IO[bytes], None, None]:
 
 
 def read_config_bytes(path: str) -> bytes:
-    """The plain content of a configuration. Raises as `read_plain`, and SourceLimitError beyond `CONFIG_BYTES`."""
+    """Returns the content of a configuration. Raises like `read_plain`, and SourceLimitError beyond `CONFIG_BYTES`."""
     with reading(path) as stream:
         data = stream.read(PIECE_BYTES)
         if len(data) == PIECE_BYTES:
@@ -197,12 +197,12 @@ def read_config_bytes(path: str) -> bytes:
 
 
 def read_config_text(path: str) -> str:
-    """`read_config_bytes` as text; what is no UTF-8 is replaced."""
+    """Returns `read_config_bytes` as text, with replacement characters for bytes that are not UTF-8."""
     return read_config_bytes(path).decode("utf-8-sig", "replace")
 
 
 def read_plain(path: str, offset: int = 0) -> bytes:
-    """The plain content from an offset on. Raises FormatError for a broken archive, SourceLimitError for what is too much."""
+    """Returns the content from an offset. Raises FormatError for a damaged file, SourceLimitError for a file that is too large."""
     if is_compressed(path):
         with reading(path) as stream:
             stream.read(offset)
@@ -216,7 +216,7 @@ def read_plain(path: str, offset: int = 0) -> bytes:
 
 
 def _exactly(raw: SourceFile, size: int) -> bytes:
-    """The next bytes, as many as there were when the file was opened: one that grows faster than it is read has no end."""
+    """Returns the next ``size`` bytes only, since a file may grow faster than it is read."""
     data = raw.read(size) if size > 0 else b""
     if len(data) >= size:
         return data
@@ -238,20 +238,20 @@ def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _too_large(size: int) -> SourceLimitError:
     return SourceLimitError(
         f"a document of more than {size >> 20:,} MB: only up to {DOCUMENT_BYTES >> 20} MB are read as a whole. "
-        "Logs with one row a line (JSONL, CSV) may be larger."
+        "Logs with one row in each line (JSONL, CSV) may be larger."
     )
 
 
 def line_pieces(path: str, offset: int = 0) -> Iterator[bytes]:
-    """The plain content from an offset on in pieces that end where a line ends, the last one perhaps not.
+    """Yields the content from an offset in pieces of whole lines; the last piece may lack its newline.
 
-    Raises as `read_plain`, and SourceLimitError at a line that is too long.
+    Raises like `read_plain`, and SourceLimitError at a line that is too long.
     """
     with reading(path) as stream:
-        is_file = isinstance(getattr(stream, "raw", None), SourceFile)  # not inflated, not made of UTF-16
+        is_file = isinstance(getattr(stream, "raw", None), SourceFile)  # neither decompressed nor converted from UTF-16
         left = os.fstat(stream.fileno()).st_size - offset if is_file else 1 << 62
         stream.seek(offset) if is_file else stream.read(offset)
-        rest: list[bytes] = []  # of a line that no newline has ended yet
+        rest: list[bytes] = []  # pieces of a line without its newline
         held = 0
         while left > 0 and (piece := stream.read(min(_LINES_BYTES, left))):
             left -= len(piece)
@@ -262,6 +262,6 @@ def line_pieces(path: str, offset: int = 0) -> Iterator[bytes]:
             rest.append(piece[end:])
             held += len(piece) - end
             if held > LINE_BYTES:
-                raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB: what follows is not read")
+                raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB: the rest is not read")
         if held:
             yield b"".join(rest)

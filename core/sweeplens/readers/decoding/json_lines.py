@@ -1,8 +1,8 @@
-"""JSON lines, read so that no good line is lost to a bad one.
+"""Reads JSON lines, so that a bad line does not affect the others.
 
-Each line is decoded by msgspec; what it refuses (NaN and Infinity literals) goes to the standard library; what that
-refuses is a problem with its line, column and reason. A last line without a newline is a line when it is complete, and
-``torn`` when it is not.
+Each line is decoded by msgspec, or by the standard library where msgspec refuses it (NaN and Infinity literals). A line that
+both refuse is a problem with line, column and reason. A last line without a newline counts if it is complete JSON; otherwise
+its problem is ``torn``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["JsonLine", "JsonLines", "peek"]
 MAX_NESTING = 100
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 80
-_MOST = 20  # lines of a head that are looked at
-_TELLING = 3  # whole objects in a head that make its cut one needless
+_MOST = 20  # lines of a head that are parsed
+_ENOUGH = 3  # with so many complete objects in a head, the cut one is not needed
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[{}\[\]]', re.DOTALL)
 _VALUE = re.compile(r"\s*:\s*(\S?)")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -42,11 +42,11 @@ class JsonLine(Struct, frozen=True):
 
 
 class JsonLines:
-    """The objects of JSON lines, in order; what could not be read is in `problems` when the iteration ended.
+    """Iterates over the objects of JSON lines. Afterwards `problems` lists what could not be read.
 
-    ``data``: the bytes, or pieces of them that end where a line ends. A piece that goes beyond a limit is a problem, and ends them.
+    ``data``: the bytes, or pieces of whole lines. A piece that exceeds a limit is a problem, and ends the iteration.
 
-    ``consumed`` is the count of bytes up to which a later reading need not look again, ``number`` the lines in them.
+    ``consumed`` counts the bytes that a later reading can skip, ``number`` the lines in them.
     """
 
     def __init__(self, data: bytes | Iterable[bytes], file: str, *, first_line: int = 1) -> None:
@@ -66,7 +66,7 @@ class JsonLines:
             self.problems.append(Problem(self._file, str(error), self.number + 1))
 
     def _of(self, data: bytes, begin: int) -> Iterator[JsonLine]:
-        """The objects of a piece that begins at a position."""
+        """Yields the objects of a piece that begins at a position."""
         if data.isspace() and data.endswith(b"\n"):
             self.consumed, self.number = begin + len(data), self.number + data.count(b"\n")
             return
@@ -84,7 +84,7 @@ class JsonLines:
             if value is not None:
                 yield JsonLine(self.number, value)
             if torn and self.consumed == begin + at:
-                self.number -= 1  # what follows, if only its newline, is of the same line
+                self.number -= 1  # the next bytes, perhaps only a newline, belong to the same line
 
     def _one(self, raw: bytes, *, torn: bool) -> dict[str, Any] | None:
         self.number += 1
@@ -120,19 +120,19 @@ class JsonLines:
 
 
 def decode(raw: bytes) -> object:
-    """One JSON value, NaN and Infinity literals allowed. Raises ValueError, with a column where it is known."""
+    """Decodes one JSON value; NaN and Infinity are allowed. Raises ValueError, with a column where it is known."""
     if len(raw) > MAX_CONTAINERS and raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS:
-        raise ValueError(f"holds more than {MAX_CONTAINERS:,} lists and objects: not read")
+        raise ValueError(f"has more than {MAX_CONTAINERS:,} lists and objects: not read")
     try:
         value = _decode(raw)
     except (ValueError, msgspec.DecodeError, RecursionError):
-        value = _exactly(raw)
+        value = _decode_slowly(raw)
     if len(raw) > 2 * MAX_NESTING and raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _too_deep(value):
         raise ValueError(f"nested deeper than {MAX_NESTING} levels")
     return value
 
 
-def _exactly(raw: bytes) -> object:
+def _decode_slowly(raw: bytes) -> object:
     try:
         value = json.loads(raw.decode("utf-8"))
     except RecursionError:
@@ -141,7 +141,7 @@ def _exactly(raw: bytes) -> object:
 
 
 def _too_deep(value: object) -> bool:
-    """Whether lists and objects nest beyond what those who walk through them by recursion can bear."""
+    """Whether lists and objects nest too deeply for recursive functions."""
     level = [value]
     for _ in range(MAX_NESTING):
         level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, list | dict)]
@@ -155,16 +155,16 @@ def _inside(value: object) -> Iterable[object]:
 
 
 def peek(head: bytes, *, most: int = _MOST) -> list[dict[str, Any]]:
-    """The first objects of a file from its head; of a line that goes beyond the head, the keys that begin in it.
+    """Returns the first objects in a file's head; of a line that the head cuts off, the keys that begin in it.
 
-    A key whose value is cut off is given ``{}``, ``[]`` or None by the character that its value starts with.
+    A key of a cut line gets ``{}``, ``[]``, 0 or None, by the first character of its value.
     """
     return [value for line, value in _peek(head) if line < most]
 
 
 @lru_cache(maxsize=128)
 def _peek(head: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
-    """Line and object, once for all the readers that are offered the same file one after the other."""
+    """Returns line numbers and objects; cached, since many readers see the same head one after another."""
     found: list[tuple[int, dict[str, Any]]] = []
     lines = head.removeprefix(_BOM).split(b"\n")
     for index, raw in enumerate(lines[:_MOST]):
@@ -174,7 +174,7 @@ def _peek(head: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
         try:
             value = decode(text)
         except ValueError:
-            if index == len(lines) - 1 and len(found) < _TELLING:
+            if index == len(lines) - 1 and len(found) < _ENOUGH:
                 found.append((index, _cut_object(text.decode("utf-8", "ignore"))))
             continue
         found.append((index, cast("dict[str, Any]", value)))
@@ -182,19 +182,19 @@ def _peek(head: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
 
 
 def _cut_object(text: str) -> dict[str, Any]:
-    """The top-level keys of an object whose end is missing, with an empty value of the right kind."""
+    """Returns the top-level keys of an object without its end, with an empty value of the right kind."""
     keys: dict[str, Any] = {}
     depth = 0
     for token in _TOKEN.finditer(text):
         if token[0][0] != '"':
             depth += 1 if token[0] in "{[" else -1
         elif depth == 1 and (value := _VALUE.match(text, token.end())):
-            keys[token[0][1:-1]] = _stand_in(value[1])
+            keys[token[0][1:-1]] = _placeholder(value[1])
     return keys
 
 
-def _stand_in(begin: str) -> dict[str, Any] | list[Any] | int | None:
-    """An empty value of the kind that begins with this character."""
+def _placeholder(begin: str) -> dict[str, Any] | list[Any] | int | None:
+    """Returns an empty value of the kind that begins with this character."""
     if begin == "{":
         return {}
     if begin == "[":

@@ -1,8 +1,8 @@
-"""The framing that W&B and SwanLab write: a 7-byte file header, then 32 KiB blocks that hold checked chunks of records.
+"""Reads the record framing of W&B and SwanLab: a 7-byte file header, then 32 KiB blocks of chunks with checksums.
 
 A chunk is crc32 (of type and data), length, type (1 whole, 2 first, 3 middle, 4 last), data; it never crosses a block.
-Lengths are believed only inside their block; a chunk that fails its checksum ends the file with a problem that says
-where. `offset` is always the start of the first chunk of the next record, so a later reading can go on there.
+A length is valid only within its block. A chunk with a wrong checksum ends the reading, with a problem that gives the position.
+`offset` is always the start of the next record, where a later reading can continue.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
 class BlockRecords:
-    """The records of an open file from an offset on. After the iteration, `problem` says what ended it early."""
+    """Iterates over the records of an open file from an offset. Afterwards `problem` says why it ended early, if it did."""
 
     def __init__(self, stream: IO[bytes], file: str, ident: bytes, offset: int = 0) -> None:
         self._stream = stream
@@ -39,29 +39,29 @@ class BlockRecords:
         if self.offset < FILE_HEADER and not self._header():
             return
         parts: list[bytes] = []
-        held = 0
+        size = 0
         for kind, data, after in self._chunks():
             if (kind in (_MIDDLE, _LAST)) != bool(parts):
-                self._end(after - _CHUNK.size - len(data), "a piece of a record without its beginning or end")
+                self._stop(after - _CHUNK.size - len(data), "a part of a record without its beginning or end")
                 return
             if kind == _WHOLE:
                 self.offset = after
                 yield data
                 continue
             parts.append(data)
-            held += len(data)
-            if held > RECORD_BYTES:
-                self._end(self.offset, f"a record of more than {RECORD_BYTES >> 20} MB")
+            size += len(data)
+            if size > RECORD_BYTES:
+                self._stop(self.offset, f"a record of more than {RECORD_BYTES >> 20} MB")
                 return
             if kind == _LAST:
                 self.offset = after
                 yield b"".join(parts)
-                parts, held = [], 0
+                parts, size = [], 0
         if parts and self.problem is None:
             self._torn("the last record is not complete")
 
     def problems(self, broken: int) -> list[Problem]:
-        """What is to be said after the iteration, of which so many records could not be decoded."""
+        """Returns the problems after the iteration; ``broken``: count of records that could not be decoded."""
         lost = [Problem(self._file, f"{broken} records cannot be decoded: left out")] if broken else []
         return lost if self.problem is None else [*lost, self.problem]
 
@@ -74,11 +74,11 @@ class BlockRecords:
         if self._ident.startswith(head[: len(self._ident)]):
             self._torn("the file is empty" if not head else "the file header is not complete")
         else:
-            self._end(0, f"does not start with {self._ident.decode()}")
+            self._stop(0, f"does not start with {self._ident.decode()}")
         return False
 
     def _chunks(self) -> Iterator[tuple[int, bytes, int]]:
-        """(type, data, position after it) of every chunk that holds; a chunk that does not is `problem`."""
+        """Yields (type, data, position after it) of every valid chunk; an invalid chunk sets `problem`."""
         start = self.offset - self.offset % _BLOCK
         skip = self.offset - start
         self._stream.seek(start)
@@ -91,7 +91,7 @@ class BlockRecords:
             start += len(buffer)
 
     def _block(self, block: bytes, start: int, at: int) -> Iterator[tuple[int, bytes, int]]:
-        """The chunks of one block, from a position in it."""
+        """Yields the chunks of one block, from a position in it."""
         size, unpack, crc32 = len(block), _CHUNK.unpack_from, zlib.crc32
         while size - at >= _CHUNK.size:
             crc: int
@@ -108,23 +108,23 @@ class BlockRecords:
         if size < _BLOCK and at < size:
             self._torn("the last record is not complete")
 
-    def _broken(self, block: bytes, start: int, at: int, said: tuple[int, int]) -> None:
-        """Say why a chunk does not hold: cut off by the file's end, never written, or damaged."""
-        kind, length = said
+    def _broken(self, block: bytes, start: int, at: int, header: tuple[int, int]) -> None:
+        """Sets the reason why a chunk is invalid: cut off by the end of the file, never written, or damaged."""
+        kind, length = header
         end = at + _CHUNK.size + length
         if not any(block[at:]):
             self._torn("ends in zero bytes")
         elif not _WHOLE <= kind <= _LAST:
-            self._end(start + at, f"record type {kind} does not exist")
+            self._stop(start + at, f"record type {kind} does not exist")
         elif end > _BLOCK:
-            self._end(start + at, f"a length of {length} bytes goes beyond its block")
+            self._stop(start + at, f"a length of {length} bytes exceeds its block")
         elif end > len(block):
             self._torn("the last record is not complete")
         else:
-            self._end(start + at, "wrong checksum")
+            self._stop(start + at, "wrong checksum")
 
     def _torn(self, reason: str) -> None:
         self.problem = Problem(self._file, f"{reason} (byte {self.offset})", kind="torn")
 
-    def _end(self, at: int, reason: str) -> None:
+    def _stop(self, at: int, reason: str) -> None:
         self.problem = Problem(self._file, f"{reason} at byte {at}: the file is read up to there")

@@ -1,9 +1,10 @@
-"""`LineBuffer`: the bytes of one file after the other, some at a time, so that what is looked at stays near the processor."""
+"""`LineBuffer`: reads one file after another in pieces that are small enough for the processor's cache."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from io import BytesIO
 
 from sweeplens.errors import SourceLimitError
 from sweeplens.safe_open import SourceFile
@@ -15,9 +16,9 @@ _BYTES = 1 << 19
 
 
 class LineBuffer:
-    """Room for some bytes of a file; ``text[:held]`` are those that nobody has looked at yet.
+    """A buffer for a part of a file. ``text[:held]`` are the bytes that are not parsed yet.
 
-    A line that is longer than the room makes it larger.
+    The buffer grows when a line does not fit.
     """
 
     def __init__(self) -> None:
@@ -29,16 +30,16 @@ class LineBuffer:
         self._data = data
         self.text = (ctypes.c_char * len(data)).from_buffer(data)
 
-    def open(self, stream: SourceFile, begin: int, end: int) -> None:
-        """From now on these bytes of this file are read; some are held already."""
+    def open(self, stream: SourceFile | BytesIO, begin: int, end: int) -> None:
+        """Starts to read these bytes of a file, and fills the buffer."""
         stream.seek(begin)
         self._stream, self._left, self.held = stream, max(0, end - begin), 0
         self.fill()
 
     def fill(self) -> bool:
-        """More bytes behind those that are held; False where the file has no more. Raises EOFError where it is shorter.
+        """Appends more bytes; returns False where the file has no more.
 
-        SourceLimitError where a line is too long.
+        Raises EOFError where the file is shorter than it was, SourceLimitError where a line is too long.
         """
         if not self._left:
             return False
@@ -46,27 +47,27 @@ class LineBuffer:
             if self.held > LINE_BYTES:
                 raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB")
             self._make(self._data + bytes(self.held))
-        with memoryview(self._data) as room:
-            count = self._stream.readinto(room[self.held : self.held + self._left])
+        with memoryview(self._data) as view:
+            count = self._stream.readinto(view[self.held : self.held + self._left])
         if not count:
-            raise EOFError(f"{self._left} bytes less than there were")
+            raise EOFError(f"the file is {self._left} bytes shorter than it was")
         self._left -= count
         self.held += count
         return True
 
     def drop(self, count: int) -> None:
-        """So many bytes have been looked at."""
+        """Removes so many bytes from the front."""
         self._data[: self.held - count] = self._data[count : self.held]
         self.held -= count
 
-    def cut(self, begin: int, end: int) -> bytes:
-        """A copy of some of what is held."""
+    def copy(self, begin: int, end: int) -> bytes:
+        """Returns a copy of a part of the held bytes."""
         return bytes(self._data[begin:end])
 
     def lines(self) -> Iterator[bytes]:
-        """What is held, line by line, the last perhaps cut."""
+        """Yields the held bytes line by line; the last line may be incomplete."""
         at = 0
         while 0 <= at < self.held:
             end = self._data.find(b"\n", at, self.held)
-            yield self.cut(at, end if end >= 0 else self.held)
+            yield self.copy(at, end if end >= 0 else self.held)
             at = end + 1 or self.held

@@ -1,4 +1,4 @@
-"""YAML that other programs wrote, as plain data. The one place that loads the parser, which only a few formats need."""
+"""Reads YAML of other programs as plain data. Only this module imports the parser, which few formats need."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sweeplens.source_limits import YAML_BYTES, YAML_VALUES, check_time
 
 __all__ = ["load"]
 
-_TIMED = 1000  # values between looks at the clock
-_MOST_UNFOLDED = 10_000  # values that aliases may add, besides ten times what is written
+_TIMED = 1000  # values between checks of the time
+_MOST_EXPANDED = 10_000  # values that aliases may add, besides ten times the written values
 
 
 def load(text: str) -> object:
-    """Dicts, lists, text, numbers, times.
+    """Returns dicts, lists, text, numbers and times.
 
-    Raises ValueError for what is not YAML, nests too deeply, or would become far more than is written.
+    Raises ValueError for text that is not YAML, nests too deeply, or expands to far more than is written.
     """
     if len(text) > YAML_BYTES:
         raise ValueError(f"more than {YAML_BYTES >> 20} MB of YAML: not read. As JSON it may be larger")
@@ -44,7 +44,7 @@ def _read(loader: Any) -> object:
 
 
 def _check_depth(text: str) -> None:
-    """Refuse brackets inside brackets, at which the parser's time grows with the square of their number."""
+    """Refuses deeply nested brackets: the parser's time grows with the square of their number."""
     if text.count("[") + text.count("{") <= MAX_NESTING:
         return
     depth = 0
@@ -55,31 +55,31 @@ def _check_depth(text: str) -> None:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Refuse aliases of aliases that unfold beyond reason, and those that hold themselves."""
+    """Refuses aliases that expand to very many values, and aliases that contain themselves."""
     sizes: dict[int, int] = {}
-    unfolded = _unfolded(root, sizes)
-    if unfolded > _MOST_UNFOLDED + 10 * len(sizes):
-        raise ValueError(f"its aliases unfold to {unfolded} values")
+    expanded = _expanded_size(root, sizes)
+    if expanded > _MOST_EXPANDED + 10 * len(sizes):
+        raise ValueError(f"its aliases expand to {expanded} values")
 
 
-def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """The values that a node is once every alias in it is a copy."""
+def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Returns the count of values in a node when every alias is replaced by a copy."""
     known = sizes.get(id(node))
     if known == 0:
-        raise ValueError("an alias holds itself")
+        raise ValueError("an alias contains itself")
     if known is not None:
         return known
     sizes[id(node)] = 0
     inner: list[Any] = [] if isinstance(node, yaml.ScalarNode) else cast("Any", node).value
     parts = [part for item in inner for part in (cast("tuple[Any, ...]", item) if isinstance(item, tuple) else (item,))]
-    sizes[id(node)] = 1 + sum(_unfolded(part, sizes) for part in parts)
+    sizes[id(node)] = 1 + sum(_expanded_size(part, sizes) for part in parts)
     return sizes[id(node)]
 
 
 class _LooseLoader(yaml.SafeLoader):
-    """Safe YAML that reads unknown tags (``!!python/object:...``) as the plain data under them, and 1e-4 as a number.
+    """A safe YAML loader. It reads unknown tags (``!!python/object:...``) as plain data, and 1e-4 as a number.
 
-    Its values are counted while they are parsed: each takes far longer than its bytes.
+    It limits the count of values, since parsing takes far longer than the bytes suggest.
     """
 
     def __init__(self, text: str) -> None:
@@ -87,7 +87,7 @@ class _LooseLoader(yaml.SafeLoader):
         self._values = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As the parser does it. Raises ValueError where there are too many."""
+        """Composes a node. Raises ValueError where there are too many values."""
         self._values += 1
         if self._values > YAML_VALUES:
             raise ValueError(f"more than {YAML_VALUES:,} values of YAML: not read. As JSON they may be more")
@@ -96,13 +96,13 @@ class _LooseLoader(yaml.SafeLoader):
         return cast("Any", super()).compose_node(parent, index)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        """What a node stands for. Raises ValueError for a value that is none of its tag: ``!!bool maybe``."""
+        """Returns the value of a node. Raises ValueError for a value that does not fit its tag: ``!!bool maybe``."""
         try:
             return cast("Any", super()).construct_object(node, deep)
         except (ArithmeticError, LookupError, AttributeError, TypeError) as error:
             kind = str(node.tag).rpartition(":")[2]
-            said = f" {node.value[:40]!r}" if isinstance(node, yaml.ScalarNode) else ""
-            raise ValueError(f"line {node.start_mark.line + 1}: the value{said} is no {kind}") from error
+            shown = f" {node.value[:40]!r}" if isinstance(node, yaml.ScalarNode) else ""
+            raise ValueError(f"line {node.start_mark.line + 1}: the value{shown} is not a valid {kind}") from error
 
 
 def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
@@ -115,7 +115,7 @@ def _plain(loader: yaml.Loader, suffix: str, node: yaml.Node) -> object:
 
 
 def _pairs(items: list[Any]) -> object:
-    """The argument of an ordered dict, a list of pairs inside a list, as a dict."""
+    """Returns the argument of an ordered dict, a list of pairs inside a list, as a dict."""
     inner = items[0] if len(items) == 1 else items
     if isinstance(inner, list) and all(
         isinstance(p, list) and len(cast("list[Any]", p)) == 2 for p in cast("list[Any]", inner)

@@ -1,6 +1,6 @@
-"""Arrays of numbers out of a NumPy archive (`.npz`), read as data: nothing is unpickled, no length is believed.
+"""Reads arrays of numbers from a NumPy archive (`.npz`) without unpickling.
 
-A member's shape is checked against the bytes that are there before an array is made of them.
+A member's shape is checked against its bytes before an array is made.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEADER = re.compile(
 
 
 def read_arrays(path: str, names: Iterable[str]) -> dict[str, Array]:
-    """The named members that the archive has, as arrays of floats. Raises FormatError for a damaged archive."""
+    """Returns the named members of the archive as arrays of floats. Raises FormatError for a damaged archive."""
     found: dict[str, Array] = {}
     try:
         with open_buffered(path) as stream, zipfile.ZipFile(_checked(stream)) as archive:
@@ -56,7 +56,7 @@ def read_arrays(path: str, names: Iterable[str]) -> dict[str, Array]:
 
 
 def _checked(stream: IO[bytes]) -> IO[bytes]:
-    """An archive whose directory fits in memory."""
+    """Refuses an archive whose directory may not fit in memory."""
     if os.fstat(stream.fileno()).st_size > ARCHIVE_BYTES:
         raise SourceLimitError(f"an archive of more than {ARCHIVE_BYTES >> 20} MB: not read")
     return stream
@@ -65,26 +65,26 @@ def _checked(stream: IO[bytes]) -> IO[bytes]:
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > MAX_MEMBER_BYTES:
         raise ValueError(f"{name} is larger than {MAX_MEMBER_BYTES >> 20} MB")
-    with archive.open(name) as stream:  # reads no more than the directory says
+    with archive.open(name) as stream:  # reads at most the size in the directory
         return b"".join(iter(lambda: stream.read(PIECE_BYTES), b""))
 
 
 def _array(data: bytes) -> Array:
-    """The array that a member is: a magic, a version, the length of a header, the header, the numbers."""
+    """Decodes a member: magic number, version, length of the header, header, numbers."""
     import numpy as np
 
     wide = data[6:7] != b"\x01"  # since version 2 the length has four bytes
     begin = 12 if wide else 10
     body = begin + int.from_bytes(data[8:begin], "little")
-    said = _HEADER.fullmatch(data[begin:body]) if data.startswith(_MAGIC) and body <= len(data) else None
-    if said is None:
+    header = _HEADER.fullmatch(data[begin:body]) if data.startswith(_MAGIC) and body <= len(data) else None
+    if header is None:
         raise ValueError("holds no plain array of numbers")
-    dtype = np.dtype(said[1].decode("ascii"))
-    shape = tuple(int(n) for n in said[3].split(b",") if n.strip())
+    dtype = np.dtype(header[1].decode("ascii"))
+    shape = tuple(int(n) for n in header[3].split(b",") if n.strip())
     count = math.prod(shape)
     if count * dtype.itemsize > len(data) - body:
-        raise ValueError("says that it is longer than it is")
+        raise ValueError("is shorter than its header says")
     if count > MAX_NUMBERS:
         raise ValueError(f"holds more than {MAX_NUMBERS:,} numbers")
     flat = np.frombuffer(data, dtype=dtype, count=count, offset=body).astype(np.float64)
-    return flat.reshape(shape, order="F" if said[2] == b"True" else "C")
+    return flat.reshape(shape, order="F" if header[2] == b"True" else "C")

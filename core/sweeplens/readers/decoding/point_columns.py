@@ -1,6 +1,6 @@
-"""Points that come as columns (a database's table, a file of one metric) -> `Reading.points`, without a loop in Python.
+"""Turns columns (a database's table, a file of one metric) into `Reading.points`, without a loop in Python.
 
-`points_of` takes five columns of equal length; rows whose step or value is no number are left out and counted.
+`points_of` takes five columns of equal length. Rows whose step or value is not a number are left out and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LAST_MICROSECOND = 253_402_300_799_000_000  # the year 9999, where Python's dat
 
 
 class PointColumns:
-    """Columns that grow by whole series; `frame` gives them as `Reading.points`."""
+    """Collects whole series as columns; `frame` returns them as `Reading.points`."""
 
     __slots__ = ("_metric", "_run", "_step", "_value", "_wall")
 
@@ -33,7 +33,7 @@ class PointColumns:
     def series(
         self, run: str, metric: str, steps: Sequence[int], values: Sequence[float], wall_us: Sequence[int | None] = ()
     ) -> None:
-        """Add one series: values at their steps, with their times in microseconds since 1970 where they are known."""
+        """Adds one series: values, their steps, and their times in microseconds since 1970 where they are known."""
         n = len(values)
         self._run += [run] * n
         self._metric += [metric] * n
@@ -42,14 +42,14 @@ class PointColumns:
         self._wall += wall_us or [None] * n
 
     def frame(self) -> pl.DataFrame:
-        """Everything that was added, as READING_SCHEMA."""
+        """Returns everything that was added, as READING_SCHEMA."""
         return points_of(self._run, self._metric, self._step, self._value, self._wall)[0]
 
 
 def points_of(
     runs: Sequence[Any], metrics: Sequence[Any], steps: Sequence[Any], values: Sequence[Any], wall_us: Sequence[Any]
 ) -> tuple[pl.DataFrame, int]:
-    """Points from columns, and how many rows were left out because their step or value is no number."""
+    """Returns points from columns, and the count of rows left out because their step or value is not a number."""
     raw = pl.DataFrame(
         {
             "run_id": _column(runs, pl.String()),
@@ -72,12 +72,12 @@ def points_of_rows(rows: Sequence[tuple[Any, Any, Any, Any, Any]]) -> tuple[pl.D
 
 
 def left_out(n: int, file: str, what: str) -> tuple[Problem, ...]:
-    """The problem that says how many rows were left out; none when none were."""
+    """Returns a problem with the count of rows that were left out; () for none."""
     return (Problem(file, f"{n} rows of {what} hold no number or no step: left out"),) if n else ()
 
 
 def _column(values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
-    """A column of one type; what is of another becomes null. Databases keep any type in any column."""
+    """Returns a column of one type; values of other types become null. SQLite allows any type in any column."""
     try:
         return pl.Series(values, dtype=dtype)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):

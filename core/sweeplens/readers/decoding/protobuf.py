@@ -1,8 +1,7 @@
-"""Protocol-buffer messages without their classes: the wire format, read with every length checked against its message.
+"""Decodes the wire format of protocol buffers, without message classes. Every length is checked against its message.
 
-`fields` gives (number, value) in the order of the bytes: an int for a varint or a fixed-width number (its bits), bytes
-for everything with a length. What the fields mean is the caller's knowledge. A message that lies about a length raises
-WireError.
+`fields` yields (number, value) in the order of the bytes: an int for a varint or a fixed-width number (its bits), bytes for
+fields with a length. Callers know what the fields mean. A wrong length raises WireError.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WireError(ValueError):
-    """Bytes that are no protocol-buffer message."""
+    """Bytes that are not a protocol-buffer message."""
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a position, and the position after it."""
+    """Returns the number at a position, and the position after it."""
     value = shift = 0
     while at < len(data) and shift < 70:
         byte = data[at]
@@ -47,7 +46,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def spans(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Every field between two positions, as (number, kind, begin, end of its value); kinds: 0 varint, 1, 2, 5."""
+    """Yields every field between two positions: (number, kind, begin and end of its value). Kind is the wire type 0, 1, 2 or 5."""
     while at < end:
         key, at = varint(data, at)
         kind = key & 7
@@ -67,7 +66,7 @@ def spans(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Every field of a message, as (number, value)."""
+    """Yields every field of a message, as (number, value)."""
     for number, kind, begin, end in spans(data, 0, len(data)):
         if kind == 2:
             yield number, data[begin:end]
@@ -78,7 +77,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def packed(value: int | bytes) -> Iterator[int]:
-    """The varints of a repeated field, packed or not."""
+    """Yields the varints of a repeated field, packed or not."""
     if isinstance(value, int):
         yield value
         return
@@ -89,33 +88,33 @@ def packed(value: int | bytes) -> Iterator[int]:
 
 
 def as_text(value: int | bytes) -> str:
-    """A text field; bytes that are no UTF-8 are shown as replacement characters."""
+    """Decodes a text field; bytes that are not UTF-8 become replacement characters."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def as_signed(value: int | bytes) -> int:
-    """An int32 or int64 field."""
+    """Decodes an int32 or int64 field."""
     if isinstance(value, bytes):
         raise WireError("bytes where a number belongs")
     return value - (1 << 64) if value >> 63 else value
 
 
 def as_double(value: int | bytes) -> float:
-    """A double field, from its bits."""
+    """Decodes a double field from its bits."""
     if isinstance(value, bytes):
         raise WireError("bytes where a number belongs")
     return float(_DOUBLE.unpack(_LE64.pack(value))[0])
 
 
 def as_float(value: int | bytes) -> float:
-    """A float field, from its bits."""
+    """Decodes a float field from its bits."""
     if isinstance(value, bytes) or value >> 32:
-        raise WireError("no 32-bit number")
+        raise WireError("not a 32-bit number")
     return float(_FLOAT.unpack(_LE32.pack(value))[0])
 
 
 def as_timestamp(value: int | bytes) -> datetime | None:
-    """A google.protobuf.Timestamp; None where it lies outside the calendar."""
+    """Decodes a google.protobuf.Timestamp; None where the time is outside the calendar."""
     seconds = nanos = 0
     for number, part in fields(value if isinstance(value, bytes) else b""):
         if number == 1:

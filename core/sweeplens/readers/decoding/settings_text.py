@@ -1,10 +1,10 @@
-"""Settings as programs save them -> plain data: JSON, YAML, TOML, and text of ``key: value`` lines or a printed object.
+"""Reads saved settings as plain data: JSON, YAML, TOML, and text with ``key: value`` lines or a printed object.
 
-    looks_like_settings   whether a file with a configuration's name is one, told from its first 4 kB
-    parse_settings        the whole file as plain data
-    settings_in_text      text alone: a printed ``Namespace(...)``, a dictionary, ``key: value``, ``key=value``, ``--key=value``
+    looks_like_settings   whether a file with a configuration's name is one, from its first 4 kB
+    parse_settings        parses a whole file
+    settings_in_text      parses text: a printed ``Namespace(...)``, a dictionary, ``key: value``, ``key=value``, ``--key=value``
 
-Nothing is ever run: a printed object is read from its syntax tree.
+It never runs code: a printed object is read from its syntax tree.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _WORDS: dict[str, object] = {
     "true": True, "false": False, "none": None, "null": None, "nan": float("nan"), "inf": float("inf"),
     "-inf": float("-inf"),
 }  # fmt: skip
-_MOST_REPEATED = 0.2  # share of lines whose key stood before: in a log the same names come again and again
+_MOST_REPEATED = 0.2  # share of lines with a repeated key: logs repeat their names
 
 
 def looks_like_settings(name: str, head: bytes) -> bool:
-    """Whether the beginning of a file reads as settings: no rows of a log, no data set, no prose."""
+    """Whether the beginning of a file looks like settings, and not like rows of a log, a data set or prose."""
     kind = _kind(name)
     text = head.removeprefix(BOM_UTF8).decode("utf-8", "replace").strip()
     if kind == "json":
@@ -49,7 +49,7 @@ def looks_like_settings(name: str, head: bytes) -> bool:
 
 
 def parse_settings(name: str, data: bytes) -> object:
-    """The content of a configuration as plain data. Raises ValueError or FormatError for what cannot be read."""
+    """Parses the content of a configuration. Raises ValueError or FormatError where it cannot be read."""
     kind = _kind(name)
     if kind == "json":
         return decode(data.removeprefix(BOM_UTF8))
@@ -60,14 +60,14 @@ def parse_settings(name: str, data: bytes) -> object:
 
 
 def load_yaml(text: str) -> object:
-    """YAML as plain data: nothing is constructed but dicts, lists, text, numbers, times. Raises ValueError."""
+    """Parses YAML as dicts, lists, text, numbers and times only. Raises ValueError."""
     from sweeplens.readers.decoding.loose_yaml import load  # the parser takes as long to import as all readers
 
     return load(text)
 
 
 def settings_in_text(text: str) -> dict[str, object]:
-    """Settings that a program printed. Raises FormatError for text that holds none."""
+    """Parses settings that a program printed. Raises FormatError for text without settings."""
     text = text.strip()
     if text.startswith("{"):
         return _dictionary(text)
@@ -77,7 +77,7 @@ def settings_in_text(text: str) -> dict[str, object]:
     for key, value in _pairs(text):
         found.setdefault(key, value)
     if not found:
-        raise FormatError("no `key: value` line in it")
+        raise FormatError("it has no `key: value` line")
     return found
 
 
@@ -89,7 +89,7 @@ def _kind(name: str) -> str:
 
 
 def _are_lines(text: str) -> bool:
-    """Whether JSON is one object a line: rows, and no settings."""
+    """Whether JSON text has one object in each line, so that it holds rows and not settings."""
     first, _, rest = text.partition("\n")
     return first.rstrip().endswith("}") and first != "{}" and rest.lstrip().startswith("{")
 
@@ -114,12 +114,12 @@ def _dictionary(text: str) -> dict[str, object]:
     except ValueError:
         found = _literal(text)
     if not isinstance(found, dict):
-        raise FormatError("neither JSON nor a Python dictionary")
+        raise FormatError("it is neither JSON nor a Python dictionary")
     return cast("dict[str, object]", found)
 
 
 def _printed(text: str) -> dict[str, object]:
-    """``Namespace(lr=0.1, ...)``, or any object that Python prints in this form, as its arguments."""
+    """Returns the arguments of ``Namespace(lr=0.1, ...)``, or of any object that Python prints in this form."""
     found = read_python_config(f"inf = 1e999\nprinted = dict({text.partition('(')[2]}")["printed"]
     if not isinstance(found, dict):
         raise FormatError(f"not a printed object of the form {text.partition('(')[0]}(name=value, ...)")
@@ -134,7 +134,7 @@ def _pairs(text: str) -> Iterator[tuple[str, object]]:
 
 
 def value_in_text(text: str) -> object:
-    """A value that was printed: a word that Python or YAML knows, a number, a literal, else the text itself."""
+    """Parses a printed value: a word of Python or YAML, a number or a literal; else returns the text."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     for number in (int, float):
@@ -147,7 +147,7 @@ def value_in_text(text: str) -> object:
 
 
 def _literal(text: str) -> object:
-    """A Python literal; the text itself where it is none."""
+    """Parses a Python literal; returns other text unchanged."""
     if len(text) > MAX_CONFIG_CHARACTERS:
         return text
     try:

@@ -1,15 +1,15 @@
-"""Hyperparameters that lie beside a log: which files they are, and what they say.
+"""Finds and reads the configuration files of a log.
 
-Where they are looked for, the first that names a key wins:
+They are searched in this order, and the first file that has a key wins:
 
-    beside    files of the log's folder with a common name (`SETTINGS_NAMES`), and those of a folder ``params/`` in it
-    above     where nothing lies beside: the same, one folder up or two, of the nearest folder that has some. They are shared
-              by all runs below. A folder with source code is a project, and its configuration a template: it is left
-    Hydra     the nearest ``.hydra/`` on the way up, with what was varied (``.hydra/overrides.yaml``) and the sweep
+    beside    files in the log's folder with a common name (`SETTINGS_NAMES`), and files of a folder ``params/`` in it
+    above     if there are none beside the log: the same in the nearest of the two folders above. All runs below share them.
+              A folder with source code is a project and its configuration a template, so it is not used
+    Hydra     the nearest ``.hydra/`` above, with its overrides (``.hydra/overrides.yaml``) and the sweep
               (the folder with ``multirun.yaml``)
 
-A common name is not enough: a file that is itself a log, a data set or the description of a model is no configuration
-(`looks_like_settings`). Files are parsed as data only.
+A common name is not enough: a log, a data set or the description of a model is not a configuration (`looks_like_settings`).
+Files are parsed as data only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
-from sweeplens.readers.boundary import Failure, contained
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.settings_text import looks_like_settings, parse_settings
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
@@ -32,7 +32,7 @@ CONFIG_NAMES = (
     "config.json", "config.yaml", "config.yml", "hparams.json", "hparams.yaml", "hparams.yml", "params.json", "params.yaml",
     "params.yml", "hyperparameters.json", "hyperparameters.yaml", "args.json", "args.yaml", "run.json",
 )  # fmt: skip
-"""Names that are taken at their word, so that a damaged file becomes a problem."""
+"""Names that are accepted without a look at the content, so that a damaged file becomes a problem."""
 _STEMS = (
     "config", "hparams", "params", "hyperparameters", "args", "cfg", "conf", "opt", "options", "hyp", "variant", "flags",
     "settings", "configuration", "train_config", "training_config", "run_config", "exp_config", "experiment_config",
@@ -43,10 +43,10 @@ _SUFFIXES = (".json", ".yaml", ".yml", ".toml", ".txt")
 SETTINGS_NAMES = dict.fromkeys(
     (*CONFIG_NAMES, *(f"{stem.replace('_', mark)}{suffix}" for suffix in _SUFFIXES for stem in _STEMS for mark in "_-"))
 )
-"""Every common name, in the order in which files count."""
+"""All common names; earlier ones win."""
 _BELOW = ("params", "hparams", "hyperparameters", "settings", "config", "args")
-_MOST_BELOW = 8  # files in such a folder; where there are more they are templates
-_UP = 2  # folders on the way up in which settings are looked for
+_MOST_BELOW = 8  # files in such a folder; a folder with more holds templates
+_UP = 2  # folders above in which settings are searched
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml", "train.py", "main.py")
 _MODEL = ("architectures", "model_type", "transformers_version")
 _WRAPPERS = ("config", "hyperparameters", "hparams", "params", "args")
@@ -58,7 +58,7 @@ _SWEEP = "multirun.yaml"
 
 
 class Sidecar:
-    """What the sidecars said: hyperparameters as they nest, and what they say about the run itself."""
+    """The content of the configuration files: nested hyperparameters, and facts about the run."""
 
     def __init__(self) -> None:
         self.hyperparameters: dict[str, object] = {}
@@ -67,14 +67,14 @@ class Sidecar:
 
 
 def config_files(folder: Folder) -> tuple[str, ...]:
-    """Names of the settings files that belong to logs in this folder, relative to it; ``../`` leads to folders above."""
+    """Returns the settings files of logs in this folder, relative to it; ``../`` leads to folders above."""
     own = _settings_of(folder, folder, "")
     hydra = _hydra(folder)
     return (*(own or (() if hydra else _above(folder))), *hydra)
 
 
 def _settings_of(folder: Folder, of: Folder, up: str) -> tuple[str, ...]:
-    """The settings files of one folder, relative to the folder ``of`` that is ``up`` of it."""
+    """Returns the settings files of one folder, which is ``up`` from the folder ``of``, relative to ``of``."""
     named = [n for n in folder.files.keys() & SETTINGS_NAMES.keys() if n in CONFIG_NAMES or _is_settings(of, up + n)]
     beside = [up + n for n in sorted(named, key=list(SETTINGS_NAMES).index)] if named else []
     guild = [up + _GUILD] if ".guild" in folder.folders and of.find(up + _GUILD) else []
@@ -82,7 +82,7 @@ def _settings_of(folder: Folder, of: Folder, up: str) -> tuple[str, ...]:
 
 
 def _below(of: Folder, path: str) -> list[str]:
-    """The settings files in a folder that is named after settings."""
+    """Returns the settings files in a folder named ``params`` or alike."""
     folder = of.child(path)
     if folder is None or folder.folders or len(folder.files) > _MOST_BELOW:
         return []
@@ -96,7 +96,7 @@ def _is_settings(of: Folder, path: str) -> bool:
 
 
 def _above(folder: Folder) -> tuple[str, ...]:
-    """The settings files of the nearest folder above that has some."""
+    """Returns the settings files of the nearest folder above that has some."""
     up = ""
     for _ in range(_UP):
         up += "../"
@@ -110,7 +110,7 @@ def _above(folder: Folder) -> tuple[str, ...]:
 
 
 def _hydra(folder: Folder) -> tuple[str, ...]:
-    """The files of the Hydra run that a folder lies in."""
+    """Returns the Hydra files of the run that a folder belongs to."""
     up, here = "", folder
     while here is not None:
         if here.find(_HYDRA):
@@ -121,7 +121,7 @@ def _hydra(folder: Folder) -> tuple[str, ...]:
 
 
 def _sweep_above(run: Folder, up: str) -> tuple[str, ...]:
-    """The ``multirun.yaml`` of the sweep that a Hydra run is a job of: it lies in a folder above the job's."""
+    """Returns the ``multirun.yaml`` of a Hydra job's sweep, which is in a folder above the job's."""
     here = run.parent
     while here is not None:
         up = f"../{up}"
@@ -132,7 +132,7 @@ def _sweep_above(run: Folder, up: str) -> tuple[str, ...]:
 
 
 def in_hydra(source: Source, record: RunRecord) -> RunRecord:
-    """The record with ``metadata.overrides`` and its sweep's folder as group, where the source lies in a Hydra run."""
+    """Adds ``metadata.overrides`` and the sweep's folder as group to the record of a Hydra run."""
     about, group = dict(record.metadata), record.group
     for entry in source.files:
         path = entry.path.replace("\\", "/")
@@ -145,7 +145,7 @@ def in_hydra(source: Source, record: RunRecord) -> RunRecord:
 
 
 def _overrides(entry: FileStat) -> list[str]:
-    """What the command line set, as it was written; nothing where the file cannot be read (its config says it all)."""
+    """Returns the overrides of the command line as text; [] if unreadable, since the config holds their values too."""
     try:
         found = _load(entry)
     except (OSError, ValueError, RecursionError, FormatError):
@@ -154,35 +154,34 @@ def _overrides(entry: FileStat) -> list[str]:
 
 
 def read_config(files: Iterable[FileStat], *, names: Collection[str] = (), unwrap: bool = True) -> Sidecar:
-    """Read the settings files among a source's files; the first that names a key wins. A broken one is a problem.
+    """Reads the settings files among a source's files; the first file that has a key wins. An unreadable file is a problem.
 
-    ``names``: only files that are called so. ``unwrap=False``: the producer is known to write hyperparameters and nothing
-    else, whatever they are called.
+    ``names``: only files with these names. ``unwrap=False``: the file holds only hyperparameters, whatever their names.
     """
     side = Sidecar()
     for entry in files:
         path = entry.path.replace("\\", "/")
         name = path.rsplit("/", 1)[-1]
-        below = not names and _lies_below(path)
+        below = not names and _is_in_settings_folder(path)
         if name not in (names or SETTINGS_NAMES) and not below:
             continue
-        loaded = contained(partial(_load, entry), entry.path, "config cannot be read")
+        loaded = guarded(partial(_load, entry), entry.path, "config cannot be read")
         if isinstance(loaded, Failure):
             side.problems.append((entry.path, loaded.problem.reason))
         elif isinstance(loaded, dict):
-            _take(side, cast("dict[str, object]", loaded), name, unwrap=unwrap, below=below)
+            _add_loaded(side, cast("dict[str, object]", loaded), name, unwrap=unwrap, below=below)
     return side
 
 
-def _lies_below(path: str) -> bool:
-    """Whether a file was taken for its folder and not for its name."""
+def _is_in_settings_folder(path: str) -> bool:
+    """Whether a file counts as settings by the name of its folder, not by its own name."""
     parts = path.split("/")
     return path.endswith(f"/{_GUILD}") or (len(parts) > 1 and parts[-2] in _BELOW and path.endswith(_SUFFIXES[:-1]))
 
 
-def _take(side: Sidecar, loaded: dict[str, object], name: str, *, unwrap: bool, below: bool) -> None:
-    """Add what one file says. Of several files in one folder (``agent.yaml``, ``env.yaml``) a key that another one has
-    too is told apart by the file's name."""
+def _add_loaded(side: Sidecar, loaded: dict[str, object], name: str, *, unwrap: bool, below: bool) -> None:
+    """Adds the content of one file. In a settings folder (``agent.yaml``, ``env.yaml``), a key that an earlier file has gets
+    the file's name as prefix."""
     if sum(key in loaded for key in _MODEL) > 1:
         return
     if below:
@@ -200,7 +199,7 @@ def _load(entry: FileStat) -> object:
 
 
 def _merge(side: Sidecar, loaded: dict[str, object]) -> None:
-    """A config that is wrapped (``{"config": {...}, "status": ...}``) is unwrapped; the rest is about the run."""
+    """Adds a config; of a wrapped one (``{"config": {...}, "status": ...}``) the rest becomes facts about the run."""
     inner = next((k for k in _WRAPPERS if isinstance(loaded.get(k), dict) and _is_wrapper(loaded, k)), None)
     if inner is not None:
         side.about = {**{k: v for k, v in loaded.items() if k != inner}, **side.about}

@@ -1,11 +1,11 @@
-"""SQLite files of other programs, recognised by their tables and read without leaving a trace or standing in the way.
+"""Reads SQLite files of other programs. It recognises them by their tables, writes nothing beside them and blocks no writer.
 
-    databases(folder, tables)      claims for the databases of a folder that have these tables with these columns
+    databases(folder, tables)      claims the databases of a folder that have these tables with these columns
     read_database(path, extract)   runs `extract` on a consistent view of the file; damage becomes a problem
 
-Recognition reads the schema's own pages, without SQLite and its locks. Reading never creates a file beside the user's:
-a database that nobody has open is read as `immutable`, and once more when it changed meanwhile; a live WAL is joined
-through the shared memory that its writer made; a WAL or journal left by a crash is recovered in a temporary copy.
+Recognition reads the pages of the schema without SQLite and its locks. Reading never creates a file beside the user's file:
+a database without a writer is opened as `immutable`, and read again if it changed meanwhile; a WAL in use is read through the
+shared memory of its writer; a WAL or journal left by a crash is recovered in a temporary copy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 
 from sweeplens.errors import FormatError, RefusedFileError
-from sweeplens.readers.decoding.sqlite_checks import HeldFile, plain_only
+from sweeplens.readers.decoding.sqlite_checks import HeldFile, restrict_to_plain_tables
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
 from sweeplens.safe_open import open_buffered, open_file
 from sweeplens.source_limits import PIECE_BYTES
@@ -43,15 +43,15 @@ _MAX_SCHEMA_PAGES = 256
 _WAL_SCHEMA_BYTES = 1 << 20
 _MAX_COPY = 4 << 30
 _MAX_CELL = 64 << 20
-_LOCK_FREE_FROM = 64 << 20  # larger databases are read without a lock, which would keep their writer waiting
+_LOCK_FREE_FROM = 64 << 20  # larger databases are read without a lock, which would block their writer for long
 _BUSY_SECONDS = 0.5
-_TICK = 1000  # virtual machine instructions between looks at the clock; one may take as long as its cell is large
+_TICK = 1000  # virtual machine instructions between checks of the time; one with a large cell takes long
 _BATCH = 20_000
 _PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0")
 
 
 def databases(folder: Folder, tables: Tables) -> Iterator[Claim]:
-    """A claim for each free database of the folder that has all of these tables, each with these columns."""
+    """Claims each unclaimed database of the folder that has all of these tables, each with these columns."""
     for name in folder.free(*_SUFFIXES):
         entry = folder.files[name]
         if not name.endswith(_SUFFIXES) or not folder.head(name).startswith(MAGIC):
@@ -60,18 +60,18 @@ def databases(folder: Folder, tables: Tables) -> Iterator[Claim]:
         schema = _schema(entry, wal)
         if all(t in schema and all(c.encode() in schema[t] for c in columns) for t, columns in tables.items()):
             files = (name, f"{name}-wal") if wal else (name,)
-            yield Claim(files, is_folder=False, belongs=_beside(folder, name))
+            yield Claim(files, is_folder=False, belongs=_companions(folder, name))
 
 
-def _beside(folder: Folder, name: str) -> tuple[str, ...]:
-    """What SQLite and the database's owner keep beside it while they work."""
+def _companions(folder: Folder, name: str) -> tuple[str, ...]:
+    """Returns the files that SQLite and the writer keep beside the database while they work."""
     names = (f"{name}-shm", f"{name}-journal", f"{name}.lock", f"{name.rpartition('.')[0]}.lock")
     return tuple(n for n in names if n in folder.files)
 
 
 @lru_cache(maxsize=1024)
 def _schema(entry: FileStat, wal: FileStat | None) -> dict[str, bytes]:
-    """The tables of a database -> the bytes that follow their names in its schema; empty when it cannot be read."""
+    """Returns table -> the bytes after its name in the schema; {} when the file cannot be read."""
     try:
         with open_buffered(entry.path) as stream:
             text = b"".join(_schema_pages(stream.read, stream.seek))
@@ -84,7 +84,7 @@ def _schema(entry: FileStat, wal: FileStat | None) -> dict[str, bytes]:
 
 
 def _schema_pages(read: Callable[[int], bytes], seek: Callable[[int], int]) -> Iterator[bytes]:
-    """The pages of the table that holds the schema, whose root is page 1; as many as are bounded, each once."""
+    """Yields the pages of the schema table, whose root is page 1: each page once, up to a limit."""
     header = read(100)
     size = int.from_bytes(header[16:18], "big")
     size = 65536 if size == 1 else size
@@ -103,7 +103,7 @@ def _schema_pages(read: Callable[[int], bytes], seek: Callable[[int], int]) -> I
 
 
 def _children(page: bytes, at: int) -> list[int]:
-    """The page numbers that an interior page of a table points to; none for a leaf or for damage."""
+    """Returns the page numbers in an interior page of a table; [] for a leaf or a damaged page."""
     if page[at : at + 1] != b"\x05":
         return []
     count = int.from_bytes(page[at + 3 : at + 5], "big")
@@ -112,7 +112,7 @@ def _children(page: bytes, at: int) -> list[int]:
 
 
 class SqliteDatabase(Struct):
-    """An open database: one consistent view of it. What could not be read is in `problems`."""
+    """A consistent view of an open database. `problems` lists what could not be read."""
 
     path: str
     connection: sqlite3.Connection
@@ -120,26 +120,26 @@ class SqliteDatabase(Struct):
     problems: list[Problem] = field(default_factory=list[Problem])
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table; empty when there is no such table."""
+        """Returns the columns of a table; empty where the table does not exist."""
         return frozenset(str(row[1]).lower() for row in self.rows(f'PRAGMA table_info("{table}")'))
 
     def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, up to where the file is damaged; a lock held by somebody else raises instead."""
+        """Yields the rows of a query, up to the first damage. Raises where another process holds a lock."""
         for batch in self.batches(query):
             yield from batch
 
     def batches(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of a query, some thousand at a time."""
+        """Yields the rows of a query in batches of some thousand."""
         count, end = 0, ""
         rows = self._run(query)
         while not end:
             batch: list[tuple[Any, ...]] = []
             try:
-                batch.extend(islice(rows, _BATCH))  # what came before an error stays in the list
+                batch.extend(islice(rows, _BATCH))  # rows before an error stay in the list
             except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError) as error:
-                if _is_busy(error) or _needs_forgiving(self, error):
+                if _is_busy(error) or _needs_replacement(self, error):
                     raise
-                end = _said(error)
+                end = _reason(error)
             count += len(batch)
             if count > self.row_limit:
                 end = "more rows than a file of this size can hold"
@@ -147,43 +147,46 @@ class SqliteDatabase(Struct):
                 yield batch
             elif not end:
                 return
-        said = f"the database is damaged: {end}; {count} rows were read of: {query[:80]}"
-        self.problems.append(Problem(self.path, said))
+        reason = f"the database is damaged: {end}; {count} rows were read of: {query[:80]}"
+        self.problems.append(Problem(self.path, reason))
 
     def _run(self, query: str) -> Iterator[tuple[Any, ...]]:
         yield from self.connection.execute(query)
 
 
 def read_database(path: str, extract: Callable[[SqliteDatabase], T]) -> T:
-    """What `extract` makes of the database. Raises FormatError when it is locked or cannot be opened at all.
+    """Returns the result of `extract` on the database. Raises FormatError when it is locked or cannot be opened.
 
-    A damaged one is opened once more in a mode that forgives its schema and its length, for what can still be read.
+    A damaged database is opened again in a mode that tolerates a bad schema and length, to read the rest.
     """
     failure, damage, orphaned = "", "", False
     for attempt in range(3):
         before = _stamp(path)
-        way = _way(path, orphaned=orphaned, last=attempt == 2)
+        mode = _open_mode(path, orphaned=orphaned, last=attempt == 2)
         try:
-            with _opened(path, way, damage) as database:
+            with _opened(path, mode, damage) as database:
                 result = extract(database)
         except RefusedFileError as error:
             failure = str(error)
             continue
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes its own messages, which quote the damage
-            failure = _said(error)
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+        ) as error:  # sqlite3 decodes its messages, which quote the damaged text
+            failure = _reason(error)
             damage = "" if _is_busy(error) else failure
             orphaned = _is_busy(error) and not _is_locked(error)
             continue
-        if _stamp(path) == before or (way == "shared" and (attempt == 2 or _size(f"{path}-wal"))):
-            return result  # a live wal changes all the time, and what was read of it is one view all the same
-        failure = "it changed again and again while it was read"
+        if _stamp(path) == before or (mode == "shared" and (attempt == 2 or _size(f"{path}-wal"))):
+            return result  # a WAL in use changes all the time, but the view that was read is consistent
+        failure = "it changed during each of three attempts to read it"
     raise FormatError(f"the database cannot be read now: {failure}. It is read again when it changes.")
 
 
-def _way(path: str, *, orphaned: bool, last: bool) -> str:
-    """How to open it: `shared` with its writers, `immutable` without any, `copy` to recover what a crash left.
+def _open_mode(path: str, *, orphaned: bool, last: bool) -> str:
+    """Returns how to open a database: `shared` with its writers, `immutable` without any, `copy` to recover after a crash.
 
-    A journal is there whenever somebody writes; only when it keeps readers out without a lock is it `orphaned`.
+    A journal exists during every write. It is `orphaned` only when it blocks readers and no process holds a lock.
     """
     if _head(path, 20)[18:] == b"\x02\x02":
         if not _size(f"{path}-wal"):
@@ -195,13 +198,13 @@ def _way(path: str, *, orphaned: bool, last: bool) -> str:
 
 
 @contextmanager
-def _opened(path: str, way: str, damage: str) -> Generator[SqliteDatabase]:
-    if way == "copy":
+def _opened(path: str, mode: str, damage: str) -> Generator[SqliteDatabase]:
+    if mode == "copy":
         with tempfile.TemporaryDirectory(prefix="sweeplens-") as folder:
             yield from _connected(path, _uri(_copied(path, folder)), damage)
         return
-    flags = "?mode=ro&immutable=1" if way == "immutable" else "?mode=ro&readonly_shm=1"
-    uri = _uri(path) + (flags if way == "immutable" or _size(f"{path}-shm") else "?mode=ro")
+    flags = "?mode=ro&immutable=1" if mode == "immutable" else "?mode=ro&readonly_shm=1"
+    uri = _uri(path) + (flags if mode == "immutable" or _size(f"{path}-shm") else "?mode=ro")
     with HeldFile(path) as held:
         yield from _connected(path, uri, damage, held)
 
@@ -209,19 +212,21 @@ def _opened(path: str, way: str, damage: str) -> Generator[SqliteDatabase]:
 def _connected(path: str, uri: str, damage: str, held: HeldFile | None = None) -> Iterator[SqliteDatabase]:
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     size = _size(path) + _size(f"{path}-wal")
-    deadline = time.monotonic() + 10 + size / (1 << 20)  # a megabyte takes milliseconds: beyond, it turns in a circle
+    deadline = (
+        time.monotonic() + 10 + size / (1 << 20)
+    )  # a megabyte takes milliseconds: beyond this, SQLite is in an endless loop
     try:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
-        connection.text_factory = _forgiving if damage else str
+        connection.text_factory = _decode_with_replacement if damage else str
         for pragma in (*_PRAGMAS, "writable_schema=ON") if damage else _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
         connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the view that all else reads
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # begins the view that all queries read
         if held is not None:
             held.check()
-        plain_only(connection)
-        found = [Problem(path, f"the database is damaged: {damage}; what can still be read was")] if damage else []
+        restrict_to_plain_tables(connection)
+        found = [Problem(path, f"the database is damaged: {damage}; the readable part was read")] if damage else []
         yield SqliteDatabase(path, connection, size, found)
     finally:
         connection.close()
@@ -230,7 +235,7 @@ def _connected(path: str, uri: str, damage: str, held: HeldFile | None = None) -
 def _copied(path: str, folder: str) -> str:
     if _size(path) > _MAX_COPY:
         raise FormatError(
-            f"a process that died left a journal, and over {_MAX_COPY >> 30} GB are too large to recover in a copy"
+            f"a crashed process left a journal; a database over {_MAX_COPY >> 30} GB is too large to recover in a copy"
         )
     target = str(Path(folder) / "copy.db")
     for tail in ("", "-wal", "-journal"):
@@ -270,12 +275,12 @@ def _mtime(path: str) -> int:
         return 0
 
 
-def _forgiving(raw: bytes) -> str:
+def _decode_with_replacement(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _needs_forgiving(database: SqliteDatabase, error: BaseException) -> bool:
-    """Whether text that is no UTF-8 stopped a query: it is read again with what cannot be decoded replaced."""
+def _needs_replacement(database: SqliteDatabase, error: BaseException) -> bool:
+    """Whether text that is not UTF-8 stopped a query: the database is then read again with replacement characters."""
     return "decode to UTF-8" in str(error) and not database.problems
 
 
@@ -288,9 +293,9 @@ def _is_locked(error: BaseException) -> bool:
     return "locked" in str(error)
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if _is_busy(error) and _is_locked(error):
         return "another process holds a lock on it"
     if "prohibited" in str(error) or "not authorized" in str(error):
         return f"{error}: views and computed values are not read"
-    return "it turns in a circle" if str(error) == "interrupted" else str(error) or type(error).__name__
+    return "it is in an endless loop" if str(error) == "interrupted" else str(error) or type(error).__name__

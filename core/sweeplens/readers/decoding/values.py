@@ -1,4 +1,4 @@
-"""Values as logs write them -> numbers, times and statuses; and the buffer in which readers collect points."""
+"""Converts values in logs to numbers, times and statuses; `PointBuffer` collects points."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _STATUS = {
 
 
 def as_number(value: object) -> float | None:
-    """A number, or a word for NaN or infinity -> float; anything else, booleans too -> None."""
+    """Converts a number, or a word for NaN or infinity, to a float; returns None for anything else, also for booleans."""
     if isinstance(value, float):
         return value
     if isinstance(value, bool):
@@ -80,7 +80,7 @@ def as_number(value: object) -> float | None:
 
 
 def written_number(text: str) -> float | None:
-    """A number that was written as text: ``"9.77"``, ``"50%"`` (50), ``"[0.5]"``, ``"tensor(0.5, device='cuda:0')"``; else None."""
+    """Parses a number in text: ``"9.77"``, ``"50%"`` (50), ``"[0.5]"``, ``"tensor(0.5, device='cuda:0')"``; else None."""
     if len(text) > _LONGEST or not text.isascii():
         return None
     if _PLAIN.fullmatch(text):
@@ -90,13 +90,13 @@ def written_number(text: str) -> float | None:
 
 
 def first_of_ratio(text: str) -> int | None:
-    """The 10 of ``10/438``; None for any other text."""
+    """Returns the 10 of ``10/438``; None for any other text."""
     found = _RATIO.fullmatch(text[:_LONGEST])
     return int(found[1]) if found else None
 
 
 def number_in(value: object) -> float | None:
-    """`as_number`, or the number that a text or a list of one says; else None."""
+    """Returns the number in a value: `as_number`, a number in text, or a list of one number; else None."""
     number = as_number(value)
     if number is None and isinstance(value, str):
         return written_number(value)
@@ -106,7 +106,7 @@ def number_in(value: object) -> float | None:
 
 
 def as_step(value: object) -> int | None:
-    """A whole number that fits 64 bits, however it is written -> int; anything else -> None."""
+    """Converts a whole number within 64 bits, also a float, to an int; returns None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -117,14 +117,14 @@ def as_step(value: object) -> int | None:
 
 
 def as_time(value: object) -> datetime | None:
-    """Seconds, milli-, micro- or nanoseconds since 1970, or ISO 8601 text (naive: UTC) -> aware datetime; else None."""
+    """Converts seconds, milli-, micro- or nanoseconds since 1970, or ISO 8601 text (naive: UTC), to a datetime; else None."""
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, str):
         try:
             parsed = datetime.fromisoformat(value.strip())
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):  # the zone may lead beyond the years that there are
+        except (ValueError, OverflowError):  # the zone may lead beyond the range of years
             return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1e8 <= value <= sys.float_info.max:
         return None
@@ -135,12 +135,12 @@ def as_time(value: object) -> datetime | None:
 
 
 def micros_of(time: datetime) -> int:
-    """Microseconds since 1970 of an aware time, exactly: the float that ``timestamp()`` gives may lie below the microsecond."""
+    """Returns exact microseconds since 1970 of an aware time; the float of ``timestamp()`` may round to less."""
     return (time - _EPOCH) // _MICROSECOND
 
 
 def status_of(text: object) -> str:
-    """A producer's word for a run's state -> one of frames.STATUSES; "" when it says nothing that is known."""
+    """Converts a tool's word for a run's state to one of frames.STATUSES; "" for an unknown word."""
     word = re.sub(r".*[._]", "", str(text).strip().lower()) if text is not None else ""
     return _STATUS.get(word, "")
 
@@ -149,15 +149,16 @@ _PACKED = 1 << 20  # points
 
 
 class PointBuffer:
-    """Points in the order in which they were logged; `frame` gives them as `Reading.points`.
+    """Collects points in logged order; `frame` returns them as `Reading.points`.
 
-    Many are packed into frames on the way, which take a third of the memory. Raises SourceLimitError where there are too many.
+    Full batches are packed into frames, which need a third of the memory. Raises SourceLimitError beyond `MAX_POINTS`.
     """
 
-    __slots__ = ("_metric", "_packed", "_run", "_step", "_value", "_wall")
+    __slots__ = ("_metric", "_n_packed", "_packed", "_run", "_step", "_value", "_wall")
 
     def __init__(self) -> None:
         self._packed: list[pl.DataFrame] = []
+        self._n_packed = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -168,23 +169,34 @@ class PointBuffer:
         self._wall: list[int | None] = []
 
     def add(self, run: str, metric: str, step: int, value: float, wall: datetime | None = None) -> None:
-        """One point; ``wall`` is an aware datetime."""
+        """Adds one point; ``wall`` is an aware datetime."""
         self._run.append(run)
         self._metric.append(metric)
         self._step.append(step)
         self._value.append(value)
         self._wall.append(None if wall is None else micros_of(wall))
-        if len(self._value) == _PACKED:
+        if len(self._value) >= _PACKED:
+            self._pack()
+
+    def add_series(self, run: str, metric: str, steps: Iterable[int], values: list[float]) -> None:
+        """Adds all points of a series at once; there is a step for each value."""
+        self._run += [run] * len(values)
+        self._metric += [metric] * len(values)
+        self._step += steps
+        self._value += values
+        self._wall += [None] * len(values)
+        if len(self._value) >= _PACKED:
             self._pack()
 
     def _pack(self) -> None:
-        self._packed.append(self._loose())
+        self._packed.append(self._unpacked())
+        self._n_packed += len(self._value)
         self._clear()
         if len(self) > MAX_POINTS:
             raise SourceLimitError(f"more than {MAX_POINTS:,} points in one file: not read")
 
     def add_nested(self, non_scalar: dict[str, int], at: tuple[str, str, int], value: object) -> None:
-        """A value of a run, a metric and a step; objects become their parts, and what is no number is counted by name."""
+        """Adds a value of a run, a metric and a step. Objects are added by part; values that are not numbers are counted."""
         run, name, step = at
         number = as_number(value)
         if number is not None:
@@ -196,14 +208,14 @@ class PointBuffer:
             non_scalar[name] = non_scalar.get(name, 0) + 1
 
     def __len__(self) -> int:
-        return len(self._value) + _PACKED * len(self._packed)
+        return len(self._value) + self._n_packed
 
     def frame(self) -> pl.DataFrame:
-        """Everything that was added, as READING_SCHEMA."""
-        return pl.concat([*self._packed, self._loose()], rechunk=False) if self._packed else self._loose()
+        """Returns everything that was added, as READING_SCHEMA."""
+        return pl.concat([*self._packed, self._unpacked()], rechunk=False) if self._packed else self._unpacked()
 
-    def _loose(self) -> pl.DataFrame:
-        """What is not packed yet."""
+    def _unpacked(self) -> pl.DataFrame:
+        """Returns the points that are not packed yet."""
         raw: dict[str, Any] = {
             "run_id": _texts(self._run),
             "metric": _texts(self._metric),
@@ -215,7 +227,7 @@ class PointBuffer:
 
 
 def _texts(names: list[str]) -> pl.Series:
-    """Names as a column; a column holds no lone surrogates."""
+    """Returns names as a column, in which lone surrogates are replaced."""
     try:
         return pl.Series(names, dtype=pl.String)
     except UnicodeEncodeError:
@@ -224,11 +236,11 @@ def _texts(names: list[str]) -> pl.Series:
 
 @cache
 def empty_reading_points() -> pl.DataFrame:
-    """`Reading.points` without rows."""
+    """Returns `Reading.points` without rows."""
     return pl.DataFrame(schema=READING_SCHEMA)
 
 
 def joined_points(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Reading points one after the other."""
+    """Concatenates frames of `Reading.points`."""
     kept = [f.select(*READING_SCHEMA) for f in frames if f.height]
     return pl.concat(kept) if kept else empty_reading_points()

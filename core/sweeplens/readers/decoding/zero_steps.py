@@ -1,4 +1,4 @@
-"""Values that were logged without a step, which trackers write down as step 0, are numbered in the order of their logging."""
+"""Numbers values that were logged without a step, which some trackers store as step 0, in logged order."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sweeplens.readers.protocol import Reading
 
 __all__ = ["numbered"]
 
-_MANY = 3  # values at step 0: fewer are one that was written again
+_MANY = 3  # fewer values at step 0 are one value that was written again
 _KEY = ["run_id", "metric"]
 
 
 def numbered(reading: Reading) -> Reading:
-    """The reading with every series that stands at step 0 alone numbered from 0; it is then read whole whenever it grows."""
+    """Numbers each series whose steps are all 0. A reading with such a series is not resumed, but read again whole."""
     if not _begins_at_zero(reading):
         return reading
     points = reading.points
-    still = (pl.col("step") == 0).all().over(_KEY) & (pl.len().over(_KEY) >= _MANY)
-    marks = points.select(still.alias("still"))["still"]
+    all_zero = (pl.col("step") == 0).all().over(_KEY) & (pl.len().over(_KEY) >= _MANY)
+    marks = points.select(all_zero.alias("all_zero"))["all_zero"]
     if not marks.any():
         return reading
     place = pl.int_range(pl.len(), dtype=pl.Int64).over(_KEY)
@@ -28,5 +28,5 @@ def numbered(reading: Reading) -> Reading:
 
 
 def _begins_at_zero(reading: Reading) -> bool:
-    """Whether more than one value of a reading stands at step 0."""
+    """Whether more than one value of a reading is at step 0."""
     return reading.points.height > 1 and int((reading.points["step"] == 0).sum()) > 1

@@ -1,1 +1,1 @@
-"""JSON that training scripts write: a step a line, a run a line, a file a split, a whole history."""
+"""JSON that training scripts write: one step in each line, one run in each line, one file for each split, or a whole history."""

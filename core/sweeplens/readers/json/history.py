@@ -1,4 +1,4 @@
-"""A whole history in one JSON value: a list of rows, or lists of numbers side by side, as `history.history` is dumped."""
+"""Reads a whole history from one JSON value: a list of rows, or lists of numbers, as `history.history` is dumped."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, cast
 
+import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
-from sweeplens.readers.decoding.rows import AXES, CONFIG_KEYS, RowReader, counter_of, is_sure
+from sweeplens.readers.decoding.row_keys import AXES, CONFIG_KEYS, counter_of, is_sure
+from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import as_number, as_step, joined_points, number_in
+from sweeplens.readers.json.columns import read_row_columns
+from sweeplens.readers.json.points import logged
 from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 
@@ -31,24 +35,25 @@ _FRAME = re.compile(  # what pandas' to_json writes: by columns, by rows, split
     rb'^\{\s*(?:"[^"\\]+"\s*:\s*\{\s*"\d+"\s*:\s*(?:-?\d|null)|"\d+"\s*:\s*\{\s*"[^"\\]+"\s*:\s*(?:-?\d|null|")|"columns"\s*:\s*\[\s*")'
 )
 _BOM = b"\xef\xbb\xbf"
+_BEYOND_JSON = re.compile(rb"NaN|Infinity")
 _MOST = 20
 _Row = dict[str, Any]
 
 
 class JsonHistory:
-    """Histories that were dumped as one value.
+    """Histories that are one JSON value.
 
     Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json`` in any orientation
-    Files: ``*.json`` with a list of rows that have an axis, or such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config beside
-    Reads: rows as in ``json_steps``; lists by their axis if one is among them, else by position; nested names joined with ``.``; a configuration beside the list
-    Leaves: lists of anything else, which are counted by name
+    Files: ``*.json`` with a list of rows that have an axis, or with such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config file beside it
+    Reads: rows as in ``json_steps``; lists at the steps of a list that is an axis, else at their index; nested names joined with ``.``; a configuration in the same file
+    Leaves: lists of other values, which are counted by name
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files that are a history from their first bytes on."""
+        """Claims files whose first bytes are those of a history."""
         names = [n for n in folder.free(".json") if n not in SETTINGS_NAMES]
         mine = [n for n in names if _is_history(n, folder.head(n))]
         config = config_files(folder) if mine else ()
@@ -56,26 +61,47 @@ class JsonHistory:
             yield Claim((name, *config), is_folder=len(mine) == 1)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole file: such a file is written anew each time."""
+        """Reads the whole file: its writer replaces it each time."""
         path = source.files[0].path
+        data = compression.read_plain(path).removeprefix(_BOM)
         try:
-            value = decode(compression.read_plain(path).removeprefix(_BOM))
+            value = _unframed(decode(data))
         except ValueError as error:
             raise FormatError(f"{path} is not complete JSON: {error}") from error
-        rows = RowReader(source.relative)
-        record = RunRecord(source.relative)
-        value = _unframed(value)
-        if isinstance(value, dict):
-            whole = cast("_Row", value)
-            inner = next((k for k in _INNER if _are_rows(whole.get(k))), "")
-            record = replace(record, hyperparameters=_config(whole))
-            _add(rows, cast("list[Any]", whole[inner]) if inner else _transposed(whole, record))
-        elif isinstance(value, list):
-            _add(rows, cast("list[Any]", value))
-        known = next(iter(rows.records()), record)
+        record, rows = _rows_of(value, RunRecord(source.relative))
+        records, points = _read_rows(source, rows, exact=not _BEYOND_JSON.search(data))
+        known = next(iter(records), record)
         record = replace(known, hyperparameters={**record.hyperparameters, **known.hyperparameters})
-        runs, problems = described_by(source, [record, *rows.records()[1:]])
-        return Reading(runs, joined_points([rows.frame()]), problems)
+        runs, problems = described_by(source, [record, *records[1:]])
+        return Reading(runs, points, problems)
+
+
+def _rows_of(value: object, record: RunRecord) -> tuple[RunRecord, list[Any]]:
+    """Returns the record with the hyperparameters that a history holds, and its rows."""
+    if isinstance(value, list):
+        return record, cast("list[Any]", value)
+    if not isinstance(value, dict):
+        return record, []
+    whole = cast("_Row", value)
+    inner = next((k for k in _INNER if _are_rows(whole.get(k))), "")
+    record = replace(record, hyperparameters=_config(whole))
+    return record, cast("list[Any]", whole[inner]) if inner else list(_transposed(whole, record))
+
+
+def _read_rows(source: Source, rows: list[Any], *, exact: bool) -> tuple[list[RunRecord], pl.DataFrame]:
+    """Returns the records and points of rows, read as columns where these are the same.
+
+    ``exact``: every number can be written as JSON.
+    """
+    columns = read_row_columns(rows, source.files[0].path) if exact else None
+    if columns:
+        member, first, last = columns.members[0], columns.firsts[0], columns.lasts[0]
+        record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=member.non_scalar)
+        return [record], logged(columns, source.relative)
+    reader = RowReader(source.relative)
+    for row in rows:
+        reader.add(cast("_Row", row) if isinstance(row, dict) else {"value": row})
+    return reader.records(), joined_points([reader.frame()])
 
 
 def _is_history(name: str, head: bytes) -> bool:
@@ -94,7 +120,7 @@ def _is_history(name: str, head: bytes) -> bool:
 
 
 def _first_rows(text: bytes) -> list[_Row]:
-    """The whole objects at the beginning of a list."""
+    """Returns the complete objects at the beginning of a list."""
     rest, found = text.decode("utf-8", "ignore"), list[_Row]()
     decoder = json.JSONDecoder()
     at = 0
@@ -108,9 +134,9 @@ def _first_rows(text: bytes) -> list[_Row]:
 
 
 def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
-    """Whether rows have an axis that goes forward, and more numbers than text: data sets are lists of objects too.
+    """Whether rows have an axis that goes forward, and more numbers than text. Data sets are lists of objects too.
 
-    In a file that is ``named`` like a log the axis may begin again or be a fraction: all rows together tell.
+    ``named``: the file is named like a log, so its axis may restart or be a fraction. All rows together decide.
     """
     if named and len(rows) > 1 and looks_like_steps(list(rows)):
         values = [v for r in rows for v in r.values()]
@@ -120,7 +146,7 @@ def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
         return False
     axis = axes.pop()
     steps = [cast("int", as_step(r[axis])) for r in rows]
-    back = sum(later < sooner for sooner, later in pairwise(steps))
+    back = sum(later < earlier for earlier, later in pairwise(steps))
     values = [v for r in rows for k, v in r.items() if k != axis]
     numbers = sum(number_in(v) is not None or isinstance(v, dict) for v in values)
     return 3 * back <= len(steps) and 2 * numbers > len(values) and len(set(steps)) * 2 > len(steps)
@@ -135,13 +161,8 @@ def _are_rows(value: object) -> bool:
     return bool(rows) and isinstance(rows[0], dict)
 
 
-def _add(rows: RowReader, values: Iterable[Any]) -> None:
-    for value in values:
-        rows.add(cast("_Row", value) if isinstance(value, dict) else {"value": value})
-
-
 def _unframed(value: object) -> object:
-    """A table as pandas writes it, as a list of rows or as lists side by side; any other value as it is."""
+    """Returns a table that pandas wrote as a list of rows or as lists by name; any other value unchanged."""
     if not isinstance(value, dict):
         return value
     whole = cast("_Row", value)
@@ -164,7 +185,7 @@ def _config(whole: _Row) -> Mapping[str, object]:
 
 
 def _transposed(whole: _Row, record: RunRecord) -> Iterable[_Row]:
-    """Lists side by side as rows; a list among them that is an axis gives the steps."""
+    """Yields lists of equal meaning by index as rows; a list that is an axis gives the steps."""
     lists = dict(_lists("", {k: v for k, v in whole.items() if v is not record.hyperparameters}))
     for index in range(max(map(len, lists.values()), default=0)):
         row = {name: values[index] for name, values in lists.items() if index < len(values)}

@@ -1,9 +1,9 @@
-"""Columns of several files -> points and series, without a name or a group looked up twice.
+"""Turns the columns of several files into points and series. Each name and group is looked up once.
 
-Names of runs and metrics are Enums over exactly those at hand, in the order of text: numbers, until somebody wants words.
-Metrics that are there in the same rows (those of training, those of validation) are taken together, as a table without gaps;
-runs that always went forward in it, and logged finite values only, take one pass for all its metrics. The others go the way
-that `points` knows.
+Names of runs and metrics are Enums of exactly these names, in text order, so they stay numbers until they are shown.
+Metrics with values in the same rows (those of training, those of validation) form one block without gaps. Runs whose steps
+always rise in it, with finite values only, are reduced in one pass over all its metrics; other runs use
+`frames.points.reduce_series`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["logged", "reduced", "repeating"]
 
-_MOST_METRICS = 100  # beyond it a frame for each is slower than one for all
+_MOST_METRICS = 100  # with more metrics, one frame for all is faster than a frame for each
 
 
 def reduced(found: Sequence[JsonColumns], names: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Points and series of all columns; ``names``: the run id of each of their members. Names in points are Enums."""
+    """Returns points and series of all columns. ``names``: the run ids of their members. Names in points are Enums."""
     if not any(columns.metrics for columns in found):
         return empty_points(), empty_series()
     runs = pl.Enum(sorted(n for given in names for n in given))
@@ -39,7 +39,7 @@ def reduced(found: Sequence[JsonColumns], names: Sequence[Sequence[str]]) -> tup
     for columns, given in zip(found, names, strict=True):
         ids = pl.Series("run_id", given, dtype=runs)
         if len(columns.metrics) > _MOST_METRICS:
-            long = _molten(columns, ids, metrics)
+            long = _unpivoted_points(columns, ids, metrics)
             pieces.append(("", long))
             series.append(reduce_series(long))
             continue
@@ -52,7 +52,7 @@ def reduced(found: Sequence[JsonColumns], names: Sequence[Sequence[str]]) -> tup
 
 
 def logged(columns: JsonColumns, run: str) -> pl.DataFrame:
-    """The points of columns that are all of one run, as a reader gives them that reads alone."""
+    """Returns the points of columns of one run, as `Reading.points`."""
     if not columns.metrics:
         return empty_reading_points()
     index = [c for c in columns.frame.columns if c.startswith("\0")]
@@ -65,7 +65,7 @@ def logged(columns: JsonColumns, run: str) -> pl.DataFrame:
 
 
 def repeating(columns: JsonColumns, metrics: Sequence[str]) -> set[int]:
-    """The members whose steps fall, or in which a value of one of these metrics comes at the step of the one before it."""
+    """Returns the members whose steps fall, or in which two successive values of one of these metrics have the same step."""
     frame = columns.frame
     same = pl.col("\0run").cast(pl.Int64).diff() == 0
     change = pl.col("\0step").diff()
@@ -81,37 +81,37 @@ def repeating(columns: JsonColumns, metrics: Sequence[str]) -> set[int]:
 
 
 class _MetricBlock(Struct, frozen=True):
-    """Rows in which each of some metrics has a value."""
+    """Metrics that have values in exactly the same rows, and these rows."""
 
     frame: pl.DataFrame
     metrics: list[str]
 
 
 def _without_gaps(frame: pl.DataFrame, metrics: Sequence[str]) -> list[_MetricBlock]:
-    """The metrics that are there in the same rows, with these rows; ``seq`` counts them in each run."""
+    """Groups metrics by the rows in which they have values; ``seq`` counts these rows in each run."""
     if metrics and not any(frame.null_count().row(0)):
         return [_MetricBlock(frame, list(metrics))]
     groups: list[tuple[pl.Series, list[str]]] = []
     for metric in metrics:
-        there = frame[metric].is_not_null()
-        alike = next((names for rows, names in groups if rows.equals(there)), None)
+        present = frame[metric].is_not_null()
+        alike = next((names for rows, names in groups if rows.equals(present)), None)
         if alike is None:
-            groups.append((there, [metric]))
+            groups.append((present, [metric]))
         else:
             alike.append(metric)
     common = [c for c in frame.columns if c.startswith("\0")]
-    return [_MetricBlock(_these(frame.select(*common, *names), there), names) for there, names in groups]
+    return [_MetricBlock(_only_rows(frame.select(*common, *names), present), names) for present, names in groups]
 
 
-def _these(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+def _only_rows(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     if rows.all():
         return frame
     seq = pl.int_range(pl.len(), dtype=pl.UInt32).over("\0run").alias("\0seq")
     return frame.filter(rows).with_columns(seq, pl.col("\0run").set_sorted())
 
 
-def _molten(columns: JsonColumns, names: pl.Series, metrics: pl.Enum) -> pl.DataFrame:
-    """The points of very many metrics, all at once: each costs as little as its rows."""
+def _unpivoted_points(columns: JsonColumns, names: pl.Series, metrics: pl.Enum) -> pl.DataFrame:
+    """Returns the points of very many metrics in one frame, which costs little for each metric."""
     frame = columns.frame
     index = [c for c in frame.columns if c.startswith("\0")]
     long = frame.unpivot(on=columns.metrics, index=index, variable_name="metric", value_name="value")
@@ -128,7 +128,7 @@ def _molten(columns: JsonColumns, names: pl.Series, metrics: pl.Enum) -> pl.Data
 
 
 def _points(table: _MetricBlock, names: pl.Series, metrics: pl.Enum) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Each metric with its points. Columns that metrics have in common are the same, and cost nothing."""
+    """Yields each metric with its points. Metrics share their common columns, so these cost nothing."""
     frame, height = table.frame, table.frame.height
     no_time = pl.Series([None], dtype=POINTS_SCHEMA["wall_time"])
     run = names.gather(frame["\0run"]).alias("run_id")
@@ -141,7 +141,7 @@ def _points(table: _MetricBlock, names: pl.Series, metrics: pl.Enum) -> Iterator
 
 
 def _series(table: _MetricBlock, names: pl.Series) -> Iterator[pl.DataFrame]:
-    """The series of every metric."""
+    """Yields the series of every metric."""
     simple = _simple_series(table.frame, table.metrics, names)
     places = {name: place for place, name in enumerate(names)}
     odd = simple.filter(pl.col("mean").is_finite().not_())["run_id"].unique()  # NaN and infinities leave no mean
@@ -154,7 +154,7 @@ def _series(table: _MetricBlock, names: pl.Series) -> Iterator[pl.DataFrame]:
 
 
 def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
-    """Series as they come, by the way that knows all that may be in them."""
+    """Reduces series of any kind."""
     index = ["\0run", "\0seq", "\0step"]
     long = frame.unpivot(on=metrics, index=index, variable_name="metric", value_name="value")
     ids = names.gather(long["\0run"]).alias("run_id")
@@ -162,7 +162,7 @@ def _any_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -
 
 
 def _simple_series(frame: pl.DataFrame, metrics: Sequence[str], names: pl.Series) -> pl.DataFrame:
-    """Series as if every row were a finite value at a step of its own, all metrics in one pass."""
+    """Reduces all metrics in one pass; correct where every value is finite and steps always rise."""
     each = [how.name.prefix(f"{name}\0") for name, how in _of_all(pl.col(metrics)).items()]
     table = frame.lazy().group_by("\0run", maintain_order=True).agg(pl.len().alias("n"), *each).collect()
     steps, begin = frame["\0step"], table["n"].cum_sum() - table["n"]
@@ -203,7 +203,7 @@ def _as_series(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rewinding(table: _MetricBlock) -> set[int]:
-    """The runs whose steps do not always rise."""
+    """Returns the runs whose steps do not always rise."""
     step = pl.col("\0step").diff() <= 0
     same = pl.col("\0run").cast(pl.Int64).diff() == 0
     return set(table.frame.filter(step & same)["\0run"].to_list())

@@ -1,4 +1,4 @@
-"""One run a line, or a file: `{"run_id", "hyperparameters", "metrics": {name: [values]}, "metadata"}` and the legacy dict."""
+"""Reads whole runs: `{"run_id", "hyperparameters", "metrics": {name: [values]}, "metadata"}`, one in each line or in a file."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from typing import Any, cast
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import JsonLine, JsonLines, decode, peek
-from sweeplens.readers.decoding.rows import TIME_KEYS, axis_of
+from sweeplens.readers.decoding.row_keys import TIME_KEYS, axis_of
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, status_of
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 
 __all__ = ["JsonRuns", "is_run_object", "run_of"]
 
 _SUFFIXES = (".jsonl", ".ndjson", ".json")
+_EXACT = 1 << 53
 _MARK = re.compile(rb'"(?:metrics|history)"')
 
 
 class JsonRuns:
-    """Whole runs as JSON objects, one a line, or one or a list of them a file.
+    """Whole runs as JSON objects: one in each line, or one object or a list of them in a file.
 
     Producer: sweeplens' own format (a); the earlier system's dicts (``config`` and ``history``)
-    Files: ``*.jsonl``, ``*.json`` whose objects have ``metrics`` of lists, or a ``history`` of rows
-    Reads: hyperparameters, every list of numbers with its index as step, metadata, status
-    Leaves: nulls inside a list, which keep their index and are counted
+    Files: ``*.jsonl``, ``*.json`` whose objects have ``metrics`` that are lists, or a ``history`` of rows
+    Reads: hyperparameters; every list of numbers, with the index as step; metadata; status
+    Leaves: nulls in a list, which are counted (the other values keep their index)
     """
 
     name = "json_runs"
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files whose first object is a run."""
+        """Claims files whose first object is a run."""
         for name in folder.free(*_SUFFIXES):
             head = folder.head(name)
-            if _MARK.search(head) and (any(map(is_run_object, peek(head))) or _pretty(head)):
+            if _MARK.search(head) and (any(map(is_run_object, peek(head))) or _begins_as_indented_run(head)):
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Every object of the file; lines that were appended since, where the file is lines."""
+        """Reads every object of the file; in a file of lines, those that were appended."""
         path = source.files[0].path
         data = compression.read_plain(path, resume.offset if resume else 0)
         whole = _whole(data) if resume is None else None
@@ -50,7 +51,7 @@ class JsonRuns:
             if not is_run_object(line.value):
                 problems.append(Problem(path, "an object without metrics or history: not a run", line.number))
                 continue
-            run = _own_id(_id_of(line.value, source, line.number), seen, problems, path, line.number)
+            run = _unique_id(_id_of(line.value, source, line.number), seen, problems, path, line.number)
             runs.append(run_of(line.value, run, points))
         after = None
         if whole is None and compression.keeps_places(path):
@@ -62,20 +63,20 @@ def _id_of(value: Mapping[str, Any], source: Source, number: int) -> str:
     return str(value.get("run_id") or value.get("id") or value.get("name") or f"{source.relative}:{number}")
 
 
-def _own_id(run: str, seen: dict[str, int], problems: list[Problem], path: str, number: int) -> str:
-    """The id, numbered where the file had it before: two objects are two runs, and it is said."""
+def _unique_id(run: str, seen: dict[str, int], problems: list[Problem], path: str, number: int) -> str:
+    """Returns the id, with a number where the file has used it before. Two objects are two runs; a warning reports it."""
     seen[run] = seen.get(run, 0) + 1
     if seen[run] == 1:
         return run
     numbered = f"{run}#{seen[run]}"
     problems.append(
-        Problem(path, f"run {run!r} stands in the file again: kept as {numbered!r}", number, kind="warning")
+        Problem(path, f"run {run!r} is in the file again: this one is named {numbered!r}", number, kind="warning")
     )
     return numbered
 
 
 def is_run_object(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a whole run: metrics of lists or a history of rows, and no step of its own."""
+    """Whether an object is a whole run: it has metrics that are lists or a history of rows, and no step."""
     if axis_of(value):
         return False
     metrics = value.get("metrics")
@@ -88,7 +89,7 @@ def is_run_object(value: Mapping[str, Any]) -> bool:
 
 
 def run_of(value: Mapping[str, Any], run: str, points: PointBuffer) -> RunRecord:
-    """The record of one run object under its id; its points go into ``points``."""
+    """Returns the record of one run object, and adds its points to ``points``."""
     metadata = cast("dict[str, Any]", value.get("metadata") if isinstance(value.get("metadata"), dict) else {})
     non_scalar: dict[str, int] = {}
     metrics = value.get("metrics")
@@ -128,6 +129,9 @@ def _series(run: str, name: str, series: Any, points: PointBuffer, non_scalar: d
     fixed = (
         cast("list[Any]", steps) if isinstance(steps, list) and len(cast("list[Any]", steps)) == len(values) else None
     )
+    if _are_numbers(values) and (fixed is None or all(type(s) is int and as_step(s) is not None for s in fixed)):
+        points.add_series(run, name, cast("list[int]", fixed) if fixed else range(len(values)), values)
+        return
     for index, value in enumerate(values):
         number = as_number(value)
         if number is None:
@@ -135,6 +139,12 @@ def _series(run: str, name: str, series: Any, points: PointBuffer, non_scalar: d
             continue
         step = as_step(fixed[index]) if fixed else None
         points.add(run, name, index if step is None else step, number)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether all values are floats, or integers that floats hold exactly."""
+    kinds = set(map(type, values))
+    return kinds <= {float} or (kinds <= {float, int} and all(abs(v) < _EXACT for v in values if type(v) is int))
 
 
 def _history_row(run: str, index: int, row: object, points: PointBuffer, non_scalar: dict[str, int]) -> None:
@@ -155,19 +165,19 @@ def _history_row(run: str, index: int, row: object, points: PointBuffer, non_sca
             points.add(run, key, step if step is not None else index, number, wall)
 
 
-def _pretty(head: bytes) -> bool:
-    """Whether a file that is one indented object, or a list of them, begins like a run."""
+def _begins_as_indented_run(head: bytes) -> bool:
+    """Whether a file begins with a run that is written over several lines, perhaps in a list."""
     text = head.removeprefix(b"\xef\xbb\xbf").strip()
     if text.startswith(b"["):
         text = text[1:].strip()
     first = text.split(b"\n", 1)[0].strip()
-    if not text.startswith(b"{") or (first.endswith(b"}") and first != text):  # lines, which were looked at
+    if not text.startswith(b"{") or (first.endswith(b"}") and first != text):  # one object in each line: checked before
         return False
     return any(is_run_object(o) for o in peek(b" ".join(text.splitlines()), most=1))
 
 
 def _whole(data: bytes) -> list[dict[str, Any]] | None:
-    """The runs of a file that is one JSON value over several lines; None where it is lines."""
+    """Returns the runs of a file that is one JSON value over several lines; None for a file of lines."""
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
     first = text.split(b"\n", 1)[0].strip()
     if text.startswith(b"{") and first.endswith(b"}") and first != text:

@@ -1,4 +1,4 @@
-"""Step-per-line JSON of one run in a file, or a folder, for each split: ``train.jsonl`` and ``val.jsonl``."""
+"""Reads step-per-line JSON of a run that has one file or folder for each split: ``train.jsonl`` and ``val.jsonl``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SUFFIXES = (".jsonl", ".ndjson", ".jsonlines")
 
 
 class JsonSplits:
-    """Step-per-line JSON, one run a folder.
+    """Step-per-line JSON: the files of a folder are the splits of one run.
 
-    Producer: hand-written loops that keep training and validation apart
-    Files: ``train*.jsonl``, ``val*.jsonl``, ``test*.jsonl`` ... of one folder, each of another split; or one log of the same name in ``train/``, ``val/``, ``test/`` (GraphGym); a config beside or above
-    Reads: as ``json_steps``, each name with its file's split as prefix
+    Producer: hand-written loops that log training and validation to separate files
+    Files: ``train*.jsonl``, ``val*.jsonl``, ``test*.jsonl`` ... in one folder, one for each split; or one log of the same name in each of ``train/``, ``val/``, ``test/`` (GraphGym); a config file beside them or in a folder above
+    Reads: the same as ``json_steps``, with the file's split as prefix of each name
     Leaves: text and lists, which are counted by name
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -35,7 +35,7 @@ class JsonSplits:
     version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """The files of a folder, where each is another split of the same run."""
+        """Claims the files of a folder, where each one is a split of the same run."""
         names = [n for n in folder.free(*_SUFFIXES) if n not in SETTINGS_NAMES]
         if are_splits(names) and all(looks_like_steps(peek(folder.head(n))) for n in names):
             yield Claim((*names, *config_files(folder)))
@@ -45,7 +45,7 @@ class JsonSplits:
             yield Claim((*below, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The rows of each file, from where its last reading ended."""
+        """Reads the new rows of each file."""
         state = cast("Mapping[str, Any]", resume.state if resume else {})
         logs = [f for f in source.files if _is_log(f.path) and _split(f.path)]
         problems: list[Problem] = []
@@ -58,14 +58,14 @@ class JsonSplits:
             frames.append(rows.frame())
             after[entry.path]["rows"] = rows.state()
             records += rows.records()
-        runs, broken = described_by(replace(source, files=(logs[0], *_beside(source))), _merged(records))
+        runs, broken = described_by(replace(source, files=(logs[0], *_sidecars(source))), _merged(records))
         goes_on = all(known["rows"] is not None for known in after.values())
         plain = goes_on and all(compression.keeps_places(f.path) for f in logs)
         return Reading(runs, joined_points(frames), (*problems, *broken), Resume(0, after) if plain else None)
 
 
 def _in_folders(folder: Folder) -> list[str]:
-    """The logs of one training in a folder for each split (``train/stats.json``, ``val/stats.json``); none where it is not so."""
+    """Returns the logs of one run with a folder for each split (``train/stats.json``, ``val/stats.json``); else []."""
     found: list[str] = []
     for split, child in sorted(folder.folders.items()):
         if not is_split(split):
@@ -80,13 +80,13 @@ def _in_folders(folder: Folder) -> list[str]:
 
 
 def _is_log(path: str) -> bool:
-    """Whether a file of a source is a log, and not its configuration."""
+    """Whether a file of a source is a log rather than its configuration."""
     name = compression.plain_name(path).replace("\\", "/").rsplit("/", 1)[-1]
     return name.endswith(_SUFFIXES) or (name.endswith(".json") and name not in SETTINGS_NAMES)
 
 
 def _split(path: str) -> str:
-    """The split that a file, or its folder, is named after."""
+    """Returns the split in the name of a file or of its folder."""
     parts = path.replace("\\", "/").split("/")
     return split_of(parts[-1]) or split_of(parts[-2])
 
@@ -94,7 +94,7 @@ def _split(path: str) -> str:
 def _read_file(
     entry: FileStat, run: str, known: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[RowReader, dict[str, Any]]:
-    """The rows of one file after those that are known, and what the next reading of it needs."""
+    """Reads the new rows of one file; also returns the state for its next reading."""
     offset, before = int(known.get("offset", 0)), int(known.get("lines", 0))
     lines = JsonLines(compression.line_pieces(entry.path, offset), entry.path, first_line=before + 1)
     rows = RowReader(run, known.get("rows"))
@@ -105,12 +105,12 @@ def _read_file(
     return rows, {"offset": offset + lines.consumed, "lines": lines.number}
 
 
-def _beside(source: Source) -> tuple[FileStat, ...]:
+def _sidecars(source: Source) -> tuple[FileStat, ...]:
     return tuple(f for f in source.files if not (_is_log(f.path) and _split(f.path)))
 
 
 def _merged(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """One record a run, from what each file says of it."""
+    """Merges the records of the files into one for each run."""
     found: dict[str, RunRecord] = {}
     for record in records:
         first = found.get(record.id, record)

@@ -1,4 +1,4 @@
-"""One step a line: the JSONL that hand-written loops, Detectron2, DETR, MAE, DeiT and structlog write."""
+"""Reads JSON with one step in each line, as hand-written loops, Detectron2, DETR, MAE, DeiT and structlog write it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from sweeplens.native.step_table import is_compiled
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
-from sweeplens.readers.decoding.rows import (
-    RUN_KEYS,
-    TIME_KEYS,
-    RowReader,
-    counter_of,
-    described_by_row,
-    is_sure,
-    named_value,
-)
+from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS, counter_of, is_sure, named_value
+from sweeplens.readers.decoding.rows import RowReader, described_by_row
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, first_of_ratio, number_in, status_of
@@ -32,18 +25,18 @@ from sweeplens.readers.protocol import Claim, CombinedReading, Folder, Problem, 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
 MUCH_BYTES = 1 << 15
-"""Bytes that were appended to a file, from which on it is worth reading them as columns."""
+"""If at least so many bytes were appended to a file, they are read as columns."""
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".log", ".jsonlines")
 _PLAIN_NAMES = frozenset({"metrics", "log", "logs", "history", "results", "train", "progress", "stats", "scalars", "events",
                           "training_log", "metric", "eval", "output"})  # fmt: skip
 
 
 class JsonSteps:
-    """Step-per-line JSON, one run a file or several interleaved by ``run_id``.
+    """Step-per-line JSON: one run in a file, or several interleaved by ``run_id``.
 
     Producer: hand-written loops, structlog, Detectron2 ``metrics.json``, DETR/DeiT/MAE ``log.txt``
-    Files: ``*.jsonl``, ``*.json``, ``*.txt``, ``*.log`` whose lines are objects with a step, beside ``config.json|yaml``, ``hparams.*``, ``params.*``, ``run.json``
-    Reads: every number at its step; nested names joined with ``.``; ``split``/``mode``/``phase`` as prefix; config events; status; times
+    Files: ``*.jsonl``, ``*.json``, ``*.txt``, ``*.log`` whose lines are objects with a step; ``config.json|yaml``, ``hparams.*``, ``params.*``, ``run.json`` beside them
+    Reads: every number at its step; nested names joined with ``.``; ``split``, ``mode`` or ``phase`` as prefix; config events; status; times
     Leaves: text and lists, which are counted by name
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -51,7 +44,7 @@ class JsonSteps:
     version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files whose first rows hold a step and a number, or say which run they belong to."""
+        """Claims files whose first rows hold a step and a number, or name their run."""
         mine = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES and _is_log(n, peek(folder.head(n)))]
         plain = [n for n in mine if _stem(n) in _PLAIN_NAMES]
         config = config_files(folder) if mine else ()
@@ -60,12 +53,12 @@ class JsonSteps:
             yield Claim((name, *side), is_folder=len(plain) == 1 and name in plain)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Rows one by one; a plain file that grew is read from where the last reading ended."""
+        """Reads rows one by one; in a plain file that grew, only the appended rows, as columns if they are many."""
         main = source.files[0]
-        if resume and main.size - resume.offset >= MUCH_BYTES and self.goes_together(source):
-            further = _further(source, resume)
-            if further is not None:
-                return further
+        if resume and main.size - resume.offset >= MUCH_BYTES and self.is_batchable(source):
+            appended = _appended_columns(source, resume)
+            if appended is not None:
+                return appended
         data = compression.line_pieces(main.path, resume.offset if resume else 0)
         lines = JsonLines(data, main.path, first_line=resume.lines + 1 if resume else 1)
         rows = RowReader(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
@@ -80,52 +73,52 @@ class JsonSteps:
         unread = unread_columns(main.path, rows.examples()) if resume is None else []
         return Reading(runs, points, (*lines.problems, *unread, *problems), after)
 
-    def goes_together(self, source: Source) -> bool:
-        """Whether the compiled reader is there, and the file is for it."""
+    def is_batchable(self, source: Source) -> bool:
+        """Whether the compiled parser is installed and can read the file."""
         return is_compiled() and not compression.is_compressed(source.files[0].path)
 
     def read_many(self, sources: Sequence[Source], names: Mapping[str, str]) -> CombinedReading:
-        """Those of the sources that are clean, from their beginning, as `read` gives them; ``names``: path -> run id."""
+        """Reads the plain sources, with the same result as `read`; ``names``: path -> run id."""
         found = read_columns([s.files[0] for s in sources])
         readings: dict[str, Reading] = {}
         for columns in found:
-            for place, (member, piece) in enumerate(columns.members.items()):
+            for place, (member, file_rows) in enumerate(columns.members.items()):
                 source = sources[member]
-                readings[source.path] = _reading_of(source, piece, columns, place)
+                readings[source.path] = _reading_of(source, file_rows, columns, place)
         given = [[names[sources[i].path] for i in columns.members] for columns in found]
         return CombinedReading(readings, *reduced(found, given))
 
 
-def _further(source: Source, resume: Resume) -> Reading | None:
-    """What was appended, as columns; None where it is not plain, or of several runs."""
+def _appended_columns(source: Source, resume: Resume) -> Reading | None:
+    """Reads the appended rows as columns; None where they are not plain, or belong to several runs."""
     rows = RowReader(source.relative, cast("dict[str, Any]", resume.state))
     axis, last = rows.axis_alone()
     found = read_columns(source.files[:1], resume) if axis else []
     if not found or label_of(found[0].members[0].axis) != axis or found[0].begins[0] <= last:
         return None
     (columns,) = found
-    piece = columns.members[0]
-    rows.passed(columns.steps[0], piece.non_scalar, columns.firsts[0], columns.lasts[0])
+    file_rows = columns.members[0]
+    rows.add_columns(columns.steps[0], file_rows.non_scalar, columns.firsts[0], columns.lasts[0])
     runs, problems = described_by(source, rows.records())
-    after = Resume(piece.consumed, cast("dict[str, Any]", rows.state()), piece.number)
-    return Reading(runs, logged(columns, source.relative), (*piece.problems, *problems), after)
+    after = Resume(file_rows.consumed, cast("dict[str, Any]", rows.state()), file_rows.number)
+    return Reading(runs, logged(columns, source.relative), (*file_rows.problems, *problems), after)
 
 
-def _reading_of(source: Source, piece: FileRows, columns: JsonColumns, place: int) -> Reading:
-    """What `JsonSteps.read` would say of the run besides its points."""
-    first, last, others = columns.firsts[place], columns.lasts[place], piece.non_scalar
+def _reading_of(source: Source, file_rows: FileRows, columns: JsonColumns, place: int) -> Reading:
+    """Returns the same as `JsonSteps.read`, without the points."""
+    first, last, others = columns.firsts[place], columns.lasts[place], file_rows.non_scalar
     record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=others)
     runs, problems = described_by(source, [record])
     state = {
-        "axis": label_of(piece.axis), "last_step": columns.steps[place], "counts": {}, "non_scalar": others,
+        "axis": label_of(file_rows.axis), "last_step": columns.steps[place], "counts": {}, "non_scalar": others,
         "said": described_by_row(record),
     }  # fmt: skip
-    after = Resume(piece.consumed, {record.id: state}, piece.number)
-    return Reading(runs, empty_reading_points(), (*piece.problems, *problems), after)
+    after = Resume(file_rows.consumed, {record.id: state}, file_rows.number)
+    return Reading(runs, empty_reading_points(), (*file_rows.problems, *problems), after)
 
 
 def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], tuple[Problem, ...]]:
-    """Records with the hyperparameters and the status that the source's config files give; what a row says wins."""
+    """Adds the hyperparameters and the status in the source's config files to the records; values in rows win."""
     side = read_config(source.files[1:])
     found = list(records) or [RunRecord(source.relative)]
     about = {k: v for k, v in side.about.items() if not isinstance(v, dict | list)}
@@ -145,14 +138,14 @@ def described_by(source: Source, records: Iterable[RunRecord]) -> tuple[tuple[Ru
 
 
 def _is_log(name: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether a file's first rows are steps. One object alone must be a line or named like a log: configs are numbers too."""
+    """Whether a file's first rows are steps. A single object counts only in JSON lines or in a file named like a log."""
     lines = compression.plain_name(name).endswith((".jsonl", ".ndjson", ".jsonlines"))
     alone = len(rows) == 1 and not lines and _stem(name) not in _PLAIN_NAMES
     return not alone and looks_like_steps(rows)
 
 
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:
-    """Whether the first rows of a file are steps: an axis and another number, a run's events, or numbers only."""
+    """Whether the first rows of a file are steps: an axis and another number, events of a run, or only numbers."""
     if not rows:
         return False
     if any(_is_step(r) or _is_event(r) for r in rows) or all(_numbers_only(r) for r in rows):
@@ -167,7 +160,7 @@ def _is_step(row: dict[str, Any]) -> bool:
 
 
 def _goes_forward(rows: list[dict[str, Any]]) -> bool:
-    """Whether a counter that data sets have too rises from row to row, beside other numbers; a fraction of an epoch is one."""
+    """Whether a counter, perhaps a fraction of an epoch, rises from row to row beside other numbers, as in a log."""
     for key in dict.fromkeys(k for r in rows for k in r if label_of(k)):
         steps = [number_in(r.get(key)) for r in rows]
         steps = [s if s is not None else first_of_ratio(str(r.get(key))) for s, r in zip(steps, rows, strict=True)]
@@ -177,9 +170,9 @@ def _goes_forward(rows: list[dict[str, Any]]) -> bool:
 
 
 def _has_number(row: Mapping[str, Any], axis: str) -> bool:
-    """Whether a row holds a number beside its axis, in itself or one level down."""
+    """Whether a row holds a number besides its axis, at the top or one level down."""
     inner = [v for k, v in row.items() if k != axis]
-    if all(v == {} for v in inner):  # the line is longer than what is looked at
+    if all(v == {} for v in inner):  # the line is longer than the head
         return bool(inner)
     inner += [v for o in inner if isinstance(o, dict) for v in cast("dict[str, Any]", o).values()]
     return any(number_in(v) is not None for v in inner)

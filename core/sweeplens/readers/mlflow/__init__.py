@@ -1,1 +1,1 @@
-"""MLflow: its file store (`files`) and its SQLite store (`sqlite`)."""
+"""Reads MLflow's file store (`files`) and its SQLite store (`sqlite`)."""

@@ -1,4 +1,4 @@
-"""MLflow's file store: `mlruns/<experiment>/<run>/` with one file a metric, a parameter and a tag."""
+"""Reads MLflow's file store: `mlruns/<experiment>/<run>/` with a file for each metric, parameter and tag."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _MAX_YAML = 1 << 20
 
 
 class MlflowFile:
-    """MLflow's folders of runs.
+    """Run folders of MLflow.
 
     Producer: MLflow with ``file:...`` or ``mlruns/`` as its tracking URI
-    Files: ``<experiment>/<run>/meta.yaml`` with ``metrics/``, ``params/``, ``tags/`` beside it
+    Files: ``<experiment>/<run>/meta.yaml``, and ``metrics/``, ``params/``, ``tags/`` beside it
     Reads: every value with its step and time; parameters as text; tags, status, times, experiment as group,
         nested runs by ``mlflow.parentRunId``; deleted runs too, marked in ``metadata.lifecycle``
     Leaves: artifacts, models, traces, inputs and outputs
@@ -46,7 +46,7 @@ class MlflowFile:
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """The folder of a run: its ``meta.yaml`` names a run and its experiment; and what is an experiment's own."""
+        """Claims a run's folder, whose ``meta.yaml`` names the run and its experiment; also an experiment's own files."""
         if "meta.yaml" not in folder.free("meta.yaml"):
             return
         head = folder.head("meta.yaml")
@@ -60,7 +60,7 @@ class MlflowFile:
         yield Claim(("meta.yaml", *above, *_parts(folder)), owns=("*",))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The run's fields, then each of its metrics."""
+        """Reads the run's fields, then each of its metrics."""
         problems: list[Problem] = []
         metas = [f for f in source.files if _name(f) == "meta.yaml"]
         run, experiment = (_yaml(f, problems) for f in (*metas, None)[:2])
@@ -81,7 +81,7 @@ class MlflowFile:
 
 
 def _parts(folder: Folder) -> Iterator[str]:
-    """The files of the run's metrics, parameters and tags, in a stable order."""
+    """Yields the files of the run's metrics, parameters and tags, in a stable order."""
     for kind in _KINDS:
         part = folder.folders.get(kind)
         if part is not None:
@@ -91,7 +91,7 @@ def _parts(folder: Folder) -> Iterator[str]:
 
 
 def _metric(entry: FileStat, name: str, run: str, columns: PointColumns, problems: list[Problem]) -> None:
-    """Lines ``time value [step]``; a line without a step stands at its count."""
+    """Adds a metric from lines ``time value [step]``; a line without a step gets its position."""
     try:
         lines = read_plain(entry.path).splitlines(keepends=True)
     except (OSError, FormatError) as error:
@@ -144,7 +144,7 @@ def _content(entry: FileStat, problems: list[Problem]) -> str | None:
 
 
 def _yaml(entry: FileStat | None, problems: list[Problem]) -> dict[str, object]:
-    """The fields of a ``meta.yaml``; what MLflow writes is flat, and parsed without the slow general parser."""
+    """Returns the fields of a ``meta.yaml``. MLflow writes flat YAML, which needs no general parser."""
     text = _content(entry, problems) if entry else None
     if text is None or entry is None:
         return {}

@@ -1,6 +1,6 @@
-"""What MLflow knows of a run, whether it keeps it in files or in a database -> `RunRecord`.
+"""Builds a `RunRecord` from MLflow's fields of a run, for its file store and its database.
 
-Parameters stay the text that MLflow keeps. A deleted run is still a run: `metadata.lifecycle` says that it was deleted.
+Parameters stay text, as MLflow stores them. A deleted run is still a run; `metadata.lifecycle` marks it as deleted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["is_artifacts_home", "mlflow_record"]
 
 _KEY = re.compile(r"(m-)?[0-9a-f]{32}")  # of a run, or of a logged model
 _STATUS_CODES = {"1": "running", "2": "running", "3": "finished", "4": "failed", "5": "killed"}
-_SAID_ELSEWHERE = frozenset({"mlflow.parentRunId", "mlflow.runName", "mlflow.log-model.history"})
+_OTHER_FIELDS = frozenset({"mlflow.parentRunId", "mlflow.runName", "mlflow.log-model.history"})
 
 
 def is_artifacts_home(folder: Folder) -> bool:
-    """Whether a folder holds the artifacts of a run and nothing else, and the run's store lies in a folder above.
+    """Whether a folder holds only the artifacts of a run, and the run's store is in a folder above.
 
-    That is how MLflow lays artifacts out apart from a database, and from files that are served.
+    MLflow stores artifacts like this beside a database, or when a server serves its files.
     """
     if folder.files or "artifacts" not in folder.folders or not _KEY.fullmatch(folder.name):
         return False
@@ -36,7 +36,7 @@ def is_artifacts_home(folder: Folder) -> bool:
 def mlflow_record(
     run: Mapping[str, object], params: Mapping[str, object], tags: Mapping[str, str], experiment: Mapping[str, object]
 ) -> RunRecord:
-    """A record from the fields of a run (``meta.yaml`` or row), its parameters and tags, and its experiment's fields."""
+    """Returns a record from the fields of a run (``meta.yaml`` or row), its parameters, tags and experiment."""
     status = str(run.get("status") or "")
     return RunRecord(
         id=_text(run.get("run_id") or run.get("run_uuid")),
@@ -62,8 +62,8 @@ def _metadata(
         "user": _text(run.get("user_id")),
         "artifact_uri": _text(run.get("artifact_uri")),
     }
-    said = {k.removeprefix("mlflow."): v for k, v in tags.items() if k not in _SAID_ELSEWHERE}
-    return {**{k: v for k, v in known.items() if v}, **({"tags": said} if said else {})}
+    own_tags = {k.removeprefix("mlflow."): v for k, v in tags.items() if k not in _OTHER_FIELDS}
+    return {**{k: v for k, v in known.items() if v}, **({"tags": own_tags} if own_tags else {})}
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""MLflow's SQLite store: every run of a tracking server's database."""
+"""Reads MLflow's SQLite store: every run of a tracking server's database."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _TABLES = {
     "tags": ("key", "run_uuid"),
     "experiments": ("experiment_id", "name"),
 }
-_INFINITY = 1.7976931348623157e308  # what MLflow stores for it
+_INFINITY = 1.7976931348623157e308  # as MLflow stores it
 
 
 class MlflowSqlite:
-    """MLflow's database of runs.
+    """Run databases of MLflow.
 
     Producer: MLflow with ``sqlite:///...`` as its tracking URI
     Files: ``*.db``, ``*.sqlite`` with the tables ``runs``, ``metrics``, ``params``, ``tags``, ``experiments``
-    Reads: every value with its step and time, NaN and infinities as they were meant; parameters as text; tags,
+    Reads: every value with its step and time, NaN and infinities as logged; parameters as text; tags,
         status, times, experiment as group, nested runs by ``mlflow.parentRunId``; deleted runs too, marked in
         ``metadata.lifecycle``
     Leaves: artifacts, traces, registered models, data sets
@@ -42,13 +42,13 @@ class MlflowSqlite:
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Databases that have MLflow's tables; the artifacts of a run that a store above describes."""
+        """Claims databases that have MLflow's tables, and artifacts of runs in a store above."""
         yield from databases(folder, _TABLES)
         if is_artifacts_home(folder):
             yield Claim((), owns=("artifacts",))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """All runs and all points, in the order in which they were logged."""
+        """Reads all runs and all points, in logged order."""
         return read_database(source.files[0].path, _extract)
 
 
@@ -59,7 +59,7 @@ def _extract(database: SqliteDatabase) -> Reading:
     points, problems = _points(database)
     last = dict(points.group_by("run_id").agg(pl.col("wall_time").max()).iter_rows())
     alive = [replace(r, updated_at=r.updated_at or last.get(r.id)) for r in runs]
-    alive += [RunRecord(lost) for lost in sorted(set(last) - {r.id for r in runs})]  # its row was lost to damage
+    alive += [RunRecord(lost) for lost in sorted(set(last) - {r.id for r in runs})]  # its row is lost in a damaged part
     return Reading(tuple(alive), points, (*database.problems, *problems))
 
 
@@ -97,15 +97,15 @@ def _points(database: SqliteDatabase) -> tuple[pl.DataFrame, tuple[Problem, ...]
     for batch in database.batches(f"SELECT run_uuid, key, {step}, value, timestamp, {nan} FROM metrics ORDER BY rowid"):
         runs, keys, steps, values, times, nans = zip(*batch, strict=True)
         frame, n = points_of(
-            runs, keys, steps, _meant(values, nans), [t * 1000 if isinstance(t, int) else None for t in times]
+            runs, keys, steps, _logged_values(values, nans), [t * 1000 if isinstance(t, int) else None for t in times]
         )
         frames.append(frame)
         dropped += n
     return joined_points(frames), left_out(dropped, database.path, "the table metrics")
 
 
-def _meant(values: Iterable[Any], nans: Iterable[Any]) -> list[Any]:
-    """Values as they were logged: MLflow keeps NaN as a flag, and the largest float for infinity."""
+def _logged_values(values: Iterable[Any], nans: Iterable[Any]) -> list[Any]:
+    """Returns values as logged: MLflow stores NaN as a flag, and infinity as the largest float."""
     return [
         float("nan") if nan else (value if not isinstance(value, float) or abs(value) < _INFINITY else value * 10)
         for value, nan in zip(values, nans, strict=True)

@@ -1,1 +1,1 @@
-"""Optuna: its SQLite storage (`sqlite`) and its journal (`journal`)."""
+"""Reads Optuna's SQLite storage (`sqlite`) and its journal (`journal`)."""

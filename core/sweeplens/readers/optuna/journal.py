@@ -1,4 +1,4 @@
-"""Optuna's journal: a line of JSON for everything that was done to a study, played from the beginning."""
+"""Reads Optuna's journal: each line of JSON is an operation on a study. All of them are replayed from the beginning."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ _ENDED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 
 class OptunaJournal:
-    """Optuna's journals.
+    """Journals of Optuna.
 
     Producer: Optuna with ``JournalStorage`` on a file
     Files: ``*.log``, ``*.jsonl``, ``*.journal`` whose lines have ``op_code`` and ``worker_id``
-    Reads: what the database of the same study would say: each trial as the run ``study/number``, its parameters, intermediate
-        values, objectives, state, times and attributes; a study that was deleted is none
-    Leaves: what samplers and pruners keep for themselves; locks and snapshots beside the journal
+    Reads: the same as from the database of the study: each trial as the run ``study/number``, its parameters, intermediate
+        values, objectives, state, times and attributes; not the studies that were deleted
+    Leaves: internal data of samplers and pruners; locks and snapshots beside the journal
     """
 
     name = "optuna_journal"
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files that begin as a journal does."""
+        """Claims files that begin like a journal."""
         for name in folder.free(*_SUFFIXES):
             head = folder.head(name)
             if b"op_code" in head and any("op_code" in row and "worker_id" in row for row in peek(head, most=3)):
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole journal, anew: a line may speak of any trial before it."""
+        """Reads the whole journal: a line may change any earlier trial."""
         path = source.files[0].path
         lines = JsonLines(compression.line_pieces(path), path)
-        play = _JournalReplay(path)
+        replay = _JournalReplay(path)
         for line in lines:
-            play.take(line.value, line.number)
-        return play.reading(lines.problems)
+            replay.add(line.value, line.number)
+        return replay.reading(lines.problems)
 
 
 class _JournalRecord(Struct):
-    """A study or a trial while the journal is played."""
+    """A study or a trial while the journal is replayed."""
 
     study: int
     number: int = 0  # of a study: trials so far
@@ -72,17 +72,17 @@ class _JournalRecord(Struct):
 
 
 class _JournalReplay:
-    """Operations in, runs and points out. What refers to something that does not exist is left out, as Optuna does."""
+    """Replays operations and returns runs and points. Operations on missing studies or trials are ignored, as in Optuna."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._studies: dict[int, _JournalRecord] = {}
-        self._made = 0
+        self._created = 0
         self._trials: list[_JournalRecord] = []
         self._problems: list[Problem] = []
 
-    def take(self, row: Mapping[str, Any], line: int) -> None:
-        """Play one operation."""
+    def add(self, row: Mapping[str, Any], line: int) -> None:
+        """Replays one operation."""
         operation, study = row.get("op_code"), row.get("study_id")
         if operation == _CREATE_STUDY:
             self._new_study(row)
@@ -106,13 +106,13 @@ class _JournalReplay:
             return
         codes = _list(row.get("directions"))
         ways = [_DIRECTIONS[c] for c in codes if isinstance(c, int) and 0 <= c < len(_DIRECTIONS)]
-        self._studies[self._made] = _JournalRecord(self._made, name=name, directions=ways)
-        self._made += 1
+        self._studies[self._created] = _JournalRecord(self._created, name=name, directions=ways)
+        self._created += 1
 
     def _new_trial(self, study: int, row: Mapping[str, Any], line: int) -> None:
-        home = self._studies[study]
-        trial = _JournalRecord(study, home.number, begin=row.get("datetime_start"))
-        home.number += 1
+        record = self._studies[study]
+        trial = _JournalRecord(study, record.number, begin=row.get("datetime_start"))
+        record.number += 1
         trial.state = _state(row.get("state"), "RUNNING")
         trial.end = row.get("datetime_complete")
         distributions = _object(row.get("distributions"))
@@ -124,7 +124,7 @@ class _JournalReplay:
         self._trials.append(trial)
 
     def _of_trial(self, trial: _JournalRecord, row: Mapping[str, Any], line: int) -> None:
-        """What happens to a trial; once it ended, nothing does."""
+        """Applies an operation to a trial; a trial that has ended does not change."""
         operation = row.get("op_code")
         if trial.state in _ENDED:
             return
@@ -146,11 +146,11 @@ class _JournalReplay:
             trial.params[name] = decoded(value, str(distribution))
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             trial.params[name] = value if isinstance(value, int | float | str) else None
-            said = f"parameter {name!r} has a distribution that cannot be read ({error}): kept as it is stored"
-            self._problems.append(Problem(self._path, said, line))
+            reason = f"parameter {name!r} has a distribution that cannot be read ({error}): kept as it is stored"
+            self._problems.append(Problem(self._path, reason, line))
 
     def reading(self, problems: Iterable[Problem]) -> Reading:
-        """The trials of the studies that are still there, as runs."""
+        """Returns the trials of the remaining studies as runs."""
         studies = {
             key: study_of(s.name, s.directions, s.system.get("study:metric_names"), s.user)
             for key, s in self._studies.items()
@@ -173,7 +173,7 @@ def _about(trial: _JournalRecord, study: Study) -> Trial:
 
 
 def _rows(trial: _JournalRecord, study: Study, about: Trial) -> Iterable[tuple[Any, ...]]:
-    """Intermediate values in the order of their reports, then the objectives at the last of their steps."""
+    """Yields the intermediate values in reported order, then the objectives at the last step."""
     last = 0
     for key, value in trial.reported.items():
         step = as_step(int(key) if isinstance(key, str) and key.lstrip("-").isdigit() else key)

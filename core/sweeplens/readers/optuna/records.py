@@ -1,6 +1,6 @@
-"""What Optuna says of studies and trials, however it stores them: one record a trial, parameters as the trial used them.
+"""Builds records from Optuna's studies and trials, for both storages: one record for each trial, with decoded parameters.
 
-Optuna keeps every parameter as a number, and beside it the distribution by which the number becomes a value again.
+Optuna stores every parameter as a number, with the distribution that converts the number to the value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GOALS = {"minimize": "lower", "maximize": "higher"}
 
 
 class Study(Struct, frozen=True):
-    """What is known of a study."""
+    """A study: its name, metadata and objectives."""
 
     name: str
     metadata: Mapping[str, object]
@@ -37,7 +37,7 @@ UNKNOWN = Study("", {}, (), several=False)
 
 
 class Trial(Struct, frozen=True):
-    """What is known of a trial, and the id of its run."""
+    """A trial: the id of its run, its study, state and times."""
 
     run: str
     key: Any
@@ -48,7 +48,7 @@ class Trial(Struct, frozen=True):
 
 
 def study_of(name: str, directions: list[str], metric_names: object, attributes: Mapping[str, object] | None) -> Study:
-    """A study from what is stored of it."""
+    """Returns a study from its stored fields."""
     about = named("direction", directions[0]) if len(directions) == 1 else named("directions", directions)
     words = [_GOALS.get(d.lower(), "") for d in directions]
     objectives = tuple(map(str, cast("list[object]", metric_names))) if isinstance(metric_names, list) else ()
@@ -62,7 +62,7 @@ def study_of(name: str, directions: list[str], metric_names: object, attributes:
 def record_of(
     trial: Trial, study: Study, params: Mapping[str, object], attributes: Mapping[str, object] | None
 ) -> RunRecord:
-    """The run that a trial is."""
+    """Returns the record of a trial's run."""
     return RunRecord(
         trial.run,
         name=trial.run,
@@ -76,16 +76,16 @@ def record_of(
 
 
 def objective(study: Study, index: Any) -> str:
-    """The name of an objective: what the user called it, else ``value``, else its number."""
+    """Returns the name of an objective: the user's name, else ``value``, or ``values_<index>`` if there are several."""
     if isinstance(index, int) and 0 <= index < len(study.objectives):
         return study.objectives[index]
     return f"values_{index}" if study.several else "value"
 
 
 def decoded(value: Any, distribution: str) -> object:
-    """The value that a trial used: a choice by its index, a whole number, or the number itself.
+    """Returns the value that a trial used: the choice with this index, a whole number, or a number.
 
-    Raises ValueError, TypeError, LookupError or OverflowError where the distribution does not say it.
+    Raises ValueError, TypeError, LookupError or OverflowError where the distribution does not define it.
     """
     loaded = cast("Any", decode(distribution.encode("utf-8", "replace")))
     kind, attributes = str(loaded["name"]), loaded["attributes"]
@@ -98,5 +98,5 @@ def decoded(value: Any, distribution: str) -> object:
 
 
 def named(name: str, value: object) -> dict[str, object]:
-    """The value under its name; nothing where there is none."""
+    """Returns {name: value}; {} for an empty value."""
     return {name: value} if value else {}

@@ -1,4 +1,4 @@
-"""Optuna's relational storage: each trial of each study is a run."""
+"""Reads Optuna's relational storage: each trial of each study is a run."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _WORDS = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
 _Studies = Mapping[Any, Study]
-_Row = tuple[str, str, Any, Any, Any]
+_PointRow = tuple[str, str, Any, Any, Any]
 
 
 class Optuna:
-    """Optuna's studies.
+    """Studies of Optuna.
 
     Producer: Optuna with ``sqlite:///...`` as its storage
     Files: ``*.db``, ``*.sqlite`` with the tables ``studies``, ``trials``, ``trial_params``
-    Reads: each trial as the run ``study/number``: parameters decoded through their distributions, intermediate values
+    Reads: each trial as the run ``study/number``: decoded parameters, intermediate values
         as ``intermediate_value``, the objective as ``value`` (several: ``values_0``, ... or the study's metric names),
-        state, times, attributes, the study as group and its directions
-    Leaves: what samplers and pruners keep for themselves
+        state, times, attributes, the study as group, and its directions
+    Leaves: internal data of samplers and pruners
     """
 
     name = "optuna"
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Databases that have Optuna's tables."""
+        """Claims databases that have Optuna's tables."""
         return databases(folder, _TABLES)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """All trials of all studies."""
+        """Reads all trials of all studies."""
         return read_database(source.files[0].path, _extract)
 
 
@@ -67,7 +67,7 @@ def _extract(database: SqliteDatabase) -> Reading:
 
 
 def _trials(database: SqliteDatabase, studies: _Studies) -> Iterator[Trial]:
-    """Trials in order; where an old storage keeps no number, it is the count within the study."""
+    """Yields trials in order; without a stored number (old storages), the number is the position in the study."""
     columns = database.columns("trials")
     number, begin, end = (c if c in columns else "NULL" for c in ("number", "datetime_start", "datetime_complete"))
     seen: dict[Any, int] = defaultdict(int)
@@ -83,7 +83,7 @@ def _studies(database: SqliteDatabase) -> _Studies:
     user, system = _attributes(database, "study"), _attributes(database, "study", "system")
     directions: dict[Any, list[str]] = defaultdict(list)
     query = "SELECT study_id, direction FROM {} ORDER BY study_id, objective"
-    for study, word in _if_there(database, "study_directions", query):
+    for study, word in _rows_if_table(database, "study_directions", query):
         directions[study].append(str(word).lower())
     found: dict[Any, Study] = {}
     for study, name in database.rows("SELECT study_id, study_name FROM studies ORDER BY study_id"):
@@ -109,7 +109,7 @@ def _params(database: SqliteDatabase) -> dict[Any, dict[str, object]]:
     return found
 
 
-def _intermediate(database: SqliteDatabase, trials: Mapping[Any, Trial]) -> Iterator[_Row]:
+def _intermediate(database: SqliteDatabase, trials: Mapping[Any, Trial]) -> Iterator[_PointRow]:
     table = "trial_intermediate_values"
     columns = database.columns(table)
     if not columns:
@@ -123,8 +123,8 @@ def _intermediate(database: SqliteDatabase, trials: Mapping[Any, Trial]) -> Iter
 
 def _final(
     database: SqliteDatabase, trials: Mapping[Any, Trial], studies: _Studies, last: Mapping[str, int]
-) -> Iterator[_Row]:
-    """Objectives stand at the last step that the trial reported, or at 0."""
+) -> Iterator[_PointRow]:
+    """Yields the objectives at the last step that the trial reported, or at 0."""
     columns = database.columns("trial_values")
     if not columns:
         return
@@ -145,11 +145,11 @@ def _value(value: Any, word: Any) -> Any:
     return math.nan if value is None else value
 
 
-def _attributes(database: SqliteDatabase, owner: str, whose: str = "user") -> dict[Any, dict[str, object]]:
-    """The attributes of trials or studies, decoded from their JSON; text that is none stays text."""
+def _attributes(database: SqliteDatabase, owner: str, kind: str = "user") -> dict[Any, dict[str, object]]:
+    """Returns the attributes of trials or studies, decoded from JSON; other text stays text."""
     found: dict[Any, dict[str, object]] = defaultdict(dict)
-    for key, name, text in _if_there(
-        database, f"{owner}_{whose}_attributes", f"SELECT {owner}_id, key, value_json FROM {{}}"
+    for key, name, text in _rows_if_table(
+        database, f"{owner}_{kind}_attributes", f"SELECT {owner}_id, key, value_json FROM {{}}"
     ):
         try:
             found[key][str(name)] = decode(text.encode("utf-8", "replace"))
@@ -158,6 +158,6 @@ def _attributes(database: SqliteDatabase, owner: str, whose: str = "user") -> di
     return found
 
 
-def _if_there(database: SqliteDatabase, table: str, query: str) -> Iterator[tuple[Any, ...]]:
+def _rows_if_table(database: SqliteDatabase, table: str, query: str) -> Iterator[tuple[Any, ...]]:
     if database.columns(table):
         yield from database.rows(query.format(table))

@@ -1,1 +1,1 @@
-"""Tables of metrics that no known tool has written."""
+"""Reads tables of metrics from no particular tool."""

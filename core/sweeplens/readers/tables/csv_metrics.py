@@ -1,4 +1,4 @@
-"""Tables of metrics that no tool has signed: a header with an axis, and columns of numbers."""
+"""Reads tables of metrics from no particular tool: a header with an axis, and columns of numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
-from sweeplens.readers.decoding.axis_points import hides_values, settled, shares_steps
+from sweeplens.readers.decoding.axis_points import hides_values, placed_points, shares_steps
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import (
     are_splits,
@@ -20,7 +20,7 @@ from sweeplens.readers.decoding.delimited.plan import (
     may_lack_axis,
     split_of,
 )
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.table_settings import may_hold_settings, settings_of
 from sweeplens.readers.decoding.unread_columns import unread_columns
@@ -34,19 +34,19 @@ _SUFFIXES = (".csv", ".tsv", ".txt", ".log", ".out", ".dat", ".tab")
 
 
 class CsvMetrics:
-    """Hand-written tables.
+    """Tables that training scripts write.
 
     Producer: ``csv.writer``, pandas, any loop that writes a table
-    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log``, ``*.out``, ``*.dat`` whose header, perhaps behind a ``#``, has a step, an iteration or an epoch, or that is named like a history; a config beside
-    Reads: every number at its step, else its row; run columns tell runs apart; split columns, or files ``train*``, ``val*``, are prefixes; times
-    Leaves: text, which is counted by column where it is not the same in all rows of a run (then it is a setting); tables that are data sets and not logs
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log``, ``*.out``, ``*.dat`` whose header, perhaps after a ``#``, names a step, an iteration or an epoch, or that are named like a history; a config file beside them
+    Reads: every number at its step, or at its row where there is no step; a column of run names separates runs; a column of splits, or files ``train*``, ``val*``, give prefixes; times
+    Leaves: text, which is counted by column (text that is the same in all rows of a run is read as a setting); tables that are data sets rather than logs
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
     version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files whose header and first rows are those of a log."""
+        """Claims files whose header and first rows are those of a log."""
         mine = [n for n in folder.free(*_SUFFIXES) if _plan(n, folder.head(n)) is not None]
         config = config_files(folder) if mine else ()
         if are_splits(mine):
@@ -57,20 +57,20 @@ class CsvMetrics:
             yield Claim((name, *config), is_folder=plain == [name])
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The rows; of one plain file, those that are new."""
+        """Reads all rows; of a single plain file that grew, the new rows."""
         names = [source.files[0].path, *(f.path for f in source.files[1:] if _is_table(f.path))]
         if len(names) > 1:
             tables = [_table(path, source.relative, None, prefix=f"{split_of(path)}/") for path in names]
         else:
             tables = [_table(names[0], source.relative, resume)]
-        told = {} if resume else {run: said for t in tables for run, said in settings_of(t).items()}
+        settings = {} if resume else {run: found for t in tables for run, found in settings_of(t).items()}
         points = joined_points(t.points for t in tables)
         non_scalar = {k: n for t in tables for k, n in t.non_scalar.items()}
         after = tables[0].resume if len(tables) == 1 else None
-        found = points["run_id"].unique(maintain_order=True).to_list()
-        ids = found or ([] if resume and resume.state.get("several") else [source.relative])
+        runs = points["run_id"].unique(maintain_order=True).to_list()
+        ids = runs or ([] if resume and resume.state.get("several") else [source.relative])
         records, broken = described_by(
-            source, [RunRecord(run, hyperparameters=told.get(run, {}), non_scalar=non_scalar) for run in ids]
+            source, [RunRecord(run, hyperparameters=settings.get(run, {}), non_scalar=non_scalar) for run in ids]
         )
         unread = (p for path, t in zip(names, tables, strict=True) for p in unread_columns(path, t.examples))
         return Reading(records, points, (*(p for t in tables for p in t.problems), *unread, *broken), after)
@@ -82,31 +82,33 @@ def _is_table(path: str) -> bool:
 
 
 def _plan(name: str, head: bytes) -> ColumnPlan | None:
-    """What the table's columns are for, told from its first rows; without any, from its header if the name is a log's."""
+    """Returns the roles of a table's columns by its first rows; by its header alone if it has none and is named like a log."""
     history = may_lack_axis(name)
     header = header_of(head) if history or may_have_axis(head) else None
-    if header is None or not (history or log_plan(header, [], name)):  # the names alone refuse most files
+    if header is None or not (history or log_plan(header, [], name)):  # names alone rule out most files
         return None
     rows = sample(head, header)
     return log_plan(header, rows, name) if rows or has_plain_name(name) else None
 
 
-def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Table:
+def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> TableReading:
     header = read_header(path)
     if header is None:
         raise FormatError(f"{path} has no header")
-    head = compression.head(path, HEAD_BYTES)  # as a claim sees it, so that what decides stays while a table grows
+    head = compression.head(path, HEAD_BYTES)  # as in the claim, so the decision stays the same while the table grows
     plan = log_plan(header, sample(head, header) if header.start < len(head) else [], path)
     if plan is None:
-        raise FormatError(f"{path} is no table of metrics any more: no axis that goes forward")
+        raise FormatError(f"{path} is not a table of metrics any more: it has no axis that goes forward")
     plan = replace(plan, prefix=prefix)
     table = read_table(path, header, plan, run, resume)
     if plan.axis and _is_doubtful(table):
         if resume is not None:
-            raise FormatError("its rows do not go on from where they ended: it is read again whole")
-        return _by_all_rows(path, header, plan, run)
+            raise FormatError(
+                "the new rows do not continue from the earlier ones: the file is read again from its start"
+            )
+        return _read_by_position(path, header, plan, run)
     if any(label_of(n) for n in header.names) and not plan.axis:
-        return _by_all_rows(path, header, plan, run)
+        return _read_by_position(path, header, plan, run)
     if table.resume and table.resume.offset >= HEAD_BYTES and not _may_have_settings(plan, table, resume):
         table.resume = replace(table.resume, state={**table.resume.state, "several": bool(plan.run)})
     else:
@@ -114,22 +116,22 @@ def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> Tabl
     return table
 
 
-def _may_have_settings(plan: ColumnPlan, table: Table, resume: Resume | None) -> bool:
-    """Whether columns may be settings, which only all rows tell; an earlier reading that could be gone on with had none."""
+def _may_have_settings(plan: ColumnPlan, table: TableReading, resume: Resume | None) -> bool:
+    """Whether columns may be settings, which only all rows show. A table that is read further after a resume has none."""
     return bool(plan.about) or (resume is None and may_hold_settings(table.points, several=bool(plan.run)))
 
 
-def _is_doubtful(table: Table) -> bool:
-    """Whether the axis that the first rows told would hide values of later ones."""
+def _is_doubtful(table: TableReading) -> bool:
+    """Whether the axis that was chosen from the first rows would hide values of later rows."""
     if table.is_fractional:
         return True
     return not table.rises and (hides_values(table.points) or shares_steps(table.points))
 
 
-def _by_all_rows(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
-    """The table with its rows counted, and their steps told from all of them. It is read again whole when it has grown."""
+def _read_by_position(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> TableReading:
+    """Reads the table with steps found from all of its rows. Such a table is read again whole when it grows."""
     table = read_table(path, header, replace(plan, axis=""), run)
     names = {*header.names, *cast("list[str]", table.resume.state["order"] if table.resume else ())}
-    table.points, _ = settled(table.points, sorted(names - {plan.time, plan.run, plan.split}))
+    table.points, _ = placed_points(table.points, sorted(names - {plan.time, plan.run, plan.split}))
     table.resume = None
     return table

@@ -1,4 +1,4 @@
-"""Tables with one value a row and the metric's name beside it: ``step, metric, value``, ``run, tag, step, value``."""
+"""Reads tables with a metric's name and one value in each row: ``step, metric, value``, ``run, tag, step, value``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sweeplens.readers.decoding.axis_names import folded, label_of, rank_of
 from sweeplens.readers.decoding.axis_points import hides_values
 from sweeplens.readers.decoding.delimited.cells import TableHeader, cell_number, header_of, sample
 from sweeplens.readers.decoding.delimited.plan import has_plain_name
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
-from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
+from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import as_time
 from sweeplens.readers.json.steps import described_by
@@ -29,11 +29,11 @@ _TIMES = (*TIME_KEYS, "wall_time", "walltime")
 
 
 class LongTable:
-    """Tables of one value a row.
+    """Tables with one value in each row.
 
-    Producer: ``tbparse``, pandas ``melt``, exports of databases, hand-written loops
-    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` with a column of metrics' names, one of values and one of steps; a config beside
-    Reads: every value at its step, under its name; run columns tell runs apart; times
+    Producer: ``tbparse``, pandas ``melt``, database exports, hand-written loops
+    Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log`` with a column of metric names, one of values and one of steps; a config file beside them
+    Reads: every value at its step, under its name; a column of run names separates runs; times
     Leaves: other columns
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -41,26 +41,26 @@ class LongTable:
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files whose header has these columns, and whose first rows hold what they promise."""
+        """Claims files whose header has these columns, with values of the right kind in the first rows."""
         mine = [n for n in folder.free(*_SUFFIXES) if _plan(folder.head(n)) is not None]
         config = config_files(folder) if mine else ()
         for name in mine:
             yield Claim((name, *config), is_folder=len(mine) == 1 and has_plain_name(name))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole table: the order of its rows tells nothing of what was added."""
+        """Reads the whole table: new rows may be anywhere in it."""
         path = source.files[0].path
         header, plan = read_header(path), _plan(compression.head(path, HEAD_BYTES))
         if header is None or plan is None:
-            raise FormatError(f"{path} is no table of metrics and values any more")
+            raise FormatError(f"{path} is not a table of metrics and values any more")
         table = _table(path, header, plan, source.relative)
         found = table.points["run_id"].unique(maintain_order=True).to_list() or [source.relative]
         records, broken = described_by(source, [RunRecord(run) for run in found])
         return Reading(records, table.points, (*table.problems, *broken))
 
 
-def _table(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
-    """The points under their own names; by the order of each metric's values where the steps would hide some."""
+def _table(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> TableReading:
+    """Reads the points, named by metric. Where steps would hide values, each metric's values are counted instead."""
     value = next(
         n for n in header.names if n and n not in plan.leave and n not in (plan.axis, plan.time, plan.run, plan.split)
     )
@@ -68,19 +68,19 @@ def _table(path: str, header: TableHeader, plan: ColumnPlan, run: str) -> Table:
     key = ["run_id", "metric"]
     named = pl.col("metric").str.strip_suffix(f"/{value}")
     points = table.points.with_columns(named.alias("metric"))
-    if plan.axis and (table.is_fractional or _stands_still(points)) and hides_values(points):
+    if plan.axis and (table.is_fractional or _has_constant_steps(points)) and hides_values(points):
         points = points.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(key).alias("step"))
     table.points = points
     return table
 
 
-def _stands_still(points: pl.DataFrame) -> bool:
-    """Whether no metric has a second step."""
+def _has_constant_steps(points: pl.DataFrame) -> bool:
+    """Whether every metric has only one step."""
     return points.group_by("run_id", "metric").agg(pl.col("step").n_unique().alias("n"))["n"].max() == 1
 
 
 def _plan(head: bytes) -> ColumnPlan | None:
-    """What the columns are for; None where the table is none of metrics' names and values."""
+    """Returns the roles of the columns; None where the table does not hold metric names and values."""
     header = header_of(head) if b"al" in head else None
     if header is None:
         return None
@@ -113,7 +113,7 @@ def _first(
     *,
     numbers: bool,
 ) -> str:
-    """The first column with one of these names that holds numbers, or none, in every row."""
+    """Returns the first column with one of these names whose cells all are numbers, or all are not."""
     fits = [n for w in words for n, p in plain.items() if p == w and _are_numbers(n, rows, header) == numbers]
     return next((n for n in fits if all(n in r for r in rows) or numbers), "")
 

@@ -1,4 +1,4 @@
-"""Charts that W&B's export button wrote: a column of steps, and for each run its value, minimum and maximum."""
+"""Reads charts exported from W&B's web page: a column of steps, and each run's value, minimum and maximum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 
@@ -23,19 +23,19 @@ _BETWEEN = " - "
 
 
 class WandbExport:
-    """Charts of W&B as tables.
+    """Charts exported from W&B as tables.
 
     Producer: W&B's web page, the export button of a chart
     Files: ``*.csv`` with a column of steps and the columns ``<run> - <metric>``, ``... __MIN``, ``... __MAX`` for each run
-    Reads: the value of each run at its step, whole steps as they are, times and fractions by the order of their rows
-    Leaves: ``__MIN`` and ``__MAX``, which repeat the value where a chart shows runs and not groups
+    Reads: the value of each run at its step; where the first column holds times or fractions, the row's position is the step
+    Leaves: ``__MIN`` and ``__MAX``, which repeat the value unless the chart shows groups
     """
 
     name = "wandb_export"
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """All files of a folder with the columns of a chart: each is another metric of the same runs."""
+        """Claims all files of a folder with the columns of a chart: each holds another metric of the same runs."""
         mine = [
             n for n in folder.free(".csv") if b"__MIN" in folder.head(n) and _columns(header_of(folder.head(n), ","))
         ]
@@ -43,7 +43,7 @@ class WandbExport:
             yield Claim(tuple(mine), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole files: an export does not grow. What was exported twice is read once."""
+        """Reads the whole files: an export does not grow. A chart that was exported twice is read once."""
         home = source.relative.rpartition("/")[0]
         names: dict[str, str] = {}
         frames: list[pl.DataFrame] = []
@@ -61,12 +61,12 @@ class WandbExport:
         return Reading(records, joined_points(frames), tuple(problems))
 
 
-def _chart(path: str) -> tuple[Table, Mapping[str, tuple[str, str]]]:
-    """The values of a chart under the names of their columns, and the run and metric of each."""
+def _chart(path: str) -> tuple[TableReading, Mapping[str, tuple[str, str]]]:
+    """Reads the values of a chart by column; also returns the run and metric of each column."""
     header = read_header(path, ",")
     columns = _columns(header)
     if header is None or not columns:
-        raise FormatError(f"{path} is no chart of W&B any more")
+        raise FormatError(f"{path} is not a W&B chart any more")
     axis = header.names[0]
     leave = frozenset(header.names) - {axis, *columns}
     table = read_table(path, header, ColumnPlan(axis=axis, leave=leave), "")
@@ -76,15 +76,15 @@ def _chart(path: str) -> tuple[Table, Mapping[str, tuple[str, str]]]:
 
 
 def _named(points: pl.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pl.DataFrame:
-    """Points under the run and the metric of their column; those of other columns are left out."""
+    """Returns the points with the run and the metric of their column; other columns are left out."""
     schema = {"metric": pl.String, "run": pl.String, "name": pl.String}
-    told = pl.DataFrame([(column, *names) for column, names in columns.items()], schema=schema, orient="row")
-    placed = points.join(told, on="metric", how="inner", maintain_order="left")
-    return placed.select(pl.col("run").alias("run_id"), pl.col("name").alias("metric"), "step", "value", "wall_time")
+    names_frame = pl.DataFrame([(column, *names) for column, names in columns.items()], schema=schema, orient="row")
+    joined = points.join(names_frame, on="metric", how="inner", maintain_order="left")
+    return joined.select(pl.col("run").alias("run_id"), pl.col("name").alias("metric"), "step", "value", "wall_time")
 
 
 def _columns(header: TableHeader | None) -> Mapping[str, tuple[str, str]]:
-    """Column -> run and metric; empty where the header is not that of a chart."""
+    """Returns column -> run and metric; empty where the header is not that of a chart."""
     if header is None or not _AXES.fullmatch(header.names[0]):
         return {}
     values = [n for n in header.names[1:] if not _BOUND.search(n)]
@@ -92,9 +92,9 @@ def _columns(header: TableHeader | None) -> Mapping[str, tuple[str, str]]:
     whole = values and all(_BETWEEN in n for n in values) and bounds >= {f"{values[0]}__MIN", f"{values[0]}__MAX"}
     if not whole or any(_BOUND.sub("", n) not in values for n in bounds):
         return {}
-    parted = {n: tuple(n.rsplit(_BETWEEN, 1)) for n in values}
+    split_names = {n: tuple(n.rsplit(_BETWEEN, 1)) for n in values}
     return {
         n: (run, metric)
-        for n, (run, metric) in parted.items()
+        for n, (run, metric) in split_names.items()
         if not (metric.startswith("_") and _AXES.fullmatch(metric))
     }

@@ -1,1 +1,1 @@
-"""TensorBoard: event files (`event_files`) and series that its download button wrote (`downloaded_csv`)."""
+"""Reads TensorBoard event files (`event_files`) and series saved with its download button (`downloaded_csv`)."""

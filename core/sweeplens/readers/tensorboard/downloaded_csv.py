@@ -1,4 +1,4 @@
-"""Series that TensorBoard's download button wrote: `run-<run>-tag-<tag>.csv`, or the same as `.json`."""
+"""Reads series saved with TensorBoard's download button: `run-<run>-tag-<tag>.csv`, or the same as `.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.compression import plain_name, read_plain
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, joined_points
@@ -31,8 +31,8 @@ class TensorBoardExport:
     """Downloaded series.
 
     Producer: TensorBoard's download button
-    Files: ``run-<run>-tag-<tag>.csv`` with the columns ``Wall time``, ``Step``, ``Value``, or ``.json`` with a list of such rows; a config beside
-    Reads: the files of one run as its series, each named by its tag as far as the file's name keeps it; times
+    Files: ``run-<run>-tag-<tag>.csv`` with the columns ``Wall time``, ``Step``, ``Value``, or ``.json`` with a list of such rows; a config file beside them
+    Reads: the files of one run as its series, each named by the tag in the file's name; times
     Leaves: a ``.json`` beside the ``.csv`` of the same series, which is a copy
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -40,7 +40,7 @@ class TensorBoardExport:
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """The files of each run; a file that was renamed is a run of its own."""
+        """Claims the files of each run; a renamed file is a separate run."""
         runs: dict[str, list[str]] = {}
         for name in folder.free(".csv"):
             if b"Wall time" in folder.head(name)[:40] and _is_export(folder.head(name)):
@@ -56,7 +56,7 @@ class TensorBoardExport:
             yield Claim((*files, *config), copies=tuple(copies.get(run, ())), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Every file, anew: a download does not grow."""
+        """Reads every file whole: a download does not grow."""
         files = [source.files[0].path, *(f.path for f in source.files[1:] if _parts(f.path)[0])]
         run = _parts(files[0])[0]
         home = source.relative.rpartition("/")[0]
@@ -73,25 +73,25 @@ def _is_export(head: bytes) -> bool:
 
 
 def _parts(path: str) -> tuple[str, str]:
-    """The run and the tag that a file's name holds; no run and the whole name where it was renamed."""
+    """Returns the run and the tag in a file's name; "" and the whole name of a renamed file."""
     stem = PurePath(plain_name(path)).stem
     run, mark, tag = stem.removeprefix("run-").partition("-tag-")
     return (run, tag) if mark and stem.startswith("run-") else ("", stem)
 
 
-def _series(path: str, run_id: str) -> Table:
+def _series(path: str, run_id: str) -> TableReading:
     if plain_name(path).endswith(".json"):
         return _from_list(path, run_id)
     header = read_header(path, ",")
     if header is None or header.names != _NAMES:
-        return Table()
+        return TableReading()
     table = read_table(path, header, ColumnPlan(axis="Step", time="Wall time"), run_id)
     table.points = table.points.with_columns(pl.lit(_parts(path)[1]).alias("metric"))
     return table
 
 
-def _from_list(path: str, run_id: str) -> Table:
-    """A list of wall time, step and value."""
+def _from_list(path: str, run_id: str) -> TableReading:
+    """Reads a JSON list of rows: wall time, step and value."""
     try:
         rows = cast("list[object]", decode(read_plain(path)))
     except ValueError as error:
@@ -105,6 +105,6 @@ def _from_list(path: str, run_id: str) -> Table:
         if at is not None and number is not None:
             points.add(run_id, _parts(path)[1], at, number, as_time(wall))
     lost = len(rows) - len(points)
-    return Table(
+    return TableReading(
         points.frame(), problems=[Problem(path, f"{lost} rows are not a time, a step and a number")] if lost else []
     )

@@ -1,4 +1,4 @@
-"""TensorBoard event files: what torch, TensorFlow, JAX, Lightning, Keras and tensorboardX write."""
+"""Reads TensorBoard event files, as torch, TensorFlow, JAX, Lightning, Keras and tensorboardX write them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["TensorBoard"]
 
 
 def has_splits(folder: Folder) -> bool:
-    """Whether the folders in it that hold event files are splits of one run: ``train`` beside ``validation``."""
+    """Whether the subfolders with event files are splits of one run: ``train`` beside ``validation``."""
     logs = [n for n, child in folder.folders.items() if any("tfevents" in f for f in child.files)]
     return len(logs) > 1 and all(map(is_split, logs))
 
 
 class TensorBoard:
-    """One run a folder, with the folders that ``add_hparams``, ``add_scalars`` and Keras make inside it.
+    """Folders that are one run, with the subfolders that ``add_hparams``, ``add_scalars`` and Keras make.
 
     Producer: torch ``SummaryWriter``, Lightning, TensorFlow and Keras, tensorboardX, Ray, Stable-Baselines3
-    Files: ``events.out.tfevents.*``, several a folder in the order of their times; beside ``hparams.yaml`` and the like
-    Reads: scalars (simple values, tensors of one element) with step and time; hyperparameters, group, begin and end from the hparams plugin
+    Files: ``events.out.tfevents.*``, perhaps several in a folder, in the order of their times; ``hparams.yaml`` and similar files beside them
+    Reads: scalars (simple values, tensors of one element) with step and time; hyperparameters, group, start and end from the hparams plugin
     Leaves: histograms, images, audio, text and graphs, which are counted by tag; the profiler's files
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -30,19 +30,19 @@ class TensorBoard:
     version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with event files, and the folders in it that are part of the same run."""
+        """Claims a folder with event files, and its subfolders that are part of the same run."""
         if not any("tfevents" in n for n in folder.files) and not has_splits(folder):
             return ()
         if is_event_duplicate(folder):
             return ()
         from sweeplens.readers.tensorboard.folders import (
-            claims,  # numpy comes with it: only when there is something to read
+            claims,  # imports numpy: only when there is something to read
         )
 
         return claims(folder)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Every file from where the last reading ended."""
+        """Reads the new events of every file."""
         from sweeplens.readers.tensorboard.run import read_run
 
         return read_run(source, resume)

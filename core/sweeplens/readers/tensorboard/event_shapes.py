@@ -1,8 +1,8 @@
-"""Events whose shape is known, decoded many at once.
+"""Decodes many events of a known shape at once.
 
-The events of one tag are the same bytes but for their time, step and value: ``09 time [10 step] 2a summary``. A shape is
-the bytes between the step and the value (they hold the tag and every length), how many bytes follow, and the value's
-format. An event that has a known shape is decoded by its positions alone: as exact as reading it field by field.
+The events of one tag differ only in time, step and value: ``09 time [10 step] 2a summary``. A shape is the bytes between the step
+and the value (with the tag and every length), the count of bytes after that, and the value's format. An event with a known shape
+is decoded by position, with the same result as field by field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class DecodedPoints(Struct, frozen=True):
-    """Points of a batch: the record that each comes from, its metric, step, value and time."""
+    """Points of a batch: the record of each, its metric, step, value and time."""
 
     record: Ints
     metric: Ints
@@ -33,7 +33,7 @@ class DecodedPoints(Struct, frozen=True):
 
 
 class _EventShape(Struct, frozen=True):
-    """Events that end alike: the bytes from the value to the end, the value's format, and the metric of each key."""
+    """Events with the same end: the bytes from the value to the end, the value's format, and the metric of each key."""
 
     tail: int
     form: str
@@ -41,13 +41,13 @@ class _EventShape(Struct, frozen=True):
 
 
 class EventShapes:
-    """The shapes that a file has shown so far."""
+    """The shapes found in a file so far."""
 
     def __init__(self) -> None:
         self.all: list[_EventShape] = []
 
     def learn(self, key: bytes, tail: int, form: str, metric: int) -> None:
-        """From now on, events with these bytes between step and value are points of a metric."""
+        """Adds a shape: events with these bytes between step and value are points of a metric."""
         if form not in _WIDTH:
             return
         shape = next((s for s in self.all if (s.tail, s.form) == (tail, form)), None)
@@ -58,7 +58,7 @@ class EventShapes:
 
 
 class MatchedBatch:
-    """A batch as far as shapes are known: for each record its metric (-1: none yet), shape, and the end of its step."""
+    """A batch matched with the known shapes: for each record its metric (-1: unknown), shape, and the end of its step."""
 
     def __init__(self, batch: RecordBatch, shapes: EventShapes) -> None:
         self._batch = batch
@@ -71,8 +71,8 @@ class MatchedBatch:
         for number in range(len(shapes.all)):
             self._match(number, np.flatnonzero(self._plain & (self.metric < 0)))
 
-    def again(self, record: int) -> bool:
-        """Whether a record without a metric has a shape that was learnt since."""
+    def match_again(self, record: int) -> bool:
+        """Matches a record again with shapes found since; returns whether it has a metric now."""
         for number in range(len(self._shapes.all)):
             self._match(number, np.array([record]) if self._plain[record] else np.array([], np.int64))
             if self.metric[record] >= 0:
@@ -80,7 +80,7 @@ class MatchedBatch:
         return False
 
     def columns(self) -> DecodedPoints:
-        """The points of the records that have a shape, in their order."""
+        """Returns the points of the records with a known shape, in order."""
         begins, ends = self._batch.begins, self._batch.ends
         value = np.zeros(len(begins), np.float64)
         for number, shape in enumerate(self._shapes.all):
@@ -100,7 +100,7 @@ class MatchedBatch:
 
 
 def _steps(data: NDArray[np.uint8], begins: Ints) -> tuple[Ints, Ints]:
-    """The step of each event (0 where it is not in second place) and the position after it."""
+    """Returns the step of each event (0 where it is not the second field) and the position after it."""
     last = len(data) - 1
     at = begins + 9
     open_ = data[np.minimum(at, last)] == _STEP
@@ -117,6 +117,6 @@ def _steps(data: NDArray[np.uint8], begins: Ints) -> tuple[Ints, Ints]:
 
 
 def _gathered(data: NDArray[np.uint8], at: Ints, form: str) -> Floats:
-    """The numbers of a format that stand at positions."""
+    """Returns the numbers of a format at the positions."""
     raw = data[at[:, None] + np.arange(_WIDTH[form])]
     return raw.view(np.dtype(form)).ravel().astype(np.float64)

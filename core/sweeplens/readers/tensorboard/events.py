@@ -1,6 +1,6 @@
-"""TensorBoard events -> columns of scalars, and what else they say: hyperparameters, status, what is no number.
+"""Decodes TensorBoard events to columns of scalars and facts: hyperparameters, status, counts of other values.
 
-An event is read in full the first time that its shape is seen; `tf_shapes` decodes the others, many at once.
+The first event of each shape is parsed field by field; `event_shapes` decodes the others, many at once.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Rename = Callable[[str], str]
 
 
 class EventFacts(Struct):
-    """What the events of a run said besides scalars; it is carried from one reading to the next."""
+    """The facts in a run's events besides scalars. They are kept between readings."""
 
     hyperparameters: dict[str, object] = field(default_factory=dict[str, object])
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
-    plugins: dict[str, str] = field(default_factory=dict[str, str])  # tag -> plugin: some writers say it only once
+    plugins: dict[str, str] = field(default_factory=dict[str, str])  # tag -> plugin: some writers write it only once
     group: str = ""
     began: float = 0.0  # seconds since 1970
     status: str = ""
-    ended: float = 0.0  # when the status was said
+    ended: float = 0.0  # time of the status
 
-    def hear(self, session: HparamsSession, wall: float) -> None:
-        """Take what the hparams plugin said."""
+    def add(self, session: HparamsSession, wall: float) -> None:
+        """Adds the facts from the hparams plugin."""
         self.hyperparameters.update(session.hyperparameters)
         self.group = session.group or self.group
         self.began = session.began or self.began
@@ -50,7 +50,7 @@ class EventFacts(Struct):
 
 
 class _NumberField(Struct, frozen=True):
-    """A number in an event: where its bytes are, and their struct format ("" where they are not simply there)."""
+    """A number in an event: the position of its bytes and their struct format ("" where it is not stored directly)."""
 
     metric: int
     value: float
@@ -59,7 +59,7 @@ class _NumberField(Struct, frozen=True):
 
 
 class _EventPoint(Struct, frozen=True):
-    """A point of an event that was read in full."""
+    """A point of an event that was parsed field by field."""
 
     record: int
     metric: int
@@ -69,32 +69,32 @@ class _EventPoint(Struct, frozen=True):
 
 
 class ScalarEvents:
-    """The scalars of a run's event files, in the order in which they are read."""
+    """The scalars of a run's event files, in the order of reading."""
 
-    def __init__(self, said: EventFacts) -> None:
-        self.said = said
+    def __init__(self, facts: EventFacts) -> None:
+        self.facts = facts
         self.names: dict[str, int] = {}
-        self.broken = 0  # records that hold, but are no events
+        self.broken = 0  # valid records that are not events
         self._columns: list[DecodedPoints] = []
 
     def read(self, batches: Iterable[RecordBatch], rename: Rename) -> None:
-        """The events of one file; ``rename`` gives the metric of a tag."""
+        """Reads the events of one file; ``rename`` returns the metric of a tag."""
         shapes = EventShapes()
         for batch in batches:
             seen = MatchedBatch(batch, shapes)
             rare: list[_EventPoint] = []
             for record in np.flatnonzero(seen.metric < 0).tolist():
-                if not seen.again(record):
+                if not seen.match_again(record):
                     event = batch.buffer[batch.begins[record] : batch.ends[record]]
                     rare += self._whole(event, record, shapes, rename)
             self._columns.append(_merged(seen.columns(), rare))
 
     def logged(self) -> list[int]:
-        """The metric of every point, in order."""
+        """Returns the metric of every point, in order."""
         return [metric for columns in self._columns for metric in columns.metric.tolist()]
 
     def frame(self, run_id: str) -> pl.DataFrame:
-        """Everything read so far, as READING_SCHEMA."""
+        """Returns everything read so far, as READING_SCHEMA."""
         names = pl.Series(list(self.names), dtype=pl.String)
         metric = pl.Series(np.concatenate([np.array([], np.int64), *(c.metric for c in self._columns)]))
         raw = {
@@ -109,7 +109,7 @@ class ScalarEvents:
         return pl.DataFrame(raw).with_columns(micros.cast(READING_SCHEMA["wall_time"]))
 
     def _whole(self, data: bytes, record: int, shapes: EventShapes, rename: Rename) -> list[_EventPoint]:
-        """Read an event in full, and learn its shape. A record that is no event is counted."""
+        """Parses an event field by field, and learns its shape. A record that is not an event is counted."""
         try:
             return self._parsed(data, record, shapes, rename)
         except (WireError, IndexError, struct.error):
@@ -125,15 +125,15 @@ class ScalarEvents:
                 step = as_signed(varint(data, begin)[0])
             elif number == _SUMMARY and kind == 2:
                 summary = (begin, end)
-        self.said.began = self.said.began or wall
+        self.facts.began = self.facts.began or wall
         values = [(begin, end) for n, k, begin, end in spans(data, *summary) if n == 1 and k == 2]
         found = [f for where in values if (f := self._one(data, where, wall, rename)) is not None]
         if len(values) == len(found) == 1:
-            _learn(data, summary, found[0], shapes)
+            _learn_shape(data, summary, found[0], shapes)
         return [_EventPoint(record, f.metric, step, f.value, wall) for f in found]
 
     def _one(self, data: bytes, where: tuple[int, int], wall: float, rename: Rename) -> _NumberField | None:
-        """One Summary.Value: a number, or what it says or is instead."""
+        """Parses one Summary.Value: returns its number, or adds its facts and returns None."""
         tag, plugin, content = "", "", b""
         found: tuple[float, int, str] | None = None
         tensor = (0, 0)
@@ -149,26 +149,26 @@ class ScalarEvents:
         plugin = self._plugin_of(tag, plugin)
         if plugin == "hparams":
             if session := session_of(content):
-                self.said.hear(session, wall)
+                self.facts.add(session, wall)
             return None
         if found is None and plugin in ("", "scalars"):
             found = one_number(data, *tensor)
-        if found is None and plugin == "text" and (told := settings_of_text(tag, text_of(data, *tensor))):
-            self.said.hyperparameters = {**told, **self.said.hyperparameters}
+        if found is None and plugin == "text" and (settings := settings_of_text(tag, text_of(data, *tensor))):
+            self.facts.hyperparameters = {**settings, **self.facts.hyperparameters}
             return None
         if found is None:
-            self.said.non_scalar[rename(tag)] = self.said.non_scalar.get(rename(tag), 0) + 1
+            self.facts.non_scalar[rename(tag)] = self.facts.non_scalar.get(rename(tag), 0) + 1
             return None
         return _NumberField(self.names.setdefault(rename(tag), len(self.names)), *found)
 
-    def _plugin_of(self, tag: str, said: str) -> str:
-        if said:
-            self.said.plugins[tag] = said
-        return said or self.said.plugins.get(tag, "")
+    def _plugin_of(self, tag: str, plugin: str) -> str:
+        if plugin:
+            self.facts.plugins[tag] = plugin
+        return plugin or self.facts.plugins.get(tag, "")
 
 
 def _merged(columns: DecodedPoints, rare: list[_EventPoint]) -> DecodedPoints:
-    """Points of known shapes and points that were read in full, in the order of their records."""
+    """Merges decoded points and parsed points in the order of their records."""
     if not rare:
         return columns
     record = np.concatenate([columns.record, np.array([p.record for p in rare], np.int64)])
@@ -183,17 +183,17 @@ def _merged(columns: DecodedPoints, rare: list[_EventPoint]) -> DecodedPoints:
 
 
 def _plugin(metadata: bytes) -> tuple[str, bytes]:
-    """The plugin's name and data in a SummaryMetadata."""
+    """Returns the plugin's name and data in a SummaryMetadata."""
     for number, value in fields(metadata):
         if number == 1 and isinstance(value, bytes):
-            said = dict(fields(value))
-            content = said.get(2, b"")
-            return as_text(said.get(1, b"")), content if isinstance(content, bytes) else b""
+            data = dict(fields(value))
+            content = data.get(2, b"")
+            return as_text(data.get(1, b"")), content if isinstance(content, bytes) else b""
     return "", b""
 
 
-def _learn(data: bytes, summary: tuple[int, int], found: _NumberField, shapes: EventShapes) -> None:
-    """Learn a shape; only where the event is time, step, summary in this order and nothing else."""
+def _learn_shape(data: bytes, summary: tuple[int, int], found: _NumberField, shapes: EventShapes) -> None:
+    """Learns the shape of an event, if it is only time, step and summary in this order."""
     at = 9 if data[9] != 0x10 else varint(data, 10)[1]
     if data[0] == 0x09 and data[at] == 0x2A and varint(data, at + 1)[1] == summary[0] and summary[1] == len(data):
         shapes.learn(data[at : found.at], len(data) - found.at, found.form, found.metric)

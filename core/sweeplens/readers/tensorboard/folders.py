@@ -1,20 +1,19 @@
-"""Which event files of a folder, and of folders in it, are one run.
+"""Decides which event files of a folder, and of its subfolders, belong to one run.
 
-The rule. A folder with event files is a run. A folder in it belongs to the same run, and is no run of its own, when it
-holds nothing but event files and these are a session or a branch, or when it is named after a split (``train``, as Keras
-writes beside the file of its hparams callback)
+A folder with event files is a run. A subfolder belongs to the same run when it holds only event files of a session or a branch,
+or when it is named after a split (``train``, as Keras writes beside the file of its hparams callback):
 
-    a session   what ``add_hparams`` writes: the hparams plugin's experiment, start and end, then each metric once; where
-                there are several, only if all have the same hyperparameters (else each is a run, as TensorBoard has it,
-                and the writer's own file, if there is nothing in it, is none)
-    a branch    what ``add_scalars(main, {key: ...})`` writes: the folder is named after its only tag, ``<main>_<key>``
-                by torch, ``<main>/<key>`` by tensorboardX
+    session   written by ``add_hparams``: the hparams plugin's experiment, start and end, then each metric once. Several sessions
+              belong to the run only if all have the same hyperparameters. Otherwise each is a run, as in TensorBoard, and an
+              empty event file beside them is not a run
+    branch    written by ``add_scalars(main, {key: ...})``: the folder is named after its only tag, ``<main>_<key>`` by torch,
+              ``<main>/<key>`` by tensorboardX
 
-A folder without event files is a run when the folders in it that have some are named after splits (``train`` and
-``validation``, as Keras and the loops of TensorFlow write them): their metrics are called ``<split>/<tag>``.
+A folder without event files is a run when its subfolders with event files are named after splits (``train`` and ``validation``,
+written by Keras and TensorFlow loops); its metrics are named ``<split>/<tag>``.
 
-A branch's metrics are called ``<folder>/<tag>``, or as their folder where it holds the tag; a session's keep their tag,
-unless the run logged that tag itself.
+A branch's metrics are named ``<folder>/<tag>``, or like the folder where its name contains the tag. A session's metrics keep
+their tag, unless the run has logged that tag.
 """
 
 from __future__ import annotations
@@ -34,57 +33,57 @@ from sweeplens.readers.tensorboard.tfrecord import TFRecords
 
 __all__ = ["age", "branch_metric", "claims", "event_files", "facts_of_folder", "is_session"]
 
-_STAMP = re.compile(r"\d{9,}\.\d+")  # how add_hparams names its folder
+_STAMP = re.compile(r"\d{9,}\.\d+")  # the name of a folder made by add_hparams
 _DIGITS = re.compile(r"(\d+)")
 _DEEP = 8  # slashes in the name of a branch
 
 
 def claims(folder: Folder) -> tuple[Claim, ...]:
-    """The claim on a folder with event files; none where it has none."""
+    """Returns the claim on a folder with event files; () for other folders."""
     own = event_files(folder)
     if not own:
         splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) for f in event_files(child)]
         return (Claim((*splits, *config_files(folder))),) if splits else ()
     if _only_describes(folder, own):
         return (Claim((), belongs=tuple(own)),)
-    branches, sessions = _inside(folder)
+    branches, sessions = _branches_and_sessions(folder)
     splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) if is_split(n) for f in event_files(child)]
     branches = list(dict.fromkeys((*branches, *splits)))
-    said = [s.hyperparameters for _, s in sessions]
-    if len(said) > 1 and not (all(said) and all(s == said[0] for s in said)):
-        if not branches and all(_is_silent(folder, name) for name in own):
+    settings = [s.hyperparameters for _, s in sessions]
+    if len(settings) > 1 and not (all(settings) and all(s == settings[0] for s in settings)):
+        if not branches and all(_has_header_only(folder, name) for name in own):
             return ()
         sessions = []
     return (Claim((*own, *branches, *(path for path, _ in sessions), *config_files(folder))),)
 
 
 def event_files(folder: Folder) -> list[str]:
-    """The free event files of a folder, oldest first."""
+    """Returns the unclaimed event files of a folder, oldest first."""
     named = [n for n in folder.files if "tfevents" in n and n not in folder.taken and not compression.is_compressed(n)]
     return sorted((n for n in named if _is_events(folder.head(n))), key=age)
 
 
 def branch_metric(folder: str, tag: str) -> str:
-    """What the values of a branch's tag are called."""
+    """Returns the metric's name for a tag of a branch."""
     return folder if folder.startswith(f"{tag}/") else f"{folder}/{tag}"
 
 
-def _inside(folder: Folder) -> tuple[list[str], list[tuple[str, EventFacts]]]:
-    """The event files of branches in a folder, and of sessions with what they say."""
+def _branches_and_sessions(folder: Folder) -> tuple[list[str], list[tuple[str, EventFacts]]]:
+    """Returns the event files of branches in a folder, and those of sessions with their facts."""
     branches: list[str] = []
     sessions: list[tuple[str, EventFacts]] = []
     for path, child in _event_folders(folder):
         files = event_files(child)
         heads = [child.head(n) for n in files]
         if "/" not in path and len(files) == 1 and is_session(path, heads[0], child.files[files[0]].size):
-            sessions.append((f"{path}/{files[0]}", facts_of_folder(heads[0]).said))
+            sessions.append((f"{path}/{files[0]}", facts_of_folder(heads[0]).facts))
         elif files and len(files) == len(child.files) and all(_is_branch(path, head) for head in heads):
             branches += [f"{path}/{n}" for n in files]
     return branches, sessions
 
 
 def _event_folders(folder: Folder, prefix: str = "") -> Iterator[tuple[str, Folder]]:
-    """Folders below a folder that hold event files and nothing else."""
+    """Yields folders below a folder that hold only event files."""
     for name, child in sorted(folder.folders.items()):
         if child.files and not child.folders and all("tfevents" in n for n in child.files):
             yield prefix + name, child
@@ -93,38 +92,38 @@ def _event_folders(folder: Folder, prefix: str = "") -> Iterator[tuple[str, Fold
 
 
 def _only_describes(folder: Folder, own: list[str]) -> bool:
-    """Whether the event files say what may vary in the folders below (``hp.hparams_config``), and nothing of a run."""
+    """Whether the event files hold only the ranges of hyperparameters for the runs below (``hp.hparams_config``)."""
     if not folder.folders:
         return False
     heads = [(folder.head(n), folder.files[n].size) for n in own]
     if not all(size == len(head) for head, size in heads):
         return False
     seen = [facts_of_folder(head) for head, _ in heads]
-    about = {plugin for s in seen for plugin in s.said.plugins}
-    return about == {EXPERIMENT_TAG} and not any(s.names or s.said.non_scalar for s in seen)
+    about = {plugin for s in seen for plugin in s.facts.plugins}
+    return about == {EXPERIMENT_TAG} and not any(s.names or s.facts.non_scalar for s in seen)
 
 
-def _is_silent(folder: Folder, name: str) -> bool:
-    """Whether an event file has a header and no more."""
+def _has_header_only(folder: Folder, name: str) -> bool:
+    """Whether an event file has only a header."""
     head = folder.head(name)
     seen = facts_of_folder(head)
-    return folder.files[name].size == len(head) and not (seen.names or seen.said.plugins or seen.said.non_scalar)
+    return folder.files[name].size == len(head) and not (seen.names or seen.facts.plugins or seen.facts.non_scalar)
 
 
 def age(name: str) -> tuple[object, ...]:
-    """A key that sorts event files by the time in their names, then by the numbers that follow."""
+    """Returns a key that sorts event files by the time in their names, then by the next numbers."""
     tail = name.partition("tfevents")[2]
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _DIGITS.split(tail) if part)
 
 
 def is_session(folder_name: str, head: bytes, size: int) -> bool:
-    """Whether an event file that begins so is what ``add_hparams`` writes into a folder of its own."""
+    """Whether an event file with this head was written by ``add_hparams`` into a new folder."""
     seen = facts_of_folder(head)
-    if START_TAG not in seen.said.plugins:  # too many hyperparameters for a head: then the names must do
+    if START_TAG not in seen.facts.plugins:  # too many hyperparameters for a head: then the name decides
         return EXPERIMENT_TAG.encode() in head[:256] and size > len(head) and bool(_STAMP.fullmatch(folder_name))
     once = max(Counter(seen.logged()).values(), default=1) == 1
     whole = size <= len(head) or bool(_STAMP.fullmatch(folder_name))
-    return EXPERIMENT_TAG in seen.said.plugins and bool(seen.said.status) and once and whole
+    return EXPERIMENT_TAG in seen.facts.plugins and bool(seen.facts.status) and once and whole
 
 
 def _is_branch(path: str, head: bytes) -> bool:
@@ -133,7 +132,7 @@ def _is_branch(path: str, head: bytes) -> bool:
 
 
 def _is_events(head: bytes) -> bool:
-    """Whether a file begins as an event file does; an empty one may become one."""
+    """Whether a file begins like an event file, or is empty and may become one."""
     records = TFRecords(io.BytesIO(head), "", 1 << 62)
     first = next(iter(records), None)
     if first is not None:
@@ -142,7 +141,7 @@ def _is_events(head: bytes) -> bool:
 
 
 def facts_of_folder(head: bytes) -> ScalarEvents:
-    """What the whole records at the beginning of a file say."""
+    """Returns the scalars and facts in the complete records of a file's head."""
     events = ScalarEvents(EventFacts())
     events.read(TFRecords(io.BytesIO(head), "", len(head)).batches(), str)
     return events

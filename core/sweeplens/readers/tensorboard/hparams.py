@@ -1,4 +1,4 @@
-"""What TensorBoard's hparams plugin says: the hyperparameters of a session, when it began, and how it ended."""
+"""Decodes the data of TensorBoard's hparams plugin: a session's hyperparameters, start and status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STATUS = {1: "finished", 2: "failed", 3: "running"}
 
 
 class HparamsSession(Struct, frozen=True):
-    """One event of the plugin; what it does not speak of is empty."""
+    """One event of the plugin; fields that it does not have are empty."""
 
     hyperparameters: dict[str, object] = field(default_factory=dict[str, object])
     group: str = ""
@@ -23,13 +23,13 @@ class HparamsSession(Struct, frozen=True):
 
 
 def session_of(content: int | bytes) -> HparamsSession | None:
-    """The plugin's data of one event; None when it is neither a start nor an end."""
+    """Decodes the plugin's data of one event; None when it is neither a start nor an end."""
     for number, value in fields(content) if isinstance(content, bytes) else ():
         if number == _START and isinstance(value, bytes):
             return _started(value)
         if number == _END and isinstance(value, bytes):
-            said = dict(fields(value)).get(1, 0)
-            return HparamsSession(status=_STATUS.get(said, "") if isinstance(said, int) else "")
+            code = dict(fields(value)).get(1, 0)
+            return HparamsSession(status=_STATUS.get(code, "") if isinstance(code, int) else "")
     return None
 
 
@@ -48,7 +48,7 @@ def _started(data: bytes) -> HparamsSession:
 
 
 def _plain(data: int | bytes) -> object:
-    """A google.protobuf.Value of one level: number, text, truth value, list; null for anything else."""
+    """Decodes a google.protobuf.Value: number, text, boolean or list; None for anything else."""
     for number, value in fields(data) if isinstance(data, bytes) else ():
         if number == 2:
             return as_double(value)

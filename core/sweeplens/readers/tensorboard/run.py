@@ -1,7 +1,7 @@
-"""The event files of one run -> points and what is known of it.
+"""Reads the event files of one run: its points and its record.
 
-A run that ended, or that has a session folder, is read anew when it changes, since more events may overrule its end; any
-other from where each of its files was left.
+A run that has ended, or that has a session folder, is read again whole when it changes, since new events may change its end. In
+any other run each file is read from where its last reading ended.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sweeplens.safe_open import open_buffered
 
 __all__ = ["read_run"]
 
-_ENDED = -1  # an offset: the file is damaged, and was reported
+_ENDED = -1  # an offset that marks a damaged file, which was reported
 
 
 def read_run(source: Source, resume: Resume | None) -> Reading:
-    """All files of a run, or what was appended to them."""
+    """Reads all files of a run, or what was appended to them."""
     state = cast("Mapping[str, Any]", resume.state if resume else {})
     events = ScalarEvents(EventFacts(**state.get("said", {})))
     offsets: dict[str, int] = dict(state.get("offsets", {}))
@@ -39,15 +39,15 @@ def read_run(source: Source, resume: Resume | None) -> Reading:
             offsets[key], session = _read_file(entry, key, at, events, problems)
             sessions = sessions or session
     points = events.frame(source.relative)
-    record, more = _described(source, events.said, points)
+    record, more = _described(source, events.facts, points)
     after = None
     if not sessions and not record.status:
-        after = Resume(0, {"offsets": offsets, "said": to_builtins(events.said)})
+        after = Resume(0, {"offsets": offsets, "said": to_builtins(events.facts)})
     return Reading((record,), points, (*problems, *more), after)
 
 
 def _read_file(entry: FileStat, key: str, at: int, events: ScalarEvents, problems: list[Problem]) -> tuple[int, bool]:
-    """One event file from an offset: the offset after it, and whether it is a session's."""
+    """Reads one event file from an offset; returns the offset after it, and whether it is a session's file."""
 
     child = key.rpartition("/")[0]
     with open_buffered(entry.path) as stream:
@@ -59,33 +59,35 @@ def _read_file(entry: FileStat, key: str, at: int, events: ScalarEvents, problem
         else:
             events.read(records.batches(), lambda tag: branch_metric(child, tag) if child else tag)
     if events.broken > broken:
-        problems.append(Problem(entry.path, f"{events.broken - broken} records are no events: left out"))
+        problems.append(Problem(entry.path, f"{events.broken - broken} records are not events: left out"))
     if records.problem is None:
         return records.offset, session
     problems.append(records.problem)
     return records.offset if records.problem.kind == "torn" else _ENDED, session
 
 
-def _described(source: Source, said: EventFacts, points: pl.DataFrame) -> tuple[RunRecord, tuple[Problem, ...]]:
-    """The run, with what the plugin and the config files beside the log say; a file beside the log wins."""
-    side = read_config(source.files, unwrap=source.file("hparams.yaml") is None)  # Lightning wraps nothing
+def _described(source: Source, facts: EventFacts, points: pl.DataFrame) -> tuple[RunRecord, tuple[Problem, ...]]:
+    """Returns the record, from the plugin and the config files beside the log. A file beside the log wins."""
+    side = read_config(
+        source.files, unwrap=source.file("hparams.yaml") is None
+    )  # Lightning never wraps its hyperparameters
     known = set(_flat(side.hyperparameters))
-    heard = {k: v for k, v in said.hyperparameters.items() if k.replace("/", ".") not in known}
+    logged = {k: v for k, v in facts.hyperparameters.items() if k.replace("/", ".") not in known}
     record = RunRecord(
         source.relative,
-        group=said.group,
-        status="" if _went_on(said, points) else said.status,
-        created_at=as_time(said.began),
+        group=facts.group,
+        status="" if _continued_after_end(facts, points) else facts.status,
+        created_at=as_time(facts.began),
         updated_at=points["wall_time"].max(),  # pyright: ignore[reportArgumentType] - a column of times
-        hyperparameters={**heard, **side.hyperparameters},
-        non_scalar=dict(said.non_scalar),
+        hyperparameters={**logged, **side.hyperparameters},
+        non_scalar=dict(facts.non_scalar),
     )
     return in_hydra(source, record), tuple(Problem(path, reason) for path, reason in side.problems)
 
 
-def _went_on(said: EventFacts, points: pl.DataFrame) -> bool:
-    """Whether training went on after its end was written (Lightning writes it first): a metric has two later values."""
-    later = points.filter(pl.col("wall_time").dt.epoch("us") > said.ended * 1e6) if said.status else points.head(0)
+def _continued_after_end(facts: EventFacts, points: pl.DataFrame) -> bool:
+    """Whether training continued after its end was written (Lightning writes it early): a metric has two later values."""
+    later = points.filter(pl.col("wall_time").dt.epoch("us") > facts.ended * 1e6) if facts.status else points.head(0)
     return later.height > 0 and later["metric"].is_duplicated().any()
 
 

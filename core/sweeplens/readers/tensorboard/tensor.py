@@ -1,4 +1,4 @@
-"""A TensorProto that holds one number -> that number: how TF2 writes scalars. Anything else is None."""
+"""Decodes a TensorProto with one number, as TF2 writes scalars."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHOLE_NUMBERS = frozenset({7, 10, 11, 16, 17})
 
 
 def one_number(data: bytes, at: int, end: int) -> tuple[float, int, str] | None:
-    """The number of a tensor with a single element, the position of its bytes and their struct format ("" if none)."""
+    """Returns the number of a tensor with one element, the position of its bytes and their struct format; else None."""
     dtype = 0
     found: tuple[float, int, str] | None = None
     for number, kind, begin, stop in spans(data, at, end):
@@ -46,7 +46,7 @@ def one_number(data: bytes, at: int, end: int) -> tuple[float, int, str] | None:
 
 
 def _elements(data: bytes, at: int, end: int) -> int:
-    """The product of the dimensions of a TensorShapeProto; a scalar has none."""
+    """Returns the product of the dimensions of a TensorShapeProto; 1 for a scalar."""
     product = 1
     for number, kind, begin, stop in spans(data, at, end):
         if number == 2 and kind == 2:
@@ -65,7 +65,7 @@ def _raw(content: bytes, dtype: int, begin: int) -> tuple[float, int, str] | Non
 
 
 def _typed(data: bytes, number: int, kind: int, begin: int, end: int, dtype: int) -> tuple[float, int, str] | None:
-    """A value in a field of its type: ``float_val``, ``double_val``, ``half_val`` or one of the whole numbers."""
+    """Decodes a value in a typed field: ``float_val``, ``double_val``, ``half_val`` or one of the whole numbers."""
     if number in (_FLOATS, _DOUBLES) and kind != 0:
         width, form = (4, "<f") if number == _FLOATS else (8, "<d")
         if end - begin != width:

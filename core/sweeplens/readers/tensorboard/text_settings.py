@@ -1,6 +1,6 @@
-"""Settings that programs write into TensorBoard as text: JSON (transformers), a table of two columns (CleanRL), lines of YAML.
+"""Finds settings in TensorBoard text: JSON (transformers), tables of two columns (CleanRL), lines of YAML.
 
-A table counts by its header, other text by its tag: what is called ``args``, ``config`` or ``hparams``.
+A table is recognised by its header, other text by its tag, such as ``args``, ``config`` or ``hparams``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MODEL = ("architectures", "model_type", "transformers_version")
 
 
 def text_of(data: bytes, at: int, end: int) -> str:
-    """The first text of a tensor; empty where it holds none, or more than settings ever are."""
+    """Returns the first text of a tensor; "" where it holds none, or more text than settings have."""
     for number, kind, begin, stop in spans(data, at, end):
         if number == _STRINGS and kind == 2 and stop - begin <= _MOST_BYTES:
             return data[begin:stop].decode("utf-8", "replace")
@@ -36,7 +36,7 @@ def text_of(data: bytes, at: int, end: int) -> str:
 
 
 def settings_of_text(tag: str, text: str) -> dict[str, object]:
-    """The settings in a text; none where it is something else."""
+    """Returns the settings in a text; {} for other text."""
     rows = [line.strip().strip("|").split("|") for line in io.StringIO(text) if line.strip().startswith("|")]
     if len(rows) > 1 and len(rows[0]) == 2 and _HEADER.fullmatch(rows[0][0].strip()):
         return {name.strip(): value_in_text("|".join(rest).strip()) for name, *rest in rows[1:] if _is_name(name)}

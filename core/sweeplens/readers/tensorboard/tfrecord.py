@@ -1,9 +1,9 @@
-"""The framing of TensorBoard's event files: length, its checksum, data, its checksum; checksums are masked crc32c.
+"""Reads the record framing of TensorBoard's event files: length, its checksum, data, its checksum (masked crc32c).
 
-Every checksum is checked: google-crc32c (Apache-2.0, no dependencies, 0.1 us a call) makes that a fifth of the reading;
-there is no fast crc32c without a wheel. A length is believed only when its own checksum holds and the file has the
-bytes; a record that fails ends the file with a problem that says where. `offset` is always the start of the next
-record, so a later reading can go on there. Records come in batches, for those who can look at many at once.
+Every checksum is checked. google-crc32c (Apache-2.0, no dependencies, 0.1 us a call) does it in a fifth of the reading time; there
+is no fast crc32c without a wheel. A length is valid only with the right checksum and if the file has the bytes. A bad record ends
+the reading, with a problem that gives the position. `offset` is always the start of the next record, where a later reading can
+continue. Records come in batches, so that many can be decoded at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _crc32c = cast("Callable[[bytes], int]", google_crc32c.value)  # pyright: ignore
 
 
 class RecordBatch(Struct, frozen=True):
-    """Whole records in a piece of a file: the data of record i is ``buffer[begins[i]:ends[i]]``."""
+    """Complete records in a piece of a file: the data of record i is ``buffer[begins[i]:ends[i]]``."""
 
     buffer: bytes
     begins: NDArray[np.int64]
@@ -44,22 +44,22 @@ class RecordBatch(Struct, frozen=True):
 
 
 def masked_crc32c(data: bytes) -> int:
-    """The checksum that event files hold."""
+    """Returns the checksum as event files store it."""
     crc = _crc32c(data)
     return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
 
 
 class TFRecords:
-    """The records of an open file of a known size, from an offset on.
+    """Iterates over the records of an open file of a known size, from an offset.
 
-    After the iteration, `problem` says what ended it early.
+    Afterwards `problem` is the reason why it ended early, if it did.
     """
 
     def __init__(self, stream: IO[bytes], file: str, size: int, offset: int = 0) -> None:
         self._stream = stream
         self._file = file
         self._size = size
-        self._sizes: dict[bytes, int] = {}  # heads whose checksum held -> bytes of the whole record; few differ
+        self._sizes: dict[bytes, int] = {}  # checked heads -> size of the record; there are few different ones
         self._wanted = _FIRST
         self.offset = offset
         self.problem: Problem | None = None
@@ -69,7 +69,7 @@ class TFRecords:
             yield from batch
 
     def batches(self) -> Iterator[RecordBatch]:
-        """The records, many at once."""
+        """Yields the records in batches."""
         self._stream.seek(self.offset)
         rest = b""
         while self.problem is None and (more := self._stream.read(self._wanted)):
@@ -84,7 +84,7 @@ class TFRecords:
             self._torn("the last record is not complete")
 
     def _framed(self, buffer: bytes, start: int) -> list[int]:
-        """The positions of the whole records in a buffer, and of the end of the last one."""
+        """Returns the positions of the complete records in a buffer, and the end of the last one."""
         at, size, known = 0, len(buffer), self._sizes.get
         found = [0]
         add = found.append
@@ -102,14 +102,14 @@ class TFRecords:
             add(at)
 
     def _size_of(self, buffer: bytes, at: int) -> int | None:
-        """The bytes of the whole record at a position; None where the buffer ends too soon, or it cannot be (a problem)."""
+        """Returns the size of the record at a position; None where the buffer is too short, or it is invalid (a problem)."""
         head = buffer[at : at + _HEAD]
         if len(head) < _HEAD:
             return None
         length: int = _LENGTH.unpack_from(head)[0]
         if masked_crc32c(head[:8]) != _CRC.unpack_from(head, 8)[0]:
             if any(buffer[at:]):
-                self._end("wrong checksum of a length")
+                self._stop("wrong checksum of a length")
             else:
                 self._torn("ends in zero bytes")
             return None
@@ -117,13 +117,13 @@ class TFRecords:
             self._torn("the last record is not complete")
             return None
         if length > RECORD_BYTES:
-            self._end(f"a record of {length >> 20:,} MB, where up to {RECORD_BYTES >> 20} are read,")
+            self._stop(f"a record of {length >> 20:,} MB, where up to {RECORD_BYTES >> 20} are read,")
             return None
         self._sizes[head] = length + _HEAD + _TAIL
         return self._sizes[head]
 
     def _checked(self, buffer: bytes, start: int, found: list[int]) -> RecordBatch:
-        """The records up to the first whose checksum does not hold; the offset moves behind the last that does."""
+        """Returns the records up to the first wrong checksum, and moves the offset after them."""
         edges = np.array(found, dtype=np.int64)
         begins, ends = edges[:-1] + _HEAD, edges[1:] - _TAIL
         crcs = np.array([_crc32c(buffer[a:b]) for a, b in zip(begins.tolist(), ends.tolist(), strict=True)], np.uint32)
@@ -133,11 +133,11 @@ class TFRecords:
         good = int(wrong[0]) if len(wrong) else len(begins)
         self.offset = start + found[good]
         if good < len(begins):
-            self._end("wrong checksum")
+            self._stop("wrong checksum")
         return RecordBatch(buffer, begins[:good], ends[:good])
 
     def _torn(self, reason: str) -> None:
         self.problem = Problem(self._file, f"{reason} (byte {self.offset})", kind="torn")
 
-    def _end(self, reason: str) -> None:
+    def _stop(self, reason: str) -> None:
         self.problem = Problem(self._file, f"{reason} at byte {self.offset}: the file is read up to there")

@@ -1,1 +1,1 @@
-"""Text logs: what programs print while they train. Lines, their shapes and fields, axes, settings, the reader."""
+"""Reads text logs, the printed output of training programs: lines, shapes, fields, axes, settings and the reader."""

@@ -1,22 +1,22 @@
-"""Rows of a text log in their order -> the run and the step of each.
+"""Finds the run and the step of each row of a text log, in the order of the rows.
 
-One count drives a run: the finest that its lines show. What begins again with each epoch goes on over the epochs. A row that
-says less stands where its run last was. An epoch that falls back to the first one begins another run; one that falls back less
-far is a resume of the same run. Fractional epochs, and epochs that stand still over many rows, leave the position in the log.
-Every decision rests on what came before, and what later rows need is `AxisState`: reading in parts gives the same.
+The steps of a run come from the finest count in its lines. A count that restarts in each epoch is continued over the epochs. A
+row without the count has the last step of its run. An epoch that falls back to the first one begins another run; a smaller fall
+is a resume of the same run. With fractional epochs, or epochs that stay the same over many rows, the row's position is the step.
+Each decision uses only earlier rows, and `AxisState` holds what later rows need, so reading in parts gives the same result.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
-MOST_COUNT = 2.0**53  # no count is larger, nor NaN
+MOST_COUNT = 2.0**53  # larger counts and NaN are ignored
 
 __all__ = ["MOST_COUNT", "AxisRow", "AxisState", "KeyTraits", "place_rows"]
 
 
 class AxisRow(Struct, frozen=True, gc=False):
-    """What a line says of its place, and the key of its template."""
+    """The axis values of a line, and the key of its template."""
 
     key: int
     epoch: float | None
@@ -25,18 +25,18 @@ class AxisRow(Struct, frozen=True, gc=False):
 
 
 class KeyTraits(Struct, frozen=True):
-    """What all rows of one template have in common."""
+    """Properties of all rows of one template."""
 
     split: str = ""
     inner: bool = False
-    named: bool = True  # its count has a name of its own
+    named: bool = True  # its count has a name
     positional: bool = False
     metrics: bool = True
     eval: bool = False
 
 
-class Track(Struct):
-    """A count that goes forward, and what was added because it began again."""
+class StepCount(Struct):
+    """A count that goes forward, and the offset that was added because it restarted."""
 
     last: float | None = None
     first: float = 0.0
@@ -45,40 +45,40 @@ class Track(Struct):
 
 
 class AxisState(Struct):
-    """Where a text log is."""
+    """The current run, epoch and step of a text log."""
 
     run: int = 0
     epoch: float | None = None
     first_epoch: float | None = None
-    tracks: dict[str, Track] = field(default_factory=dict[str, Track])
+    counts: dict[str, StepCount] = field(default_factory=dict[str, StepCount], name="tracks")  # its name in stores
     step: int | None = None
     is_fine: bool = False
     position: int = -1
     has_rows: bool = False
-    split: str = ""  # what the last line that is an axis alone said
+    split: str = ""  # of the last line without values
 
     def begin_run(self) -> None:
-        """Another training begins in the same file; it is the first where nothing was measured before."""
+        """Begins another run in the same file; it is the first run if there were no values before."""
         self.run += int(self.has_rows)
         self.has_rows = False
         self.epoch = self.first_epoch = None
-        self.tracks = {}
+        self.counts = {}
         self.step, self.is_fine, self.position = None, False, -1
 
 
 PlacedRow = tuple[int, int | None, bool, str]
-"""Run; step, if one is known; whether the row itself has the finest count; the split that the header above it names."""
+"""Run; step or None; whether the row itself has the finest count; the split in the last line without values."""
 
 
 def place_rows(rows: list[AxisRow], traits: dict[int, KeyTraits], state: AxisState) -> list[PlacedRow]:
-    """Where each row stands."""
+    """Returns the run and step of each row."""
     found: list[PlacedRow] = []
     for row in rows:
         kind = traits[row.key]
         if not kind.metrics:
             state.split = kind.split
-        _see_epoch(row, kind, state)
-        fine = _see_count(row, kind, state)
+        _update_epoch(row, kind, state)
+        fine = _update_count(row, kind, state)
         if kind.positional and kind.metrics:
             state.position += 1
             state.step, state.is_fine, fine = state.position, True, state.position
@@ -93,8 +93,8 @@ def place_rows(rows: list[AxisRow], traits: dict[int, KeyTraits], state: AxisSta
     return found
 
 
-def _see_epoch(row: AxisRow, kind: KeyTraits, state: AxisState) -> None:
-    """Take over the epoch that a row says; begin another run where it fell back to the first."""
+def _update_epoch(row: AxisRow, kind: KeyTraits, state: AxisState) -> None:
+    """Takes the epoch of a row; begins another run where it fell back to the first one."""
     epoch = row.epoch
     if epoch is None or not abs(epoch) < MOST_COUNT:
         return
@@ -108,19 +108,19 @@ def _see_epoch(row: AxisRow, kind: KeyTraits, state: AxisState) -> None:
         state.first_epoch = epoch
 
 
-def _see_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None:
-    """The step that the count of a row gives; None where it has none."""
+def _update_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None:
+    """Returns the step of a row by its count; None where it has no count."""
     count = row.fine
     if count is None or not abs(count) < MOST_COUNT:
         return None
     count = abs(count)
-    track = state.tracks.get(kind.split if kind.eval else "")
+    track = state.counts.get(kind.split if kind.eval else "")
     if track is None:
-        track = state.tracks[kind.split if kind.eval else ""] = Track(first=count)
+        track = state.counts[kind.split if kind.eval else ""] = StepCount(first=count)
     if track.last is not None and count < track.last:
-        track = _fell_back(count, row, kind, state, track)
+        track = _after_fall(count, row, kind, state, track)
     elif track.last is not None and kind.inner and track.epoch != state.epoch and row.total and track.last >= row.total:
-        track.base += row.total  # one step an epoch: ``[1/1]`` again
+        track.base += row.total  # one step in each epoch: ``[1/1]`` again
     track.last, track.epoch = count, state.epoch
     step = int(track.base + count)
     if not kind.eval:
@@ -130,8 +130,8 @@ def _see_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None:
     return state.step if kind.eval and not kind.inner and not kind.named else step
 
 
-def _fell_back(count: float, row: AxisRow, kind: KeyTraits, state: AxisState, track: Track) -> Track:
-    """The track after its count became smaller: it goes on over epochs, or it is a resume, or another run begins."""
+def _after_fall(count: float, row: AxisRow, kind: KeyTraits, state: AxisState, track: StepCount) -> StepCount:
+    """Handles a count that fell: it continues over epochs, or it is a resume, or another run begins."""
     assert track.last is not None
     over = state.epoch is not None and track.epoch is not None and state.epoch > track.epoch
     if over or kind.inner or kind.eval or (state.epoch is not None and state.epoch == track.epoch):
@@ -141,6 +141,6 @@ def _fell_back(count: float, row: AxisRow, kind: KeyTraits, state: AxisState, tr
         return track
     if state.epoch is None and count <= track.first:
         state.begin_run()
-        state.tracks[""] = Track(first=count)
-        return state.tracks[""]
+        state.counts[""] = StepCount(first=count)
+        return state.counts[""]
     return track

@@ -1,6 +1,6 @@
-"""`place_rows` for whole columns: the usual case, in which a run's epochs never fall back and only its counts begin again.
+"""A faster `place_rows` on columns, for the usual case: epochs never fall, and only counts restart.
 
-The result is that of `place_rows`, row by row; where a block is not of that kind there is none, and nothing has changed.
+The result equals that of `place_rows`, which is used for all other blocks.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sweeplens.readers.text.axis import MOST_COUNT, AxisRow, AxisState, KeyTraits, Track, place_rows
+from sweeplens.readers.text.axis import MOST_COUNT, AxisRow, AxisState, KeyTraits, StepCount, place_rows
 
 __all__ = ["placed_columns"]
 
-_MOST_EVENTS = 20_000  # counts that begin again in one block
+_MOST_EVENTS = 20_000  # restarts of counts in one block
 _Floats = NDArray[np.float64]
 
 
 def placed_columns(axes: pl.DataFrame, traits: dict[int, KeyTraits], state: AxisState) -> pl.DataFrame:
-    """``run``, ``step``, ``own`` and ``under`` for rows of ``key``, ``epoch``, ``fine``, ``total``."""
+    """Returns ``run``, ``step``, ``own`` and ``under`` for rows with ``key``, ``epoch``, ``fine`` and ``total``."""
     found = _by_columns(axes, traits, state) if axes.height else None
     if found is not None:
         return found
@@ -69,13 +69,13 @@ def _with_traits(axes: pl.DataFrame, traits: Mapping[int, KeyTraits]) -> pl.Data
 
 
 def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.int64] | None:
-    """The steps of the rows that have a count; None where one falls back and no epoch says why."""
+    """Returns the steps of rows with a count; None where a count falls and the epoch does not explain it."""
     if not rows.height:
         return np.empty(0, np.int64)
     counts = rows["fine"].abs().to_numpy()
     totals = rows["total"].fill_null(0.0).to_numpy()
     inner = rows["inner"].to_numpy()
-    track = state.tracks.get("") or Track(first=float(counts[0]))
+    track = state.counts.get("") or StepCount(first=float(counts[0]))
     before = np.concatenate(([track.last if track.last is not None else -1.0], counts[:-1]))
     before_epochs = np.concatenate(([track.epoch if track.epoch is not None else np.nan], epochs[:-1]))
     moved = (epochs != before_epochs) & ~(np.isnan(epochs) & np.isnan(before_epochs))
@@ -96,14 +96,14 @@ def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.
     bases = track.base + np.cumsum(added)
     track.last, track.base = float(counts[-1]), float(bases[-1])
     track.epoch = None if np.isnan(epochs[-1]) else float(epochs[-1])
-    state.tracks[""] = track
+    state.counts[""] = track
     return (bases + counts).astype(np.int64)
 
 
 def _joined(
     frame: pl.DataFrame, own: pl.Series, epochs: pl.Series, steps: NDArray[np.int64], state: AxisState
 ) -> pl.DataFrame:
-    """Steps of all rows: their own, that of the count before them, or the epoch where there was no count yet."""
+    """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count."""
     at = np.cumsum(own.to_numpy()) - 1  # the place of the last count
     first = state.step if state.is_fine and state.step is not None else None
     fine = pl.Series(np.concatenate((steps, [0]))[at], dtype=pl.Int64)

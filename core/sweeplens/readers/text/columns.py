@@ -1,12 +1,12 @@
-"""Rows of bare numbers -> templates, by the header above them or by the tools that print such rows without one."""
+"""Finds the columns of rows with only numbers: by the header above them, or for tools that print none."""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePath
 
-from sweeplens.readers.text.fields import LineTemplate, ValueField
 from sweeplens.readers.text.names import EPOCHS, INNER_RANK, MEASURE, fine_rank
+from sweeplens.readers.text.templates import LineTemplate, ValueField
 
 __all__ = ["column_template", "header_names"]
 
@@ -18,7 +18,7 @@ _RULE = re.compile(r"\s*[-=+|\s]{3,}$")
 
 
 def header_names(lines: list[str], count: int) -> list[str]:
-    """The names of ``count`` columns in the lines above the first row, the nearest last; empty where they are not there."""
+    """Returns the names of ``count`` columns in the lines above the first row; [] where there are none."""
     above = [line for line in lines if line.strip()][-2:]
     if not above:
         return []
@@ -34,12 +34,12 @@ def header_names(lines: list[str], count: int) -> list[str]:
 
 
 def _under(text: str, rule: str) -> list[str]:
-    """Names by the dashes below them, so that a name may hold blanks."""
+    """Splits names by the dashes below them, so that a name may contain blanks."""
     return [text[m.start() : m.end()].strip() for m in re.finditer(r"-+", rule)]
 
 
 def _spread(names: list[str], count: int) -> list[str]:
-    """DeepXDE's ``step, loss_train, loss_test, metrics_test``: the losses are several columns each, as many for both."""
+    """Expands DeepXDE's header ``step, loss_train, loss_test, metrics_test``: each loss has several columns."""
     if len(names) < 3 or (count - 1) < 2:
         return []
     half, rest = divmod(count - 1, 2) if len(names) == 3 or (count - 1) % 2 == 0 else ((count - 2) // 2, 1)
@@ -50,7 +50,7 @@ def _spread(names: list[str], count: int) -> list[str]:
 def column_template(
     names: list[str], tokens: list[str], found: LineTemplate, path: str, *, cells: int
 ) -> LineTemplate | None:
-    """The template of rows with as many numbers; None where nothing says what they are."""
+    """Returns the template of rows with so many numbers; None where their names are unknown."""
     wall, prefix = found.wall, found.prefix
     if not names and len(tokens) == len(_YOLO) + 2 and cells == len(_YOLO) + 1:
         values = tuple(ValueField(n, i + 2) for i, n in enumerate(_YOLO))

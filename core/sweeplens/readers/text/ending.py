@@ -1,4 +1,4 @@
-"""The last lines of a text log -> the status of its last run, where they leave no doubt."""
+"""Finds the status of a text log's last run in its last lines."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FINISHED = re.compile(
     r"|\btrain(?:ing)? (?:end|complete)\b|^optimization done|^Done\.?!?$|`?Trainer\.fit`? stopped: `?max_|'train_runtime'"
     r"|Total training time|training time\b.{0,12}\d+:\d\d"
 )
-_DOUBT = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")
+_NOT_AN_END = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")
 
 
 def status_at_end(text: str) -> str:
-    """``finished``, ``failed`` or ``killed``; "" where the end says nothing."""
+    """Returns ``finished``, ``failed`` or ``killed``; "" where the last lines do not show it."""
     lines = [line.strip() for line in text.split("\n") if line.strip()][-_LINES:]
     for line in reversed(lines):
         bare = re.sub(
@@ -39,6 +39,6 @@ def status_at_end(text: str) -> str:
             return "killed"
         if _FAILED.match(bare) and any("Traceback" in other or "error" in other.lower() for other in lines):
             return "failed"
-        if _FINISHED.search(bare) and not _DOUBT.search(bare):
+        if _FINISHED.search(bare) and not _NOT_AN_END.search(bare):
             return "finished"
     return ""

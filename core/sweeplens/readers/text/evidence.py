@@ -1,4 +1,4 @@
-"""Whether a text is the log of a training: told from what its rows say, on a sample of it."""
+"""Decides whether a text is the log of a training, from the rows of a sample."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import cast
 import polars as pl
 
 from sweeplens.readers.text.names import COST, MEASURE
-from sweeplens.readers.text.parse import ParsedText
+from sweeplens.readers.text.parse import ParsedLogText
 
 __all__ = ["is_training_log"]
 
-_LEAST_ROWS = 5  # of names that are not those of measures
-_LEAST_SHARE = 0.5  # of the lines from the first row on, for such names
-_MEASURED_SHARE = 0.02  # of the lines from the first row on
+_LEAST_ROWS = 5  # for names that are not measures
+_LEAST_SHARE = 0.5  # of the lines after the first row, for such names
+_MEASURED_SHARE = 0.02  # of the lines after the first row, for names of measures
 
 
-def is_training_log(parsed: ParsedText, shapes: Mapping[str, int], lines: int) -> bool:
-    """Whether rows repeat their names with numbers while something goes forward.
+def is_training_log(parsed: ParsedLogText, shapes: Mapping[str, int], lines: int) -> bool:
+    """Whether rows repeat the same names with numbers while an axis goes forward.
 
-    ``shapes``: how often each shape comes; ``lines``: those of the sample. Lines of prose do not share their shapes.
+    ``shapes``: count of each shape; ``lines``: count of lines in the sample. Lines of prose rarely have the same shape.
     """
     points = parsed.points
     repeated = sum(n for n in shapes.values() if n > 1)
@@ -41,7 +41,7 @@ def is_training_log(parsed: ParsedText, shapes: Mapping[str, int], lines: int) -
 
 
 def _goes_forward(points: pl.DataFrame, names: list[str], *, least: int) -> bool:
-    """Whether one of the series has at least so many rows whose steps mostly grow, and takes more than one value."""
+    """Whether a series has at least ``least`` steps that mostly rise, and more than one value."""
     mine = points.filter(pl.col("metric").is_in(names))
     series = mine.group_by("run", "metric", maintain_order=True).agg(
         steps=pl.col("step").n_unique(),

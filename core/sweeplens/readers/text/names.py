@@ -1,4 +1,4 @@
-"""Words of text logs: axes, splits, what is measured, what is only a cost, units."""
+"""Known words of text logs: axes, splits, measures, costs and units."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ MEASURE = re.compile(
     r"|\br2\b|score|error|\bbpb\b|\bbpc\b|elbo|nll|objective|top-?[15]\b|prec@|acc@|hit@|hits@|\bmrr\b|ndcg|success|corr|fitness"
     r"|^(?:d|g)_[a-z]+|cycle_|idt_|\bxent\b|\bep_(?:rew|len)|advantage|explained_variance|\bvalue\b"
 )
-"""Names of what a training measures."""
+"""Names of measures of a training."""
 COST = re.compile(
     r"(?i)time|eta\b|^data$|sec|\bms\b|duration|elapsed|memory|\bmem\b|gpu|cpu|\bram\b|speed|fps|throughput|/s\b|per_?sec|latency"
     r"|bytes|size|\bips\b|\bwps\b|\bups\b|tokens?\b|samples|examples|workers|\bmfu\b|wall|\bpid\b|port|lineno|line\b|rank|seed|version"
 )
-"""Names of what a training costs, and of what is a count: alone they make no training log."""
+"""Names of costs and counts. Values with only such names do not make a text a training log."""
 NEVER = frozenset(
     {
         "eta",
@@ -79,22 +79,22 @@ IDLE = frozenset(
     "and to from of in at for with by is was than the a an on vs x after before over saved saving save improved every"
     " best_epoch".split()
 )
-"""Words that no name of a metric begins or ends with."""
-INNER_RANK = 3  # from this rank on a count begins again with each epoch
+"""Words that a metric's name never begins or ends with."""
+INNER_RANK = 3  # a count of this rank or higher restarts in each epoch
 
 
 def fine_rank(word: str) -> int | None:
-    """How sure it is that a name counts steps, 0 being surest; None where it does not."""
+    """Returns how certainly a name counts steps (0 is the most certain); None for other names."""
     return _FINE_RANK.get(word)
 
 
 def split_of_word(word: str) -> str:
-    """``Validation`` -> ``val``; "" for any other word."""
+    """Returns the split of a word: ``Validation`` -> ``val``; "" for any other word."""
     return SPLITS.get(word.lower().strip("[]():"), "")
 
 
 def scale_of(name: str, after: str) -> float:
-    """What a number is multiplied by for the letter behind it (``1.2k``); memory stays as it is printed."""
+    """Returns the factor for the letter after a number (``1.2k``); 1 for memory sizes, which stay as printed."""
     letter = after[:1]
     if letter in _SCALES and not after[1:2].isalnum() and not _MEMORY.search(name):
         return _SCALES[letter]

@@ -1,6 +1,6 @@
-"""Text -> rows -> points: the one way in which a text log is read, whole, in parts, or only a sample of it.
+"""Parses text into rows and points, for a whole text log, a part of it, or a sample.
 
-`TextParser.feed` takes whole lines. What it must know of the lines before is its state, which is JSON.
+`TextParser.feed` takes whole lines. Its state, which is JSON, holds what it needs from earlier lines.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisState, KeyTraits
 from sweeplens.readers.text.axis_columns import placed_columns
 from sweeplens.readers.text.columns import column_template, header_names
-from sweeplens.readers.text.fields import LineTemplate, ValueField, may_be_row, template_of
 from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
+from sweeplens.readers.text.templates import LineTemplate, ValueField, may_be_row, template_of
+from sweeplens.readers.text.token_values import numbers_at, times_at, values_of_field
 
-__all__ = ["ParsedText", "TextParser"]
+__all__ = ["ParsedLogText", "TextParser"]
 
 _EVALS = frozenset({"val", "valid", "test", "eval", "dev"})
-_MOST_SHAPES = 200_000  # that are remembered
+_MOST_SHAPES = 200_000  # that are cached
 _MOST_PARTS = 64  # different names of one shape
-_ABOVE = 3  # lines above a row of numbers in which its header is looked for
+_ABOVE = 3  # lines above a row of numbers that may be its header
 
 
-class ParsedText(Struct):
-    """What some lines gave."""
+class ParsedLogText(Struct):
+    """The result of parsing some lines."""
 
     rows: pl.DataFrame  # line, key, run, step
     points: pl.DataFrame  # line, run, metric, step, value, wall_time
     templates: dict[int, LineTemplate]
-    unplaced: int = 0  # rows before anything that says a step
-    unread: int = 0  # values that are no numbers
+    unplaced: int = 0  # rows before the first step
+    unread: int = 0  # values that are not numbers
     first_unread: int = -1
 
 
-class _Rows(Struct):
-    """The lines of one template: their numbers, and their place in the block."""
+class _TemplateRows(Struct):
+    """The lines of one template: their numbers, and their positions in the block."""
 
     template: LineTemplate
     lines: pl.Series
@@ -47,29 +48,31 @@ class _Rows(Struct):
 
 
 class TextParser:
-    """Reads one text log from its beginning, or from where a state was taken."""
+    """Parses one text log from its beginning, or from a saved state."""
 
     def __init__(self, path: str, state: dict[str, Any] | None = None) -> None:
         self.path = path
-        said = state or {}
-        self.axis = msgspec.convert(said["axis"], AxisState) if "axis" in said else AxisState()
-        self.headers: dict[str, list[str]] = dict(said.get("headers") or {})
-        self.fine_names: set[str] = set(said.get("fine_names") or ())
-        self.coarse: dict[str, list[str]] = dict(said.get("coarse") or {})  # key of a template -> names with a prefix
-        self.positional: list[str] | None = said.get(
+        saved = state or {}
+        self.axis = msgspec.convert(saved["axis"], AxisState) if "axis" in saved else AxisState()
+        self.headers: dict[str, list[str]] = dict(saved.get("headers") or {})
+        self.fine_names: set[str] = set(saved.get("fine_names") or ())
+        self.coarse: dict[str, list[str]] = dict(
+            saved.get("coarse") or {}
+        )  # key of a template -> names that get a prefix
+        self.positional: list[str] | None = saved.get(
             "positional"
-        )  # keys of templates that have no axis but their order
+        )  # keys of templates whose position is their only axis
         self.settings: list[str] = list(
-            said.get("settings") or ()
-        )  # keys of templates that look like an axis and are a setting
-        self.above = str(said.get("above") or "")  # the last lines of what was read
-        self.section = str(said.get("section") or "")
-        self.shapes: dict[str, int] = {}  # of lines with a template: how many there were of each
+            saved.get("settings") or ()
+        )  # keys of templates that look like an axis but are a setting
+        self.above = str(saved.get("above") or "")  # the last lines that were read
+        self.section = str(saved.get("section") or "")
+        self.shapes: dict[str, int] = {}  # count of lines of each shape with a template
         self._shapes: dict[str, LineTemplate | None] = {}
         self._keys: dict[LineTemplate, int] = {}
 
     def state(self) -> dict[str, Any]:
-        """What a later reading needs, as JSON values."""
+        """Returns the state for a later reading, as JSON values."""
         return {
             "axis": msgspec.to_builtins(self.axis),
             "headers": self.headers,
@@ -83,8 +86,8 @@ class TextParser:
 
     # -------------------------------------------------------------- lines to rows
 
-    def feed(self, text: str) -> ParsedText:
-        """Read whole lines."""
+    def feed(self, text: str) -> ParsedLogText:
+        """Parses whole lines."""
         frame = line_frame(text)
         groups = self._groups(frame, text)
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
@@ -97,8 +100,8 @@ class TextParser:
         self.above = text[-4096:]
         return self._placed(groups, axes, templates)
 
-    def _groups(self, frame: pl.DataFrame, text: str) -> list[_Rows]:
-        """The lines that have a template, by template."""
+    def _groups(self, frame: pl.DataFrame, text: str) -> list[_TemplateRows]:
+        """Returns the lines that have a template, by template."""
         kinds = frame.group_by("shape", maintain_order=True).agg(
             pl.col("text").first(), pl.col("line").first(), pl.len().alias("count")
         )
@@ -114,10 +117,10 @@ class TextParser:
         keys = {t: i for i, t in enumerate(dict.fromkeys(useful.values()))}
         index = pl.DataFrame({"shape": list(useful), "at": [keys[t] for t in useful.values()]})
         mine = frame.join(index, on="shape", how="inner", maintain_order="left")
-        groups: list[_Rows] = []
+        groups: list[_TemplateRows] = []
         for (at,), part in mine.partition_by("at", maintain_order=True, as_dict=True).items():
             template = list(keys)[cast("int", at)]
-            rows = _Rows(template, part["line"], part["text"].str.extract_all(NUMBERS))
+            rows = _TemplateRows(template, part["line"], part["text"].str.extract_all(NUMBERS))
             groups += self._split_names(rows, part) if template.parts else [rows]
         return groups
 
@@ -135,13 +138,13 @@ class TextParser:
             self._shapes[shape] = found
         return found
 
-    def _split_names(self, rows: _Rows, part: pl.DataFrame) -> list[_Rows]:
-        """Lines whose names hold numbers, by these numbers: each combination is a template of its own."""
+    def _split_names(self, rows: _TemplateRows, part: pl.DataFrame) -> list[_TemplateRows]:
+        """Splits lines whose names contain numbers: each combination of these numbers gets its own template."""
         places = rows.template.parts
         named = pl.DataFrame([rows.lines, part["shape"], rows.tokens.alias("tokens")]).with_columns(
             names=pl.concat_str([pl.col("tokens").list.get(p, null_on_oob=True) for p in places], separator="\x00")
         )
-        groups: list[_Rows] = []
+        groups: list[_TemplateRows] = []
         for (shape, names), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
             if names is None or len(groups) >= _MOST_PARTS:
                 continue
@@ -152,21 +155,21 @@ class TextParser:
             if template is None or template.parts or template.columns:
                 continue
             kept = [i for i in range(len(tokens)) if i not in places]
-            groups.append(_Rows(template, few["line"], few["tokens"].list.gather(kept, null_on_oob=True)))
+            groups.append(_TemplateRows(template, few["line"], few["tokens"].list.gather(kept, null_on_oob=True)))
         return groups
 
     # -------------------------------------------------------------- rows to steps
 
-    def _axes(self, groups: list[_Rows]) -> pl.DataFrame:
-        """One row a line: its number, key, epoch, count, total, in the order of the log."""
+    def _axes(self, groups: list[_TemplateRows]) -> pl.DataFrame:
+        """Returns one row for each line, in log order: its number, key, epoch, count and total."""
         frames = [
             pl.DataFrame(
                 {
                     "line": g.lines,
                     "key": pl.repeat(self._keys[g.template], len(g.lines), dtype=pl.Int64, eager=True),
-                    "epoch": _number(g.tokens, g.template.epoch),
-                    "fine": _number(g.tokens, g.template.fine),
-                    "total": _number(g.tokens, g.template.total),
+                    "epoch": numbers_at(g.tokens, g.template.epoch),
+                    "fine": numbers_at(g.tokens, g.template.fine),
+                    "total": numbers_at(g.tokens, g.template.total),
                 }
             )
             for g in groups
@@ -178,7 +181,7 @@ class TextParser:
         return self._of_bars(self._of_boxes(pl.concat(frames).sort("line", maintain_order=True)))
 
     def _of_boxes(self, axes: pl.DataFrame) -> pl.DataFrame:
-        """Rows of one box stand together where any of them says."""
+        """Gives all rows of one box the axis values that any of them has."""
         boxes = [k for t, k in self._keys.items() if t.box]
         if not boxes or not axes["key"].is_in(boxes).any():
             return axes
@@ -191,7 +194,7 @@ class TextParser:
         return marked.with_columns(together).drop("block")
 
     def _of_bars(self, axes: pl.DataFrame) -> pl.DataFrame:
-        """Of a progress bar the last state of each step; of Keras' bar the last state."""
+        """Keeps the last state of each step of a progress bar; of a Keras bar only the final state."""
         keras = [k for t, k in self._keys.items() if t.bar == "keras"]
         tqdm = [k for t, k in self._keys.items() if t.bar == "tqdm"]
         if keras:
@@ -207,11 +210,13 @@ class TextParser:
             axes = axes.filter(~(pl.col("key").is_in(tqdm) & again.fill_null(value=False)))
         return axes
 
-    def _placed(self, groups: list[_Rows], axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> ParsedText:
+    def _placed(
+        self, groups: list[_TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
+    ) -> ParsedLogText:
         traits = {k: self._traits(t) for k, t in templates.items()}
         rows_at = axes.hstack(placed_columns(axes, traits, self.axis))
         self._name_coarse(rows_at, templates)
-        parsed = ParsedText(rows_at, _no_points(), templates)
+        parsed = ParsedLogText(rows_at, _no_points(), templates)
         sections = self._sections(groups)
         frames = [f for g in groups if g.template.is_row for f in self._points(g, rows_at, parsed, sections)]
         if frames:
@@ -229,7 +234,7 @@ class TextParser:
         )
 
     def _name_coarse(self, rows: pl.DataFrame, templates: dict[int, LineTemplate]) -> None:
-        """Names of rows of a whole epoch that finer rows have too get a prefix: they are not the same measure."""
+        """Gives a prefix to names in rows of whole epochs that finer rows have too: these measure different things."""
         seen = rows.group_by("key", maintain_order=True).agg(pl.col("own").first())
         for key, own in seen.iter_rows():
             template = templates[key]
@@ -240,8 +245,8 @@ class TextParser:
             elif not own and mark not in self.coarse and template.values and not template.box:
                 self.coarse[mark] = sorted(names & self.fine_names) if self.axis.is_fine else []
 
-    def _sections(self, groups: list[_Rows]) -> pl.DataFrame | None:
-        """Line -> the section of a box that begins there."""
+    def _sections(self, groups: list[_TemplateRows]) -> pl.DataFrame | None:
+        """Returns line -> the section of a box that begins there."""
         marks = [
             pl.DataFrame(
                 {"line": g.lines, "section": pl.repeat(g.template.section, len(g.lines), dtype=pl.String, eager=True)}
@@ -257,12 +262,12 @@ class TextParser:
         return joined
 
     def _points(
-        self, group: _Rows, rows: pl.DataFrame, parsed: ParsedText, sections: pl.DataFrame | None
+        self, group: _TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
     ) -> Iterable[pl.DataFrame]:
         template = group.template
         key = self._keys[template]
         base = pl.DataFrame(
-            {"line": group.lines, "wall_time": _wall(group.tokens, template.wall), "tokens": group.tokens}
+            {"line": group.lines, "wall_time": times_at(group.tokens, template.wall), "tokens": group.tokens}
         )
         base = base.join(
             rows.filter(pl.col("key") == key).select("line", "run", "step", "under"), on="line", maintain_order="left"
@@ -278,7 +283,7 @@ class TextParser:
         if not template.has_axis and not template.split and not template.box:
             name = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit("")) + name
         for value in _values(template, positional=_key_of(template) in (self.positional or ())):
-            numbers = _value_of(base["tokens"], value)
+            numbers = values_of_field(base["tokens"], value)
             named = name + (f"epoch/{value.name}" if value.name in coarse else value.name)
             point = base.select("line", "run", named.alias("metric"), "step", numbers.alias("value"), "wall_time")
             if missing := numbers.null_count():
@@ -292,7 +297,7 @@ class TextParser:
 
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
-    """The values of a template, and its epoch where something finer is the axis."""
+    """Returns the values of a template, with its epoch where a finer count is the axis."""
     finer = positional or (template.fine is not None and template.bar != "keras")
     if template.epoch is None or not template.values:
         return list(template.values)
@@ -304,14 +309,14 @@ def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
 
 
 def _key_of(template: LineTemplate) -> str:
-    """What names a template in a state."""
+    """Returns the key of a template in a state."""
     return "\x1f".join(
         (template.prefix, template.split, str(template.epoch), str(template.fine), *(v.name for v in template.values))
     )
 
 
 def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> list[str]:
-    """Templates whose rows have no axis that goes forward: fractional epochs, epochs that stand still, times alone."""
+    """Returns templates without an axis that goes forward: fractional epochs, constant epochs, or only times."""
     mine = {k: t for k, t in templates.items() if t.is_row and t.fine is None and not t.box}
     if any(t.fine is not None and t.values and t.bar != "keras" for t in templates.values()):
         return []
@@ -324,8 +329,8 @@ def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> lis
     return [_key_of(mine[k]) for k in still]
 
 
-def _once_before_rows(groups: list[_Rows]) -> list[str]:
-    """Templates with an axis that come once, before all rows that come again: what they say is a setting."""
+def _once_before_rows(groups: list[_TemplateRows]) -> list[str]:
+    """Returns templates with an axis that occur once, before all repeated rows: these are settings."""
     again = [
         cast("int", g.lines.min())
         for g in groups
@@ -345,7 +350,7 @@ def _filled(shape: str, tokens: list[str], places: tuple[int, ...]) -> str:
 
 
 def _lines_above(earlier: str, text: str, line: int) -> list[str]:
-    """Some lines above one, those of the text before it included."""
+    """Returns some lines above a line, also from the text before."""
     at = -1
     for _ in range(line):
         at = text.find("\n", at + 1)
@@ -355,72 +360,8 @@ def _lines_above(earlier: str, text: str, line: int) -> list[str]:
 
 
 def _cells(tokens: list[str], shape: str) -> int:
-    """How many columns a row has: ``1/300`` is one."""
+    """Returns the count of columns of a row: ``1/300`` is one."""
     return len(tokens) - shape.count(f"{HOLE}/{HOLE}")
-
-
-def _number(tokens: pl.Series, place: int | None) -> pl.Series:
-    if place is None:
-        return pl.repeat(None, len(tokens), dtype=pl.Float64, eager=True)
-    return _cast(tokens.list.get(place, null_on_oob=True))
-
-
-def _cast(texts: pl.Series) -> pl.Series:
-    found = texts.cast(pl.Float64, strict=False)
-    if found.null_count():
-        bare = texts.str.replace_all(",", "", literal=True).str.strip_chars_start("+").str.to_lowercase()
-        found = bare.cast(pl.Float64, strict=False)
-        if found.null_count() and bare.str.contains(":", literal=True).any():
-            found = found.fill_null(_seconds(bare))
-    return found
-
-
-def _seconds(texts: pl.Series) -> pl.Series:
-    """``1:02:03`` -> seconds."""
-    parts = texts.str.split(":")
-    units = pl.Series([1.0, 60.0, 3600.0])
-    values = [
-        parts.list.reverse().list.get(i, null_on_oob=True).cast(pl.Float64, strict=False).fill_null(0.0) * units[i]
-        for i in range(3)
-    ]
-    return values[0] + values[1] + values[2]
-
-
-def _value_of(tokens: pl.Series, value: ValueField) -> pl.Series:
-    found = _number(tokens, value.place)
-    if value.whole is not None:
-        found = found / _number(tokens, value.whole)
-    return found * value.scale if value.scale != 1.0 else found
-
-
-def _wall(tokens: pl.Series, place: int | None) -> pl.Series:
-    dtype = READING_SCHEMA["wall_time"]
-    if place is None:
-        return pl.repeat(None, len(tokens), dtype=dtype, eager=True)
-    texts = tokens.list.get(place, null_on_oob=True)
-    plain = (
-        texts.str.replace_all("/", "-", literal=True)
-        .str.replace_all(r"[T_]| +", " ")
-        .str.replace(",", ".", literal=True)
-    )
-    zone = plain.str.extract(r":\d\d(?:\.\d+)?([+-]\d\d:?\d\d)$", 1)
-    bare = (
-        plain.str.replace(r"(?:Z|[+-]\d\d:?\d\d)$", "")
-        if texts.str.contains(r"\d:\d\d[\d.,]*(?:Z|[+-])").any()
-        else plain
-    )
-    times = bare.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
-    if zone.null_count() < len(zone):
-        times = times - _offset(zone)
-    return times.dt.replace_time_zone("UTC").cast(dtype)
-
-
-def _offset(zones: pl.Series) -> pl.Series:
-    """``+02:00`` -> how far a clock is ahead."""
-    hours, minutes = zones.str.slice(1, 2).cast(pl.Int64), zones.str.slice(-2).cast(pl.Int64)
-    ahead = (hours * 60 + minutes) * pl.Series([60_000_000]).new_from_index(0, len(zones))
-    sign = zones.str.starts_with("-").cast(pl.Int64) * -2 + 1
-    return (ahead * sign).fill_null(0).cast(pl.Duration("us"))
 
 
 def _no_points() -> pl.DataFrame:

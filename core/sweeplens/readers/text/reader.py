@@ -1,4 +1,4 @@
-"""Text logs: what programs print while they train, told by its structure and not by its producer."""
+"""Reads text logs, the printed output of training programs. It recognises them by structure, not by tool."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.text.ending import status_at_end
 from sweeplens.readers.text.evidence import is_training_log
-from sweeplens.readers.text.fields import may_be_row
 from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
-from sweeplens.readers.text.parse import ParsedText, TextParser
+from sweeplens.readers.text.parse import ParsedLogText, TextParser
 from sweeplens.readers.text.settings import settings_in
+from sweeplens.readers.text.templates import may_be_row
 
 __all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
 
 PLAN_BYTES = 1 << 18
-"""What decides how rows without a count are placed. A shorter file is read whole whenever it grows."""
+"""The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
 _CHUNK_BYTES = 8 << 20
 _TAIL_BYTES = 1 << 14
-_MOST_BETWEEN = 1 << 16  # characters before a run's first row in which its settings are looked for
+_MOST_BETWEEN = 1 << 16  # characters before a run's first row that are searched for its settings
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
 _STARTS = ("slurm-", "slurm_", "stdout", "stderr", "log", "train", "output", "nohup", "console")
 _NAMED = frozenset({
@@ -60,24 +60,24 @@ _PLAIN = frozenset(
 
 
 class TextLogs:
-    """What programs print, one training a file or several after each other.
+    """The printed output of programs: one training in a file, or several one after another.
 
     Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
-    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config beside
-    Reads: every named number at its step, a count that begins again going on over the epochs; running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed at the head; times; each further training of a file as ``<file>#2``; finished or failed by the last lines
-    Leaves: remaining times, text, samples of what was generated; a last line without its newline, until it is whole
+    Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config file beside them
+    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed before the first row; times; a second training in a file as ``<file>#2``; finished or failed by the last lines
+    Leaves: remaining times, text, generated samples; a last line without a newline, until it is complete
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files named like logs whose sample has rows that go forward. Beside another reader's files they are its copies."""
+        """Claims files named like logs whose sample has rows that go forward; in a folder of another reader, as one run with it."""
         names = [n for n in _candidates(folder) if b"\x00" not in folder.head(n) and is_text_log(n, folder.sample(n))]
         if not names:
             return
         config = config_files(folder)
-        if folder.taken and any(reader != self.name for reader in _takers_of_logs(folder)):
+        if folder.taken and any(reader != self.name for reader in _other_readers(folder)):
             yield Claim((*names, *config))
             return
         for name in names:
@@ -85,7 +85,7 @@ class TextLogs:
             yield Claim((name, *config), is_folder=alone)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Whole lines that are new; everything of a file that is short or compressed."""
+        """Reads the new whole lines; a short or compressed file is read whole."""
         main = source.files[0]
         log = _LogReading(source, resume)
         with compression.reading(main.path) as stream:
@@ -99,7 +99,7 @@ class TextLogs:
 
 
 class _LogReading(Struct):
-    """One reading of a file, chunk after chunk."""
+    """The state of one reading of a file, chunk by chunk."""
 
     source: Source
     resume: Resume | None
@@ -108,7 +108,7 @@ class _LogReading(Struct):
     settings: dict[int, dict[str, object]] = field(default_factory=dict[int, dict[str, object]])
     between: str = ""
     first_run: int = 0
-    looked: int = -1  # the last run whose settings were looked for
+    looked: int = -1  # the last run whose settings were searched
     offset: int = 0
     lines: int = 0
     unread: int = 0
@@ -117,7 +117,7 @@ class _LogReading(Struct):
     torn: bytes = b""
 
     def __post_init__(self) -> None:
-        """Go on from where the last reading ended."""
+        """Restores the state of the last reading."""
         state = cast("dict[str, Any]", self.resume.state) if self.resume else {}
         self.parser = TextParser(self.source.files[0].path, state.get("parser"))
         self.between = str(state.get("between") or "")
@@ -128,27 +128,27 @@ class _LogReading(Struct):
         self.first_unread = int(state.get("first_unread") or 0)
 
     def take(self, data: bytes) -> None:
-        """Read whole lines; a last one without its newline waits."""
+        """Parses whole lines; keeps a last one without a newline."""
         if not data.endswith(b"\n") or self.torn:
             self.torn = data
             return
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        self._see_settings(parsed, text)
+        self._find_settings(parsed, text)
         if parsed.points.height:
             self.frames.append(self._named(parsed.points))
         self.offset += len(data)
         self.lines += data.count(b"\n")
 
-    def _count(self, parsed: ParsedText, data: bytes) -> None:
+    def _count(self, parsed: ParsedLogText, data: bytes) -> None:
         if parsed.unread and not self.unread and b"\r" not in data:
             self.first_unread = self.lines + parsed.first_unread + 1
         self.unread += parsed.unread
         self.unplaced += parsed.unplaced
 
-    def _see_settings(self, parsed: ParsedText, text: str) -> None:
-        """Look for the settings of each run in the lines before its first row."""
+    def _find_settings(self, parsed: ParsedLogText, text: str) -> None:
+        """Finds the settings of each run in the lines before its first row."""
         firsts = parsed.points.group_by("run", maintain_order=True).agg(
             pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
         )
@@ -167,7 +167,7 @@ class _LogReading(Struct):
         return frame.select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
-        """What came of it."""
+        """Returns the result."""
         path = self.source.files[0].path
         points = pl.concat(self.frames) if self.frames else empty_reading_points()
         return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
@@ -197,15 +197,15 @@ class _LogReading(Struct):
     def _problems(self, path: str) -> Iterator[Problem]:
         if self.unread:
             yield Problem(
-                path, f"{self.unread} values of rows are no numbers: left out", line=self.first_unread or None
+                path, f"{self.unread} values in rows are not numbers: left out", line=self.first_unread or None
             )
         if self.unplaced:
             yield Problem(
-                path, f"{self.unplaced} lines with values stand before any epoch or step: left out", kind="warning"
+                path, f"{self.unplaced} lines with values come before any epoch or step: left out", kind="warning"
             )
         if self.torn.strip():
             yield Problem(
-                path, "the last line has no newline: it is read when it is whole", line=self.lines + 1, kind="torn"
+                path, "the last line has no newline: it is read when it is complete", line=self.lines + 1, kind="torn"
             )
 
     def _after(self, path: str) -> Resume | None:
@@ -220,7 +220,7 @@ class _LogReading(Struct):
 
 
 def is_text_log(name: str, sample: bytes) -> bool:
-    """Whether a sample of a file is that of a training log."""
+    """Whether a sample of a file is from a training log."""
     if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
         return False
     whole = sample[: sample.rfind(b"\n") + 1] or sample
@@ -232,7 +232,7 @@ def is_text_log(name: str, sample: bytes) -> bool:
 
 
 def _has_rows(text: str) -> bool:
-    """A quick look: whether two lines that may be rows have the same shape."""
+    """A quick check: whether two lines that may be rows have the same shape."""
     seen: dict[str, int] = {}
     kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
     for shape, count in kinds.iter_rows():
@@ -242,7 +242,7 @@ def _has_rows(text: str) -> bool:
 
 
 def _candidates(folder: Folder) -> Iterator[str]:
-    """Names of free files that may be logs."""
+    """Yields names of unclaimed files that may be logs."""
     named = set(folder.free(*_SUFFIXES))
     named |= {n for n in folder.free("") if n.lower().startswith(_STARTS) and (_is_bare(n) or n.endswith(_DIGITS))}
     for name in sorted(named):
@@ -253,7 +253,7 @@ def _candidates(folder: Folder) -> Iterator[str]:
 
 
 def _is_bare(name: str) -> bool:
-    """Whether a name has no suffix, or that of a job's number (``stdout``, ``train.o12345``)."""
+    """Whether a name has no suffix, or a job's number as suffix (``stdout``, ``train.o12345``)."""
     suffix = PurePath(compression.plain_name(name)).suffix
     return not suffix or (suffix[1:2] in "oe" and suffix[2:].isdigit())
 
@@ -262,7 +262,7 @@ def _stem(name: str) -> str:
     return PurePath(compression.plain_name(name)).stem.lower()
 
 
-def _takers_of_logs(folder: Folder) -> set[str]:
+def _other_readers(folder: Folder) -> set[str]:
     return set(folder.taken.values())
 
 
@@ -271,7 +271,7 @@ def _run_id(relative: str, run: int) -> str:
 
 
 def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
-    """Whole lines, first those that decide the plan; a block of lines that begin with ``|`` is not cut. Then what is torn."""
+    """Yields whole lines, first the `PLAN_BYTES`, without cutting a box; then a last line without its newline."""
     kept, at = b"", begin
     while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
         at += len(data)
@@ -289,7 +289,7 @@ def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
 
 
 def _cut(data: bytes) -> int:
-    """Where the last whole line ends; before a box, and before states of a progress bar at one step, which may go on."""
+    """Returns where the last whole line ends, but before a box or progress bar states of one step, which may continue."""
     end = data.rfind(b"\n") + 1
     state = b""
     while end:
@@ -303,7 +303,7 @@ def _cut(data: bytes) -> int:
 
 
 def _end_of(path: str) -> str:
-    """The last lines of a file."""
+    """Returns the last lines of a file."""
     with compression.reading(path) as stream:
         if compression.is_compressed(path):
             tail = b""

@@ -1,7 +1,7 @@
-"""What a program printed before its first row -> hyperparameters.
+"""Finds hyperparameters in the text that a program printed before its first row.
 
-``Namespace(a=1)``, a dictionary or a JSON object, blocks of at least three lines ``key: value`` or ``key = value`` (YAML
-dumps nest), a table of ``| key | value |``, and one line of several ``key: value``. Text is only parsed, never executed.
+It reads ``Namespace(a=1)``, dictionaries and JSON objects, blocks of at least three lines ``key: value`` or ``key = value``
+(nested as in YAML), tables of ``| key | value |``, and one line with several ``key: value``. Text is parsed, never executed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NEVER = frozenset({"http", "https", "warning", "error", "info", "debug", "note"
 
 
 def settings_in(text: str) -> dict[str, object]:
-    """The settings that a text prints, as they nest."""
+    """Returns the settings in a text, nested as printed."""
     found: dict[str, object] = {}
     text = text[:_MOST_TEXT]
     for values in (*_namespaces(text), *_objects(text), *_blocks(text), *_lists(text)):
@@ -46,7 +46,7 @@ def settings_in(text: str) -> dict[str, object]:
 
 
 def _balanced(text: str, begin: int) -> str:
-    """The text from an opening bracket to the one that closes it; empty where none does."""
+    """Returns the text from an opening bracket to its closing one; "" where it is not closed."""
     depth, quote = 0, ""
     for at in range(begin, len(text)):
         sign = text[at]
@@ -64,7 +64,7 @@ def _balanced(text: str, begin: int) -> str:
 
 
 def _namespaces(text: str) -> Iterator[dict[str, object]]:
-    """``Namespace(lr=0.1, device=device(type='cuda'))``; what is no plain value stays text."""
+    """Yields the arguments of ``Namespace(lr=0.1, device=device(type='cuda'))``; expressions stay text."""
     for match in re.finditer(r"\b(?:Namespace|\w*(?:Args|Arguments|Config|Params))\(", text):
         inside = _balanced(text, match.end() - 1)
         try:
@@ -87,7 +87,7 @@ def _plain(node: ast.expr) -> object:
 
 
 def _objects(text: str) -> Iterator[dict[str, object]]:
-    """Dictionaries and JSON objects of at least three keys."""
+    """Yields dictionaries and JSON objects with at least three keys."""
     at = 0
     while (at := text.find("{", at)) >= 0:
         inside = _balanced(text, at)
@@ -98,7 +98,7 @@ def _objects(text: str) -> Iterator[dict[str, object]]:
 
 
 def _is_row(loaded: dict[str, object]) -> bool:
-    """Whether an object is what was measured at a step: numbers, and where the training was."""
+    """Whether an object is a row of a log: numbers with an epoch or a step."""
     return not {"epoch", "step", "iter", "iteration"}.isdisjoint(loaded) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in loaded.values()
     )
@@ -117,7 +117,7 @@ def _object(text: str) -> dict[str, object] | None:
 
 
 def _blocks(text: str) -> Iterator[dict[str, object]]:
-    """Lines of ``key: value`` that follow each other."""
+    """Yields blocks of successive lines ``key: value``."""
     block: list[str] = []
     for line in (*text.split("\n"), "."):
         bare = _DEFAULT.sub("", _PREFIX.sub("", line, count=1)).rstrip()
@@ -135,7 +135,7 @@ def _blocks(text: str) -> Iterator[dict[str, object]]:
 
 
 def _block(lines: list[str]) -> dict[str, object]:
-    """A block as YAML where it is that; otherwise line by line."""
+    """Parses a block as YAML if it is nested; else line by line."""
     pairs = [m for m in map(_PAIR.match, lines) if m]
     if all(m[3] == ":" for m in pairs) and len({len(m[1]) for m in pairs}) > 1:
         try:
@@ -148,7 +148,7 @@ def _block(lines: list[str]) -> dict[str, object]:
 
 
 def _lists(text: str) -> Iterator[dict[str, object]]:
-    """One line of ``use_gpu: True, epochs: 20, model: sign``."""
+    """Yields the pairs of lines like ``use_gpu: True, epochs: 20, model: sign``."""
     for line in text.split("\n"):
         bare = _PREFIX.sub("", line, count=1).strip()
         parts = [re.match(r"^\s*([A-Za-z_][\w.\-]*)\s*[:=]\s*([^,;]*\S)\s*$", p) for p in re.split(r"[,;]", bare)]
@@ -158,7 +158,7 @@ def _lists(text: str) -> Iterator[dict[str, object]]:
 
 
 def _scalar(text: str) -> object:
-    """A value as it is printed -> number, truth value, list or text."""
+    """Parses a printed value: number, boolean, list or text."""
     text = text.strip().rstrip(",")
     words: dict[str, object] = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
     if text in words:

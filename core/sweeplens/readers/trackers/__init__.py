@@ -1,1 +1,1 @@
-"""Formats of experiment trackers that need one file each."""
+"""Reads formats of experiment trackers, one file for each."""

@@ -1,4 +1,4 @@
-"""dr_exp: `jobs/<id>.json` beside `<dir>/<name>_<id>/metrics.jsonl`."""
+"""Reads dr_exp jobs: `<dir>/<name>_<id>/metrics.jsonl`, and `jobs/<id>.json` beside `<dir>`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
-from sweeplens.readers.decoding.rows import RowReader, axis_of
+from sweeplens.readers.decoding.row_keys import axis_of
+from sweeplens.readers.decoding.rows import RowReader
 from sweeplens.readers.decoding.values import as_time, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 
@@ -18,11 +19,11 @@ __all__ = ["DrExp"]
 
 
 class DrExp:
-    """dr_exp's job folders.
+    """Job folders of dr_exp.
 
     Producer: dr_exp, dr_gen
     Files: ``<dir>/<name>_<id>/metrics.jsonl`` of ``{"metrics": {...}, "step"}`` and ``jobs/<id>.json`` beside ``<dir>``
-    Reads: every number, the job's config, status, tags and times; runs without a job file and unfinished ones too
+    Reads: every number; the job's config, status, tags and times; also runs without a job file and unfinished runs
     Leaves: nothing
     """
 
@@ -30,7 +31,7 @@ class DrExp:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder named ``<name>_<id>`` below a folder that has ``jobs/`` beside it."""
+        """Claims a folder named ``<name>_<id>`` below a folder that has ``jobs/`` beside it."""
         if "metrics.jsonl" not in folder.free("metrics.jsonl") or "_" not in folder.name:
             return
         jobs = folder.child("../../jobs")
@@ -40,7 +41,7 @@ class DrExp:
         yield Claim(("metrics.jsonl", f"../../jobs/{job}") if job in jobs.files else ("metrics.jsonl",))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The rows, and the job's record."""
+        """Reads the rows and the job's record."""
         main = source.files[0].path
         lines = JsonLines(compression.line_pieces(main), main)
         run = source.path.replace("\\", "/").rsplit("_", 1)[1]

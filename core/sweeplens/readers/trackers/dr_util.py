@@ -1,4 +1,4 @@
-"""dr_util's JsonLogger: `json_out.jsonl`, typed lines without a step."""
+"""Reads logs of dr_util's JsonLogger: `json_out.jsonl`, typed lines without a step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["DrUtil"]
 
 
 class DrUtil:
-    """dr_util's JsonLogger lines.
+    """Logs of dr_util's JsonLogger.
 
     Producer: dr_util ``JsonLogger``, dr_gen
     Files: ``*.jsonl`` whose lines are ``{"type": "dict_config"}``, ``{"type": "str"}`` and ``{"data_name", "agg_stats"}``
-    Reads: the config, each statistic as ``<data_name>/<statistic>`` with its occurrence as step, finished by its closing lines
+    Reads: the config; each statistic as ``<data_name>/<statistic>``, with its count as step; finished by the closing lines
     Leaves: the log's text lines
     """
 
@@ -28,23 +28,23 @@ class DrUtil:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files with a typed config or a row of aggregated statistics."""
-        mine = [n for n in folder.free(".jsonl", ".ndjson", ".json") if _begins_mine(folder.head(n))]
+        """Claims files with a typed config or a row of aggregated statistics."""
+        mine = [n for n in folder.free(".jsonl", ".ndjson", ".json") if _begins_like_log(folder.head(n))]
         for name in mine:
             yield Claim((name,), is_folder=len(mine) == 1)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Everything, anew: such files are small."""
+        """Reads the whole file: such files are small."""
         path = source.files[0].path
         lines = JsonLines(compression.line_pieces(path), path)
         rows = RowReader(source.relative)
         record = RunRecord(source.relative)
         for line in lines:
-            record = self._take(line.value, rows, record)
+            record = self._add(line.value, rows, record)
         non_scalar = {name: n for r in rows.records() for name, n in r.non_scalar.items()}
         return Reading((replace(record, non_scalar=non_scalar),), rows.frame(), tuple(lines.problems))
 
-    def _take(self, row: dict[str, Any], rows: RowReader, record: RunRecord) -> RunRecord:
+    def _add(self, row: dict[str, Any], rows: RowReader, record: RunRecord) -> RunRecord:
         value = row.get("value")
         if row.get("type") == "dict_config" and isinstance(value, dict):
             return replace(record, hyperparameters={**record.hyperparameters, **value})
@@ -57,9 +57,9 @@ class DrUtil:
         return record
 
 
-def _begins_mine(head: bytes) -> bool:
-    return (b"dict_config" in head or b"agg_stats" in head) and any(map(_is_mine, peek(head)))
+def _begins_like_log(head: bytes) -> bool:
+    return (b"dict_config" in head or b"agg_stats" in head) and any(map(_is_log_line, peek(head)))
 
 
-def _is_mine(row: dict[str, Any]) -> bool:
+def _is_log_line(row: dict[str, Any]) -> bool:
     return (row.get("type") == "dict_config" and "value" in row) or ("agg_stats" in row and "data_name" in row)

@@ -1,9 +1,9 @@
-"""Run directories of trackers that write one binary record file each: W&B ``run-<id>.wandb``, SwanLab ``run-<id>.swanlab``.
+"""Claims run directories of trackers with one binary record file: W&B ``run-<id>.wandb``, SwanLab ``run-<id>.swanlab``.
 
-The rule. A directory that holds such a file is a run, and everything below it is the tracker's own: no other reader is
-offered its console output, requirements or media. ``latest-run`` is a copy where another directory beside it holds the same
-run (a record file of the same name), or where it is a text that names one (a link, as git checks it out where there are no
-links); it is the run itself where there is none. The tracker's own log and settings beside the directories belong to it.
+A directory with such a file is a run, and everything below it belongs to the tracker: no other reader sees its console output,
+requirements or media. ``latest-run`` is a copy if another directory beside it holds the same run (a record file of the same name),
+or if it is a text file that names one (a link that git checked out as text); otherwise it is a run. The tracker's log and settings
+beside the directories belong to it too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sweeplens.readers.protocol import Claim, Folder, Problem, Source
 __all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]
 
 GRACE = 600.0
-"""Seconds without a sign of life after which a run without an end has crashed."""
+"""Seconds without a new record after which a run without an end counts as crashed."""
 
 _LATEST = "latest-run"
 _OWN = re.compile(r"debug(-internal|-cli.*)?\.log|settings|wandb-resume\.json|\.gitignore")
@@ -29,7 +29,7 @@ _INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
 def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[str, ...]) -> Iterator[Claim]:
-    """Claims on a folder that is a run directory, or that holds run directories."""
+    """Claims a run directory, or the run directories in a folder."""
     if own := _record_file(folder, suffix, ident):
         yield Claim((own, *(s for s in sidecars if folder.find(s))), owns=("*",))
         return
@@ -47,7 +47,7 @@ def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[st
 
 
 def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:
-    """A file beside the records, as plain data; empty where there is none or it cannot be read (a problem)."""
+    """Reads a file beside the records as plain data; {} where it is missing or cannot be read (a problem)."""
     entry = next((f for f in source.files if f.path.replace("\\", "/").endswith("/" + name)), None)
     if entry is None:
         return {}
@@ -61,7 +61,7 @@ def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[st
 
 
 def unwrapped(config: dict[str, Any]) -> dict[str, Any]:
-    """A tracker's ``config.yaml`` without its own keys: ``{desc, value}`` is the value."""
+    """Returns a tracker's ``config.yaml`` without internal keys; ``{desc, value}`` becomes the value."""
     return {str(k): _value(v) for k, v in config.items() if k not in _INTERNAL}
 
 
@@ -73,7 +73,7 @@ def _value(entry: object) -> object:
 
 
 def _record_file(folder: Folder, suffix: str, ident: bytes) -> str:
-    """The free record file of a folder; one that is empty or cut off in its first bytes is one."""
+    """Returns the unclaimed record file of a folder, which may be empty or cut off in its header; "" where there is none."""
     for name in sorted(n for n in folder.files if n.endswith(suffix) and n not in folder.taken):
         head = folder.head(name)
         if head.startswith(ident) or ident.startswith(head):

@@ -1,4 +1,4 @@
-"""Sacred's file observer: a folder a run, with `run.json`, `config.json` and `metrics.json`; PyMARL's series in `info.json`."""
+"""Reads runs of Sacred's file observer: `run.json`, `config.json`, `metrics.json`, and PyMARL's series in `info.json`."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 __all__ = ["Sacred"]
 
 _PARTS = ("config.json", "metrics.json", "info.json")
-_TELLING = re.compile(rb'"(?:command|experiment|captured_out|heartbeat)"\s*:')
+_SACRED_KEYS = re.compile(rb'"(?:command|experiment|captured_out|heartbeat)"\s*:')
 _ARTIFACTS = re.compile(rb'"artifacts"\s*:\s*\[([^\]]*)')
 _TEXT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _SHARED = ("_resources", "_sources")
-_STEPS = "_T"  # PyMARL's partner of a series
+_STEPS = "_T"  # suffix of a series' steps in PyMARL
 
 
 class Sacred:
-    """Sacred's runs.
+    """Run folders of Sacred.
 
     Producer: Sacred's FileStorageObserver; PyMARL and EPyMARL
-    Files: ``run.json``, ``config.json``, ``metrics.json``, ``info.json`` of one folder
-    Reads: each metric with its steps and times; of ``info.json`` the lists that have a partner ``<name>_T`` of steps, and,
-        where there are no metrics, every list of numbers by its index; configuration, status, times, host, result, error
-    Leaves: other contents of ``info.json``, which are counted by name; captured output, sources, artifacts
+    Files: ``run.json``, ``config.json``, ``metrics.json``, ``info.json`` in one folder
+    Reads: each metric with its steps and times; in ``info.json`` the lists that have a list ``<name>_T`` of steps, and,
+        where there are no metrics, every list of numbers, with the index as step; configuration, status, times, host, result, error
+    Leaves: other values in ``info.json``, which are counted by name; captured output, sources, artifacts
     """
 
     name = "sacred"
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder whose ``run.json`` begins as Sacred writes it, beside a configuration, metrics or info."""
+        """Claims a folder with Sacred's ``run.json`` and a configuration, metrics or info."""
         if shared := _shared(folder):
             yield Claim((), owns=shared)
         if "run.json" not in folder.free("run.json"):
@@ -54,7 +54,7 @@ class Sacred:
             yield Claim(("run.json", *parts), belongs=_artifacts(folder))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Every part that is there; a part that cannot be read is a problem of its own."""
+        """Reads every file of the run; a file that cannot be read is a problem."""
         problems: list[Problem] = []
         run, config, metrics, info = (_load(source, n, problems) for n in ("run.json", *_PARTS))
         series = _Series(source.path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
@@ -65,26 +65,26 @@ class Sacred:
 
 
 def _is_run(head: bytes, *, captured: bool) -> bool:
-    surely = b'"artifacts"' in head and (_TELLING.search(head) is not None or captured)
-    return surely or (b'"experiment"' in head and b'"base_dir"' in head)
+    certain = b'"artifacts"' in head and (_SACRED_KEYS.search(head) is not None or captured)
+    return certain or (b'"experiment"' in head and b'"base_dir"' in head)
 
 
 def _artifacts(folder: Folder) -> tuple[str, ...]:
-    """What the run says it added, and its captured output: Sacred's copies of files, whatever they hold."""
+    """Returns the files that the run lists as artifacts, and its captured output."""
     listed = _ARTIFACTS.search(folder.head("run.json"))
     names = {m[1].decode("utf-8", "replace") for m in _TEXT.finditer(listed[1])} if listed else set[str]()
     return tuple(n for n in folder.files if n not in ("run.json", *_PARTS) and (n in names or n == "cout.txt"))
 
 
 def _shared(folder: Folder) -> tuple[str, ...]:
-    """Folders beside runs that hold the sources and resources of all of them."""
+    """Returns the folders beside runs with the sources and resources of all runs."""
     there = tuple(n for n in _SHARED if n in folder.folders)
     runs = (c for n, c in folder.folders.items() if n not in _SHARED and "run.json" in c.files)
     return there if there and any(_is_run(c.head("run.json"), captured="cout.txt" in c.files) for c in runs) else ()
 
 
 class _Series(Struct):
-    """What is gathered from metrics and info: points, what is no number, and facts."""
+    """Collects points, counts of other values, and single numbers, from metrics and info."""
 
     run: str
     columns: PointColumns = field(default_factory=PointColumns)
@@ -93,13 +93,13 @@ class _Series(Struct):
     facts: dict[str, float] = field(default_factory=dict[str, float])
 
     def metric(self, name: str, found: object) -> None:
-        """A series of ``metrics.json``: its values, steps and timestamps side by side."""
+        """Adds a series of ``metrics.json``: lists of values, steps and timestamps."""
         known = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
         times = [as_time(t) for t in _list(known.get("timestamps"))]
         self.add(name, _list(known.get("values")), _list(known.get("steps")), times)
 
     def info(self, info: Mapping[str, Any]) -> None:
-        """PyMARL's pairs of lists; lists alone only where nothing else is a series; single numbers are facts."""
+        """Adds PyMARL's pairs of lists, other lists only if there are no other series, and single numbers as facts."""
         paired = {n for n in info if isinstance(info[n], list) and isinstance(info.get(n + _STEPS), list)}
         alone = not self.names and not paired
         for name, value in info.items():
@@ -114,7 +114,7 @@ class _Series(Struct):
                 self._count(f"info.{name}", len(cast("list[Any]", value)) if isinstance(value, list) else 1)
 
     def add(self, name: str, values: Iterable[Any], steps: Iterable[Any], times: list[datetime | None]) -> None:
-        """A series; values that are no numbers are counted, a value without a step stands at its index."""
+        """Adds a series; values that are not numbers are counted, and a value without a step gets its index."""
         self.names.add(name)
         at, got, walls = list[int](), list[float](), list[int | None]()
         known = list(steps)
@@ -172,12 +172,12 @@ def _load(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:
         return {}
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
-    problems.append(Problem(entry.path, "no JSON object"))
+    problems.append(Problem(entry.path, "not a JSON object"))
     return {}
 
 
 def _plain(value: object) -> object:
-    """What jsonpickle wrapped -> plain data: numpy's numbers by their value, tuples and sets as lists."""
+    """Converts jsonpickle's wrappers to plain data: NumPy numbers to their value, tuples and sets to lists."""
     if isinstance(value, list):
         return [_plain(v) for v in cast("list[object]", value)]
     if not isinstance(value, dict):

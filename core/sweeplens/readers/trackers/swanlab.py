@@ -1,4 +1,4 @@
-"""SwanLab run directories."""
+"""Reads SwanLab run directories."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _CONFIG, _ABOUT = "files/config.yaml", "files/swanlab-metadata.json"
 _TIME, _START, _FINISH, _COLUMN, _SCALAR, _MEDIA = 2, 10, 11, 12, 13, 14
 _STATES = {1: "finished", 2: "crashed", 3: "killed"}
 _TEXTS = {1: "project", 2: "workspace", 5: "description", 8: "job_type", 10: "swanlab_run_id"}
-_SYSTEM = 2  # the class of columns that the tracker adds itself
+_SYSTEM = 2  # the class of the tracker's own columns
 
 
 class _SwanLabFacts(Struct):
-    """What the records said besides points. All fields are JSON values: it is carried from one reading to the next."""
+    """The facts in the records besides points. All fields are JSON values: they are kept between readings."""
 
     name: str = ""
     group: str = ""
@@ -42,11 +42,11 @@ class _SwanLabFacts(Struct):
 
 
 class SwanLab:
-    """One run a directory: ``run-<time>-<id>``.
+    """Run directories: ``run-<time>-<id>``.
 
     Producer: SwanLab 0.7 and later
-    Files: ``run-<id>.swanlab``, beside ``files/config.yaml``, ``files/swanlab-metadata.json``
-    Reads: every scalar at its step and time; config; name, group, job type, tags, description; begin and end
+    Files: ``run-<id>.swanlab``, and beside it ``files/config.yaml``, ``files/swanlab-metadata.json``
+    Reads: every scalar at its step and time; config; name, group, job type, tags, description; start and end
     Leaves: media, which are counted by name; the hardware monitor's columns, console output
     """
 
@@ -54,28 +54,28 @@ class SwanLab:
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Run directories in this folder, or the folder itself if it is one."""
+        """Claims run directories in this folder, or the folder itself if it is one."""
         return tracker_claims(folder, ".swanlab", _IDENT, (_CONFIG, _ABOUT))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The records from where the last reading ended; a run that ended is read anew should it ever change."""
+        """Reads the new records; a run that has ended is read again whole if it ever changes."""
         main = source.files[0]
         run = PurePosixPath(main.path.replace("\\", "/")).parent.name
         state = cast("Mapping[str, Any]", resume.state if resume else {})
-        said = _SwanLabFacts(**state.get("said", {}))
+        facts = _SwanLabFacts(**state.get("said", {}))
         points, problems = PointBuffer(), list[Problem]()
-        offset = _read_records(main, resume.offset if resume else 0, run, points, said, problems)
-        record = _described(source, run, said, problems)
+        offset = _read_records(main, resume.offset if resume else 0, run, points, facts, problems)
+        record = _described(source, run, facts, problems)
         after = None
         if not record.status and not any(p.kind == "malformed" for p in problems):
-            after = Resume(offset, {"said": to_builtins(said)})
+            after = Resume(offset, {"said": to_builtins(facts)})
         return Reading((record,), points.frame(), tuple(problems), after)
 
 
 def _read_records(
-    main: FileStat, offset: int, run: str, points: PointBuffer, said: _SwanLabFacts, problems: list[Problem]
+    main: FileStat, offset: int, run: str, points: PointBuffer, facts: _SwanLabFacts, problems: list[Problem]
 ) -> int:
-    """Every record of a file from an offset on; the offset after them."""
+    """Reads the records of a file from an offset; returns the offset after them."""
     broken = 0
     with open_buffered(main.path) as stream:
         version = stream.read(FILE_HEADER)[FILE_HEADER - 1 :]
@@ -84,85 +84,85 @@ def _read_records(
         records = BlockRecords(stream, main.path, _IDENT, offset)
         for data in records:
             try:
-                _hear(data, run, points, said)
+                _add_record(data, run, points, facts)
             except WireError:
                 broken += 1
     problems += records.problems(broken)
     return records.offset
 
 
-def _hear(data: bytes, run: str, points: PointBuffer, said: _SwanLabFacts) -> None:
-    """Take one record."""
+def _add_record(data: bytes, run: str, points: PointBuffer, facts: _SwanLabFacts) -> None:
+    """Adds one record."""
     for number, value in fields(data):
         if not isinstance(value, bytes):
             continue
         if number == _SCALAR:
-            _scalar(value, run, points, said)
+            _scalar(value, run, points, facts)
         elif number == _TIME and (when := as_timestamp(value)) is not None:
-            said.alive = max(said.alive, when.timestamp())
+            facts.alive = max(facts.alive, when.timestamp())
         elif number == _START:
-            _start(value, said)
+            _start(value, facts)
         elif number == _FINISH:
             end = dict(fields(value))
-            said.status = _STATES.get(as_signed(end.get(1, 0)), "")
+            facts.status = _STATES.get(as_signed(end.get(1, 0)), "")
             if error := as_text(end.get(2, b"")):
-                said.about["error"] = error
+                facts.about["error"] = error
         elif number == _MEDIA:
             key = as_text(dict(fields(value)).get(1, b""))
-            said.non_scalar[key] = said.non_scalar.get(key, 0) + 1
+            facts.non_scalar[key] = facts.non_scalar.get(key, 0) + 1
         elif number == _COLUMN:
             column = dict(fields(value))
             if column.get(1) == _SYSTEM:
-                said.system.append(as_text(column.get(3, b"")))
+                facts.system.append(as_text(column.get(3, b"")))
 
 
-def _scalar(data: bytes, run: str, points: PointBuffer, said: _SwanLabFacts) -> None:
+def _scalar(data: bytes, run: str, points: PointBuffer, facts: _SwanLabFacts) -> None:
     row = dict(fields(data))
     key = as_text(row.get(1, b""))
     value = row.get(5)
-    if key in said.system or not isinstance(value, bytes):
+    if key in facts.system or not isinstance(value, bytes):
         return
     number = as_double(dict(fields(value)).get(1, 0))
     points.add(run, key, as_signed(row.get(2, 0)), number, as_timestamp(row.get(4, b"")) if 4 in row else None)
 
 
-def _start(data: bytes, said: _SwanLabFacts) -> None:
+def _start(data: bytes, facts: _SwanLabFacts) -> None:
     tags: list[str] = []
     for number, value in fields(data):
         if number in _TEXTS and (text := as_text(value)):
-            said.about[_TEXTS[number]] = text
+            facts.about[_TEXTS[number]] = text
         elif number == 4:
-            said.name = as_text(value)
+            facts.name = as_text(value)
         elif number == 6:
             tags.append(as_text(value))
         elif number == 7:
-            said.group = as_text(value)
+            facts.group = as_text(value)
         elif number == 12 and (when := as_timestamp(value)) is not None:
-            said.began = when.timestamp()
-    said.tags = tags or said.tags
+            facts.began = when.timestamp()
+    facts.tags = tags or facts.tags
 
 
-def _described(source: Source, run: str, said: _SwanLabFacts, problems: list[Problem]) -> RunRecord:
-    """The run as its records and the files beside them describe it."""
+def _described(source: Source, run: str, facts: _SwanLabFacts, problems: list[Problem]) -> RunRecord:
+    """Returns the run's record, from its records and the files beside them."""
     config = loaded_beside(source, _CONFIG, problems)
     about = loaded_beside(source, _ABOUT, problems)
-    alive = max(said.alive, said.began)
+    alive = max(facts.alive, facts.began)
     return RunRecord(
         run,
-        name=said.name,
-        group=said.group,
-        status=said.status or ("crashed" if 0 < alive < time.time() - GRACE else ""),
-        created_at=as_time(said.began),
-        updated_at=as_time(said.alive),
-        tags=tuple(said.tags),
+        name=facts.name,
+        group=facts.group,
+        status=facts.status or ("crashed" if 0 < alive < time.time() - GRACE else ""),
+        created_at=as_time(facts.began),
+        updated_at=as_time(facts.alive),
+        tags=tuple(facts.tags),
         hyperparameters=unwrapped(config),
-        metadata={**_machine(about), **said.about},
-        non_scalar=said.non_scalar,
+        metadata={**_machine(about), **facts.about},
+        non_scalar=facts.non_scalar,
     )
 
 
 def _machine(about: Mapping[str, Any]) -> dict[str, object]:
-    """What of the metadata file tells runs apart: command, commit, machine."""
+    """Returns the command, commit and machine in the metadata file."""
     of = {"command": ("runtime", "command"), "git_commit": ("git", "commit"), "host": ("runtime", "hostname")}
     found: dict[str, object] = {}
     for name, (part, key) in of.items():

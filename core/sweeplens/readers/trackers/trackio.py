@@ -1,4 +1,4 @@
-"""Trackio's database of a project: one JSON object for each call of `log`."""
+"""Reads Trackio's database of a project: one JSON object for each call of `log`."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["Trackio"]
 
 _TABLES = {"metrics": ("run_name", "timestamp", "step", "metrics")}
 _CHUNK = 100_000
-_SAID_ELSEWHERE = ("_Group", "_Created", "_Username")
+_OTHER_FIELDS = ("_Group", "_Created", "_Username")
 
 
 class Trackio:
-    """Trackio's projects.
+    """Projects of Trackio.
 
     Producer: Trackio
     Files: ``<project>.db`` with the tables ``metrics`` and ``configs``
-    Reads: every number of every log call with its step and time, NaN and infinities; configurations; the group, or
-        the project in its place; system metrics under ``system/``
+    Reads: every number of every log call, also NaN and infinities, with its step and time; configurations; the group, or
+        the project if there is none; system metrics under ``system/``
     Leaves: images, tables, traces, alerts and artifacts, which are counted by name
     """
 
@@ -41,19 +41,19 @@ class Trackio:
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Databases that have Trackio's table of metrics."""
+        """Claims databases that have Trackio's table of metrics."""
         for claim in databases(folder, _TABLES):
             media = folder.child(f"media/{PurePath(claim.files[0]).stem}")
             own = tuple(n for n, _ in media.tree(f"media/{media.name}/")) if media else ()
             yield replace(claim, belongs=(*claim.belongs, *own))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """All runs of the project."""
+        """Reads all runs of the project."""
         return read_database(source.files[0].path, _extract)
 
 
 class _PointLog(Struct):
-    """What is gathered while rows go by: columns of points, and what is no number."""
+    """Collects points, and counts of other values, while rows are read."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     frames: list[pl.DataFrame] = field(default_factory=list["pl.DataFrame"])
@@ -63,7 +63,7 @@ class _PointLog(Struct):
     last: dict[str, int | None] = field(default_factory=dict[str, "int | None"])
 
     def add(self, run: str, name: str, step: Any, value: object, wall: int | None) -> None:
-        """One value under its name; an object that is no media becomes its parts."""
+        """Adds one value; an object is added by part, unless it is media."""
         number = as_number(value)
         if number is not None:
             self.rows.append((run, name, step, number, wall))
@@ -77,7 +77,7 @@ class _PointLog(Struct):
             counts[name] = counts.get(name, 0) + 1
 
     def flush(self) -> None:
-        """Turn rows into a frame, which takes a tenth of their memory."""
+        """Converts rows to a frame, which needs a tenth of their memory."""
         frame, dropped = points_of_rows(self.rows)
         self.frames.append(frame)
         self.dropped += dropped
@@ -98,14 +98,14 @@ def _extract(database: SqliteDatabase) -> Reading:
 
 
 class _RunNames:
-    """Runs by their names; a second run of the same name gets the start of its key as well."""
+    """Gives ids to runs: their names; a second run with the same name gets the start of its key too."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}  # id -> name
         self._ids: dict[tuple[str, str], str] = {}
 
     def id(self, key: object, name: object) -> str:
-        """The id under which a run is known. Tables of older databases have names only: their key is None."""
+        """Returns the id of a run. Tables of older databases have only names: their key is None."""
         text = str(name)
         if key is None:
             return text if text in self.names else self._new(text, text)
@@ -128,8 +128,8 @@ def _gather(database: SqliteDatabase, table: str, prefix: str, names: _RunNames,
     key, step = (c if c in columns else "NULL" for c in ("run_id", "step"))
     counts: dict[str, int] = defaultdict(int)
     query = f"SELECT rowid, {key}, run_name, {step}, timestamp, metrics FROM {table} ORDER BY rowid"
-    for row, whose, name, at, time, text in database.rows(query):
-        run = names.id(whose, name)
+    for row, run_key, name, at, time, text in database.rows(query):
+        run = names.id(run_key, name)
         moment = as_time(time)
         wall = micros_of(moment) if moment else None
         log.first.setdefault(run, wall)
@@ -144,12 +144,12 @@ def _configs(database: SqliteDatabase, names: _RunNames) -> Iterator[tuple[str, 
     if not columns:
         return
     key = "run_id" if "run_id" in columns else "NULL"
-    for row, whose, name, text in database.rows(f"SELECT rowid, {key}, run_name, config FROM configs ORDER BY rowid"):
-        yield names.id(whose, name), _object(database, text, f"row {row} of configs")
+    for row, run_key, name, text in database.rows(f"SELECT rowid, {key}, run_name, config FROM configs ORDER BY rowid"):
+        yield names.id(run_key, name), _object(database, text, f"row {row} of configs")
 
 
 def _object(database: SqliteDatabase, text: Any, where: str) -> dict[str, Any]:
-    """A JSON object as the database keeps it, as text or bytes; what is none is a problem."""
+    """Decodes a JSON object, stored as text or bytes; any other value is a problem."""
     try:
         value = decode(
             text.encode("utf-8", "replace") if isinstance(text, str) else text if isinstance(text, bytes) else b""
@@ -158,7 +158,7 @@ def _object(database: SqliteDatabase, text: Any, where: str) -> dict[str, Any]:
         database.problems.append(Problem(database.path, f"{where} is not JSON: {error}"))
         return {}
     if not isinstance(value, dict):
-        database.problems.append(Problem(database.path, f"{where} is no JSON object"))
+        database.problems.append(Problem(database.path, f"{where} is not a JSON object"))
         return {}
     return cast("dict[str, Any]", value)
 
@@ -172,7 +172,7 @@ def _record(about: tuple[str, str], config: Mapping[str, Any], log: _PointLog, p
         group=str(config.get("_Group") or project),
         created_at=as_time(config.get("_Created")) or as_time(log.first.get(run)),
         updated_at=as_time(log.last.get(run)),
-        hyperparameters={k: v for k, v in config.items() if k not in _SAID_ELSEWHERE},
+        hyperparameters={k: v for k, v in config.items() if k not in _OTHER_FIELDS},
         metadata={"project": project, **({"user": str(user)} if user else {})},
         non_scalar=log.non_scalar.get(run, {}),
     )

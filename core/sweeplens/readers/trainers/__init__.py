@@ -1,1 +1,1 @@
-"""Formats that training libraries write: one file each."""
+"""Reads formats of training libraries, one file for each."""

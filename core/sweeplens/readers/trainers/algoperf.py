@@ -1,4 +1,4 @@
-"""MLCommons AlgoPerf: `eval_measurements.csv` and `hparams.json` in a trial's folder."""
+"""Reads MLCommons AlgoPerf trials: `eval_measurements.csv` and `hparams.json` in a trial's folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import read_config
 from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -24,12 +24,12 @@ _FLAGS = (
     "experiment_name",
     "num_tuning_trials",
 )
-_EMPTY_EVENTS = 100  # bytes that an event file has before the first value; larger ones are the trial's only record
+_EMPTY_EVENTS = 100  # bytes of an event file before its first value; a larger file may be the only record of a trial
 _AXIS, _MARK = "global_step", "accumulated_submission_time"
 
 
 class AlgoPerf:
-    """AlgoPerf's trials.
+    """Trial folders of AlgoPerf.
 
     Producer: MLCommons AlgoPerf ``submission_runner``
     Files: ``eval_measurements.csv``, ``measurements.csv``, ``hparams.json``, ``flags_0.json``, ``meta_data_0.json``
@@ -41,14 +41,14 @@ class AlgoPerf:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A trial that was measured, or one that was set up beside such trials."""
+        """Claims a trial with measurements, or one that was only set up."""
         tables = [n for n in (_EVALS, _ALL) if n in folder.files and n not in folder.taken and _is_measured(folder, n)]
         if tables or _is_set_up(folder):
             yield Claim((*tables, *(n for n in _SIDE if n in folder.files)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Both tables, anew: the runner writes them whole."""
-        tables: list[Table] = []
+        """Reads both tables whole: the runner replaces them."""
+        tables: list[TableReading] = []
         seen: frozenset[str] = frozenset()
         for name in (_EVALS, _ALL):
             header = read_header(entry.path, ",") if (entry := source.file(name)) else None
@@ -76,7 +76,7 @@ def _is_measured(folder: Folder, name: str) -> bool:
 
 
 def _is_set_up(folder: Folder) -> bool:
-    """Whether a folder holds a trial's hyperparameters, and it or a sibling the other files of the runner."""
+    """Whether a folder holds a trial's hyperparameters, and it or a sibling has other files of the runner."""
     events = any("tfevents" in n and f.size > _EMPTY_EVENTS for n, f in folder.files.items())
     if events or _HPARAMS not in folder.files or _HPARAMS in folder.taken:
         return False
@@ -88,6 +88,6 @@ def _is_set_up(folder: Folder) -> bool:
 
 
 def _metadata(about: dict[str, object]) -> dict[str, Any]:
-    """What tells submissions and workloads apart; not the 150 flags and counters beside."""
+    """Returns the flags that identify the submission and the workload, out of about 150."""
     workload = {k: v for k, v in about.items() if k.startswith("workload.")}
     return {**{k: about[k] for k in _FLAGS if about.get(k) is not None}, **workload}

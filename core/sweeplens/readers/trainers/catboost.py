@@ -1,4 +1,4 @@
-"""CatBoost's `train_dir`: the errors of the learning and test sets of one training, a table each."""
+"""Reads CatBoost's `train_dir`: one training, with a table of errors for each data set."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _GOALS = {"Min": "lower", "Max": "higher"}
 
 
 class CatBoost:
-    """One training, whatever its number of sets.
+    """Training folders of CatBoost, with any number of data sets.
 
     Producer: CatBoost (``train_dir``, by default ``catboost_info/``)
     Files: ``learn_error.tsv``, ``test_error.tsv``, ``time_left.tsv``, ``catboost_training.json``
-    Reads: every metric of every set at its iteration, as ``learn/Logloss`` and ``test/Logloss``; which values are better
+    Reads: every metric of every set at its iteration, as ``learn/Logloss`` and ``test/Logloss``; whether lower or higher is better
     Leaves: the event files in ``learn/`` and ``test/``, which repeat the tables; snapshots of the model
     """
 
@@ -34,7 +34,7 @@ class CatBoost:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with such tables."""
+        """Claims a folder with tables of errors."""
         tables = [n for n in folder.free(".tsv") if _TABLE.fullmatch(n) and folder.head(n).startswith(b"iter\t")]
         if not any(n.endswith("_error.tsv") for n in tables):
             return
@@ -44,7 +44,7 @@ class CatBoost:
         yield Claim((*tables, *about, *config_files(folder)), copies=copies, owns=sets)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Every table as a whole: they are small."""
+        """Reads every table whole: they are small."""
         points, problems, about = PointBuffer(), list[Problem](), dict[str, object]()
         for entry in source.files:
             name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
@@ -58,7 +58,7 @@ class CatBoost:
 
 
 def _read_table(entry: FileStat, run: str, prefix: str, points: PointBuffer, problems: list[Problem]) -> None:
-    """Add the rows of one table; a row that is not like the header is a problem, or torn where it is the last."""
+    """Adds the rows of one table. A row that does not fit the header is a problem; the last one is ``torn``."""
     lines = compression.read_plain(entry.path).decode("utf-8", "replace").split("\n")
     names = lines[0].rstrip("\r").split("\t")
     for number, line in enumerate(lines[1:], 2):
@@ -83,7 +83,7 @@ def _number(cell: str) -> float | None:
 
 
 def _about(entry: FileStat) -> dict[str, object]:
-    """The iterations that were planned, and which values of each metric are better. The file is incomplete while it trains."""
+    """Returns the planned iterations and the goals of the metrics. The file is incomplete during training."""
     found = _META.search(compression.read_plain(entry.path))
     try:
         meta: Mapping[str, Any] = cast("Mapping[str, Any]", decode(found[1])) if found else dict[str, Any]()

@@ -1,4 +1,4 @@
-"""Hugging Face Trainer: `trainer_state.json` of the output folder, or of its furthest checkpoint."""
+"""Reads the Hugging Face Trainer's `trainer_state.json`, from the output folder or its last checkpoint."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "pred
 _MODEL_KEYS = (b'"architectures"', b'"model_type"', b'"transformers_version"')
 _LOGS = ("trainer_log.jsonl", "logging.jsonl")
 _LOG_MARKS = (b'"current_steps"', b'"global_step/max_steps"')
-_EVENTS = 4  # event files whose beginning is looked at
-_BEGINNING = 1 << 18  # bytes, in which the arguments stand
+_EVENTS = 4  # event files whose beginning is read
+_BEGINNING = 1 << 18  # first bytes, which hold the arguments
 _HPARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
 _ABOUT = (
     "best_metric",
@@ -37,11 +37,11 @@ _ABOUT = (
 
 
 class HfTrainer:
-    """The Trainer's own record of a run.
+    """Output folders of the Trainer.
 
-    Producer: transformers ``Trainer`` and what builds on it (TRL, PEFT, sentence-transformers)
-    Files: ``trainer_state.json``, else that of the ``checkpoint-<N>`` with the highest N; ``*_results.json``
-    Reads: every number of ``log_history`` at its step; the schedule's settings, a search trial's parameters, what was reached
+    Producer: transformers ``Trainer`` and libraries that build on it (TRL, PEFT, sentence-transformers)
+    Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``
+    Reads: every number of ``log_history`` at its step; the schedule's settings; a search trial's parameters; best metric; results
     Leaves: logs beside the state (LLaMA-Factory, ms-swift), checkpoints and TensorBoard files below; pickles
     """
 
@@ -49,14 +49,14 @@ class HfTrainer:
     version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """An output folder: with a state of its own, or with checkpoints that have one."""
+        """Claims an output folder that has a state, or checkpoints with one."""
         checkpoints = _checkpoints(folder)
         states = [_STATE] if _is_state(folder, _STATE) else []
         states += [n for n in checkpoints if _is_state(folder, n)]
         if not states:
             return
         logs_beside = tuple(n for n in _LOGS if any(mark in folder.head(n) for mark in _LOG_MARKS))
-        if logs_beside and states[0] != _STATE:  # the log goes on after the checkpoint was saved
+        if logs_beside and states[0] != _STATE:  # the log continues after the checkpoint
             yield Claim((), belongs=tuple(states), owns=tuple({n.split("/")[0] for n in checkpoints}))
             return
         results = tuple(n for n in _RESULTS if n in folder.files)
@@ -68,7 +68,7 @@ class HfTrainer:
         yield Claim((states[0], *results, *_configs(folder), *events), copies=copies, owns=owns)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The whole history: the file is written anew each time."""
+        """Reads the whole history: the Trainer replaces the file each time."""
         main = source.files[0]
         state = _object(main)
         points, non_scalar = PointBuffer(), dict[str, int]()
@@ -89,22 +89,22 @@ class HfTrainer:
             metadata={**_about(state), **_results(source, problems)},
             non_scalar=non_scalar,
         )
-        return Reading((in_hydra(source, record),), points.frame(), tuple(problems + _gone_beyond(source, state)))
+        return Reading((in_hydra(source, record),), points.frame(), tuple(problems + _newer_checkpoint(source, state)))
 
 
 def _arguments(source: Source) -> dict[str, object]:
-    """The TrainingArguments, which the Trainer writes into its TensorBoard files as text."""
+    """Returns the TrainingArguments, which the Trainer writes into its TensorBoard files as text."""
     found: dict[str, object] = {}
     for entry in source.files[1:]:
         if "events.out.tfevents" in entry.path:
             with open_buffered(entry.path) as stream:
-                said = facts_of_folder(stream.read(_BEGINNING)).said
-            found = {**said.hyperparameters, **found}
+                facts = facts_of_folder(stream.read(_BEGINNING)).facts
+            found = {**facts.hyperparameters, **found}
     return found
 
 
 def _checkpoints(folder: Folder) -> list[str]:
-    """The states of a folder's checkpoints, the furthest first."""
+    """Returns the states of a folder's checkpoints, the last checkpoint first."""
     found = [(int(m[1]), n) for n in folder.folders if (m := _CHECKPOINT.fullmatch(n)) and folder.find(f"{n}/{_STATE}")]
     return [f"{n}/{_STATE}" for _, n in sorted(found, reverse=True)]
 
@@ -117,7 +117,7 @@ def _is_state(folder: Folder, name: str) -> bool:
 
 
 def _configs(folder: Folder) -> tuple[str, ...]:
-    """The sidecars of the output folder, without the config of the model that is saved there."""
+    """Returns the config files of the output folder, without the config of a model saved there."""
     found = config_files(folder)
     return tuple(n for n in found if n != "config.json" or not any(k in folder.head(n) for k in _MODEL_KEYS))
 
@@ -133,7 +133,7 @@ def _object(entry: FileStat) -> dict[str, Any]:
 
 
 def _entry(run: str, entry: Mapping[str, Any], before: int, points: PointBuffer, non_scalar: dict[str, int]) -> int:
-    """Add one entry's numbers at its step; without a step they stand where the run last was."""
+    """Adds one entry's numbers at its step, or at the last step if it has none. Returns the step."""
     step = as_step(entry.get("step"))
     step = before if step is None else step
     for name, value in entry.items():
@@ -158,13 +158,13 @@ def _about(state: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _status(state: Mapping[str, Any]) -> str:
-    """Finished when every planned step was made; the state says nothing else."""
+    """Returns ``finished`` when all planned steps are done; the state shows no other status."""
     done, planned = as_step(state.get("global_step")), as_step(state.get("max_steps"))
     return "finished" if done is not None and planned is not None and done >= planned > 0 else ""
 
 
 def _results(source: Source, problems: list[Problem]) -> dict[str, object]:
-    """Numbers of the final evaluation, which may come after the last history that was saved."""
+    """Returns the numbers of the final evaluation, which may be newer than the saved history."""
     found: dict[str, object] = {}
     for entry in source.files[1:]:
         if not entry.path.endswith(_RESULTS):
@@ -178,8 +178,8 @@ def _results(source: Source, problems: list[Problem]) -> dict[str, object]:
     return found
 
 
-def _gone_beyond(source: Source, state: Mapping[str, Any]) -> list[Problem]:
-    """A checkpoint further than the state that was read: training went on after the state was saved."""
+def _newer_checkpoint(source: Source, state: Mapping[str, Any]) -> list[Problem]:
+    """Returns a warning if a checkpoint is newer than the state, so that training continued after the state was saved."""
     reached = as_step(state.get("global_step")) or 0
     steps = [int(m[1]) for c in source.copies if (m := re.search(r"checkpoint-(\d+)[/\\][^/\\]*$", c))]
     further = max((s for s in steps if s > reached), default=0)

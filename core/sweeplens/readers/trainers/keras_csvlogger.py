@@ -1,4 +1,4 @@
-"""Keras' CSVLogger: one row an epoch, the metrics in alphabetical order, any separator, no config of its own."""
+"""Reads tables of Keras' CSVLogger: one row for each epoch, metrics in alphabetical order, any separator, no config."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class KerasCsvLogger:
-    """Keras' tables.
+    """Tables of Keras.
 
     Producer: Keras and tf.keras ``CSVLogger``
-    Files: ``*.csv``, ``*.log`` with ``epoch`` first, whole and rising, no other counter, and the metrics in alphabetical order; a config beside, if somebody wrote one
-    Reads: every number at its epoch, whatever the separator; ``NA`` is an epoch without the metric
+    Files: ``*.csv``, ``*.log`` with whole, rising numbers in the first column ``epoch``, no other counter, and the metrics in alphabetical order; a config file beside them, if there is one
+    Reads: every number at its epoch, with any separator; ``NA`` means that the epoch has no value
     Leaves: lists, which are counted
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -35,16 +35,16 @@ class KerasCsvLogger:
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files with the logger's header and rows of it."""
+        """Claims files with the logger's header and rows."""
         mine = [n for n in folder.free(*_SUFFIXES) if _is_log(folder.head(n))]
-        if are_splits(mine):  # one run in several tables, which this logger never writes
+        if are_splits(mine):  # splits of one run, which this logger never writes
             return
         config = config_files(folder) if mine else ()
         for name in mine:
             yield Claim((name, *config), is_folder=len(mine) == 1 and (bool(config) or has_plain_name(name)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The rows that are new."""
+        """Reads the new rows."""
         path = source.files[0].path
         header = read_header(path, separators=_separators(path))
         if header is None:
@@ -65,7 +65,7 @@ def _is_log(head: bytes) -> bool:
 
 
 def _counts_epochs(rows: Sequence[Mapping[str, str]]) -> bool:
-    """Whether the epochs are whole and rise; a training that was appended goes back, which is seldom."""
+    """Whether the epochs are whole and mostly rise; they go back where another training was appended."""
     epochs = [number(r.get(_AXIS, "")) for r in rows]
     whole = all(e is not None and e.is_integer() for e in epochs)
     back = whole and sum(b <= a for a, b in pairwise(cast("list[float]", epochs)))
@@ -73,7 +73,7 @@ def _counts_epochs(rows: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _is_row(row: Mapping[str, str]) -> bool:
-    """A row of the logger: an epoch, then numbers; a metric that is an array is written in brackets."""
+    """Whether a row is one of the logger: an epoch and numbers; an array is written in brackets."""
     others = [v for k, v in row.items() if k != _AXIS]
     return number(row.get(_AXIS, "")) is not None and all(number(v) is not None or "[" in v for v in others)
 
@@ -86,7 +86,7 @@ def _header(head: bytes) -> TableHeader | None:
 
 
 def _separators(path: str) -> str:
-    """The character after the first name."""
+    """Returns the character after the first name."""
     from sweeplens.readers.decoding.compression import head
 
     found = _header(head(path, 64))

@@ -1,4 +1,4 @@
-"""Lightning's CSVLogger: `metrics.csv` and `hparams.yaml` in a version folder."""
+"""Reads logs of Lightning's CSVLogger: `metrics.csv` and `hparams.yaml` in a version folder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from sweeplens.readers.decoding.axis_names import folded
 from sweeplens.readers.decoding.compression import plain_name
 from sweeplens.readers.decoding.delimited.cells import header_of, sample
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
-from sweeplens.readers.decoding.rows import TIME_KEYS
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
+from sweeplens.readers.decoding.row_keys import TIME_KEYS
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trainers.lightning_duplicates import event_duplicates
@@ -21,19 +21,19 @@ _VERSION = re.compile(r"version_\d+")
 
 
 class LightningCsv:
-    """Lightning's CSV logs.
+    """CSV logs of Lightning.
 
-    Producer: Lightning and PyTorch Lightning ``CSVLogger``, Fabric's too
-    Files: ``metrics.csv`` with a ``step`` column and no times, beside ``hparams.yaml`` or in ``version_<N>``; ``version_<N>`` with ``hparams.yaml`` alone has no points
-    Reads: every number at its step, in any order of columns; hyperparameters, of Python objects their plain data
-    Leaves: TensorBoard files of a second logger, in the same folder or, where their numbers are the same, in one nearby
+    Producer: ``CSVLogger`` of Lightning, PyTorch Lightning and Fabric
+    Files: ``metrics.csv`` with a ``step`` column and no times, beside ``hparams.yaml`` or in ``version_<N>``; ``version_<N>`` with only ``hparams.yaml`` is a run without points
+    Reads: every number at its step, with columns in any order; hyperparameters, Python objects among them as plain data
+    Leaves: TensorBoard files of a second logger, in the same folder, or in a related folder if their numbers are the same
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "lightning_csv"
     version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with the logger's table, or one that was made for it."""
+        """Claims a folder with the logger's table, or one that was created for it."""
         tables = [n for n in folder.free(_METRICS) if plain_name(n) == _METRICS]
         if any(_is_written_by_it(folder, folder.head(n)) for n in tables):
             yield Claim((tables[0], *config_files(folder)), copies=event_duplicates(folder))
@@ -41,10 +41,10 @@ class LightningCsv:
             yield Claim((*tables, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The rows that are new; everything where the logger wrote the table anew for a metric that it had not seen."""
+        """Reads the new rows; the whole table where the logger rewrote it for a new metric."""
         run, main = source.relative, source.files[0]
         header = read_header(main.path, ",") if plain_name(main.path).endswith(_METRICS) else None
-        table = read_table(main.path, header, ColumnPlan(axis="step"), run, resume) if header else Table()
+        table = read_table(main.path, header, ColumnPlan(axis="step"), run, resume) if header else TableReading()
         own = read_config(source.files, names=(_HPARAMS,), unwrap=False)
         rest = read_config([f for f in source.files if not f.path.endswith(_HPARAMS)])
         record = RunRecord(
@@ -58,9 +58,9 @@ class LightningCsv:
 
 
 def _is_written_by_it(folder: Folder, head: bytes) -> bool:
-    """Whether a table has a step, no time, which the logger never writes, and lies or looks as the logger leaves it.
+    """Whether a table has a step and no time (the logger never writes one), and the place or form that the logger gives it.
 
-    Its rows of training and of validation leave each other's cells empty.
+    Its form: rows of training and of validation leave each other's cells empty.
     """
     header = header_of(head, ",")
     if header is None or "step" not in header.names or any(folded(n) in TIME_KEYS for n in header.names):
@@ -71,7 +71,7 @@ def _is_written_by_it(folder: Folder, head: bytes) -> bool:
 
 
 def _is_unwritten(folder: Folder, tables: list[str]) -> bool:
-    """Whether a folder was made for this logger, but the run ended before its first row."""
+    """Whether a folder was created for this logger, but has no row yet."""
     if any("tfevents" in n for n in folder.files) or any(folder.files[n].size for n in tables):
         return False
     if tables or _VERSION.fullmatch(folder.name):

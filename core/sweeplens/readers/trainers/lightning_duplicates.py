@@ -1,9 +1,9 @@
-"""One Lightning run that two loggers wrote into folders of their own: a table, and event files with the same numbers.
+"""Finds Lightning runs that two loggers wrote to separate folders: a table, and event files with the same numbers.
 
-The rule. Both folders have ``hparams.yaml``; they are siblings (``n/version_0``, ``n/version_1``), cousins (``csv/version_0``,
-``tensorboard/version_0``) or lie under the same name in two places (``a/n/version_0``, ``b/n/version_0``). All values at the
-beginning of the event file that lie before the end of the table's beginning are in the table, at their steps and as 32-bit
-floats; and there are several among them that no two runs have by chance. Then the table is read, and the events are a copy.
+Both folders have ``hparams.yaml``. They are siblings (``n/version_0``, ``n/version_1``), cousins (``csv/version_0``,
+``tensorboard/version_0``) or have the same name in two places (``a/n/version_0``, ``b/n/version_0``). All values in the event
+file's head up to the last step of the table's head are in the table, at the same steps, as 32-bit floats. Several of them are
+precise enough that two runs do not share them by chance. Then the table is read, and the event files are a copy.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sweeplens.readers.protocol import Folder
 __all__ = ["event_duplicates", "is_event_duplicate"]
 
 _TABLE, _HPARAMS = "metrics.csv", "hparams.yaml"
-_MOST = 300  # folders that are looked at for one
+_MOST = 300  # related folders that are checked for each folder
 _ROWS = 200
-_TELLING = 3  # different values that must agree
-_BITS = 12  # of 24: a number that needs so many was computed, not chosen
+_MATCHES = 3  # different precise values that must agree
+_BITS = 12  # of 24: a number with so many significant bits was computed, not chosen
 _NOT_COMPARED = frozenset({"epoch", "hp_metric"})
 
 _Points = frozenset[tuple[int, float]]
 
 
 def event_duplicates(folder: Folder) -> tuple[str, ...]:
-    """Event files in other folders that hold what this folder's table holds, with their ``hparams.yaml``."""
+    """Returns event files in other folders with the numbers of this folder's table, and their ``hparams.yaml``."""
     if folder.find(_HPARAMS) is None:
         return ()
     table = _table_points(folder.head(_TABLE))
@@ -42,7 +42,7 @@ def event_duplicates(folder: Folder) -> tuple[str, ...]:
 
 
 def is_event_duplicate(folder: Folder) -> bool:
-    """Whether another folder has a table that holds what this folder's event files hold."""
+    """Whether another folder has a table with the numbers of this folder's event files."""
     if _HPARAMS not in folder.files or _TABLE in folder.files:
         return False
     for path, _ in _relatives(folder):
@@ -54,7 +54,7 @@ def is_event_duplicate(folder: Folder) -> bool:
 
 
 def _relatives(folder: Folder) -> Iterator[tuple[str, Folder]]:
-    """Siblings, cousins, and second cousins under the same name, nearest first."""
+    """Yields siblings, cousins, and second cousins under the same name, nearest first."""
     return islice(_all_relatives(folder), _MOST)
 
 
@@ -87,20 +87,20 @@ def _events_match(folder: Folder, path: str, other: Folder, table: _Points) -> b
 
 
 def _same(events: _Points, table: _Points) -> bool:
-    """Whether the values of an event file that the table's beginning covers are all in it, and enough of them telling."""
+    """Whether all values of an event file within the table's head are in the table, and enough of them are precise."""
     end = max((step for step, _ in table), default=0)
     common = {p for p in events if p[0] < end}
-    return common <= table and len({value for _, value in common if _is_telling(value)}) >= _TELLING
+    return common <= table and len({value for _, value in common if _is_precise(value)}) >= _MATCHES
 
 
-def _is_telling(value: float) -> bool:
+def _is_precise(value: float) -> bool:
     mantissa = struct.unpack("<I", struct.pack("<f", value))[0] & 0x7FFFFF
     return bool(mantissa & ((1 << (24 - _BITS)) - 1))
 
 
 @lru_cache(maxsize=1024)
 def _table_points(head: bytes) -> _Points:
-    """The values in the rows at the beginning of a table, as an event file would hold them."""
+    """Returns the values in the first rows of a table, as 32-bit floats."""
     header = header_of(head, ",")
     if header is None or "step" not in header.names:
         return frozenset()
@@ -116,7 +116,7 @@ def _table_points(head: bytes) -> _Points:
 @lru_cache(maxsize=1024)
 def _event_points(head: bytes) -> _Points:
     from sweeplens.readers.tensorboard.folders import (
-        facts_of_folder,  # numpy comes with it: only when there are events to compare
+        facts_of_folder,  # imports numpy: only when there are events to compare
     )
 
     points = facts_of_folder(head).frame("")
@@ -127,7 +127,7 @@ def _event_points(head: bytes) -> _Points:
 
 
 def _rounded(value: float) -> float:
-    """The nearest 32-bit float."""
+    """Returns the nearest 32-bit float."""
     try:
         return struct.unpack("<f", struct.pack("<f", value))[0]
     except OverflowError:

@@ -1,4 +1,4 @@
-"""mmcv's `*.log.json`: one JSON object an interval, after a first line about the run."""
+"""Reads mmcv's `*.log.json`: a first line about the run, then one JSON object for each logging interval."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _BY_ITERATION = "IterBasedRunner"
 
 
 class Mmcv:
-    """mmcv 1.x logs.
+    """Logs of mmcv 1.x.
 
     Producer: mmcv's TextLoggerHook (mmdet 2, mmseg 0, mmcls 0, mmaction 0, ...)
     Files: ``*.log.json`` of lines with ``mode``, ``epoch``, ``iter``; the one ``*.py`` beside it
-    Reads: every number as ``<mode>/<name>`` at its epoch, since ``iter`` begins anew with each; at its iteration where that
-        goes on through the epochs; what the first line says; the configuration in it, or else beside it, read as data;
-        a resumed run is a second file, and a run of its own
+    Reads: every number as ``<mode>/<name>`` at its epoch, since ``iter`` restarts in each epoch; at its iteration where that
+        continues over the epochs; the facts in the first line; the configuration in it, or in the file beside it, read as
+        data; a resumed run is a second file and a separate run
     Leaves: text and lists, which are counted by name; the iteration within the epoch; the text log and ``tf_logs/`` beside
-        it, which hold the same
+        it, which hold the same data
     """
 
     name = "mmcv"
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Files ``*.log.json`` whose first lines are mmcv's."""
+        """Claims files ``*.log.json`` whose first lines are mmcv's."""
         mine = [n for n in folder.free(_SUFFIX) if any(_is_row(r) or _is_meta(r) for r in peek(folder.head(n)))]
         boards = folder.folders.get("tf_logs")
         configs = folder.free(".py") if mine else []
@@ -51,7 +51,7 @@ class Mmcv:
             yield Claim((name, *beside), tuple(copies), owns=("tf_logs",) if boards else (), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """All rows: which axis they stand on is known only at the end."""
+        """Reads all rows: their axis is known only at the end."""
         main = source.files[0].path
         lines = JsonLines(compression.line_pieces(main), main)
         meta: dict[str, Any] = {}
@@ -78,28 +78,28 @@ class Mmcv:
 
 
 def _axis(rows: list[dict[str, Any]], meta: dict[str, Any]) -> str:
-    """``epoch``, or ``iter`` where the run counts iterations: it says so, or ``iter`` grows from epoch to epoch."""
+    """Returns the axis: ``iter`` where the runner's name shows it or ``iter`` grows over the epochs, else ``epoch``."""
     if any(_BY_ITERATION in str(meta.get(k, "")) for k in _LONG):
         return "iter"
     train = [(_step(r, "epoch", 0), _step(r, "iter", 0)) for r in rows if r["mode"] == "train"]
-    grew = [later[1] > sooner[1] for sooner, later in pairwise(train) if later[0] > sooner[0]]
+    grew = [later[1] > earlier[1] for earlier, later in pairwise(train) if later[0] > earlier[0]]
     return "iter" if grew and all(grew) else "epoch"
 
 
-def _config(source: Source, said: object, problems: list[Problem]) -> dict[str, Any]:
-    """The configuration: the text of it in the first line, else the file beside the log; {} where there is neither."""
+def _config(source: Source, text: object, problems: list[Problem]) -> dict[str, Any]:
+    """Returns the configuration in the first line, else in the file beside the log; {} where there is neither."""
     try:
-        if isinstance(said, str):
-            return read_python_config(said)
+        if isinstance(text, str):
+            return read_python_config(text)
         if len(source.files) > 1:
             return read_python_config(compression.read_config_text(source.files[1].path))
     except (FormatError, OSError) as error:
-        problems.append(Problem(source.files[0 if isinstance(said, str) else 1].path, str(error), kind="warning"))
+        problems.append(Problem(source.files[0 if isinstance(text, str) else 1].path, str(error), kind="warning"))
     return {}
 
 
 def _points(run: str, rows: list[dict[str, Any]], axis: str) -> tuple[PointBuffer, dict[str, int]]:
-    """Rows as points. In a run by iterations a row of another mode stands where training was: its own count restarts."""
+    """Converts rows to points. In a run by iterations, rows of other modes get the last training step: their count restarts."""
     points, non_scalar = PointBuffer(), dict[str, int]()
     now = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""mmengine's local visualisation backend: `vis_data/scalars.json` and the run's configuration as Python, never run."""
+"""Reads mmengine's `vis_data/scalars.json` and its configuration in Python, which is never executed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _HOME, _SCALARS, _CONFIG = "vis_data", "scalars.json", "config.py"
 
 
 class Mmengine:
-    """mmengine's runs.
+    """Run folders of mmengine.
 
     Producer: mmengine's LocalVisBackend (mmdet 3, mmseg 1, mmpretrain, ...)
     Files: ``<timestamp>/vis_data/scalars.json`` and ``config.py``
     Reads: every number at its ``step`` (iterations in training, epochs in validation, as mmengine counts); the whole
-        configuration, read as data; a run that logged nothing yet
+        configuration, read as data; runs without a row yet
     Leaves: text and lists, which are counted by name; the second copy of the scalars, the text log and what TensorBoard or
         W&B backends wrote into ``vis_data/``
     """
@@ -34,7 +34,7 @@ class Mmengine:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with ``vis_data/``, whose scalars are rows with a step, or which has a configuration only."""
+        """Claims a folder with ``vis_data/`` that has rows with a step, or only a configuration."""
         home = folder.folders.get(_HOME)
         if home is None:
             return
@@ -47,7 +47,7 @@ class Mmengine:
         yield Claim(files, tuple(_copies(folder, others)), owns=(_HOME,))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The configuration, and the rows that were appended."""
+        """Reads the configuration and the new rows."""
         problems: list[Problem] = []
         config = _config(source.file(_CONFIG), problems)
         run = source.relative
@@ -95,13 +95,13 @@ def _config(entry: FileStat | None, problems: list[Problem]) -> dict[str, Any]:
 
 
 def _are_rows(home: Folder) -> bool:
-    """Whether the scalars look like mmengine's; a file without a byte will be, once there is a configuration."""
+    """Whether the scalars look like mmengine's; an empty file does if there is a configuration."""
     rows = peek(home.head(_SCALARS))
     return any(as_step(r.get("step")) is not None for r in rows) or (not rows and _CONFIG in home.files)
 
 
 def _copies(folder: Folder, others: list[str]) -> Iterator[str]:
-    """What holds the same again: the other files of ``vis_data/``, the text log, the configuration in the work folder."""
+    """Yields copies of the data: other files of ``vis_data/``, the text log, the configuration in the work folder."""
     yield from (f"{_HOME}/{n}" for n in others)
     log, config = f"{folder.name}.log", f"../{folder.name}.py"
     yield from (n for n in (log, config) if folder.find(n))

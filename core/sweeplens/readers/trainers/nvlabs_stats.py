@@ -1,4 +1,4 @@
-"""NVlabs' training statistics: `stats.jsonl` of StyleGAN 2 and 3, EDM and their descendants."""
+"""Reads NVlabs' training statistics: `stats.jsonl` of StyleGAN 2 and 3, EDM and projects based on them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _AXES = ("Progress/kimg", "Progress/tick")
 
 
 class NvlabsStats:
-    """NVlabs' statistics.
+    """Training statistics of NVlabs.
 
-    Producer: stylegan2-ada-pytorch, stylegan3, EDM and their descendants (``training_stats``)
+    Producer: stylegan2-ada-pytorch, stylegan3, EDM and projects based on them (``training_stats``)
     Files: ``*.jsonl`` of ``{name: {num, mean, std}}``, ``metric-*.jsonl``, ``training_options.json``
-    Reads: each statistic as ``<name>.num|mean|std`` at its thousand images; metrics at their snapshot's; options; times
-    Leaves: TensorBoard files, which repeat the means; the text log; how long an evaluation took
+    Reads: each statistic as ``<name>.num|mean|std``, with thousands of images as step; metrics at their snapshot; options; times
+    Leaves: TensorBoard files, which repeat the means; the text log; the duration of evaluations
     """
 
     name = "nvlabs_stats"
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with one file of statistics."""
+        """Claims files of statistics; the first one with the metrics and options of its folder."""
         free = [(n, folder.head(n)) for n in folder.free(".jsonl")]
         mine = [n for n, head in free if _MARK.search(head) and any(map(_is_stats, peek(head, most=3)))]
         metrics = [
@@ -50,7 +50,7 @@ class NvlabsStats:
             yield Claim((name, *beside), is_folder=name == mine[0])
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The statistics, then the metrics' files, anew: they are small."""
+        """Reads the statistics and the files of metrics whole: they are small."""
         state = _StatsState(source.relative)
         problems: list[Problem] = []
         for entry in source.files:
@@ -58,7 +58,7 @@ class NvlabsStats:
                 continue
             lines = JsonLines(compression.line_pieces(entry.path), entry.path)
             for line in lines:
-                _take(state, line.value)
+                _add_row(state, line.value)
             problems += lines.problems
         side = read_config(source.files, names=(_OPTIONS,), unwrap=False)
         rest = read_config(source.files)
@@ -77,7 +77,7 @@ class NvlabsStats:
 
 
 class _StatsState(Struct):
-    """What is remembered while the rows go by."""
+    """The state while the rows are read."""
 
     run: str
     points: PointBuffer = field(default_factory=PointBuffer)
@@ -90,7 +90,7 @@ class _StatsState(Struct):
 
 
 def _is_stats(row: Mapping[str, Any]) -> bool:
-    """A row of statistics; of a row cut off by the head, its first values are whole."""
+    """Whether a row holds statistics; in a row that the head cuts off, the first values are complete."""
     values = [cast("dict[str, Any]", v) for v in row.values() if isinstance(v, dict)]
     return any(all(p in v for p in _PARTS) for v in values) or (_AXES[0] in row and _AXES[1] in row)
 
@@ -99,7 +99,7 @@ def _is_metric(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("results"), dict) and "metric" in row and "snapshot_pkl" in row
 
 
-def _take(state: _StatsState, row: Mapping[str, Any]) -> None:
+def _add_row(state: _StatsState, row: Mapping[str, Any]) -> None:
     wall = as_time(row.get("timestamp"))
     state.first = state.first or wall
     state.last = wall or state.last
@@ -117,7 +117,7 @@ def _take(state: _StatsState, row: Mapping[str, Any]) -> None:
 
 
 def _step(state: _StatsState, row: Mapping[str, Any]) -> int:
-    """Thousands of images, rounded down as the producer's TensorBoard does; else ticks; else rows."""
+    """Returns thousands of images, rounded down as in the tool's TensorBoard files; else ticks; else the row's position."""
     for axis in _AXES:
         value = row.get(axis)
         mean = as_number(cast("dict[str, Any]", value).get("mean")) if isinstance(value, dict) else None

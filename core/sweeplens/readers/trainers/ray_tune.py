@@ -1,4 +1,4 @@
-"""Ray Tune and RLlib: `result.json` (JSON lines), `params.json` and the experiment's state."""
+"""Reads trials of Ray Tune and RLlib: `result.json` (JSON lines), `params.json` and the experiment's state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_ERROR = 2000
 
 
 class RayTune:
-    """Ray's trials.
+    """Trial folders of Ray.
 
     Producer: Ray Tune, RLlib, Ray Train
     Files: ``result.json`` (else ``progress.csv``), ``params.json``, ``error.txt``, ``../experiment_state-*.json``
@@ -39,7 +39,7 @@ class RayTune:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A trial: results with Ray's axis, or parameters of a trial that ended before its first result."""
+        """Claims a trial: results with Ray's axis, or the parameters of a trial without results."""
         free = set(folder.free(".json", ".csv", ".txt"))
         parent = folder.child("..")
         states = sorted(n for n in (parent.files if parent else ()) if n.startswith("experiment_state"))
@@ -53,10 +53,10 @@ class RayTune:
         yield Claim((*main, *side), copies=(_TABLE,) if table and main != (_TABLE,) else ())
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The results that are new, and what the sidecars say now."""
+        """Reads the new results and the current sidecars."""
         if source.file(_RESULT) is None and source.file(_TABLE) is not None:
             return _from_table(source)
-        trial = _Trial(source.relative, cast("dict[str, Any]", dict(resume.state) if resume else {}))
+        trial = _RayTrial(source.relative, cast("dict[str, Any]", dict(resume.state) if resume else {}))
         problems: list[Problem] = []
         after = None
         if (main := source.file(_RESULT)) is not None:
@@ -72,8 +72,8 @@ class RayTune:
         return Reading((record,), trial.points.frame(), tuple(problems), after)
 
 
-class _Trial(Struct):
-    """One trial while its rows go by."""
+class _RayTrial(Struct):
+    """The state of one trial while its rows are read."""
 
     run: str
     saved: dict[str, Any]
@@ -91,7 +91,7 @@ class _Trial(Struct):
         return bool(self.saved.get("done"))
 
     def state(self) -> dict[str, Any]:
-        """What a later reading needs."""
+        """Returns the state for a later reading."""
         return {"non_scalar": self.non_scalar, "done": self.done, "step": self.saved.get("step", 0)}
 
     def record(self) -> RunRecord:
@@ -100,7 +100,7 @@ class _Trial(Struct):
         )
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take one result."""
+        """Adds one result."""
         config = row.pop("config", None)
         self.config = cast("dict[str, Any]", config) if isinstance(config, dict) else self.config
         self.about = {k: row[k] for k in ("trial_id", "hostname") if isinstance(row.get(k), str)} or self.about
@@ -129,7 +129,7 @@ def _is_empty(folder: Folder, name: str) -> bool:
 
 
 def _from_table(source: Source) -> Reading:
-    """The trial from ``progress.csv``, where the results themselves are gone."""
+    """Reads a trial from ``progress.csv``, where ``result.json`` is missing."""
     entry = cast("FileStat", source.file(_TABLE))
     header = read_header(entry.path, ",")
     if header is None:
@@ -142,7 +142,7 @@ def _from_table(source: Source) -> Reading:
 
 
 def _described(source: Source, record: RunRecord, done: bool, problems: list[Problem]) -> RunRecord:
-    """The record with its parameters, its experiment and how it ended."""
+    """Returns the record with its parameters, experiment and status."""
     side = read_config(source.files, names=(_PARAMS,), unwrap=False)
     problems += [Problem(path, reason) for path, reason in side.problems]
     *_, experiment, trial = source.path.replace("\\", "/").rstrip("/").split("/")
@@ -167,7 +167,7 @@ def _tail(error: FileStat) -> str:
 
 
 def _from_state(source: Source, trial: str, trial_id: str, problems: list[Problem]) -> tuple[str, datetime | None]:
-    """Status and start as the experiment's state has them. A state left at ``RUNNING`` says nothing: ingest tells by time."""
+    """Returns status and start from the experiment's state. A state ``RUNNING`` may be stale: ingest then decides by times."""
     entry = next((f for f in source.files if "experiment_state" in f.path.rsplit("/", 1)[-1]), None)
     if entry is None:
         return "", None
@@ -182,7 +182,7 @@ def _from_state(source: Source, trial: str, trial_id: str, problems: list[Proble
 
 @lru_cache(maxsize=8)
 def _trials(entry: FileStat) -> dict[str, tuple[str, datetime | None]]:
-    """Trial id -> status and start. Trials are JSON texts inside JSON; older Rays keep one object a trial."""
+    """Returns trial id -> status and start. Trials are JSON texts inside JSON; older versions have an object for each trial."""
     state = decode(compression.read_plain(entry.path))
     known = cast("dict[str, Any]", state) if isinstance(state, dict) else {}
     found: dict[str, tuple[str, datetime | None]] = {}

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 and the RL zoo: the logger's tables, episode monitors and evaluations of one folder are one run."""
+"""Reads folders of Stable-Baselines3 and the RL Zoo: logger tables, episode monitors and evaluations of one run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.npz import read_arrays
 from sweeplens.readers.decoding.sidecars import config_files, read_config
@@ -31,19 +31,20 @@ _EVAL_SERIES = {"results": "mean_reward", "ep_lengths": "mean_ep_length", "succe
 
 
 class StableBaselines3:
-    """Stable-Baselines3's folders.
+    """Log folders of Stable-Baselines3.
 
     Producer: Stable-Baselines3 and 2 (logger, ``Monitor``, ``EvalCallback``), RL Baselines3 Zoo
     Files: ``progress.csv``, ``progress.json``, ``monitor.csv``, ``<k>.monitor.csv``, ``evaluations.npz``, ``<env>/config.yml``
-    Reads: numbers at ``time/total_timesteps``; episodes as ``monitor/*`` at the steps made so far; means as ``eval/*``; config
-    Leaves: ``progress.json`` and TensorBoard files, which repeat ``progress.csv``; ``log.txt``; each evaluation's episodes
+    Reads: numbers at ``time/total_timesteps``; episodes as ``monitor/*`` at the total steps so far; mean evaluations as ``eval/*``;
+        config
+    Leaves: ``progress.json`` and TensorBoard files, which repeat ``progress.csv``; ``log.txt``; single episodes of evaluations
     """
 
     name = "sb3"
     version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with a logger's table, with monitors or with evaluations."""
+        """Claims a folder with a logger table, monitors or evaluations."""
         tables = [n for n in folder.free(".csv") if _is_table(folder.head(n))]
         lines = [n for n in folder.free(".json") if n.startswith("progress") and _is_lines(folder.head(n))]
         logs = [*(tables or lines)[:1], *_episodes(folder), *(_below(folder) if tables or lines else ())]
@@ -53,7 +54,7 @@ class StableBaselines3:
             yield Claim((*logs, *_configs(folder)), copies=copies, is_folder=bool(tables or lines) or not others)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Everything, anew: the logger writes its table anew when a name comes that it has not seen."""
+        """Reads everything: the logger rewrites its table when a new name appears."""
         run = source.relative
         problems: list[Problem] = []
         table = _progress(source, run)
@@ -62,13 +63,13 @@ class StableBaselines3:
         evals = _evaluations(source, run, known, problems)
         zoo, args = (read_config(source.files, names=(name,), unwrap=False) for name in _ZOO)
         problems += [Problem(path, reason) for path, reason in (*zoo.problems, *args.problems)]
-        said = args.hyperparameters
+        arguments = args.hyperparameters
         record = RunRecord(
             run,
-            group="/".join(str(said[k]) for k in ("algo", "env") if said.get(k)),
+            group="/".join(str(arguments[k]) for k in ("algo", "env") if arguments.get(k)),
             created_at=datetime.fromtimestamp(began, UTC) if began else None,
             hyperparameters=zoo.hyperparameters,
-            metadata={f"args.{k}": v for k, v in said.items()},
+            metadata={f"args.{k}": v for k, v in arguments.items()},
             non_scalar=table.non_scalar,
         )
         records, broken = described_by(replace(source, files=(source.files[0], *_own(source))), [record])
@@ -76,17 +77,17 @@ class StableBaselines3:
 
 
 def _episodes(folder: Folder) -> list[str]:
-    """The monitors and evaluations of a folder."""
+    """Returns the monitors and evaluations of a folder."""
     monitors = [n for n in folder.free("monitor.csv") if is_monitor(folder.head(n))]
     return [*monitors, *(n for n in folder.free(_EVALUATIONS) if b"timesteps.npy" in folder.head(n)[:200])]
 
 
 def _below(folder: Folder) -> list[str]:
-    """Monitors and evaluations that a logger's run keeps in folders of their own: at most one folder for each."""
+    """Returns monitors and evaluations in subfolders of a logger's run: at most one subfolder for each kind."""
     found: dict[str, list[str]] = {}
     for name, child in folder.folders.items():
         if any("tfevents" in n or n.startswith("progress.") for n in child.files):
-            return []  # a folder of runs: whose these are is not known
+            return []  # a folder of several runs: their owner is unknown
         for file in _episodes(child):
             kind = _EVALUATIONS if file == _EVALUATIONS else "monitor.csv"
             found.setdefault(f"{kind}/{name}", []).append(f"{name}/{file}")
@@ -104,7 +105,7 @@ def _is_lines(head: bytes) -> bool:
 
 
 def _configs(folder: Folder) -> tuple[str, ...]:
-    """Sidecars of the folder; the zoo keeps its own in a folder named after the environment."""
+    """Returns the config files of the folder; the Zoo's are in a folder named after the environment."""
     homes = [n for n in folder.folders if folder.find(f"{n}/{_ZOO[0]}")]
     zoo = tuple(p for z in _ZOO if len(homes) == 1 and folder.find(p := f"{homes[0]}/{z}"))
     return (*zoo, *config_files(folder))
@@ -114,19 +115,19 @@ def _own(source: Source) -> tuple[Any, ...]:
     return tuple(f for f in source.files[1:] if not f.path.endswith(_ZOO))
 
 
-def _progress(source: Source, run: str) -> Table:
-    """The logger's table, from the file that was claimed for it."""
+def _progress(source: Source, run: str) -> TableReading:
+    """Reads the logger's table from the claimed file."""
     main = source.files[0].path
     plain = compression.plain_name(main)
     if plain.endswith(".json"):
         return _from_lines(main, run)
     header = read_header(main, ",") if plain.endswith(".csv") and not plain.endswith("monitor.csv") else None
     axis = next((n for n in header.names if _AXIS.fullmatch(n)), "") if header else ""
-    return read_table(main, header, ColumnPlan(axis=axis, keep_axis=True), run) if header else Table()
+    return read_table(main, header, ColumnPlan(axis=axis, keep_axis=True), run) if header else TableReading()
 
 
-def _from_lines(path: str, run: str) -> Table:
-    table, points = Table(), PointBuffer()
+def _from_lines(path: str, run: str) -> TableReading:
+    table, points = TableReading(), PointBuffer()
     lines = JsonLines(compression.line_pieces(path), path)
     for line in lines:
         axis = next((k for k in line.value if _AXIS.fullmatch(k)), "")
@@ -137,7 +138,7 @@ def _from_lines(path: str, run: str) -> Table:
     return table
 
 
-def _add(points: PointBuffer, run: str, table: Table, row: Mapping[str, Any]) -> None:
+def _add(points: PointBuffer, run: str, table: TableReading, row: Mapping[str, Any]) -> None:
     for name, value in row.items():
         number = as_number(value)
         if number is None:
@@ -147,7 +148,7 @@ def _add(points: PointBuffer, run: str, table: Table, row: Mapping[str, Any]) ->
 
 
 def _evaluations(source: Source, run: str, known: set[str], problems: list[Problem]) -> pl.DataFrame:
-    """The means over each evaluation's episodes, but those that the logger has written as well."""
+    """Returns the mean over each evaluation's episodes, without metrics that the logger has written too."""
     points = PointBuffer()
     for entry in source.files:
         if not entry.path.endswith(_EVALUATIONS):

@@ -1,7 +1,7 @@
-"""Monitor files of Stable-Baselines: a ``#`` line of JSON, then an episode a row: reward, length, seconds since the start.
+"""Reads monitor files of Stable-Baselines: a ``#`` line of JSON, then one episode in each row: reward, length, time.
 
-Several of them in a folder are parallel environments of one run: episodes are put in the order in which they ended, and
-their step is the count of steps that all environments had made in finished episodes by then.
+Several of them in a folder are parallel environments of one run. Episodes are sorted by their end, and the step of an episode is
+the total count of steps in all episodes finished by then.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _COLUMNS = ("r", "l", "t")
 
 
 def is_monitor(head: bytes) -> bool:
-    """Whether a file begins as a monitor: a JSON comment (newer) and a header with r, l and t."""
+    """Whether a file begins like a monitor: a JSON comment (in newer versions) and a header with r, l and t."""
     header = header_of(head, ",")
     return header is not None and header.names[: len(_COLUMNS)] == _COLUMNS
 
 
 def read_monitors(paths: Sequence[str], run: str, problems: list[Problem]) -> tuple[pl.DataFrame, float | None]:
-    """The episodes of all environments as points, and when the first environment began, in seconds since 1970."""
+    """Returns the episodes of all environments as points, and the start of the first one in seconds since 1970."""
     frames: list[pl.DataFrame] = []
     starts: list[float] = []
     for path in paths:
@@ -49,15 +49,15 @@ def read_monitors(paths: Sequence[str], run: str, problems: list[Problem]) -> tu
 def _start(path: str) -> float | None:
     first = compression.head(path, HEAD_BYTES).split(b"\n", 1)[0].lstrip(b"#\xef\xbb\xbf ")
     try:
-        said = json.loads(first)
+        comment = json.loads(first)
     except (ValueError, RecursionError):
         return None
-    start = as_number(cast("dict[str, Any]", said).get("t_start")) if isinstance(said, dict) else None
+    start = as_number(cast("dict[str, Any]", comment).get("t_start")) if isinstance(comment, dict) else None
     return start if start and as_time(start) else None
 
 
 def _episodes(points: pl.DataFrame, start: float) -> pl.DataFrame:
-    """A row an episode: its columns, and the time at which it ended."""
+    """Returns one row for each episode: its columns, and the time of its end."""
     wide = points.pivot(on="metric", index="step", values="value", aggregate_function="last").sort("step").drop("step")
     missing = [pl.lit(None, dtype=pl.Float64).alias(c) for c in _COLUMNS if c not in wide.columns]
     return wide.with_columns(missing).with_columns((pl.col("t") + start).forward_fill().alias("\0ended"))

@@ -1,4 +1,4 @@
-"""Spinning Up's EpochLogger: `progress.txt` (tabs) and `config.json`."""
+"""Reads tables of Spinning Up's EpochLogger: `progress.txt` (tabs) and `config.json`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeplens.readers.decoding.compression import plain_name
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
 from sweeplens.readers.decoding.values import as_step
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -14,23 +14,23 @@ from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, 
 __all__ = ["SpinningUp"]
 
 _PROGRESS = "progress.txt"
-_LOGGERS = ("logger", "logger_kwargs")  # the logger's own state and its output folder: no settings of the run
+_LOGGERS = ("logger", "logger_kwargs")  # the logger's state and output folder: not settings of the run
 
 
 class SpinningUp:
-    """Spinning Up's tables.
+    """Tables of Spinning Up.
 
-    Producer: OpenAI Spinning Up ``EpochLogger`` and the many repositories that copied it
+    Producer: OpenAI Spinning Up ``EpochLogger`` and the repositories that copied it
     Files: ``progress.txt`` (tabs, a header with ``Epoch``), ``config.json``
-    Reads: every number at its epoch, the config, finished when every planned epoch is there; empty files are runs without points
-    Leaves: what the config says of the logger object itself; saved models
+    Reads: every number at its epoch; the config; finished when all planned epochs are done; empty files as runs without points
+    Leaves: settings of the logger object in the config; saved models
     """
 
     name = "spinup"
     version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with the logger's table, or with an empty one beside its config."""
+        """Claims a folder with the logger's table, or with an empty one beside its config."""
         for name in (n for n in folder.free(_PROGRESS) if plain_name(n) == _PROGRESS):
             header = header_of(folder.head(name), "\t")
             started = not folder.files[name].size and b'"exp_name"' in folder.head("config.json")
@@ -38,13 +38,13 @@ class SpinningUp:
                 yield Claim((name, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Rows that are new: the logger appends, and its header is fixed by its first row."""
+        """Reads the new rows: the logger appends, and its first row fixes the header."""
         main = source.files[0].path
         header = read_header(main, "\t")
         table = (
             read_table(main, header, ColumnPlan(axis="Epoch", is_cut_short=True), source.relative, resume)
             if header
-            else Table()
+            else TableReading()
         )
         side = read_config(source.files[1:], unwrap=False)
         config = {k: v for k, v in side.hyperparameters.items() if k not in _LOGGERS}

@@ -1,4 +1,4 @@
-"""Ultralytics YOLO: `results.csv` with `args.yaml` (v8 and later) or `opt.yaml` and `hyp.yaml` (v5)."""
+"""Reads Ultralytics YOLO runs: `results.csv` with `args.yaml` (v8 and later) or `opt.yaml` and `hyp.yaml` (v5)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited.cells import header_of
-from sweeplens.readers.decoding.delimited.table import ColumnPlan, Table, read_header, read_table
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.sidecars import read_config
 from sweeplens.readers.decoding.values import as_step
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
@@ -19,11 +19,11 @@ _AXIS = "epoch"
 
 
 class Yolo:
-    """YOLO's training tables.
+    """Training tables of YOLO.
 
     Producer: Ultralytics YOLOv5, v8 and later, RT-DETR
     Files: ``results.csv`` (v5 pads its columns with blanks), ``args.yaml`` or ``opt.yaml`` and ``hyp.yaml``
-    Reads: every number at its epoch as it was written (v5 counts from 0, later ones from 1); arguments; finished at the last epoch
+    Reads: every number at its written epoch (v5 counts from 0, later ones from 1); arguments; finished at the last planned epoch
     Leaves: pictures, weights, TensorBoard files in the same folder
     """
 
@@ -31,14 +31,14 @@ class Yolo:
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """A folder with a table of epochs that has both losses and metrics in YOLO's names."""
+        """Claims tables of epochs with losses and metrics under YOLO's names."""
         mine = [n for n in folder.free(".csv") if _is_results(folder.head(n))]
         config = tuple(n for n in (*_ARGS, _HYP) if n in folder.files)
         for name in mine:
             yield Claim((name, *config), is_folder=len(mine) == 1)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The rows that are new."""
+        """Reads the new rows."""
         path = source.files[0].path
         header = read_header(path, ",")
         if header is None:
@@ -67,7 +67,7 @@ def _is_results(head: bytes) -> bool:
     return any(n.startswith("metrics/") for n in header.names) and any(n.startswith("train/") for n in header.names)
 
 
-def _status(table: Table, planned: object) -> str:
-    """Finished when as many epochs are there as were planned; early stopping leaves no word."""
+def _status(table: TableReading, planned: object) -> str:
+    """Returns ``finished`` when all planned epochs are done; early stopping leaves no trace."""
     epochs = as_step(planned)
     return "finished" if epochs and table.rows and max(table.last_step, table.rows) >= epochs else ""

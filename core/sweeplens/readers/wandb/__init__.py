@@ -1,1 +1,1 @@
-"""Weights & Biases: run folders with their record file (`run_file`) and without it (`summary`)."""
+"""Reads Weights & Biases run directories, with their record file (`run_file`) or without it (`summary`)."""

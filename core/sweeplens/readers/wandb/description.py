@@ -1,4 +1,4 @@
-"""The records of a W&B log that are not history: what the run is called, its config, its summary, and how it ended."""
+"""Reads the records of a W&B log that describe the run: name, group, tags, config and exit code."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.protobuf import as_signed, as_text, as_timestamp, fields
 from sweeplens.readers.wandb.history import item
 
-__all__ = ["HEARD", "RunDescription", "since_1970"]
+__all__ = ["DESCRIPTION_RECORDS", "RunDescription", "since_1970"]
 
 _CONFIG, _STATS, _OUTPUT, _RUN, _EXIT = 5, 7, 13, 17, 18
-HEARD = frozenset({_CONFIG, _STATS, _OUTPUT, _RUN, _EXIT})
+DESCRIPTION_RECORDS = frozenset({_CONFIG, _STATS, _OUTPUT, _RUN, _EXIT})
 _TEXTS = {1: "wandb_run_id", 2: "entity", 3: "project", 7: "job_type", 9: "notes", 12: "sweep_id", 13: "host"}
 _RUN_CONFIG, _RUN_GROUP, _RUN_NAME, _RUN_TAG, _RUN_START = 4, 6, 8, 10, 17
 
 
 class RunDescription(Struct):
-    """What the records said so far. All fields are JSON values: it is carried from one reading to the next."""
+    """The description of a run by its records so far. All fields are JSON values: it is kept between readings."""
 
     name: str = ""
     group: str = ""
@@ -28,11 +28,11 @@ class RunDescription(Struct):
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     about: dict[str, str] = field(default_factory=dict[str, str])
     began: float = 0.0  # seconds since 1970
-    alive: float = 0.0  # the last time that a record speaks of
+    alive: float = 0.0  # the latest time in a record
     exit_code: int | None = None
 
-    def hear(self, number: int, data: bytes) -> None:
-        """Take one record that is no history. Raises WireError where it is none."""
+    def add(self, number: int, data: bytes) -> None:
+        """Adds one of the `DESCRIPTION_RECORDS`. Raises WireError where it is damaged."""
         if number == _CONFIG:
             _update(self.config, data)
         elif number in (_STATS, _OUTPUT):
@@ -43,7 +43,7 @@ class RunDescription(Struct):
             self.exit_code = next((as_signed(v) for n, v in fields(data) if n == 1), 0)
 
     def status(self, alive: float, deadline: float) -> str:
-        """How the run ended; without an exit record, ``crashed`` where its last sign of life is before the deadline."""
+        """Returns how the run ended; without an exit record ``crashed``, if its latest record is before the deadline."""
         if self.exit_code is not None:
             return "finished" if self.exit_code == 0 else "failed"
         return "crashed" if 0 < alive < deadline else ""
@@ -71,7 +71,7 @@ class RunDescription(Struct):
 
 
 def since_1970(stamp: str) -> float:
-    """The ``YYYYMMDD_HHMMSS`` of a run directory's name as seconds, read as UTC; 0 where it is none."""
+    """Converts ``YYYYMMDD_HHMMSS`` in a run directory's name to seconds, as UTC; 0 for other text."""
     try:
         return datetime.strptime(stamp, "%Y%m%d_%H%M%S").replace(tzinfo=UTC).timestamp()
     except ValueError:
@@ -79,7 +79,7 @@ def since_1970(stamp: str) -> float:
 
 
 def _update(config: dict[str, Any], data: bytes) -> None:
-    """Apply a ConfigRecord: items to set, items to remove."""
+    """Applies a ConfigRecord: items to set, items to remove."""
     for number, entry in fields(data):
         if number not in (1, 2) or not isinstance(entry, bytes):
             continue
@@ -91,7 +91,7 @@ def _update(config: dict[str, Any], data: bytes) -> None:
 
 
 def _put(target: dict[str, Any], path: tuple[str, ...], raw: bytes) -> None:
-    """Set a value at a path of keys; what is no JSON stays text."""
+    """Sets a value at a path of keys; a value that is not JSON stays text."""
     for key in path[:-1]:
         inner = target.get(key)
         if not isinstance(inner, dict):

@@ -1,11 +1,11 @@
-"""The history records of a W&B log -> columns of points.
+"""Reads the history records of a W&B log as columns of points.
 
-A record is one ``log`` call: items of a key and a JSON value, and the step. Most values are plain numbers, which ``float``
-reads from their bytes as they stand, NaN and Infinity too; the others are decoded as JSON. Keys that begin with ``_`` are
-the tracker's own: ``_step`` is the axis, ``_timestamp`` or else ``_runtime`` the time.
+A record is one ``log`` call: items with a key and a JSON value, and the step. Most values are plain numbers, also NaN and
+Infinity, which ``float`` parses from their bytes; others are decoded as JSON. W&B's own keys begin with ``_``: ``_step`` is the
+axis, and ``_timestamp`` or else ``_runtime`` the time.
 
-The bytes before a value (lengths and key) repeat from row to row, so they are looked up as a whole once they were read in
-full; a record of ten items costs ten look-ups.
+The bytes before a value (lengths and key) repeat in each row. They are parsed once and cached, so a record of ten items costs ten
+look-ups.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["WandbHistory", "item"]
 _ITEM, _STEP = 0x0A, 0x12
 _KEYS = (0x0A, 0x12)  # of an item: its key, or the only part of its nested key
 _VALUE = b"\x82\x01"
-_AXIS, _TIME, _ELAPSED, _OWN = -1, -2, -3, -4
-_TRACKERS = {b"_step": _AXIS, b"_timestamp": _TIME, b"_runtime": _ELAPSED}
+_AXIS, _TIME, _ELAPSED, _INTERNAL = -1, -2, -3, -4
+_INTERNAL_KEYS = {b"_step": _AXIS, b"_timestamp": _TIME, b"_runtime": _ELAPSED}
 
 
 class _HistoryRow(Struct):
-    """What a record says besides its points."""
+    """The values of a record that are not points."""
 
     own: dict[int, float] = field(default_factory=dict[int, float])
     nested: list[tuple[tuple[str, ...], bytes]] = field(default_factory=list[tuple[tuple[str, ...], bytes]])
@@ -40,7 +40,7 @@ class _HistoryRow(Struct):
 
 
 class WandbHistory:
-    """Rows in, a frame out; `state` is what an instance that goes on later is made of."""
+    """Collects history rows into a frame. A later reading continues from `state`."""
 
     def __init__(
         self,
@@ -60,19 +60,19 @@ class WandbHistory:
         self._step, self._wall = array("q"), array("d")
 
     def state(self) -> dict[str, object]:
-        """What a later reading needs, as JSON values."""
+        """Returns the state for a later reading, as JSON values."""
         names = [n.decode("utf-8", "replace") for n in self._names]
         of = ("last_step", "last_wall", "non_scalar", "summary")
         return {**{name: getattr(self, name) for name in of}, "names": names}
 
     def metrics(self) -> set[str]:
-        """The names that have been logged as numbers."""
+        """Returns the names that were logged as numbers."""
         return {name.decode("utf-8", "replace") for name in self._names}
 
     def add(self, data: bytes, at: int, end: int, began: float = 0.0) -> None:
-        """One history record, which stands between two positions; ``began`` is what ``_runtime`` counts from.
+        """Adds the history record between two positions; ``_runtime`` counts from ``began``.
 
-        Raises WireError where it is none.
+        Raises WireError where it is damaged.
         """
         before = len(self._value)
         row, heads = _HistoryRow(), self._heads
@@ -102,11 +102,11 @@ class WandbHistory:
             del self._metric[before:], self._value[before:]
             raise WireError("no history record") from None
         if row.nested:
-            self._deep(row)
+            self._add_nested(row)
         self._close(row, began)
 
     def add_summary(self, data: bytes, at: int, end: int) -> None:
-        """One summary record: of what is no metric of the history, the last value is kept."""
+        """Adds a summary record: keeps the last value of names that are not metrics of the history."""
         while at < end:
             mark = at + 7 + data[at + 3] if at + 3 < end else end
             hit = self._heads.get(data[at:mark])
@@ -121,8 +121,8 @@ class WandbHistory:
                     self.summary[".".join(path)] = raw.decode("utf-8", "replace")
             at += size
 
-    def only_summarised(self) -> dict[str, object]:
-        """Numbers and texts of the summary that the history does not have."""
+    def only_in_summary(self) -> dict[str, object]:
+        """Returns numbers and texts that only the summary has."""
         known = self.metrics() | set(self.non_scalar)
         found: dict[str, object] = {}
         for name, raw in self.summary.items():
@@ -136,7 +136,7 @@ class WandbHistory:
         return found
 
     def frame(self, run_id: str) -> pl.DataFrame:
-        """Everything added so far, as READING_SCHEMA."""
+        """Returns everything added so far, as READING_SCHEMA."""
         names = pl.Series([n.decode("utf-8", "replace") for n in self._names], dtype=pl.String)
         raw = {
             "run_id": pl.Series([run_id], dtype=pl.String).new_from_index(0, len(self._value)),
@@ -150,7 +150,7 @@ class WandbHistory:
         return pl.DataFrame(raw).with_columns(micros.cast(READING_SCHEMA["wall_time"]))
 
     def _field(self, data: bytes, at: int, end: int, row: _HistoryRow) -> int:
-        """Read one field of a record in full, and learn the bytes before its value; the position after it."""
+        """Parses one field of a record, and caches the bytes before its value. Returns the position after it."""
         start, kind = at, data[at]
         size, at = varint(data, at + 1)
         stop = at + size
@@ -163,7 +163,7 @@ class WandbHistory:
             if not name:
                 row.nested.append(item(data[at:stop]))
                 return stop
-            metric = _TRACKERS.get(name, _OWN) if name.startswith(b"_") else self._number_of(name)
+            metric = _INTERNAL_KEYS.get(name, _INTERNAL) if name.startswith(b"_") else self._number_of(name)
             if value - start == 7 + data[start + 3]:
                 self._heads[data[start:value]] = (metric, stop - value)
             self._one(metric, data[value:stop], row)
@@ -189,7 +189,7 @@ class WandbHistory:
         return list(self._names)[metric].decode("utf-8", "replace")
 
     def _other(self, name: str, raw: bytes) -> None:
-        """A value that is no plain number: a word for one, a nest of them, or something to count."""
+        """Adds a value that is not a plain number: a word for a number, an object of numbers, or a value to count."""
         try:
             self._decoded(name, decode(raw))
         except ValueError:
@@ -206,8 +206,8 @@ class WandbHistory:
         else:
             self._count(name)
 
-    def _deep(self, row: _HistoryRow) -> None:
-        """Items whose key is a path: those beside a ``_type`` are one value that is no number."""
+    def _add_nested(self, row: _HistoryRow) -> None:
+        """Adds items whose key is a path. Items beside a ``_type`` are one value that is not a number."""
         typed = {path[:-1] for path, _ in row.nested if path[-1:] == ("_type",)}
         for path in sorted(typed):
             self._count(".".join(path))
@@ -220,9 +220,9 @@ class WandbHistory:
         self.non_scalar[name] = self.non_scalar.get(name, 0) + 1
 
     def _close(self, row: _HistoryRow, began: float) -> None:
-        """Give the points of a row their step and time."""
-        said = as_step(row.own.get(_AXIS))
-        step = said if said is not None else row.step if row.step is not None else self.last_step + 1
+        """Sets the step and time of a row's points."""
+        axis_step = as_step(row.own.get(_AXIS))
+        step = axis_step if axis_step is not None else row.step if row.step is not None else self.last_step + 1
         wall = row.own.get(_TIME, (began or math.nan) + row.own.get(_ELAPSED, math.nan))
         self.last_step = step
         if wall > self.last_wall:
@@ -233,7 +233,7 @@ class WandbHistory:
 
 
 def _simple(data: bytes, at: int, stop: int) -> tuple[bytes, int]:
-    """The key of an item that is a key and a value and nothing else, and where the value begins; (nothing, 0) else."""
+    """Returns the key of an item with only a key and a value, and where the value begins; else (b"", 0)."""
     if data[at] not in _KEYS:
         return b"", 0
     size, begin = varint(data, at + 1)
@@ -245,7 +245,7 @@ def _simple(data: bytes, at: int, stop: int) -> tuple[bytes, int]:
 
 
 def item(data: bytes) -> tuple[tuple[str, ...], bytes]:
-    """The path of keys and the value of an item, whatever the order of its fields."""
+    """Returns the path of keys and the value of an item, in any order of its fields."""
     path: list[str] = []
     raw = b""
     for number, value in fields(data):

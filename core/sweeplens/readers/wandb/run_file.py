@@ -1,4 +1,4 @@
-"""Weights & Biases run directories, online and offline."""
+"""Reads Weights & Biases run directories, online and offline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeplens.readers.decoding.protobuf import WireError, spans
 from sweeplens.readers.decoding.values import as_time
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims, unwrapped
-from sweeplens.readers.wandb.description import HEARD, RunDescription, since_1970
+from sweeplens.readers.wandb.description import DESCRIPTION_RECORDS, RunDescription, since_1970
 from sweeplens.readers.wandb.history import WandbHistory
 from sweeplens.safe_open import open_buffered
 
@@ -25,15 +25,15 @@ __all__ = ["Wandb", "about_machine"]
 _IDENT = b":W&B"
 _HISTORY, _SUMMARY = 2, 3
 _CONFIG, _ABOUT, _LAST = "files/config.yaml", "files/wandb-metadata.json", "files/wandb-summary.json"
-_ZONES = 86400.0  # a directory's name has local time, and does not say which
+_ZONES = 86400.0  # a directory's name has the local time of an unknown zone
 
 
 class Wandb:
-    """One run a directory: ``wandb/run-<time>-<id>`` or ``wandb/offline-run-<time>-<id>``.
+    """Run directories: ``wandb/run-<time>-<id>`` or ``wandb/offline-run-<time>-<id>``.
 
     Producer: Weights & Biases
-    Files: ``run-<id>.wandb``, beside ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
-    Reads: every number of the history at its ``_step``; config; name, group, job type, tags, notes, sweep; begin, end, exit; what only the summary has
+    Files: ``run-<id>.wandb``, and beside it ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
+    Reads: every number of the history at its ``_step``; config; name, group, job type, tags, notes, sweep; start, end, exit code; values that only the summary has
     Leaves: histograms, tables and media, which are counted by name; system statistics, console output, saved files
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -41,28 +41,28 @@ class Wandb:
     version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Run directories in this folder, or the folder itself if it is one."""
+        """Claims run directories in this folder, or the folder itself if it is one."""
         return tracker_claims(folder, ".wandb", _IDENT, (_CONFIG, _ABOUT, _LAST))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The records from where the last reading ended; a run that ended is read anew should it ever change."""
+        """Reads the new records; a run that has ended is read again whole if it ever changes."""
         main = source.files[0]
         state = cast("Mapping[str, Any]", resume.state if resume else {})
-        said = RunDescription(**state.get("said", {}))
+        description = RunDescription(**state.get("said", {}))
         history = WandbHistory(**state.get("history", {}))
         problems: list[Problem] = []
-        offset = _read_records(main, resume.offset if resume else 0, history, said, problems)
-        record = _described(source, history, said, problems)
+        offset = _read_records(main, resume.offset if resume else 0, history, description, problems)
+        record = _described(source, history, description, problems)
         after = None
         if not record.status and not any(p.kind == "malformed" for p in problems):
-            after = Resume(offset, {"said": to_builtins(said), "history": history.state()})
+            after = Resume(offset, {"said": to_builtins(description), "history": history.state()})
         return Reading((record,), history.frame(record.id), tuple(problems), after)
 
 
 def _read_records(
-    main: FileStat, offset: int, history: WandbHistory, said: RunDescription, problems: list[Problem]
+    main: FileStat, offset: int, history: WandbHistory, description: RunDescription, problems: list[Problem]
 ) -> int:
-    """Every record of a file from an offset on; the offset after them."""
+    """Reads the records of a file from an offset; returns the offset after them."""
     broken = 0
     with open_buffered(main.path) as stream:
         records = BlockRecords(stream, main.path, _IDENT, offset)
@@ -70,44 +70,46 @@ def _read_records(
             try:
                 for number, kind, begin, end in spans(data, 0, len(data)):
                     if number == _HISTORY and kind == 2:
-                        history.add(data, begin, end, said.began)
+                        history.add(data, begin, end, description.began)
                     elif number == _SUMMARY and kind == 2:
                         history.add_summary(data, begin, end)
-                    elif number in HEARD and kind == 2:
-                        said.hear(number, data[begin:end])
+                    elif number in DESCRIPTION_RECORDS and kind == 2:
+                        description.add(number, data[begin:end])
             except WireError:
                 broken += 1
     problems += records.problems(broken)
     return records.offset
 
 
-def _described(source: Source, history: WandbHistory, said: RunDescription, problems: list[Problem]) -> RunRecord:
-    """The run as its records and the files beside them describe it."""
+def _described(
+    source: Source, history: WandbHistory, description: RunDescription, problems: list[Problem]
+) -> RunRecord:
+    """Returns the run's record, from its records and the files beside them."""
     directory = PurePosixPath(source.files[0].path.replace("\\", "/")).parent.name
-    config = {**said.config, **loaded_beside(source, _CONFIG, problems)}
+    config = {**description.config, **loaded_beside(source, _CONFIG, problems)}
     about = loaded_beside(source, _ABOUT, problems)
     last = {k: v for k, v in loaded_beside(source, _LAST, problems).items() if not k.startswith("_")}
     history.summary.update({k: json.dumps(v) for k, v in last.items()})
     stamp = re.search(r"\d{8}_\d{6}", directory)
-    began = said.began or (since_1970(stamp[0]) if stamp else 0.0)
-    alive = max(said.alive, history.last_wall, said.began, began - _ZONES)
-    summary = history.only_summarised()
+    began = description.began or (since_1970(stamp[0]) if stamp else 0.0)
+    alive = max(description.alive, history.last_wall, description.began, began - _ZONES)
+    summary = history.only_in_summary()
     return RunRecord(
         directory,
-        name=said.name,
-        group=said.group,
-        status=said.status(alive, time.time() - GRACE),
+        name=description.name,
+        group=description.group,
+        status=description.status(alive, time.time() - GRACE),
         created_at=as_time(began),
-        updated_at=as_time(max(said.alive, history.last_wall)),
-        tags=tuple(said.tags),
+        updated_at=as_time(max(description.alive, history.last_wall)),
+        tags=tuple(description.tags),
         hyperparameters=unwrapped(config),
-        metadata={**about_machine(about), **said.about, **({"summary": summary} if summary else {})},
+        metadata={**about_machine(about), **description.about, **({"summary": summary} if summary else {})},
         non_scalar=history.non_scalar,
     )
 
 
 def about_machine(about: Mapping[str, Any]) -> dict[str, object]:
-    """What of ``wandb-metadata.json`` tells runs apart: program, commit, machine."""
+    """Returns the program, commit and machine in ``wandb-metadata.json``."""
     git = about.get("git")
     commit = cast("dict[str, object]", git).get("commit") if isinstance(git, dict) else None
     named = {"program": about.get("program"), "git_commit": commit, "host": about.get("host"), "gpu": about.get("gpu")}

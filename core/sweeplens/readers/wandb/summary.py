@@ -1,4 +1,4 @@
-"""W&B run directories without their record file, as they stand in repositories that left it out."""
+"""Reads W&B run directories without their record file, as in repositories that ignore it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from sweeplens.readers.wandb.run_file import about_machine
 __all__ = ["WandbSummary"]
 
 _LAST, _CONFIG, _ABOUT = "files/wandb-summary.json", "files/config.yaml", "files/wandb-metadata.json"
-_LATEST = "latest-run"  # the newest of the runs beside it once more
+_LATEST = "latest-run"  # a copy of the newest run beside it
 _DIRECTORY = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(\w+)")
 
 
 class WandbSummary:
-    """One run a directory, of which only the last values are left.
+    """Run directories in which only the last values are left.
 
     Producer: Weights & Biases, where ``run-<id>.wandb`` is missing
-    Files: ``run-<time>-<id>/files/wandb-summary.json``, beside ``config.yaml`` and ``wandb-metadata.json``
-    Reads: the last value of every number, at the summary's ``_step``; config; program, commit, machine; the begin by the directory's name
-    Leaves: histograms, tables and media, which are counted by name; how the run ended, which these files do not say
+    Files: ``run-<time>-<id>/files/wandb-summary.json``, and beside it ``config.yaml`` and ``wandb-metadata.json``
+    Reads: the last value of every number, at the summary's ``_step``; config; program, commit, machine; the start, from the directory's name
+    Leaves: histograms, tables and media, which are counted by name; the run's status, which these files do not hold
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "wandb_summary"
     version = 1
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Directories with a run's name and its summary, and no record file."""
+        """Claims directories with a run's name and a summary, but no record file."""
         if _is_bare(folder):
             yield Claim((_LAST, *(s for s in (_CONFIG, _ABOUT) if folder.find(s))), owns=("files", "logs"))
             return
@@ -47,7 +47,7 @@ class WandbSummary:
             yield Claim((f"{name}/{_LAST}", *beside), copies=copies, owns=owns, is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """The summary and the files beside it; always anew."""
+        """Reads the summary and the files beside it, always whole."""
         main = source.files[0]
         directory = PurePosixPath(main.path.replace("\\", "/")).parent.parent.name
         problems = [Problem(main.path, "the record file is missing: only the last values are known", kind="warning")]
@@ -79,7 +79,7 @@ def _has_record(folder: Folder) -> bool:
 
 
 def _numbers(nested: Mapping[str, object], prefix: str, counted: dict[str, int]) -> Iterable[tuple[str, float]]:
-    """Names and numbers, nested names joined with dots; what is no number is counted."""
+    """Yields names and numbers, with nested names joined by dots; other values are counted."""
     for key, value in nested.items():
         number = as_number(value)
         if number is not None:

@@ -1,7 +1,7 @@
-"""Delimited text, the one way in which every CSV and TSV format is read.
+"""Reads delimited text: all CSV and TSV formats use this package.
 
-cells    the grammar: header, rows, cells
-chunks   one chunk of rows as a frame
-plan     what the columns of an unknown table are for
-table    a whole file as points
+cells    the grammar of headers, rows and cells
+chunks   one chunk of rows -> a frame
+plan     the roles of the columns of an unknown table
+table    a whole file -> points
 """

@@ -1,11 +1,11 @@
-"""What the bytes of delimited text mean: header, records, cells. The exact grammar that every table is read by.
+"""The grammar of delimited text: header, records and cells. Every table is read by it.
 
-- A record is a line; a line whose quotes do not close goes on with the lines after it, at most `MAX_RECORD_LINES`.
-- The separator " " stands for any run of blanks and tabs; blanks around a line are then no cells.
-- A cell is stripped of blanks. Empty cells and ``NA`` (Keras' word) are absent: nothing was logged there.
-- A number is what Python's ``float`` reads, in ASCII and without ``_``: ``nan`` and ``inf`` in any case too.
-- Lines that are blank or begin with ``#`` are skipped; a BOM is no part of the first name. Where the rows begin without a
-  header, the names are those of a line with ``#`` before them that has as many cells.
+- A record is a line. A line with an open quote continues over the next lines, at most `MAX_RECORD_LINES`.
+- The separator " " means any run of blanks and tabs; blanks around a line are then not cells.
+- A cell is stripped of blanks. Empty cells and ``NA`` (written by Keras) are absent values.
+- A number is ASCII text without ``_`` that Python's ``float`` accepts, with ``nan`` and ``inf`` in any case.
+- Blank lines and lines that begin with ``#`` are skipped, and so is a BOM. Where rows begin without a header, a ``#`` line
+  before them with as many cells gives the names.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = [
     "absent",
     "cell_number",
     "header_of",
-    "names_in_force",
     "number",
     "records",
+    "repeated_header",
     "sample",
     "unique_names",
 ]
@@ -46,7 +46,7 @@ _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 class TableHeader(Struct, frozen=True):
-    """The first row of a table: column names, and where the rows begin."""
+    """The header of a table: column names, and where the rows begin."""
 
     names: tuple[str, ...]  # stripped and unique; "" where a column has no name
     separator: str
@@ -55,12 +55,12 @@ class TableHeader(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What must stay the same while a table grows."""
+        """The part of the header that must not change while a table grows."""
         return self.separator.join(self.names)
 
 
 class TableRow(NamedTuple):
-    """One row as written: its first line's number and its cells; ``error`` says why there are none."""
+    """One row: the number of its first line, and its cells; or ``error``, the reason why they cannot be read."""
 
     line: int
     cells: Sequence[str]
@@ -68,12 +68,12 @@ class TableRow(NamedTuple):
 
 
 def absent(cell: str) -> bool:
-    """Whether a cell says that nothing was logged."""
+    """Whether a cell is an absent value."""
     return cell in _ABSENT
 
 
 def number(cell: str) -> float | None:
-    """A stripped cell -> the number that it is, else None."""
+    """Converts a stripped cell to a number; None where it is not one."""
     if "_" in cell or not cell.isascii():
         return None
     try:
@@ -83,7 +83,7 @@ def number(cell: str) -> float | None:
 
 
 def cell_number(cell: str, separator: str) -> float | None:
-    """A stripped cell -> the number that it says: ``0,5``, ``1,234``, ``50%``, ``tensor(0.5)``; else None."""
+    """Parses a number in a stripped cell, also ``0,5``, ``1,234``, ``50%``, ``tensor(0.5)``; else None."""
     value = number(cell)
     if value is not None or not cell or "_" in cell:
         return value
@@ -96,25 +96,25 @@ def cell_number(cell: str, separator: str) -> float | None:
 
 
 def header_of(head: bytes, separators: str = ANY_SEPARATOR) -> TableHeader | None:
-    """The header that a file's head begins with; None where no separator splits it, or where it holds numbers.
+    """Returns the header at the beginning of a file's head; None where no separator splits it, or where it holds numbers.
 
-    Where the separator is not known it may be blanks, if the first row has as many cells, all numbers. A header that does not
-    end within the head is cut at its last separator.
+    An unknown separator may also be blanks, if the first row has as many cells and all are numbers. A header that is longer than
+    the head is cut.
     """
     at = len(_BOM) if head.startswith(_BOM) else 0
-    lines, said = 0, b""
+    lines, comment = 0, b""
     while at < len(head):
         end = head.find(b"\n", at)
         raw = head[at:] if end < 0 else head[at:end]
         stop = len(head) if end < 0 else end + 1
         lines += 1
         if raw.lstrip().startswith(b"#"):
-            said = raw
+            comment = raw
         elif raw.strip():
             found = _named(raw, separators, stop, lines)
             if found is None and separators == ANY_SEPARATOR:
                 found = _by_blanks(raw, head[stop:], stop, lines)
-            return found or (_said_before(said, raw, separators, at, lines - 1) if said else None)
+            return found or (_header_in_comment(comment, raw, separators, at, lines - 1) if comment else None)
         at = stop
     return None
 
@@ -133,16 +133,16 @@ def _named(raw: bytes, separators: str, start: int, lines: int) -> TableHeader |
 
 
 def _by_blanks(raw: bytes, body: bytes, start: int, lines: int) -> TableHeader | None:
-    """A header whose names are parted by blanks, if the row after it is as many numbers."""
+    """Returns a header with names separated by blanks, if the next row has as many numbers."""
     found = _named(raw, BLANKS, start, lines)
     row = next((r.cells for r in records(body[: body.find(b"\n") + 1 or None], BLANKS, 1)), ())
     fits = found is not None and len(row) == len(found.names)
     return found if fits and all(cell_number(c, BLANKS) is not None for c in row) else None
 
 
-def _said_before(said: bytes, row: bytes, separators: str, start: int, lines: int) -> TableHeader | None:
-    """The header in a comment right before the rows, if it has as many names as the row has numbers."""
-    text = said.lstrip().lstrip(b"#").strip()
+def _header_in_comment(comment: bytes, row: bytes, separators: str, start: int, lines: int) -> TableHeader | None:
+    """Returns the header in a comment before the rows, if it has as many names as the first row has cells."""
+    text = comment.lstrip().lstrip(b"#").strip()
     for separator in separators if separators != ANY_SEPARATOR else f"{ANY_SEPARATOR}{BLANKS}":
         found = _named(text, separator, start, lines)
         cells = next((r.cells for r in records(row, separator, 1)), ())
@@ -155,10 +155,10 @@ def _said_before(said: bytes, row: bytes, separators: str, start: int, lines: in
     return None
 
 
-def names_in_force(cells: Sequence[str], names: Sequence[str], needed: str) -> tuple[str, ...] | None:
-    """The names that a row of a table gives to the columns from there on; None where the row is no header.
+def repeated_header(cells: Sequence[str], names: Sequence[str], needed: str) -> tuple[str, ...] | None:
+    """Returns the column names of a row that is a new header inside a table; None for any other row.
 
-    It is one when it holds no number, the ``needed`` name, and half of the names that were in force.
+    A row is a header when it has no number, has the ``needed`` name, and has half of the names in use.
     """
     if len(cells) < 2 or (needed and needed not in cells) or any(cell_number(c, BLANKS) is not None for c in cells):
         return None
@@ -167,7 +167,7 @@ def names_in_force(cells: Sequence[str], names: Sequence[str], needed: str) -> t
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, with ``.2``, ``.3`` after those that come again."""
+    """Returns the names, with ``.2``, ``.3`` after repeated ones."""
     seen: dict[str, int] = {}
     found: list[str] = []
     for name in names:
@@ -177,7 +177,7 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def split_cells(text: str, separator: str) -> list[str]:
-    """The cells of one record. Raises csv.Error for one that cannot be split."""
+    """Splits a record into cells. Raises csv.Error where it cannot be split."""
     if separator == BLANKS:
         return text.split()
     if '"' not in text:
@@ -187,7 +187,7 @@ def split_cells(text: str, separator: str) -> list[str]:
 
 
 def records(data: bytes, separator: str, first_line: int) -> Iterator[TableRow]:
-    """The rows of a buffer, blank lines and comments left out."""
+    """Yields the rows of a buffer, without blank lines and comments."""
     lines = data.decode("utf-8", "replace").split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -206,7 +206,7 @@ def records(data: bytes, separator: str, first_line: int) -> Iterator[TableRow]:
         if not text.strip() or text.startswith("#"):
             continue
         if taken == 1 and text.count('"') % 2:
-            yield TableRow(number_, (), "a quote is opened and not closed")
+            yield TableRow(number_, (), "a quote is not closed")
             continue
         try:
             yield TableRow(number_, split_cells(text, separator))
@@ -215,7 +215,7 @@ def records(data: bytes, separator: str, first_line: int) -> Iterator[TableRow]:
 
 
 def _joined(lines: Sequence[str], at: int) -> tuple[str, int]:
-    """The record that begins at a line, and its count of lines: more than one where quotes close further on."""
+    """Returns the record that begins at a line, and its count of lines: more than one where a quote closes later."""
     text = lines[at].removesuffix("\r")
     if not text.count('"') % 2:
         return text, 1
@@ -228,9 +228,9 @@ def _joined(lines: Sequence[str], at: int) -> tuple[str, int]:
 
 
 def sample(head: bytes, header: TableHeader, *, most: int = 40) -> list[dict[str, str]]:
-    """The first rows that lie whole in a file's head, each as column -> stripped cell, absent cells left out.
+    """Returns the first complete rows in a file's head, each as column -> stripped cell, without absent cells.
 
-    They end where a header with other names is written.
+    It stops at a header with other names.
     """
     body = head[header.start :]
     whole = body[: body.rfind(b"\n") + 1] or body
@@ -239,7 +239,7 @@ def sample(head: bytes, header: TableHeader, *, most: int = 40) -> list[dict[str
         if len(found) == most:
             break
         cells = [c.strip() for c in record.cells]
-        if names := names_in_force(cells, header.names, ""):
+        if names := repeated_header(cells, header.names, ""):
             if names != header.names:
                 break
             continue

@@ -1,10 +1,10 @@
-"""One chunk of a table -> a frame with one column for each column that is read, by either of two paths with equal results.
+"""Parses one chunk of a table into a frame with a column for each used column. Two parsers give equal results.
 
-`parse_columns` lets Polars parse a chunk whose cells all are what its first rows promise; it gives None for any other chunk.
-`parse_rows` goes row by row, stops behind a header that is written again, and says which rows cannot be read: among them those with
-fewer or more cells than there are columns, whose values might stand under another name. Columns are named by
-their position in the header (``c0``, ``c1`` ...). The axis is Int64 where every cell is a whole number, else Float64; times
-are Float64 or text; the columns that name a run or a split are text; all others are numbers, absent cells null.
+`parse_columns` uses Polars, for chunks whose cells all have the types of the first rows; it returns None for any other chunk.
+`parse_rows` goes row by row, stops at a repeated header, and reports rows that cannot be read: also rows with fewer or more
+cells than columns, whose values may belong to another column. Columns are named by their position in the header (``c0``, ``c1``
+...). The axis is Int64 where every cell is a whole number, else Float64; times are Float64 or text; columns of runs and splits
+are text; all others are numbers, with null for absent cells.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sweeplens.readers.decoding.delimited.cells import (
     TableRow,
     absent,
     cell_number,
-    names_in_force,
     number,
     records,
+    repeated_header,
 )
 from sweeplens.readers.decoding.values import first_of_ratio
 from sweeplens.readers.protocol import Problem
@@ -41,20 +41,20 @@ _EXCERPT = 80
 
 
 class ColumnPlan(Struct, frozen=True):
-    """What the columns of a table are for. A name that is "" or not in the header plays no part."""
+    """The roles of a table's columns. A name that is "" or not in the header has no effect."""
 
-    axis: str = ""  # its value is the step; without one, rows are counted
+    axis: str = ""  # its value is the step; "": the position of the row is the step
     keep_axis: bool = False  # the axis is a metric as well
     time: str = ""  # its value is the wall time
     run: str = ""  # its text is the run's id
     split: str = ""  # its text is a prefix of the row's metrics
-    prefix: str = ""  # stands before every metric's name
+    prefix: str = ""  # comes before every metric's name
     leave: frozenset[str] = frozenset()  # columns that are not read
-    about: tuple[str, ...] = ()  # their text says something of the run
-    is_cut_short: bool = False  # a row with fewer cells was cut at its end: the producer never leaves out others
+    about: tuple[str, ...] = ()  # columns of text that describe the run
+    is_cut_short: bool = False  # a row with too few cells lacks the last ones: this tool never omits others
 
     def roles(self, header: TableHeader) -> dict[str, int]:
-        """Role -> position, for the roles that the header has a column for."""
+        """Returns role -> position, for roles with a column in the header."""
         named = {
             "axis": self.axis,
             "time": self.time,
@@ -65,37 +65,39 @@ class ColumnPlan(Struct, frozen=True):
         return {role: header.names.index(name) for role, name in named.items() if name and name in header.names}
 
     def metrics(self, header: TableHeader) -> list[int]:
-        """Positions of the columns that are metrics, the axis aside."""
+        """Returns the positions of the columns that are metrics, without the axis."""
         taken = set(self.roles(header).values())
         return [i for i, n in enumerate(header.names) if n and n not in self.leave and i not in taken]
 
 
 class TableChunk(Struct):
-    """A chunk that was parsed: the frame, values that are no numbers by column, rows that could not be read."""
+    """A parsed chunk: the frame, counts of values that are not numbers by column, and rows that could not be read."""
 
     frame: pl.DataFrame
-    lines: int  # lines of the file that it came from
+    lines: int  # lines of the file in it
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     problems: list[Problem] = field(default_factory=list[Problem])
-    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are no numbers, by column
-    schema: dict[str, pl.DataType] | None = None  # by which the next chunk is likely to be parsed too
-    names: tuple[str, ...] = ()  # of a header that was written again behind these lines
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are not numbers, by column
+    schema: dict[str, pl.DataType] | None = None  # the next chunk is likely to have the same
+    names: tuple[str, ...] = ()  # of a repeated header after these lines
 
 
 def parse_columns(
     data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, pl.DataType] | None = None
 ) -> TableChunk | None:
-    """The chunk as Polars parses it; None where it holds anything that needs the exact path.
+    """Parses a chunk with Polars; returns None where it needs `parse_rows`.
 
-    ``schema`` is that of the chunk before; where it does not hold, the chunk's own rows are asked.
+    ``schema``: that of the chunk before. Where it does not fit, the schema is taken from the chunk's own first rows.
     """
-    if schema is not None and (chunk := _fast(data, header, plan, schema)) is not None:
+    if schema is not None and (chunk := _parse_with_schema(data, header, plan, schema)) is not None:
         return chunk
     used = {*plan.roles(header).values(), *plan.metrics(header)}
-    return _fast(data, header, plan, _schema(data, header, plan.roles(header), sorted(used)))
+    return _parse_with_schema(data, header, plan, _schema(data, header, plan.roles(header), sorted(used)))
 
 
-def _fast(data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, pl.DataType]) -> TableChunk | None:
+def _parse_with_schema(
+    data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, pl.DataType]
+) -> TableChunk | None:
     if len(header.separator.encode()) != 1:
         return None
     if header.separator == BLANKS:
@@ -105,7 +107,7 @@ def _fast(data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, 
     roles, metrics = plan.roles(header), plan.metrics(header)
     used = [*sorted({*roles.values(), *metrics})]
     quoted = b'"' in data
-    if quoted and not all(t.is_numeric() for t in schema.values()):  # around a number quotes mean nothing else
+    if quoted and not all(t.is_numeric() for t in schema.values()):  # quotes around a number do not change it
         data, quoted = _unquoted(data, header.separator.encode()), False
         if b'"' in data:
             return None
@@ -126,20 +128,20 @@ def _fast(data: bytes, header: TableHeader, plan: ColumnPlan, schema: dict[str, 
 
 
 def _is_ragged(data: bytes, header: TableHeader) -> bool:
-    """Whether the rows have not all as many cells as there are columns, which Polars fills up in silence."""
+    """Whether some rows have fewer or more cells than columns. Polars would fill them without an error."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     return data.count(header.separator.encode()) != lines * (len(header.names) - 1)
 
 
 def _unquoted(data: bytes, separator: bytes) -> bytes:
-    """The data without the quotes around cells that need none; quotes that matter stay."""
+    """Removes quotes around cells that do not need them; other quotes stay."""
     mark = re.escape(separator)
     simple = rb"(?m)(^|" + mark + rb')"([^"\r\n#' + mark + rb']*)"(?=' + mark + rb"|\r?\n)"
     return re.sub(simple, rb"\1\2", data)
 
 
 def _schema(data: bytes, header: TableHeader, roles: dict[str, int], used: Sequence[int]) -> dict[str, pl.DataType]:
-    """A type for every column, from the chunk's first rows; text where they do not promise numbers."""
+    """Returns a type for every column, from the chunk's first rows; text where they are not numbers."""
     end = 0
     for _ in range(_SAMPLED):
         end = data.find(b"\n", end) + 1 or len(data)
@@ -158,7 +160,7 @@ def _schema(data: bytes, header: TableHeader, roles: dict[str, int], used: Seque
 
 
 def _steps_are_exact(axis: pl.Series) -> bool:
-    """Whether the axis is whole numbers, or floats that say exactly what was written."""
+    """Whether the axis holds whole numbers, or floats that are exactly the written numbers."""
     if axis.dtype == pl.Int64:
         return True
     return axis.dtype == pl.Float64 and bool((axis.fill_nan(None).abs() <= _EXACT_FLOAT).all())
@@ -171,7 +173,7 @@ def _numbered(
     metrics: Sequence[int],
     schema: dict[str, pl.DataType],
 ) -> TableChunk:
-    """The frame with text read value by value, and without rows that hold nothing."""
+    """Converts text columns to numbers, value by value, and removes empty rows."""
     stripped = pl.DataFrame([_stripped(c) if c.dtype == pl.String else c for c in frame.get_columns()])
     sparse = all(c.null_count() for c in stripped.get_columns())
     kept = stripped.filter(pl.any_horizontal(pl.all().is_not_null())) if sparse else stripped
@@ -187,12 +189,12 @@ def _numbered(
 
 
 def _stripped(column: pl.Series) -> pl.Series:
-    """Text without blanks around it, absent cells null."""
+    """Strips text, and replaces absent cells by null."""
     return _replaced(column, {v: s for v in column.unique().drop_nulls() if not absent(s := v.strip())}, pl.String())
 
 
 def _as_numbers(column: pl.Series, header: TableHeader, position: int, chunk: TableChunk) -> pl.Series:
-    """Text -> numbers, each distinct text read once; what is no number is counted."""
+    """Converts text to numbers, each distinct text once; text that is not a number is counted."""
     name, separator = header.names[position], header.separator
     known = {v: n for v in column.unique().drop_nulls() if (n := _value(v, name, separator)) is not None}
     numbers = _replaced(column, known, pl.Float64())
@@ -203,7 +205,7 @@ def _as_numbers(column: pl.Series, header: TableHeader, position: int, chunk: Ta
 
 
 def _value(cell: str, name: str, separator: str) -> float | None:
-    """The number that a cell says; of a counter like ``10/438`` the first half."""
+    """Returns the number in a cell; of a counter like ``10/438`` the first one."""
     value = cell_number(cell, separator)
     return first_of_ratio(cell) if value is None and label_of(name.partition("/")[0]) else value
 
@@ -215,7 +217,7 @@ def _replaced(column: pl.Series, known: dict[str, Any], dtype: pl.DataType) -> p
 
 
 def _time_column(column: pl.Series) -> pl.Series:
-    """Times as numbers where every one is a number, else as text."""
+    """Returns times as numbers where all are numbers, else as text."""
     if column.dtype != pl.String:
         return column
     known = {v: n for v in column.unique().drop_nulls() if (n := number(v)) is not None}
@@ -226,15 +228,15 @@ def _time_column(column: pl.Series) -> pl.Series:
 def parse_rows(
     data: bytes, header: TableHeader, plan: ColumnPlan, *, file: str, line: int, torn: bool = False
 ) -> TableChunk:
-    """The chunk row by row, up to a header that is written again with other names or in another order.
+    """Parses a chunk row by row, up to a repeated header with other names or another order.
 
-    Of a ``torn`` chunk (a last line without its end) that has fewer cells than columns, the last cell is left out.
+    ``torn``: the last line has no newline. If it also has too few cells, its last cell is left out.
     """
-    return _RowByRow(header, plan, file).read(data, line, torn=torn)
+    return _RowParser(header, plan, file).read(data, line, torn=torn)
 
 
-class _RowByRow:
-    """The state of one row-by-row reading."""
+class _RowParser:
+    """Parses one chunk row by row."""
 
     def __init__(self, header: TableHeader, plan: ColumnPlan, file: str) -> None:
         self.header, self.file = header, file
@@ -253,7 +255,7 @@ class _RowByRow:
             cells = [c.strip() for c in record.cells]
             if record.error:
                 self._problem(record, record.error)
-            elif names := names_in_force(cells, self.header.names, needed):
+            elif names := repeated_header(cells, self.header.names, needed):
                 if names != self.header.names:
                     return TableChunk(
                         self._frame(),
@@ -275,7 +277,7 @@ class _RowByRow:
         elif self.is_cut_short and n < width:
             self._problem(record, f"{n} cells under {width} columns: the last ones are missing", "warning")
         elif n < width or any(cells[width:]):
-            self._problem(record, f"{n} cells under {width} columns: which is which is not known, the row is left out")
+            self._problem(record, f"{n} cells under {width} columns: they cannot be matched, so the row is left out")
             return
         row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.used]
         if all(c is None for c in row):
@@ -283,7 +285,9 @@ class _RowByRow:
         if self.axis is not None and row[self.axis] is not None:
             cell, row[self.axis] = row[self.axis], _step(row[self.axis])
             if row[self.axis] is None:
-                self._problem(record, f"{self.header.names[self.used[self.axis]]} is {cell[:_EXCERPT]!r}: not a step")
+                self._problem(
+                    record, f"{self.header.names[self.used[self.axis]]} is {cell[:_EXCERPT]!r}, which is not a step"
+                )
                 return
         for i, cell in zip(self.used, row, strict=True):
             self.columns[i].append(self._number(i, cell) if cell is not None and i in self.metrics else cell)
@@ -316,7 +320,7 @@ class _RowByRow:
 
 
 def _step(cell: str) -> int | float | None:
-    """A cell of the axis as a step: whole where it is written so; NaN stands for a step that was left out."""
+    """Converts a cell of the axis to a step, an int if it is written as one; NaN for a missing step."""
     if _WHOLE.fullmatch(cell):
         return int(cell)
     value = cell_number(cell, BLANKS)

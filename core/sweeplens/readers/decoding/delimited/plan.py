@@ -1,10 +1,10 @@
-"""Which columns of an unknown table are its axis, its times, its runs, its splits; and whether it is a log at all.
+"""Finds the axis, time, run and split columns of an unknown table, and decides whether it is a log.
 
-A table is a log when it has a column named like an axis (``step``, ``epoch``, ``iteration`` ...) that holds numbers, another
-column of numbers, and rows that go forward along the axis. Names that data sets have as well (``episode``, ``frame`` ...) are
-an axis only in a file that is named like a log, or beside epochs. A data set that happens to have such a column repeats its
-values with full rows, or does not go forward, or is mostly text: it is refused. In a file that is named like a log rows may
-begin again, or stand at one step: then the position of a row is its step.
+A table is a log when it has a column of numbers named like an axis (``step``, ``epoch``, ``iteration`` ...), another column of
+numbers, and rows that go forward along the axis. Names that data sets also use (``episode``, ``frame`` ...) count only in a
+file that is named like a log, or beside epochs. A data set with such a column is refused: it repeats steps with full rows, does
+not go forward, or is mostly text. In a file that is named like a log the axis may restart, or be the same in all rows; then the
+position of a row is its step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sweeplens.readers.decoding.axis_names import COUNTED, EPOCHS, WEAK, folded,
 from sweeplens.readers.decoding.compression import plain_name
 from sweeplens.readers.decoding.delimited.cells import TableHeader, cell_number, number
 from sweeplens.readers.decoding.delimited.table import ColumnPlan
-from sweeplens.readers.decoding.rows import RUN_KEYS, TIME_KEYS, exact_label
+from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS, exact_label
 from sweeplens.readers.decoding.values import as_time, first_of_ratio
 
 __all__ = [
@@ -52,32 +52,32 @@ _PLAIN = frozenset({
 })  # fmt: skip
 _HISTORIES = frozenset({"history", "log", "logs", "loss", "losses", "curve", "curves"})
 _UNSURE = frozenset({*COUNTED, *WEAK})
-_Rows = Sequence[Mapping[str, str]]
+_SampleRows = Sequence[Mapping[str, str]]
 
 
 def has_plain_name(name: str) -> bool:
-    """Whether a file is named like the one log of its folder."""
+    """Whether a file's name is a usual one for the only log of a folder."""
     return folded(PurePath(plain_name(name)).stem) in _PLAIN
 
 
 def split_of(name: str) -> str:
-    """The split that a file's name begins with: ``val_log.csv`` -> ``val``; "" when it begins with none."""
+    """Returns the split at the beginning of a file's name: ``val_log.csv`` -> ``val``; "" where there is none."""
     stem = PurePath(plain_name(name)).stem.lower()
     return _SPLIT_WORDS.get(re.split(r"[^a-z]", stem, maxsplit=1)[0], "")
 
 
 def is_split(name: str) -> bool:
-    """Whether a folder is named after a split and nothing else."""
+    """Whether a folder's name is that of a split."""
     return name.lower() in _SPLIT_WORDS
 
 
 def are_splits(names: Sequence[str]) -> bool:
-    """Whether several files are one run by their names: ``train_log.csv`` and ``val_log.csv``."""
+    """Whether the names of several files make them the splits of one run: ``train_log.csv`` and ``val_log.csv``."""
     return len(names) > 1 and len({split_of(n) for n in names} - {""}) == len(names)
 
 
 def may_have_axis(head: bytes) -> bool:
-    """Whether any of the axes' names can be in a head at all: a quick look that refuses most files."""
+    """Whether a head may contain the name of an axis: a quick check that rules out most files."""
     small = head.lower()
     return any(word in small for word in _AXIS_HINTS)
 
@@ -87,10 +87,10 @@ def may_lack_axis(name: str) -> bool:
     return not _HISTORIES.isdisjoint(_words(name))
 
 
-def log_plan(header: TableHeader, rows: _Rows, name: str) -> ColumnPlan | None:
-    """What the columns of a file with this name are for; None where the table is not a log.
+def log_plan(header: TableHeader, rows: _SampleRows, name: str) -> ColumnPlan | None:
+    """Returns the roles of the columns of a file with this name; None where the table is not a log.
 
-    Without rows: whether the names alone allow that it is one.
+    Without rows, it decides by the names alone whether the table may be a log.
     """
     named_log = not _LOG_WORDS.isdisjoint(_words(name))
     counters = _counters(header, rows, named_log=named_log)
@@ -108,20 +108,20 @@ def log_plan(header: TableHeader, rows: _Rows, name: str) -> ColumnPlan | None:
     metrics = [n for n in others if n not in (time, run, split)]
     texts = _texts(metrics, rows, header)
     about = tuple(n for n in texts if len(rows) > 1 and _describes_runs(n, run, rows))
-    told = [n for n in metrics if n not in about]
-    most = len(told) - 1 if named_log else len(told) / 2
+    remaining = [n for n in metrics if n not in about]
+    most = len(remaining) - 1 if named_log else len(remaining) / 2
     if (
         not (metrics or len(counters) > 1)
-        or (told and len(texts) - len(about) > most)
-        or not (told or len(counters) > 1)
+        or (remaining and len(texts) - len(about) > most)
+        or not (remaining or len(counters) > 1)
     ):
         return None
     axis = _axis(counters, rows, metrics, (run, split), header, named_log=named_log)
     return None if axis is None else ColumnPlan(axis=axis, time=time, run=run, split=split, about=about)
 
 
-def _counters(header: TableHeader, rows: _Rows, *, named_log: bool) -> list[str]:
-    """The columns that are named like an axis and hold numbers, the surest name first."""
+def _counters(header: TableHeader, rows: _SampleRows, *, named_log: bool) -> list[str]:
+    """Returns the columns that are named like an axis and hold numbers, the most certain first."""
     known = {n: label for n in header.names if n and (label := exact_label(n) or label_of(n))}
     allowed = [n for n, label in known.items() if named_log or label not in _UNSURE or _has_epochs(known)]
     held = [n for n in allowed if all(_count(r[n], header) is not None for r in rows if n in r)]
@@ -137,29 +137,29 @@ def _count(cell: str, header: TableHeader) -> float | None:
     return first_of_ratio(cell) if value is None else value
 
 
-def _texts(columns: Sequence[str], rows: _Rows, header: TableHeader) -> list[str]:
-    """The columns in which a cell is no number."""
+def _texts(columns: Sequence[str], rows: _SampleRows, header: TableHeader) -> list[str]:
+    """Returns the columns with a cell that is not a number."""
     return [n for n in columns if any(n in r and cell_number(r[n], header.separator) is None for r in rows)]
 
 
-def _describes_runs(column: str, run: str, rows: _Rows) -> bool:
-    """Whether a column says the same in all rows of a run."""
-    said: dict[str, set[str]] = {}
+def _describes_runs(column: str, run: str, rows: _SampleRows) -> bool:
+    """Whether a column has the same text in all rows of a run."""
+    texts: dict[str, set[str]] = {}
     for row in rows:
-        said.setdefault(row.get(run, ""), set()).add(row.get(column, ""))
-    return all(len(values) == 1 for values in said.values())
+        texts.setdefault(row.get(run, ""), set()).add(row.get(column, ""))
+    return all(len(values) == 1 for values in texts.values())
 
 
 def _axis(
     counters: Sequence[str],
-    rows: _Rows,
+    rows: _SampleRows,
     metrics: Sequence[str],
     parts: tuple[str, str],
     header: TableHeader,
     *,
     named_log: bool,
 ) -> str | None:
-    """The column that is the axis, as far as the first rows tell; "" where rows are counted, None where the table is no log."""
+    """Returns the axis by the first rows; "" where the row's position is the step, None where the table is not a log."""
     if not rows:
         return counters[0]
     tracks: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
@@ -186,13 +186,13 @@ def _axis(
 
 
 def _is_fraction(values: pl.Series) -> bool:
-    """Whether a counter rises by fractions, as the epoch of a row among many of its epoch does."""
+    """Whether a counter rises by fractions, like an epoch that is logged many times."""
     known = values.drop_nulls()
     return known.len() > 1 and bool((known.diff().drop_nulls() > 0).all()) and bool((known != known.floor()).any())
 
 
-def _are_positions(header: TableHeader, rows: _Rows) -> bool:
-    """Whether all columns hold numbers; only the first, where pandas counts the rows, may be without a name."""
+def _are_positions(header: TableHeader, rows: _SampleRows) -> bool:
+    """Whether all columns hold numbers. Only the first may lack a name: pandas writes the row number there."""
     cells = [cell_number(cell, header.separator) for row in rows for cell in row.values()]
     return len(rows) > 1 and bool(cells) and None not in cells and "" not in header.names[1:]
 
@@ -209,16 +209,18 @@ def _are_words(cells: Sequence[str]) -> bool:
     return bool(cells) and all(number(c) is None for c in cells)
 
 
-def _goes_forward(rows: _Rows, axis: str, parts: tuple[str, str], metrics: Sequence[str], header: TableHeader) -> bool:
-    """Whether rows of one run and split seldom go back, and seldom write the same metric at the same step again."""
+def _goes_forward(
+    rows: _SampleRows, axis: str, parts: tuple[str, str], metrics: Sequence[str], header: TableHeader
+) -> bool:
+    """Whether the rows of each run and split rarely go back, and rarely repeat a metric at the same step."""
     tracks: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:
         tracks.setdefault(tuple(row.get(p, "") for p in parts), []).append(row)
     back = again = pairs = 0
     for track in tracks.values():
-        for sooner, later in pairwise(r for r in track if axis in r):
-            before, after = _count(sooner[axis], header) or 0.0, _count(later[axis], header) or 0.0
+        for earlier, later in pairwise(r for r in track if axis in r):
+            before, after = _count(earlier[axis], header) or 0.0, _count(later[axis], header) or 0.0
             pairs += 1
             back += after < before
-            again += after == before and any(m in sooner and m in later for m in metrics)
+            again += after == before and any(m in earlier and m in later for m in metrics)
     return pairs < 2 or (3 * back <= pairs and 2 * again <= pairs)

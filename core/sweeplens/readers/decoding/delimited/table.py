@@ -1,8 +1,8 @@
-"""Delimited text -> points in logged order: the one way in which every CSV and TSV format is read.
+"""Reads delimited text as points in logged order. All CSV and TSV formats use it.
 
-A format says what the columns are for (`ColumnPlan`) and this reads the rows: `table_cells` has the grammar, `table_chunks` the
-two paths (Polars for clean chunks, row by row for all others). The file goes by in chunks of whole lines, so that memory
-is that of the points and of one chunk. A last line without a newline is read, and the table is then read anew later.
+A format gives the roles of the columns (`ColumnPlan`), and `read_table` reads the rows. `cells` has the grammar, `chunks` the two
+parsers (Polars for clean chunks, row by row for others). The file is read in chunks of whole lines, so memory holds the points
+and one chunk. A last line without a newline is read, but then the table is read again whole when it grows.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from sweeplens.readers.decoding.values import as_time, empty_reading_points, mic
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Resume
 from sweeplens.source_limits import LINE_BYTES, MAX_POINTS
 
-__all__ = ["ColumnPlan", "Table", "read_header", "read_table"]
+__all__ = ["ColumnPlan", "TableReading", "read_header", "read_table"]
 
-CHUNK_BYTES = 3 << 20  # larger ones cost page faults, smaller ones calls
+CHUNK_BYTES = 3 << 20  # larger chunks cost page faults, smaller ones more calls
 _WINDOW = 16 << 10
 MAX_HEADER_BYTES = 4 << 20
 _TIME = READING_SCHEMA["wall_time"]
 _MAX_PROBLEMS = 1000
 
 
-class Table(Struct):
-    """What was read of a table."""
+class TableReading(Struct):
+    """The result of reading a table."""
 
     points: pl.DataFrame = field(default_factory=empty_reading_points)
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     problems: list[Problem] = field(default_factory=list[Problem])
     resume: Resume | None = None
-    rows: int = 0  # rows with anything in them, earlier readings included
+    rows: int = 0  # rows with any value, with those of earlier readings
     added: int = 0  # points
     last_step: int = 0
-    rises: bool = True  # whether every row stands at a later step than the one before it, or rows are counted
+    rises: bool = True  # whether the steps always rise
     is_fractional: bool = False  # whether steps were rounded down
-    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are no numbers, by column
-    about: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, Any])  # run -> column -> what it says there
+    examples: dict[str, str] = field(default_factory=dict[str, str])  # of values that are not numbers, by column
+    about: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, Any])  # run -> column -> its texts
     _same: dict[tuple[str, str], pl.Series] = field(default_factory=dict[tuple[str, str], pl.Series])
 
     def same(self, name: str, text: str, height: int) -> pl.Series:
-        """A column with the same text in every row; the longest is kept and shared, since chunks are alike."""
+        """Returns a column with the same text in every row. The longest one is cached and shared by the chunks."""
         known = self._same.get((name, text))
         if known is None or len(known) < height:
             known = self._same[name, text] = pl.Series(name, [text]).new_from_index(0, height)
@@ -56,7 +56,7 @@ class Table(Struct):
 
 
 def read_header(path: str, separators: str = ANY_SEPARATOR) -> TableHeader | None:
-    """The header of a file, however long it is; None where it has none."""
+    """Returns the header of a file, of any length; None where it has none."""
     with compression.reading(path) as stream:
         head = b""
         while len(head) < MAX_HEADER_BYTES and (line := stream.readline(MAX_HEADER_BYTES - len(head))):
@@ -66,22 +66,24 @@ def read_header(path: str, separators: str = ANY_SEPARATOR) -> TableHeader | Non
     return None
 
 
-def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, resume: Resume | None = None) -> Table:
-    """Every row of a table, or those after an earlier reading. Raises FormatError where the header is another one now."""
+def read_table(
+    path: str, header: TableHeader, plan: ColumnPlan, run_id: str, resume: Resume | None = None
+) -> TableReading:
+    """Reads all rows of a table, or those after an earlier reading. Raises FormatError where the header has changed."""
     state: dict[str, Any] = dict(resume.state) if resume else {}
     if resume and state.get("header") != header.key:
-        raise FormatError("the table has another header than when it was read last: it was written anew")
+        raise FormatError("the table has another header than at its last reading: the file was replaced")
     part = replace(header, names=tuple(cast("list[str]", state.get("order") or header.names)))
-    table = Table(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
+    table = TableReading(rows=int(state.get("rows") or 0), last_step=int(state.get("last_step") or 0))
     table.non_scalar = dict(cast("dict[str, int]", state.get("non_scalar") or {}))
     offset, line = (resume.offset, resume.lines) if resume else (header.start, header.lines)
     frames: list[pl.DataFrame] = []
     torn, schema = False, None
     with compression.reading(path) as stream:
-        stream.seek(offset) if resume else stream.read(offset)  # a compressed file has no places to go to
+        stream.seek(offset) if resume else stream.read(offset)  # a compressed file cannot seek
         for data in _chunks(stream, plain=not compression.is_compressed(path)):
             torn = not data.endswith(b"\n")
-            if data.isspace() and not torn:  # a bomb of blank lines would take minutes one by one
+            if data.isspace() and not torn:  # very many blank lines would take minutes one by one
                 offset, line = offset + len(data), line + data.count(b"\n")
                 continue
             rest = data
@@ -103,7 +105,7 @@ def read_table(path: str, header: TableHeader, plan: ColumnPlan, run_id: str, re
 
 
 def _after(data: bytes, lines: int) -> bytes:
-    """What is behind so many lines."""
+    """Returns the bytes after so many lines."""
     at = 0
     for _ in range(lines):
         at = data.find(b"\n", at) + 1
@@ -111,7 +113,7 @@ def _after(data: bytes, lines: int) -> bytes:
 
 
 def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
-    """The stream in pieces that end where a line ends, quotes closed; the last one may lack its newline."""
+    """Yields the stream in pieces of whole records; the last one may lack its newline."""
     while data := _piece(stream, plain=plain):
         if not data.endswith(b"\n"):
             data += _line_end(stream)
@@ -125,7 +127,7 @@ def _chunks(stream: IO[bytes], *, plain: bool) -> Iterator[bytes]:
 
 
 def _line_end(stream: IO[bytes]) -> bytes:
-    """What is left of the line that a piece ends in."""
+    """Returns the rest of the line in which a piece ends."""
     rest = stream.readline(LINE_BYTES)
     if len(rest) == LINE_BYTES:
         raise SourceLimitError(f"a line of more than {LINE_BYTES >> 20} MB: not read")
@@ -133,7 +135,7 @@ def _line_end(stream: IO[bytes]) -> bytes:
 
 
 def _piece(stream: IO[bytes], *, plain: bool) -> bytes:
-    """The next bytes; of a plain file up to a line's end, so that nothing need be added and copied."""
+    """Returns the next bytes; of a plain file up to the end of a line, which avoids a copy."""
     if plain:
         at, window = stream.tell(), min(_WINDOW, CHUNK_BYTES)
         stream.seek(at + CHUNK_BYTES - window)
@@ -145,7 +147,7 @@ def _piece(stream: IO[bytes], *, plain: bool) -> bytes:
 
 
 def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
-    """The lines of the stream up to where the quotes of the piece before them close."""
+    """Returns the lines of the stream until the open quote of the piece is closed."""
     quotes, more = data.count(b'"'), b""
     for _ in range(MAX_RECORD_LINES):
         if quotes % 2 == 0 or not (line := stream.readline(CHUNK_BYTES)):
@@ -154,30 +156,32 @@ def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
     return more
 
 
-def _counted(frames: list[pl.DataFrame], table: Table) -> list[pl.DataFrame]:
-    """The frames; raises SourceLimitError where the table has given too many points."""
+def _counted(frames: list[pl.DataFrame], table: TableReading) -> list[pl.DataFrame]:
+    """Counts the points of the frames. Raises SourceLimitError where the table has too many."""
     table.added += sum(f.height for f in frames)
     if table.added > MAX_POINTS:
         raise SourceLimitError(f"more than {MAX_POINTS:,} points in one file: not read")
     return frames
 
 
-def _add(table: Table, chunk: TableChunk) -> None:
+def _add(table: TableReading, chunk: TableChunk) -> None:
     for name, n in chunk.non_scalar.items():
         table.non_scalar[name] = table.non_scalar.get(name, 0) + n
     table.examples = {**chunk.examples, **table.examples}
-    room = _MAX_PROBLEMS - len(table.problems)
-    if room > 0:
-        table.problems += chunk.problems[:room]
+    remaining = _MAX_PROBLEMS - len(table.problems)
+    if remaining > 0:
+        table.problems += chunk.problems[:remaining]
 
 
-def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: str, table: Table) -> list[pl.DataFrame]:
-    """The chunk's points, one frame a column; the table's count of rows and last step go on."""
+def _points(
+    chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: str, table: TableReading
+) -> list[pl.DataFrame]:
+    """Returns the chunk's points, a frame for each column, and updates the table's row count and last step."""
     frame, roles = chunk.frame, plan.roles(header)
     if not frame.height:
         return []
     if plan.about:
-        _told(frame, roles, plan, run_id, table)
+        _collect_texts(frame, roles, plan, run_id, table)
     axis = frame[f"c{roles['axis']}"] if "axis" in roles else None
     steps = _steps(axis, frame.height, table)
     common = [
@@ -194,19 +198,21 @@ def _points(chunk: TableChunk, header: TableHeader, plan: ColumnPlan, run_id: st
     return [f for name, values in columns if (f := _column(base, plan.prefix, name, values, split)).height]
 
 
-def _told(frame: pl.DataFrame, roles: dict[str, int], plan: ColumnPlan, run_id: str, table: Table) -> None:
-    """What the columns about runs say in these rows."""
+def _collect_texts(
+    frame: pl.DataFrame, roles: dict[str, int], plan: ColumnPlan, run_id: str, table: TableReading
+) -> None:
+    """Adds the texts of the columns about runs in these rows to the table."""
     runs = _text_or(frame, roles.get("run"), table.same("run_id", run_id, frame.height)).alias("run")
     for name in (n for n in plan.about if f"about {n}" in roles):
-        said = pl.DataFrame([runs, frame[f"c{roles[f'about {name}']}"].alias("said")]).unique().drop_nulls()
-        for run, text in said.iter_rows():
+        texts = pl.DataFrame([runs, frame[f"c{roles[f'about {name}']}"].alias("text")]).unique().drop_nulls()
+        for run, text in texts.iter_rows():
             table.about.setdefault(run, {}).setdefault(name, set()).add(text)
 
 
 def _metrics(
     frame: pl.DataFrame, axis: pl.Series | None, header: TableHeader, plan: ColumnPlan
 ) -> list[tuple[str, pl.Series]]:
-    """Names and columns of what becomes points."""
+    """Returns names and values of the columns that become points."""
     columns = [(header.names[i], frame[f"c{i}"]) for i in plan.metrics(header)]
     if axis is not None and (plan.keep_axis or _is_fractional(axis)):
         columns.append((plan.axis, axis.cast(pl.Float64)))
@@ -214,7 +220,7 @@ def _metrics(
 
 
 def _unpivoted(common: Sequence[pl.Series], columns: list[tuple[pl.Series, pl.Series]]) -> list[pl.DataFrame]:
-    """The points of each column of names and values, absent cells left out."""
+    """Returns the points of each column of names and values, without absent cells."""
     run, step, wall = common
     found: list[pl.DataFrame] = []
     for metric, values in columns:
@@ -223,8 +229,8 @@ def _unpivoted(common: Sequence[pl.Series], columns: list[tuple[pl.Series, pl.Se
     return [f for f in found if f.height]
 
 
-def _steps(axis: pl.Series | None, height: int, table: Table) -> pl.Series:
-    """The step of each row: the axis rounded down, the step before where it is absent, or the row's position."""
+def _steps(axis: pl.Series | None, height: int, table: TableReading) -> pl.Series:
+    """Returns the step of each row: the axis rounded down, the last step where it is absent, or the row's position."""
     if axis is None:
         steps = pl.int_range(table.rows, table.rows + height, dtype=pl.Int64, eager=True)
     else:
@@ -250,7 +256,7 @@ def _text_or(frame: pl.DataFrame, position: int | None, otherwise: pl.Series) ->
 
 
 def _wall(frame: pl.DataFrame, position: int | None, header: TableHeader, non_scalar: dict[str, int]) -> pl.Series:
-    """The rows' times; a time that is none is counted under its column's name."""
+    """Returns the rows' times; values that are not times are counted under their column's name."""
     if position is None:
         return pl.Series("wall_time", [None], dtype=_TIME).new_from_index(0, frame.height)
     raw = frame[f"c{position}"]
@@ -261,7 +267,7 @@ def _wall(frame: pl.DataFrame, position: int | None, header: TableHeader, non_sc
 
 
 def _numeric_times(raw: pl.Series) -> pl.Series:
-    """Seconds, milli-, micro- or nanoseconds since 1970, by their size, as `values.as_time` tells them apart."""
+    """Converts seconds, milli-, micro- or nanoseconds since 1970, by their size as in `values.as_time`."""
     seconds = pl.col("t")
     for _ in range(3):
         seconds = pl.when(seconds > 1e11).then(seconds / 1000.0).otherwise(seconds)
@@ -282,7 +288,7 @@ def _text_times(raw: pl.Series) -> pl.Series:
 
 
 def _column(base: pl.DataFrame, prefix: str, name: str, values: pl.Series, split: pl.Series) -> pl.DataFrame:
-    """The points of one column, absent cells left out."""
+    """Returns the points of one column, without absent cells."""
     own = pl.when(split.is_null() | pl.lit(name).str.starts_with(pl.lit(split + "/"))).then(pl.lit(name))
     metric = pl.lit(prefix) + own.otherwise(split + "/" + name)
     frame = base.select("run_id", metric.alias("metric"), "step", pl.lit(values).alias("value"), "wall_time")

@@ -1,8 +1,8 @@
-"""Which metrics a detector may hold a direction against, by name.
+"""Kinds of metrics by their names, and the goal that detectors assume for a metric.
 
 A name that sounds like a loss or a score is not enough: the rejected reward of preference training should fall, a divergence
 from a reference model must grow, a loss scale doubles, a regret adds up, and the losses of two opponents rise and fall in turn.
-Such metrics have no aim here, unless the configuration gives them a goal.
+Such metrics have no goal here, unless the configuration gives them one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from sweeplens.analyses.triage.pairs import SPLITS, words
 from sweeplens.frames.goals import outcome_goal
 
-__all__ = ["aim", "is_gradient", "is_length", "is_pace", "is_schedule", "is_whole_loss", "pace_goal"]
+__all__ = ["detection_goal", "is_gradient", "is_length", "is_pace", "is_schedule", "is_whole_loss", "pace_goal"]
 
 _NO_AIM = frozenset(
     "kl scale regret chosen rejected logps logits coef coefficient std variance var temperature alpha beta entropy clip "
@@ -31,8 +31,8 @@ _LENGTH = frozenset("epochs epoch steps iterations iters timesteps budget update
 _WORK = frozenset("step iter iteration batch data forward backward".split())
 
 
-def aim(metric: str, configured: Mapping[str, str] | None = None) -> str:
-    """``lower``, ``higher``, or ``unknown`` where no direction may be held against this metric."""
+def detection_goal(metric: str, configured: Mapping[str, str] | None = None) -> str:
+    """Returns ``lower``, ``higher``, or ``unknown`` if neither direction is certain to be worse."""
     if configured and metric in configured:
         return configured[metric]
     parts = set(words(metric))
@@ -42,12 +42,12 @@ def aim(metric: str, configured: Mapping[str, str] | None = None) -> str:
 
 
 def is_schedule(metric: str) -> bool:
-    """Whether values of this name are set by a schedule or a counter."""
+    """Returns whether values of this name are set by a schedule or a counter."""
     return bool(set(words(metric)) & _SCHEDULE)
 
 
 def pace_goal(metric: str) -> str:
-    """``higher`` for a rate of work, ``lower`` for the time that a piece of work takes, else ``unknown``."""
+    """Returns ``higher`` for a rate of work, ``lower`` for the time of one unit of work, else ``unknown``."""
     own = set(words(metric))
     if own & _SPEED or ("per" in own and own & _PER):
         return "higher"
@@ -55,21 +55,21 @@ def pace_goal(metric: str) -> str:
 
 
 def is_length(hparam: str) -> bool:
-    """Whether a hyperparameter says how long a run is meant to be."""
+    """Returns whether a hyperparameter sets the length of a run."""
     return bool(set(words(hparam)) & _LENGTH)
 
 
 def is_pace(metric: str) -> bool:
-    """Whether this metric measures how fast the run goes."""
+    """Returns whether this metric measures the speed of a run."""
     return pace_goal(metric) != "unknown"
 
 
 def is_gradient(metric: str) -> bool:
-    """Whether this metric is the size of a gradient."""
+    """Returns whether this metric is the norm of a gradient."""
     return bool(set(words(metric)) & _GRADIENT)
 
 
 def is_whole_loss(metric: str) -> bool:
-    """Whether the metric is the loss itself, not a part of it."""
+    """Returns whether the metric is the whole loss, not a part of it."""
     parts = set(words(metric))
     return bool(parts & _LOSS) and not parts - _LOSS - SPLITS - {"cross", "entropy"}

@@ -1,0 +1,190 @@
+"""Notes of a comparison: the method, the matching, unfinished runs, and how robust the verdict is."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+from msgspec.structs import replace
+
+from sweeplens.analyses.coverage import coverage_of, listed
+from sweeplens.analyses.matching import without_each
+from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
+from sweeplens.analyses.robustness import readings, robustness_note
+from sweeplens.analyses.statistics import ALPHA, paired_t, welch
+from sweeplens.analyses.verdicts import Contrast
+from sweeplens.frames.grouping import is_identifier, is_replicate, varying_hparams
+from sweeplens.frames.reduction import ReducedSeries, Reduction
+
+__all__ = ["coverage_note", "matching_notes", "method_notes", "robustness_notes"]
+
+
+def method_notes(
+    how: Reduction,
+    reduced: ReducedSeries,
+    setup: ComparisonSetup,
+    cases: Sequence[MetricComparison],
+    skipped: Sequence[str],
+) -> tuple[str, ...]:
+    """Returns one line of method, and notes on pairs and noise."""
+    at = f" (step {reduced.step})" if reduced.step is not None else ""
+    sides = setup.sides
+    line = f"a: {len(sides.a)} runs, b: {len(sides.b)} runs; reduce {how}{at}; difference is a - b"
+    tests = list(dict.fromkeys(c.contrast.name for c in cases if c.contrast.p is not None))
+    line += f"; {' or '.join(tests)} at 5 %" if tests else ""
+    line += f", {cases[0].metric} uncorrected, the others Holm-corrected" if len(cases) > 1 and tests else ""
+    notes = [f"{line}."]
+    first = cases[0].contrast if cases else None
+    if first is not None and first.pairs and first.correlation is not None and first.name != "none":
+        word = "so they are paired" if first.name == "paired t" else "too weak for a paired test"
+        word = (
+            "all pairs differ by the same amount, so there is no spread to test"
+            if first.correlation == 1.0 and first.name != "paired t"
+            else word
+        )
+        notes.append(f"Runs of equal seeds correlate by {first.correlation:.2f} in {cases[0].metric}: {word}.")
+    if any(c.noise is not None for c in cases):
+        notes.append(
+            "Seed noise: the largest difference between equal settings in 95 % of cases, for these numbers of runs."
+        )
+    return (*notes, *skipped)
+
+
+def matching_notes(
+    runs: pl.DataFrame,
+    setup: ComparisonSetup,
+    named: Sequence[str],
+    cases: Sequence[MetricComparison],
+    replicates: Sequence[str],
+) -> tuple[str, ...]:
+    """Returns notes on matching, on strata that disagree, and on other hyperparameters that differ."""
+    notes: list[str] = []
+    matching = setup.matching
+    if matching is not None:
+        error = (
+            "seeds as blocks"
+            if cases and cases[0].blocks and cases[0].blocks.seeds_as_blocks
+            else "a linear model with strata as blocks"
+        )
+        notes.append(
+            f"Matched on {', '.join(matching.by)}: difference is pooled over {len(matching.labels)} strata ({error})."
+        )
+        if setup.tasks is not None:
+            notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
+        wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
+        if wild:
+            notes.append(f"Not pooled, because the spread of runs is far larger: {listed(wild)}; see table strata.")
+        p = cases[0].blocks.p_disagree if cases and cases[0].blocks else None
+        if p is not None and p < ALPHA:
+            notes.append(
+                f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
+            )
+    both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
+    apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
+             and not is_identifier(both, n) and not (matching and n in matching.by)]  # fmt: skip
+    if apart and (named or len(apart) > 1):
+        notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
+    return tuple(notes)
+
+
+def coverage_note(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns a note on runs that are unfinished or shorter, by the first metric."""
+    cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
+    note = cover.note() if cover else ""
+    note = f"So far: {note[:1].lower()}{note[1:]}" if cover and cover.running else note
+    return (f"{note} reduce='at_step:common' compares them at the same step.",) if note else ()
+
+
+def robustness_notes(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: pl.LazyFrame,
+    how: Reduction,
+    case: MetricComparison,
+    setup: ComparisonSetup,
+    values: pl.DataFrame,
+    goals: Mapping[str, str] | None,
+    counters: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Returns the notes on the first metric: in how many other readings its verdict holds, and its most influential run.
+
+    ``series``: its rows; ``counters``: metrics that count what was used up.
+    """
+    primary = _significant_sign(case.contrast)
+    if primary is None:
+        return ()
+    mine = values.filter(pl.col("metric") == case.metric).select("run_id", "value")
+    groups = pl.concat(
+        [pl.DataFrame({"run_id": ids, "group": [side] * len(ids)}, schema={"run_id": pl.String, "group": pl.String})
+         for side, ids in (("a", setup.sides.a), ("b", setup.sides.b))]
+    )  # fmt: skip
+    same: list[str] = []
+    other: list[tuple[str, str]] = []
+    for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals, counters=counters):
+        read = compare_metric(
+            case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
+        )
+        _sort_reading(reading.name, read.contrast if read else None, primary, case.goal, same, other)
+    for name, tried in _other_tests(case):
+        _sort_reading(name, tried, primary, case.goal, same, other)
+    return tuple(n for n in (robustness_note(same, other), _leverage(mine, case, setup)) if n)
+
+
+def _sort_reading(
+    name: str, tried: Contrast | None, primary: int, goal: str, same: list[str], other: list[tuple[str, str]]
+) -> None:
+    sign = _significant_sign(tried) if tried else None
+    if sign == primary:
+        same.append(name)
+    elif tried is not None and sign is not None:
+        other.append((name, f"a - b {tried.difference:.4g}, " + ("different" if sign else "not sign apart")))
+
+
+def _significant_sign(c: Contrast) -> int | None:
+    """Returns the sign of a significant difference, 0 for one that is not significant, None without a test."""
+    if c.p is None:
+        return None
+    return 0 if c.p >= ALPHA else 1 if c.difference > 0 else -1
+
+
+def _other_tests(case: MetricComparison) -> Iterator[tuple[str, Contrast]]:
+    c = case.contrast
+    if case.blocks is not None or c.test is None:
+        return
+    if case.pairs is not None:
+        name = "unpaired" if c.name == "paired t" else "paired"
+        test = welch(c.a, c.b) if c.name == "paired t" else paired_t(c.a, c.b)
+        if test is not None:
+            yield name, replace(c, test=test)
+    if c.other_p is not None and c.other_test == "Mann-Whitney":
+        middle = statistics.median(c.a) - statistics.median(c.b)
+        yield "medians and ranks", replace(c, test=replace(c.test, p=c.other_p, difference=middle))
+
+
+def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSetup) -> str:
+    """Names the run whose removal changes the difference most, if by a quarter or more."""
+    whole, test = case.contrast.difference, case.contrast.test
+    if not whole or test is None:
+        return ""
+    if case.blocks is not None and setup.matching is not None:
+        tried = without_each(setup.matching, case.blocks.rows.select("run_id", "value"))
+    elif case.pairs is not None and test.test == "paired t":
+        n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
+        tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
+    else:
+        side = pl.when(pl.col("run_id").is_in(setup.sides.a)).then(1.0).otherwise(-1.0)
+        mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
+        change = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
+        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + change)
+    far = tried.filter(pl.col("without").is_finite()).sort(
+        (pl.col("without") - whole).abs(), "run_id", descending=[True, False]
+    )
+    if not far.height:
+        return ""
+    run, without = far.row(0)
+    return (
+        f"Without {run} the difference is {without:.4g} instead of {whole:.4g}."
+        if abs(without - whole) >= abs(whole) / 4
+        else ""
+    )

@@ -1,0 +1,83 @@
+"""`health` of runs, from the findings of a diagnosis: ``broken`` (high severity), ``suspect`` (medium) or ``ok``.
+
+All runs are diagnosed together, because some findings compare a run with its siblings, and once in each version of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.analyses.coverage import listed
+from sweeplens.answers import Answer
+from sweeplens.store import Snapshot
+
+if TYPE_CHECKING:
+    from sweeplens.analyses.triage.candidates import DiagnosisOptions
+
+__all__ = ["HEALTH", "RunHealth", "broken_warning", "health_of"]
+
+HEALTH = "health"
+_WORDS = {0: "ok", 1: "suspect", 2: "broken"}
+_NAMED = 3
+_CHEAP_POINTS = 300_000  # with so many, diagnosing all runs takes well below a second
+_FRESH_SECONDS = 300  # a running run may stall without a change of the data
+
+
+class RunHealth(Struct, frozen=True):
+    """The health of all runs of a version. ``runs``: with status; ``options``: makes those of the diagnosis."""
+
+    snapshot: Snapshot
+    runs: pl.DataFrame
+    options: Callable[[], DiagnosisOptions]
+
+    def diagnosis(self) -> Answer:
+        """Returns the diagnosis of all runs in all metrics; computed once in each version of the data."""
+        from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
+
+        options, snapshot = self.options(), self.snapshot
+        return snapshot.cached(
+            self._key(options), lambda: diagnose(self.runs, snapshot.series, snapshot.points, options)
+        )
+
+    def table(self) -> pl.DataFrame:
+        """Returns run_id, health of all runs."""
+        return health_of(self.runs, self.diagnosis().table)
+
+    def broken(self, among: Sequence[str]) -> list[str]:
+        """Returns which of these runs are broken, in order; none if they are not known yet and finding them would take long."""
+        if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
+            return []
+        broken = self.table().filter((pl.col(HEALTH) == "broken") & pl.col("run_id").is_in(list(among)))
+        return broken["run_id"].sort().to_list()
+
+    def _points(self) -> int:
+        return int(self.snapshot.series["n_logged"].sum())
+
+    def _key(self, options: DiagnosisOptions) -> Hashable:
+        running = bool((self.runs["status"] == "running").any())
+        time = int(options.now.timestamp() // _FRESH_SECONDS) if running else 0
+        return "diagnosis", int(self.runs["status"].hash().sum()), time
+
+
+def health_of(runs: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, health: one row for each run. ``findings``: the table of `diagnose` over all runs."""
+    worst = pl.col("severity").replace_strict({"high": 2, "medium": 1}, default=0, return_dtype=pl.Int8).max()
+    graded = findings.group_by("run_id").agg(grade=worst)
+    joined = runs.select("run_id").join(graded, on="run_id", how="left", maintain_order="left")
+    words = pl.col("grade").fill_null(0).replace_strict(_WORDS, return_dtype=pl.String)
+    return joined.select("run_id", words.alias(HEALTH))
+
+
+def broken_warning(broken: Sequence[str], used: int) -> tuple[str, ...]:
+    """Returns a warning that an answer rests on broken runs; none if it does not."""
+    if not broken:
+        return ()
+    one = len(broken) == 1
+    return (
+        f"{len(broken)} of the {used} runs used {'is' if one else 'are'} broken ({listed(broken, _NAMED)}: diagnose_runs); "
+        f"where=\"health <> 'broken'\" leaves {'it' if one else 'them'} out",
+    )

@@ -1,0 +1,112 @@
+"""Compares two sides in one metric: the runs are paired, matched in strata, or taken as two samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.analyses.matching import Blocked, Matching, blocked
+from sweeplens.analyses.noise import Spread
+from sweeplens.analyses.sides import Sides
+from sweeplens.analyses.statistics import HUGE, variance
+from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast
+from sweeplens.frames.grouping import is_called, keyed
+
+__all__ = ["ComparisonSetup", "MetricComparison", "compare_metric", "tasks_of"]
+
+
+class MetricComparison(Struct, frozen=True):
+    """One metric: its contrast and goal, the noise of single runs, its pairs or strata, and the limit of equality."""
+
+    metric: str
+    goal: str
+    contrast: Contrast
+    noise: Spread | None
+    pairs: pl.DataFrame | None
+    blocks: Blocked | None
+    delta: Delta | None
+
+
+class ComparisonSetup(Struct, frozen=True):
+    """How runs of the two sides are matched, and which differences count as equal."""
+
+    sides: Sides
+    matching: Matching | None
+    pairs: pl.DataFrame | None
+    equal_within: Mapping[str, float]
+    tasks: pl.DataFrame | None  # run_id and task, where several tasks are matched
+
+
+def tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
+    of_task = [n for n in matching.by if is_called(n, tasks)] if matching else []
+    if not of_task:
+        return None
+    both = keyed(runs.filter(pl.col("run_id").is_in(sides.both)), of_task)
+    return both.select(
+        "run_id", task=pl.concat_str([pl.col(t).cast(pl.String).fill_null("") for t in of_task], separator=", ")
+    )
+
+
+def compare_metric(
+    metric: str, goal: str, values: pl.DataFrame, setup: ComparisonSetup, noise: Spread | None, series: pl.DataFrame
+) -> MetricComparison | None:
+    """Compares the sides in one metric; None if a side has no value."""
+    rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), setup.tasks)
+    if setup.matching is not None:
+        blocks = blocked(setup.matching, rows)
+        if blocks is not None:
+            a, b = (_of_side(blocks.rows, side) for side in "ab")
+            drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
+            return MetricComparison(metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, setup, series))
+    a, b = (_in_order(rows, ids) for ids in (setup.sides.a, setup.sides.b))
+    if not a or not b:
+        return None
+    spread = math.sqrt((variance(a) + variance(b)) / 2) if min(len(a), len(b)) > 1 else 0.0
+    delta = _delta(metric, spread, setup, series)
+    if setup.pairs is not None:
+        values_a, values_b = (rows.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
+        whole = setup.pairs.join(values_a, on="run_a", maintain_order="left")
+        whole = whole.join(values_b, on="run_b", maintain_order="left")
+        if whole.height > 1:
+            a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
+            return MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole, None, delta)
+    return MetricComparison(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None, None, delta)
+
+
+def _normalised(rows: pl.DataFrame, tasks: pl.DataFrame | None) -> pl.DataFrame:
+    """Returns the values; where tasks vary, scaled within each task (lowest run 0, highest run 1)."""
+    if tasks is None:
+        return rows
+    value = pl.col("value")
+    low, high = value.min().over("task"), value.max().over("task")
+    scaled = pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5)
+    return rows.join(tasks, on="run_id").with_columns(value=scaled).drop("task")
+
+
+def _of_side(rows: pl.DataFrame, side: str) -> list[float]:
+    return rows.filter(pl.col("side") == side)["value"].to_list()
+
+
+def _in_order(rows: pl.DataFrame, ids: Sequence[str]) -> list[float]:
+    """Returns the values of these runs, in their order, without runs that have none."""
+    return (
+        pl.DataFrame({"run_id": ids}, schema={"run_id": pl.String})
+        .join(rows, on="run_id", maintain_order="left")["value"]
+        .to_list()
+    )
+
+
+def _delta(metric: str, spread: float, setup: ComparisonSetup, series: pl.DataFrame) -> Delta | None:
+    """Returns the limit of equality: as configured, else the spread of a run, else 1 % of the metric's range."""
+    if metric in setup.equal_within:
+        return Delta(setup.equal_within[metric], "as configured")
+    if 0 < spread < HUGE:
+        return Delta(spread, "the spread of one run")
+    mine = series.filter(pl.col("metric") == metric)
+    low, high = mine["min"].min(), mine["max"].max()
+    if not isinstance(low, float) or not isinstance(high, float) or not high > low:
+        return None
+    return Delta((high - low) / 100, "1 % of the metric's range")

@@ -1,0 +1,131 @@
+"""Notes of a ranking: the method, ties, spread, broken runs, lucky values, and whether other readings agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from sweeplens.analyses.coverage import Coverage, listed
+from sweeplens.analyses.luck import reading_notes, split_note
+from sweeplens.analyses.ranked_groups import RESERVED, RankedGroups, RankQuestion, group_label, ranked_groups
+from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
+from sweeplens.analyses.run_costs import counters_of
+
+__all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
+
+BROKEN = "Some tied groups hold runs that failed or logged NaN:"
+
+
+def method_notes(
+    how: str,
+    step: int | None,
+    ask: RankQuestion,
+    ranked: RankedGroups,
+    table: pl.DataFrame,
+    cover: Coverage,
+    method: str,
+) -> tuple[str, ...]:
+    at = f" (step {step})" if step is not None else ""
+    notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
+    notes.append(_tied_note(ranked, table, method))
+    if ranked.spread is not None and ranked.spread.wild:
+        wild = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
+        notes.append(f"Spread far above that of other groups: {listed(wild)}.")
+    singles = table.filter(pl.col("n") == 1).height
+    if ask.by == "group" and singles:
+        notes.append(f"{singles} of {table.height} groups have a single run: no interval.")
+    if cover.marked:
+        common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
+        notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
+    lost = int(table["left_out"].sum())
+    if lost:
+        notes.append(f"{lost} runs of these groups were left out (column left_out), which may bias their means.")
+    return tuple(n for n in notes if n)
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
+    if table.height < 2:
+        return ""
+    spread = ranked.spread
+    if spread is None:
+        return "No repeated runs (each group has one run): chance variation is unknown, so tied is null."
+    if spread.sd == 0:
+        return "Repeated runs gave identical values: there is no spread to test against, so tied is null."
+    tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
+    first = table["shrunk"][0]
+    luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
+    return (
+        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
+    )
+
+
+def _verdict(tied: int, followers: int) -> str:
+    if tied:
+        return f"{tied} of {followers} followers tie with the best"
+    return f"The best is significantly ahead of {'all ' * (followers > 1)}{followers} follower{'s' * (followers > 1)}"
+
+
+def _keys_of(ranked: RankedGroups) -> list[str]:
+    """Returns the hyperparameters of the groups."""
+    return [c for c in ranked.groups.columns if c not in (*RESERVED, "group")]
+
+
+def broken_note(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    ranked: RankedGroups,
+    table: pl.DataFrame,
+    keys: Sequence[str],
+    known: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Names the groups that tie with the best and hold broken runs: those that failed or logged NaN, and known ones."""
+    broken = sorted({*broken_runs(runs, series), *known})
+    counts = ranked.groups.select(
+        "n",
+        broken=pl.col("ids").list.eval(pl.element().is_in(broken)).list.sum(),
+        tied=table["tied"].fill_null(value=False),
+    ).with_row_index("place")
+    hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
+    labels = [
+        f"{group_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
+        for p, n, b in hit.select("place", "n", "broken").iter_rows()
+    ]
+    if not labels:
+        return ()
+    return (f"{BROKEN} {listed(labels)}: they may tie because of their spread.",)
+
+
+def review_notes(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    used: pl.DataFrame,
+    points: pl.LazyFrame,
+    ask: RankQuestion,
+    ranked: RankedGroups,
+    keys: Sequence[str],
+    values: pl.DataFrame,
+) -> tuple[str, ...]:
+    """Returns warnings on lucky readings and on choices by test data, and whether other readings agree."""
+    groups = ranked.groups.with_row_index("place").select(group="place", run_id="ids").explode("run_id")
+    known = series.filter(pl.col("run_id").is_in(used["run_id"].implode()))["metric"].unique().to_list()
+    notes = [split_note(ask.metric, known), *reading_notes(ask.how.how, used, points, values, groups)]
+    if ask.by == "group" and ranked.groups.height > 1:
+        same: list[str] = []
+        other: list[tuple[str, str]] = []
+        first = group_label(ranked.groups.row(0, named=True), keys)
+        mine = runs.filter(pl.col("run_id").is_in(used["run_id"].implode()))
+        plain = values.select("run_id", "value")
+        for reading in readings(
+            mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
+        ):
+            again = ranked_groups(mine, reading.values, keys, ask).groups
+            again = again.filter(pl.col("n") > 0)
+            best = group_label(again.row(0, named=True), keys) if again.height else first
+            same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
+        notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
+    return tuple(n for n in notes if n)

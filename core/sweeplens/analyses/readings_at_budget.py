@@ -1,0 +1,58 @@
+"""Values of one metric at a budget that all runs reached: of wall time, or of a counter that was logged (tokens, samples).
+
+A run's wall time is counted from the first point of the metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+from msgspec import Struct
+
+from sweeplens.frames.events import WALL_TIME
+from sweeplens.frames.points import reduce_at_x, select_points, standing
+from sweeplens.frames.reduction import rewound
+
+__all__ = ["BudgetReading", "at_budget", "at_equal_budgets"]
+
+_ALIKE = 0.9  # where the shortest run reached so much of the longest, an equal budget changes nothing
+_MOST_COUNTERS = 2
+
+
+class BudgetReading(Struct, frozen=True):
+    """The largest amount of an axis that all runs reached, and run_id, value: the last finite value up to there."""
+
+    axis: str
+    budget: float
+    values: pl.DataFrame
+
+
+def at_budget(series: pl.DataFrame, points: pl.LazyFrame, axis: str, runs: Sequence[str]) -> BudgetReading | None:
+    """Returns the reading of one metric (``series``: its rows) on one axis; None if some run lacks the axis, or all are alike."""
+    mine = series.filter(pl.col("run_id").is_in(list(runs)))
+    metrics = mine["metric"].unique().to_list()
+    if len(metrics) != 1 or mine.height < 2:
+        return None
+    own = select_points(points, runs=mine["run_id"].to_list())
+    stand = standing(select_points(own, metrics=metrics), rewound(mine)).filter(pl.col("value").is_finite())
+    if axis == WALL_TIME:
+        began = pl.col("wall_time").min().over("run_id")
+        placed = stand.with_columns(x=(pl.col("wall_time") - began).dt.total_microseconds() / 1e6)
+    else:
+        at = select_points(own, metrics=[axis]).unique(["run_id", "step"], keep="last")
+        placed = stand.join(at.select("run_id", "step", x="value"), on=["run_id", "step"])
+    curves = placed.filter(pl.col("x").is_finite()).select("run_id", "x", "value").collect()
+    ends = curves.group_by("run_id").agg(pl.col("x").max())["x"]
+    if len(ends) < mine.height:
+        return None
+    low, high = float(ends.min()), float(ends.max())  # pyright: ignore[reportArgumentType]
+    return None if low <= 0 or low >= _ALIKE * high else BudgetReading(axis, low, reduce_at_x(curves, low))
+
+
+def at_equal_budgets(series: pl.DataFrame, points: pl.LazyFrame, counters: Sequence[str]) -> Iterator[BudgetReading]:
+    """Yields the readings of one metric at equal wall time and at equal counts."""
+    for axis in (WALL_TIME, *counters[:_MOST_COUNTERS]):
+        found = at_budget(series, points, axis, series["run_id"].to_list())
+        if found is not None:
+            yield found

@@ -1,0 +1,276 @@
+"""`ExperimentData`: the data behind `ExperimentDB`. It reads the folders when needed and returns their frames.
+
+Every call sees the files as they were at most ``config.refresh_seconds`` before. A call uses one snapshot throughout, so
+calls from several threads do not see each other's data.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from copy import copy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import polars as pl
+from msgspec.structs import replace
+from polars.exceptions import PanicException
+
+from sweeplens.analyses.health import HEALTH, RunHealth
+from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.cancellation import StoppedError
+from sweeplens.config import AnalysisConfig, Goal
+from sweeplens.display import html_list
+from sweeplens.errors import InputError, RootError
+from sweeplens.frames.goals import main_metrics, told_goals
+from sweeplens.frames.points import in_batches, select_points, standing
+from sweeplens.frames.reduction import rewound
+from sweeplens.frames.run_columns import RunColumns
+from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
+from sweeplens.ingest.refresh import LoadReport, Progress, ingest
+from sweeplens.plain_data import plain_text
+from sweeplens.sources.discover import check_root
+from sweeplens.sources.held_roots import HeldRoots
+from sweeplens.store import Snapshot, open_store
+from sweeplens.store.runs_frame import with_status
+from sweeplens.view import (
+    Names,
+    View,
+    as_names,
+    as_paths,
+    load_failed,
+    nothing_found,
+    of_runs,
+    overwritten,
+    read_from_names,
+    standing_problems,
+    unread,
+    unread_logs,
+)
+
+if TYPE_CHECKING:
+    from sweeplens.analyses.triage.candidates import DiagnosisOptions
+
+__all__ = ["ExperimentData"]
+
+log = logging.getLogger("sweeplens")
+
+AnyAnswer = TypeVar("AnyAnswer", Answer, LazyAnswer)
+_BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
+
+
+class ExperimentData:
+    """Folders as frames, and the settings of an analysis. `ExperimentDB` adds the questions."""
+
+    failure: str = ""
+    """Why the last reading of the folders failed as a whole, in a sentence; empty if it succeeded."""
+    _pinned: Snapshot | None = None
+
+    def __init__(
+        self,
+        config: AnalysisConfig | str | Path | Sequence[str | Path] | None = None,
+        base_path: str | Path | Sequence[str | Path] | None = None,
+        lazy: bool = True,
+    ) -> None:
+        if config is not None and not isinstance(config, AnalysisConfig):
+            if base_path is not None:
+                raise InputError(f"Folders are given twice: {config!r} and base_path={base_path!r}.")
+            config, base_path = None, config
+        self.config = config or AnalysisConfig()
+        self.lazy = lazy
+        given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
+        self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
+        self._held = HeldRoots(self.roots)
+        self._store = open_store(self.roots, self.config)
+        self._lock = threading.Lock()
+        self._seen = float("-inf")
+        self._good: datetime | None = None  # when the folders were last read
+        if not lazy:
+            self.load_experiments()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(map(str, self.roots))}: {self._loaded()}>"
+
+    def _repr_html_(self) -> str:
+        return html_list(type(self).__name__, [*map(str, self.roots), self._loaded()])
+
+    def _loaded(self) -> str:
+        """What is known without looking at the folders."""
+        if self._seen == float("-inf"):
+            return "not read yet"
+        snapshot = self._store.snapshot
+        return f"{snapshot.runs.height:,} runs, {snapshot.series.height:,} series, data version {snapshot.version}"
+
+    def load_experiments(self, progress: Progress | None = None) -> LoadReport:
+        """Reads new files now. Raises RootError if no reader finds a run."""
+        with self._lock:
+            report = self._load(progress)
+        assert report is not None  # or it raised
+        if not report.n_runs and not self._store.snapshot.sources:
+            raise RootError(nothing_found(self.roots, self._store.snapshot, self._held.sentences))
+        return report
+
+    def refresh(self, progress: Progress | None = None) -> Snapshot:
+        """Returns the current snapshot; one older than ``config.refresh_seconds`` is updated first.
+
+        If the update fails, returns the last good snapshot with a warning; without one, raises the error.
+        """
+        if self._pinned is not None:
+            return self._pinned
+        if self._is_old():
+            with self._lock:
+                if self._is_old():
+                    self._load(progress, keep=True)
+        snapshot = self._store.snapshot
+        if not snapshot.sources:
+            raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
+        said = (*((self.failure,) if self.failure else ()), *self._held.sentences)
+        return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
+
+    def view(self, runs: Names = (), where: str = "") -> View:
+        """Returns the runs selected by ids, globs and a condition, with their series, of one snapshot.
+
+        Raises InputError and UnknownNameError for a condition that cannot be used.
+        """
+        runs = as_names(runs)
+        snapshot = self.refresh()
+        now = datetime.now(UTC)
+        table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
+        problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
+        whole = View(snapshot, table, snapshot.series, problems)
+        health = RunHealth(snapshot, table, lambda: self._triage(whole))
+        more = RunColumns(snapshot.points, {HEALTH: health.table})
+        chosen = select_runs(table, snapshot.series, runs, where, more)
+        series = snapshot.series
+        if chosen.height < table.height:
+            series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
+            problems = of_runs(problems, chosen)
+        emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where, more)
+        return View(snapshot, chosen, series, problems, emptied, more, health)
+
+    @property
+    def runs_df(self) -> pl.DataFrame:
+        """The runs frame.
+
+        ``tags`` and ``null_hparams`` are lists, which CSV cannot hold: ``sweeplens.dataframes.flat(db.runs_df)`` makes them text.
+        """
+        return self.view().runs
+
+    @property
+    def series_df(self) -> pl.DataFrame:
+        """The series frame: one row for each run and metric."""
+        return self.view().series
+
+    @property
+    def problems(self) -> pl.DataFrame:
+        """file, line, column, kind, reason, run_id, excerpt of everything that could not be read."""
+        from sweeplens.analyses.listing import problems_frame
+
+        return problems_frame(self.view().problems)
+
+    @property
+    def store(self) -> str:
+        """Path, size and age of the store, formatted for display."""
+        return self._store.described()
+
+    def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
+        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too."""
+        snapshot = self.refresh()
+        return snapshot.points if raw else standing(snapshot.points, rewound(snapshot.series))
+
+    def stream_metrics(self, *, raw: bool = False) -> Iterator[pl.DataFrame]:
+        """Yields all points as DataFrames of whole runs, in bounded memory."""
+        snapshot = self.refresh()
+        twice = rewound(snapshot.series)
+        for ids in in_batches(snapshot.runs["run_id"].to_list(), snapshot.series, _BATCH_ROWS):
+            points = select_points(snapshot.points, runs=ids)
+            batch = (points if raw else standing(points, twice)).collect(engine="streaming")
+            yield batch
+            del batch  # frees it before the next one is read
+
+    def query_metrics(
+        self,
+        metric_filter: str | Sequence[str] | None = None,
+        run_filter: Names | None = None,
+        step_range: tuple[int | None, int | None] | None = None,
+        raw: bool = False,
+    ) -> pl.DataFrame:
+        """Returns points of metrics that match a name or regular expression, of these runs (ids or globs) and steps.
+
+        Raises UnknownNameError for a metric or run that does not exist.
+        """
+        view = self.view(run_filter or ())
+        patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter or ())
+        metrics = select_metrics(patterns, view.metrics)
+        low, high = step_range or (None, None)
+        check_range(low, high, ("The first step", "the last step"))
+        ids = view.runs["run_id"].to_list()
+        chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
+        return (chosen if raw else standing(chosen, rewound(view.series))).collect()
+
+    def pinned(self) -> Self:
+        """Returns a copy fixed to the current snapshot: later changes on disk do not affect its answers."""
+        fixed = copy(self)
+        fixed._pinned = self.refresh()
+        return fixed
+
+    def _load(self, progress: Progress | None, *, keep: bool = False) -> LoadReport | None:
+        """Reads the folders once; None if that failed and ``keep`` allows the earlier snapshot to stay.
+
+        After a failure every answer has a warning until a reading succeeds.
+        """
+        began = time.monotonic()
+        try:
+            self._held.look()
+            report = ingest(self.roots, self._store, progress=progress)
+        except (StoppedError, RootError):
+            raise
+        except (Exception, PanicException) as error:
+            self.failure = load_failed(error, datetime.now(UTC), self._good)
+            log.exception("Reading the folders failed")
+            if not keep or not self._store.snapshot.sources:
+                raise
+            self._seen = began
+            return None
+        self._seen, self._good, self.failure = began, datetime.now(UTC), ""
+        return report
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
+
+    def _main(self, view: View) -> list[str]:
+        return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))
+
+    def _goals(self, view: View) -> dict[str, Goal]:
+        """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""
+        return {**told_goals(view.runs), **view.event_goals, **self.config.metric_goals}
+
+    def _triage(self, view: View) -> DiagnosisOptions:
+        """Returns the options of a diagnosis of this view."""
+        from sweeplens.analyses.triage.candidates import DiagnosisOptions
+
+        config = self.config
+        return DiagnosisOptions(
+            config.thresholds, datetime.now(UTC), config.live_seconds, self._goals(view), config.main_metrics,
+            config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"),
+        )  # fmt: skip
+
+    def _with_basis(
+        self, answer: AnyAnswer, view: View, python: str, *, matched: int | None = None, doubles: Sequence[str] = (),
+        metrics: Sequence[str] = (), runs: Sequence[str] = (),
+    ) -> AnyAnswer:  # fmt: skip
+        """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
+        emptied = (view.emptied,) if view.emptied else ()
+        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
+        named = read_from_names(view.runs)
+        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
+        return answer.resting_on(
+            roots=tuple(plain_text(str(r)) for r in self.roots),
+            data_version=view.snapshot.version,
+            runs_matched=view.runs.height if matched is None else matched,
+            warnings=warnings,
+            python=python,
+        )
