@@ -20,7 +20,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench pictures soak lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients format bench pictures soak newcomer lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ pictures: $(TESTS) ## Write the pictures of README and docs again, from the demo
 
 soak: $(TESTS) ## What many clients, long use and bad manners do to one server (about ten minutes)
 	$(BIN)/python -m tests.soak
+
+newcomer: $(MADE) ## Every command of README, pasted into a fresh clone and a fresh environment (some minutes)
+	@$(BIN)/python -m tests.newcomer
 
 lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 	$(PIP) install uv

@@ -61,7 +61,7 @@ def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[
     bare = sort.removeprefix("-")
     if bare in with_run_columns(runs, series, [bare], more).columns:
         return [bare]
-    known = near_columns(bare, runs, series, more) if "(" in bare else all_columns(runs, series, more)
+    known = near_columns(bare, runs, series, more) if set("(@") & set(bare) else all_columns(runs, series, more)
     hint = f"The answer has {', '.join(shown)}; experiments://schema lists all columns."
     if f"{bare}.last" in known and bare not in known:
         sign = "-" * sort.startswith("-")

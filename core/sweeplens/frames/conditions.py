@@ -140,7 +140,7 @@ def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> Unknow
             f'as in "{unquoted}".'
         )
     metric, _, statistic = name.rpartition(".")
-    if metric in metrics and "(" not in name:  # no event
+    if metric in metrics and not set("(@") & set(name):  # no event
         near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
         near += [f"{metric}.min"] * (f"{metric}.max" in near[:1])  # for the best value: the goal decides
         offer = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""

@@ -121,7 +121,7 @@ def _unknown_column(name: str, query: str, tables: SqlTables) -> UnknownNameErro
             f'No column {name!r}: it is a metric; runs has its statistics, as in "{name}.last", and series its rows, as in '
             f"SELECT run_id, last FROM series WHERE metric = '{name}'."
         )
-    if metric in metrics and "(" not in name:  # no event
+    if metric in metrics and not set("(@") & set(name):  # no event
         near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
         offer = f" Nearest: {', '.join(map(repr, near))}." if near else ""
         return UnknownNameError(f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}.")
