@@ -22,6 +22,9 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:sweeplens|eval) [^`]+)`")
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z]+\b|[\[\]|]|\.\.\.")
 _LEFT_OUT = ("make test",)
+_REGISTRY = re.compile(
+    r"PIP_|UV_|SSL_|REQUESTS_|NODE_|npm_|https?_proxy|no_proxy", re.IGNORECASE
+)  # how packages are reached
 _MARK = "newcomer-ran"
 
 
@@ -50,7 +53,7 @@ def paste(place: Path) -> int:
     checkout = _clone(place)
     (place / "home").mkdir()
     page = (checkout / "README.md").read_text(encoding="utf-8")
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PIP_INDEX_URL", "PIP_CACHE_DIR") if name in os.environ}
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG") or _REGISTRY.match(name)}
     environment = {**kept, "HOME": str(place / "home"), "ANALYSIS_CACHE_DIR": str(place / "cache")}
     done = subprocess.run(["bash", "-c", script(page)], cwd=checkout, env=environment, check=False,
                           stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)  # fmt: skip
