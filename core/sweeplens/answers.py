@@ -12,7 +12,7 @@ adds roots, data version, the runs that matched and the Python line that returns
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sweeplens.charts import Chart
+    from sweeplens.charts.request import PlotKeywords
 _SHOWN = 100  # rows of a lazy answer in a notebook
 
 __all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
@@ -77,7 +78,7 @@ class Answer(Struct, frozen=True):
     tables: dict[str, pl.DataFrame] = field(default_factory=dict[str, "pl.DataFrame"])
     drawing: Callable[..., Chart] | None = None
 
-    def plot(self, **options: Any) -> Chart:
+    def plot(self, **options: Unpack[PlotKeywords]) -> Chart:
         """Returns this answer as a chart; ``options`` are those of `ExperimentDB.plot`. Raises InputError if it has none."""
         if self.drawing is None:
             raise InputError("This answer has no picture: db.plot() draws the most informative chart of the runs.")

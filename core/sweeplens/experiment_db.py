@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import polars as pl
 from msgspec.structs import replace
@@ -25,10 +25,12 @@ from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, o
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
+    from sweeplens.charts.request import PlotKeywords
 
-__all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
+__all__ = ["AskedGoal", "ChartKind", "ExperimentDB", "RankedBy", "View"]
 
 RankedBy = Literal["group", "run"]
+ChartKind = Literal["", "curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline"]
 
 
 class ExperimentDB(CostQuestions):
@@ -329,7 +331,7 @@ class ExperimentDB(CostQuestions):
         )
 
     def suggest(
-        self, metric: str, budget: int = 8, *, goal: str = "", runs: Sequence[str] = (), where: str = ""
+        self, metric: str, budget: int = 8, *, goal: AskedGoal = "", runs: Names = (), where: str = ""
     ) -> Answer:
         """Which runs to make next with a budget of so many: why, what they could detect, and their settings."""
         from sweeplens.analyses.suggestions import suggest
@@ -372,10 +374,13 @@ class ExperimentDB(CostQuestions):
 
     # -------------------------------------------------------------- pictures
 
-    def plot(self, kind: str = "", **options: Any) -> Chart:
+    def plot(self, kind: ChartKind = "", **options: Unpack[PlotKeywords]) -> Chart:
         """Draws a chart: curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; default: the most telling.
 
-        ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, a, b, width, height, as `PlotRequest` says.
+        ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, reduce, x_min, x_max, a, b, width, height, as
+        `PlotRequest` says. Raises UnknownNameError for another name or kind.
+
+        >>> db.plot("curves", metrics="val/acc", log="y").save("curves.png")  # doctest: +SKIP
         """
         from sweeplens.charts import draw_chart
         from sweeplens.charts.request import request_of
@@ -385,11 +390,11 @@ class ExperimentDB(CostQuestions):
         python = f"db.plot({', '.join(filter(None, [repr(chart.kind), python_call(**options)]))})"
         return replace(chart, basis=replace(chart.basis, python=python))
 
-    def report(self, path: str | Path, *, runs: Sequence[str] = (), where: str = "") -> Path:
+    def report(self, path: str | Path, *, runs: Names = (), where: str = "") -> Path:
         """Writes one self-contained page about these runs: overview, ranking, effects, curves, what broke, problems."""
         from sweeplens.report import report_page, write_page
 
-        return write_page(path, report_page(self.pinned(), runs=runs, where=where))
+        return write_page(path, report_page(self.pinned(), runs=as_names(runs), where=where))
 
     # --------------------------------------------------------------- private
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from msgspec import Struct
@@ -25,7 +25,7 @@ from sweeplens.pages import made_page
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
-    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens.experiment_db import ChartKind, ExperimentDB
 
 __all__ = ["report_page", "write_page"]
 
@@ -66,7 +66,7 @@ def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") 
     metric = metrics[0] if metrics else ""
     drawn = can_render()
 
-    def chart(kind: str, **options: object) -> Callable[[], Chart]:
+    def chart(kind: ChartKind, **options: Any) -> Callable[[], Chart]:
         return lambda: db.plot(kind, runs=runs, where=where, **options)
 
     ranked, explained = (

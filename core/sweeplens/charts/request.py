@@ -9,7 +9,7 @@ reading_of        the reduction of runs to numbers, in words
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec import Struct
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_POINTS",
     "Metric",
+    "PlotKeywords",
     "PlotRequest",
     "asked_metrics",
     "names_of",
@@ -41,6 +42,27 @@ MOST_POINTS = 5_000
 _LOG = ("", "x", "y", "xy", "none")
 _SIZES = (200, 4000)
 _COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
+
+
+class PlotKeywords(TypedDict, total=False):
+    """The keyword arguments of `ExperimentDB.plot` and `Answer.plot`, for type checkers; `PlotRequest` says what they mean."""
+
+    metrics: str | Sequence[str]
+    hparams: str | Sequence[str]
+    runs: str | Sequence[str]
+    where: str
+    x: str
+    group: str
+    smooth: float
+    log: Literal["", "x", "y", "xy", "none"]
+    goal: AskedGoal
+    reduce: str
+    x_min: float | None
+    x_max: float | None
+    a: str | Sequence[str]
+    b: str | Sequence[str]
+    width: int
+    height: int
 
 
 class PlotRequest(Struct, frozen=True):

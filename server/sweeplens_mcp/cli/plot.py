@@ -6,6 +6,7 @@ Words without a name are the kind, folders, and ``name=value`` as `sweeplens cal
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,16 +33,10 @@ def main(arguments: Sequence[str]) -> int:
     for name, value in option_values(given, tool_arguments(spec_named(_TOOL))).items():
         if name == "kind" and kind:
             raise InputError(f"The kind is given twice: {kind} and --kind {value}.")
-        pairs.append(f"{name}={value}" if not isinstance(value, list) else _as_json(name, value))
+        pairs.append(f"{name}={json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value}")
     options = PlotOptions(given.output, given.theme, given.size, given.open, given.inline)
     print(plot_to_file(kind, pairs, Settings((*folders, *given.root)), options))
     return 0
-
-
-def _as_json(name: str, value: object) -> str:
-    import json
-
-    return f"{name}={json.dumps(value, ensure_ascii=False)}"
 
 
 def plot_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """The tool that draws charts of the other tools' answers, with the main finding in words."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field, WithJsonSchema
 
@@ -9,7 +9,7 @@ from sweeplens_mcp.tools.chart_id import arguments_of
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
-    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens.experiment_db import ChartKind, ExperimentDB
 
 __all__ = ["chart_data", "plot"]
 
@@ -49,9 +49,9 @@ def plot(
     b: PlotSide = "",
 ) -> "Chart":
     """A chart of the runs (PNG) with its main finding in words."""
-    options = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
+    options: dict[str, Any] = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
     given = {name: value for name, value in options.items() if value}
-    return db.plot(kind, metrics=metrics, hparams=hparams, runs=runs, where=where, **given)
+    return db.plot(cast("ChartKind", kind), metrics=metrics, hparams=hparams, runs=runs, where=where, **given)
 
 
 def chart_data(db: "ExperimentDB", chart_id: ChartId) -> "Chart":
