@@ -396,6 +396,18 @@ class ExperimentDB(CostQuestions):
 
         return write_page(path, report_page(self.pinned(), runs=as_names(runs), where=where))
 
+    # ---------------------------------------------------- the names of the tools
+
+    summarize_by_hparams = summarize
+    find_varying_hparams = varying
+    rank_runs = rank
+    compare_runs = compare
+    hparam_effects = effects
+    diagnose_runs = diagnose
+    run_costs = CostQuestions.cost
+    best_checkpoints = CostQuestions.checkpoints
+    suggest_runs = suggest
+
     # --------------------------------------------------------------- private
 
     def _with_plot(self, answer: Answer, view: View, kind: str, **known: Any) -> Answer:
