@@ -20,7 +20,7 @@ RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench pictures soak newcomer lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients format bench pictures soak newcomer published lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ soak: $(TESTS) ## What many clients, long use and bad manners do to one server (
 
 newcomer: $(MADE) ## Every command of README, pasted into a fresh clone and a fresh environment (some minutes)
 	@$(BIN)/python -m tests.newcomer
+
+published: $(MADE) ## The Dockerfile, workflows and bundle, checked by hadolint, actionlint and mcpb; says what it skips
+	@$(BIN)/python packaging/lint.py
 
 lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 	$(PIP) install uv
