@@ -11,6 +11,8 @@ FROM python:3.13-slim
 COPY --from=build /opt/sweeplens /opt/sweeplens
 RUN useradd --system --uid 10001 --no-create-home sweeplens && install -d -o sweeplens -m 0700 /cache
 ENV PATH=/opt/sweeplens/bin:$PATH ANALYSIS_CACHE_DIR=/cache PYTHONDONTWRITEBYTECODE=1
+# A name, so that `docker exec ... whoami` answers; this image makes the user itself.
+# hadolint ignore=DL3066
 USER sweeplens
 VOLUME /cache
 EXPOSE 8917

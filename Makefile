@@ -21,7 +21,7 @@ TESTS := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench bench-quick browser pictures soak lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients format bench bench-quick browser pictures soak newcomer published lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,12 @@ pictures: $(TESTS) ## Write the pictures of README and docs again, from the demo
 
 soak: $(TESTS) ## What many clients, long use and bad manners do to one server (about ten minutes)
 	$(BIN)/python -m tests.soak
+
+newcomer: $(MADE) ## Every command of README, pasted into a fresh clone and a fresh environment (some minutes)
+	@$(BIN)/python -m tests.newcomer
+
+published: $(MADE) ## The Dockerfile, workflows and bundle, checked by hadolint, actionlint and mcpb; says what it skips
+	@$(BIN)/python packaging/lint.py
 
 lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 	$(PIP) install uv

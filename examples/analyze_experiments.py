@@ -65,4 +65,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "experiments"))
+    if len(sys.argv) != 2:
+        sys.exit(
+            "usage: python examples/analyze_experiments.py DIR, a folder of experiments (`sweeplens demo sweep --write-only`)"
+        )
+    main(Path(sys.argv[1]))

@@ -3,7 +3,11 @@
 # `sweeplens call` gives the answer that a client would get; --json gives its structured content for programs.
 set -eu
 
-root="${1:?a folder of experiments}"
+if [ $# -ne 1 ]; then
+    echo "usage: examples/ask.sh DIR, a folder of experiments" >&2
+    exit 2
+fi
+root="$1"
 : "${SWEEPLENS:=sweeplens}" # the command, where it is not on the PATH
 
 echo "== The mean accuracy by learning rate, for people"

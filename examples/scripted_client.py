@@ -28,4 +28,6 @@ async def main(folder: str, metric: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python examples/scripted_client.py DIR [METRIC], a folder of experiments")
     asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "val/acc"))

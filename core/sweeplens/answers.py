@@ -12,7 +12,7 @@ adds roots, data version, the runs that matched and the Python line that returns
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -23,9 +23,11 @@ from sweeplens.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
 
     from sweeplens.charts import Chart
+    from sweeplens.charts.request import PlotKeywords
 _SHOWN = 100  # rows of a lazy answer in a notebook
 
 __all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
@@ -76,7 +78,7 @@ class Answer(Struct, frozen=True):
     tables: dict[str, pl.DataFrame] = field(default_factory=dict[str, "pl.DataFrame"])
     drawing: Callable[..., Chart] | None = None
 
-    def plot(self, **options: Any) -> Chart:
+    def plot(self, **options: Unpack[PlotKeywords]) -> Chart:
         """Returns this answer as a chart; ``options`` are those of `ExperimentDB.plot`. Raises InputError if it has none."""
         if self.drawing is None:
             raise InputError("This answer has no picture: db.plot() draws the most informative chart of the runs.")
@@ -95,6 +97,15 @@ class Answer(Struct, frozen=True):
         >>> db.list_runs().write_csv("runs.csv")  # doctest: +SKIP
         """
         flat(self.table).write_csv(file)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table as a pandas frame. Raises MissingExtraError without the extra `pandas`.
+
+        >>> db.rank("val/acc").to_pandas()  # doctest: +SKIP
+        """
+        from sweeplens.pandas_frame import to_pandas
+
+        return to_pandas(self.table)
 
     def resting_on(self, **known: object) -> Answer:
         """Returns the answer with more of its basis filled in."""

@@ -12,13 +12,15 @@ SweeplensError
 ├── RefusedFileError       a path that leads outside the roots, or not to a regular file
 ├── StoreError             the store cannot be read or written
 ├── RenderError            a chart cannot be drawn on this machine
+├── MissingExtraError      a package of an extra of the installation is missing
 └── LimitError             a limit on time, memory or size was reached
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from sweeplens.near_names import nearest
 
 __all__ = [
     "AmbiguousGoalError",
@@ -27,6 +29,7 @@ __all__ = [
     "FormatError",
     "InputError",
     "LimitError",
+    "MissingExtraError",
     "RefusedFileError",
     "RenderError",
     "RootError",
@@ -57,12 +60,14 @@ class UnknownNameError(InputError):
     """A name that does not exist, with the nearest names that do."""
 
     @classmethod
-    def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:
-        """Builds the message: ``No metric 'val_acc'. Nearest: 'val/acc'. list_metrics shows all 14.``"""
-        names = list(known)
+    def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "", meaning: str = "") -> UnknownNameError:
+        """Builds the message: ``No metric 'val_acc'. Nearest: 'val/acc'. list_metrics shows all 14.``
+
+        ``meaning``: the entry of `near_names.MEANINGS` with the words of other tools.
+        """
+        near = nearest(name, known, meaning=meaning)
         if len(name) > _SHOWN:
             name = f"{name[:_SHOWN]}..."
-        near = nearest(name, names)
         offer = f" Nearest: {', '.join(repr(n) for n in near)}." if near else ""
         return cls(f"No {kind} {name!r}.{offer}{' ' + hint if hint else ''}")
 
@@ -99,20 +104,9 @@ class RenderError(SweeplensError):
     """A chart cannot be drawn on this machine; the message says what is missing and how to get it."""
 
 
+class MissingExtraError(SweeplensError, ImportError):
+    """A package that comes with an extra is not installed; the message says which command installs it."""
+
+
 class LimitError(SweeplensError):
     """A limit on time, memory or size was reached; the message says how to narrow the question."""
-
-
-def nearest(name: str, known: Iterable[str], *, n: int = 3) -> list[str]:
-    """Returns the known names most similar to ``name``, best first: by spelling without case, then by containment."""
-    folded: dict[str, str] = {}
-    for candidate in known:
-        folded.setdefault(_fold(candidate), candidate)
-    want = _fold(name)
-    close = [folded[f] for f in difflib.get_close_matches(want, list(folded), n=n, cutoff=0.5)]
-    inside = [original for f, original in folded.items() if want and (want in f or f in want)]
-    return list(dict.fromkeys(close + inside))[:n]
-
-
-def _fold(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())

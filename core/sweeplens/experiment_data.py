@@ -30,7 +30,7 @@ from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
-from sweeplens.frames.selection import no_run_reason, select_metrics, select_runs
+from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundLook
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
@@ -214,6 +214,7 @@ class ExperimentData:
         patterns = [metric_filter] if isinstance(metric_filter, str) else list(metric_filter or ())
         metrics = select_metrics(patterns, view.metrics)
         low, high = step_range or (None, None)
+        check_range(low, high, ("The first step", "the last step"))
         ids = view.runs["run_id"].to_list()
         chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
         return (chosen if raw else standing(chosen, rewound(view.series))).collect()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import polars as pl
 from msgspec.structs import replace
@@ -26,10 +26,12 @@ from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, o
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
+    from sweeplens.charts.request import PlotKeywords
 
-__all__ = ["AskedGoal", "ExperimentDB", "RankedBy", "View"]
+__all__ = ["AskedGoal", "ChartKind", "ExperimentDB", "RankedBy", "View"]
 
 RankedBy = Literal["group", "run"]
+ChartKind = Literal["", "curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline"]
 
 
 class ExperimentDB(CostQuestions):
@@ -242,7 +244,7 @@ class ExperimentDB(CostQuestions):
 
     def rank(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
-        runs: Names = (), where: str = "", at_step: str = "", hparams: Names = (),
+        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (),
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
 
@@ -250,6 +252,7 @@ class ExperimentDB(CostQuestions):
         """
         from sweeplens.analyses.ranking import rank
 
+        at_step = str(at_step)
         view = self.view(runs, where).with_runs().with_events([metric])
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
@@ -289,7 +292,7 @@ class ExperimentDB(CostQuestions):
         view = self.view().with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         between = partial(
-            compare, view.runs, view.series, view.snapshot.points, reduce=reduce, axis=axis_of(axis, view),
+            compare, view.runs, view.series, view.snapshot.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
             threshold=threshold, goals=self._goals(view), main=self.config.main_metrics, tasks=self.config.task_hparams,
             replicates=self.config.replicate_hparams, equal_within=self.config.equal_within,
         )  # fmt: skip
@@ -338,7 +341,7 @@ class ExperimentDB(CostQuestions):
         )
 
     def suggest(
-        self, metric: str, budget: int = 8, *, goal: str = "", runs: Sequence[str] = (), where: str = ""
+        self, metric: str, budget: int = 8, *, goal: AskedGoal = "", runs: Names = (), where: str = ""
     ) -> Answer:
         """Which runs to make next with a budget of so many: why, what they could detect, and their settings."""
         from sweeplens.analyses.suggestions import suggest
@@ -354,12 +357,20 @@ class ExperimentDB(CostQuestions):
         return self._with_basis(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
 
     def whats_new(self, cursor: str = "") -> Answer:
-        """Returns news since a cursor, by default of the last 24 hours; the new cursor is table ``cursor``. Raises CursorError."""
+        """Returns news since a cursor, by default of the last 24 hours; the new cursor is table ``cursor``. Raises CursorError.
+
+        A cursor has at most 40 characters; the state that it names is kept in the store.
+        """
         from sweeplens.analyses.news import whats_new  # numpy loads with it
+        from sweeplens.analyses.news_cursor import full_cursor, short_cursor
 
         view = self.view()
         found = view.health.lasting_findings() if view.health is not None else None
-        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), cursor, found)
+        since = full_cursor(cursor, self._store.kept_state)
+        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), since, found)
+        short, identity, state = short_cursor(answer.tables["cursor"]["cursor"].item())
+        self._store.keep_state(identity, state)
+        answer = replace(answer, tables={**answer.tables, "cursor": pl.DataFrame({"cursor": [short]})})
         return self._with_basis(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
@@ -374,10 +385,13 @@ class ExperimentDB(CostQuestions):
 
     # -------------------------------------------------------------- pictures
 
-    def plot(self, kind: str = "", **options: Any) -> Chart:
+    def plot(self, kind: ChartKind = "", **options: Unpack[PlotKeywords]) -> Chart:
         """Draws a chart: curves, ranking, comparison, scatter, parallel, heatmap, importance, timeline; default: the most telling.
 
-        ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, a, b, width, height, as `PlotRequest` says.
+        ``options``: metrics, hparams, runs, where, x, group, smooth, log, goal, reduce, x_min, x_max, a, b, width, height, as
+        `PlotRequest` says. Raises UnknownNameError for another name or kind.
+
+        >>> db.plot("curves", metrics="val/acc", log="y").save("curves.png")  # doctest: +SKIP
         """
         from sweeplens.charts import draw_chart
         from sweeplens.charts.request import request_of
@@ -387,11 +401,23 @@ class ExperimentDB(CostQuestions):
         python = f"db.plot({', '.join(filter(None, [repr(chart.kind), python_call(**options)]))})"
         return replace(chart, basis=replace(chart.basis, python=python))
 
-    def report(self, path: str | Path, *, runs: Sequence[str] = (), where: str = "") -> Path:
+    def report(self, path: str | Path, *, runs: Names = (), where: str = "") -> Path:
         """Writes one self-contained page about these runs: overview, ranking, effects, curves, what broke, problems."""
         from sweeplens.report import report_page, write_page
 
-        return write_page(path, report_page(self.pinned(), runs=runs, where=where))
+        return write_page(path, report_page(self.pinned(), runs=as_names(runs), where=where))
+
+    # ---------------------------------------------------- the names of the tools
+
+    summarize_by_hparams = summarize
+    find_varying_hparams = varying
+    rank_runs = rank
+    compare_runs = compare
+    hparam_effects = effects
+    diagnose_runs = diagnose
+    run_costs = CostQuestions.cost
+    best_checkpoints = CostQuestions.checkpoints
+    suggest_runs = suggest
 
     # --------------------------------------------------------------- private
 

@@ -17,7 +17,7 @@ from sweeplens.errors import InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
-from sweeplens.frames.selection import select_metrics
+from sweeplens.frames.selection import select_axis
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
@@ -268,9 +268,9 @@ def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | 
     return [base_path] if isinstance(base_path, str | Path) else list(base_path)
 
 
-def axis_of(axis: str, view: View) -> str:
-    """Returns the x axis: step, wall_time, or the metric of this name. Raises UnknownNameError."""
-    return axis if axis in ("step", "wall_time") else select_metrics([axis], view.metrics)[0]
+def axis_of(axis: str, view: View, argument: str = "x") -> str:
+    """Returns the x axis: step, wall_time, or the metric of this name. Raises UnknownNameError with the nearest."""
+    return select_axis(axis, view.metrics, argument)
 
 
 def python_call(**arguments: object) -> str:

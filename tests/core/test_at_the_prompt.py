@@ -95,6 +95,12 @@ db.effects("val/acc", goal="min")
 db.rank("val/acc", goal="higher", runs="a")
 answer = db.compare("a", "b")
 answer.tabel
+db.plot("curves", metric="val/acc")
+db.plot("line")
+db.plot("curves", metrics="val/acc", log="y", smooth=0.5, runs="a")
+db.rank("val/acc").plot(goal="max")
+db.suggest("val/acc", goal="up")
+db.suggest("val/acc", 12, goal="higher", runs="a")
 """
 
 
@@ -104,4 +110,4 @@ def test_a_type_checker_finds_wrong_names_and_words_in_a_script(tmp_path: Path) 
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     found = {int(line.split(":")[1]) for line in done.stdout.splitlines() if " - error: " in line}
-    assert sorted(found) == [4, 5, 6, 7, 8, 9, 12]
+    assert sorted(found) == [4, 5, 6, 7, 8, 9, 12, 13, 14, 16, 17]

@@ -1,4 +1,4 @@
-"""News since a cursor: each reported once, none missed, and the cursor needs no other state."""
+"""News since a cursor: each reported once, none missed, with a cursor of at most 40 characters."""
 
 from __future__ import annotations
 
@@ -193,6 +193,39 @@ def test_a_run_that_falls_silent_in_the_middle_of_a_line_has_failed(tmp_path: Pa
     assert "in the middle of a line" in row["text"]
 
 
+def test_a_cursor_has_at_most_40_characters_and_every_process_of_the_store_knows_it(tmp_path: Path) -> None:
+    _write(tmp_path / "a", steps=20, age=60)
+    cursors = [_cursor(_open(tmp_path).whats_new()) for _ in range(2)]
+    _write(tmp_path / "b", steps=20, age=0, status="running", slope=0.9)
+    for cursor in cursors:
+        assert len(cursor) <= 40
+        answer = _open(tmp_path).whats_new(cursor)
+        assert _events(answer) >= {("began", "b")}
+        assert "a" not in {run for _, run in _events(answer)}
+        best = answer.table.filter(pl.col("event") == "best").row(0, named=True)
+        assert best["before"] == pytest.approx(_loss(19, 0.05))
+
+
+def test_where_a_cursors_state_is_not_kept_news_is_told_by_times_and_said_to_be(tmp_path: Path) -> None:
+    _write(tmp_path / "runs" / "a", steps=20, age=600)
+    cursor = _cursor(_open(tmp_path / "runs", tmp_path / "here").whats_new())
+    _write(tmp_path / "runs" / "b", steps=20, age=-5, status="running", slope=0.9)
+    answer = _open(tmp_path / "runs", tmp_path / "elsewhere").whats_new(cursor)
+    assert ("began", "b") in _events(answer)
+    assert any("By logged times alone" in note for note in answer.notes)
+    assert "since" in answer.notes[0]
+
+
+def test_a_kept_state_that_was_changed_is_not_used(tmp_path: Path) -> None:
+    _write(tmp_path / "runs" / "a", steps=20, age=600)
+    cursor = _cursor(_open(tmp_path / "runs", tmp_path / "cache").whats_new())
+    (kept,) = (tmp_path / "cache").rglob("*.news")
+    assert kept.stat().st_mode & 0o077 == 0
+    kept.write_bytes(b"forged")
+    answer = _open(tmp_path / "runs", tmp_path / "cache").whats_new(cursor)
+    assert any("By logged times alone" in note for note in answer.notes)
+
+
 @pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300])
 def test_a_cursor_that_is_not_ours_says_what_to_pass(tmp_path: Path, cursor: str) -> None:
     _write(tmp_path / "a", steps=20, age=60)
@@ -217,8 +250,9 @@ def _loss(step: int, slope: float) -> float:
     return 2.0 / (1 + slope * step)
 
 
-def _open(root: Path) -> ExperimentDB:
-    return ExperimentDB(AnalysisConfig(refresh_seconds=0), root)
+def _open(root: Path, cache: Path | None = None) -> ExperimentDB:
+    cached = {"cache_dir": str(cache)} if cache else {}
+    return ExperimentDB(AnalysisConfig(refresh_seconds=0, **cached), root)
 
 
 def _frames(root: Path | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.LazyFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,3 +52,13 @@ def test_the_four_workflows_of_the_library_run(demo: Path) -> None:
     assert shown.count("== ") == 4
     assert "60 runs" in shown
     assert "resnet_2019: best accuracy 0.8, last epoch 3" in shown
+
+
+@pytest.mark.parametrize("example", ["analyze_experiments.py", "scripted_client.py", "ask.sh"])
+def test_an_example_without_arguments_shows_its_usage(example: str) -> None:
+    path = EXAMPLES / example
+    program = [sys.executable] if path.suffix == ".py" else ["sh"]
+    done = subprocess.run([*program, str(path)], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("usage: ")
+    assert "Traceback" not in done.stderr

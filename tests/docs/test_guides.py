@@ -18,6 +18,7 @@ from sweeplens_mcp.cli.clients import CLIENTS
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+OTHER_TOOLS = (PROJECT / "docs" / "other-tools.md").read_text(encoding="utf-8")
 GUIDE = (PROJECT / "docs" / "python.md").read_text(encoding="utf-8")
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 
@@ -35,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-@pytest.mark.parametrize("page", [README, GUIDE], ids=["README.md", "docs/python.md"])
+@pytest.mark.parametrize(
+    "page", [README, GUIDE, OTHER_TOOLS], ids=["README.md", "docs/python.md", "docs/other-tools.md"]
+)
 def test_the_python_of_a_page_runs_as_one_script(page: str, folder: Path) -> None:
     script = "\n".join(blocks(page, "python"))
     done = subprocess.run(
@@ -111,3 +114,21 @@ def test_the_lock_that_make_installs_holds_everything_that_the_project_names(
     wanted = [*project["project"]["dependencies"], *(d for g in groups for d in project["dependency-groups"][g])]
     missing = {re.split(r"[^\w.-]", d)[0].lower() for d in wanted} - locked
     assert not missing, f"make lock writes {lock} anew"
+
+
+def test_the_table_of_names_has_every_tool_with_its_method_and_its_command() -> None:
+    import inspect
+
+    from sweeplens import ExperimentDB
+    from sweeplens_mcp.cli.question_names import command_for
+    from sweeplens_mcp.tools import TOOLS
+
+    rows = [
+        re.findall(r"`([^`]+)`", line) for line in OTHER_TOOLS.splitlines() if line.startswith("| ") and "`" in line
+    ]
+    assert [row[0] for row in rows if row[0] != "ExperimentDB"] == [spec.name for spec in TOOLS]
+    for tool, *methods, command in (row for row in rows if row[0] != "ExperimentDB"):
+        spec = next(spec for spec in TOOLS if spec.name == tool)
+        assert all(hasattr(ExperimentDB, method) for method in (tool, *methods))
+        assert any(f"db.{method}(" in inspect.getsource(spec.function) for method in methods)
+        assert command == f"sweeplens {command_for(tool) or tool}"

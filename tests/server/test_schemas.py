@@ -43,6 +43,11 @@ async def test_all_tools_together_take_few_tokens(client: Client) -> None:
     assert size / 4 <= MOST_TOKENS
 
 
+async def test_the_schema_of_an_answer_takes_few_characters(client: Client) -> None:
+    for tool in (await client.list_tools()).tools:
+        assert len(json.dumps(tool.output_schema, separators=(",", ":"))) <= 1_000, tool.name
+
+
 async def test_every_tool_says_that_it_only_reads(client: Client) -> None:
     for tool in (await client.list_tools()).tools:
         hints = tool.annotations

@@ -1,8 +1,8 @@
 """A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
 
-The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold: each client waits in all at most five
-times as long as it does alone, and for each tool the longest wait of all is at most five times the longest alone. The longest wait of
-a single client alone is no measure: of six calls on a busy machine it is a matter of luck.
+The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold: each client waits in all at most
+five times as long as it does alone, and for each tool the longest wait of all is at most five times the longest alone. The longest
+wait of a single client alone is no measure: of six calls on a busy machine it is a matter of luck.
 """
 
 from __future__ import annotations

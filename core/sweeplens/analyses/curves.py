@@ -21,6 +21,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.points import kept_by_thin, select_points, standing, thin
 from sweeplens.frames.reduction import rewound, runs_lacking
+from sweeplens.frames.selection import check_range
 
 __all__ = ["MAX_POINTS", "LocatedCurves", "locate_curves", "thin_curves"]
 
@@ -105,6 +106,7 @@ class LocatedCurves(Struct, frozen=True):
     lines: CurveSelection
     series: pl.DataFrame  # run_id, metric, n, finite
     left_out: tuple[LeftOut, ...]
+    outside: tuple[str, ...] = ()  # why bounds of x leave no point
 
 
 def locate_curves(
@@ -121,13 +123,34 @@ def locate_curves(
 
     ``x`` is ``step``, ``wall_time`` (seconds since the run's first point) or any metric of the same run, joined on step.
     """
+    check_range(x_min, x_max)
     mine = series.filter(pl.col("run_id").is_in(runs["run_id"].implode()) & pl.col("metric").is_in([*metrics, x]))
     lines = CurveSelection(points, rewound(mine), tuple(metrics), x, x_min, x_max)
     asked = mine.filter(pl.col("metric").is_in(list(metrics)))
     if x == "wall_time":
         lines = replace(lines, borrows_times=_lacks_times(asked, points))
     counted = _counted(asked, lines)
-    return LocatedCurves(lines, counted, (*runs_lacking(metrics, runs, series), *_without_x(asked, counted, x, lines)))
+    left = (*runs_lacking(metrics, runs, series), *_without_x(asked, counted, x, lines))
+    return LocatedCurves(lines, counted, left, () if counted.height or not asked.height else _outside(lines, mine))
+
+
+def _outside(lines: CurveSelection, series: pl.DataFrame) -> tuple[str, ...]:
+    """Says that the bounds of x leave no point, and which values x has."""
+    if lines.x_min is None and lines.x_max is None:
+        return ()
+    bounds = [f"x_min {lines.x_min:g}"] if lines.x_min is not None else []
+    bounds += [f"x_max {lines.x_max:g}"] if lines.x_max is not None else []
+    return (f"no point lies within {' and '.join(bounds)}{_extent(lines.x, series)}",)
+
+
+def _extent(x: str, series: pl.DataFrame) -> str:
+    """Returns the range of x over these series in words, where the series frame knows it."""
+    if x == "wall_time":
+        return ": wall_time counts seconds since the first point of a run"
+    low, high = ("first_step", "last_step") if x == "step" else ("min", "max")
+    known = series if x == "step" else series.filter(pl.col("metric") == x)
+    least, most = known[low].min(), known[high].max()
+    return f": {x} is between {least} and {most}" if least is not None else ""
 
 
 def _lacks_times(asked: pl.DataFrame, points: pl.LazyFrame) -> bool:
@@ -166,6 +189,7 @@ def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
         left_out=placed.left_out,
         points=int(series["n"].sum()),
         sampling=sampling,
+        warnings=placed.outside,
     )
     unroll = partial(_unrolled, placed.lines, series, max_points)
     return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, frames=(series, placed.lines.twice))

@@ -8,12 +8,13 @@ from datetime import datetime
 
 import polars as pl
 
-from sweeplens.analyses.summary import sort_table
+from sweeplens.analyses.sorting import sort_key, sort_table
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, two_valued
-from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.patterns import is_glob, match_glob
+from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
 from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
 from sweeplens.frames.selection import select_metrics
@@ -37,20 +38,36 @@ def list_runs(
 ) -> Answer:
     """Returns one row a run, newest first: identity, hyperparameters with two values or more, last values of main metrics.
 
-    ``columns`` replaces the last two: any column that `run_columns` knows. ``sort`` may be any of these too; it is shown.
+    ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``. ``sort`` is any of these
+    columns too; one that is not shown is added.
     """
     hparams = [n for n in two_valued(runs) if not is_identifier(runs, n)] if not columns else []
     metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
-    by = sort.removeprefix("-")
+    order = _order(sort, runs, series, [*_IDENTITY, *chosen], more)
     hidden = len(hparams) - _MOST_HPARAMS
     notes = [f"{hidden} more hyperparameters vary: find_varying_hparams names them, columns=... shows them."] * (
         hidden > 0
     )
-    table = with_names(with_columns(runs, series, [*_IDENTITY, *chosen, *([by] if by else [])], more), runs)
-    ordered = sort_table(table, sort) if sort else table.sort(["updated_at", "run_id"], descending=[True, False])
-    notes += _nulls(ordered, [name for name in (*columns, by) if name and name not in runs.columns])
+    table = with_names(with_columns(runs, series, [*_IDENTITY, *chosen, *order], more), runs)
+    ordered = sort_table(table, sort) if order else table.sort(["updated_at", "run_id"], descending=[True, False])
+    notes += _nulls(ordered, [name for name in (*columns, *order) if name not in runs.columns])
     return Answer(ordered, Basis(runs_used=runs.height, points=0), tuple(notes))
+
+
+def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[str], more: RunColumns) -> list[str]:
+    """Returns the column to sort by, if any. Raises UnknownNameError, with a metric's statistics for its bare name."""
+    if not sort:
+        return []
+    bare = sort.removeprefix("-")
+    if bare in with_run_columns(runs, series, [bare], more).columns:
+        return [bare]
+    known = near_columns(bare, runs, series, more) if set("(@") & set(bare) else all_columns(runs, series, more)
+    hint = f"The answer has {', '.join(shown)}; experiments://schema lists all columns."
+    if f"{bare}.last" in known and bare not in known:
+        sign = "-" * sort.startswith("-")
+        raise UnknownNameError(f"No column to sort by {bare!r}: it is a metric; write '{sign}{bare}.last'. {hint}")
+    return [sort_key(sort, known, hint=hint)[0]]
 
 
 def _nulls(table: pl.DataFrame, computed: Sequence[str]) -> list[str]:
@@ -71,9 +88,19 @@ def with_columns(
     table = with_run_columns(runs, series, columns, more)
     for name in columns:
         if name not in table.columns:
-            known = near_columns(name, runs, series, more)
-            raise UnknownNameError.of("column", name, known, hint="experiments://schema lists all.")
+            raise _no_column(name, runs, series, more)
     return table.select(list(dict.fromkeys(columns)))
+
+
+def _no_column(name: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns) -> UnknownNameError:
+    """Returns the error for a column that does not exist; a metric's bare name has statistics."""
+    if series.filter(pl.col("metric") == name).height:
+        return UnknownNameError(
+            f"No column {name!r}: it is a metric; use one of its statistics, as in '{name}.last' "
+            "(last, min, max, mean, n_nan and others)."
+        )
+    known = near_columns(name, runs, series, more)
+    return UnknownNameError.of("column", name, known, hint="experiments://schema lists all.")
 
 
 def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Sequence[Problem]) -> Answer:
@@ -83,6 +110,8 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
     """
     run_id = run_named(runs, run_id)
     row = runs.filter(pl.col("run_id") == run_id)
+    if not row.height:
+        raise _no_run(run_id, runs["run_id"].to_list())
     own = series.filter(pl.col("run_id") == run_id).drop("run_id").sort("metric")
     nulls = row["null_hparams"].to_list()[0]
     present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]
@@ -98,6 +127,15 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
     }
     basis = Basis(runs_used=1, points=int(own["n_logged"].sum()), warnings=tuple(_problem_line(p) for p in mine[:3]))
     return Answer(own, basis, tables=tables)
+
+
+def _no_run(run_id: str, known: Sequence[str]) -> UnknownNameError:
+    """Returns the error for an id that no run has; a glob names several runs."""
+    matching = match_glob(run_id, known) if is_glob(run_id) else []
+    hint = f"list_runs shows all {len(known)}."
+    if matching:
+        hint = f"get_run takes one run; list_runs(runs={run_id!r}) lists the {len(matching)} that match."
+    return UnknownNameError.of("run", run_id, matching or known, hint=hint)
 
 
 def _folded_values(row: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:

@@ -2,8 +2,8 @@
 
 A run that began and ended is one row, and equal events of many runs are one row with their count.
 
-The cursor is self-contained text: it survives restarts, works on another machine, and has a few hundred characters for any
-number of runs. It holds the time, the best value of the main metrics, and a digest of all facts at that time (`a run
+The cursor is self-contained text of a few hundred characters for any number of runs; `news_cursor` makes a short one of it. It
+holds the time, the best value of the main metrics, and a digest of all facts at that time (`a run
 exists`, `it ended like this`, `it has this finding`): 32 sums of 24-bit hashes, one for each class of runs.
 
 Accuracy: a fact is new if the sum of its class grew by its hash. Facts of changed runs are tried first, all together, alone,
@@ -30,7 +30,9 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import CursorError
 from sweeplens.frames.goals import known_goal, main_metrics
 
-__all__ = ["DAY", "news_of_the_day", "whats_new"]
+__all__ = ["CHECK_BYTES", "DAY", "news_of_the_day", "read_time", "timed_cursor", "whats_new"]
+
+CHECK_BYTES = 3  # of a hash at the end of a cursor
 
 DAY = timedelta(hours=24)
 _SLACK = timedelta(seconds=120)  # clocks differ between machines, and an answer may use slightly older files
@@ -49,12 +51,16 @@ _ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished"
 
 
 class NewsCursor(Struct, frozen=True):
-    """The content of a cursor. Without a cursor ``digest`` is empty and ``bests`` is None."""
+    """The content of a cursor. Without a cursor ``digest`` is empty and ``bests`` is None.
+
+    ``is_timed``: only the time of the cursor is known.
+    """
 
     at: datetime
     runs: int
     digest: tuple[int, ...] = ()
     bests: Mapping[int, float] | None = None
+    is_timed: bool = False
 
 
 def whats_new(
@@ -180,12 +186,14 @@ def _runs(n: int) -> str:
 
 
 def _notes(fresh: pl.DataFrame, bests: int, runs: pl.DataFrame, since: NewsCursor, unsure: int) -> tuple[str, ...]:
-    when = f"since {since.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since.bests is not None else "in the last 24 hours"
+    known = since.bests is not None or since.is_timed
+    when = f"since {since.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if known else "in the last 24 hours"
     counts = _counted(fresh, bests)
     notes = [f"{'; '.join(counts)} {when}."] if counts else [f"Nothing new {when}."]
     began = fresh.filter(pl.col("event") == "began").height
     gone = since.runs - (runs.height - began) if since.bests is not None else 0
     notes += [f"{gone} runs were removed."] if gone > 0 else []
+    notes += ["By logged times alone: the state of this cursor is not kept here."] if since.is_timed else []
     notes += (
         [f"{unsure} of these are uncertain (by the time of their runs alone): too many changes at once."]
         if unsure
@@ -202,7 +210,21 @@ def _encoded(mark: NewsCursor) -> str:
     head = _HEAD.pack(_VERSION, int(mark.at.timestamp() * 1000), mark.runs)
     sums = b"".join(s.to_bytes(3) for s in mark.digest)
     body = head + sums + b"".join(_BEST.pack(m, v) for m, v in (mark.bests or {}).items())
-    return base64.urlsafe_b64encode(body + hashlib.blake2b(body, digest_size=3).digest()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(body + _check(body)).decode().rstrip("=")
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=CHECK_BYTES).digest()
+
+
+def read_time(cursor: str) -> datetime:
+    """Returns the time of a cursor. Raises CursorError."""
+    return _decoded(cursor).at
+
+
+def timed_cursor(at: datetime) -> str:
+    """Returns a cursor that holds its time alone: news since then is told by logged times."""
+    return _encoded(NewsCursor(at, 0))
 
 
 def _decoded(cursor: str) -> NewsCursor:
@@ -210,20 +232,20 @@ def _decoded(cursor: str) -> NewsCursor:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raw = b""
-    body, check = raw[:-3], raw[-3:]
+    body, check = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
     least = _HEAD.size + 3 * CLASSES
-    if (
-        len(body) < least
-        or hashlib.blake2b(body, digest_size=3).digest() != check
-        or body[0] not in (_BY_TIME, _VERSION)
-    ):
+    timed = len(body) == _HEAD.size
+    if not (timed or len(body) >= least) or _check(body) != check or body[0] not in (_BY_TIME, _VERSION):
         raise CursorError(
             f"{cursor[:40]!r} is not a cursor of whats_new: pass that of its last answer, or none for the last 24 hours."
         )
     _, stamp, runs = _HEAD.unpack_from(body)
-    sums = tuple(int.from_bytes(body[i : i + 3]) for i in range(_HEAD.size, least, 3))
+    sums = () if timed else tuple(int.from_bytes(body[i : i + 3]) for i in range(_HEAD.size, least, 3))
     try:
+        at = datetime.fromtimestamp(stamp / 1000, UTC)
+        if timed:
+            return NewsCursor(at, runs, is_timed=True)
         bests = dict(_BEST.iter_unpack(body[least:]))
-        return NewsCursor(datetime.fromtimestamp(stamp / 1000, UTC), runs, sums if body[0] == _VERSION else (), bests)
+        return NewsCursor(at, runs, sums if body[0] == _VERSION else (), bests)
     except (struct.error, ValueError, OverflowError, OSError) as error:  # a forged cursor
         raise CursorError("This cursor of whats_new is damaged: pass that of its last answer, or none.") from error

@@ -29,7 +29,7 @@ from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, 
 from sweeplens.analyses.statistics import ALPHA, INTERIM_ALPHA, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
-from sweeplens.errors import InputError
+from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import free_names, is_called, keyed
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
@@ -67,8 +67,13 @@ def rank(
     that rest on them are named. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
-    if by not in ("group", "run") or how.how == "points":
-        raise InputError(f"rank takes by='group' or by='run', and one number a run: by={by!r}, reduce={str(how)!r}.")
+    if by not in ("group", "run"):
+        hint = "Pass by='group' or by='run'; hparams names the hyperparameters that define groups."
+        raise UnknownNameError.of("by", by, ("group", "run"), hint=hint, meaning="by")
+    if how.how == "points":
+        raise InputError(
+            "A ranking needs one number for each run, and reduce 'points' pools all points: use mean or last_k."
+        )
     asked = series_of(metric, series)
     direction = goal_of(metric, goal, goals)
     runs, early = (runs, ()) if pruned else _without_pruned(runs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from sweeplens.analyses.coverage import settings_unknown
+from sweeplens.analyses.sorting import sort_table
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.dataframes import statistics_of
 from sweeplens.errors import InputError
@@ -22,8 +23,9 @@ from sweeplens.frames.grouping import (
     varying_hparams,
 )
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
+from sweeplens.frames.schemas import hparam_columns
 
-__all__ = ["sort_table", "summarize", "varying"]
+__all__ = ["summarize", "varying"]
 
 _SHOWN_VALUES = 8
 
@@ -50,7 +52,7 @@ def summarize(
         runs, by = runs.with_columns(pl.col("run_id").alias("run")), ["run"]
     asked = series.filter(pl.col("metric").is_in(list(metrics)))
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
-    table = sort_table(statistics_of(reduced, runs, by), sort)
+    table = _sorted(statistics_of(reduced, runs, by), sort, runs)
     whole = len(metrics) * runs.height  # nothing is missing: the usual case, and slow to check run by run
     everything = asked.height == whole
     same = everything and reduced.values.height == whole > 0 and reduce != "points"
@@ -146,11 +148,10 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def sort_table(table: pl.DataFrame, sort: str) -> pl.DataFrame:
-    """Sorts rows by a column, ``-column`` for descending; nulls last. Raises InputError for an unknown column."""
-    if not sort:
-        return table
+def _sorted(table: pl.DataFrame, sort: str, runs: pl.DataFrame) -> pl.DataFrame:
+    """Returns the groups in order of a column. A hyperparameter that defines no group has no single value in a row."""
     name = sort.removeprefix("-")
-    if name not in table.columns:
-        raise InputError(f"Cannot sort by {name[:200]!r}: the answer has {', '.join(table.columns)}.")
-    return table.sort(name, descending=sort.startswith("-"), nulls_last=True, maintain_order=True)
+    if name in hparam_columns(runs) and name not in table.columns:
+        columns = ", ".join(table.columns)
+        raise InputError(f"{name!r} is no column of this answer: add it to hparams to sort by it. Columns: {columns}.")
+    return sort_table(table, sort)

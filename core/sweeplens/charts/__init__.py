@@ -46,6 +46,6 @@ def draw_chart(db: ExperimentDB, kind: str, ask: PlotRequest) -> Chart:
     ask.check()
     chosen = kind or most_telling(db, ask)
     if chosen not in CHARTS:
-        raise UnknownNameError.of("kind of picture", kind, CHARTS, hint=f"Kinds: {', '.join(CHARTS)}.")
+        raise UnknownNameError.of("kind of picture", kind, CHARTS, meaning="kind", hint=f"Kinds: {', '.join(CHARTS)}.")
     chart = CHARTS[chosen](db, ask)
     return replace(chart, spec={**chart.spec, "usermeta": {"kind": chosen, **chart.spec.get("usermeta", {})}})

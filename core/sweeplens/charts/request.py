@@ -9,16 +9,16 @@ reading_of        the reduction of runs to numbers, in words
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec import Struct
 
 from sweeplens.charts.labels import Names, printed
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.goals import AskedGoal, main_metrics
+from sweeplens.frames.goals import AskedGoal, goal_of, main_metrics
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce
 from sweeplens.frames.schemas import hparam_columns
-from sweeplens.frames.selection import select_metrics
+from sweeplens.frames.selection import check_range, select_metrics
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_POINTS",
     "Metric",
+    "PlotKeywords",
     "PlotRequest",
     "asked_metrics",
     "names_of",
@@ -41,6 +42,27 @@ MOST_POINTS = 5_000
 _LOG = ("", "x", "y", "xy", "none")
 _SIZES = (200, 4000)
 _COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
+
+
+class PlotKeywords(TypedDict, total=False):
+    """The keyword arguments of `ExperimentDB.plot` and `Answer.plot`, for type checkers; `PlotRequest` says what they mean."""
+
+    metrics: str | Sequence[str]
+    hparams: str | Sequence[str]
+    runs: str | Sequence[str]
+    where: str
+    x: str
+    group: str
+    smooth: float
+    log: Literal["", "x", "y", "xy", "none"]
+    goal: AskedGoal
+    reduce: str
+    x_min: float | None
+    x_max: float | None
+    a: str | Sequence[str]
+    b: str | Sequence[str]
+    width: int
+    height: int
 
 
 class PlotRequest(Struct, frozen=True):
@@ -78,7 +100,10 @@ class PlotRequest(Struct, frozen=True):
         if not 0 <= self.smooth < 1:
             raise InputError(f"smooth {self.smooth:g} is not a weight: pass 0 (none) up to 0.99.")
         if self.log not in _LOG:
-            raise InputError(f"log {self.log!r} is not known: pass x, y, xy or none; empty: as the values ask.")
+            raise InputError(f"log {self.log!r} is not known: pass x, y, xy or none; empty: chosen from the values.")
+        if self.goal:
+            goal_of("the metric", self.goal)
+        check_range(self.x_min, self.x_max)
         for name, size in (("width", self.width), ("height", self.height)):
             if not _SIZES[0] <= size <= _SIZES[1]:
                 raise InputError(f"{name} {size} is not between {_SIZES[0]} and {_SIZES[1]} pixels.")

@@ -88,7 +88,8 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
     wanted = ask.x or (ask.metrics[1] if len(ask.metrics) > 1 else "")
     if wanted:
         if wanted not in metrics:
-            raise UnknownNameError.of("hyperparameter or metric", wanted, [*hparam_columns(runs), *metrics])
+            hint = "x of a scatter chart takes a hyperparameter or a metric; its values are one number a run."
+            raise UnknownNameError.of("hyperparameter or metric", wanted, [*hparam_columns(runs), *metrics], hint=hint)
         other = asked_metrics(db, PlotRequest(metrics=(wanted,), runs=ask.runs, where=ask.where), 1)[0]
         return _ScatterAxis(other.best, f"{other.shown}, {other.best_word} value of a run", other)
     if not swept:

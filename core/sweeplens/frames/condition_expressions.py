@@ -16,6 +16,7 @@ from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.condition_functions import FUNCTIONS, function_names, remainder
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode
 from sweeplens.frames.patterns import check_regex, like_regex
+from sweeplens.frames.schemas import SERIES_STATS
 
 __all__ = ["ExpressionBuilder", "TypedExpression", "kind_of", "source_of"]
 
@@ -203,8 +204,14 @@ class ExpressionBuilder:
         sides = [f"{source_of(self._text, side.node)} is {_KIND_NAMES[side.kind]}" for side in (left, right)]
         return InputError(
             f"{source_of(self._text, node)!r} in the condition cannot be compared: {' and '.join(sides)}. "
-            f"{_advice(left, right)}"
+            f"{self._named_as_text(left, right) or _advice(left, right)}"
         )
+
+    def _named_as_text(self, *sides: TypedExpression) -> str:
+        """Returns the advice for a column's name in single quotes; empty if no side is one."""
+        texts = [s.node.value for s in sides if isinstance(s.node, LiteralNode) and isinstance(s.node.value, str)]
+        named = [t for t in texts if t in self._schema or t.rpartition(".")[2] in SERIES_STATS]
+        return f'Put a column\'s name in double quotes, as in "{named[0]}".' if named else ""
 
     def _as_time(self, value: TypedExpression) -> TypedExpression:
         """Returns a text as a time; without a time zone it is UTC."""

@@ -47,6 +47,13 @@ _RESERVED = frozenset({
     "and", "or", "not", "in", "is", "between", "like", "ilike", "regexp", "rlike", "escape", "case", "when", "then", "else",
     "end", "distinct", "where", "group", "order", "by", "limit", "having", "join", "union",
 })  # fmt: skip
+_CLAUSES = {
+    "where": "leave out WHERE: a condition begins with a column",
+    "limit": "a condition has no LIMIT: pass the argument limit",
+    "order": "a condition has no ORDER BY: pass the argument sort",
+    "group": "a condition has no GROUP BY: summarize_by_hparams and rank_runs take hparams",
+    "having": "a condition has no HAVING: join comparisons by AND",
+}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _TYPES = {
     "integer": "int", "int": "int", "bigint": "int", "int64": "int", "smallint": "int",
@@ -147,6 +154,8 @@ class _Parser:
         also = ""
         if token.word == "(" and self._next > 1 and self._tokens[self._next - 2].word == ".":
             also = '; put the whole name of an event in double quotes, as in "val/loss.first_below(4.0)"'
+        elif token.word in _CLAUSES:
+            also = f"; {_CLAUSES[token.word]}"
         elif token.word in _RESERVED:
             also = "; put a column of that name in double quotes"
         elif token.kind == "word" and self._next and self._tokens[self._next - 1].kind in ("word", "quoted"):

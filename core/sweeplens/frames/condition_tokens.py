@@ -21,6 +21,16 @@ _TOKEN = re.compile(
     r"|(?P<sign><=>|!~\*|<>|!=|<=|>=|==|\|\||//|::|!~|~\*|[=<>+\-*/%(),.~])",
     re.S,
 )
+_BAD_SIGNS = {
+    ";": "; leave it out: a condition is one expression",
+    "[": "; write lists in round brackets, as in IN (1, 2)",
+    "{": "; write comparisons, as in \"optim.lr\" = 0.1 AND status = 'finished'",
+    "&": "; write AND",
+    "|": "; write OR",
+    "^": "; write POWER(x, 2)",
+    "?": "; write the value itself",
+    "$": "; write the value itself",
+}
 _HINT = (
     "Put names with dots or slashes in double quotes and text in single quotes: \"optim.lr\" > 1e-4 AND status = 'finished' "
     f"(a status is {', '.join(STATUSES[:-1])} or {STATUSES[-1]})."
@@ -74,4 +84,4 @@ def _bad_character(sign: str) -> str:
         return f"the quote {sign} is not closed"
     if sign in "‘’“”":
         return f"{sign!r} is a typographic quote; write ' or \""
-    return f"{sign!r} is not allowed in a condition"
+    return f"{sign!r} is not allowed in a condition{_BAD_SIGNS.get(sign, '')}"

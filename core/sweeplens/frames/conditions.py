@@ -9,16 +9,18 @@ times and lists are never compared with each other; the error gives the kind of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 from msgspec import Struct
 from polars.exceptions import PolarsError
 
-from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.condition_expressions import ExpressionBuilder, kind_of, source_of
-from sweeplens.frames.condition_text import ColumnNode, ConditionNode, OperationNode, parse_condition
+from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode, parse_condition
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.schemas import SERIES_STATS, STATUSES
 
 __all__ = ["condition_mask", "empty_reason"]
 
@@ -41,8 +43,10 @@ def condition_mask(text: str, runs: pl.DataFrame, series: pl.DataFrame, more: Ru
     return _mask(text, tree, _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more))
 
 
-def empty_reason(text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE) -> str:
-    """Returns which part of a condition excludes all runs, and the values that exist instead."""
+def empty_reason(
+    text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE, *, rows: str = "runs"
+) -> str:
+    """Returns which part of a condition excludes all runs, and the values that exist instead. ``rows``: what to call them."""
     tree = parse_condition(text)
     known = _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more)
     parts = tree.parts if isinstance(tree, OperationNode) and tree.operator == "and" else (tree,)
@@ -50,15 +54,17 @@ def empty_reason(text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunC
     none = [part for part, n in held if n == 0]
     if not none:
         counts = ", ".join(f"{source_of(text, part)} for {n}" for part, n in held)
-        return f"No run satisfies all parts of the condition at once. Of {runs.height} runs, each part alone holds: {counts}."
+        return f"Nothing satisfies all parts of the condition at once. Of {runs.height} {rows}, each part alone holds: {counts}."
     blamed = " and ".join(source_of(text, part) for part in none)
     hints = [_existing_values(part, known.table) for part in none]
-    return " ".join([f"{blamed} holds for none of {runs.height} runs.", *filter(None, dict.fromkeys(hints))])
+    return " ".join([f"{blamed} holds for none of {runs.height} {rows}.", *filter(None, dict.fromkeys(hints))])
 
 
 def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:
     """Returns the values of a comparison's only column: the most frequent texts, or the range of numbers."""
     names = _columns(part)
+    if not names:
+        return "It names no column: 'single quotes' hold a text, and a column's name stands in \"double quotes\"."
     if len(names) != 1:
         return ""
     (name,) = names
@@ -69,10 +75,22 @@ def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:
         counts = values.cast(pl.String).rename("value").value_counts(sort=False)
         common = counts.sort("count", "value", descending=[True, False]).head(_SHOWN_VALUES)
         shown = ", ".join(f"{value[:80]!r} ({n})" for value, n in common.iter_rows())
-        return f"Values of {name}: {shown}{', ...' * (counts.height > _SHOWN_VALUES)}."
-    if kind_of(values.dtype) == "number":
+        known = list(STATUSES) if name == "status" else counts["value"].to_list()
+        near = [v for wanted in _texts(part) if wanted not in known for v in nearest(wanted, known, meaning=name, n=1)]
+        meant = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
+        return f"Values of {name}: {shown}{', ...' * (counts.height > _SHOWN_VALUES)}.{meant}"
+    if kind_of(values.dtype) in ("number", "time"):
         return f"{name} is between {values.min()} and {values.max()}."
     return ""
+
+
+def _texts(tree: ConditionNode) -> Iterator[str]:
+    """Yields the texts in a tree."""
+    if isinstance(tree, LiteralNode) and isinstance(tree.value, str):
+        yield tree.value
+    elif isinstance(tree, OperationNode):
+        for part in tree.parts:
+            yield from _texts(part)
 
 
 def _columns(tree: ConditionNode) -> list[str]:
@@ -110,18 +128,32 @@ def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> Unknow
     """Returns the error for an unknown column, with what was probably meant."""
     name, runs, series = node.name, known.runs, known.series
     metrics: list[str] = series["metric"].unique().sort().to_list()
-    if not node.quote and "." in name and (name in runs.columns or name.rpartition(".")[0] in metrics):
-        return UnknownNameError(
-            f'No column {name!r} in the condition: put names with dots in double quotes, as in "{name}".'
-        )
     if name in metrics:
         return UnknownNameError(
             f'No column {name!r}: it is a metric; use one of its statistics, as in "{name}.last" '
-            f"(last, best by min or max, mean, n_nan and others). {_SCHEMA_HINT}"
+            f"(last, min, max, mean, n_nan and others). {_SCHEMA_HINT}"
         )
-    dotted = [k for k in runs.columns if k.startswith(f"{name}.") and f"{name}." in text] if not node.quote else []
-    if dotted:
+    unquoted = "" if node.quote else _longest_name_at(text, node.at, [*runs.columns, *metrics], metrics)
+    if unquoted:
         return UnknownNameError(
-            f'No column {name!r} in the condition: put names with dots in double quotes, as in "{dotted[0]}".'
+            f"No column {name!r} in the condition: put names with dots, slashes or other signs in double quotes, "
+            f'as in "{unquoted}".'
+        )
+    metric, _, statistic = name.rpartition(".")
+    if metric in metrics and not set("(@") & set(name):  # no event
+        near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
+        near += [f"{metric}.min"] * (f"{metric}.max" in near[:1])  # for the best value: the goal decides
+        offer = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
+        return UnknownNameError(
+            f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}; the best value is max or min."
         )
     return UnknownNameError.of("column", name, near_columns(name, runs, series, known.more), hint=_SCHEMA_HINT)
+
+
+def _longest_name_at(text: str, at: int, names: Iterable[str], metrics: Sequence[str]) -> str:
+    """Returns the column that stands without quotes at a position of the text; a bare metric as its last value."""
+    found = max((n for n in names if not n.isidentifier() and text.startswith(n, at)), key=len, default="")
+    if found not in metrics:
+        return found
+    statistic = re.match(r"\.(\w+)", text[at + len(found) :])
+    return f"{found}.{statistic[1] if statistic and statistic[1] in SERIES_STATS else 'last'}"

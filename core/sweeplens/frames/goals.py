@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from sweeplens.errors import AmbiguousGoalError, InputError
+from sweeplens.errors import AmbiguousGoalError, UnknownNameError
 from sweeplens.frames.goal_names import read_name
 from sweeplens.frames.schemas import GOALS
 
@@ -47,12 +47,13 @@ def outcome_goal(metric: str, goals: Mapping[str, str] | None = None) -> str:
 
 
 def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None) -> str:
-    """Returns the goal that was passed, else the known one. Raises AmbiguousGoalError, or InputError for another word."""
+    """Returns the goal that was passed, else the known one. Raises AmbiguousGoalError, or UnknownNameError for another word."""
     if asked:
         if asked not in ("lower", "higher"):
-            raise InputError(
-                f"goal {asked!r} is neither 'lower' nor 'higher': say which values of {metric!r} are better."
-            )
+            raise UnknownNameError.of(
+                "goal", asked, ("lower", "higher"), meaning="goal",
+                hint=f"goal takes lower or higher: which values of {metric!r} are better.",
+            )  # fmt: skip
         return asked
     goal = known_goal(metric, goals)
     if goal == "unknown":

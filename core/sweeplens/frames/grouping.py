@@ -11,6 +11,7 @@ import polars as pl
 
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.path_settings import PATH
+from sweeplens.frames.patterns import is_glob, match_glob
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = [
@@ -47,6 +48,7 @@ IDENTIFIERS = (
 )  # fmt: skip
 """Names (globs) that say where, when or by which process a run was made. They define no group unless they are asked for."""
 _IDENTIFIER_RUNS = 4
+_MOST_MATCHES = 5  # names that an error lists for a pattern
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
 _MACHINE_NAME = re.compile(
     r"(^|[./_-])(host|host_?name|node_?name|machine(_?(name|id))?|slurm_\w+|cuda_visible_devices)$"
@@ -189,12 +191,10 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
     known = hparam_columns(runs)
     for name in asked:
         if name not in known:
-            raise UnknownNameError.of(
-                "hyperparameter",
-                name,
-                known,
-                hint=f"find_varying_hparams shows those that vary; there are {len(known)}.",
-            )
+            hint = f"find_varying_hparams shows those that vary; there are {len(known)}."
+            if is_glob(name) and (matching := match_glob(name, known)):
+                hint = f"Pass names, not a pattern, as in {matching[:_MOST_MATCHES]!r}. {hint}"
+            raise UnknownNameError.of("hyperparameter", name, known, hint=hint)
     if asked:
         return list(dict.fromkeys(asked))
     candidates = [

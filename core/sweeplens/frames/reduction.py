@@ -21,7 +21,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import LeftOut
-from sweeplens.errors import InputError
+from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.points import (
     reduce_area,
@@ -69,10 +69,7 @@ def parse_reduce(text: str) -> Reduction:
     """Parses ``last``, ``at_step:100`` or ``last_k=5``. Raises InputError with the known words."""
     how, amount = [*re.split(r"[:=]", text.strip(), maxsplit=1), ""][:2]
     if how not in REDUCTIONS:
-        raise InputError(
-            f"reduce {text[:_SHOWN]!r} is not known: use one of {', '.join(REDUCTIONS)} (at_step:1000, last_k:5,"
-            " at_best:val/acc)."
-        )
+        raise _unknown_reduction(text)
     if how == "at_best":
         if not amount:
             raise InputError("reduce 'at_best' needs the metric whose best step is used, as in at_best:val/acc.")
@@ -86,6 +83,18 @@ def parse_reduce(text: str) -> Reduction:
     if amount:
         raise InputError(f"reduce {how!r} takes no number.")
     return Reduction(how)
+
+
+def _unknown_reduction(text: str) -> UnknownNameError:
+    """Returns the error for another word, with what it probably means: a number is a step."""
+    known = f"reduce takes {', '.join(REDUCTIONS)}, as in last_tenth, at_step:1000, last_k:5 or at_best:val/acc."
+    digits = re.sub(r"\.0+$", "", text.strip())
+    if digits.isdecimal():
+        return UnknownNameError(f"No reduce {text[:_SHOWN]!r}. Nearest: 'at_step:{digits[:_SHOWN]}'. {known}")
+    last = re.fullmatch(r"(?:last|mean_last|avg_last)[ _-]?(\d{1,9})", text.strip())
+    if last:
+        return UnknownNameError(f"No reduce {text[:_SHOWN]!r}. Nearest: 'last_k:{last[1]}'. {known}")
+    return UnknownNameError.of("reduce", text, REDUCTIONS, meaning="reduce", hint=known)
 
 
 def _amount(how: str, digits: str) -> int:

@@ -19,7 +19,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.frames.events import event_column, near_events, parse_event
 from sweeplens.frames.schemas import SERIES_STATS
 
-__all__ = ["NOTHING_MORE", "RunColumns", "near_columns", "with_run_columns"]
+__all__ = ["NOTHING_MORE", "RunColumns", "all_columns", "near_columns", "with_run_columns"]
 
 
 class RunColumns(Struct, frozen=True):
@@ -62,6 +62,12 @@ def _column(name: str, series: pl.DataFrame, more: RunColumns) -> pl.DataFrame |
         return more.computed[name]()
     event = parse_event(name, frozenset(series["metric"].unique())) if more.points is not None else None
     return None if event is None or more.points is None else event_column(event, series, more.points)
+
+
+def all_columns(runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE) -> list[str]:
+    """Returns every column that can be listed: those of the runs table, ``<metric>.<statistic>``, and computed ones."""
+    metrics: list[str] = series["metric"].unique().sort().to_list()
+    return [*runs.columns, *more.computed, *(f"{m}.{s}" for m in metrics for s in SERIES_STATS)]
 
 
 def near_columns(name: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE) -> list[str]:

@@ -13,7 +13,18 @@ from sweeplens.frames.patterns import is_glob, match_glob, match_regex
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.run_names import ids_matching
 
-__all__ = ["match_names", "no_run_reason", "select_metrics", "select_runs"]
+__all__ = [
+    "check_range",
+    "match_names",
+    "no_run_reason",
+    "select_axis",
+    "select_metrics",
+    "select_runs",
+]
+
+_AXES = ("step", "wall_time")
+_SHOWN = 200  # characters of a name
+_SHOWN_PARTS = 5
 
 
 def select_runs(
@@ -57,9 +68,24 @@ def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hin
         checkpoint()
         found = match_glob(pattern, known) if is_glob(pattern) else []
         if not found:
-            raise UnknownNameError.of(kind, pattern, known, hint=hint)
+            raise _no_match(kind, pattern, known, hint)
         chosen.update(found)
     return [name for name in known if name in chosen]
+
+
+def _no_match(kind: str, pattern: str, known: Sequence[str], hint: str) -> UnknownNameError:
+    """Returns the error for a name that matches nothing: a list in one text, the beginning of names, or a wrong name."""
+    parts = [part.strip() for part in pattern.split(",")]
+    exact = set(known)
+    if len(parts) > 1 and any(part in exact for part in parts):
+        shown = ", ".join(repr(part) for part in parts[:_SHOWN_PARTS]) + ", ..." * (len(parts) > _SHOWN_PARTS)
+        return UnknownNameError(
+            f"No {kind} {pattern[:_SHOWN]!r}: pass several names as a list, as in [{shown}]. {hint}"
+        )
+    begun = sum(name.startswith(pattern) for name in known) if pattern and not is_glob(pattern) else 0
+    if begun:
+        hint = f"The glob {f'{pattern}*'!r} matches {begun}. {hint}"
+    return UnknownNameError.of(kind, pattern, known, hint=hint)
 
 
 def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -75,9 +101,33 @@ def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
         checkpoint()
         found = [pattern] if pattern in exact else _by_pattern(pattern, known)
         if not found:
-            raise UnknownNameError.of("metric", pattern, known, hint=f"list_metrics shows all {len(known)}.")
+            raise _no_match("metric", pattern, known, f"list_metrics shows all {len(known)}.")
         chosen.update(found)
     return [name for name in known if name in chosen]
+
+
+def select_axis(name: str, known: Sequence[str], argument: str = "x") -> str:
+    """Returns an x axis: ``step``, ``wall_time``, or a metric by name or pattern. Raises UnknownNameError."""
+    if name in _AXES or name in known:
+        return name
+    try:
+        return select_metrics([name], known)[0]
+    except UnknownNameError:
+        hint = f"{argument} takes step, wall_time (seconds) or a metric; list_metrics shows all {len(known)}."
+        raise UnknownNameError.of(
+            "axis" if argument == "axis" else f"{argument} axis", name, [*_AXES, *known], meaning="x", hint=hint
+        ) from None
+
+
+def check_range(low: float | None, high: float | None, names: tuple[str, str] = ("x_min", "x_max")) -> None:
+    """Raises InputError for bounds between which no value can be."""
+    if low is not None and high is not None and low > high:
+        raise InputError(
+            f"{names[0]} {low:g} is greater than {names[1]} {high:g}: no point lies between them. Exchange the two."
+        )
+    for name, bound in zip(names, (low, high), strict=True):
+        if bound is not None and bound != bound:
+            raise InputError(f"{name} is not a number (NaN): pass a number, or leave it out.")
 
 
 def _by_pattern(pattern: str, known: Sequence[str]) -> list[str]:

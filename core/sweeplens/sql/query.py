@@ -15,10 +15,11 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import Answer, Basis
-from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.patterns import regex_reason
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
-from sweeplens.frames.schemas import POINTS_SCHEMA
+from sweeplens.frames.schemas import POINTS_SCHEMA, SERIES_STATS
+from sweeplens.sql.empty_result import why_no_row
 from sweeplens.sql.process import SqlRequest, run_in_process, start_early
 from sweeplens.sql.validate import TABLES, check_query, mentions, names_in
 
@@ -59,6 +60,9 @@ def query_sql(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
     frame = run_in_child(query.strip().rstrip(";"), plain, bounds)
     cut = frame.height > bounds.rows
     warnings = (f"limit reached: these are the first {bounds.rows} rows, the query has more",) if cut else ()
+    if not frame.height:
+        emptied = why_no_row(query, {"runs": plain.runs, "series": plain.series})
+        warnings = (emptied,) if emptied else ()
     read = int(tables.series["n_logged"].sum()) if mentions(query, "points") else 0
     return Answer(_plain(frame.head(bounds.rows)), Basis(runs_used=tables.runs.height, points=read, warnings=warnings))
 
@@ -110,12 +114,25 @@ def _unknown_column(name: str, query: str, tables: SqlTables) -> UnknownNameErro
     ]
     if dotted:
         return UnknownNameError(f'No column {name!r}: put names with dots in double quotes, as in "{dotted[0]}".')
+    metric, _, statistic = name.rpartition(".")
+    metrics = set(tables.series["metric"].unique().to_list())
+    if name in metrics:
+        return UnknownNameError(
+            f'No column {name!r}: it is a metric; runs has its statistics, as in "{name}.last", and series its rows, as in '
+            f"SELECT run_id, last FROM series WHERE metric = '{name}'."
+        )
+    if metric in metrics and not set("(@") & set(name):  # no event
+        near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
+        offer = f" Nearest: {', '.join(map(repr, near))}." if near else ""
+        return UnknownNameError(f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}.")
     computed = near_columns(name, tables.runs, tables.series, tables.more) if "." in name else []
     mentioned = [t for t in TABLES if mentions(query, t)] or list(TABLES)
     columns = dict.fromkeys([*computed, *(c for t in mentioned for c in known[t]), *tables.more.computed])
-    return UnknownNameError.of(
-        "column", name, columns, hint=f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
-    )
+    hint = f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
+    if re.search(rf'(=|<>|!=|\blike)\s*"?{re.escape(name)}\b', query, re.IGNORECASE):
+        quoted = name.replace("'", "''")
+        hint = f"If it is a text, write it in single quotes: '{quoted}'. {hint}"
+    return UnknownNameError.of("column", name, columns, hint=hint)
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

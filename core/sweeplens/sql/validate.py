@@ -2,6 +2,7 @@
 
     check_query(query)      raises InputError for anything but a plain SELECT
     mentions(query, name)   whether a name occurs
+    word_positions(query)   the words outside of quotes, in lower case, with their positions
     names_in(query)         every name that could be a column
 
 This is the first of three protections. The process that runs the query cannot open files while it plans, and refuses
@@ -14,7 +15,7 @@ import re
 
 from sweeplens.errors import InputError
 
-__all__ = ["TABLES", "check_query", "mentions", "names_in"]
+__all__ = ["TABLES", "check_query", "mentions", "names_in", "word_positions"]
 
 TABLES = ("runs", "series", "points")
 _MAX_CHARACTERS = 20_000
@@ -79,6 +80,12 @@ def _check_sources(words: list[str]) -> None:
 def mentions(query: str, name: str) -> bool:
     """Whether the query could read a table or column of this name."""
     return any(t.strip('"`').lower() == name.lower() for t in _tokens(query))
+
+
+def word_positions(query: str) -> list[tuple[str, int, int]]:
+    """Returns the words outside of quotes and comments, in lower case, each with its start and its end."""
+    found = _TOKEN.finditer(query)
+    return [(m.group().lower(), m.start(), m.end()) for m in found if m.group()[0].isalpha() or m.group()[0] == "_"]
 
 
 def names_in(query: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeplens.extras import is_installed, not_installed
 from sweeplens.plain_data import plain_text
 from sweeplens.store.backends.local import LocalBackend
 from sweeplens.store.memory import MemoryStore, StoreChange
@@ -104,6 +105,8 @@ def _remote(roots: Sequence[Path], url: str, name: str) -> MemoryStore:
     if url.partition("://")[0] not in SCHEMES:
         known = ", ".join(f"{s}://" for s in SCHEMES)
         return _in_memory(f"a store cannot be at {url!r}, only in a folder or at an address that begins with {known}")
+    if not is_installed("obstore"):
+        return _in_memory(not_installed("obstore"))
     return PersistentStore(ObjectBackend(f"{url.rstrip('/')}/{name}"), _as_text(roots))
 
 

@@ -2,6 +2,9 @@
 
 A commit gets the complete list of files of the table. So it also repairs a table after a process was killed between
 two commits, whose files HEAD never named. `deltalake` is imported for commits only, never for reading.
+
+Without `deltalake` (the extra `delta`) the tables have no log: HEAD names their files, and nothing of sweeplens reads a log. A log
+that another installation left is removed, because it would name files that are deleted later.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sweeplens.errors import StoreError
+from sweeplens.extras import is_installed
 from sweeplens.panics import panics_as_errors
 from sweeplens.store.backends.backend import HeadMovedError, StoreBackend, TableFile
 from sweeplens.store.names import LOG_FOLDER
@@ -25,10 +29,12 @@ from sweeplens.store.names import LOG_FOLDER
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["commit_table", "expect_commit"]
+__all__ = ["NO_LOG", "commit_table", "expect_commit"]
 
 log = logging.getLogger("sweeplens.store")
 
+NO_LOG = -1
+"""The version of a table without a log."""
 _CHECKPOINT_EVERY = 20
 _RETENTION = {
     "delta.logRetentionDuration": "interval 1 hours",
@@ -38,12 +44,15 @@ _RETENTION = {
 
 def expect_commit() -> None:
     """Imports `deltalake` in the background, once, because a commit will follow."""
-    if "deltalake" not in sys.modules:
+    if "deltalake" not in sys.modules and is_installed("deltalake"):
         threading.Thread(target=import_module, args=("deltalake.transaction",), name="deltalake", daemon=True).start()
 
 
 def commit_table(backend: StoreBackend, name: str, files: Sequence[TableFile], schema: pl.Schema) -> int:
     """Makes the table consist of exactly these files (relative to the store). Returns its version. Raises StoreError."""
+    if not is_installed("deltalake"):
+        backend.empty(f"{name}/{LOG_FOLDER}")
+        return NO_LOG
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     backend.restrict_access(f"{name}/{LOG_FOLDER}")

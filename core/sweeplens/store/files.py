@@ -21,11 +21,11 @@ from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, 
 from sweeplens.store.checksums import sum_of
 from sweeplens.store.delta_tables import commit_table
 from sweeplens.store.head import Head, write_head
-from sweeplens.store.names import fresh_name, is_own_name
+from sweeplens.store.names import fresh_name, is_kept_state, is_own_name, name_of_state
 from sweeplens.store.runs_frame import TIMES_OF_FILES
 from sweeplens.store.within import open_file
 
-__all__ = ["StoreContents", "as_block", "sweep", "write_points", "write_state"]
+__all__ = ["StoreContents", "as_block", "keep_state", "sweep", "write_points", "write_state"]
 
 _ARROW_NOTE = b"ARROW:schema"
 ROW_GROUP = 65_536
@@ -34,6 +34,7 @@ _TIER = 4
 _GRACE = {"points": 3600.0}  # seconds before a file that HEAD no longer names is deleted: readers may still use it
 _SHORT_GRACE = 60.0
 _ORPHAN = 3600.0
+_STATE_SECONDS = 60 * 86400.0  # how long the state of a cursor is kept
 
 
 class StoreContents(Struct, frozen=True):
@@ -152,6 +153,20 @@ def _new_file(backend: StoreBackend, staging: Path, made: list[str], folder: str
     return made[-1]
 
 
+def keep_state(backend: StoreBackend, identity: str, state: bytes) -> None:
+    """Writes the state of a cursor, unless it is there: its id is a hash of it. Raises OSError."""
+    backend.prepare()
+    name = name_of_state(identity)
+    with backend.staging() as staging:
+        try:
+            descriptor = open_file(str(staging), name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, backend.file_mode)
+        except FileExistsError:
+            return
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(state)
+        backend.add_file(staging, name)
+
+
 def _described(staging: Path, name: str, rows: int) -> TableFile:
     """Describes a written file by size and checksum, so that later changes are noticed."""
     with (staging / name).open("rb", buffering=0) as stream:
@@ -232,7 +247,12 @@ def sweep(backend: StoreBackend, head: Head) -> None:
     known = {*head.files, *head.retired}
     retired = {n: since for n, since in head.retired.items() if is_own_name(n)}
     done = [n for n, since in retired.items() if now - since > _GRACE.get(n.split("/", 1)[0], _SHORT_GRACE)]
-    orphans = [n for n, written in backend.written() if n not in known and now - written > _ORPHAN]
+    orphans = [n for n, written in backend.written() if n not in known and now - written > _orphaned_after(n)]
     gone = backend.remove([*done, *orphans])
     for name in gone.intersection(done):
         del head.retired[name]
+
+
+def _orphaned_after(name: str) -> float:
+    """Seconds after which a file that no HEAD names is removed."""
+    return _STATE_SECONDS if is_kept_state(name) else _ORPHAN

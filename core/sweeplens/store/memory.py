@@ -27,6 +27,8 @@ __all__ = ["MemoryStore", "StoreChange"]
 
 log = logging.getLogger("sweeplens.store")
 
+_MOST_STATES = 256  # kept in memory
+
 
 class StoreChange(Struct):
     """The changes that one ingest found. Points come as frames, or as files that were written already."""
@@ -57,6 +59,7 @@ class MemoryStore:
         self.found: Discovery | None = None
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
+        self._states: dict[str, bytes] = {}
         self._problems: dict[Key, SourceEntry] = {}
         self._touched: dict[Key, SourceEntry | None] = {}  # entries before the current change
 
@@ -73,6 +76,16 @@ class MemoryStore:
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """Writes these points to a file, if the store keeps large readings outside memory."""
         return None
+
+    def keep_state(self, identity: str, state: bytes) -> None:
+        """Keeps a few hundred bytes under an id of 32 hexadecimal digits; the oldest are forgotten."""
+        self._states[identity] = state
+        while len(self._states) > _MOST_STATES:
+            self._states.pop(next(iter(self._states)), None)
+
+    def kept_state(self, identity: str) -> bytes | None:
+        """Returns the bytes under an id; None if they are not kept."""
+        return self._states.get(identity)
 
     def described(self) -> str:
         """Returns where the store is, how large and how old."""

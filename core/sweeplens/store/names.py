@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 import uuid
 
-__all__ = ["FOLDERS", "LOG_FOLDER", "TABLES", "fresh_id", "fresh_name", "is_log_name", "is_own_name"]
+__all__ = [
+    "FOLDERS",
+    "LOG_FOLDER",
+    "TABLES",
+    "fresh_id",
+    "fresh_name",
+    "is_kept_state",
+    "is_log_name",
+    "is_own_name",
+    "name_of_state",
+]
 
 TABLES = ("points", "series", "runs", "ledger")
 FOLDERS = (*TABLES, "state")
 LOG_FOLDER = "_delta_log"
 
 _ID = "[0-9a-f]{32}"
-_OWN = re.compile(rf"(?P<folder>{'|'.join(FOLDERS)})/{_ID}\.parquet|(?P<state>state)/{_ID}\.walk|HEAD\.{_ID}")
+_OWN = re.compile(rf"(?P<folder>{'|'.join(FOLDERS)})/{_ID}\.parquet|(?P<state>state)/{_ID}\.(walk|news)|HEAD\.{_ID}")
 _LOG = re.compile(
     r"([0-9]{20}\.(json|crc|checkpoint[0-9a-z.-]*\.parquet)|_last_checkpoint|_commit_[0-9a-f-]+\.json\.tmp)(#[0-9]+)?"
 )
@@ -37,3 +47,13 @@ def is_own_name(name: str, folder: str = "") -> bool:
 def is_log_name(name: str) -> bool:
     """Whether a file of this name in a `LOG_FOLDER` is part of Delta's log."""
     return _LOG.fullmatch(name) is not None
+
+
+def name_of_state(identity: str) -> str:
+    """Returns the name of the file that keeps the state of a cursor, by its id of 32 hexadecimal digits."""
+    return f"state/{identity}.news"
+
+
+def is_kept_state(name: str) -> bool:
+    """Whether a file keeps the state of a cursor: no HEAD names it."""
+    return name.endswith(".news")

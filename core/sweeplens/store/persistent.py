@@ -37,12 +37,12 @@ from sweeplens.store.backends.backend import (
 )
 from sweeplens.store.blocks import Block, FileBlock, FrameBlock
 from sweeplens.store.delta_tables import expect_commit
-from sweeplens.store.files import StoreContents, as_block, sweep, write_points, write_state
+from sweeplens.store.files import StoreContents, as_block, keep_state, sweep, write_points, write_state
 from sweeplens.store.head import Head, read_head, write_head
 from sweeplens.store.ledger import Ledger
 from sweeplens.store.ledger_table import LEDGER_SCHEMA, ledger_rows
 from sweeplens.store.memory import MemoryStore
-from sweeplens.store.names import fresh_id
+from sweeplens.store.names import fresh_id, name_of_state
 from sweeplens.store.serialization import pack_walk, unpack_walk
 from sweeplens.store.validation import CheckedLedger, check_frames, check_walk
 
@@ -94,6 +94,26 @@ class PersistentStore(MemoryStore):
                 return as_block(self.backend, write_points(self.backend, points, ordered=ordered))
         except (OSError, PanicException, pl.exceptions.PolarsError) as error:
             self._pause_writing(error)
+            return None
+
+    def keep_state(self, identity: str, state: bytes) -> None:
+        """Keeps the state of a cursor for all processes; in memory alone if the store cannot be written."""
+        super().keep_state(identity, state)
+        if self._is_paused:
+            return
+        try:
+            keep_state(self.backend, identity, state)
+        except (OSError, StoreError) as error:
+            log.warning("The state of a cursor is kept in memory alone: %s", error)
+
+    def kept_state(self, identity: str) -> bytes | None:
+        """Returns the state of a cursor that any process of this store keeps; None if there is none."""
+        state = super().kept_state(identity)
+        if state is not None:
+            return state
+        try:
+            return self.backend.read(name_of_state(identity))
+        except (OSError, StoreError):
             return None
 
     def described(self) -> str:

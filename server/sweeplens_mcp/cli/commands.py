@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
-from sweeplens_mcp.cli.parsing import SentenceParser
+from sweeplens_mcp.cli.parsing import CommandListFormatter, SentenceParser
 from sweeplens_mcp.cli.question_names import QUESTIONS, command_for
 from sweeplens_mcp.cli.streams import discard_stdout, divert_stdout, restore_stdout, use_utf8
 from sweeplens_mcp.logs import LEVELS
@@ -115,7 +115,10 @@ def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> No
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
-    top = SentenceParser(prog="sweeplens", description="Ask what happened in folders of experiments.")
+    top = SentenceParser(
+        prog="sweeplens", description="Ask what happened in folders of experiments.", epilog=_FIRST_STEPS,
+        formatter_class=CommandListFormatter,
+    )  # fmt: skip
     top.add_argument(
         "--version", action="store_const", const=_version, dest="command", help="print the installed version"
     )
@@ -161,21 +164,9 @@ def _takes_rest(
 
 
 def _takes_pictures(commands: Any) -> None:
-    plot = commands.add_parser("plot", help="draw a chart to a file")
-    plot.add_argument(
-        "kind", nargs="?", default="", metavar="KIND", help="curves, ranking, ...; default: the most telling"
-    )
-    plot.add_argument("values", nargs="*", metavar="name=value", help="as for `sweeplens call plot`")
-    plot.add_argument("-o", "--output", default="", metavar="FILE", help="ends with .png, .svg, .pdf, .html or .json")
-    plot.add_argument("--theme", default="light", metavar="THEME", help="light or dark")
-    plot.add_argument("--size", default="", metavar="WxH", help="in pixels; default 800x500")
-    plot.add_argument("--open", action="store_true", help="open the file")
-    plot.add_argument(
-        "--inline", choices=("kitty", "iterm", "sixel"), default="", help="show the chart in a terminal of this kind"
-    )
-    _takes_roots(plot)
-    plot.set_defaults(command=_plot)
+    _takes_rest(commands, "plot", _plot, "draw a chart to a file")
     report = commands.add_parser("report", help="write a report of the runs, one page for any browser, without network")
+    report.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default report.html")
     report.add_argument("--where", default="", metavar="CONDITION", help="only these runs")
     report.add_argument("--open", action="store_true", help="open the page")
@@ -183,6 +174,10 @@ def _takes_pictures(commands: Any) -> None:
     report.set_defaults(command=_report)
 
 
+_FIRST_STEPS = (
+    "First steps: `sweeplens demo sweep --write-only` writes a sweep, `sweeplens overview sweep` says what is in it, and "
+    "`sweeplens config vscode --root sweep --write` connects an editor. `sweeplens COMMAND --help` explains a command."
+)
 _OTHER_COMMANDS = ("serve", "call", "plot", "report", "doctor", "demo", "config", "completion", "__complete")
 
 
@@ -320,26 +315,16 @@ def _call(given: argparse.Namespace) -> int:
 
 
 def _plot(given: argparse.Namespace) -> int:
-    from sweeplens.errors import SweeplensError
-    from sweeplens_mcp.cli.draw import PlotOptions, plot_to_file
+    from sweeplens_mcp.cli.plot import main as plot
 
-    kind, values = ("", [given.kind, *given.values]) if "=" in given.kind else (given.kind, given.values)
-    options = PlotOptions(given.output, given.theme, given.size, given.open, given.inline)
-    try:
-        print(plot_to_file(kind, values, Settings(tuple(given.root)), options))
-    except SweeplensError as error:
-        return _fail(str(error))
-    return 0
+    return plot(given.rest)
 
 
 def _report(given: argparse.Namespace) -> int:
-    from sweeplens.errors import SweeplensError
     from sweeplens_mcp.cli.draw import report_to_file
 
-    try:
-        print(report_to_file(given.output, Settings(tuple(given.root)), where=given.where, opened=given.open))
-    except SweeplensError as error:
-        return _fail(str(error))
+    settings = Settings((*given.folders, *given.root))
+    print(report_to_file(given.output, settings, where=given.where, opened=given.open))
     return 0
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates", "script"]
 
-_OTHERS = ("call", "serve", "doctor", "demo", "config", "completion")
+_OTHERS = ("call", "plot", "report", "serve", "doctor", "demo", "config", "completion")
+_KINDS = ("curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline")
 _FOLDERS = ("--root", "-o", "--output")  # the shell completes paths
 _MOST = 500
 
@@ -82,6 +83,8 @@ def _all_candidates(before: Sequence[str], last: str) -> Sequence[str]:
 def _of_other_command(before: Sequence[str]) -> Sequence[str]:
     if before[0] == "completion":
         return ("bash", "zsh", "fish")
+    if before == ["plot"]:
+        return _KINDS
     if before[0] == "config":
         from sweeplens_mcp.cli.clients import CLIENTS
 
@@ -116,7 +119,7 @@ def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
         return _looked_up(before, lambda db: db.runs_df["run_id"].to_list())
     if argument in ("metric", "metrics"):
         return _looked_up(before, lambda db: sorted(db.series_df["metric"].unique().to_list()))
-    if argument in ("hparams", "columns", "sort"):
+    if argument in ("hparam", "hparams", "columns", "sort"):
         return _looked_up(before, lambda db: db.runs_df.columns)
     return {"goal": ("higher", "lower"), "by": ("group", "run"), "reduce": ("last", "best", "min", "max", "mean")}.get(
         argument, ()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import RootError
+from sweeplens.extras import missing_extras
 from sweeplens.native.step_table import is_compiled
 from sweeplens_mcp.cli.file_report import file_reports, lines, summary
 from sweeplens_mcp.execution.opening import open_database
@@ -36,6 +37,7 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
     if not is_compiled():
         yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens again with a C compiler or ziglang"
+    yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
     yield from _read(database, files=files)

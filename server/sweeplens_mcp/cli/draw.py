@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -43,8 +44,9 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
         )
     database = open_database(settings)
     database.load_experiments()
-    chosen = {name: value for name, value in given.items() if value and name != "kind"}
-    chart = database.plot(str(given["kind"]), **chosen, **_size(options.size))
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value and name != "kind"}
+    chosen.update(_size(options.size))
+    chart = database.plot(given["kind"], **chosen)
     words = f"{chart.title}\n{chart.caption}"
     if options.inline:
         words = f"{IMAGE_SEQUENCES[options.inline](chart.png(options.theme))}\n{words}"

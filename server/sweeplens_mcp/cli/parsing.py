@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-__all__ = ["SentenceParser"]
+__all__ = ["CommandListFormatter", "SentenceParser"]
+
+_COMMANDS_WIDTH = 16  # the longest command, its indentation, and the space after it
 
 
 class SentenceParser(argparse.ArgumentParser):
@@ -14,3 +16,11 @@ class SentenceParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exits with the sentence."""
         self.exit(2, f"sweeplens: {message} (see {self.prog} --help)\n")
+
+
+class CommandListFormatter(argparse.HelpFormatter):
+    """Help with a list of commands, each on a line of its own: argparse measures them without their indentation."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=_COMMANDS_WIDTH)
+        self._action_max_length = _COMMANDS_WIDTH

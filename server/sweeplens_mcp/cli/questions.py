@@ -27,7 +27,7 @@ from sweeplens_mcp.tools import ToolSpec
 if TYPE_CHECKING:
     pass
 
-__all__ = ["main", "question_parser"]
+__all__ = ["add_option", "main", "option_values", "parsed_words", "question_parser"]
 
 _WATCH_SECONDS = 2.0
 
@@ -38,7 +38,7 @@ def main(name: str, arguments: Sequence[str]) -> int:
     spec = spec_named(question.tool)
     parser = question_parser(question)
     given = _parsed(parser, question, arguments)
-    values = _values(given, tool_arguments(spec))
+    values = option_values(given, tool_arguments(spec))
     output = Output.of(given.format, given.output, given.color)
     settings = Settings((*given.folders, *given.root))
     if given.watch is None:
@@ -52,17 +52,22 @@ def main(name: str, arguments: Sequence[str]) -> int:
 def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
     """Returns the parser of a command's arguments."""
     spec = spec_named(question.tool)
-    parser = SentenceParser(prog=f"sweeplens {question.name}", description=spec.description, allow_abbrev=False)
+    parser = SentenceParser(
+        prog=f"sweeplens {question.name}", description=spec.description, allow_abbrev=False,
+        epilog=_escaped(f"example: sweeplens {question.name} {question.example}"),
+    )  # fmt: skip
     known = {argument.name: argument for argument in tool_arguments(spec)}
     for name in question.positionals:
-        parser.add_argument(name, metavar=name.upper().removesuffix("_ID"), help=_escaped(known[name].description))
+        shown = name.upper().removesuffix("_ID")
+        text = _escaped(known[name].description)
+        parser.add_argument(name, nargs="?" if question.instead else None, metavar=shown, help=text)
     parser.add_argument(
         "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: the configured ones)"
     )
     options = parser.add_argument_group("the question")
     for argument in known.values():
         if argument.name not in question.positionals and (argument.name != "cursor" or spec.news):
-            _add_option(options, argument)
+            add_option(options, argument)
     _add_output_options(parser.add_argument_group("the answer"))
     return parser
 
@@ -78,7 +83,8 @@ def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings)
 # ------------------------------------------------------------------ parsing
 
 
-def _add_option(group: argparse._ArgumentGroup, argument: ToolArgument) -> None:  # pyright: ignore[reportPrivateUsage]
+def add_option(group: argparse._ArgumentGroup, argument: ToolArgument) -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the option for an argument of a tool."""
     shown = "" if argument.default in (None, "", 0, ()) else f" (default: {argument.default})"
     several = " Several: A,B, or the option again." if argument.kind == "list" else ""
     group.add_argument(
@@ -108,12 +114,11 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ign
 
 
 def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, arguments: Sequence[str]) -> argparse.Namespace:
-    """Returns the parsed arguments. Folders may follow options too, which argparse does not support."""
-    given, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
-    for word in rest:
-        if word.startswith("-"):
-            raise InputError(_unknown_option(parser, word))
+    """What was typed."""
+    given, rest = parsed_words(parser, arguments)
     given.folders = [*given.folders, *rest]
+    if question.instead:
+        _settle_positionals(given, question)
     names = [a.name for a in tool_arguments(spec_named(question.tool))]
     for folder in given.folders:
         name, equals, value = folder.partition("=")
@@ -122,6 +127,28 @@ def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, argument
                 f"name=value is the form of `sweeplens call`: here it is --{name.replace('_', '-')} {value!r}"
             )
     return given
+
+
+def parsed_words(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What was typed, and the words behind options, which argparse does not take by itself. Raises InputError."""
+    given, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
+    for word in rest:
+        if word.startswith("-"):
+            raise InputError(_unknown_option(parser, word))
+    return given, rest
+
+
+def _settle_positionals(given: argparse.Namespace, question: QuestionCommand) -> None:
+    """With the option that replaces the positional arguments, their words are folders; without it, all are needed."""
+    words = [getattr(given, name) for name in question.positionals]
+    shown = " and ".join(name.upper() for name in question.positionals)
+    option = f"--{question.instead.replace('_', '-')} NAME"
+    if getattr(given, question.instead):
+        given.folders = [*filter(None, words), *given.folders]
+        for name in question.positionals:
+            setattr(given, name, None)
+    elif not all(words):
+        raise InputError(f"sweeplens {question.name} needs {shown} (run ids, globs or conditions), or {option}.")
 
 
 def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
@@ -145,7 +172,7 @@ def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
     return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
 
 
-def _values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
+def option_values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
     """Returns the tool's arguments. An option with one value may be given once."""
     values: dict[str, object] = {}
     for argument in known:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin
 
@@ -20,10 +20,10 @@ from msgspec import Struct
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens_mcp.execution.argument_limits import check_size
 from sweeplens_mcp.render.cells import clip
-from sweeplens_mcp.tools.arguments import Cursor, Limit
+from sweeplens_mcp.tools.arguments import Cursor, Limit, text_of_number
 from sweeplens_mcp.tools.spec import ToolSpec
 
 __all__ = ["ToolArgument", "argument_schema", "checked_arguments", "tool_arguments"]
@@ -71,12 +71,12 @@ def checked_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> dict[str,
     names = _names(spec)
     for name in arguments:
         if name not in names:
-            raise UnknownNameError.of("argument", name, names, hint=f"{spec.name} takes {', '.join(names)}.")
+            raise _unknown_argument(spec, name, names)
     given = {k: v for k, v in arguments.items() if v is not None}
     for name, value in given.items():
         check_size(name, value)
     try:
-        checked = _model(spec).model_validate(_without_quoted_json(spec, given))
+        checked = _model(spec).model_validate(_as_typed(spec, given))
     except ValidationError as error:
         raise InputError(" ".join(_sentence(spec, dict(e)) for e in error.errors())) from error
     return {name: getattr(checked, name) for name in names}
@@ -91,10 +91,26 @@ def _model(spec: ToolSpec) -> type[BaseModel]:
     return create_model(f"{spec.name}Arguments", **fields)
 
 
-def _without_quoted_json(spec: ToolSpec, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Some clients send a list as text that holds JSON: what is no text by its type is read."""
+def _unknown_argument(spec: ToolSpec, name: str, names: Sequence[str]) -> UnknownNameError:
+    """Returns the error for an argument that the tool lacks: the nearest, or a condition for what looks like one."""
+    hint = f"{spec.name} takes {', '.join(names)}."
+    if "where" in names and not nearest(name, names, meaning="argument"):
+        hint = f"A condition on runs is one text, as in where=\"status = 'finished'\". {hint}"
+    return UnknownNameError.of("argument", name, names, hint=hint, meaning="argument")
+
+
+def _as_typed(spec: ToolSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as their types have them, where there is one way to read them: a number, or a list of one, for a text.
+
+    Some clients send a list as text that holds JSON: what is no text by its type is read.
+    """
     fields = _model(spec).model_fields
-    return {name: _unquoted(value) if fields[name].annotation is not str else value for name, value in given.items()}
+    return {name: _text(value) if fields[name].annotation is str else _unquoted(value) for name, value in given.items()}
+
+
+def _text(value: object) -> object:
+    entries = cast("list[object]", value) if isinstance(value, list) else [value]
+    return text_of_number(entries[0]) if len(entries) == 1 else cast("object", value)
 
 
 def _unquoted(value: object) -> object:
@@ -108,11 +124,51 @@ def _unquoted(value: object) -> object:
 
 
 def _sentence(spec: ToolSpec, error: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
+    name = str(error["loc"][0])
     if error["type"] == "missing":
         return f"{spec.name} needs the argument {name!r}."
-    shown = clip(repr(error["input"]), 80)
-    return f"Argument {name!r} is {shown}: {str(error['msg']).lower()}."
+    field = _model(spec).model_fields[name]
+    given = error["input"]
+    if error["type"] == "literal_error" and isinstance(given, str):
+        choices = _argument(name, field).choices
+        return str(UnknownNameError.of(name, given, choices, hint=_described(field), meaning=name))
+    fractional = " (without a fraction)" if error["type"] == "int_from_float" else ""
+    return (
+        f"Argument {name!r} is {clip(repr(given), 80)}: it takes {_wanted(name, field)}{fractional}."
+        f"{_instead(name, given)} {_described(field)}"
+    ).strip()
+
+
+def _wanted(name: str, field: FieldInfo) -> str:
+    """The values that an argument takes, in words."""
+    argument = _argument(name, field)
+    if argument.choices:
+        return " or ".join(map(repr, argument.choices))
+    parts = {field.annotation, *get_args(field.annotation)}
+    return {"list": "a list of texts", "text": "one text"}.get(
+        argument.kind, "a whole number" if int in parts else "a number"
+    )
+
+
+def _instead(name: str, given: object) -> str:
+    """What to write instead of conditions as an object, or of several texts for one."""
+    if isinstance(given, dict):
+        parts = [f'"{key}" = {_sql(value)}' for key, value in cast("dict[object, object]", given).items()]
+        return f" Write a condition as text: where={' AND '.join(parts[:3])!r}."
+    if not isinstance(given, list):
+        return ""
+    texts = [str(item) for item in cast("list[object]", given)]
+    joined = clip(" AND ".join(texts), 200)
+    return f" Join the conditions: {joined!r}." if name == "where" else f" Call once for each of the {len(texts)}."
+
+
+def _sql(value: object) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+def _described(field: FieldInfo) -> str:
+    """The argument's description, which says what to pass."""
+    return field.description or ""
 
 
 def _plain_object(schema: Schema) -> Schema:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mcp.server import CacheHint, MCPServer
 from mcp.server.caching import CacheableMethod
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
+from mcp.server.mcpserver.exceptions import ToolError
 
+from sweeplens.errors import UnknownNameError
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.logs import log_to_stderr
 from sweeplens_mcp.protocol.chart_page import apps_with_charts
@@ -55,6 +57,18 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 
+class SweepServer(MCPServer[ServerState]):
+    """The SDK's server, with the nearest names for a tool that does not exist."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """Calls a tool. Raises ToolError for an unknown one."""
+        names = [spec.name for spec in TOOLS]
+        if name not in (*names, *(spec.name for spec in PAGE_TOOLS)):
+            error = UnknownNameError.of("tool", name, names, hint=f"Tools: {', '.join(names)}.")
+            raise ToolError(f"Unknown tool: {error}")
+        return await super().call_tool(name, arguments, context)
+
+
 def build_server(
     source: Settings | ExperimentDB | ServerState | None = None,
     *,
@@ -81,7 +95,7 @@ def build_server(
         finally:
             state.close()
 
-    server = MCPServer[ServerState](
+    server = SweepServer(
         name="sweeplens",
         title="Sweeplens",
         description=DESCRIPTION,

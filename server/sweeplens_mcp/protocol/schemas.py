@@ -1,6 +1,9 @@
 """JSON Schemas that every client accepts: no titles, no arrays of types, no empty schemas.
 
 output_schema(..)  the schema of a tool's structured content, by its renderer
+
+Schemas of all tools are part of what a client reads before its first call, and schemas cannot share definitions between tools. So
+they name each field and its kind, and describe only what the name does not say; further tables have the form of the first.
 """
 
 from __future__ import annotations
@@ -28,31 +31,31 @@ def _object(properties: dict[str, Schema], required: list[str] | None = None) ->
 
 
 _CELL: Schema = {"anyOf": [*_SCALARS, _array({"anyOf": _SCALARS})]}
-_ODD = _array(
-    _object({"row": _COUNT, "column": _TEXT, "kind": _TEXT}), "cells that are null because they are nan, inf or -inf"
-)
+_FREE: Schema = {"type": "object"}
+_ODD = _array(_FREE, "cells null for nan, inf, -inf")
 _TABLE: dict[str, Schema] = {"columns": _array(_TEXT), "rows": _array(_array(_CELL)), "nonfinite": _ODD}
-_BASIS = _object(
-    {
+_BASIS: Schema = {
+    "type": "object",
+    "properties": {
         "roots": _array(_TEXT),
         "data_version": _TEXT,
         "runs_matched": _COUNT,
         "runs_used": _COUNT,
-        "left_out": _array(_object({"reason": _TEXT, "n": _COUNT, "runs": _array(_TEXT)})),
+        "left_out": _array(_FREE),
         "points": _COUNT,
         "sampling": _TEXT,
         "warnings": _array(_TEXT),
         "python": _TEXT,
-    }
-)
+    },
+}
 _SERIES = _object(
     {
         "run_id": _TEXT,
         "metric": _TEXT,
-        "n": {"type": "integer", "description": "all points of the series"},
+        "n": _COUNT,
         "x": _array(_NUMBER),
         "value": _array(_NUMBER),
-        "nonfinite": _array(_TEXT, "nan, inf or -inf for each null in value, in order"),
+        "nonfinite": _array(_TEXT, "of each null in value"),
     }
 )
 _FRAME: dict[str, Schema] = {"next_cursor": _TEXT, "notes": _array(_TEXT), "basis": _BASIS}
@@ -62,5 +65,4 @@ def output_schema(renderer: Renderer) -> Schema:
     """The schema of the structured content that ``renderer`` makes."""
     if renderer is render_series:
         return _object({"series": _array(_SERIES), **_FRAME}, ["series", "next_cursor", "basis"])
-    tables: Schema = {"type": "object", "additionalProperties": _object(_TABLE, ["columns", "rows"])}
-    return _object({**_TABLE, "tables": tables, **_FRAME}, ["columns", "rows", "next_cursor", "basis"])
+    return _object({**_TABLE, "tables": _FREE, **_FRAME}, ["columns", "rows", "next_cursor", "basis"])

@@ -40,7 +40,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec("Diagnose runs", diagnose_runs, renderer=render_findings, heavy=True),
     ToolSpec("Run costs", run_costs, heavy=True),
     ToolSpec("Best checkpoints", best_checkpoints, heavy=True),
-    ToolSpec("What is new", whats_new, renderer=render_news, paged=False, news=True, heavy=True),
+    ToolSpec("What is new", whats_new, renderer=render_news, paged=False, news=True, heavy=True, in_process=False),
     ToolSpec("Suggest runs", suggest_runs, heavy=True),
     ToolSpec("Query by SQL", query_sql, heavy=True, in_process=False),
     ToolSpec("Plot", plot, paged=False, heavy=True, picture=True, page=CHART_PAGE),

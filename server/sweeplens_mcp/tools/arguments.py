@@ -1,12 +1,12 @@
 """The arguments that several tools share, each described once.
 
-A single string may be passed instead of a list, and null for an optional argument means its default. Some clients strip bounds
+A single text may be passed instead of a list, and null for an optional argument means its default. Some clients strip bounds
 and defaults from schemas, so the descriptions repeat what matters.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 __all__ = [
     "At",
@@ -25,6 +25,7 @@ __all__ = [
     "Reduce",
     "RunId",
     "Runs",
+    "Side",
     "SomeMetrics",
     "Sort",
     "Texts",
@@ -32,14 +33,26 @@ __all__ = [
     "X",
     "XMax",
     "XMin",
+    "text_of_number",
 ]
 
 
+def text_of_number(value: object) -> object:
+    """Returns a number as the text that a person would write; other values unchanged. True and false are no numbers."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE:
+        value = int(value)
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _listed(value: object) -> object:
-    """Wraps a single string in a list."""
-    return [value] if isinstance(value, str) and value else value or []
+    """Wraps a single text or number in a list; numbers become texts."""
+    value = text_of_number(value)
+    if isinstance(value, str):
+        return [value] if value else []
+    return [text_of_number(item) for item in cast("list[object]", value)] if isinstance(value, list | tuple) else value
 
 
+_LARGEST_WHOLE = 1e15  # beyond, a float has no exact units
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 Runs = Annotated[Texts, Field(description="Run ids or globs; empty: all.")]
@@ -86,7 +99,13 @@ By = Annotated[
 ]
 At = Annotated[
     str,
-    Field(description="Rank by the values at a step, not by reduce: a number, or common (as in reduce)."),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+    Field(description="Rank by the values at a step, instead of reduce: a number, or common."),
+]
+Side = Annotated[
+    str | tuple[str, ...],
+    WithJsonSchema({"type": "string"}),
+    Field(description="Run id, glob, or SQL condition as in where of list_runs."),
 ]
 X = Annotated[str, Field(description="x axis: step, wall_time (seconds) or any metric, such as epoch.")]
 XMin = Annotated[float | None, Field(description="Smallest x to include.")]

@@ -31,8 +31,8 @@ class PlotArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     group: str = ""
     smooth: float = 0.0
     log: str = ""
-    a: str = ""
-    b: str = ""
+    a: str | tuple[str, ...] = ""
+    b: str | tuple[str, ...] = ""
 
 
 def chart_id(arguments: Mapping[str, object]) -> str:

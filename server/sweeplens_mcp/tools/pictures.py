@@ -1,15 +1,15 @@
 """The tool that draws charts of the other tools' answers, with the main finding in words."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from sweeplens_mcp.tools.arguments import Runs, Texts
 from sweeplens_mcp.tools.chart_id import arguments_of
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
-    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens.experiment_db import ChartKind, ExperimentDB
 
 __all__ = ["chart_data", "plot"]
 
@@ -26,7 +26,11 @@ PlotX = Annotated[str, Field(description="step, wall_time or a metric; for scatt
 Group = Annotated[str, Field(description="run, all, or a hyperparameter; empty: by the hyperparameters that vary.")]
 Smooth = Annotated[float, Field(description="Weight of the moving average, 0 to 0.99.")]
 Log = Annotated[str, Field(description="Log axes: x, y, xy, none; empty: chosen from the values.")]
-PlotSide = Annotated[str, Field(description="Side of a comparison, as in compare_runs.")]
+PlotSide = Annotated[
+    str | tuple[str, ...],
+    WithJsonSchema({"type": "string"}),
+    Field(description="As in compare_runs."),
+]
 ChartId = Annotated[str, Field(description="The chart_id of a plot.")]
 
 
@@ -45,9 +49,9 @@ def plot(
     b: PlotSide = "",
 ) -> "Chart":
     """A chart of the runs (PNG) with its main finding in words."""
-    options = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
+    options: dict[str, Any] = {"x": x, "group": group, "smooth": smooth, "log": log, "a": a, "b": b}
     given = {name: value for name, value in options.items() if value}
-    return db.plot(kind, metrics=metrics, hparams=hparams, runs=runs, where=where, **given)
+    return db.plot(cast("ChartKind", kind), metrics=metrics, hparams=hparams, runs=runs, where=where, **given)
 
 
 def chart_data(db: "ExperimentDB", chart_id: ChartId) -> "Chart":

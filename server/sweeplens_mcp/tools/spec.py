@@ -30,7 +30,8 @@ class ToolSpec(Struct, frozen=True):
     ``heavy``: a call may take long, so it waits in the queue of long calls and does not delay short ones.
     ``picture``: the answer is a chart. ``page``: the address of the page on which clients with MCP Apps show it.
     ``of_page``: only that page calls it, never a model; it returns the chart's data.
-    ``in_process``: a worker process may run it. SQL is not run there: it has processes with limits of their own.
+    ``in_process``: a worker process may run it. SQL is not run there: it has processes with limits of their own;
+    nor is `whats_new`, whose cursors the server's store keeps.
     """
 
     title: str

@@ -1,6 +1,6 @@
 """The tool about what to run next."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from sweeplens.answers import Answer
 from sweeplens_mcp.tools.arguments import BriefWhere, Goal, Metric, Runs
 
 if TYPE_CHECKING:
-    from sweeplens.experiment_db import ExperimentDB
+    from sweeplens.experiment_db import AskedGoal, ExperimentDB
 
 __all__ = ["suggest_runs"]
 
@@ -20,4 +20,4 @@ def suggest_runs(
 ) -> Answer:
     """Which runs to make next: seeds that decide ties, cells that break a confounding, ranges to extend, empty cells; each with
     its reason, the difference it could detect, and settings for a command line."""
-    return db.suggest(metric, budget, goal=goal, runs=runs, where=where)
+    return db.suggest(metric, budget, goal=cast("AskedGoal", goal), runs=runs, where=where)

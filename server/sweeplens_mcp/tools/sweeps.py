@@ -17,6 +17,7 @@ from sweeplens_mcp.tools.arguments import (
     Metrics,
     Reduce,
     Runs,
+    Side,
     Sort,
 )
 
@@ -32,7 +33,6 @@ Threshold = Annotated[
     float | None, Field(description="Also report where on the axis each side first reached this value.")
 ]
 Level = Annotated[str, Field(description="Hyperparameter whose levels are compared, instead of a and b.")]
-Side = Annotated[str, Field(description="Run id, glob, or SQL condition as in where of list_runs.")]
 
 
 def summarize_by_hparams(

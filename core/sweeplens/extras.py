@@ -1,0 +1,47 @@
+"""Packages that come with an extra of the installation, not by default: docs/decisions/0006 says why.
+
+is_installed(package)    whether it is there; nothing is imported
+not_installed(package)   a sentence with the command that installs it
+missing_extras()         what this installation lacks, for `sweeplens doctor`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from msgspec import Struct
+
+__all__ = ["EXTRAS", "Extra", "is_installed", "missing_extras", "not_installed"]
+
+
+class Extra(Struct, frozen=True):
+    """The extra that brings a package, and what the package is needed for."""
+
+    name: str
+    purpose: str
+
+
+EXTRAS: Mapping[str, Extra] = {
+    "vl_convert": Extra("charts", "pictures as PNG, SVG and PDF"),
+    "deltalake": Extra("delta", "Delta Lake's log in the store, by which other engines read its tables"),
+    "obstore": Extra("object-store", "a store at s3://, gs:// or az://"),
+    "pandas": Extra("pandas", "answers as pandas frames (to_pandas)"),
+}
+"""Modules by which each extra is known."""
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    return find_spec(package) is not None
+
+
+def not_installed(package: str) -> str:
+    """Returns a sentence: what needs the package, and how to install it."""
+    extra = EXTRAS[package]
+    return f"{extra.purpose} needs the package {package}: pip install 'sweeplens[{extra.name}]'"
+
+
+def missing_extras() -> list[str]:
+    """Returns a sentence for each extra that is not installed."""
+    return [not_installed(package) for package in EXTRAS if not is_installed(package)]

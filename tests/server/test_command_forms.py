@@ -1,0 +1,98 @@
+"""The other forms of the commands: levels instead of sides, folders without a name, and help that fits a small terminal."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sweeplens_mcp.cli.commands import main
+from sweeplens_mcp.cli.question_names import QUESTIONS
+from sweeplens_mcp.cli.questions import parsed_words, question_parser
+
+COMMANDS = [*(q.name for q in QUESTIONS), "plot", "report", "serve", "call", "doctor", "demo", "config", "completion"]
+
+
+def test_levels_of_a_hyperparameter_are_compared_without_sides(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--hparam", "optim.lr", str(sweep), "--metrics", "val/acc", "--format", "json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert main(["call", "compare_runs", "hparam=optim.lr", "metrics=val/acc", "--json", "--root", str(sweep)]) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert one["rows"] == other["rows"]
+    assert one["rows"]
+
+
+@pytest.mark.parametrize("typed", [["compare"], ["compare", "lr0.1*"]])
+def test_a_comparison_without_sides_names_both_forms(
+    typed: list[str], sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*typed, "--root", str(sweep)]) == 2
+    said = capsys.readouterr().err
+    assert "A and B" in said
+    assert "--hparam NAME" in said
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["curves", "{sweep}", "--metrics", "val/acc"],
+        ["{sweep}", "--kind", "curves", "--metrics=val/acc"],
+        ["curves", "metric=val/acc", "--root", "{sweep}"],
+        ["--metrics", "val/acc", "--where", "status <> 'x'", "curves", "{sweep}"],
+    ],
+)
+def test_a_picture_takes_folders_and_options_as_other_commands_do(
+    typed: list[str], sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.json"
+    assert main(["plot", *(word.format(sweep=sweep) for word in typed), "-o", str(file)]) == 0, capsys.readouterr().err
+    assert "val/acc" in capsys.readouterr().out
+    assert json.loads(file.read_text(encoding="utf-8"))["$schema"].startswith("https://vega.github.io/")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["plot", "curves", "--metric", "val/acc", "-o", "c.json"], "Nearest: --metrics"),
+        (["plot", "curves", "--kind", "ranking", "-o", "c.json"], "given twice"),
+        (["plot", "line", "-o", "c.json"], "Nearest: 'curves'"),
+        (["rank", "val/acc", "--goal", "max"], "Nearest: 'higher'"),
+        (["rank", "val/acc", "where=x"], "--where 'x'"),
+        (["ls", "--sort", "val/acc"], "'val/acc.last'"),
+        (["curves", "val/acc", "--x", "steps"], "Nearest: 'step'"),
+        (["curves", "val/acc", "--x-min", "9", "--x-max", "1"], "x_min 9 is greater than x_max 1"),
+    ],
+)
+def test_wrong_use_of_a_command_names_the_right_one(
+    typed: list[str], sentence: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*typed, "--root", str(sweep)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_report_takes_a_folder_without_a_name(sweep: Path, tmp_path: Path) -> None:
+    assert main(["report", str(sweep), "-o", str(tmp_path / "r.html")]) == 0
+    assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_eighty_columns(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    if not command:
+        assert all(any(line.split()[:1] == [name] and len(line.split()) > 2 for line in lines) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q.name)
+def test_the_example_of_each_help_can_be_typed(question: object) -> None:
+    asked = next(q for q in QUESTIONS if q is question)
+    for example in asked.example.split(f", or sweeplens {asked.name} "):
+        given, rest = parsed_words(question_parser(asked), shlex.split(example))
+        assert [*given.folders, *rest] == ["sweep"] or asked.instead
