@@ -198,6 +198,24 @@ def _query_processes(server: Served) -> list[int]:
     return [pid for pid, line in children(server.process.pid).items() if "sandbox.py" in line]
 
 
+async def test_a_client_that_leaves_in_the_middle_of_its_request_leaves_no_traceback_in_the_log(
+    sweep: Path, tmp_path: Path
+) -> None:
+    head = (
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nMcp-Protocol-Version: 2026-07-28\r\n"
+        "Accept: application/json, text/event-stream\r\nContent-Length: 1000\r\n\r\n{"
+    )
+    with serving(sweep, tmp_path / "log") as server:
+        for _ in range(3):
+            stream = await anyio.connect_tcp("127.0.0.1", server.port)
+            await stream.send(head.encode())
+            await anyio.sleep(0.1)
+            await stream.aclose()
+        async with Client(server.url) as client:
+            await client.list_tools()
+        assert [line for line in server.logged() if line["level"] == "error"] == []
+
+
 async def test_a_cursor_of_another_grant_shows_no_data_of_that_grant(lab: Path, era: str) -> None:
     async with asking(lab, EVERYTHING, era) as client:
         first = data_of(await client.call_tool("list_runs", {"limit": 1}))

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
@@ -36,11 +36,12 @@ Waits = dict[tuple[int, str], list[float]]
 def _call(index: int, turn: int) -> tuple[str, dict[str, object]]:
     """One question of a client: a short one, one for a worker process, or one in SQL, in turn."""
     run = run_name((index * 7 + turn) % 200)
-    return (
+    questions: Sequence[tuple[str, dict[str, object]]] = (
         ("get_run", {"run_id": run}),
         ("rank_runs", {"metric": "loss", "goal": "lower", "where": f"seed < {10 + index + turn}"}),
         ("query_sql", {"query": f"SELECT COUNT(*) FROM points WHERE run_id = '{run}'"}),
-    )[(turn + index) % 3]
+    )
+    return questions[(turn + index) % len(questions)]
 
 
 async def _ask(client: Client, index: int, rounds: int, waits: Waits) -> None:

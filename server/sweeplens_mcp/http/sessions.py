@@ -23,6 +23,7 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from msgspec import Struct
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -88,7 +89,13 @@ class Sessions:
         self._open: dict[str, OrderedDict[str, _Session]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, and acts on how it was answered."""
+        """Passes a request on, and acts on how it was answered. A client that leaves in the middle of its request is no error."""
+        try:
+            await self._answer(scope, receive, send)
+        except ClientDisconnect:
+            _log.info("a client left in the middle of its request")
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != HTTP_PATH or _is_modern(scope):
             await self._app(scope, receive, send)
             return
