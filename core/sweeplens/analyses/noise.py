@@ -33,7 +33,7 @@ class Spread(Struct, frozen=True):
         return t_quantile(self.df) * self.sd * math.sqrt(1 / n_a + 1 / n_b)
 
 
-def pooled_spread(counts: Sequence[int] | pl.Series, variances: Sequence[float | None] | pl.Series) -> Spread | None:
+def pooled_spread(counts: Sequence[float] | pl.Series, variances: Sequence[float | None] | pl.Series) -> Spread | None:
     """Returns the pooled spread of groups with these sizes and sample variances; None if no group has two runs."""
     groups = pl.DataFrame({"n": counts, "v": variances}, schema_overrides={"n": pl.Int64, "v": pl.Float64})
     repeated = groups.with_row_index("group").filter(pl.col("n") > 1).drop_nulls("v").with_columns(df=pl.col("n") - 1)
