@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_RUNS", "VarianceShares", "sample_text", "shares_of_spread"]
 
-MOST_RUNS = 8_000
+MOST_RUNS = 5_000
 _FEW = 200
 _TREES_FEW, _TREES_MANY = 128, 64
 _RESAMPLES = 1000

@@ -130,13 +130,13 @@ def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -
     if not ranked.height:
         return metric, goal, "", 0, None, None, None, None
     keys = [c for c in ranked.columns if c not in RANK_COLUMNS]
-    top, *others = ranked.iter_rows(named=True)
+    top = ranked.row(0, named=True)
     label = _label(top, keys)
     if "run_id" in top:
         run = shown_run(top["run_id"], known)
         label = f"{run} ({label})" if keys else run
     unknown = top["tied"] is None and ranked.height > 1
-    tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
+    tied = None if unknown else _labels(ranked[1:].filter("tied"), keys)
     return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
 
 
@@ -154,6 +154,22 @@ def _best_over_tasks(overall: pl.DataFrame) -> tuple[object, ...]:
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
     return listed([f"{k}={_value(row[k])}" for k in keys], _KEYS) or "all runs"
+
+
+def _labels(groups: pl.DataFrame, keys: Sequence[str]) -> list[str]:
+    """Returns `_values` of each group; each value is put into words once."""
+    if not keys or not groups.height:
+        return [""] * groups.height
+    words = [_as_words(groups[k]).alias(f"key {i}") for i, k in enumerate(keys)]
+    texts = pl.DataFrame(words).select(pl.concat_str(pl.all(), separator=", ")).to_series()
+    return [f"({text})" for text in texts] if len(keys) > 1 else texts.to_list()
+
+
+def _as_words(column: pl.Series) -> pl.Series:
+    known = column.cast(pl.String) if column.dtype == pl.Categorical else column
+    values = known.drop_nulls().unique()
+    names = [_value(v) for v in values.to_list()]
+    return known.replace_strict(values, names, default=None, return_dtype=pl.String).fill_null(_value(None))
 
 
 def _values(row: Mapping[str, object], keys: Sequence[str]) -> str:

@@ -92,22 +92,30 @@ def most_rewound(series: pl.DataFrame) -> pl.DataFrame:
 
 def crashed(context: DetectionContext) -> Iterator[Finding]:
     """The run did not end well. high: its status is failed or crashed; medium: killed, or its file ends in the middle of a line."""
-    lasts = dict(context.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
-    for run_id, status, n_steps in context.runs.select("run_id", "status", "n_steps").iter_rows():
-        torn = run_id in context.torn and status not in ("finished", "running")
-        if status in _ENDED_BADLY or torn:
-            text = (
-                f"status {status}"
-                + ("; its file ends in the middle of a line" if torn else "")
-                + ("" if n_steps else "; it logged no point")
-            )
-            yield Finding(run_id, "crashed", _ENDED_BADLY.get(status, "medium"), "", lasts.get(run_id), text)
+    torn = pl.col("run_id").is_in(list(context.torn)) & pl.col("status").is_in(["finished", "running"]).not_()
+    ended = context.runs.select("run_id", "status", "n_steps", torn=torn).filter(
+        pl.col("status").is_in(list(_ENDED_BADLY)) | pl.col("torn")
+    )
+    lasts = _last_steps(context, ended["run_id"])
+    for run_id, status, n_steps, is_torn in ended.iter_rows():
+        text = (
+            f"status {status}"
+            + ("; its file ends in the middle of a line" if is_torn else "")
+            + ("" if n_steps else "; it logged no point")
+        )
+        yield Finding(run_id, "crashed", _ENDED_BADLY.get(status, "medium"), "", lasts.get(run_id), text)
+
+
+def _last_steps(context: DetectionContext, runs: pl.Series) -> dict[str, int]:
+    """Returns the last step of each of these runs that logged any."""
+    mine = context.series.filter(pl.col("run_id").is_in(runs.implode())) if len(runs) else context.series.head(0)
+    return dict(mine.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
 
 
 def stalled(context: DetectionContext) -> Iterator[Finding]:
     """high: a run whose status is running was silent for longer than ``live_seconds`` and ``silent_steps`` of its own steps."""
-    lasts = dict(context.series.group_by("run_id").agg(pl.col("run_last").first()).iter_rows())
     running = context.runs.filter(pl.col("status") == "running").select("run_id", "updated_at", "created_at", "n_steps")
+    lasts = _last_steps(context, running["run_id"])
     for row in running.iter_rows(named=True):
         silent = (context.now - row["updated_at"]).total_seconds()
         lasted = (row["updated_at"] - row["created_at"]).total_seconds() if row["created_at"] else 0.0
