@@ -22,7 +22,9 @@ _NAMED = 3
 
 
 def display_names(runs: pl.DataFrame) -> dict[str, str]:
-    """Returns run id -> display name, for names that select one run."""
+    """Returns run id -> display name, for names that select one run; a frame without names has none."""
+    if "name" not in runs.columns:
+        return {}
     unclear = set(runs["name"].filter(runs["name"].is_duplicated()).to_list()) | set(runs["run_id"].to_list())
     pairs = runs.select("run_id", "name").iter_rows()
     return {
@@ -66,7 +68,7 @@ def run_named(runs: pl.DataFrame, name: str) -> str:
 
 
 def _unknown(runs: pl.DataFrame, name: str, hint: str) -> InputError:
-    several = runs.filter(pl.col("name") == name)["run_id"].to_list()
+    several = runs.filter(pl.col("name") == name)["run_id"].to_list() if "name" in runs.columns else []
     if several:
         more = f" and {len(several) - _NAMED} more" if len(several) > _NAMED else ""
         ids = ", ".join(map(repr, several[:_NAMED]))
