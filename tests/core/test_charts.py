@@ -448,3 +448,57 @@ def test_unknown_names_are_errors_of_their_own_kind(db: ExperimentDB) -> None:
         db.plot("pie")
     with pytest.raises(UnknownNameError):
         db.plot("curves", runs=["nobody"])
+
+
+def test_a_value_alone_is_the_tick_of_its_axis_and_steps_are_whole(tmp_path: Path) -> None:
+    one = database(tmp_path, [run("only", {"lr": 0.1}, val_loss=[0.4, 0.4, 0.4])])
+    ranked = next(
+        part["encoding"]["x"]["axis"] for part in layers(one.plot("ranking")) if "axis" in part["encoding"]["x"]
+    )
+    assert (ranked["values"], ranked["format"]) == ([0.4], ".4~g")
+    curve = layers(one.plot("curves"))[0]["encoding"]
+    assert curve["y"]["axis"]["values"] == [0.4]
+    assert curve["x"]["axis"]["tickMinStep"] == 1
+
+
+def test_a_band_that_would_hide_the_curves_is_faint(tmp_path: Path) -> None:
+    runs = [run(f"a{s}", {"lr": 1, "seed": s}, val_acc=[0.1, 0.5, 0.90 + s / 500]) for s in range(3)]
+    runs += [
+        run(f"b{s}", {"lr": 2, "seed": s}, val_acc=[0.1, [0.1, 0.9, 0.9][s], [0.1, 0.9, 0.9][s]]) for s in range(3)
+    ]
+    bands = [part for part in layers(database(tmp_path, runs).plot("curves")) if part["mark"]["type"] == "area"]
+    shown = {part["mark"]["opacity"]: {r["series"] for r in part["data"]["values"]} for part in bands}
+    assert shown == {0.06: {"lr=2 (n=3)"}, 0.2: {"lr=1 (n=3)"}}
+
+
+def test_long_run_ids_are_told_apart_by_their_ends(tmp_path: Path) -> None:
+    ids = [
+        f"logs/external_tuning/queue_of_many_trials_in_one_folder/study_0/workload_{name}/trial_1"
+        for name in ("ogbg", "wmt")
+    ]
+    long = database(tmp_path, [run(name, {"lr": i}, val_acc=[0.1, 0.2 + i]) for i, name in enumerate(ids)])
+    chart = long.plot("comparison", a=ids[0], b=ids[1])
+    assert chart.title.startswith("workload_ogbg/trial_1 against workload_wmt/trial_1")
+    curves = long.plot("curves", group="run")
+    assert curves.spec["usermeta"]["runs"] == {
+        f"workload_{name}/trial_1": i for name, i in zip(("ogbg", "wmt"), ids, strict=True)
+    }
+
+
+def test_a_narrow_chart_keeps_names_out_of_its_labels_and_its_titles_within(db: ExperimentDB) -> None:
+    spec = db.plot("curves", metrics=["val/acc"], width=400).spec
+    colour = next(part["encoding"]["color"] for part in spec["layer"] if "color" in part["encoding"])
+    assert colour["legend"]["title"] == ["lr, batch_size, best first"]
+    assert "replace(datum.label" in colour["legend"]["labelExpr"]
+    assert spec["layer"][0]["encoding"]["y"]["axis"]["titleAngle"] == 0
+    low = db.plot("curves", metrics=["val/acc"], width=400, height=300)
+    assert "In colour: the 2 best and the 1 worst" in low.caption
+
+
+def test_dots_are_coloured_by_what_varies_over_them(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": i / 10, "epochs": 50, "width": i % 2}, val_acc=[0.1, 0.2 + i / 50]) for i in range(6)]
+    runs.append(run("other", {"lr": 0.9, "epochs": 99, "width": 0}))  # without the metric: not drawn
+    dots = next(
+        part for part in layers(database(tmp_path, runs).plot("scatter", x="lr")) if "color" in part["encoding"]
+    )
+    assert dots["encoding"]["color"]["legend"]["title"] == ["width"]

@@ -26,6 +26,7 @@ from sweeplens.charts.vega import (
     layer,
     named_runs,
     number_field,
+    single_tick,
     title_lines,
     tooltip,
 )
@@ -108,7 +109,7 @@ def panel_layers(
     within = value_range(values, log=log) or _room_for_bands(lines, values, log=log)
     far = [x for line in lines for x in line.x]
     x = _x_field(db, ask, far)
-    y = number_field("y", metric.shown, log=log, within=within)
+    y = number_field("y", metric.shown, log=log, within=within, **single_tick(values))
     named = [line for line in lines if line.label in groups.named]
     rest = [line for line in lines if line.label not in groups.named]
     colour = category_legend(ask, "series", groups.legend, groups.named)
@@ -168,6 +169,8 @@ def _x_field(db: ExperimentDB, ask: PlotRequest, far: Sequence[float]) -> Spec:
         label = f"format(datum.value / {axis.seconds:g}, '~g')"
         return number_field("x", f"{name} ({axis.unit})", values=list(axis.ticks), labelExpr=label)
     large: Spec = {"format": "~s"} if max(far, default=0.0) >= _LARGE else {}
+    if ask.x in ("", "step") and all(x.is_integer() for x in far):
+        large["tickMinStep"] = 1
     return number_field("x", name, log=is_log(ask.log if ask.log else "none", "x", far), labelOverlap=True, **large)
 
 

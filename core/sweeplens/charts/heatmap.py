@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["heatmap"]
 
 _MOST_VALUES = 30
+_NOT_TRIED_PIXELS = 58  # narrower cells have a dashed frame only
 
 
 def heatmap(db: ExperimentDB, ask: PlotRequest) -> Chart:
@@ -125,6 +126,8 @@ def _spec(
     told = tooltip(x=shown[0], y=shown[1], mean="mean", n="runs")
     place = {"x": x, "y": y}
     small = len(axes[0]) > (6 if ask.narrow else 14) or len(axes[1]) > 14
+    beside = min(230, 6 * max(map(len, orders[1]))) + 60
+    tight = (ask.width - beside) / len(orders[0]) < _NOT_TRIED_PIXELS
     text: Spec = {"type": "text", "style": "note", "baseline": "middle"}
     layers = [
         layer({"type": "rect"}, tried, {**place, "color": colour, "tooltip": told}),
@@ -133,7 +136,11 @@ def _spec(
             [r for r in rows if r["mean"] is None],
             {**place, "tooltip": told},
         ),
-        layer(text, [] if small else [r for r in rows if r["mean"] is None], {**place, "text": {"field": "shown"}}),
+        layer(
+            text,
+            [] if small or tight else [r for r in rows if r["mean"] is None],
+            {**place, "text": {"field": "shown"}},
+        ),
         *_texts([] if small else tried, place),
     ]
     title = f"{metric.shown} by {shown[0]} and {shown[1]}: {count_of(sum(r['n'] for r in rows), 'run')}"

@@ -30,6 +30,7 @@ from sweeplens.charts.vega import (
     layer,
     number_field,
     odd_runs,
+    single_tick,
     text_field,
     tooltip,
 )
@@ -176,7 +177,8 @@ def _spec(
     ends = [r[k] for r in rows for k in ("low", "high") if r[k] is not None]
     log = is_log(ask.log, "x", [*values, *ends], metric.goal)
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
-    x = number_field("mean", f"{metric.shown}, {reading_of(metric, ask.reading)} of each run", log=log, within=within)
+    axis = f"{metric.shown}, {reading_of(metric, ask.reading)} of each run"
+    x = number_field("mean", axis, log=log, within=within, **single_tick([*values, *ends]))
     y = _group_field(ask, shown.labels)
     layers = _layers(ask, metric, rows, dots, x, y)
     what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"

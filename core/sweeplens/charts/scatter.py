@@ -21,6 +21,7 @@ from sweeplens.charts.vega import (
     layer,
     number_field,
     odd_runs,
+    single_tick,
     text_field,
     tooltip,
 )
@@ -194,7 +195,9 @@ def _spec(
         if numeric
         else text_field("x", axis.shown, order, labelAngle=-35)
     )
-    y = number_field("y", f"{metric.shown}, {metric.best_word} value", log=log_y, within=within, room=True)
+    y = number_field(
+        "y", f"{metric.shown}, {metric.best_word} value", log=log_y, within=within, room=True, **single_tick(ys)
+    )
     layers = _layers(ask, axis, metric, rows, front, colour, {"x": x, "y": y})
     beyond = f"{count_of(within.beyond, 'run')} beyond the axis." if within else ""
     pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""

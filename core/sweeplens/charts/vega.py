@@ -27,6 +27,7 @@ __all__ = [
     "named_runs",
     "number_field",
     "odd_runs",
+    "single_tick",
     "text_field",
     "title_lines",
     "tooltip",
@@ -117,6 +118,11 @@ def number_field(
     if log:
         axis |= {"format": "~g", "labelOverlap": "greedy", "labelSeparation": 4} if "format" not in axis else {}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
+
+
+def single_tick(values: Sequence[float]) -> Spec:
+    """Returns axis options for values that are all equal: one tick with the value, because default ticks round it to 0."""
+    return {"values": [values[0]], "format": ".4~g"} if len(set(values)) == 1 else {}
 
 
 def text_field(field: str, title: str | None, order: Sequence[str], **axis: Any) -> Spec:

@@ -34,11 +34,11 @@ T = TypeVar("T")
 _TOOLS = {spec.name: spec for spec in TOOLS}
 _PAGING = ("limit", "cursor")
 _MOST_HELD = 64
-_HELD_SECONDS = 30.0
+_HELD_SECONDS = 60.0
 
 
 class RecentAnswers:
-    """The last answers of a server, each for one version of the data and half a minute: a run that falls silent changes no data."""
+    """The last answers of a server, each for one version of the data and a minute: a run that falls silent changes no data."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -47,14 +47,14 @@ class RecentAnswers:
 
     def get(self, key: Hashable, database: ExperimentDB, work: Callable[[ExperimentDB], T]) -> T:
         """The answer that is held for these data, else that of ``work``."""
-        version, now = database.refresh().version, self._clock()
+        version = database.refresh().version
         with self._lock:
             held = self._held.get(key)
-        if held is not None and held[0] == version and now - held[1] < _HELD_SECONDS:
+        if held is not None and held[0] == version and self._clock() - held[1] < _HELD_SECONDS:
             return held[2]
         made = work(database)
         with self._lock:
-            self._held[key] = (version, now, made)
+            self._held[key] = (version, self._clock(), made)
             self._held.move_to_end(key)
             while len(self._held) > _MOST_HELD:
                 self._held.popitem(last=False)
