@@ -299,12 +299,8 @@ class ExperimentDB(CostQuestions):
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         if hparam:
             main = names or self._main(view)
-            answer = compare_levels(
-                view.runs,
-                hparam,
-                lambda sides: between(sides, main, named=[hparam]),
-                tables_of="" if names else main[0],
-            )
+            first = "" if names else "".join(main[:1])
+            answer = compare_levels(view.runs, hparam, lambda s: between(s, main, named=[hparam]), tables_of=first)
             used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
             doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)

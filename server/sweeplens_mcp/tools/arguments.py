@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 __all__ = [
     "At",
+    "BriefGoal",
     "BriefReduce",
     "BriefWhere",
     "By",
@@ -55,7 +56,7 @@ def _listed(value: object) -> object:
 _LARGEST_WHOLE = 1e15  # beyond, a float has no exact units
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
-Runs = Annotated[Texts, Field(description="Run ids or globs; empty: all.")]
+Runs = Annotated[Texts, Field(description="Ids or globs; empty: all.")]
 Where = Annotated[
     str,
     Field(
@@ -65,7 +66,7 @@ Where = Annotated[
         "health: ok, suspect, broken; status: running, finished, failed, crashed, killed, pruned, waiting, unknown"
     ),
 ]
-BriefWhere = Annotated[str, Field(description="SQL condition, as in list_runs.")]
+BriefWhere = Annotated[str, Field(description="Condition, as in list_runs.")]
 Metric = Annotated[str, Field(description="Metric name.")]
 Metrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]
@@ -81,6 +82,7 @@ Columns = Annotated[
     ),
 ]
 Sort = Annotated[str, Field(description="Column to sort by; a leading - is descending.")]
+BriefGoal = Annotated[str, Field(description="lower or higher is better.")]
 BriefReduce = Annotated[str, Field(description="As in rank_runs.")]
 Reduce = Annotated[
     str,
@@ -113,5 +115,5 @@ XMax = Annotated[float | None, Field(description="Largest x to include.")]
 MaxPoints = Annotated[
     int, Field(description="Maximum points per series, 2 to 10000. The default 50 is lowered if many series must fit.")
 ]
-Limit = Annotated[int, Field(description="Most rows; 0: what fits.")]
+Limit = Annotated[int, Field(description="Rows; 0: what fits.")]
 Cursor = Annotated[str, Field(description="next_cursor of the last answer.")]
