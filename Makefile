@@ -18,9 +18,10 @@ PEERS_PYTHON := $(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 MADE := $(VENV)/.made
 RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
+BROWSER := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench pictures soak newcomer published lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients format bench bench-quick browser pictures soak newcomer published lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +56,9 @@ bench: $(TESTS) ## Every benchmark: ratios measured in one run
 	@$(COMPILE)
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+bench-quick: $(TESTS) ## Whether any tool became slower: ratios of one run against committed ones, in under two minutes
+	@$(BIN)/python benchmarks/quick.py
+
 bench-peers: $(TESTS) $(PEERS)/.installed ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
 	@$(BIN)/python benchmarks/peers.py
 
@@ -65,6 +69,9 @@ $(PEERS)/.installed: pyproject.toml
 	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install "pip>=25.1"
 	@$(PEERS_PYTHON) -m pip --disable-pip-version-check --quiet install --group peers
 	@touch $@
+
+browser: $(TESTS) $(BROWSER) ## Pages in a real Chromium: the App in a test host, the report, /ui; skipped where there is none
+	@$(BIN)/python -m tests.browser
 
 pictures: $(TESTS) ## Write the pictures of README and docs again, from the demo's sweep
 	@$(BIN)/python docs/pictures/make.py
@@ -84,7 +91,7 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
-	for group in clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
+	for group in browser clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
 		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
 
 bundle: $(MADE) ## build/sweeplens.mcpb, for clients that install bundles
@@ -117,4 +124,8 @@ $(RUNS): requirements/run.txt pyproject.toml hatch_build.py $(wildcard core/swee
 $(TESTS): requirements/dev.txt $(RUNS)
 	@echo "Installing what the tests need ..."
 	@$(PIP) install -r requirements/dev.txt
+	@touch $@
+
+$(BROWSER): requirements/browser.txt $(TESTS)
+	@$(PIP) install -r requirements/browser.txt
 	@touch $@

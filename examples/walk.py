@@ -33,15 +33,15 @@ WALK = (
         "Which learning rate? And what changed since yesterday?",
         ("overview",),
         "Six learning rates, two batch sizes, five to six seeds each; 0.03 leads in every metric. Weight decay and learning rate "
-        "are perfectly confounded, so their effects cannot be separated. The last line shows the news since yesterday: the "
-        "whole sweep began, one run is still running, one failed.",
+        "are perfectly confounded, so their effects cannot be separated. Before the end stands the news since yesterday: "
+        "the whole sweep began, one run is still running, one failed. The last lines are the next three calls.",
     ),
     Stop(
         "Is that real?",
         ("rank_runs", "metric=val/acc", "hparams=optim.lr"),
-        "Yes: no other learning rate ties with 0.03. The second is 0.006 behind (p below 1 %, corrected for all six), and the run "
-        "with a broken config was left out. The ranking pools both batch sizes; in the overview, where the batch size is part "
-        "of the group, both sizes tie.",
+        "So far, 0.03 leads in every reading. The second is 0.006 behind (p below 1 %, corrected for all six), which is not enough "
+        "while a run is still running: whoever looks after each seed would find a difference by chance too often, so the limit is "
+        "stricter until all runs have ended. Four of six runs with 0.3 are broken, and the run with a broken config was left out.",
     ),
     Stop(
         "What went wrong in the bad runs?",

@@ -78,14 +78,14 @@ class ConfigFields(BaseModel):
         default=(
             "seed", "*seed", "seed_*", "random_state", "rng", "rng_*", "run", "run_number", "run_index", "run_idx",
             "rep", "repeat", "repetition", "replicate", "replica", "init", "trial", "trial_number", "fold", "fold_*", "cv_fold",
-            "*_fold_idx",
+            "*_fold_idx", "bootstrap", "bootstrap_*", "replication",
         ),
         description="hyperparameters (globs, by their last part) that mark repetitions of one setting and never define"
-        " a group by themselves",
+        " a group by themselves; !name: what looks like an identifier (num_workers) is a setting",
     )  # fmt: skip
     task_hparams: tuple[str, ...] = Field(
         default=(
-            "env", "env_id", "env_name", "environment", "dataset", "dataset_name", "data_name", "task", "task_name", "task_id",
+            "env", "env_id", "env_name", "environment", "dataset", "dataset_name", "data_name", "task", "task_name",
             "benchmark", "game", "rom", "split",
         ),
         description="hyperparameters (globs, by their last part) that name the task, not the method: runs are compared"
@@ -112,7 +112,11 @@ class ConfigFields(BaseModel):
         default=True,
         description="read hyperparameters from the names of runs and folders (path.lr, path.seed) where no config tells runs apart",
     )
-    refresh_seconds: float = Field(default=2.0, ge=0, description="largest age of the data behind an answer")
+    refresh_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        description="age from which on the folders are read again beside the question; 0: before each answer",
+    )
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )

@@ -1,7 +1,9 @@
 """`ExperimentData`: the data behind `ExperimentDB`. It reads the folders when needed and returns their frames.
 
-Every call sees the files as they were at most ``config.refresh_seconds`` before. A call uses one snapshot throughout, so
-calls from several threads do not see each other's data.
+A call that comes more than ``config.refresh_seconds`` after the last look at the folders starts another look in a thread beside
+it, and waits for it for at most `PATIENCE_SECONDS`. A look that takes longer (a hundred thousand folders) is not waited for:
+the answer rests on the last snapshot and says how old that is. With ``refresh_seconds=0`` each call looks first, and waits.
+`load_experiments` always does. A call uses one snapshot throughout, so calls from several threads do not see each other's data.
 """
 
 from __future__ import annotations
@@ -17,20 +19,21 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import polars as pl
 from msgspec.structs import replace
-from polars.exceptions import PanicException
 
 from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.display import html_list
-from sweeplens.errors import InputError, RootError
+from sweeplens.errors import InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
+from sweeplens.ingest.background import BackgroundLook
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
+from sweeplens.panics import panics_as_errors
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.discover import check_root
 from sweeplens.sources.held_roots import HeldRoots
@@ -54,11 +57,14 @@ from sweeplens.view import (
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["ExperimentData"]
+__all__ = ["PATIENCE_SECONDS", "ExperimentData"]
 
 log = logging.getLogger("sweeplens")
 
 AnyAnswer = TypeVar("AnyAnswer", Answer, LazyAnswer)
+PATIENCE_SECONDS = 0.5
+"""The longest time that a question waits for a look at folders that were read before."""
+_TOLD_SECONDS = 2.0  # the age of a snapshot from which on answers name it
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
@@ -88,6 +94,7 @@ class ExperimentData:
         self._lock = threading.Lock()
         self._seen = float("-inf")
         self._good: datetime | None = None  # when the folders were last read
+        self._background = BackgroundLook(self._look)
         if not lazy:
             self.load_experiments()
 
@@ -114,20 +121,21 @@ class ExperimentData:
         return report
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
-        """Returns the current snapshot; one older than ``config.refresh_seconds`` is updated first.
+        """Returns the current snapshot. One older than ``config.refresh_seconds`` is updated, as the module says.
 
         If the update fails, returns the last good snapshot with a warning; without one, raises the error.
         """
         if self._pinned is not None:
             return self._pinned
         if self._is_old():
-            with self._lock:
-                if self._is_old():
-                    self._load(progress, keep=True)
+            if self._must_wait():
+                self._look(progress)
+            else:
+                self._background.finished(PATIENCE_SECONDS)
         snapshot = self._store.snapshot
         if not snapshot.sources:
             raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
-        said = (*((self.failure,) if self.failure else ()), *self._held.sentences)
+        said = (*((self.failure,) if self.failure else ()), *self._age(), *self._held.sentences)
         return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
     def view(self, runs: Names = (), where: str = "") -> View:
@@ -224,19 +232,41 @@ class ExperimentData:
         """
         began = time.monotonic()
         try:
-            self._held.look()
-            report = ingest(self.roots, self._store, progress=progress)
+            with panics_as_errors():
+                self._held.look()
+                report = ingest(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
-        except (Exception, PanicException) as error:
+        except Exception as error:
             self.failure = load_failed(error, datetime.now(UTC), self._good)
-            log.exception("Reading the folders failed")
+            known = isinstance(error, SweeplensError | OSError)  # its words are enough
+            log.error("Reading the folders failed: %s", plain_text(str(error)), exc_info=None if known else error)
             if not keep or not self._store.snapshot.sources:
                 raise
             self._seen = began
             return None
         self._seen, self._good, self.failure = began, datetime.now(UTC), ""
         return report
+
+    def _look(self, progress: Progress | None = None) -> None:
+        """Reads the folders, unless another thread has just done so."""
+        with self._lock:
+            if self._is_old():
+                self._load(progress, keep=True)
+
+    def _must_wait(self) -> bool:
+        """Whether an answer cannot rest on the last snapshot: there is none, its data are lost, or each call is to look first."""
+        return not self.config.refresh_seconds or self._seen == float("-inf") or self._store.lost()
+
+    def _age(self) -> tuple[str, ...]:
+        """Returns the sentence on the age of the snapshot, if it is older than promised."""
+        seconds = time.monotonic() - self._seen
+        if seconds <= max(self.config.refresh_seconds, _TOLD_SECONDS) or self.failure:
+            return ()
+        return (
+            f"the folders are being read again beside this answer, which shows them as they were {seconds:.0f} s ago "
+            "(refresh_seconds=0, or load_experiments, waits)",
+        )
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()

@@ -20,6 +20,7 @@ from sweeplens.cost_questions import CostQuestions
 from sweeplens.frames.goals import AskedGoal
 from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
+from sweeplens.frames.run_names import run_named
 from sweeplens.frames.selection import select_metrics
 from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, of_runs, python_call
 
@@ -69,14 +70,14 @@ class ExperimentDB(CostQuestions):
 
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """Returns an overview of all runs in about twenty lines."""
-        from sweeplens.analyses.overview import overview
+        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
 
         view = self.view(runs, where)
+        shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
             view.runs, view.series, view.snapshot.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams, triage=self._triage(view),
-            diagnosis=view.health.diagnosis if view.health and view.series is view.snapshot.series else None,
+            tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
@@ -96,10 +97,11 @@ class ExperimentDB(CostQuestions):
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
 
     def get_run(self, run_id: str) -> Answer:
-        """Returns everything known about one run. Raises UnknownNameError."""
+        """Returns everything known about one run, by its id or its display name. Raises UnknownNameError."""
         from sweeplens.analyses.listing import get_run
 
         view = self.view()
+        run_id = run_named(view.runs, run_id)
         answer = get_run(run_id, view.runs, view.series, view.problems)
         mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
         return self._with_basis(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])
@@ -232,7 +234,10 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where)
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
-        answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
+        if view.health is not None and view.is_whole and not names:
+            answer = view.health.diagnosis()
+        else:
+            answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
@@ -294,7 +299,12 @@ class ExperimentDB(CostQuestions):
         options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
         if hparam:
             main = names or self._main(view)
-            answer = compare_levels(view.runs, hparam, lambda sides: between(sides, main, named=[hparam]))
+            answer = compare_levels(
+                view.runs,
+                hparam,
+                lambda sides: between(sides, main, named=[hparam]),
+                tables_of="" if names else main[0],
+            )
             used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
             doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
@@ -355,8 +365,9 @@ class ExperimentDB(CostQuestions):
         from sweeplens.analyses.news_cursor import full_cursor, short_cursor
 
         view = self.view()
+        found = view.health.lasting_findings() if view.health is not None else None
         since = full_cursor(cursor, self._store.kept_state)
-        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), since)
+        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), since, found)
         short, identity, state = short_cursor(answer.tables["cursor"]["cursor"].item())
         self._store.keep_state(identity, state)
         answer = replace(answer, tables={**answer.tables, "cursor": pl.DataFrame({"cursor": [short]})})

@@ -7,10 +7,11 @@ of the error, and the other sections stay. Without the renderer the page has tab
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from msgspec import Struct
@@ -25,19 +26,35 @@ from sweeplens.pages import made_page
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
-    from sweeplens.experiment_db import ChartKind, ExperimentDB
+    from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["report_page", "write_page"]
+__all__ = [
+    "PLAN",
+    "Cell",
+    "ReportTable",
+    "Section",
+    "SectionPlan",
+    "cell_of",
+    "problems_section",
+    "report_metrics",
+    "report_page",
+    "section_of",
+    "table_of",
+    "write_page",
+]
+
+T = TypeVar("T")
 
 _MOST_ROWS = 300
 _CELL = 200  # characters
 
 
 class Cell(Struct, frozen=True):
-    """``number``: the key by which the column sorts, if the cell is a number."""
+    """``number``: the key by which the column sorts, if the cell is a number. ``link``: an address on the same server."""
 
     text: str
     number: float | None
+    link: str = ""
 
 
 class ReportTable(Struct, frozen=True):
@@ -58,40 +75,82 @@ class Section(Struct, frozen=True):
     charts: Sequence[ChartOnPage] = ()
     basis: str = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.notes or self.tables or self.charts)
+
+
+class SectionPlan(Struct, frozen=True):
+    """The questions of a section: a method of `ExperimentDB`, and kinds of charts. ``about``: the number of metrics it covers."""
+
+    id: str
+    title: str
+    ask: str = ""
+    charts: tuple[str, ...] = ()
+    about: int = 0
+    caption: str = ""
+
+
+PLAN = (
+    SectionPlan("overview", "Overview", "overview", caption="What is there"),
+    SectionPlan("curves", "Curves", charts=("curves",), about=2),
+    SectionPlan("ranking", "Ranking", "rank", ("ranking",), about=1),
+    SectionPlan("effects", "What it depends on", "effects", ("importance",), about=1),
+    SectionPlan("broke", "What broke", "diagnose", ("timeline",), caption="Findings"),
+    SectionPlan("runs", "Runs", "list_runs"),
+)
+"""The sections of a report, in their order; the problems in files come last."""
+
 
 def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> str:
     """Returns the page about these runs, of one version of the data. Raises SweeplensError if there are no such runs."""
     db.view(runs, where)  # a selection that fails is an error of the page, not of a section
-    metrics = _metrics(db, tuple(runs), where)
-    metric = metrics[0] if metrics else ""
-    drawn = can_render()
-
-    def chart(kind: ChartKind, **options: Any) -> Callable[[], Chart]:
-        return lambda: db.plot(kind, runs=runs, where=where, **options)
-
-    ranked, explained = (
-        _about(metric, lambda: db.rank(metric, runs=runs, where=where)),
-        _about(metric, lambda: db.effects(metric, runs=runs, where=where)),
-    )
-    sections = [
-        _section("overview", "Overview", lambda: db.overview(runs=runs, where=where), table="What is there"),
-        _section("curves", "Curves", None, [chart("curves", metrics=metrics[:2])] if metric else []),
-        _section("ranking", "Ranking", ranked, [chart("ranking", metrics=[metric])]),
-        _section("effects", "What it depends on", explained, [chart("importance", metrics=[metric])]),
-        _section("broke", "What broke", lambda: db.diagnose(runs=runs, where=where), [chart("timeline")], table="Findings"),
-        _section("runs", "Runs", lambda: db.list_runs(runs=runs, where=where), table="Runs"),
-        _section("problems", "Problems in files", lambda: Answer(db.problems), table="Lines that could not be read"),
-    ]  # fmt: skip
+    metrics = report_metrics(db, runs=runs, where=where)
+    selected = {"runs": tuple(runs), "where": where}
+    sections = [_planned(db, plan, metrics, selected) for plan in PLAN]
     roots = ", ".join(root.name for root in db.roots)
-    made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from version {db.refresh().version} of {', '.join(map(str, db.roots))}."
+    drawn = can_render()
     return made_page(
         "report.html",
         bundle=javascript() if drawn else "",
         title=f"Experiments in {printed(roots)}",
-        made=made,
+        made=f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from version {db.refresh().version} of {', '.join(map(str, db.roots))}.",
         missing="" if drawn else f"Without charts: the renderer is not installed. {HOW_TO_GET}",
-        sections=[s for s in sections if s.notes or s.tables or s.charts],
+        sections=[s for s in [*sections, problems_section(db.problems)] if not s.is_empty],
         themes=theme_data(),
+    )
+
+
+def report_metrics(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> list[str]:
+    """Returns the metrics of a report, the main one first; empty if these runs logged none."""
+    from sweeplens.frames.goals import main_metrics
+
+    known = db.list_metrics(runs=runs, where=where).table["metric"].to_list()
+    if not known:
+        return []
+    first = asked_metrics(db, PlotRequest(runs=tuple(runs), where=where), 1)[0].name
+    return list(dict.fromkeys([first, *main_metrics(known, db.config.main_metrics, db.config.metric_goals)]))
+
+
+def section_of(
+    plan: SectionPlan, answer: Answer | SweeplensError | None, charts: Sequence[Chart | SweeplensError]
+) -> Section:
+    """Returns a section from an answer and charts; an error becomes its message."""
+    failed = [str(found) for found in (*charts, answer) if isinstance(found, SweeplensError)]
+    notes, tables, basis = list(dict.fromkeys(failed)), [], ""
+    if isinstance(answer, Answer):
+        notes += answer.notes
+        tables = [table_of(plan.caption or plan.title, answer.table)] if answer.table.height else []
+        basis = _basis(answer)
+    shown = [on_page(chart) for chart in charts if not isinstance(chart, SweeplensError)]
+    return Section(plan.id, plan.title, notes, tables, shown, basis)
+
+
+def problems_section(problems: pl.DataFrame) -> Section:
+    """Returns the section about lines that could not be read."""
+    return section_of(
+        SectionPlan("problems", "Problems in files", caption="Lines that could not be read"), Answer(problems), ()
     )
 
 
@@ -105,39 +164,22 @@ def write_page(path: str | Path, page: str) -> Path:
     return place
 
 
-def _metrics(db: ExperimentDB, runs: tuple[str, ...], where: str) -> list[str]:
-    from sweeplens.frames.goals import main_metrics
-
-    known = db.list_metrics(runs=runs, where=where).table["metric"].to_list()
-    if not known:
-        return []
-    first = asked_metrics(db, PlotRequest(runs=runs, where=where), 1)[0].name
-    return list(dict.fromkeys([first, *main_metrics(known, db.config.main_metrics, db.config.metric_goals)]))
-
-
-def _about(metric: str, ask: Callable[[], Answer]) -> Callable[[], Answer] | None:
-    return ask if metric else None
+def _planned(db: ExperimentDB, plan: SectionPlan, metrics: Sequence[str], selected: Mapping[str, Any]) -> Section:
+    """Returns a section of the plan, computed from the database."""
+    if plan.about and not metrics:
+        return Section(plan.id, plan.title)
+    about = list(metrics[: plan.about])
+    charts = [_tried(partial(db.plot, kind, metrics=about, **selected)) for kind in plan.charts]
+    named = about if plan.ask else []
+    answer = _tried(partial(getattr(db, plan.ask), *named, **selected)) if plan.ask else None
+    return section_of(plan, answer, charts)
 
 
-def _section(
-    name: str, title: str, ask: Callable[[], Answer] | None, charts: Sequence[Callable[[], Chart]] = (), table: str = ""
-) -> Section:
-    """Returns a section of an answer and its charts; an error becomes its message."""
-    notes: list[str] = []
-    shown: list[ChartOnPage] = []
-    for draw in charts:
-        try:
-            shown.append(on_page(draw()))
-        except SweeplensError as error:
-            notes.append(str(error))
-    if ask is None:
-        return Section(name, title, notes, (), shown)
+def _tried(ask: Callable[[], T]) -> T | SweeplensError:
     try:
-        answer = ask()
+        return ask()
     except SweeplensError as error:
-        return Section(name, title, list(dict.fromkeys([*notes, str(error)])), (), shown)
-    tables = [_table(table or title, answer.table)] if answer.table.height else []
-    return Section(name, title, [*notes, *answer.notes], tables, shown, _basis(answer))
+        return error
 
 
 def _basis(answer: Answer) -> str:
@@ -147,13 +189,15 @@ def _basis(answer: Answer) -> str:
     return f"{basis.runs_used} of {basis.runs_matched} runs{left}{warned}; {basis.python}" if basis.python else ""
 
 
-def _table(title: str, frame: pl.DataFrame) -> ReportTable:
+def table_of(title: str, frame: pl.DataFrame) -> ReportTable:
+    """Returns the first rows of a frame as a table."""
     cut = f"{title} (the first {_MOST_ROWS} of {frame.height:,})" if frame.height > _MOST_ROWS else title
-    rows = [[_cell(v) for v in row] for row in frame.head(_MOST_ROWS).iter_rows()]
+    rows = [[cell_of(v) for v in row] for row in frame.head(_MOST_ROWS).iter_rows()]
     return ReportTable(cut, [printed(c, _CELL) for c in frame.columns], rows)
 
 
-def _cell(value: object) -> Cell:
+def cell_of(value: object) -> Cell:
+    """Returns a value as a cell."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Cell(printed(value), float(value) if math.isfinite(value) else None)
     if isinstance(value, datetime):
@@ -161,4 +205,4 @@ def _cell(value: object) -> Cell:
     if value is None:
         return Cell("-", None)
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple | pl.Series) else str(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return Cell(printed(text, _CELL), None)
+    return Cell(printed(text, _CELL) if text else "", None)

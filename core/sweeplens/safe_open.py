@@ -84,7 +84,7 @@ def open_file(path: str) -> SourceFile:
         _check_kind(os.fstat(descriptor).st_mode, path)
         check_place(descriptor, path)
         return SourceFile(descriptor)
-    except BaseException:
+    except (OSError, RefusedFileError):
         os.close(descriptor)
         raise
 

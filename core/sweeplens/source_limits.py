@@ -21,6 +21,7 @@ __all__ = [
     "LINE_BYTES",
     "MAX_CONTAINERS",
     "MAX_POINTS",
+    "MAX_SETTINGS",
     "PIECE_BYTES",
     "RECORD_BYTES",
     "YAML_BYTES",
@@ -44,6 +45,9 @@ YAML_VALUES = 100_000
 
 DOCUMENT_BYTES = 512 << 20
 """Largest file that must be in memory as a whole (one JSON document). Logs of lines are read in pieces and may be larger."""
+
+MAX_SETTINGS = 20_000
+"""Most hyperparameters of one run. Each is a column of the runs table, and half a millisecond in a question about all of them."""
 
 MAX_CONTAINERS = 20_000_000
 """Most lists and objects in one JSON document: each takes about 100 bytes in memory, but as little as two in the file."""

@@ -22,6 +22,7 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
+from sweeplens.sources.unread_formats import unread_format
 from sweeplens.store import Snapshot
 
 __all__ = [
@@ -64,6 +65,11 @@ class View(Struct, frozen=True):
             return list(self.snapshot.metrics)
         return self.series["metric"].unique().sort().to_list()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether this view holds all runs of its version, and no events as metrics."""
+        return self.series is self.snapshot.series
+
     def with_events(self, names: Sequence[str]) -> View:
         """Returns this view with the event columns among the names as further metrics, one value a run."""
         metrics = frozenset(self.metrics)
@@ -105,7 +111,7 @@ def duplicate_warnings(
     among = view.runs.filter(pl.col("run_id").is_in(list(runs))) if runs else view.runs
     counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
     without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
-    return counted_twice(found, among, counted, without=without, conditions=not runs)
+    return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
 
 
 def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = ()) -> tuple[str, ...]:
@@ -154,27 +160,55 @@ def of_runs(problems: Sequence[Problem], runs: pl.DataFrame) -> tuple[Problem, .
 
 
 def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...]:
-    """Warns of the number of lines that could not be read, if any."""
+    """Warns of the number of lines that could not be read, if any; names the files where they are few."""
     malformed = [p for p in problems if p.kind == "malformed"]
     if not malformed:
         return ()
-    file, line = Path(malformed[0].file), malformed[0].line
-    place = f"{_below_root(str(file), roots)}{f':{line}' if line else ''}"
+    lines: dict[str, list[int]] = {}
+    for problem in malformed:
+        lines.setdefault(problem.file, []).append(problem.line or 0)
     many = f"{len(malformed)} malformed line{'s' * (len(malformed) > 1)}"
-    return (f"{many}, the first in {place} (experiments://problems)",)
+    if len(lines) > _NAMED:
+        file, found = next(iter(lines.items()))
+        return (
+            f"{many} in {len(lines)} files, the first in {_place(file, found[:1], roots)} (experiments://problems)",
+        )
+    return (
+        f"{many} in {', '.join(_place(file, found, roots) for file, found in lines.items())} (experiments://problems)",
+    )
+
+
+def _place(file: str, lines: Sequence[int], roots: Sequence[Path]) -> str:
+    """Returns a file with its first malformed line, and how many more it has."""
+    more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+    return f"{_below_root(file, roots)}{f':{lines[0]}' if lines[0] else ''}{more}"
 
 
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
     """Warns of files that look like logs and that no reader accepts, with the command that says why."""
     files = snapshot.unread_logs
+    trackers = _unread_trackers(snapshot, roots)
     if not files:
-        return ()
+        return trackers
     named = ", ".join(_below_root(f, roots) for f in files[:_NAMED])
     more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     one = len(files) == 1
+    kinds = {known.name: known.remedy for known in map(unread_format, files[:_NAMED]) if known}
+    remedies = "".join(f"; {name}: {remedy}" for name, remedy in list(kinds.items())[:1])
     return (
+        *trackers,
         f"{len(files)} file{'' if one else 's'} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
-        f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why",
+        f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why{remedies}",
+    )
+
+
+def _unread_trackers(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
+    """Warns of each tracker whose format is not read, with what makes its runs readable."""
+    return tuple(
+        f"{known.name} is not read ({plain_text(_below_root(paths[0], roots))}"
+        + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
+        + f"): {known.remedy}"
+        for known, paths in list(snapshot.unread_trackers.items())[:_NAMED]
     )
 
 
@@ -203,7 +237,7 @@ def nothing_found(roots: Sequence[Path], snapshot: Snapshot, root_changes: Seque
         f"No experiments below {where}: {seen}. `sweeplens doctor --files` says why for each file; "
         "docs/formats.md lists the formats."
     )
-    return " ".join((*root_changes, text))
+    return " ".join((*root_changes, text, *(f"{t[0].upper()}{t[1:]}." for t in _unread_trackers(snapshot, roots))))
 
 
 def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:

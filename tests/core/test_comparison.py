@@ -477,3 +477,28 @@ def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normal
     assert answer.tables["strata"]["stratum"].to_list() == ["env_id=ant", "env_id=hopper", "env_id=pole"]
     assert not any("Not pooled" in note for note in answer.notes)
     assert any("values are scaled within each task" in note for note in answer.notes)
+
+
+def test_a_verdict_on_running_runs_says_so_far_and_asks_for_more(tmp_path: Path) -> None:
+    def compared(name: str, gap: float, last: str) -> tuple[Answer, Answer]:
+        values = {"a": [1.0, 1.1, 0.9, 1.05], "b": [v + gap for v in (1.0, 1.1, 0.9, 1.05)]}
+        rows = [
+            run(f"{side}{i}", {"lr": lr, "seed": i + 10 * (side == "b")}, val_acc=[v])
+            for side, lr in (("a", 0.1), ("b", 0.2))
+            for i, v in enumerate(values[side])
+        ]
+        rows[-1]["metadata"] = {"status": last}
+        db = database(tmp_path / name, rows)
+        return db.compare("lr = 0.1", "lr = 0.2"), db.rank("val/acc")
+
+    small, ranked = compared("small", 0.2, "running")
+    assert row(small)["p"] < 0.05
+    assert row(small)["verdict"].startswith("not told apart so far")
+    assert ranked.table["tied"].to_list() == [True, True]
+    assert any("while runs are running" in note for note in ranked.notes)
+    large, ranked = compared("large", 2.0, "running")
+    assert row(large)["verdict"].startswith("different so far: b is better")
+    assert ranked.table["tied"].to_list() == [False, False]
+    ended, ranked = compared("ended", 0.2, "finished")
+    assert row(ended)["verdict"].startswith("different: b is better")
+    assert ranked.table["tied"].to_list() == [False, False]

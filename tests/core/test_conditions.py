@@ -214,7 +214,7 @@ def test_a_side_of_a_comparison_takes_the_same_conditions_in_the_same_bounds(db:
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
-        ("status = 'done' AND seed >= 0", "status = 'done' holds for none of 4 runs. Values of status: 'running' (4)."),
+        ("status = 'done' AND seed >= 0", "status = 'done' holds for none of 4 runs. Values of status: 'unknown' (4)."),
         ("seed > 7", "seed > 7 holds for none of 4 runs. seed is between 0 and 3."),
         ("\"optim.name\" = 'Adam'", "Values of optim.name: 'adam' (3), 'sgd' (1)."),
         (

@@ -48,6 +48,16 @@ def test_a_learning_rate_that_was_not_the_configured_one_is_found() -> None:
     assert "optim.lr=0.003, but lr peaks at 0.001" in str(row["evidence"])
 
 
+def test_a_peak_that_lies_between_two_logs_is_no_difference() -> None:
+    """A linear decay over 1,200 steps that is logged every 100 steps begins at 0.917 of the configured value."""
+    points = points_of({"r": {"loss": _loss(1, 12), "lr": [5e-6 * (1 - 100 * (i + 1) / 1200) for i in range(12)]}})
+    points = points.with_columns(step=100 * (pl.col("step") + 1))
+    options = DiagnosisOptions(Thresholds(), NOW, replicates=("seed",))
+    for planned, found in ((5e-6, False), (6e-6, True), (4e-6, True)):
+        table = diagnose(runs_of(points, {"r": {"lr": planned}}), series_of(points), points.lazy(), options).table
+        assert ("config_lr" in table["finding"].to_list()) == found
+
+
 def test_a_learning_rate_scaled_alike_in_all_runs_is_of_low_severity() -> None:
     runs: dict[str, Curves] = {f"r{i}": {"loss": _loss(i), "lr": _lr(8e-3 * i, 10)} for i in (1, 2, 3)}
     rows = _found(runs, {f"r{i}": {"lr": 1e-3 * i} for i in (1, 2, 3)}, "config_lr")

@@ -247,7 +247,7 @@ resource.setrlimit(getattr(resource, sys.argv[1]), (int(sys.argv[2]), int(sys.ar
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import SweeplensError
 try:
-    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=sys.argv[3])
+    db = ExperimentDB(AnalysisConfig(cache=sys.argv[4], cache_dir=sys.argv[5]), base_path=sys.argv[3])
     db.load_experiments()
     print(db.runs_df["hp.lr"].to_list() if "hp.lr" in db.runs_df.columns else db.runs_df.columns, db.problems.height)
 except SweeplensError as error:
@@ -257,15 +257,23 @@ except SweeplensError as error:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
 @pytest.mark.parametrize(
-    ("limit", "value"), [("RLIMIT_AS", 3_000_000 << 10), ("RLIMIT_NOFILE", 16), ("RLIMIT_NOFILE", 8)]
+    ("limit", "value", "cache"),
+    [
+        ("RLIMIT_AS", 3_000_000 << 10, "memory"),
+        ("RLIMIT_AS", 3_000_000 << 10, "disk"),
+        ("RLIMIT_NOFILE", 16, "memory"),
+        ("RLIMIT_NOFILE", 8, "memory"),
+        *(("RLIMIT_NOFILE", value, "disk") for value in (8, 12, 14, 16, 18)),
+    ],
 )
 def test_under_the_limits_of_a_cluster_a_log_is_read_or_a_sentence_says_what_to_do(
-    root: Path, limit: str, value: int
+    root: Path, tmp_path: Path, limit: str, value: int, cache: str
 ) -> None:
     (root / "healthy" / "config.json").write_text('{"lr":1}')
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, limit, str(value), str(root)],
+        [sys.executable, "-c", CHILD, limit, str(value), str(root), cache, str(tmp_path / "cache")],
         capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "POLARS_MAX_THREADS": "2"},
     )  # fmt: skip
     assert child.returncode == 0, child.stderr[-500:]
     assert child.stdout.strip().endswith(" 0") or "ulimit -n" in child.stdout
+    assert "Traceback" not in child.stderr

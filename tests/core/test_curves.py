@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.planted import database, run
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.analyses.sparklines import WIDTH, curve_lines, render_curves, sparkline
@@ -192,13 +193,24 @@ def test_the_time_of_a_run_begins_with_its_first_point_whichever_series_is_looke
 
 def test_over_time_a_metric_without_times_has_those_of_other_rows_of_its_steps(tmp_path: Path) -> None:
     """Rows of training carry a time, rows of validation do not; a run without any time is named."""
-    for run, timed in (("a", True), ("b", False)):
-        (tmp_path / run).mkdir()
+    for name, timed in (("a", True), ("b", False)):
+        (tmp_path / name).mkdir()
         rows = [{"step": i, "loss": 1.0, **({"timestamp": 1.7e9 + 10 * i} if timed else {})} for i in range(6)]
         rows += [{"step": i, "val/acc": i / 10} for i in (2, 5)]
         text = "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda r: r["step"]))
-        (tmp_path / run / "metrics.jsonl").write_text(text)
+        (tmp_path / name / "metrics.jsonl").write_text(text)
     answer = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path).curves(["val/acc"], x="wall_time")
     assert answer.table.select("run_id", "value").rows() == [("a", 0.2), ("a", 0.5)]
     assert answer.table["x"].diff()[1] == 30.0
     assert [(left.reason, left.runs) for left in answer.basis.left_out] == [("val/acc: no time was logged", ("b",))]
+
+
+def test_the_band_of_a_share_stays_within_its_bounds(tmp_path: Path) -> None:
+    values = {"a": [0.9, 1.0, 0.99], "b": [0.2, 0.6, 0.98]}
+    runs = [run(name, {"lr": 0.1, "seed": i}, val_acc=v, val_loss=v) for i, (name, v) in enumerate(values.items())]
+    db = database(tmp_path, runs)
+    found = db.mean_curves(["val/acc", "val/loss"]).table
+    ends = {m: (part["ci95_low"].min(), part["ci95_high"].max()) for (m,), part in found.group_by("metric")}
+    assert ends["val/acc"] == (0.0, 1.0)
+    assert ends["val/loss"][0] < 0
+    assert ends["val/loss"][1] > 1

@@ -312,6 +312,26 @@ def test_the_answer_does_not_depend_on_the_order_of_runs_and_columns(tmp_path: P
     assert tables[0].equals(tables[1])
 
 
+def test_the_answer_does_not_depend_on_the_names_of_runs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(53)
+    rows = [({"lr": i % 5, "bs": i % 3}, float(i % 5 + rng.normal(0, 0.3))) for i in range(60)]
+    named = [[run(f"r{n:02}", h, val_acc=[v]) for n, (h, v) in zip(order, rows, strict=True)]
+             for order in (range(60), rng.permutation(60))]  # fmt: skip
+    tables = [database(tmp_path / str(i), part).effects("val/acc").table for i, part in enumerate(named)]
+    assert tables[0].equals(tables[1])
+
+
+def test_of_very_many_runs_a_sample_is_named() -> None:
+    from sweeplens.analyses.forest import MOST_RUNS, sample_text, shares_of_spread
+
+    n = MOST_RUNS + 4_000
+    columns = [[float(i % 7) for i in range(n)], [float(i * 13 % 11) for i in range(n)]]
+    found = shares_of_spread(columns, [float(i % 7) for i in range(n)])
+    assert found.share[0] > 0.9 > 0.1 > found.share[1]
+    assert f"{MOST_RUNS:,} of {n:,} runs" in sample_text(n)
+    assert not sample_text(MOST_RUNS)
+
+
 def test_a_hyperparameter_that_matters_only_with_another_depends_on_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(52)
     rows = [

@@ -300,3 +300,21 @@ def test_any_data_of_a_file_becomes_plain_data_for_json_and_stays_unchanged_afte
     once = plain_value(value)
     json.dumps(once, ensure_ascii=False, default=str).encode()
     assert plain_value(once) is once
+
+
+def test_of_too_many_hyperparameters_the_largest_group_is_left_out_with_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeplens.source_limits.MAX_SETTINGS", 100)
+    labels = {str(i): f"class {i}" for i in range(150)}
+    write_run(tmp_path / "nested", {"lr": 0.1, "optim": {"name": "adam"}, "id2label": labels}, ROWS)
+    write_run(tmp_path / "flat", {f"k{i}": i for i in range(150)}, ROWS)
+    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    runs = db.runs_df
+    assert [c for c in runs.columns if "id2label" in c] == []
+    assert runs.filter(pl.col("run_id") == "nested").select("lr", "optim.name").row(0) == (0.1, "adam")
+    assert len([c for c in runs.columns if c.startswith("k")]) == 100
+    assert sorted(db.problems["reason"]) == [
+        "150 hyperparameters, more than 100: 50 others are left out",
+        "152 hyperparameters, more than 100: the 150 values of 'id2label' are left out",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,3 +155,47 @@ def _parsed(text: str) -> dict[str, float]:
         return json.loads(text)
     except ValueError:
         return {}
+
+
+def _seeded(level: float, seed: int, n: int = 60) -> list[float]:
+    noise = random.Random(1000 * seed + int(1e4 * level))
+    """A curve that rises to a level."""
+    return [level * (1 - math.exp(-k / 10)) + noise.gauss(0, 0.002) for k in range(n)]
+
+
+def _next(db: ExperimentDB) -> list[str]:
+    return db.overview().table.filter(pl.col("topic").str.starts_with("next "))["text"].to_list()
+
+
+def test_the_overview_ends_with_three_calls_that_a_colleague_would_make(tmp_path: Path) -> None:
+    runs = [
+        run(
+            f"r{lr}_{bs}_{seed}",
+            {"lr": lr, "decay": 1 / lr, "bs": bs, "seed": seed},
+            val_acc=_seeded(0.8 + lr / 100, seed + 10 * bs),
+        )
+        for lr in (1, 2, 4)
+        for bs in (16, 32)
+        for seed in range(3)
+    ]
+    runs[0]["metadata"] = {"status": "failed"}
+    said = _next(database(tmp_path, runs))
+    assert [text.partition(":")[0] for text in said] == [
+        "1 run broke (crashed)",
+        "the best in val/acc differ only in bs",
+        "lr was only varied together with decay, so which of them works is unknown",
+    ]
+
+
+def test_ties_that_rest_on_broken_runs_are_named_whatever_broke_them(tmp_path: Path) -> None:
+    runs = [
+        run(f"{o}{seed}", {"opt": o, "seed": seed}, val_acc=_seeded(0.8, seed + 7 * (o == "b")))
+        for o in "ab"
+        for seed in range(4)
+    ]
+    exploded = [2.0 * 0.95**k for k in range(40)] + [2.0 * 10**k for k in range(1, 21)]
+    runs[5] = run("b1", {"opt": "b", "seed": 1}, val_acc=_seeded(0.8, 8), train_loss=exploded)
+    db = database(tmp_path, runs)
+    assert db.list_runs(where="health = 'broken'").table["run_id"].to_list() == ["b1"]
+    ties = db.overview().table.filter(topic="ties")["text"].item()
+    assert "opt=b (1 of 4)" in ties

@@ -45,3 +45,40 @@ def test_the_configuration_says_what_else_marks_repetitions(tmp_path: Path) -> N
     database(tmp_path, rows)
     db = ExperimentDB(AnalysisConfig(replicate_hparams=("machine",), cache="memory"), base_path=tmp_path)
     assert db.rank("val/acc").table.height == 2
+
+
+IDENTIFIERS = {
+    "pid": [4101, 4102, 4103], "port": [29500, 29501, 29502], "slurm_job_id": [71, 72, 73], "trial_number": [0, 1, 2],
+    "run_number": [5, 6, 7], "task_id": [0, 1, 2], "array_index": [3, 4, 5], "timestamp": [1.7e9, 1.71e9, 1.72e9],
+    "hostname": ["node1", "node2", "node2"], "gpu": [0, 1, 3], "num_workers": [4, 8, 16],
+    "git_sha": ["a1b2", "a1b2", "c3d4"], "output_dir": ["out/1", "out/2", "out/3"], "dist.master_port": [1, 2, 3],
+    "trainer.device": ["cuda:0", "cuda:1", "cuda:2"], "job_id": ["x", "y", "z"], "SLURM_ARRAY_TASK_ID": [1, 2, 3],
+    "commit": ["a", "b", "b"], "replica": [0, 1, 2], "replicate": [0, 1, 2], "bootstrap": [0, 1, 2], "rep": [1, 2, 3],
+    "seed": ["alpha", "beta", "gamma"],
+}  # fmt: skip
+
+
+def swept(path: Path, name: str, values: list[object]) -> ExperimentDB:
+    runs = (
+        run(f"lr{lr}_s{k}", {"lr": lr, name: v}, val_acc=[0.1, 0.2 + lr + k / 1000])
+        for lr in (0.1, 0.2)
+        for k, v in enumerate(values)
+    )
+    return database(path, list(runs))
+
+
+@pytest.mark.parametrize("name", IDENTIFIERS)
+def test_identifiers_and_repetitions_define_no_groups(tmp_path: Path, name: str) -> None:
+    db = swept(tmp_path, name, IDENTIFIERS[name])
+    ranked = db.rank("val/acc").table
+    assert ranked["n"].to_list() == [3, 3]
+    assert ranked["lr"].to_list() == [0.2, 0.1]
+    assert db.compare(hparam="lr", metrics="val/acc").table.height
+    assert name not in db.effects("val/acc").table["hparam"].to_list()
+
+
+def test_an_identifier_defines_groups_where_it_is_asked_for_or_called_a_setting(tmp_path: Path) -> None:
+    db = swept(tmp_path, "num_workers", [4, 8, 16])
+    assert db.rank("val/acc", hparams=["num_workers"]).table["num_workers"].sort().to_list() == [4, 8, 16]
+    config = AnalysisConfig(cache="memory", replicate_hparams=("seed", "!num_workers"))
+    assert ExperimentDB(config, base_path=tmp_path).rank("val/acc").table.height == 6

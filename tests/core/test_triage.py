@@ -299,6 +299,8 @@ def test_a_plateau_is_a_low_finding_but_not_at_a_perfect_score() -> None:
         {"val/acc": [*np.linspace(0.1, 0.9, 40), *[0.9] * 60]},  # at its ceiling
         {"gen_loss": [*np.linspace(1, -1, 40), *[0.1] * 60]},  # has an opponent
         {"val/loss": [2, 1.5, 1.1, 1, 1.1, 1.05, 1.1, 1.02]},  # a few epochs
+        {"val/loss": [0.2, 0.05, 0.045, *(0.042 + 0.004 * ((7 * i) % 5) for i in range(27))]},  # noise, stopped early
+        {"val/loss": [400, 120, *np.linspace(102, 96, 60), 97]},  # far better than at first, and slowly better still
         {
             "val/acc": _down(90)[::-1],
             "val/loss": [*np.linspace(2, 1, 40), *[1.1] * 50],
@@ -458,7 +460,7 @@ def _sets() -> list[Path]:
 
 
 @pytest.mark.skipif(not CORPUS, reason="SWEEPLENS_CORPUS is not set")
-def test_of_100_healthy_runs_of_the_corpus_5_have_a_grave_finding_at_most_and_12_any() -> None:
+def test_of_1000_healthy_runs_of_the_corpus_35_have_a_grave_finding_at_most_and_70_any() -> None:
     healthy, accused, grave = 0, [], []
     for folder in _sets():
         try:
@@ -472,8 +474,8 @@ def test_of_100_healthy_runs_of_the_corpus_5_have_a_grave_finding_at_most_and_12
         bad = set(table.filter(pl.col("severity") != "low")["run_id"])
         grave += sorted(f"{folder.name}: {run}" for run in bad & well)
     assert healthy >= 50
-    assert len(grave) <= 0.05 * healthy, grave
-    assert len(accused) <= 0.12 * healthy, accused
+    assert len(grave) <= 0.035 * healthy, grave
+    assert len(accused) <= 0.07 * healthy, accused
 
 
 def _healthy(expected: Mapping[str, Mapping[str, object]], runs: pl.DataFrame) -> set[str]:

@@ -36,10 +36,10 @@ ASKED: dict[str, dict[str, str]] = {
     "compare_runs": {"a": "lr0.1*", "b": "lr0.01*"},
     "hparam_effects": {"metric": "val/acc"},
     "diagnose_runs": {},
+    "run_costs": {"metric": "val/acc"},
+    "best_checkpoints": {"metric": "val/acc"},
     "whats_new": {},
     "suggest_runs": {"metric": "val/acc"},
-    "run_costs": {"metric": "val/acc", "threshold": 0.9},
-    "best_checkpoints": {"metric": "val/acc"},
     "query_sql": {"query": "SELECT run_id, status FROM runs ORDER BY run_id"},
 }
 FIGURES = 1500  # characters of a cell that no answer here reaches

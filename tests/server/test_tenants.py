@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from support.doors import data_of, text_of
 from support.lab import EVERYTHING, PUBLIC, asking, lab, web
-from support.processes import ENDLESS, Served, children, serving, until
+from support.processes import ENDLESS, Served, at_a_query, children, serving, until
 from support.sweep import write_run
 
 __all__ = ["lab"]  # a fixture
@@ -163,6 +164,38 @@ async def test_forty_slow_queries_of_one_token_neither_refuse_nor_delay_other_to
                 counted = data_of(await modest.call_tool("query_sql", {"query": "SELECT COUNT(*) AS n FROM points"}))
             assert counted["rows"]
             group.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+async def test_a_tenant_that_leaves_a_query_waits_itself_for_the_process_that_replaces_the_killed_one(
+    sweep: Path, tmp_path: Path, era: str
+) -> None:
+    (tmp_path / "tokens").write_text(f"greedy {GREEDY}\n", encoding="utf-8")
+    options = ("--token-file", str(tmp_path / "tokens"))
+    with serving(sweep, tmp_path / "log", *options, more={"ANALYSIS_QUERY_SECONDS": "600"}) as server:
+        async with bearing(server.url, GREEDY, era) as client:
+            await client.call_tool("query_sql", {"query": "SELECT COUNT(*) FROM points"})
+            before = set(_query_processes(server))
+            async with anyio.create_task_group() as group:
+                group.start_soon(client.call_tool, "query_sql", ENDLESS)
+                await anyio.to_thread.run_sync(until, lambda: bool(at_a_query(server.process.pid)))
+                (left,) = at_a_query(server.process.pid)
+                group.cancel_scope.cancel()
+            await anyio.to_thread.run_sync(until, lambda: left not in _query_processes(server))
+            await anyio.to_thread.run_sync(until, lambda: bool(set(_query_processes(server)) - before))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+async def test_queries_run_at_a_lower_priority_than_the_server(sweep: Path, tmp_path: Path) -> None:
+    with serving(sweep, tmp_path / "log") as server:
+        async with Client(server.url) as client:
+            await client.call_tool("query_sql", {"query": "SELECT COUNT(*) FROM points"})
+            niceness = {os.getpriority(os.PRIO_PROCESS, pid) for pid in _query_processes(server)}
+            assert min(niceness) >= os.getpriority(os.PRIO_PROCESS, server.process.pid) + 10
+
+
+def _query_processes(server: Served) -> list[int]:
+    return [pid for pid, line in children(server.process.pid).items() if "sandbox.py" in line]
 
 
 async def test_a_cursor_of_another_grant_shows_no_data_of_that_grant(lab: Path, era: str) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
+from polars.exceptions import PanicException as PolarsPanic
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
+from sweeplens.panics import PanicException
 from sweeplens_mcp.execution.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,15 @@ async def test_an_error_of_shared_work_reaches_every_caller(pool: WorkerPool) ->
 
     with pytest.raises(ValueError, match="no"):
         await pool.run("a", fail, heavy=True)
+    assert await pool.run("a", lambda: 1, heavy=True) == 1
+
+
+async def test_a_panic_of_a_library_is_an_error_of_its_call_and_ends_nothing_else(pool: WorkerPool) -> None:
+    def panic() -> None:
+        raise PolarsPanic("index out of bounds\nstack backtrace: ...")
+
+    with pytest.raises(PanicException, match=r"^index out of bounds$"):
+        await pool.run("a", panic, heavy=True)
     assert await pool.run("a", lambda: 1, heavy=True) == 1
 
 
@@ -216,3 +227,38 @@ async def test_a_desk_that_was_closed_drops_what_waits_and_can_be_used_again() -
         gate.set()
     assert await pool.run("after", lambda: 7, heavy=True) == 7
     pool.close()
+
+
+async def test_a_call_is_answered_before_its_worker_is_tidied_and_only_then_another_tenant_gets_the_worker() -> None:
+    gate, answers = threading.Event(), list[str]()
+    pool = WorkerPool(heavy_workers=1, tidy=lambda: waiting(gate))
+
+    async def ask(tenant: str) -> None:
+        answers.append(await pool.run(tenant, lambda: tenant, heavy=True, tenant=tenant))
+
+    async with anyio.create_task_group() as group:
+        with anyio.fail_after(10):
+            await ask("a")
+        group.start_soon(ask, "b")
+        await anyio.sleep(0.05)
+        assert answers == ["a"]
+        gate.set()
+    assert answers == ["a", "b"]
+    pool.close()
+
+
+async def test_two_short_calls_of_one_tenant_run_at_a_time_and_all_of_a_server_without_tenants() -> None:
+    for tenant, expected in (("greedy", 2), ("", 8)):
+        pool, gate, running = WorkerPool(), threading.Event(), list[int]()
+
+        def work(pool_gate: threading.Event = gate, running_now: list[int] = running) -> None:
+            running_now.append(1)
+            waiting(pool_gate)
+
+        async with anyio.create_task_group() as group:
+            for index in range(20):
+                group.start_soon(lambda i=index, t=tenant, p=pool, w=work: p.run(i, w, heavy=False, tenant=t))
+            await anyio.sleep(0.2)
+            assert len(running) == expected
+            gate.set()
+        pool.close()

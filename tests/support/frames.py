@@ -52,6 +52,7 @@ def runs_of(
     return pl.DataFrame(
         {
             "run_id": ids,
+            "name": ids,
             "status": [(status or {}).get(i, "finished") for i in ids],
             "created_at": [NOW - timedelta(days=2)] * len(ids),
             "updated_at": [NOW - timedelta(seconds=silent)] * len(ids),

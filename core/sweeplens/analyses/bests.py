@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.noise import pooled_spread
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[np.float64]
+
+Numbers: TypeAlias = Sequence[float] | pl.Series
 
 __all__ = ["Apart", "apart_from_best", "shrunk", "single_runs", "without_blocks"]
 
@@ -44,16 +47,17 @@ class Apart(Struct, frozen=True):
 
 
 def apart_from_best(
-    n: Sequence[int], means: Sequence[float], variances: Sequence[float | None], df: Sequence[float] = ()
+    n: Numbers, means: Numbers, variances: Sequence[float | None] | pl.Series, df: Sequence[float] = ()
 ) -> Apart:
     """Tests rows, in order of rank, against the first. ``df``: degrees of freedom of the variances, n - 1 when not given."""
     import numpy as np
 
     size, mean = np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
-    known = np.array([v is not None and m > 1 for v, m in zip(variances, n, strict=True)])
+    own = _as_floats(variances)
+    known = ~np.isnan(own) & (size > 1)
     if len(size) < 2 or not known.any():
         return Apart([None] * len(size), "")
-    own = np.array([v if v is not None else 0.0 for v in variances])
+    own = np.where(np.isnan(own), 0.0, own)
     freedom = np.where(known, np.array(df) if len(df) else size - 1, 0.0)
     pooled, total = float((freedom * own).sum() / freedom.sum()), float(freedom.sum())
     if not 0 < pooled < np.inf:
@@ -75,7 +79,7 @@ def apart_from_best(
 
 
 def _without_wild(
-    n: Sequence[int], variances: Sequence[float | None], df: Array, pooled: float, total: float
+    n: Numbers, variances: Sequence[float | None] | pl.Series, df: Array, pooled: float, total: float
 ) -> tuple[float, float]:
     """Returns the pooled variance and its degrees of freedom without groups of a far larger spread than the others."""
     spread = pooled_spread(n, variances)
@@ -84,7 +88,7 @@ def _without_wild(
     return spread.sd**2, total - float(df[list(spread.wild)].sum())
 
 
-def single_runs(means: Sequence[float], sd: float, df: int) -> Apart:
+def single_runs(means: Numbers, sd: float, df: int) -> Apart:
     """Tests single runs, in order of rank, against the first, by the spread ``sd`` of runs of one setting."""
     import numpy as np
 
@@ -148,23 +152,31 @@ def without_blocks(values: Array) -> tuple[Array, float] | None:
     return (rest**2).sum(axis=1) * k / df, df / k
 
 
-def shrunk(n: Sequence[int], means: Sequence[float], variances: Sequence[float | None]) -> list[float | None]:
+def shrunk(n: Numbers, means: Numbers, variances: Sequence[float | None] | pl.Series) -> list[float | None]:
     """Returns each mean shrunk towards the mean of all (empirical Bayes; Efron, Morris 1975).
 
     The best of many owes part of its lead to chance. None below three groups or without repeated runs.
     """
     import numpy as np
 
-    known = [(m - 1, v) for m, v in zip(n, variances, strict=True) if v is not None and m > 1]
-    total = sum(d for d, _ in known)
-    if len(n) < 3 or not total:
-        return [None] * len(n)
+    size, mean, own = np.array(n, dtype=np.float64), np.array(means, dtype=np.float64), _as_floats(variances)
+    freedom = np.where(np.isnan(own) | (size < 2), 0.0, size - 1)
+    if len(size) < 3 or not freedom.any():
+        return [None] * len(size)
     with np.errstate(all="ignore"):  # values near the largest float give None
         spread = pooled_spread(n, variances)
-        wild = spread.wild if spread else ()
-        pooled = spread.sd**2 if spread else sum(d * v for d, v in known) / total
-        own = [v if i in wild and v is not None else pooled for i, v in enumerate(variances)]
-        error, mean = np.array(own) / np.array(n, dtype=np.float64), np.array(means, dtype=np.float64)
+        pooled = spread.sd**2 if spread else float(np.nansum(freedom * own) / freedom.sum())
+        error = np.full(len(size), pooled)
+        wild = list(spread.wild) if spread else []
+        error[wild] = own[wild]
+        error /= size
         between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
         drawn = mean.mean() + between / (between + error) * (mean - mean.mean())
-    return [float(v) if np.isfinite(v) else None for v in drawn]
+    return pl.Series(drawn).fill_nan(None).replace([np.inf, -np.inf], None).to_list()
+
+
+def _as_floats(values: Sequence[float | None] | pl.Series) -> Array:
+    """The numbers as an array, NaN for None."""
+    import numpy as np
+
+    return np.array(values, dtype=np.float64)

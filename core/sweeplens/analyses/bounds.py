@@ -8,7 +8,7 @@ import polars as pl
 
 from sweeplens.frames.goal_names import is_share
 
-__all__ = ["bounds_of", "exact_interval", "within_bounds"]
+__all__ = ["bounds_of", "cut_at_bounds", "exact_interval", "within_bounds"]
 
 
 def bounds_of(metric: str, values: pl.Series) -> tuple[float, float] | None:
@@ -19,6 +19,19 @@ def bounds_of(metric: str, values: pl.Series) -> tuple[float, float] | None:
     if high <= 1 and (is_share(metric) or bool(values.is_in([0.0, 1.0]).all())):
         return 0.0, 1.0
     return (0.0, 100.0) if high > 1 and is_share(metric) else None
+
+
+def cut_at_bounds(table: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """Cuts the intervals of ``table`` (metric, ci95_low, ci95_high) at the bounds of shares, known by name and by ``series``."""
+    ends = series.group_by("metric").agg(pl.col("min").min(), pl.col("max").max())
+    found = [(m, b) for m, low, high in ends.iter_rows() if is_share(m) and (b := bounds_of(m, pl.Series([low, high])))]
+    for metric, (low, high) in found:
+        mine = pl.col("metric") == metric
+        table = table.with_columns(
+            pl.when(mine).then(pl.col(c).clip(low, high)).otherwise(pl.col(c)).alias(c)
+            for c in ("ci95_low", "ci95_high")
+        )
+    return table
 
 
 def within_bounds(table: pl.DataFrame, bounds: tuple[float, float]) -> pl.DataFrame:

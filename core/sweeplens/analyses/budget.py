@@ -35,16 +35,22 @@ def at_equal_budget(
 
     The default threshold is the level that every run reached. ``budget`` and ``reached_at`` are in the unit of the axis.
     """
-    asked = series.filter(pl.col("metric").is_in(list(goals)) & pl.col("run_id").is_in(sides.both))
-    placed = _placed(asked, series, points, sides.both, axis).filter(pl.col("value").is_finite())
-    rows = [_row(placed.filter(pl.col("metric") == m), sides, m, g, axis, threshold) for m, g in goals.items()]
+    both = pl.Series(sides.both, dtype=pl.String)
+    asked = series.filter(pl.col("metric").is_in(list(goals)) & pl.col("run_id").is_in(both.implode()))
+    named = None if asked["run_id"].n_unique() == series["run_id"].n_unique() else sides.both
+    side_of = pl.DataFrame({"run_id": both, "in_a": [True] * len(sides.a) + [False] * len(sides.b)})
+    rows: list[tuple[object, ...] | None] = []
+    for metric, goal in goals.items():  # one metric at a time: all their points take much room
+        mine = asked.filter(pl.col("metric") == metric)
+        placed = _ordered(_placed(mine, series, points, named, axis).filter(pl.col("value").is_finite()))
+        rows.append(_row(placed, side_of, metric, goal, axis, threshold))
     return pl.DataFrame([r for r in rows if r is not None], schema=_SCHEMA, orient="row")
 
 
 def _placed(
-    asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, ids: Sequence[str], axis: str
+    asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, ids: Sequence[str] | None, axis: str
 ) -> pl.DataFrame:
-    """Returns run_id, metric, x, value of the standing points, in order of x."""
+    """Returns run_id, x, value of the standing points of one metric. ``ids``: the runs, or None for all."""
     own = select_points(points, runs=ids)
     stand = standing(select_points(own, metrics=asked["metric"].unique().to_list()), rewound(asked))
     if axis == "step":
@@ -54,43 +60,49 @@ def _placed(
         since = (pl.col("wall_time") - pl.col("began")).dt.total_microseconds() / 1e6
         placed = stand.join(began, on="run_id").with_columns(x=since)
     else:
-        of_axis = series.filter((pl.col("metric") == axis) & pl.col("run_id").is_in(list(ids)))
+        of_axis = series.filter(pl.col("metric") == axis)
         at = standing(select_points(own, metrics=[axis]), rewound(of_axis))
         placed = stand.join(at.select("run_id", "step", pl.col("value").alias("x")), on=["run_id", "step"])
-    usable = placed.select("run_id", "metric", "x", "value").filter(pl.col("x").is_finite()).collect()
-    return usable.sort("run_id", "metric", "x", maintain_order=True)
+    return placed.select("run_id", "x", "value").filter(pl.col("x").is_finite()).collect()
+
+
+def _ordered(placed: pl.DataFrame) -> pl.DataFrame:
+    """Returns run (a number), run_id, x, value, in order of x within each run; points are usually in order already."""
+    stretch = pl.col("run_id").rle_id().alias("run")
+    numbered = placed.with_columns(stretch)
+    stretches = int(numbered["run"][-1]) + 1 if numbered.height else 0
+    back = (pl.col("x").diff() < 0) & (pl.col("run").diff() == 0)
+    if stretches == numbered["run_id"].n_unique() and not numbered.select(back.any()).item():
+        return numbered
+    return placed.sort("run_id", "x", maintain_order=True).with_columns(stretch)
 
 
 def _row(
-    placed: pl.DataFrame, sides: Sides, metric: str, goal: str, axis: str, threshold: float | None
+    placed: pl.DataFrame, side_of: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
 ) -> tuple[object, ...] | None:
-    """Returns the row of one metric; None if a side has no point on this axis."""
+    """Returns the row of one metric; None if a side has no point on this axis. ``side_of``: run_id, in_a."""
     best = pl.col("value").cum_min() if goal == "lower" else pl.col("value").cum_max()
-    curves = placed.with_columns(best.over("run_id").alias("best"))
-    ends = curves.group_by("run_id").agg(pl.col("x").max(), pl.col("best").last())
-    if not all(ends["run_id"].is_in(list(ids)).any() for ids in (sides.a, sides.b)):
+    curves = placed.with_columns(best.over("run").alias("best"))
+    ends = curves.group_by("run").agg(pl.col("run_id").first(), pl.col("x").max(), pl.col("best").last())
+    ends = ends.join(side_of, on="run_id").sort("run")
+    if ends["in_a"].n_unique() < 2:
         return None
     budget = float(ends["x"].min())  # pyright: ignore[reportArgumentType]
     worst = ends["best"].max() if goal == "lower" else ends["best"].min()
     level = float(worst) if threshold is None else threshold  # pyright: ignore[reportArgumentType]
-    at_budget = curves.filter(pl.col("x") <= budget).group_by("run_id").agg(pl.col("best").last())
     there = pl.col("best") <= level if goal == "lower" else pl.col("best") >= level
-    reached = curves.filter(there).group_by("run_id").agg(pl.col("x").first())
-    best_a, best_b = (_mean(at_budget, ids, "best") for ids in (sides.a, sides.b))
+    found = curves.group_by("run").agg(
+        at_budget=pl.col("best").filter(pl.col("x") <= budget).last(), reached=pl.col("x").filter(there).first()
+    )
+    found = found.join(ends.select("run", "in_a"), on="run").sort("run")
+    (best_a, n_a, x_a), (best_b, n_b, x_b) = (_of_side(found.filter(pl.col("in_a") == a)) for a in (True, False))
     difference = None if best_a is None or best_b is None else best_a - best_b
-    (n_a, x_a), (n_b, x_b) = (_median(ends, reached, ids) for ids in (sides.a, sides.b))
     return metric, goal, axis, budget, best_a, best_b, difference, level, n_a, x_a, n_b, x_b
 
 
-def _mean(table: pl.DataFrame, ids: Sequence[str], column: str) -> float | None:
-    values = table.filter(pl.col("run_id").is_in(list(ids)))[column].to_list()
-    return sum(values) / len(values) if values else None
-
-
-def _median(ends: pl.DataFrame, reached: pl.DataFrame, ids: Sequence[str]) -> tuple[int, float | None]:
-    """Returns how many runs of a side reached the level, and the median x; runs that never did count as infinity."""
-    runs = ends.filter(pl.col("run_id").is_in(list(ids))).height
-    places = sorted(reached.filter(pl.col("run_id").is_in(list(ids)))["x"].to_list())
-    padded = places + [float("inf")] * (runs - len(places))
-    middle = (padded[(runs - 1) // 2] + padded[runs // 2]) / 2 if padded else float("inf")
-    return len(places), middle if middle != float("inf") else None
+def _of_side(found: pl.DataFrame) -> tuple[float | None, int, float | None]:
+    """Returns the mean best at the budget, how many runs reached the level, and their median x (never: infinity)."""
+    best = found["at_budget"].mean()
+    middle = found["reached"].fill_null(float("inf")).median()
+    x = middle if isinstance(middle, float) and middle != float("inf") else None
+    return (best if isinstance(best, float) else None), found["reached"].count(), x

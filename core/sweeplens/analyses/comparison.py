@@ -8,7 +8,7 @@ import polars as pl
 
 from sweeplens.analyses.budget import at_equal_budget
 from sweeplens.analyses.comparison_notes import coverage_note, matching_notes, method_notes, robustness_notes
-from sweeplens.analyses.coverage import listed, with_config
+from sweeplens.analyses.coverage import coverage_of, listed, with_config
 from sweeplens.analyses.matching import match_sides
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric, tasks_of
 from sweeplens.analyses.noise import Spread, pooled_spread
@@ -82,9 +82,11 @@ def compare(
         first = asked.filter(pl.col("metric") == cases[0].metric)
         counters = counters_of(of_sides)
         notes += robustness_notes(both, first, points, how, cases[0], setup, reduced.values, goals, counters)
-    notes += coverage_note(runs, asked, names)
+    cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
+    notes += coverage_note(cover)
     used = reduced.values["run_id"].n_unique()
-    return Answer(_table(cases), Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
+    table = _table(cases, interim=cover is not None and bool(cover.running))
+    return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
 
 
 def _setup(
@@ -186,18 +188,19 @@ def _adjusted(cases: Sequence[MetricComparison]) -> list[float | None]:
     ]
 
 
-def _table(cases: Sequence[MetricComparison]) -> pl.DataFrame:
-    adjusted = _adjusted(cases)
-    return pl.DataFrame([_row(c, p) for c, p in zip(cases, adjusted, strict=True)], schema=_SCHEMA, orient="row")
+def _table(cases: Sequence[MetricComparison], *, interim: bool) -> pl.DataFrame:
+    rows = [_row(c, p, interim=interim) for c, p in zip(cases, _adjusted(cases), strict=True)]
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-def _row(case: MetricComparison, adjusted: float | None) -> tuple[object, ...]:
+def _row(case: MetricComparison, adjusted: float | None, *, interim: bool) -> tuple[object, ...]:
     c, test, seeds = case.contrast, case.contrast.test, case.contrast.seeds
     low, high = (test.low, test.high) if test else (None, None)
     several = min(len(c.a), len(c.b)) > 1
+    words = verdict(c, adjusted, case.goal, case.noise, case.delta, interim=interim)
     return (
         case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
-        verdict(c, adjusted, case.goal, case.noise, case.delta), seeds.n if seeds else None, adjusted, c.other_test, c.other_p,
+        words, seeds.n if seeds else None, adjusted, c.other_test, c.other_p,
         seeds.low if seeds else None, seeds.high if seeds else None, c.detectable, c.superiority if several else None,
         c.correlation, case.blocks.p_disagree if case.blocks else None,
     )  # fmt: skip

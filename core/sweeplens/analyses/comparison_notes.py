@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 from msgspec.structs import replace
 
-from sweeplens.analyses.coverage import coverage_of, listed
+from sweeplens.analyses.coverage import Coverage, listed
 from sweeplens.analyses.matching import without_each
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
 from sweeplens.analyses.robustness import readings, robustness_note
@@ -82,15 +82,14 @@ def matching_notes(
             )
     both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
     apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
-             and not is_identifier(both, n) and not (matching and n in matching.by)]  # fmt: skip
+             and not is_identifier(both, n, replicates) and not (matching and n in matching.by)]  # fmt: skip
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)
 
 
-def coverage_note(runs: pl.DataFrame, asked: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
-    """Returns a note on runs that are unfinished or shorter, by the first metric."""
-    cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
+def coverage_note(cover: Coverage | None) -> tuple[str, ...]:
+    """Returns a note on runs that are unfinished or shorter."""
     note = cover.note() if cover else ""
     note = f"So far: {note[:1].lower()}{note[1:]}" if cover and cover.running else note
     return (f"{note} reduce='at_step:common' compares them at the same step.",) if note else ()

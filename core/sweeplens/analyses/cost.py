@@ -112,7 +112,7 @@ def _grouped(table: pl.DataFrame, ask: _Asked, costs: RunCosts, units: Sequence[
     before = pl.col("worse").cum_min().shift(1)
     before = before.over(ask.tasks) if ask.tasks else before
     front = before.is_null() | (pl.col("worse") < before)
-    return groups.with_columns(front=front).sort("worse").drop("worse")
+    return groups.with_columns(front=front).sort(*ask.tasks, "worse").drop("worse")
 
 
 def _totals(table: pl.DataFrame, costs: RunCosts) -> list[str]:
@@ -176,12 +176,24 @@ def _pace_notes(
 
 
 def _slow_note(slow: pl.DataFrame, runs: pl.DataFrame) -> str:
+    """Names the slow runs of each machine, the machine with most of them first."""
     machine = machine_of(runs)
     place = runs.select("run_id", machine=pl.col(machine).cast(pl.String) if machine else pl.lit(None, pl.String))
-    rows = slow.join(place, on="run_id", how="left", maintain_order="left").iter_rows(named=True)
-    named = [f"{r['run_id']} {r['times']:.2g}x" + (f" on {r['machine']}" if r["machine"] else "") for r in rows]
+    joined = slow.join(place, on="run_id", how="left", maintain_order="left")
+    by_machine = joined.group_by("machine", maintain_order=True).agg(pl.col("run_id", "times")).sort(
+        pl.col("run_id").list.len(), descending=True, maintain_order=True
+    )  # fmt: skip
+    named = [
+        f"{listed(ids)}{f' on {name}' if name else ''} ({_span(times)} times the usual seconds a step)"
+        for name, ids, times in by_machine.iter_rows()
+    ]
     unknown = "" if machine else "; machines are not logged"
-    return f"Slow for their setting, by seconds a step: {listed(named, 4)}{unknown}."
+    return f"Slow for their setting: {listed(named)}{unknown}."
+
+
+def _span(times: Sequence[float]) -> str:
+    low, high = f"{min(times):.2g}", f"{max(times):.2g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _depends_note(table: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: _Asked) -> list[str]:

@@ -52,18 +52,18 @@ def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
     """Returns the coverage of one metric; ``series``: its rows of the runs used."""
     if not series.height:
         return Coverage((), (), 0, 0)
-    ids = series["run_id"].to_list()
-    status = runs.filter(pl.col("run_id").is_in(ids) & pl.col("status").is_in(_UNFINISHED))
+    status = runs.filter(pl.col("status").is_in(_UNFINISHED))
+    status = status.filter(pl.col("run_id").is_in(series["run_id"].implode()))
     ends = series["last_step"]
     usual = float(ends.quantile(0.5, "nearest") or 0)
     short = series.filter((pl.col("last_step") < _SHORT * usual) & (pl.col("n") < _SHORT * pl.col("n").median()))
-    first, last = min(ends.to_list()), max(ends.to_list())
+    first, last = (int(end) if isinstance(end, int) else 0 for end in (ends.min(), ends.max()))
     live = status.filter(pl.col("status") == "running")
     return Coverage(
         tuple(status["run_id"].sort()),
         tuple(short["run_id"].sort()),
-        int(first),
-        int(last),
+        first,
+        last,
         tuple(live["run_id"].sort()),
     )
 
@@ -97,7 +97,7 @@ def settings_unknown(runs: pl.DataFrame) -> tuple[str, ...]:
     )
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """Joins the first names and counts the rest."""
-    more = len(names) - most
+def listed(names: Sequence[str], most: int = 3, *, total: int = 0) -> str:
+    """Joins the first names and counts the rest; ``total``: how many there are, if not all names are given."""
+    more = max(len(names), total) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

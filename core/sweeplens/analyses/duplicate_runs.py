@@ -28,6 +28,7 @@ _ENDS = ("first", "last_finite", "min", "max")
 _SINGLE = 2e-7  # largest error of a mean or deviation by rounding to single precision, relative to the largest value
 _DIGITS = 4  # values with no more (an accuracy over 100 images) are equal by chance
 _LEAST_ENDS = 0.85  # distinct last values per curve; six runs over 15 equally likely values have fewer
+_METRICS, _VALUES = "#metrics", "#values"  # columns beside those of the runs frame
 _SCHEDULED = frozenset(
     "lr learning wd decay momentum epsilon temperature progress epoch epochs step steps iter iters iteration iterations "
     "timestep timesteps updates episodes samples tokens time timestamp runtime elapsed eta second seconds sec fps "
@@ -175,8 +176,11 @@ def counted_twice(
     *,
     without: Iterable[str] = (),
     conditions: bool = True,
+    series: pl.DataFrame | None = None,
 ) -> tuple[str, ...]:
     """Returns a warning if several duplicate runs count in an answer over ``runs``.
+
+    ``series``: all series of the runs, by which the fuller one of a group is known.
 
     ``counted``: rows of the series frame that the answer uses; runs that share no metric there do not count twice.
     ``without``: runs left out. ``conditions``: whether the question takes a condition, which the warning then suggests.
@@ -194,7 +198,15 @@ def counted_twice(
         members = members.join(counted.select("run_id", "metric"), on="run_id")
         members = members.filter(pl.len().over("double", "metric") > 1)
     members = members.unique(["double", "run_id"]).sort("double", "run_id")
-    return (_sentence(doubles, members, used, conditions),) if members.height else ()
+    if not members.height:
+        return ()
+    about = used if series is None else used.join(_fullness(series), on="run_id", how="left")
+    return (_sentence(doubles, members, about, conditions),)
+
+
+def _fullness(series: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, and the numbers of metrics and of values of each run."""
+    return series.group_by("run_id").agg(pl.len().alias(_METRICS), pl.col("n").sum().alias(_VALUES))
 
 
 def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.DataFrame, conditions: bool) -> str:
@@ -216,21 +228,32 @@ def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.
 
 def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
     """Returns a condition that keeps one run of each group, and most other runs; empty if no simple one does."""
-    hparams = hparam_columns(used)
+    hparams = [c for c in hparam_columns(used) if c not in (_METRICS, _VALUES)]
+    full = [pl.col(c) if c in used.columns else pl.lit(0).alias(c) for c in (_METRICS, _VALUES)]
     about = used.select(
         "run_id",
         "format",
+        *full,
         folder=pl.col("run_id").str.extract(r"^([^/]+)/"),
         known=pl.sum_horizontal(pl.col(c).is_not_null() for c in hparams) if hparams else pl.lit(0),
     )
     inside = about.join(members.select("run_id", "double"), on="run_id")
     for kind, text in (("format", "format <> '{}'"), ("folder", "NOT starts_with(run_id, '{}/')")):
         for value, others in _spare(about, inside, kind, groups):
-            if inside.filter(pl.col(kind).ne_missing(value))["double"].n_unique() == groups:
+            kept = inside.filter(pl.col(kind).ne_missing(value))
+            if kept["double"].n_unique() == groups and _are_fullest(kept, inside):
                 quoted = value.replace("'", "''")
                 also = f", but drops {others} other run{'s' * (others > 1)}" if others else ""
                 return f'where="{text.format(quoted)}" keeps one of each{also}'
     return ""
+
+
+def _are_fullest(kept: pl.DataFrame, inside: pl.DataFrame) -> bool:
+    """Whether the kept run of each group has no fewer hyperparameters and metrics than any other, nor fewer values of them."""
+    most = inside.group_by("double").agg(pl.col("known", _METRICS, _VALUES).max().name.suffix("_most"))
+    pairs = kept.join(most, on="double")
+    fewer = (pl.col("known") < pl.col("known_most")) | (pl.col(_METRICS) < pl.col(f"{_METRICS}_most"))
+    return not pairs.filter(fewer | (pl.col(_VALUES) < pl.col(f"{_VALUES}_most"))).height
 
 
 def _spare(about: pl.DataFrame, inside: pl.DataFrame, kind: str, groups: int) -> list[tuple[str, int]]:

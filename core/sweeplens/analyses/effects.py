@@ -13,7 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import coverage_of, series_of, with_config
-from sweeplens.analyses.forest import VarianceShares, shares_of_spread
+from sweeplens.analyses.forest import VarianceShares, sample_text, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
 from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
@@ -97,7 +97,7 @@ def effects(
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     table = _table(design, goodness, shares, pair)
     notes.append(_inside_note(design, table, goodness))
-    basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points)
+    basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points, sampling=sample_text(len(ids)))
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
 
 
@@ -131,7 +131,11 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
     lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
     marked = runs.with_columns(lost=lost)
     n, gone = marked.height, int(marked["lost"].sum())
-    names = [x for x in varying_hparams(runs) if not is_replicate(runs, x, replicates) and not is_identifier(runs, x)]
+    names = [
+        x
+        for x in varying_hparams(runs)
+        if not is_replicate(runs, x, replicates) and not is_identifier(runs, x, replicates)
+    ]
     if gone < 2 or gone == n or not names:
         return ""
     found: list[tuple[float, str, str, int, int]] = []
@@ -211,7 +215,9 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
     names = [
-        n for n in sorted(varying_hparams(runs)) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)
+        n
+        for n in sorted(varying_hparams(runs))
+        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
     ]
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]

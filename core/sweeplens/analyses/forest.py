@@ -6,6 +6,9 @@ the variance, interactions included (permutation importance: Breiman 2001; as to
 Saint-Pierre 2017). A column of noise has a share near zero, since no tree predicts its own training runs. Values enter by
 rank, so a learning rate and its logarithm are equivalent.
 
+Of more than `MOST_RUNS` runs a random sample of that size, with a fixed seed, is used. Runs are put in the order of their columns
+and values before anything is drawn, so the result depends neither on their names nor on their order.
+
 The interval resamples runs (percentile bootstrap over each run's part of the increase) and keeps the forest fixed.
 """
 
@@ -24,8 +27,9 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-__all__ = ["VarianceShares", "shares_of_spread"]
+__all__ = ["MOST_RUNS", "VarianceShares", "sample_text", "shares_of_spread"]
 
+MOST_RUNS = 8_000
 _FEW = 200
 _TREES_FEW, _TREES_MANY = 128, 64
 _RESAMPLES = 1000
@@ -48,11 +52,29 @@ def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]
     """
     import numpy as np
 
-    x, y = np.array(columns, dtype=np.float64).T, np.array(values, dtype=np.float64)
+    x, y = _ordered_sample(np.array(columns, dtype=np.float64).T, np.array(values, dtype=np.float64))
     rises, held_out_r2 = _rises(x, y, np.random.default_rng(_SEED))
     spread = 2 * float(y.var())
     low, high = _interval(rises, y, np.random.default_rng(_SEED))
     return VarianceShares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), held_out_r2)
+
+
+def _ordered_sample(x: Array, y: Array) -> tuple[Array, Array]:
+    """Returns the runs in order of their columns and values; of very many, a sample."""
+    import numpy as np
+
+    order = np.lexsort((y, *x.T[::-1]))
+    if len(order) > MOST_RUNS:
+        drawn = np.random.default_rng(_SEED).choice(len(order), MOST_RUNS, replace=False)
+        order = order[np.sort(drawn)]
+    return x[order], y[order]
+
+
+def sample_text(runs: int) -> str:
+    """Returns what an answer says about the sample; empty if all runs are used."""
+    if runs <= MOST_RUNS:
+        return ""
+    return f"importance from a random sample of {MOST_RUNS:,} of {runs:,} runs (fixed seed); all else from every run"
 
 
 def _shares(values: Array) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ HEALTH = "health"
 _WORDS = {0: "ok", 1: "suspect", 2: "broken"}
 _NAMED = 3
 _CHEAP_POINTS = 300_000  # with so many, diagnosing all runs takes well below a second
-_FRESH_SECONDS = 300  # a running run may stall without a change of the data
+_FRESH_SECONDS = 10  # a run that is silent may stall without a change of the data, and answers say for how long
 
 
 class RunHealth(Struct, frozen=True):
@@ -43,6 +43,28 @@ class RunHealth(Struct, frozen=True):
             self._key(options), lambda: diagnose(self.runs, snapshot.series, snapshot.points, options)
         )
 
+    def quick_diagnosis(self, most: int) -> Answer:
+        """Returns `diagnosis` if it is known or there are at most so many points, else one without curves."""
+        from sweeplens.analyses.triage.diagnosis import diagnose
+
+        options, snapshot = self.options(), self.snapshot
+        key = self._key(options)
+        if snapshot.known(key) or self._points() <= most:
+            return self.diagnosis()
+        return snapshot.cached(("quick", *key), lambda: diagnose(self.runs, snapshot.series, None, options))
+
+    def lasting_findings(self) -> pl.DataFrame:
+        """Returns the findings that are news; from the diagnosis if that is known."""
+        from sweeplens.analyses.triage.diagnosis import lasting_findings
+
+        options, snapshot = self.options(), self.snapshot
+        key = self._key(options)
+        if snapshot.known(key):
+            return self.diagnosis().table
+        return snapshot.cached(
+            ("lasting", *key), lambda: lasting_findings(self.runs, snapshot.series, snapshot.points, options)
+        )
+
     def table(self) -> pl.DataFrame:
         """Returns run_id, health of all runs."""
         return health_of(self.runs, self.diagnosis().table)
@@ -57,10 +79,14 @@ class RunHealth(Struct, frozen=True):
     def _points(self) -> int:
         return int(self.snapshot.series["n_logged"].sum())
 
-    def _key(self, options: DiagnosisOptions) -> Hashable:
-        running = bool((self.runs["status"] == "running").any())
-        time = int(options.now.timestamp() // _FRESH_SECONDS) if running else 0
-        return "diagnosis", int(self.runs["status"].hash().sum()), time
+    def _key(self, options: DiagnosisOptions) -> tuple[Hashable, ...]:
+        """What a diagnosis depends on beside the data: statuses, files that end in a line, and the time while runs are silent."""
+        silent = (pl.col("status") == "running") & (
+            (pl.lit(options.now) - pl.col("updated_at")).dt.total_seconds() > options.live_seconds
+        )
+        stalled = bool(self.runs.select(silent.any()).item())
+        time = int(options.now.timestamp() // _FRESH_SECONDS) if stalled else 0
+        return "diagnosis", int(self.runs["status"].hash().sum()), options.torn, time
 
 
 def health_of(runs: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:

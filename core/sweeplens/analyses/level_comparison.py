@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import ALPHA, holm
@@ -23,14 +24,18 @@ _MOST_LEVELS = 8
 _OFF = ("0", "0.0", "false", "none", "null", "off", "no", "")
 
 
-def compare_levels(runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], Answer]) -> Answer:
+def compare_levels(
+    runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], Answer], *, tables_of: str = ""
+) -> Answer:
     """Returns one row a level and metric.
 
     ``compare`` answers for two sides. Raises UnknownNameError, and InputError for one level or more than eight.
     """
     levels, base = levels_of_hparam(runs, hparam)
     answers = {name: compare(Sides(ids, levels[base])) for name, ids in levels.items() if name != base}
-    return _joined(hparam, base, answers)
+    joined = _joined(hparam, base, answers)
+    tables = {name: t.filter(pl.col("metric") == tables_of) if tables_of else t for name, t in joined.tables.items()}
+    return replace(joined, tables={name: t for name, t in tables.items() if t.height})
 
 
 def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[str, ...]], str]:

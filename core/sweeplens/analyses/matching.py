@@ -53,7 +53,7 @@ def match_sides(
     both = runs.filter(pl.col("run_id").is_in(sides.both))
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
-    names = [n for n in names if n not in seeds and not is_identifier(both, n)]
+    names = [n for n in names if n not in seeds and not is_identifier(both, n, replicates)]
     table = keyed(both, [*names, *seeds]).with_columns(
         side=pl.when(pl.col("run_id").is_in(sides.a)).then(pl.lit("a")).otherwise(pl.lit("b"))
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from sweeplens.analyses.bounds import cut_at_bounds
 from sweeplens.analyses.curves import MAX_POINTS, LocatedCurves
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
@@ -71,7 +72,7 @@ def mean_curves(
     if not 2 <= most <= MAX_POINTS:
         raise InputError(f"max_points {most} is not between 2 and {MAX_POINTS}.")
     grid = _grid(placed_runs, most)
-    table = _means(placed, member, grid)
+    table = cut_at_bounds(_means(placed, member, grid), series.join(placed.series, on=["run_id", "metric"], how="semi"))
     labels = member.select("group", *(["run_id"] if by == "run" else keys)).unique("group")
     order = ["group", *(c for c in labels.columns if c != "group"), *_STATS]
     table = table.join(labels, on="group").sort("group", "metric", "x").select(order)

@@ -1,7 +1,7 @@
 """The three things that a colleague would say next about a sweep, each with the call that shows it.
 
-In order: runs that broke, a lead that is a tie or was never repeated, settings that were only varied together, results that got
-worse after their best, settings that matter, runs that still go on. Only what applies is said.
+In order: runs that broke, settings that the logs contradict, a lead that is a tie or was never repeated, settings that were only
+varied together, results that got worse after their best, settings that matter, runs that still go on. Only what applies is said.
 """
 
 from __future__ import annotations
@@ -32,11 +32,20 @@ class SweepFacts(Struct, frozen=True):
     rankings: Sequence[pl.DataFrame]
     hparams: Mapping[str, Sequence[str]]
     findings: pl.DataFrame
+    of_the_setup: Sequence[str] = ()  # kinds of findings that settings and logs disagree
 
 
 def next_steps(facts: SweepFacts) -> list[str]:
     """Returns up to three sentences, each ending in a call."""
-    found = (*_broken(facts), *_lead(facts), *_confounded(facts), *_worsened(facts), *_effects(facts), *_running(facts))
+    found = (
+        *_broken(facts),
+        *_setup(facts),
+        *_lead(facts),
+        *_confounded(facts),
+        *_worsened(facts),
+        *_effects(facts),
+        *_running(facts),
+    )
     return [f"{sentence}: {call}" for sentence, call in found][:_MOST]
 
 
@@ -54,6 +63,12 @@ def _broken(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     if ill:
         kinds = listed(grave["finding"].unique(maintain_order=True).to_list())
         yield f"{_count(ill)} broke ({kinds})", _call("diagnose_runs", where="health = 'broken'")
+
+
+def _setup(facts: SweepFacts) -> Iterator[tuple[str, str]]:
+    odd = facts.findings.filter(pl.col("finding").is_in(facts.of_the_setup) & (pl.col("severity") != "low"))
+    if odd.height:
+        yield f"settings that the logs contradict, in {_count(odd['run_id'].n_unique())}", _call("diagnose_runs")
 
 
 def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import polars as pl
 from msgspec import Struct
 
 __all__ = ["Spread", "pooled_spread"]
@@ -32,29 +33,34 @@ class Spread(Struct, frozen=True):
         return t_quantile(self.df) * self.sd * math.sqrt(1 / n_a + 1 / n_b)
 
 
-def pooled_spread(counts: Sequence[int], variances: Sequence[float | None]) -> Spread | None:
+def pooled_spread(counts: Sequence[float] | pl.Series, variances: Sequence[float | None] | pl.Series) -> Spread | None:
     """Returns the pooled spread of groups with these sizes and sample variances; None if no group has two runs."""
-    repeated = [
-        (i, n - 1, v) for i, (n, v) in enumerate(zip(counts, variances, strict=True)) if n > 1 and v is not None
-    ]
+    groups = pl.DataFrame({"n": counts, "v": variances}, schema_overrides={"n": pl.Int64, "v": pl.Float64})
+    repeated = groups.with_row_index("group").filter(pl.col("n") > 1).drop_nulls("v").with_columns(df=pl.col("n") - 1)
+    if not repeated.height:
+        return None
     wild = _wild(repeated)
-    kept = [(df, v) for i, df, v in repeated if i not in wild]
-    df = sum(d for d, _ in kept)
+    kept = repeated.filter(~wild)
+    df = int(kept["df"].sum())
     if not df:
         return None
-    return Spread(math.sqrt(math.fsum(d * v for d, v in kept) / df), df, len(kept), tuple(sorted(wild)))
+    pooled = float((kept["df"] * kept["v"]).sum()) / df
+    return Spread(math.sqrt(pooled), df, kept.height, tuple(repeated.filter(wild)["group"].to_list()))
 
 
-def _wild(repeated: Sequence[tuple[int, int, float]]) -> set[int]:
-    """Returns groups whose variance, relative to the median, is beyond the 99.99 % quantile of the F distribution."""
-    if len(repeated) < 3:
-        return set()
+def _wild(repeated: pl.DataFrame) -> pl.Series:
+    """Returns whether the variance of each group, relative to the median, is beyond the 99.99 % quantile of the F distribution."""
+    none = pl.repeat(False, repeated.height, dtype=pl.Boolean, eager=True)
+    if repeated.height < 3:
+        return none
     from scipy.special import chdtri, fdtri
 
-    scaled = sorted(v / (float(chdtri(df, 0.5)) / df) for _, df, v in repeated)
-    centre = scaled[len(scaled) // 2]
+    sizes: list[int] = repeated["df"].unique().to_list()
+    middles = {df: float(chdtri(df, 0.5)) / df for df in sizes}
+    scaled = (repeated["v"] / repeated["df"].replace_strict(middles, return_dtype=pl.Float64)).sort()
+    centre = float(scaled[repeated.height // 2])
     if centre <= 0:
-        return set()
-    total = sum(df for _, df, _ in repeated)
-    edges = {df: float(fdtri(df, max(1.0, _EFFICIENCY * (total - df)), 1 - _WILD)) for _, df, _ in repeated}
-    return {i for i, df, v in repeated if v / centre > edges[df]}
+        return none
+    total = int(repeated["df"].sum())
+    edges = {df: float(fdtri(df, max(1.0, _EFFICIENCY * (total - df)), 1 - _WILD)) for df in sizes}
+    return repeated["v"] / centre > repeated["df"].replace_strict(edges, return_dtype=pl.Float64)

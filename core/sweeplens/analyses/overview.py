@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
@@ -15,21 +16,24 @@ from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_identifier, is_machine, varying_hparams
+from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
+from sweeplens.frames.run_names import display_names, shown_run
 from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["overview"]
+__all__ = ["FIRST_CALL_POINTS", "overview"]
 
+Row = Mapping[str, object]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
 _WORST = 5
 _VALUE = 40  # characters of a value
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
+_REVIEWED_POINTS = 500_000  # with more, other readings of the first metric are left to rank_runs
 _MANY = 9  # runs: where no value repeats, every hyperparameter splits them alike
-_FIRST_CALL_POINTS = 2_000_000
+FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
     "ci95_low": pl.Float64(), "ci95_high": pl.Float64(), "tied": pl.List(pl.String()),
@@ -59,10 +63,23 @@ def overview(
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
+    reviewed = leading[:1] if int(series["n_logged"].sum()) <= _REVIEWED_POINTS else []
     answers = [
-        rank(runs, series, points, m, goals=goals, replicates=replicates, tasks=tasks, broken=broken) for m in leading
+        rank(
+            runs,
+            series,
+            points,
+            m,
+            goals=goals,
+            replicates=replicates,
+            tasks=tasks,
+            broken=broken,
+            reviewed=m in reviewed,
+        )
+        for m in leading
     ]
-    found = [_best_group(m, known_goal(m, goals), a) for m, a in zip(leading, answers, strict=True)]
+    known = display_names(runs)
+    found = [_best_group(m, known_goal(m, goals), a, known) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
@@ -76,6 +93,8 @@ def overview(
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
+        ("does it hold", _doubts(leading, answers)),
+        ("metrics disagree", _disagreements(leading, [a.table for a in answers])),
         ("ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")),
         ("best is", f"by reduce {DEFAULT_REDUCE}, the default" * bool(best.height)),
         (
@@ -92,16 +111,18 @@ def overview(
     ]
     if found_wrong:
         kept = [a.table for a, row in zip(answers, found, strict=True) if row[3]]
-        hparams = _settings(vary.table, runs)
+        hparams = {k: v for k, v in _settings(vary.table, runs).items() if not is_called(k, tasks)}
+        from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP
+
         running = int((runs["status"] == "running").sum())
-        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table))
-        rows += [("next", step) for step in steps]
+        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP))
+        rows += [(f"next {i}", step) for i, step in enumerate(steps, 1)]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
 
 
-def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
+def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -> tuple[object, ...]:
     """Returns the first group of a default ranking, and the groups that tie with it."""
     ranked = answer.table
     if "overall" in answer.tables:
@@ -112,7 +133,8 @@ def _best_group(metric: str, goal: str, answer: Answer) -> tuple[object, ...]:
     top, *others = ranked.iter_rows(named=True)
     label = _label(top, keys)
     if "run_id" in top:
-        label = f"{top['run_id']} ({label})" if keys else top["run_id"]
+        run = shown_run(top["run_id"], known)
+        label = f"{run} ({label})" if keys else run
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else [_values(r, keys) for r in others if r["tied"]]
     return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
@@ -257,7 +279,7 @@ def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def _is_small(series: pl.DataFrame) -> bool:
-    return int(series["n_logged"].sum()) <= _FIRST_CALL_POINTS
+    return int(series["n_logged"].sum()) <= FIRST_CALL_POINTS
 
 
 def _diagnosis(
@@ -270,9 +292,7 @@ def _diagnosis(
     """Returns what went wrong; curves are only checked if there are few enough points."""
     from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
 
-    if not _is_small(series):
-        return diagnose(runs, series, None, options)
-    return shared() if shared else diagnose(runs, series, points, options)
+    return shared() if shared else diagnose(runs, series, points if _is_small(series) else None, options)
 
 
 def _broken(
@@ -280,27 +300,70 @@ def _broken(
 ) -> list[tuple[str, str]]:
     """Returns findings by severity, the worst of them, and news."""
     from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
-    from sweeplens.analyses.triage.diagnosis import severity_lines
+    from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP, severity_lines
 
     grave = found.table.filter(pl.col("severity") == "high")
-    worst = [_finding_line(row) for row in grave.iter_rows(named=True)]
+    known = display_names(runs)
+    worst = [_finding_line(row, known) for row in grave.iter_rows(named=True)]
     unseen = (
         ""
-        if _is_small(series)
+        if _is_small(series) or found.basis.points
         else "divergence, overfitting, spikes and throughput were not checked: diagnose_runs does"
     )
     return [
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
+        ("settings and logs", _contradictions(found.table, OF_THE_SETUP)),
         ("worst", listed(worst, _WORST)),
         ("not checked", unseen),
         ("last 24 hours", news_of_the_day(runs, series, found.table, options)),
     ]
 
 
-def _finding_line(row: Mapping[str, object]) -> str:
+def _contradictions(findings: pl.DataFrame, kinds: Sequence[str]) -> str:
+    """Returns one example of each kind of disagreement between settings and logs, with its number of runs."""
+    odd = findings.filter(pl.col("finding").is_in(kinds) & (pl.col("severity") != "low"))
+    firsts = odd.group_by("finding", maintain_order=True).agg(pl.col("evidence").first(), pl.col("run_id").n_unique())
+    return "; ".join(f"{evidence} ({n} run{'s' * (n > 1)})" for _, evidence, n in firsts.head(3).iter_rows())
+
+
+def _doubts(metrics: Sequence[str], answers: Sequence[Answer]) -> str:
+    """Returns the readings of the first main metric in which another group leads."""
+    found = [n for a in answers[:1] for n in a.notes if "The same group leads" in n and "; not " in n]
+    return listed([f"{metrics[0]}: {n}" for n in found], 2)
+
+
+def _disagreements(metrics: Sequence[str], rankings: Sequence[pl.DataFrame]) -> str:
+    """Returns where two main metrics of one split have different leaders, and neither ties with the other's."""
+    found: list[str] = []
+    for (one, first), (other, second) in combinations(zip(metrics, rankings, strict=True), 2):
+        if one.rpartition("/")[0] == other.rpartition("/")[0]:
+            found += [
+                f"{task}{_label(a, keys)} leads in {one}, {_label(b, keys)} in {other}"
+                for task, a, b, keys in _leaders(first, second)
+            ]
+    return listed(found)
+
+
+def _leaders(first: pl.DataFrame, second: pl.DataFrame) -> Iterator[tuple[str, Row, Row, list[str]]]:
+    """Yields the leaders of two rankings, for each task, where each is significantly behind in the other ranking."""
+    keys = [c for c in first.columns if c not in RANK_COLUMNS and c in second.columns]
+    tasks = first["task"].unique().sort().to_list() if "task" in first.columns else [None]
+    for task in tasks if keys else ():
+        one, two = (t.filter(pl.col("task") == task) if task is not None else t for t in (first, second))
+        if not one.height or not two.height:
+            continue
+        a, b = one.row(0, named=True), two.row(0, named=True)
+        behind = [
+            t.filter(pl.all_horizontal(pl.col(k).eq_missing(r[k]) for k in keys)) for t, r in ((two, a), (one, b))
+        ]
+        if all(t.height and t["tied"][0] is False and t["rank"][0] > 1 for t in behind):
+            yield f"{task}: " if task is not None else "", a, b, keys
+
+
+def _finding_line(row: Mapping[str, object], known: dict[str, str]) -> str:
     place = f" of {row['metric']}" if row["metric"] else ""
     step = f" at step {row['step']}" if row["step"] is not None else ""
-    return f"{row['run_id']} ({row['finding']}{place}{step})"
+    return f"{shown_run(str(row['run_id']), known)} ({row['finding']}{place}{step})"
 
 
 def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
@@ -309,4 +372,6 @@ def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
     steps = dict(
         series.filter(pl.col("run_id").is_in(ids)).group_by("run_id").agg(pl.col("last_step").max()).iter_rows()
     )
-    return f"{len(ids)}: {listed([f'{run} (step {steps.get(run, 0)})' for run in ids], _WORST)}" if ids else ""
+    known = display_names(runs)
+    lines = [f"{shown_run(run, known)} (step {steps.get(run, 0)})" for run in ids]
+    return f"{len(ids)}: {listed(lines, _WORST)}" if ids else ""

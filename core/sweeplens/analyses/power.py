@@ -47,7 +47,11 @@ class Spreads(Struct, frozen=True):
         """Returns the degrees of freedom of the test with ``n`` runs a side."""
         if self.paired:
             return n - 1
-        return (n - 1) * (self.a**2 + self.b**2) ** 2 / (self.a**4 + self.b**4)
+        largest = max(self.a, self.b)
+        if not largest > 0:
+            return 2 * (n - 1)
+        a, b = self.a / largest, self.b / largest  # fourth powers of tiny numbers would be 0
+        return (n - 1) * (a**2 + b**2) ** 2 / (a**4 + b**4)
 
 
 class Seeds(Struct, frozen=True):

@@ -30,8 +30,10 @@ __all__ = [
     "RESERVED",
     "RankQuestion",
     "RankedGroups",
+    "counted_in",
     "group_label",
     "group_names",
+    "leading_group",
     "ranked_groups",
 ]
 
@@ -66,6 +68,7 @@ class RankQuestion(Struct, frozen=True):
     keys: tuple[str, ...]
     goals: Mapping[str, str] | None
     replicates: tuple[str, ...]
+    reviewed: bool = True  # whether notes on lucky values and other readings are made
     broken: tuple[str, ...] = ()  # runs that are known to be broken
 
 
@@ -83,7 +86,11 @@ def group_names(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[s
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
-    return [n for n in varying_hparams(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    return [
+        n
+        for n in varying_hparams(runs)
+        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
+    ]
 
 
 def ranked_groups(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: RankQuestion) -> RankedGroups:
@@ -100,19 +107,40 @@ def ranked_groups(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str],
         pl.len().alias("n"),
         pl.col("value").mean().alias("mean"),
         pl.col("value").var().alias("var"),
-        pl.col("run_id").sort().alias("ids"),
-        pl.col("value").sort_by("run_id").alias("values"),
-        pl.col("seed").sort_by("run_id").alias("seeds"),
+        pl.col("run_id").alias("ids"),
+        pl.col("value").alias("values"),
+        pl.col("seed").alias("seeds"),
     ]
     by = [*(keys or [pl.lit("all runs").alias("group")]), alone]  # a run whose settings are unknown repeats no other
+    table = table if table["run_id"].is_sorted() else table.sort("run_id")
     groups = (
         table.group_by(by, maintain_order=True)
         .agg(stats)
         .drop("alone")
         .sort("mean", *keys, descending=[ask.goal == "higher", *(False for _ in keys)])
     )
-    spread = pooled_spread(groups["n"].to_list(), groups["var"].to_list())
+    spread = pooled_spread(groups["n"], groups["var"])
     return RankedGroups(groups, spread, bounds_of(ask.metric, values["value"]), _blocks(groups))
+
+
+def leading_group(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], goal: str) -> str:
+    """Returns the label of the first of `ranked_groups`; empty if there is none."""
+    table = keyed(runs, keys).join(values.select("run_id", "value"), on="run_id")
+    unknown = runs_without_hparams(runs)
+    alone = pl.when(pl.col("run_id").is_in(unknown)).then("run_id").alias("alone")
+    means = table.group_by([*keys, alone]).agg(mean=pl.col("value").mean())
+    best = pl.col("mean").max() if goal == "higher" else pl.col("mean").min()
+    first = means.filter(pl.col("mean") == best).sort(*keys, "alone").head(1)
+    return group_label(first.row(0, named=True), keys) if first.height else ""
+
+
+def counted_in(groups: pl.DataFrame, runs: Sequence[str]) -> pl.Series:
+    """Returns how many of the runs of each group (column ``ids``) are among these."""
+    if not runs:
+        return pl.repeat(0, groups.height, dtype=pl.Int64, eager=True)
+    single = groups.select("ids").with_row_index("place").explode("ids")
+    among = single.with_columns(pl.col("ids").is_in(pl.Series(runs).implode()))
+    return among.group_by("place", maintain_order=True).agg(pl.col("ids").sum().cast(pl.Int64))["ids"]
 
 
 def _blocks(groups: pl.DataFrame) -> tuple[list[float], float] | None:

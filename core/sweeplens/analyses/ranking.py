@@ -21,11 +21,12 @@ from sweeplens.analyses.ranked_groups import (
     RESERVED,
     RankedGroups,
     RankQuestion,
+    counted_in,
     group_names,
     ranked_groups,
 )
 from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, review_notes
-from sweeplens.analyses.statistics import ALPHA, t_quantile
+from sweeplens.analyses.statistics import ALPHA, INTERIM_ALPHA, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError, UnknownNameError
@@ -54,6 +55,7 @@ def rank(
     replicates: Sequence[str] = (),
     tasks: Sequence[str] = (),
     pruned: bool = False,
+    reviewed: bool = True,
     broken: Sequence[str] = (),
 ) -> Answer:
     """Returns groups (or runs) in order of rank: mean, 95 % interval (Student's t), gap to the best, and ties with it.
@@ -61,7 +63,8 @@ def rank(
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that name the task: runs are ranked within
     each of their values. ``pruned``: also rank trials that their search ended early. All numbers are in the unit of the
-    metric. ``broken``: runs that a diagnosis calls broken: ties that rest on them are named. Sources of the tests: `bests`.
+    metric. ``reviewed``: add notes on lucky values and on other readings. ``broken``: runs that a diagnosis calls broken: ties
+    that rest on them are named. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run"):
@@ -75,11 +78,19 @@ def rank(
     direction = goal_of(metric, goal, goals)
     runs, early = (runs, ()) if pruned else _without_pruned(runs)
     if early:
-        asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].to_list())) for t in (asked, series))
+        asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].implode())) for t in (asked, series))
     keys = group_names(runs, hparams, replicates)
     of_task = [k for k in keys if is_called(k, tasks)]
     ask = RankQuestion(
-        metric, how, direction, by, tuple(k for k in keys if k not in of_task), goals, tuple(replicates), tuple(broken)
+        metric,
+        how,
+        direction,
+        by,
+        tuple(k for k in keys if k not in of_task),
+        goals,
+        tuple(replicates),
+        reviewed,
+        tuple(broken),
     )
     question = (runs, series, asked, points, ask)
     answer = _by_task(*question, of_task) if of_task else _ranked_answer(*question)
@@ -126,8 +137,14 @@ def _by_task(
         points=sum(p.basis.points or 0 for p in parts),
     )
     word = f"{', '.join(of_task)} is the task: runs are ranked within each of {len(parts)} tasks, never across them."
-    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal))
+    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal), *_doubts(parts))
     return Answer(table, basis, notes, {"overall": overall})
+
+
+def _doubts(parts: Sequence[Answer]) -> tuple[str, ...]:
+    """Returns, for each task, the readings in which another group leads, and the groups that tie because of broken runs."""
+    words = ("; not ", BROKEN)
+    return tuple(f"{p.table['task'][0]}: {n}" for p in parts for n in p.notes if any(w in n for w in words))
 
 
 def _ranked_answer(
@@ -141,14 +158,14 @@ def _ranked_answer(
         by, ask = "run", replace(ask, by="run")
     elif by == "group" and runs.height > 1:
         runs, lost = with_config(runs)
-        asked = asked.filter(pl.col("run_id").is_in(runs["run_id"].to_list()))
+        asked = asked.filter(pl.col("run_id").is_in(runs["run_id"].implode())) if lost else asked
     reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
-    used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].to_list()))
+    used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].implode()))
     cover = coverage_of(runs, used)
     ranked = ranked_groups(runs, reduced.values, keys, ask)
     table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)
-    table, method = _finished(table, ranked, by)
+    table, method = _finished(table, ranked, by, INTERIM_ALPHA if cover.running else ALPHA)
     table = _marked(table, runs, keys, cover, left, by)
     named = ["run_id", "status"] if by == "run" else []
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
@@ -157,7 +174,7 @@ def _ranked_answer(
     stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
     notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, method)
-    notes += review_notes(runs, series, used, points, ask, ranked, keys, reduced.values)
+    notes += review_notes(runs, series, used, points, ask, ranked, keys, reduced.values) if ask.reviewed else ()
     notes += broken_note(runs, series, ranked, table, keys, ask.broken) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
     return Answer(table.select(shown), basis, notes)
@@ -191,9 +208,9 @@ def _by_run(ranked: RankedGroups, runs: pl.DataFrame, keys: Sequence[str], goal:
     )
 
 
-def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str) -> tuple[pl.DataFrame, str]:
+def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, alpha: float) -> tuple[pl.DataFrame, str]:
     """Adds rank, gap, p_adjusted, tied and shrunk to a table in order (columns n, mean, var); returns the method in words too."""
-    n, means, variances = table["n"].to_list(), table["mean"].to_list(), table["var"].to_list()
+    n, means, variances = table["n"], table["mean"], table["var"]
     method = ""
     if ranked.spread is None or ranked.spread.sd == 0:
         ps: list[float | None] = [None] * table.height
@@ -206,12 +223,12 @@ def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str) -> tuple[pl.Da
         ps, method = found.p, found.method + (", seeds as blocks" if ranked.blocks else "")
     gap = (pl.col("mean") - pl.col("mean").first()).abs()
     row = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")
-    followers = [None if q is None else q >= ALPHA for q in ps[1:]]
-    shared = None if not followers or None in followers else any(followers)
-    first = True if any(followers) else shared
+    adjusted = pl.Series("p_adjusted", ps, dtype=pl.Float64)
+    followers = adjusted[1:] >= alpha
+    shared = None if not len(followers) or followers.null_count() else bool(followers.any())
+    first = pl.Series([True if followers.any() else shared], dtype=pl.Boolean)
     return table.with_columns(
-        row, gap.alias("gap"), pl.Series("p_adjusted", ps, dtype=pl.Float64),
-        pl.Series("tied", [first, *followers][: table.height], dtype=pl.Boolean),
+        row, gap.alias("gap"), adjusted, pl.concat([first, followers])[: table.height].alias("tied"),
         pl.Series("shrunk", shrunk(n, means, variances) if by == "group" else [None] * table.height, dtype=pl.Float64),
     ), method  # fmt: skip
 
@@ -220,7 +237,7 @@ def _marked(
     table: pl.DataFrame, runs: pl.DataFrame, keys: Sequence[str], cover: Coverage, left: Sequence[LeftOut], by: str
 ) -> pl.DataFrame:
     """Adds how many runs of each row are unfinished or shorter (for a single run: whether), and how many were left out."""
-    marked = pl.col("ids").list.eval(pl.element().is_in(list(cover.marked))).list.sum().cast(pl.Int64)
+    marked = counted_in(table, cover.marked)
     table = table.with_columns((marked > 0 if by == "run" else marked).alias("unfinished"))
     lost = sorted({r for entry in left for r in entry.runs})
     if by == "run" or not keys or not lost:

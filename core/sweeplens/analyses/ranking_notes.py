@@ -8,12 +8,21 @@ import polars as pl
 
 from sweeplens.analyses.coverage import Coverage, listed
 from sweeplens.analyses.luck import reading_notes, split_note
-from sweeplens.analyses.ranked_groups import RESERVED, RankedGroups, RankQuestion, group_label, ranked_groups
+from sweeplens.analyses.ranked_groups import (
+    RESERVED,
+    RankedGroups,
+    RankQuestion,
+    counted_in,
+    group_label,
+    leading_group,
+)
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.analyses.statistics import INTERIM_ALPHA
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
 
+_NAMED = 3
 BROKEN = "Some tied groups hold runs that failed or logged NaN:"
 
 
@@ -28,10 +37,11 @@ def method_notes(
 ) -> tuple[str, ...]:
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
-    notes.append(_tied_note(ranked, table, method))
+    notes.append(_tied_note(ranked, table, method, interim=bool(cover.running)))
     if ranked.spread is not None and ranked.spread.wild:
-        wild = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in ranked.spread.wild]
-        notes.append(f"Spread far above that of other groups: {listed(wild)}.")
+        wild = ranked.spread.wild
+        named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in wild[:_NAMED]]
+        notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(wild))}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
         notes.append(f"{singles} of {table.height} groups have a single run: no interval.")
@@ -48,7 +58,7 @@ def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
+def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interim: bool) -> str:
     if table.height < 2:
         return ""
     spread = ranked.spread
@@ -59,9 +69,8 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
     luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
-    return (
-        f"{_verdict(tied, table.height - 1)} at 5 % ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
-    )
+    level = f"at p {INTERIM_ALPHA:g}, the limit while runs are running" if interim else "at 5 %"
+    return f"{_verdict(tied, table.height - 1)} {level} ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
 
 
 def _verdict(tied: int, followers: int) -> str:
@@ -87,17 +96,17 @@ def broken_note(
     broken = sorted({*broken_runs(runs, series), *known})
     counts = ranked.groups.select(
         "n",
-        broken=pl.col("ids").list.eval(pl.element().is_in(broken)).list.sum(),
+        broken=counted_in(ranked.groups, broken),
         tied=table["tied"].fill_null(value=False),
     ).with_row_index("place")
     hit = counts.filter(pl.col("tied") & (pl.col("broken") > 0))
     labels = [
         f"{group_label(ranked.groups.row(p, named=True), keys)} ({b} of {n})"
-        for p, n, b in hit.select("place", "n", "broken").iter_rows()
+        for p, n, b in hit.select("place", "n", "broken").head(_NAMED).iter_rows()
     ]
     if not labels:
         return ()
-    return (f"{BROKEN} {listed(labels)}: they may tie because of their spread.",)
+    return (f"{BROKEN} {listed(labels, _NAMED, total=hit.height)}: they may tie because of their spread.",)
 
 
 def review_notes(
@@ -123,9 +132,7 @@ def review_notes(
         for reading in readings(
             mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
         ):
-            again = ranked_groups(mine, reading.values, keys, ask).groups
-            again = again.filter(pl.col("n") > 0)
-            best = group_label(again.row(0, named=True), keys) if again.height else first
+            best = leading_group(mine, reading.values, keys, ask.goal) or first
             same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
         notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
     return tuple(n for n in notes if n)

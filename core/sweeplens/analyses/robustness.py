@@ -22,6 +22,8 @@ _BROKEN = ("failed", "crashed", "killed")
 _FAR = 5.0  # median absolute deviations, scaled to standard deviations
 _SCALE = 1.4826
 _FEWEST = 5
+_MANY = 12  # runs from which the deviations within small groups are known
+_USUAL, _QUANTILE = 0.5, 0.4  # the median distance of three or four normal values from their median, in deviations
 _SHORTER = 0.98
 
 
@@ -62,7 +64,8 @@ def readings(
     broken = broken_runs(runs, series)
     if broken:
         yield OtherReading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
-    far = [r for r in standing_out(values, groups) if r not in broken]
+    known = frozenset(broken)
+    far = [r for r in standing_out(values, groups) if r not in known]
     if far:
         yield OtherReading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
 
@@ -82,19 +85,30 @@ def _without(values: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
 def broken_runs(runs: pl.DataFrame, series: pl.DataFrame) -> list[str]:
     """Returns runs with a failed status or with non-finite values in this metric."""
     failed = runs.filter(pl.col("status").is_in(_BROKEN))["run_id"]
-    bad = series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0)["run_id"]
-    return sorted({*failed.to_list(), *bad.to_list()} & set(series["run_id"].to_list()))
+    bad = (pl.col("n_nan") + pl.col("n_inf") > 0) | pl.col("run_id").is_in(failed.implode())
+    return series.filter(bad)["run_id"].unique().sort().to_list()
+
+
+def _of_small_groups(placed: pl.DataFrame) -> pl.DataFrame:
+    """Returns runs of groups of three or four that are far from their median by the deviations within all groups together."""
+    apart = placed.filter(pl.col("size") > 2)
+    usual = apart["away"].quantile(_USUAL, "linear")
+    level = usual / _QUANTILE if isinstance(usual, float) else 0.0
+    if apart.height < _MANY or not level:
+        return placed.clear()
+    return apart.filter((pl.col("size") < _FEWEST) & (pl.col("away") > 2 * _FAR * level))
 
 
 def standing_out(values: pl.DataFrame, groups: pl.DataFrame) -> list[str]:
-    """Returns runs farther than five scaled median absolute deviations from the median of their group, in groups of 5 or more."""
+    """Returns runs farther than five scaled median absolute deviations from the median of their group, in groups of 5 or more; in
+    groups of three or four, than ten deviations of all groups together."""
     value = pl.col("value")
     placed = values.join(groups, on="run_id").with_columns(
         away=(value - value.median().over("group")).abs(), size=pl.len().over("group")
     )
     usual = pl.col("away").median().over("group") * _SCALE
     far = placed.filter((pl.col("size") >= _FEWEST) & (usual > 0) & (pl.col("away") > _FAR * usual))
-    return far["run_id"].sort().to_list()
+    return sorted({*far["run_id"].to_list(), *_of_small_groups(placed)["run_id"].to_list()})
 
 
 def robustness_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> str:

@@ -17,6 +17,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
+from sweeplens.frames.run_names import display_names
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import no_run_reason, select_runs
 
@@ -88,9 +89,10 @@ def _side(
         raise InputError(
             f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
         )
-    known = frozenset(runs["run_id"].to_list())
-    chosen = {part for part in parts if part in known}  # usually ids: looked up in one pass
-    chosen |= {r for part in parts if part not in known for r in _matching(runs, series, part, known, more)}
+    ids = frozenset(runs["run_id"].to_list())
+    known = ids | frozenset(display_names(runs).values())
+    chosen = {part for part in parts if part in ids}  # usually ids: looked up in one pass
+    chosen |= {r for part in parts if part not in ids for r in _matching(runs, series, part, known, more)}
     if not chosen:
         reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))), more)
         raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")

@@ -25,6 +25,7 @@ from sweeplens.frames import student_t
 __all__ = [
     "ALPHA",
     "HUGE",
+    "INTERIM_ALPHA",
     "TestResult",
     "chi2_tail",
     "equal_within",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 ALPHA = 0.05
+INTERIM_ALPHA = ALPHA / 20
+"""The limit for p while runs are still running: results that are read up to twenty times stay below 5 % (Bonferroni)."""
 _PAIRED = 0.025
 HUGE = 1e150  # squares of larger values overflow
 
@@ -118,7 +121,8 @@ def welch(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     part_a, part_b = variance(a) / len(a), variance(b) / len(b)
     if not 0 < part_a + part_b < HUGE:
         return None
-    df = (part_a + part_b) ** 2 / (part_a**2 / (len(a) - 1) + part_b**2 / (len(b) - 1))
+    share_a, share_b = part_a / (part_a + part_b), part_b / (part_a + part_b)  # squares of tiny parts would be 0
+    df = 1 / (share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1))
     return _of_t("Welch", mean(a) - mean(b), math.sqrt(part_a + part_b), df)
 
 

@@ -109,7 +109,7 @@ def _varying_row(
         "n_values": int(column.drop_nulls().n_unique()),
         "values": _values(column),
         "n_missing": int(column.null_count()),
-        "replicate": is_replicate(runs, name, replicates) or is_identifier(runs, name),
+        "replicate": is_replicate(runs, name, replicates) or is_identifier(runs, name, replicates),
         "same_as": list(same_as),
     }
 

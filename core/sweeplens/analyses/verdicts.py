@@ -21,6 +21,7 @@ from sweeplens.analyses.power import Seeds, Spreads, detectable, seeds_needed
 from sweeplens.analyses.statistics import (
     ALPHA,
     HUGE,
+    INTERIM_ALPHA,
     TestResult,
     equal_within,
     exact_apart,
@@ -133,13 +134,28 @@ def _spreads(a: Sequence[float], b: Sequence[float], noise: Spread | None, *, pa
 
 
 def verdict(
-    row: Contrast, p_adjusted: float | None, goal: str, noise: Spread | None, delta: Delta | None = None
+    row: Contrast,
+    p_adjusted: float | None,
+    goal: str,
+    noise: Spread | None,
+    delta: Delta | None = None,
+    *,
+    interim: bool = False,
 ) -> str:
-    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below 5 %."""
+    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below 5 %.
+
+    ``interim``: some runs are still running, so the limit is `INTERIM_ALPHA`, which allows for repeated looks.
+    """
     if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
+    if p_adjusted < (INTERIM_ALPHA if interim else ALPHA):
+        so_far = " so far" * interim
+        return f"different{so_far}: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
     if p_adjusted < ALPHA:
-        return f"different: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
+        limit = f"while runs are running only p below {INTERIM_ALPHA:g} counts, because results are read more than once"
+        return (
+            f"not told apart so far (p {p_adjusted:.2g}, {row.name}): {_better(row.difference, goal)} now, but {limit}"
+        )
     if row.test is None:
         return f"not told apart (p {p_adjusted:.2g}, {row.name})"
     low, high = row.test.low, row.test.high

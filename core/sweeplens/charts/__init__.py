@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sweeplens.charts.chart import Chart
 from sweeplens.charts.comparison import comparison
 from sweeplens.charts.curves import curves
@@ -45,4 +47,5 @@ def draw_chart(db: ExperimentDB, kind: str, ask: PlotRequest) -> Chart:
     chosen = kind or most_telling(db, ask)
     if chosen not in CHARTS:
         raise UnknownNameError.of("kind of picture", kind, CHARTS, meaning="kind", hint=f"Kinds: {', '.join(CHARTS)}.")
-    return CHARTS[chosen](db, ask)
+    chart = CHARTS[chosen](db, ask)
+    return replace(chart, spec={**chart.spec, "usermeta": {"kind": chosen, **chart.spec.get("usermeta", {})}})

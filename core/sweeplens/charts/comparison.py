@@ -16,7 +16,7 @@ from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.curve_groups import Groups, Line, Member, mean_lines, points_each
 from sweeplens.charts.curves import panel_layers
 from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_panel, said_notes, stratum_rows
-from sweeplens.charts.labels import distinct, number, printed
+from sweeplens.charts.labels import distinct, number, printed, run_labels
 from sweeplens.charts.levels import level_comparison
 from sweeplens.charts.ranking import group_columns, group_labels
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
@@ -86,11 +86,11 @@ def comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
 def _sides(db: ExperimentDB, ask: PlotRequest) -> _LabelledSides:
     """Returns the requested sides, else the two runs, else the two best groups of the main metric."""
     if ask.a and ask.b:
-        return _LabelledSides(ask.a, ask.b, _side_label(ask.a), _side_label(ask.b))
+        return _LabelledSides(ask.a, ask.b, *_side_labels(db, ask.a, ask.b))
     if ask.a or ask.b:
         raise InputError("A comparison needs both sides: pass a and b, each a run id, a glob or a condition.")
     if len(ask.runs) == 2:
-        return _LabelledSides(*ask.runs, *(printed(r, 32) for r in ask.runs))
+        return _LabelledSides(*ask.runs, *run_labels(ask.runs, 40))
     metric = asked_metrics(db, ask, 1)[0]
     table = db.rank(metric.name, goal=ask.goal, hparams=ask.hparams, runs=ask.runs, where=ask.where).table
     keys = group_columns(table)
@@ -98,7 +98,8 @@ def _sides(db: ExperimentDB, ask: PlotRequest) -> _LabelledSides:
         raise InputError("Nothing to compare: there is one group of runs only. Pass the sides a and b.")
     rows = table.head(2).to_dicts()
     if "run_id" in table.columns:
-        return _LabelledSides(rows[0]["run_id"], rows[1]["run_id"], *(printed(r["run_id"], 32) for r in rows))
+        ids = [r["run_id"] for r in rows]
+        return _LabelledSides(ids[0], ids[1], *run_labels(ids, 40))
     return _best_groups(db, ask, rows, keys)
 
 
@@ -113,8 +114,13 @@ def _best_groups(
     return _LabelledSides(ids[0], ids[1], labels[0], labels[1])
 
 
-def _side_label(side: str | tuple[str, ...]) -> str:
-    return printed(side if isinstance(side, str) else ", ".join(side), 40)
+def _side_labels(db: ExperimentDB, *sides: str | tuple[str, ...]) -> list[str]:
+    """Returns labels of sides: two runs by the parts of their ids that differ, else as given."""
+    known = set(db.runs_df["run_id"])
+    single = [side if isinstance(side, str) else side[0] for side in sides if isinstance(side, str) or len(side) == 1]
+    if len(single) == len(sides) and all(side in known for side in single):
+        return run_labels(single, 40)
+    return [printed(side if isinstance(side, str) else ", ".join(side), 40) for side in sides]
 
 
 def _better(row: Mapping[str, Any], a: str, b: str) -> str:

@@ -16,11 +16,11 @@ from msgspec import Struct
 from sweeplens.analyses.mean_curves import MEAN_CURVE_COLUMNS
 from sweeplens.analyses.ranking import RANK_COLUMNS
 from sweeplens.answers import Basis
-from sweeplens.charts.labels import distinct, printed, short_names
+from sweeplens.charts.labels import distinct, run_labels, short_names
 from sweeplens.charts.ranking import by_hparams, group_labels
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, swept_hparams
 from sweeplens.charts.theme import CATEGORIES
-from sweeplens.charts.vega import count_of
+from sweeplens.charts.vega import BEST_FIRST, count_of
 
 if TYPE_CHECKING:
     from sweeplens.answers import Answer
@@ -33,6 +33,7 @@ _MOST_SINGLE = 12  # up to this number, runs without groups are drawn one by one
 _FEWEST, _MOST = 8, 200  # points of a line
 _MOST_OF_MEANS = 100
 _WORST = 2
+_LOW = 400  # pixels
 
 
 class Line(Struct, frozen=True):
@@ -116,7 +117,7 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
     columns = [c for c in groups.columns if c not in (*MEAN_CURVE_COLUMNS, "n_runs", "first_end", "last_end")]
     order = _order(db, ask, metrics[0], answer, columns, keys)
     members = _labelled(db, answer, columns, keys, order, runs)
-    chosen, named = _chosen([m.label for m in members])
+    chosen, named = _chosen([m.label for m in members], ask)
     lines = mean_lines(answer, {m.group: m for m in members if m.label in chosen})
     head = ", ".join(short_names([names_of(db).hparam(k) for k in keys])) if len(keys) <= 3 else "group"
     what = f"{count_of(len(members), 'group')}{by_hparams(keys, names_of(db))}" if keys else "all runs"
@@ -136,8 +137,8 @@ def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) 
     """Returns lines of single runs."""
     runs = db.view(ask.runs, ask.where).runs
     order = _run_order(db, ask, metrics[0], runs)
-    labels = dict(zip(order, distinct([printed(r, 40) for r in order]), strict=True))
-    chosen, named = _chosen(list(labels.values()))
+    labels = dict(zip(order, run_labels(order, 40), strict=True))
+    chosen, named = _chosen(list(labels.values()), ask)
     ids = [run for run, label in labels.items() if label in chosen]
     names, most = [m.name for m in metrics], points_each(len(metrics))
     along: dict[str, Any] = {"x": ask.x or "step", "x_min": ask.x_min, "x_max": ask.x_max}
@@ -252,30 +253,36 @@ def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.Data
     return [*found, *(run for run in everyone if run not in ranked)]
 
 
-def _chosen(labels: Sequence[str]) -> tuple[set[str], list[str]]:
+def _colours(ask: PlotRequest) -> tuple[int, int]:
+    """Returns how many of the best and of the worst groups get a colour: fewer in small charts, because of the legend."""
+    return (2, 1) if ask.narrow and ask.height < _LOW else (CATEGORIES - _WORST, _WORST)
+
+
+def _chosen(labels: Sequence[str], ask: PlotRequest) -> tuple[set[str], list[str]]:
     """Returns the labels to draw, and those with a colour: of too many, the best and the worst."""
-    if len(labels) <= CATEGORIES:
+    best, worst = _colours(ask)
+    if len(labels) <= best + worst:
         return set(labels), list(labels)
-    named = [*labels[: CATEGORIES - _WORST], *labels[-_WORST:]]
-    rest = labels[CATEGORIES - _WORST : -_WORST]
+    named = [*labels[:best], *labels[-worst:]]
+    rest = labels[best:-worst]
     room = _MOST_LINES - CATEGORIES
     every = max(1.0, len(rest) / room)
     return {*named, *(rest[int(i * every)] for i in range(min(len(rest), room)))}, named
 
 
 def _legend(metric: Metric, head: str) -> str:
-    return f"{head}, best first" if metric.goal != "unknown" else head
+    return f"{head}{BEST_FIRST}" if metric.goal != "unknown" else head
 
 
 def _notes(lines: Sequence[Line], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest) -> list[str]:
     bands = any(low is not None for line in lines for low in line.low)
     thinner = any(fewer for line in lines for _, _, fewer in line.stretches())
-    grey = drawn - named
+    grey, (best, worst) = drawn - named, _colours(ask)
     return [
         ("Mean over runs, band: 95 % interval" + ("; dashed: runs of the group are missing there." if thinner else "."))
         if bands
         else "",
-        f"In colour: the {named - _WORST} best and the {_WORST} worst; grey: {grey} others." if grey else "",
+        f"In colour: the {best} best and the {worst} worst; grey: {grey} other{'s' * (grey > 1)}." if grey else "",
         f"{drawn} of {total} are drawn." if drawn < total else "",
         f"Smoothed: moving average of weight {ask.smooth:g}, bias corrected; faint: as logged." if ask.smooth else "",
         f"{answer.basis.sampling[0].upper()}{answer.basis.sampling[1:]}." if answer.basis.sampling else "",

@@ -6,13 +6,15 @@ with the raw line faint behind it. First values that are not finite, crashes and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.curve_events import CurveEvent, events_of, placed_events
 from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
-from sweeplens.charts.labels import listed_names, number
+from sweeplens.charts.labels import listed_names, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, time_axis, value_range
 from sweeplens.charts.smoothing import moving_average
@@ -22,6 +24,7 @@ from sweeplens.charts.vega import (
     count_of,
     filled_view,
     layer,
+    named_runs,
     number_field,
     title_lines,
     tooltip,
@@ -45,6 +48,8 @@ _SHAPES = {
 _LEGEND_PIXELS, _AXIS_PIXELS = 190, 70
 _LARGE = 100_000
 _BAND_ROOM = 0.3  # of the range of the curves
+_WIDE = 0.5  # of what the curves span
+_BAND, _FAINT = 0.2, 0.06  # opacities of bands
 
 
 def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
@@ -57,7 +62,9 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
             f"Nothing to draw: no finite value of {listed_names([m.name for m in metrics])} over {ask.x or 'step'}."
         )
     events = events_of(db, ask, drawn, groups)
-    spec = _spec(db, ask, drawn, groups, events)
+    single = {line.label: line.runs[0] for line in groups.lines if groups.one == "run"}
+    marked = {printed(event.run): event.run for event in events}
+    spec = _spec(db, ask, drawn, groups, events) | named_runs((single | marked).items())
     title = " ".join(spec["title"]["text"])
     return Chart("curves", title, _caption(drawn, groups, events), spec, groups.basis)
 
@@ -78,12 +85,17 @@ def _spec(
     panels: list[Spec] = []
     for metric in metrics:
         layers, beyond = panel_layers(db, ask, metric, groups, events)
-        panels.append(
-            {"width": width, "height": height, "layer": layers, "title": {"text": metric.shown, "fontSize": 12}}
-        )
+        panel = {"width": width, "height": height, "layer": [_untitled(part) for part in layers]}
+        panels.append({**panel, "title": {"text": metric.shown, "fontSize": 12}})
         notes.append(f"{metric.shown}: {beyond}" if beyond else "")
     shared = {"scale": {"color": "shared", "shape": "shared"}}
     return {"title": title_lines(title, notes, ask.width), "concat": panels, "columns": columns, "resolve": shared}
+
+
+def _untitled(part: Spec) -> Spec:
+    """Returns a layer without the title of its y axis, because its panel has the same title."""
+    y = part["encoding"]["y"]
+    return {**part, "encoding": {**part["encoding"], "y": {**y, "axis": {**y["axis"], "title": None}}}}
 
 
 def panel_layers(
@@ -102,6 +114,7 @@ def panel_layers(
     colour = category_legend(ask, "series", groups.legend, groups.named)
     told = tooltip(series=groups.one, x=x["axis"]["title"], y=metric.shown, n="runs")
     base = {"x": x, "y": y, "detail": {"field": "part"}}
+    wide = _wide_bands(named, values, log=log)
     shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
     layers = [
@@ -110,10 +123,13 @@ def panel_layers(
             _rows(rest, ask.smooth),
             {**base, "tooltip": told},
         ),
-        layer(
-            {"type": "area", "opacity": 0.2, "clip": True},
-            _band_rows(named, log=log),
-            {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+        *(
+            layer(
+                {"type": "area", "opacity": opacity, "clip": True},
+                _band_rows([line for line in named if (line in wide) == is_wide], log=log),
+                {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+            )
+            for is_wide, opacity in ((True, _FAINT), (False, _BAND))
         ),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
@@ -175,6 +191,23 @@ def _room_for_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool
     return None if log else range_with_intervals(values, bands, _BAND_ROOM)
 
 
+def _wide_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> list[Line]:
+    """Returns the lines whose median band is wider than half the range of all curves; an opaque band would hide the rest."""
+    known = [v for v in values if not log or v > 0]
+    span = _span(min(known, default=0.0), max(known, default=0.0), log=log)
+    widths = {i: _band_widths(line, min(known, default=0.0), log=log) for i, line in enumerate(lines)}
+    return [line for i, line in enumerate(lines) if widths[i] and median(widths[i]) > _WIDE * span]
+
+
+def _band_widths(line: Line, floor: float, *, log: bool) -> list[float]:
+    ends = [(low, high) for low, high in zip(line.low, line.high, strict=True) if low is not None and high is not None]
+    return [_span(max(low, floor / 2) if log else low, high, log=log) for low, high in ends]
+
+
+def _span(low: float, high: float, *, log: bool) -> float:
+    return math.log(high / low) if log and low > 0 else high - low
+
+
 def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
     """Returns the points of lines in connected parts: a new part begins where values or runs are missing."""
     rows: list[Row] = []
@@ -227,7 +260,7 @@ def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
 
 
 def _shape(ask: PlotRequest, kinds: Sequence[str]) -> Spec:
-    legend: Spec = {"title": "marked"} | ({"orient": "bottom", "columns": 3} if ask.narrow else {})
+    legend: Spec = {"title": "marked"} | ({"orient": "top", "columns": 3, "offset": 26} if ask.narrow else {})
     scale = {"domain": list(kinds), "range": [_SHAPES.get(k, "circle") for k in kinds]}
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 

@@ -47,7 +47,7 @@ def importance(db: ExperimentDB, ask: PlotRequest) -> Chart:
 def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
     """Returns the layers: bars, intervals, and the text behind each bar."""
     order = [row["hparam"] for row in shown]
-    y = text_field("hparam", None, order, labelLimit=ask.width // 3)
+    y = text_field("hparam", None, order, labelLimit=ask.width * (4 if ask.narrow else 3) // 9)
     told = tooltip(
         hparam="hyperparameter",
         importance="share",
@@ -60,7 +60,11 @@ def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
         "field": "importance",
         "type": "quantitative",
         "scale": {"domain": [0, 1], "clamp": True},
-        "axis": {"title": f"share of the spread of {metric.shown}", "format": "%"},
+        "axis": {
+            "title": f"share of the spread of {metric.shown}",
+            "format": "%",
+            "tickCount": 4 if ask.narrow else 10,
+        },
     }
     return [
         layer(

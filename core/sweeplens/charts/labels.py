@@ -13,9 +13,20 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-__all__ = ["Names", "distinct", "listed_names", "number", "printed", "short_names", "wrapped"]
+__all__ = [
+    "Names",
+    "distinct",
+    "listed_names",
+    "number",
+    "printed",
+    "run_labels",
+    "short_labels",
+    "short_names",
+    "wrapped",
+]
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_NAMED = re.compile("(^|, )([^=,]+)=")
 _MOST = 60
 _PIXELS_A_CHARACTER = 0.58  # of the size of the font
 
@@ -69,6 +80,38 @@ def distinct(labels: Sequence[str]) -> list[str]:
         seen.add(fresh)
         made.append(fresh)
     return made
+
+
+def run_labels(runs: Sequence[str], most: int) -> list[str]:
+    """Returns a distinct label for each run: without the folders that all share, and cut in the middle, because ends differ."""
+    folders = [run.split("/")[:-1] for run in runs]
+    shared = 0
+    while len(runs) > 1 and all(len(f) > shared and f[shared] == folders[0][shared] for f in folders):
+        shared += 1
+    return distinct([_cut_in_the_middle("/".join(run.split("/")[shared:]), most) for run in runs])
+
+
+def _cut_in_the_middle(text: str, most: int) -> str:
+    if len(text) <= most:
+        return printed(text, most)
+    head = most // 2 - 1
+    return printed(f"{text[:head]}…{text[len(text) - (most - head - 1) :]}", most)
+
+
+class ShortLabels(Struct, frozen=True):
+    """Labels like ``lr=0.1, width=2`` without the names, which ``names`` lists. ``expression``: shortens a label in Vega."""
+
+    names: str
+    labels: tuple[str, ...]
+    expression: str = "replace(datum.label, regexp('(^|, )[^=,]+=', 'g'), '$1')"
+
+
+def short_labels(labels: Sequence[str], most: int) -> ShortLabels | None:
+    """Returns short labels if one is longer than ``most``; None if none is, or if the labels have different names."""
+    names = {tuple(found[1] for found in _NAMED.findall(label)) for label in labels}
+    if max(map(len, labels), default=0) <= most or len(names) != 1 or not min(names):
+        return None
+    return ShortLabels(", ".join(min(names)), tuple(_NAMED.sub(r"\1", label) for label in labels))
 
 
 def listed_names(names: Sequence[str], most: int = 3) -> str:

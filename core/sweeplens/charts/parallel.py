@@ -12,7 +12,7 @@ from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import number, printed, short_names
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, asked_metrics, names_of, swept_hparams
 from sweeplens.charts.scales import finite_numbers, is_log, value_range
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, tooltip
+from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, odd_runs, tooltip
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
         else "",
     ]
     title = f"{metric.shown} by {count_of(len(chosen), 'hyperparameter')}: {count_of(len(records), 'run')}"
-    spec = _spec(ask, metric, axes, rows, title, notes)
+    spec = _spec(ask, metric, axes, rows, title, notes) | odd_runs(r["run_id"] for r in drawn)
     return Chart("parallel", title, _caption(metric, records, chosen, titles, notes), spec, answer.basis)
 
 
@@ -163,7 +163,12 @@ def _spec(
     log = is_log("", "y", values, metric.goal)
     within = value_range(values, log=log)
     x = {"field": "axis", "type": "quantitative", "axis": None, "scale": {"domain": [-0.12, len(axes) - 0.5]}}
-    y = {"field": "at", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.14], "nice": False}}
+    y = {
+        "field": "at",
+        "type": "quantitative",
+        "axis": None,
+        "scale": {"domain": [-0.06, 0.05 + max(h["at"] for h in _heads(ask, axes))], "nice": False},
+    }
     scale: Spec = {"type": "log" if log else "linear", "range": "ramp", "zero": False, "clamp": True}
     if within:
         scale["domain"] = [within.low, within.high]
@@ -196,8 +201,8 @@ def _spec(
 
 
 def _frame(ask: PlotRequest, axes: Sequence[_ParallelAxis], x: Spec, y: Spec) -> list[Spec]:
-    """Returns the axes with titles and ticks; a halo keeps the ticks readable on lines."""
-    heads = [{"axis": i, "at": 1.09, "text": _cut(a.title, (ask.width - 110) // len(axes))} for i, a in enumerate(axes)]
+    """The axes with their titles and ticks; a halo keeps the ticks readable on lines."""
+    heads = _heads(ask, axes)
     ends = [{"axis": i, "at": 0.0, "top": 1.0} for i, _ in enumerate(axes)]
     ticks = [{"axis": i, "at": at, "text": text} for i, a in enumerate(axes) for at, text in a.ticks]
     several = 3 if ask.narrow else 0
@@ -227,8 +232,16 @@ def _frame(ask: PlotRequest, axes: Sequence[_ParallelAxis], x: Spec, y: Spec) ->
     ]
 
 
+def _heads(ask: PlotRequest, axes: Sequence[_ParallelAxis]) -> list[Row]:
+    """Returns the titles of the axes; they alternate between two lines if one line would cut them."""
+    room = (ask.width - 110) // len(axes)
+    high = 26 / max(ask.height - 200, 80) if any(_cut(a.title, room) != a.title for a in axes) else 0.0
+    room *= 2 if high else 1
+    return [{"axis": i, "at": 1.09 + high * (i % 2), "text": _cut(a.title, room)} for i, a in enumerate(axes)]
+
+
 def _cut(text: str, pixels: int) -> str:
-    most = max(5, pixels // 8)
+    most = max(5, pixels // 7)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

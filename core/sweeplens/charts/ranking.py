@@ -10,10 +10,29 @@ from msgspec import Struct
 
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import Names, distinct, listed_names, number, printed, short_names
+from sweeplens.charts.labels import (
+    Names,
+    distinct,
+    listed_names,
+    number,
+    printed,
+    run_labels,
+    short_labels,
+    short_names,
+)
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of
 from sweeplens.charts.scales import is_log, range_with_intervals, value_range
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, number_field, text_field, tooltip
+from sweeplens.charts.vega import (
+    Row,
+    count_of,
+    filled_view,
+    json_value,
+    layer,
+    number_field,
+    odd_runs,
+    text_field,
+    tooltip,
+)
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +44,7 @@ __all__ = ["by_hparams", "group_columns", "group_labels", "ranking"]
 
 _ROW_PIXELS = 19
 _FRAME_PIXELS = 130
+_CHARACTER_PIXELS = 7
 _WORST = 3
 _MOST_DOTS = 3_000
 _VERDICTS = {True: "not told apart from the best", False: "behind by more than chance", None: "no spread to judge by"}
@@ -59,6 +79,7 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
     single = db.rank(metric.name, by="run", **options).table if by == "group" and keys else None
     dots = _dots(single, keys, shown) if single is not None else []
     spec = _spec(ask, metric, shown, dots, keys, names, answer.notes)
+    spec |= odd_runs(single["run_id"]) if single is not None else {}
     return Chart("ranking", spec["title"]["text"][0], _caption(metric, shown, answer.notes), spec, answer.basis)
 
 
@@ -106,7 +127,9 @@ def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequ
         kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
     rows = kept.to_dicts()
     if "run_id" in table.columns:
-        labels = distinct([", ".join(printed(r[k], 40) for k in (_TASK, "run_id") if k in r) for r in rows])
+        runs = run_labels([r["run_id"] for r in rows], 40)
+        tasks = [f"{printed(r[_TASK], 40)}, " if _TASK in r else "" for r in rows]
+        labels = distinct([f"{task}{run}" for task, run in zip(tasks, runs, strict=True)])
     else:
         labels = group_labels(rows, keys, names) if keys else ["all runs"]
     return _Shown(rows, labels, total)
@@ -154,7 +177,7 @@ def _spec(
     log = is_log(ask.log, "x", [*values, *ends], metric.goal)
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
     x = number_field("mean", f"{metric.shown}, {reading_of(metric, ask.reading)} of each run", log=log, within=within)
-    y = text_field("group", None, shown.labels, labelLimit=ask.width // 3)
+    y = _group_field(ask, shown.labels)
     layers = _layers(ask, metric, rows, dots, x, y)
     what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
     tasks = _TASK in keys
@@ -169,6 +192,16 @@ def _spec(
         [f"{re.split(r' [(]|;', notes[1])[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
         layers,
     )
+
+
+def _group_field(ask: PlotRequest, labels: Sequence[str]) -> Spec:
+    """Returns the axis of groups; if labels would be cut, the names of the hyperparameters are its title."""
+    limit = ask.width * (4 if ask.narrow else 3) // 9
+    short = short_labels(labels, limit // _CHARACTER_PIXELS)
+    if short is None:
+        return text_field("group", None, labels, labelLimit=limit)
+    above = {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": 0, "titleY": -6}
+    return text_field("group", short.names, labels, labelLimit=limit, labelExpr=short.expression, **above)
 
 
 def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:

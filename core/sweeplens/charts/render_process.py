@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from typing import Any
 
@@ -19,6 +20,7 @@ _COLOURS = (128, 64, 32, 16)
 
 def main() -> None:
     """Draws until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that asked, and ends this one
     for line in sys.stdin.buffer:
         try:
             word, content = b"done", _drawn(json.loads(line))

@@ -20,6 +20,7 @@ from sweeplens.charts.vega import (
     json_value,
     layer,
     number_field,
+    odd_runs,
     text_field,
     tooltip,
 )
@@ -52,10 +53,10 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
     runs = db.view(ask.runs, ask.where).runs
     swept = swept_hparams(db, ask, runs)
     axis = _axis(db, ask, metric, swept, runs)
-    colour = _colour(ask, swept, axis)
-    wanted = ["status", axis.column, *([colour] if colour else []), *swept, metric.best]
-    columns = list(dict.fromkeys(wanted))
+    asked = [ask.group] if ask.group not in ("", "run", "all") else []
+    columns = list(dict.fromkeys(["status", axis.column, *asked, *swept, metric.best]))
     answer = db.list_runs(runs=ask.runs, where=ask.where, columns=columns)
+    colour = asked[0] if asked else _colour(answer.table.drop_nulls([axis.column, metric.best]), swept, axis)
     rows = _dots(answer.table, axis, metric, colour, swept)
     if not rows:
         raise InputError(
@@ -74,6 +75,7 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
         else "",
     ]
     spec = _spec(ask, axis, metric, drawn, front, names.hparam(colour) if colour else "", notes)
+    spec |= odd_runs(answer.table["run_id"])
     title = " ".join(spec["title"]["text"])
     return Chart("scatter", title, _caption(axis, metric, rows, front, notes), spec, answer.basis)
 
@@ -104,12 +106,9 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
     return _ScatterAxis(chosen, names.hparam(chosen), None)
 
 
-def _colour(ask: PlotRequest, swept: Sequence[str], axis: _ScatterAxis) -> str:
-    """Returns the hyperparameter that colours the dots: the requested one, else the next that varies."""
-    if ask.group not in ("", "run", "all"):
-        return ask.group
-    others = [h for h in swept if h != axis.column]
-    return others[0] if others else ""
+def _colour(drawn: pl.DataFrame, swept: Sequence[str], axis: _ScatterAxis) -> str:
+    """Returns the hyperparameter that colours the dots: the first other one that varies over them."""
+    return next((h for h in swept if h != axis.column and drawn[h].drop_nulls().n_unique() > 1), "")
 
 
 def _dots(table: pl.DataFrame, axis: _ScatterAxis, metric: Metric, colour: str, swept: Sequence[str]) -> list[Row]:
@@ -185,7 +184,11 @@ def _spec(
     within = value_range(ys, log=log_y)
     order = sorted({str(x) for x in xs})
     few = sorted(set(finite_numbers(xs)))
-    ticks: Spec = {"values": few, "labelOverlap": True} if axis.metric is None and len(few) <= _MOST_TICKS else {}
+    ticks: Spec = (
+        {"values": few, "format": _tick_format(few), "labelOverlap": True}
+        if axis.metric is None and len(few) <= _MOST_TICKS
+        else {}
+    )
     x = (
         number_field("x", axis.shown, log=log_x, room=True, **ticks)
         if numeric
@@ -228,6 +231,11 @@ def _layers(
             {**place, "shape": _ended(ask, rows)},
         ),
     ]
+
+
+def _tick_format(values: Sequence[float]) -> str:
+    """Returns the format of ticks: integers in full, other numbers with four digits."""
+    return "d" if all(float(value).is_integer() for value in values) else ".4~g"
 
 
 def _ended(ask: PlotRequest, rows: Sequence[Row]) -> Spec:

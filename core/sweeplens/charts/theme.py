@@ -65,6 +65,7 @@ def config_of(theme: str) -> dict[str, Any]:
         "titleFontSize": 12,
         "titleFontWeight": 600,
     }
+    symbols = {"symbolOpacity": 1, "symbolBaseFillColor": t.text, "symbolBaseStrokeColor": t.text}
     return {
         "background": t.page,
         "font": _FONT,
@@ -75,8 +76,9 @@ def config_of(theme: str) -> dict[str, Any]:
             "fontWeight": 600, "subtitleFontSize": 11.5, "subtitleLineHeight": 15, "offset": 12, "subtitlePadding": 5,
         },
         "axis": {**text, "gridColor": t.grid, "domainColor": t.quiet, "tickColor": t.quiet, "labelLimit": 230, "titleLimit": 460},
+        "axisX": {"labelFlush": False},
         "header": text,
-        "legend": {**text, "labelLimit": 260, "titleLimit": 260, "symbolOpacity": 1, "labelFontSize": 11.5},
+        "legend": {**text, "labelLimit": 260, "titleLimit": 260, "labelFontSize": 11.5, **symbols},
         "range": {"category": list(t.categories), "ramp": _viridis(t.ramp)},
         "mark": {"color": t.categories[0]},
         "style": _styles(t),

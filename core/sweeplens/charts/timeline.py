@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import distinct, listed_names, printed
+from sweeplens.charts.labels import listed_names, printed, run_labels
 from sweeplens.charts.request import PlotRequest
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, tooltip
+from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, named_runs, tooltip
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def timeline(db: ExperimentDB, ask: PlotRequest) -> Chart:
     if not timed.height:
         raise InputError("Nothing to draw: no run's log says when it began (no timestamps).")
     shown = timed.sort("created_at", "run_id").tail(_MOST_RUNS)
-    rows = _bars(shown)
+    rows = _bars(shown, 14 if ask.narrow else 36)
     found = _findings(db, ask, rows) if answer.table.height <= _MOST_DIAGNOSED else []
     untimed = answer.table.height - timed.height
     notes = [
@@ -58,13 +58,13 @@ def timeline(db: ExperimentDB, ask: PlotRequest) -> Chart:
         f"{count_of(untimed, 'run')} without a time of beginning not shown." if untimed else "",
     ]
     title = f"{count_of(len(rows), 'run')} over wall time, by status"
-    spec = _spec(ask, title, notes, rows, found)
+    spec = _spec(ask, title, notes, rows, found) | named_runs((row["run"], row["id"]) for row in rows)
     return Chart("timeline", title, _caption(rows, found, notes), spec, answer.basis)
 
 
-def _bars(shown: pl.DataFrame) -> list[Row]:
+def _bars(shown: pl.DataFrame, most: int) -> list[Row]:
     records = shown.to_dicts()
-    labels = distinct([printed(r["run_id"], 36) for r in records])
+    labels = run_labels([r["run_id"] for r in records], most)
     return [
         {
             "run": label,
@@ -163,7 +163,8 @@ def _status_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
 def _finding_shape(ask: PlotRequest, found: list[Row]) -> Spec:
     kinds = list(dict.fromkeys(f["finding"] for f in found))
     scale = {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]}
-    return {"field": "finding", "type": "nominal", "scale": scale, "legend": _legend(ask, "what broke")}
+    legend = _legend(ask, "what broke") | ({"orient": "top"} if ask.narrow else {})
+    return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 
 
 def _caption(rows: Sequence[Row], found: Sequence[Row], notes: Sequence[str]) -> str:

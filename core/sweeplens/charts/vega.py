@@ -12,18 +12,21 @@ from datetime import datetime
 from typing import Any
 
 from sweeplens.charts.chart import Spec
-from sweeplens.charts.labels import wrapped
+from sweeplens.charts.labels import printed, short_labels, wrapped
 from sweeplens.charts.request import PlotRequest
 from sweeplens.charts.scales import ValueRange
 
 __all__ = [
+    "BEST_FIRST",
     "Row",
     "category_legend",
     "count_of",
     "filled_view",
     "json_value",
     "layer",
+    "named_runs",
     "number_field",
+    "odd_runs",
     "text_field",
     "title_lines",
     "tooltip",
@@ -33,6 +36,10 @@ Row = dict[str, Any]
 """One mark's values, by our names of fields."""
 
 _TITLE_SIZE = 14.5
+_LOW = 380  # pixels, below which titles of axes lie flat
+_LONG_LABEL = 34  # characters
+_LONGEST_ID = 300  # characters
+BEST_FIRST = ", best first"
 _ROOM = 12  # pixels
 
 
@@ -48,9 +55,40 @@ def filled_view(ask: PlotRequest, title: str, notes: Iterable[str], layers: Sequ
         "width": ask.width,
         "height": ask.height,
         "autosize": {"type": "fit", "contains": "padding"},
-        "layer": [part for part in layers if part["data"]["values"]],
+        "layer": _compact([part for part in layers if part["data"]["values"]], ask),
         **more,
     }
+
+
+def _compact(layers: Sequence[Spec], ask: PlotRequest) -> list[Spec]:
+    """Returns layers with axis titles that fit a small chart: that of y above the axis, that of x aligned right."""
+    if not ask.narrow and ask.height >= _LOW:
+        return list(layers)
+    above: Spec = {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": 0, "titleY": -6}
+    more: dict[str, Spec] = {"y": above, "x": {"titleAnchor": "end", "titleLimit": ask.width - 30}}
+    return [
+        {**part, "encoding": {k: _with_axis(e, more[k]) if k in more else e for k, e in part["encoding"].items()}}
+        for part in layers
+    ]
+
+
+def _with_axis(channel: Spec, more: Spec) -> Spec:
+    axis: Spec = channel.get("axis") or {}
+    return {**channel, "axis": {**axis, **more}} if axis.get("title") else channel
+
+
+def named_runs(runs: Iterable[tuple[str, str]]) -> Spec:
+    """Returns the run id of each label, for pages on which runs can be clicked; without ambiguous labels and very long ids."""
+    found: dict[str, set[str]] = {}
+    for label, run in runs:
+        found.setdefault(label, set()).add(run)
+    single = {label: min(ids) for label, ids in found.items() if len(ids) == 1}
+    return {"usermeta": {"runs": {label: run for label, run in single.items() if len(run) <= _LONGEST_ID}}}
+
+
+def odd_runs(ids: Iterable[str]) -> Spec:
+    """Returns `named_runs` of the runs whose label differs from their id."""
+    return named_runs((label, run) for run in ids if (label := printed(run)) != run)
 
 
 def title_lines(title: str, notes: Iterable[str], width: int) -> Spec:
@@ -77,7 +115,7 @@ def number_field(
         scale |= {"domain": [within.low, within.high], "clamp": False}
     axis: Spec = {"title": title, **more}
     if log:
-        axis |= {"format": "~g", "labelOverlap": True} if "format" not in axis else {}
+        axis |= {"format": "~g", "labelOverlap": "greedy", "labelSeparation": 4} if "format" not in axis else {}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
 
 
@@ -95,8 +133,12 @@ def text_field(field: str, title: str | None, order: Sequence[str], **axis: Any)
 def category_legend(ask: PlotRequest, field: str, title: str, order: Sequence[str]) -> Spec:
     """Returns the encoding of groups as colours, with a legend beside a chart or below a narrow one."""
     legend: Spec = {"title": wrapped(title, 250), "symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 130}
+    short = short_labels(order, 22 if ask.narrow else _LONG_LABEL)
+    if short is not None:
+        told = f"{short.names}{BEST_FIRST}" if title.endswith(BEST_FIRST) else short.names
+        legend |= {"title": wrapped(told, 250), "labelExpr": short.expression}
     if ask.narrow:
-        columns = 1 if max(map(len, order), default=0) > 22 else 2
+        columns = 1 if max(map(len, short.labels if short else order), default=0) > 22 else 2
         legend |= {
             "orient": "bottom",
             "columns": columns,

@@ -15,6 +15,7 @@ from sweeplens.frames.patterns import is_glob, match_glob
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = [
+    "IDENTIFIERS",
     "MANY_KEYS",
     "NULL",
     "folded",
@@ -33,6 +34,19 @@ NULL = "null"
 """The text for a hyperparameter with the value None, where other runs lack it."""
 MANY_KEYS = 50
 """More hyperparameters than this directly under one parent are shown as one."""
+IDENTIFIERS = (
+    "pid", "process_id", "port", "*_port", "uuid", "slurm_*", "slurmjob*", "job_id", "jobid", "array_index", "array_id",
+    "array_task_id", "array_job_id", "task_id", "trial_id", "run_id", "run_number", "exp_id", "experiment_id", "wandb_id",
+    "timestamp", "*_timestamp", "datetime", "date", "start_time", "started_at", "created_at", "time_stamp", "run_time_stamp",
+    "hostname", "host", "machine", "node_name", "nodename", "nodelist", "ip", "*_addr",
+    "gpu", "gpu_id", "gpu_ids", "gpu_index", "device", "device_id", "cuda_device", "cuda_id", "cuda_visible_devices",
+    "local_rank", "node_rank", "global_rank", "num_workers", "n_workers", "workers", "*_num_workers",
+    "git_sha", "git_hash", "git_commit", "git_rev", "git_branch", "commit", "commit_id", "commit_hash", "commit_sha", "sha",
+    "output_dir", "out_dir", "save_dir", "log_dir", "logdir", "logging_dir", "run_dir", "work_dir", "workdir", "exp_dir",
+    "experiment_dir", "checkpoint_dir", "ckpt_dir", "results_dir", "result_dir", "output_path", "save_path", "log_path",
+    "log_file", "cache_dir", "run_name",
+)  # fmt: skip
+"""Names (globs) that say where, when or by which process a run was made. They define no group unless they are asked for."""
 _IDENTIFIER_RUNS = 4
 _MOST_MATCHES = 5  # names that an error lists for a pattern
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
@@ -47,27 +61,26 @@ def keyed(runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     explicit = _explicit_nulls(runs)
     columns = [runs["run_id"]]
     for name in hparams:
-        column, rows = runs[name], explicit.get(name, ())
-        mixed = 0 < len(rows) < column.null_count()
-        columns.append(_with_explicit_nulls(column, rows) if mixed else column)
+        column, rows = runs[name], explicit.get(name)
+        mixed = rows is not None and len(rows) < column.null_count()
+        columns.append(_with_explicit_nulls(column, rows) if rows is not None and mixed else column)
     return pl.DataFrame(columns)
 
 
-def _explicit_nulls(runs: pl.DataFrame) -> dict[str, list[int]]:
+def _explicit_nulls(runs: pl.DataFrame) -> dict[str, pl.Series]:
     """Returns hyperparameter -> rows of the runs in which its value is None."""
-    rows: dict[str, list[int]] = {}
-    for row, names in enumerate(runs["null_hparams"].to_list()):
-        for name in names or ():
-            rows.setdefault(name, []).append(row)
-    return rows
+    if not runs["null_hparams"].list.len().sum():
+        return {}
+    names = runs.select("null_hparams").with_row_index("row").explode("null_hparams").drop_nulls()
+    rows = names.group_by("null_hparams").agg(pl.col("row").unique())
+    return dict(zip(rows["null_hparams"].to_list(), rows["row"], strict=True))
 
 
-def _with_explicit_nulls(column: pl.Series, rows: Sequence[int]) -> pl.Series:
+def _with_explicit_nulls(column: pl.Series, rows: pl.Series) -> pl.Series:
     """Returns the column as text, with `NULL` in these rows."""
-    texts = column.cast(pl.String).to_list()
-    for row in rows:
-        texts[row] = NULL
-    return pl.Series(column.name, texts, dtype=pl.String)
+    text = pl.DataFrame([column.cast(pl.String).alias("text")]).with_row_index("row")
+    null = pl.col("row").is_in(rows.implode())
+    return text.select(pl.when(null).then(pl.lit(NULL)).otherwise("text").alias(column.name)).to_series()
 
 
 def folded(names: Iterable[str]) -> dict[str, list[str]]:
@@ -96,7 +109,8 @@ def varying_hparams(runs: pl.DataFrame) -> list[str]:
     A run without any known hyperparameter (its config was lost) is ignored.
     """
     names = hparam_columns(runs)
-    known_runs = runs.filter(~pl.col("run_id").is_in(runs_without_hparams(runs)))
+    unknown = runs_without_hparams(runs)
+    known_runs = runs.filter(~pl.col("run_id").is_in(unknown)) if unknown else runs
     if not names or not known_runs.height:
         return []
     table = keyed(known_runs, names)
@@ -145,13 +159,16 @@ def is_machine(hparam: str) -> bool:
     return _MACHINE_NAME.search(hparam.lower()) is not None
 
 
-def is_identifier(runs: pl.DataFrame, hparam: str) -> bool:
-    """Whether a text hyperparameter identifies runs (an output folder), so it cannot define groups.
+def is_identifier(runs: pl.DataFrame, hparam: str, patterns: Sequence[str] = ()) -> bool:
+    """Whether a hyperparameter identifies runs (an output folder, a process), so it cannot define groups.
 
-    It does if it names a machine, if each run has a different value, or if its name says name or folder and more than half of
-    its values are unique.
+    It does if its name is that of a machine or one of `IDENTIFIERS`. A text does if each run has a different value, or if its
+    name says name or folder and more than half of its values are unique. ``patterns``: of replicates; ``!name`` makes a name
+    a setting.
     """
-    if is_machine(hparam):
+    if any(is_called(hparam, [p[1:]]) for p in patterns if p.startswith("!")):
+        return False
+    if (is_machine(hparam) or is_called(hparam, IDENTIFIERS)) and not hparam.startswith(PATH):
         return True
     column = runs.get_column(hparam, default=None)
     if column is None:  # many hyperparameters, shown as their parent
@@ -180,7 +197,9 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
             raise UnknownNameError.of("hyperparameter", name, known, hint=hint)
     if asked:
         return list(dict.fromkeys(asked))
-    candidates = [n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n)]
+    candidates = [
+        n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
+    ]
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
 

@@ -135,7 +135,7 @@ def _keep(key: str, value: str, found: dict[str, str]) -> None:
 
 
 def _hparams(runs: pl.DataFrame) -> list[str]:
-    return [c for c in hparam_columns(runs) if c != "touched_at"]
+    return [c for c in hparam_columns(runs) if c not in ("touched_at", "grew_at")]
 
 
 def _not_told_apart(runs: pl.DataFrame) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import cast
 
 import polars as pl
@@ -28,6 +29,7 @@ from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
+from sweeplens.sources.signs import status_by_signs
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
@@ -41,6 +43,8 @@ Progress = Callable[[int, int, str], None]
 _BATCH_ROWS = 1_000_000  # points kept in memory before they are numbered, reduced and written
 _PART_BYTES = 24 << 20  # size of files that are read together
 _REPORT_EVERY = 20  # sources
+_RECENT = 24 * 3600 * 10**9  # an older change is no evidence of a program that writes now
+_COPYING = 5 * 10**9  # the longest that a copy of one file takes, but for very large ones
 _UNREAD = "could not be read as"
 _NO_CHECKSUM = -1  # no content has this checksum: such a source counts as changed at every refresh
 
@@ -258,10 +262,33 @@ def _masked(reading: Reading, store: MemoryStore) -> Reading:
 
 def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
     """Returns the ledger entry of a reading."""
-    marks = fingerprints_of(task.source, reading.resume)
     return SourceEntry(
-        task.source, task.reader.version, reading.runs, ids, reading.problems, reading.resume, marks, content
+        task.source,
+        task.reader.version,
+        reading.runs,
+        ids,
+        reading.problems,
+        reading.resume,
+        fingerprints_of(task.source, reading.resume),
+        content,
+        ended=status_by_signs(task.source) if task.source.signs else "",
+        grows=_grows(task),
     )
+
+
+def _grows(task: ReadTask) -> bool:
+    """Whether a program was seen to write the source: it was written to after it was put into its folder.
+
+    A copy or a checkout creates each file and writes it at once, so that no file is much newer than its folder.
+    """
+    newest = max(task.source.files, key=lambda f: f.mtime_ns)
+    if newest.mtime_ns < time.time_ns() - _RECENT:
+        return False
+    try:
+        created = Path(newest.path).parent.stat().st_mtime_ns
+    except OSError:
+        return False
+    return newest.mtime_ns > created + _COPYING
 
 
 # ------------------------------------------------------------------ one by one

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
 from sweeplens.ingest.read import Progress, ReadTask, read_all
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader
 from sweeplens.sources.discover import Discovery, discover, discovering
-from sweeplens.store import MemoryStore, Snapshot
+from sweeplens.store import MemoryStore, Snapshot, StoreChange
 from sweeplens.store.ledger import Key, can_resume, content_of
 
 __all__ = ["LoadReport", "Progress", "ingest"]
@@ -63,7 +64,16 @@ def _read_everything(roots: Sequence[Path], store: MemoryStore, progress: Progre
     change = read_all((ReadTask(s, readers[s.reader]) for s in sources), (), store, progress)
     found = store.remembered.found
     assert found is not None  # the walk is complete
+    _name_copies(change, found)
     store.apply(change, found)
+
+
+def _name_copies(change: StoreChange, found: Discovery) -> None:
+    """Gives sources that were read during the walk the copies in other folders that were found after them."""
+    for source in found.sources:
+        entry = change.entries.get(source.key)
+        if entry is not None and entry.source is not source and entry.source != source:
+            change.entries[source.key] = replace(entry, source=source)
 
 
 def _read_changes(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:

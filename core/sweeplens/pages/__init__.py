@@ -1,6 +1,8 @@
 """HTML pages that need no network: templates with everything escaped, a strict content security policy, little script.
 
     made_page(template, ...)    a whole page; its policy allows exactly its two scripts, by their hashes
+    page_environment(...)       the templates, for pages of a server
+    page_file(name)             our script or style, for a server
     as_data(value)              JSON that can stand in a page
 
 Charts are drawn by Vega's interpreter, so the policy can forbid the evaluation of text. If the renderer is not installed, the
@@ -13,9 +15,12 @@ import base64
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["as_data", "made_page"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["as_data", "made_page", "page_environment", "page_file"]
 
 _FOLDER = Path(__file__).parent / "templates"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -23,16 +28,23 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 def made_page(template: str, *, bundle: str, script: str = "page.js", **values: Any) -> str:
     """Returns a page from a template. ``bundle``: Vega's script, empty if charts cannot be drawn. ``script``: our own file."""
+    ours = page_file("chart.js") + page_file(script)
+    bundle = bundle.replace("</script", "<\\/script")
+    page = page_environment().get_template(template)
+    return page.render(bundle=bundle, script=ours, style=page_file("page.css"), policy=_policy(ours, bundle), **values)
+
+
+def page_environment(*folders: Path) -> Environment:
+    """Returns the templates, those in ``folders`` first. All text in them is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    ours = (_FOLDER / script).read_text(encoding="utf-8")
-    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
-    bundle = bundle.replace("</script", "<\\/script")
-    page = environment.get_template(template)
-    return page.render(bundle=bundle, script=ours, style=style, policy=_policy(ours, bundle), **values)
+    loader = FileSystemLoader([*folders, _FOLDER])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+def page_file(name: str) -> str:
+    """Returns the text of a script or a style beside the templates."""
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def as_data(value: object) -> str:

@@ -36,9 +36,10 @@ _TEXTS = (
 )
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file names that it may claim
-    LazyReader("wandb", "wandb.run_file", "Wandb", 2, ".wandb"),
+    LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
+    LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),
     LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 3, *_SQLITE),
     LazyReader("optuna", "optuna.sqlite", "Optuna", 3, *_SQLITE),
     LazyReader("optuna_journal", "optuna.journal", "OptunaJournal", 2, ".log", ".json", ".journal", ".txt"),
@@ -47,7 +48,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
     LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
     LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
-    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 4, "trainer_state.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 5, "trainer_state.json"),
     LazyReader(
         "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
     ),
@@ -61,6 +62,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("spinup", "trainers.spinup", "SpinningUp", 4, "progress.txt"),
     LazyReader("wandb_export", "tables.wandb_export", "WandbExport", 1, ".csv"),
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 3, ".csv", ".json"),
+    LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
     LazyReader("long_table", "tables.long_table", "LongTable", 2, *_TABLES),
     LazyReader("keras_csvlogger", "trainers.keras_csvlogger", "KerasCsvLogger", 3, *_TABLES),
     LazyReader("dr_util", "trackers.dr_util", "DrUtil", 1, *_JSON),
@@ -68,10 +70,17 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
     LazyReader("json_splits", "json.splits", "JsonSplits", 4, *_JSON),
     LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
-    LazyReader("json_history", "json.history", "JsonHistory", 3, ".json"),
-    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 6, "tfevents"),
-    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 4, *_TABLES, ".out", ".dat", ".tab"),
-    LazyReader("text_logs", "text.reader", "TextLogs", 1, *_TEXTS),
+    LazyReader("json_history", "json.history", "JsonHistory", 4, ".json"),
+    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
+    LazyReader("sqlite_tables", "tables.sqlite_tables", "SqliteTables", 1, *_SQLITE),
+    LazyReader("all_scalars", "tensorboard.all_scalars", "AllScalars", 1, ".json"),
+    LazyReader(
+        "column_files", "tables.column_files", "ColumnFiles", 1, ".parquet", ".pq", ".feather", ".arrow", ".ipc"
+    ),
+    LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
+    LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 5, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("text_logs", "text.reader", "TextLogs", 2, *_TEXTS),
 )
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
-from polars.exceptions import PanicException
 
 from sweeplens.cancellation import StoppedError
 from sweeplens.errors import FormatError, LimitError
+from sweeplens.panics import panics_as_errors
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import Problem
 
@@ -38,10 +38,11 @@ class Failure(Struct, frozen=True):
 def guarded(work: Callable[[], T], path: str, failure: str) -> T | Failure:
     """Returns the result of the work. If it raises: a problem of the file or folder ``path``, with the text ``failure``."""
     try:
-        return work()
+        with panics_as_errors():
+            return work()
     except (StoppedError, LimitError):
         raise
-    except (Exception, PanicException) as error:
+    except Exception as error:
         if is_system_error(error):
             raise
         log.debug("%s: %s", plain_text(path), failure, exc_info=True)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.plain_data import plain_mapping, plain_text
 from sweeplens.readers.decoding.values import as_time, empty_reading_points
+from sweeplens.readers.many_settings import bounded_settings
 from sweeplens.readers.protocol import READING_SCHEMA, Problem, Reading, RunRecord
 
 __all__ = ["checked", "plain_problem"]
@@ -18,13 +19,16 @@ __all__ = ["checked", "plain_problem"]
 
 def checked(reading: Reading) -> Reading:
     """Returns the reading with plain data, the same object if it was plain already. Raises FormatError if it cannot be used."""
-    runs = tuple(map(_record, reading.runs))
+    bounded = [_with_bounded_settings(_record(run)) for run in reading.runs]
+    runs = tuple(run for run, _ in bounded)
     ids = [r.id for r in runs]
     if len(set(ids)) < len(ids):
         raise FormatError(f"the reader returned two runs with the id {next(i for i in ids if ids.count(i) > 1)!r}")
     points = _points(reading.points, ids)
-    problems = tuple(map(plain_problem, reading.problems))
-    same = all(a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True))
+    problems = tuple(map(plain_problem, (*reading.problems, *(p for _, p in bounded if p is not None))))
+    same = len(problems) == len(reading.problems) and all(
+        a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True)
+    )
     return reading if same and points is reading.points else Reading(runs, points, problems, reading.resume)
 
 
@@ -53,6 +57,14 @@ def _record(record: RunRecord) -> RunRecord:
         return record
     run_id, name, group, status, parent = plain
     return RunRecord(run_id, name, group, status, *times, parent, tags, hyper, metadata, counts)
+
+
+def _with_bounded_settings(record: RunRecord) -> tuple[RunRecord, Problem | None]:
+    """Returns the run with a bounded number of hyperparameters, and a problem if some are left out."""
+    kept, left_out = bounded_settings(record.hyperparameters)
+    if not left_out:
+        return record, None
+    return replace(record, hyperparameters=kept), Problem(record.id, left_out, run_id=record.id)
 
 
 def _text(value: object) -> str:

@@ -125,6 +125,7 @@ class Claim(Struct, frozen=True):
     owns: tuple[str, ...] = ()  # subfolders that no other reader sees ("*": all)
     is_folder: bool = True  # True: the folder is the run, and another reader's claim on it is a copy
     belongs: tuple[str, ...] = ()  # files without points (locks, artifacts) that no reader reads
+    copy_of: str = ""  # a file of another folder with the same data: the claim is read only if that file is not
 
 
 class Source(Struct, frozen=True):
@@ -135,6 +136,8 @@ class Source(Struct, frozen=True):
     path: str  # absolute: the folder, or the main file where the claim is not a folder. Identifies the source
     files: tuple[FileStat, ...]
     copies: tuple[str, ...] = ()
+    copy_of: str = ""  # as in the claim, absolute
+    signs: tuple[FileStat, ...] = ()  # files beside it that may say how the run ended (`sources.signs`)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -9,7 +9,7 @@ Links to files are followed only inside the root. A folder is entered under its 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -20,6 +20,7 @@ from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.lazy_reader import ReaderIndex
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
 from sweeplens.safe_open import confined
+from sweeplens.sources.signs import signs_of
 from sweeplens.sources.walk import WalkedFolder, rewalk, walk
 
 __all__ = ["Discovery", "RememberedWalk", "assembled", "check_root", "discover", "discovering", "walk"]
@@ -90,7 +91,8 @@ def discover(
 
 
 def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: RememberedWalk) -> Iterator[Source]:
-    """Yields the sources of a first discovery as they are found. Then ``memory.found`` is the whole discovery."""
+    """Yields the sources of a first discovery as they are found. Then ``memory.found`` is the whole discovery, in which
+    sources may have more copies than when they were yielded."""
     index = ReaderIndex(readers)
     _valid_memory(memory, roots, index)
     problems: list[Problem] = []
@@ -98,10 +100,11 @@ def discovering(roots: Sequence[Path], readers: Iterable[Reader], *, memory: Rem
     seen: set[tuple[str, str]] = set()
     for folder in _visit(memory, roots, index):
         for source in folder.granted:
-            if (source.reader, source.path) not in seen:  # as in `_collected`
+            if (source.reader, source.path) not in seen and not source.copy_of:  # as in `_collected`
                 seen.add((source.reader, source.path))
                 yield source
     memory.found = _collected(memory.visited, problems)
+    yield from (s for s in memory.found.sources if (s.reader, s.path) not in seen)
 
 
 def _walk_roots(memory: RememberedWalk, roots: Sequence[Path], problems: list[Problem]) -> bool:
@@ -134,8 +137,15 @@ def _refresh_grown(
                 return None
             for source in folder.granted:
                 updated.setdefault((source.reader, source.path), source)
-    sources = tuple(updated.get((s.reader, s.path), s) for s in before.sources)
+    sources = tuple(_updated(s, updated.get((s.reader, s.path))) for s in before.sources)
     return Discovery(sources, before.refused, (*problems, *(p for f in memory.visited for p in f.problems)))
+
+
+def _updated(before: Source, new: Source | None) -> Source:
+    """A source after a change that left all claims as they were: it keeps its copies in other folders."""
+    if new is None:
+        return before
+    return replace(new, copies=tuple(dict.fromkeys((*new.copies, *before.copies))))
 
 
 def _valid_memory(memory: RememberedWalk, roots: Sequence[Path], index: ReaderIndex) -> RememberedWalk:
@@ -186,9 +196,34 @@ def _collected(visited: Sequence[WalkedFolder], problems: list[Problem]) -> Disc
     for folder in visited:
         for source in folder.granted:
             firsts.setdefault((source.reader, source.path), source)  # where roots overlap, the first one keeps it
-    refused = [s.path for folder in visited for n, s in folder.files.items() if n not in folder.taken]
+    signs = {sign.path for source in firsts.values() for sign in source.signs}
+    refused = [
+        s.path for folder in visited for n, s in folder.files.items() if n not in folder.taken and s.path not in signs
+    ]
     problems += [p for folder in visited for p in folder.problems]
-    return Discovery(tuple(firsts.values()), tuple(refused), tuple(problems))
+    return Discovery(_without_copies(firsts), tuple(refused), tuple(problems))
+
+
+def _without_copies(sources: Mapping[tuple[str, str], Source]) -> tuple[Source, ...]:
+    """The sources, where those that repeat a file of another folder are named as copies of its source."""
+    if not any(s.copy_of for s in sources.values()):
+        return tuple(sources.values())
+    homes = {c: key for key, s in sources.items() for c in (*s.copies, *(f.path for f in s.files))}
+    copy_of: dict[tuple[str, str], tuple[str, str]] = {}
+    for key, source in sources.items():
+        home = homes.get(source.copy_of) if source.copy_of else None
+        while home in copy_of:
+            home = copy_of[home]
+        if home is not None and home != key:  # of two that name each other, the first is the copy
+            copy_of[key] = home
+    copies: dict[tuple[str, str], list[str]] = {}
+    for key, home in copy_of.items():
+        copies.setdefault(home, []).append(sources[key].files[0].path)
+    return tuple(
+        replace(s, copies=tuple(dict.fromkeys((*s.copies, *copies[key])))) if key in copies else s
+        for key, s in sources.items()
+        if key not in copy_of
+    )
 
 
 def _update_claims(folder: WalkedFolder, index: ReaderIndex, *, forced: bool) -> bool:
@@ -309,7 +344,16 @@ def _sources(folder: WalkedFolder) -> tuple[Source, ...]:
 def _source(reader: str, folder: WalkedFolder, claim: Claim) -> Source:
     files = tuple(s for s in (folder.find(n) for n in claim.files) if s is not None)
     path = folder.path if claim.is_folder else files[0].path
-    return Source(reader, folder.root, path, files, tuple(os.path.join(folder.path, n) for n in claim.copies))  # noqa: PTH118
+    same = folder.find(claim.copy_of) if claim.copy_of else None
+    return Source(
+        reader,
+        folder.root,
+        path,
+        files,
+        tuple(os.path.join(folder.path, n) for n in claim.copies),  # noqa: PTH118
+        copy_of=same.path if same else "",
+        signs=signs_of(folder, claim),
+    )
 
 
 def _with_copies(winner: Source, folder: WalkedFolder, claim: Claim) -> Source:

@@ -5,6 +5,8 @@
 A child keeps the last tables, so a second query over the same data sends only its text. All data go through stdin and
 stdout: no file is written. A child ends when its stdin closes, which happens however this process ends; on Linux the
 kernel ends it as well. A child is killed if it exceeds a limit, crashes, or runs a query whose caller stopped waiting.
+A server replaces such a child before it gives the worker to another call (`replace_ended`): callers who leave in the
+middle of a query pay for the new child themselves.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,12 +37,13 @@ from msgspec import Struct
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
 
-__all__ = ["ChildReply", "SqlRequest", "run_in_process", "start_early"]
+__all__ = ["ChildReply", "SqlRequest", "replace_ended", "run_in_process", "start_early"]
 
 _POLL_SECONDS = 0.05  # seconds between checks for cancellation
 _START_SECONDS = 60.0
+_REPLACE_SECONDS = 5.0
 _GRACE = 2.0  # seconds that a child may take to notice its own limit
-_MAX_IDLE = 2  # idle children
+_MAX_IDLE = 4  # idle children
 _MAX_REPLY_BYTES = 256 << 20
 _STACK_OVERFLOW_CODES = (0xC00000FD,) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGBUS)
 _LENGTH = struct.Struct(">Q")
@@ -95,6 +99,11 @@ def start_early() -> None:
     _pool.start_early()
 
 
+def replace_ended() -> None:
+    """Starts a child for each one that ended after a query of this context, and waits until it is ready."""
+    _pool.replace_ended()
+
+
 class SqlProcess:
     """One child process. A separate thread starts it, exchanges messages and waits for its end; the caller polls for replies."""
 
@@ -128,6 +137,13 @@ class SqlProcess:
             if reply.kind != "begun":
                 return reply
             end = time.monotonic() + request.seconds + _GRACE
+
+    def prepare(self) -> bool:
+        """Waits until the child is ready for a query, but not for long. Returns whether it is."""
+        self._outbox.put([json.dumps({"kind": "prepare"}).encode(), b""])
+        with suppress(queue.Empty):
+            return isinstance(self._inbox.get(timeout=_REPLACE_SECONDS), ChildReply)
+        return False
 
     def end(self) -> None:
         """Kills the child, even during a query."""
@@ -211,16 +227,18 @@ class SqlProcess:
                     process.stdin.write(_LENGTH.pack(len(message)))
                     process.stdin.write(message)
                 process.stdin.flush()
-                self._reply(process.stdout)
-                self._reply(process.stdout)
+                while not self._reply(process.stdout):
+                    pass
             except (OSError, EOFError, ValueError):
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_GRACE)  # its exit code says why
                 return
 
-    def _reply(self, stream: IO[bytes]) -> None:
+    def _reply(self, stream: IO[bytes]) -> bool:
+        """Passes on one reply. Returns whether it was the last one to these messages."""
         head: dict[str, Any] = json.loads(_read_message(stream))
         self._inbox.put(ChildReply(**head, body=_read_message(stream)))
+        return head["kind"] != "begun"
 
 
 class SqlProcessPool:
@@ -230,6 +248,7 @@ class SqlProcessPool:
         self._idle: list[SqlProcess] = []
         self._busy: set[SqlProcess] = set()
         self._lock = threading.Lock()
+        self._open = True
 
     def take(self) -> SqlProcess:
         """Returns an idle child, or a new one."""
@@ -246,9 +265,23 @@ class SqlProcessPool:
 
     def put_back(self, child: SqlProcess, *, keep: bool) -> None:
         """Keeps a child for the next query, or ends it if there are enough."""
+        self._put_back(child, keep=keep)
+        if not keep:
+            _ended.set(_ended.get() + 1)
+
+    def replace_ended(self) -> None:
+        """Replaces the children that ended after queries of this context."""
+        while _ended.get() and self._open:
+            _ended.set(_ended.get() - 1)
+            child = SqlProcess()
+            with self._lock:
+                self._busy.add(child)
+            self._put_back(child, keep=child.prepare())
+
+    def _put_back(self, child: SqlProcess, *, keep: bool) -> None:
         with self._lock:
             self._busy.discard(child)
-            if keep and child.alive and len(self._idle) < _MAX_IDLE:
+            if keep and child.alive and self._open and len(self._idle) < _MAX_IDLE:
                 self._idle.append(child)
                 return
         child.end()
@@ -261,6 +294,7 @@ class SqlProcessPool:
 
     def close(self) -> None:
         """Ends all children."""
+        self._open = False
         with self._lock:
             children = [*self._idle, *self._busy]
             self._idle.clear()
@@ -270,6 +304,7 @@ class SqlProcessPool:
             child.join(_GRACE)
 
 
+_ended: ContextVar[int] = ContextVar("sweeplens_ended_queries", default=0)  # children that ended after queries
 _pool = SqlProcessPool()
 _inherited: list[SqlProcessPool] = []
 

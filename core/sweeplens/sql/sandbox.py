@@ -29,6 +29,7 @@ MEMORY, TIME = 71, 72  # exit codes
 _POLL_SECONDS = 0.02
 _RESULT_BYTES = 64 << 20
 _MAX_GROWTH_BYTES = 512 << 20  # after growing by more than this, the process is not kept for another query
+_NICENESS = 10  # queries never delay the short calls that the parent answers itself
 _LENGTH = struct.Struct(">Q")
 _DEATH_SIGNAL, _NAME = 1, 15  # PR_SET_PDEATHSIG, PR_SET_NAME: what `ps` shows
 _POINTS = {
@@ -42,6 +43,8 @@ _POINTS = {
 def main(parent: int) -> None:
     """Answers queries until stdin closes."""
     _end_with_parent(parent)
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output that a library prints is not a reply
     inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
@@ -100,6 +103,9 @@ class _QueryServer:
             head, body = inbox.get()
             if head["kind"] == "table":
                 self._tables[head["name"]] = _table(head["name"], body)
+                continue
+            if head["kind"] == "prepare":
+                self._reply({"kind": "ready"})
                 continue
             self._reply({"kind": "begun"})
             self._watch.begin(head["megabytes"], head["seconds"])

@@ -22,6 +22,7 @@ import polars as pl
 
 from sweeplens.errors import StoreError
 from sweeplens.extras import is_installed
+from sweeplens.panics import panics_as_errors
 from sweeplens.store.backends.backend import HeadMovedError, StoreBackend, TableFile
 from sweeplens.store.names import LOG_FOLDER
 
@@ -74,14 +75,16 @@ def _committed(backend: StoreBackend, name: str, files: Sequence[TableFile], sch
     from deltalake.exceptions import CommitFailedError
 
     try:
-        return _commit(_open(backend, name, schema), files)
+        with panics_as_errors():
+            return _commit(_open(backend, name, schema), files)
     except (CommitFailedError, OSError, MemoryError):
         raise
-    except (Exception, pl.exceptions.PanicException) as error:  # any damage: HEAD has everything that the log holds
+    except Exception as error:  # any damage: HEAD has everything that the log holds
         log.info("The log of the table %s of %s is created again: %s", name, backend.address, error)
         log.debug("The traceback of that error", exc_info=True)
         backend.empty(f"{name}/{LOG_FOLDER}")
-        return _commit(_open(backend, name, schema), files)
+        with panics_as_errors():
+            return _commit(_open(backend, name, schema), files)
 
 
 def _commit(table: DeltaTable, files: Sequence[TableFile]) -> int:

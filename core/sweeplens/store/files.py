@@ -22,6 +22,7 @@ from sweeplens.store.checksums import sum_of
 from sweeplens.store.delta_tables import commit_table
 from sweeplens.store.head import Head, write_head
 from sweeplens.store.names import fresh_name, is_kept_state, is_own_name, name_of_state
+from sweeplens.store.runs_frame import TIMES_OF_FILES
 from sweeplens.store.within import open_file
 
 __all__ = ["StoreContents", "as_block", "keep_state", "sweep", "write_points", "write_state"]
@@ -220,7 +221,7 @@ def _write_walk(backend: StoreBackend, staging: Path, walk: bytes, made: list[st
 
 def _plain_runs(runs: pl.DataFrame) -> pl.DataFrame:
     """Returns the runs frame with columns for any engine: hyperparameters and metadata are JSON text."""
-    fixed = [*RUN_COLUMNS, "touched_at"]
+    fixed = [*RUN_COLUMNS, *TIMES_OF_FILES]
     metadata = [c for c in runs.columns if c.startswith("metadata.")]
     hyper = [c for c in runs.columns if c not in fixed and c not in metadata]
     plain = runs.with_columns(cs.categorical().cast(pl.String))

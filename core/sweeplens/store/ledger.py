@@ -57,6 +57,8 @@ class SourceEntry(Struct, frozen=True):
     resume: Resume | None = None
     marks: Mapping[str, FileFingerprint] = field(default_factory=dict[str, FileFingerprint])
     content: int | None = None  # checksum, kept while a change could hide behind equal size and times
+    ended: str = ""  # a status, where files beside the source say how its run ended
+    grows: bool = False  # whether a program was seen to write it, and not only to put it there
 
     @property
     def key(self) -> Key:
@@ -153,7 +155,7 @@ class Ledger:
 
 
 def _digest(source: Source) -> int:
-    source_text = repr((source.reader, [(f.path, f.size, f.mtime_ns) for f in source.files]))
+    source_text = repr((source.reader, [(f.path, f.size, f.mtime_ns) for f in (*source.files, *source.signs)]))
     return int.from_bytes(
         hashlib.blake2b(source_text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big"
     )

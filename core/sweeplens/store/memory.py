@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import polars as pl
 from msgspec import Struct, field
@@ -132,14 +132,12 @@ class MemoryStore:
 
     def apply(self, change: StoreChange, found: Discovery) -> Snapshot:
         """Applies the change, gives every run its unique id and publishes the snapshot. An error leaves everything as it was."""
-        undo = _Undo(self)
-        try:
-            return self._apply(change, found)
-        except BaseException:
-            undo.restore(self, self._touched)
-            raise
-        finally:
-            self._touched = {}
+        self._touched = {}
+        with ExitStack() as at_error:
+            at_error.callback(_Undo(self).restore, self, self._touched)
+            snapshot = self._apply(change, found)
+            at_error.pop_all()
+        return snapshot
 
     def _apply(self, change: StoreChange, found: Discovery) -> Snapshot:
         rebuild = self._take(change)
@@ -181,7 +179,7 @@ class MemoryStore:
         for old, new in pairs:
             if old is None or old.ids != new.ids:
                 return False
-            was = [row_of(r, old.source, i, 0) for r, i in zip(old.records, old.ids, strict=True)]
+            was = _rows(old, {})
             after = updated_row(runs, was, _rows(new, self._steps(new.ids)))
             if after is None:
                 return False
@@ -282,6 +280,6 @@ class _Undo:
 def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:
     """Returns the rows of a source in the runs frame."""
     return [
-        row_of(record, entry.source, run_id, steps.get(run_id, 0))
+        row_of(record, entry.source, run_id, steps.get(run_id, 0), ended=entry.ended, grows=entry.grows)
         for record, run_id in zip(entry.records, entry.ids, strict=True)
     ]

@@ -23,6 +23,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
+from sweeplens.panics import PanicException, panics_as_errors
 from sweeplens.readers import all_readers
 from sweeplens.sources.discover import Discovery
 from sweeplens.store.backends.backend import (
@@ -89,8 +90,9 @@ class PersistentStore(MemoryStore):
             return None
         expect_commit()
         try:
-            return as_block(self.backend, write_points(self.backend, points, ordered=ordered))
-        except (OSError, pl.exceptions.PolarsError) as error:
+            with panics_as_errors():
+                return as_block(self.backend, write_points(self.backend, points, ordered=ordered))
+        except (OSError, PanicException, pl.exceptions.PolarsError) as error:
             self._pause_writing(error)
             return None
 
@@ -175,14 +177,14 @@ class PersistentStore(MemoryStore):
             return
         began = time.monotonic()
         try:
-            with self.backend.lock("LOCK") as held:
+            with panics_as_errors(), self.backend.lock("LOCK") as held:
                 if held and self.backend.stamp() == self._stamp:
                     self._write(self.found)
         except HeadMovedError as error:
             log.info("%s The new HEAD is loaded at the next refresh.", error)
         except MemoryError:
             raise
-        except (Exception, pl.exceptions.PanicException) as error:  # data that cannot be stored stays in memory
+        except Exception as error:  # data that cannot be stored stays in memory
             log.debug("The store could not be written", exc_info=True)
             if not self.backend.vanished():  # else it was deleted meanwhile: the next refresh rebuilds it
                 self._pause_writing(error)
@@ -240,11 +242,11 @@ class PersistentStore(MemoryStore):
                 raise StoreError(f"The store {self.backend.address!r} was written with other versions of the readers.")
             self._clear()
             if head is not None:
-                with _without_garbage_collection():
+                with panics_as_errors(), _without_garbage_collection():
                     self._load(head)
         except (BackendUnreachableError, MemoryError):
             raise
-        except (Exception, pl.exceptions.PanicException) as error:  # any bad content: the folders are the truth
+        except Exception as error:  # any bad content: the folders are the truth
             log.warning("The store %s is rebuilt: %s", self.backend.address, _first_line(error))
             log.debug("The traceback of that error", exc_info=True)
             self._clear()

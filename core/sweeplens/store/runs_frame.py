@@ -24,8 +24,19 @@ from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import RunRecord, Source
 
-__all__ = ["RunRow", "column_name", "row_of", "runs_frame", "typed_column", "unique_ids", "with_status"]
+__all__ = [
+    "TIMES_OF_FILES",
+    "RunRow",
+    "column_name",
+    "row_of",
+    "runs_frame",
+    "typed_column",
+    "unique_ids",
+    "with_status",
+]
 
+TIMES_OF_FILES = ("touched_at", "grew_at")
+"""Columns that only the store's frame has: the newest change of a run's files, and the last time that a program wrote them."""
 _NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)?(\.\d+)?(?<=\d)\.?([eE][-+]?\d+)?")
 _INT64 = 1 << 63
 
@@ -38,8 +49,13 @@ class RunRow(Struct, frozen=True):
     metadata: Mapping[str, Any]
 
 
-def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunRow:
-    """Returns a record's row under its unique id, with the path, format and newest change of its source."""
+def row_of(
+    record: RunRecord, source: Source, run_id: str, n_steps: int, *, ended: str = "", grows: bool = False
+) -> RunRow:
+    """Returns a record's row under its unique id, with the path, format and newest change of its source.
+
+    ``ended``: the status that files beside the source tell. ``grows``: whether a program was seen to write it.
+    """
     newest = max((f.mtime_ns for f in source.files), default=0)
     touched = datetime.fromtimestamp(newest / 1e9, UTC)
     flat = flatten(record.hyperparameters)
@@ -52,7 +68,7 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
         "run_id": run_id,
         "name": record.name or record.id,
         "group": record.group,
-        "status": record.status,
+        "status": record.status or ended,
         "created_at": record.created_at,
         "updated_at": record.updated_at or touched,
         "n_steps": n_steps,
@@ -62,6 +78,7 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
         "tags": list(record.tags),
         "null_hparams": [column_name(k) for k, v in flat.items() if v is None],
         "touched_at": touched,
+        "grew_at": touched if grows else record.updated_at and min(record.updated_at, touched),
     }
     return RunRow(
         fixed, {column_name(k): v for k, v in flat.items()}, {f"metadata.{k}": v for k, v in metadata.items()}
@@ -69,8 +86,8 @@ def row_of(record: RunRecord, source: Source, run_id: str, n_steps: int) -> RunR
 
 
 def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
-    """Returns the runs frame; `with_status` needs ``touched_at`` (newest change of the files)."""
-    schema = {**RUN_COLUMNS, "touched_at": RUN_COLUMNS["updated_at"]}
+    """Returns the runs frame; `with_status` needs ``touched_at`` (newest change of the files) and ``grew_at``."""
+    schema = {**RUN_COLUMNS, **dict.fromkeys(TIMES_OF_FILES, RUN_COLUMNS["updated_at"])}
     fixed = {name: pl.Series(name, [r.fixed[name] for r in rows], dtype=dtype) for name, dtype in schema.items()}
     names = dict.fromkeys(k for r in rows for k in r.hyperparameters)
     extra = dict.fromkeys(k for r in rows for k in r.metadata)
@@ -83,15 +100,15 @@ def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
 
 
 def with_status(runs: pl.DataFrame, *, now: datetime, live_seconds: float) -> pl.DataFrame:
-    """Fills in a missing status: ``running`` if the files grew in the last ``live_seconds``, else ``unknown``.
+    """Fills in a missing status: ``running`` if a program wrote the files in the last ``live_seconds``, else ``unknown``.
 
-    A new file whose newest logged time is old is a copy; it did not grow.
+    That a file is new is no evidence that a program writes it: it may be a copy. Evidence is that it was written to after
+    it was put into its folder, or a time in the log itself.
     """
-    grew = pl.min_horizontal("touched_at", "updated_at")
-    fresh = (pl.lit(now) - grew).dt.total_seconds() <= live_seconds
-    guess = pl.when(fresh).then(pl.lit("running")).otherwise(pl.lit("unknown"))
+    fresh = (pl.lit(now) - pl.col("grew_at")).dt.total_seconds() <= live_seconds
+    guess = pl.when(fresh.fill_null(value=False)).then(pl.lit("running")).otherwise(pl.lit("unknown"))
     status = pl.when(pl.col("status") == "").then(guess).otherwise(pl.col("status"))
-    return runs.with_columns(status.alias("status")).drop("touched_at")
+    return runs.with_columns(status.alias("status")).drop(TIMES_OF_FILES)
 
 
 def typed_column(name: str, values: Sequence[object], *, categorical: bool = True) -> pl.Series:
@@ -127,7 +144,7 @@ def _suffixes(paths: Sequence[str]) -> list[str]:
     return [f"{'/'.join(p[-1:])}#{i + 1}" for i, p in enumerate(parts)]
 
 
-def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, "touched_at"})) -> str:
+def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, *TIMES_OF_FILES})) -> str:
     """Returns the column of a hyperparameter, with a prefix if its name is a fixed column or looks like a pattern of columns."""
     ours = hparam in taken or hparam.startswith("metadata.")
     pattern = hparam == "*" or (hparam.startswith("^") and hparam.endswith("$"))

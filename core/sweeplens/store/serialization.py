@@ -40,6 +40,8 @@ class _EntryForm(msgspec.Struct, array_like=True):
     resume: Resume | None
     marks: dict[str, FileFingerprint]
     content: int | None
+    ended: str
+    grows: bool
 
 
 def pack_entry(entry: SourceEntry) -> bytes:
@@ -49,7 +51,19 @@ def pack_entry(entry: SourceEntry) -> bytes:
         entry.resume, state=cast("dict[str, object]", _to_messagepack(entry.resume.state))
     )
     source, marks = entry.source, dict(entry.marks)
-    return _encoded(_EntryForm(source, entry.version, records, entry.ids, entry.problems, resume, marks, entry.content))
+    form = _EntryForm(
+        source,
+        entry.version,
+        records,
+        entry.ids,
+        entry.problems,
+        resume,
+        marks,
+        entry.content,
+        entry.ended,
+        entry.grows,
+    )
+    return _encoded(form)
 
 
 def unpack_entry(data: bytes) -> SourceEntry:
@@ -59,7 +73,9 @@ def unpack_entry(data: bytes) -> SourceEntry:
 
 def _entry(data: bytes) -> SourceEntry:
     e = _decoded(data, _entry_decoder)
-    return SourceEntry(e.source, e.version, e.records, e.ids, e.problems, e.resume, e.marks, e.content)
+    return SourceEntry(
+        e.source, e.version, e.records, e.ids, e.problems, e.resume, e.marks, e.content, e.ended, e.grows
+    )
 
 
 def _changed(record: RunRecord, change: Callable[[object], Any]) -> RunRecord:

@@ -11,11 +11,13 @@ from msgspec import Struct, field
 from sweeplens.frames.schemas import empty_points, empty_series
 from sweeplens.readers.protocol import Problem, Source
 from sweeplens.sources.log_names import looks_like_log
+from sweeplens.sources.unread_formats import UnreadFormat, tracker_files
 from sweeplens.store.runs_frame import runs_frame
 
 __all__ = ["Snapshot"]
 
 T = TypeVar("T")
+_MOST_CACHED = 24
 
 
 class Snapshot(Struct, frozen=True, eq=False):
@@ -32,7 +34,8 @@ class Snapshot(Struct, frozen=True, eq=False):
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself; every answer shows them
-    _seen: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
+    _seen: dict[str, Any] = field(default_factory=dict[str, Any])
+    _cached: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -45,20 +48,31 @@ class Snapshot(Struct, frozen=True, eq=False):
     def unread_logs(self) -> tuple[str, ...]:
         """Absolute paths of files that look like logs and that no reader took; looked up once."""
         if "unread_logs" not in self._seen:
-            self._seen["unread_logs"] = tuple(
-                p for p in self.refused if looks_like_log(p.replace("\\", "/").rsplit("/", 1)[-1])
-            )
+            of_trackers = {p for paths in self.unread_trackers.values() for p in paths}
+            named = (p for p in self.refused if looks_like_log(p.replace("\\", "/").rsplit("/", 1)[-1]))
+            self._seen["unread_logs"] = tuple(p for p in named if p not in of_trackers)
         return self._seen["unread_logs"]
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Returns what ``make`` returned for this key in this version of the data; computed once."""
-        if key not in self._seen:
-            self._seen[key] = make()
-        return self._seen[key]
+        """Returns what ``make`` returned for this key in this version of the data; the latest results are kept."""
+        if key in self._cached:
+            return self._cached[key]
+        made = make()
+        self._cached[key] = made
+        for old in list(self._cached)[:-_MOST_CACHED]:
+            self._cached.pop(old, None)  # another thread may have dropped it
+        return made
 
     def known(self, key: Hashable) -> bool:
         """Whether `cached` has a result for this key."""
-        return key in self._seen
+        return key in self._cached
+
+    @property
+    def unread_trackers(self) -> dict[UnreadFormat, list[str]]:
+        """Returns the files of trackers whose format is not read, by format; looked up once."""
+        if "unread_trackers" not in self._seen:
+            self._seen["unread_trackers"] = tracker_files(self.refused)
+        return self._seen["unread_trackers"]
 
     def once(self, look: Callable[[pl.DataFrame], T]) -> T:
         """Returns a function's result for the series; computed once."""

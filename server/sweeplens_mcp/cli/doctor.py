@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sweeplens.errors import RootError
 from sweeplens.extras import missing_extras
 from sweeplens.native.step_table import is_compiled
-from sweeplens_mcp.cli.file_report import file_reports, summary
+from sweeplens_mcp.cli.file_report import file_reports, lines, summary
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.render.cells import clean, clip
 from sweeplens_mcp.settings import Settings
@@ -67,7 +67,7 @@ def _files(database: ExperimentDB, *, each: bool) -> Iterator[str]:
     yield f"Files: {len(found)}"
     yield from summary(found)
     if each:
-        yield from (one.line() for one in found)
+        yield from lines(found)
 
 
 def _problem(row: dict[str, object]) -> str:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from sweeplens.errors import InputError
 from sweeplens_mcp.cli.call import typed
+from sweeplens_mcp.cli.terminal_images import IMAGE_SEQUENCES
 from sweeplens_mcp.execution.arguments import checked_arguments, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
-if TYPE_CHECKING:
-    from sweeplens.charts import Chart
-
 __all__ = ["PlotOptions", "plot_to_file", "report_to_file"]
 
 _PLOT = next(spec for spec in TOOLS if spec.picture)
-_CHUNK = 4096  # bytes of an image in one escape sequence of kitty
 
 
 class PlotOptions(Struct, frozen=True):
@@ -43,7 +39,9 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
     asked = {**typed(values, tool_arguments(_PLOT)), **({"kind": kind} if kind else {})}
     given = checked_arguments(_PLOT, asked)
     if not options.output and not options.inline:
-        raise InputError("No output: pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty or iterm.")
+        raise InputError(
+            "No output: pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty, iterm or sixel."
+        )
     database = open_database(settings)
     database.load_experiments()
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value and name != "kind"}
@@ -51,7 +49,7 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
     chart = database.plot(given["kind"], **chosen)
     words = f"{chart.title}\n{chart.caption}"
     if options.inline:
-        words = f"{_in_terminal(chart, options)}\n{words}"
+        words = f"{IMAGE_SEQUENCES[options.inline](chart.png(options.theme))}\n{words}"
     if options.output:
         place = chart.save(options.output, options.theme)
         words = f"{words}\nWrote {place}"
@@ -81,16 +79,3 @@ def _size(text: str) -> dict[str, int]:
 def _show(place: Path, *, wanted: bool) -> None:
     if wanted and not webbrowser.open(place.resolve().as_uri()):
         print(f"sweeplens: no program was found to open {place}", file=sys.stderr)
-
-
-def _in_terminal(chart: Chart, options: PlotOptions) -> str:
-    """Returns the chart as an escape sequence of the terminal."""
-    data = base64.b64encode(chart.png(options.theme)).decode()
-    if options.inline == "iterm":
-        return f"\x1b]1337;File=inline=1;size={len(data)}:{data}\a"
-    parts = [data[i : i + _CHUNK] for i in range(0, len(data), _CHUNK)]
-    last = len(parts) - 1
-    heads = ["a=T,f=100," if i == 0 else "" for i in range(len(parts))]
-    return "".join(
-        f"\x1b_G{head}m={int(i < last)};{part}\x1b\\" for i, (head, part) in enumerate(zip(heads, parts, strict=True))
-    )

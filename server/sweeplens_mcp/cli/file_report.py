@@ -20,23 +20,42 @@ from sweeplens.readers.decoding.json_lines import peek
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat
 from sweeplens.sources.discover import RememberedWalk, discover
+from sweeplens.sources.unread_formats import FORMATS, unread_format
 from sweeplens.sources.walk import WalkedFolder
 from sweeplens_mcp.render.cells import clean
 
-__all__ = ["FileReport", "file_reports", "summary"]
+__all__ = ["FileReport", "file_reports", "lines", "summary"]
 
 _EXAMPLES = 3
 _JSON = (".json", ".jsonl", ".ndjson", ".jsonlines")
 _TABLES = (".csv", ".tsv")
 _TEXTS = (".txt", ".log", ".out", ".err")
 _SQLITE = b"SQLite format 3\0"
+_MOST_ALIKE = 100  # files of one folder and one reason that have a line each
+_DATABASE = "database without the tables of MLflow, Optuna or Trackio"
+_NO_AXIS = "table without an axis that goes forward"
+_NO_HEADER = "no table with a header"
+_NO_STEPS = "JSON without steps or series"
+_NO_JSON = "not JSON"
+_TEXT = "text that is neither JSON lines nor a table of steps"
+_EMPTY_EVENTS = "event file without events, or damaged at its beginning"
+_REMEDIES = {
+    **{f.name: f.remedy for f in FORMATS},
+    _DATABASE: "export the table of metrics to CSV or Parquet, with a column of steps",
+    _NO_AXIS: "a log needs a column step, epoch or iteration whose numbers go forward; rename it, or name the file history.csv",
+    _NO_HEADER: "write the names of the columns in the first line",
+    _NO_STEPS: "write one object a line with a step and numbers, or a list of such rows",
+    _NO_JSON: "check whether the file is complete",
+    _TEXT: "lines that repeat `name: number` with an epoch or a step are read",
+    _EMPTY_EVENTS: "call flush() or close() on the writer",
+}
 
 
 class FileReport(Struct, frozen=True):
     """One file. ``why``: the reason why no reader accepts it; ``of``: the source that it is part of."""
 
     path: str
-    role: Literal["read", "copy", "belongs", "none"]
+    role: Literal["read", "copy", "belongs", "sign", "none"]
     reader: str = ""
     of: str = ""
     why: str = ""
@@ -47,6 +66,7 @@ class FileReport(Struct, frozen=True):
             "read": f"read by {self.reader}",
             "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
+            "sign": f"tells how the run of {self.of} ended",
             "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(said[self.role])}"
@@ -55,9 +75,12 @@ class FileReport(Struct, frozen=True):
 def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
     """Walks the roots and returns a report of every file, by the readers' claims."""
     memory = RememberedWalk()
-    discover(roots, all_readers(), memory=memory)
+    found = discover(roots, all_readers(), memory=memory)
+    signs = {sign.path: source.path for source in found.sources for sign in source.signs}
     for top in memory.tops.values():
-        yield from _of_folder(top)
+        for one in _of_folder(top):
+            of = signs.get(one.path, "") if one.role == "none" else ""
+            yield FileReport(one.path, "sign", of=of) if of else one
 
 
 def summary(found: Iterable[FileReport]) -> Iterator[str]:
@@ -76,6 +99,21 @@ def summary(found: Iterable[FileReport]) -> Iterator[str]:
     for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):
         more = f" and {len(paths) - _EXAMPLES} more" if len(paths) > _EXAMPLES else ""
         yield f"  {len(paths)} {why}: {', '.join(map(clean, paths[:_EXAMPLES]))}{more}"
+        if remedy := _REMEDIES.get(why):
+            yield f"    to read: {remedy}"
+
+
+def lines(found: Sequence[FileReport]) -> Iterator[str]:
+    """Yields a line for every file; many files of a folder that are not read for the same reason share one."""
+    alike = Counter((PurePath(one.path).parent, one.why) for one in found if one.role == "none")
+    told: set[tuple[PurePath, str]] = set()
+    for one in found:
+        group = (PurePath(one.path).parent, one.why)
+        if one.role != "none" or alike[group] <= _MOST_ALIKE:
+            yield one.line()
+        elif group not in told:
+            told.add(group)
+            yield clean(f"{group[0]}: {alike[group]:,} files, the first {PurePath(one.path).name}, not read: {one.why}")
 
 
 def _of_folder(folder: WalkedFolder) -> Iterator[FileReport]:
@@ -115,6 +153,9 @@ def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
             continue
         of = _source_path(home, claim)
         if _names(home, claim.files, entry):
+            same = home.find(claim.copy_of) if claim.copy_of else None
+            if same is not None:
+                return FileReport(entry.path, "copy", _reader_of(home, claim.copy_of), same.path)
             if first and claim.is_folder and first[0] != name:
                 return FileReport(entry.path, "copy", first[0], _source_path(home, first[1]))
             return FileReport(entry.path, "read", name, of)
@@ -123,6 +164,12 @@ def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
         if _names(home, claim.belongs, entry):
             return FileReport(entry.path, "belongs", name, of)
     return FileReport(entry.path, "belongs", reader, home.path)
+
+
+def _reader_of(home: WalkedFolder, path: str) -> str:
+    at, _, name = path.rpartition("/")
+    folder = home.child(at) if at else home
+    return folder.taken.get(name, "") if folder else ""
 
 
 def _names(home: WalkedFolder, names: Iterable[str], entry: FileStat) -> bool:
@@ -143,6 +190,8 @@ def _reason(entry: FileStat) -> str:
         return "empty"
     if path.parent.name == ".hydra" or path.name == "multirun.yaml":
         return "configuration of a Hydra job without a log"
+    if known := unread_format(entry.path):
+        return known.name
     if path.name in CONFIG_NAMES:
         return "configuration without a log beside it"
     if suffix not in (*_JSON, *_TABLES, *_TEXTS, ".db", ".sqlite", ".sqlite3") and "tfevents" not in path.name:
@@ -156,13 +205,13 @@ def _from_content(name: str, suffix: str, entry: FileStat) -> str:
     except OSError as error:
         return f"cannot be opened: {error.strerror}"
     if "tfevents" in name:
-        return "event file without events, or damaged at its beginning"
+        return _EMPTY_EVENTS
     if head.startswith(_SQLITE):
-        return "database without the tables of MLflow, Optuna or Trackio"
+        return _DATABASE
     if b"\0" in head:
         return "binary"
     if suffix in _JSON:
-        return "JSON without steps or series" if peek(head) or head.lstrip()[:1] in b"[{" else "not JSON"
+        return _NO_STEPS if peek(head) or head.lstrip()[:1] in b"[{" else _NO_JSON
     if suffix in _TABLES:
-        return "table without an axis that goes forward" if header_of(head) else "no table with a header"
-    return "text that is neither JSON lines nor a table of steps"
+        return _NO_AXIS if header_of(head) else _NO_HEADER
+    return _TEXT

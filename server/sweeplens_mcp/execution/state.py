@@ -22,6 +22,7 @@ from msgspec import Struct, field
 
 from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.errors import LimitError, RootError, SweeplensError
+from sweeplens.panics import panics_as_errors
 from sweeplens_mcp.execution.cursors import AnswerCache
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.execution.tool_call import AnswerFunction, answer_here
@@ -85,8 +86,8 @@ class _RunningLoad(Struct):
     def run(self, opener: Callable[[], ExperimentDB]) -> None:
         """Loads the database in the thread; the result or the error goes to the waiting calls."""
         try:
-            database = opener()
-            with cancellable(self.check):
+            with panics_as_errors(), cancellable(self.check):
+                database = opener()
                 database.load_experiments(progress=self.on_progress)
             self.database = database
         except (SweeplensError, _LoadAbandonedError) as error:

@@ -6,6 +6,9 @@ Light calls (lists, single runs, cached results) and heavy calls (statistics, tr
 never wait behind heavy ones. Tenants take turns. An authenticated tenant never holds all workers, so another tenant finds one
 free. Callers with equal keys share one computation, which starts at the first of their turns. When the last caller is
 cancelled, a computation that has not started leaves the queue; a running one stops at its next checkpoint.
+
+A long call may have ended a process that the next one needs. ``tidy`` starts another one, in the call's context, after the call is
+answered and before its worker is free. So a tenant that leaves in the middle of its calls waits for new processes itself.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ from msgspec import Struct, field
 
 from sweeplens.cancellation import cancellable
 from sweeplens.errors import LimitError
+from sweeplens.panics import panics_as_errors
 from sweeplens_mcp.execution.turns import Turns
 
 __all__ = ["CallAbandonedError", "WorkerPool", "processors"]
 
 T = TypeVar("T")
 _LIGHT_WORKERS = 8
+_LIGHT_SHARE = 2  # of one tenant: more would not be faster, because short calls compete for one interpreter
 _QUEUE = 32  # waiting long calls of one tenant
 _LIGHT_QUEUE = 1000  # waiting short calls of one tenant
 _SECONDS_EACH = 2
@@ -60,7 +65,7 @@ class _InFlightCall(Struct, Generic[T], eq=False):
 
     def perform(self) -> T:
         """Runs the work; it stops at a checkpoint if no caller waits any more."""
-        with cancellable(self.check):
+        with panics_as_errors(), cancellable(self.check):
             return self.work()
 
     def result(self) -> T:
@@ -73,10 +78,10 @@ class _InFlightCall(Struct, Generic[T], eq=False):
 class _Lane:
     """The workers for long or for short calls, and the queue before them."""
 
-    def __init__(self, name: str, workers: int, queue: int) -> None:
-        self._name, self._workers, self._queue = name, workers, queue
+    def __init__(self, name: str, workers: int, share: int, queue: int, tidy: Callable[[], None] | None) -> None:
+        self._name, self._workers, self._share, self._queue, self._tidy = name, workers, share, queue, tidy
         self._free = workers
-        self._turns: Turns[_InFlightCall[Any]] = Turns(_share(workers))
+        self._turns: Turns[_InFlightCall[Any]] = Turns(share)
         self._pool: ThreadPoolExecutor | None = None
 
     def admit(self, call: _InFlightCall[Any], tenant: str) -> None:
@@ -84,7 +89,7 @@ class _Lane:
         if call.future is not None or tenant in call.tenants:
             return
         held = self._turns.held(tenant)
-        workers = _share(self._workers) if tenant else self._workers
+        workers = self._share if tenant else self._workers
         if held >= workers + self._queue:
             seconds = max(1, _SECONDS_EACH * held // workers)
             whose = "of yours " if tenant else ""
@@ -107,23 +112,24 @@ class _Lane:
         """Drops all waiting calls. The lane is empty afterwards and can be used again."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool, self._free, self._turns = None, self._workers, Turns(_share(self._workers))
+        self._pool, self._free, self._turns = None, self._workers, Turns(self._share)
 
     def _submit(self, tenant: str, call: _InFlightCall[Any]) -> None:
-        loop = asyncio.get_running_loop()
         pool = self._pool = self._pool or ThreadPoolExecutor(self._workers, f"sweeplens-{self._name}")
-
-        def ended(_: Future[Any]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._ended, pool, tenant, call)
 
         self._free -= 1
         call.future = pool.submit(call.context.run, call.perform)
-        call.future.add_done_callback(ended)
+        _afterwards(call.future, self._ended, pool, tenant, call)
 
     def _ended(self, pool: ThreadPoolExecutor, tenant: str, call: _InFlightCall[Any]) -> None:
-        """Frees the worker after a call, successful or not."""
+        """Answers a call, successful or not; its worker may have to tidy up first."""
         call.done.set()
+        if tenant and self._tidy is not None and pool is self._pool:
+            _afterwards(pool.submit(call.context.run, self._tidy), self._free_worker, pool, tenant)
+        else:
+            self._free_worker(pool, tenant)
+
+    def _free_worker(self, pool: ThreadPoolExecutor, tenant: str) -> None:
         if pool is self._pool:  # else the lane was closed meanwhile
             self._turns.end(tenant)
             self._free += 1
@@ -133,9 +139,12 @@ class _Lane:
 class WorkerPool:
     """The workers of one server. ``queue``: how many long calls of one tenant may wait. `close` stops them."""
 
-    def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE) -> None:
+    def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE, tidy: Callable[[], None] | None = None) -> None:
         heavy = max(1, heavy_workers or processors() - 1)
-        self._lanes = {True: _Lane("long", heavy, queue), False: _Lane("short", _LIGHT_WORKERS, _LIGHT_QUEUE)}
+        self._lanes = {
+            True: _Lane("long", heavy, _share(heavy), queue, tidy),
+            False: _Lane("short", _LIGHT_WORKERS, _LIGHT_SHARE, _LIGHT_QUEUE, None),
+        }
         self._in_flight: dict[Hashable, _InFlightCall[Any]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool, tenant: str = "") -> T:
@@ -174,6 +183,17 @@ class WorkerPool:
             lane.drop(call)
 
 
+def _afterwards(future: Future[Any], function: Callable[..., object], *given: Any) -> None:
+    """Calls a function in this event loop when a future has ended, unless the loop is closed by then."""
+    loop = asyncio.get_running_loop()
+
+    def ended(_: Future[Any]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(function, *given)
+
+    future.add_done_callback(ended)
+
+
 def _share(workers: int) -> int:
-    """Maximum workers of one tenant: a quarter of all, at least one, stays free for other tenants."""
-    return max(1, workers - max(1, workers // 4))
+    """Maximum workers of one tenant: more than half of all stay free for other tenants."""
+    return max(1, (workers - 1) // 2)

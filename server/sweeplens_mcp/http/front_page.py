@@ -68,5 +68,6 @@ def _page(about: str, token: str, url: str, has_tokens: bool) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>sweeplens</title><style>{_STYLE}</style>'
         f"<h1>sweeplens</h1><p>{escape(about)}</p><p>Its address for MCP clients is "
         f"<code>{escape(url + HTTP_PATH)}</code>. {escape(token)}</p><h2>Connect</h2><pre>{commands}</pre>"
+        '<p>In this browser: <a href="/ui">/ui</a>.</p>\n'
         '<p>State: <a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>.</p></html>\n'
     )

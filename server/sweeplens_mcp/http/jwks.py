@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import jwt
 
+from sweeplens.panics import panics_as_errors
+
 __all__ = ["FetchKeys", "IssuerKeys", "fetch_keys"]
 
 FetchKeys = Callable[[str], Awaitable[Mapping[str, Any]]]
@@ -75,7 +77,8 @@ class IssuerKeys:
         """Fetches the keys. If that fails for any reason, the old keys are kept."""
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
-                self._keys = _parsed(await self._fetch())
+                fetched = await self._fetch()
+            self._keys = _parsed(fetched)
         except Exception as error:  # noqa: BLE001  # the protocol's door: the issuer may send anything
             _log.warning("keys of %s cannot be used: %s: %s", self._issuer, type(error).__name__, error)
         finally:
@@ -96,7 +99,8 @@ def _parsed(given: object) -> dict[str, jwt.PyJWK]:
         if key.get("use", "sig") != "sig" or key.get("kty") == "oct":
             continue
         try:
-            found[str(key.get("kid", ""))] = jwt.PyJWK.from_dict(key)
+            with panics_as_errors():  # cryptography is a Rust library too
+                found[str(key.get("kid", ""))] = jwt.PyJWK.from_dict(key)
         except Exception as error:  # noqa: BLE001  # the protocol's door: one invalid key must not disable the others
             _log.warning("key %d of the set is skipped: %s", position, type(error).__name__)
     if not found and listed:

@@ -17,6 +17,7 @@ import jwt
 from mcp.server.auth.provider import AccessToken
 from msgspec import Struct
 
+from sweeplens.panics import panics_as_errors
 from sweeplens_mcp.grants import Grant, granted
 from sweeplens_mcp.http.jwks import FetchKeys, IssuerKeys, fetch_keys
 
@@ -54,7 +55,8 @@ class OAuthTokens:
             if header.get("alg") not in _ALGORITHMS:
                 return None
             key = await self._keys.key(str(header.get("kid", "")))
-            return self._access(self._claims(token, key)) if key else None
+            with panics_as_errors():  # cryptography is a Rust library too
+                return self._access(self._claims(token, key)) if key else None
         except Exception as error:  # noqa: BLE001  # the protocol's door: a client may send any token
             _log.info("bearer token refused: %s", type(error).__name__)
             return None

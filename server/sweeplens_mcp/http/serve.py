@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -20,7 +22,10 @@ from sweeplens_mcp.http.options import HttpOptions
 from sweeplens_mcp.http.origins import Origins
 from sweeplens_mcp.http.rate_limit import RateLimit
 from sweeplens_mcp.http.sessions import Sessions
+from sweeplens_mcp.http.ui.browser_checks import BrowserChecks
+from sweeplens_mcp.http.ui.routes import add_ui
 from sweeplens_mcp.protocol.app import IDLE_SECONDS, build_app, build_server
+from sweeplens_mcp.protocol.subscriptions import ChangeFeed
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import PAGE_TOOLS, TOOLS
 
@@ -36,18 +41,19 @@ _MOST_WORKERS = 4  # each holds the tables of runs and series
 
 def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     """Builds the application that `serve_http` serves. Raises ConfigError."""
-    with_processes = ProcessPool.possible()
-    state = ServerState.of(
-        settings,
-        worker_pool=WorkerPool(heavy_workers=_heavy_workers(options)) if with_processes else None,
-        workers=ProcessPool() if with_processes else None,
-    )
-    server = build_server(state, access=http_access(options), middleware=_meters(options))
+    workers = ProcessPool() if ProcessPool.possible() else None
+    heavy = _heavy_workers(options) if workers else 0
+    worker_pool = WorkerPool(heavy_workers=heavy, tidy=partial(_replace_ended, workers))
+    state = ServerState.of(settings, worker_pool, workers)
+    feed, access = ChangeFeed(state), http_access(options)
+    server = build_server(state, access=access, middleware=_meters(options), feed=feed)
     add_health(server, settings.roots, state)
     add_front_page(server, options.url, has_tokens=options.authenticated)
+    add_ui(server, state, feed, access)
     app = build_app(server, security=hosts_of(options))
     if any_host(options):
         app.add_middleware(Origins, allowed=origins_of(options))
+    app.add_middleware(BrowserChecks, security=hosts_of(options))
     app.user_middleware += [  # innermost, after authentication, so that both know the caller
         Middleware(RateLimit, per_minute=options.calls_per_minute),
         Middleware(Sessions, idle_seconds=IDLE_SECONDS, most=options.sessions_per_grant),
@@ -89,8 +95,17 @@ def bounded_server(app: Starlette, options: HttpOptions, connections: Connection
 
 
 def _heavy_workers(options: HttpOptions) -> int:
-    """One fewer than the processors; with authentication at least two, so that no tenant holds all workers."""
-    return max(2 if options.authenticated else 1, min(_MOST_WORKERS, processors() - 1))
+    """One fewer than the processors; with authentication at least three, so that a tenant leaves two to the others."""
+    return max(3 if options.authenticated else 1, min(_MOST_WORKERS, processors() - 1))
+
+
+def _replace_ended(workers: ProcessPool | None) -> None:
+    """Replaces the processes that ended after a call of this context."""
+    if workers:
+        workers.replace_ended()
+    sql = sys.modules.get("sweeplens.sql.process")  # not imported yet: no query has run
+    if sql is not None:
+        sql.replace_ended()
 
 
 def _meters(options: HttpOptions) -> Sequence[ServerMiddleware[Any]]:

@@ -76,15 +76,17 @@ def build_server(
     middleware: Sequence[ServerMiddleware[Any]] = (),
     worker_pool: WorkerPool | None = None,
     workers: ProcessPool | None = None,
+    feed: ChangeFeed | None = None,
 ) -> MCPServer[ServerState]:
     """Builds the server over a database, a state, or settings (default: those of the environment).
 
     ``access``: authentication over HTTP. ``middleware``: runs around every message, outermost first.
-    ``worker_pool``: limits concurrent calls. ``workers``: processes for heavy calls (default: threads).
+    ``worker_pool``: limits concurrent calls. ``workers``: processes for heavy calls (default: threads). ``feed``: tells of
+    changes (default: one of its own).
     """
     log_to_stderr()
     state = source if isinstance(source, ServerState) else ServerState.of(source or Settings(), worker_pool, workers)
-    feed = ChangeFeed(state)
+    feed = feed or ChangeFeed(state)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[ServerState]) -> AsyncGenerator[ServerState]:

@@ -64,10 +64,15 @@ def matching(typed: str, names: Sequence[str]) -> list[str]:
 
 
 def _names(database: ExperimentDB, argument: str, run_id: str) -> list[str]:
+    from sweeplens.frames.run_names import display_names
+
     if argument in _RUNS:
-        return [clean(n) for n in database.runs_df["run_id"].sort()]
+        runs = database.runs_df
+        return [clean(n) for n in (*runs["run_id"].sort(), *sorted(display_names(runs).values()))]
     if argument in _METRICS:
-        series = database.series_df
-        own = series.filter(series["run_id"] == run_id)
+        view = database.view()
+        called = {name: run for run, name in display_names(view.runs).items()}
+        series = view.series
+        own = series.filter(series["run_id"] == called.get(run_id, run_id))
         return [clean(n) for n in (own if own.height else series)["metric"].unique().sort()]
     return []

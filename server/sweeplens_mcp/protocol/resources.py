@@ -77,11 +77,12 @@ def run_text(db: ExperimentDB, run_id: str) -> str:
 
 def config_text(db: ExperimentDB, run_id: str) -> str:
     """The hyperparameters of one run, nested as they were logged."""
+    from sweeplens.frames.run_names import run_named
     from sweeplens.frames.schemas import hparam_columns
     from sweeplens.models import Hyperparameters
 
-    db.get_run(run_id)
     runs = db.runs_df
+    run_id = run_named(runs, run_id)
     row = runs.filter(runs["run_id"] == run_id).row(0, named=True)
     held = {c: _unpacked(row[c]) for c in hparam_columns(runs) if row[c] is not None or c in row["null_hparams"]}
     return json.dumps(cleaned(Hyperparameters.from_flat(held).nested), ensure_ascii=False, indent=1)
@@ -99,7 +100,9 @@ def _unpacked(value: object) -> object:
 
 def curve_text(db: ExperimentDB, run_id: str, metric: str, max_points: int = 500) -> str:
     """One metric of one run: step and value, downsampled to at most max_points points; the shape is kept."""
-    db.get_run(run_id)
+    from sweeplens.frames.run_names import run_named
+
+    run_id = run_named(db.runs_df, run_id)
     known = db.series_df.filter(db.series_df["run_id"] == run_id)["metric"].to_list()
     if metric not in known:
         raise UnknownNameError.of("metric", metric, known, hint=f"Run {run_id!r} has {len(known)}.")

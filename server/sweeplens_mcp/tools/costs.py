@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+from msgspec.structs import replace
 from pydantic import Field
 
 from sweeplens.answers import Answer
@@ -21,7 +22,8 @@ def run_costs(
 ) -> Answer:
     """What results cost, per setting: steps, wall time, GPU-hours, tokens where logged; the Pareto front of metric against
     cost; slow runs and machines; whether another setting leads at equal wall time."""
-    return db.cost(metric, threshold=threshold, runs=runs, where=where)
+    answer = db.cost(metric, threshold=threshold, runs=runs, where=where)
+    return replace(answer, tables={})  # single runs are rows of list_runs
 
 
 def best_checkpoints(db: "ExperimentDB", metric: MainMetric = "", runs: Runs = (), where: BriefWhere = "") -> Answer:

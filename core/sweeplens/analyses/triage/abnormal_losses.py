@@ -29,15 +29,14 @@ _NOT_LEARNED = 0.02
 _LONG = 20
 
 
-def suspect_losses(context: DetectionContext) -> pl.DataFrame:
-    """Returns the series that `zero_loss`, `runaway` and `gradients` examine as curves."""
+def suspect_losses(context: DetectionContext) -> pl.Expr:
+    """Returns whether `zero_loss`, `runaway` and `gradients` examine a series as a curve."""
     names = context.series["metric"].unique().to_list()
     whole = pl.col("metric").is_in([m for m in names if is_whole_loss(m)]) & (pl.col("goal") == "lower")
     gradient = pl.col("metric").is_in([m for m in names if is_gradient(m)])
     usual = pl.max_horizontal(pl.min_horizontal(pl.col("first").abs(), pl.col("last_finite").abs()), pl.col("min"))
-    return context.series.filter(
-        (pl.col("n_finite") >= context.thresholds.min_points)
-        & ((whole & (_ends_at_zero() | _far_below())) | (gradient & (pl.col("max") > _EXPLODED / 4 * usual)))
+    return (pl.col("n_finite") >= context.thresholds.min_points) & (
+        (whole & (_ends_at_zero() | _far_below())) | (gradient & (pl.col("max") > _EXPLODED / 4 * usual))
     )
 
 

@@ -8,21 +8,14 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.triage.abnormal_losses import suspect_losses
 from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
 from sweeplens.analyses.triage.metric_kinds import detection_goal, is_gradient, is_pace, is_schedule
 from sweeplens.config import Thresholds
 from sweeplens.frames.goals import main_metrics
 
-__all__ = [
-    "DiagnosisOptions",
-    "detection_context",
-    "ends_worse",
-    "first_main_series",
-    "goal_series",
-    "level_series",
-    "pace_series",
-]
+__all__ = ["DiagnosisOptions", "curve_candidates", "detection_context", "first_main_series"]
 
 _KEY = ["run_id", "metric"]
 _MOVED = 0.3  # of the range of a series, between its first and last value
@@ -74,44 +67,58 @@ def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: Diagnos
     )
 
 
-def pace_series(context: DetectionContext) -> pl.DataFrame:
-    """Returns for each run the series that shows its speed best."""
-    return _one_a_run(context.series.filter(pl.col("n") >= 2 * context.thresholds.min_points))
+def curve_candidates(context: DetectionContext) -> pl.DataFrame:
+    """Returns the series that may be read as curves, with a column for each reason and ``ends_worse`` (of short series).
 
-
-def goal_series(context: DetectionContext) -> pl.DataFrame:
-    """Returns the series with a goal, for divergence, spikes, overfitting, plateaus and shifts."""
-    return context.series.filter(
-        (pl.col("goal") != "unknown") & (pl.col("n_finite") >= 2) & (pl.col("min") < pl.col("max"))
+    ``with_goal``: divergence, spikes, overfitting and shifts; ``odd``: impossible losses and gradients; ``main``: plateaus;
+    ``pace``: speed; ``level``: shifts of metrics without a goal.
+    """
+    reasons = {
+        "with_goal": _has_goal(),
+        "odd": suspect_losses(context),
+        "pace": _shows_pace(context),
+        "level": _may_shift(context),
+        "main": _is_first_main(context),
+    }
+    known = {name: reason.fill_null(value=False) for name, reason in reasons.items()}
+    table = context.series.with_columns(run=pl.col("run_id").rle_id()).select(
+        "run_id", "metric", "goal", "n_logged", "n_finite", ends_worse=_ends_worse().fill_null(value=False), **known
     )
+    return table.filter(pl.any_horizontal("with_goal", "odd", "pace", "level"))
 
 
-def ends_worse() -> pl.Expr:
-    """Returns whether a short series ends so much worse than its best that its curve is examined."""
+def _has_goal() -> pl.Expr:
+    return (pl.col("goal") != "unknown") & (pl.col("n_finite") >= 2) & (pl.col("min") < pl.col("max"))
+
+
+def _ends_worse() -> pl.Expr:
+    """Returns whether a series ends so much worse than its best that its curve is examined even if it is short."""
     lost = pl.col("w_last") - pl.col("w_best")
     return (lost > 0) & (lost >= 0.02 * (pl.col("w_first") - pl.col("w_best")))
 
 
-def first_main_series(context: DetectionContext) -> pl.DataFrame:
-    """Returns for each run the series of its first main metric."""
+def _is_first_main(context: DetectionContext) -> pl.Expr:
+    """Returns whether a series is of the first main metric that its run has."""
     place = {m: i for i, m in enumerate(context.main)}
     order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
-    table = context.series.filter(pl.col("metric").is_in(context.main)).with_columns(order=order)
-    return table.filter(
-        (pl.col("order") == pl.col("order").min().over("run_id"))
-        & (pl.col("n_finite") >= context.thresholds.min_points)
-    )
+    first = (order == order.min().over("run")) & (order < len(place))
+    return first & (pl.col("n_finite") >= context.thresholds.min_points)
 
 
-def level_series(context: DetectionContext) -> pl.DataFrame:
-    """Returns series without a goal whose level may have shifted; no schedules, counters or gradients."""
+def first_main_series(context: DetectionContext) -> pl.DataFrame:
+    """Returns for each run the series of its first main metric."""
+    return context.series.with_columns(run=pl.col("run_id").rle_id()).filter(_is_first_main(context)).drop("run")
+
+
+def _may_shift(context: DetectionContext) -> pl.Expr:
+    """Returns whether the level of a series without a goal may have shifted; no schedules, counters or gradients."""
     names = context.series["metric"].unique().to_list()
     measured = [n for n in names if _measured(n)]
     moved = (pl.col("first") - pl.col("last_finite")).abs() >= _MOVED * (pl.col("max") - pl.col("min"))
     ends = pl.min_horizontal("min_step", "max_step").eq(pl.col("first_step")) & pl.max_horizontal(
         "min_step", "max_step"
     ).eq(pl.col("last_step"))  # a counter, or a drift without noise
-    return context.series.filter(
+    return (
         pl.col("metric").is_in(measured)
         & (pl.col("goal") == "unknown")
         & (pl.col("n_finite") >= SHIFT_POINTS)
@@ -126,10 +133,10 @@ def _measured(metric: str) -> bool:
     return is_pace(metric) or not (is_schedule(metric) or is_gradient(metric))
 
 
-def _one_a_run(series: pl.DataFrame) -> pl.DataFrame:
-    """Returns for each run the series with the most points; ties: training first, then by name."""
+def _shows_pace(context: DetectionContext) -> pl.Expr:
+    """Returns whether a series shows the speed of its run best: the most points; ties: training first, then by name."""
+    enough = pl.col("n") >= 2 * context.thresholds.min_points
     training = pl.col("metric").str.to_lowercase().str.contains("train")
-    order = series.with_columns(training=training).sort(
-        "run_id", "n_logged", "training", "metric", descending=[False, True, True, False]
-    )
-    return order.unique("run_id", keep="first", maintain_order=True)
+    score = pl.when(enough).then(2 * pl.col("n_logged") + training.cast(pl.Int64))
+    best = (score == score.max().over("run")).fill_null(value=False)
+    return best & (best.cast(pl.Int64).cum_sum().over("run") == 1)

@@ -113,7 +113,11 @@ def _conditions(table: pl.DataFrame, names: Sequence[str]) -> Mask:
         if len(low) * table.height <= _ROOM:
             rows.append((split.codes >= low[:, None]) & (split.codes < high[:, None]))
     every = np.concatenate(rows) if rows else np.zeros((0, table.height), dtype=np.bool_)
-    return np.unique(every, axis=0) if every.size <= _ROOM else every
+    if every.size > _ROOM:
+        return every
+    packed = np.packbits(every, axis=1)
+    first = {packed[i].tobytes(): i for i in reversed(range(len(every)))}
+    return every[sorted(first.values())]
 
 
 def _bound(conditions: Mask, ill: Mask, well: Mask) -> float:

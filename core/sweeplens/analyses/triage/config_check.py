@@ -34,7 +34,7 @@ _WARM_NAMES = frozenset(
 
 
 def learning_rate(context: DetectionContext) -> Iterator[Finding]:
-    """The highest logged learning rate is not the configured one, by 2 % or more.
+    """The highest logged learning rate is not the configured one, by 2 % or more, and by more than it can fall between two logs.
 
     medium: in this run, but not by the same factor in all runs. low: by the same factor in all runs that have both, as where it
     is scaled by the batch or the number of devices on purpose.
@@ -42,8 +42,10 @@ def learning_rate(context: DetectionContext) -> Iterator[Finding]:
     table = _with_lr(context, _numbers(context, _named(_LR_NAMES)))
     if not table.height:
         return
-    table = table.filter(pl.col("planned") > 0).with_columns(factor=pl.col("max") / pl.col("planned"))
-    off = (table["factor"] - 1).abs() > _OFF
+    table = table.filter(pl.col("planned") > 0).with_columns(factor=pl.col("max") / pl.col("planned"), unseen=_unseen())
+    off = ((table["factor"] - 1).abs() > _OFF) & (
+        (1 - table["factor"] > table["unseen"] + _OFF) | (table["factor"] > 1)
+    )
     factors = table["factor"]
     lowest, highest = factors.min(), factors.max()
     alike = (
@@ -55,6 +57,17 @@ def learning_rate(context: DetectionContext) -> Iterator[Finding]:
             f"(step {row['max_step']}, {row['factor']:.4g} times)"
         )
         yield Finding(row["run_id"], "config_lr", "low" if alike else "medium", row["metric"], row["max_step"], text)
+
+
+def _unseen() -> pl.Expr:
+    """Returns by how much of the plan the peak may lie above the highest logged value: what is lost from there to the end, in the
+    interval of logging (or the steps before the first log, where that is the highest).
+    """
+    interval = (pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1)
+    before = pl.when(pl.col("max_step") == pl.col("first_step")).then(pl.col("first_step")).otherwise(0)
+    slope = (pl.col("max") - pl.col("last_finite")) / (pl.col("last_step") - pl.col("max_step"))
+    lost = slope * pl.max_horizontal(interval, before) / pl.col("planned")
+    return pl.when(lost.is_finite()).then(lost).otherwise(0.0)
 
 
 def warm_up(context: DetectionContext) -> Iterator[Finding]:
@@ -109,8 +122,8 @@ def planned_length(context: DetectionContext) -> Iterator[Finding]:
 
 
 def samples_seen(context: DetectionContext) -> Iterator[Finding]:
-    """medium: a logged number of samples is not a whole multiple of batch size times steps (times accumulation and devices, where
-    configured), by 2 % or more."""
+    """medium: a logged number of samples is not a whole multiple of batch size times steps, by 2 % or more, neither with the
+    configured accumulation and devices as factors nor without: a batch size may be that of one device or of all."""
     counted = context.series.filter(
         pl.col("metric").str.to_lowercase().str.contains(r"(^|[/_])(samples|examples)(_seen|_processed)?$")
         & (pl.col("last") == pl.col("max")) & (pl.col("last") > 0) & (pl.col("last_step") > 0)
@@ -128,15 +141,17 @@ def samples_seen(context: DetectionContext) -> Iterator[Finding]:
     )
     due = pl.col("planned") * pl.col("times") * pl.col("last_step")
     table = table.with_columns(ratio=pl.col("last") / due, due=due)
-    near = (pl.col("ratio") - pl.max_horizontal(pl.col("ratio").round(), 1)).abs() <= _OFF * pl.max_horizontal(
-        "ratio", 1
-    )
+    near = _is_whole(pl.col("ratio")) | _is_whole(pl.col("ratio") * pl.col("times"))
     for row in table.filter(near.not_()).sort("run_id").iter_rows(named=True):
         text = (
             f"{row['hparam']}={number(row['planned'])} x {row['last_step']} steps = {number(row['due'])}, "
             f"but {row['metric']} is {number(row['last'])} ({row['ratio']:.3g} times)"
         )
         yield Finding(row["run_id"], "config_samples", "medium", row["metric"], row["last_step"], text)
+
+
+def _is_whole(ratio: pl.Expr) -> pl.Expr:
+    return (ratio - pl.max_horizontal(ratio.round(), 1)).abs() <= _OFF * pl.max_horizontal(ratio, 1)
 
 
 def _named(names: frozenset[str]) -> Callable[[str], bool]:

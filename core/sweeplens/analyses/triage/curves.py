@@ -8,10 +8,10 @@ another level. One pass over all of them at once tells which can have a finding 
 from __future__ import annotations
 
 import polars as pl
+from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.triage.abnormal_losses import suspect_losses
-from sweeplens.analyses.triage.candidates import ends_worse, first_main_series, goal_series, level_series, pace_series
+from sweeplens.analyses.triage.candidates import curve_candidates
 from sweeplens.analyses.triage.context import Curve, DetectionContext
 from sweeplens.analyses.triage.from_series import most_rewound
 from sweeplens.analyses.triage.level_shift import describe_shifts
@@ -20,59 +20,64 @@ from sweeplens.analyses.triage.screening import screen
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
-__all__ = ["read_curves"]
+__all__ = ["CurveReading", "read_curves"]
 
 _KEY = ["run_id", "metric"]
 _FEW = 500  # above this, runs are not named; the join selects the series in any case
+_BATCH_POINTS = 1_000_000
 _SHORT = 20  # points: for shorter series, the series frame decides whether the curve is examined
 
 
-def read_curves(
-    context: DetectionContext, points: pl.LazyFrame, most: int
-) -> tuple[DetectionContext, int, pl.DataFrame]:
-    """Returns the context with its curves, the number of points read, and the candidates (run_id, metric) left out."""
-    with_goal, odd, pace, still = (
-        make(context).select(_KEY) for make in (goal_series, suspect_losses, pace_series, level_series)
-    )
-    asked = _ordered(context, pl.concat([odd, with_goal]).unique(), pace, still)
-    kept = (
-        asked.filter(pl.col("n_logged").cum_sum() <= most)
-        .select(*_KEY, "goal")
-        .sort("metric", "run_id")
-        .with_row_index("sid")
-    )
+class CurveReading(Struct, frozen=True):
+    """The context with its curves, the points that were read, the series examined as curves, and the number left out."""
+
+    context: DetectionContext
+    points: int
+    examined: pl.DataFrame
+    left_out: int
+
+
+def read_curves(context: DetectionContext, points: pl.LazyFrame, most: int) -> CurveReading:
+    """Reads at most ``most`` points, and returns the context with the curves of the series that may have a finding."""
+    asked = curve_candidates(context)
+    kept = _within(asked, most).sort("metric", maintain_order=True).with_row_index("sid")
     frame = _fetched(context.series, kept, points)
     hints = screen(frame, context.thresholds).join(kept, on="sid")
-    suspects = _suspects(context, hints)
-    spiky = hints.filter("jumps").select(_KEY).join(with_goal, on=_KEY, how="semi")
-    pace = pace.join(hints.filter("slows"), on=_KEY, how="semi")
-    flat = first_main_series(context).select(_KEY).join(hints.filter("rests"), on=_KEY, how="semi")
-    wanted = pl.concat([suspects, _twins(context, suspects), spiky, pace, flat, odd]).unique()
+    short = (pl.col("n_finite") < _SHORT) & pl.col("ends_worse")
+    suspects = hints.filter(short | (pl.col("leaves") & (pl.col("goal") != "unknown")))
+    spiky = hints.filter(pl.col("jumps") & pl.col("with_goal"))
+    pace, flat, odd = (
+        hints.filter(wanted) for wanted in (pl.col("pace") & pl.col("slows"), pl.col("main") & pl.col("rests"), "odd")
+    )
+    chosen = (suspects, spiky, pace, flat, odd)
+    wanted = pl.concat([_twins(context, suspects), *(part.select(_KEY) for part in chosen)]).unique()
     drawn = replace(
         context,
-        curves=_cut(frame, hints.join(wanted, on=_KEY)),
+        curves=_cut(frame, hints.join(wanted, on=_KEY, how="semi")),
         suspects=_keys(suspects),
         losses=_keys(spiky),
         pace=_keys(pace),
         flat=_keys(flat),
         extremes=_keys(odd),
-        shifts=_shifts(frame, hints.join(pl.concat([with_goal, still]), on=_KEY, how="semi")),
+        shifts=_shifts(frame, hints.filter(pl.col("with_goal") | pl.col("level"))),
         rewound_to=_rewound_to(context.series, points),
     )
-    return drawn, frame.height, asked.join(kept, on=_KEY, how="anti")
+    return CurveReading(drawn, frame.height, kept, asked.height - kept.height)
 
 
-def _suspects(context: DetectionContext, hints: pl.DataFrame) -> pl.DataFrame:
-    """Returns the series that end worse than their best."""
-    short = context.series.filter((pl.col("n_finite") < _SHORT) & ends_worse()).select(_KEY)
-    leaving = hints.filter(pl.col("leaves") & (pl.col("goal") != "unknown")).select(_KEY)
-    return pl.concat([short.join(hints, on=_KEY, how="semi"), leaving]).unique()
+def _within(asked: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Returns the series that have together at most so many points: by priority, and short ones first."""
+    if asked["n_logged"].sum() <= most:
+        return asked
+    order = pl.when(pl.col("odd") | pl.col("with_goal")).then(0).when("pace").then(1).otherwise(2)
+    ranked = asked.with_row_index("place").sort(order, "n_logged", "place")
+    return ranked.filter(pl.col("n_logged").cum_sum() <= most).sort("place").drop("place")
 
 
 def _twins(context: DetectionContext, suspects: pl.DataFrame) -> pl.DataFrame:
     """Returns the training series of the validation series among the suspects."""
     twins = train_of(context.series["metric"].unique().to_list())
-    val = suspects.filter(pl.col("metric").is_in(list(twins)))
+    val = suspects.select(_KEY).filter(pl.col("metric").is_in(list(twins)))
     return val.with_columns(pl.col("metric").replace(twins)) if twins else val
 
 
@@ -84,34 +89,52 @@ def _shifts(frame: pl.DataFrame, hints: pl.DataFrame) -> pl.DataFrame:
     ).drop("sid")  # fmt: skip
 
 
-def _ordered(context: DetectionContext, *wanted: pl.DataFrame) -> pl.DataFrame:
-    """Returns all of these series, each once, with its points and goal, by priority and then by length."""
-    every = pl.concat([keys.with_columns(order=i) for i, keys in enumerate(wanted)])
-    sized = every.join(context.series.select(*_KEY, "n_logged", "goal"), on=_KEY)
-    return sized.sort("order", "n_logged", *_KEY).unique(_KEY, keep="first", maintain_order=True)
-
-
 def _keys(frame: pl.DataFrame) -> tuple[tuple[str, str], ...]:
     return tuple(frame.select(_KEY).sort(_KEY).iter_rows())
 
 
 def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
     """Returns sid, step, value, worse, seconds of the finite points of these series, in order."""
-    ids = keys["run_id"].unique().to_list()
-    metrics = keys["metric"].unique().to_list()
-    chosen = select_points(points, runs=ids if len(ids) <= _FEW else None, metrics=metrics)
-    twice = rewound(series.join(keys, on=_KEY, how="semi"))
-    seconds = (pl.col("wall_time").dt.timestamp("us") / 1e6).alias("seconds")
-    worse = pl.when(pl.col("goal") == "higher").then(-pl.col("value")).otherwise(pl.col("value")).alias("worse")
-    read = (
-        standing(chosen.join(keys.lazy(), on=_KEY), twice)
-        .filter(pl.col("value").is_finite()).select("sid", "step", "value", worse, seconds).collect()
-    )  # fmt: skip
+    ids = keys["run_id"].unique()
+    runs = ids.to_list() if len(ids) <= _FEW else None
+    twice = rewound(series)
+    twice = twice.join(keys, on=_KEY, how="semi") if twice.height else twice
+    parts = [
+        _numbered(standing(select_points(points, runs=runs, metrics=metrics), twice), keys)
+        for metrics in _batches(keys)
+    ]
+    read = pl.concat(parts) if parts else _numbered(points.head(0), keys)
     ordered = read if read["sid"].is_sorted() else read.sort("sid", maintain_order=True)
     back = (pl.col("step").diff() < 0) & (pl.col("sid").diff() == 0)
     return (
         ordered.sort("sid", "step") if ordered.select(back.any()).item() else ordered
     )  # two keys sort far more slowly
+
+
+def _batches(keys: pl.DataFrame) -> list[list[str]]:
+    """Returns the metrics, in order, in batches of about `_BATCH_POINTS` points: the names of all points at once take much room."""
+    sizes = keys.group_by("metric").agg(pl.col("n_logged").sum()).sort("metric")
+    place = (pl.col("n_logged").cum_sum() - 1) // _BATCH_POINTS
+    return sizes.group_by(place.alias("batch"), maintain_order=True).agg("metric")["metric"].to_list()
+
+
+def _numbered(points: pl.LazyFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """Returns the finite points of these series with their ``sid``. Keys are looked up once a stretch of equal rows."""
+    frame = points.filter(pl.col("value").is_finite()).select(*_KEY, "step", "value", "wall_time").collect()
+    other = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift()) for c in _KEY)
+    stretch = frame.select((other | (pl.int_range(pl.len()) == 0)).cum_sum().cast(pl.UInt32).alias("stretch") - 1)
+    first = stretch.with_row_index("row").filter(pl.col("stretch").diff().fill_null(1) != 0)["row"]
+    heads = frame.select(_KEY)[first].join(
+        keys.select(*_KEY, "goal", "sid"), on=_KEY, how="left", maintain_order="left"
+    )
+    place = stretch.to_series()
+    seconds = (pl.col("wall_time").dt.timestamp("us") / 1e6).alias("seconds")
+    worse = pl.when(pl.col("higher")).then(-pl.col("value")).otherwise(pl.col("value")).alias("worse")
+    higher = heads["goal"] == "higher"
+    named = frame.select("step", "value", seconds).with_columns(
+        sid=heads["sid"].gather(place), higher=higher.gather(place)
+    )
+    return named.filter(pl.col("sid").is_not_null()).select("sid", "step", "value", worse, "seconds")
 
 
 def _cut(frame: pl.DataFrame, wanted: pl.DataFrame) -> dict[tuple[str, str], Curve]:

@@ -17,7 +17,7 @@ from sweeplens.analyses.triage.same_curves import multiples, never_applied, same
 from sweeplens.analyses.triage.siblings import outlier
 from sweeplens.analyses.triage.spikes import spike
 
-__all__ = ["DETECTORS", "NEED_POINTS", "Detector"]
+__all__ = ["DETECTORS", "LASTING", "NEED_POINTS", "Detector"]
 
 Detector = Callable[[DetectionContext], Iterator[Finding]]
 
@@ -54,3 +54,6 @@ NEED_POINTS: tuple[Detector, ...] = (
     divergence, zero_loss, runaway, gradients, overfit, spike, throughput, level_shift, plateau,
 )  # fmt: skip
 """Detectors that need curves."""
+
+LASTING: tuple[Detector, ...] = (nan, divergence, stalled, runaway, overfit, spike, throughput, level_shift)
+"""Detectors of findings that are news because they do not depend on other runs, and of those that explain them."""

@@ -10,13 +10,14 @@ import polars as pl
 from sweeplens.analyses.triage.candidates import DiagnosisOptions, detection_context
 from sweeplens.analyses.triage.causes import shared_causes
 from sweeplens.analyses.triage.context import SEVERITIES, DetectionContext, Finding
-from sweeplens.analyses.triage.curves import read_curves
-from sweeplens.analyses.triage.detectors import DETECTORS, NEED_POINTS
+from sweeplens.analyses.triage.curves import CurveReading, read_curves
+from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS, Detector
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.frames.run_names import with_names
 
-__all__ = ["FINDINGS", "DiagnosisOptions", "diagnose", "severity_lines"]
+__all__ = ["FINDINGS", "OF_THE_SETUP", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
 
 _MANY, _EXAMPLES = 30, 3  # above so many findings, examples of each kind come first
 _RUINED = ("nan", "divergence", "zero_loss", "runaway")
@@ -29,7 +30,7 @@ _EXPLAINED_BY = {
     "level_shift": (*_RUINED, "overfit"),
     "spike": ("nan", "runaway"),
 }
-_OF_THE_SETUP = (
+OF_THE_SETUP = (
     "not_applied", "seed_not_used", "multiple", "same_end", "config_lr", "config_warm_up", "config_schedule", "config_length",
     "config_samples",
 )  # fmt: skip
@@ -54,17 +55,9 @@ def diagnose(
     ``metrics``: only findings in these, and findings of whole runs. Without ``points`` the detectors that need curves are left out.
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
-    context = detection_context(runs, asked, options)
-    read, left = 0, None
-    if points is not None:
-        context, read, left = read_curves(context, points, options.max_points)
-    found: list[Finding] = []
-    with np.errstate(all="ignore"):  # values near the largest float: an overflow is no finding
-        for detector in DETECTORS:
-            checkpoint()
-            found += detector(context) if points is not None or detector not in NEED_POINTS else ()
-    table = _table(_unexplained(found), context)
-    skipped = 0 if left is None else left.height
+    context, read = _context(runs, asked, points, options)
+    table = _table(_found(context, [d for d in DETECTORS if read or d not in NEED_POINTS]), context)
+    skipped = read.left_out if read else 0
     warnings = (
         (
             f"{skipped} series were not looked at as curves, so divergence, overfitting, spikes or pace in them are not told: "
@@ -73,11 +66,38 @@ def diagnose(
         if skipped
         else ()
     )
-    basis = Basis(runs_used=runs.height, points=read, warnings=warnings)
+    basis = Basis(runs_used=runs.height, points=read.points if read else 0, warnings=warnings)
     summary = _summary(table)
-    seen = looked_at(context, left)
+    seen = looked_at(context, read.examined if read else None)
     notes = (*_notes(table, summary, context), looked_at_line(seen))
-    return Answer(_examples_first(table), basis, notes, {"summary": summary, "looked_at": seen})
+    return Answer(with_names(_examples_first(table), runs), basis, notes, {"summary": summary, "looked_at": seen})
+
+
+def lasting_findings(
+    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
+) -> pl.DataFrame:
+    """Returns the findings of `diagnose` that last, without their causes: of the same curves, by fewer detectors."""
+    context, _ = _context(runs, series, points, options)
+    return _rows(_found(context, LASTING))
+
+
+def _context(
+    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame | None, options: DiagnosisOptions
+) -> tuple[DetectionContext, CurveReading | None]:
+    """Returns the context of the detectors, with curves if there are points."""
+    context = detection_context(runs, series, options)
+    read = None if points is None else read_curves(context, points, options.max_points)
+    return read.context if read else context, read
+
+
+def _found(context: DetectionContext, detectors: Sequence[Detector]) -> list[Finding]:
+    """Returns the findings of these detectors, without those that a more severe one explains."""
+    found: list[Finding] = []
+    with np.errstate(all="ignore"):  # values near the largest float: an overflow is no finding
+        for detector in detectors:
+            checkpoint()
+            found += detector(context)
+    return _unexplained(found)
 
 
 def _unexplained(found: Sequence[Finding]) -> list[Finding]:
@@ -86,12 +106,17 @@ def _unexplained(found: Sequence[Finding]) -> list[Finding]:
     return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 
-def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
-    """Returns findings with their shared cause, by severity, then rare kinds first."""
+def _rows(found: Iterable[Finding]) -> pl.DataFrame:
+    """Returns findings as a table, without their shared cause."""
     rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence) for f in found]
     columns = {k: v for k, v in FINDINGS.items() if k != "shared_cause"}
-    table = pl.DataFrame(rows, schema=columns, orient="row")
-    grave = (pl.col("severity") != "low") & pl.col("finding").is_in(_OF_THE_SETUP).not_()
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
+    """Returns findings with their shared cause, by severity, then rare kinds first."""
+    table = _rows(found)
+    grave = (pl.col("severity") != "low") & pl.col("finding").is_in(OF_THE_SETUP).not_()
     ill = table.filter(grave)["run_id"].unique().to_list()
     healthy = context.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}

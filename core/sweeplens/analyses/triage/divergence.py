@@ -11,7 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.triage.context import SEVERITIES, Curve, DetectionContext, Finding, number
-from sweeplens.analyses.triage.curve_levels import blocks, earlier_excursion, median, noise, spread, tail_level
+from sweeplens.analyses.triage.curve_levels import (
+    block_of,
+    blocks,
+    earlier_excursion,
+    median,
+    noise,
+    spread,
+    tail_level,
+)
 from sweeplens.analyses.triage.metric_kinds import is_whole_loss
 from sweeplens.analyses.triage.pairs import SPLITS, words
 from sweeplens.config import Thresholds
@@ -147,8 +155,7 @@ def _ruined(curve: Curve, level: _CurveLevels) -> bool:
 
 def _onset(worse: Floats, level: _CurveLevels) -> int:
     """Returns the first point after which the curve stays above its best level."""
-    lowest = int(np.argmin([median(b) for b in np.array_split(worse, 10)])) if len(worse) >= 20 else int(worse.argmin())
-    part = np.array_split(worse, 10)[lowest] if len(worse) >= 20 else worse[lowest : lowest + 1]
+    part = block_of(worse, int(blocks(worse).argmin()))
     calm = min(max(4 * spread(part), min(0.02 * level.lost, 0.1 * abs(level.best))), 0.5 * level.lost)
     left = int(np.flatnonzero(worse <= median(part) + calm)[-1])
     return min(left + 1, len(worse) - 1)

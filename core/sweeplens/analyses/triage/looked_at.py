@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from sweeplens.analyses.triage.candidates import first_main_series, goal_series, level_series, pace_series
+from sweeplens.analyses.triage.candidates import first_main_series
 from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
 from sweeplens.analyses.triage.metric_kinds import is_gradient, is_whole_loss
@@ -14,25 +14,24 @@ from sweeplens.analyses.triage.pairs import is_validation
 
 __all__ = ["looked_at", "looked_at_line"]
 
-_KEY = ["run_id", "metric"]
 _SCHEMA = {"detectors": pl.String(), "metrics": pl.List(pl.String()), "n_series": pl.Int64()}
 
 
-def looked_at(context: DetectionContext, left_out: pl.DataFrame | None) -> pl.DataFrame:
-    """Returns detectors, metrics, n_series. ``left_out``: the series that were not read as curves; None if no curve was read."""
+def looked_at(context: DetectionContext, examined: pl.DataFrame | None) -> pl.DataFrame:
+    """Returns detectors, metrics, n_series. ``examined``: the series that were read as curves; None if no curve was read."""
     rows = [("nan, constant, ends_early, rewind", context.series)]
     rows += [("never_learned", _named(context.series, is_whole_loss))]
-    if left_out is not None:
-        with_goal = goal_series(context).join(left_out, on=_KEY, how="anti")
-        long = pl.concat([with_goal.select(*_KEY, "n_finite"), level_series(context).select(*_KEY, "n_finite")])
+    if examined is not None:
+        with_goal = examined.filter("with_goal")
+        long = examined.filter((pl.col("with_goal") | pl.col("level")) & (pl.col("n_finite") >= SHIFT_POINTS))
         rows += [
             ("divergence, spike", with_goal),
             ("overfit", _named(with_goal, is_validation)),
             ("plateau", first_main_series(context)),
-            ("level_shift", long.filter(pl.col("n_finite") >= SHIFT_POINTS).join(left_out, on=_KEY, how="anti")),
+            ("level_shift", long),
             ("zero_loss, runaway", _named(with_goal, is_whole_loss)),
             ("gradients", _named(context.series, is_gradient)),
-            ("throughput", pace_series(context).join(left_out, on=_KEY, how="anti")),
+            ("throughput", examined.filter("pace")),
         ]
     table = [(name, frame["metric"].unique().sort().to_list(), frame.height) for name, frame in rows if frame.height]
     return pl.DataFrame(table, schema=_SCHEMA, orient="row")

@@ -21,15 +21,17 @@ __all__ = ["overfit"]
 _GRAVE = 0.25
 _LASTING = 0.25  # above this share of points after the best, a smaller rise is medium too
 _SMALL = 0.08
+_CLEAR, _FAR = 0.03, 6.0  # a smaller rise counts where it is so many times the noise of the second half
 _LEAST = 5
+_KNOWN = 20  # points from which the noise of the second half is known
 
 
 def overfit(context: DetectionContext) -> Iterator[Finding]:
     """A validation metric gets worse after its best, while its training metric, if there is one, keeps improving.
 
     The median of its last tenth is ``overfit_rise`` (of its best) worse than the best, by three times the noise from point to
-    point and twice of any excursion that it came back from; one row a run. medium: the rise is a quarter or more, or 8 % over
-    a quarter of the points. low: less.
+    point, or 3 % worse by six times the noise; and twice of any excursion that it came back from; one row a run. medium: the rise
+    is a quarter or more, or 8 % over a quarter of the points. low: less.
     """
     twins = train_of(context.series["metric"].unique().to_list())
     worst: dict[str, tuple[float, Finding]] = {}
@@ -47,7 +49,9 @@ def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, F
     best = float(smooth(val.worse)[lowest])
     end = float(blocks(val.worse)[-1]) if len(val.worse) >= 20 else median(val.worse[-3:])
     rise = (end - best) / max(abs(best), 1e-12)
-    if lowest >= len(val.worse) - 2 or rise < least or end - best < 3 * noise(val.worse):
+    if lowest >= len(val.worse) - 2 or end - best < 3 * noise(val.worse):
+        return None
+    if rise < least and not (rise >= _CLEAR and _is_far(val.worse, end - best)):
         return None
     if end - best < 2 * earlier_excursion(val.worse, lowest):
         return None
@@ -63,6 +67,11 @@ def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, F
         f"({rise:+.0%} by medians), {beside}"
     )
     return rise, Finding(val.run_id, "overfit", severity, val.metric, int(val.steps[at]), text)
+
+
+def _is_far(worse: Floats, rise: float) -> bool:
+    """Returns whether a rise is far above the noise of the second half, where there are points enough to know that."""
+    return len(worse) >= _KNOWN and rise >= _FAR * noise(worse[len(worse) // 2 :])
 
 
 def _lowest(worse: Floats) -> int:

@@ -11,16 +11,17 @@ from sweeplens.analyses.triage.curve_levels import median, smooth, spread
 
 __all__ = ["plateau"]
 
-_REST = 0.02  # distance from the last level at which a plateau begins: share of what was learned and of the level
-_LEAST = 20  # points
+_REST = 0.02  # of what was learned and of the last level, that may be missing where a plateau begins
+_LEAST = 40  # points; in fewer, noise decides where a plateau begins
 
 
 def plateau(context: DetectionContext) -> Iterator[Finding]:
-    """low: the first main metric of a run, of twenty points or more, came so close to its last level (within the noise, or
-    2 % of what was learned and of its size) that it did not improve over the last ``plateau_share`` of the points.
+    """low: the first main metric of a run, of forty points or more, came so close to its last level (within the noise, or
+    2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
 
-    Not for a series that ends exactly at its best or at a perfect score (a loss of 0; a score of 1 or 100), nor for losses
-    that cross zero, because they follow their opponent up and down.
+    Not where a later value is clearly better (by more than that, and by four times the noise), where it ends exactly at its best,
+    at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for losses that pass zero, which go up and down as their
+    opponent does.
     """
     for curve in context.curves_of(context.flat):
         at = _reached(curve)
@@ -47,4 +48,5 @@ def _reached(curve: Curve) -> int | None:
     if perfect or best == curve.values[-1] or learned <= 6 * noise or half - end > max(rest / 4, noise / 4):
         return None
     near = level <= end + max(rest, noise / 2)
-    return int(np.flatnonzero(near)[0]) if near.any() else None
+    at = int(np.flatnonzero(near)[0]) if near.any() else None
+    return None if at is None or level[at] - float(v[at:].min()) > max(rest, 4 * noise) else at

@@ -24,6 +24,7 @@ _LEAST = 5  # points
 _LONG = 10
 _IDLE = "log|save|print|output|worker|device|name|path|dir|folder|debug|verbose|resume|wandb|comment|tag|checkpoint"
 _DIGITS = 1e9
+_MEET, _MEET_SHARE = 5, 0.02  # values at which several runs end, in one metric, that are not chance
 
 
 def never_applied(context: DetectionContext) -> Iterator[Finding]:
@@ -132,6 +133,8 @@ def same_end(context: DetectionContext) -> Iterator[Finding]:
     rows = rows.filter(
         (pl.col("last_finite") * 1e4).round() != pl.col("last_finite") * 1e4
     )  # not if few digits are logged
+    meet = pl.col("last_finite").n_unique().over("metric")  # equal ends of many runs: few digits are logged
+    rows = rows.filter(meet <= pl.max_horizontal(pl.lit(_MEET), _MEET_SHARE * context.runs.height))
     rows = rows.with_columns(runs=pl.len().over(key)).sort("run_id", "metric")
     for row in rows.unique("run_id", keep="first", maintain_order=True).iter_rows(named=True):
         text = f"{row['last_finite']!r} at step {row['last_step']}, as in {row['runs'] - 1} other runs whose validation differs"

@@ -7,6 +7,7 @@
   const said = document.getElementById("said");
   let number = 0;
   let chart = null;
+  let asked = {}; // the arguments of `plot` that the chart shows
   let theme = window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const send = (message) => host.postMessage({ jsonrpc: "2.0", ...message }, "*");
   const request = (method, params) => new Promise((resolve, reject) => {
@@ -26,21 +27,54 @@
     const place = document.getElementById("chart");
     place.closest("figure").hidden = false;
     place.closest("figure").setAttribute("aria-label", chart.title);
+    document.getElementById("title").textContent = chart.title;
     document.getElementById("caption").textContent = chart.caption;
-    const actions = { export: true, source: false, compiled: false, editor: false };
-    await window.vegaEmbed(place, { ...chart.spec, config: chart.themes[theme] }, { mode: "vega-lite", ast: true, renderer: "svg", actions });
+    await drawChart(place, chart.spec, chart.themes[theme], (run) => { askRun(run).catch(failed); });
     say("");
     resized();
+  };
+  const wordsOf = (result) => (result.content || []).map((part) => part.text || "").join(" ");
+  const get = async (id) => {
+    const found = await request("tools/call", { name: "chart_data", arguments: { chart_id: id } });
+    if (found.isError) { say(wordsOf(found)); return; }
+    chart = found.structuredContent;
+    switches();
+    await draw();
   };
   const show = async (result) => {
     if (!window.vegaEmbed) return; // the page says already that the renderer is not installed
     const id = result && result.structuredContent && result.structuredContent.chart_id;
     if (!id) { say("The host gave no chart to show; its picture and words stand in the answer."); return; }
-    const found = await request("tools/call", { name: "chart_data", arguments: { chart_id: id } });
-    if (found.isError) { say(found.content.map((part) => part.text || "").join(" ")); return; }
-    chart = found.structuredContent;
-    await draw();
+    asked = read(id);
+    await get(id);
   };
+  // The id of a chart is what `plot` was asked, as JSON in base64 for addresses: so another one is asked for with other arguments.
+  const read = (id) => JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(id.replace(/-/g, "+").replace(/_/g, "/")), (sign) => sign.codePointAt(0))));
+  const written = (values) => btoa(String.fromCodePoint(...new TextEncoder().encode(JSON.stringify(values)))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  const isLog = (axis) => (chart.spec.layer || []).some((layer) => layer.encoding[axis] && layer.encoding[axis].scale && layer.encoding[axis].scale.type === "log");
+  const boxes = { smooth: document.getElementById("smooth"), x: document.getElementById("log-x"), y: document.getElementById("log-y") };
+  const switches = () => {
+    const kind = chart.spec.usermeta && chart.spec.usermeta.kind;
+    document.getElementById("switches").hidden = kind !== "curves" && kind !== "scatter";
+    boxes.smooth.closest("label").hidden = kind !== "curves";
+    boxes.smooth.value = String(asked.smooth || 0);
+    for (const axis of ["x", "y"]) boxes[axis].checked = isLog(axis);
+  };
+  const changed = () => {
+    const log = ["x", "y"].filter((axis) => boxes[axis].checked).join("") || "none";
+    asked = { ...asked, kind: chart.spec.usermeta.kind, smooth: Number(boxes.smooth.value), log };
+    get(written(asked)).catch(failed);
+  };
+  for (const box of Object.values(boxes)) box.addEventListener("change", changed);
+  const answer = document.getElementById("answer");
+  const askRun = async (run) => {
+    const found = await request("tools/call", { name: "get_run", arguments: { run_id: run } });
+    document.getElementById("answer-title").textContent = run;
+    answer.querySelector("pre").textContent = wordsOf(found);
+    answer.hidden = false;
+    resized();
+  };
+  document.getElementById("close").addEventListener("click", () => { answer.hidden = true; resized(); });
   const look = (context) => {
     if (context && (context.theme === "dark" || context.theme === "light")) theme = context.theme;
     return draw();

@@ -3,13 +3,14 @@
 (() => {
   const dark = window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)");
   const themes = document.getElementById("themes");
-  const draw = () => {
+  // A server shows a page of each run; a report by itself has none.
+  const runPage = document.body.dataset.runs ? (run) => { window.location.href = `${document.body.dataset.runs}${encodeURIComponent(run)}`; } : null;
+  const draw = (within) => {
     if (!window.vegaEmbed || !themes) return;
     const config = JSON.parse(themes.textContent)[dark && dark.matches ? "dark" : "light"];
-    for (const place of document.querySelectorAll("[data-chart]")) {
+    for (const place of within.querySelectorAll("[data-chart]")) {
       const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
-      window.vegaEmbed(place, { ...spec, config }, { mode: "vega-lite", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" })
-        .catch((error) => { place.textContent = String(error); });
+      drawChart(place, spec, config, runPage).catch((error) => { place.textContent = String(error); });
     }
   };
   const value = (row, column) => {
@@ -27,13 +28,17 @@
     const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * compare(value(a, head.cellIndex), value(b, head.cellIndex)));
     body.append(...rows);
   };
-  for (const head of document.querySelectorAll("table[data-sortable] thead th")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    button.addEventListener("click", () => sort(button));
-    head.replaceChildren(button);
-  }
-  draw();
-  if (dark && dark.addEventListener) dark.addEventListener("change", draw);
+  const sortable = (within) => {
+    for (const head of within.querySelectorAll("table[data-sortable] thead th")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = head.textContent;
+      button.addEventListener("click", () => sort(button));
+      head.replaceChildren(button);
+    }
+  };
+  const show = (within) => { sortable(within); draw(within); };
+  show(document);
+  document.addEventListener("sections-shown", (event) => show(event.detail));
+  if (dark && dark.addEventListener) dark.addEventListener("change", () => draw(document));
 })();

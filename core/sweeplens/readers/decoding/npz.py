@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-__all__ = ["read_arrays"]
+__all__ = ["read_array", "read_arrays"]
 
 MAX_MEMBER_BYTES = 1 << 28
 MAX_NUMBERS = MAX_MEMBER_BYTES // 8
@@ -53,6 +53,18 @@ def read_arrays(path: str, names: Iterable[str]) -> dict[str, Array]:
     ) as error:
         raise FormatError(f"{path} cannot be read as arrays: {error}") from error
     return found
+
+
+def read_array(path: str) -> Array:
+    """Returns the array of floats of a ``.npy`` file. Raises FormatError where it holds none (a pickle, a cut file)."""
+    with open_buffered(path) as stream:
+        data = stream.read(MAX_MEMBER_BYTES + 1)
+    if len(data) > MAX_MEMBER_BYTES:
+        raise SourceLimitError(f"an array of more than {MAX_MEMBER_BYTES >> 20} MB: not read")
+    try:
+        return _array(data)
+    except ValueError as error:
+        raise FormatError(f"{path} {error}") from error
 
 
 def _checked(stream: IO[bytes]) -> IO[bytes]:

@@ -31,7 +31,7 @@ from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
 from sweeplens.safe_open import open_buffered, open_file
 from sweeplens.source_limits import PIECE_BYTES
 
-__all__ = ["SqliteDatabase", "databases", "read_database"]
+__all__ = ["SqliteDatabase", "databases", "databases_where", "read_database"]
 
 T = TypeVar("T")
 Tables = Mapping[str, Sequence[str]]
@@ -52,13 +52,21 @@ _PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_s
 
 def databases(folder: Folder, tables: Tables) -> Iterator[Claim]:
     """Claims each unclaimed database of the folder that has all of these tables, each with these columns."""
+
+    def has_tables(schema: Mapping[str, bytes]) -> bool:
+        return all(t in schema and all(c.encode() in schema[t] for c in columns) for t, columns in tables.items())
+
+    return databases_where(folder, has_tables)
+
+
+def databases_where(folder: Folder, accepts: Callable[[Mapping[str, bytes]], bool]) -> Iterator[Claim]:
+    """Claims each unclaimed database of the folder whose schema is accepted: table -> the bytes after its name."""
     for name in folder.free(*_SUFFIXES):
         entry = folder.files[name]
         if not name.endswith(_SUFFIXES) or not folder.head(name).startswith(MAGIC):
             continue
         wal = folder.files.get(f"{name}-wal")
-        schema = _schema(entry, wal)
-        if all(t in schema and all(c.encode() in schema[t] for c in columns) for t, columns in tables.items()):
+        if accepts(_schema(entry, wal)):
             files = (name, f"{name}-wal") if wal else (name,)
             yield Claim(files, is_folder=False, belongs=_companions(folder, name))
 

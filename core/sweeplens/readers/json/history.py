@@ -24,10 +24,10 @@ from sweeplens.readers.json.points import logged
 from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
 
-__all__ = ["JsonHistory"]
+__all__ = ["JsonHistory", "read_rows"]
 
 _WORDS = frozenset({"history", "log", "logs", "loss", "losses", "training", "train", "learning", "curve", "curves", "metrics",
-                    "metric", "results", "scores", "stats", "progress"})  # fmt: skip
+                    "metric", "results", "scores", "stats", "progress", "evals"})  # fmt: skip
 _INNER = ("history", "epochs", "log", "logs", "log_history", "training_log", "train_log", "training_history")
 _ROWS_INSIDE = re.compile(rb'"(?:%s)"\s*:\s*\[\s*\{' % b"|".join(n.encode() for n in _INNER))
 _LISTS = re.compile(rb'^\{\s*"[^"\\]+"\s*:\s*(?:\{\s*"[^"\\]+"\s*:\s*)?\[\s*(?:-?\d|NaN|-?Infinity|null)')
@@ -50,7 +50,7 @@ class JsonHistory:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose first bytes are those of a history."""
@@ -69,7 +69,7 @@ class JsonHistory:
         except ValueError as error:
             raise FormatError(f"{path} is not complete JSON: {error}") from error
         record, rows = _rows_of(value, RunRecord(source.relative))
-        records, points = _read_rows(source, rows, exact=not _BEYOND_JSON.search(data))
+        records, points = read_rows(source, rows, exact=not _BEYOND_JSON.search(data))
         known = next(iter(records), record)
         record = replace(known, hyperparameters={**record.hyperparameters, **known.hyperparameters})
         runs, problems = described_by(source, [record, *records[1:]])
@@ -88,7 +88,7 @@ def _rows_of(value: object, record: RunRecord) -> tuple[RunRecord, list[Any]]:
     return record, cast("list[Any]", whole[inner]) if inner else list(_transposed(whole, record))
 
 
-def _read_rows(source: Source, rows: list[Any], *, exact: bool) -> tuple[list[RunRecord], pl.DataFrame]:
+def read_rows(source: Source, rows: list[Any], *, exact: bool) -> tuple[list[RunRecord], pl.DataFrame]:
     """Returns the records and points of rows, read as columns where these are the same.
 
     ``exact``: every number can be written as JSON.

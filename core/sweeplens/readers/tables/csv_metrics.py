@@ -15,6 +15,7 @@ from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, s
 from sweeplens.readers.decoding.delimited.plan import (
     are_splits,
     has_plain_name,
+    is_split,
     log_plan,
     may_have_axis,
     may_lack_axis,
@@ -28,7 +29,7 @@ from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resume, RunRecord, Source
 
-__all__ = ["CsvMetrics"]
+__all__ = ["CsvMetrics", "metrics_table", "table_plan"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".log", ".out", ".dat", ".tab")
 
@@ -38,19 +39,20 @@ class CsvMetrics:
 
     Producer: ``csv.writer``, pandas, any loop that writes a table
     Files: ``*.csv``, ``*.tsv``, ``*.txt``, ``*.log``, ``*.out``, ``*.dat`` whose header, perhaps after a ``#``, names a step, an iteration or an epoch, or that are named like a history; a config file beside them
-    Reads: every number at its step, or at its row where there is no step; a column of run names separates runs; a column of splits, or files ``train*``, ``val*``, give prefixes; times
+    Reads: every number at its step, or at its row where there is no step; a column of run names separates runs; a column of splits, files ``train*``, ``val*``, or one table each in ``train/``, ``val/``, give prefixes; times
     Leaves: text, which is counted by column (text that is the same in all rows of a run is read as a setting); tables that are data sets rather than logs
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose header and first rows are those of a log."""
-        mine = [n for n in folder.free(*_SUFFIXES) if _plan(n, folder.head(n)) is not None]
-        config = config_files(folder) if mine else ()
-        if are_splits(mine):
-            yield Claim((*mine, *config))
+        mine = [n for n in folder.free(*_SUFFIXES) if table_plan(n, folder.head(n)) is not None]
+        below = () if mine else _in_folders(folder)
+        config = config_files(folder) if mine or below else ()
+        if below or are_splits(mine):
+            yield Claim((*mine, *below, *config))
             return
         plain = [n for n in mine if has_plain_name(n)]
         for name in mine:
@@ -60,9 +62,9 @@ class CsvMetrics:
         """Reads all rows; of a single plain file that grew, the new rows."""
         names = [source.files[0].path, *(f.path for f in source.files[1:] if _is_table(f.path))]
         if len(names) > 1:
-            tables = [_table(path, source.relative, None, prefix=f"{split_of(path)}/") for path in names]
+            tables = [metrics_table(path, source.relative, None, prefix=f"{_split(path)}/") for path in names]
         else:
-            tables = [_table(names[0], source.relative, resume)]
+            tables = [metrics_table(names[0], source.relative, resume)]
         settings = {} if resume else {run: found for t in tables for run, found in settings_of(t).items()}
         points = joined_points(t.points for t in tables)
         non_scalar = {k: n for t in tables for k, n in t.non_scalar.items()}
@@ -81,7 +83,27 @@ def _is_table(path: str) -> bool:
     return name.endswith(_SUFFIXES) and name not in SETTINGS_NAMES
 
 
-def _plan(name: str, head: bytes) -> ColumnPlan | None:
+def _in_folders(folder: Folder) -> tuple[str, ...]:
+    """Returns the tables of one training in a folder for each split (``train/metrics.csv``, ``val/metrics.csv``), if it is so."""
+    found: list[str] = []
+    for split, child in sorted(folder.folders.items()):
+        if not is_split(split):
+            continue
+        heads = ((n, folder.head(f"{split}/{n}")) for n in child.free(*_SUFFIXES) if n not in SETTINGS_NAMES)
+        tables = [n for n, head in heads if table_plan(n, head) is not None]
+        if len(tables) != 1:
+            return ()
+        found.append(f"{split}/{tables[0]}")
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _split(path: str) -> str:
+    """Returns the split that a file, or its folder, is named after."""
+    parts = path.replace("\\", "/").split("/")
+    return split_of(parts[-2]) if is_split(parts[-2]) else split_of(parts[-1])
+
+
+def table_plan(name: str, head: bytes) -> ColumnPlan | None:
     """Returns the roles of a table's columns by its first rows; by its header alone if it has none and is named like a log."""
     history = may_lack_axis(name)
     header = header_of(head) if history or may_have_axis(head) else None
@@ -91,7 +113,8 @@ def _plan(name: str, head: bytes) -> ColumnPlan | None:
     return log_plan(header, rows, name) if rows or has_plain_name(name) else None
 
 
-def _table(path: str, run: str, resume: Resume | None, prefix: str = "") -> TableReading:
+def metrics_table(path: str, run: str, resume: Resume | None, prefix: str = "") -> TableReading:
+    """Reads one table from its beginning, or the new rows after an earlier reading. Raises FormatError if it is none."""
     header = read_header(path)
     if header is None:
         raise FormatError(f"{path} has no header")

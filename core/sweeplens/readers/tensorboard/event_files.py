@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweeplens.readers.decoding.delimited.plan import is_split
+from sweeplens.readers.decoding.delimited.plan import is_part, is_split
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, Source
 from sweeplens.readers.trainers.lightning_duplicates import is_event_duplicate
 
@@ -12,9 +12,9 @@ __all__ = ["TensorBoard"]
 
 
 def has_splits(folder: Folder) -> bool:
-    """Whether the subfolders with event files are splits of one run: ``train`` beside ``validation``."""
+    """Whether the subfolders with event files are parts of one run: ``train`` beside ``validation`` or ``metrics``."""
     logs = [n for n, child in folder.folders.items() if any("tfevents" in f for f in child.files)]
-    return len(logs) > 1 and all(map(is_split, logs))
+    return len(logs) > 1 and any(map(is_split, logs)) and all(map(is_part, logs))
 
 
 class TensorBoard:
@@ -27,7 +27,7 @@ class TensorBoard:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "tensorboard"
-    version = 6
+    version = 7
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims a folder with event files, and its subfolders that are part of the same run."""

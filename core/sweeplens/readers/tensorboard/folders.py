@@ -1,7 +1,8 @@
 """Decides which event files of a folder, and of its subfolders, belong to one run.
 
 A folder with event files is a run. A subfolder belongs to the same run when it holds only event files of a session or a branch,
-or when it is named after a split (``train``, as Keras writes beside the file of its hparams callback):
+or when it is named after a part of a training (``train``, as Keras writes beside the file of its hparams callback;
+``eval_unseen``, as the estimators of TensorFlow do; ``metrics``):
 
     session   written by ``add_hparams``: the hparams plugin's experiment, start and end, then each metric once. Several sessions
               belong to the run only if all have the same hyperparameters. Otherwise each is a run, as in TensorBoard, and an
@@ -24,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.delimited.plan import is_split
+from sweeplens.readers.decoding.delimited.plan import is_part
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.protocol import Claim, Folder
 from sweeplens.readers.tensorboard.events import EventFacts, ScalarEvents
@@ -47,7 +48,7 @@ def claims(folder: Folder) -> tuple[Claim, ...]:
     if _only_describes(folder, own):
         return (Claim((), belongs=tuple(own)),)
     branches, sessions = _branches_and_sessions(folder)
-    splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) if is_split(n) for f in event_files(child)]
+    splits = [f"{n}/{f}" for n, child in sorted(folder.folders.items()) if is_part(n) for f in event_files(child)]
     branches = list(dict.fromkeys((*branches, *splits)))
     settings = [s.hyperparameters for _, s in sessions]
     if len(settings) > 1 and not (all(settings) and all(s == settings[0] for s in settings)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -15,10 +15,18 @@ from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.text.ending import status_at_end
+from sweeplens.readers.text.ending import end_of, status_at_end
 from sweeplens.readers.text.evidence import is_training_log
 from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
+from sweeplens.readers.text.same_values import (
+    Value,
+    holds_values,
+    is_structured,
+    numbers_of,
+    said_values,
+    same_elsewhere,
+)
 from sweeplens.readers.text.settings import settings_in
 from sweeplens.readers.text.templates import may_be_row
 
@@ -27,7 +35,7 @@ __all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
 PLAN_BYTES = 1 << 18
 """The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
 _CHUNK_BYTES = 8 << 20
-_TAIL_BYTES = 1 << 14
+_MOST_COMPARED = 8  # files of other readers in one folder
 _MOST_BETWEEN = 1 << 16  # characters before a run's first row that are searched for its settings
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
 _STARTS = ("slurm-", "slurm_", "stdout", "stderr", "log", "train", "output", "nohup", "console")
@@ -69,20 +77,23 @@ class TextLogs:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Claims files named like logs whose sample has rows that go forward; in a folder of another reader, as one run with it."""
-        names = [n for n in _candidates(folder) if b"\x00" not in folder.head(n) and is_text_log(n, folder.sample(n))]
-        if not names:
+        """Claims files named like logs whose sample has rows that go forward. Those that repeat what another reader reads,
+        beside them or in a folder near by, are its copies."""
+        named = ((n, folder.head(n)) for n in _candidates(folder))
+        logs = {n: p for n, head in named if b"\x00" not in head and (p := parsed_log(n, folder.sample(n)))}
+        if not logs:
             return
         config = config_files(folder)
-        if folder.taken and any(reader != self.name for reader in _other_readers(folder)):
-            yield Claim((*names, *config))
+        values = [said_values(p.points) for p in logs.values()]
+        if _are_copies(folder, self.name, values):
+            yield Claim((*logs, *config))
             return
-        for name in names:
-            alone = len(names) == 1 and _stem(name) in _PLAIN
-            yield Claim((name, *config), is_folder=alone)
+        for name, same in zip(logs, same_elsewhere(folder, values), strict=True):
+            alone = len(logs) == 1 and _stem(name) in _PLAIN
+            yield Claim((name, *config), is_folder=alone and not same, copy_of=same)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the new whole lines; a short or compressed file is read whole."""
@@ -181,7 +192,7 @@ class _LogReading(Struct):
             .agg(pl.col("wall_time").min().alias("a"), pl.col("wall_time").max().alias("b"))
             .iter_rows()
         }
-        status = status_at_end(_end_of(self.source.files[0].path))
+        status = status_at_end(end_of(self.source.files[0].path))
         return tuple(
             RunRecord(
                 run,
@@ -221,14 +232,36 @@ class _LogReading(Struct):
 
 def is_text_log(name: str, sample: bytes) -> bool:
     """Whether a sample of a file is from a training log."""
+    return parsed_log(name, sample) is not None
+
+
+def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
+    """Parses the rows of a sample of a file; None if it is not from a training log."""
     if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
-        return False
+        return None
     whole = sample[: sample.rfind(b"\n") + 1] or sample
     text = cleaned(whole)
     if not _has_rows(text):
-        return False
+        return None
     parser = TextParser(name)
-    return is_training_log(parser.feed(text), parser.shapes, text.count("\n"))
+    parsed = parser.feed(text)
+    return parsed if is_training_log(parsed, parser.shapes, text.count("\n")) else None
+
+
+def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) -> bool:
+    """Whether the logs of a folder repeat what other readers have taken there.
+
+    One log beside other files does. Several do, unless all of them print values that none of those files holds: then they
+    are trainings of their own (logs of a sweep beside a table of its results).
+    """
+    others = [n for n, taker in folder.taken.items() if taker != reader]
+    if len(logs) < 2 or not others or not all(logs):
+        return bool(others)
+    compared = [n for n in others if is_structured(n)]
+    if not compared or len(compared) < len(others):
+        return True
+    numbers = [numbers_of(n, folder.sample(n)) for n in compared[:_MOST_COMPARED]]
+    return any(holds_values(values, held) for values in logs for held in numbers)
 
 
 def _has_rows(text: str) -> bool:
@@ -260,10 +293,6 @@ def _is_bare(name: str) -> bool:
 
 def _stem(name: str) -> str:
     return PurePath(compression.plain_name(name)).stem.lower()
-
-
-def _other_readers(folder: Folder) -> set[str]:
-    return set(folder.taken.values())
 
 
 def _run_id(relative: str, run: int) -> str:
@@ -300,16 +329,3 @@ def _cut(data: bytes) -> int:
             break
         state, end = (bar[0] if bar else state), begin
     return end
-
-
-def _end_of(path: str) -> str:
-    """Returns the last lines of a file."""
-    with compression.reading(path) as stream:
-        if compression.is_compressed(path):
-            tail = b""
-            while data := stream.read(1 << 20):
-                tail = (tail + data)[-_TAIL_BYTES:]
-            return cleaned(tail)
-        stream.seek(0, 2)
-        stream.seek(max(0, stream.tell() - _TAIL_BYTES))
-        return cleaned(stream.read())

@@ -3,7 +3,7 @@
 A directory with such a file is a run, and everything below it belongs to the tracker: no other reader sees its console output,
 requirements or media. ``latest-run`` is a copy if another directory beside it holds the same run (a record file of the same name),
 or if it is a text file that names one (a link that git checked out as text); otherwise it is a run. The tracker's log and settings
-beside the directories belong to it too.
+beside the directories belong to it too. Other directories with record files of the same name are one run that was resumed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ GRACE = 600.0
 
 _LATEST = "latest-run"
 _OWN = re.compile(r"debug(-internal|-cli.*)?\.log|settings|wandb-resume\.json|\.gitignore")
+_TIME = re.compile(r"\d{8}_\d{6}")
 _INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
@@ -34,16 +35,30 @@ def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[st
         yield Claim((own, *(s for s in sidecars if folder.find(s))), owns=("*",))
         return
     runs = {n: f for n, child in sorted(folder.folders.items()) if (f := _record_file(child, suffix, ident))}
-    twin = next((n for n in reversed(runs) if n != _LATEST and runs[n] == runs.get(_LATEST)), "")
+    twin = next(
+        (n for n in sorted(runs, key=_stamp, reverse=True) if n != _LATEST and runs[n] == runs.get(_LATEST)), ""
+    )
     named = folder.head(_LATEST).decode("utf-8", "replace").strip() if _LATEST in folder.files else ""
     own = tuple(n for n in folder.files if runs and _OWN.fullmatch(n))
-    for name, file in runs.items():
-        if twin and name == _LATEST:
-            continue
-        beside = tuple(f"{name}/{s}" for s in sidecars if folder.find(f"{name}/{s}"))
-        copies = (f"{_LATEST}/{file}",) if name == twin else (_LATEST,) if name == named else ()
-        owns = (name, _LATEST) if name == twin else (name,)
-        yield Claim((f"{name}/{file}", *beside), copies=copies, owns=owns, is_folder=False, belongs=own)
+    for file, names in _of_each_run({n: f for n, f in runs.items() if not (twin and n == _LATEST)}).items():
+        beside = tuple(f"{n}/{s}" for n in reversed(names) for s in sidecars if folder.find(f"{n}/{s}"))
+        copies = (f"{_LATEST}/{file}",) if twin in names else (_LATEST,) if named in names else ()
+        owns = (*names, _LATEST) if twin in names else tuple(names)
+        records = (f"{n}/{file}" for n in names)
+        yield Claim((*records, *beside), copies=copies, owns=owns, is_folder=False, belongs=own)
+
+
+def _of_each_run(runs: dict[str, str]) -> dict[str, list[str]]:
+    """Record file -> the directories that hold it, the oldest first: a run that was resumed has several."""
+    found: dict[str, list[str]] = {}
+    for name, file in sorted(runs.items(), key=lambda item: (_stamp(item[0]), item[0])):
+        found.setdefault(file, []).append(name)
+    return found
+
+
+def _stamp(directory: str) -> str:
+    found = _TIME.search(directory)
+    return found[0] if found else ""
 
 
 def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_con
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.tensorboard.folders import facts_of_folder
+from sweeplens.readers.trainers.hf_logs import log_beyond
 from sweeplens.safe_open import open_buffered
 
 __all__ = ["HfTrainer"]
@@ -42,11 +43,11 @@ class HfTrainer:
     Producer: transformers ``Trainer`` and libraries that build on it (TRL, PEFT, sentence-transformers)
     Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``
     Reads: every number of ``log_history`` at its step; the schedule's settings; a search trial's parameters; best metric; results
-    Leaves: logs beside the state (LLaMA-Factory, ms-swift), checkpoints and TensorBoard files below; pickles
-    """
+    Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint; checkpoints and TensorBoard files below; pickles
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "hf_trainer"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims an output folder that has a state, or checkpoints with one."""
@@ -56,16 +57,16 @@ class HfTrainer:
         if not states:
             return
         logs_beside = tuple(n for n in _LOGS if any(mark in folder.head(n) for mark in _LOG_MARKS))
-        if logs_beside and states[0] != _STATE:  # the log continues after the checkpoint
-            yield Claim((), belongs=tuple(states), owns=tuple({n.split("/")[0] for n in checkpoints}))
-            return
+        further = log_beyond(folder, states[0], logs_beside) if states[0] != _STATE else ""
         results = tuple(n for n in _RESULTS if n in folder.files)
         logs = folder.folders.get("runs")
         repeats = tuple(f"runs/{n}" for n, _ in logs.tree()) if logs else ()
         copies = (*states[1:], *logs_beside, *(n for n in repeats if "events.out.tfevents" in n))
         owns = tuple({n.split("/")[0] for n in (*checkpoints, *copies) if "/" in n})
         events = [n for n in copies if "events.out.tfevents" in n][:_EVENTS]
-        yield Claim((states[0], *results, *_configs(folder), *events), copies=copies, owns=owns)
+        copies = tuple(n for n in copies if n != further)
+        files = (states[0], *results, *_configs(folder), *events)
+        yield Claim(files, copies=copies, owns=owns, is_folder=not further, copy_of=further)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the whole history: the Trainer replaces the file each time."""

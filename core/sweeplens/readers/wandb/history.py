@@ -54,10 +54,17 @@ class WandbHistory:
         self.last_wall = last_wall  # seconds since 1970
         self.non_scalar: dict[str, int] = dict(non_scalar or {})
         self.summary: dict[str, str] = dict(summary or {})  # name -> JSON
+        self.shift = 0  # added to the steps of a file that counts from the beginning again, in a run that was resumed
+        self._first: int | None = None
+        self._new_file = False
         self._names: dict[bytes, int] = {n.encode(): i for i, n in enumerate(names or ())}
         self._heads: dict[bytes, tuple[int, int]] = {}  # bytes before a value -> metric, length of the value
         self._metric, self._value = array("I"), array("d")
         self._step, self._wall = array("q"), array("d")
+
+    def next_file(self) -> None:
+        """From now on, rows are those of a later file of the same run."""
+        self._new_file = True
 
     def state(self) -> dict[str, object]:
         """Returns the state for a later reading, as JSON values."""
@@ -216,13 +223,24 @@ class WandbHistory:
             if not own and not any(path[:depth] in typed for depth in range(1, len(path))):
                 self._one(self._number_of(".".join(path).encode()), raw, row)
 
+    def _placed(self, said: int | None) -> int:
+        """The step of a row. A later file whose steps begin where those of the first began goes on after the earlier one."""
+        if said is None:
+            return self.last_step + 1
+        if self._first is None:
+            self._first = said
+        elif self._new_file:
+            self.shift = self.last_step + 1 - said if said <= self._first and self.last_step >= said else 0
+        self._new_file = False
+        return said + self.shift
+
     def _count(self, name: str) -> None:
         self.non_scalar[name] = self.non_scalar.get(name, 0) + 1
 
     def _close(self, row: _HistoryRow, began: float) -> None:
         """Sets the step and time of a row's points."""
         axis_step = as_step(row.own.get(_AXIS))
-        step = axis_step if axis_step is not None else row.step if row.step is not None else self.last_step + 1
+        step = self._placed(axis_step if axis_step is not None else row.step)
         wall = row.own.get(_TIME, (began or math.nan) + row.own.get(_ELAPSED, math.nan))
         self.last_step = step
         if wall > self.last_wall:

@@ -32,13 +32,13 @@ class Wandb:
     """Run directories: ``wandb/run-<time>-<id>`` or ``wandb/offline-run-<time>-<id>``.
 
     Producer: Weights & Biases
-    Files: ``run-<id>.wandb``, and beside it ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
+    Files: ``run-<id>.wandb`` (of one id in several directories: one run that was resumed), and beside it ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
     Reads: every number of the history at its ``_step``; config; name, group, job type, tags, notes, sweep; start, end, exit code; values that only the summary has
     Leaves: histograms, tables and media, which are counted by name; system statistics, console output, saved files
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "wandb"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims run directories in this folder, or the folder itself if it is one."""
@@ -52,9 +52,16 @@ class Wandb:
         history = WandbHistory(**state.get("history", {}))
         problems: list[Problem] = []
         offset = _read_records(main, resume.offset if resume else 0, history, description, problems)
+        began = description.began
+        later = [f for f in source.files[1:] if f.path.endswith(".wandb")]
+        for entry in later:
+            history.next_file()
+            description.exit_code = None
+            _read_records(entry, 0, history, description, problems)
+        description.began = began or description.began
         record = _described(source, history, description, problems)
         after = None
-        if not record.status and not any(p.kind == "malformed" for p in problems):
+        if not later and not record.status and not any(p.kind == "malformed" for p in problems):
             after = Resume(offset, {"said": to_builtins(description), "history": history.state()})
         return Reading((record,), history.frame(record.id), tuple(problems), after)
 
@@ -98,7 +105,7 @@ def _described(
         directory,
         name=description.name,
         group=description.group,
-        status=description.status(alive, time.time() - GRACE),
+        status=description.status(alive, _deadline(source, description, history)),
         created_at=as_time(began),
         updated_at=as_time(max(description.alive, history.last_wall)),
         tags=tuple(description.tags),
@@ -106,6 +113,19 @@ def _described(
         metadata={**about_machine(about), **description.about, **({"summary": summary} if summary else {})},
         non_scalar=history.non_scalar,
     )
+
+
+def _deadline(source: Source, description: RunDescription, history: WandbHistory) -> float:
+    """The time before which a last sign of life means that the run crashed.
+
+    Records are written in blocks, the first some time after the run began: a file that changes now is alive if its records
+    are of this day, or if it has none yet.
+    """
+    now = time.time()
+    touched = max(f.mtime_ns for f in source.files) / 1e9
+    known = max(description.alive, history.last_wall, description.began)
+    fresh = touched > now - GRACE and (not known or known > now - _ZONES)
+    return 0.0 if fresh else now - GRACE
 
 
 def about_machine(about: Mapping[str, Any]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from sweeplens.errors import SweeplensError
 from sweeplens.store import Snapshot
 from sweeplens_mcp.tools.spec import ToolResult
 
-__all__ = ["HeldSnapshot", "JobResult", "WorkerJob"]
+__all__ = ["HeldSnapshot", "JobResult", "ReadyCheck", "WorkerJob"]
 
 
 class HeldSnapshot(Struct, frozen=True):
@@ -21,6 +21,10 @@ class HeldSnapshot(Struct, frozen=True):
     config: AnalysisConfig
     roots: tuple[Path, ...]
     snapshot: Snapshot
+
+
+class ReadyCheck(Struct, frozen=True):
+    """A worker sends it back as soon as it can take a job."""
 
 
 class WorkerJob(Struct, frozen=True):

@@ -4,7 +4,8 @@
 
 If a call is cancelled, its worker is asked to stop, and killed if it does not stop at once. If a worker crashes, its call is
 answered with an error and the next call gets a new worker. A worker keeps the last snapshot and gets a new one only when the
-data have changed. Points stay on disk, where both processes read them.
+data have changed. Points stay on disk, where both processes read them. `replace_ended` starts a worker in place of a
+killed one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import ContextVar
 from multiprocessing.connection import Pipe
 from typing import TYPE_CHECKING
 
@@ -31,7 +34,9 @@ __all__ = ["ProcessPool"]
 
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 0.25
+_PREPARE_SECONDS = 5.0
 _PORTABLE_POINTS = 1_000_000  # maximum points sent over the pipe, if points are kept in memory
+_ended: ContextVar[int] = ContextVar("sweeplens_ended_workers", default=0)  # workers that ended after calls
 _log = logging.getLogger(__name__)
 
 
@@ -66,15 +71,28 @@ class ProcessPool:
             worker.hold(held, database, snapshot)
             return worker.ask(spec.name, arguments)
         finally:
+            if not self._put_back(worker):
+                _ended.set(_ended.get() + 1)
+
+    def replace_ended(self) -> None:
+        """Starts a worker for each one that ended after a call of this context, and waits until it is ready."""
+        while _ended.get() and self._open:
+            _ended.set(_ended.get() - 1)
+            worker = _WorkerProcess()
+            with self._lock:
+                self._busy.add(worker)
+            worker.prepare()
             self._put_back(worker)
 
     def close(self) -> None:
         """Ends all workers."""
         with self._lock:
             self._open = False
-            workers = [*self._idle, *self._busy]
+            for worker in self._busy:
+                worker.kill()  # the thread that uses it closes its pipe
+            idle = list(self._idle)
             self._idle.clear()
-        for worker in workers:
+        for worker in idle:
             worker.end()
 
     def _take_worker(self, held: tuple[str, ...]) -> _WorkerProcess:
@@ -89,17 +107,19 @@ class ProcessPool:
             self._busy.add(worker)
             return worker
 
-    def _put_back(self, worker: _WorkerProcess) -> None:
+    def _put_back(self, worker: _WorkerProcess) -> bool:
+        """Keeps a worker for the next call. Returns whether it still lives."""
         with self._lock:
             self._busy.discard(worker)
             if worker.alive and self._open:
                 self._idle.append(worker)
-                return
+                return True
         worker.end()
+        return False
 
 
 class _WorkerProcess:
-    """One process and our end of its pipe. One thread uses it at a time; any thread may end it."""
+    """One process and our end of its pipe. One thread uses it at a time; any thread may kill the process."""
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
@@ -139,8 +159,23 @@ class _WorkerProcess:
             raise result
         return result
 
+    def prepare(self) -> None:
+        """Waits until the worker is ready for a job; ends it if that takes long."""
+        from sweeplens_mcp.execution.processes.messages import ReadyCheck
+
+        with suppress(EOFError, OSError):
+            self._connection.send(ReadyCheck())
+            if self._connection.poll(_PREPARE_SECONDS):
+                self._connection.recv()
+                return
+        self.end()
+
+    def kill(self) -> None:
+        """Kills the process; the thread that waits for its answer notices."""
+        self._process.kill()
+
     def end(self) -> None:
-        """Kills the process."""
+        """Kills the process and closes the pipe."""
         self._process.kill()
         self._process.wait()
         self._connection.close()

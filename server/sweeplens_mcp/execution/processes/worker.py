@@ -42,7 +42,7 @@ class _WorkerLoop:
 
     def serve(self) -> None:
         """Runs jobs until the server ends."""
-        from sweeplens_mcp.execution.processes.messages import HeldSnapshot, JobResult, WorkerJob
+        from sweeplens_mcp.execution.processes.messages import HeldSnapshot, JobResult, ReadyCheck, WorkerJob
         from sweeplens_mcp.execution.processes.snapshot_database import SnapshotDatabase
 
         database: ExperimentDB | None = None
@@ -50,6 +50,8 @@ class _WorkerLoop:
             message: object = pickle.loads(self._inbox.get())  # noqa: S301  # from the server that started this process
             if isinstance(message, HeldSnapshot):
                 database = SnapshotDatabase(message)
+            elif isinstance(message, ReadyCheck):
+                self._connection.send(message)
             elif isinstance(message, WorkerJob) and database is not None:
                 self._connection.send(JobResult(message.number, self._answered(message, database)))
 

@@ -27,6 +27,7 @@ from sweeplens.readers.decoding.values import as_time, first_of_ratio
 __all__ = [
     "are_splits",
     "has_plain_name",
+    "is_part",
     "is_split",
     "log_plan",
     "may_have_axis",
@@ -46,6 +47,7 @@ _SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "dev": "dev",
     "eval": "eval", "evaluation": "eval",
 }  # fmt: skip
+_PART = re.compile(r"(?:eval|evaluation|val|valid|validation|test|dev)[-_][a-zA-Z]\w*")
 _PLAIN = frozenset({
     "metrics", "metric", "log", "logs", "history", "results", "train", "training", "progress", "stats", "scalars", "eval",
     "training_log", "train_log", "training_history", "loss", "losses", "output",
@@ -69,6 +71,11 @@ def split_of(name: str) -> str:
 def is_split(name: str) -> bool:
     """Whether a folder's name is that of a split."""
     return name.lower() in _SPLIT_WORDS
+
+
+def is_part(name: str) -> bool:
+    """Whether a folder is named after a split, one of several of its kind (``eval_unseen``), or the metrics of a run."""
+    return is_split(name) or name.lower() == "metrics" or bool(_PART.fullmatch(name))
 
 
 def are_splits(names: Sequence[str]) -> bool:

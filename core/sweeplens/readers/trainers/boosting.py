@@ -1,0 +1,86 @@
+"""Reads the console output of gradient boosting: XGBoost's ``[0]\ttrain-rmse:0.5`` and LightGBM's ``[1]\tvalid_0's l2: 0.5``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.values import PointBuffer, written_number
+from sweeplens.readers.json.steps import described_by
+from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
+from sweeplens.readers.text.ending import status_at_end
+
+__all__ = ["BoostingConsole"]
+
+_SUFFIXES = (".log", ".txt", ".out", ".err")
+_ROW = re.compile(r"^(?:\[[^\]]*\]\s)?\[(\d{1,9})\]\s+((?:\S.*?:\s?[-+.\w]+(?: \+ \S+)?\s*)+)$")
+_VALUE = re.compile(r"([^\t:]+?):\s?([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))(?: ?\+ ?\S+|\+\S+)?(?:\s+|$)")
+_SETS = re.compile(r"^(.+?)'s (.+)$")
+_MARK = re.compile(rb"^(?:\[[^\]\n]*\] )?\[\d+\][ \t]+[^\n\t:]+:\s?[-+.\d]", re.MULTILINE)
+_LEAST = 2  # rows
+
+
+class BoostingConsole:
+    """The printed evaluations of boosted trees.
+
+    Producer: XGBoost (``verbose_eval``), LightGBM (``log_evaluation``), what builds on them
+    Files: ``*.log``, ``*.txt``, ``*.out``, ``*.err`` with lines ``[<round>]``, then ``<set>-<metric>:<value>`` or ``<set>'s <metric>: <value>``; a config file beside them
+    Reads: every value at its round, LightGBM's as ``<set>/<metric>``; of cross-validation the mean
+    Leaves: other lines; the deviation in cross-validation
+    """  # noqa: E501 - a line of docs/formats.md each
+
+    name = "boosting_console"
+    version = 1
+
+    def claim(self, folder: Folder) -> Iterable[Claim]:
+        """Claims texts in which such lines count up. A log beside another reader's files is a copy of these."""
+        mine = [n for n in folder.free(*_SUFFIXES) if _is_console(folder, n)]
+        config = config_files(folder) if mine else ()
+        if mine and folder.taken:
+            yield Claim((*mine, *config))
+            return
+        for name in mine:
+            yield Claim((name, *config), is_folder=len(mine) == 1)
+
+    def read(self, source: Source, resume: Resume | None) -> Reading:
+        """Reads the whole text; rounds that begin again are another training in the same file."""
+        text = compression.read_plain(source.files[0].path).decode("utf-8", "replace")
+        points, run, last, number = PointBuffer(), source.relative, -1, 1
+        for step, values in _rows(text):
+            if step <= last:
+                number += 1
+                run = f"{source.relative}#{number}"
+            last = step
+            for name, value in values:
+                points.add(run, name, step, value)
+        ids = [source.relative, *(f"{source.relative}#{k}" for k in range(2, number + 1))]
+        ended = status_at_end(text[-4096:])
+        records = [RunRecord(r, status=ended if r == ids[-1] else "") for r in ids]
+        runs, problems = described_by(source, records)
+        return Reading(runs, points.frame(), problems)
+
+
+def _is_console(folder: Folder, name: str) -> bool:
+    head = folder.head(name)
+    sample = head if _MARK.search(head) else folder.sample(name) if head.startswith(b"[") else b""
+    if len(_MARK.findall(sample)) < _LEAST:
+        return False
+    steps = [step for step, _ in _rows(sample.decode("utf-8", "replace"))]
+    return len(steps) >= _LEAST and steps[1] > steps[0]
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[tuple[str, float]]]]:
+    """Yields the round and the values of each line that has both."""
+    for line in text.splitlines():
+        row = _ROW.match(line.rstrip()) if "[" in line[:1] else None
+        found = _VALUE.findall(row[2]) if row else ()
+        values = [(_named(name.strip()), value) for name, text in found if (value := written_number(text)) is not None]
+        if row and values:
+            yield int(row[1]), values
+
+
+def _named(name: str) -> str:
+    of_set = _SETS.match(name)
+    return f"{of_set[1]}/{of_set[2]}" if of_set else name
