@@ -13,7 +13,6 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_identifier, two_valued
-from sweeplens.frames.patterns import is_glob, match_glob
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
 from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
@@ -110,8 +109,6 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
     """
     run_id = run_named(runs, run_id)
     row = runs.filter(pl.col("run_id") == run_id)
-    if not row.height:
-        raise _no_run(run_id, runs["run_id"].to_list())
     own = series.filter(pl.col("run_id") == run_id).drop("run_id").sort("metric")
     nulls = row["null_hparams"].to_list()[0]
     present = [c for c in hparam_columns(runs) if row[c].to_list()[0] is not None or c in nulls]
@@ -127,15 +124,6 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
     }
     basis = Basis(runs_used=1, points=int(own["n_logged"].sum()), warnings=tuple(_problem_line(p) for p in mine[:3]))
     return Answer(own, basis, tables=tables)
-
-
-def _no_run(run_id: str, known: Sequence[str]) -> UnknownNameError:
-    """Returns the error for an id that no run has; a glob names several runs."""
-    matching = match_glob(run_id, known) if is_glob(run_id) else []
-    hint = f"list_runs shows all {len(known)}."
-    if matching:
-        hint = f"get_run takes one run; list_runs(runs={run_id!r}) lists the {len(matching)} that match."
-    return UnknownNameError.of("run", run_id, matching or known, hint=hint)
 
 
 def _folded_values(row: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:

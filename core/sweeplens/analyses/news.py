@@ -51,10 +51,7 @@ _ORDER = ("failed", "stalled", "problem", "best", "began", "resumed", "finished"
 
 
 class NewsCursor(Struct, frozen=True):
-    """The content of a cursor. Without a cursor ``digest`` is empty and ``bests`` is None.
-
-    ``is_timed``: only the time of the cursor is known.
-    """
+    """The content of a cursor. Without a cursor ``digest`` is empty and ``bests`` is None; ``is_timed``: only its time is known."""
 
     at: datetime
     runs: int
@@ -245,7 +242,6 @@ def _decoded(cursor: str) -> NewsCursor:
         at = datetime.fromtimestamp(stamp / 1000, UTC)
         if timed:
             return NewsCursor(at, runs, is_timed=True)
-        bests = dict(_BEST.iter_unpack(body[least:]))
-        return NewsCursor(at, runs, sums if body[0] == _VERSION else (), bests)
+        return NewsCursor(at, runs, sums if body[0] == _VERSION else (), dict(_BEST.iter_unpack(body[least:])))
     except (struct.error, ValueError, OverflowError, OSError) as error:  # a forged cursor
         raise CursorError("This cursor of whats_new is damaged: pass that of its last answer, or none.") from error

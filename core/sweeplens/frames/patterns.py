@@ -13,11 +13,13 @@ from collections.abc import Sequence
 import polars as pl
 from polars.exceptions import PolarsError
 
-from sweeplens.errors import InputError
+from sweeplens.errors import InputError, UnknownNameError
 
-__all__ = ["check_regex", "is_glob", "like_regex", "match_glob", "match_regex", "regex_reason"]
+__all__ = ["check_regex", "is_glob", "like_regex", "match_glob", "match_regex", "no_match", "regex_reason"]
 
 _MOST_CHARACTERS = 1_000
+_SHOWN_CHARACTERS = 200  # of a name
+_SHOWN_PARTS = 5  # of several names in one text
 _MOST_BRACKETS = 50  # in a glob: matching each unclosed one scans up to the end
 
 
@@ -94,3 +96,18 @@ def _escaped(character: str) -> str:
 
 def _clipped(pattern: str) -> str:
     return repr(pattern if len(pattern) <= 80 else f"{pattern[:80]}...")
+
+
+def no_match(kind: str, pattern: str, known: Sequence[str], hint: str) -> UnknownNameError:
+    """Returns the error for a name that matches nothing: a list in one text, the beginning of names, or a wrong name."""
+    parts = [part.strip() for part in pattern.split(",")]
+    exact = set(known)
+    if len(parts) > 1 and any(part in exact for part in parts):
+        shown = ", ".join(repr(part) for part in parts[:_SHOWN_PARTS]) + ", ..." * (len(parts) > _SHOWN_PARTS)
+        return UnknownNameError(
+            f"No {kind} {pattern[:_SHOWN_CHARACTERS]!r}: pass several names as a list, as in [{shown}]. {hint}"
+        )
+    begun = sum(name.startswith(pattern) for name in known) if pattern and not is_glob(pattern) else 0
+    if begun:
+        hint = f"The glob {f'{pattern}*'!r} matches {begun}. {hint}"
+    return UnknownNameError.of(kind, pattern, known, hint=hint)

@@ -14,7 +14,7 @@ import polars as pl
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.patterns import is_glob, match_glob
+from sweeplens.frames.patterns import is_glob, match_glob, no_match
 
 __all__ = ["display_names", "ids_matching", "run_named", "shown_run", "with_names"]
 
@@ -64,6 +64,10 @@ def run_named(runs: pl.DataFrame, name: str) -> str:
     for run, shown in display_names(runs).items():
         if shown == name:
             return run
+    matching = match_glob(name, runs["run_id"].to_list()) if is_glob(name) else []
+    if matching:
+        hint = f"get_run takes one run; list_runs(runs={name!r}) lists the {len(matching)} that match."
+        raise UnknownNameError.of("run", name, matching, hint=hint)
     raise _unknown(runs, name, f"list_runs shows all {runs.height}.")
 
 
@@ -75,7 +79,7 @@ def _unknown(runs: pl.DataFrame, name: str, hint: str) -> InputError:
         return InputError(
             f"{len(several)} runs are called {name!r}: pass their ids ({ids}{more}), or where=\"name = '...'\"."
         )
-    return UnknownNameError.of("run", name, [*runs["run_id"].to_list(), *display_names(runs).values()], hint=hint)
+    return no_match("run", name, [*runs["run_id"].to_list(), *display_names(runs).values()], hint)
 
 
 def shown_run(run: str, names: dict[str, str]) -> str:

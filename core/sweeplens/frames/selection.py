@@ -9,7 +9,7 @@ import polars as pl
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.conditions import condition_mask, empty_reason
-from sweeplens.frames.patterns import is_glob, match_glob, match_regex
+from sweeplens.frames.patterns import is_glob, match_glob, match_regex, no_match
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.run_names import ids_matching
 
@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 _AXES = ("step", "wall_time")
-_SHOWN = 200  # characters of a name
-_SHOWN_PARTS = 5
 
 
 def select_runs(
@@ -68,24 +66,9 @@ def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hin
         checkpoint()
         found = match_glob(pattern, known) if is_glob(pattern) else []
         if not found:
-            raise _no_match(kind, pattern, known, hint)
+            raise no_match(kind, pattern, known, hint)
         chosen.update(found)
     return [name for name in known if name in chosen]
-
-
-def _no_match(kind: str, pattern: str, known: Sequence[str], hint: str) -> UnknownNameError:
-    """Returns the error for a name that matches nothing: a list in one text, the beginning of names, or a wrong name."""
-    parts = [part.strip() for part in pattern.split(",")]
-    exact = set(known)
-    if len(parts) > 1 and any(part in exact for part in parts):
-        shown = ", ".join(repr(part) for part in parts[:_SHOWN_PARTS]) + ", ..." * (len(parts) > _SHOWN_PARTS)
-        return UnknownNameError(
-            f"No {kind} {pattern[:_SHOWN]!r}: pass several names as a list, as in [{shown}]. {hint}"
-        )
-    begun = sum(name.startswith(pattern) for name in known) if pattern and not is_glob(pattern) else 0
-    if begun:
-        hint = f"The glob {f'{pattern}*'!r} matches {begun}. {hint}"
-    return UnknownNameError.of(kind, pattern, known, hint=hint)
 
 
 def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -101,7 +84,7 @@ def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
         checkpoint()
         found = [pattern] if pattern in exact else _by_pattern(pattern, known)
         if not found:
-            raise _no_match("metric", pattern, known, f"list_metrics shows all {len(known)}.")
+            raise no_match("metric", pattern, known, f"list_metrics shows all {len(known)}.")
         chosen.update(found)
     return [name for name in known if name in chosen]
 

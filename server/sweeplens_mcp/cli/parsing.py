@@ -7,7 +7,7 @@ from typing import NoReturn
 
 __all__ = ["CommandListFormatter", "SentenceParser"]
 
-_COMMANDS_WIDTH = 16  # the longest command, its indentation, and the space after it
+_COMMANDS_WIDTH = 17  # the longest command, its indentation, and the space after it
 
 
 class SentenceParser(argparse.ArgumentParser):

@@ -56,6 +56,8 @@ def plot_parser() -> argparse.ArgumentParser:
     place.add_argument("--theme", default="light", metavar="THEME", help="light or dark")
     place.add_argument("--size", default="", metavar="WxH", help="in pixels; default 800x500")
     place.add_argument("--open", action="store_true", help="show the file")
-    place.add_argument("--inline", choices=("kitty", "iterm", "sixel"), default="", help="show it in a terminal of this kind")
+    place.add_argument(
+        "--inline", choices=("kitty", "iterm", "sixel"), default="", help="show it in a terminal of this kind"
+    )
     place.add_argument("--root", action="append", default=[], metavar="DIR", help="a folder of experiments, as DIR")
     return parser
