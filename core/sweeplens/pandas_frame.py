@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeplens.errors import MissingExtraError
 from sweeplens.extras import is_installed, not_installed
@@ -37,7 +37,8 @@ def _column(values: pl.Series) -> object:
     if isinstance(values.dtype, pl.Boolean) and values.null_count():
         return pd.array(values.to_list(), dtype="boolean")
     if isinstance(values.dtype, pl.Datetime):
-        return pd.to_datetime(values.to_list(), utc=values.dtype.time_zone is not None)
+        times: list[Any] = values.to_list()
+        return pd.DatetimeIndex(pd.to_datetime(times, utc=values.dtype.time_zone is not None))  # pyright: ignore[reportUnknownMemberType]
     if isinstance(values.dtype, pl.Categorical | pl.Enum):
         return pd.Categorical(values.to_list())
     return values.to_numpy() if values.dtype.is_numeric() else pd.Series(values.to_list(), dtype=object)

@@ -165,7 +165,7 @@ def _ranked_answer(
     cover = coverage_of(runs, used)
     ranked = ranked_groups(runs, reduced.values, keys, ask)
     table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)
-    table, method = _finished(table, ranked, by, INTERIM_ALPHA if cover.running else ALPHA)
+    table, method = _finished(table, ranked, by, _limits(table, cover.running))
     table = _marked(table, runs, keys, cover, left, by)
     named = ["run_id", "status"] if by == "run" else []
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
@@ -208,7 +208,14 @@ def _by_run(ranked: RankedGroups, runs: pl.DataFrame, keys: Sequence[str], goal:
     )
 
 
-def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, alpha: float) -> tuple[pl.DataFrame, str]:
+def _limits(table: pl.DataFrame, running: Sequence[str]) -> pl.Series:
+    """Returns the limit for p of each row: `INTERIM_ALPHA` where a run of it or of the first row is still running."""
+    interim = table.select(pl.col("ids").list.eval(pl.element().is_in(list(running))).list.any()).to_series()
+    interim = interim | interim.first()
+    return pl.select(pl.when(interim).then(INTERIM_ALPHA).otherwise(ALPHA)).to_series()
+
+
+def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, limits: pl.Series) -> tuple[pl.DataFrame, str]:
     """Adds rank, gap, p_adjusted, tied and shrunk to a table in order (columns n, mean, var); returns the method in words too."""
     n, means, variances = table["n"], table["mean"], table["var"]
     method = ""
@@ -224,7 +231,7 @@ def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, alpha: float) 
     gap = (pl.col("mean") - pl.col("mean").first()).abs()
     row = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")
     adjusted = pl.Series("p_adjusted", ps, dtype=pl.Float64)
-    followers = adjusted[1:] >= alpha
+    followers = adjusted[1:] >= limits[1:]
     shared = None if not len(followers) or followers.null_count() else bool(followers.any())
     first = pl.Series([True if followers.any() else shared], dtype=pl.Boolean)
     return table.with_columns(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.readers.decoding.axis_names import label_of
@@ -61,7 +62,7 @@ def _may_be_log(text: bytes) -> bool:
 def _extract(database: SqliteDatabase, source: Source) -> Reading:
     tables = [t for t in _tables(database) if _is_log(database, t)][:_MOST_TABLES]
     records: list[RunRecord] = []
-    frames = []
+    frames: list[pl.DataFrame] = []
     for table in tables:
         run = source.relative if table == tables[0] else f"{source.relative}/{table}"
         reader = RowReader(run)

@@ -63,7 +63,7 @@ class CometOffline:
             with open_buffered(path) as stream, zipfile.ZipFile(stream) as archive:
                 about = _about(archive)
                 for line in _lines(archive):
-                    _hear(line, run, found)
+                    _add_message(line, run, found)
         except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
             raise FormatError(f"{path} is no archive of an offline experiment: {error}") from error
         problems = [Problem(path, f"{found.broken} messages cannot be read: left out")] if found.broken else []
@@ -90,17 +90,17 @@ def _lines(archive: zipfile.ZipFile) -> Iterator[bytes]:
                 yield line
 
 
-def _hear(line: bytes, run: str, found: _Experiment) -> None:
-    """Takes one message."""
+def _add_message(line: bytes, run: str, found: _Experiment) -> None:
+    """Adds the content of one message."""
     try:
-        message = decode(line)
+        message = cast("dict[str, Any]", decode(line))
         kind, payload = message["type"], message["payload"]
         if kind == "metric_msg":
             _metric(payload, run, found)
         elif kind == "parameter_msg":
-            said = payload["param"]
-            if said["paramName"] not in _AUTOMATIC:
-                _put(found.settings, str(said["paramName"]).split("|"), said["paramValue"])
+            setting = payload["param"]
+            if setting["paramName"] not in _AUTOMATIC:
+                _put(found.settings, str(setting["paramName"]).split("|"), setting["paramValue"])
         elif kind == "log_other":
             found.others[str(payload["key"])] = payload["value"]
     except (ValueError, TypeError, LookupError):
