@@ -479,7 +479,7 @@ def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normal
     assert any("values are scaled within each task" in note for note in answer.notes)
 
 
-def test_a_verdict_on_running_runs_says_so_far_and_asks_for_more(tmp_path: Path) -> None:
+def test_a_verdict_on_running_runs_says_so_far_and_needs_a_smaller_p(tmp_path: Path) -> None:
     def compared(name: str, gap: float, last: str) -> tuple[Answer, Answer]:
         values = {"a": [1.0, 1.1, 0.9, 1.05], "b": [v + gap for v in (1.0, 1.1, 0.9, 1.05)]}
         rows = [

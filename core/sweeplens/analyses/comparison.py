@@ -14,7 +14,7 @@ from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparis
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
-from sweeplens.analyses.statistics import holm, mean
+from sweeplens.analyses.statistics import ALPHA, holm, interim_alpha, mean
 from sweeplens.analyses.verdicts import verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError
@@ -85,7 +85,7 @@ def compare(
     cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
     notes += coverage_note(cover)
     used = reduced.values["run_id"].n_unique()
-    table = _table(cases, interim=cover is not None and bool(cover.running))
+    table = _table(cases, interim_alpha(len(cover.running) / len(sides.both)) if cover else ALPHA)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
 
 
@@ -188,16 +188,16 @@ def _adjusted(cases: Sequence[MetricComparison]) -> list[float | None]:
     ]
 
 
-def _table(cases: Sequence[MetricComparison], *, interim: bool) -> pl.DataFrame:
-    rows = [_row(c, p, interim=interim) for c, p in zip(cases, _adjusted(cases), strict=True)]
+def _table(cases: Sequence[MetricComparison], alpha: float) -> pl.DataFrame:
+    rows = [_row(c, p, alpha) for c, p in zip(cases, _adjusted(cases), strict=True)]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-def _row(case: MetricComparison, adjusted: float | None, *, interim: bool) -> tuple[object, ...]:
+def _row(case: MetricComparison, adjusted: float | None, alpha: float) -> tuple[object, ...]:
     c, test, seeds = case.contrast, case.contrast.test, case.contrast.seeds
     low, high = (test.low, test.high) if test else (None, None)
     several = min(len(c.a), len(c.b)) > 1
-    words = verdict(c, adjusted, case.goal, case.noise, case.delta, interim=interim)
+    words = verdict(c, adjusted, case.goal, case.noise, case.delta, alpha=alpha)
     return (
         case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
         words, seeds.n if seeds else None, adjusted, c.other_test, c.other_p,

@@ -26,7 +26,7 @@ from sweeplens.analyses.ranked_groups import (
     ranked_groups,
 )
 from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, review_notes
-from sweeplens.analyses.statistics import ALPHA, INTERIM_ALPHA, t_quantile
+from sweeplens.analyses.statistics import ALPHA, interim_alpha, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError, UnknownNameError
@@ -209,10 +209,11 @@ def _by_run(ranked: RankedGroups, runs: pl.DataFrame, keys: Sequence[str], goal:
 
 
 def _limits(table: pl.DataFrame, running: Sequence[str]) -> pl.Series:
-    """Returns the limit for p of each row: `INTERIM_ALPHA` where a run of it or of the first row is still running."""
-    interim = table.select(pl.col("ids").list.eval(pl.element().is_in(list(running))).list.any()).to_series()
-    interim = interim | interim.first()
-    return pl.select(pl.when(interim).then(INTERIM_ALPHA).otherwise(ALPHA)).to_series()
+    """Returns the limit for p of each row, by the share of its runs and those of the first row that are still running."""
+    live = pl.col("ids").list.eval(pl.element().is_in(list(running))).list.sum()
+    size = pl.col("ids").list.len()
+    shares = table.select((live + live.first()) / (size + size.first())).to_series()
+    return pl.Series([interim_alpha(share) for share in shares], dtype=pl.Float64) if running else shares * 0 + ALPHA
 
 
 def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, limits: pl.Series) -> tuple[pl.DataFrame, str]:

@@ -25,7 +25,6 @@ from sweeplens.frames import student_t
 __all__ = [
     "ALPHA",
     "HUGE",
-    "INTERIM_ALPHA",
     "TestResult",
     "chi2_tail",
     "equal_within",
@@ -33,6 +32,7 @@ __all__ = [
     "f_tail",
     "hedges_g",
     "holm",
+    "interim_alpha",
     "interval",
     "mann_whitney",
     "mean",
@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 ALPHA = 0.05
-INTERIM_ALPHA = ALPHA / 20
-"""The limit for p while runs are still running: results that are read up to twenty times stay below 5 % (Bonferroni)."""
+_INTERIM = ((0.0, ALPHA), (1 / 15, ALPHA / 2), (0.2, ALPHA / 5), (1.0, ALPHA / 20))
+"""The share of runs still running up to which a limit holds, and the limit (twenty looks; the last by Bonferroni)."""
 _PAIRED = 0.025
 HUGE = 1e150  # squares of larger values overflow
 
@@ -77,6 +77,11 @@ def variance(values: Sequence[float]) -> float:
         return 0.0  # without rounding errors
     centre = mean(values)
     return sum((v - centre) * (v - centre) for v in values) / (len(values) - 1)  # may be infinite
+
+
+def interim_alpha(running: float) -> float:
+    """Returns the limit for p where this share of the runs is still running: such results are read again and again."""
+    return next(alpha for most, alpha in _INTERIM if running <= most)
 
 
 def t_quantile(df: float, share: float = 1 - ALPHA / 2) -> float:

@@ -21,7 +21,6 @@ from sweeplens.analyses.power import Seeds, Spreads, detectable, seeds_needed
 from sweeplens.analyses.statistics import (
     ALPHA,
     HUGE,
-    INTERIM_ALPHA,
     TestResult,
     equal_within,
     exact_apart,
@@ -140,19 +139,19 @@ def verdict(
     noise: Spread | None,
     delta: Delta | None = None,
     *,
-    interim: bool = False,
+    alpha: float = ALPHA,
 ) -> str:
-    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below 5 %.
+    """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below ``alpha``.
 
-    ``interim``: some runs are still running, so the limit is `INTERIM_ALPHA`, which allows for repeated looks.
+    ``alpha`` is below 5 % where runs are still running (`interim_alpha`), which allows for repeated looks.
     """
     if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
-    if p_adjusted < (INTERIM_ALPHA if interim else ALPHA):
-        so_far = " so far" * interim
+    if p_adjusted < alpha:
+        so_far = " so far" * (alpha < ALPHA)
         return f"different{so_far}: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
     if p_adjusted < ALPHA:
-        limit = f"while runs are running only p below {INTERIM_ALPHA:g} counts, because results are read more than once"
+        limit = f"while runs are running only p below {alpha:g} counts, because results are read more than once"
         return (
             f"not told apart so far (p {p_adjusted:.2g}, {row.name}): {_better(row.difference, goal)} now, but {limit}"
         )
