@@ -68,7 +68,7 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interi
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
     luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
-    level = "at 5 % (less where runs are running)" if interim else "at 5 %"
+    level = "at 5 %, less where runs are running" if interim else "at 5 %"
     return f"{_verdict(tied, table.height - 1)} {level} ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
 
 
