@@ -46,6 +46,7 @@ _GRACE = 2.0  # seconds that a child may take to notice its own limit
 _MAX_IDLE = 4  # idle children
 _MAX_REPLY_BYTES = 256 << 20
 _STACK_OVERFLOW_CODES = (0xC00000FD,) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGBUS)
+_STORES = ("AWS_", "GOOGLE_", "AZURE_")
 _LENGTH = struct.Struct(">Q")
 _MEMORY, _TIME = 71, 72  # exit codes of the child
 _ADVICE = "Select fewer columns, filter by run_id and metric, or aggregate."
@@ -114,7 +115,7 @@ class SqlProcess:
         self._series: Callable[[], pl.DataFrame | None] = lambda: None
         self._points: Callable[[], pl.LazyFrame | None] = lambda: None
         self._lock = threading.Lock()
-        self.environment = dict(os.environ)  # of its start: credentials and endpoints of an object store are in it
+        self.access = _access()  # as it was at its start
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         # The kernel ends the child with the thread that started it, so this thread lives as long as the child.
@@ -255,7 +256,7 @@ class SqlProcessPool:
         with self._lock:
             while self._idle:
                 child = self._idle.pop()
-                if child.alive and child.environment == dict(os.environ):
+                if child.alive and child.access == _access():
                     break
                 child.end()
             else:
@@ -323,6 +324,11 @@ def _close_pool() -> None:
 atexit.register(_close_pool)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _access() -> dict[str, str]:
+    """Returns the variables that say how an object store is reached: a child has those of its start."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_STORES)}
 
 
 def _limit_error(end: ChildEnd, request: SqlRequest) -> LimitError:
