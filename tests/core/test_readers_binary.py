@@ -252,7 +252,8 @@ def test_a_run_is_described_by_its_records_and_by_the_files_beside_them(tmp_path
 def test_a_run_without_an_end_has_crashed_once_it_is_silent_for_long(tmp_path: Path) -> None:
     now = time.time()
     wire.wandb_file(tmp_path / "run-a", "a", [wire.wandb_row({"loss": 1.0, "_timestamp": now - 30})])
-    wire.wandb_file(tmp_path / "run-b", "b", [wire.wandb_row({"loss": 1.0, "_timestamp": now - 7200})])
+    log = wire.wandb_file(tmp_path / "run-b", "b", [wire.wandb_row({"loss": 1.0, "_timestamp": now - 7200})])
+    os.utime(log, (now - 7200, now - 7200))
     assert [r.status for r in read_folder(tmp_path).runs.values()] == ["", "crashed"]
 
 

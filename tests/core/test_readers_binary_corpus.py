@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.corpus import read_truth
 from support.reading import Found, read_folder, statistics
 
 from sweeplens.readers.decoding.leveldb_framing import BlockRecords
@@ -28,7 +29,7 @@ STATUSES = {
 
 
 def truth_of(name: str) -> dict[str, Any]:
-    return json.loads((CORPUS / name / "expected.json").read_text("utf-8"))
+    return read_truth(CORPUS / name)
 
 
 def place(key: str, found: Found) -> tuple[str, str]:

@@ -47,7 +47,7 @@ def test_the_front_page_says_what_this_is_and_names_no_folder(http_url: str, swe
         assert http_url in shown
         assert "claude mcp add" in shown
         assert str(sweep) not in shown
-    assert set(re.findall(r"(?:src|href)=\"([^\"]*)\"", page)) == {"/healthz", "/readyz"}
+    assert set(re.findall(r"(?:src|href)=\"([^\"]*)\"", page)) == {"/healthz", "/readyz", "/ui"}
 
 
 def test_lines_for_clients_carry_a_header_only_where_tokens_are_asked_for() -> None:

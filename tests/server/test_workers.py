@@ -150,6 +150,6 @@ async def test_a_server_with_workers_answers_as_one_without(sweep: Path, era: st
     await anyio.to_thread.run_sync(until, lambda: _processes() == [])
 
 
-def test_every_heavy_tool_but_sql_is_done_apart() -> None:
+def test_every_heavy_tool_runs_in_a_worker_process_but_those_with_a_process_or_state_of_their_own() -> None:
     heavy: list[ToolSpec] = [spec for spec in TOOLS if spec.heavy]
-    assert [spec.name for spec in heavy if not spec.in_process] == ["query_sql"]
+    assert [spec.name for spec in heavy if not spec.in_process] == ["whats_new", "query_sql"]

@@ -62,7 +62,7 @@ class Audit:
 
 def audit(folder: Path, allowed: Allowed) -> Audit:
     """Read a set through the public door and compare everything that its truth knows."""
-    truth = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    truth = read_truth(folder)
     found = Audit(folder.name, series_expected=sum(len(r["metrics"]) for r in truth["runs"].values()))
     db = ExperimentDB(AnalysisConfig(cache="memory", live_seconds=1e-6), base_path=folder / "logs")
     report = db.load_experiments()
@@ -96,6 +96,32 @@ def match(truth: Mapping[str, Any], runs: Mapping[str, Any], logs: Path, allowed
     if allowed.folds:
         given |= {k: given[p] for k in truth if (p := allowed.folds(k, truth)) in given}
     return given
+
+
+def read_truth(folder: Path) -> dict[str, Any]:
+    """The truth of a set, in which folders of one W&B id are one run: it was resumed offline, and its steps go on."""
+    truth = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    runs: dict[str, Any] = {}
+    first: dict[str, str] = {}
+    for key in sorted(truth["runs"]):
+        run = truth["runs"][key]
+        home = first.setdefault(run.get("wandb_run_id") or key, key)
+        runs[home] = run if home == key else {**run, "path": runs[home]["path"], "metrics": _joined(runs[home], run)}
+    gone = len(truth["runs"]) - len(runs)
+    return {**truth, "runs": runs, "n_runs": truth["n_runs"] - gone} if gone else truth
+
+
+def _joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    a, b = earlier["metrics"], later["metrics"]
+    return {**a, **b, **{name: _joined_series(a[name], b[name], earlier["history_rows"]) for name in a if name in b}}
+
+
+def _joined_series(a: Mapping[str, Any], b: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    sums = ("n", "n_nan", "n_posinf", "n_neginf", "sum_finite", "n_unique_steps")
+    ends = {s: pick(x for x in (a[s], b[s]) if x is not None) for s, pick in (("min", min), ("max", max))}
+    joined = {**b, **{s: a[s] + b[s] for s in sums if s in a and s in b}, **ends}
+    later = {s: b[s] + rows for s in ("last_step", "max_step")}
+    return {**joined, **later, "first": a["first"], "first_step": a["first_step"]}
 
 
 def _same_id(key: str, about: Mapping[str, Any], row: Mapping[str, Any], logs: Path) -> bool:

@@ -63,7 +63,7 @@ class SweepServer(MCPServer[ServerState]):
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         """Calls a tool. Raises ToolError for an unknown one."""
         names = [spec.name for spec in TOOLS]
-        if name not in (*names, *(spec.name for spec in PAGE_TOOLS)):
+        if name not in {tool.name for tool in await self.list_tools()}:
             error = UnknownNameError.of("tool", name, names, hint=f"Tools: {', '.join(names)}.")
             raise ToolError(f"Unknown tool: {error}")
         return await super().call_tool(name, arguments, context)
