@@ -30,7 +30,7 @@ demo: $(RUNS) ## Write a small sweep, start the server on it, show a client aski
 	@$(BIN)/python -m sweeplens_mcp demo
 
 test: check ## The checks, then every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-fast: check ## The checks, then the tests of the folders that differ from the branch main
 	$(BIN)/python -m tests.changed
