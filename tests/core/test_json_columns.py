@@ -120,7 +120,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
     return len(readings)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=1, max_size=5))
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 1.7e9}\n'])
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 0.0}\n', '{"step": 0, "run_id": 0.0}\n'])
@@ -130,7 +130,7 @@ def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempP
     together(tmp_path_factory.mktemp("logs"), texts)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(a_file(), min_size=2, max_size=3))
 def test_appended_rows_are_read_as_if_one_by_one(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     root, reader = tmp_path_factory.mktemp("logs"), JsonSteps()
