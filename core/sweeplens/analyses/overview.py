@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
@@ -63,21 +63,8 @@ def overview(
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals)
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
-    reviewed = leading[:1] if int(series["n_logged"].sum()) <= _REVIEWED_POINTS else []
-    answers = [
-        rank(
-            runs,
-            series,
-            points,
-            m,
-            goals=goals,
-            replicates=replicates,
-            tasks=tasks,
-            broken=broken,
-            reviewed=m in reviewed,
-        )
-        for m in leading
-    ]
+    settings: dict[str, Any] = {"goals": goals, "replicates": replicates, "tasks": tasks, "broken": broken}
+    answers = _rankings(runs, series, points, leading, settings)
     known = display_names(runs)
     found = [_best_group(m, known_goal(m, goals), a, known) for m, a in zip(leading, answers, strict=True)]
     best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
@@ -120,6 +107,14 @@ def overview(
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def _rankings(
+    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, metrics: Sequence[str], settings: Mapping[str, Any]
+) -> list[Answer]:
+    """Returns the default ranking by each metric; the first is tried in other readings too, where there are few points."""
+    most = int(int(series["n_logged"].sum()) <= _REVIEWED_POINTS)
+    return [rank(runs, series, points, m, reviewed=m in metrics[:most], **settings) for m in metrics]
 
 
 def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -> tuple[object, ...]:
