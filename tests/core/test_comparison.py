@@ -502,3 +502,16 @@ def test_a_verdict_on_running_runs_says_so_far_and_needs_a_smaller_p(tmp_path: P
     ended, ranked = compared("ended", 0.2, "finished")
     assert row(ended)["verdict"].startswith("different: b is better")
     assert ranked.table["tied"].to_list() == [False, False]
+
+
+def test_a_stratum_that_is_not_pooled_is_not_counted_as_pooled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = [
+        run(f"{lr}-{wd}-{s}", {"lr": lr, "wd": wd, "seed": s}, val_acc=[float(rng.normal(lr, sd))])
+        for lr, sd in ((0.1, 0.01), (0.2, 0.01), (0.3, 0.01), (0.9, 3.0))
+        for wd in (0.0, 0.1)
+        for s in range(6)
+    ]
+    notes = database(tmp_path, rows).compare(hparam="wd", metrics=["val/acc"]).notes
+    assert any("Not pooled" in note and "lr=0.9" in note for note in notes)
+    assert any("Matched on lr: difference is pooled over 3 strata" in note for note in notes)

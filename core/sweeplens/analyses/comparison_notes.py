@@ -67,12 +67,11 @@ def matching_notes(
             if cases and cases[0].blocks and cases[0].blocks.seeds_as_blocks
             else "a linear model with strata as blocks"
         )
-        notes.append(
-            f"Matched on {', '.join(matching.by)}: difference is pooled over {len(matching.labels)} strata ({error})."
-        )
+        wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
+        pooled = len(matching.labels) - len(wild)
+        notes.append(f"Matched on {', '.join(matching.by)}: difference is pooled over {pooled} strata ({error}).")
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
-        wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
         if wild:
             notes.append(f"Not pooled, because the spread of runs is far larger: {listed(wild)}; see table strata.")
         p = cases[0].blocks.p_disagree if cases and cases[0].blocks else None
