@@ -29,8 +29,8 @@ help: ## What can be made
 demo: $(RUNS) ## Write a small sweep, start the server on it, show a client asking
 	@$(BIN)/python -m sweeplens_mcp demo
 
-test: check ## The checks, then every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+test: check ## The checks, then every test; one that fails beside others runs once more alone, and that decides
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 test-fast: check ## The checks, then the tests of the folders that differ from the branch main
 	$(BIN)/python -m tests.changed

@@ -127,15 +127,17 @@ class ExperimentData:
         """
         if self._pinned is not None:
             return self._pinned
+        waits = self._must_wait()
         if self._is_old():
-            if self._must_wait():
+            if waits:
                 self._look(progress)
             else:
                 self._background.finished(PATIENCE_SECONDS)
         snapshot = self._store.snapshot
         if not snapshot.sources:
             raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
-        said = (*((self.failure,) if self.failure else ()), *self._age(), *self._held.sentences)
+        age = () if waits else self._age()  # what was just read is current, however long that took
+        said = (*((self.failure,) if self.failure else ()), *age, *self._held.sentences)
         return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
     def view(self, runs: Names = (), where: str = "") -> View:

@@ -23,6 +23,18 @@ def test_with_refresh_seconds_zero_each_answer_shows_the_files_as_they_are(tmp_p
         assert _last_step(db) == steps - 1
 
 
+def test_an_answer_that_waited_for_a_long_look_does_not_call_itself_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeplens.experiment_data._TOLD_SECONDS", 0.0)  # every look is a long one
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), _run(tmp_path, steps=3).parent)
+    assert db.list_runs().basis.warnings == ()
+    _run(tmp_path, steps=4)
+    answer = db.list_runs()
+    assert answer.table["n_steps"].item() == 4
+    assert answer.basis.warnings == ()
+
+
 def test_after_refresh_seconds_an_appended_line_of_a_small_folder_is_seen_by_the_next_question(tmp_path: Path) -> None:
     db = ExperimentDB(AnalysisConfig(refresh_seconds=0.01), _run(tmp_path, steps=3).parent)
     assert _last_step(db) == 2
