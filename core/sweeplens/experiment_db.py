@@ -244,9 +244,11 @@ class ExperimentDB(CostQuestions):
 
     def rank(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
-        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (),
+        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (), reviewed: bool = True,
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
+
+        ``reviewed=False`` leaves out the notes on lucky values and on other readings, which cost time.
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.bests`.
         """
@@ -257,7 +259,7 @@ class ExperimentDB(CostQuestions):
         answer = rank(
             view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
+            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where, reviewed=reviewed,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
