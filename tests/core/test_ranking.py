@@ -222,6 +222,17 @@ def test_tasks_that_have_one_setting_each_are_not_ranked_over_all(tmp_path: Path
     assert "each task has one setting" in str(db.overview().table["text"].to_list())
 
 
+def test_a_metric_of_one_task_is_ranked_by_its_own_values(tmp_path: Path) -> None:
+    other = [run(f"nlp-{s}", {"algo": "ppo", "env_id": "text", "seed": s}, eval_bleu=[20 + s]) for s in range(3)]
+    db = database(tmp_path, [*(r for r in tasks() if "-ant-" in str(r["run_id"])), *other])
+    answer = db.rank("eval/return")
+    assert "task" not in answer.table.columns
+    assert "overall" not in answer.tables
+    assert answer.table["mean"].min() > 4000
+    (said,) = (text for topic, text in db.overview().table.iter_rows() if topic == "best eval/return")
+    assert "normalised" not in said
+
+
 def test_a_ranking_by_one_hyperparameter_stays_within_each_task(tmp_path: Path) -> None:
     db = database(tmp_path, tasks())
     table = db.rank("eval/return", hparams=["algo"]).table
