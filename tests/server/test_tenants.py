@@ -87,7 +87,9 @@ async def test_wrong_tokens_do_not_block_a_right_token_from_the_same_address(lab
             for i in range(302)
         ]
         right = await http.post("/mcp", json={}, headers={"Authorization": f"Bearer {PUBLIC}"})
-    assert (codes.count(401), codes.count(429)) == (30, 272)
+    refused = codes.count(401)  # thirty at once, and one more for every two seconds that the rest take
+    assert 30 <= refused < 100
+    assert refused + codes.count(429) == 302
     assert right.status_code not in (401, 429)
 
 
@@ -191,7 +193,7 @@ async def test_queries_run_at_a_lower_priority_than_the_server(sweep: Path, tmp_
         async with Client(server.url) as client:
             await client.call_tool("query_sql", {"query": "SELECT COUNT(*) FROM points"})
             niceness = {os.getpriority(os.PRIO_PROCESS, pid) for pid in _query_processes(server)}
-            assert min(niceness) >= os.getpriority(os.PRIO_PROCESS, server.process.pid) + 10
+            assert min(niceness) >= min(19, os.getpriority(os.PRIO_PROCESS, server.process.pid) + 10)
 
 
 def _query_processes(server: Served) -> list[int]:

@@ -79,7 +79,9 @@ def rank(
     runs, early = (runs, ()) if pruned else _without_pruned(runs)
     if early:
         asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].implode())) for t in (asked, series))
-    having = runs.filter(pl.col("run_id").is_in(asked["run_id"].implode()))  # what varies only beyond them defines no group
+    having = runs.filter(
+        pl.col("run_id").is_in(asked["run_id"].implode())
+    )  # what varies only beyond them defines no group
     keys = group_names(having, hparams, replicates)
     of_task = task_hparams(having, tasks)
     ask = RankQuestion(
