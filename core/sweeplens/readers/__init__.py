@@ -80,7 +80,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 5, *_TABLES, ".out", ".dat", ".tab"),
-    LazyReader("text_logs", "text.reader", "TextLogs", 2, *_TEXTS),
+    LazyReader("text_logs", "text.reader", "TextLogs", 3, *_TEXTS),
 )
 
 

@@ -45,8 +45,9 @@ _NAMED = frozenset({
     "robots", "cmakelists",
 })  # fmt: skip
 _MAY_BE = re.compile(
-    rb"(?i)(?:epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|\d ?/ ?\d|^[ \t]*\d).*\d", re.MULTILINE
-)
+    rb"(?i)epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|score|error|reward|\bep\b|cost|\d ?/ ?\d"
+    rb"|^[ \t]*\d.*\d", re.MULTILINE
+)  # fmt: skip
 _BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 _DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
 _PLAIN = frozenset(
@@ -77,7 +78,7 @@ class TextLogs:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files named like logs whose sample has rows that go forward. Those that repeat what another reader reads,
