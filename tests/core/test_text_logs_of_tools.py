@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.printed_by_others import PRINTED as OTHERS
@@ -43,7 +43,10 @@ def test_text_of_a_tool_is_read_value_by_value(tool: str, tmp_path: Path) -> Non
 
 def split_series(series: Any) -> tuple[list[int] | None, list[float]]:
     """Steps, which may be open, and values."""
-    return (series[0], series[1]) if isinstance(series, tuple) else (None, series)
+    if not isinstance(series, tuple):
+        return None, series
+    steps, values = cast("tuple[list[int], list[float]]", series)
+    return steps, values
 
 
 def check(found: Found, wanted: dict[str, Any]) -> None:
