@@ -40,6 +40,7 @@ __all__ = [
 _KEY = ["run_id", "metric"]
 _PAUSE_SECONDS, _PAUSE_GAPS = 3600, 20
 _LEAST_PATIENCE = 3  # points
+_LATE = 0.2  # of a series' steps: a tenth of its points lies there, unless they are very uneven
 
 
 def select_points(
@@ -139,10 +140,29 @@ def reduce_last_k(stand: pl.LazyFrame, k: int) -> pl.DataFrame:
 
 
 def reduce_tail(stand: pl.LazyFrame, sizes: pl.DataFrame) -> pl.DataFrame:
-    """Returns run_id, metric, value: as `reduce_last_k`, with ``k`` for each series in ``sizes``."""
+    """Returns run_id, metric, value: as `reduce_last_k`, with ``k`` for each series in ``sizes`` (run_id, metric, k, first_step,
+    last_step).
+
+    Late steps are read first; only series that have fewer than ``k`` points there, as their steps are uneven, are read whole.
+    """
+    step = pl.col("step")
+    begin = sizes.select(
+        (pl.col("last_step") - (pl.col("last_step") - pl.col("first_step")) * _LATE).floor().min()
+    ).item()
+    late = _tail_means(stand.filter(step >= begin), sizes)
+    short = sizes.join(late.filter(pl.col("n") >= pl.col("k")), on=_KEY, how="anti")
+    if short.height:
+        late = pl.concat([late.join(short, on=_KEY, how="anti"), _tail_means(stand, short)])
+    return late.select(*_KEY, "value")
+
+
+def _tail_means(stand: pl.LazyFrame, sizes: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, metric, value, n (points read), k."""
     finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
-    known = stand.select(*_KEY, "step", "value").join(sizes.lazy(), on=_KEY)
-    return known.group_by(_KEY).agg(finite.sort_by("step").tail(pl.col("k").first()).mean().alias("value")).collect()
+    known = stand.select(*_KEY, "step", "value").join(sizes.lazy().select(*_KEY, "k"), on=_KEY)
+    k = pl.col("k").first()
+    tail = finite.sort_by("step").tail(k).mean()
+    return known.group_by(_KEY).agg(tail.alias("value"), pl.len().alias("n"), k.alias("k")).collect()
 
 
 def reduce_area(stand: pl.LazyFrame) -> pl.DataFrame:

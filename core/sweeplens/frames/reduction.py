@@ -155,7 +155,8 @@ def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, 
 
 def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
     """Replaces values at the last step by the mean of the last tenth, if that has enough points and the last value is finite."""
-    tenth = series.select("run_id", "metric", k=pl.col("n") // 10).filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
+    sizes = series.select("run_id", "metric", "first_step", "last_step", k=pl.col("n") // 10)
+    tenth = sizes.filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
     if not tenth.height:
         return values
     long = series.join(tenth, on=["run_id", "metric"], how="semi")
