@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -164,8 +163,8 @@ class WorkerPool:
     ) -> None:
         heavy = max(1, heavy_workers or processors() - 1)
         self._lanes = {
-            True: _Lane("long", heavy, partial(Turns, _share(heavy), clock), queue, tidy),
-            False: _Lane("short", _LIGHT_WORKERS, partial(Turns, _LIGHT_SHARE, clock), _LIGHT_QUEUE, None),
+            True: _Lane("long", heavy, _no_turns(_share(heavy), clock), queue, tidy),
+            False: _Lane("short", _LIGHT_WORKERS, _no_turns(_LIGHT_SHARE, clock), _LIGHT_QUEUE, None),
         }
         self._in_flight: dict[Hashable, _InFlightCall[Any]] = {}
 
@@ -214,6 +213,11 @@ def _afterwards(future: Future[Any], function: Callable[..., object], *given: An
             loop.call_soon_threadsafe(function, *given)
 
     future.add_done_callback(ended)
+
+
+def _no_turns(share: int, clock: Callable[[], float]) -> Callable[[], Turns[_InFlightCall[Any]]]:
+    """Makes empty queues, for a lane that is new or was closed."""
+    return lambda: Turns(share, clock)
 
 
 def _share(workers: int) -> int:
