@@ -44,6 +44,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    left_out_warning,
     load_failed,
     nothing_found,
     of_runs,
@@ -297,7 +298,7 @@ class ExperimentData:
         """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
         emptied = (view.emptied,) if view.emptied else ()
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        named = read_from_names(view.runs)
+        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
         warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
         return answer.resting_on(
             roots=tuple(plain_text(str(r)) for r in self.roots),
