@@ -14,6 +14,7 @@ from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparis
 from sweeplens.analyses.robustness import readings, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.grouping import is_identifier, is_replicate, varying_hparams
 from sweeplens.frames.reduction import ReducedSeries, Reduction
 
@@ -97,7 +98,7 @@ def coverage_note(cover: Coverage | None) -> tuple[str, ...]:
 def robustness_notes(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     how: Reduction,
     case: MetricComparison,
     setup: ComparisonSetup,
