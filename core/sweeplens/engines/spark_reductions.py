@@ -41,7 +41,7 @@ __all__ = ["FINITE_VALUE", "FINITE_X", "aggregated", "bucketed", "spark_reduced"
 _FINITE = "({0} > double('-Infinity') and {0} < double('Infinity'))"
 FINITE_VALUE, FINITE_X = _FINITE.format("value"), _FINITE.format("x")
 _MICROSECONDS = 1_000_000
-_TYPES = {
+_TYPES: Mapping[pl.DataType, str] = {
     pl.String(): "string",
     pl.Int64(): "bigint",
     pl.Int32(): "int",
