@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,15 +11,18 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from support.engines import differences, points_everywhere, questions, sail
+from support.stores import Runs
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.engines import reductions as r
 from sweeplens.engines.address import parse_address
 from sweeplens.engines.polars_points import PolarsPoints
 from sweeplens.engines.protocol import PointFiles, Points, StoredPoints
 from sweeplens.engines.spark_points import SparkEngine, SparkPoints
 from sweeplens.engines.spark_session import SparkConnection
-from sweeplens.frames.points import reduce_series
+from sweeplens.errors import EngineError, LimitError
+from sweeplens.frames.points import reduce_series, select_points
 from sweeplens.frames.reduction import rewound
 
 POINTS = points_everywhere()
@@ -148,3 +153,62 @@ def test_every_question_about_a_sweep_has_the_same_answer_from_both_engines(swee
     fixed, also = here.pinned(), there.pinned()
     told = {label: differences(ask, fixed, also) for label, ask in questions(here).items()}
     assert {label: found for label, found in told.items() if found} == {}
+
+
+@pytest.fixture
+def connection() -> SparkConnection:
+    return SparkConnection(parse_address(sail()))
+
+
+def test_more_points_than_this_process_takes_are_an_error_that_says_how_to_narrow(connection: SparkConnection) -> None:
+    with pytest.raises(LimitError, match=r"more than 10 points.*fewer runs"):
+        connection.collected(lambda s: s.sql("SELECT id FROM range(1000)"), most=10)
+    assert connection.collected(lambda s: s.sql("SELECT id FROM range(10)"), most=10).height == 10
+
+
+def test_a_cancelled_call_ends_at_once_and_the_cluster_stays_usable(connection: SparkConnection) -> None:
+    connection.collected(lambda s: s.sql("SELECT 1 AS one"))  # the session is open
+    began = time.monotonic()
+
+    def stop() -> None:
+        if time.monotonic() - began > 0.3:
+            raise StoppedError("the client left")
+
+    endless = "SELECT sum(a.id * b.id % 7) AS n FROM range(10000000) a CROSS JOIN range(10000000) b"
+    with pytest.raises(StoppedError), cancellable(stop):
+        connection.collected(lambda s: s.sql(endless))
+    assert time.monotonic() - began < 2
+    assert connection.collected(lambda s: s.sql("SELECT 2 AS two"))["two"].to_list() == [2]
+
+
+def test_files_that_the_cluster_cannot_read_are_an_error_that_says_where_to_put_them(
+    engine: SparkEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"no Parquet")
+    points = engine.points(StoredPoints((PointFiles((f"{tmp_path}/x.parquet",)),)), POINTS.lazy())
+    with pytest.raises(EngineError, match=r"could not answer.*ANALYSIS_CACHE_DIR"):
+        select_points(points, runs=["a"]).reduce(r.Area())
+
+
+@pytest.mark.parametrize("folder", ["a*b", "a[b]c", "{a,b}"])
+def test_a_path_that_spark_takes_for_a_pattern_is_read_by_this_machine(engine: SparkEngine, folder: str) -> None:
+    points = engine.points(StoredPoints((PointFiles((f"/{folder}/x.parquet",)),)), POINTS.lazy())
+    _equal(select_points(points).reduce(r.WallSeconds()), LOCAL.reduce(r.WallSeconds()))
+    assert "for a pattern" in engine.warnings[0]
+    engine.points(StoredPoints(), POINTS.lazy())
+    assert engine.warnings == ()
+
+
+def test_a_call_sees_one_version_while_runs_are_written_and_removed(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs", 6, 30)
+    db = ExperimentDB(
+        AnalysisConfig(cache_dir=str(tmp_path / "cache"), engine=sail(), refresh_seconds=0), tmp_path / "runs"
+    )
+    before = db.pinned()
+    first = before.query_metrics("loss")
+    runs.append(0, 5)
+    shutil.rmtree(tmp_path / "runs" / "run0003")
+    after = db.query_metrics("loss")
+    assert before.query_metrics("loss").equals(first)
+    assert sorted(after["value"].to_list()) == [v for v in runs.values() if int(v) != 3]
+    assert db.refresh().stored.frames  # the new lines are not written yet: they were sent along

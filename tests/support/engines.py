@@ -8,6 +8,7 @@ differences(a, b)          where two answers differ by more than a relative 1e-9
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -28,7 +29,9 @@ RELATIVE = 1e-9
 
 @cache
 def sail() -> str:
-    """A server that speaks Spark Connect without Java; it ends with this process."""
+    """A server that speaks Spark Connect without Java; it ends with this process. SWEEPLENS_CLUSTER names another."""
+    if os.environ.get("SWEEPLENS_CLUSTER"):
+        return os.environ["SWEEPLENS_CLUSTER"]
     pytest.importorskip("pyspark")
     server = pytest.importorskip("pysail.spark").SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)

@@ -1,14 +1,14 @@
 """`SparkConnection`: one session of a Spark Connect server. Each job is bounded in rows, and is cancelled with its call.
 
-A server that does not answer within 10 seconds is an error, and is not asked again for half a minute. While a job runs, the
+A server that does not answer within 9 seconds is an error. While a job runs, the
 call's `checkpoint` is looked at twenty times a second; a cancelled call interrupts its job by a tag of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -28,7 +28,7 @@ __all__ = ["ANSWER_SECONDS", "MOST_ROWS", "ClusterUnreachableError", "Plan", "Sp
 
 log = logging.getLogger("sweeplens.engines")
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 9.0
 MOST_ROWS = 5_000_000
 _POLL_SECONDS = 0.05
 _ALIVE_SECONDS = 10.0  # how often it is looked whether the server of a running job still accepts connections
@@ -58,11 +58,13 @@ class SparkConnection:
         Raises ClusterUnreachableError, LimitError for more than ``most`` rows, EngineError if the job fails, and what
         `checkpoint` raises if the call is cancelled.
         """
+        _load_client()
+        began = time.monotonic()
         self._check_accepts()
         job = _Job(self._opened, plan, most)
         job.start()
         try:
-            self._wait(job)
+            self._wait(job, began)
         except BaseException:
             job.interrupt()
             raise
@@ -82,13 +84,13 @@ class SparkConnection:
                 self._session = _new_session(self.address.url)
             return self._session
 
-    def _wait(self, job: _Job) -> None:
+    def _wait(self, job: _Job, began: float) -> None:
         """Returns when the job has ended. Raises ClusterUnreachableError if it does not begin, or its server is gone."""
-        began = looked = time.monotonic()
+        looked = began
         while not job.ended.wait(_POLL_SECONDS):
             checkpoint()
             now = time.monotonic()
-            if not job.answered.is_set() and now - began > ANSWER_SECONDS - _CONNECT_SECONDS:
+            if not job.answered.is_set() and now - began > ANSWER_SECONDS:
                 raise ClusterUnreachableError(
                     f"the cluster {self.address.shown} did not answer within {ANSWER_SECONDS:.0f} s"
                 )
@@ -150,16 +152,20 @@ class _Job:
             log.info("The job %s could not be interrupted", self._tag, exc_info=True)
 
 
+def _load_client() -> None:
+    """Imports the client, which takes about a second; this is not the cluster's time."""
+    if "pyspark.sql.connect.session" not in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pandas that the client does not know yet; no pandas is used here
+            import_module("pyspark.sql.connect.session")
+
+
 def _new_session(url: str) -> SparkSession:
     """Returns a new session that gives up soon; by default the client tries for ten minutes."""
-    with warnings.catch_warnings(), contextlib.suppress(AttributeError):
-        warnings.simplefilter("ignore")  # of a pandas that the client does not know yet; no pandas is used here
-        session = import_module("pyspark.sql.connect.session").SparkSession(connection=url)
-        policy = import_module("pyspark.sql.connect.client.retries").DefaultPolicy
-        patience = policy(max_retries=4, max_backoff=1000, recognize_server_retry_delay=False)
-        session.client.set_retry_policies([patience])
-        return session
-    raise EngineError("The installed pyspark has another interface: pip install 'sweeplens[spark]'.")
+    session = import_module("pyspark.sql.connect.session").SparkSession(connection=url)
+    policy = import_module("pyspark.sql.connect.client.retries").DefaultPolicy
+    session.client.set_retry_policies([policy(max_retries=4, max_backoff=1000, recognize_server_retry_delay=False)])
+    return session
 
 
 def _is_of_the_job(error: Exception) -> bool:

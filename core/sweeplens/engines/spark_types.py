@@ -44,6 +44,7 @@ class SparkSession(Protocol):
     read: Any
 
     def createDataFrame(self, data: Any, schema: str | None = None) -> SparkFrame: ...  # noqa: N802
+    def sql(self, sqlQuery: str) -> SparkFrame: ...  # noqa: N803
     def addTag(self, tag: str) -> None: ...  # noqa: N802
     def interruptTag(self, tag: str) -> list[str]: ...  # noqa: N802
 
