@@ -1,5 +1,6 @@
 """Questions that read points, over any folder, and whether two engines answer them alike.
 
+same_values(a, b)          whether two JSON values are equal to a relative 1e-9
 sail()                     the address of a Spark Connect server in this process (Sail), or a skipped test
 questions(db)              label -> question, for a database; they cover every reduction, axis and fetch
 differences(a, b)          where two answers differ by more than a relative 1e-9, in words
@@ -20,7 +21,7 @@ from sweeplens import ExperimentDB
 from sweeplens.answers import Answer
 from sweeplens.errors import SweeplensError
 
-__all__ = ["differences", "points_everywhere", "questions", "sail"]
+__all__ = ["differences", "points_everywhere", "questions", "sail", "same_values"]
 
 Question = Callable[[ExperimentDB], Any]
 REDUCTIONS = ("last_tenth", "best", "auc", "last_k:5", "at_step:common", "points", "mean")
@@ -129,6 +130,15 @@ def _alike(x: object, y: object) -> bool:
     if isinstance(x, float) and isinstance(y, float):
         return math.isclose(x, y, rel_tol=RELATIVE, abs_tol=1e-300) or (math.isnan(x) and math.isnan(y))
     return x == y
+
+
+def same_values(x: object, y: object) -> bool:
+    """Whether two JSON values are equal, numbers to a relative 1e-9."""
+    if isinstance(x, dict) and isinstance(y, dict):
+        return x.keys() == y.keys() and all(same_values(x[k], y[k]) for k in x)
+    if isinstance(x, list) and isinstance(y, list):
+        return len(x) == len(y) and all(map(same_values, x, y))
+    return _alike(x, y)
 
 
 def points_everywhere() -> pl.DataFrame:
