@@ -15,7 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
+sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from tests.cluster.failures import RUNS, Sweep
 from tests.cluster.spark import missing, spark_cluster
 
@@ -38,7 +39,7 @@ ASKED: dict[str, Callable[[Points], pl.DataFrame]] = {
 
 def main(rows: int = 2_000_000) -> None:
     """Prints a table."""
-    if why := missing():
+    if why := missing(install=False):
         print(f"No cluster can be started here: {why}.")
         return
     with tempfile.TemporaryDirectory() as home, spark_cluster(Path(home, "spark")) as cluster:

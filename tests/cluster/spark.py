@@ -24,12 +24,14 @@ _HOME = Path("build/spark-venv")
 _START_SECONDS = 600  # of a machine that does much else
 
 
-def missing() -> str:
-    """Why no cluster can be started here; empty if one can. Installs Spark when it is not there yet."""
+def missing(*, install: bool = True) -> str:
+    """Why no cluster can be started here; empty if one can. ``install``: gets Spark from PyPI when it is not there yet."""
     if shutil.which("java") is None:
         return "there is no Java (Debian: apt-get install openjdk-17-jre-headless)"
     if _spark_home() is not None:
         return ""
+    if not install:
+        return "Spark is not installed yet, `make cluster` does"
     print(f"Installing pyspark {VERSION} into {_HOME} ...", flush=True)
     made = subprocess.run([sys.executable, "-m", "venv", _HOME], capture_output=True, text=True, check=False)
     command = [_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", f"pyspark[connect]=={VERSION}"]
