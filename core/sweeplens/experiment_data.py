@@ -191,6 +191,11 @@ class ExperimentData:
         """Path, size and age of the store, formatted for display."""
         return self._store.described()
 
+    @property
+    def engine(self) -> str:
+        """The cluster that scans points, and whether it answers; empty if this machine scans them."""
+        return self._engine.described()
+
     def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
         """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import time
 from collections.abc import Callable
@@ -158,6 +159,12 @@ def test_every_question_about_a_sweep_has_the_same_answer_from_both_engines(swee
 @pytest.fixture
 def connection() -> SparkConnection:
     return SparkConnection(parse_address(sail()))
+
+
+def test_an_answer_whose_rows_come_later_can_go_to_another_process(sweep: Path, tmp_path: Path) -> None:
+    db = ExperimentDB(AnalysisConfig(cache_dir=str(tmp_path), engine=sail()), sweep)
+    answer = db.scan_curves(["val/acc"], x="wall_time", max_points=5)
+    assert pickle.loads(pickle.dumps(answer)).whole().table.equals(answer.whole().table)  # noqa: S301
 
 
 def test_more_points_than_this_process_takes_are_an_error_that_says_how_to_narrow(connection: SparkConnection) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from sweeplens.engines.address import is_cluster, parse_address, shown_address
+from sweeplens.engines.address import is_cluster, shown_address
 from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine
 from sweeplens.errors import ConfigError, MissingExtraError
@@ -28,13 +26,6 @@ def open_engine(setting: str, *, keeps_files: bool) -> Engine:
         )
     if not is_installed("pyspark"):
         raise MissingExtraError(f"{not_installed('pyspark')}.")
-    return _cluster(setting)
+    from sweeplens.engines.spark_points import engine_at
 
-
-@cache
-def _cluster(setting: str) -> Engine:
-    """Returns the engine of a cluster; one connection for each address in a process."""
-    from sweeplens.engines.spark_points import SparkEngine
-    from sweeplens.engines.spark_session import SparkConnection
-
-    return SparkEngine(SparkConnection(parse_address(setting)))
+    return engine_at(setting)

@@ -25,6 +25,10 @@ class PolarsEngine(Struct, frozen=True):
 
     warnings: tuple[str, ...] = ()
 
+    def described(self) -> str:
+        """Returns an empty text."""
+        return ""
+
     def points(self, stored: StoredPoints, local: pl.LazyFrame) -> PointSource:
         """Returns the lazy frame itself."""
         return local

@@ -122,6 +122,10 @@ class Engine(Protocol):
         """Why answers do not come from where the configuration says; empty if they do."""
         ...
 
+    def described(self) -> str:
+        """Returns where points are scanned, formatted for display; empty for this machine."""
+        ...
+
     def points(self, stored: StoredPoints, local: pl.LazyFrame) -> PointSource:
         """Returns the points of a snapshot. ``local``: the same points as this machine scans them."""
         ...

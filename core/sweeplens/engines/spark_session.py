@@ -24,12 +24,13 @@ from sweeplens.engines.address import ClusterAddress
 from sweeplens.engines.spark_types import SparkFrame, SparkSession
 from sweeplens.errors import EngineError, LimitError
 
-__all__ = ["ANSWER_SECONDS", "MOST_ROWS", "ClusterUnreachableError", "Plan", "SparkConnection"]
+__all__ = ["ANSWER_SECONDS", "MOST_ROWS", "RETRY_SECONDS", "ClusterUnreachableError", "Plan", "SparkConnection"]
 
 log = logging.getLogger("sweeplens.engines")
 
 ANSWER_SECONDS = 9.0
 MOST_ROWS = 5_000_000
+RETRY_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _ALIVE_SECONDS = 10.0  # how often it is looked whether the server of a running job still accepts connections
 _CONNECT_SECONDS = 4.0
@@ -51,13 +52,28 @@ class SparkConnection:
         self.address = address
         self._lock = threading.Lock()
         self._session: SparkSession | None = None
+        self._why_down, self._down_until = "", float("-inf")
+
+    @property
+    def why_down(self) -> str:
+        """Why the cluster is not asked now; empty if it is."""
+        return self._why_down if time.monotonic() < self._down_until else ""
 
     def collected(self, plan: Plan, most: int = MOST_ROWS) -> pl.DataFrame:
-        """Runs a job and returns its rows.
+        """Runs a job and returns its rows. A cluster that did not answer is asked again after half a minute.
 
         Raises ClusterUnreachableError, LimitError for more than ``most`` rows, EngineError if the job fails, and what
         `checkpoint` raises if the call is cancelled.
         """
+        if self.why_down:
+            raise ClusterUnreachableError(self._why_down)
+        try:
+            return self._run(plan, most)
+        except ClusterUnreachableError as error:
+            self._why_down, self._down_until = str(error), time.monotonic() + RETRY_SECONDS
+            raise
+
+    def _run(self, plan: Plan, most: int) -> pl.DataFrame:
         _load_client()
         began = time.monotonic()
         self._check_accepts()
