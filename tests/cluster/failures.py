@@ -66,13 +66,14 @@ def _write(home: Path, rows: int) -> list[Path]:
 
 def _of_metric(metric: int, runs: range, each: int) -> pl.DataFrame:
     rng = np.random.default_rng([metric, runs.start])
-    steps = np.arange(each, dtype=np.int64)
-    steps[-5:] = np.where(metric == 0, steps[-5:] - 5, steps[-5:])  # the last five steps are logged twice
+    steps = np.tile(np.arange(each, dtype=np.int64), (len(runs), 1))
+    if metric == 0:
+        steps[::100, -5:] -= 5  # five steps of a hundredth of the runs are logged twice
     names = [f"run{i:05d}" for i in runs]
     return pl.DataFrame(
         {
             "run_id": np.repeat(np.array(names, dtype=object), each), "metric": f"m{metric}",
-            "step": np.tile(steps, len(names)), "value": rng.normal(size=each * len(names)),
+            "step": steps.ravel(), "value": rng.normal(size=each * len(names)),
             "wall_time": None, "seq": np.tile(np.arange(each, dtype=np.int32), len(names)),
         }, schema_overrides={"wall_time": pl.Datetime("us", "UTC"), "run_id": pl.String},
     )  # fmt: skip
