@@ -32,7 +32,7 @@ class CostQuestions(ExperimentData):
         """
         from sweeplens.analyses.cost import cost
 
-        view = self.view(runs, where).with_runs()
+        view = self.view(runs, where).with_runs().by_task(self.config.task_hparams)
         metric = metric or self._first_main(view)
         answer = cost(
             view.runs, view.series, view.points, metric, goal=goal, reduce=reduce, threshold=threshold,

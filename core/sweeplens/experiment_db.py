@@ -72,7 +72,7 @@ class ExperimentDB(CostQuestions):
         """Returns an overview of all runs in about twenty lines."""
         from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
             view.runs, view.series, view.points,
@@ -244,20 +244,22 @@ class ExperimentDB(CostQuestions):
 
     def rank(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
-        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (),
+        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (), reviewed: bool = True,
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
+
+        ``reviewed=False`` leaves out the notes on lucky values and on other readings, which cost time.
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.bests`.
         """
         from sweeplens.analyses.ranking import rank
 
         at_step = str(at_step)
-        view = self.view(runs, where).with_runs().with_events([metric])
+        view = self.view(runs, where).with_runs().by_task(self.config.task_hparams).with_events([metric])
         answer = rank(
             view.runs, view.series, view.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
+            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where, reviewed=reviewed,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
@@ -289,7 +291,7 @@ class ExperimentDB(CostQuestions):
         from sweeplens.analyses.sides import check_sides, named_in, select_sides
 
         check_sides(a, b, hparam)
-        view = self.view().with_events(as_names(metrics))
+        view = self.view().by_task(self.config.task_hparams).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         between = partial(
             compare, view.runs, view.series, view.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
@@ -323,7 +325,7 @@ class ExperimentDB(CostQuestions):
         """
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where).with_runs().with_events([metric])
+        view = self.view(runs, where).with_runs().by_task(self.config.task_hparams).with_events([metric])
         answer = effects(
             view.runs, view.series, view.points, metric, goal=goal, reduce=reduce,
             goals=self._goals(view), replicates=self.config.replicate_hparams,

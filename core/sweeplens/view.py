@@ -17,6 +17,7 @@ from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
+from sweeplens.frames.metadata_tasks import with_task
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.selection import select_axis
@@ -87,6 +88,10 @@ class View(Struct, frozen=True):
         rows = [event_series(event, self.series, self.points) for event in found]
         goals = {event.name: event_goal(event) for event in found}
         return replace(self, series=pl.concat([self.series, *rows]), event_goals=goals)
+
+    def by_task(self, tasks: Sequence[str]) -> View:
+        """Returns this view with the task among the hyperparameters, where only metadata names it."""
+        return replace(self, runs=with_task(self.runs, tasks))
 
     def used(self, answer: Answer) -> list[str]:
         """Returns the runs that an answer of one metric uses."""

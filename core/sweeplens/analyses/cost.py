@@ -21,7 +21,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME, Event, event_column
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import free_names, group_hparams, is_called, keyed
+from sweeplens.frames.grouping import free_names, group_hparams, is_called, keyed, task_hparams
 from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["cost"]
@@ -63,7 +63,8 @@ def cost(
     """
     asked = series_of(metric, series)
     runs, lost = (runs, ()) if runs.height == 1 or settings_unknown(runs) else with_config(runs)
-    keys = group_hparams(runs, hparams, replicates)
+    named = task_hparams(runs, tasks)
+    keys = [*named, *(k for k in group_hparams(runs, hparams, replicates) if k not in named)]
     runs, keys = free_names(runs, keys, (*_TAKEN, *series["metric"].unique().to_list()))
     of_task = tuple(k for k in keys if is_called(k, tasks))
     ask = _Asked(metric, goal_of(metric, goal, goals), tuple(keys), of_task, threshold, reduce)

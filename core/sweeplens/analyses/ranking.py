@@ -32,7 +32,7 @@ from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import free_names, is_called, keyed
+from sweeplens.frames.grouping import free_names, is_called, keyed, task_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
@@ -80,14 +80,17 @@ def rank(
     runs, early = (runs, ()) if pruned else _without_pruned(runs)
     if early:
         asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].implode())) for t in (asked, series))
-    keys = group_names(runs, hparams, replicates)
-    of_task = [k for k in keys if is_called(k, tasks)]
+    having = runs.filter(
+        pl.col("run_id").is_in(asked["run_id"].implode())
+    )  # what varies only beyond them defines no group
+    keys = group_names(having, hparams, replicates)
+    of_task = task_hparams(having, tasks)
     ask = RankQuestion(
         metric,
         how,
         direction,
         by,
-        tuple(k for k in keys if k not in of_task),
+        tuple(k for k in keys if not is_called(k, tasks)),
         goals,
         tuple(replicates),
         reviewed,

@@ -48,8 +48,9 @@ def _last_k(stand: pl.LazyFrame, how: LastK) -> pl.LazyFrame:
 
 
 def _tail_mean(stand: pl.LazyFrame, how: TailMean) -> pl.LazyFrame:
-    known = stand.select(*KEY, "step", "value").join(how.sizes.lazy(), on=KEY)
-    return known.group_by(KEY).agg(_FINITE.sort_by("step").tail(pl.col("k").first()).mean().alias("value"))
+    known = stand.select(*KEY, "step", "value").join(how.sizes.lazy().select(*KEY, "k"), on=KEY)
+    tail = _FINITE.sort_by("step").tail(pl.col("k").first()).mean()
+    return known.group_by(KEY).agg(tail.alias("value"), pl.len().cast(pl.Int64).alias("n"))
 
 
 def _area(stand: pl.LazyFrame, how: Area) -> pl.LazyFrame:

@@ -43,7 +43,9 @@ class LastK(PointReduction, frozen=True, eq=False):
 
 
 class TailMean(PointReduction, frozen=True, eq=False):
-    """run_id, metric, value: as `LastK`, with ``k`` for each series in ``sizes`` (run_id, metric, k); others are left out."""
+    """run_id, metric, value, n: as `LastK`, with ``k`` for each series in ``sizes`` (run_id, metric, k), and the number of points
+    that there are. Series without a size are left out.
+    """
 
     sizes: pl.DataFrame
 

@@ -106,7 +106,9 @@ def _last_k(session: SparkSession, stand: SparkFrame, how: LastK) -> SparkFrame:
 
 def _tail_mean(session: SparkSession, stand: SparkFrame, how: TailMean) -> SparkFrame:
     sizes = table_of(session, how.sizes.select(*KEY, pl.col("k").cast(pl.Int64)))
-    return _per_series(_from_the_end(stand.join(sizes, list(KEY))).filter("back <= k"), _MEAN)
+    ends = _from_the_end(stand.join(sizes, list(KEY)))
+    mean = f"avg(case when back <= k and {FINITE_VALUE} then value end) as value"
+    return _per_series(ends, mean, "count(*) as n")
 
 
 def _area(session: SparkSession, stand: SparkFrame, how: Area) -> SparkFrame:

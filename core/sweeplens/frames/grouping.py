@@ -26,6 +26,7 @@ __all__ = [
     "keyed",
     "runs_without_hparams",
     "same_split",
+    "task_hparams",
     "two_valued",
     "varying_hparams",
 ]
@@ -202,6 +203,16 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
     ]
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
+
+
+def task_hparams(runs: pl.DataFrame, tasks: Sequence[str]) -> list[str]:
+    """Returns the hyperparameters that vary and are called as a task (``tasks``: globs); the first of those with the same split.
+
+    They separate runs also where a setting has the same split, so that it alone would define the groups.
+    """
+    called = [n for n in two_valued(runs) if is_called(n, tasks)]
+    first_of_class = {names[0] for names in same_split(runs, called)}
+    return [n for n in called if n in first_of_class]
 
 
 def two_valued(runs: pl.DataFrame) -> list[str]:

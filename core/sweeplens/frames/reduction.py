@@ -21,7 +21,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import LeftOut
-from sweeplens.engines.protocol import PointSource
+from sweeplens.engines.protocol import Points, PointSource
 from sweeplens.engines.reductions import Area, AtStep, BestStep, LastK, LastUpToStep, TailMean
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
@@ -34,6 +34,7 @@ _MOST_STEPS = (1 << 63) - 1  # the largest step
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
 _FEWEST_IN_A_TENTH = 3
+_LATE = 0.2  # of a series' steps: a tenth of its points lies there, unless they are very uneven
 
 
 class Reduction(Struct, frozen=True):
@@ -149,15 +150,29 @@ def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, 
 
 def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Replaces values at the last step by the mean of the last tenth, if that has enough points and the last value is finite."""
-    tenth = series.select("run_id", "metric", k=pl.col("n") // 10).filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
+    sizes = series.select("run_id", "metric", "first_step", "last_step", k=pl.col("n") // 10)
+    tenth = sizes.filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
     if not tenth.height:
         return values
     long = series.join(tenth, on=["run_id", "metric"], how="semi")
     own = select_points(points, runs=long["run_id"].unique().to_list(), metrics=long["metric"].unique().to_list())
-    means = standing(own, rewound(long)).reduce(TailMean(tenth)).rename({"value": "tail"})
+    means = _tail_means(standing(own, rewound(long)), tenth).rename({"value": "tail"})
     joined = values.join(means, on=["run_id", "metric"], how="left", maintain_order="left")
     tail = pl.when(pl.col("value").is_finite()).then(pl.coalesce("tail", "value")).otherwise(pl.col("value"))
     return joined.with_columns(value=tail).drop("tail")
+
+
+def _tail_means(stand: Points, sizes: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, metric, value: the means of the last ``k`` points. ``sizes``: run_id, metric, k, first_step, last_step.
+
+    Late steps are read first; only series that have fewer than ``k`` points there, as their steps are uneven, are read whole.
+    """
+    key, span = ["run_id", "metric"], pl.col("last_step") - pl.col("first_step")
+    begin = sizes.select((pl.col("last_step") - span * _LATE).floor().min()).item()
+    late = stand.select(step_min=int(begin)).reduce(TailMean(sizes)).join(sizes.select(*key, "k"), on=key)
+    enough = late.filter(pl.col("n") >= pl.col("k")).select(*key, "value")
+    short = sizes.join(enough, on=key, how="anti")
+    return pl.concat([enough, stand.reduce(TailMean(short)).select(*key, "value")]) if short.height else enough
 
 
 def _over_curves(

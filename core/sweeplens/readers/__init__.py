@@ -37,7 +37,7 @@ _TEXTS = (
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file names that it may claim
     LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
-    LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 1, "wandb-summary.json"),
+    LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 2, "wandb-summary.json", "wandb-history.jsonl"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
     LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),
     LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 3, *_SQLITE),
