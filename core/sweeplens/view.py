@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import RunHealth, broken_warning
 from sweeplens.answers import Answer
+from sweeplens.engines.polars_points import PolarsEngine
+from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.metadata_tasks import with_task
@@ -60,6 +62,12 @@ class View(Struct, frozen=True):
     more: RunColumns = NOTHING_MORE  # columns of runs that are computed when a question names them
     health: RunHealth | None = None  # of all runs of the version
     event_goals: Mapping[str, Literal["lower", "higher"]] = {}  # of events that are used as metrics
+    engine: Engine = PolarsEngine()
+
+    @property
+    def points(self) -> PointSource:
+        """All points of the version, as they were logged, held by the engine."""
+        return self.engine.points(self.snapshot.stored, self.snapshot.points)
 
     @property
     def metrics(self) -> list[str]:
@@ -79,7 +87,7 @@ class View(Struct, frozen=True):
         found = [e for n in dict.fromkeys(names) if n not in metrics and (e := parse_event(n, metrics))]
         if not found:
             return self
-        rows = [event_series(event, self.series, self.snapshot.points) for event in found]
+        rows = [event_series(event, self.series, self.points) for event in found]
         goals = {event.name: event_goal(event) for event in found}
         return replace(self, series=pl.concat([self.series, *rows]), event_goals=goals)
 

@@ -15,6 +15,7 @@ from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference, over_so_many
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
@@ -43,7 +44,7 @@ _BEST = {
 def overview(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     *,
     goals: Mapping[str, str] | None = None,
     main: Sequence[str] = (),
@@ -110,7 +111,7 @@ def overview(
 
 
 def _rankings(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, metrics: Sequence[str], settings: Mapping[str, Any]
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, metrics: Sequence[str], settings: Mapping[str, Any]
 ) -> list[Answer]:
     """Returns the default ranking by each metric; the first is tried in other readings too, where there are few points."""
     most = int(int(series["n_logged"].sum()) <= _REVIEWED_POINTS)
@@ -296,7 +297,7 @@ def _is_small(series: pl.DataFrame) -> bool:
 def _diagnosis(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     options: DiagnosisOptions,
     shared: Callable[[], Answer] | None,
 ) -> Answer:
