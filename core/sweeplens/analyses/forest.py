@@ -64,7 +64,7 @@ def _rounded(y: Array) -> Array:
     import numpy as np
 
     with np.errstate(all="ignore"):
-        scaled = (y - y.mean()) / y.std()
+        scaled: Array = (y - y.mean()) / y.std()
     return np.round(scaled, 9) if np.isfinite(scaled).all() else y
 
 
