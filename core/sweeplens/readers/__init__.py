@@ -69,6 +69,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("spinup", "trainers.spinup", "SpinningUp", 4, "progress.txt"),
     LazyReader("wandb_export", "tables.wandb_export", "WandbExport", 1, ".csv"),
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 3, ".csv", ".json"),
+    LazyReader("run_table", "tables.run_table", "RunTable", 1, ".csv", ".tsv"),
     LazyReader("bare_series", "tables.bare_series", "BareSeries", 1, ".csv"),
     LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
     LazyReader("long_table", "tables.long_table", "LongTable", 2, *_TABLES),

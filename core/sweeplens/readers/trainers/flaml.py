@@ -59,6 +59,6 @@ def _trial(row: dict[str, Any], file: str, points: PointBuffer) -> RunRecord:
         group=file,
         status="finished",
         hyperparameters={**settings, "learner": row.get("learner")},
-        metadata={**kept, "goals": {"validation_loss": "minimize"}},
+        metadata={**kept, "goals": {"validation_loss": "lower"}},
         non_scalar=counted,
     )
