@@ -48,6 +48,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    left_out_warning,
     load_failed,
     nothing_found,
     of_runs,
@@ -311,7 +312,7 @@ class ExperimentData:
         """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
         emptied = (view.emptied,) if view.emptied else ()
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        named = read_from_names(view.runs)
+        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
         warnings = (
             *emptied,
             *self._engine.warnings,

@@ -27,6 +27,7 @@ from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.store import Snapshot
+from sweeplens.store.runs_frame import LEFT_OUT
 
 __all__ = [
     "Names",
@@ -35,6 +36,7 @@ __all__ = [
     "as_paths",
     "axis_of",
     "duplicate_warnings",
+    "left_out_warning",
     "load_failed",
     "nothing_found",
     "of_runs",
@@ -125,6 +127,19 @@ def duplicate_warnings(
     counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
     without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
     return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
+
+
+def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
+    """Warns if all runs together have too many hyperparameters."""
+    if LEFT_OUT not in runs.columns:
+        return ()
+    without, values = runs.filter(pl.col(LEFT_OUT) > 0).height, int(runs[LEFT_OUT].sum())
+    if not without:
+        return ()
+    return (
+        f"{values:,} values in the configurations of {without:,} runs are left out: all runs together have too many "
+        "hyperparameters, and those of most runs are kept.",
+    )
 
 
 def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = ()) -> tuple[str, ...]:

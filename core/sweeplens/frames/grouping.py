@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 import polars as pl
 
@@ -147,6 +148,11 @@ def _whole(column: pl.Series) -> bool:
 
 def is_called(hparam: str, patterns: Sequence[str]) -> bool:
     """Whether a name, or its part after the last ``.`` or ``/``, matches one of these globs; case is ignored."""
+    return _is_called(hparam, tuple(patterns))
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_called(hparam: str, patterns: tuple[str, ...]) -> bool:
     names = {hparam.lower(), _last_part(hparam)}
     return any(fnmatch.fnmatchcase(n, p.lower()) for p in patterns for n in names)
 
