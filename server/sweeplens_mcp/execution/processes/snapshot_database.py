@@ -18,6 +18,7 @@ class SnapshotDatabase(ExperimentDB):
 
     def __init__(self, held: HeldSnapshot) -> None:
         self.config, self.roots, self.lazy = held.config, held.roots, True
+        self.root_names = held.root_names
         self._snapshot = held.snapshot
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
