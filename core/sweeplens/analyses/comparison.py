@@ -17,6 +17,7 @@ from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
 from sweeplens.analyses.statistics import ALPHA, holm, interim_alpha, mean
 from sweeplens.analyses.verdicts import verdict
 from sweeplens.answers import Answer, Basis, LeftOut
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of, known_goal, main_metrics
 from sweeplens.frames.grouping import (
@@ -47,7 +48,7 @@ _BUDGET_METRICS = 3
 
 
 def compare(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, sides: Sides, metrics: Sequence[str] = (), *,
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, sides: Sides, metrics: Sequence[str] = (), *,
     reduce: str = DEFAULT_REDUCE, axis: str = "step", threshold: float | None = None,
     goals: Mapping[str, str] | None = None, main: Sequence[str] = (), replicates: Sequence[str] = (),
     named: Sequence[str] = (), tasks: Sequence[str] = (), equal_within: Mapping[str, float] | None = None,
@@ -146,7 +147,7 @@ def _metrics(
 def _noise(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     names: Sequence[str],
     reduced: ReducedSeries,
     sides: Sides,

@@ -136,7 +136,7 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> TestResult | None:
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if len(differences) < 2 or _no_spread(differences) or not 0 < variance(differences) <= HUGE:
         return None
-    error = math.sqrt(variance(differences) / len(differences))
+    error = math.sqrt(variance(differences)) / math.sqrt(len(differences))  # the quotient of a tiny variance would be 0
     return _of_t("paired t", mean(differences), error, len(differences) - 1)
 
 
