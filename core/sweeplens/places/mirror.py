@@ -37,6 +37,7 @@ log = logging.getLogger("sweeplens.places")
 
 _COMPARED = 4096  # bytes at each end of what is held, before a log is continued
 _LOCK_SECONDS = 600.0
+_MOST_UNKNOWN = 1 << 30  # bytes of a file whose size its place does not tell
 _NAMED = 3
 
 
@@ -126,7 +127,7 @@ class Mirror:
 
     def _holds(self, file: RemoteFile) -> bool:
         try:
-            return self._path(file.name).lstat().st_size == file.size
+            return self._path(file.name).lstat().st_size == file.size or file.size < 0
         except OSError:
             return False
 
@@ -153,12 +154,12 @@ class Mirror:
         plan.gone = [name for name in index.files if name not in files]
         wanted = {name for name, file in files.items() if is_wanted(file)}
         changed = [f for n, f in files.items() if index.files.get(n) != f or (n in wanted) != (n in index.fetched)]
-        left = self._most_bytes - sum(files[n].size for n in wanted if n in index.fetched)
+        left = self._most_bytes - sum(max(0, files[n].size) for n in wanted if n in index.fetched)
         for file in sorted(changed, key=lambda f: f.size):
             if file.name not in wanted:
                 plan.holes.append(file)
                 continue
-            left -= 0 if file.name in index.fetched else file.size
+            left -= 0 if file.name in index.fetched else max(0, file.size)
             (plan.fetch if left >= 0 else plan.too_large).append(file)
         if self.remote.concurrency == 1:
             order = {name: at for at, name in enumerate(files)}
@@ -236,7 +237,7 @@ class Mirror:
         try:
             with part.open("wb") as stream:
                 size = _write(stream.write, self.remote.read(file), file.size)
-            if size != file.size:
+            if size > _MOST_UNKNOWN if file.size < 0 else size != file.size:
                 raise ChangedFileError(f"it has {size} bytes and not {file.size} any more: the next look reads it")
             _set_time(part, file)
             part.replace(path)
@@ -296,7 +297,7 @@ def _write(write: Callable[[bytes], object], parts: Iterable[bytes], most: int) 
     for part in parts:
         write(part)
         size += len(part)
-        if size > most:
+        if size > (most if most >= 0 else _MOST_UNKNOWN):
             break
     return size
 

@@ -32,7 +32,7 @@ class RemoteFile(Struct, frozen=True, array_like=True):
     """A file of a listing. Two equal values have equal content; ``version``: what the place says of the content."""
 
     name: str  # below the address, with ``/``
-    size: int
+    size: int  # -1: not known until it is read
     mtime: float  # seconds
     version: str = ""
 

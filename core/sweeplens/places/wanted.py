@@ -25,7 +25,7 @@ _NEVER = re.compile(
 _SKIPPED = re.compile(
     r"(?:^|/)(?:\.git|\.hg|\.svn|__pycache__|node_modules|\.venv|site-packages|\.ipynb_checkpoints|__MACOSX)/"
 )
-_SERIES = re.compile(r"(?:^|/)(?:metrics|dvclive/plots)/")  # one file for each metric, named as the metric
+_SERIES = re.compile(r"(?:^|/)(?:metrics|params|tags)/")  # in MLflow's file store a file is named as its metric
 _APPENDED = re.compile(r"\.(?:jsonl|ndjson|jsonlines|log|out|err|csv|tsv|txt|wandb|log\.json)$|tfevents", re.IGNORECASE)
 
 
@@ -36,11 +36,13 @@ def is_skipped(name: str) -> bool:
 
 def is_wanted(file: RemoteFile) -> bool:
     """Whether the content of a file may matter to a reader."""
+    if _SERIES.search(file.name):
+        return True
     if _NEVER.search(file.name):
         return False
     if file.name.lower().endswith(".zip"):
         return file.size <= _SMALL_ARCHIVE
-    if file.size <= _SMALL or _SERIES.search(file.name):
+    if file.size <= _SMALL:
         return True
     name = file.name.rpartition("/")[2]
     return any(not isinstance(reader, LazyReader) or reader.may_claim(name) for reader in all_readers())
