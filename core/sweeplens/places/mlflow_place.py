@@ -10,7 +10,9 @@ variables that MLflow's client knows: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -77,7 +79,7 @@ class MlflowPlace:
         assert self._server is not None  # the file was listed
         query = {"run_id": run_id, "metric_key": metric, "max_results": "25000"}
         for point in self._server.requests.pages_by_get("metrics/get-history", query, "metrics"):
-            yield f"{int(point['timestamp'])} {point['value']} {int(point.get('step') or 0)}\n".encode()
+            yield f"{int(point['timestamp'])} {_number(point['value'])} {int(point.get('step') or 0)}\n".encode()
 
     def close(self) -> None:
         """Forgets the texts of the last listing."""
@@ -140,6 +142,12 @@ class MlflowPlace:
         data = text.encode("utf-8", "replace")
         self._texts[name] = data
         return RemoteFile(name, len(data), mtime, _digest(data))
+
+
+def _number(value: object) -> float:
+    """Returns a value as it was logged: MLflow's databases hold an infinity as the largest number."""
+    number = float(str(value))
+    return math.copysign(math.inf, number) if abs(number) == sys.float_info.max else number
 
 
 def _digest(data: bytes) -> str:
