@@ -129,6 +129,10 @@ class ExperimentData:
             raise RootError(nothing_found(self.roots, self._store.snapshot, self._root_sentences, self.root_names))
         return report
 
+    def root_within(self, wanted: str) -> str | None:
+        """Returns the root for a folder or an address at or below one of the roots of this database; None for any other."""
+        return self._places.within(wanted)
+
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """Returns the current snapshot. One older than ``config.refresh_seconds`` is updated, as the module says.
 

@@ -58,7 +58,8 @@ class MlflowRequests:
         """Yields the items of all pages of a question."""
         token = ""
         for _ in range(_MOST_PAGES):
-            page = self._answer(f"{call}?{urlencode({**query, **({'page_token': token} if token else {})})}")
+            more = {"page_token": token} if token else dict[str, str]()
+            page = self._answer(f"{call}?{urlencode({**query, **more})}")
             yield from cast("list[Mapping[str, Any]]", page.get(items) or [])
             token = str(page.get("next_page_token") or "")
             if not token:

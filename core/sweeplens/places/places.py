@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import PlaceError
-from sweeplens.sources.given_roots import GivenRoot, given_root
+from sweeplens.sources.given_roots import GivenRoot, below_root, given_root
 from sweeplens.store import cache_folder
 from sweeplens.store.trust import why_unsafe
 
@@ -34,6 +34,7 @@ class Places:
 
     def __init__(self, given: Sequence[str | Path], config: AnalysisConfig) -> None:
         roots = list({root.shown: root for root in map(given_root, given)}.values())
+        self._given = tuple(roots)
         self._mirrors: dict[Path, Mirror] = {}
         folders: dict[Path, str] = {}
         for root in roots:
@@ -55,6 +56,10 @@ class Places:
         if lost and len(lost) == len(self.folders):
             raise PlaceError(" ".join(map(str, lost)))
         self.sentences = (*map(str, lost), *said)
+
+    def within(self, wanted: str) -> str | None:
+        """Returns the root for a folder or an address at or below one of these; None if it is below none."""
+        return next((found for root in self._given if (found := below_root(wanted, root)) is not None), None)
 
     def _mirrored(self, root: GivenRoot, config: AnalysisConfig) -> Path:
         from sweeplens.places.mirror import Mirror

@@ -2,6 +2,7 @@
 
     given_root(text)   -> `GivenRoot`; raises RootError with a sentence that helps for everything else
     check_root(path)   -> the absolute folder of a root that must be a folder on this machine
+    below_root(...)    -> a root at or below a served one, for a caller who may see only a part
     shown_root(text)   -> the root as it may be shown: without a password, a token or a signature
 
 A text is an address if it begins with a scheme (``s3://``); every other text is a path.
@@ -14,14 +15,22 @@ import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from msgspec import Struct
 
 from sweeplens.errors import RootError, nearest
 from sweeplens.sources.unread_formats import unread_format
 
-__all__ = ["ARCHIVES", "OBJECT_STORES", "GivenRoot", "check_root", "given_root", "is_address", "shown_root"]
+__all__ = [
+    "ARCHIVES",
+    "OBJECT_STORES",
+    "GivenRoot",
+    "below_root",
+    "check_root",
+    "given_root",
+    "is_address",
+    "shown_root",
+]
 
 RootKind = Literal["folder", "archive", "objects", "filesystem", "mlflow"]
 
@@ -98,6 +107,24 @@ def is_address(text: str) -> bool:
     """Whether a root is the address of another place, not a path."""
     scheme = _SCHEME.match(text)
     return scheme is not None and scheme["slashes"] == "//" and scheme["scheme"].lower() != "file"
+
+
+def below_root(wanted: str, served: GivenRoot) -> str | None:
+    """Returns the root for a place at or below a served one, with the credentials of the latter; None if it is not below it.
+
+    Nothing of ``wanted`` but the path below counts, and no path goes up.
+    """
+    if served.kind == "folder":
+        path = Path(wanted).resolve()
+        return None if is_address(wanted) or not path.is_relative_to(served.path) else str(path)
+    asked = shown_root(wanted)
+    if asked == served.shown:
+        return served.address
+    rest = unquote(asked[len(served.shown) :])
+    inside = asked.startswith(served.shown + "/") and served.kind != "archive" and "?" not in served.address
+    if not inside or any(part in ("", ".", "..") for part in re.split(r"[/\\]", rest[1:])):
+        return None
+    return served.address.rstrip("/") + asked[len(served.shown) :]
 
 
 def shown_root(text: str) -> str:
@@ -198,7 +225,11 @@ def _path_of_file_url(text: str) -> str:
             f"{text!r} names the machine {parts.netloc!r}: a file: address has three slashes, as in 'file:///home/me/exp'."
             " For another machine pass sftp://HOST/PATH, or mount it."
         )
-    return url2pathname(parts.path) if os.name == "nt" else unquote(parts.path)
+    if os.name != "nt":
+        return unquote(parts.path)
+    from urllib.request import url2pathname
+
+    return url2pathname(parts.path)
 
 
 # ------------------------------------------------------------------ paths
