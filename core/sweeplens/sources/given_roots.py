@@ -29,6 +29,7 @@ __all__ = [
     "check_root",
     "given_root",
     "is_address",
+    "is_root",
     "shown_root",
 ]
 
@@ -107,6 +108,12 @@ def is_address(text: str) -> bool:
     """Whether a root is the address of another place, not a path."""
     scheme = _SCHEME.match(text)
     return scheme is not None and scheme["slashes"] == "//" and scheme["scheme"].lower() != "file"
+
+
+def is_root(text: str) -> bool:
+    """Whether a word is a root, not another argument: an address, a folder or an archive that exists."""
+    path = Path(text)
+    return is_address(text) or _is_folder(path) or (text.lower().endswith(ARCHIVES) and os.path.isfile(text))  # noqa: PTH113
 
 
 def below_root(wanted: str, served: GivenRoot) -> str | None:
