@@ -300,7 +300,9 @@ class ExperimentDB(CostQuestions):
         if hparam:
             main = names or self._main(view)
             first = "" if names else "".join(main[:1])
-            answer = compare_levels(view.runs, hparam, lambda s: between(s, main, named=[hparam]), tables_of=first)
+            answer = compare_levels(
+                view.runs, hparam, lambda s: between(s, main, named=[hparam], matched_only=True), tables_of=first
+            )
             used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
             doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)

@@ -42,15 +42,16 @@ def at_equal_budget(
     rows: list[tuple[object, ...] | None] = []
     for metric, goal in goals.items():  # one metric at a time: all their points take much room
         mine = asked.filter(pl.col("metric") == metric)
-        placed = _ordered(_placed(mine, series, points, named, axis).filter(pl.col("value").is_finite()))
-        rows.append(_row(placed, side_of, metric, goal, axis, threshold))
+        placed = _placed(mine, series, points, named, axis)
+        ends = _ends_by_step(mine, goal) if axis == "step" else _ends(placed, goal)
+        rows.append(_row(placed, ends.join(side_of, on="run_id").sort("run_id"), metric, goal, axis, threshold))
     return pl.DataFrame([r for r in rows if r is not None], schema=_SCHEMA, orient="row")
 
 
 def _placed(
     asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, ids: Sequence[str] | None, axis: str
-) -> pl.DataFrame:
-    """Returns run_id, x, value of the standing points of one metric. ``ids``: the runs, or None for all."""
+) -> pl.LazyFrame:
+    """Returns run_id, x, value of the standing points of one metric with finite values. ``ids``: the runs, or None for all."""
     own = select_points(points, runs=ids)
     stand = standing(select_points(own, metrics=asked["metric"].unique().to_list()), rewound(asked))
     if axis == "step":
@@ -63,41 +64,52 @@ def _placed(
         of_axis = series.filter(pl.col("metric") == axis)
         at = standing(select_points(own, metrics=[axis]), rewound(of_axis))
         placed = stand.join(at.select("run_id", "step", pl.col("value").alias("x")), on=["run_id", "step"])
-    return placed.select("run_id", "x", "value").filter(pl.col("x").is_finite()).collect()
+    finite = placed.select("run_id", "x", "value").filter(pl.col("x").is_finite() & pl.col("value").is_finite())
+    return finite if axis == "step" else finite.collect().lazy()  # a joined axis is read once
 
 
-def _ordered(placed: pl.DataFrame) -> pl.DataFrame:
-    """Returns run (a number), run_id, x, value, in order of x within each run; points are usually in order already."""
-    stretch = pl.col("run_id").rle_id().alias("run")
-    numbered = placed.with_columns(stretch)
-    stretches = int(numbered["run"][-1]) + 1 if numbered.height else 0
-    back = (pl.col("x").diff() < 0) & (pl.col("run").diff() == 0)
-    if stretches == numbered["run_id"].n_unique() and not numbered.select(back.any()).item():
-        return numbered
-    return placed.sort("run_id", "x", maintain_order=True).with_columns(stretch)
+def _best(goal: str) -> pl.Expr:
+    return pl.col("value").min() if goal == "lower" else pl.col("value").max()
+
+
+def _ends(placed: pl.LazyFrame, goal: str) -> pl.DataFrame:
+    """Returns run_id, x, best, best_x: the largest x of each run, its best value, and None for where that is."""
+    last = placed.group_by("run_id").agg(pl.col("x").max(), best=_best(goal))
+    return last.with_columns(best_x=pl.lit(None, pl.Float64)).collect()
+
+
+def _ends_by_step(asked: pl.DataFrame, goal: str) -> pl.DataFrame:
+    """Returns what `_ends` does, from the series of one metric alone."""
+    best = "min" if goal == "lower" else "max"
+    steps = (pl.col(c).cast(pl.Float64) for c in ("last_finite_step", f"{best}_step"))
+    return asked.select(
+        "run_id", pl.col(best).alias("best"), *(e.alias(n) for e, n in zip(steps, ("x", "best_x"), strict=True))
+    ).drop_nulls()
 
 
 def _row(
-    placed: pl.DataFrame, side_of: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
+    placed: pl.LazyFrame, ends: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
 ) -> tuple[object, ...] | None:
-    """Returns the row of one metric; None if a side has no point on this axis. ``side_of``: run_id, in_a."""
-    best = pl.col("value").cum_min() if goal == "lower" else pl.col("value").cum_max()
-    curves = placed.with_columns(best.over("run").alias("best"))
-    ends = curves.group_by("run").agg(pl.col("run_id").first(), pl.col("x").max(), pl.col("best").last())
-    ends = ends.join(side_of, on="run_id").sort("run")
+    """Returns the row of one metric; None if a side has no point on this axis. ``ends``: in order, with in_a."""
     if ends["in_a"].n_unique() < 2:
         return None
     budget = float(ends["x"].min())  # pyright: ignore[reportArgumentType]
     worst = ends["best"].max() if goal == "lower" else ends["best"].min()
     level = float(worst) if threshold is None else threshold  # pyright: ignore[reportArgumentType]
-    there = pl.col("best") <= level if goal == "lower" else pl.col("best") >= level
-    found = curves.group_by("run").agg(
-        at_budget=pl.col("best").filter(pl.col("x") <= budget).last(), reached=pl.col("x").filter(there).first()
-    )
-    found = found.join(ends.select("run", "in_a"), on="run").sort("run")
+    there = pl.col("value") <= level if goal == "lower" else pl.col("value") >= level
+    reached = placed.filter(there).group_by("run_id").agg(reached=pl.col("x").min()).collect()
+    found = _with_best(ends, placed, budget, goal).join(reached, on="run_id", how="left", maintain_order="left")
     (best_a, n_a, x_a), (best_b, n_b, x_b) = (_of_side(found.filter(pl.col("in_a") == a)) for a in (True, False))
     difference = None if best_a is None or best_b is None else best_a - best_b
     return metric, goal, axis, budget, best_a, best_b, difference, level, n_a, x_a, n_b, x_b
+
+
+def _with_best(ends: pl.DataFrame, placed: pl.LazyFrame, budget: float, goal: str) -> pl.DataFrame:
+    """Adds at_budget: the best value up to the budget. Points are read only if the best of some run may come later."""
+    if (ends["best_x"].fill_null(float("inf")) <= budget).all():
+        return ends.with_columns(at_budget="best")
+    early = placed.filter(pl.col("x") <= budget).group_by("run_id").agg(at_budget=_best(goal)).collect()
+    return ends.join(early, on="run_id", how="left", maintain_order="left")
 
 
 def _of_side(found: pl.DataFrame) -> tuple[float | None, int, float | None]:

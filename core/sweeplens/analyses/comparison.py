@@ -51,10 +51,12 @@ def compare(
     reduce: str = DEFAULT_REDUCE, axis: str = "step", threshold: float | None = None,
     goals: Mapping[str, str] | None = None, main: Sequence[str] = (), replicates: Sequence[str] = (),
     named: Sequence[str] = (), tasks: Sequence[str] = (), equal_within: Mapping[str, float] | None = None,
+    matched_only: bool = False,
 ) -> Answer:  # fmt: skip
     """Returns one row a metric (by default all with a goal that both sides logged), the first being the primary one.
 
-    Tables: hyperparameters, strata or pairs, and budget. ``named``: the hyperparameters that define the sides. ``runs`` and
+    Tables: hyperparameters, strata or pairs, and budget; ``matched_only``: strata or pairs alone. ``named``: the hyperparameters
+    that define the sides. ``runs`` and
     ``series`` cover all runs: where a side has a single run, the noise between seeds comes from the others. Numbers are in
     the unit of the metric, ``effect_size`` in standard deviations. Sources of the tests: `verdicts`, `statistics`.
     Raises InputError, AmbiguousGoalError.
@@ -72,10 +74,12 @@ def compare(
     cases = [case for case in drawn if case is not None]
     both = runs.filter(pl.col("run_id").is_in(sides.both))
     left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides), *_alone(setup))
-    in_budget = names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS)
-    known = {m: g for m in in_budget if (g := known_goal(m, goals)) != "unknown"}
-    budget = at_equal_budget(series, points, sides, known, axis=axis, threshold=threshold)
-    tables = _tables(runs, setup, cases if metrics else cases[:1], budget)  # the same runs pair in each metric
+    tables = _tables(setup, cases if metrics else cases[:1])  # the same runs pair in each metric
+    if not matched_only:
+        in_budget = names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS)
+        known = {m: g for m in in_budget if (g := known_goal(m, goals)) != "unknown"}
+        budget = at_equal_budget(series, points, sides, known, axis=axis, threshold=threshold)
+        tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
     notes = method_notes(how, reduced, setup, cases, (*skipped, *_without_row(names, cases)))
     notes += matching_notes(runs, setup, named, cases, replicates)
     if cases:
@@ -98,12 +102,10 @@ def _setup(
     return ComparisonSetup(sides, matching, pairs, equal_within, tasks_of(runs, sides, matching, tasks))
 
 
-def _tables(
-    runs: pl.DataFrame, setup: ComparisonSetup, shown: Sequence[MetricComparison], budget: pl.DataFrame
-) -> dict[str, pl.DataFrame]:
-    """Returns the further tables of the answer."""
-    tables = {"hyperparameters": differing_hparams(runs, setup.sides), "budget": budget, "pairs": _pair_table(shown)}
-    return {**tables, "strata": _strata_table(shown)} if setup.matching else tables
+def _tables(setup: ComparisonSetup, shown: Sequence[MetricComparison]) -> dict[str, pl.DataFrame]:
+    """Returns the pairs, and the strata where runs are matched."""
+    pairs = {"pairs": _pair_table(shown)}
+    return {**pairs, "strata": _strata_table(shown)} if setup.matching else pairs
 
 
 def _without_row(names: Sequence[str], cases: Sequence[MetricComparison]) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def match_sides(
 
 def _shares_values(table: pl.DataFrame, name: str) -> bool:
     """Whether both sides share a value; missing counts as a value."""
-    of_side = [set(table.filter(pl.col("side") == side)[name].to_list()) for side in "ab"]
+    of_side = [set(table.filter(pl.col("side") == side)[name].unique().to_list()) for side in "ab"]
     return bool(of_side[0] & of_side[1])
 
 
@@ -204,19 +204,16 @@ def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, 
 
 def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
     """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate."""
-    pairs = rows.filter(pl.col("seed").is_not_null()).pivot(
-        "side", index=["stratum", "seed"], values="value", aggregate_function="len"
+    if rows["seed"].null_count():
+        return None
+    a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
+    wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left") if a.height == b.height else a.clear()
+    keys = a.select("stratum", "seed").n_unique(), b.select("stratum", "seed").n_unique()
+    if not wide.height or wide.height != a.height or keys != (a.height, b.height):
+        return None
+    centred = wide.select(
+        *((pl.col(c) - pl.col(c).mean().over("stratum")).alias(n) for c, n in (("value", "ra"), ("value_b", "rb")))
     )
-    if (
-        not {"a", "b"} <= set(pairs.columns)
-        or (pairs["a"].fill_null(0) != 1).any()
-        or (pairs["b"].fill_null(0) != 1).any()
-    ):
-        return None
-    if 2 * pairs.height != rows.height:
-        return None
-    wide = rows.pivot("side", index=["stratum", "seed"], values="value")
-    centred = wide.with_columns(*((pl.col(s) - pl.col(s).mean().over("stratum")).alias(f"r{s}") for s in "ab"))
     if not pairing_pays(centred["ra"].to_list(), centred["rb"].to_list())[0]:
         return None
     df = wide.height - strata.height

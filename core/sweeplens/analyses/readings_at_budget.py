@@ -34,6 +34,8 @@ def at_budget(series: pl.DataFrame, points: pl.LazyFrame, axis: str, runs: Seque
     metrics = mine["metric"].unique().to_list()
     if len(metrics) != 1 or mine.height < 2:
         return None
+    if axis == WALL_TIME and not _is_timed(mine["run_id"][0], metrics, points):
+        return None
     own = select_points(points, runs=mine["run_id"].to_list())
     stand = standing(select_points(own, metrics=metrics), rewound(mine)).filter(pl.col("value").is_finite())
     if axis == WALL_TIME:
@@ -48,6 +50,12 @@ def at_budget(series: pl.DataFrame, points: pl.LazyFrame, axis: str, runs: Seque
         return None
     low, high = float(ends.min()), float(ends.max())  # pyright: ignore[reportArgumentType]
     return None if low <= 0 or low >= _ALIKE * high else BudgetReading(axis, low, reduce_at_x(curves, low))
+
+
+def _is_timed(run: str, metrics: Sequence[str], points: pl.LazyFrame) -> bool:
+    """Whether this run has times: without them there is no common budget, and the points of the others are not read."""
+    timed = select_points(points, runs=[run], metrics=metrics).select(pl.col("wall_time").is_not_null().any())
+    return bool(timed.collect().item())
 
 
 def at_equal_budgets(series: pl.DataFrame, points: pl.LazyFrame, counters: Sequence[str]) -> Iterator[BudgetReading]:

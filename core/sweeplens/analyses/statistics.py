@@ -187,10 +187,11 @@ def equal_within(test: TestResult, delta: float) -> float:
 
 def superiority(a: Sequence[float], b: Sequence[float]) -> float:
     """Returns the share of pairs (one of a, one of b) in which a is higher; ties count half."""
-    from bisect import bisect_left, bisect_right
+    import numpy as np
 
-    ordered = sorted(b)
-    return sum(bisect_left(ordered, x) + bisect_right(ordered, x) for x in a) / (2 * len(a) * len(b))
+    ordered = np.sort(np.asarray(b, np.float64))
+    below = sum(int(np.searchsorted(ordered, a, side).sum()) for side in ("left", "right"))
+    return below / (2 * len(a) * len(b))
 
 
 def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float | None:
