@@ -15,13 +15,15 @@ DRAWS := vl-convert-python pillow
 
 PEERS := build/peers-venv
 PEERS_PYTHON := $(PEERS)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
+SITE := build/site-venv
+SITE_PYTHON := $(SITE)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 MADE := $(VENV)/.made
 RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench bench-quick browser pictures soak newcomer published lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients cluster format bench bench-quick browser pictures soak newcomer site published lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -47,6 +49,9 @@ conformance: $(TESTS) ## The protocol's conformance suite, both eras, with Node 
 
 clients: $(TESTS) ## Clients of others (from npm and PyPI) talk to our server, one line each; skipped where not to be had
 	@$(BIN)/python -m tests.clients
+
+cluster: $(TESTS) ## Spark on this machine (needs Java) and replicas behind a proxy: same answers, killed executors, no wrong page
+	@$(BIN)/python -m tests.cluster
 
 format: $(TESTS) ## Format, and mend what the linter can mend
 	$(BIN)/python -m ruff check --fix .
@@ -82,6 +87,16 @@ soak: $(TESTS) ## What many clients, long use and bad manners do to one server (
 newcomer: $(MADE) ## Every command of README, pasted into a fresh clone and a fresh environment (some minutes)
 	@$(BIN)/python -m tests.newcomer
 
+site: $(SITE)/.installed ## The documentation as a site with search and API, in build/site; a dead link ends it
+	@$(SITE_PYTHON) packaging/site/pages.py
+	@NO_MKDOCS_2_WARNING=1 $(SITE_PYTHON) -m mkdocs build --strict
+
+$(SITE)/.installed: requirements/site.txt
+	@test -d $(SITE) || $(PYTHON) -m venv $(SITE)
+	@echo "Installing what the site needs into $(SITE) ..."
+	@$(SITE_PYTHON) -m pip --disable-pip-version-check --quiet install -r requirements/site.txt
+	@touch $@
+
 published: $(MADE) ## The Dockerfile, workflows and bundle, checked by hadolint, actionlint and mcpb; says what it skips
 	@$(BIN)/python packaging/lint.py
 
@@ -91,7 +106,9 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
-	for group in browser clients clients-sdk1; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
+		--group cluster -c requirements/dev.txt --upgrade -o requirements/cluster.txt
+	for group in browser clients clients-sdk1 site; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
 		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
 
 bundle: $(MADE) ## build/sweeplens.mcpb, for clients that install bundles
@@ -121,9 +138,10 @@ $(RUNS): requirements/run.txt pyproject.toml hatch_build.py $(wildcard core/swee
 	@$(COMPILE)
 	@touch $@
 
-$(TESTS): requirements/dev.txt $(RUNS)
+$(TESTS): requirements/dev.txt requirements/cluster.txt $(RUNS)
 	@echo "Installing what the tests need ..."
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install -r requirements/cluster.txt || echo "No Spark client for this machine: its tests are skipped."
 	@touch $@
 
 $(BROWSER): requirements/browser.txt $(TESTS)

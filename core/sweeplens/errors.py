@@ -11,6 +11,7 @@ SweeplensError
 │   └── SourceLimitError   a file that exceeds a limit on size, length or time for one source
 ├── RefusedFileError       a path that leads outside the roots, or not to a regular file
 ├── StoreError             the store cannot be read or written
+├── EngineError            a cluster cannot answer
 ├── RenderError            a chart cannot be drawn on this machine
 ├── MissingExtraError      a package of an extra of the installation is missing
 └── LimitError             a limit on time, memory or size was reached
@@ -26,6 +27,7 @@ __all__ = [
     "AmbiguousGoalError",
     "ConfigError",
     "CursorError",
+    "EngineError",
     "FormatError",
     "InputError",
     "LimitError",
@@ -98,6 +100,10 @@ class RefusedFileError(SweeplensError, OSError):
 
 class StoreError(SweeplensError):
     """The store cannot be read or written."""
+
+
+class EngineError(SweeplensError):
+    """A cluster cannot answer; the message says why and what to do."""
 
 
 class RenderError(SweeplensError):

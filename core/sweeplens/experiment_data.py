@@ -25,11 +25,15 @@ from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.display import html_list
+from sweeplens.engines.opening import open_engine
+from sweeplens.engines.polars_points import last_of_step
+from sweeplens.engines.protocol import Points
 from sweeplens.errors import InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
+from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundLook
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
@@ -44,6 +48,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    left_out_warning,
     load_failed,
     nothing_found,
     of_runs,
@@ -90,6 +95,7 @@ class ExperimentData:
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
         self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
         self._held = HeldRoots(self.roots)
+        self._engine = open_engine(self.config.engine, keeps_files=self.config.cache != "memory")
         self._store = open_store(self.roots, self.config)
         self._lock = threading.Lock()
         self._seen = float("-inf")
@@ -150,16 +156,16 @@ class ExperimentData:
         now = datetime.now(UTC)
         table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
         problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
-        whole = View(snapshot, table, snapshot.series, problems)
-        health = RunHealth(snapshot, table, lambda: self._triage(whole))
-        more = RunColumns(snapshot.points, {HEALTH: health.table})
+        whole = View(snapshot, table, snapshot.series, problems, engine=self._engine)
+        health = RunHealth(snapshot, whole.points, table, lambda: self._triage(whole))
+        more = RunColumns(whole.points, {HEALTH: health.table})
         chosen = select_runs(table, snapshot.series, runs, where, more)
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
             problems = of_runs(problems, chosen)
         emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where, more)
-        return View(snapshot, chosen, series, problems, emptied, more, health)
+        return View(snapshot, chosen, series, problems, emptied, more, health, engine=self._engine)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -186,18 +192,27 @@ class ExperimentData:
         """Path, size and age of the store, formatted for display."""
         return self._store.described()
 
+    @property
+    def engine(self) -> str:
+        """The cluster that scans points, and whether it answers; empty if this machine scans them."""
+        return self._engine.described()
+
     def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
-        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too."""
+        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too.
+
+        This machine scans them, also where ``config.engine`` names a cluster.
+        """
         snapshot = self.refresh()
-        return snapshot.points if raw else standing(snapshot.points, rewound(snapshot.series))
+        return snapshot.points if raw else last_of_step(snapshot.points, rewound(snapshot.series))
 
     def stream_metrics(self, *, raw: bool = False) -> Iterator[pl.DataFrame]:
         """Yields all points as DataFrames of whole runs, in bounded memory."""
         snapshot = self.refresh()
         twice = rewound(snapshot.series)
+        everything = self._engine.points(snapshot.stored, snapshot.points)
         for ids in in_batches(snapshot.runs["run_id"].to_list(), snapshot.series, _BATCH_ROWS):
-            points = select_points(snapshot.points, runs=ids)
-            batch = (points if raw else standing(points, twice)).collect(engine="streaming")
+            points = select_points(everything, runs=ids)
+            batch = _fetched(points if raw else standing(points, twice), sparing=True)
             yield batch
             del batch  # frees it before the next one is read
 
@@ -218,8 +233,8 @@ class ExperimentData:
         low, high = step_range or (None, None)
         check_range(low, high, ("The first step", "the last step"))
         ids = view.runs["run_id"].to_list()
-        chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
-        return (chosen if raw else standing(chosen, rewound(view.series))).collect()
+        chosen = select_points(view.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
+        return _fetched(chosen if raw else standing(chosen, rewound(view.series)))
 
     def pinned(self) -> Self:
         """Returns a copy fixed to the current snapshot: later changes on disk do not affect its answers."""
@@ -297,8 +312,16 @@ class ExperimentData:
         """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
         emptied = (view.emptied,) if view.emptied else ()
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        named = read_from_names(view.runs)
-        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
+        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
+        warnings = (
+            *emptied,
+            *self._engine.warnings,
+            *view.snapshot.warnings,
+            *doubles,
+            *said,
+            *named,
+            *unread_logs(view.snapshot, self.roots),
+        )
         return answer.resting_on(
             roots=tuple(plain_text(str(r)) for r in self.roots),
             data_version=view.snapshot.version,
@@ -306,3 +329,8 @@ class ExperimentData:
             warnings=warnings,
             python=python,
         )
+
+
+def _fetched(points: Points, *, sparing: bool = False) -> pl.DataFrame:
+    """Returns points with all their columns."""
+    return points.fetch(list(POINTS_SCHEMA), sparing=sparing)

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cost_questions import CostQuestions
+from sweeplens.engines.polars_points import last_of_step
 from sweeplens.frames.goals import AskedGoal
-from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
 from sweeplens.frames.run_names import run_named
 from sweeplens.frames.selection import select_metrics
@@ -72,10 +72,10 @@ class ExperimentDB(CostQuestions):
         """Returns an overview of all runs in about twenty lines."""
         from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
 
-        view = self.view(runs, where)
+        view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
-            view.runs, view.series, view.snapshot.points,
+            view.runs, view.series, view.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
@@ -152,7 +152,7 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where).with_runs()
         names, x = select_metrics(as_names(metrics), view.metrics), axis_of(x, view)
-        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        placed = locate_curves(view.runs, view.series, view.points, names, x=x, x_min=x_min, x_max=x_max)
         most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
@@ -175,7 +175,7 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where)
         names, x = select_metrics(metrics, view.metrics), axis_of(x, view)
-        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        placed = locate_curves(view.runs, view.series, view.points, names, x=x, x_min=x_min, x_max=x_max)
         answer = mean_curves(
             view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
             max_points=max_points,
@@ -209,7 +209,7 @@ class ExperimentDB(CostQuestions):
         view = self.view(runs, where).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
-            view.runs, view.series, view.snapshot.points, as_names(hparams), names,
+            view.runs, view.series, view.points, as_names(hparams), names,
             reduce=reduce, goals=self._goals(view), replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
@@ -237,27 +237,29 @@ class ExperimentDB(CostQuestions):
         if view.health is not None and view.is_whole and not names:
             answer = view.health.diagnosis()
         else:
-            answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
+            answer = diagnose(view.runs, view.series, view.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
 
     def rank(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, by: RankedBy = "group",
-        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (),
+        runs: Names = (), where: str = "", at_step: str | int = "", hparams: Names = (), reviewed: bool = True,
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
+
+        ``reviewed=False`` leaves out the notes on lucky values and on other readings, which cost time.
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.bests`.
         """
         from sweeplens.analyses.ranking import rank
 
         at_step = str(at_step)
-        view = self.view(runs, where).with_runs().with_events([metric])
+        view = self.view(runs, where).with_runs().by_task(self.config.task_hparams).with_events([metric])
         answer = rank(
-            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
+            view.runs, view.series, view.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
-            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where,
+            tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where, reviewed=reviewed,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
@@ -289,10 +291,10 @@ class ExperimentDB(CostQuestions):
         from sweeplens.analyses.sides import check_sides, named_in, select_sides
 
         check_sides(a, b, hparam)
-        view = self.view().with_events(as_names(metrics))
+        view = self.view().by_task(self.config.task_hparams).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         between = partial(
-            compare, view.runs, view.series, view.snapshot.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
+            compare, view.runs, view.series, view.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
             threshold=threshold, goals=self._goals(view), main=self.config.main_metrics, tasks=self.config.task_hparams,
             replicates=self.config.replicate_hparams, equal_within=self.config.equal_within,
         )  # fmt: skip
@@ -325,9 +327,9 @@ class ExperimentDB(CostQuestions):
         """
         from sweeplens.analyses.effects import effects
 
-        view = self.view(runs, where).with_runs().with_events([metric])
+        view = self.view(runs, where).with_runs().by_task(self.config.task_hparams).with_events([metric])
         answer = effects(
-            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
+            view.runs, view.series, view.points, metric, goal=goal, reduce=reduce,
             goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
@@ -346,7 +348,7 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where)
         answer = suggest(
-            view.runs, view.series, view.snapshot.points, metric, budget=budget, goal=goal,
+            view.runs, view.series, view.points, metric, budget=budget, goal=goal,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(
@@ -365,7 +367,7 @@ class ExperimentDB(CostQuestions):
         view = self.view()
         found = view.health.lasting_findings() if view.health is not None else None
         since = full_cursor(cursor, self._store.kept_state)
-        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), since, found)
+        answer = whats_new(view.runs, view.series, view.points, self._triage(view), since, found)
         short, identity, state = short_cursor(answer.tables["cursor"]["cursor"].item())
         self._store.keep_state(identity, state)
         answer = replace(answer, tables={**answer.tables, "cursor": pl.DataFrame({"cursor": [short]})})
@@ -377,7 +379,7 @@ class ExperimentDB(CostQuestions):
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)), view.more)
+        tables = SqlTables(view.runs, view.series, last_of_step(view.snapshot.points, rewound(view.series)), view.more)
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

@@ -180,11 +180,16 @@ def test_a_heatmap_draws_the_means_of_summarize_and_marks_untried_cells(db: Expe
 
 
 def test_scatter_and_parallel_draw_the_runs_of_list_runs(db: ExperimentDB) -> None:
-    listed = db.list_runs(columns=["optim.lr", "val/acc.max"]).table.to_dicts()
+    listed = db.list_runs(columns=["optim.lr", "val/acc.last_tenth"]).table.to_dicts()
+    ranked = dict(db.rank("val/acc", by="run").table.select("run_id", "mean").iter_rows())
+    assert {r["run_id"]: r["val/acc.last_tenth"] for r in listed if r["val/acc.last_tenth"] is not None} == ranked
     dots = {(r["run"], r["x"], r["y"]) for r in rows(db.plot("scatter", metrics=["val/acc"], x="optim.lr"), "point")}
-    assert dots == {(r["run_id"], r["optim.lr"], r["val/acc.max"]) for r in listed if r["optim.lr"] is not None}
+    assert dots == {(r["run_id"], r["optim.lr"], r["val/acc.last_tenth"]) for r in listed if r["optim.lr"] is not None}
     lines = {(r["run"], r["value"]) for r in rows(db.plot("parallel", metrics=["val/acc"]), "line")}
-    assert lines == {(r["run_id"], r["val/acc.max"]) for r in listed}
+    assert lines == {(r["run_id"], r["val/acc.last_tenth"]) for r in listed}
+    best = rows(db.plot("parallel", metrics=["val/acc"], reduce="best"), "line")
+    highest = db.list_runs(columns=["val/acc.max"]).table
+    assert {(r["run"], r["value"]) for r in best} == set(highest.select("run_id", "val/acc.max").iter_rows())
 
 
 def test_the_pareto_front_holds_the_runs_that_no_other_beats_in_both(db: ExperimentDB) -> None:
@@ -458,7 +463,9 @@ def test_a_value_alone_is_the_tick_of_its_axis_and_steps_are_whole(tmp_path: Pat
     assert (ranked["values"], ranked["format"]) == ([0.4], ".4~g")
     curve = layers(one.plot("curves"))[0]["encoding"]
     assert curve["y"]["axis"]["values"] == [0.4]
-    assert curve["x"]["axis"]["tickMinStep"] == 1
+    assert curve["x"]["axis"]["values"] == [0, 1, 2]
+    many = database(tmp_path / "many", [run("only", {"lr": 0.1}, val_loss=[1 / (i + 1) for i in range(40)])])
+    assert layers(many.plot("curves"))[0]["encoding"]["x"]["axis"]["tickMinStep"] == 1
 
 
 def test_a_band_that_would_hide_the_curves_is_faint(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ def test_a_warm_up_that_the_log_does_not_show_is_found_in_each_run() -> None:
     assert "the run has 59 steps" in str(rows[1]["evidence"])
 
 
+def test_a_warm_up_as_a_ratio_is_one_of_the_planned_steps_also_in_a_run_that_stopped_early() -> None:
+    runs: dict[str, Curves] = {f"n{n}": {"loss": _loss(n, n), "lr": _lr(1e-3, 12, n)} for n in (60, 200)}
+    hparams = {name: {"warmup_ratio": 0.06, "max_steps": 200, "lr": 1e-3} for name in runs}
+    assert not _found(runs, hparams, "config_warm_up")
+    (row,) = _found(runs, hparams | {"n60": {"warmup_ratio": 0.2, "max_steps": 200}}, "config_warm_up")
+    assert "warmup_ratio=0.2 of 200 steps is 40, but lr peaks at step 11" in str(row["evidence"])
+
+
 def test_a_learning_rate_that_was_not_the_configured_one_is_found() -> None:
     runs: dict[str, Curves] = {
         "a": {"loss": _loss(1), "lr": _lr(1e-3, 10)},
@@ -88,6 +96,15 @@ def test_samples_that_do_not_fit_batches_times_steps_are_found() -> None:
     (row,) = _found(runs, {"a": {"batch_size": 32}, "b": {"batch_size": 32}}, "config_samples")
     assert row["run_id"] == "b"
     assert "1.5 times" in str(row["evidence"])
+
+
+def test_the_size_of_a_held_out_set_is_no_number_of_training_samples() -> None:
+    sizes = {
+        "test/num_examples": [3080.0],
+        "eval/samples": [3080.0 * (i + 1) for i in range(60)],
+        "num_samples": [512.0] * 60,
+    }
+    assert not _found({"a": {"loss": _loss(1), **sizes}}, {"a": {"batch_size": 32}}, "config_samples")
 
 
 def test_a_setting_that_was_never_applied_is_found_and_one_that_was_is_not() -> None:

@@ -199,3 +199,16 @@ def test_answers_say_how_many_broken_runs_they_rest_on(tmp_path: Path) -> None:
 def test_a_hyperparameter_called_health_stays_one(tmp_path: Path) -> None:
     db = database(tmp_path, [run(f"r{i}", {"health": i}, val_acc=[0.1]) for i in range(3)])
     assert db.list_runs(columns="health", where="health > 1").table["health"].to_list() == [2]
+
+
+def test_the_number_that_rankings_read_is_a_column_for_lists_conditions_and_sorting(tmp_path: Path) -> None:
+    curves = {f"r{i}": [i / 10] * 30 + [0.1 * (i + j % 2) for j in range(30)] for i in range(4)}
+    db = database(tmp_path, [run(name, {"lr": name}, val_acc=curve) for name, curve in curves.items()])
+    means = {name: math.fsum(curve[-6:]) / 6 for name, curve in curves.items()}
+    listed = db.list_runs(columns=["val/acc.last_tenth"], sort="-val/acc.last_tenth").table
+    assert listed["run_id"].to_list() == sorted(means, key=lambda name: -means[name])
+    assert dict(listed.select("run_id", "val/acc.last_tenth").iter_rows()) == pytest.approx(means)
+    chosen = db.list_runs(where='"val/acc.last_tenth" > 0.2').table["run_id"].to_list()
+    assert set(chosen) == {name for name, mean in means.items() if mean > 0.2}
+    with pytest.raises(UnknownNameError, match=r"val/acc\.last_tenth"):
+        db.list_runs(where='"val/acc.last_tenht" > 0.2')

@@ -105,16 +105,16 @@ def test_rounds_that_begin_again_are_another_training(tmp_path: Path) -> None:
 
 
 def test_formats_that_are_not_read_are_named_with_what_to_do(tmp_path: Path) -> None:
-    for path in (".aim/meta/index", ".neptune/async/run/data-1.log", "out/vdlrecords.1700000000.log", "a/history.pkl"):
+    for path in (".aim/meta/index", "out/results.duckdb", "a/history.pkl"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"\x80\x04\x00")
     with pytest.raises(RootError, match="An Aim repository is not read") as refused:
         opened(tmp_path).overview()
-    assert "neptune sync" in str(refused.value)
+    assert "log with TensorBoard as well" in str(refused.value)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "metrics.jsonl").write_text('{"step": 0, "loss": 1}\n{"step": 1, "loss": 0.5}\n')
     said = " ".join(opened(tmp_path).overview().basis.warnings)
-    for words in ("an Aim repository", "a Neptune offline run", "a VisualDL log", "a/history.pkl", "a pickle"):
+    for words in ("an Aim repository", "a/history.pkl", "a pickle"):
         assert words in said
 
 
@@ -165,3 +165,28 @@ def test_databases_of_other_programs_are_not_taken(tmp_path: Path) -> None:
     )
     with pytest.raises(RootError):
         opened(tmp_path).load_experiments()
+
+
+@pytest.mark.parametrize("files", ["files/", ""], ids=["today's folder", "before 0.10"])
+@pytest.mark.parametrize("above", ["wandb", ""], ids=["in a folder", "a root of its own"])
+def test_a_history_as_old_wandb_wrote_it_is_read_whole(tmp_path: Path, files: str, above: str) -> None:
+    run = tmp_path / above / "run-20200131_120000-abc123"
+    (run / files).mkdir(parents=True)
+    rows = [
+        {"_step": i, "_runtime": i, "_timestamp": 1.58e9 + i, "loss": 1 / (i + 1), "h": {"_type": "histogram"}}
+        for i in range(50)
+    ]
+    (run / files / "wandb-history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (run / files / "wandb-summary.json").write_text(json.dumps({**rows[-1], "best": 0.02}))
+    (run / files / "config.yaml").write_text("lr:\n  desc: null\n  value: 0.1\n_wandb:\n  value: {}\n")
+    (run / files / "wandb-events.jsonl").write_text('{"system.cpu": 3, "_runtime": 1}\n')
+    db = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path)
+    (found,) = db.runs_df.to_dicts()
+    assert (found["format"], found["lr"], found["metadata.wandb_run_id"]) == ("wandb_summary", 0.1, "abc123")
+    assert found["updated_at"].timestamp() == 1.58e9 + 49
+    curve = db.query_metrics("^loss$")
+    assert curve["step"].to_list() == list(range(50))
+    assert curve["value"].to_list() == [r["loss"] for r in rows]
+    best = db.query_metrics("^best$")
+    assert (best["step"].to_list(), best["value"].to_list()) == ([49], [0.02])
+    assert db.problems.height == 0

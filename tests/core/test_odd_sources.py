@@ -318,3 +318,21 @@ def test_of_too_many_hyperparameters_the_largest_group_is_left_out_with_a_proble
         "150 hyperparameters, more than 100: 50 others are left out",
         "152 hyperparameters, more than 100: the 150 values of 'id2label' are left out",
     ]
+
+
+def test_of_runs_that_all_have_other_hyperparameters_those_of_most_runs_are_kept_and_every_answer_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeplens.source_limits.MAX_COLUMNS", 50)
+    for run in range(10):
+        write_run(tmp_path / f"run{run}", {**{f"of{run}.k{i}": i for i in range(40)}, "lr": 0.1 * run}, ROWS)
+    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    assert len([c for c in db.runs_df.columns if c.startswith("of") or c == "lr"]) == 50
+    assert db.runs_df["lr"].null_count() == 0
+    warning = "351 values in the configurations of 9 runs are left out"
+    for answer in (db.overview(), db.list_runs(), db.get_run("run9")):
+        assert [w for w in answer.basis.warnings if warning in w]
+    write_run(tmp_path / "run9", {"lr": 7.0}, [*ROWS, {"step": 99.0, "loss": 0.1}])
+    db.load_experiments()
+    assert db.runs_df.filter(run_id="run9")["lr"].item() == 7.0
+    assert [w for w in db.overview().basis.warnings if "311 values in the configurations of 8 runs" in w]

@@ -190,6 +190,56 @@ def test_runs_on_one_task_are_never_ranked_against_runs_on_another(tmp_path: Pat
     assert any(note.startswith("env_id is the task") for note in answer.notes)
 
 
+def test_a_task_that_only_metadata_names_is_a_task_in_every_answer_and_no_hyperparameter_of_the_runs(
+    tmp_path: Path,
+) -> None:
+    rows = tasks()
+    for i, row in enumerate(rows):
+        row["run_id"] = f"run{i}"  # names that say nothing
+        env = row["hyperparameters"].pop("env_id")  # type: ignore[attr-defined]
+        row["metadata"] = {"status": "finished", "args": {"env": env, "host": f"node{len(str(env))}"}}
+    db = database(tmp_path, rows)
+    answer = db.rank("eval/return")
+    assert dict(answer.table.group_by("task").len().iter_rows()) == {"ant": 2, "hopper": 2, "pole": 2}
+    assert answer.tables["overall"]["algo"].to_list() == ["sac", "ppo"]
+    assert any(note.startswith("args.env is the task") for note in answer.notes)
+    assert any("within each task" in note for note in db.compare(hparam="algo").notes)
+    assert "args.env" not in db.effects("eval/return").table["hparam"].to_list()
+    assert "over 3 tasks" in str(db.overview().table["text"].to_list())
+    assert "args.env" not in db.runs_df.columns
+
+
+def test_tasks_that_have_one_setting_each_are_not_ranked_over_all(tmp_path: Path) -> None:
+    rows = [
+        run(f"{env}-{s}", {"lr": lr, "env_id": env, "seed": s}, eval_return=[scale + s])
+        for env, lr, scale in (("ant", 0.1, 5000.0), ("hopper", 0.2, 300.0), ("pole", 0.3, 10.0))
+        for s in range(3)
+    ]
+    db = database(tmp_path, rows)
+    answer = db.rank("eval/return")
+    assert answer.tables["overall"].height == 0
+    assert "No setting shares a task with another, so nothing is ranked over tasks." in answer.notes
+    assert "each task has one setting" in str(db.overview().table["text"].to_list())
+
+
+def test_a_metric_of_one_task_is_ranked_by_its_own_values(tmp_path: Path) -> None:
+    other = [run(f"nlp-{s}", {"algo": "ppo", "env_id": "text", "seed": s}, eval_bleu=[20 + s]) for s in range(3)]
+    db = database(tmp_path, [*(r for r in tasks() if "-ant-" in str(r["run_id"])), *other])
+    answer = db.rank("eval/return")
+    assert "task" not in answer.table.columns
+    assert "overall" not in answer.tables
+    assert answer.table["mean"].min() > 4000
+    (said,) = (text for topic, text in db.overview().table.iter_rows() if topic == "best eval/return")
+    assert "normalised" not in said
+
+
+def test_a_ranking_by_one_hyperparameter_stays_within_each_task(tmp_path: Path) -> None:
+    db = database(tmp_path, tasks())
+    table = db.rank("eval/return", hparams=["algo"]).table
+    assert table.group_by("task").len()["len"].to_list() == [2, 2, 2]
+    assert db.cost("eval/return", hparams=["algo"]).table.height == 6
+
+
 def test_the_interquartile_mean_over_tasks_is_scipys_trimmed_mean_of_normalised_scores(tmp_path: Path) -> None:
     rows = tasks()
     overall = database(tmp_path, rows).rank("eval/return").tables["overall"]

@@ -43,6 +43,20 @@ def test_a_curve_that_ends_in_nan_is_left_out_and_one_with_a_hole_is_not() -> No
     assert reduced([*[1.0] * 37, 1.0, math.nan, 3.0]) == pytest.approx(np.mean([1.0, 1.0, 3.0]))
 
 
+@given(
+    st.lists(
+        st.lists(st.integers(0, 10**12), min_size=30, max_size=80, unique=True).map(sorted), min_size=1, max_size=3
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_the_last_tenth_is_that_of_the_points_however_uneven_their_steps_are(steps: list[list[int]]) -> None:
+    curves = {f"r{i}": (of_run, [math.sin(s) for s in of_run]) for i, of_run in enumerate(steps)}
+    points = points_of({run_id: {"val/acc": curve} for run_id, curve in curves.items()})
+    found = reduce_runs(series_of(points), points.lazy(), parse_reduce(DEFAULT_REDUCE)).values
+    expected = {run_id: np.mean(values[-(len(values) // 10) :]) for run_id, (_, values) in curves.items()}
+    assert dict(found.select("run_id", "value").iter_rows()) == pytest.approx(expected)
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))
 @settings(max_examples=30, deadline=None)
 def test_the_area_equals_that_of_numpy_and_is_within_the_range_of_the_curve(curve: list[float]) -> None:

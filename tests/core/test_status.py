@@ -157,3 +157,10 @@ def test_a_wandb_run_has_not_crashed_in_its_first_seconds(tmp_path: Path) -> Non
     os.utime(file, (long_ago, long_ago))
     (tmp_path / "wandb" / f"run-{stamp}-abc").rename(tmp_path / "wandb" / "run-20240101_000000-abc")
     assert list(statuses(tmp_path).values()) == ["crashed"]
+
+
+def test_a_run_of_which_its_format_says_no_end_ended_with_its_last_logged_time(tmp_path: Path) -> None:
+    head = '#{"t_start": 1600000000.0, "env_id": "Pole-v1"}\nr,l,t\n'
+    (tmp_path / "monitor.csv").write_text(head + "".join(f"{i},10,{5 * i}\n" for i in range(1, 8)))
+    (run,) = ExperimentDB(AnalysisConfig(), tmp_path).runs_df.to_dicts()
+    assert run["updated_at"].timestamp() == 1600000035

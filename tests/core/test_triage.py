@@ -320,6 +320,14 @@ def test_a_constant_counter_is_no_finding_but_a_constant_gradient_is() -> None:
     assert (row["run_id"], row["metric"], row["severity"]) == ("r1", "grad_norm", "low")
 
 
+def test_a_term_of_the_loss_that_is_0_in_few_runs_is_of_medium_severity() -> None:
+    runs: dict[str, Curves] = {
+        f"r{i}": {"train/loss": _down(50), "train/loss_kd": [0.0] * 50 if i == 3 else _down(50)} for i in range(12)
+    }
+    row = _only(_find(runs), "constant")
+    assert (row["run_id"], row["metric"], row["severity"]) == ("r3", "train/loss_kd", "medium")
+
+
 def test_a_run_far_from_its_seed_siblings_is_found() -> None:
     ends = {f"s{i}": 0.50 + 0.002 * i for i in range(6)} | {"odd": 0.9}
     runs: dict[str, Curves] = {name: {"val/loss": _down(50, end=end, noise=0)} for name, end in ends.items()}

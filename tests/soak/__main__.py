@@ -20,6 +20,7 @@ TRIALS = (
     many.stdio_answers_are_the_callers_own,
     many.memory_and_descriptors_stay,
     many.light_calls_stay_quick_beside_heavy_ones,
+    many.light_calls_stay_quick_beside_pictures,
     cancel.cancelled_calls_free_their_processor,
     manners.rude_clients_harm_nobody,
     manners.abandoned_sessions_cost_nothing,

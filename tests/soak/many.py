@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from statistics import quantiles
+from typing import Any, NamedTuple
 
 import anyio
 from mcp import Client, StdioServerParameters
@@ -105,37 +106,60 @@ async def _timed(client: Client, calls: int) -> list[float]:
     return times
 
 
-async def _beside_heavy(server: Server, calls: int) -> tuple[list[float], list[float], int]:
-    """Times of light calls alone and beside heavy ones, in turns, so that the machine's own weather falls on both."""
+class HeavyCall(NamedTuple):
+    """A tool that takes long, and its arguments; ``differently(i)`` asks for something else, so that no cache answers."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+    def differently(self, index: int) -> dict[str, Any]:
+        return {**self.arguments, "where": f'"loss.last" >= {index / 10}'}
+
+
+_EFFECTS = HeavyCall("hparam_effects", {"metric": "loss"})
+_PLOT = HeavyCall("plot", {"kind": "curves", "metrics": ["loss"]})
+
+
+async def _beside_heavy(server: Server, calls: int, what: HeavyCall) -> tuple[list[float], list[float], int]:
+    """Times of light calls alone and beside heavy ones, in turns, so that other load on the machine falls on both."""
     alone: list[float] = []
     busy: list[float] = []
     done: list[int] = []
     async with Client(server.url) as light, Client(server.url) as heavy:
         await _timed(light, 50)
-        await heavy.call_tool("hparam_effects", {"metric": "loss"})
+        await heavy.call_tool(what.tool, what.arguments)
         for _ in range(_TURNS):
             alone += await _timed(light, calls // _TURNS)
             async with anyio.create_task_group() as group:
                 for index in range(8):
-                    group.start_soon(_keep_asking, heavy, index, done)
+                    group.start_soon(_keep_asking, heavy, index, done, what)
                 await anyio.sleep(0.2)
                 busy += await _timed(light, calls // _TURNS)
                 group.cancel_scope.cancel()
-            await heavy.call_tool("hparam_effects", {"metric": "loss"})
+            await heavy.call_tool(what.tool, what.arguments)
     return alone, busy, len(done)
 
 
-async def _keep_asking(client: Client, index: int, done: list[int]) -> None:
+async def _keep_asking(client: Client, index: int, done: list[int], what: HeavyCall) -> None:
     while True:
-        result = await client.call_tool("hparam_effects", {"metric": "loss", "where": f'"loss.last" >= {index / 10}'})
+        result = await client.call_tool(what.tool, what.differently(index))
         if not result.is_error:
             done.append(index)
 
 
 def light_calls_stay_quick_beside_heavy_ones(root: Path, share: float) -> Generator[Finding]:
     """The 99th percentile of light calls while eight heavy ones run is at most five times their own."""
+    yield from _light_calls_stay_quick(root, share, _EFFECTS)
+
+
+def light_calls_stay_quick_beside_pictures(root: Path, share: float) -> Generator[Finding]:
+    """The 99th percentile of light calls while eight pictures are drawn is at most five times their own."""
+    yield from _light_calls_stay_quick(root, share, _PLOT)
+
+
+def _light_calls_stay_quick(root: Path, share: float, what: HeavyCall) -> Generator[Finding]:
     with serving(root) as server:
-        alone, busy, heavy = anyio.run(_beside_heavy, server, max(400, int(2000 * share)))
+        alone, busy, heavy = anyio.run(_beside_heavy, server, max(400, int(2000 * share)), what)
     before, during = quantiles(alone, n=100), quantiles(busy, n=100)
     yield Finding(
         during[98] <= 5 * before[98] and heavy > 0,

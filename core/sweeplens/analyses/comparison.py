@@ -17,6 +17,7 @@ from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
 from sweeplens.analyses.statistics import ALPHA, holm, interim_alpha, mean
 from sweeplens.analyses.verdicts import verdict
 from sweeplens.answers import Answer, Basis, LeftOut
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of, known_goal, main_metrics
 from sweeplens.frames.grouping import (
@@ -47,7 +48,7 @@ _BUDGET_METRICS = 3
 
 
 def compare(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, sides: Sides, metrics: Sequence[str] = (), *,
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, sides: Sides, metrics: Sequence[str] = (), *,
     reduce: str = DEFAULT_REDUCE, axis: str = "step", threshold: float | None = None,
     goals: Mapping[str, str] | None = None, main: Sequence[str] = (), replicates: Sequence[str] = (),
     named: Sequence[str] = (), tasks: Sequence[str] = (), equal_within: Mapping[str, float] | None = None,
@@ -124,13 +125,12 @@ def _metrics(
     main: Sequence[str],
 ) -> tuple[list[str], tuple[str, ...]]:
     """Returns the metrics to compare, main ones first, and sentences on those that cannot be compared."""
-    on_a, on_b = (
-        set(of_sides.filter(pl.col("run_id").is_in(list(ids)))["metric"].to_list()) for ids in (sides.a, sides.b)
-    )
     if asked:
         for metric in asked if how.how == "best" else ():
             goal_of(metric, goals=goals)  # ask for the goal before anything is read
         return list(asked), ()
+    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(pl.Series(sides.a).implode())).unique()
+    on_a, on_b = (set(in_a.filter(pl.col("a") == a)["metric"].to_list()) for a in (True, False))
     shared = sorted(on_a & on_b)
     said = [f"Only {s} logged {', '.join(sorted(ms))}." for s, ms in (("a", on_a - on_b), ("b", on_b - on_a)) if ms]
     if how.how == "best":
@@ -148,7 +148,7 @@ def _metrics(
 def _noise(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     names: Sequence[str],
     reduced: ReducedSeries,
     sides: Sides,

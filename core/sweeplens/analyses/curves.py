@@ -18,6 +18,8 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.protocol import Points, PointSource
+from sweeplens.engines.reductions import MissingTimes, PointCount
 from sweeplens.errors import InputError
 from sweeplens.frames.points import kept_by_thin, select_points, standing, thin
 from sweeplens.frames.reduction import rewound, runs_lacking
@@ -40,7 +42,7 @@ class CurveSelection(Struct, frozen=True):
     ``twice``: the (run_id, metric) of series, the axis included, that logged a step more than once.
     """
 
-    points: pl.LazyFrame
+    points: PointSource
     twice: pl.DataFrame
     metrics: tuple[str, ...]
     x: str
@@ -48,47 +50,30 @@ class CurveSelection(Struct, frozen=True):
     x_max: float | None
     borrows_times: bool = False  # points without a time take that of another row at their step
 
-    def of(self, keys: pl.DataFrame) -> pl.LazyFrame:
-        """Returns run_id, metric, step, x, value: the points of these series, unordered."""
-        placed = self._placed(keys).select(*_KEY, "step", "x", "value")
-        return self._within(placed.join(keys.lazy().select(_KEY), on=_KEY, how="semi"))
+    def of(self, keys: pl.DataFrame) -> Points:
+        """Returns the points of these series with their x, unordered."""
+        return self._placed(keys).of_series(keys).within(self.x_min, self.x_max)
 
     def drawn(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Returns run_id, metric, x, value in display order; points of equal x in order of step."""
-        return self.of(keys).sort(*_KEY, "x", "step").select(*_CURVE).collect()
+        read = self.of(keys).fetch([*_KEY, "step", "x", "value"], needed=keys)
+        return read.sort(*_KEY, "x", "step").select(*_CURVE)
 
-    def _placed(self, keys: pl.DataFrame) -> pl.LazyFrame:
+    def _placed(self, keys: pl.DataFrame) -> Points:
         ids = keys["run_id"].unique().to_list()
-        if self.x == "step":
-            stand = self._standing(ids, keys["metric"].unique().to_list())
-            return stand.with_columns(x=pl.col("step").cast(pl.Float64))
         if self.x == "wall_time":  # since the run's first point in any metric asked for, whichever are shown here
-            began = pl.col("wall_time").min().over("run_id")
-            seconds = (pl.col("wall_time") - began).dt.total_microseconds() / 1e6
-            return self._timed(ids).filter(pl.col("wall_time").is_not_null()).with_columns(x=seconds)
-        at = self._standing(ids, [self.x]).select("run_id", "step", x="value")
-        return self._standing(ids, keys["metric"].unique().to_list()).join(at, on=["run_id", "step"])
+            return self._timed(ids).on_time()
+        stand = self._standing(ids, keys["metric"].unique().to_list())
+        return stand.on_step() if self.x == "step" else stand.on_metric(self._standing(ids, [self.x]))
 
-    def _timed(self, ids: Sequence[str]) -> pl.LazyFrame:
+    def _timed(self, ids: Sequence[str]) -> Points:
         """Returns the points of all requested metrics; a point without a time takes that of another row at its step."""
         mine = self._standing(ids, self.metrics)
-        if not self.borrows_times:
-            return mine
-        others = select_points(self.points, runs=ids).filter(pl.col("wall_time").is_not_null())
-        times = others.group_by("run_id", "step").agg(pl.col("wall_time").last().alias("other"))
-        joined = mine.join(times, on=["run_id", "step"], how="left")
-        return joined.with_columns(pl.coalesce("wall_time", "other").alias("wall_time")).drop("other")
+        return mine.with_times_of(select_points(self.points, runs=ids)) if self.borrows_times else mine
 
-    def _standing(self, ids: Sequence[str], metrics: Sequence[str]) -> pl.LazyFrame:
+    def _standing(self, ids: Sequence[str], metrics: Sequence[str]) -> Points:
         twice = self.twice.filter(pl.col("run_id").is_in(ids) & pl.col("metric").is_in(metrics))
         return standing(select_points(self.points, runs=ids, metrics=metrics), twice)
-
-    def _within(self, placed: pl.LazyFrame) -> pl.LazyFrame:
-        if self.x_min is not None:
-            placed = placed.filter(pl.col("x") >= self.x_min)
-        if self.x_max is not None:
-            placed = placed.filter(pl.col("x") <= self.x_max)
-        return placed
 
     def by_series_alone(self) -> pl.Expr:
         """Whether the series frame alone gives the number of points: x is the step, and no bound excludes any."""
@@ -112,7 +97,7 @@ class LocatedCurves(Struct, frozen=True):
 def locate_curves(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metrics: Sequence[str],
     *,
     x: str = "step",
@@ -153,11 +138,11 @@ def _extent(x: str, series: pl.DataFrame) -> str:
     return f": {x} is between {least} and {most}" if least is not None else ""
 
 
-def _lacks_times(asked: pl.DataFrame, points: pl.LazyFrame) -> bool:
+def _lacks_times(asked: pl.DataFrame, points: PointSource) -> bool:
     """Whether some of the requested points have no time."""
     ids, metrics = asked["run_id"].unique().to_list(), asked["metric"].unique().to_list()
     mine = select_points(points, runs=ids, metrics=metrics)
-    return bool(mine.select(pl.col("wall_time").is_null().any()).collect().item())
+    return bool(mine.reduce(MissingTimes()).item())
 
 
 def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveSelection) -> tuple[LeftOut, ...]:
@@ -201,8 +186,7 @@ def _counted(asked: pl.DataFrame, lines: CurveSelection) -> pl.DataFrame:
     sure_counts = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
     parts = [sure_counts]
     if sure_counts.height < asked.height:
-        counts = (pl.len().cast(pl.Int64).alias("n"), pl.col("value").is_finite().sum().cast(pl.Int64).alias("finite"))
-        parts.append(lines.of(known.filter(~pl.col("sure"))).group_by(_KEY).agg(counts).collect())
+        parts.append(lines.of(known.filter(~pl.col("sure"))).reduce(PointCount()).select(sure_counts.columns))
     return pl.concat(parts).filter(pl.col("n") > 0).sort(_KEY)
 
 

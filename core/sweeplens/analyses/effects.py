@@ -19,6 +19,7 @@ from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import is_called, is_identifier, is_replicate, keyed, same_split, varying_hparams
@@ -53,7 +54,7 @@ class _Design(Struct, frozen=True):
 def effects(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     *,
     goal: str = "",
@@ -87,7 +88,7 @@ def effects(
     pair = _strongest_pair(design, shares, values)
     at = f" (step {reduced.step})" if reduced.step is not None else ""
     notes = [f"{direction} is better; reduce {how}{at}; {len(values)} runs, each counts once."]
-    notes += [_RANKED] * ranked + _size_notes(design, values, shares) + _class_notes(design)
+    notes += [_RANKED] * ranked + _size_notes(design, values, shares, of_task) + _class_notes(design)
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
     notes += [
         _task_note(of_task),
@@ -358,7 +359,10 @@ def _pair_notes(pair: tuple[str, str, tuple[float, float] | None] | None, shares
 
 
 def _size_notes(
-    design: _Design, values: Sequence[float], shares: dict[str, tuple[float, float, float]] | None
+    design: _Design,
+    values: Sequence[float],
+    shares: dict[str, tuple[float, float, float]] | None,
+    of_task: Sequence[str],
 ) -> list[str]:
     n, p = len(values), len(design.classes)
     if not p:
@@ -366,7 +370,8 @@ def _size_notes(
     if n < _FEWEST:
         return [f"Too few runs: {n}; shares need at least {_FEWEST}."]
     if shares is None:
-        return [f"All {n} runs have the same value: there is no variance to explain."]
+        where = f" within each {', '.join(of_task)}" if of_task else ""
+        return [f"All {n} runs have the same value{where}: there is no variance to explain."]
     notes: list[str] = []
     if n < max(_FEW, _FEW_A_COLUMN * p):
         notes.append(f"Few runs: {n} for {p} hyperparameters; shares are rough, and weak effects stay hidden.")

@@ -73,9 +73,7 @@ def match_sides(
     if not matched.height:
         return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
-    labels = tuple(
-        ", ".join(f"{k}={_text(v)}" for k, v in row.items() if k != "stratum") for row in cells.iter_rows(named=True)
-    )
+    labels = tuple(cells.select(pl.concat_str([_named_values(cells[n]) for n in shared], separator=", ")).to_series())
     kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
     return Matching(kept, tuple(shared), labels, never, tuple(alone))
 
@@ -84,6 +82,15 @@ def _shares_values(table: pl.DataFrame, name: str) -> bool:
     """Whether both sides share a value; missing counts as a value."""
     of_side = [set(table.filter(pl.col("side") == side)[name].unique().to_list()) for side in "ab"]
     return bool(of_side[0] & of_side[1])
+
+
+def _named_values(column: pl.Series) -> pl.Series:
+    """Returns ``name=value`` of each row; each value is put into words once."""
+    known = column.cast(pl.String) if column.dtype == pl.Categorical else column
+    values = known.drop_nulls().unique()
+    texts = [f"{column.name}={_text(v)}" for v in values.to_list()]
+    drawn = known.replace_strict(values, texts, default=None, return_dtype=pl.String)
+    return drawn.fill_null(f"{column.name}={_text(None)}")
 
 
 def _text(value: object) -> str:
@@ -137,7 +144,7 @@ def _wild(strata: pl.DataFrame) -> list[int]:
     found: set[int] = set()
     for side in "ab":
         spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
-        found |= {int(strata["stratum"][i]) for i in (spread.wild if spread else ())}
+        found |= set(strata["stratum"].gather(list(spread.wild)).to_list() if spread else ())
     return sorted(found)
 
 

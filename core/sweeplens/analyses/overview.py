@@ -13,8 +13,9 @@ from sweeplens.analyses.listing import list_metrics
 from sweeplens.analyses.next_steps import SweepFacts, next_steps
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
-from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference
+from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference, over_so_many
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
@@ -43,7 +44,7 @@ _BEST = {
 def overview(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     *,
     goals: Mapping[str, str] | None = None,
     main: Sequence[str] = (),
@@ -110,7 +111,7 @@ def overview(
 
 
 def _rankings(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, metrics: Sequence[str], settings: Mapping[str, Any]
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, metrics: Sequence[str], settings: Mapping[str, Any]
 ) -> list[Answer]:
     """Returns the default ranking by each metric; the first is tried in other readings too, where there are few points."""
     most = int(int(series["n_logged"].sum()) <= _REVIEWED_POINTS)
@@ -138,12 +139,12 @@ def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -
 def _best_over_tasks(overall: pl.DataFrame) -> tuple[object, ...]:
     """Returns the best setting over all tasks by normalised scores; settings within Nemenyi's difference in mean rank tie."""
     keys = [c for c in overall.columns if c not in OVERALL_COLUMNS]
-    if not keys:
+    if not keys or not overall.height:
         return "each task has one setting, and tasks are not compared with each other", 1, None, None, None, []
     top, *others = overall.iter_rows(named=True)
     near = critical_difference(overall.height, int(top["n_tasks"])) if others else 0.0
     tied = [_values(r, keys) for r in others if r["mean_rank"] - top["mean_rank"] <= near]
-    label = f"over {top['n_tasks']} tasks, scores normalised within each, {_label(top, keys)}"
+    label = f"{over_so_many(int(top['n_tasks']))}, scores normalised within each, {_label(top, keys)}"
     return label, top["n"], top["iqm"], top["ci95_low"], top["ci95_high"], tied
 
 
@@ -296,7 +297,7 @@ def _is_small(series: pl.DataFrame) -> bool:
 def _diagnosis(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     options: DiagnosisOptions,
     shared: Callable[[], Answer] | None,
 ) -> Answer:

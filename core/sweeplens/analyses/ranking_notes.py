@@ -18,6 +18,7 @@ from sweeplens.analyses.ranked_groups import (
 )
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.engines.protocol import PointSource
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
 
@@ -112,7 +113,7 @@ def review_notes(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     used: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     ask: RankQuestion,
     ranked: RankedGroups,
     keys: Sequence[str],

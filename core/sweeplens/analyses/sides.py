@@ -96,7 +96,8 @@ def _side(
     if not chosen:
         reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))), more)
         raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")
-    return tuple(r for r in runs["run_id"].to_list() if r in chosen)
+    wanted = pl.Series(list(chosen), dtype=pl.String)
+    return tuple(runs["run_id"].filter(runs["run_id"].is_in(wanted.implode())))
 
 
 def _matching(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
+from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.ranges import range_tail
 
 if TYPE_CHECKING:
@@ -22,21 +23,24 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-__all__ = ["OVERALL_COLUMNS", "critical_difference", "over_tasks", "overall_notes"]
+__all__ = ["OVERALL_COLUMNS", "critical_difference", "over_so_many", "over_tasks", "overall_notes"]
 
 OVERALL_COLUMNS = ("n_tasks", "n", "iqm", "ci95_low", "ci95_high", "mean_rank", "p_first_better")
 _RESAMPLES = 1000
 _MOST_SETTINGS = 30  # with an interval
+_KEYS = 6  # hyperparameters that name a setting in a sentence
 _SEED = 20240229
 
 
 def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
     """Returns one row a setting, the best first: keys, n_tasks, n, iqm, ci95_low, ci95_high, mean_rank, p_first_better.
 
-    ``table``: the keys, task, run_id, value. ``iqm`` and its interval are normalised scores from 0 to 1.
+    ``table``: the keys, task, run_id, value. ``iqm`` and its interval are normalised scores from 0 to 1. A setting that no task
+    has together with another is not compared, so it has no row.
     """
     by = list(keys) or ["all runs"]
     table = table if keys else table.with_columns(pl.lit("all").alias("all runs"))
+    table = _comparable(table, by) if keys else table
     value = pl.col("value") if goal == "higher" else -pl.col("value")
     low, high = value.min().over("task"), value.max().over("task")
     scored = table.with_columns(score=pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5))
@@ -50,6 +54,12 @@ def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFr
     settings = settings.with_columns(iqm=pl.Series([_iqm(s) for s in settings["scores"]], dtype=pl.Float64))
     settings = settings.sort("iqm", *by, descending=[True, *(False for _ in by)], nulls_last=True)
     return _with_intervals(settings).select(*keys, *OVERALL_COLUMNS)
+
+
+def _comparable(table: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Returns the runs of settings that share a task with another setting."""
+    counted = table.with_columns(settings=pl.struct(by).n_unique().over("task"))
+    return counted.filter((pl.col("settings") > 1).any().over(by)).drop("settings")
 
 
 def _iqm(scores: pl.Series) -> float | None:
@@ -107,6 +117,10 @@ def _improvement(one: Array, one_tasks: NDArray[Any], other: Array, other_tasks:
     return float(np.mean(wins))
 
 
+def over_so_many(tasks: int) -> str:
+    return f"over {tasks} tasks" if tasks > 1 else "on one task"
+
+
 @cache
 def critical_difference(settings: int, tasks: int) -> float:
     """Returns Nemenyi's critical difference: mean ranks farther apart differ at 5 %."""
@@ -119,11 +133,13 @@ def critical_difference(settings: int, tasks: int) -> float:
 
 def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tuple[str, ...]:
     """Returns the note on all tasks."""
+    if keys and not overall.height:
+        return ("No setting shares a task with another, so nothing is ranked over tasks.",)
     if not keys or overall.height < 2:
         return ()
     first, second = overall.row(0, named=True), overall.row(1, named=True)
     tasks = int(first["n_tasks"])
-    label = ", ".join(f"{k}={first[k]}" for k in keys)
+    label = listed([f"{k}={first[k]}" for k in keys if first[k] is not None], _KEYS) or "none of these settings"
     interval = "" if first["ci95_low"] is None else f" [{first['ci95_low']:.3g}, {first['ci95_high']:.3g}]"
     better = second["p_first_better"]
     ahead = "" if better is None else f"; a run of it beats one of the second in {better:.0%}"
@@ -131,7 +147,7 @@ def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tupl
     gap = second["mean_rank"] - first["mean_rank"]
     size = "more" if gap > cd else "not more"
     return (
-        f"Over {tasks} tasks: {label} leads, interquartile mean {first['iqm']:.3g}{interval} of normalised scores{ahead};"
-        f" mean rank {first['mean_rank']:.3g} against {second['mean_rank']:.3g}, {size} than Nemenyi's critical"
-        f" difference {cd:.3g}.",
+        f"{over_so_many(tasks).capitalize()}: {label} leads, interquartile mean {first['iqm']:.3g}{interval} of normalised "
+        f"scores{ahead}; mean rank {first['mean_rank']:.3g} against {second['mean_rank']:.3g}, {size} than Nemenyi's "
+        f"critical difference {cd:.3g}.",
     )

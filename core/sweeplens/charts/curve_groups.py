@@ -206,7 +206,7 @@ def _order(
     if not columns:
         return everyone
     if metric.goal != "unknown":
-        ranked = db.rank(metric.name, goal=ask.goal, hparams=keys, runs=ask.runs, where=ask.where).table
+        ranked = db.rank(metric.name, goal=ask.goal, hparams=keys, runs=ask.runs, where=ask.where, reviewed=False).table
         found = ranked.select([c for c in ranked.columns if c not in RANK_COLUMNS]).rows()
     else:
         last = answer.table.filter(pl.col("metric") == metric.name).group_by(columns, maintain_order=True).last()

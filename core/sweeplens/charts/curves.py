@@ -47,6 +47,7 @@ _SHAPES = {
     "stalled": "wedge",
 }
 _LEGEND_PIXELS, _AXIS_PIXELS = 190, 70
+_FEW_STEPS = 12  # each has its own tick
 _LARGE = 100_000
 _BAND_ROOM = 0.3  # of the range of the curves
 _WIDE = 0.5  # of what the curves span
@@ -170,8 +171,14 @@ def _x_field(db: ExperimentDB, ask: PlotRequest, far: Sequence[float]) -> Spec:
         return number_field("x", f"{name} ({axis.unit})", values=list(axis.ticks), labelExpr=label)
     large: Spec = {"format": "~s"} if max(far, default=0.0) >= _LARGE else {}
     if ask.x in ("", "step") and all(x.is_integer() for x in far):
-        large["tickMinStep"] = 1
+        large |= _whole_ticks(far)
     return number_field("x", name, log=is_log(ask.log if ask.log else "none", "x", far), labelOverlap=True, **large)
+
+
+def _whole_ticks(steps: Sequence[float]) -> Spec:
+    """Returns axis options without a tick between two steps: not every renderer knows ``tickMinStep``."""
+    few = bool(steps) and max(steps) - min(steps) <= _FEW_STEPS
+    return {"values": list(range(int(min(steps)), int(max(steps)) + 1))} if few else {"tickMinStep": 1}
 
 
 def _axis_name(db: ExperimentDB, ask: PlotRequest) -> str:

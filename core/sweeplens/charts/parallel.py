@@ -42,19 +42,19 @@ def parallel(db: ExperimentDB, ask: PlotRequest) -> Chart:
     if not swept:
         raise InputError("Nothing to draw: no hyperparameter has two values over these runs.")
     chosen = _most_important(db, ask, metric, swept)
-    answer = db.list_runs(runs=ask.runs, where=ask.where, columns=["status", *chosen, metric.best])
+    answer = db.list_runs(runs=ask.runs, where=ask.where, columns=["status", *chosen, metric.column])
     records = answer.table.to_dicts()
     names = names_of(db)
     titles = short_names([names.hparam(c) for c in chosen])
     axes = [_axis([r[c] for r in records], c, t) for c, t in zip(chosen, titles, strict=True)]
-    axes.append(_axis([r[metric.best] for r in records], metric.best, metric.shown, goal=metric.goal))
+    axes.append(_axis([r[metric.column] for r in records], metric.column, metric.shown, goal=metric.goal))
     drawn = _thinned(records, metric, len(axes))
     rows = _lines(drawn, axes, metric)
     if not any(r["value"] is not None for r in rows):
         raise InputError(f"Nothing to draw: no run has a finite value of {metric.name!r}.")
-    broken = sum(r[metric.best] is None for r in drawn)
+    broken = sum(r[metric.column] is None for r in drawn)
     notes = [
-        f"A line a run; colour and last axis: its {metric.best_word} {metric.shown}."
+        f"A line a run; colour and last axis: the {metric.reading} of {metric.shown}."
         + (f" {metric.goal.capitalize()} is better." if metric.goal != "unknown" else ""),
         f"Dashed grey: {count_of(broken, 'run')} without a value." if broken else "",
         f"{len(chosen)} of {len(swept)} hyperparameters that vary." if len(chosen) < len(swept) else "",
@@ -126,7 +126,7 @@ def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
 def _thinned(records: Sequence[dict[str, Any]], metric: Metric, axes: int) -> list[dict[str, Any]]:
     most = min(600, MOST_POINTS // axes)
     better = -1 if metric.goal == "higher" else 1
-    ordered = sorted(records, key=lambda r: (r[metric.best] is None, better * (r[metric.best] or 0)))
+    ordered = sorted(records, key=lambda r: (r[metric.column] is None, better * (r[metric.column] or 0)))
     if len(ordered) <= most:
         return ordered
     best, rest = ordered[: most // 4], ordered[most // 4 :]
@@ -145,7 +145,7 @@ def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_ParallelAxis], met
                         "line": number_of,
                         "axis": index,
                         "at": at,
-                        "value": json_value(record[metric.best]),
+                        "value": json_value(record[metric.column]),
                         "run": printed(record["run_id"]),
                         "status": record["status"],
                         "shown": printed(record[axis.column], 40),
@@ -253,11 +253,14 @@ def _caption(
     notes: Sequence[str],
 ) -> str:
     known = sorted(
-        (r for r in records if r[metric.best] is not None), key=lambda r: r[metric.best], reverse=metric.goal != "lower"
+        (r for r in records if r[metric.column] is not None),
+        key=lambda r: r[metric.column],
+        reverse=metric.goal != "lower",
     )
     best = known[0]
     setting = ", ".join(f"{t}={printed(best[c], 24)}" for c, t in zip(chosen, titles, strict=True))
     word = "Best" if metric.goal != "unknown" else "Highest"
-    range_ = f"{number(known[-1][metric.best])} to {number(best[metric.best])}"
-    said = f"{word} {metric.shown}: {number(best[metric.best])} by {printed(best['run_id'])} ({setting}); runs range from {range_}."
+    range_ = f"{number(known[-1][metric.column])} to {number(best[metric.column])}"
+    leader = f"{number(best[metric.column])} by {printed(best['run_id'])} ({setting})"
+    said = f"{word} {metric.shown}: {leader}; runs range from {range_}."
     return " ".join([said, *(n for n in notes if n)])

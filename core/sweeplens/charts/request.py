@@ -41,7 +41,7 @@ MOST_POINTS = 5_000
 """The largest number of points in one chart."""
 _LOG = ("", "x", "y", "xy", "none")
 _SIZES = (200, 4000)
-_COLUMNS = {"last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
+_COLUMNS = {DEFAULT_REDUCE: DEFAULT_REDUCE, "last": "last_finite", "min": "min", "max": "max", "mean": "mean"}
 
 
 class PlotKeywords(TypedDict, total=False):
@@ -68,7 +68,7 @@ class PlotKeywords(TypedDict, total=False):
 class PlotRequest(Struct, frozen=True):
     """``group``: ``run`` (single runs), ``all``, or a hyperparameter; ``log``: x, y, xy or none, empty: as the values ask.
 
-    ``reduce``: how a run becomes one number; empty: as the analysis does, or its best where each run is a dot or a line.
+    ``reduce``: how a run becomes one number; empty: as the analyses do.
     ``x_min``, ``x_max``: of curves. ``hparams`` of a comparison: one alone, and its levels are compared.
     ``a`` and ``b``: the sides of a comparison. ``smooth``: weight of the moving average, 0 to below 1.
     """
@@ -138,29 +138,26 @@ class Metric(Struct, frozen=True):
     reduce: str = ""
 
     @property
-    def best(self) -> str:
-        """Returns the column of a run's best value; of its last value if the goal is unknown. Raises InputError."""
-        if self.reduce not in ("", "best"):
-            if self.reduce not in _COLUMNS:
-                raise InputError(
-                    f"This kind of picture takes reduce best or {', '.join(_COLUMNS)}, not {self.reduce!r}."
-                )
-            return f"{self.name}.{_COLUMNS[self.reduce]}"
-        return {"lower": f"{self.name}.min", "higher": f"{self.name}.max"}.get(self.goal, f"{self.name}.last_finite")
+    def column(self) -> str:
+        """Returns the column of runs with the number that a run becomes. Raises InputError for a reduction without a column."""
+        how = self.reduce or DEFAULT_REDUCE
+        if how == "best":
+            how = {"lower": "min", "higher": "max"}.get(self.goal, "last")
+        if how not in _COLUMNS:
+            raise InputError(f"This kind of picture takes reduce best or {', '.join(_COLUMNS)}, not {how!r}.")
+        return f"{self.name}.{_COLUMNS[how]}"
 
     @property
-    def best_word(self) -> str:
-        """Returns the name of that value: lowest, highest, last."""
-        if self.reduce not in ("", "best"):
-            return self.reduce
-        return {"lower": "lowest", "higher": "highest"}.get(self.goal, "last")
+    def reading(self) -> str:
+        """Returns that number in words: ``mean of the last tenth``."""
+        return reading_of(self, self.reduce or DEFAULT_REDUCE)
 
 
 def reading_of(metric: Metric, reduce: str) -> str:
     """Returns the reduction of a run in words, for an axis: ``mean of the last tenth``."""
     how = parse_reduce(reduce)
     if how.how == "best":
-        return f"{Metric(metric.name, metric.goal, '').best_word} value"
+        return {"lower": "lowest", "higher": "highest"}.get(metric.goal, "last") + " value"
     step = "the last common step" if how.amount < 0 else f"step {how.amount}"
     words = {
         "last_tenth": "mean of the last tenth",

@@ -55,9 +55,9 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
     swept = swept_hparams(db, ask, runs)
     axis = _axis(db, ask, metric, swept, runs)
     asked = [ask.group] if ask.group not in ("", "run", "all") else []
-    columns = list(dict.fromkeys(["status", axis.column, *asked, *swept, metric.best]))
+    columns = list(dict.fromkeys(["status", axis.column, *asked, *swept, metric.column]))
     answer = db.list_runs(runs=ask.runs, where=ask.where, columns=columns)
-    colour = asked[0] if asked else _colour(answer.table.drop_nulls([axis.column, metric.best]), swept, axis)
+    colour = asked[0] if asked else _colour(answer.table.drop_nulls([axis.column, metric.column]), swept, axis)
     rows = _dots(answer.table, axis, metric, colour, swept)
     if not rows:
         raise InputError(
@@ -68,7 +68,7 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
     front = pareto_front(drawn, axis.metric.goal, metric.goal) if axis.metric else []
     names = names_of(db)
     notes = [
-        f"Each dot: a run, its {metric.best_word} value of {metric.shown}."
+        f"Each dot: a run, by the {metric.reading} of {metric.shown}."
         + (" Lines join runs of one setting." if _joined(drawn, axis) else ""),
         f"{count_of(left, 'run')} without both values not shown." if left else "",
         f"{len(drawn):,} of {count_of(len(rows), 'run')} drawn, evenly over the range."
@@ -92,7 +92,7 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
             hint = "x of a scatter chart takes a hyperparameter or a metric; its values are one number a run."
             raise UnknownNameError.of("hyperparameter or metric", wanted, [*hparam_columns(runs), *metrics], hint=hint)
         other = asked_metrics(db, PlotRequest(metrics=(wanted,), runs=ask.runs, where=ask.where), 1)[0]
-        return _ScatterAxis(other.best, f"{other.shown}, {other.best_word} value of a run", other)
+        return _ScatterAxis(other.column, f"{other.shown}, {other.reading}", other)
     if not swept:
         raise InputError(
             "Nothing to draw: no hyperparameter has two values over these runs. x names a metric to draw against."
@@ -116,7 +116,7 @@ def _dots(table: pl.DataFrame, axis: _ScatterAxis, metric: Metric, colour: str, 
     fields = {h: f"h{i}" for i, h in enumerate(swept)}
     rows: list[Row] = []
     for r in table.iter_rows(named=True):
-        x, y = json_value(r[axis.column]), json_value(r[metric.best])
+        x, y = json_value(r[axis.column]), json_value(r[metric.column])
         if x is None or y is None:
             continue
         setting = tuple(r[h] for h in swept)
@@ -195,9 +195,7 @@ def _spec(
         if numeric
         else text_field("x", axis.shown, order, labelAngle=-35)
     )
-    y = number_field(
-        "y", f"{metric.shown}, {metric.best_word} value", log=log_y, within=within, room=True, **single_tick(ys)
-    )
+    y = number_field("y", f"{metric.shown}, {metric.reading}", log=log_y, within=within, room=True, **single_tick(ys))
     layers = _layers(ask, axis, metric, rows, front, colour, {"x": x, "y": y})
     beyond = f"{count_of(within.beyond, 'run')} beyond the axis." if within else ""
     pareto = f"Dashed: Pareto front, {count_of(len(front), 'run')}." if front else ""

@@ -19,7 +19,7 @@ from polars.exceptions import PolarsError
 from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.condition_expressions import ExpressionBuilder, kind_of, source_of
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode, parse_condition
-from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
 from sweeplens.frames.schemas import SERIES_STATS, STATUSES
 
 __all__ = ["condition_mask", "empty_reason"]
@@ -141,11 +141,11 @@ def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> Unknow
         )
     metric, _, statistic = name.rpartition(".")
     if metric in metrics and not set("(@") & set(name):  # no event
-        near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
+        near = [f"{metric}.{s}" for s in nearest(statistic, RUN_STATISTICS, meaning="statistic")]
         near += [f"{metric}.min"] * (f"{metric}.max" in near[:1])  # for the best value: the goal decides
         offer = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
         return UnknownNameError(
-            f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}; the best value is max or min."
+            f"No column {name!r}.{offer} A metric has {', '.join(RUN_STATISTICS)}; the best value is max or min."
         )
     return UnknownNameError.of("column", name, near_columns(name, runs, series, known.more), hint=_SCHEMA_HINT)
 

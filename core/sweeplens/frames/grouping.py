@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 import polars as pl
 
@@ -26,6 +27,7 @@ __all__ = [
     "keyed",
     "runs_without_hparams",
     "same_split",
+    "task_hparams",
     "two_valued",
     "varying_hparams",
 ]
@@ -146,6 +148,11 @@ def _whole(column: pl.Series) -> bool:
 
 def is_called(hparam: str, patterns: Sequence[str]) -> bool:
     """Whether a name, or its part after the last ``.`` or ``/``, matches one of these globs; case is ignored."""
+    return _is_called(hparam, tuple(patterns))
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_called(hparam: str, patterns: tuple[str, ...]) -> bool:
     names = {hparam.lower(), _last_part(hparam)}
     return any(fnmatch.fnmatchcase(n, p.lower()) for p in patterns for n in names)
 
@@ -202,6 +209,16 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
     ]
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
+
+
+def task_hparams(runs: pl.DataFrame, tasks: Sequence[str]) -> list[str]:
+    """Returns the hyperparameters that vary and are called as a task (``tasks``: globs); the first of those with the same split.
+
+    They separate runs also where a setting has the same split, so that it alone would define the groups.
+    """
+    called = [n for n in two_valued(runs) if is_called(n, tasks)]
+    first_of_class = {names[0] for names in same_split(runs, called)}
+    return [n for n in called if n in first_of_class]
 
 
 def two_valued(runs: pl.DataFrame) -> list[str]:

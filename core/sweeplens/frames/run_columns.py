@@ -1,6 +1,7 @@
 """Columns of runs that are computed when a question names them, for conditions, lists, sorting and SQL.
 
 <metric>.<statistic>    a column of the series frame
+<metric>.last_tenth     the mean of the last tenth, as rankings read a run
 events                  see `events`
 computed columns        given by the caller by name, such as ``health``
 
@@ -16,10 +17,12 @@ import polars as pl
 from msgspec import Struct, field
 
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import event_column, near_events, parse_event
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
 from sweeplens.frames.schemas import SERIES_STATS
 
-__all__ = ["NOTHING_MORE", "RunColumns", "all_columns", "near_columns", "with_run_columns"]
+__all__ = ["NOTHING_MORE", "RUN_STATISTICS", "RunColumns", "all_columns", "near_columns", "with_run_columns"]
 
 
 class RunColumns(Struct, frozen=True):
@@ -29,11 +32,14 @@ class RunColumns(Struct, frozen=True):
     returning run_id and that column.
     """
 
-    points: pl.LazyFrame | None = None
+    points: PointSource | None = None
     computed: Mapping[str, Callable[[], pl.DataFrame]] = field(default_factory=dict[str, "Callable[[], pl.DataFrame]"])
 
 
 NOTHING_MORE = RunColumns()
+
+RUN_STATISTICS = (*SERIES_STATS, DEFAULT_REDUCE)
+"""What follows the name of a metric in a column of runs."""
 
 
 def with_run_columns(
@@ -58,6 +64,10 @@ def _column(name: str, series: pl.DataFrame, more: RunColumns) -> pl.DataFrame |
         column = series.filter(pl.col("metric") == metric).select("run_id", pl.col(statistic).alias(name))
         if column.height:
             return column
+    if statistic == DEFAULT_REDUCE and more.points is not None:
+        reduced = reduce_runs(series.filter(pl.col("metric") == metric), more.points, parse_reduce(statistic)).values
+        if reduced.height:
+            return reduced.select("run_id", pl.col("value").alias(name))
     if name in more.computed:
         return more.computed[name]()
     event = parse_event(name, frozenset(series["metric"].unique())) if more.points is not None else None
@@ -78,6 +88,6 @@ def near_columns(name: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunC
         return events
     metric, _, statistic = name.rpartition(".")
     if metric in metrics:
-        return [f"{metric}.{s}" for s in SERIES_STATS]
+        return [f"{metric}.{s}" for s in RUN_STATISTICS]
     meant = statistic if statistic in SERIES_STATS else "last"
     return [*runs.columns, *more.computed, *(f"{m}.{meant}" for m in metrics)]

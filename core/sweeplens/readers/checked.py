@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -19,7 +19,8 @@ __all__ = ["checked", "plain_problem"]
 
 def checked(reading: Reading) -> Reading:
     """Returns the reading with plain data, the same object if it was plain already. Raises FormatError if it cannot be used."""
-    bounded = [_with_bounded_settings(_record(run)) for run in reading.runs]
+    known = _with_logged_times(reading.runs, reading.points)
+    bounded = [_with_bounded_settings(_record(run)) for run in known]
     runs = tuple(run for run, _ in bounded)
     ids = [r.id for r in runs]
     if len(set(ids)) < len(ids):
@@ -30,6 +31,23 @@ def checked(reading: Reading) -> Reading:
         a is b for a, b in zip((*runs, *problems), (*reading.runs, *reading.problems), strict=True)
     )
     return reading if same and points is reading.points else Reading(runs, points, problems, reading.resume)
+
+
+def _with_logged_times(runs: Sequence[RunRecord], points: pl.DataFrame) -> Sequence[RunRecord]:
+    """Returns the runs; one of which no beginning or no last change is known gets those of its points, if they have times."""
+    unknown = [r for r in runs if r.created_at is None or r.updated_at is None]
+    if not unknown or "wall_time" not in points.columns or points["wall_time"].null_count() == points.height:
+        return runs
+    when = pl.col("wall_time")
+    logged = points.group_by("run_id").agg(when.min().alias("first"), when.max().alias("last"))
+    times = {run_id: (first, last) for run_id, first, last in logged.iter_rows()}
+    return [_with_times(r, *times.get(r.id, (None, None))) for r in runs]
+
+
+def _with_times(record: RunRecord, first: datetime | None, last: datetime | None) -> RunRecord:
+    if first is None or (record.created_at is not None and record.updated_at is not None):
+        return record
+    return replace(record, created_at=record.created_at or first, updated_at=record.updated_at or last)
 
 
 def _points(points: pl.DataFrame, ids: Collection[str]) -> pl.DataFrame:

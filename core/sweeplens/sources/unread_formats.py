@@ -14,7 +14,7 @@ from msgspec import Struct
 
 __all__ = ["FORMATS", "UnreadFormat", "tracker_files", "unread_format"]
 
-_MAY_BE_TRACKER = re.compile(r"(?i)\.aim/|\.clearml|offline-|\.neptune|vdlrecords|oracle\.json|tuner\d|trial\.json")
+_MAY_BE_TRACKER = re.compile(r"(?i)\.aim/")
 
 
 class UnreadFormat(Struct, frozen=True):
@@ -33,29 +33,8 @@ FORMATS = (
     _format(
         "an Aim repository",
         r"(?:^|/)\.aim/",
-        "in its folder run `aim runs ls`, and export with Python: `for m in aim.Repo('.').iter_runs(): ...metrics().dataframe()`"
-        " to CSV",
-    ),
-    _format(
-        "a ClearML offline session",
-        r"(?:^|/)\.clearml/|(?:^|/)offline-[0-9a-f]{32}(?:\.zip$|/)",
-        "import it with `clearml.Task.import_offline_session(PATH)`, and export the scalars with"
-        " `Task.get_reported_scalars()` as JSON",
-    ),
-    _format(
-        "a Neptune offline run",
-        r"(?:^|/)\.neptune/",
-        "send it with `neptune sync`, and export the series with `run['metric'].fetch_values().to_csv(...)`",
-    ),
-    _format(
-        "a VisualDL log",
-        r"vdlrecords",
-        "export it with `visualdl` (its page saves scalars as CSV), or log with tensorboardX as well",
-    ),
-    _format(
-        "a KerasTuner search",
-        r"(?:^|/)(?:oracle\.json|tuner\d+\.json|trial_[\w-]+/trial\.json)$",
-        "give `tuner.search` a CSVLogger or TensorBoard callback: both are read",
+        "it is a RocksDB store, which only the `aim` package reads: write the series of each run with that package to CSV, or"
+        " log with TensorBoard as well",
     ),
     _format(
         "a pickle",
@@ -71,7 +50,7 @@ FORMATS = (
     _format(
         "a DuckDB database",
         r"\.(?:duckdb|ddb)$",
-        "export with `duckdb FILE \"COPY (SELECT * FROM metrics) TO 'metrics.parquet'\"`: Parquet is read",
+        "export with Python: `duckdb.connect('FILE', read_only=True).sql(\"COPY metrics TO 'metrics.parquet'\")`: Parquet is read",
     ),
     _format(
         "an archive",
@@ -95,7 +74,7 @@ FORMATS = (
     ),
 )
 """In the order in which they are tried."""
-_TRACKERS = frozenset(f.name for f in FORMATS[:5])
+_TRACKERS = frozenset(f.name for f in FORMATS[:1])
 
 
 def unread_format(path: str) -> UnreadFormat | None:

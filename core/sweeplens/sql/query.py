@@ -17,8 +17,8 @@ from msgspec import Struct
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.patterns import regex_reason
-from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, near_columns, with_run_columns
-from sweeplens.frames.schemas import POINTS_SCHEMA, SERIES_STATS
+from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
+from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.sql.empty_result import why_no_row
 from sweeplens.sql.process import SqlRequest, run_in_process, start_early
 from sweeplens.sql.validate import TABLES, check_query, mentions, names_in
@@ -122,9 +122,9 @@ def _unknown_column(name: str, query: str, tables: SqlTables) -> UnknownNameErro
             f"SELECT run_id, last FROM series WHERE metric = '{name}'."
         )
     if metric in metrics and not set("(@") & set(name):  # no event
-        near = [f"{metric}.{s}" for s in nearest(statistic, SERIES_STATS, meaning="statistic")]
+        near = [f"{metric}.{s}" for s in nearest(statistic, RUN_STATISTICS, meaning="statistic")]
         offer = f" Nearest: {', '.join(map(repr, near))}." if near else ""
-        return UnknownNameError(f"No column {name!r}.{offer} A metric has {', '.join(SERIES_STATS)}.")
+        return UnknownNameError(f"No column {name!r}.{offer} A metric has {', '.join(RUN_STATISTICS)}.")
     computed = near_columns(name, tables.runs, tables.series, tables.more) if "." in name else []
     mentioned = [t for t in TABLES if mentions(query, t)] or list(TABLES)
     columns = dict.fromkeys([*computed, *(c for t in mentioned for c in known[t]), *tables.more.computed])

@@ -210,6 +210,9 @@ def _takes_http(serve: argparse.ArgumentParser) -> None:
         help="limit on sessions of the older protocol; one more ends the oldest",
     )
     group.add_argument(
+        "--stateless", action="store_true", help="no sessions: one of several replicas behind a load balancer"
+    )
+    group.add_argument(
         "--metrics-port", type=int, default=0, metavar="PORT", help="serve Prometheus metrics on loopback"
     )
 

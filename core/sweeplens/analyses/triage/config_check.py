@@ -27,6 +27,7 @@ _MULTIPLIERS = frozenset(
     "gradient_accumulation_steps grad_accum accumulate_grad_batches accum_steps world_size num_gpus n_gpus devices "
     "num_devices".split()
 )
+_HELD_OUT = r"(^|[/_.])(test|val|valid|validation|eval|evaluation|dev|heldout|holdout)([/_.]|$)"
 _LR_NAMES = frozenset("lr learning_rate max_lr peak_lr base_lr".split())
 _WARM_NAMES = frozenset(
     "warmup warmup_steps num_warmup_steps warmup_iters warmup_ratio lr_warmup_steps warmup_iterations".split()
@@ -72,9 +73,13 @@ def _unseen() -> pl.Expr:
 
 def warm_up(context: DetectionContext) -> Iterator[Finding]:
     """medium: the logged learning rate first peaks at another step than the configured warm-up ends, by a tenth of it and by
-    two intervals of logging; or the warm-up is longer than the run."""
+    two intervals of logging; or the warm-up is longer than the run. A ratio is one of the configured steps, else of those run."""
     table = _with_lr(context, _numbers(context, _named(_WARM_NAMES)))
-    steps = pl.when(pl.col("planned") < 1).then(pl.col("planned") * pl.col("run_last")).otherwise(pl.col("planned"))
+    plans = _numbers(context, _named(_STEP_PLANS)).select("run_id", total="planned")
+    table = table.join(plans, on="run_id", how="left").with_columns(
+        total=pl.coalesce("total", pl.col("run_last").cast(pl.Float64)), written=pl.col("planned")
+    )
+    steps = pl.when(pl.col("planned") < 1).then(pl.col("planned") * pl.col("total")).otherwise(pl.col("planned"))
     table = table.with_columns(planned=steps, gap=(pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1))
     away = (pl.col("max_step") - pl.col("planned")).abs()
     odd = table.filter(
@@ -83,7 +88,8 @@ def warm_up(context: DetectionContext) -> Iterator[Finding]:
     for row in odd.sort("run_id").iter_rows(named=True):
         peak = f"{row['metric']} peaks at step {row['max_step']} ({number(row['max'])})"
         beyond = f"; the run has {row['run_last']} steps" if row["planned"] > row["run_last"] else ""
-        text = f"{row['hparam']}={number(row['planned'])}, but {peak}{beyond}"
+        share = f" of {number(row['total'])} steps is {number(row['planned'])}" if row["written"] < 1 else ""
+        text = f"{row['hparam']}={number(row['written'])}{share}, but {peak}{beyond}"
         yield Finding(row["run_id"], "config_warm_up", "medium", row["metric"], row["max_step"], text)
 
 
@@ -122,11 +128,13 @@ def planned_length(context: DetectionContext) -> Iterator[Finding]:
 
 
 def samples_seen(context: DetectionContext) -> Iterator[Finding]:
-    """medium: a logged number of samples is not a whole multiple of batch size times steps, by 2 % or more, neither with the
-    configured accumulation and devices as factors nor without: a batch size may be that of one device or of all."""
+    """medium: a number of training samples that grows is not a whole multiple of batch size times steps, by 2 % or more, neither
+    with the configured accumulation and devices as factors nor without: a batch size may be that of one device or of all.
+    """
     counted = context.series.filter(
         pl.col("metric").str.to_lowercase().str.contains(r"(^|[/_])(samples|examples)(_seen|_processed)?$")
-        & (pl.col("last") == pl.col("max")) & (pl.col("last") > 0) & (pl.col("last_step") > 0)
+        & pl.col("metric").str.to_lowercase().str.contains(_HELD_OUT).not_()
+        & (pl.col("last") == pl.col("max")) & (pl.col("last") > pl.col("first")) & (pl.col("last_step") > 0)
     )  # fmt: skip
     size = _numbers(context, _named(_BATCH))
     if not counted.height or not size.height:

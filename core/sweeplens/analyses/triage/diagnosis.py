@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS,
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.run_names import with_names
 
 __all__ = ["FINDINGS", "OF_THE_SETUP", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
@@ -44,7 +45,7 @@ FINDINGS = {
 def diagnose(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame | None,
+    points: PointSource | None,
     options: DiagnosisOptions,
     *,
     metrics: Sequence[str] = (),
@@ -74,7 +75,7 @@ def diagnose(
 
 
 def lasting_findings(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, options: DiagnosisOptions
 ) -> pl.DataFrame:
     """Returns the findings of `diagnose` that last, without their causes: of the same curves, by fewer detectors."""
     context, _ = _context(runs, series, points, options)
@@ -82,7 +83,7 @@ def lasting_findings(
 
 
 def _context(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame | None, options: DiagnosisOptions
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource | None, options: DiagnosisOptions
 ) -> tuple[DetectionContext, CurveReading | None]:
     """Returns the context of the detectors, with curves if there are points."""
     context = detection_context(runs, series, options)

@@ -10,6 +10,7 @@ import polars as pl
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.metric_kinds import is_length
+from sweeplens.analyses.triage.pairs import words
 from sweeplens.frames.grouping import varying_hparams
 
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "rewind", "short", "stalled"]
@@ -194,7 +195,8 @@ def ends_early(context: DetectionContext) -> Iterator[Finding]:
 def constant(context: DetectionContext) -> Iterator[Finding]:
     """A metric with a goal, or a gradient norm, never changes over ``min_points`` steps, though it does in most other runs.
 
-    medium: with a goal, away from 0, 1 and 100, which a perfect score may hold. low: any other. Constant everywhere is a note.
+    medium: with a goal, away from 0, 1 and 100, which a perfect score may hold; or a loss that is 0 from the first step on, though
+    it is not in nine of ten runs: a term that was left out. low: any other. Constant everywhere is a note.
     """
     told = (pl.col("goal") != "unknown") | pl.col("metric").str.to_lowercase().str.contains("grad")
     still = (pl.col("min") == pl.col("max")) & (pl.col("n_finite") >= context.thresholds.min_points)
@@ -206,7 +208,9 @@ def constant(context: DetectionContext) -> Iterator[Finding]:
         .sort("run_id", "metric")
         .iter_rows(named=True)
     ):
-        stuck = row["goal"] != "unknown" and row["min"] not in (0.0, 1.0, 100.0)
+        rare = row["moving"] >= 0.9 * row["runs"]
+        left_out = row["min"] == 0.0 and rare and "loss" in words(row["metric"])
+        stuck = row["goal"] != "unknown" and (row["min"] not in (0.0, 1.0, 100.0) or left_out)
         text = (
             f"{number(row['min'])} at all {row['n_finite']} steps; it changes in {row['moving']} of {row['runs']} runs"
         )

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -27,15 +28,22 @@ from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord
 __all__ = ["JsonHistory", "read_rows"]
 
 _WORDS = frozenset({"history", "log", "logs", "loss", "losses", "training", "train", "learning", "curve", "curves", "metrics",
-                    "metric", "results", "scores", "stats", "progress", "evals"})  # fmt: skip
+                    "metric", "results", "scores", "stats", "statistics", "progress", "evals"})  # fmt: skip
 _INNER = ("history", "epochs", "log", "logs", "log_history", "training_log", "train_log", "training_history")
 _ROWS_INSIDE = re.compile(rb'"(?:%s)"\s*:\s*\[\s*\{' % b"|".join(n.encode() for n in _INNER))
 _LISTS = re.compile(rb'^\{\s*"[^"\\]+"\s*:\s*(?:\{\s*"[^"\\]+"\s*:\s*)?\[\s*(?:-?\d|NaN|-?Infinity|null)')
-_FRAME = re.compile(  # what pandas' to_json writes: by columns, by rows, split
-    rb'^\{\s*(?:"[^"\\]+"\s*:\s*\{\s*"\d+"\s*:\s*(?:-?\d|null)|"\d+"\s*:\s*\{\s*"[^"\\]+"\s*:\s*(?:-?\d|null|")|"columns"\s*:\s*\[\s*")'
+_FRAME = re.compile(  # what pandas' to_json writes: by columns, by rows, split; rows by epoch
+    rb'^\{\s*(?:"[^"\\]+"\s*:\s*\{\s*"\d+"\s*:\s*(?:-?\d|null)|"columns"\s*:\s*\[\s*"'
+    rb'|"(?:[a-z]{4,9}[ _-]?)?\d+"\s*:\s*\{\s*"[^"\\]+"\s*:\s*(?:-?\d|null|"))'
 )
+_DEEP_WORDS = frozenset({"statistics", "stats", "history", "curves", "losses"})
+_DEEP_LISTS = re.compile(
+    rb'"\s*:\s*\{\s*"[^"\\]+"\s*:\s*\[\s*(?:-?\d|NaN|-?Infinity|null)'
+)  # Ludwig: split, output, metric
+_NUMBERED = re.compile(r"((?:epoch|step|iter|iteration|round)[ _-]?)?(\d+)", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
 _BEYOND_JSON = re.compile(rb"NaN|Infinity")
+_BARE = ("log", "history", "metrics", "results")  # Chainer's LogReport writes ``log``
 _MOST = 20
 _Row = dict[str, Any]
 
@@ -50,11 +58,11 @@ class JsonHistory:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose first bytes are those of a history."""
-        names = [n for n in folder.free(".json") if n not in SETTINGS_NAMES]
+        names = [n for n in folder.free(".json", ".log", ".txt", *_BARE) if n not in SETTINGS_NAMES]
         mine = [n for n in names if _is_history(n, folder.head(n))]
         config = config_files(folder) if mine else ()
         for name in mine:
@@ -116,7 +124,8 @@ def _is_history(name: str, head: bytes) -> bool:
     inside = _ROWS_INSIDE.search(text)
     if inside:
         return _is_log(_first_rows(text[inside.end() - 1 :]), named=True)
-    return named and (_LISTS.match(text) is not None or _FRAME.match(text) is not None)
+    deep = not _DEEP_WORDS.isdisjoint(words) and _DEEP_LISTS.search(text) is not None
+    return named and (deep or _LISTS.match(text) is not None or _FRAME.match(text) is not None)
 
 
 def _first_rows(text: bytes) -> list[_Row]:
@@ -171,8 +180,12 @@ def _unframed(value: object) -> object:
         return [dict(zip(names, cast("list[object]", row), strict=False)) for row in data if isinstance(row, list)]
     if not whole or not all(isinstance(v, dict) for v in whole.values()):
         return whole
-    if all(key.isdigit() for key in whole):
-        return [whole[key] for key in sorted(whole, key=int)]
+    if numbers := [int(m[2]) for key in whole if (m := _NUMBERED.fullmatch(key))]:
+        if len(numbers) < len(whole):
+            return whole
+        word = next(iter(whole)).rstrip("0123456789 _-").lower()
+        ordered = sorted(zip(numbers, whole.values(), strict=True), key=itemgetter(0))
+        return [cast("_Row", row) | ({word: number} if word and not counter_of(row) else {}) for number, row in ordered]
     columns = cast("dict[str, dict[str, Any]]", whole)
     if all(column and all(key.isdigit() for key in column) for column in columns.values()):
         return {name: [column[key] for key in sorted(column, key=int)] for name, column in columns.items()}

@@ -42,6 +42,7 @@ class StepCount(Struct):
     first: float = 0.0
     base: float = 0.0
     epoch: float | None = None
+    total: float | None = None
 
 
 class AxisState(Struct):
@@ -115,19 +116,27 @@ def _update_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None
         return None
     count = abs(count)
     track = state.counts.get(kind.split if kind.eval else "")
+    if kind.eval and kind.named and not kind.inner and row.total and not _is_of_training(row, state):
+        return state.step if state.is_fine else None
     if track is None:
         track = state.counts[kind.split if kind.eval else ""] = StepCount(first=count)
     if track.last is not None and count < track.last:
         track = _after_fall(count, row, kind, state, track)
     elif track.last is not None and kind.inner and track.epoch != state.epoch and row.total and track.last >= row.total:
         track.base += row.total  # one step in each epoch: ``[1/1]`` again
-    track.last, track.epoch = count, state.epoch
+    track.last, track.epoch, track.total = count, state.epoch, row.total
     step = int(track.base + count)
     if not kind.eval:
         state.step, state.is_fine = step, True
     elif not state.is_fine:
         return None
     return state.step if kind.eval and not kind.inner and not kind.named else step
+
+
+def _is_of_training(row: AxisRow, state: AxisState) -> bool:
+    """Whether the count of an evaluation is that of the training, by its total: not that of its own batches."""
+    track = state.counts.get("")
+    return track is None or track.total is None or track.total == row.total
 
 
 def _after_fall(count: float, row: AxisRow, kind: KeyTraits, state: AxisState, track: StepCount) -> StepCount:

@@ -96,6 +96,7 @@ def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.
     bases = track.base + np.cumsum(added)
     track.last, track.base = float(counts[-1]), float(bases[-1])
     track.epoch = None if np.isnan(epochs[-1]) else float(epochs[-1])
+    track.total = cast("float | None", rows["total"][-1])
     state.counts[""] = track
     return (bases + counts).astype(np.int64)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
+from sweeplens.readers.text.field_values import ValueField
+from sweeplens.readers.text.fields import CLOCK, DATE, MAX_NUMBERS, NUM, marked_line
+from sweeplens.readers.text.lines import shape_of, tokens_of
 from sweeplens.readers.text.names import EPOCHS, INNER_RANK, MEASURE, fine_rank
-from sweeplens.readers.text.templates import LineTemplate, ValueField
+from sweeplens.readers.text.prefixes import without_prefix
+from sweeplens.readers.text.templates import LineTemplate
 
 __all__ = ["column_template", "header_names"]
 
@@ -19,9 +23,17 @@ _RULE = re.compile(r"\s*[-=+|\s]{3,}$")
 
 def header_names(lines: list[str], count: int) -> list[str]:
     """Returns the names of ``count`` columns in the lines above the first row; [] where there are none."""
-    above = [line for line in lines if line.strip()][-2:]
-    if not above:
-        return []
+    above = [bare for line in lines if (bare := _without_prefix(line)).strip()]
+    while above:
+        names = _names_of(above[-2:], count)
+        if names or not above[-1].lstrip().startswith("#"):
+            return names
+        above.pop()  # a comment between header and rows
+    return []
+
+
+def _names_of(above: list[str], count: int) -> list[str]:
+    """Returns the names in a header, or in a header over a rule of dashes."""
     rule = above[-1] if _RULE.match(above[-1]) and "-" in above[-1] else ""
     text = (above[-2] if len(above) > 1 else "") if rule else above[-1]
     bare = re.sub(r"^\s*#(?=\s*\w)", "", text) if not rule else text
@@ -31,6 +43,15 @@ def header_names(lines: list[str], count: int) -> list[str]:
         if len(names) == count and all(re.search(r"[^\W\d]|#", n) for n in names):
             return names
     return _spread(next((n for n in ways if 2 < len(n) < count and n[0].lower() == "step"), list[str]()), count)
+
+
+def _without_prefix(line: str) -> str:
+    """Removes time and level before a header without numbers."""
+    tokens = tokens_of(line)
+    if len(tokens) >= MAX_NUMBERS:
+        return line
+    rest = without_prefix(marked_line(shape_of(line), tokens))[0]
+    return line if re.search(f"[{NUM}{DATE}{CLOCK}]", rest) else rest
 
 
 def _under(text: str, rule: str) -> list[str]:
@@ -47,29 +68,26 @@ def _spread(names: list[str], count: int) -> list[str]:
     return [names[0], *(f"{n}.{kinds[:i].count(n)}" for i, n in enumerate(kinds))]
 
 
-def column_template(
-    names: list[str], tokens: list[str], found: LineTemplate, path: str, *, cells: int
-) -> LineTemplate | None:
+def column_template(names: list[str], tokens: list[str], found: LineTemplate, path: str) -> LineTemplate | None:
     """Returns the template of rows with so many numbers; None where their names are unknown."""
-    wall, prefix = found.wall, found.prefix
-    if not names and len(tokens) == len(_YOLO) + 2 and cells == len(_YOLO) + 1:
-        values = tuple(ValueField(n, i + 2) for i, n in enumerate(_YOLO))
-        return LineTemplate(values=values, epoch=0, epoch_name="epoch", sure=True)
+    at = found.columns
+    if not names and len(at) == len(_YOLO) + 1 and len(tokens) > len(at):
+        values = tuple(ValueField(n, at[i + 1]) for i, n in enumerate(_YOLO))
+        return LineTemplate(values=values, epoch=at[0], epoch_name="epoch", sure=True)
     stem = PurePath(path).name.split(".")[0]
-    if not names and len(tokens) == 2 and MEASURE.search(stem) and tokens[0].isdigit():
+    if not names and len(at) == len(tokens) == 2 and MEASURE.search(stem) and tokens[0].isdigit():
         names = ["step", stem]
-    if not names:
-        return None
     lower = [n.lower() for n in names]
-    if len(set(lower)) < len(lower) or max(map(len, lower)) > _LONGEST:
+    if not names or len(set(lower)) < len(lower) or max(map(len, lower)) > _LONGEST:
         return None
     epoch = next((i for i, n in enumerate(lower[:3]) if n in EPOCHS), None)
     ranked = [(r, i) for i, n in enumerate(lower[:3]) if (r := fine_rank(n)) is not None and r < INNER_RANK]
     fine = min(ranked)[1] if ranked else None
-    if epoch is None and fine is None:
+    values = tuple(ValueField(n, at[i]) for i, n in enumerate(names) if i not in (epoch, fine))
+    if not values or (epoch is None and fine is None):
         return None
-    values = tuple(ValueField(n, i) for i, n in enumerate(names) if i not in (epoch, fine))
     return LineTemplate(
-        values=values, epoch=epoch, fine=fine, fine_name=names[fine] if fine is not None else "",
-        epoch_name=names[epoch] if epoch is not None else "", wall=wall, prefix=prefix, sure=True,
-    ) if values else None  # fmt: skip
+        values=values, epoch=None if epoch is None else at[epoch], fine=None if fine is None else at[fine],
+        fine_name="" if fine is None else names[fine], epoch_name="" if epoch is None else names[epoch],
+        wall=found.wall, prefix=found.prefix, bar=found.bar, sure=True,
+    )  # fmt: skip

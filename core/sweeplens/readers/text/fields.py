@@ -11,7 +11,7 @@ import re
 from msgspec import Struct
 
 from sweeplens.readers.text.lines import HOLE
-from sweeplens.readers.text.names import UNIT, split_of_word
+from sweeplens.readers.text.names import EPOCHS, UNIT, fine_rank, split_of_word
 
 __all__ = [
     "CLOCK",
@@ -22,45 +22,22 @@ __all__ = [
     "fields_of",
     "marked_line",
     "place_of",
-    "without_prefix",
 ]
 
 NUM, DATE, CLOCK = "\ue000-\ue3ff", "\ue400-\ue7ff", "\ue800-\uebff"  # numbers, dates, times of day and durations
 _FIRST = {"n": 0xE000, "d": 0xE400, "h": 0xE800}
 MAX_NUMBERS = 1024
-_LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS|I|W)"
-_WORD_LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS)"
-_PREFIXES = tuple(
-    re.compile(p)
-    for p in (
-        rf"\s*\(\w+ pid=[{NUM}](?:, ip=[^)]*)?\)\s*",
-        rf"\s*\[[{NUM}],[{NUM}]\]<std\w+>:\s*",
-        r"\s*\[?(?:default|node)_?\d+\]?:\s*",
-        rf"\s*[IWEF]\d{{4}} [{CLOCK}]\s+[{NUM}]\s+\S+?:[{NUM}]\]\s*",
-        rf"\s*(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w* )?[A-Z][a-z][a-z]\s+[{NUM}]\s+[{CLOCK}]\s*(?:[A-Z]{{3,4}} )?(?:[{NUM}])?[:\s]*",
-        rf"\s*[\[(]?(?:[{DATE}]|[{NUM}](?:[/.\-][{NUM}]){{1,2}}[ |T,]+[{CLOCK}]|[{CLOCK}])(?:[.,][{NUM}])?"
-        rf"(?:[ ,]+{_LEVEL}\b)?(?:\s+[\w.]+)?(?=[\])])[\])]?[\s:\-|]*",
-        rf"\s*[\[(]?(?:[{DATE}]|[{NUM}](?:[/.\-][{NUM}]){{1,2}}[ |T,]+[{CLOCK}]|[{CLOCK}])(?:[.,][{NUM}])?[\])]?[\s:\-|,]*",
-        rf"\s*(?:-\s*)?[\w.\\/]+ (?:-|\|) {_LEVEL} (?:-|\|) ",
-        rf"\s*\(\w+:[{NUM}]\)\s*{_LEVEL}:\s*",
-        rf"\s*[\w.]+ {_LEVEL}:\s*",
-        rf"\s*[\[<(]?{_LEVEL}[\])>]?\s*(?:\|\s*[\w.]+(?::[\w<>]+:[{NUM}])?\s*[|-]\s|:[\w.]+:|[:|\-]\s|\s*\(\w[\w.]*:[{NUM}]\):?|(?<=\]))\s*",
-        rf"\s*\[[\w.\-]+\](?=\s*[{DATE}])\s*",
-        rf"\s*\[[\w/.\-]+\.py:[{NUM}][^\]]*\]\s*",
-        rf"DLLL?\s+(?=[{DATE}])",
-        rf"\s*{_WORD_LEVEL}\s+(?=\S)",
-        rf"\s*\[?[\w./\\\-]+\.py(?::[{NUM}])?(?::\w+)?[\]):]*\s*(?:[-|]\s)?(?=\S)",
-    )
-)
-_RANK = re.compile(rf"\s*\[?(?i:rank)[ _:=]?(\d+|[{NUM}])\]?:?\s+")
-_LOGGER = re.compile(rf"{_LEVEL} \| ([\w.]+) \| ")
-_LEVELS = re.compile(rf"^(?:[\[(]?{_WORD_LEVEL}\b[\])]?[\s:|\-]*)+")
+_LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS)"
+_LEVELS = re.compile(rf"^(?:[\[(]?{_LEVEL}\b[\])]?[\s:|\-]*)+")
 _SECTION = re.compile(
     r"(?i)(?:^|[\s\[(|,;:>*-])(train(?:ing)?|valid(?:ation)?|val|test(?:ing)?|eval(?:uation)?|dev)"
     r"(?: \w+){0,2}(?:\]|:|\s\||\s-)(?=[\s\w]|$)"
 )
 _HARD = re.compile(r"[,;|\t\{\}]|\s[-–—•>*]+\s|[\)\]]+[\s:,]*")
 _TIGHT = re.compile(r"[:=]\s*[\[\(<]?\s*$")
+_TEXT_ONLY = re.compile(r"\s*[A-Za-z][\w/]*\s*[|,;]")  # ``val: n/a |``
+_GROUP = re.compile(r"([A-Za-z][\w.-]*)\s?[\[{(][^\[\]{}()]*$")
+_GLUED_UNIT = re.compile(r"(?:[mun]?s|secs?|min|hr?|d|[kKMGT]i?B?|B)(?=[\s,;|)]|$)(?!\s*[:=]\S)")
 _EDGE = " \t:=[(<{*#>|-–•~\"'`"
 
 
@@ -75,6 +52,9 @@ class LineField(Struct):
     total: int | None = None
     kind: str = "n"
     section: str = ""  # the last split named before it
+    at: int = 0  # its position in the line
+    whole: bool = False  # printed without a point
+    group: str = ""  # the word before the bracket that it is in: ``tot_loss`` in ``tot_loss[loss=1.3``
 
 
 def marked_line(shape: str, tokens: list[str]) -> str:
@@ -93,24 +73,10 @@ def place_of(sign: str) -> int:
     return (ord(sign) - 0xE000) % MAX_NUMBERS
 
 
-def without_prefix(text: str) -> tuple[str, int | None, str, str]:
-    """Returns the text after time, level, logger and rank; the index of the time; the logger; the rank."""
-    wall: int | None = None
-    logger = rank = ""
-    for _ in range(6):
-        found = _RANK.match(text)
-        if found:
-            rank = found[1] if found[1].isdigit() else ""
-        else:
-            found = next((m for p in _PREFIXES if (m := p.match(text)) and m.end()), None)
-        if found is None:
-            break
-        if wall is None and (date := re.search(f"[{DATE}]", found.group())):
-            wall = place_of(date.group())
-        if named := _LOGGER.search(found.group()):
-            logger = named[1]
-        text = text[found.end() :]
-    return text, wall, logger, rank
+def _may_be_total(token: str, count: LineField) -> bool:
+    """Whether a number after ``/`` is a total: whole, or behind an axis (``Epoch: 0.5/4.0``); not ``D(G(z)): 0.6 / 0.01``."""
+    word = count.label.lower()
+    return "." not in token or not count.tight or word in EPOCHS or fine_rank(word) is not None
 
 
 def fields_of(body: str, tokens: list[str]) -> list[LineField]:
@@ -131,18 +97,34 @@ def fields_of(body: str, tokens: list[str]) -> list[LineField]:
             and last.kind == "n"
             and re.fullmatch(r"\s*(?:/|of|out of)\s*", before)
             and sign < "\ue400"
+            and _may_be_total(tokens[place_of(sign)], last)
         ):
             last.total = place_of(sign)
             last.after = after
             continue
-        if last and re.fullmatch(r"\s*(?:/|of)\s*", before):
+        if last and re.fullmatch(r"\s*(?:/|of)\s*", before) and (last.total is not None or sign >= DATE[0]):
             continue  # a third number, or a date
         kind = "n" if sign < "\ue400" else "d" if sign < "\ue800" else "h"
         label, tight = _label(before, fields[-1] if fields else None)
         named = list(_SECTION.finditer(before)) if i else []
         named = [m for m in named if m.end() < len(before.rstrip()) or not tight or "]" in m.group()]
+        named = [m for m in named if not _TEXT_ONLY.match(before, m.end())]
         section = split_of_word(named[-1][1]) if named else section
-        fields.append(LineField(label, place_of(sign), tight, before, after, kind=kind, section=section))
+        group = _group(body[: mark.start()])
+        fields.append(
+            LineField(
+                label,
+                place_of(sign),
+                tight,
+                before,
+                after,
+                kind=kind,
+                section=section,
+                at=mark.start(),
+                group=group,
+                whole=not re.search(r"[.eE]|nan|inf", tokens[place_of(sign)], re.IGNORECASE),
+            )
+        )
     return fields
 
 
@@ -151,7 +133,7 @@ def _label(before: str, last: LineField | None) -> tuple[str, bool]:
     text = before
     if last is not None:
         counted = re.match(r"(?i)(?:st|nd|rd|th)?\s?(?:epoch|step|iter|batch)s?\b:?", text)
-        unit = (counted if not last.label else None) or UNIT.match(text)
+        unit = (counted if not last.label else None) or _GLUED_UNIT.match(text) or UNIT.match(text)
         text = text[unit.end() :] if unit and unit.end() else text
     tight = bool(_TIGHT.search(text))
     text = text.rstrip(_EDGE)
@@ -167,12 +149,23 @@ def _label(before: str, last: LineField | None) -> tuple[str, bool]:
             else text
         )
         text = text.split("=")[-1] if "=" in text else text
+        text = (
+            re.split(r"[\[{](?=\w)", text)[-1]
+            if text.count("[") + text.count("{") > text.count("]") + text.count("}")
+            else text
+        )
     else:
         text = re.split(r":\s+", text)[-1]
     text = re.sub(r"\s+", " ", text.strip(" \t:=[(<{*>|-–•~.!;,")).strip()
     text = re.sub(r"^[^\w#@(<]+", "", _LEVELS.sub("", text))
     text = text.rstrip("]") if "[" not in text else text
     return (text if re.search(r"[^\W\d_]|#", text) and not re.fullmatch(r"(?:it|s|ms)/\w+", text) else ""), tight
+
+
+def _group(before: str) -> str:
+    """Returns the word before the innermost open bracket; "" outside of brackets."""
+    found = _GROUP.search(before)
+    return found[1] if found else ""
 
 
 def _closes_name(text: str, stop: re.Match[str]) -> bool:

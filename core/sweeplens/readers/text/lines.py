@@ -11,7 +11,7 @@ import re
 
 import polars as pl
 
-__all__ = ["HOLE", "MAX_LINE", "NUMBERS", "bare_shape", "cleaned", "line_frame", "tokens_of"]
+__all__ = ["HOLE", "MAX_LINE", "NUMBERS", "bare_shape", "cleaned", "line_frame", "shape_of", "tokens_of"]
 
 HOLE = "\x01"
 MAX_LINE = 1 << 16  # characters; longer lines are not rows
@@ -55,3 +55,8 @@ def bare_shape(shape: str) -> str:
 def tokens_of(line: str) -> list[str]:
     """Returns the number texts that the shape of a line replaces."""
     return _PYTHON.findall(line)
+
+
+def shape_of(line: str) -> str:
+    """Returns the shape of one line."""
+    return _PYTHON.sub(HOLE, line)

@@ -21,10 +21,10 @@ __all__ = [
 EPOCHS = frozenset({"epoch", "epoch num", "epoch_num", "epoch id", "e", "ep", "epoch number"})
 _FINE = (
     ("num_updates", "global_step", "global step", "globalstep", "total_timesteps", "total timesteps", "num_timesteps",
-     "totalenvinteracts", "total_env_steps", "timesteps", "total_steps_done", "trainer/global_step", "env_steps"),
+     "totalenvinteracts", "totalenvsteps", "total_env_steps", "timesteps", "total_steps_done", "trainer/global_step", "env_steps"),
     ("step", "steps", "iter", "iters", "iteration", "iterations", "itr", "train_step", "training_step", "current_steps",
      "current_step", "current step", "train step", "training step", "n_iter", "timestep", "time step", "update", "updates",
-     "training_iteration", "training iteration", "train_iter", "#", "optimizer step", "step_num"),
+     "training_iteration", "training iteration", "train_iter", "#", "optimizer step", "step_num", "up", "upd", "num_update"),
     ("episode", "episodes", "round", "generation", "game", "trial_step"),
     ("batch", "batch_id", "batch id", "batch_idx", "batch idx", "minibatch", "mini-batch", "i", "it"),
 )  # fmt: skip
@@ -32,7 +32,7 @@ _FINE_RANK = {word: rank for rank, words in enumerate(_FINE) for word in words}
 SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "validating": "val",
     "validate": "val", "test": "test", "testing": "test", "eval": "eval", "evaluation": "eval", "evaluating": "eval",
-    "dev": "dev",
+    "dev": "dev", "cv": "cv",
 }  # fmt: skip
 MEASURE = re.compile(
     r"(?i)loss|acc(?:uracy|$|[^a-z])|prec|recall|\bf1|f-?score|bleu|rouge|\bwer\b|\bcer\b|perplexity|\bppl\b|\bmae\b|\bmse\b|rmse"
@@ -68,7 +68,7 @@ NEVER = frozenset(
     }
 )
 UNIT = re.compile(
-    r"^\s?(?:%|\)|[kKMGBT]i?B?\b|B\b|(?:images?|imgs?|samples?|tokens?|tok|ins|items?|it|iters?|steps?|sec|secs|seconds?|s|ms|us|min|mins"
+    r"^\s?(?:%|\)|None\b|[kKMGBT]i?B?\b|B\b|(?:images?|imgs?|samples?|tokens?|tok|ins|items?|it|iters?|steps?|sec|secs|seconds?|s|ms|us|min|mins"
     r"|minutes?|hours?|hrs?|h|d|days?|MB|GB|MiB|GiB|st|nd|rd|th|x)\b(?:/\w+)?(?!\s*[:=\w/])|/(?:s|sec|step|iter|it|batch)\b)"
 )
 _SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}

@@ -16,8 +16,9 @@ from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisState, KeyTraits
 from sweeplens.readers.text.axis_columns import placed_columns
 from sweeplens.readers.text.columns import column_template, header_names
+from sweeplens.readers.text.field_values import ValueField
 from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
-from sweeplens.readers.text.templates import LineTemplate, ValueField, may_be_row, template_of
+from sweeplens.readers.text.templates import LineTemplate, may_be_row, template_of
 from sweeplens.readers.text.token_values import numbers_at, times_at, values_of_field
 
 __all__ = ["ParsedLogText", "TextParser"]
@@ -130,10 +131,10 @@ class TextParser:
         tokens = tokens_of(first)
         found = template_of(shape, tokens)
         if found is not None and found.columns:
-            key = str(found.columns)
+            key = str(len(found.columns))
             if key not in self.headers:
-                self.headers[key] = header_names(_lines_above(self.above, text, line), _cells(tokens, shape))
-            found = column_template(self.headers[key], tokens, found, self.path, cells=_cells(tokens, shape))
+                self.headers[key] = header_names(_lines_above(self.above, text, line), len(found.columns))
+            found = column_template(self.headers[key], tokens, found, self.path)
         if len(self._shapes) < _MOST_SHAPES:
             self._shapes[shape] = found
         return found
@@ -182,7 +183,7 @@ class TextParser:
 
     def _of_boxes(self, axes: pl.DataFrame) -> pl.DataFrame:
         """Gives all rows of one box the axis values that any of them has."""
-        boxes = [k for t, k in self._keys.items() if t.box]
+        boxes = [k for t, k in self._keys.items() if t.box or t.pair]
         if not boxes or not axes["key"].is_in(boxes).any():
             return axes
         block = ((pl.col("line").diff() != 1) | ~pl.col("key").is_in(boxes)).fill_null(value=True).cum_sum()
@@ -191,7 +192,9 @@ class TextParser:
             pl.when(pl.col("block").is_null()).then(c).otherwise(pl.col(c).max().over("block")).alias(c)
             for c in ("epoch", "fine")
         ]
-        return marked.with_columns(together).drop("block")
+        loose = [k for t, k in self._keys.items() if t.pair and not t.sure]
+        lost = pl.col("key").is_in(loose) & pl.col("epoch").is_null() & pl.col("fine").is_null()
+        return marked.with_columns(together).filter(~lost).drop("block")
 
     def _of_bars(self, axes: pl.DataFrame) -> pl.DataFrame:
         """Keeps the last state of each step of a progress bar; of a Keras bar only the final state."""
@@ -357,11 +360,6 @@ def _lines_above(earlier: str, text: str, line: int) -> list[str]:
     begin = max(0, at)
     near = text[max(0, begin - 4096) : begin]
     return (near if begin > 4096 else earlier + near).split("\n")[-_ABOVE:]
-
-
-def _cells(tokens: list[str], shape: str) -> int:
-    """Returns the count of columns of a row: ``1/300`` is one."""
-    return len(tokens) - shape.count(f"{HOLE}/{HOLE}")
 
 
 def _no_points() -> pl.DataFrame:

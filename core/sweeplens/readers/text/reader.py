@@ -9,12 +9,23 @@ from typing import Any, cast
 
 import polars as pl
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.decoding.sidecars import config_files
+from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.json.steps import described_by
-from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import (
+    READING_SCHEMA,
+    Claim,
+    FileStat,
+    Folder,
+    Problem,
+    Reading,
+    Resume,
+    RunRecord,
+    Source,
+)
 from sweeplens.readers.text.ending import end_of, status_at_end
 from sweeplens.readers.text.evidence import is_training_log
 from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
@@ -28,6 +39,7 @@ from sweeplens.readers.text.same_values import (
     same_elsewhere,
 )
 from sweeplens.readers.text.settings import settings_in
+from sweeplens.readers.text.splits import split_groups, split_in, with_split
 from sweeplens.readers.text.templates import may_be_row
 
 __all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
@@ -45,8 +57,11 @@ _NAMED = frozenset({
     "robots", "cmakelists",
 })  # fmt: skip
 _MAY_BE = re.compile(
-    rb"(?i)(?:epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|\d ?/ ?\d|^[ \t]*\d).*\d", re.MULTILINE
-)
+    rb"(?i)epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|score|error|reward|\bep\b|cost|\d ?/ ?\d"
+    rb"|^[ \t]*\d.*\d", re.MULTILINE
+)  # fmt: skip
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
+_OF_JSON = re.compile(rb"^[ \t]*[\"\[\]{}]", re.MULTILINE)
 _BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 _DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
 _PLAIN = frozenset(
@@ -72,12 +87,12 @@ class TextLogs:
 
     Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
     Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config file beside them
-    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed before the first row; times; a second training in a file as ``<file>#2``; finished or failed by the last lines
+    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names as prefix; settings printed before the first row; times; a second training in a file as ``<file>#2``; ``train.log`` and ``valid.log`` of one training as one run; finished or failed by the last lines
     Leaves: remaining times, text, generated samples; a last line without a newline, until it is complete
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files named like logs whose sample has rows that go forward. Those that repeat what another reader reads,
@@ -91,28 +106,82 @@ class TextLogs:
         if _are_copies(folder, self.name, values):
             yield Claim((*logs, *config))
             return
-        for name, same in zip(logs, same_elsewhere(folder, values), strict=True):
-            alone = len(logs) == 1 and _stem(name) in _PLAIN
-            yield Claim((name, *config), is_folder=alone and not same, copy_of=same)
+        copies = dict(zip(logs, same_elsewhere(folder, values), strict=True))
+        groups = split_groups(list(logs))
+        for names in groups:
+            same = next((copies[n] for n in names if copies[n]), "")
+            alone = len(groups) == 1 and (len(names) > 1 or _stem(next(iter(names))) in _PLAIN)
+            yield Claim((*names, *config), is_folder=alone and not same, copy_of=same)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the new whole lines; a short or compressed file is read whole."""
-        main = source.files[0]
-        log = _LogReading(source, resume)
-        with compression.reading(main.path) as stream:
-            if resume:
-                stream.seek(resume.offset)
-            for data in _chunks(cast("Any", stream), begin=resume.offset if resume else 0):
-                log.take(data)
-        reading = log.reading()
+        logs = _logs_of(source)
+        readings = [_read_log(source, entry, _resume_of(entry, resume, len(logs))) for entry in logs]
+        reading = readings[0] if len(logs) == 1 else _joined(readings, logs)
         runs, problems = described_by(source, reading.runs)
         return Reading(runs, reading.points, (*reading.problems, *problems), reading.resume)
+
+
+def _logs_of(source: Source) -> list[FileStat]:
+    """Returns the log of a training, or its logs where there is one for each split."""
+    named = [f for f in source.files if split_in(f.path) and _base(f.path).endswith(_SUFFIXES)]
+    splits = [f for f in named if _base(f.path) not in SETTINGS_NAMES]
+    return splits if len(splits) > 1 and splits[0] == source.files[0] else [source.files[0]]
+
+
+def _base(path: str) -> str:
+    return compression.plain_name(path).replace("\\", "/").rsplit("/", 1)[-1].lower()
+
+
+def _resume_of(entry: FileStat, resume: Resume | None, logs: int) -> Resume | None:
+    """Returns where the reading of one file continues."""
+    if resume is None or logs == 1:
+        return resume
+    known = cast("dict[str, Any]", resume.state.get(entry.path))
+    return Resume(known["offset"], known["state"], known["lines"])
+
+
+def _read_log(source: Source, entry: FileStat, resume: Resume | None) -> Reading:
+    log = _LogReading(source, entry, resume)
+    with compression.reading(entry.path) as stream:
+        if resume:
+            stream.seek(resume.offset)
+        for data in _chunks(cast("Any", stream), begin=resume.offset if resume else 0):
+            log.take(data)
+    return log.reading()
+
+
+def _joined(readings: Sequence[Reading], logs: Sequence[FileStat]) -> Reading:
+    """Joins the readings of the splits of one training."""
+    points = [with_split(r.points, split_in(f.path)) for r, f in zip(readings, logs, strict=True)]
+    states = {
+        f.path: {"offset": r.resume.offset, "state": dict(r.resume.state), "lines": r.resume.lines}
+        for r, f in zip(readings, logs, strict=True)
+        if r.resume
+    }
+    records: dict[str, RunRecord] = {}
+    for record in (record for r in readings for record in r.runs):
+        records[record.id] = _merged(records[record.id], record) if record.id in records else record
+    problems = tuple(p for r in readings for p in r.problems)
+    resume = Resume(0, states) if len(states) == len(logs) else None
+    return Reading(tuple(records.values()), pl.concat(points), problems, resume)
+
+
+def _merged(first: RunRecord, other: RunRecord) -> RunRecord:
+    return replace(
+        first,
+        status=first.status or other.status,
+        created_at=min(filter(None, (first.created_at, other.created_at)), default=None),
+        updated_at=max(filter(None, (first.updated_at, other.updated_at)), default=None),
+        hyperparameters={**other.hyperparameters, **first.hyperparameters},
+    )
 
 
 class _LogReading(Struct):
     """The state of one reading of a file, chunk by chunk."""
 
     source: Source
+    entry: FileStat
     resume: Resume | None
     parser: TextParser = field(default_factory=lambda: TextParser(""))
     frames: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
@@ -130,7 +199,7 @@ class _LogReading(Struct):
     def __post_init__(self) -> None:
         """Restores the state of the last reading."""
         state = cast("dict[str, Any]", self.resume.state) if self.resume else {}
-        self.parser = TextParser(self.source.files[0].path, state.get("parser"))
+        self.parser = TextParser(self.entry.path, state.get("parser"))
         self.between = str(state.get("between") or "")
         self.first_run = self.parser.axis.run
         self.looked = int(state.get("looked", -1))
@@ -179,7 +248,7 @@ class _LogReading(Struct):
 
     def reading(self) -> Reading:
         """Returns the result."""
-        path = self.source.files[0].path
+        path = self.entry.path
         points = pl.concat(self.frames) if self.frames else empty_reading_points()
         return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
 
@@ -192,7 +261,7 @@ class _LogReading(Struct):
             .agg(pl.col("wall_time").min().alias("a"), pl.col("wall_time").max().alias("b"))
             .iter_rows()
         }
-        status = status_at_end(end_of(self.source.files[0].path))
+        status = status_at_end(end_of(self.entry.path))
         return tuple(
             RunRecord(
                 run,
@@ -237,7 +306,7 @@ def is_text_log(name: str, sample: bytes) -> bool:
 
 def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
     """Parses the rows of a sample of a file; None if it is not from a training log."""
-    if b"\x00" in sample[:1024] or not _MAY_BE.search(sample):
+    if b"\x00" in sample[:1024] or not _MAY_BE.search(sample) or _is_json(sample):
         return None
     whole = sample[: sample.rfind(b"\n") + 1] or sample
     text = cleaned(whole)
@@ -246,6 +315,14 @@ def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
     parser = TextParser(name)
     parsed = parser.feed(text)
     return parsed if is_training_log(parsed, parser.shapes, text.count("\n")) else None
+
+
+def _is_json(sample: bytes) -> bool:
+    """Whether a file is a JSON document over several lines, and not a log behind one."""
+    if not _JSON.match(sample):
+        return False
+    lines = sample.count(b"\n") + 1
+    return len(_OF_JSON.findall(sample)) >= 0.95 * lines and b'": ' in sample and not sample.lstrip().startswith(b'{"')
 
 
 def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) -> bool:

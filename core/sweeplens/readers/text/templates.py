@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 
+import msgspec
 import polars as pl
 from msgspec import Struct
 
 from sweeplens.readers.text.axis_fields import axes_of, is_axis_name, progress_split, step_rank
+from sweeplens.readers.text.field_values import ValueField, distinct, value_of
 from sweeplens.readers.text.fields import (
     CLOCK,
     DATE,
@@ -18,53 +20,49 @@ from sweeplens.readers.text.fields import (
     fields_of,
     marked_line,
     place_of,
-    without_prefix,
 )
 from sweeplens.readers.text.lines import HOLE
 from sweeplens.readers.text.names import (
-    IDLE,
     INNER_RANK,
     MEASURE,
-    NEVER,
-    UNIT,
     fine_rank,
-    scale_of,
     split_of_word,
 )
+from sweeplens.readers.text.prefixes import rank_place, without_prefix
 
-__all__ = ["LineTemplate", "ValueField", "may_be_row", "template_of"]
+__all__ = ["LineTemplate", "may_be_row", "template_of"]
 
-_NEAR = 80  # a rank within so many first characters is a prefix
 _FAIRSEQ = frozenset({"train_inner", "train", "valid", "test"})
 _WRAPPERS = re.compile(r"(?:\b(?:np|numpy|torch|jnp)\.)?\b(?:float\d+|int\d+|float|int|tensor|Array|array)\(")
 _DEVICE = re.compile(rf", (?:device|dtype|grad_fn)=[^,)}}\]]*|cuda:[{NUM}]")
+_BAR_BEHIND = re.compile(rf":\s+[{NUM}]%\|.*$")  # what Ultralytics prints behind a row of numbers
 _BAR = re.compile(r"%\|[^|]*\||\[[=>.━╸╺ \-]{3,}\]|[━╸╺]{3,}")
 _KERAS = re.compile(
     rf"\s*[{NUM}]/[{NUM}]\s*(?:\[[=>. ]+\]|[━╸╺]+)?\s*-?\s*(?:ETA: )?[{NUM}{CLOCK}](?:ms|us|s)?(?![A-Za-z])"
 )
 _KEYED = (re.compile(r"\bkey: ([\w./-]+), value: "), re.compile(r"\b([\w./-]+): \{value: "))
+_NAMES_BEHIND = re.compile(rf"\s*[{NUM}]: [{NUM}],(?: [{NUM}] [A-Za-z][A-Za-z ]*,?)+\s*")  # what Darknet prints
 _TEXT_VALUE = re.compile(r"[\w.]+\s*[:=]\s*(?:[A-Za-z/\\][^,;|(]*|\[\]|)(?=[,;|})]|$)")
-_PATH = re.compile(r"^/|://|\.py\b|::|/home/|\\")
 _EPOCH_COST = re.compile(r"(?i)epoch \w+$")
 _AXIS_HINT = (
     rf"(?i)epoch|step|iter|updat|batch|episode|round|generation|\bep\b|\bitr?\b|\be\b|\bi\b|{HOLE} ?/ ?{HOLE}|\]\["
 )
+_PATH_NAME = re.compile(rf"\s*\w[\w.\-]*(?:/[\w.\-]+)+\s?[:=]\s?[{NUM}]\s*")  # ``throughput/total_tokens=41``
+_PAIR = re.compile(rf"\s*([A-Za-z][\w/.()%\-]*(?: [\w/.()%\-]+)*)\s{{2,}}([{NUM}])(?:%|s)?\s*")
 _PROSE = 12  # a line with more words is a row only if it has enough separators
-_TRUTH = re.compile(r"[:=]\s*(?:True|False|None|true|false|null|Namespace\()")
-_SENTENCE = frozenset(
-    "is are was were has have had will not improved improving can could should saved saving loaded loading found using new".split()
+_LISTS_SETTINGS = re.compile(
+    r"[{(,]\s*['\"]?\w+['\"]?\s*[:=]\s*['\"](?!nan|inf|-)[A-Za-z/]"
+    r"|\b(?:seed|batch_size|weight_decay|num_layers|hidden\w*|dropout|max_steps|num_epochs|epochs)['\"]?\s*[:=]\s?['\"]?\S+[,;|]\s"
 )
+"""A dictionary with text as a value, or names that only settings have."""
+_COUNTED = re.compile(
+    rf"(?i)(?<![\w.])(?:epoch(?!s\b)|iter|iteration|step|global_step|update|episode|batch)(?:_?\w{{0,5}})\b(?<!size)[^,;|]{{0,4}}[{NUM}]"
+    rf"|[{NUM}]/[{NUM}]|%\|"
+)
+_TRUTH = re.compile(r"[:=]\s*(?:True|False|None|true|false|null|Namespace\()")
+_ONLY_LEVEL = r"^[^A-Za-z]*(?:[\w.]+[^A-Za-z]+){0,2}(?:INFO|DEBUG)[^A-Za-z]*$"  # numbers behind a logger's prefix
 _TOPIC = re.compile(r"\s*([A-Za-z][\w-]*):\s+[A-Za-z_]\w*\s*[:=]")
 _ESPNET = re.compile(rf"([{NUM}])epoch:(\w+):[{NUM}]([{NUM}])batch:")
-
-
-class ValueField(Struct, frozen=True):
-    """A metric of a line: its name, the index of its number, and a factor or divisor."""
-
-    name: str
-    place: int
-    scale: float = 1.0
-    whole: int | None = None  # of ``9840/10000``: the index of the total
 
 
 class LineTemplate(Struct, frozen=True):
@@ -82,16 +80,17 @@ class LineTemplate(Struct, frozen=True):
     box: bool = False
     bar: str = ""  # ``tqdm`` or ``keras``: a progress bar
     inner: bool = False  # the count restarts in each epoch
-    columns: int = 0  # count of columns, in a row of only numbers
+    columns: tuple[int, ...] = ()  # the number of each column, in a row of only numbers
     section: str = ""  # in a box: the name of the next section
     parts: tuple[int, ...] = ()  # numbers that are part of names
     header: bool = False  # only an axis, as in ``epoch: 100``; it is a setting if it is not repeated
     sure: bool = False  # its names are measures, so it is a row even without an axis
+    pair: bool = False  # ``name   1``: a line of a box without bars, whose axis may be in another line
 
     @property
     def is_row(self) -> bool:
         """Whether the lines hold values that may become points."""
-        return bool(self.values) and (self.sure or self.has_axis)
+        return bool(self.values) and (self.sure or self.has_axis or self.pair)
 
     @property
     def has_axis(self) -> bool:
@@ -104,21 +103,28 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     if len(tokens) >= MAX_NUMBERS or shape.count(HOLE) != len(tokens):
         return None
     marked = marked_line(shape, tokens)
-    if (ranked := re.match(rf"[^{NUM}]{{0,80}}?(?i:\brank)[ _:=]?([{NUM}])", marked)) and ranked.end() < _NEAR:
-        return LineTemplate(parts=(place_of(ranked[1]),))  # each rank gets its own template
+    if (ranked := rank_place(marked)) is not None:
+        return LineTemplate(parts=(ranked,))  # each rank gets its own template
     body, wall, logger, rank = without_prefix(marked)
+    if not rank and (ranked := rank_place(body)) is not None:
+        return LineTemplate(parts=(ranked,))
     prefix = f"rank{rank}/" if rank not in ("", "0") else ""
     box = _box(body)
     if box is not None:
         return box
-    if columns := _columns(body):
-        return LineTemplate(columns=columns, wall=wall, prefix=prefix)
+    cells = _BAR_BEHIND.sub("", body)
+    if columns := _columns(cells):
+        return LineTemplate(columns=columns, wall=wall, prefix=prefix, bar="tqdm" if cells != body else "")
     body = _DEVICE.sub("", _WRAPPERS.sub("", body)).replace('"', "").replace("'", "")
+    if (pair := _PAIR.fullmatch(body)) is not None:
+        return _pair(pair[1], place_of(pair[2]), wall, prefix)
     bar = "tqdm" if re.search(rf"[{NUM}]%\|", body) else "keras" if _KERAS.match(body) else ""
     body = re.sub(r"[ \xa0]+", " ", _BAR.sub("||", body))
-    if _is_settings(body):
+    if _is_settings(body) or (_LISTS_SETTINGS.search(marked) and not _COUNTED.search(body)):
         return None
     body = _ESPNET.sub(r"epoch \1 [\2] batch \3: ", body)
+    if _NAMES_BEHIND.fullmatch(body):
+        body = "step " + re.sub(rf"([{NUM}]) ([A-Za-z][A-Za-z ]*)", r"\2: \1", body.replace(":", ", loss:", 1).lstrip())
     for pattern in _KEYED:
         body = pattern.sub(r"\1: ", body)
     fields = fields_of(body, tokens)
@@ -138,11 +144,19 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
 def may_be_row() -> pl.Expr:
     """Whether a shape may be that of a row: it has an axis, a measure, a box, or only numbers. Rules out most text."""
     shape = pl.col("shape")
-    hints = shape.str.contains(_AXIS_HINT) | shape.str.contains(MEASURE.pattern) | shape.str.contains(r"^\s*\|")
-    prose = (shape.str.count_matches(r"[A-Za-z]{2,}") > _PROSE) & (
-        shape.str.count_matches(r"[:=|]") * 6 < shape.str.count_matches(r"[A-Za-z]{2,}")
+    hints = (
+        shape.str.contains(_AXIS_HINT)
+        | shape.str.contains(MEASURE.pattern)
+        | shape.str.contains(r"^\s*\||^\s*\w[\w.\-]*/[\w./\-]+\s?[:=]\s?" + HOLE + rf"|^\s*{HOLE}:\s+(?:\w+: )?{HOLE}")
+        | shape.str.contains(rf"^\s*[A-Za-z][\w/.() %\-]*\s{{2,}}[-+]?{HOLE}%?s?\s*$")
     )
-    return (hints & ~prose) | ~shape.str.contains(r"[A-Za-z]{3,}")
+    words = shape.str.count_matches(r"[A-Za-z]{2,}")
+    prose = (
+        (words > _PROSE)
+        & (shape.str.count_matches(r"[:=|\t]") * 6 < words)
+        & (shape.str.count_matches(HOLE, literal=True) * 2 < words)
+    )
+    return (hints & ~prose) | ~shape.str.contains(r"[A-Za-z]{3,}") | shape.str.contains(_ONLY_LEVEL)
 
 
 def _is_settings(body: str) -> bool:
@@ -170,13 +184,21 @@ def _box(body: str) -> LineTemplate | None:
     )  # fmt: skip
 
 
-def _columns(body: str) -> int:
-    """Returns the count of columns in a line of only numbers, one of them perhaps ``1/300``; 0 for any other line."""
-    bare = re.sub(r"(?<=[\ue000-\ue3ff])(?:[kMG%]|[MG]iB|B)?(?=[\s/,;|]|$)", "", body).strip()
+def _pair(name: str, place: int, wall: int | None, prefix: str) -> LineTemplate | None:
+    """Returns the template of ``name   1``, one line of a box without bars."""
+    field = LineField(name.strip(), place, True, name, "")
+    made = _assembled(name, [field], wall, "", prefix, "")
+    return msgspec.structs.replace(made, pair=True) if made is not None else None
+
+
+def _columns(body: str) -> tuple[int, ...]:
+    """Returns the number of each column in a line of only numbers, one of them perhaps ``1/300``; () for any other line."""
+    body = re.sub(r"[\[\]]", " ", body) if re.match(rf"\s*[{NUM}]\s*\[", body) else body
+    bare = re.sub(r"(?<=[\ue000-\ue3ff])(?:[kMG%smh]|[MG]iB|B|ms)?(?=[\s/,;|]|$)", "", body).strip()
     if not re.fullmatch(rf"[{NUM}{CLOCK}\s/,;|]+", bare):
-        return 0
-    count = len(re.findall(f"[{NUM}{CLOCK}]", bare))
-    return count if count > 1 else 0
+        return ()
+    found = tuple(place_of(m[0]) for m in re.finditer(f"(?<!/)[{NUM}{CLOCK}]", bare))
+    return found if len(found) > 1 else ()
 
 
 def _name_parts(fields: list[LineField], tokens: list[str]) -> tuple[int, ...]:
@@ -202,9 +224,10 @@ def _assembled(
     for i, field in enumerate(fields):
         if i in used:
             continue
-        values += _value(
+        values += value_of(
             field, fields[i - 1] if i else None, values, field.section if field.section and not logger else split
         )
+    values = distinct(values, fields)
     loose = [f for i, f in enumerate(fields) if i not in used and f.label and not f.tight]
     axis = fields[epoch] if epoch is not None else fields[fine] if fine is not None else None
     if not values and (axis is None or not _is_header(body)):
@@ -217,7 +240,7 @@ def _assembled(
         bool(values)
         and len(loose) <= len(values)
         and any(MEASURE.search(v.name) or _EPOCH_COST.match(v.name) for v in values)
-    )
+    ) or bool(_PATH_NAME.fullmatch(body))
     return LineTemplate(
         values=tuple(values), epoch=_at(fields, epoch), fine=_at(fields, fine),
         total=fields[fine].total if fine is not None else None,
@@ -247,78 +270,6 @@ def _split(body: str, fields: list[LineField]) -> str:
         return "" if len({split_of_word(f.label.split()[0]) for f in own}) > 1 else split_of_word(found[1])
     found = re.search(r"(?i)\((train|val|valid|validation|test)\)", head)
     return split_of_word(found[1]) if found else ""
-
-
-def _value(field: LineField, last: LineField | None, values: list[ValueField], split: str) -> list[ValueField]:
-    """Returns the metric of a field; [] where its name cannot be a metric."""
-    if field.kind == "d" or (field.kind == "h" and not re.search(r"(?i)time|elapsed|wall", field.label)):
-        return []
-    if not field.label:
-        return _unnamed_value(field, last, values)
-    name = _metric_name(field.label, split)
-    words = len(name.split())
-    ends = field.label.split()
-    if split_of_word(field.label):
-        return [ValueField(field.label, field.place, 1.0, field.total)] if field.tight else []
-    if ends and (
-        ends[0] in IDLE
-        or ends[-1] in IDLE
-        or not _SENTENCE.isdisjoint(ends)
-        or name.count("(") != name.count(")")
-        or field.before.endswith("#")
-    ):
-        return []
-    if (
-        not name
-        or _PATH.search(name)
-        or name.lower().rsplit("/", 1)[-1] in NEVER
-        or words > (6 if field.tight else 3)
-        or re.search(r"[A-Za-z]", name) is None
-    ):
-        return []
-    if re.match(r"[A-Za-z_]{3,}", field.after) and not UNIT.match(field.after):
-        return []  # ``3rdparty``: not a number
-    return [
-        ValueField(
-            name,
-            field.place,
-            scale_of(name, field.after.lstrip()[:2] if not field.after.startswith(" ") else ""),
-            field.total,
-        )
-    ]
-
-
-def _unnamed_value(field: LineField, last: LineField | None, values: list[ValueField]) -> list[ValueField]:
-    """Returns a number without a name: the running mean in ``Loss 0.3 (0.35)``, or a member of ``dice [0.9, 0.8]``."""
-    if last is None or not values or field.total is not None:
-        return []
-    if (
-        re.fullmatch(r"\s*\(\s*(?:avg:?\s*)?", field.before)
-        and field.after.lstrip().startswith(")")
-        and values[-1].place == last.place
-    ):
-        return [ValueField(f"{values[-1].name}.avg", field.place)]
-    if re.fullmatch(r"[\s,]+", field.before) and "[" in last.before and values[-1].place == last.place:
-        values[-1] = ValueField(f"{values[-1].name}.0", last.place)
-        return [ValueField(f"{values[-1].name[:-2]}.1", field.place)]
-    counted = re.fullmatch(r"(.*)\.(\d+)", values[-1].name)
-    if re.fullmatch(r"[\s,]+", field.before) and counted and values[-1].place == last.place:
-        return [ValueField(f"{counted[1]}.{int(counted[2]) + 1}", field.place)]
-    return []
-
-
-def _metric_name(label: str, split: str) -> str:
-    """Returns the name of a metric as printed, with a split before it as prefix."""
-    words = label.split(" ")
-    own = split_of_word(words[0]) if len(words) > 1 else ""
-    if own:
-        rest = words[2:] if len(words) > 2 and words[1].lower() in ("set:", "set") else words[1:]
-        if rest and f"/{own}" in f"/{'/'.join(rest).lower()}"[1:]:
-            return " ".join(rest)
-        return f"{own}/{' '.join(rest)}" if rest and re.search(r"[A-Za-z]", "".join(rest)) else label
-    if split and split_of_word(re.split(r"[^A-Za-z]", label, maxsplit=1)[0]) != "":
-        return label  # ``val_loss`` in a line of the training split
-    return f"{split}/{label}" if split else label
 
 
 def _is_header(body: str) -> bool:

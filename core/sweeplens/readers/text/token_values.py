@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from sweeplens.readers.protocol import READING_SCHEMA
-from sweeplens.readers.text.templates import ValueField
+from sweeplens.readers.text.field_values import ValueField
 
 __all__ = ["numbers_at", "times_at", "values_of_field"]
 

@@ -283,7 +283,7 @@ class _RowParser:
         if all(c is None for c in row):
             return
         if self.axis is not None and row[self.axis] is not None:
-            cell, row[self.axis] = row[self.axis], _step(row[self.axis])
+            cell, row[self.axis] = row[self.axis], _step(row[self.axis], self.header.separator)
             if row[self.axis] is None:
                 self._problem(
                     record, f"{self.header.names[self.used[self.axis]]} is {cell[:_EXCERPT]!r}, which is not a step"
@@ -319,11 +319,11 @@ class _RowParser:
         self.problems.append(Problem(self.file, reason, record.line, kind=kind, excerpt=excerpt))
 
 
-def _step(cell: str) -> int | float | None:
+def _step(cell: str, separator: str) -> int | float | None:
     """Converts a cell of the axis to a step, an int if it is written as one; NaN for a missing step."""
     if _WHOLE.fullmatch(cell):
         return int(cell)
-    value = cell_number(cell, BLANKS)
+    value = cell_number(cell, separator)
     if value is None:
         return first_of_ratio(cell)
     if math.isinf(value) or abs(value) >= 2.0**63:
