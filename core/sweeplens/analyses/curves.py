@@ -155,7 +155,7 @@ def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveS
     return tuple(LeftOut(f"{metric}: {what}", tuple(ids)) for metric, ids in grouped.iter_rows())
 
 
-def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
+def thin_curves(placed: LocatedCurves, max_points: int, *, notes: tuple[str, ...] = ()) -> LazyAnswer:
     """Returns run_id, metric, x, value: at most ``max_points`` a series, in order of x.
 
     Raises InputError for ``max_points`` below 2 or above 10,000.
@@ -177,7 +177,7 @@ def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
         warnings=placed.outside,
     )
     unroll = partial(_unrolled, placed.lines, series, max_points)
-    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, frames=(series, placed.lines.twice))
+    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, (series, placed.lines.twice), notes)
 
 
 def _counted(asked: pl.DataFrame, lines: CurveSelection, of_axis: pl.DataFrame) -> pl.DataFrame:
