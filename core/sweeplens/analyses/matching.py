@@ -73,7 +73,9 @@ def match_sides(
     if not matched.height:
         return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
-    labels = tuple(cells.select(pl.concat_str([_named_values(cells[n]) for n in shared], separator=", ")).to_series())
+    labels = tuple(
+        cells.select(pl.concat_str([_named_values(cells[n]) for n in shared], separator=", ")).to_series().to_list()
+    )
     kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
     return Matching(kept, tuple(shared), labels, never, tuple(alone))
 

@@ -97,7 +97,7 @@ def _side(
         reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))), more)
         raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")
     wanted = pl.Series(list(chosen), dtype=pl.String)
-    return tuple(runs["run_id"].filter(runs["run_id"].is_in(wanted.implode())))
+    return tuple(runs["run_id"].filter(runs["run_id"].is_in(wanted.implode())).to_list())
 
 
 def _matching(

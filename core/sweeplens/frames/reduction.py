@@ -244,5 +244,5 @@ def runs_lacking(metrics: Sequence[str], runs: pl.DataFrame, series: pl.DataFram
     for metric in metrics:
         if having.get(metric, 0) < runs.height:
             logged = logged_any.filter(pl.col("metric") == metric)["run_id"]
-            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode()))), []).append(metric)
+            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode())).to_list()), []).append(metric)
     return tuple(LeftOut(f"{', '.join(names)}: not logged", ids) for ids, names in found.items())
