@@ -23,7 +23,7 @@ TESTS := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients format bench bench-quick browser pictures soak newcomer site published lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients cluster format bench bench-quick browser pictures soak newcomer site published lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ conformance: $(TESTS) ## The protocol's conformance suite, both eras, with Node 
 
 clients: $(TESTS) ## Clients of others (from npm and PyPI) talk to our server, one line each; skipped where not to be had
 	@$(BIN)/python -m tests.clients
+
+cluster: $(TESTS) ## Spark on this machine (needs Java) and replicas behind a proxy: same answers, killed executors, no wrong page
+	@$(BIN)/python -m tests.cluster
 
 format: $(TESTS) ## Format, and mend what the linter can mend
 	$(BIN)/python -m ruff check --fix .
@@ -103,6 +106,8 @@ lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
 		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
+		--group cluster -c requirements/dev.txt --upgrade -o requirements/cluster.txt
 	for group in browser clients clients-sdk1 site; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
 		--custom-compile-command "make lock" --group $$group --upgrade -o requirements/$$group.txt || exit 1; done
 
@@ -133,9 +138,10 @@ $(RUNS): requirements/run.txt pyproject.toml hatch_build.py $(wildcard core/swee
 	@$(COMPILE)
 	@touch $@
 
-$(TESTS): requirements/dev.txt $(RUNS)
+$(TESTS): requirements/dev.txt requirements/cluster.txt $(RUNS)
 	@echo "Installing what the tests need ..."
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install -r requirements/cluster.txt || echo "No Spark client for this machine: its tests are skipped."
 	@touch $@
 
 $(BROWSER): requirements/browser.txt $(TESTS)

@@ -16,6 +16,7 @@ from typing import Any, Self
 from pydantic import PrivateAttr, ValidationError
 
 from sweeplens.config_fields import DOTENV, PREFIX, PROJECT, TOML, ConfigFields, Goal, Thresholds
+from sweeplens.engines.address import shown_address
 from sweeplens.errors import ConfigError, nearest
 
 __all__ = ["AnalysisConfig", "Goal", "Thresholds"]
@@ -93,7 +94,8 @@ def _error_text(error: ValidationError) -> str:
             continue
         known = AnalysisConfig.model_fields.get(str(detail["loc"][0]))
         remedy = f" It is {known.description}." if known and known.description else ""
+        given = shown_address(detail["input"]) if field == "engine" else detail["input"]  # no token in an error
         parts.append(
-            f"Setting {field!r} (ANALYSIS_{str(detail['loc'][0]).upper()}): {detail['msg']}, got {detail['input']!r}.{remedy}"
+            f"Setting {field!r} (ANALYSIS_{str(detail['loc'][0]).upper()}): {detail['msg']}, got {given!r}.{remedy}"
         )
     return " ".join(parts)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sweeplens.engines.address import is_cluster, parse_address
 from sweeplens.errors import nearest
 
 __all__ = ["DOTENV", "GUARDED", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Goal", "Thresholds", "unknown_variables"]
@@ -15,7 +16,7 @@ __all__ = ["DOTENV", "GUARDED", "PREFIX", "PROJECT", "TOML", "ConfigFields", "Go
 PREFIX = "ANALYSIS_"
 DOTENV, TOML, PROJECT = ".env", "sweeplens.toml", "pyproject.toml"
 
-GUARDED = ("cache_shared", "show_secrets")
+GUARDED = ("cache_shared", "engine", "show_secrets")
 """Settings that can only be set as arguments and environment variables."""
 
 Goal = Literal["lower", "higher"]
@@ -104,6 +105,11 @@ class ConfigFields(BaseModel):
         description="other users may read and change the store on a disk, and so the answers; the umask sets permissions",
     )
     cache: Literal["disk", "memory"] = Field(default="disk", description="memory: keep nothing between processes")
+    engine: str = Field(
+        default="",
+        repr=False,  # it may hold a token
+        description="what scans points: polars (the default) or a Spark cluster, as sc://host:15002 (docs/scaling.md)",
+    )
     show_secrets: bool = Field(
         default=False,
         description="keep and show hyperparameters with names of secrets (api_key, token, password); otherwise ***",
@@ -120,6 +126,11 @@ class ConfigFields(BaseModel):
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )
+    mirror_megabytes: int = Field(
+        default=20_480,
+        ge=1,
+        description="limit on the copy of a root that is no folder (an archive, s3://, sftp://, mlflow+http://)",
+    )
     max_answer_bytes: int = Field(default=8000, ge=2000, description="limit on each channel of an answer")
     query_seconds: float = Field(default=30.0, gt=0, description="limit on the time of one SQL query")
     query_megabytes: int = Field(default=2048, ge=64, description="limit on the memory of one SQL query")
@@ -129,6 +140,13 @@ class ConfigFields(BaseModel):
     @classmethod
     def _path_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, value: str) -> str:
+        if is_cluster(value):
+            parse_address(value)
+        return value
 
     @field_validator("roots", mode="before")
     @classmethod

@@ -35,7 +35,7 @@ class CostQuestions(ExperimentData):
         view = self.view(runs, where).with_runs().by_task(self.config.task_hparams)
         metric = metric or self._first_main(view)
         answer = cost(
-            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, threshold=threshold,
+            view.runs, view.series, view.points, metric, goal=goal, reduce=reduce, threshold=threshold,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
@@ -51,7 +51,7 @@ class CostQuestions(ExperimentData):
 
         view = self.view(runs, where).with_runs()
         metric = metric or self._first_main(view)
-        answer = checkpoints(view.runs, view.series, view.snapshot.points, metric, goal=goal, goals=self._goals(view))
+        answer = checkpoints(view.runs, view.series, view.points, metric, goal=goal, goals=self._goals(view))
         arguments = ", ".join(filter(None, [repr(metric), python_call(goal=goal, runs=runs, where=where)]))
         doubles = duplicate_warnings(view, [metric], answer)
         return self._with_basis(answer, view, f"db.checkpoints({arguments})", doubles=doubles, metrics=[metric])

@@ -7,10 +7,12 @@ SweeplensError
 │   ├── AmbiguousGoalError a metric whose direction is neither configured nor known by its name
 │   └── CursorError        a cursor that is invalid, or whose data have changed
 ├── RootError              a folder that is missing, unreadable or without experiments
+│   └── PlaceError         another place (a bucket, a server, an archive) that cannot be read
 ├── FormatError            a file that does not follow its format
 │   └── SourceLimitError   a file that exceeds a limit on size, length or time for one source
 ├── RefusedFileError       a path that leads outside the roots, or not to a regular file
 ├── StoreError             the store cannot be read or written
+├── EngineError            a cluster cannot answer
 ├── RenderError            a chart cannot be drawn on this machine
 ├── MissingExtraError      a package of an extra of the installation is missing
 └── LimitError             a limit on time, memory or size was reached
@@ -26,10 +28,12 @@ __all__ = [
     "AmbiguousGoalError",
     "ConfigError",
     "CursorError",
+    "EngineError",
     "FormatError",
     "InputError",
     "LimitError",
     "MissingExtraError",
+    "PlaceError",
     "RefusedFileError",
     "RenderError",
     "RootError",
@@ -84,6 +88,10 @@ class RootError(SweeplensError, FileNotFoundError):
     """A root folder that is missing, cannot be read, or has no files of a known format."""
 
 
+class PlaceError(RootError):
+    """Another place (a bucket, a server, an archive) that cannot be reached or read; the message says what to check."""
+
+
 class FormatError(SweeplensError):
     """A file that does not follow its format; it becomes a problem of that file."""
 
@@ -98,6 +106,10 @@ class RefusedFileError(SweeplensError, OSError):
 
 class StoreError(SweeplensError):
     """The store cannot be read or written."""
+
+
+class EngineError(SweeplensError):
+    """A cluster cannot answer; the message says why and what to do."""
 
 
 class RenderError(SweeplensError):

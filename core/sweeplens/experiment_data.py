@@ -25,17 +25,22 @@ from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.display import html_list
+from sweeplens.engines.opening import open_engine
+from sweeplens.engines.polars_points import last_of_step
+from sweeplens.engines.protocol import Points
 from sweeplens.errors import InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
+from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundLook
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
+from sweeplens.places.names import PlaceNames
+from sweeplens.places.places import Places
 from sweeplens.plain_data import plain_text
-from sweeplens.sources.discover import check_root
 from sweeplens.sources.held_roots import HeldRoots
 from sweeplens.store import Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
@@ -44,6 +49,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    left_out_warning,
     load_failed,
     nothing_found,
     of_runs,
@@ -88,8 +94,11 @@ class ExperimentData:
         self.config = config or AnalysisConfig()
         self.lazy = lazy
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
-        self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
+        self._places = Places(given, self.config)
+        self.roots: tuple[Path, ...] = self._places.folders
+        self.root_names: tuple[str, ...] = self._places.names
         self._held = HeldRoots(self.roots)
+        self._engine = open_engine(self.config.engine, keeps_files=self.config.cache != "memory")
         self._store = open_store(self.roots, self.config)
         self._lock = threading.Lock()
         self._seen = float("-inf")
@@ -99,10 +108,10 @@ class ExperimentData:
             self.load_experiments()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {', '.join(map(str, self.roots))}: {self._loaded()}>"
+        return f"<{type(self).__name__} of {', '.join(self.root_names)}: {self._loaded()}>"
 
     def _repr_html_(self) -> str:
-        return html_list(type(self).__name__, [*map(str, self.roots), self._loaded()])
+        return html_list(type(self).__name__, [*self.root_names, self._loaded()])
 
     def _loaded(self) -> str:
         """What is known without looking at the folders."""
@@ -117,8 +126,12 @@ class ExperimentData:
             report = self._load(progress)
         assert report is not None  # or it raised
         if not report.n_runs and not self._store.snapshot.sources:
-            raise RootError(nothing_found(self.roots, self._store.snapshot, self._held.sentences))
+            raise RootError(nothing_found(self.roots, self._store.snapshot, self._root_sentences, self.root_names))
         return report
+
+    def root_within(self, wanted: str) -> str | None:
+        """Returns the root for a folder or an address at or below one of the roots of this database; None for any other."""
+        return self._places.within(wanted)
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """Returns the current snapshot. One older than ``config.refresh_seconds`` is updated, as the module says.
@@ -135,9 +148,9 @@ class ExperimentData:
                 self._background.finished(PATIENCE_SECONDS)
         snapshot = self._store.snapshot
         if not snapshot.sources:
-            raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
+            raise RootError(nothing_found(self.roots, snapshot, self._root_sentences, self.root_names))
         age = () if waits else self._age()  # what was just read is current, however long that took
-        said = (*((self.failure,) if self.failure else ()), *age, *self._held.sentences)
+        said = (*((self.failure,) if self.failure else ()), *age, *self._root_sentences)
         return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
     def view(self, runs: Names = (), where: str = "") -> View:
@@ -150,16 +163,18 @@ class ExperimentData:
         now = datetime.now(UTC)
         table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
         problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
-        whole = View(snapshot, table, snapshot.series, problems)
-        health = RunHealth(snapshot, table, lambda: self._triage(whole))
-        more = RunColumns(snapshot.points, {HEALTH: health.table})
+        shown = PlaceNames(self.roots, self.root_names)
+        table, problems = shown.in_runs(table), shown.in_problems(problems)
+        whole = View(snapshot, table, snapshot.series, problems, engine=self._engine)
+        health = RunHealth(snapshot, whole.points, table, lambda: self._triage(whole))
+        more = RunColumns(whole.points, {HEALTH: health.table})
         chosen = select_runs(table, snapshot.series, runs, where, more)
         series = snapshot.series
         if chosen.height < table.height:
             series = series.filter(pl.col("run_id").is_in(chosen["run_id"].to_list()))
             problems = of_runs(problems, chosen)
         emptied = "" if chosen.height or not where.strip() else no_run_reason(table, snapshot.series, runs, where, more)
-        return View(snapshot, chosen, series, problems, emptied, more, health)
+        return View(snapshot, chosen, series, problems, emptied, more, health, engine=self._engine)
 
     @property
     def runs_df(self) -> pl.DataFrame:
@@ -186,18 +201,27 @@ class ExperimentData:
         """Path, size and age of the store, formatted for display."""
         return self._store.described()
 
+    @property
+    def engine(self) -> str:
+        """The cluster that scans points, and whether it answers; empty if this machine scans them."""
+        return self._engine.described()
+
     def lazy_query(self, raw: bool = False) -> pl.LazyFrame:
-        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too."""
+        """Returns points as a LazyFrame, read when it is collected. ``raw=True``: repeated steps too.
+
+        This machine scans them, also where ``config.engine`` names a cluster.
+        """
         snapshot = self.refresh()
-        return snapshot.points if raw else standing(snapshot.points, rewound(snapshot.series))
+        return snapshot.points if raw else last_of_step(snapshot.points, rewound(snapshot.series))
 
     def stream_metrics(self, *, raw: bool = False) -> Iterator[pl.DataFrame]:
         """Yields all points as DataFrames of whole runs, in bounded memory."""
         snapshot = self.refresh()
         twice = rewound(snapshot.series)
+        everything = self._engine.points(snapshot.stored, snapshot.points)
         for ids in in_batches(snapshot.runs["run_id"].to_list(), snapshot.series, _BATCH_ROWS):
-            points = select_points(snapshot.points, runs=ids)
-            batch = (points if raw else standing(points, twice)).collect(engine="streaming")
+            points = select_points(everything, runs=ids)
+            batch = _fetched(points if raw else standing(points, twice), sparing=True)
             yield batch
             del batch  # frees it before the next one is read
 
@@ -218,8 +242,8 @@ class ExperimentData:
         low, high = step_range or (None, None)
         check_range(low, high, ("The first step", "the last step"))
         ids = view.runs["run_id"].to_list()
-        chosen = select_points(view.snapshot.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
-        return (chosen if raw else standing(chosen, rewound(view.series))).collect()
+        chosen = select_points(view.points, runs=ids, metrics=metrics, step_min=low, step_max=high)
+        return _fetched(chosen if raw else standing(chosen, rewound(view.series)))
 
     def pinned(self) -> Self:
         """Returns a copy fixed to the current snapshot: later changes on disk do not affect its answers."""
@@ -235,6 +259,7 @@ class ExperimentData:
         began = time.monotonic()
         try:
             with panics_as_errors():
+                self._places.look(progress)
                 self._held.look()
                 report = ingest(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
@@ -249,6 +274,11 @@ class ExperimentData:
             return None
         self._seen, self._good, self.failure = began, datetime.now(UTC), ""
         return report
+
+    @property
+    def _root_sentences(self) -> tuple[str, ...]:
+        """Returns what the last look found about roots that changed, or could not be read whole."""
+        return (*self._places.sentences, *self._held.sentences)
 
     def _look(self, progress: Progress | None = None) -> None:
         """Reads the folders, unless another thread has just done so."""
@@ -296,13 +326,27 @@ class ExperimentData:
     ) -> AnyAnswer:  # fmt: skip
         """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
         emptied = (view.emptied,) if view.emptied else ()
-        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
-        named = read_from_names(view.runs)
-        warnings = (*emptied, *view.snapshot.warnings, *doubles, *said, *named, *unread_logs(view.snapshot, self.roots))
+        shown_roots = (*self.roots, *map(Path, self.root_names))
+        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, shown_roots))
+        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
+        warnings = (
+            *emptied,
+            *self._engine.warnings,
+            *view.snapshot.warnings,
+            *doubles,
+            *said,
+            *named,
+            *unread_logs(view.snapshot, self.roots),
+        )
         return answer.resting_on(
-            roots=tuple(plain_text(str(r)) for r in self.roots),
+            roots=tuple(map(plain_text, self.root_names)),
             data_version=view.snapshot.version,
             runs_matched=view.runs.height if matched is None else matched,
             warnings=warnings,
             python=python,
         )
+
+
+def _fetched(points: Points, *, sparing: bool = False) -> pl.DataFrame:
+    """Returns points with all their columns."""
+    return points.fetch(list(POINTS_SCHEMA), sparing=sparing)

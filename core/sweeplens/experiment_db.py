@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cost_questions import CostQuestions
+from sweeplens.engines.polars_points import last_of_step
 from sweeplens.frames.goals import AskedGoal
-from sweeplens.frames.points import standing
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
 from sweeplens.frames.run_names import run_named
 from sweeplens.frames.selection import select_metrics
@@ -75,7 +75,7 @@ class ExperimentDB(CostQuestions):
         view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
-            view.runs, view.series, view.snapshot.points,
+            view.runs, view.series, view.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
@@ -148,18 +148,18 @@ class ExperimentDB(CostQuestions):
         max_points: int | Callable[[int], int] = 50,
     ) -> LazyAnswer:
         """Returns curves for display, each read and downsampled on demand. ``max_points`` may depend on the number of series."""
+        from sweeplens.analyses.bands import bands
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
         view = self.view(runs, where).with_runs()
         names, x = select_metrics(as_names(metrics), view.metrics), axis_of(x, view)
-        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        placed = locate_curves(view.runs, view.series, view.points, names, x=x, x_min=x_min, x_max=x_max)
         most = max_points if isinstance(max_points, int) else max_points(placed.series.height)
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._with_basis(
-            thin_curves(placed, most), view, f"db.curves({list(as_names(metrics))!r}, {options})", metrics=names
-        )
+        answer = thin_curves(placed, most, notes=bands(view.runs, placed, self.config.replicate_hparams))
+        return self._with_basis(answer, view, f"db.curves({list(as_names(metrics))!r}, {options})", metrics=names)
 
     def mean_curves(
         self, metrics: Sequence[str], *, by: str = "group", hparams: Sequence[str] = (), runs: Sequence[str] = (),
@@ -175,7 +175,7 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where)
         names, x = select_metrics(metrics, view.metrics), axis_of(x, view)
-        placed = locate_curves(view.runs, view.series, view.snapshot.points, names, x=x, x_min=x_min, x_max=x_max)
+        placed = locate_curves(view.runs, view.series, view.points, names, x=x, x_min=x_min, x_max=x_max)
         answer = mean_curves(
             view.runs, view.series, placed, by=by, hparams=hparams, replicates=self.config.replicate_hparams,
             max_points=max_points,
@@ -209,7 +209,7 @@ class ExperimentDB(CostQuestions):
         view = self.view(runs, where).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else self._main(view)
         answer = summarize(
-            view.runs, view.series, view.snapshot.points, as_names(hparams), names,
+            view.runs, view.series, view.points, as_names(hparams), names,
             reduce=reduce, goals=self._goals(view), replicates=self.config.replicate_hparams, sort=sort,
         )  # fmt: skip
         options = python_call(metrics=names, reduce=reduce, runs=runs, where=where, sort=sort)
@@ -237,7 +237,7 @@ class ExperimentDB(CostQuestions):
         if view.health is not None and view.is_whole and not names:
             answer = view.health.diagnosis()
         else:
-            answer = diagnose(view.runs, view.series, view.snapshot.points, self._triage(view), metrics=names)
+            answer = diagnose(view.runs, view.series, view.points, self._triage(view), metrics=names)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
@@ -257,7 +257,7 @@ class ExperimentDB(CostQuestions):
         at_step = str(at_step)
         view = self.view(runs, where).with_runs().by_task(self.config.task_hparams).with_events([metric])
         answer = rank(
-            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
+            view.runs, view.series, view.points, metric, goal=goal, reduce=reduce, by=by, at_step=at_step,
             hparams=as_names(hparams), goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where, reviewed=reviewed,
         )  # fmt: skip
@@ -294,7 +294,7 @@ class ExperimentDB(CostQuestions):
         view = self.view().by_task(self.config.task_hparams).with_events(as_names(metrics))
         names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
         between = partial(
-            compare, view.runs, view.series, view.snapshot.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
+            compare, view.runs, view.series, view.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
             threshold=threshold, goals=self._goals(view), main=self.config.main_metrics, tasks=self.config.task_hparams,
             replicates=self.config.replicate_hparams, equal_within=self.config.equal_within,
         )  # fmt: skip
@@ -302,7 +302,9 @@ class ExperimentDB(CostQuestions):
         if hparam:
             main = names or self._main(view)
             first = "" if names else "".join(main[:1])
-            answer = compare_levels(view.runs, hparam, lambda s: between(s, main, named=[hparam]), tables_of=first)
+            answer = compare_levels(
+                view.runs, hparam, lambda s: between(s, main, named=[hparam], matched_only=True), tables_of=first
+            )
             used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
             doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
@@ -327,7 +329,7 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where).with_runs().by_task(self.config.task_hparams).with_events([metric])
         answer = effects(
-            view.runs, view.series, view.snapshot.points, metric, goal=goal, reduce=reduce,
+            view.runs, view.series, view.points, metric, goal=goal, reduce=reduce,
             goals=self._goals(view), replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams,
         )  # fmt: skip
@@ -346,7 +348,7 @@ class ExperimentDB(CostQuestions):
 
         view = self.view(runs, where)
         answer = suggest(
-            view.runs, view.series, view.snapshot.points, metric, budget=budget, goal=goal,
+            view.runs, view.series, view.points, metric, budget=budget, goal=goal,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
         )  # fmt: skip
         python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(
@@ -365,7 +367,7 @@ class ExperimentDB(CostQuestions):
         view = self.view()
         found = view.health.lasting_findings() if view.health is not None else None
         since = full_cursor(cursor, self._store.kept_state)
-        answer = whats_new(view.runs, view.series, view.snapshot.points, self._triage(view), since, found)
+        answer = whats_new(view.runs, view.series, view.points, self._triage(view), since, found)
         short, identity, state = short_cursor(answer.tables["cursor"]["cursor"].item())
         self._store.keep_state(identity, state)
         answer = replace(answer, tables={**answer.tables, "cursor": pl.DataFrame({"cursor": [short]})})
@@ -377,7 +379,7 @@ class ExperimentDB(CostQuestions):
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, standing(view.snapshot.points, rewound(view.series)), view.more)
+        tables = SqlTables(view.runs, view.series, last_of_step(view.snapshot.points, rewound(view.series)), view.more)
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

@@ -19,6 +19,8 @@ __all__ = [
     "DOCUMENT_BYTES",
     "INFLATED_BYTES",
     "LINE_BYTES",
+    "MAX_CELLS",
+    "MAX_COLUMNS",
     "MAX_CONTAINERS",
     "MAX_POINTS",
     "MAX_SETTINGS",
@@ -48,6 +50,12 @@ DOCUMENT_BYTES = 512 << 20
 
 MAX_SETTINGS = 20_000
 """Most hyperparameters of one run. Each is a column of the runs table, and half a millisecond in a question about all of them."""
+
+MAX_COLUMNS = 20_000
+"""Most hyperparameters of all runs together: each run alone may have few, and all have different ones."""
+
+MAX_CELLS = 50_000_000
+"""Most hyperparameters times runs. Runs of real sweeps have nearly the same hyperparameters, at most some thousands."""
 
 MAX_CONTAINERS = 20_000_000
 """Most lists and objects in one JSON document: each takes about 100 bytes in memory, but as little as two in the file."""

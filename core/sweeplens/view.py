@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import RunHealth, broken_warning
 from sweeplens.answers import Answer
+from sweeplens.engines.polars_points import PolarsEngine
+from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.metadata_tasks import with_task
@@ -25,6 +27,7 @@ from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.store import Snapshot
+from sweeplens.store.runs_frame import LEFT_OUT
 
 __all__ = [
     "Names",
@@ -33,6 +36,7 @@ __all__ = [
     "as_paths",
     "axis_of",
     "duplicate_warnings",
+    "left_out_warning",
     "load_failed",
     "nothing_found",
     "of_runs",
@@ -58,6 +62,12 @@ class View(Struct, frozen=True):
     more: RunColumns = NOTHING_MORE  # columns of runs that are computed when a question names them
     health: RunHealth | None = None  # of all runs of the version
     event_goals: Mapping[str, Literal["lower", "higher"]] = {}  # of events that are used as metrics
+    engine: Engine = PolarsEngine()
+
+    @property
+    def points(self) -> PointSource:
+        """All points of the version, as they were logged, held by the engine."""
+        return self.engine.points(self.snapshot.stored, self.snapshot.points)
 
     @property
     def metrics(self) -> list[str]:
@@ -77,7 +87,7 @@ class View(Struct, frozen=True):
         found = [e for n in dict.fromkeys(names) if n not in metrics and (e := parse_event(n, metrics))]
         if not found:
             return self
-        rows = [event_series(event, self.series, self.snapshot.points) for event in found]
+        rows = [event_series(event, self.series, self.points) for event in found]
         goals = {event.name: event_goal(event) for event in found}
         return replace(self, series=pl.concat([self.series, *rows]), event_goals=goals)
 
@@ -117,6 +127,19 @@ def duplicate_warnings(
     counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
     without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
     return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
+
+
+def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
+    """Warns if all runs together have too many hyperparameters."""
+    if LEFT_OUT not in runs.columns:
+        return ()
+    without, values = runs.filter(pl.col(LEFT_OUT) > 0).height, int(runs[LEFT_OUT].sum())
+    if not without:
+        return ()
+    return (
+        f"{values:,} values in the configurations of {without:,} runs are left out: all runs together have too many "
+        "hyperparameters, and those of most runs are kept.",
+    )
 
 
 def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = ()) -> tuple[str, ...]:
@@ -232,9 +255,14 @@ def _below_root(file: str, roots: Sequence[Path]) -> str:
     return (path.relative_to(root) if root else path).as_posix()
 
 
-def nothing_found(roots: Sequence[Path], snapshot: Snapshot, root_changes: Sequence[str] = ()) -> str:
-    """Returns a message that there are no experiments, and why; ``root_changes``: sentences about roots that changed."""
-    where = ", ".join(repr(str(r)) for r in roots)
+def nothing_found(
+    roots: Sequence[Path], snapshot: Snapshot, root_changes: Sequence[str] = (), names: Sequence[str] = ()
+) -> str:
+    """Returns a message that there are no experiments, and why.
+
+    ``root_changes``: sentences about roots that changed; ``names``: of the roots, where they are no folders.
+    """
+    where = ", ".join(map(repr, names or map(str, roots)))
     seen = (
         f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -318,3 +320,41 @@ def test_of_too_many_hyperparameters_the_largest_group_is_left_out_with_a_proble
         "150 hyperparameters, more than 100: 50 others are left out",
         "152 hyperparameters, more than 100: the 150 values of 'id2label' are left out",
     ]
+
+
+def test_of_runs_that_all_have_other_hyperparameters_those_of_most_runs_are_kept_and_every_answer_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeplens.source_limits.MAX_COLUMNS", 50)
+    for run in range(10):
+        write_run(tmp_path / f"run{run}", {**{f"of{run}.k{i}": i for i in range(40)}, "lr": 0.1 * run}, ROWS)
+    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    assert len([c for c in db.runs_df.columns if c.startswith("of") or c == "lr"]) == 50
+    assert db.runs_df["lr"].null_count() == 0
+    warning = "351 values in the configurations of 9 runs are left out"
+    for answer in (db.overview(), db.list_runs(), db.get_run("run9")):
+        assert [w for w in answer.basis.warnings if warning in w]
+    write_run(tmp_path / "run9", {"lr": 7.0}, [*ROWS, {"step": 99.0, "loss": 0.1}])
+    db.load_experiments()
+    assert db.runs_df.filter(run_id="run9")["lr"].item() == 7.0
+    assert [w for w in db.overview().basis.warnings if "311 values in the configurations of 8 runs" in w]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "db"])
+def test_a_source_with_very_many_runs_is_stopped_after_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("sweeplens.source_limits._BASE_SECONDS", 0.5)
+    write_run(tmp_path / "healthy", {"lr": 0.1}, ROWS)
+    runs = [f"run{i}" for i in range(3000)]
+    if kind == "jsonl":
+        rows = "".join(json.dumps({"run_id": run, "step": 1, "loss": 0.5}) + "\n" for run in runs)
+        (tmp_path / "many.jsonl").write_text(rows)
+    else:
+        with closing(sqlite3.connect(tmp_path / "many.db")) as connection:
+            connection.execute("CREATE TABLE results (run TEXT, step INTEGER, loss REAL)")
+            connection.executemany("INSERT INTO results VALUES (?, 1, 0.5), (?, 2, 0.4)", [(run, run) for run in runs])
+            connection.commit()
+    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    assert db.runs_df["run_id"].to_list() == ["healthy"]
+    assert "took too long" in db.problems["reason"][0]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.odd_files import Beside, Files, odd, seeds
+from support.odd_files import Beside, Files, odd, seeds, write_files
+
+from sweeplens.readers import READERS
+from sweeplens.sources.discover import discover
 
 _BATCH = 100  # sources that are looked at together
 
@@ -22,6 +26,12 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> list[Files]:
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Beside:
     """Healthy runs."""
     return Beside(tmp_path_factory.mktemp("beside"))
+
+
+def test_every_format_is_made_odd(real: list[Files], tmp_path: Path) -> None:
+    for number, files in enumerate(real):
+        write_files(tmp_path / str(number), files)
+    assert {source.reader for source in discover([tmp_path], READERS).sources} == {reader.name for reader in READERS}
 
 
 @given(numbers=st.lists(st.integers(0, 2**32), min_size=_BATCH, max_size=_BATCH))

@@ -91,7 +91,9 @@ def test_trials_of_searches_are_runs_with_their_settings_and_goals() -> None:
     tuned = db.runs_df.filter(db.runs_df["run_id"].str.starts_with("keras_tuner")).sort("run_id")
     assert tuned["units"].to_list() == [8, 32, 16]
     assert (set(tuned["status"]), set(tuned["group"])) == ({"finished"}, {"proj"})
-    assert db.rank("score", goal="lower", by="run", runs="keras_tuner/*").table["run_id"][0] == "keras_tuner/proj/trial_0"
+    assert (
+        db.rank("score", goal="lower", by="run", runs="keras_tuner/*").table["run_id"][0] == "keras_tuner/proj/trial_0"
+    )
     found = read_folder(WRITTEN)
     trial = "flaml/search.log/2"
     assert found.runs[trial].hyperparameters["learner"] == "rf"

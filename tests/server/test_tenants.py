@@ -87,7 +87,9 @@ async def test_wrong_tokens_do_not_block_a_right_token_from_the_same_address(lab
             for i in range(302)
         ]
         right = await http.post("/mcp", json={}, headers={"Authorization": f"Bearer {PUBLIC}"})
-    assert (codes.count(401), codes.count(429)) == (30, 272)
+    refused = codes.count(401)  # thirty at once, and one more for every two seconds that the rest take
+    assert 30 <= refused < 100
+    assert refused + codes.count(429) == 302
     assert right.status_code not in (401, 429)
 
 
@@ -191,7 +193,7 @@ async def test_queries_run_at_a_lower_priority_than_the_server(sweep: Path, tmp_
         async with Client(server.url) as client:
             await client.call_tool("query_sql", {"query": "SELECT COUNT(*) FROM points"})
             niceness = {os.getpriority(os.PRIO_PROCESS, pid) for pid in _query_processes(server)}
-            assert min(niceness) >= os.getpriority(os.PRIO_PROCESS, server.process.pid) + 10
+            assert min(niceness) >= min(19, os.getpriority(os.PRIO_PROCESS, server.process.pid) + 10)
 
 
 def _query_processes(server: Served) -> list[int]:
@@ -199,21 +201,41 @@ def _query_processes(server: Served) -> list[int]:
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_request_leaves_no_traceback_in_the_log(
-    sweep: Path, tmp_path: Path
+    sweep: Path, tmp_path: Path, era: str
 ) -> None:
-    head = (
-        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nMcp-Protocol-Version: 2026-07-28\r\n"
-        "Accept: application/json, text/event-stream\r\nContent-Length: 1000\r\n\r\n{"
-    )
     with serving(sweep, tmp_path / "log") as server:
+        line = "Mcp-Protocol-Version: 2026-07-28"
+        if era == "legacy":
+            async with httpx2.AsyncClient(base_url=server.url.removesuffix("/mcp")) as http:
+                line = f"Mcp-Session-Id: {await _opened(http)}"
+        head = (
+            f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{line}\r\n"
+            "Accept: application/json, text/event-stream\r\nContent-Length: 1000\r\n\r\n{"
+        )
         for _ in range(3):
             stream = await anyio.connect_tcp("127.0.0.1", server.port)
             await stream.send(head.encode())
             await anyio.sleep(0.1)
             await stream.aclose()
-        async with Client(server.url) as client:
+        async with Client(server.url, mode=era) as client:
             await client.list_tools()
         assert [line for line in server.logged() if line["level"] == "error"] == []
+
+
+async def test_a_session_that_ends_beside_its_other_requests_leaves_no_traceback_in_the_log(
+    lab: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 99}}
+    async with web(lab, PUBLIC) as http:
+        for _ in range(20):
+            headers = {**HEADERS, "Mcp-Session-Id": await _opened(http)}
+            async with anyio.create_task_group() as group:
+                for index in range(6):
+                    group.start_soon(partial(http.post, "/mcp", json=note, headers=headers))
+                    group.start_soon(partial(http.post, "/mcp", json=call("ping", {}, index), headers=headers))
+                    if index == 2:
+                        group.start_soon(partial(http.delete, "/mcp", headers=headers))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_cursor_of_another_grant_shows_no_data_of_that_grant(lab: Path, era: str) -> None:

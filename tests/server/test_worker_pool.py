@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import pytest
@@ -13,6 +14,8 @@ from polars.exceptions import PanicException as PolarsPanic
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
 from sweeplens.panics import PanicException
+from sweeplens.priority import NICENESS, niceness
+from sweeplens_mcp.execution.turns import Turns
 from sweeplens_mcp.execution.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
@@ -262,3 +265,86 @@ async def test_two_short_calls_of_one_tenant_run_at_a_time_and_all_of_a_server_w
             assert len(running) == expected
             gate.set()
         pool.close()
+
+
+async def test_a_tenant_that_used_the_workers_for_long_waits_for_those_that_used_them_little() -> None:
+    turns, now = clocked_turns(share=1)
+    use(turns, now, "greedy", 30)
+    for tenant in ("greedy", "a", "b"):
+        for number in range(2):
+            turns.add(tenant, f"{tenant}{number}")
+    order = [use(turns, now, None, 0.1) for _ in range(6)]
+    assert order == ["a0", "b0", "a1", "b1", "greedy0", "greedy1"]
+
+
+async def test_what_a_tenant_used_is_forgotten_with_time() -> None:
+    turns, now = clocked_turns(share=1)
+    use(turns, now, "greedy", 30)
+    use(turns, now, "a", 1)
+    now[0] += 300
+    for tenant in ("greedy", "a"):
+        turns.add(tenant, tenant)
+    assert [use(turns, now, None, 0.1) for _ in range(2)] == ["greedy", "a"]
+
+
+async def test_only_a_tenant_that_used_much_more_than_others_runs_in_the_background() -> None:
+    turns, now = clocked_turns(share=2)
+    use(turns, now, "greedy", 30)
+    assert not background(turns, "greedy")  # there is no other tenant
+    use(turns, now, "a", 1)
+    use(turns, now, "greedy", 30)
+    assert background(turns, "greedy")
+    assert not background(turns, "a")
+
+
+async def test_a_tenant_that_used_much_more_than_others_runs_one_call_at_a_time() -> None:
+    turns, now = clocked_turns(share=2)
+    use(turns, now, "greedy", 30)
+    use(turns, now, "a", 1)
+    for tenant in ("greedy", "a"):
+        for number in range(3):
+            turns.add(tenant, f"{tenant}{number}")
+    running = [turn.call for turn in iter(turns.begin, None)]
+    assert running == ["a0", "a1", "greedy0"]
+
+
+async def test_the_processes_of_a_background_call_have_the_lowest_priority() -> None:
+    now = [1000.0]
+    pool = WorkerPool(heavy_workers=1, clock=lambda: now[0])
+
+    def work(seconds: float) -> int:
+        now[0] += seconds
+        return niceness()
+
+    for tenant, seconds, expected in (
+        ("greedy", 30, NICENESS),
+        ("a", 1, NICENESS),
+        ("greedy", 1, 19),
+        ("a", 1, NICENESS),
+    ):
+        assert await pool.run(object(), lambda s=seconds: work(s), heavy=True, tenant=tenant) == expected
+    pool.close()
+
+
+def clocked_turns(share: int) -> tuple[Turns[Any], list[float]]:
+    now = [1000.0]
+    return Turns(share, clock=lambda: now[0]), now
+
+
+def use(turns: Turns[Any], now: list[float], tenant: str | None, seconds: float) -> object:
+    """Runs the next call, which may be one more of a tenant, for some seconds."""
+    if tenant is not None:
+        turns.add(tenant, tenant)
+    turn = turns.begin()
+    assert turn is not None
+    now[0] += seconds
+    turns.end(turn)
+    return turn.call
+
+
+def background(turns: Turns[Any], tenant: str) -> bool:
+    turns.add(tenant, tenant)
+    turn = turns.begin()
+    assert turn is not None
+    turns.end(turn)
+    return turn.background

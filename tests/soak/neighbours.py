@@ -141,7 +141,7 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
     """A hostile tenant and odd files beside 50 polite clients: none gets an error or waits more than 5 times its own time."""
     hostile, tokens = _places(root)
     rounds = max(6, int(_ROUNDS * share))
-    with serving(root, "--root", str(hostile), "--token-file", str(tokens)) as server:
+    with serving(root, "--root", str(hostile), "--token-file", str(tokens), "--calls-per-minute", "1200") as server:
         alone, beside = map(_together, anyio.run(_both, server, hostile, rounds))
     own = _by(0, alone)
     times = max(sum(seconds) / sum(own[client]) for client, seconds in _by(0, beside).items())

@@ -6,23 +6,40 @@ small sources of every set of the corpus. `odd` makes one of them odd. `Beside` 
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
 import shutil
+import sqlite3
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
+import zstandard
 
+from support.odd_seeds import DATABASES, TEXTS
 from support.sweep import write_run
-from support.wire_samples import event, event_file, scalar, wandb_config, wandb_file, wandb_row
+from support.wire_samples import (
+    SWANLAB,
+    blocks,
+    event,
+    event_file,
+    scalar,
+    swan_finish,
+    swan_scalar,
+    swan_start,
+    wandb_config,
+    wandb_file,
+    wandb_row,
+)
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.readers import READERS
 from sweeplens.sources.discover import discover
 
-__all__ = ["Beside", "Files", "odd", "seeds"]
+__all__ = ["Beside", "Files", "odd", "seeds", "write_files"]
 
 Files = Mapping[bytes, bytes]
 """Relative path -> content."""
@@ -30,55 +47,6 @@ Files = Mapping[bytes, bytes]
 _SMALL = 16_000
 _DATA = Path(__file__).parents[1] / "data"
 _HEALTHY = 4
-
-_TEXTS: dict[str, dict[str, str]] = {
-    "keras": {"training.log": "epoch,accuracy,loss,val_loss\n0,0.5,1.0,1.1\n1,0.6,0.9,1.0\n2,0.7,0.8,0.9\n"},
-    "lightning": {
-        "metrics.csv": "epoch,step,train_loss,val_loss\n0,9,0.5,\n0,9,,0.6\n1,19,0.4,\n1,19,,0.5\n",
-        "hparams.yaml": "lr: 0.001\nbatch_size: 32\noptim:\n  name: adam\n",
-    },
-    "hf": {
-        "trainer_state.json": json.dumps(
-            {"best_metric": None, "epoch": 2.0, "global_step": 20, "max_steps": 20, "num_train_epochs": 2,
-             "log_history": [{"epoch": 1.0, "loss": 0.5, "step": 10}, {"epoch": 2.0, "loss": 0.4, "step": 20}]}
-        ),
-    },
-    "mlflow": {
-        "1/meta.yaml": "artifact_location: x\nexperiment_id: '1'\nlifecycle_stage: active\nname: e\n",
-        "1/abc/meta.yaml": "artifact_uri: x\nend_time: 1700000010000\nexperiment_id: '1'\nlifecycle_stage: active\nrun_id: abc\n"
-        "run_name: quick\nrun_uuid: abc\nsource_name: ''\nstart_time: 1700000000000\nstatus: 3\ntags: []\nuser_id: u\n",
-        "1/abc/metrics/loss": "1700000001000 0.5 0\n1700000002000 0.4 1\n",
-        "1/abc/params/lr": "0.1",
-    },
-    "sacred": {
-        "7/run.json": json.dumps({"experiment": {"name": "e"}, "status": "COMPLETED", "start_time": "2024-01-01T00:00:00",
-                                  "heartbeat": "2024-01-01T00:01:00", "host": {}, "meta": {}}),
-        "7/config.json": json.dumps({"lr": 0.1, "seed": 1}),
-        "7/metrics.json": json.dumps({"loss": {"steps": [0, 1], "timestamps": ["2024-01-01T00:00:01", "2024-01-01T00:00:02"],
-                                               "values": [0.5, 0.4]}}),
-    },
-    "ray": {
-        "t1/params.json": json.dumps({"lr": 0.1}),
-        "t1/result.json": "".join(json.dumps({"training_iteration": i, "loss": 1 / i, "trial_id": "t1", "timestamp": 1.7e9 + i,
-                                              "config": {"lr": 0.1}}) + "\n" for i in (1, 2, 3)),
-    },
-    "mmengine": {
-        "20240101_000000/vis_data/scalars.json": '{"lr": 0.1, "loss": 0.5, "epoch": 1, "step": 1}\n{"acc": 0.5, "step": 1}\n',
-        "20240101_000000/vis_data/config.py": "lr = 0.1\nmodel = dict(type='R', depth=50)\n",
-    },
-    "mmcv": {"a.log.json": '{"seed": 0}\n{"mode": "train", "epoch": 1, "iter": 10, "lr": 0.1, "loss": 0.5}\n'},
-    "spinup": {"progress.txt": "Epoch\tAverageEpRet\n0\t1.0\n1\t2.0\n", "config.json": '{"exp_name": "x", "lr": 0.1}'},
-    "sb3": {"monitor.csv": '#{"t_start": 1700000000.0, "env_id": "E"}\nr,l,t\n1.0,10,0.5\n2.0,12,1.0\n'},
-    "dvclive": {"plots/metrics/loss.tsv": "step\tloss\n0\t0.5\n1\t0.4\n", "metrics.json": '{"loss": 0.4, "step": 1}',
-                "params.yaml": "lr: 0.1\n"},
-    "nvlabs": {"stats.jsonl": '{"Loss/loss": {"num": 1, "mean": 0.5, "std": 0.1}, "Progress/kimg": {"num": 1, "mean": 1.0,'
-               ' "std": 0}, "timestamp": 1.7e9}\n', "training_options.json": '{"batch_size": 32, "G_kwargs": {"a": 1}}'},
-    "history": {"history.json": '{"loss": [0.5, 0.4], "val_loss": [0.6, 0.5]}'},
-    "yolo": {"results.csv": "epoch,train/box_loss,metrics/mAP50(B)\n1,0.5,0.1\n2,0.4,0.2\n", 
-             "args.yaml": "lr0: 0.01\nmodel: y.pt\n"},
-    "hydra": {"metrics.jsonl": '{"step": 0, "loss": 0.5}\n{"step": 1, "loss": 0.4}\n', ".hydra/config.yaml": "lr: 0.1\n",
-              ".hydra/overrides.yaml": "- lr=0.1\n", ".hydra/hydra.yaml": "hydra:\n  job:\n    num: 1\n"},
-}  # fmt: skip
 
 _TOKENS = (
     '"\\udce9"', '"\\ud83d\\u0000"', '{"\\u0000": "int", "is": "zzz"}', "1e999", "-1e999", "NaN", "9" * 400, "9" * 5000, "null",
@@ -106,21 +74,40 @@ _NAMES = (
     b"\xe2\x80\xae",
     b"@",
 )
-_SIDECARS = ("config.json", "config.yaml", "hparams.yaml", "params.json", "args.json", ".hydra/config.yaml", "run.json")
+_SIDECARS = ("config.json", "config.yaml", "hparams.yaml", "params.json", "args.json", ".hydra/config.yaml", "run.json",
+             ".hydra/overrides.yaml", "config.toml", "args.txt", "opts.txt", "params/opt.json", ".guild/attrs/flags",
+             "exit_code", "status.json", "slurm-7.err")  # fmt: skip
 
 
 def seeds(folder: Path) -> list[Files]:
     """Real sources, each as its files; ``folder`` is for what must be written first."""
-    found: list[Files] = [{n.encode(): t.encode() for n, t in files.items()} for files in _TEXTS.values()]
+    found: list[Files] = [{n.encode(): t.encode() for n, t in files.items()} for files in TEXTS.values()]
+    found += [_compressed(TEXTS[name]) for name in ("hydra", "yolo", "text_logs")]
+    for name, script in DATABASES.items():
+        (folder / name).mkdir(parents=True)
+        with closing(sqlite3.connect(folder / name / name)) as connection:
+            connection.executescript(script)
     event_file(
         folder / "tb" / "events.out.tfevents.1.x", [event(1.7e9 + s, s, scalar("loss", 1 / (s + 1))) for s in range(4)]
     )
     rows = [wandb_row({"loss": 1 / (s + 1), "_timestamp": 1.7e9 + s}, s) for s in range(4)]
     wandb_file(folder / "wandb", "abc", [wandb_config({"lr": 0.1}), *rows])
+    values = [swan_start("first", "abc"), *(swan_scalar("loss", s, 1 / (s + 1)) for s in range(4)), swan_finish(1, "")]
+    found.append({b"run-20240101_000000-abc/run-abc.swanlab": blocks(SWANLAB, values)})
     roots = [folder, _DATA]
     if corpus := os.environ.get("SWEEPLENS_CORPUS"):
         roots += sorted(p.parent / "logs" for p in Path(corpus).glob("*/expected.json"))
     return [*found, *(files for root in roots for files in _small(root.resolve()))]
+
+
+def _compressed(texts: Mapping[str, str]) -> Files:
+    """The same source with its logs compressed."""
+    packed = {(".jsonl", ".log"): (b".gz", gzip.compress), (".csv",): (b".zst", zstandard.compress)}
+    made: dict[bytes, bytes] = {}
+    for name, text in texts.items():
+        ending, compress = next((how for ends, how in packed.items() if name.endswith(ends)), (b"", bytes))
+        made[name.encode() + ending] = compress(text.encode())
+    return made
 
 
 def _small(root: Path) -> list[Files]:
@@ -208,8 +195,11 @@ def _sidecar(files: dict[bytes, bytes], dice: random.Random) -> None:
         text = (
             f'{{"lr": {dice.choice(_TOKENS)}, {dice.choice(_TOKENS)}: 1, "config": {dice.choice(("{}", "[]", "3"))}}}'
         )
-    else:
+    elif name.endswith(("yaml", "flags")):
         text = f"lr: {dice.choice(_YAML)}\n{dice.choice(_YAML)}: 1\nseed: {dice.choice(_YAML)}\n"
+    else:
+        begin = dice.choice(("lr = ", "--lr ", "- lr=", "[", ""))
+        text = f"{begin}{dice.choice((*_TOKENS, *_YAML))}\nseed = {dice.choice(_TOKENS)}\n"
     files[home + b"/" * bool(home) + name.encode()] = text.encode("utf-8", "surrogatepass")
 
 
@@ -231,9 +221,9 @@ class Beside:
 
         ``twice``: through a store, which a second database reads back.
         """
-        odd_folder = os.fsencode(self.root / "odd")
+        odd_folder = self.root / "odd"
         for number, files in enumerate(batch):
-            _write(odd_folder + b"/%d" % number, files)
+            write_files(odd_folder / str(number), files)
         try:
             return self._differs(twice=twice)
         finally:
@@ -271,10 +261,10 @@ def _told(db: ExperimentDB) -> list[pl.DataFrame]:
     ]
 
 
-def _write(home: bytes, files: Files) -> None:
+def write_files(home: Path, files: Files) -> None:
     """The files below a folder; a name that cannot be had there is left out."""
     for name, data in files.items():
-        path = Path(os.fsdecode(home + b"/" + name))
+        path = Path(os.fsdecode(os.fsencode(home) + b"/" + name))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)

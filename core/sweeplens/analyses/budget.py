@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from sweeplens.analyses.sides import Sides
+from sweeplens.engines.protocol import Points, PointSource
+from sweeplens.engines.reductions import AtBudget, RunEnd
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
@@ -24,7 +26,7 @@ _SCHEMA = {
 
 def at_equal_budget(
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     sides: Sides,
     goals: Mapping[str, str],
     *,
@@ -42,59 +44,44 @@ def at_equal_budget(
     rows: list[tuple[object, ...] | None] = []
     for metric, goal in goals.items():  # one metric at a time: all their points take much room
         mine = asked.filter(pl.col("metric") == metric)
-        placed = _ordered(_placed(mine, series, points, named, axis).filter(pl.col("value").is_finite()))
-        rows.append(_row(placed, side_of, metric, goal, axis, threshold))
+        placed = _placed(mine, series, points, named, axis)
+        placed = placed if axis == "step" else placed.held(["run_id", "x", "value"])  # a joined axis is read once
+        ends = _ends_by_step(mine, goal) if axis == "step" else placed.reduce(RunEnd(goal == "lower"))
+        rows.append(_row(placed, ends.join(side_of, on="run_id").sort("run_id"), metric, goal, axis, threshold))
     return pl.DataFrame([r for r in rows if r is not None], schema=_SCHEMA, orient="row")
 
 
 def _placed(
-    asked: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, ids: Sequence[str] | None, axis: str
-) -> pl.DataFrame:
-    """Returns run_id, x, value of the standing points of one metric. ``ids``: the runs, or None for all."""
+    asked: pl.DataFrame, series: pl.DataFrame, points: PointSource, ids: Sequence[str] | None, axis: str
+) -> Points:
+    """Returns the standing points of one metric with their x. ``ids``: the runs, or None for all."""
     own = select_points(points, runs=ids)
-    stand = standing(select_points(own, metrics=asked["metric"].unique().to_list()), rewound(asked))
+    stand = standing(own.select(metrics=asked["metric"].unique().to_list()), rewound(asked)).finite()
     if axis == "step":
-        placed = stand.with_columns(x=pl.col("step").cast(pl.Float64))
-    elif axis == "wall_time":
-        began = own.group_by("run_id").agg(pl.col("wall_time").min().alias("began"))
-        since = (pl.col("wall_time") - pl.col("began")).dt.total_microseconds() / 1e6
-        placed = stand.join(began, on="run_id").with_columns(x=since)
-    else:
-        of_axis = series.filter(pl.col("metric") == axis)
-        at = standing(select_points(own, metrics=[axis]), rewound(of_axis))
-        placed = stand.join(at.select("run_id", "step", pl.col("value").alias("x")), on=["run_id", "step"])
-    return placed.select("run_id", "x", "value").filter(pl.col("x").is_finite()).collect()
+        return stand.on_step()
+    if axis == "wall_time":
+        return stand.on_time(own)
+    of_axis = series.filter(pl.col("metric") == axis)
+    return stand.on_metric(standing(own.select(metrics=[axis]), rewound(of_axis)))
 
 
-def _ordered(placed: pl.DataFrame) -> pl.DataFrame:
-    """Returns run (a number), run_id, x, value, in order of x within each run; points are usually in order already."""
-    stretch = pl.col("run_id").rle_id().alias("run")
-    numbered = placed.with_columns(stretch)
-    stretches = int(numbered["run"][-1]) + 1 if numbered.height else 0
-    back = (pl.col("x").diff() < 0) & (pl.col("run").diff() == 0)
-    if stretches == numbered["run_id"].n_unique() and not numbered.select(back.any()).item():
-        return numbered
-    return placed.sort("run_id", "x", maintain_order=True).with_columns(stretch)
+def _ends_by_step(asked: pl.DataFrame, goal: str) -> pl.DataFrame:
+    """Returns what `RunEnd` does on the steps of one metric, from its series alone."""
+    best = pl.col("min" if goal == "lower" else "max").alias("best")
+    return asked.select("run_id", pl.col("last_finite_step").cast(pl.Float64).alias("x"), best).drop_nulls()
 
 
 def _row(
-    placed: pl.DataFrame, side_of: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
+    placed: Points, ends: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
 ) -> tuple[object, ...] | None:
-    """Returns the row of one metric; None if a side has no point on this axis. ``side_of``: run_id, in_a."""
-    best = pl.col("value").cum_min() if goal == "lower" else pl.col("value").cum_max()
-    curves = placed.with_columns(best.over("run").alias("best"))
-    ends = curves.group_by("run").agg(pl.col("run_id").first(), pl.col("x").max(), pl.col("best").last())
-    ends = ends.join(side_of, on="run_id").sort("run")
+    """Returns the row of one metric; None if a side has no point on this axis. ``ends``: run_id, in order, x, best, in_a."""
+    lower = goal == "lower"
     if ends["in_a"].n_unique() < 2:
         return None
     budget = float(ends["x"].min())  # pyright: ignore[reportArgumentType]
-    worst = ends["best"].max() if goal == "lower" else ends["best"].min()
+    worst = ends["best"].max() if lower else ends["best"].min()
     level = float(worst) if threshold is None else threshold  # pyright: ignore[reportArgumentType]
-    there = pl.col("best") <= level if goal == "lower" else pl.col("best") >= level
-    found = curves.group_by("run").agg(
-        at_budget=pl.col("best").filter(pl.col("x") <= budget).last(), reached=pl.col("x").filter(there).first()
-    )
-    found = found.join(ends.select("run", "in_a"), on="run").sort("run")
+    found = ends.join(placed.reduce(AtBudget(lower, budget, level)), on="run_id", maintain_order="left")
     (best_a, n_a, x_a), (best_b, n_b, x_b) = (_of_side(found.filter(pl.col("in_a") == a)) for a in (True, False))
     difference = None if best_a is None or best_b is None else best_a - best_b
     return metric, goal, axis, budget, best_a, best_b, difference, level, n_a, x_a, n_b, x_b

@@ -15,8 +15,10 @@ import polars as pl
 from sweeplens.analyses.coverage import listed, series_of
 from sweeplens.analyses.luck import twin_on_test
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
+from sweeplens.engines.reductions import EarlyStop, Fluctuation, LastUpToStep
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.points import early_stops, fluctuation, reduce_at, select_points, standing
+from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound, runs_lacking
 
 __all__ = ["checkpoints"]
@@ -31,7 +33,7 @@ _COLUMNS = (
 def checkpoints(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     *,
     goal: str = "",
@@ -47,15 +49,15 @@ def checkpoints(
     side = "min" if direction == "lower" else "max"
     best, at = pl.col(side), pl.col(f"{side}_step")
     own = select_points(points, runs=asked["run_id"].to_list(), metrics=[metric])
-    stand = standing(own, rewound(asked)).filter(pl.col("value").is_finite())
-    stops = early_stops(stand, lower=direction == "lower")
+    stand = standing(own, rewound(asked))
+    stops = stand.reduce(EarlyStop(direction == "lower"))
     span = pl.col("last_step") - pl.col("first_step")
     table = (
         asked.select(
             "run_id", "first_step", "last_step", "last", best_step=at, best=best, evaluations="n",
             worse_by=pl.when(pl.col("last").is_finite()).then((sign * (pl.col("last") - best)).abs()),
         )
-        .join(fluctuation(stand).select("run_id", "noise"), on="run_id", how="left")
+        .join(stand.reduce(Fluctuation()).select("run_id", "noise"), on="run_id", how="left")
         .join(stops, on="run_id", how="left")
         .with_columns(saved=((pl.col("last_step") - pl.col("stop_step")) / span).fill_nan(None))
     )  # fmt: skip
@@ -69,11 +71,11 @@ def checkpoints(
     return Answer(table, Basis(runs_used=table.height, left_out=left, points=int(asked["n_logged"].sum())), notes)
 
 
-def _with_twin(table: pl.DataFrame, twin: str, series: pl.DataFrame, points: pl.LazyFrame, side: str) -> pl.DataFrame:
+def _with_twin(table: pl.DataFrame, twin: str, series: pl.DataFrame, points: PointSource, side: str) -> pl.DataFrame:
     """Adds the test metric at the best step of the validation metric, at the end, and at its own best."""
     rows = series.filter((pl.col("metric") == twin) & pl.col("run_id").is_in(table["run_id"].implode()))
     stand = standing(select_points(points, runs=rows["run_id"].to_list(), metrics=[twin]), rewound(rows))
-    at = reduce_at(stand, table.lazy().select("run_id", "best_step")).select("run_id", test_at_best="value")
+    at = stand.reduce(LastUpToStep(table.select("run_id", "best_step"))).select("run_id", test_at_best="value")
     ends = rows.select("run_id", test_last="last_finite", test_best=side)
     return table.join(at, on="run_id", how="left").join(ends, on="run_id", how="left")
 

@@ -14,10 +14,13 @@ from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparis
 from sweeplens.analyses.robustness import readings, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.grouping import is_identifier, is_replicate, varying_hparams
 from sweeplens.frames.reduction import ReducedSeries, Reduction
 
 __all__ = ["coverage_note", "matching_notes", "method_notes", "robustness_notes"]
+
+_SURE_FIGURES = 9  # the order in which values are summed changes only later ones
 
 
 def method_notes(
@@ -97,7 +100,7 @@ def coverage_note(cover: Coverage | None) -> tuple[str, ...]:
 def robustness_notes(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     how: Reduction,
     case: MetricComparison,
     setup: ComparisonSetup,
@@ -173,11 +176,10 @@ def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSet
     else:
         side = pl.when(pl.col("run_id").is_in(setup.sides.a)).then(1.0).otherwise(-1.0)
         mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
-        change = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
-        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + change)
-    far = tried.filter(pl.col("without").is_finite()).sort(
-        (pl.col("without") - whole).abs(), "run_id", descending=[True, False]
-    )
+        moved = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
+        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + moved)
+    change = (pl.col("without") - whole).abs().round_sig_figs(_SURE_FIGURES)  # equal ones: by name
+    far = tried.filter(pl.col("without").is_finite()).sort(change, "run_id", descending=[True, False])
     if not far.height:
         return ""
     run, without = far.row(0)

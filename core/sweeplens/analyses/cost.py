@@ -18,6 +18,7 @@ from sweeplens.analyses.coverage import coverage_of, listed, series_of, settings
 from sweeplens.analyses.readings_at_budget import at_budget
 from sweeplens.analyses.run_costs import RunCosts, machine_of, run_costs
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME, Event, event_column
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import free_names, group_hparams, is_called, keyed, task_hparams
@@ -46,7 +47,7 @@ class _Asked(Struct, frozen=True):
 def cost(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     *,
     goal: str = "",
@@ -84,7 +85,7 @@ def cost(
 
 
 def _with_reached(
-    table: pl.DataFrame, ask: _Asked, series: pl.DataFrame, points: pl.LazyFrame, costs: RunCosts
+    table: pl.DataFrame, ask: _Asked, series: pl.DataFrame, points: PointSource, costs: RunCosts
 ) -> tuple[pl.DataFrame, list[str]]:
     """Adds for each unit that is logged the cost until the metric went past the threshold; returns these columns too."""
     if ask.threshold is None:
@@ -161,7 +162,7 @@ def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
 
 
 def _pace_notes(
-    table: pl.DataFrame, runs: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: _Asked
+    table: pl.DataFrame, runs: pl.DataFrame, asked: pl.DataFrame, points: PointSource, ask: _Asked
 ) -> list[str]:
     """Returns which runs were slow for their setting, on which machines, and whether another setting leads at equal wall time."""
     timed = table.filter((pl.col("seconds") > 0) & (pl.col("steps") > 0))
@@ -197,7 +198,7 @@ def _span(times: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _depends_note(table: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: _Asked) -> list[str]:
+def _depends_note(table: pl.DataFrame, asked: pl.DataFrame, points: PointSource, ask: _Asked) -> list[str]:
     """Returns whether the leading setting of each task is the same at the wall time that all runs of the task reached."""
     if not ask.keys or ask.keys == ask.tasks:
         return []

@@ -18,6 +18,8 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.protocol import Points, PointSource
+from sweeplens.engines.reductions import MissingTimes, PointCount
 from sweeplens.errors import InputError
 from sweeplens.frames.points import kept_by_thin, select_points, standing, thin
 from sweeplens.frames.reduction import rewound, runs_lacking
@@ -40,7 +42,7 @@ class CurveSelection(Struct, frozen=True):
     ``twice``: the (run_id, metric) of series, the axis included, that logged a step more than once.
     """
 
-    points: pl.LazyFrame
+    points: PointSource
     twice: pl.DataFrame
     metrics: tuple[str, ...]
     x: str
@@ -48,47 +50,30 @@ class CurveSelection(Struct, frozen=True):
     x_max: float | None
     borrows_times: bool = False  # points without a time take that of another row at their step
 
-    def of(self, keys: pl.DataFrame) -> pl.LazyFrame:
-        """Returns run_id, metric, step, x, value: the points of these series, unordered."""
-        placed = self._placed(keys).select(*_KEY, "step", "x", "value")
-        return self._within(placed.join(keys.lazy().select(_KEY), on=_KEY, how="semi"))
+    def of(self, keys: pl.DataFrame) -> Points:
+        """Returns the points of these series with their x, unordered."""
+        return self._placed(keys).of_series(keys).within(self.x_min, self.x_max)
 
     def drawn(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Returns run_id, metric, x, value in display order; points of equal x in order of step."""
-        return self.of(keys).sort(*_KEY, "x", "step").select(*_CURVE).collect()
+        read = self.of(keys).fetch([*_KEY, "step", "x", "value"], needed=keys)
+        return read.sort(*_KEY, "x", "step").select(*_CURVE)
 
-    def _placed(self, keys: pl.DataFrame) -> pl.LazyFrame:
+    def _placed(self, keys: pl.DataFrame) -> Points:
         ids = keys["run_id"].unique().to_list()
-        if self.x == "step":
-            stand = self._standing(ids, keys["metric"].unique().to_list())
-            return stand.with_columns(x=pl.col("step").cast(pl.Float64))
         if self.x == "wall_time":  # since the run's first point in any metric asked for, whichever are shown here
-            began = pl.col("wall_time").min().over("run_id")
-            seconds = (pl.col("wall_time") - began).dt.total_microseconds() / 1e6
-            return self._timed(ids).filter(pl.col("wall_time").is_not_null()).with_columns(x=seconds)
-        at = self._standing(ids, [self.x]).select("run_id", "step", x="value")
-        return self._standing(ids, keys["metric"].unique().to_list()).join(at, on=["run_id", "step"])
+            return self._timed(ids).on_time()
+        stand = self._standing(ids, keys["metric"].unique().to_list())
+        return stand.on_step() if self.x == "step" else stand.on_metric(self._standing(ids, [self.x]))
 
-    def _timed(self, ids: Sequence[str]) -> pl.LazyFrame:
+    def _timed(self, ids: Sequence[str]) -> Points:
         """Returns the points of all requested metrics; a point without a time takes that of another row at its step."""
         mine = self._standing(ids, self.metrics)
-        if not self.borrows_times:
-            return mine
-        others = select_points(self.points, runs=ids).filter(pl.col("wall_time").is_not_null())
-        times = others.group_by("run_id", "step").agg(pl.col("wall_time").last().alias("other"))
-        joined = mine.join(times, on=["run_id", "step"], how="left")
-        return joined.with_columns(pl.coalesce("wall_time", "other").alias("wall_time")).drop("other")
+        return mine.with_times_of(select_points(self.points, runs=ids)) if self.borrows_times else mine
 
-    def _standing(self, ids: Sequence[str], metrics: Sequence[str]) -> pl.LazyFrame:
+    def _standing(self, ids: Sequence[str], metrics: Sequence[str]) -> Points:
         twice = self.twice.filter(pl.col("run_id").is_in(ids) & pl.col("metric").is_in(metrics))
         return standing(select_points(self.points, runs=ids, metrics=metrics), twice)
-
-    def _within(self, placed: pl.LazyFrame) -> pl.LazyFrame:
-        if self.x_min is not None:
-            placed = placed.filter(pl.col("x") >= self.x_min)
-        if self.x_max is not None:
-            placed = placed.filter(pl.col("x") <= self.x_max)
-        return placed
 
     def by_series_alone(self) -> pl.Expr:
         """Whether the series frame alone gives the number of points: x is the step, and no bound excludes any."""
@@ -112,7 +97,7 @@ class LocatedCurves(Struct, frozen=True):
 def locate_curves(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metrics: Sequence[str],
     *,
     x: str = "step",
@@ -129,7 +114,7 @@ def locate_curves(
     asked = mine.filter(pl.col("metric").is_in(list(metrics)))
     if x == "wall_time":
         lines = replace(lines, borrows_times=_lacks_times(asked, points))
-    counted = _counted(asked, lines)
+    counted = _counted(asked, lines, mine.filter(pl.col("metric") == x))
     left = (*runs_lacking(metrics, runs, series), *_without_x(asked, counted, x, lines))
     return LocatedCurves(lines, counted, left, () if counted.height or not asked.height else _outside(lines, mine))
 
@@ -153,11 +138,11 @@ def _extent(x: str, series: pl.DataFrame) -> str:
     return f": {x} is between {least} and {most}" if least is not None else ""
 
 
-def _lacks_times(asked: pl.DataFrame, points: pl.LazyFrame) -> bool:
+def _lacks_times(asked: pl.DataFrame, points: PointSource) -> bool:
     """Whether some of the requested points have no time."""
     ids, metrics = asked["run_id"].unique().to_list(), asked["metric"].unique().to_list()
     mine = select_points(points, runs=ids, metrics=metrics)
-    return bool(mine.select(pl.col("wall_time").is_null().any()).collect().item())
+    return bool(mine.reduce(MissingTimes()).item())
 
 
 def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveSelection) -> tuple[LeftOut, ...]:
@@ -170,7 +155,7 @@ def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveS
     return tuple(LeftOut(f"{metric}: {what}", tuple(ids)) for metric, ids in grouped.iter_rows())
 
 
-def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
+def thin_curves(placed: LocatedCurves, max_points: int, *, notes: tuple[str, ...] = ()) -> LazyAnswer:
     """Returns run_id, metric, x, value: at most ``max_points`` a series, in order of x.
 
     Raises InputError for ``max_points`` below 2 or above 10,000.
@@ -192,18 +177,31 @@ def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
         warnings=placed.outside,
     )
     unroll = partial(_unrolled, placed.lines, series, max_points)
-    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, frames=(series, placed.lines.twice))
+    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, (series, placed.lines.twice), notes)
 
 
-def _counted(asked: pl.DataFrame, lines: CurveSelection) -> pl.DataFrame:
-    """Returns run_id, metric, n, finite of series with points to show. Points are read only if bounds or axis require it."""
-    known = asked.with_columns(sure=lines.by_series_alone())
+def _counted(asked: pl.DataFrame, lines: CurveSelection, of_axis: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, metric, n, finite of series with points to show. Points are read only if bounds or axis require it.
+
+    ``of_axis``: the series of the metric that is the axis, if one is.
+    """
+    known = _with_axis(asked, lines, of_axis) if of_axis.height else asked.with_columns(sure=lines.by_series_alone())
     sure_counts = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
     parts = [sure_counts]
     if sure_counts.height < asked.height:
-        counts = (pl.len().cast(pl.Int64).alias("n"), pl.col("value").is_finite().sum().cast(pl.Int64).alias("finite"))
-        parts.append(lines.of(known.filter(~pl.col("sure"))).group_by(_KEY).agg(counts).collect())
+        parts.append(lines.of(known.filter(~pl.col("sure"))).reduce(PointCount()).select(sure_counts.columns))
     return pl.concat(parts).filter(pl.col("n") > 0).sort(_KEY)
+
+
+def _with_axis(asked: pl.DataFrame, lines: CurveSelection, of_axis: pl.DataFrame) -> pl.DataFrame:
+    """Adds sure: whether the axis has a value at every step of the curve, because it has one at each step from end to end."""
+    whole = (pl.col("last_step") - pl.col("first_step") + 1 == pl.col("n")) & (
+        lines.x_min is None and lines.x_max is None
+    )
+    ends = of_axis.filter(whole).select("run_id", low="first_step", high="last_step")
+    joined = asked.join(ends, on="run_id", how="left", maintain_order="left")
+    inside = (pl.col("first_step") >= pl.col("low")) & (pl.col("last_step") <= pl.col("high"))
+    return joined.with_columns(sure=inside.fill_null(value=False)).drop("low", "high")
 
 
 def _measured(placed: LocatedCurves, most: int) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import is_called, is_identifier, is_replicate, keyed, same_split, varying_hparams
@@ -53,7 +54,7 @@ class _Design(Struct, frozen=True):
 def effects(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     *,
     goal: str = "",

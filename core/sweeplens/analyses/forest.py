@@ -52,11 +52,20 @@ def shares_of_spread(columns: Sequence[Sequence[float]], values: Sequence[float]
     """
     import numpy as np
 
-    x, y = _ordered_sample(np.array(columns, dtype=np.float64).T, np.array(values, dtype=np.float64))
+    x, y = _ordered_sample(np.array(columns, dtype=np.float64).T, _rounded(np.array(values, dtype=np.float64)))
     rises, held_out_r2 = _rises(x, y, np.random.default_rng(_SEED))
     spread = 2 * float(y.var())
     low, high = _interval(rises, y, np.random.default_rng(_SEED))
     return VarianceShares(_shares(rises.mean(axis=0) / spread), _shares(low), _shares(high), held_out_r2)
+
+
+def _rounded(y: Array) -> Array:
+    """Returns values in units of their spread, rounded: an engine that adds in another order changes digits beyond, and no tree."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        scaled: Array = (y - float(y.mean())) / float(y.std())
+    return scaled.round(9) if np.isfinite(scaled).all() else y
 
 
 def _ordered_sample(x: Array, y: Array) -> tuple[Array, Array]:

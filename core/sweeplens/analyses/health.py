@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.answers import Answer
+from sweeplens.engines.protocol import PointSource
 from sweeplens.store import Snapshot
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class RunHealth(Struct, frozen=True):
     """The health of all runs of a version. ``runs``: with status; ``options``: makes those of the diagnosis."""
 
     snapshot: Snapshot
+    points: PointSource
     runs: pl.DataFrame
     options: Callable[[], DiagnosisOptions]
 
@@ -39,9 +41,7 @@ class RunHealth(Struct, frozen=True):
         from sweeplens.analyses.triage.diagnosis import diagnose  # numpy loads with it
 
         options, snapshot = self.options(), self.snapshot
-        return snapshot.cached(
-            self._key(options), lambda: diagnose(self.runs, snapshot.series, snapshot.points, options)
-        )
+        return snapshot.cached(self._key(options), lambda: diagnose(self.runs, snapshot.series, self.points, options))
 
     def quick_diagnosis(self, most: int) -> Answer:
         """Returns `diagnosis` if it is known or there are at most so many points, else one without curves."""
@@ -62,7 +62,7 @@ class RunHealth(Struct, frozen=True):
         if snapshot.known(key):
             return self.diagnosis().table
         return snapshot.cached(
-            ("lasting", *key), lambda: lasting_findings(self.runs, snapshot.series, snapshot.points, options)
+            ("lasting", *key), lambda: lasting_findings(self.runs, snapshot.series, self.points, options)
         )
 
     def table(self) -> pl.DataFrame:

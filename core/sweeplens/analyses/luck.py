@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from sweeplens.frames.points import fluctuation, select_points, standing
+from sweeplens.engines.protocol import PointSource
+from sweeplens.engines.reductions import Fluctuation
+from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
 __all__ = ["reading_notes", "split_note", "twin_on_test"]
@@ -22,7 +24,7 @@ _NOTICEABLE = 0.1  # of the spread over runs
 
 
 def reading_notes(
-    how: str, series: pl.DataFrame, points: pl.LazyFrame, values: pl.DataFrame, groups: pl.DataFrame
+    how: str, series: pl.DataFrame, points: PointSource, values: pl.DataFrame, groups: pl.DataFrame
 ) -> list[str]:
     """Returns warnings for one metric. ``groups``: run_id and group, a number for each; ``values``: run_id and value."""
     if how not in _EXTREMES or series.height < 2:
@@ -38,9 +40,9 @@ def _counts(how: str, series: pl.DataFrame) -> str:
     return f"Runs hold {few} to {many} readings; {how} of more readings is more extreme by chance. last_tenth is not biased."
 
 
-def _noise(how: str, series: pl.DataFrame, points: pl.LazyFrame, values: pl.DataFrame, groups: pl.DataFrame) -> str:
+def _noise(how: str, series: pl.DataFrame, points: PointSource, values: pl.DataFrame, groups: pl.DataFrame) -> str:
     own = select_points(points, runs=series["run_id"].to_list(), metrics=series["metric"].unique().to_list())
-    noise = fluctuation(standing(own, rewound(series))).join(groups, on="run_id")
+    noise = standing(own, rewound(series)).reduce(Fluctuation()).join(groups, on="run_id")
     of_group = noise.group_by("group").agg(pl.col("noise").median())["noise"].drop_nulls().sort().to_list()
     spread = values["value"].std()
     if len(of_group) < 2 or not isinstance(spread, float):

@@ -16,6 +16,7 @@ from sweeplens.analyses.curves import MAX_POINTS, LocatedCurves
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.reductions import Extent
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import free_names, group_hparams, keyed
 from sweeplens.frames.points import in_batches
@@ -109,9 +110,7 @@ def _extents(series: pl.DataFrame, placed: LocatedCurves) -> pl.DataFrame:
             pl.col("last_step").cast(pl.Float64).alias("last"),
         )
         return known.select("run_id", "metric", *ends, "n")
-    x = pl.col("x").filter(pl.col("x").is_finite())
-    read = placed.lines.of(placed.series).group_by("run_id", "metric")
-    return read.agg(x.min().alias("first"), x.max().alias("last"), x.len().cast(pl.Int64).alias("n")).collect()
+    return placed.lines.of(placed.series).reduce(Extent())
 
 
 def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:
@@ -141,7 +140,8 @@ def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> p
     parts: list[pl.DataFrame] = []
     for ids in in_batches(curves["run_id"].unique(maintain_order=True).to_list(), sizes, _BATCH_POINTS):
         checkpoint()
-        parts.append(_cells(placed, curves.filter(pl.col("run_id").is_in(ids))))
+        batch = curves.filter(pl.col("run_id").is_in(ids))
+        parts.append(placed.lines.of(batch).bucket(batch))
     cells = pl.concat(parts) if parts else _NO_CELLS
     lines = curves.select("group", "metric").unique().sort("group", "metric").with_row_index("line")
     where = curves.join(lines, on=["group", "metric"]).select(pl.col("curve").cast(pl.Int64), "line")
@@ -156,27 +156,6 @@ def _means(placed: LocatedCurves, member: pl.DataFrame, grid: pl.DataFrame) -> p
         pl.col("points").mean().alias("points_per_run"),
     )
     return _with_interval(means.join(lines, on="line").drop("line"))
-
-
-def _cells(placed: LocatedCurves, curves: pl.DataFrame) -> pl.DataFrame:
-    """Returns curve, stretch, x, value, points: one row for each curve and interval with a finite value."""
-    x, value = pl.col("x"), pl.col("value")
-    stretch = ((x - pl.col("start")) / pl.col("width") + 0.5).floor().cast(pl.Int64)
-    found = (
-        placed.lines.of(curves)
-        .filter(x.is_finite())
-        .join(curves.lazy().select("run_id", "metric", "curve", "start", "width"), on=["run_id", "metric"])
-        .select(
-            "x", value=pl.when(value.is_finite()).then(value), cell=pl.col("curve").cast(pl.Int64) * _CELLS + stretch
-        )
-        .group_by("cell")
-        .agg(((x.min() + x.max()) / 2).alias("x"), value.mean(), pl.len().cast(pl.Int64).alias("points"))
-        .filter(value.is_not_null())
-        .collect()
-    )
-    return found.select(
-        (pl.col("cell") // _CELLS).alias("curve"), (pl.col("cell") % _CELLS).alias("stretch"), "x", "value", "points"
-    )
 
 
 def _with_interval(means: pl.DataFrame) -> pl.DataFrame:

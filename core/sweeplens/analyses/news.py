@@ -27,6 +27,7 @@ from msgspec import Struct
 from sweeplens.analyses.news_facts import CLASSES, ENDS, digest_of, facts_after, new_facts, news_facts
 from sweeplens.analyses.triage.diagnosis import DiagnosisOptions, lasting_findings
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import CursorError
 from sweeplens.frames.goals import known_goal, main_metrics
 
@@ -63,7 +64,7 @@ class NewsCursor(Struct, frozen=True):
 def whats_new(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     options: DiagnosisOptions,
     cursor: str = "",
     found: pl.DataFrame | None = None,

@@ -29,6 +29,7 @@ from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, 
 from sweeplens.analyses.statistics import ALPHA, interim_alpha, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import free_names, is_called, keyed, task_hparams
@@ -43,7 +44,7 @@ _MANY_KEYS = 8  # more hyperparameters come after the numbers, where a narrow an
 def rank(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     *,
     goal: str = "",
@@ -79,7 +80,9 @@ def rank(
     runs, early = (runs, ()) if pruned else _without_pruned(runs)
     if early:
         asked, series = (t.filter(pl.col("run_id").is_in(runs["run_id"].implode())) for t in (asked, series))
-    having = runs.filter(pl.col("run_id").is_in(asked["run_id"].implode()))  # what varies only beyond them defines no group
+    having = runs.filter(
+        pl.col("run_id").is_in(asked["run_id"].implode())
+    )  # what varies only beyond them defines no group
     keys = group_names(having, hparams, replicates)
     of_task = task_hparams(having, tasks)
     ask = RankQuestion(
@@ -112,7 +115,7 @@ def _by_task(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     asked: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     ask: RankQuestion,
     of_task: Sequence[str],
 ) -> Answer:
@@ -149,7 +152,7 @@ def _doubts(parts: Sequence[Answer]) -> tuple[str, ...]:
 
 
 def _ranked_answer(
-    runs: pl.DataFrame, series: pl.DataFrame, asked: pl.DataFrame, points: pl.LazyFrame, ask: RankQuestion
+    runs: pl.DataFrame, series: pl.DataFrame, asked: pl.DataFrame, points: PointSource, ask: RankQuestion
 ) -> Answer:
     metric, how, direction, by, goals = ask.metric, ask.how, ask.goal, ask.by, ask.goals
     runs, keys = free_names(runs, ask.keys, RESERVED)

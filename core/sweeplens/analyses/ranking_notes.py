@@ -18,6 +18,7 @@ from sweeplens.analyses.ranked_groups import (
 )
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.engines.protocol import PointSource
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
 
@@ -112,7 +113,7 @@ def review_notes(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     used: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     ask: RankQuestion,
     ranked: RankedGroups,
     keys: Sequence[str],
@@ -131,7 +132,7 @@ def review_notes(
         for reading in readings(
             mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
         ):
-            best = leading_group(mine, reading.values, keys, ask.goal) or first
+            best = leading_group(runs, reading.values, keys, ask.goal) or first
             same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
         notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
     return tuple(n for n in notes if n)

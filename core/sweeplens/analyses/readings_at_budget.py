@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.engines.protocol import PointSource
+from sweeplens.engines.reductions import LastUpToX, RunEnd
 from sweeplens.frames.events import WALL_TIME
-from sweeplens.frames.points import reduce_at_x, select_points, standing
+from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
 __all__ = ["BudgetReading", "at_budget", "at_equal_budgets"]
@@ -28,29 +30,31 @@ class BudgetReading(Struct, frozen=True):
     values: pl.DataFrame
 
 
-def at_budget(series: pl.DataFrame, points: pl.LazyFrame, axis: str, runs: Sequence[str]) -> BudgetReading | None:
+def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequence[str]) -> BudgetReading | None:
     """Returns the reading of one metric (``series``: its rows) on one axis; None if some run lacks the axis, or all are alike."""
     mine = series.filter(pl.col("run_id").is_in(list(runs)))
     metrics = mine["metric"].unique().to_list()
     if len(metrics) != 1 or mine.height < 2:
         return None
+    if axis == WALL_TIME and not _is_timed(mine["run_id"][0], metrics, points):
+        return None
     own = select_points(points, runs=mine["run_id"].to_list())
-    stand = standing(select_points(own, metrics=metrics), rewound(mine)).filter(pl.col("value").is_finite())
-    if axis == WALL_TIME:
-        began = pl.col("wall_time").min().over("run_id")
-        placed = stand.with_columns(x=(pl.col("wall_time") - began).dt.total_microseconds() / 1e6)
-    else:
-        at = select_points(own, metrics=[axis]).unique(["run_id", "step"], keep="last")
-        placed = stand.join(at.select("run_id", "step", x="value"), on=["run_id", "step"])
-    curves = placed.filter(pl.col("x").is_finite()).select("run_id", "x", "value").collect()
-    ends = curves.group_by("run_id").agg(pl.col("x").max())["x"]
+    stand = standing(own.select(metrics=metrics), rewound(mine)).finite()
+    placed = stand.on_time() if axis == WALL_TIME else stand.on_metric(own.select(metrics=[axis]).last_writes())
+    curves = placed.held(["run_id", "step", "x", "value"])
+    ends = curves.reduce(RunEnd(lower=True))["x"]
     if len(ends) < mine.height:
         return None
     low, high = float(ends.min()), float(ends.max())  # pyright: ignore[reportArgumentType]
-    return None if low <= 0 or low >= _ALIKE * high else BudgetReading(axis, low, reduce_at_x(curves, low))
+    return None if low <= 0 or low >= _ALIKE * high else BudgetReading(axis, low, curves.reduce(LastUpToX(low)))
 
 
-def at_equal_budgets(series: pl.DataFrame, points: pl.LazyFrame, counters: Sequence[str]) -> Iterator[BudgetReading]:
+def _is_timed(run: str, metrics: Sequence[str], points: PointSource) -> bool:
+    """Whether this run has times: without them there is no common budget, and the points of the others are not read."""
+    return select_points(points, runs=[run], metrics=metrics).on_time().reduce(RunEnd(lower=True)).height > 0
+
+
+def at_equal_budgets(series: pl.DataFrame, points: PointSource, counters: Sequence[str]) -> Iterator[BudgetReading]:
     """Yields the readings of one metric at equal wall time and at equal counts."""
     for axis in (WALL_TIME, *counters[:_MOST_COUNTERS]):
         found = at_budget(series, points, axis, series["run_id"].to_list())

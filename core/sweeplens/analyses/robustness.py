@@ -13,6 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.readings_at_budget import at_equal_budgets
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
@@ -37,7 +38,7 @@ class OtherReading(Struct, frozen=True):
 def readings(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     how: Reduction,
     values: pl.DataFrame,
     groups: pl.DataFrame,

@@ -12,8 +12,10 @@ import re
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.engines.protocol import PointSource
+from sweeplens.engines.reductions import WallSeconds
 from sweeplens.frames.grouping import is_machine
-from sweeplens.frames.points import wall_seconds
+from sweeplens.frames.points import select_points
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.readers.decoding.axis_names import folded, is_pace_metric
 
@@ -45,13 +47,13 @@ class RunCosts(Struct, frozen=True):
         return next(name for name in order if name == "steps" or not self.table[name].null_count())
 
 
-def run_costs(runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> RunCosts:
+def run_costs(runs: pl.DataFrame, series: pl.DataFrame, points: PointSource) -> RunCosts:
     """Returns the costs of these runs; null where a cost was not logged."""
     ids = runs["run_id"].to_list()
     own = series.filter(pl.col("run_id").is_in(ids))
     counters = counters_of(own)
     steps = own.group_by("run_id").agg(steps=pl.col("last_step").max())
-    elapsed = wall_seconds(points.filter(pl.col("run_id").is_in(ids)))
+    elapsed = select_points(points, runs=ids).reduce(WallSeconds())
     logged = _last_of(own, _clock(own), "clock")
     table = runs.select("run_id")
     for part in (steps, elapsed, logged):

@@ -25,6 +25,7 @@ from sweeplens.analyses.coverage import listed, series_of
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import group_hparams, is_identifier, is_replicate, keyed, same_split, two_valued
@@ -92,7 +93,7 @@ class _Sweep(Struct, frozen=True):
 def suggest(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     *,
     budget: int = 8,
@@ -142,7 +143,7 @@ def _noncentrality(degrees: int) -> float:
 def _sweep(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     metric: str,
     goal: str,
     goals: Mapping[str, str] | None,

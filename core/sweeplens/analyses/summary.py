@@ -10,6 +10,7 @@ from sweeplens.analyses.coverage import settings_unknown
 from sweeplens.analyses.sorting import sort_table
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.dataframes import statistics_of
+from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import (
     MANY_KEYS,
@@ -33,7 +34,7 @@ _SHOWN_VALUES = 8
 def summarize(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     hparams: Sequence[str],
     metrics: Sequence[str],
     *,

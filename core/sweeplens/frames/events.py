@@ -24,9 +24,11 @@ from typing import Literal
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.engines.protocol import PointSource
+from sweeplens.engines.reductions import Crossing, LastUpToStep, SecondsToStep
 from sweeplens.errors import InputError, nearest
 from sweeplens.frames.goals import outcome_goal
-from sweeplens.frames.points import first_step_where, reduce_at, seconds_at, select_points, standing
+from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.schemas import SERIES_SCHEMA
 
@@ -81,31 +83,30 @@ def _level(how: str, text: str) -> float:
     return level
 
 
-def event_column(event: Event, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+def event_column(event: Event, series: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Returns run_id and a column of the event's name. ``points``: as they were logged."""
     steps = _steps(event, series.filter(pl.col("metric") == event.metric), points)
     if not event.counter:
         return steps.rename({"best_step": event.name})
     own = select_points(points, runs=steps["run_id"].to_list())
     if event.counter == WALL_TIME:
-        return seconds_at(own, event.metric, steps.lazy()).rename({"seconds": event.name})
+        return own.reduce(SecondsToStep(event.metric, steps)).rename({"seconds": event.name})
     of_counter = series.filter((pl.col("metric") == event.counter) & pl.col("run_id").is_in(steps["run_id"].implode()))
     stand = standing(select_points(own, metrics=[event.counter]), rewound(of_counter))
-    return reduce_at(stand, steps.lazy()).select("run_id", pl.col("value").alias(event.name))
+    return stand.reduce(LastUpToStep(steps)).select("run_id", pl.col("value").alias(event.name))
 
 
-def _steps(event: Event, rows: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+def _steps(event: Event, rows: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Returns run_id and best_step, the step of the event; points are read only of runs in which it happened."""
     if event.how not in _CROSSINGS:
         return rows.select("run_id", best_step=pl.col(event.how)).drop_nulls()
     below = event.how == "first_below"
     happened = rows.filter(pl.col("min") < event.level if below else pl.col("max") > event.level)
     own = select_points(points, runs=happened["run_id"].to_list(), metrics=[event.metric])
-    beyond = pl.col("value") < event.level if below else pl.col("value") > event.level
-    return first_step_where(standing(own, rewound(happened)), beyond & pl.col("value").is_finite())
+    return standing(own, rewound(happened)).reduce(Crossing(event.level, below))
 
 
-def event_series(event: Event, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+def event_series(event: Event, series: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Returns rows of a series frame, one for each run that logged the event's metric: one value, or none if it never happened."""
     ids = series.filter(pl.col("metric") == event.metric).select("run_id")
     value = pl.col(event.name).cast(pl.Float64)

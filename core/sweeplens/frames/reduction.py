@@ -21,17 +21,11 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import LeftOut
+from sweeplens.engines.protocol import Points, PointSource
+from sweeplens.engines.reductions import Area, AtStep, BestStep, LastK, LastUpToStep, TailMean
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.points import (
-    reduce_area,
-    reduce_at,
-    reduce_at_step,
-    reduce_last_k,
-    reduce_tail,
-    select_points,
-    standing,
-)
+from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction_names import DEFAULT_REDUCE, REDUCTIONS
 
 __all__ = ["DEFAULT_REDUCE", "REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
@@ -40,6 +34,7 @@ _MOST_STEPS = (1 << 63) - 1  # the largest step
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
 _FEWEST_IN_A_TENTH = 3
+_LATE = 0.2  # of a series' steps: a tenth of its points lies there, unless they are very uneven
 
 
 class Reduction(Struct, frozen=True):
@@ -114,7 +109,7 @@ def rewound(series: pl.DataFrame) -> pl.DataFrame:
 
 def reduce_runs(
     series: pl.DataFrame,
-    points: pl.LazyFrame,
+    points: PointSource,
     reduce: Reduction,
     *,
     goals: Mapping[str, str] | None = None,
@@ -153,7 +148,7 @@ def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, 
     return pl.when(pl.col("metric").is_in(higher)).then(pl.col("max")).otherwise(pl.col("min"))
 
 
-def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Replaces values at the last step by the mean of the last tenth, if that has enough points and the last value is finite."""
     sizes = series.select("run_id", "metric", "first_step", "last_step", k=pl.col("n") // 10)
     tenth = sizes.filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
@@ -161,56 +156,65 @@ def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: pl.Lazy
         return values
     long = series.join(tenth, on=["run_id", "metric"], how="semi")
     own = select_points(points, runs=long["run_id"].unique().to_list(), metrics=long["metric"].unique().to_list())
-    means = reduce_tail(standing(own, rewound(long)), tenth).rename({"value": "tail"})
+    means = _tail_means(standing(own, rewound(long)), tenth).rename({"value": "tail"})
     joined = values.join(means, on=["run_id", "metric"], how="left", maintain_order="left")
     tail = pl.when(pl.col("value").is_finite()).then(pl.coalesce("tail", "value")).otherwise(pl.col("value"))
     return joined.with_columns(value=tail).drop("tail")
 
 
+def _tail_means(stand: Points, sizes: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, metric, value: the means of the last ``k`` points. ``sizes``: run_id, metric, k, first_step, last_step.
+
+    Late steps are read first; only series that have fewer than ``k`` points there, as their steps are uneven, are read whole.
+    """
+    key, span = ["run_id", "metric"], pl.col("last_step") - pl.col("first_step")
+    begin = sizes.select((pl.col("last_step") - span * _LATE).floor().min()).item()
+    late = stand.select(step_min=int(begin)).reduce(TailMean(sizes)).join(sizes.select(*key, "k"), on=key)
+    enough = late.filter(pl.col("n") >= pl.col("k")).select(*key, "value")
+    short = sizes.join(enough, on=key, how="anti")
+    return pl.concat([enough, stand.reduce(TailMean(short)).select(*key, "value")]) if short.height else enough
+
+
 def _over_curves(
-    series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction, goals: Mapping[str, str] | None
+    series: pl.DataFrame, points: PointSource, reduce: Reduction, goals: Mapping[str, str] | None
 ) -> ReducedSeries:
     """Reduces each curve to its mean height, or to its value at the best step of another metric."""
     runs, metrics = series["run_id"].unique().to_list(), series["metric"].unique().to_list()
     stand = standing(select_points(points, runs=runs, metrics=metrics), rewound(series))
     if reduce.how == "auc":
-        values, reason = reduce_area(stand), "{metric}: fewer than two finite values, no area"
+        values, reason = stand.reduce(Area()), "{metric}: fewer than two finite values, no area"
     else:
-        other = select_points(points, runs=runs, metrics=[reduce.metric])
-        values = reduce_at(stand, _best_steps(other, reduce.metric, goals))
+        values = stand.reduce(LastUpToStep(_best_steps(points, runs, reduce.metric, goals)))
         reason = f"{{metric}}: no finite value up to the best step of {reduce.metric}"
     left = _left_out(series.join(values, on=["run_id", "metric"], how="anti"), reason)
     return ReducedSeries(values.sort("run_id", "metric"), left, int(series["n_logged"].sum()))
 
 
-def _best_steps(points: pl.LazyFrame, metric: str, goals: Mapping[str, str] | None) -> pl.LazyFrame:
+def _best_steps(points: PointSource, runs: Sequence[str], metric: str, goals: Mapping[str, str] | None) -> pl.DataFrame:
     """Returns run_id, best_step. Raises InputError if no run logged the metric."""
-    order = goal_of(metric, goals=goals) == "higher"
-    stand = points.sort("seq").unique(["run_id", "step"], keep="last", maintain_order=True)
-    finite = stand.filter(pl.col("value").is_finite()).sort("value", "step", descending=[order, False])
-    best = finite.group_by("run_id").agg(best_step=pl.col("step").first()).collect()
+    higher = goal_of(metric, goals=goals) == "higher"
+    best = select_points(points, runs=runs, metrics=[metric]).last_writes().reduce(BestStep(higher))
     if not best.height:
         raise InputError(
             f"reduce 'at_best:{metric}': none of these runs logged {metric!r}; list_metrics shows all metrics."
         )
-    return best.lazy()
+    return best
 
 
-def _from_points(series: pl.DataFrame, points: pl.LazyFrame, reduce: Reduction) -> ReducedSeries:
+def _from_points(series: pl.DataFrame, points: PointSource, reduce: Reduction) -> ReducedSeries:
     runs, metrics = series["run_id"].unique().to_list(), series["metric"].unique().to_list()
     stand = standing(select_points(points, runs=runs, metrics=metrics), rewound(series))
     counted = int(series["n_logged"].sum())
     if reduce.how == "points":
-        finite = stand.filter(pl.col("value").is_finite()).select("run_id", "metric", "value").collect()
-        return ReducedSeries(finite, (), counted)
+        return ReducedSeries(stand.finite().fetch(["run_id", "metric", "value"]), (), counted)
     if reduce.how == "last_k":
-        values = reduce_last_k(stand, reduce.amount)
+        values = stand.reduce(LastK(reduce.amount))
         empty = values.filter(pl.col("value").is_null())
         left = _left_out(empty, f"{{metric}}: no finite value in the last {reduce.amount}")
         return ReducedSeries(values.drop_nulls("value").sort("run_id", "metric"), left, counted)
     step = common_step(series) if reduce.amount < 0 else reduce.amount
     reached = series.filter(pl.col("last_step") >= step)
-    values = reduce_at_step(stand, step).join(reached.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
+    values = stand.reduce(AtStep(step)).join(reached.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
     short = _left_out(series.filter(pl.col("last_step") < step), f"{{metric}}: ended before step {step}")
     none = _left_out(
         reached.join(values, on=["run_id", "metric"], how="anti"), f"{{metric}}: no finite value up to step {step}"
@@ -233,11 +237,12 @@ def _left_out(rows: pl.DataFrame, reason: str) -> tuple[LeftOut, ...]:
 def runs_lacking(metrics: Sequence[str], runs: pl.DataFrame, series: pl.DataFrame) -> tuple[LeftOut, ...]:
     """Returns runs that never logged a metric; metrics that the same runs lack share one reason."""
     all_runs = runs["run_id"]
-    mine = series.lazy().filter(pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(all_runs.implode()))
+    logged_any = series.filter(pl.col("metric").is_in(list(metrics)))
+    mine = logged_any.lazy().filter(pl.col("run_id").is_in(all_runs.implode()))
     having = dict(mine.group_by("metric").len().collect().iter_rows())
     found: dict[tuple[str, ...], list[str]] = {}
     for metric in metrics:
         if having.get(metric, 0) < runs.height:
-            logged = series.filter(pl.col("metric") == metric)["run_id"]
-            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode()))), []).append(metric)
+            logged = logged_any.filter(pl.col("metric") == metric)["run_id"]
+            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode())).to_list()), []).append(metric)
     return tuple(LeftOut(f"{', '.join(names)}: not logged", ids) for ids, names in found.items())

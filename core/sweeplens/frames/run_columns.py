@@ -17,6 +17,7 @@ import polars as pl
 from msgspec import Struct, field
 
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import event_column, near_events, parse_event
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
 from sweeplens.frames.schemas import SERIES_STATS
@@ -31,7 +32,7 @@ class RunColumns(Struct, frozen=True):
     returning run_id and that column.
     """
 
-    points: pl.LazyFrame | None = None
+    points: PointSource | None = None
     computed: Mapping[str, Callable[[], pl.DataFrame]] = field(default_factory=dict[str, "Callable[[], pl.DataFrame]"])
 
 

@@ -36,6 +36,7 @@ from msgspec import Struct
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
+from sweeplens.priority import niceness
 
 __all__ = ["ChildReply", "SqlRequest", "replace_ended", "run_in_process", "start_early"]
 
@@ -115,7 +116,7 @@ class SqlProcess:
         self._series: Callable[[], pl.DataFrame | None] = lambda: None
         self._points: Callable[[], pl.LazyFrame | None] = lambda: None
         self._lock = threading.Lock()
-        self.access = _access()  # as it was at its start
+        self.access, self.niceness = _access(), niceness()  # as they were at its start
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         # The kernel ends the child with the thread that started it, so this thread lives as long as the child.
@@ -205,7 +206,7 @@ class SqlProcess:
 
     def _start(self, stderr: IO[bytes] | None) -> subprocess.Popen[bytes] | None:
         script = Path(__file__).with_name("sandbox.py")
-        command = [sys.executable, "-P", "-X", "faulthandler=0", str(script), str(os.getpid())]
+        command = [sys.executable, "-P", "-X", "faulthandler=0", str(script), str(os.getpid()), str(self.niceness)]
         with self._lock:
             if self._ended:
                 return None
@@ -254,13 +255,11 @@ class SqlProcessPool:
     def take(self) -> SqlProcess:
         """Returns an idle child, or a new one."""
         with self._lock:
-            while self._idle:
-                child = self._idle.pop()
-                if child.alive and child.access == _access():
-                    break
-                child.end()
-            else:
-                child = SqlProcess()
+            self._end_unusable()
+            own = [child for child in self._idle if child.niceness == niceness()]
+            child = own[-1] if own else SqlProcess()
+            if own:
+                self._idle.remove(child)
             self._busy.add(child)
             return child
 
@@ -282,10 +281,17 @@ class SqlProcessPool:
     def _put_back(self, child: SqlProcess, *, keep: bool) -> None:
         with self._lock:
             self._busy.discard(child)
-            if keep and child.alive and self._open and len(self._idle) < _MAX_IDLE:
+            idle = sum(other.niceness == child.niceness for other in self._idle)
+            if keep and child.alive and self._open and idle < _MAX_IDLE:
                 self._idle.append(child)
                 return
         child.end()
+
+    def _end_unusable(self) -> None:
+        """Ends idle children that crashed, or that reach object stores in another way than the environment says now."""
+        for child in [child for child in self._idle if not child.alive or child.access != _access()]:
+            self._idle.remove(child)
+            child.end()
 
     def start_early(self) -> None:
         """Starts a child if none is idle."""

@@ -1,7 +1,8 @@
 """The child process that runs queries: it has three tables, cannot open files while it plans, and has limits.
 
-It is started as a script with the process id of its parent. Messages come on stdin and go out on stdout, in pairs of a JSON
-head and a body; each is a length of 8 bytes, then the data (see `process`). It imports nothing of sweeplens, and writes no file.
+It is started as a script with the process id of its parent and its own niceness. Messages come on stdin and go out on stdout, in
+pairs of a JSON head and a body; each is a length of 8 bytes, then the data (see `process`). It imports nothing of sweeplens, and
+writes no file.
 
 It ends when its stdin closes or its parent is gone; on Linux the kernel ensures this even while the interpreter is busy. A
 thread watches memory and time of each query; the kernel's timer stops what that thread cannot. The exit code names the limit.
@@ -29,7 +30,6 @@ MEMORY, TIME = 71, 72  # exit codes
 _POLL_SECONDS = 0.02
 _RESULT_BYTES = 64 << 20
 _MAX_GROWTH_BYTES = 512 << 20  # after growing by more than this, the process is not kept for another query
-_NICENESS = 10  # queries never delay the short calls that the parent answers itself
 _LENGTH = struct.Struct(">Q")
 _DEATH_SIGNAL, _NAME = 1, 15  # PR_SET_PDEATHSIG, PR_SET_NAME: what `ps` shows
 _POINTS = {
@@ -40,11 +40,11 @@ _POINTS = {
 }  # the schema if no points were sent
 
 
-def main(parent: int) -> None:
+def main(parent: int, niceness: int) -> None:
     """Answers queries until stdin closes."""
     _end_with_parent(parent)
     if hasattr(os, "nice"):
-        os.nice(_NICENESS)
+        os.nice(niceness)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output that a library prints is not a reply
     inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
@@ -289,4 +289,4 @@ def _windows_memory() -> Callable[[], int]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

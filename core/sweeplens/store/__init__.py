@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeplens.engines.address import is_cluster
 from sweeplens.extras import is_installed, not_installed
 from sweeplens.plain_data import plain_text
 from sweeplens.store.backends.local import LocalBackend
@@ -65,6 +66,7 @@ def open_store(roots: Sequence[Path], config: AnalysisConfig) -> MemoryStore:
     store = _new_store(roots, config)
     store.shows_secrets = config.show_secrets
     store.names_as_settings = config.names_as_settings
+    store.names_files = is_cluster(config.engine)
     return store
 
 

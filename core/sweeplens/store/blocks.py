@@ -11,9 +11,10 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.engines.protocol import PointFiles, StoredPoints
 from sweeplens.frames.schemas import POINTS_SCHEMA, concat_points, empty_points
 
-__all__ = ["STORED_POINTS", "Block", "FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan"]
+__all__ = ["STORED_POINTS", "Block", "FileBlock", "FrameBlock", "add_frame", "drop_runs", "scan", "stored_points"]
 
 STORED_POINTS = pl.Schema({**POINTS_SCHEMA, "seq": pl.Int32()})
 """The columns in files: Delta Lake has no unsigned integers."""
@@ -61,6 +62,16 @@ def scan(blocks: Sequence[Block]) -> pl.LazyFrame:
     if not parts:
         return empty_points().lazy()
     return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def stored_points(blocks: Sequence[Block]) -> StoredPoints:
+    """Returns the same points as the files and frames that hold them."""
+    by_dropped: dict[frozenset[str], list[str]] = {}
+    for block in blocks:
+        if isinstance(block, FileBlock):
+            by_dropped.setdefault(block.dropped, []).append(block.path)
+    files = tuple(PointFiles(tuple(paths), dropped) for dropped, paths in by_dropped.items())
+    return StoredPoints(files, tuple(b.frame for b in blocks if isinstance(b, FrameBlock)))
 
 
 def _flush(clean: list[FileBlock], parts: list[pl.LazyFrame]) -> None:

@@ -10,13 +10,14 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.engines.polars_points import select_rows
+from sweeplens.engines.protocol import StoredPoints
 from sweeplens.errors import StoreError
 from sweeplens.frames.path_settings import with_path_settings
-from sweeplens.frames.points import select_points
 from sweeplens.frames.schemas import empty_series
 from sweeplens.readers.checked import plain_problem
 from sweeplens.sources.discover import Discovery, RememberedWalk
-from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan
+from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan, stored_points
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
 from sweeplens.store.merge import splice
 from sweeplens.store.row_update import updated_row
@@ -48,6 +49,7 @@ class MemoryStore:
 
     shows_secrets = False  # whether values of hyperparameters with names of secrets are kept
     names_as_settings = True  # whether names give settings where no config does
+    names_files = False  # whether snapshots name the files of their points, for an engine elsewhere
 
     def __init__(self) -> None:
         self.remembered = RememberedWalk()
@@ -125,7 +127,7 @@ class MemoryStore:
         """Returns the stored points of these (run_id, metric), as logged."""
         runs, metrics = keys["run_id"].unique().to_list(), keys["metric"].unique().to_list()
         return (
-            select_points(self.points, runs=runs, metrics=metrics)
+            select_rows(self.points, runs=runs, metrics=metrics)
             .join(keys.lazy(), on=["run_id", "metric"], how="semi", maintain_order="left")
             .collect()
         )
@@ -225,7 +227,7 @@ class MemoryStore:
         if not renamed:
             return
         name = pl.col("run_id").replace(renamed)
-        points = select_points(self.points, runs=list(renamed)).collect().with_columns(name)
+        points = select_rows(self.points, runs=list(renamed)).collect().with_columns(name)
         series = self.series.filter(pl.col("run_id").is_in(list(renamed))).with_columns(name)
         self.blocks = add_frame(drop_runs(self.blocks, frozenset(renamed)), points)
         self.series = splice(self.series, set(renamed), series)
@@ -244,6 +246,7 @@ class MemoryStore:
             runs=self._shown_runs(),
             series=self.series,
             points=self.points,
+            stored=stored_points(self.blocks) if self.names_files else StoredPoints(),
             problems=(
                 *map(plain_problem, found.problems),
                 *(p for k in ranked for p in self._problems[k].shown_problems),

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from sweeplens.store.merge import splice
-from sweeplens.store.runs_frame import RunRow, runs_frame
+from sweeplens.store.runs_frame import LEFT_OUT, RunRow, runs_frame
 
 __all__ = ["updated_row"]
 
 
 def updated_row(runs: pl.DataFrame, old: Sequence[RunRow], new: Sequence[RunRow]) -> pl.DataFrame | None:
     """Returns the frame with the rows of ``old`` replaced by ``new``, or None if names or types of columns may change."""
-    if len(old) != len(new):
+    if len(old) != len(new) or LEFT_OUT in runs.columns:
         return None
     for was, row in zip(old, new, strict=True):
         if was.hyperparameters != row.hyperparameters or not _same_column(was.metadata, row.metadata):

@@ -4,6 +4,8 @@ Booleans, integers and numbers keep their type if all runs agree. Text that is a
 (MLflow and Optuna write text only). Any other mix becomes text, and text becomes a categorical. A hyperparameter
 that a run lacks is null. One whose value is None is null and listed in ``null_hparams``.
 
+Of too many columns, those of most runs are kept; ``LEFT_OUT`` counts the values of each run that are not.
+
 `with_status` decides the status of a run whose log has none.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +22,14 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
+from sweeplens import source_limits
 from sweeplens.frames.schemas import RUN_COLUMNS
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import RunRecord, Source
 
 __all__ = [
+    "LEFT_OUT",
     "TIMES_OF_FILES",
     "RunRow",
     "column_name",
@@ -37,6 +42,8 @@ __all__ = [
 
 TIMES_OF_FILES = ("touched_at", "grew_at")
 """Columns that only the store's frame has: the newest change of a run's files, and the last time that a program wrote them."""
+LEFT_OUT = "metadata.left_out"
+_LEAST_COLUMNS = 1000
 _NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)?(\.\d+)?(?<=\d)\.?([eE][-+]?\d+)?")
 _INT64 = 1 << 63
 
@@ -89,14 +96,27 @@ def runs_frame(rows: Sequence[RunRow]) -> pl.DataFrame:
     """Returns the runs frame; `with_status` needs ``touched_at`` (newest change of the files) and ``grew_at``."""
     schema = {**RUN_COLUMNS, **dict.fromkeys(TIMES_OF_FILES, RUN_COLUMNS["updated_at"])}
     fixed = {name: pl.Series(name, [r.fixed[name] for r in rows], dtype=dtype) for name, dtype in schema.items()}
-    names = dict.fromkeys(k for r in rows for k in r.hyperparameters)
-    extra = dict.fromkeys(k for r in rows for k in r.metadata)
+    names = _most_common([r.hyperparameters for r in rows])
+    extra = _most_common([r.metadata for r in rows])
     columns = [
         *fixed.values(),
         *(typed_column(n, [r.hyperparameters.get(n) for r in rows]) for n in names),
         *(typed_column(n, [r.metadata.get(n) for r in rows], categorical=False) for n in extra),
     ]
+    left_out = [len(r.hyperparameters.keys() - names) + len(r.metadata.keys() - extra) for r in rows]
+    columns += [pl.Series(LEFT_OUT, left_out, dtype=pl.Int64)] if any(left_out) else []
     return pl.DataFrame(columns).sort("run_id")
+
+
+def _most_common(values: Sequence[Mapping[str, object]]) -> dict[str, None]:
+    """Returns the names of the values of all runs in order; of too many, those that most runs have."""
+    names = dict.fromkeys(name for of_run in values for name in of_run)
+    most = min(source_limits.MAX_COLUMNS, max(_LEAST_COLUMNS, source_limits.MAX_CELLS // max(1, len(values))))
+    if len(names) <= most:
+        return names
+    counts = Counter(name for of_run in values for name in of_run)
+    kept = {name for name, _ in counts.most_common(most)}
+    return dict.fromkeys(name for name in names if name in kept)
 
 
 def with_status(runs: pl.DataFrame, *, now: datetime, live_seconds: float) -> pl.DataFrame:

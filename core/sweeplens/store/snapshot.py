@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import polars as pl
 from msgspec import Struct, field
 
+from sweeplens.engines.protocol import StoredPoints
 from sweeplens.frames.schemas import empty_points, empty_series
 from sweeplens.readers.protocol import Problem, Source
 from sweeplens.sources.log_names import looks_like_log
@@ -34,6 +35,9 @@ class Snapshot(Struct, frozen=True, eq=False):
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # of the store itself; every answer shows them
+    stored: StoredPoints = field(
+        default_factory=StoredPoints
+    )  # the files of ``points``, if an engine elsewhere reads them
     _seen: dict[str, Any] = field(default_factory=dict[str, Any])
     _cached: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
 

@@ -39,7 +39,7 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
         yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens again with a C compiler or ziglang"
     yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
-    yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
+    yield from (f"Root {root}" for root in map(clean, database.root_names))
     yield from _read(database, files=files)
 
 
@@ -51,6 +51,8 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
         yield from _files(database, each=files)
         return
     yield f"Store: {clean(database.store)}"
+    if engine := database.engine:
+        yield f"Engine: {clean(engine)}"
     yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
     runs = database.runs_df
     yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())

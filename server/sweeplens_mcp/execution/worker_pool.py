@@ -3,9 +3,10 @@
     answer = await worker_pool.run(key, work, heavy=True, tenant=current_tenant())
 
 Light calls (lists, single runs, cached results) and heavy calls (statistics, triage, SQL) have separate workers, so light calls
-never wait behind heavy ones. Tenants take turns. An authenticated tenant never holds all workers, so another tenant finds one
-free. Callers with equal keys share one computation, which starts at the first of their turns. When the last caller is
-cancelled, a computation that has not started leaves the queue; a running one stops at its next checkpoint.
+never wait behind heavy ones. The tenant that used the workers least has the next turn. An authenticated tenant never holds all
+workers, so another tenant finds one free; the processes of one that used much more than others have the lowest priority. Callers
+with equal keys share one computation, which starts at the first of their turns. When the last caller is cancelled, a computation
+that has not started leaves the queue; a running one stops at its next checkpoint.
 
 A long call may have ended a process that the next one needs. ``tidy`` starts another one, in the call's context, after the call is
 answered and before its worker is free. So a tenant that leaves in the middle of its calls waits for new processes itself.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
@@ -26,7 +28,8 @@ from msgspec import Struct, field
 from sweeplens.cancellation import cancellable
 from sweeplens.errors import LimitError
 from sweeplens.panics import panics_as_errors
-from sweeplens_mcp.execution.turns import Turns
+from sweeplens.priority import in_background
+from sweeplens_mcp.execution.turns import Turn, Turns
 
 __all__ = ["CallAbandonedError", "WorkerPool", "processors"]
 
@@ -78,10 +81,18 @@ class _InFlightCall(Struct, Generic[T], eq=False):
 class _Lane:
     """The workers for long or for short calls, and the queue before them."""
 
-    def __init__(self, name: str, workers: int, share: int, queue: int, tidy: Callable[[], None] | None) -> None:
-        self._name, self._workers, self._share, self._queue, self._tidy = name, workers, share, queue, tidy
+    def __init__(
+        self,
+        name: str,
+        workers: int,
+        turns: Callable[[], Turns[_InFlightCall[Any]]],
+        queue: int,
+        tidy: Callable[[], None] | None,
+    ) -> None:
+        self._name, self._workers, self._queue, self._tidy = name, workers, queue, tidy
+        self._empty_turns = turns
         self._free = workers
-        self._turns: Turns[_InFlightCall[Any]] = Turns(share)
+        self._turns = turns()
         self._pool: ThreadPoolExecutor | None = None
 
     def admit(self, call: _InFlightCall[Any], tenant: str) -> None:
@@ -89,7 +100,7 @@ class _Lane:
         if call.future is not None or tenant in call.tenants:
             return
         held = self._turns.held(tenant)
-        workers = self._share if tenant else self._workers
+        workers = self._turns.share if tenant else self._workers
         if held >= workers + self._queue:
             seconds = max(1, _SECONDS_EACH * held // workers)
             whose = "of yours " if tenant else ""
@@ -101,8 +112,8 @@ class _Lane:
 
     def begin(self) -> None:
         """Starts waiting calls on free workers."""
-        while self._free and (found := self._turns.begin()):
-            self._submit(*found)
+        while self._free and (turn := self._turns.begin()):
+            self._submit(turn)
 
     def drop(self, call: _InFlightCall[Any]) -> None:
         """Removes a call that has not started."""
@@ -112,26 +123,29 @@ class _Lane:
         """Drops all waiting calls. The lane is empty afterwards and can be used again."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool, self._free, self._turns = None, self._workers, Turns(self._share)
+        self._pool, self._free, self._turns = None, self._workers, self._empty_turns()
 
-    def _submit(self, tenant: str, call: _InFlightCall[Any]) -> None:
+    def _submit(self, turn: Turn[_InFlightCall[Any]]) -> None:
         pool = self._pool = self._pool or ThreadPoolExecutor(self._workers, f"sweeplens-{self._name}")
-
+        call = turn.call
         self._free -= 1
+        if turn.background:
+            call.context.run(in_background)
         call.future = pool.submit(call.context.run, call.perform)
-        _afterwards(call.future, self._ended, pool, tenant, call)
+        _afterwards(call.future, self._ended, pool, turn)
 
-    def _ended(self, pool: ThreadPoolExecutor, tenant: str, call: _InFlightCall[Any]) -> None:
+    def _ended(self, pool: ThreadPoolExecutor, turn: Turn[_InFlightCall[Any]]) -> None:
         """Answers a call, successful or not; its worker may have to tidy up first."""
+        call = turn.call
         call.done.set()
-        if tenant and self._tidy is not None and pool is self._pool:
-            _afterwards(pool.submit(call.context.run, self._tidy), self._free_worker, pool, tenant)
+        if turn.tenant and self._tidy is not None and pool is self._pool:
+            _afterwards(pool.submit(call.context.run, self._tidy), self._free_worker, pool, turn)
         else:
-            self._free_worker(pool, tenant)
+            self._free_worker(pool, turn)
 
-    def _free_worker(self, pool: ThreadPoolExecutor, tenant: str) -> None:
+    def _free_worker(self, pool: ThreadPoolExecutor, turn: Turn[_InFlightCall[Any]]) -> None:
         if pool is self._pool:  # else the lane was closed meanwhile
-            self._turns.end(tenant)
+            self._turns.end(turn)
             self._free += 1
             self.begin()
 
@@ -139,11 +153,18 @@ class _Lane:
 class WorkerPool:
     """The workers of one server. ``queue``: how many long calls of one tenant may wait. `close` stops them."""
 
-    def __init__(self, *, heavy_workers: int = 0, queue: int = _QUEUE, tidy: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        heavy_workers: int = 0,
+        queue: int = _QUEUE,
+        tidy: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         heavy = max(1, heavy_workers or processors() - 1)
         self._lanes = {
-            True: _Lane("long", heavy, _share(heavy), queue, tidy),
-            False: _Lane("short", _LIGHT_WORKERS, _LIGHT_SHARE, _LIGHT_QUEUE, None),
+            True: _Lane("long", heavy, _no_turns(_share(heavy), clock), queue, tidy),
+            False: _Lane("short", _LIGHT_WORKERS, _no_turns(_LIGHT_SHARE, clock), _LIGHT_QUEUE, None),
         }
         self._in_flight: dict[Hashable, _InFlightCall[Any]] = {}
 
@@ -192,6 +213,11 @@ def _afterwards(future: Future[Any], function: Callable[..., object], *given: An
             loop.call_soon_threadsafe(function, *given)
 
     future.add_done_callback(ended)
+
+
+def _no_turns(share: int, clock: Callable[[], float]) -> Callable[[], Turns[_InFlightCall[Any]]]:
+    """Makes empty queues, for a lane that is new or was closed."""
+    return lambda: Turns(share, clock)
 
 
 def _share(workers: int) -> int:

@@ -40,6 +40,7 @@ class HttpOptions(Struct, frozen=True):
     calls_per_minute: int = 1200
     sessions_per_grant: int = 1000
     metrics_port: int = 0
+    stateless: bool = False
 
     def __post_init__(self) -> None:
         _check_oauth(self)

@@ -50,7 +50,7 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     add_health(server, settings.roots, state)
     add_front_page(server, options.url, has_tokens=options.authenticated)
     add_ui(server, state, feed, access)
-    app = build_app(server, security=hosts_of(options))
+    app = build_app(server, security=hosts_of(options), stateless=options.stateless)
     if any_host(options):
         app.add_middleware(Origins, allowed=origins_of(options))
     app.add_middleware(BrowserChecks, security=hosts_of(options))

@@ -5,6 +5,9 @@
 
 The SDK would let such a call continue, because a client could fetch the answer later from an event store. This server has no
 event store, so the call would hold a worker for an answer that is never read.
+
+The SDK takes a client or session that leaves in the middle of a request for a fault of its own: it logs a traceback and answers a
+second time, or not to the end. Here that is one line at level info, and an answer that ends.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
@@ -33,7 +37,9 @@ from sweeplens_mcp.settings import HTTP_PATH
 __all__ = ["Sessions"]
 
 _SESSION = MCP_SESSION_ID_HEADER.encode()
+_LEFT = (ClientDisconnect, anyio.ClosedResourceError, anyio.BrokenResourceError)
 _log = logging.getLogger(__name__)
+_sdk_log = logging.getLogger("mcp.server.streamable_http")
 
 
 class _Session(Struct):
@@ -87,9 +93,10 @@ class Sessions:
     ) -> None:
         self._app, self._idle, self._most, self._clock = app, idle_seconds, most, clock
         self._open: dict[str, OrderedDict[str, _Session]] = {}
+        _sdk_log.addFilter(_is_fault)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, and acts on how it was answered. A client that leaves in the middle of its request is no error."""
+        """Passes a request on, and acts on how it was answered. A client or session that leaves meanwhile is no error."""
         try:
             await self._answer(scope, receive, send)
         except ClientDisconnect:
@@ -105,9 +112,10 @@ class Sessions:
         try:
             if session or self._room(sessions):
                 await self._pass_on(scope, receive, send, request, sessions.get(session))
+                await self._after_answer(scope, session, request, sessions)
+                await _complete(scope, receive, send, request)
             else:
                 await _full()(scope, receive, send)
-            await self._after_answer(scope, session, request, sessions)
         finally:
             if not sessions and self._open.get(tenant) is sessions:
                 del self._open[tenant]
@@ -136,13 +144,16 @@ class Sessions:
             return message
 
         async def sending(message: Message) -> None:
-            await send(message)
-            request.sent(message)
+            if not request.whole:
+                await send(message)
+                request.sent(message)
 
         if session:
             session.in_flight += 1
         try:
             await self._app(scope, receiving, sending)
+        except _LEFT as error:
+            _log.info("a client or its session left in the middle of a request: %s", type(error).__name__)
         finally:
             if session:
                 session.in_flight -= 1
@@ -191,6 +202,14 @@ class Sessions:
             _log.info("a session refused %s: %d", method, reply.status)
 
 
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether a record of the SDK is about anything else than a client or session that left."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).split(_LEFT)[1] is not None
+    return not isinstance(error, _LEFT)
+
+
 def _is_modern(scope: Scope) -> bool:
     """Whether a request is of a protocol version without sessions; the SDK decides in the same way."""
     version = Headers(scope=scope).get(MCP_PROTOCOL_VERSION_HEADER)
@@ -200,6 +219,15 @@ def _is_modern(scope: Scope) -> bool:
 def _tenant(scope: Scope) -> str:
     user = scope.get("user")
     return tenant_of(user.access_token) if isinstance(user, AuthenticatedUser) else ""
+
+
+async def _complete(scope: Scope, receive: Receive, send: Send, request: _Request) -> None:
+    """Ends an answer that the SDK left open, or did not begin, because the session ended meanwhile."""
+    if not request.status:
+        gone = {"error": "session_ended", "error_description": "The session has ended: open another one."}
+        await JSONResponse(gone, HTTPStatus.NOT_FOUND)(scope, receive, send)
+    elif not request.whole:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _full() -> JSONResponse:

@@ -121,10 +121,18 @@ def build_server(
     return server
 
 
-def build_app(server: MCPServer[ServerState], *, security: TransportSecuritySettings | None = None) -> Starlette:
-    """Builds the ASGI application; its lifespan must run. ``security``: allowed Host and Origin headers (default: loopback)."""
+def build_app(
+    server: MCPServer[ServerState], *, security: TransportSecuritySettings | None = None, stateless: bool = False
+) -> Starlette:
+    """Builds the ASGI application; its lifespan must run. ``security``: allowed Host and Origin headers (default: loopback).
+
+    ``stateless``: the older protocol has no sessions either, so that any replica answers any request.
+    """
     return server.streamable_http_app(
-        streamable_http_path=HTTP_PATH, transport_security=security, session_idle_timeout=IDLE_SECONDS
+        streamable_http_path=HTTP_PATH,
+        transport_security=security,
+        stateless_http=stateless,
+        session_idle_timeout=None if stateless else IDLE_SECONDS,
     )
 
 

@@ -17,6 +17,8 @@ from sweeplens.analyses.triage.from_series import most_rewound
 from sweeplens.analyses.triage.level_shift import describe_shifts
 from sweeplens.analyses.triage.pairs import train_of
 from sweeplens.analyses.triage.screening import screen
+from sweeplens.engines.protocol import Points, PointSource
+from sweeplens.engines.reductions import FirstReturn
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
@@ -25,6 +27,9 @@ __all__ = ["CurveReading", "read_curves"]
 _KEY = ["run_id", "metric"]
 _FEW = 500  # above this, runs are not named; the join selects the series in any case
 _BATCH_POINTS = 1_000_000
+_NO_POINTS = pl.DataFrame(
+    schema={"step": pl.Int64, "value": pl.Float64, "sid": pl.UInt32, "worse": pl.Float64, "seconds": pl.Float64}
+).select("sid", "step", "value", "worse", "seconds")
 _SHORT = 20  # points: for shorter series, the series frame decides whether the curve is examined
 
 
@@ -37,7 +42,7 @@ class CurveReading(Struct, frozen=True):
     left_out: int
 
 
-def read_curves(context: DetectionContext, points: pl.LazyFrame, most: int) -> CurveReading:
+def read_curves(context: DetectionContext, points: PointSource, most: int) -> CurveReading:
     """Reads at most ``most`` points, and returns the context with the curves of the series that may have a finding."""
     asked = curve_candidates(context)
     kept = _within(asked, most).sort("metric", maintain_order=True).with_row_index("sid")
@@ -93,7 +98,7 @@ def _keys(frame: pl.DataFrame) -> tuple[tuple[str, str], ...]:
     return tuple(frame.select(_KEY).sort(_KEY).iter_rows())
 
 
-def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: pl.LazyFrame) -> pl.DataFrame:
+def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Returns sid, step, value, worse, seconds of the finite points of these series, in order."""
     ids = keys["run_id"].unique()
     runs = ids.to_list() if len(ids) <= _FEW else None
@@ -103,7 +108,7 @@ def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: pl.LazyFrame) -> 
         _numbered(standing(select_points(points, runs=runs, metrics=metrics), twice), keys)
         for metrics in _batches(keys)
     ]
-    read = pl.concat(parts) if parts else _numbered(points.head(0), keys)
+    read = pl.concat(parts) if parts else _NO_POINTS
     ordered = read if read["sid"].is_sorted() else read.sort("sid", maintain_order=True)
     back = (pl.col("step").diff() < 0) & (pl.col("sid").diff() == 0)
     return (
@@ -118,9 +123,9 @@ def _batches(keys: pl.DataFrame) -> list[list[str]]:
     return sizes.group_by(place.alias("batch"), maintain_order=True).agg("metric")["metric"].to_list()
 
 
-def _numbered(points: pl.LazyFrame, keys: pl.DataFrame) -> pl.DataFrame:
+def _numbered(points: Points, keys: pl.DataFrame) -> pl.DataFrame:
     """Returns the finite points of these series with their ``sid``. Keys are looked up once a stretch of equal rows."""
-    frame = points.filter(pl.col("value").is_finite()).select(*_KEY, "step", "value", "wall_time").collect()
+    frame = points.finite().fetch([*_KEY, "step", "value", "wall_time"], needed=keys)
     other = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift()) for c in _KEY)
     stretch = frame.select((other | (pl.int_range(pl.len()) == 0)).cum_sum().cast(pl.UInt32).alias("stretch") - 1)
     first = stretch.with_row_index("row").filter(pl.col("stretch").diff().fill_null(1) != 0)["row"]
@@ -149,12 +154,11 @@ def _cut(frame: pl.DataFrame, wanted: pl.DataFrame) -> dict[tuple[str, str], Cur
     return curves
 
 
-def _rewound_to(series: pl.DataFrame, points: pl.LazyFrame) -> dict[tuple[str, str], int]:
+def _rewound_to(series: pl.DataFrame, points: PointSource) -> dict[tuple[str, str], int]:
     """Returns for each run the step to which its longest rewound series first went back."""
     keys = most_rewound(series).select(_KEY)
     if not keys.height:
         return {}
     chosen = select_points(points, runs=keys["run_id"].to_list(), metrics=keys["metric"].unique().to_list())
-    back = pl.col("step").filter(pl.col("step").diff() < 0).first()
-    rows = chosen.join(keys.lazy(), on=_KEY, how="semi").group_by(_KEY).agg(back).drop_nulls().collect()
+    rows = chosen.of_series(keys).reduce(FirstReturn())
     return {(run, metric): step for run, metric, step in rows.iter_rows()}

@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS,
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.run_names import with_names
 
 __all__ = ["FINDINGS", "OF_THE_SETUP", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
@@ -44,7 +45,7 @@ FINDINGS = {
 def diagnose(
     runs: pl.DataFrame,
     series: pl.DataFrame,
-    points: pl.LazyFrame | None,
+    points: PointSource | None,
     options: DiagnosisOptions,
     *,
     metrics: Sequence[str] = (),
@@ -56,7 +57,11 @@ def diagnose(
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
     context, read = _context(runs, asked, points, options)
-    table = _table(_found(context, [d for d in DETECTORS if read or d not in NEED_POINTS]), context)
+    found = _found(context, [d for d in DETECTORS if read or d not in NEED_POINTS])
+    if metrics:  # a NaN in another metric explains what this one does after it
+        whole = detection_context(runs, series, options)
+        found = _unexplained(found, _found(whole, [d for d in DETECTORS if d not in NEED_POINTS]))
+    table = _table(found, context)
     skipped = read.left_out if read else 0
     warnings = (
         (
@@ -74,7 +79,7 @@ def diagnose(
 
 
 def lasting_findings(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame, options: DiagnosisOptions
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, options: DiagnosisOptions
 ) -> pl.DataFrame:
     """Returns the findings of `diagnose` that last, without their causes: of the same curves, by fewer detectors."""
     context, _ = _context(runs, series, points, options)
@@ -82,7 +87,7 @@ def lasting_findings(
 
 
 def _context(
-    runs: pl.DataFrame, series: pl.DataFrame, points: pl.LazyFrame | None, options: DiagnosisOptions
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource | None, options: DiagnosisOptions
 ) -> tuple[DetectionContext, CurveReading | None]:
     """Returns the context of the detectors, with curves if there are points."""
     context = detection_context(runs, series, options)
@@ -100,9 +105,9 @@ def _found(context: DetectionContext, detectors: Sequence[Detector]) -> list[Fin
     return _unexplained(found)
 
 
-def _unexplained(found: Sequence[Finding]) -> list[Finding]:
-    """Drops findings that a more severe one of the same run explains: a plateau after NaN, an early end after a crash."""
-    grave = {(f.run_id, f.finding) for f in found if f.severity != "low"}
+def _unexplained(found: Sequence[Finding], others: Sequence[Finding] = ()) -> list[Finding]:
+    """Drops findings that a more severe one of the same run, also among ``others``, explains: a plateau after NaN."""
+    grave = {(f.run_id, f.finding) for f in (*found, *others) if f.severity != "low"}
     return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 

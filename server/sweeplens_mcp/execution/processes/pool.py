@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError, SweeplensError
+from sweeplens.priority import niceness
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
@@ -100,12 +101,18 @@ class ProcessPool:
         with self._lock:
             if not self._open:
                 raise LimitError("The server is shutting down: repeat the call when it is back.")
-            self._idle.sort(key=lambda worker: worker.holds == held)
-            while self._idle and not self._idle[-1].alive:
-                self._idle.pop().end()  # it crashed while idle
-            worker = self._idle.pop() if self._idle else _WorkerProcess()
+            self._end_crashed()
+            own = [worker for worker in self._idle if worker.niceness == niceness()]
+            worker = max(own, key=lambda w: w.holds == held) if own else _WorkerProcess()
+            if own:
+                self._idle.remove(worker)
             self._busy.add(worker)
             return worker
+
+    def _end_crashed(self) -> None:
+        for worker in [worker for worker in self._idle if not worker.alive]:
+            self._idle.remove(worker)
+            worker.end()
 
     def _put_back(self, worker: _WorkerProcess) -> bool:
         """Keeps a worker for the next call. Returns whether it still lives."""
@@ -122,11 +129,15 @@ class _WorkerProcess:
     """One process and our end of its pipe. One thread uses it at a time; any thread may kill the process."""
 
     def __init__(self) -> None:
+        self.niceness = niceness()
         self._connection, theirs = Pipe()
-        command = [sys.executable, "-P", "-m", "sweeplens_mcp.execution.processes.worker", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "sweeplens_mcp.execution.processes.worker"]
         with theirs:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                [*command, str(theirs.fileno()), str(self.niceness)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
             )
         self._asked = 0
         self.holds: tuple[str, ...] = ()
@@ -141,7 +152,7 @@ class _WorkerProcess:
         from sweeplens_mcp.execution.processes.messages import HeldSnapshot
 
         if self.holds != held:
-            self._send(HeldSnapshot(database.config, database.roots, snapshot))
+            self._send(HeldSnapshot(database.config, database.roots, database.root_names, snapshot))
             self.holds = held
 
     def ask(self, tool: str, arguments: Mapping[str, object]) -> ToolResult:

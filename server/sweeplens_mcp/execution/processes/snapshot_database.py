@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sweeplens.answers import Answer
+from sweeplens.engines.opening import open_engine
 from sweeplens.experiment_db import ExperimentDB, View
 from sweeplens.ingest.refresh import Progress
 from sweeplens.store import Snapshot
@@ -18,7 +19,9 @@ class SnapshotDatabase(ExperimentDB):
 
     def __init__(self, held: HeldSnapshot) -> None:
         self.config, self.roots, self.lazy = held.config, held.roots, True
+        self.root_names = held.root_names
         self._snapshot = held.snapshot
+        self._engine = open_engine(held.config.engine, keeps_files=held.config.cache != "memory")
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """Returns the given snapshot."""

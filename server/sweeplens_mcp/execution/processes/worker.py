@@ -1,9 +1,9 @@
-"""A worker process: `python -m sweeplens_mcp.execution.processes.worker DESCRIPTOR`, where DESCRIPTOR is its end of a pipe.
+"""A worker process: `python -m sweeplens_mcp.execution.processes.worker DESCRIPTOR NICENESS`.
 
-It reads from the pipe before it imports anything large, so the server never blocks on a write. It ends when the server ends,
-even during a job. It ignores SIGINT and SIGTERM, so that calls in flight can finish after a terminal's Ctrl-C or a service
-manager's SIGTERM, and runs at low priority. An unexpected error goes to the log and ends the process: the server answers the
-call with an error and starts another worker.
+DESCRIPTOR is its end of a pipe. It reads from the pipe before it imports anything large, so the server never blocks on a write. It
+ends when the server ends, even during a job. It ignores SIGINT and SIGTERM, so that calls in flight can finish after a terminal's
+Ctrl-C or a service manager's SIGTERM. An unexpected error goes to the log and ends the process: the server answers the call with an
+error and starts another worker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_NICENESS = 10
 _STOP = b"stop "  # pickled messages never begin like this
 
 
@@ -83,14 +82,14 @@ class _WorkerLoop:
             return error
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, niceness: int) -> None:
     """Runs the worker on its end of the pipe."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
-    os.nice(_NICENESS)
+    os.nice(niceness)
     log_to_stderr()
     _WorkerLoop(Connection(descriptor)).serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
