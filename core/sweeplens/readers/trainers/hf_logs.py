@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sweeplens.readers.protocol import Folder
-from sweeplens.readers.text.reader import parsed_log
+from sweeplens.readers.text.recognition import parsed_log
 
 __all__ = ["log_beyond"]
 
