@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from support.reading import read_folder
 
 from sweeplens import AnalysisConfig, ExperimentDB
 
@@ -145,3 +146,12 @@ def test_a_table_that_pandas_wrote_as_json_is_a_history(tmp_path: Path, orient: 
     written(tmp_path, "a/metrics.json", json.dumps(value))
     assert series(tmp_path) == {("a", "loss"): (5, 0.0, 2.0)}
     assert opened(tmp_path).series_df.select(pl.col("first_step", "last_step")).row(0) == (1, 5)
+
+
+def test_a_header_that_is_longer_than_what_is_looked_at_first_is_read(tmp_path: Path) -> None:
+    names = ",".join(f"layer{i}/grad_norm" for i in range(300))
+    rows = "".join(f"{s}," + ",".join(str(s + i / 1000) for i in range(300)) + "\n" for s in range(5))
+    (tmp_path / "grads.csv").write_text(f"step,{names}\n{rows}")
+    found = read_folder(tmp_path)
+    (run,) = found.runs
+    assert found.series(run, "layer7/grad_norm") == ([0, 1, 2, 3, 4], [0.007, 1.007, 2.007, 3.007, 4.007])

@@ -501,3 +501,14 @@ def test_a_log_with_a_long_head_is_found(tmp_path: Path) -> None:
     head = "".join(f"Loading shard {i:04d} of the data from disk, please wait\n" for i in range(3000))
     found = read(tmp_path, train__log=head + EPOCHS * 20)
     assert found.runs
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_log_in_utf_16_is_read(encoding: str, tmp_path: Path) -> None:
+    """As PowerShell writes it with ``> train.log``."""
+    text = "".join(f"Epoch {e}: loss {1 / (e + 1):.3f}\r\n" for e in range(4)) + "Training finished\r\n"
+    (tmp_path / "train.log").write_bytes(text.encode(encoding))
+    found = read_folder(tmp_path)
+    (run,) = found.runs
+    assert found.series(run, "loss") == ([0, 1, 2, 3], [1.0, 0.5, 0.333, 0.25])
+    assert found.runs[run].status == "finished"

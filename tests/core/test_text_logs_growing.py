@@ -154,3 +154,25 @@ def test_steps_placed_by_columns_are_those_placed_row_by_row(
         found = placed_columns(pl.DataFrame(part, schema=kinds, orient="row"), traits, other)
         assert found.rows() == expected
         assert one == other
+
+
+def test_the_logs_of_the_splits_of_a_training_are_read_on(tmp_path: Path) -> None:
+    """Both logs grow after a reading; one of them only at the next one."""
+    many = range(PLAN_BYTES // 20)
+    logs = {"train": tmp_path / "train.log", "val": tmp_path / "valid.log"}
+    for path in logs.values():
+        path.write_text("".join(f"epoch {e} loss {1 / (e + 1):.4f}\n" for e in many))
+
+    def source() -> Source:
+        files = tuple(FileStat(str(p), p.stat().st_size, 0, 1) for p in logs.values())
+        return Source("text_logs", str(tmp_path.parent), str(tmp_path), files)
+
+    first = TextLogs().read(source(), None)
+    with logs["train"].open("a") as log:
+        log.write(f"epoch {len(many)} loss 0.2500\n")
+    second = TextLogs().read(source(), first.resume)
+    with logs["val"].open("a") as log:
+        log.write(f"epoch {len(many)} loss 0.7500\n")
+    third = TextLogs().read(source(), second.resume)
+    names = pl.concat((second.points, third.points)).select("metric", "step", "value").rows()
+    assert names == [("train/loss", len(many), 0.25), ("val/loss", len(many), 0.75)]

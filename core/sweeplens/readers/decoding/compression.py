@@ -154,7 +154,7 @@ def head(path: str, size: int) -> bytes:
 def sample(path: str, size: int) -> bytes:
     """Returns up to ``size`` bytes of the content in whole lines: half from its beginning, the rest from its middle and end.
 
-    Of a compressed file it returns only the beginning. The result is empty when the file cannot be read.
+    Of a compressed file and of UTF-16 it returns only the beginning. The result is empty when the file cannot be read.
     """
     if is_compressed(path):
         return head(path, size)
@@ -162,9 +162,11 @@ def sample(path: str, size: int) -> bytes:
     try:
         with open_file(path) as raw:
             total = os.fstat(raw.fileno()).st_size
-            if total <= size:
-                return raw.read(size) or b""
             first = raw.read(2 * piece) or b""
+            if _utf16(first[:_UTF16_SAMPLE]):
+                return head(path, size)
+            if total <= size:
+                return first + (raw.read(size - len(first)) or b"")
             pieces = [first[: first.rfind(b"\n") + 1]]
             for at in (total // 2, total - piece):
                 raw.seek(max(at, 2 * piece))

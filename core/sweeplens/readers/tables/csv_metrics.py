@@ -33,6 +33,7 @@ from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resum
 __all__ = ["CsvMetrics", "metrics_table", "table_plan"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".log", ".out", ".dat", ".tab")
+_WIDE = 50  # separators in a header that is longer than a head
 
 
 class CsvMetrics:
@@ -49,7 +50,7 @@ class CsvMetrics:
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose header and first rows are those of a log."""
-        mine = [n for n in folder.free(*_SUFFIXES) if table_plan(n, folder.head(n)) is not None]
+        mine = [n for n in folder.free(*_SUFFIXES) if table_plan(n, _beginning(folder, n)) is not None]
         below = () if mine else _in_folders(folder)
         config = config_files(folder) if mine or below else ()
         if below or are_splits(mine):
@@ -102,6 +103,13 @@ def _split(path: str) -> str:
     """Returns the split that a file, or its folder, is named after."""
     parts = path.replace("\\", "/").split("/")
     return split_of(parts[-2]) if is_split(parts[-2]) else split_of(parts[-1])
+
+
+def _beginning(folder: Folder, name: str) -> bytes:
+    """The first bytes of a file; more of them where a header of very many columns is longer."""
+    head = folder.head(name)
+    is_cut = len(head) >= HEAD_BYTES and b"\n" not in head and any(head.count(s) > _WIDE for s in (b",", b"\t", b";"))
+    return folder.sample(name) if is_cut and may_have_axis(head) else head
 
 
 def table_plan(name: str, head: bytes) -> ColumnPlan | None:

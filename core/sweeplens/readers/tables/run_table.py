@@ -35,6 +35,7 @@ _STEPS = ("_step", "training_iteration", "best_step", "best_epoch")
 _ABOUT = frozenset(
     "created user runtime _runtime _timestamp tags sweep notes hostname date timestamp logdir pid node_ip".split()
 )
+_MARKS = ("param_", "params_", "config/", "State")
 _SKLEARN = {"params", "mean_test_score", "rank_test_score"}
 _WANDB = {"Name", "State"}
 
@@ -93,8 +94,8 @@ class RunTable:
 def _roles_in(name: str, head: bytes) -> _Roles | None:
     """Returns the roles of the columns of a table; None where it is no table of runs."""
     header = header_of(head)
-    if header is None:
-        return None
+    if header is None or not any(_SETTINGS.fullmatch(n) or n.startswith(_MARKS) for n in header.names):
+        return None  # names alone rule out most tables
     rows = sample(head, header)
     numbers = [n for n in header.names if n and _is_number(n, rows, header.separator)]
     known = _of_producer(header.names, numbers)

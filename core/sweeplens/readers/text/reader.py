@@ -282,7 +282,7 @@ class _LogReading(Struct):
             )
 
     def _after(self, path: str) -> Resume | None:
-        if compression.is_compressed(path) or self.offset < PLAN_BYTES:
+        if self.offset < PLAN_BYTES or not compression.keeps_places(path):
             return None
         counts = {"unread": self.unread, "unplaced": self.unplaced, "first_unread": self.first_unread}
         return Resume(
