@@ -261,7 +261,7 @@ def _best_line(row: Mapping[str, object]) -> str:
     low, high, tied = row["ci95_low"], row["ci95_high"], cast("list[str] | None", row["tied"])
     interval = f" [{low:.5g}, {high:.5g}]" if low is not None else ""
     shown = f"ties with {listed(tied)}" if tied and tied[0].count(", ") < _KEYS else f"ties with {len(tied or ())} more"
-    unknown = "repeated runs are identical" if (row["n"] or 0) > 1 else "no repeated runs"
+    unknown = "repeated runs are identical" if (cast("int | None", row["n"]) or 0) > 1 else "no repeated runs"
     ties = f"ties unknown: {unknown}" if tied is None else shown if tied else "no tie"
     ties = "the only group" if row["group"] == "all runs" else ties
     if row["mean"] is None:
