@@ -59,7 +59,7 @@ def _longest(profile: cProfile.Profile) -> list[str]:
     """Returns our three functions with the most time of their own and of the libraries that they call."""
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     ours = [(cumulative, f"{Path(file).stem}.{name}") for (file, _, name), (_, _, _, cumulative, _) in stats.items()
-            if "sweeplens/analyses" in file or "sweeplens/frames" in file]  # fmt: skip
+            if ("sweeplens/analyses" in file or "sweeplens/frames" in file) and not name.startswith("<")]  # fmt: skip
     return [f"{name} {seconds:.2f} s" for seconds, name in sorted(ours, reverse=True)[:3]]
 
 

@@ -7,6 +7,7 @@ logarithmic scales give the same levels.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import polars as pl
@@ -52,9 +53,11 @@ def levels_of(column: pl.Series, *, none: bool = False) -> Levels:
 def _cut(column: pl.Series, missing: str) -> Levels:
     known = sorted(column.drop_nulls().to_list())
     edges = sorted({known[len(known) * (i + 1) // _CUTS - 1] for i in range(_CUTS)})
-    codes = [len(edges) if v is None else next(i for i, e in enumerate(edges) if v <= e) for v in column.to_list()]
-    inside = [[v for v in known if (i == 0 or v > edges[i - 1]) and v <= e] for i, e in enumerate(edges)]
-    names = [_text(part[0]) if part[0] == part[-1] else f"{_text(part[0])} to {_text(part[-1])}" for part in inside]
+    codes = [len(edges) if v is None else bisect_left(edges, v) for v in column.to_list()]
+    firsts = [known[0], *(known[bisect_right(known, e)] for e in edges[:-1])]
+    names = [
+        _text(one) if one == last else f"{_text(one)} to {_text(last)}" for one, last in zip(firsts, edges, strict=True)
+    ]
     names += [missing] * (column.null_count() > 0)
     return Levels(tuple(codes), tuple(names), not column.null_count())
 
