@@ -26,7 +26,7 @@ def _all(client: object) -> dict[str, object]:
     from mlflow.entities import Metric, Param, RunTag
 
     logged: dict[str, object] = {}
-    experiments = [client.create_experiment(name) for name in ("grid's: \"search\"", "zweite Übung")]  # type: ignore[attr-defined]
+    experiments = [client.create_experiment(name) for name in ('grid\'s: "search"', "zweite Übung")]  # type: ignore[attr-defined]
     parent = ""
     for number in range(5):
         tags = {"mlflow.parentRunId": parent} if number == 1 else {}
@@ -36,7 +36,9 @@ def _all(client: object) -> dict[str, object]:
         steps = 26_000 if number == 0 else 20  # more than a page holds
         values = [(step, 1 / (1 + step) + number) for step in range(steps)]
         points = [Metric("train/loss", v, 1_700_000_000_000 + s, s) for s, v in values]
-        points += [Metric("odd metric.v1", v, 1_700_000_000_000, i) for i, v in enumerate([math.nan, math.inf, -math.inf, 2.5])]
+        points += [
+            Metric("odd metric.v1", v, 1_700_000_000_000, i) for i, v in enumerate([math.nan, math.inf, -math.inf, 2.5])
+        ]
         points += [Metric("best.pt", 0.5, 1_700_000_000_000, 0)]
         for at in range(0, len(points), 900):
             client.log_batch(run_id, metrics=points[at : at + 900])  # type: ignore[attr-defined]
