@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -336,3 +338,23 @@ def test_of_runs_that_all_have_other_hyperparameters_those_of_most_runs_are_kept
     db.load_experiments()
     assert db.runs_df.filter(run_id="run9")["lr"].item() == 7.0
     assert [w for w in db.overview().basis.warnings if "311 values in the configurations of 8 runs" in w]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "db"])
+def test_a_source_with_very_many_runs_is_stopped_after_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("sweeplens.source_limits._BASE_SECONDS", 0.5)
+    write_run(tmp_path / "healthy", {"lr": 0.1}, ROWS)
+    runs = [f"run{i}" for i in range(3000)]
+    if kind == "jsonl":
+        rows = "".join(json.dumps({"run_id": run, "step": 1, "loss": 0.5}) + "\n" for run in runs)
+        (tmp_path / "many.jsonl").write_text(rows)
+    else:
+        with closing(sqlite3.connect(tmp_path / "many.db")) as connection:
+            connection.execute("CREATE TABLE results (run TEXT, step INTEGER, loss REAL)")
+            connection.executemany("INSERT INTO results VALUES (?, 1, 0.5), (?, 2, 0.4)", [(run, run) for run in runs])
+            connection.commit()
+    db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    assert db.runs_df["run_id"].to_list() == ["healthy"]
+    assert "took too long" in db.problems["reason"][0]

@@ -13,9 +13,11 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp_types import TextContent, TextResourceContents
+from support.doors import text_of
 from support.sweep import write_run
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.answers import Answer
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.http.health import add_health
 from sweeplens_mcp.protocol.app import build_app, build_server
@@ -99,3 +101,24 @@ async def test_a_server_whose_last_load_failed_is_not_ready_and_tries_again(stat
             while (await http.get("/readyz")).status_code != 200:
                 await anyio.sleep(0.05)
         assert (await http.get("/healthz")).status_code == 200
+
+
+class FaultyDatabase(ExperimentDB):
+    """A database with a fault of its own in one question."""
+
+    def overview(self, *_: object, **__: object) -> Answer:
+        raise RuntimeError(f"no table in {self.roots[0]}/secret")
+
+
+async def test_a_fault_of_the_server_is_named_to_the_client_without_its_inner_parts(
+    sweep: Path, era: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Client(build_server(FaultyDatabase(base_path=sweep)), mode=era) as client:
+        result = await client.call_tool("overview", {})
+        assert not (await client.call_tool("list_runs", {})).is_error
+    assert result.is_error
+    assert (
+        text_of(result)
+        == "overview failed because of a fault in the server (RuntimeError). The server's log says more."
+    )
+    assert "no table in" in caplog.text

@@ -224,3 +224,9 @@ async def test_the_older_era_is_notified_of_a_changed_list_too(runs: Path) -> No
         await client.call_tool("change", {})
         with anyio.fail_after(SOON):
             await told.wait()
+
+
+async def test_an_address_with_half_a_character_silences_no_subscription(runs: Path, era: str) -> None:
+    async with listening(in_memory(runs), era, [RUNS, address("first").replace("first", "\ud800")]) as heard:
+        log(runs / "first", 1)
+        assert await heard.within(3 * SOON, RUNS)

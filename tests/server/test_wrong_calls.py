@@ -183,3 +183,20 @@ def test_each_meaning_is_a_word_that_the_argument_takes() -> None:
     assert set(taken) == set(MEANINGS)
     for meaning, words in MEANINGS.items():
         assert {value for values in words.values() for value in values.split()} <= taken[meaning], meaning
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("get_run", {"run_id": "caf\udce9"}),
+        ("list_runs", {"runs": ["caf\udce9"]}),
+        ("list_runs", {"where": "run_id = 'caf\udce9' AND"}),
+        ("query_metrics", {"metrics": ["caf\udce9"]}),
+    ],
+)
+async def test_half_a_character_in_an_argument_is_shown_escaped(
+    client: Client, tool: str, given: dict[str, object]
+) -> None:
+    result = await client.call_tool(tool, given)
+    assert result.is_error
+    assert r"caf\udce9" in text_of(result).replace("\\\\", "\\")

@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.render.cells import clean
@@ -50,10 +51,15 @@ def greet_at_http(url: str, roots: Sequence[str], connecting: str) -> bool:
 
 def _serves(roots: Sequence[str]) -> str:
     return (
-        f"It serves {', '.join(map(shown_root, roots))}."
+        f"It serves {', '.join(map(_shown_root, roots))}."
         if roots
         else "It serves the folders that are configured (ANALYSIS_EXPERIMENT_DIR)."
     )
+
+
+def _shown_root(root: str) -> str:
+    missing = "://" not in root and not Path(root).expanduser().exists()
+    return f"{root} (no such folder now: each question will say so)" if missing else shown_root(root)
 
 
 def _tell(*lines: str) -> None:

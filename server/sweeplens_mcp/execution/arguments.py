@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from sweeplens.errors import InputError, UnknownNameError, nearest
+from sweeplens.plain_data import plain_value
 from sweeplens_mcp.execution.argument_limits import check_size
 from sweeplens_mcp.render.cells import clip
 from sweeplens_mcp.tools.arguments import Cursor, Limit, text_of_number
@@ -102,10 +103,12 @@ def _unknown_argument(spec: ToolSpec, name: str, names: Sequence[str]) -> Unknow
 def _as_typed(spec: ToolSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as their types have them, where there is one way to read them: a number, or a list of one, for a text.
 
-    Some clients send a list as text that holds JSON: what is no text by its type is read.
+    Some clients send a list as text that holds JSON: what is no text by its type is read. Half characters, which JSON can hold,
+    are escaped as in the names of runs.
     """
     fields = _model(spec).model_fields
-    return {name: _text(value) if fields[name].annotation is str else _unquoted(value) for name, value in given.items()}
+    read = {name: _text(value) if fields[name].annotation is str else _unquoted(value) for name, value in given.items()}
+    return {name: plain_value(value) for name, value in read.items()}
 
 
 def _text(value: object) -> object:

@@ -15,6 +15,7 @@ from mcp.types import (
 )
 
 from sweeplens.errors import SweeplensError
+from sweeplens.plain_data import plain_text
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.render.cells import clean
@@ -42,7 +43,7 @@ def add_completions(server: MCPServer[ServerState], state: ServerState) -> None:
         try:
             caller_state = state.for_caller()
             database = await caller_state.database()
-            run_id = given.get("run_id", "")
+            run_id = plain_text(given.get("run_id", ""))
             names = await caller_state.worker_pool.run(
                 (id(caller_state), "completion", argument.name, run_id),
                 lambda: _names(database, argument.name, run_id),

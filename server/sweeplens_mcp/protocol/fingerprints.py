@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from msgspec import Struct, field
 
 from sweeplens.errors import RootError
+from sweeplens.plain_data import plain_text
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB, View
@@ -94,4 +95,4 @@ def _run_of(address: str) -> str | None:
     """The run of an address; None for an address of all runs."""
     if not address.startswith(_RUNS):
         return None
-    return unquote(address.removeprefix(_RUNS).partition("/")[0].partition("?")[0])
+    return plain_text(unquote(address.removeprefix(_RUNS).partition("/")[0].partition("?")[0]))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from mcp.server.apps import client_supports_apps
@@ -16,6 +17,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
 from pydantic import PrivateAttr
 
@@ -35,6 +37,7 @@ __all__ = ["SweepTool", "register"]
 
 _ERROR_CHARACTERS = 1500
 _HEARTBEAT_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 class SweepTool(Tool):
@@ -51,6 +54,11 @@ class SweepTool(Tool):
             answer = await self._answer(self._state.for_caller(), given, progress)
         except SweeplensError as error:
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
+        except MCPError:
+            raise
+        except Exception as error:  # the protocol's door: a fault of the server tells a client nothing of its parts
+            _log.exception("%s failed unexpectedly", self._spec.name)
+            raise ToolError(_fault(self._spec.name, error)) from error
         content: list[ContentBlock] = [TextContent(type="text", text=answer.text)]
         if answer.image:
             data = base64.b64encode(answer.image).decode()
@@ -129,6 +137,13 @@ class CallProgress:
             await anyio.sleep(_HEARTBEAT_SECONDS)
             seconds += _HEARTBEAT_SECONDS
             await self.report(self._last + 1, None, f"working, {seconds:.0f} s")
+
+
+def _fault(tool: str, error: Exception) -> str:
+    """What a client hears of an unexpected error; the text of the error itself may name files."""
+    while isinstance(error, ExceptionGroup):
+        error = cast("ExceptionGroup[Exception]", error).exceptions[0]
+    return f"{tool} failed because of a fault in the server ({type(error).__name__}). The server's log says more."
 
 
 async def _caught(work: Coroutine[Any, Any, ToolReply]) -> ToolReply | SweeplensError:

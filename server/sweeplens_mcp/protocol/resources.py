@@ -18,6 +18,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from msgspec import Struct
 
 from sweeplens.errors import SweeplensError, UnknownNameError
+from sweeplens.plain_data import plain_value
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.grants import current_tenant
 from sweeplens_mcp.render.answers import PageRequest, reply
@@ -194,9 +195,12 @@ async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> s
     try:
         caller_state = state.for_caller()
         database = await caller_state.database()
-        key = (id(caller_state), spec.uri, *arguments)
+        given = [plain_value(argument) for argument in arguments]
         return await caller_state.worker_pool.run(
-            key, lambda: _text(spec, database, *arguments), heavy=False, tenant=current_tenant()
+            (id(caller_state), spec.uri, *given),
+            lambda: _text(spec, database, *given),
+            heavy=False,
+            tenant=current_tenant(),
         )
     except UnknownNameError as error:
         raise ResourceNotFoundError(clip(str(error), _CELL)) from error

@@ -1,11 +1,12 @@
-"""Subscriptions to resources, and one task that looks for changes while there are any.
+"""Subscriptions to resources, and a task for each grant's data that looks for changes while there are any.
 
     ChangeFeed                  the event bus behind `subscriptions/listen`, and behind subscriptions of the older protocol
     ChangeFeed.note_addresses   middleware: remembers the addresses of a `subscriptions/listen`, so only these are checked
 
 While an address of ours has a subscriber, a task reads new data at least every two seconds. It notifies each listener of its
 changed addresses, at most once per round however fast a run logs. A listener with a limited grant gets changes from the database
-of its own roots only. Without subscribers there is no task.
+of its own roots only, by a task of its own: slow folders or an error of one grant delay no other. Without subscribers there is no
+task.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class ChangeFeed:
     def __init__(self, state: ServerState) -> None:
         self._state = state
         self._listeners: dict[ChangeListener, None] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: dict[ServerState, asyncio.Task[None]] = {}
 
     # ------------------------------------------------ the SDK's view of a bus
 
@@ -132,46 +133,34 @@ class ChangeFeed:
         return end
 
     def update_watch(self) -> None:
-        """Starts the task if an address of ours has a subscriber, else stops it. Call it after every change."""
-        wanted = any(listener.wanted for listener in self._listeners)
-        if wanted and self._task is None:
+        """Has one task for each state with a subscriber to an address of ours. Call it after every change."""
+        wanted = {listener.state for listener in self._listeners if listener.wanted}
+        for state in self._tasks.keys() - wanted:
+            self._tasks.pop(state).cancel()
+        for state in wanted - self._tasks.keys():
             loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._watch(), name="sweeplens-watch", context=Context())
-            self._task.add_done_callback(self._ended)
-        elif not wanted and self._task is not None:
-            self._task.cancel()
-            self._task = None
+            task = loop.create_task(self._watch(state), name="sweeplens-watch", context=Context())
+            self._tasks[state] = task
+            task.add_done_callback(partial(self._ended, state))
 
-    # -------------------------------------------------------------- the task
+    # ------------------------------------------------------------- the tasks
 
-    async def _watch(self) -> None:
+    async def _watch(self, state: ServerState) -> None:
         loop = asyncio.get_running_loop()
-        current: dict[ServerState, Fingerprints] = {}
+        current = Fingerprints()
         while True:
             began = loop.time()
-            wanted = self._wanted()
-            current = {
-                state: await _read_changes(state, asked, current.get(state, Fingerprints()))
-                for state, asked in wanted.items()
-            }
-            for listener in list(self._listeners):
-                if listener.state in current:
-                    listener.compare(current[listener.state], wanted[listener.state])
+            asked = {address for listener in self._listeners if listener.state is state for address in listener.wanted}
+            current = await _read_changes(state, asked, current)
+            for listener in [listener for listener in self._listeners if listener.state is state]:
+                listener.compare(current, asked)
             took = loop.time() - began
             await asyncio.sleep(min(max(_ROUND_SECONDS, 4 * took), _SLOWEST_SECONDS))
 
-    def _wanted(self) -> dict[ServerState, set[str]]:
-        """The subscribed addresses of each state."""
-        wanted: dict[ServerState, set[str]] = {}
-        for listener in self._listeners:
-            if listener.wanted:
-                wanted.setdefault(listener.state, set()).update(listener.wanted)
-        return wanted
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, state: ServerState, task: asyncio.Task[None]) -> None:
         """Logs the error of a failed task, and starts a new task after a while."""
-        if self._task is task:
-            self._task = None
+        if self._tasks.get(state) is task:
+            del self._tasks[state]
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("looking for changes failed", exc_info=error)

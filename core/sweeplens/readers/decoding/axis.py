@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from sweeplens.readers.decoding.axis_falls import CounterLog, Fall, went_back
 from sweeplens.readers.decoding.axis_names import EPOCHS, rank_of
+from sweeplens.source_limits import check_time
 
 __all__ = ["Placement", "place_rows"]
 
@@ -48,8 +49,10 @@ def place_rows(
     """Finds the steps of the rows of one run.
 
     ``counters``: label -> a value for each row, null where the row has none. ``long``: row, metric, value of all other numbers.
-    ``walls``: the time of each row in microseconds, null where it has none.
+    ``walls``: the time of each row in microseconds, null where it has none. One source may hold very many runs, so the time
+    limit of the source is checked for each.
     """
+    check_time()
     labels = sorted((c for c in counters if _is_whole(counters[c])), key=rank_of)
     moving = [c for c in labels if not _is_constant(counters[c])]
     steps = {c: _filled(counters[c]) for c in labels}
