@@ -23,7 +23,7 @@ TESTS := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check conformance clients cluster format bench bench-quick browser pictures soak newcomer site published lock bundle wheel clean
+.PHONY: help demo test test-fast check conformance clients cluster format bench bench-quick mlflow browser pictures soak newcomer site published lock bundle wheel clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ bench-quick: $(TESTS) ## Whether any tool became slower: ratios of one run again
 
 bench-peers: $(TESTS) $(PEERS)/.installed ## The same question to MLflow, Trackio, TensorBoard, wandb, DuckDB, in an environment of their own
 	@$(BIN)/python benchmarks/peers.py
+
+mlflow: $(TESTS) $(PEERS)/.installed ## A root at a real MLflow server, value by value
+	@SWEEPLENS_MLFLOW=$(CURDIR)/$(dir $(PEERS_PYTHON)) $(BIN)/python -m pytest tests/core/test_mlflow_place.py
 
 $(PEERS)/.installed: pyproject.toml
 	@test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)

@@ -100,3 +100,14 @@ def test_the_command_line_says_it_too(arguments: tuple[str, ...]) -> None:
 def test_further_roots_of_the_configuration_are_judged_as_the_first(sweep: Path) -> None:
     with pytest.raises(RootError, match="wandb sync"):
         ExperimentDB(AnalysisConfig(experiment_dir=str(sweep), roots=("wandb://me/p",)))
+
+
+@pytest.mark.parametrize("setting", ['roots = ["mlflow+http://h.example"]', 'experiment_dir = "s3://bucket/exp"'])
+def test_a_file_in_the_working_directory_cannot_name_an_address(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "sweeplens.toml").write_text(setting)
+    monkeypatch.chdir(tmp_path)
+    config = AnalysisConfig()
+    assert "://" not in f"{config.experiment_dir}{config.roots}"
+    assert "is ignored, as another person may have written the file" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from support.doors import ERAS, text_of
 from support.lab import EVERYTHING, PUBLIC, asking, lab, web
 
 from sweeplens.errors import ConfigError
+from sweeplens.sources.given_roots import below_root, given_root
 from sweeplens_mcp.http.options import HttpOptions
 from sweeplens_mcp.tools import TOOLS
 
@@ -157,3 +159,50 @@ def test_off_loopback_a_server_without_tokens_does_not_start(monkeypatch: pytest
         HttpOptions(oauth_issuer="https://a.example", oauth_audience="https://b.example")
     with pytest.raises(ConfigError, match="both --tls-cert and --tls-key"):
         HttpOptions(tls_cert="cert.pem")
+
+
+@pytest.fixture
+def lab_with_places(lab: Path) -> Path:
+    """The same lab, where the secret root is an archive, and tokens name addresses."""
+    shutil.make_archive(str(lab / "secret"), "zip", lab / "secret")
+    shutil.rmtree(lab / "secret")
+    (lab / "secret.zip").rename(lab / "secret.tmp.zip")
+    (lab / "tokens").write_text(
+        f"all {EVERYTHING} '{lab / 'secret.tmp.zip'}'\npub {PUBLIC} s3://bucket/other\n", encoding="utf-8"
+    )
+    return lab
+
+
+async def test_a_token_may_name_an_archive_that_is_served_and_no_address_that_is_not(lab_with_places: Path) -> None:
+    served = ("public", "secret.tmp.zip")
+    async with asking(lab_with_places, EVERYTHING, "auto", served) as client:
+        said = text_of(await client.call_tool("list_runs", {}))
+        assert "secret_run0" in said
+        assert "public_run0" not in said
+    async with asking(lab_with_places, PUBLIC, "auto", served) as client:
+        result = await client.call_tool("list_runs", {})
+        assert result.is_error
+        assert "none of the folders" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "served", "found"),
+    [
+        ("s3://lab/exp", "s3://lab/exp", "s3://lab/exp"),
+        ("s3://lab/exp/a", "s3://lab/exp", "s3://lab/exp/a"),
+        ("S3://lab/exp/a/", "s3://lab/exp/", "s3://lab/exp/a"),
+        ("sftp://me@host/exp/a", "sftp://me:pass@host/exp", "sftp://me:pass@host/exp/a"),
+        ("mlflow+http://h:5000/one", "mlflow+http://h:5000", "mlflow+http://h:5000/one"),
+        ("s3://lab/export", "s3://lab/exp", None),
+        ("s3://lab/exp/../secret", "s3://lab/exp", None),
+        ("s3://lab/exp/%2e%2e/secret", "s3://lab/exp", None),
+        ("s3://lab/exp/a%2f..%2f..%2fsecret", "s3://lab/exp", None),
+        ("s3://lab", "s3://lab/exp", None),
+        ("s3://other/exp", "s3://lab/exp", None),
+        ("/lab/exp", "s3://lab/exp", None),
+    ],
+)
+def test_a_grant_reaches_a_served_address_and_what_is_below_it_alone(
+    wanted: str, served: str, found: str | None
+) -> None:
+    assert below_root(wanted, given_root(served)) == found

@@ -38,9 +38,11 @@ def options(lab: Path, **more: object) -> HttpOptions:
 
 
 @asynccontextmanager
-async def web(lab: Path, token: str = "", **more: object) -> AsyncGenerator[httpx2.AsyncClient]:
+async def web(
+    lab: Path, token: str = "", served: tuple[str, ...] = ("public", "secret"), **more: object
+) -> AsyncGenerator[httpx2.AsyncClient]:
     """The application that is served, without a socket."""
-    app = protected_app(Settings((str(lab / "public"), str(lab / "secret"))), options(lab, **more))
+    app = protected_app(Settings(tuple(str(lab / name) for name in served)), options(lab, **more))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with (
         app.router.lifespan_context(app),
@@ -50,9 +52,11 @@ async def web(lab: Path, token: str = "", **more: object) -> AsyncGenerator[http
 
 
 @asynccontextmanager
-async def asking(lab: Path, token: str, era: str) -> AsyncGenerator[Client]:
+async def asking(
+    lab: Path, token: str, era: str, served: tuple[str, ...] = ("public", "secret")
+) -> AsyncGenerator[Client]:
     async with (
-        web(lab, token) as http,
+        web(lab, token, served) as http,
         Client(streamable_http_client(f"{URL}/mcp", http_client=http), mode=era) as client,
     ):
         yield client

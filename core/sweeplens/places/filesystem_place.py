@@ -10,6 +10,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -79,9 +80,8 @@ class FilesystemPlace:
 
     def _connected(self) -> Any:
         if self._system is None:
-            from fsspec.core import url_to_fs  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
-
-            self._system, self._top = cast("tuple[Any, str]", url_to_fs(self._url))
+            core = import_module("fsspec.core")  # it has no types
+            self._system, self._top = cast("tuple[Any, str]", core.url_to_fs(self._url))
         return self._system
 
     @contextmanager

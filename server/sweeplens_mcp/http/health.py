@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-    from sweeplens.sources.given_roots import is_address
+from sweeplens.sources.given_roots import is_address
 from sweeplens_mcp.execution.state import ServerState
 
 __all__ = ["add_health"]
