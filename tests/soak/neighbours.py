@@ -156,6 +156,7 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
     yield Finding(
         max(times, of_tool, worst) <= _TIMES,
         f"{sum(map(len, beside.values()))} calls of {_POLITE} clients without an error; seconds alone: {_told(alone)}; "
-        f"beside: {_told(beside)}; a client waits at most {times:.1f} times its own time, for one tool {of_tool:.1f} times the usual, "
+        f"beside: {_told(beside)}; a client waits at most {times:.1f} times its own time, "
+        f"for one tool {of_tool:.1f} times the usual, "
         f"the longest of all {worst:.1f} times the longest alone",
     )
