@@ -18,7 +18,7 @@ import polars as pl
 sys.path.append(str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from tests.cluster.failures import RUNS, Sweep
-from tests.cluster.spark import missing, spark_cluster
+from tests.cluster.spark import SparkCluster, missing, spark_cluster
 
 from sweeplens.engines import reductions as r
 from sweeplens.engines.protocol import Points
@@ -43,13 +43,18 @@ def main(rows: int = 2_000_000) -> None:
         print(f"No cluster can be started here: {why}.")
         return
     with tempfile.TemporaryDirectory() as home, spark_cluster(Path(home, "spark")) as cluster:
-        sweep = Sweep(cluster, Path(home), rows)
-        print(f"{rows:,} points of {RUNS:,} runs, a hundredth of which rewound in one of two metrics\n")
-        print("| what | Polars | Spark | ratio |\n|---|---|---|---|")
-        for what, ask in ASKED.items():
-            here, there = _seconds(ask, sweep.here), _seconds(ask, sweep.there)
-            print(f"| {what} | {here:.2f} s | {there:.2f} s | {there / here:.1f} |", flush=True)
-        assert not sweep.engine.warnings, sweep.engine.warnings
+        compare(cluster, Path(home), rows)
+
+
+def compare(cluster: SparkCluster, home: Path, rows: int) -> None:
+    """Asks both engines over the same files."""
+    sweep = Sweep(cluster, home, rows)
+    print(f"{rows:,} points of {RUNS:,} runs, a hundredth of which rewound in one of two metrics\n")
+    print("| what | Polars | Spark | ratio |\n|---|---|---|---|")
+    for what, ask in ASKED.items():
+        here, there = _seconds(ask, sweep.here), _seconds(ask, sweep.there)
+        print(f"| {what} | {here:.2f} s | {there:.2f} s | {there / here:.1f} |", flush=True)
+    assert not sweep.engine.warnings, sweep.engine.warnings
 
 
 def _seconds(ask: Callable[[Points], pl.DataFrame], points: Points) -> float:

@@ -20,6 +20,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (  # the first prefix that fits
     ("core/sweeplens/readers/", ("core/test_readers_*.py", "docs/test_formats_page.py")),
     ("core/sweeplens/sources/", ("core/test_incremental.py", "core/test_bad_input.py")),
     ("core/sweeplens/ingest/", ("core/test_incremental.py", "core/test_bad_input.py")),
+    ("core/sweeplens/engines/", ("core/test_engine*.py", "core/test_reduction.py", "core/test_curves.py", "server/test_engine.py")),
     ("core/sweeplens/store/", ("core/test_store*.py", "core/test_incremental.py")),
     ("core/sweeplens/sql/", ("core/test_sql.py",)),
     ("core/sweeplens/analyses/triage/", ("core/test_triage.py", "core/test_news.py", "core/test_overview.py")),

@@ -124,6 +124,7 @@ class LazyAnswer(Struct, frozen=True):
     unroll: Callable[[int, int], Answer]
     basis: Basis = field(default_factory=Basis)
     frames: tuple[pl.DataFrame, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         used = (self.basis.runs_used, self.basis.runs_matched)
@@ -133,8 +134,8 @@ class LazyAnswer(Struct, frozen=True):
         return self.part(0, _SHOWN)._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
     def part(self, first: int, n: int) -> Answer:
-        """Returns up to ``n`` rows from ``first`` on, with the basis of the whole."""
-        return replace(self.unroll(first, n), basis=self.basis)
+        """Returns up to ``n`` rows from ``first`` on, with the basis and the notes of the whole."""
+        return replace(self.unroll(first, n), basis=self.basis, notes=self.notes)
 
     def whole(self) -> Answer:
         """Returns all rows."""

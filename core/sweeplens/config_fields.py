@@ -126,6 +126,11 @@ class ConfigFields(BaseModel):
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"
     )
+    mirror_megabytes: int = Field(
+        default=20_480,
+        ge=1,
+        description="limit on the copy of a root that is no folder (an archive, s3://, sftp://, mlflow+http://)",
+    )
     max_answer_bytes: int = Field(default=8000, ge=2000, description="limit on each channel of an answer")
     query_seconds: float = Field(default=30.0, gt=0, description="limit on the time of one SQL query")
     query_megabytes: int = Field(default=2048, ge=64, description="limit on the memory of one SQL query")

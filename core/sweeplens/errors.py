@@ -7,6 +7,7 @@ SweeplensError
 │   ├── AmbiguousGoalError a metric whose direction is neither configured nor known by its name
 │   └── CursorError        a cursor that is invalid, or whose data have changed
 ├── RootError              a folder that is missing, unreadable or without experiments
+│   └── PlaceError         another place (a bucket, a server, an archive) that cannot be read
 ├── FormatError            a file that does not follow its format
 │   └── SourceLimitError   a file that exceeds a limit on size, length or time for one source
 ├── RefusedFileError       a path that leads outside the roots, or not to a regular file
@@ -32,6 +33,7 @@ __all__ = [
     "InputError",
     "LimitError",
     "MissingExtraError",
+    "PlaceError",
     "RefusedFileError",
     "RenderError",
     "RootError",
@@ -84,6 +86,10 @@ class CursorError(InputError):
 
 class RootError(SweeplensError, FileNotFoundError):
     """A root folder that is missing, cannot be read, or has no files of a known format."""
+
+
+class PlaceError(RootError):
+    """Another place (a bucket, a server, an archive) that cannot be reached or read; the message says what to check."""
 
 
 class FormatError(SweeplensError):

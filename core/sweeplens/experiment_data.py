@@ -38,8 +38,9 @@ from sweeplens.frames.selection import check_range, no_run_reason, select_metric
 from sweeplens.ingest.background import BackgroundLook
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
+from sweeplens.places.names import PlaceNames
+from sweeplens.places.places import Places
 from sweeplens.plain_data import plain_text
-from sweeplens.sources.discover import check_root
 from sweeplens.sources.held_roots import HeldRoots
 from sweeplens.store import Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
@@ -93,7 +94,9 @@ class ExperimentData:
         self.config = config or AnalysisConfig()
         self.lazy = lazy
         given = as_paths(base_path) or [self.config.experiment_dir, *self.config.roots]
-        self.roots: tuple[Path, ...] = tuple(dict.fromkeys(check_root(p) for p in given))
+        self._places = Places(given, self.config)
+        self.roots: tuple[Path, ...] = self._places.folders
+        self.root_names: tuple[str, ...] = self._places.names
         self._held = HeldRoots(self.roots)
         self._engine = open_engine(self.config.engine, keeps_files=self.config.cache != "memory")
         self._store = open_store(self.roots, self.config)
@@ -105,10 +108,10 @@ class ExperimentData:
             self.load_experiments()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {', '.join(map(str, self.roots))}: {self._loaded()}>"
+        return f"<{type(self).__name__} of {', '.join(self.root_names)}: {self._loaded()}>"
 
     def _repr_html_(self) -> str:
-        return html_list(type(self).__name__, [*map(str, self.roots), self._loaded()])
+        return html_list(type(self).__name__, [*self.root_names, self._loaded()])
 
     def _loaded(self) -> str:
         """What is known without looking at the folders."""
@@ -123,8 +126,12 @@ class ExperimentData:
             report = self._load(progress)
         assert report is not None  # or it raised
         if not report.n_runs and not self._store.snapshot.sources:
-            raise RootError(nothing_found(self.roots, self._store.snapshot, self._held.sentences))
+            raise RootError(nothing_found(self.roots, self._store.snapshot, self._root_sentences, self.root_names))
         return report
+
+    def root_within(self, wanted: str) -> str | None:
+        """Returns the root for a folder or an address at or below one of the roots of this database; None for any other."""
+        return self._places.within(wanted)
 
     def refresh(self, progress: Progress | None = None) -> Snapshot:
         """Returns the current snapshot. One older than ``config.refresh_seconds`` is updated, as the module says.
@@ -141,9 +148,9 @@ class ExperimentData:
                 self._background.finished(PATIENCE_SECONDS)
         snapshot = self._store.snapshot
         if not snapshot.sources:
-            raise RootError(nothing_found(self.roots, snapshot, self._held.sentences))
+            raise RootError(nothing_found(self.roots, snapshot, self._root_sentences, self.root_names))
         age = () if waits else self._age()  # what was just read is current, however long that took
-        said = (*((self.failure,) if self.failure else ()), *age, *self._held.sentences)
+        said = (*((self.failure,) if self.failure else ()), *age, *self._root_sentences)
         return replace(snapshot, warnings=(*said, *snapshot.warnings)) if said else snapshot
 
     def view(self, runs: Names = (), where: str = "") -> View:
@@ -156,6 +163,8 @@ class ExperimentData:
         now = datetime.now(UTC)
         table = with_status(snapshot.runs, now=now, live_seconds=self.config.live_seconds)
         problems = standing_problems(snapshot.problems, snapshot, now, self.config.live_seconds)
+        shown = PlaceNames(self.roots, self.root_names)
+        table, problems = shown.in_runs(table), shown.in_problems(problems)
         whole = View(snapshot, table, snapshot.series, problems, engine=self._engine)
         health = RunHealth(snapshot, whole.points, table, lambda: self._triage(whole))
         more = RunColumns(whole.points, {HEALTH: health.table})
@@ -250,6 +259,7 @@ class ExperimentData:
         began = time.monotonic()
         try:
             with panics_as_errors():
+                self._places.look(progress)
                 self._held.look()
                 report = ingest(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
@@ -264,6 +274,11 @@ class ExperimentData:
             return None
         self._seen, self._good, self.failure = began, datetime.now(UTC), ""
         return report
+
+    @property
+    def _root_sentences(self) -> tuple[str, ...]:
+        """Returns what the last look found about roots that changed, or could not be read whole."""
+        return (*self._places.sentences, *self._held.sentences)
 
     def _look(self, progress: Progress | None = None) -> None:
         """Reads the folders, unless another thread has just done so."""
@@ -311,7 +326,8 @@ class ExperimentData:
     ) -> AnyAnswer:  # fmt: skip
         """Returns the answer with its basis: roots, version, runs matched, warnings, Python call."""
         emptied = (view.emptied,) if view.emptied else ()
-        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, self.roots))
+        shown_roots = (*self.roots, *map(Path, self.root_names))
+        said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, shown_roots))
         named = (*read_from_names(view.runs), *left_out_warning(view.runs))
         warnings = (
             *emptied,
@@ -323,7 +339,7 @@ class ExperimentData:
             *unread_logs(view.snapshot, self.roots),
         )
         return answer.resting_on(
-            roots=tuple(plain_text(str(r)) for r in self.roots),
+            roots=tuple(map(plain_text, self.root_names)),
             data_version=view.snapshot.version,
             runs_matched=view.runs.height if matched is None else matched,
             warnings=warnings,

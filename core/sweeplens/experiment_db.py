@@ -148,6 +148,7 @@ class ExperimentDB(CostQuestions):
         max_points: int | Callable[[int], int] = 50,
     ) -> LazyAnswer:
         """Returns curves for display, each read and downsampled on demand. ``max_points`` may depend on the number of series."""
+        from sweeplens.analyses.bands import bands
         from sweeplens.analyses.curves import locate_curves, thin_curves
 
         view = self.view(runs, where).with_runs()
@@ -157,9 +158,8 @@ class ExperimentDB(CostQuestions):
         options = python_call(
             runs=runs, where=where, x="" if x == "step" else x, x_min=x_min, x_max=x_max, max_points=most
         )
-        return self._with_basis(
-            thin_curves(placed, most), view, f"db.curves({list(as_names(metrics))!r}, {options})", metrics=names
-        )
+        answer = thin_curves(placed, most, notes=bands(view.runs, placed, self.config.replicate_hparams))
+        return self._with_basis(answer, view, f"db.curves({list(as_names(metrics))!r}, {options})", metrics=names)
 
     def mean_curves(
         self, metrics: Sequence[str], *, by: str = "group", hparams: Sequence[str] = (), runs: Sequence[str] = (),
@@ -302,7 +302,9 @@ class ExperimentDB(CostQuestions):
         if hparam:
             main = names or self._main(view)
             first = "" if names else "".join(main[:1])
-            answer = compare_levels(view.runs, hparam, lambda s: between(s, main, named=[hparam]), tables_of=first)
+            answer = compare_levels(
+                view.runs, hparam, lambda s: between(s, main, named=[hparam], matched_only=True), tables_of=first
+            )
             used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
             doubles = duplicate_warnings(view, main) + view.broken_warning(used)
             made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)

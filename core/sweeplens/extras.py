@@ -25,7 +25,8 @@ class Extra(Struct, frozen=True):
 EXTRAS: Mapping[str, Extra] = {
     "vl_convert": Extra("charts", "pictures as PNG, SVG and PDF"),
     "deltalake": Extra("delta", "Delta Lake's log in the store, by which other engines read its tables"),
-    "obstore": Extra("object-store", "a store at s3://, gs:// or az://"),
+    "obstore": Extra("object-store", "a root or a store at s3://, gs:// or az://"),
+    "fsspec": Extra("remote", "a root at sftp:// or hf://"),
     "pyspark": Extra("spark", "an engine on a Spark cluster (sc://host:15002)"),
     "pandas": Extra("pandas", "answers as pandas frames (to_pandas)"),
 }

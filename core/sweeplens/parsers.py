@@ -17,7 +17,8 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import JsonLines
 from sweeplens.readers.decoding.values import as_number
 from sweeplens.readers.protocol import Problem, RunRecord
-from sweeplens.sources.discover import check_root, discover
+from sweeplens.sources.discover import discover
+from sweeplens.sources.given_roots import check_root
 
 __all__ = ["convert_legacy_format", "load_runs_from_dir", "parse_jsonl_file"]
 

@@ -109,13 +109,13 @@ def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") 
     metrics = report_metrics(db, runs=runs, where=where)
     selected = {"runs": tuple(runs), "where": where}
     sections = [_planned(db, plan, metrics, selected) for plan in PLAN]
-    roots = ", ".join(root.name for root in db.roots)
+    roots = ", ".join(name.rstrip("/").rpartition("/")[2] for name in db.root_names)
     drawn = can_render()
     return made_page(
         "report.html",
         bundle=javascript() if drawn else "",
         title=f"Experiments in {printed(roots)}",
-        made=f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from version {db.refresh().version} of {', '.join(map(str, db.roots))}.",
+        made=f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from version {db.refresh().version} of {', '.join(db.root_names)}.",
         missing="" if drawn else f"Without charts: the renderer is not installed. {HOW_TO_GET}",
         sections=[s for s in [*sections, problems_section(db.problems)] if not s.is_empty],
         themes=theme_data(),

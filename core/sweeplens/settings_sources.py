@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +26,8 @@ from sweeplens.errors import ConfigError
 __all__ = ["load_settings"]
 
 log = logging.getLogger("sweeplens.config")
+
+_ROOTS = ("experiment_dir", "roots")
 
 
 def load_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
@@ -110,7 +112,10 @@ class _PrefixedDotenv(PydanticBaseSettingsSource):
 
 
 class _WithoutGuarded(PydanticBaseSettingsSource):
-    """A file in the working directory, without the settings in `GUARDED`."""
+    """A file in the working directory, without the settings in `GUARDED`, and without roots at an address.
+
+    Such a root would send this user's credentials to a server that the file's author chose.
+    """
 
     def __init__(self, settings_cls: type[BaseSettings], file: str, inner: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
@@ -121,9 +126,16 @@ class _WithoutGuarded(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         found = self._inner()
-        for name in found.keys() & set(GUARDED):
+        guarded = {*GUARDED, *(name for name in _ROOTS if _has_address(found.get(name)))}
+        for name in sorted(found.keys() & guarded):
             log.warning(
                 "%s in %s is ignored, as another person may have written the file: set the variable %s%s",
                 name, Path(self._file).absolute(), PREFIX, name.upper(),
             )  # fmt: skip
-        return {name: value for name, value in found.items() if name not in GUARDED}
+        return {name: value for name, value in found.items() if name not in guarded}
+
+
+def _has_address(value: object) -> bool:
+    """Whether a setting names a root that is not on this machine."""
+    texts = cast("list[object]", value) if isinstance(value, list | tuple) else [value]
+    return any("://" in str(text) and not str(text).lower().startswith("file:") for text in texts)

@@ -255,9 +255,14 @@ def _below_root(file: str, roots: Sequence[Path]) -> str:
     return (path.relative_to(root) if root else path).as_posix()
 
 
-def nothing_found(roots: Sequence[Path], snapshot: Snapshot, root_changes: Sequence[str] = ()) -> str:
-    """Returns a message that there are no experiments, and why; ``root_changes``: sentences about roots that changed."""
-    where = ", ".join(repr(str(r)) for r in roots)
+def nothing_found(
+    roots: Sequence[Path], snapshot: Snapshot, root_changes: Sequence[str] = (), names: Sequence[str] = ()
+) -> str:
+    """Returns a message that there are no experiments, and why.
+
+    ``root_changes``: sentences about roots that changed; ``names``: of the roots, where they are no folders.
+    """
+    where = ", ".join(map(repr, names or map(str, roots)))
     seen = (
         f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
     )

@@ -22,6 +22,7 @@ from sweeplens.engines.polars_points import PolarsPoints
 from sweeplens.engines.protocol import PointFiles, Points, StoredPoints
 from sweeplens.engines.spark_points import SparkEngine, SparkPoints
 from sweeplens.engines.spark_session import SparkConnection
+from sweeplens.engines.spark_types import SparkFrame, SparkSession
 from sweeplens.errors import EngineError, LimitError
 from sweeplens.frames.points import reduce_series, select_points
 from sweeplens.frames.reduction import rewound
@@ -186,6 +187,20 @@ def test_a_cancelled_call_ends_at_once_and_the_cluster_stays_usable(connection: 
         connection.collected(lambda s: s.sql(endless))
     assert time.monotonic() - began < 2
     assert connection.collected(lambda s: s.sql("SELECT 2 AS two"))["two"].to_list() == [2]
+
+
+def test_a_session_that_the_server_has_forgotten_is_opened_again(connection: SparkConnection) -> None:
+    sessions: list[SparkSession] = []
+
+    def forgotten_once(session: SparkSession) -> SparkFrame:
+        sessions.append(session)
+        if len(sessions) == 1:
+            session.client.release_session()
+            raise RuntimeError("[INVALID_HANDLE.SESSION_CLOSED] The handle is invalid. Session was closed.")
+        return session.sql("SELECT 3 AS three")
+
+    assert connection.collected(forgotten_once)["three"].to_list() == [3]
+    assert sessions[0] is not sessions[1]
 
 
 def test_files_that_the_cluster_cannot_read_are_an_error_that_says_where_to_put_them(

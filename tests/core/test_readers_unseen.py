@@ -329,3 +329,22 @@ def test_defaults_that_a_config_shares_by_aliases_are_read(tmp_path: Path) -> No
     write_text(tmp_path / "run" / "config.yaml", "base: &b {lr: 0.1}\ntrain: {<<: *b, n: 3}\ncopy: *b\n")
     config = {"base": {"lr": 0.1}, "train": {"lr": 0.1, "n": 3}, "copy": {"lr": 0.1}}
     assert read_folder(tmp_path).runs["run"].hyperparameters == config
+
+
+@pytest.mark.parametrize("key", ["event", "type", "kind", "set"])
+def test_rows_that_name_their_split_under_another_key_are_series_of_their_own(key: str, tmp_path: Path) -> None:
+    rows = [{key: ("train", "eval")[i % 2], "step": i // 2, "loss": 1 / (i + 1)} for i in range(6)]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
+    found = read_folder(tmp_path)
+    (run,) = found.runs
+    assert found.series(run, "train/loss") == ([0, 1, 2], [1.0, 1 / 3, 0.2])
+    assert found.series(run, "eval/loss") == ([0, 1, 2], [0.5, 0.25, 1 / 6])
+
+
+def test_an_event_that_is_no_split_is_no_part_of_the_names(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(
+        "".join(f'{{"event": "epoch_end", "step": {i}, "loss": {i}.5}}\n' for i in range(3))
+    )
+    found = read_folder(tmp_path)
+    (run,) = found.runs
+    assert found.metrics(run) == {"loss"}

@@ -1,4 +1,4 @@
-"""Text of some ninety tools and loops, read through folders: values, steps, runs and settings that must come out."""
+"""Text of some hundred and twenty tools and loops, read through folders: values, steps, runs and settings that must come out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.printed_by_loops import PRINTED as LOOPS
 from support.printed_by_others import PRINTED as OTHERS
 from support.printed_by_tools import PRINTED as TOOLS
 from support.reading import Found, read_folder
 
-ALL: dict[str, Any] = {**TOOLS, **OTHERS}
+ALL: dict[str, Any] = {**TOOLS, **OTHERS, **LOOPS}
 
 
 def written(root: Path, files: str | dict[str, str]) -> Found:

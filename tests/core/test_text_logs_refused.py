@@ -12,7 +12,7 @@ from support.reading import read_folder
 
 from sweeplens.readers.decoding.compression import sample
 from sweeplens.readers.protocol import SAMPLE_BYTES
-from sweeplens.readers.text.reader import is_text_log
+from sweeplens.readers.text.recognition import is_text_log
 
 _MOST = 2050
 _ENDS = (

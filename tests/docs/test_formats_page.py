@@ -50,7 +50,8 @@ CORPUS = os.environ.get("SWEEPLENS_CORPUS", "")
 UNSAMPLED = {  # formats of the page of which the corpus has no set: each has tests on files that they write themselves
     "csv_metrics", "json_history", "json_splits", "long_table", "optuna_journal", "tensorboard_export",
     "all_scalars", "boosting_console", "catboost", "column_files", "comet_offline", "metric_files", "numpy_series", "sqlite_tables",
-    "text_logs", "wandb_export", "wandb_summary", "yolo",
+    "bare_series", "clearml_offline", "dllogger", "flaml", "json_epoch_files", "keras_tuner", "neptune_offline", "neptune_scale", "run_table",
+    "text_logs", "visualdl", "wandb_export", "wandb_summary", "yolo",
 }  # fmt: skip
 
 

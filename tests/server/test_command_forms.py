@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,66 @@ def test_wrong_use_of_a_command_names_the_right_one(
 ) -> None:
     assert main([*typed, "--root", str(sweep)]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["rank", "."], "folders come last: sweeplens rank METRIC ."),
+        (["effects", ".", "val/acc"], "folders come last: sweeplens effects val/acc ."),
+        (["show", ".", "crash-run"], "folders come last: sweeplens show crash-run ."),
+        (["rank", ".", "metric=val/acc"], "sweeplens rank val/acc DIR"),
+        (["compare", "lr0.1 s0", "lr0.1 s1", "crashed", "."], "put the pattern in quotes"),
+        (["ls", ".", "--runs", "lr0.1 s0", "lr0.1 s1"], "put the pattern in quotes"),
+    ],
+)
+def test_words_in_another_order_and_patterns_that_a_shell_expanded_are_errors_with_the_right_command(
+    typed: list[str], sentence: str, sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sweep)
+    assert main(typed) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_run_may_be_shown_by_the_name_of_its_folder(
+    sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sweep)
+    assert main(["show", "crashed", "."]) == 0
+    assert "val/acc" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["metrics", "{sweep}", "-o", "{log}"],
+        ["plot", "curves", "{sweep}", "-o", "{config}"],
+        ["report", "{sweep}", "-o", "{log}"],
+        ["ls", "{sweep}", "--watch", "-o", "{log}"],
+    ],
+)
+def test_no_file_of_the_experiments_is_replaced_by_an_answer(
+    typed: list[str], sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(sweep, tmp_path / "sweep"))
+    log, config = root / "crashed" / "metrics.jsonl", root / "crashed" / "config.json"
+    before = (log.read_bytes(), config.read_bytes())
+    assert main([word.format(sweep=root, log=log, config=config) for word in typed]) == 2
+    assert "nothing there is replaced" in capsys.readouterr().err
+    assert (log.read_bytes(), config.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "command", ["ls", "metrics", "varying", "diagnose", "summarize", "rank val/acc", "effects val/acc"]
+)
+def test_an_answer_that_lies_among_the_experiments_is_no_run(
+    command: str, sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(sweep, tmp_path / "sweep"))
+    assert main([*command.split(), str(root), "-o", str(root / "answer.csv")]) == 0
+    capsys.readouterr()
+    assert main(["overview", str(root), "--format", "text"]) == 0
+    assert capsys.readouterr().out.startswith("runs: 8: ")
 
 
 def test_a_report_takes_a_folder_without_a_name(sweep: Path, tmp_path: Path) -> None:

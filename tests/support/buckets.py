@@ -71,4 +71,9 @@ class Server:
         """Returns the requests since the last call: method, path, bytes of the answer."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         self._log.write_text("")
-        return [(m, p, int(n)) for m, p, n in (line.split(" ") for line in lines)]
+        return [(line.partition(" ")[0], *_path_and_size(line.partition(" ")[2])) for line in lines]
+
+
+def _path_and_size(rest: str) -> tuple[str, int]:
+    path, _, size = rest.rpartition(" ")  # a path may contain blanks
+    return path, int(size)

@@ -44,8 +44,10 @@ def at_equal_budget(
     rows: list[tuple[object, ...] | None] = []
     for metric, goal in goals.items():  # one metric at a time: all their points take much room
         mine = asked.filter(pl.col("metric") == metric)
-        placed = _placed(mine, series, points, named, axis).held(["run_id", "x", "value"])
-        rows.append(_row(placed, side_of, metric, goal, axis, threshold))
+        placed = _placed(mine, series, points, named, axis)
+        placed = placed if axis == "step" else placed.held(["run_id", "x", "value"])  # a joined axis is read once
+        ends = _ends_by_step(mine, goal) if axis == "step" else placed.reduce(RunEnd(goal == "lower"))
+        rows.append(_row(placed, ends.join(side_of, on="run_id").sort("run_id"), metric, goal, axis, threshold))
     return pl.DataFrame([r for r in rows if r is not None], schema=_SCHEMA, orient="row")
 
 
@@ -63,18 +65,23 @@ def _placed(
     return stand.on_metric(standing(own.select(metrics=[axis]), rewound(of_axis)))
 
 
+def _ends_by_step(asked: pl.DataFrame, goal: str) -> pl.DataFrame:
+    """Returns what `RunEnd` does on the steps of one metric, from its series alone."""
+    best = pl.col("min" if goal == "lower" else "max").alias("best")
+    return asked.select("run_id", pl.col("last_finite_step").cast(pl.Float64).alias("x"), best).drop_nulls()
+
+
 def _row(
-    placed: Points, side_of: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
+    placed: Points, ends: pl.DataFrame, metric: str, goal: str, axis: str, threshold: float | None
 ) -> tuple[object, ...] | None:
-    """Returns the row of one metric; None if a side has no point on this axis. ``side_of``: run_id, in_a."""
+    """Returns the row of one metric; None if a side has no point on this axis. ``ends``: run_id, in order, x, best, in_a."""
     lower = goal == "lower"
-    ends = placed.reduce(RunEnd(lower)).join(side_of, on="run_id").sort("run_id")
     if ends["in_a"].n_unique() < 2:
         return None
     budget = float(ends["x"].min())  # pyright: ignore[reportArgumentType]
     worst = ends["best"].max() if lower else ends["best"].min()
     level = float(worst) if threshold is None else threshold  # pyright: ignore[reportArgumentType]
-    found = placed.reduce(AtBudget(lower, budget, level)).join(side_of, on="run_id").sort("run_id")
+    found = ends.join(placed.reduce(AtBudget(lower, budget, level)), on="run_id", maintain_order="left")
     (best_a, n_a, x_a), (best_b, n_b, x_b) = (_of_side(found.filter(pl.col("in_a") == a)) for a in (True, False))
     difference = None if best_a is None or best_b is None else best_a - best_b
     return metric, goal, axis, budget, best_a, best_b, difference, level, n_a, x_a, n_b, x_b

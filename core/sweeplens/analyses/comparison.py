@@ -52,10 +52,12 @@ def compare(
     reduce: str = DEFAULT_REDUCE, axis: str = "step", threshold: float | None = None,
     goals: Mapping[str, str] | None = None, main: Sequence[str] = (), replicates: Sequence[str] = (),
     named: Sequence[str] = (), tasks: Sequence[str] = (), equal_within: Mapping[str, float] | None = None,
+    matched_only: bool = False,
 ) -> Answer:  # fmt: skip
     """Returns one row a metric (by default all with a goal that both sides logged), the first being the primary one.
 
-    Tables: hyperparameters, strata or pairs, and budget. ``named``: the hyperparameters that define the sides. ``runs`` and
+    Tables: hyperparameters, strata or pairs, and budget; ``matched_only``: strata or pairs alone. ``named``: the hyperparameters
+    that define the sides. ``runs`` and
     ``series`` cover all runs: where a side has a single run, the noise between seeds comes from the others. Numbers are in
     the unit of the metric, ``effect_size`` in standard deviations. Sources of the tests: `verdicts`, `statistics`.
     Raises InputError, AmbiguousGoalError.
@@ -73,10 +75,12 @@ def compare(
     cases = [case for case in drawn if case is not None]
     both = runs.filter(pl.col("run_id").is_in(sides.both))
     left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides), *_alone(setup))
-    in_budget = names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS)
-    known = {m: g for m in in_budget if (g := known_goal(m, goals)) != "unknown"}
-    budget = at_equal_budget(series, points, sides, known, axis=axis, threshold=threshold)
-    tables = _tables(runs, setup, cases if metrics else cases[:1], budget)  # the same runs pair in each metric
+    tables = _tables(setup, cases if metrics else cases[:1])  # the same runs pair in each metric
+    if not matched_only:
+        in_budget = names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS)
+        known = {m: g for m in in_budget if (g := known_goal(m, goals)) != "unknown"}
+        budget = at_equal_budget(series, points, sides, known, axis=axis, threshold=threshold)
+        tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
     notes = method_notes(how, reduced, setup, cases, (*skipped, *_without_row(names, cases)))
     notes += matching_notes(runs, setup, named, cases, replicates)
     if cases:
@@ -99,12 +103,10 @@ def _setup(
     return ComparisonSetup(sides, matching, pairs, equal_within, tasks_of(runs, sides, matching, tasks))
 
 
-def _tables(
-    runs: pl.DataFrame, setup: ComparisonSetup, shown: Sequence[MetricComparison], budget: pl.DataFrame
-) -> dict[str, pl.DataFrame]:
-    """Returns the further tables of the answer."""
-    tables = {"hyperparameters": differing_hparams(runs, setup.sides), "budget": budget, "pairs": _pair_table(shown)}
-    return {**tables, "strata": _strata_table(shown)} if setup.matching else tables
+def _tables(setup: ComparisonSetup, shown: Sequence[MetricComparison]) -> dict[str, pl.DataFrame]:
+    """Returns the pairs, and the strata where runs are matched."""
+    pairs = {"pairs": _pair_table(shown)}
+    return {**pairs, "strata": _strata_table(shown)} if setup.matching else pairs
 
 
 def _without_row(names: Sequence[str], cases: Sequence[MetricComparison]) -> tuple[str, ...]:
@@ -123,13 +125,12 @@ def _metrics(
     main: Sequence[str],
 ) -> tuple[list[str], tuple[str, ...]]:
     """Returns the metrics to compare, main ones first, and sentences on those that cannot be compared."""
-    on_a, on_b = (
-        set(of_sides.filter(pl.col("run_id").is_in(list(ids)))["metric"].to_list()) for ids in (sides.a, sides.b)
-    )
     if asked:
         for metric in asked if how.how == "best" else ():
             goal_of(metric, goals=goals)  # ask for the goal before anything is read
         return list(asked), ()
+    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(pl.Series(sides.a).implode())).unique()
+    on_a, on_b = (set(in_a.filter(pl.col("a") == a)["metric"].to_list()) for a in (True, False))
     shared = sorted(on_a & on_b)
     said = [f"Only {s} logged {', '.join(sorted(ms))}." for s, ms in (("a", on_a - on_b), ("b", on_b - on_a)) if ms]
     if how.how == "best":

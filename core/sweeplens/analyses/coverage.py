@@ -60,11 +60,11 @@ def coverage_of(runs: pl.DataFrame, series: pl.DataFrame) -> Coverage:
     first, last = (int(end) if isinstance(end, int) else 0 for end in (ends.min(), ends.max()))
     live = status.filter(pl.col("status") == "running")
     return Coverage(
-        tuple(status["run_id"].sort()),
-        tuple(short["run_id"].sort()),
+        tuple(status["run_id"].sort().to_list()),
+        tuple(short["run_id"].sort().to_list()),
         first,
         last,
-        tuple(live["run_id"].sort()),
+        tuple(live["run_id"].sort().to_list()),
     )
 
 

@@ -114,7 +114,7 @@ def locate_curves(
     asked = mine.filter(pl.col("metric").is_in(list(metrics)))
     if x == "wall_time":
         lines = replace(lines, borrows_times=_lacks_times(asked, points))
-    counted = _counted(asked, lines)
+    counted = _counted(asked, lines, mine.filter(pl.col("metric") == x))
     left = (*runs_lacking(metrics, runs, series), *_without_x(asked, counted, x, lines))
     return LocatedCurves(lines, counted, left, () if counted.height or not asked.height else _outside(lines, mine))
 
@@ -155,7 +155,7 @@ def _without_x(asked: pl.DataFrame, counted: pl.DataFrame, x: str, lines: CurveS
     return tuple(LeftOut(f"{metric}: {what}", tuple(ids)) for metric, ids in grouped.iter_rows())
 
 
-def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
+def thin_curves(placed: LocatedCurves, max_points: int, *, notes: tuple[str, ...] = ()) -> LazyAnswer:
     """Returns run_id, metric, x, value: at most ``max_points`` a series, in order of x.
 
     Raises InputError for ``max_points`` below 2 or above 10,000.
@@ -177,17 +177,31 @@ def thin_curves(placed: LocatedCurves, max_points: int) -> LazyAnswer:
         warnings=placed.outside,
     )
     unroll = partial(_unrolled, placed.lines, series, max_points)
-    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, frames=(series, placed.lines.twice))
+    return LazyAnswer(tuple(_CURVE), int(series["n_shown"].sum()), unroll, basis, (series, placed.lines.twice), notes)
 
 
-def _counted(asked: pl.DataFrame, lines: CurveSelection) -> pl.DataFrame:
-    """Returns run_id, metric, n, finite of series with points to show. Points are read only if bounds or axis require it."""
-    known = asked.with_columns(sure=lines.by_series_alone())
+def _counted(asked: pl.DataFrame, lines: CurveSelection, of_axis: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, metric, n, finite of series with points to show. Points are read only if bounds or axis require it.
+
+    ``of_axis``: the series of the metric that is the axis, if one is.
+    """
+    known = _with_axis(asked, lines, of_axis) if of_axis.height else asked.with_columns(sure=lines.by_series_alone())
     sure_counts = known.filter("sure").select(*_KEY, "n", finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"))
     parts = [sure_counts]
     if sure_counts.height < asked.height:
         parts.append(lines.of(known.filter(~pl.col("sure"))).reduce(PointCount()).select(sure_counts.columns))
     return pl.concat(parts).filter(pl.col("n") > 0).sort(_KEY)
+
+
+def _with_axis(asked: pl.DataFrame, lines: CurveSelection, of_axis: pl.DataFrame) -> pl.DataFrame:
+    """Adds sure: whether the axis has a value at every step of the curve, because it has one at each step from end to end."""
+    whole = (pl.col("last_step") - pl.col("first_step") + 1 == pl.col("n")) & (
+        lines.x_min is None and lines.x_max is None
+    )
+    ends = of_axis.filter(whole).select("run_id", low="first_step", high="last_step")
+    joined = asked.join(ends, on="run_id", how="left", maintain_order="left")
+    inside = (pl.col("first_step") >= pl.col("low")) & (pl.col("last_step") <= pl.col("high"))
+    return joined.with_columns(sure=inside.fill_null(value=False)).drop("low", "high")
 
 
 def _measured(placed: LocatedCurves, most: int) -> pl.DataFrame:

@@ -64,8 +64,8 @@ def _rounded(y: Array) -> Array:
     import numpy as np
 
     with np.errstate(all="ignore"):
-        scaled = (y - y.mean()) / y.std()
-    return np.round(scaled, 9) if np.isfinite(scaled).all() else y
+        scaled: Array = (y - float(y.mean())) / float(y.std())
+    return scaled.round(9) if np.isfinite(scaled).all() else y
 
 
 def _ordered_sample(x: Array, y: Array) -> tuple[Array, Array]:

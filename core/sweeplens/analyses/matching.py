@@ -74,7 +74,7 @@ def match_sides(
         return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
     labels = tuple(
-        ", ".join(f"{k}={_text(v)}" for k, v in row.items() if k != "stratum") for row in cells.iter_rows(named=True)
+        cells.select(pl.concat_str([_named_values(cells[n]) for n in shared], separator=", ")).to_series().to_list()
     )
     kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
     return Matching(kept, tuple(shared), labels, never, tuple(alone))
@@ -82,8 +82,17 @@ def match_sides(
 
 def _shares_values(table: pl.DataFrame, name: str) -> bool:
     """Whether both sides share a value; missing counts as a value."""
-    of_side = [set(table.filter(pl.col("side") == side)[name].to_list()) for side in "ab"]
+    of_side = [set(table.filter(pl.col("side") == side)[name].unique().to_list()) for side in "ab"]
     return bool(of_side[0] & of_side[1])
+
+
+def _named_values(column: pl.Series) -> pl.Series:
+    """Returns ``name=value`` of each row; each value is put into words once."""
+    known = column.cast(pl.String) if column.dtype == pl.Categorical else column
+    values = known.drop_nulls().unique()
+    texts = [f"{column.name}={_text(v)}" for v in values.to_list()]
+    drawn = known.replace_strict(values, texts, default=None, return_dtype=pl.String)
+    return drawn.fill_null(f"{column.name}={_text(None)}")
 
 
 def _text(value: object) -> str:
@@ -137,7 +146,7 @@ def _wild(strata: pl.DataFrame) -> list[int]:
     found: set[int] = set()
     for side in "ab":
         spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
-        found |= {int(strata["stratum"][i]) for i in (spread.wild if spread else ())}
+        found |= set(strata["stratum"].gather(list(spread.wild)).to_list() if spread else ())
     return sorted(found)
 
 
@@ -204,19 +213,16 @@ def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, 
 
 def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
     """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate."""
-    pairs = rows.filter(pl.col("seed").is_not_null()).pivot(
-        "side", index=["stratum", "seed"], values="value", aggregate_function="len"
+    if rows["seed"].null_count():
+        return None
+    a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
+    wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left") if a.height == b.height else a.clear()
+    keys = a.select("stratum", "seed").n_unique(), b.select("stratum", "seed").n_unique()
+    if not wide.height or wide.height != a.height or keys != (a.height, b.height):
+        return None
+    centred = wide.select(
+        *((pl.col(c) - pl.col(c).mean().over("stratum")).alias(n) for c, n in (("value", "ra"), ("value_b", "rb")))
     )
-    if (
-        not {"a", "b"} <= set(pairs.columns)
-        or (pairs["a"].fill_null(0) != 1).any()
-        or (pairs["b"].fill_null(0) != 1).any()
-    ):
-        return None
-    if 2 * pairs.height != rows.height:
-        return None
-    wide = rows.pivot("side", index=["stratum", "seed"], values="value")
-    centred = wide.with_columns(*((pl.col(s) - pl.col(s).mean().over("stratum")).alias(f"r{s}") for s in "ab"))
     if not pairing_pays(centred["ra"].to_list(), centred["rb"].to_list())[0]:
         return None
     df = wide.height - strata.height

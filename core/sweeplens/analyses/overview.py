@@ -72,7 +72,7 @@ def overview(
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
         ("runs", _by_status(runs)),
-        ("still running", _running(runs, series)),
+        ("still running", _running(runs, series, known)),
         ("varies", _vary_text(vary.table, runs, len(lost))),
         ("constant", _constants(runs)),
         (
@@ -92,7 +92,7 @@ def overview(
             else f"unknown whether lower or higher is better ({listed(names)}): pass goal=...",
         ),
         *(
-            _broken(runs, series, found_wrong, triage)
+            _broken(runs, series, found_wrong, triage, known)
             if found_wrong and triage
             else [("not finite", _nonfinite(series))]
         ),
@@ -261,7 +261,8 @@ def _best_line(row: Mapping[str, object]) -> str:
     low, high, tied = row["ci95_low"], row["ci95_high"], cast("list[str] | None", row["tied"])
     interval = f" [{low:.5g}, {high:.5g}]" if low is not None else ""
     shown = f"ties with {listed(tied)}" if tied and tied[0].count(", ") < _KEYS else f"ties with {len(tied or ())} more"
-    ties = "ties unknown: no repeated runs" if tied is None else shown if tied else "no tie"
+    unknown = "repeated runs are identical" if (row["n"] or 0) > 1 else "no repeated runs"
+    ties = f"ties unknown: {unknown}" if tied is None else shown if tied else "no tie"
     ties = "the only group" if row["group"] == "all runs" else ties
     if row["mean"] is None:
         return str(row["group"])
@@ -308,14 +309,13 @@ def _diagnosis(
 
 
 def _broken(
-    runs: pl.DataFrame, series: pl.DataFrame, found: Answer, options: DiagnosisOptions
+    runs: pl.DataFrame, series: pl.DataFrame, found: Answer, options: DiagnosisOptions, known: dict[str, str]
 ) -> list[tuple[str, str]]:
     """Returns findings by severity, the worst of them, and news."""
     from sweeplens.analyses.news import news_of_the_day  # numpy loads with it
     from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP, severity_lines
 
     grave = found.table.filter(pl.col("severity") == "high")
-    known = display_names(runs)
     worst = [_finding_line(row, known) for row in grave.iter_rows(named=True)]
     unseen = (
         ""
@@ -378,12 +378,11 @@ def _finding_line(row: Mapping[str, object], known: dict[str, str]) -> str:
     return f"{shown_run(str(row['run_id']), known)} ({row['finding']}{place}{step})"
 
 
-def _running(runs: pl.DataFrame, series: pl.DataFrame) -> str:
+def _running(runs: pl.DataFrame, series: pl.DataFrame, known: dict[str, str]) -> str:
     """Lists the running runs, each with its last step."""
     ids = runs.filter(pl.col("status") == "running")["run_id"].sort().to_list()
     steps = dict(
         series.filter(pl.col("run_id").is_in(ids)).group_by("run_id").agg(pl.col("last_step").max()).iter_rows()
     )
-    known = display_names(runs)
     lines = [f"{shown_run(run, known)} (step {steps.get(run, 0)})" for run in ids]
     return f"{len(ids)}: {listed(lines, _WORST)}" if ids else ""

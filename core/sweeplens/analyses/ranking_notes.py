@@ -132,7 +132,7 @@ def review_notes(
         for reading in readings(
             mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
         ):
-            best = leading_group(mine, reading.values, keys, ask.goal) or first
+            best = leading_group(runs, reading.values, keys, ask.goal) or first
             same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
         notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
     return tuple(n for n in notes if n)

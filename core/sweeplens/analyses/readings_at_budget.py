@@ -36,6 +36,8 @@ def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequen
     metrics = mine["metric"].unique().to_list()
     if len(metrics) != 1 or mine.height < 2:
         return None
+    if axis == WALL_TIME and not _is_timed(mine["run_id"][0], metrics, points):
+        return None
     own = select_points(points, runs=mine["run_id"].to_list())
     stand = standing(own.select(metrics=metrics), rewound(mine)).finite()
     placed = stand.on_time() if axis == WALL_TIME else stand.on_metric(own.select(metrics=[axis]).last_writes())
@@ -45,6 +47,11 @@ def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequen
         return None
     low, high = float(ends.min()), float(ends.max())  # pyright: ignore[reportArgumentType]
     return None if low <= 0 or low >= _ALIKE * high else BudgetReading(axis, low, curves.reduce(LastUpToX(low)))
+
+
+def _is_timed(run: str, metrics: Sequence[str], points: PointSource) -> bool:
+    """Whether this run has times: without them there is no common budget, and the points of the others are not read."""
+    return select_points(points, runs=[run], metrics=metrics).on_time().reduce(RunEnd(lower=True)).height > 0
 
 
 def at_equal_budgets(series: pl.DataFrame, points: PointSource, counters: Sequence[str]) -> Iterator[BudgetReading]:

@@ -96,7 +96,8 @@ def _side(
     if not chosen:
         reason = no_run_reason(runs, series, (), next(iter(filter(str.strip, parts))), more)
         raise InputError(f"Side {name}: no run matches {asked!r}. {reason}")
-    return tuple(r for r in runs["run_id"].to_list() if r in chosen)
+    wanted = pl.Series(list(chosen), dtype=pl.String)
+    return tuple(runs["run_id"].filter(runs["run_id"].is_in(wanted.implode())).to_list())
 
 
 def _matching(
@@ -125,7 +126,7 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    differing = [n for n in names if set(one[n].to_list()) != set(other[n].to_list())]
+    differing = [n for n in names if set(one[n].unique().to_list()) != set(other[n].unique().to_list())]
     rows = [
         (n, *(_side_values(n, runs, one, other) if own == [n] else (f"{len(own):,} keys",) * 2))
         for n, own in folded(differing).items()
@@ -147,7 +148,7 @@ def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
 
 
 def _values(column: pl.Series) -> str:
-    values = sorted({v for v in column.to_list() if v is not None}, key=lambda v: (isinstance(v, str), v))
+    values = sorted(column.drop_nulls().unique().to_list(), key=lambda v: (isinstance(v, str), v))
     texts = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
     texts += ["(not set)"] if column.null_count() else []
     more = len(texts) - _SHOWN_VALUES
@@ -162,7 +163,9 @@ def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl
     shared = [
         n
         for n in table.columns
-        if n != "run_id" and not one[n].null_count() and set(one[n].to_list()) == set(other[n].to_list())
+        if n != "run_id"
+        and not one[n].null_count()
+        and set(one[n].unique().to_list()) == set(other[n].unique().to_list())
     ]
     seeds = [n for n in shared if is_replicate(runs, n, replicates)]
     if not seeds or len(sides.a) != len(sides.b):

@@ -76,7 +76,7 @@ def variance(values: Sequence[float]) -> float:
     if len(set(values)) == 1:
         return 0.0  # without rounding errors
     centre = mean(values)
-    return sum((v - centre) * (v - centre) for v in values) / (len(values) - 1)  # may be infinite
+    return sum([(v - centre) * (v - centre) for v in values]) / (len(values) - 1)  # may be infinite
 
 
 def interim_alpha(running: float) -> float:
@@ -162,14 +162,18 @@ def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | 
 
     Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
     """
+    import numpy as np
+
     n = len(a)
-    if n < 3 or len(set(a)) == 1 or len(set(b)) == 1:
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if n < 3 or x.min() == x.max() or y.min() == y.max():
         return False, None
-    mean_a, mean_b = mean(a), mean(b)
-    spread = math.sqrt(variance(a) * variance(b)) * (n - 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x, y = x - x.mean(), y - y.mean()
+        spread = math.sqrt(float(x @ x) * float(y @ y))
     if not 0 < spread < HUGE:
         return False, None
-    r = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True)) / spread
+    r = float(x @ y) / spread
     if r >= 1 - 1e-12:
         return True, 1.0
     t = r * math.sqrt((n - 2) / (1 - r * r)) if r > 0 else 0.0
@@ -187,10 +191,11 @@ def equal_within(test: TestResult, delta: float) -> float:
 
 def superiority(a: Sequence[float], b: Sequence[float]) -> float:
     """Returns the share of pairs (one of a, one of b) in which a is higher; ties count half."""
-    from bisect import bisect_left, bisect_right
+    import numpy as np
 
-    ordered = sorted(b)
-    return sum(bisect_left(ordered, x) + bisect_right(ordered, x) for x in a) / (2 * len(a) * len(b))
+    ordered = np.sort(np.asarray(b, np.float64))
+    below = sum(int(np.searchsorted(ordered, a, side).sum()) for side in ("left", "right"))
+    return below / (2 * len(a) * len(b))
 
 
 def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float | None:

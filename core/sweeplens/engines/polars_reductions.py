@@ -136,10 +136,10 @@ def _run_end(placed: pl.LazyFrame, how: RunEnd) -> pl.LazyFrame:
 def _at_budget(placed: pl.LazyFrame, how: AtBudget) -> pl.LazyFrame:
     kept = placed.filter(_IS_FINITE & pl.col("x").is_finite())
     value, x = pl.col("value"), pl.col("x")
-    there = value.filter(x <= how.budget)
+    there = pl.when(x <= how.budget).then(value)
     good = value <= how.level if how.lower else value >= how.level
     return kept.group_by("run_id").agg(
-        at_budget=there.min() if how.lower else there.max(), reached=x.filter(good).min()
+        at_budget=there.min() if how.lower else there.max(), reached=pl.when(good).then(x).min()
     )
 
 

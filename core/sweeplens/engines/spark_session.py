@@ -45,6 +45,10 @@ class ClusterUnreachableError(EngineError):
     """The server does not answer."""
 
 
+class _SessionLostError(ClusterUnreachableError):
+    """The server has forgotten the session: it was idle for an hour, or the server was started again."""
+
+
 class SparkConnection:
     """Runs jobs on a cluster. Used from several threads at the same time."""
 
@@ -68,15 +72,21 @@ class SparkConnection:
         if self.why_down:
             raise ClusterUnreachableError(self._why_down)
         try:
-            return self._run(plan, most)
+            return self._with_session(plan, most)
         except ClusterUnreachableError as error:
             self._why_down, self._down_until = str(error), time.monotonic() + RETRY_SECONDS
             raise
 
+    def _with_session(self, plan: Plan, most: int) -> pl.DataFrame:
+        """Runs a job, in a new session if the server has forgotten the last one."""
+        try:
+            return self._run(plan, most)
+        except _SessionLostError:
+            return self._run(plan, most)
+
     def _run(self, plan: Plan, most: int) -> pl.DataFrame:
         _load_client()
         began = time.monotonic()
-        self._check_accepts()
         job = _Job(self._opened, plan, most)
         job.start()
         try:
@@ -94,7 +104,8 @@ class SparkConnection:
             raise ClusterUnreachableError(f"the cluster {self.address.shown} does not answer ({error})") from error
 
     def _opened(self) -> SparkSession:
-        """Returns the session; the first job opens it."""
+        """Returns the session; the first job opens it. Called in the job's thread, as a name can take long to be resolved."""
+        self._check_accepts()
         with self._lock:
             if self._session is None:
                 self._session = _new_session(self.address.url)
@@ -119,6 +130,8 @@ class SparkConnection:
             with self._lock:
                 if job.session is self._session and not _is_of_the_job(job.error):
                     self._session = None  # the next job opens another one
+            if isinstance(job.error, EngineError):
+                raise job.error
             raise _translated(job.error, self.address.shown) from job.error
         frame = cast("pl.DataFrame", pl.from_arrow(job.table))  # pyright: ignore[reportUnknownMemberType]
         if frame.height > most:
@@ -186,6 +199,8 @@ def _new_session(url: str) -> SparkSession:
 
 def _is_of_the_job(error: Exception) -> bool:
     """Whether the job itself failed, and the session can be used again."""
+    if isinstance(error, ClusterUnreachableError):
+        return False
     return type(error).__name__ not in _UNREACHABLE and not any(word in str(error) for word in _LOST_SESSION)
 
 
@@ -195,6 +210,8 @@ _UNREACHABLE = ("RetriesExceeded", "_InactiveRpcError", "_MultiThreadedRendezvou
 def _translated(error: Exception, cluster: str) -> EngineError:
     """Returns a sentence for an error of the client or of the cluster."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:_SHOWN]
+    if any(word in str(error) for word in _LOST_SESSION):
+        return _SessionLostError(f"the cluster {cluster} has forgotten the session ({first})")
     if not _is_of_the_job(error):
         return ClusterUnreachableError(f"the cluster {cluster} does not answer ({first})")
     log.debug("A job of the cluster %s failed", cluster, exc_info=error)

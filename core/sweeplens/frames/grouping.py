@@ -46,9 +46,9 @@ IDENTIFIERS = (
     "git_sha", "git_hash", "git_commit", "git_rev", "git_branch", "commit", "commit_id", "commit_hash", "commit_sha", "sha",
     "output_dir", "out_dir", "save_dir", "log_dir", "logdir", "logging_dir", "run_dir", "work_dir", "workdir", "exp_dir",
     "experiment_dir", "checkpoint_dir", "ckpt_dir", "results_dir", "result_dir", "output_path", "save_path", "log_path",
-    "log_file", "cache_dir", "run_name",
+    "log_file", "cache_dir", "run_name", "note", "notes", "comment", "comments", "description",
 )  # fmt: skip
-"""Names (globs) that say where, when or by which process a run was made. They define no group unless they are asked for."""
+"""Names (globs) that say where, when, why or by which process a run was made. They define no group unless they are asked for."""
 _IDENTIFIER_RUNS = 4
 _MOST_MATCHES = 5  # names that an error lists for a pattern
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())

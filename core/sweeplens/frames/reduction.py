@@ -237,11 +237,12 @@ def _left_out(rows: pl.DataFrame, reason: str) -> tuple[LeftOut, ...]:
 def runs_lacking(metrics: Sequence[str], runs: pl.DataFrame, series: pl.DataFrame) -> tuple[LeftOut, ...]:
     """Returns runs that never logged a metric; metrics that the same runs lack share one reason."""
     all_runs = runs["run_id"]
-    mine = series.lazy().filter(pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(all_runs.implode()))
+    logged_any = series.filter(pl.col("metric").is_in(list(metrics)))
+    mine = logged_any.lazy().filter(pl.col("run_id").is_in(all_runs.implode()))
     having = dict(mine.group_by("metric").len().collect().iter_rows())
     found: dict[tuple[str, ...], list[str]] = {}
     for metric in metrics:
         if having.get(metric, 0) < runs.height:
-            logged = series.filter(pl.col("metric") == metric)["run_id"]
-            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode()))), []).append(metric)
+            logged = logged_any.filter(pl.col("metric") == metric)["run_id"]
+            found.setdefault(tuple(all_runs.filter(~all_runs.is_in(logged.implode())).to_list()), []).append(metric)
     return tuple(LeftOut(f"{', '.join(names)}: not logged", ids) for ids, names in found.items())

@@ -25,13 +25,10 @@ def display_names(runs: pl.DataFrame) -> dict[str, str]:
     """Returns run id -> display name, for names that select one run; a frame without names has none."""
     if "name" not in runs.columns:
         return {}
-    unclear = set(runs["name"].filter(runs["name"].is_duplicated()).to_list()) | set(runs["run_id"].to_list())
-    pairs = runs.select("run_id", "name").iter_rows()
-    return {
-        run: name
-        for run, name in pairs
-        if name and name not in unclear and not run.startswith((f"{name}@", f"{name}#"))
-    }
+    named = runs.select("run_id", pl.col("name").cast(pl.String)).filter(pl.col("name").is_duplicated().not_())
+    named = named.filter((pl.col("name") != "") & pl.col("name").is_in(runs["run_id"].implode()).not_())
+    part = [pl.col("run_id").str.starts_with(pl.col("name") + mark) for mark in "@#"]
+    return dict(named.filter(pl.any_horizontal(part).not_()).iter_rows())
 
 
 def ids_matching(runs: pl.DataFrame, patterns: Iterable[str], *, hint: str) -> list[str]:

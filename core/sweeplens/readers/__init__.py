@@ -69,6 +69,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("spinup", "trainers.spinup", "SpinningUp", 4, "progress.txt"),
     LazyReader("wandb_export", "tables.wandb_export", "WandbExport", 1, ".csv"),
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 3, ".csv", ".json"),
+    LazyReader("run_table", "tables.run_table", "RunTable", 1, ".csv", ".tsv"),
     LazyReader("bare_series", "tables.bare_series", "BareSeries", 1, ".csv"),
     LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
     LazyReader("long_table", "tables.long_table", "LongTable", 2, *_TABLES),
@@ -77,8 +78,8 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("dr_exp", "trackers.dr_exp", "DrExp", 1, "metrics.jsonl"),
     LazyReader("json_epoch_files", "json.epoch_files", "JsonEpochFiles", 1, ".json"),
     LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
-    LazyReader("json_splits", "json.splits", "JsonSplits", 4, *_JSON),
-    LazyReader("json_steps", "json.steps", "JsonSteps", 4, ".json", ".ndjson", ".txt", ".log"),
+    LazyReader("json_splits", "json.splits", "JsonSplits", 5, *_JSON),
+    LazyReader("json_steps", "json.steps", "JsonSteps", 5, ".json", ".ndjson", ".txt", ".log"),
     LazyReader(
         "json_history",
         "json.history",
@@ -93,14 +94,14 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
         "results",
     ),
     LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
-    LazyReader("sqlite_tables", "tables.sqlite_tables", "SqliteTables", 1, *_SQLITE),
+    LazyReader("sqlite_tables", "tables.sqlite_tables", "SqliteTables", 2, *_SQLITE),
     LazyReader("all_scalars", "tensorboard.all_scalars", "AllScalars", 1, ".json"),
     LazyReader(
-        "column_files", "tables.column_files", "ColumnFiles", 1, ".parquet", ".pq", ".feather", ".arrow", ".ipc"
+        "column_files", "tables.column_files", "ColumnFiles", 2, ".parquet", ".pq", ".feather", ".arrow", ".ipc"
     ),
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
-    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 5, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 6, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 3, *_TEXTS),
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.errors import FormatError, RootError
+from sweeplens.errors import FormatError
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.lazy_reader import ReaderIndex
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
@@ -23,7 +23,7 @@ from sweeplens.safe_open import confined
 from sweeplens.sources.signs import signs_of
 from sweeplens.sources.walk import WalkedFolder, rewalk, walk
 
-__all__ = ["Discovery", "RememberedWalk", "assembled", "check_root", "discover", "discovering", "walk"]
+__all__ = ["Discovery", "RememberedWalk", "assembled", "discover", "discovering", "walk"]
 
 
 class Discovery(Struct, frozen=True):
@@ -32,27 +32,6 @@ class Discovery(Struct, frozen=True):
     sources: tuple[Source, ...]
     refused: tuple[str, ...]  # absolute paths of files without a reader
     problems: tuple[Problem, ...]
-
-
-def check_root(path: str | Path) -> Path:
-    """Returns the absolute folder of a root. Raises RootError, which says what to do."""
-    text = os.fspath(path)
-    if "${" in text:
-        raise RootError(
-            f"Root {text!r} has an unexpanded variable: this client does not expand it, so write out the path."
-        )
-    root = Path(text).expanduser()
-    absolute = root if root.is_absolute() else Path.cwd() / root
-    if not absolute.exists():
-        here = absolute
-        while not here.exists():
-            here = here.parent
-        raise RootError(
-            f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass --root or base_path."
-        )
-    if not absolute.is_dir():
-        raise RootError(f"Root {str(absolute)!r} is a file: pass the folder that contains it.")
-    return absolute.resolve()
 
 
 class RememberedWalk(Struct):

@@ -54,8 +54,8 @@ FORMATS = (
     ),
     _format(
         "an archive",
-        r"\.(?:zip|tar|tgz|tar\.gz|tar\.xz|7z|rar)$",
-        "unpack it below the root",
+        r"\.(?:zip|tar|tgz|tbz2|txz|tzst|tar\.(?:gz|bz2|xz|zst)|7z|rar)$",
+        "pass it as a root of its own (--root FILE: zip and tar), or unpack it below the root",
     ),
     _format(
         "a spreadsheet",

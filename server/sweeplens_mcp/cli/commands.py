@@ -107,8 +107,10 @@ def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> No
 
     if command_for(typed):
         top.error(f"{typed!r} is a tool: sweeplens {command_for(typed)}, or sweeplens call {typed}")
-    if os.path.isdir(typed):  # noqa: PTH112
-        top.error(f"No command {typed!r}. To see what is in that folder: sweeplens overview {typed}")
+    from sweeplens.sources.given_roots import is_root, shown_root
+
+    if is_root(typed):
+        top.error(f"No command {shown_root(typed)!r}. To see what is there: sweeplens overview {shown_root(typed)}")
     near = nearest(typed, known)
     top.error(f"No command {typed!r}." + (f" Nearest: {', '.join(near)}." if near else f" One of: {', '.join(known)}."))
 

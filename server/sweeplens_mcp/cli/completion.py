@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import SweeplensError
+from sweeplens.sources.given_roots import is_root
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 
 if TYPE_CHECKING:
@@ -127,12 +128,11 @@ def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
 
 
 def _looked_up(before: Sequence[str], look: Callable[[ExperimentDB], list[str]]) -> list[str]:
-    from pathlib import Path
 
     from sweeplens_mcp.execution.opening import open_database
     from sweeplens_mcp.settings import Settings
 
-    given = [word for word in before[1:] if Path(word).is_dir()]
+    given = [word for word in before[1:] if is_root(word)]
     try:
         return look(open_database(Settings(tuple(given))))
     except SweeplensError:

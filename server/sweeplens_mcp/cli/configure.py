@@ -18,15 +18,21 @@ __all__ = ["launch_here", "main"]
 def launch_here(roots: Sequence[str]) -> LaunchCommand:
     """Returns the command of this installation's server on these folders. Raises RootError for a missing folder."""
     from sweeplens.config import AnalysisConfig
-    from sweeplens.sources.discover import check_root
 
     config = AnalysisConfig()
-    folders = [str(check_root(root)) for root in roots or (config.experiment_dir, *config.roots)]
+    folders = [_checked(root) for root in roots or (config.experiment_dir, *config.roots)]
     serve = ("serve", *(part for folder in folders for part in ("--root", folder)))
     script = Path(sys.executable).absolute().with_name("sweeplens.exe" if os.name == "nt" else "sweeplens")
     if script.is_file():
         return LaunchCommand(str(script), serve)
     return LaunchCommand(str(Path(sys.executable).absolute()), ("-m", "sweeplens_mcp", *serve))
+
+
+def _checked(root: str) -> str:
+    """Returns a root as a client's configuration holds it: an absolute path, or an address without a password."""
+    from sweeplens.sources.given_roots import given_root
+
+    return given_root(root).shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,7 +39,7 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
         yield "JSON lines are read slowly: the compiled reader is missing; install sweeplens again with a C compiler or ziglang"
     yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
-    yield from (f"Root {root}" for root in map(clean, map(str, database.roots)))
+    yield from (f"Root {root}" for root in map(clean, database.root_names))
     yield from _read(database, files=files)
 
 

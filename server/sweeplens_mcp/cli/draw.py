@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from sweeplens.errors import InputError
 from sweeplens_mcp.cli.call import typed
+from sweeplens_mcp.cli.targets import check_target
 from sweeplens_mcp.cli.terminal_images import IMAGE_SEQUENCES
 from sweeplens_mcp.execution.arguments import checked_arguments, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
@@ -43,6 +44,7 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
             "No output: pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty, iterm or sixel."
         )
     database = open_database(settings)
+    word = check_target(Path(options.output), database.roots) if options.output else ""
     database.load_experiments()
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value and name != "kind"}
     chosen.update(_size(options.size))
@@ -52,7 +54,7 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
         words = f"{IMAGE_SEQUENCES[options.inline](chart.png(options.theme))}\n{words}"
     if options.output:
         place = chart.save(options.output, options.theme)
-        words = f"{words}\nWrote {place}"
+        words = f"{words}\n{word} {place}"
         _show(place, wanted=options.open)
     return words
 
@@ -60,10 +62,11 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
 def report_to_file(output: str, settings: Settings, *, where: str = "", opened: bool = False) -> str:
     """Writes the report and returns the text to print. Raises SweeplensError."""
     database = open_database(settings)
+    word = check_target(Path(output), database.roots)
     database.load_experiments()
     place = database.report(output, where=where)
     _show(place, wanted=opened)
-    return f"Wrote {place} ({place.stat().st_size // 1000} kB; opens in any browser, without network)"
+    return f"{word} {place} ({place.stat().st_size // 1000} kB; opens in any browser, without network)"
 
 
 def _size(text: str) -> dict[str, int]:

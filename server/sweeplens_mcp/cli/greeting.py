@@ -9,16 +9,19 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
+from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.render.cells import clean
 
 __all__ = ["greet_at_http", "greet_at_stdio"]
 
 
-def greet_at_stdio(roots: Sequence[str]) -> None:
+def greet_at_stdio(given: Sequence[str]) -> None:
     """Greets the user of a server over stdio that was started at a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
+    roots = [shown_root(root) for root in given]
     options = "".join(f" --root {shlex.quote(root)}" for root in roots)
     folders = " ".join(shlex.quote(root) for root in roots)
     _tell(
@@ -48,10 +51,15 @@ def greet_at_http(url: str, roots: Sequence[str], connecting: str) -> bool:
 
 def _serves(roots: Sequence[str]) -> str:
     return (
-        f"It serves {', '.join(roots)}."
+        f"It serves {', '.join(map(_shown_root, roots))}."
         if roots
         else "It serves the folders that are configured (ANALYSIS_EXPERIMENT_DIR)."
     )
+
+
+def _shown_root(root: str) -> str:
+    missing = "://" not in root and not Path(root).expanduser().exists()
+    return f"{root} (no such folder now: each question will say so)" if missing else shown_root(root)
 
 
 def _tell(*lines: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from sweeplens.errors import InputError
+from sweeplens.sources.given_roots import is_root
 from sweeplens_mcp.cli.answering import spec_named
 from sweeplens_mcp.cli.draw import PlotOptions, plot_to_file
 from sweeplens_mcp.cli.parsing import SentenceParser
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     """Draw a picture and say what it shows. Raises SweeplensError with a sentence."""
     given, rest = parsed_words(plot_parser(), arguments)
     words: list[str] = [*given.words, *rest]
-    kind = words.pop(0) if words and "=" not in words[0] and not Path(words[0]).is_dir() else ""
-    pairs = [word for word in words if "=" in word and not Path(word).is_dir()]
+    kind = words.pop(0) if words and "=" not in words[0] and not is_root(words[0]) else ""
+    pairs = [word for word in words if "=" in word and not is_root(word)]
     folders = [word for word in words if word not in pairs]
     for name, value in option_values(given, tool_arguments(spec_named(_TOOL))).items():
         if name == "kind" and kind:

@@ -55,7 +55,7 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
         "two sets of runs, or the levels of --hparam",
         ("a", "b"),
         "hparam",
-        example="lr0.1_* lr0.3_* sweep, or sweeplens compare --hparam optim.lr sweep",
+        example="'lr0.1_*' 'lr0.3_*' sweep, or sweeplens compare --hparam optim.lr sweep",
     ),
     QuestionCommand(
         "effects", "hparam_effects", "which hyperparameters matter for a metric", ("metric",), example="val/acc sweep"

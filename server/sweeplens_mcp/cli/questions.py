@@ -19,6 +19,8 @@ from sweeplens_mcp.cli.output import FORMATS, Output, formatted, write
 from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
+from sweeplens_mcp.cli.targets import check_target
+from sweeplens_mcp.cli.word_order import check_words
 from sweeplens_mcp.execution.arguments import ToolArgument, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
@@ -42,7 +44,8 @@ def main(name: str, arguments: Sequence[str]) -> int:
     output = Output.of(given.format, given.output, given.color)
     settings = Settings((*given.folders, *given.root))
     if given.watch is None:
-        write(formatted(_first_answer(spec, values, settings), spec, row_limit(values), output), output)
+        answer = _first_answer(spec, values, settings, output)
+        write(formatted(answer, spec, row_limit(values), output), output)
         return 0
     from sweeplens_mcp.cli.watching import watch
 
@@ -72,9 +75,11 @@ def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
     return parser
 
 
-def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings) -> Answer:
+def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output) -> Answer:
     with ProgressLine(sys.stderr, "opening the experiments") as progress:
         database = open_database(settings)
+        if output.file is not None:
+            check_target(output.file, database.roots)
         database.load_experiments(progress=progress.update)
         progress.say("working out the answer")
         return whole_answer(spec, database, values)
@@ -119,13 +124,7 @@ def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, argument
     given.folders = [*given.folders, *rest]
     if question.instead:
         _settle_positionals(given, question)
-    names = [a.name for a in tool_arguments(spec_named(question.tool))]
-    for folder in given.folders:
-        name, equals, value = folder.partition("=")
-        if equals and name in names:
-            raise InputError(
-                f"name=value is the form of `sweeplens call`: here it is --{name.replace('_', '-')} {value!r}"
-            )
+    check_words(given, question, [a.name for a in tool_arguments(spec_named(question.tool))])
     return given
 
 

@@ -14,6 +14,7 @@ from sweeplens.errors import InputError
 from sweeplens_mcp.cli.answering import row_limit, whole_answer
 from sweeplens_mcp.cli.output import Output, formatted, write
 from sweeplens_mcp.cli.progress import ProgressLine
+from sweeplens_mcp.cli.targets import check_target
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import ToolSpec
@@ -32,6 +33,8 @@ def watch(spec: ToolSpec, values: dict[str, object], settings: Settings, output:
     if not seconds >= _LEAST_SECONDS:
         raise InputError(f"--watch {seconds:g} is too often: pass {_LEAST_SECONDS:g} seconds or more.")
     database = open_database(settings)
+    if output.file is not None:
+        check_target(output.file, database.roots)
     try:
         with ProgressLine(sys.stderr, "opening the experiments") as progress:
             database.load_experiments(progress=progress.update)

@@ -14,7 +14,6 @@ import importlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -50,8 +49,7 @@ def limited_database(served: ExperimentDB, roots: Sequence[str]) -> ExperimentDB
     """Opens a database of only those roots that lie within the served ones. Raises RootError, which names no root."""
     from sweeplens.experiment_db import ExperimentDB
 
-    wanted = [Path(root).resolve() for root in roots]
-    open_to_them = [w for w in wanted if any(w.is_relative_to(root) for root in served.roots)]
+    open_to_them = [within for root in roots if (within := served.root_within(root)) is not None]
     if not open_to_them:
         raise RootError(
             "This server serves none of the folders that your token allows: ask the person who issued the token."

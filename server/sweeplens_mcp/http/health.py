@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-    from sweeplens_mcp.execution.state import ServerState
+    from sweeplens.sources.given_roots import is_address
+from sweeplens_mcp.execution.state import ServerState
 
 __all__ = ["add_health"]
 
@@ -28,6 +29,11 @@ async def _alive(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
+def _can_be_read(root: str) -> bool:
+    """Whether a folder or an archive can be read; of another place the last load tells."""
+    return is_address(root) or os.access(root, os.R_OK | (os.X_OK if os.path.isdir(root) else 0))  # noqa: PTH112
+
+
 def _ready(roots: tuple[str, ...], state: ServerState) -> Callable[[Request], Awaitable[Response]]:
     async def ready(_: Request) -> Response:
         """Ready if every served folder can be read and the last load did not fail.
@@ -37,7 +43,7 @@ def _ready(roots: tuple[str, ...], state: ServerState) -> Callable[[Request], Aw
         if state.failure:
             state.try_again()
             return JSONResponse({"status": "the experiments could not be read"}, 503)
-        readable = await anyio.to_thread.run_sync(lambda: all(os.access(r, os.R_OK | os.X_OK) for r in roots))
+        readable = await anyio.to_thread.run_sync(lambda: all(map(_can_be_read, roots)))
         return JSONResponse({"status": "ok" if readable else "a folder cannot be read"}, 200 if readable else 503)
 
     return ready

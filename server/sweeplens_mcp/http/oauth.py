@@ -18,6 +18,7 @@ from mcp.server.auth.provider import AccessToken
 from msgspec import Struct
 
 from sweeplens.panics import panics_as_errors
+from sweeplens.sources.given_roots import is_address
 from sweeplens_mcp.grants import Grant, granted
 from sweeplens_mcp.http.jwks import FetchKeys, IssuerKeys, fetch_keys
 
@@ -94,7 +95,9 @@ class OAuthTokens:
             return ()
         listed = claims.get(self._settings.roots_claim)
         roots = cast("list[object]", listed) if isinstance(listed, list) else []
-        named = tuple(root for root in roots if isinstance(root, str) and Path(root).is_absolute())
+        named = tuple(
+            root for root in roots if isinstance(root, str) and (Path(root).is_absolute() or is_address(root))
+        )
         return named if named and len(named) == len(roots) else None
 
 

@@ -21,6 +21,7 @@ from mcp.server.auth.provider import AccessToken
 from msgspec import Struct
 
 from sweeplens.errors import ConfigError
+from sweeplens.sources.given_roots import is_address, shown_root
 from sweeplens_mcp.grants import SCOPE, Grant, granted
 
 __all__ = ["TOKENS_VARIABLE", "StaticTokens", "load_tokens"]
@@ -69,6 +70,11 @@ def load_tokens(file: str = "") -> StaticTokens | None:
     return StaticTokens(known)
 
 
+def _root(text: str) -> str:
+    """Returns an address without secrets, or an absolute path."""
+    return shown_root(text) if is_address(text) else str(Path(text).expanduser().resolve())
+
+
 def _parsed(line: str, place: str) -> _KnownToken:
     """Parses one line; no error message contains the token."""
     parts = shlex.split(line, comments=True, posix=os.name != "nt")
@@ -77,7 +83,7 @@ def _parsed(line: str, place: str) -> _KnownToken:
     name, token, *roots = parts
     if len(token) < _SHORTEST:
         raise ConfigError(f"{place}: the token of {name!r} has fewer than {_SHORTEST} characters: use a longer one.")
-    return _KnownToken(_digest(token), Grant(name, tuple(str(Path(r).expanduser().resolve()) for r in roots)))
+    return _KnownToken(_digest(token), Grant(name, tuple(map(_root, roots))))
 
 
 def _content(line: str) -> str:

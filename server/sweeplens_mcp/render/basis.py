@@ -6,6 +6,7 @@ are counted.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import TypedDict
@@ -96,7 +97,7 @@ def _shortened(basis: Basis, detail: _BasisDetail) -> BasisJson:
         "data_version": text(basis.data_version),
         "runs_matched": basis.runs_matched,
         "runs_used": basis.runs_used,
-        "left_out": [_left_out(entry, detail) for entry in _fewer(basis.left_out, detail.items)],
+        "left_out": _left_out(basis.left_out, detail),
         "points": basis.points,
         "sampling": text(basis.sampling),
         "warnings": [text(w) for w in some(basis.warnings, detail.items, "warnings")],
@@ -104,18 +105,20 @@ def _shortened(basis: Basis, detail: _BasisDetail) -> BasisJson:
     }
 
 
-def _fewer(entries: Sequence[LeftOut], most: int) -> list[LeftOut]:
+def _left_out(entries: Sequence[LeftOut], detail: _BasisDetail) -> list[LeftOutJson]:
     """The reasons with the most runs; the others become one entry."""
-    if len(entries) <= most:
-        return list(entries)
+    if len(entries) <= detail.items:
+        return [_reason_json(entry.reason, [entry], detail) for entry in entries]
     ordered = sorted(entries, key=lambda e: -e.n)
-    rest = tuple(run for entry in ordered[most - 1 :] for run in entry.runs)
-    return [*ordered[: most - 1], LeftOut(f"{len(entries) - most + 1} other reasons", rest)]
+    named, rest = ordered[: detail.items - 1], ordered[detail.items - 1 :]
+    shown = [_reason_json(entry.reason, [entry], detail) for entry in named]
+    return [*shown, _reason_json(f"{len(rest)} other reasons", rest, detail)]
 
 
-def _left_out(entry: LeftOut, detail: _BasisDetail) -> LeftOutJson:
-    runs = [clip(r, min(detail.chars, 80)) for r in entry.runs[: detail.runs]]
-    return {"reason": clip(entry.reason, detail.chars), "n": entry.n, "runs": runs}
+def _reason_json(reason: str, entries: Sequence[LeftOut], detail: _BasisDetail) -> LeftOutJson:
+    first = itertools.islice((run for entry in entries for run in entry.runs), detail.runs)
+    runs = [clip(run, min(detail.chars, 80)) for run in first]
+    return {"reason": clip(reason, detail.chars), "n": sum(entry.n for entry in entries), "runs": runs}
 
 
 def _reason(entry: LeftOutJson) -> str:

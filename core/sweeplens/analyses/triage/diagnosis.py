@@ -57,7 +57,11 @@ def diagnose(
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
     context, read = _context(runs, asked, points, options)
-    table = _table(_found(context, [d for d in DETECTORS if read or d not in NEED_POINTS]), context)
+    found = _found(context, [d for d in DETECTORS if read or d not in NEED_POINTS])
+    if metrics:  # a NaN in another metric explains what this one does after it
+        whole = detection_context(runs, series, options)
+        found = _unexplained(found, _found(whole, [d for d in DETECTORS if d not in NEED_POINTS]))
+    table = _table(found, context)
     skipped = read.left_out if read else 0
     warnings = (
         (
@@ -101,9 +105,9 @@ def _found(context: DetectionContext, detectors: Sequence[Detector]) -> list[Fin
     return _unexplained(found)
 
 
-def _unexplained(found: Sequence[Finding]) -> list[Finding]:
-    """Drops findings that a more severe one of the same run explains: a plateau after NaN, an early end after a crash."""
-    grave = {(f.run_id, f.finding) for f in found if f.severity != "low"}
+def _unexplained(found: Sequence[Finding], others: Sequence[Finding] = ()) -> list[Finding]:
+    """Drops findings that a more severe one of the same run, also among ``others``, explains: a plateau after NaN."""
+    grave = {(f.run_id, f.finding) for f in (*found, *others) if f.severity != "low"}
     return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "ROW_WORDS",
     "RUN_KEYS",
     "SPLIT_KEYS",
+    "SPLIT_WORD_KEYS",
     "STATUS_KEYS",
     "TEXT_KEYS",
     "TIME_KEYS",
@@ -26,6 +27,7 @@ __all__ = [
     "exact_label",
     "is_sure",
     "named_value",
+    "split_of_row",
 ]
 
 AXES = ("step", "global_step", "_step", "steps", "iteration", "iter", "itr", "training_iteration", "num_updates", "update",
@@ -34,6 +36,8 @@ AXES = ("step", "global_step", "_step", "steps", "iteration", "iter", "itr", "tr
 TIME_KEYS = ("timestamp", "_timestamp", "wall_time", "time", "ts", "datetime", "created_at", "date")
 RUN_KEYS = ("run_id", "run", "trial_id", "run_name", "job_id")
 SPLIT_KEYS = ("split", "mode", "phase", "stage", "subset")
+SPLIT_WORD_KEYS = ("event", "type", "kind", "set", "data_split", "part")
+"""Keys that name a split where their text is one: ``{"event": "eval", "step": 3, "loss": 0.5}``."""
 CONFIG_KEYS = ("config", "hyperparameters", "hparams", "hyperparams", "params", "args")
 STATUS_KEYS = ("status", "state")
 TEXT_KEYS = frozenset({"event", "level", "logger", "message", "msg", "type", "name", "tags", "group", "project", "lineno",
@@ -41,6 +45,7 @@ TEXT_KEYS = frozenset({"event", "level", "logger", "message", "msg", "type", "na
 ROW_WORDS = frozenset({*RUN_KEYS, *STATUS_KEYS, *TEXT_KEYS, "metrics"})
 """Keys of rows that hold more than numbers at a step."""
 NAME_KEYS = ("metric", "tag", "name", "key", "metric_name", "variable")
+_SPLIT_WORDS = frozenset("train training val valid validation test testing eval evaluation dev".split())
 _UNSURE = frozenset({*COUNTED, *WEAK})
 
 
@@ -58,6 +63,17 @@ def counter_of(row: Mapping[str, object]) -> str:
 def is_sure(key: str) -> bool:
     """Whether a counter's name is rarely used outside of logs."""
     return label_of(key) not in _UNSURE
+
+
+def split_of_row(row: dict[str, Any]) -> str:
+    """Takes the split out of a row; "" where it names none."""
+    for key in SPLIT_KEYS:
+        if isinstance(row.get(key), str):
+            return str(row.pop(key))
+    for key in SPLIT_WORD_KEYS:
+        if isinstance(row.get(key), str) and str(row[key]).lower() in _SPLIT_WORDS:
+            return str(row.pop(key))
+    return ""
 
 
 def exact_label(key: str) -> str:

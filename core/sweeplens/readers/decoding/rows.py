@@ -23,12 +23,12 @@ from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.decoding.row_keys import (
     CONFIG_KEYS,
     RUN_KEYS,
-    SPLIT_KEYS,
     STATUS_KEYS,
     TEXT_KEYS,
     TIME_KEYS,
     exact_label,
     named_value,
+    split_of_row,
 )
 from sweeplens.readers.decoding.values import (
     PointBuffer,
@@ -145,8 +145,8 @@ class RowReader:
             progress = self._runs[run] = _RunProgress(RunRecord(run))
         rest = named_value({k: v for k, v in row.items() if k not in RUN_KEYS})
         wall = self._take_time(rest)
+        split = split_of_row(rest)
         rest = self._take_description(progress, rest, wall)
-        split = next((str(rest.pop(k)) for k in SPLIT_KEYS if isinstance(rest.get(k), str)), "")
         prefix = f"{split}/" if split else ""
         counters = _counters(rest)
         rest, wall = self._unwrapped(rest, wall)

@@ -24,7 +24,15 @@ from sweeplens.native.step_table import StepTable, is_compiled
 from sweeplens.readers.decoding.axis_names import is_pace_metric, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
-from sweeplens.readers.decoding.row_keys import NAME_KEYS, ROW_WORDS, SPLIT_KEYS, TIME_KEYS, counter_of, exact_label
+from sweeplens.readers.decoding.row_keys import (
+    NAME_KEYS,
+    ROW_WORDS,
+    SPLIT_KEYS,
+    SPLIT_WORD_KEYS,
+    TIME_KEYS,
+    counter_of,
+    exact_label,
+)
 from sweeplens.readers.json.points import repeating
 from sweeplens.readers.protocol import FileStat, Problem, Resume
 from sweeplens.safe_open import SourceFile, open_file
@@ -209,8 +217,10 @@ def _counted(table: StepTable) -> dict[str, int] | None:
     others = {key.decode("utf-8", "replace"): count for key, count in table.others().items()}
     texts = {key.decode("utf-8", "replace"): count for key, count in table.texts().items()}
     splits = [key for key in texts if key in SPLIT_KEYS]
-    if not texts.keys().isdisjoint(NAME_KEYS) or (not _TIMES.isdisjoint(texts) and _count_time_keys(table) > 1):
-        return None  # a row may be one value and its name; of two times, each row decides which counts
+    if not texts.keys().isdisjoint((*NAME_KEYS, *SPLIT_WORD_KEYS)) or (
+        not _TIMES.isdisjoint(texts) and _count_time_keys(table) > 1
+    ):
+        return None  # a row may name a value or a split; of two times, each row decides which counts
     counted = {key: count for key, count in texts.items() if key not in SPLIT_KEYS and key not in _TIMES}
     for key, count in others.items():
         counted[key] = counted.get(key, 0) + count

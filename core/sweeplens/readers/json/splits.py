@@ -32,7 +32,7 @@ class JsonSplits:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_splits"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims the files of a folder, where each one is a split of the same run."""

@@ -41,7 +41,7 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose first rows hold a step and a number, or name their run."""

@@ -41,7 +41,7 @@ class ColumnFiles:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "column_files"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files that name a column of steps and one of a measure."""

@@ -12,6 +12,7 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.axis_points import hides_values, placed_points, shares_steps
 from sweeplens.readers.decoding.delimited.cells import TableHeader, header_of, sample
+from sweeplens.readers.decoding.delimited.own_tables import is_own_table
 from sweeplens.readers.decoding.delimited.plan import (
     are_splits,
     has_plain_name,
@@ -44,7 +45,7 @@ class CsvMetrics:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 5
+    version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose header and first rows are those of a log."""
@@ -105,6 +106,8 @@ def _split(path: str) -> str:
 
 def table_plan(name: str, head: bytes) -> ColumnPlan | None:
     """Returns the roles of a table's columns by its first rows; by its header alone if it has none and is named like a log."""
+    if is_own_table(head):
+        return None
     history = may_lack_axis(name)
     header = header_of(head) if history or may_have_axis(head) else None
     if header is None or not (history or log_plan(header, [], name)):  # names alone rule out most files

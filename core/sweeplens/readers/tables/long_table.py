@@ -11,6 +11,7 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import folded, label_of, rank_of
 from sweeplens.readers.decoding.axis_points import hides_values
 from sweeplens.readers.decoding.delimited.cells import TableHeader, cell_number, header_of, sample
+from sweeplens.readers.decoding.delimited.own_tables import is_own_table
 from sweeplens.readers.decoding.delimited.plan import has_plain_name
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS
@@ -81,7 +82,7 @@ def _has_constant_steps(points: pl.DataFrame) -> bool:
 
 def _plan(head: bytes) -> ColumnPlan | None:
     """Returns the roles of the columns; None where the table does not hold metric names and values."""
-    header = header_of(head) if b"al" in head else None
+    header = header_of(head) if b"al" in head and not is_own_table(head) else None
     if header is None:
         return None
     rows = sample(head, header)

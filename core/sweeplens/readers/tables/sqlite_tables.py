@@ -39,7 +39,7 @@ class SqliteTables:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "sqlite_tables"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims databases with such a table."""

@@ -12,7 +12,9 @@ from msgspec import Struct, field
 
 MOST_COUNT = 2.0**53  # larger counts and NaN are ignored
 
-__all__ = ["MOST_COUNT", "AxisRow", "AxisState", "KeyTraits", "place_rows"]
+UNNAMED = "#"  # the count of progress bars and of ``[50/100]``: it may be another one than the named count
+
+__all__ = ["MOST_COUNT", "UNNAMED", "AxisRow", "AxisState", "KeyTraits", "place_rows"]
 
 
 class AxisRow(Struct, frozen=True, gc=False):
@@ -115,11 +117,12 @@ def _update_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None
     if count is None or not abs(count) < MOST_COUNT:
         return None
     count = abs(count)
-    track = state.counts.get(kind.split if kind.eval else "")
+    name = kind.split if kind.eval else "" if kind.named else UNNAMED
+    track = state.counts.get(name)
     if kind.eval and kind.named and not kind.inner and row.total and not _is_of_training(row, state):
         return state.step if state.is_fine else None
     if track is None:
-        track = state.counts[kind.split if kind.eval else ""] = StepCount(first=count)
+        track = state.counts[name] = StepCount(first=count)
     if track.last is not None and count < track.last:
         track = _after_fall(count, row, kind, state, track)
     elif track.last is not None and kind.inner and track.epoch != state.epoch and row.total and track.last >= row.total:
@@ -135,7 +138,7 @@ def _update_count(row: AxisRow, kind: KeyTraits, state: AxisState) -> int | None
 
 def _is_of_training(row: AxisRow, state: AxisState) -> bool:
     """Whether the count of an evaluation is that of the training, by its total: not that of its own batches."""
-    track = state.counts.get("")
+    track = state.counts.get("") or state.counts.get(UNNAMED)
     return track is None or track.total is None or track.total == row.total
 
 
@@ -150,6 +153,6 @@ def _after_fall(count: float, row: AxisRow, kind: KeyTraits, state: AxisState, t
         return track
     if state.epoch is None and count <= track.first:
         state.begin_run()
-        state.counts[""] = StepCount(first=count)
-        return state.counts[""]
+        state.counts["" if kind.named else UNNAMED] = StepCount(first=count)
+        return state.counts["" if kind.named else UNNAMED]
     return track

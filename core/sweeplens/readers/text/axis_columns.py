@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sweeplens.readers.text.axis import MOST_COUNT, AxisRow, AxisState, KeyTraits, StepCount, place_rows
+from sweeplens.readers.text.axis import MOST_COUNT, UNNAMED, AxisRow, AxisState, KeyTraits, StepCount, place_rows
 
 __all__ = ["placed_columns"]
 
@@ -58,6 +58,7 @@ def _with_traits(axes: pl.DataFrame, traits: Mapping[int, KeyTraits]) -> pl.Data
         {
             "key": list(traits),
             "inner": [t.inner for t in traits.values()],
+            "named": [t.named for t in traits.values()],
             "eval": [t.eval for t in traits.values()],
             "positional": [t.positional and t.metrics for t in traits.values()],
             "metrics": [t.metrics for t in traits.values()],
@@ -72,10 +73,14 @@ def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.
     """Returns the steps of rows with a count; None where a count falls and the epoch does not explain it."""
     if not rows.height:
         return np.empty(0, np.int64)
+    named = rows["named"]
+    if named.n_unique() > 1:
+        return None
+    name = "" if named[0] else UNNAMED
     counts = rows["fine"].abs().to_numpy()
     totals = rows["total"].fill_null(0.0).to_numpy()
     inner = rows["inner"].to_numpy()
-    track = state.counts.get("") or StepCount(first=float(counts[0]))
+    track = state.counts.get(name) or StepCount(first=float(counts[0]))
     before = np.concatenate(([track.last if track.last is not None else -1.0], counts[:-1]))
     before_epochs = np.concatenate(([track.epoch if track.epoch is not None else np.nan], epochs[:-1]))
     moved = (epochs != before_epochs) & ~(np.isnan(epochs) & np.isnan(before_epochs))
@@ -97,7 +102,7 @@ def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.
     track.last, track.base = float(counts[-1]), float(bases[-1])
     track.epoch = None if np.isnan(epochs[-1]) else float(epochs[-1])
     track.total = cast("float | None", rows["total"][-1])
-    state.counts[""] = track
+    state.counts[name] = track
     return (bases + counts).astype(np.int64)
 
 

@@ -9,7 +9,7 @@ from sweeplens.readers.text.names import EPOCHS, INNER_RANK, SPLITS, fine_rank, 
 
 __all__ = ["axes_of", "is_axis_name", "progress_split", "step_rank"]
 
-_BEFORE_AXIS = frozenset("current starting start begin end of finished completed done after at set:".split())
+_BEFORE_AXIS = frozenset("current starting start begin learning end of finished completed done after at set:".split())
 _BEHIND = re.compile(r"(?i)(?:st|nd|rd|th)?\s?(epoch|step|iter|iteration|batch)(?:e?s)?\b")
 _DURATION = re.compile(r"(?:[mun]?s|secs?|min|h)\b(?!/)")  # ``Step: 51ms`` is no count
 _SHORT = frozenset({"e", "i", "it", "ep", "#", "up"})
@@ -30,6 +30,7 @@ def _axis_label(label: str) -> tuple[str, str]:
     if found and found[2].lower() in SPLITS:
         return found[1].lower(), split_of_word(found[2])
     label = _behind_split(label)
+    label = re.sub(r"^[^\x00-\x7f]+\s+(?=[A-Za-z])", "", label)
     label = _BEHIND_MEASURE.sub(r"\1", label)
     words = re.sub(r"^[\W_]+", "", label.lower().rstrip(".")).split() or [label.strip().lower()]
     split = ""

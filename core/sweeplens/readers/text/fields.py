@@ -31,7 +31,7 @@ _LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS)"
 _LEVELS = re.compile(rf"^(?:[\[(]?{_LEVEL}\b[\])]?[\s:|\-]*)+")
 _SECTION = re.compile(
     r"(?i)(?:^|[\s\[(|,;:>*-])(train(?:ing)?|valid(?:ation)?|val|test(?:ing)?|eval(?:uation)?|dev)"
-    r"(?: \w+){0,2}(?:\]|:|\s\||\s-)(?=[\s\w]|$)"
+    r"(?: \w+){0,2}(?:\]|\)?:|\s\||\s-)(?=[\s\w]|$)"
 )
 _HARD = re.compile(r"[,;|\t\{\}]|\s[-–—•>*]+\s|[\)\]]+[\s:,]*")
 _TIGHT = re.compile(r"[:=]\s*[\[\(<]?\s*$")
@@ -149,11 +149,8 @@ def _label(before: str, last: LineField | None) -> tuple[str, bool]:
             else text
         )
         text = text.split("=")[-1] if "=" in text else text
-        text = (
-            re.split(r"[\[{](?=\w)", text)[-1]
-            if text.count("[") + text.count("{") > text.count("]") + text.count("}")
-            else text
-        )
+        opened = sum(map(text.count, "[{(")) > sum(map(text.count, "]})"))
+        text = re.split(r"[\[{(](?=\w)", text)[-1] if opened else text
     else:
         text = re.split(r":\s+", text)[-1]
     text = re.sub(r"\s+", " ", text.strip(" \t:=[(<{*>|-–•~.!;,")).strip()

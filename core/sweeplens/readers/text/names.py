@@ -38,7 +38,7 @@ MEASURE = re.compile(
     r"(?i)loss|acc(?:uracy|$|[^a-z])|prec|recall|\bf1|f-?score|bleu|rouge|\bwer\b|\bcer\b|perplexity|\bppl\b|\bmae\b|\bmse\b|rmse"
     r"|\bauc|auroc|\bmap\b|mAP|\biou|miou|dice|reward|return|entropy|\bkl\b|\blr\b|learning.?rate|grad.?norm|gnorm|psnr|ssim|\bfid\b"
     r"|\br2\b|score|error|\bbpb\b|\bbpc\b|elbo|nll|objective|top-?[15]\b|prec@|acc@|hit@|hits@|\bmrr\b|ndcg|success|corr|fitness"
-    r"|^(?:d|g)_[a-z]+|cycle_|idt_|\bxent\b|\bep_(?:rew|len)|advantage|explained_variance|\bvalue\b"
+    r"|^(?:d|g)_[a-z]+|cycle_|idt_|\bxent\b|\bep(?:isode)?[_ ](?:rew|len)|advantage|explained_variance|\bvalue\b"
 )
 """Names of measures of a training."""
 COST = re.compile(

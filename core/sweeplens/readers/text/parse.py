@@ -94,7 +94,7 @@ class TextParser:
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
         axes = self._axes(groups)
         if self.positional is None:
-            self.settings = _once_before_rows(groups)
+            self.settings = [*_once_before_rows(groups), *_rival_counts(groups)]
             self.positional = _without_axis(axes, templates)
         alone = [k for k, t in templates.items() if _key_of(t) in self.settings]
         axes = axes.filter(~pl.col("key").is_in(alone)) if alone else axes
@@ -169,7 +169,7 @@ class TextParser:
                     "line": g.lines,
                     "key": pl.repeat(self._keys[g.template], len(g.lines), dtype=pl.Int64, eager=True),
                     "epoch": numbers_at(g.tokens, g.template.epoch),
-                    "fine": numbers_at(g.tokens, g.template.fine),
+                    "fine": numbers_at(g.tokens, g.template.fine) * g.template.fine_scale,
                     "total": numbers_at(g.tokens, g.template.total),
                 }
             )
@@ -199,6 +199,8 @@ class TextParser:
     def _of_bars(self, axes: pl.DataFrame) -> pl.DataFrame:
         """Keeps the last state of each step of a progress bar; of a Keras bar only the final state."""
         keras = [k for t, k in self._keys.items() if t.bar == "keras"]
+        unfinished = [k for t, k in self._keys.items() if t.bar == "keras-unfinished"]
+        axes = axes.filter(~pl.col("key").is_in(unfinished)) if unfinished else axes
         tqdm = [k for t, k in self._keys.items() if t.bar == "tqdm"]
         if keras:
             done = pl.col("fine").is_null() | (pl.col("fine") >= pl.col("total"))
@@ -301,7 +303,7 @@ class TextParser:
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
     """Returns the values of a template, with its epoch where a finer count is the axis."""
-    finer = positional or (template.fine is not None and template.bar != "keras")
+    finer = positional or (template.fine is not None and not template.bar.startswith("keras"))
     if template.epoch is None or not template.values:
         return list(template.values)
     return (
@@ -313,15 +315,15 @@ def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
 
 def _key_of(template: LineTemplate) -> str:
     """Returns the key of a template in a state."""
-    return "\x1f".join(
-        (template.prefix, template.split, str(template.epoch), str(template.fine), *(v.name for v in template.values))
-    )
+    counted = (template.fine_name,) if template.fine_name and not template.values else ()
+    places = str(template.epoch), str(template.fine)
+    return "\x1f".join((template.prefix, template.split, *places, *counted, *(v.name for v in template.values)))
 
 
 def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> list[str]:
     """Returns templates without an axis that goes forward: fractional epochs, constant epochs, or only times."""
     mine = {k: t for k, t in templates.items() if t.is_row and t.fine is None and not t.box}
-    if any(t.fine is not None and t.values and t.bar != "keras" for t in templates.values()):
+    if any(t.fine is not None and t.values and not t.bar.startswith("keras") for t in templates.values()):
         return []
     if not any(t.has_axis for t in templates.values()):
         return [_key_of(t) for t in mine.values() if t.wall is not None]
@@ -345,6 +347,20 @@ def _once_before_rows(groups: list[_TemplateRows]) -> list[str]:
         for g in groups
         if len(g.lines) == 1 and g.template.has_axis and (g.template.values or g.template.header) and g.lines[0] < first
     ]
+
+
+def _rival_counts(groups: list[_TemplateRows]) -> list[str]:
+    """Returns templates that only count, by another name than the count that was printed before them: ``Total timesteps: 98304``
+    below ``Learning iteration 1/1500``. Only one of them can be the axis."""
+    counts = sorted((g for g in groups if g.template.fine is not None and len(g.lines) > 1), key=lambda g: g.lines[0])
+    first = counts[0].template if counts else LineTemplate()
+    rivals = [
+        g.template
+        for g in counts
+        if not g.template.values and g.template.total is None and not g.template.box and not g.template.pair
+    ]
+    named = first.fine_name.lower()
+    return [_key_of(t) for t in rivals if not first.values and t.fine_name.lower() != named]
 
 
 def _filled(shape: str, tokens: list[str], places: tuple[int, ...]) -> str:

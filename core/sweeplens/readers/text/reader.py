@@ -27,9 +27,9 @@ from sweeplens.readers.protocol import (
     Source,
 )
 from sweeplens.readers.text.ending import end_of, status_at_end
-from sweeplens.readers.text.evidence import is_training_log
-from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
+from sweeplens.readers.text.lines import cleaned
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
+from sweeplens.readers.text.recognition import parsed_log
 from sweeplens.readers.text.same_values import (
     Value,
     holds_values,
@@ -40,9 +40,8 @@ from sweeplens.readers.text.same_values import (
 )
 from sweeplens.readers.text.settings import settings_in
 from sweeplens.readers.text.splits import split_groups, split_in, with_split
-from sweeplens.readers.text.templates import may_be_row
 
-__all__ = ["PLAN_BYTES", "TextLogs", "is_text_log"]
+__all__ = ["PLAN_BYTES", "TextLogs"]
 
 PLAN_BYTES = 1 << 18
 """The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
@@ -56,12 +55,6 @@ _NAMED = frozenset({
     "todo", "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks",
     "robots", "cmakelists",
 })  # fmt: skip
-_MAY_BE = re.compile(
-    rb"(?i)epoch|step|iter|itr|updat|batch|episode|round|generation|loss|acc|score|error|reward|\bep\b|cost|\d ?/ ?\d"
-    rb"|^[ \t]*\d.*\d", re.MULTILINE
-)  # fmt: skip
-_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
-_OF_JSON = re.compile(rb"^[ \t]*[\"\[\]{}]", re.MULTILINE)
 _BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 _DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
 _PLAIN = frozenset(
@@ -299,32 +292,6 @@ class _LogReading(Struct):
         )
 
 
-def is_text_log(name: str, sample: bytes) -> bool:
-    """Whether a sample of a file is from a training log."""
-    return parsed_log(name, sample) is not None
-
-
-def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
-    """Parses the rows of a sample of a file; None if it is not from a training log."""
-    if b"\x00" in sample[:1024] or not _MAY_BE.search(sample) or _is_json(sample):
-        return None
-    whole = sample[: sample.rfind(b"\n") + 1] or sample
-    text = cleaned(whole)
-    if not _has_rows(text):
-        return None
-    parser = TextParser(name)
-    parsed = parser.feed(text)
-    return parsed if is_training_log(parsed, parser.shapes, text.count("\n")) else None
-
-
-def _is_json(sample: bytes) -> bool:
-    """Whether a file is a JSON document over several lines, and not a log behind one."""
-    if not _JSON.match(sample):
-        return False
-    lines = sample.count(b"\n") + 1
-    return len(_OF_JSON.findall(sample)) >= 0.95 * lines and b'": ' in sample and not sample.lstrip().startswith(b'{"')
-
-
 def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) -> bool:
     """Whether the logs of a folder repeat what other readers have taken there.
 
@@ -339,16 +306,6 @@ def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) ->
         return True
     numbers = [numbers_of(n, folder.sample(n)) for n in compared[:_MOST_COMPARED]]
     return any(holds_values(values, held) for values in logs for held in numbers)
-
-
-def _has_rows(text: str) -> bool:
-    """A quick check: whether two lines that may be rows have the same shape."""
-    seen: dict[str, int] = {}
-    kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
-    for shape, count in kinds.iter_rows():
-        bare = bare_shape(shape)
-        seen[bare] = seen.get(bare, 0) + count
-    return any(count > 1 for count in seen.values())
 
 
 def _candidates(folder: Folder) -> Iterator[str]:

@@ -26,6 +26,7 @@ from sweeplens.readers.text.names import (
     INNER_RANK,
     MEASURE,
     fine_rank,
+    scale_of,
     split_of_word,
 )
 from sweeplens.readers.text.prefixes import rank_place, without_prefix
@@ -40,6 +41,7 @@ _BAR = re.compile(r"%\|[^|]*\||\[[=>.━╸╺ \-]{3,}\]|[━╸╺]{3,}")
 _KERAS = re.compile(
     rf"\s*[{NUM}]/[{NUM}]\s*(?:\[[=>. ]+\]|[━╸╺]+)?\s*-?\s*(?:ETA: )?[{NUM}{CLOCK}](?:ms|us|s)?(?![A-Za-z])"
 )
+_KERAS_BARS = ("keras", "keras-unfinished")
 _KEYED = (re.compile(r"\bkey: ([\w./-]+), value: "), re.compile(r"\b([\w./-]+): \{value: "))
 _NAMES_BEHIND = re.compile(rf"\s*[{NUM}]: [{NUM}],(?: [{NUM}] [A-Za-z][A-Za-z ]*,?)+\s*")  # what Darknet prints
 _TEXT_VALUE = re.compile(r"[\w.]+\s*[:=]\s*(?:[A-Za-z/\\][^,;|(]*|\[\]|)(?=[,;|})]|$)")
@@ -49,12 +51,16 @@ _AXIS_HINT = (
 )
 _PATH_NAME = re.compile(rf"\s*\w[\w.\-]*(?:/[\w.\-]+)+\s?[:=]\s?[{NUM}]\s*")  # ``throughput/total_tokens=41``
 _PAIR = re.compile(rf"\s*([A-Za-z][\w/.()%\-]*(?: [\w/.()%\-]+)*)\s{{2,}}([{NUM}])(?:%|s)?\s*")
+_BOTH_SPLITS = re.compile(  # what AllenNLP prints below ``Training |  Validation``
+    rf"\s*([A-Za-z][\w/.\-]*)\s+\|\s+(?:([{NUM}])|N/A)\s+\|\s+(?:([{NUM}])|N/A)\s*"
+)
 _PROSE = 12  # a line with more words is a row only if it has enough separators
 _LISTS_SETTINGS = re.compile(
     r"[{(,]\s*['\"]?\w+['\"]?\s*[:=]\s*['\"](?!nan|inf|-)[A-Za-z/]"
     r"|\b(?:seed|batch_size|weight_decay|num_layers|hidden\w*|dropout|max_steps|num_epochs|epochs)['\"]?\s*[:=]\s?['\"]?\S+[,;|]\s"
 )
 """A dictionary with text as a value, or names that only settings have."""
+_SAVED = re.compile(r"\b(?:reached|improved from|did not improve)\b")  # messages of checkpoints repeat values
 _COUNTED = re.compile(
     rf"(?i)(?<![\w.])(?:epoch(?!s\b)|iter|iteration|step|global_step|update|episode|batch)(?:_?\w{{0,5}})\b(?<!size)[^,;|]{{0,4}}[{NUM}]"
     rf"|[{NUM}]/[{NUM}]|%\|"
@@ -71,6 +77,7 @@ class LineTemplate(Struct, frozen=True):
     values: tuple[ValueField, ...] = ()
     epoch: int | None = None
     fine: int | None = None  # a count of steps
+    fine_scale: float = 1.0  # of a count like ``5k``
     total: int | None = None  # the planned end of the count
     fine_name: str = ""
     epoch_name: str = ""
@@ -108,37 +115,63 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     body, wall, logger, rank = without_prefix(marked)
     if not rank and (ranked := rank_place(body)) is not None:
         return LineTemplate(parts=(ranked,))
+    if _LISTS_SETTINGS.search(_DEVICE.sub("", marked)) and not _COUNTED.search(_bare(body)):
+        return None
     prefix = f"rank{rank}/" if rank not in ("", "0") else ""
+    fixed = _fixed_form(body, wall, prefix)
+    return (
+        fixed
+        if fixed is not None
+        else _of_fields(_bare(body), tokens, wall, logger if logger in _FAIRSEQ else "", prefix)
+    )
+
+
+def _fixed_form(body: str, wall: int | None, prefix: str) -> LineTemplate | None:
+    """Returns the template of a line in a fixed form: a box, columns of numbers, a name and a number; None for others."""
     box = _box(body)
     if box is not None:
         return box
     cells = _BAR_BEHIND.sub("", body)
     if columns := _columns(cells):
         return LineTemplate(columns=columns, wall=wall, prefix=prefix, bar="tqdm" if cells != body else "")
-    body = _DEVICE.sub("", _WRAPPERS.sub("", body)).replace('"', "").replace("'", "")
-    if (pair := _PAIR.fullmatch(body)) is not None:
-        return _pair(pair[1], place_of(pair[2]), wall, prefix)
-    bar = "tqdm" if re.search(rf"[{NUM}]%\|", body) else "keras" if _KERAS.match(body) else ""
-    body = re.sub(r"[ \xa0]+", " ", _BAR.sub("||", body))
-    if _is_settings(body) or (_LISTS_SETTINGS.search(marked) and not _COUNTED.search(body)):
+    if (two := _BOTH_SPLITS.fullmatch(body)) and MEASURE.search(two[1]):
+        values = [
+            ValueField(f"{prefix}{s}/{two[1]}", place_of(n)) for s, n in (("train", two[2]), ("val", two[3])) if n
+        ]
+        return LineTemplate(values=tuple(values), wall=wall, sure=True) if values else None
+    pair = _PAIR.fullmatch(_bare(body))
+    return _pair(pair[1], place_of(pair[2]), wall, prefix) if pair is not None else None
+
+
+def _bare(body: str) -> str:
+    """Removes what wraps numbers: ``tensor(0.5, device='cuda:0')``, quotes."""
+    return _DEVICE.sub("", _WRAPPERS.sub("", body)).replace('"', "").replace("'", "")
+
+
+def _of_fields(body: str, tokens: list[str], wall: int | None, logger: str, prefix: str) -> LineTemplate | None:
+    """Returns the template of a line of named numbers."""
+    bar = "tqdm" if re.search(rf"[{NUM}]%\|", body) else _KERAS_BARS["ETA" in body] if _KERAS.match(body) else ""
+    body = _rewritten(re.sub(r"[ \xa0]+", " ", _BAR.sub("||", body)))
+    if _is_settings(body) or _SAVED.search(body):
         return None
+    fields = fields_of(body, tokens)
+    if parts := _name_parts(fields, tokens):
+        return LineTemplate(parts=parts)
+    topic = _TOPIC.match(body)
+    named = topic is not None and not split_of_word(topic[1]) and not is_axis_name(topic[1])
+    if topic is not None and named and not any(is_axis_name(f.label) for f in fields):
+        prefix = f"{prefix}{topic[1]}/"
+    return _assembled(body, fields, wall, logger, prefix, bar)
+
+
+def _rewritten(body: str) -> str:
+    """Rewrites forms in which a name stands elsewhere than before its number."""
     body = _ESPNET.sub(r"epoch \1 [\2] batch \3: ", body)
     if _NAMES_BEHIND.fullmatch(body):
         body = "step " + re.sub(rf"([{NUM}]) ([A-Za-z][A-Za-z ]*)", r"\2: \1", body.replace(":", ", loss:", 1).lstrip())
     for pattern in _KEYED:
         body = pattern.sub(r"\1: ", body)
-    fields = fields_of(body, tokens)
-    if parts := _name_parts(fields, tokens):
-        return LineTemplate(parts=parts)
-    topic = _TOPIC.match(body)
-    if (
-        topic
-        and not split_of_word(topic[1])
-        and not any(is_axis_name(f.label) for f in fields)
-        and not is_axis_name(topic[1])
-    ):
-        prefix = f"{prefix}{topic[1]}/"
-    return _assembled(body, fields, wall, logger if logger in _FAIRSEQ else "", prefix, bar)
+    return body
 
 
 def may_be_row() -> pl.Expr:
@@ -243,6 +276,7 @@ def _assembled(
     ) or bool(_PATH_NAME.fullmatch(body))
     return LineTemplate(
         values=tuple(values), epoch=_at(fields, epoch), fine=_at(fields, fine),
+        fine_scale=scale_of("step", fields[fine].after[:2]) if fine is not None else 1.0,
         total=fields[fine].total if fine is not None else None,
         fine_name=fields[fine].label if fine is not None else "", epoch_name=fields[epoch].label if epoch is not None else "",
         wall=wall, split=split or (progress_split(fields[fine]) if fine is not None else ""), prefix=prefix, bar=bar, sure=sure,

@@ -26,7 +26,7 @@ _SINGLE = -(2**31)  # the iteration of `report_single_value`
 _Json = dict[str, Any]
 
 
-class _Session(Struct):
+class _OfflineSession(Struct):
     """The values of a session."""
 
     run: str
@@ -64,7 +64,7 @@ class ClearMLOffline:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the whole session: its files are small, and written anew when it ends."""
         path = source.files[0].path
-        session = _Session(source.relative.removesuffix(".zip"))
+        session = _OfflineSession(source.relative.removesuffix(".zip"))
         try:
             with open_buffered(path) as stream:
                 task = _read(stream, source, session)
@@ -74,7 +74,7 @@ class ClearMLOffline:
         return Reading((_record(session, task),), session.points.frame(), problems)
 
 
-def _read(stream: IO[bytes], source: Source, session: _Session) -> _Json:
+def _read(stream: IO[bytes], source: Source, session: _OfflineSession) -> _Json:
     """Adds all reports of a folder's file or of an archive; returns the description of the task."""
     if not source.files[0].path.endswith(".zip"):
         _add_lines(stream, session)
@@ -98,7 +98,7 @@ def _object(data: bytes) -> _Json:
     return cast("_Json", found) if isinstance(found, dict) else {}
 
 
-def _add_lines(stream: IO[bytes], session: _Session) -> None:
+def _add_lines(stream: IO[bytes], session: _OfflineSession) -> None:
     while line := stream.readline(_MOST_LINE):
         try:
             reports: object = decode(line) if line.strip() else []
@@ -109,7 +109,7 @@ def _add_lines(stream: IO[bytes], session: _Session) -> None:
             _add(report, session)
 
 
-def _add(report: object, session: _Session) -> None:
+def _add(report: object, session: _OfflineSession) -> None:
     """Adds one report: a scalar becomes a point, anything else is counted."""
     if not isinstance(report, dict):
         session.broken += 1
@@ -125,7 +125,7 @@ def _add(report: object, session: _Session) -> None:
     session.points.add(session.run, series if step == _SINGLE else name, max(0, step), value, at)
 
 
-def _record(session: _Session, task: _Json) -> RunRecord:
+def _record(session: _OfflineSession, task: _Json) -> RunRecord:
     tags = task.get("tags")
     return RunRecord(
         session.run,

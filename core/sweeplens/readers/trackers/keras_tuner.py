@@ -14,7 +14,7 @@ from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord
 __all__ = ["KerasTuner"]
 
 _TRIAL = "trial.json"
-_GOALS = {"min": "minimize", "max": "maximize"}
+_GOALS = {"min": "lower", "max": "higher"}
 _STATUS = {"COMPLETED": "finished", "INVALID": "failed", "FAILED": "failed", "STOPPED": "killed", "IDLE": "waiting"}
 _Json = dict[str, Any]
 

@@ -18,7 +18,7 @@ _VALUES = ("validation_loss", "trial_time", "wall_clock_time")
 class Flaml:
     """Trials of ``AutoML.fit`` with a ``log_file_name``.
 
-    Producer: FLAML
+    Producer: FLAML (``AutoML``)
     Files: ``*.log``, ``*.json``, ``*.txt``, ``*.jsonl`` whose lines have ``record_id``, ``validation_loss`` and ``learner``
     Reads: each trial as the run ``file/record_id``: its configuration and learner as hyperparameters, validation loss, times and logged metrics
     Leaves: the last line, which names the best trial
@@ -59,6 +59,6 @@ def _trial(row: dict[str, Any], file: str, points: PointBuffer) -> RunRecord:
         group=file,
         status="finished",
         hyperparameters={**settings, "learner": row.get("learner")},
-        metadata={**kept, "goals": {"validation_loss": "minimize"}},
+        metadata={**kept, "goals": {"validation_loss": "lower"}},
         non_scalar=counted,
     )

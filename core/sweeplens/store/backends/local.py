@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TypeVar
 
 from sweeplens.errors import StoreError
 from sweeplens.store.backends.backend import BackendUnreachableError, HeadStamp, TableFile, UnsafeError
+from sweeplens.store.backends.file_lock import try_lock, unlock
 from sweeplens.store.checksums import intact, sum_of
 from sweeplens.store.names import FOLDERS, LOG_FOLDER, TABLES, fresh_id, is_log_name, is_own_name
 from sweeplens.store.trust import why_unsafe
@@ -96,12 +96,12 @@ class LocalBackend:
     def lock(self, name: str) -> Generator[bool]:
         """Tries to take the lock; yields whether this process holds it."""
         with os.fdopen(open_file(self.address, name, os.O_RDWR | os.O_CREAT, self.file_mode), "r+b") as stream:
-            held = _try_lock(stream.fileno())
+            held = try_lock(stream.fileno())
             try:
                 yield held
             finally:
                 if held:
-                    _unlock(stream.fileno())
+                    unlock(stream.fileno())
 
     def contested(self, stamp: HeadStamp | None) -> bool:
         """Never: a lock is held until it is released."""
@@ -234,31 +234,3 @@ class LocalBackend:
 
 def _identity(info: os.stat_result) -> _Identity:
     return info.st_ino, info.st_size, info.st_mtime_ns
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from obstore import UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-__all__ = ["LARGE_REQUESTS", "SMALL_REQUESTS", "ListedObject", "ObjectClient", "ObjectVersion", "RequestTimeouts"]
+__all__ = [
+    "LARGE_REQUESTS",
+    "SMALL_REQUESTS",
+    "ListedObject",
+    "ObjectClient",
+    "ObjectVersion",
+    "RequestTimeouts",
+    "connect",
+    "what_failed",
+]
 
 _CONNECTION_OPTIONS = (
     "allow_http",
@@ -141,11 +150,11 @@ class ObjectClient:
 
     @cached_property
     def _small_client(self) -> ObjectStore:
-        return _connect(self.address, SMALL_REQUESTS)
+        return connect(self.address, SMALL_REQUESTS)
 
     @cached_property
     def _large_client(self) -> ObjectStore:
-        return _connect(self.address, LARGE_REQUESTS)
+        return connect(self.address, LARGE_REQUESTS)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Generator[None]:
@@ -175,7 +184,8 @@ def _mode(before: ObjectVersion | None) -> UpdateVersion | Literal["create"]:
     return known
 
 
-def _connect(address: str, timeouts: RequestTimeouts) -> ObjectStore:
+def connect(address: str, timeouts: RequestTimeouts) -> ObjectStore:
+    """Returns a client for one address, with credentials and connection options of the environment."""
     from obstore.store import from_url
 
     options = cast("ClientConfig", _environment_options() | timeouts.options)
@@ -194,11 +204,17 @@ def _environment_options() -> dict[str, str]:
 
 
 def _error_text(message: str) -> str:
-    """Returns the error and what to do, without the address, which may hold a signature, and without the body."""
+    """Returns the error and what to do."""
+    what = what_failed(message)
+    return f"{what}: {_advice(what)}"
+
+
+def what_failed(message: str) -> str:
+    """Returns the short form of an error of obstore, without the address, which may hold a signature, and without the body."""
     code = re.search(r"<Code>(\w+)</Code>", message)
     status = re.search(r"status code: (\d+ [A-Za-z ]+)", message)
     what = " ".join(m.group(1).strip() for m in (status, code) if m) or message.splitlines()[0].rpartition(" - ")[2]
-    return f"{re.sub(r'https?://[^ ]+', 'its address', what)[:200]}: {_advice(what)}"
+    return re.sub(r"https?://[^ ]+", "its address", what)[:200]
 
 
 def _advice(what: str) -> str:

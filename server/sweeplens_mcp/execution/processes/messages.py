@@ -20,6 +20,7 @@ class HeldSnapshot(Struct, frozen=True):
 
     config: AnalysisConfig
     roots: tuple[Path, ...]
+    root_names: tuple[str, ...]
     snapshot: Snapshot
 
 

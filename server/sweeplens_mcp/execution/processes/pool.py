@@ -152,7 +152,7 @@ class _WorkerProcess:
         from sweeplens_mcp.execution.processes.messages import HeldSnapshot
 
         if self.holds != held:
-            self._send(HeldSnapshot(database.config, database.roots, snapshot))
+            self._send(HeldSnapshot(database.config, database.roots, database.root_names, snapshot))
             self.holds = held
 
     def ask(self, tool: str, arguments: Mapping[str, object]) -> ToolResult:

@@ -19,6 +19,7 @@ class SnapshotDatabase(ExperimentDB):
 
     def __init__(self, held: HeldSnapshot) -> None:
         self.config, self.roots, self.lazy = held.config, held.roots, True
+        self.root_names = held.root_names
         self._snapshot = held.snapshot
         self._engine = open_engine(held.config.engine, keeps_files=held.config.cache != "memory")
 

@@ -1,0 +1,25 @@
+"""Where the command line may write: never over a file in a folder of experiments, which may be a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sweeplens.errors import InputError
+
+__all__ = ["check_target"]
+
+_NO_LOGS = (".html", ".png", ".svg", ".pdf")
+
+
+def check_target(file: Path, roots: Iterable[Path]) -> str:
+    """Returns ``Wrote`` or, for a file that exists, ``Replaced``. Raises InputError for one that may be a log."""
+    if not file.exists():
+        return "Wrote"
+    for root in roots:
+        if file.suffix.lower() not in _NO_LOGS and file.resolve().is_relative_to(root.resolve()):
+            raise InputError(
+                f"{file} exists in the experiments folder {root}, so it may be a log, and nothing there is replaced: "
+                "name another file."
+            )
+    return "Replaced"
