@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 
 __all__ = ["MEANINGS", "nearest"]
 
 _CUTOFF = 0.5
 _MOST_CHARACTERS = 200  # of a name that is compared
+_MOST_COMPARED = 200  # names that are compared letter by letter, which takes up to milliseconds each
 _SHORT_FORMS = {
     "learningrate": "lr", "batchsize": "bs", "weightdecay": "wd", "accuracy": "acc", "validation": "val", "valid": "val",
     "evaluation": "val", "eval": "val", "perplexity": "ppl", "optimizer": "optim", "optimiser": "optim", "training": "train",
@@ -116,10 +118,27 @@ def _similar(name: str, names: Iterable[str], form: Callable[[str], str], n: int
     """Returns names that are close to ``name`` in a form of their spelling, or contain it."""
     folded: dict[str, str] = {}
     for candidate in names:
-        folded.setdefault(form(candidate), candidate)
+        folded.setdefault(form(candidate[:_MOST_CHARACTERS]), candidate)
     want = form(name)
-    close = [folded[f] for f in difflib.get_close_matches(want, list(folded), n=n, cutoff=_CUTOFF)]
+    close = [folded[f] for f in difflib.get_close_matches(want, _likely(want, list(folded)), n=n, cutoff=_CUTOFF)]
     return close + [original for f, original in folded.items() if want and f and (want in f or f in want)]
+
+
+def _likely(want: str, forms: list[str]) -> list[str]:
+    """Returns the forms that share most letters and pairs of letters with the wanted one, if there are many."""
+    if len(forms) <= _MOST_COMPARED:
+        return forms
+    own = _parts(want)
+
+    def shared(form: str) -> float:
+        parts = _parts(form)
+        return len(own & parts) / (len(own) + len(parts) or 1)
+
+    return sorted(forms, key=shared, reverse=True)[:_MOST_COMPARED]
+
+
+def _parts(form: str) -> set[str]:
+    return {*form, *map("".join, pairwise(form))}
 
 
 def _folded(name: str) -> str:

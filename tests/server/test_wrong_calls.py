@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -200,3 +201,10 @@ async def test_half_a_character_in_an_argument_is_shown_escaped(
     result = await client.call_tool(tool, given)
     assert result.is_error
     assert r"caf\udce9" in text_of(result).replace("\\\\", "\\")
+
+
+def test_the_nearest_of_thousands_of_long_names_is_found_in_little_time() -> None:
+    names = ["x" * 150 + f"{i:04}" for i in range(3000)]
+    began = time.process_time()
+    assert nearest("x" * 150 + "1234-", names)[0] == names[1234]
+    assert time.process_time() - began < 5

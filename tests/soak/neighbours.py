@@ -1,8 +1,10 @@
 """A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
 
-The same clients ask alone and beside the hostile process, three times in turn. Two bounds hold: each client waits in all at most
-five times as long as it does alone, and for each tool the longest wait of all is at most five times the longest alone. The longest
-wait of a single client alone is no measure: of six calls on a busy machine it is a matter of luck.
+The same clients ask alone and beside the hostile process, three times in turn, of a server with its usual limits. What a client
+waits alone is its own time. Three bounds hold: each client waits in all at most five times its own time; for each tool, at most
+five times as long as all clients do alone on average (where less than a twentieth of a second counts as that); and the longest
+wait of all is at most five times the longest alone. What a single client waits alone for a tool is no measure: of six calls on a
+busy machine it is a matter of luck.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import anyio
 from mcp import Client
@@ -24,6 +26,7 @@ from tests.soak.support import Finding, Server, run_name, serving
 _POLITE = 50
 _ROUNDS, _REPETITIONS = 6, 3
 _TIMES = 5  # how many times its own time a polite client may wait
+_LEAST_SECONDS = 0.05  # of a call: shorter waits are not felt
 _PAUSE_SECONDS = 2.0
 _BEGIN_SECONDS = 5.0
 _HOSTILE_NICENESS = 19  # a hostile client's own work is done on another machine
@@ -145,11 +148,15 @@ def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Findin
         alone, beside = map(_together, anyio.run(_both, server, hostile, rounds))
     own = _by(0, alone)
     times = max(sum(seconds) / sum(own[client]) for client, seconds in _by(0, beside).items())
-    longest = {tool: max(seconds) for tool, seconds in _by(1, alone).items()}
+    of_tool_alone = _by(1, alone)
+    usual = {tool: max(_LEAST_SECONDS, mean(seconds)) for tool, seconds in of_tool_alone.items()}
+    of_tool = max(mean(seconds) / usual[tool] for (_, tool), seconds in beside.items())
+    longest = {tool: max(seconds) for tool, seconds in of_tool_alone.items()}
     worst = max(max(seconds) / longest[tool] for tool, seconds in _by(1, beside).items())
     yield Finding(
-        times <= _TIMES and worst <= _TIMES,
+        max(times, of_tool, worst) <= _TIMES,
         f"{sum(map(len, beside.values()))} calls of {_POLITE} clients without an error; seconds alone: {_told(alone)}; "
         f"beside: {_told(beside)}; a client waits at most {times:.1f} times its own time, "
+        f"for one tool {of_tool:.1f} times the usual, "
         f"the longest of all {worst:.1f} times the longest alone",
     )

@@ -77,6 +77,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "text_logs": {"train.log": "lr=0.1 seed=3\n"
                   + "".join(f"epoch {e} step {e * 10} loss {1 / (e + 1):.3f} acc={e / 9:.2f}\n" for e in range(6)),
                   "config.yaml": "lr: 0.1\n"},
+    "run_table": {"results.csv": "lr,batch_size,seed,test_acc,test_loss\n0.1,32,0,0.8,0.1\n0.1,32,1,0.8,0.1\n0.01,32,0,0.9,0.2\n"},
+    "bare_series": {"scalars/loss.csv": "0,0.5\n1,0.4\n2,0.3\n", "scalars/acc.csv": "0,0.1\n1,0.2\n2,0.4\n",
+                    "config.json": '{"lr": 0.1}'},
+    "dllogger": {"dllogger.json": "".join("DLLL " + json.dumps({"type": "LOG", "step": [0, s], "data": {"loss": s}}) + "\n"
+                                          for s in range(3))},
+    "json_epoch_files": {"epoch_1.json": '{"epoch": 1, "loss": 0.5}', "epoch_2.json": '{"epoch": 2, "loss": 0.4}',
+                         "config.json": '{"lr": 0.1}'},
     "wandb_summary": {"run-20240101_000000-abc/files/wandb-summary.json":
                       '{"loss": 0.4, "_step": 9, "_timestamp": 1.7e9, "h": {"_type": "x"}}',
                       "run-20240101_000000-abc/files/config.yaml": "lr:\n  desc: null\n  value: 0.1\n",
