@@ -63,6 +63,7 @@ def test_a_picture_takes_folders_and_options_as_other_commands_do(
         (["rank", "val/acc", "where=x"], "--where 'x'"),
         (["ls", "--sort", "val/acc"], "'val/acc.last'"),
         (["curves", "val/acc", "--x", "steps"], "Nearest: 'step'"),
+        (["ls", "-o", "a.xlsx"], "name a file with .csv"),
         (["curves", "val/acc", "--x-min", "9", "--x-max", "1"], "x_min 9 is greater than x_max 1"),
     ],
 )
@@ -70,6 +71,18 @@ def test_wrong_use_of_a_command_names_the_right_one(
     typed: list[str], sentence: str, sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*typed, "--root", str(sweep)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [(["ls", "--watch", "here"], "Folders come before --watch"), (["help", "rank"], "sweeplens rank --help")],
+)
+def test_a_word_in_the_place_of_an_option_is_told_apart(
+    typed: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(typed)
     assert sentence in capsys.readouterr().err
 
 

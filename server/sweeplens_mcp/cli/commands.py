@@ -103,6 +103,9 @@ def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> No
     typed = arguments[0]
     if typed in known:
         return
+    known.remove("__complete")  # of the shell, not of a person
+    if typed == "help":
+        top.error(f"Help is an option: sweeplens {' '.join(arguments[1:2])} --help".replace("  ", " "))
     from sweeplens.errors import nearest
 
     if command_for(typed):
@@ -290,7 +293,7 @@ def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
     from sweeplens_mcp.http.serve import serve_http
     from sweeplens_mcp.logs import announce
 
-    lines = connecting(options.url, has_tokens=options.authenticated)
+    lines = f"{connecting(options.url, has_tokens=options.authenticated)}\nin a browser: {options.url}/ui"
     if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
         announce(f"serving on {options.url}{HTTP_PATH}")
     return serve_http(settings, options)

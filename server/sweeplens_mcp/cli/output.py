@@ -33,6 +33,7 @@ __all__ = ["FORMATS", "Output", "formatted", "write"]
 
 Format = Literal["table", "text", "csv", "json", "md"]
 FORMATS: tuple[Format, ...] = ("table", "text", "csv", "json", "md")
+_OTHER_KINDS = frozenset(".xls .xlsx .ods .parquet .feather .pdf .png .svg .html .tsv .yaml .yml .toml .pkl".split())
 _NO_LIMIT = 1 << 50
 _CELL = 10_000  # characters of a cell without a limit on width
 
@@ -120,5 +121,10 @@ def _in_markdown(text: str) -> str:
 
 
 def _format_of(file: str) -> str:
+    """Returns the format that a file's name asks for; empty without a file. Raises InputError for a kind that is not written."""
     suffix = Path(file).suffix.lower()
+    if suffix in _OTHER_KINDS:
+        raise InputError(
+            f"No answer is written as {suffix}: name a file with .csv, .json, .md or .txt, or pass --format."
+        )
     return {".csv": "csv", ".json": "json", ".md": "md"}.get(suffix, "text" if file else "")

@@ -113,7 +113,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ign
     )
     group.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="NO_COLOR is respected")
     group.add_argument(
-        "--watch", nargs="?", type=float, const=_WATCH_SECONDS, default=None, metavar="SECONDS",
+        "--watch", nargs="?", type=_seconds, const=_WATCH_SECONDS, default=None, metavar="SECONDS",
         help="answer again whenever the folder changes, until Ctrl-C",
     )  # fmt: skip
 
@@ -190,6 +190,13 @@ def option_values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> d
             raise InputError(f"{option} is given twice: {join}")
         values[argument.name] = converted(argument.name, texts[0], argument.kind)
     return values
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds. Folders come before --watch.") from None
 
 
 def _list_of(name: str, text: str) -> list[object]:
