@@ -515,3 +515,31 @@ def test_a_stratum_that_is_not_pooled_is_not_counted_as_pooled(tmp_path: Path) -
     notes = database(tmp_path, rows).compare(hparam="wd", metrics=["val/acc"]).notes
     assert any("Not pooled" in note and "lr=0.9" in note for note in notes)
     assert any("Matched on lr: difference is pooled over 3 strata" in note for note in notes)
+
+
+def test_strata_in_which_a_setting_was_never_applied_are_not_pooled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    rows: list[Row] = []
+    for opt in ("adamw", "muon"):
+        for lr in (0.1, 0.2):
+            for seed in range(4):
+                noise = float(rng.normal(0, 0.01))
+                for wd in (0.0, 0.1):
+                    gain = 0.2 * (wd > 0) * (opt == "adamw") + (float(rng.normal(0, 0.01)) if opt == "adamw" else 0.0)
+                    settings = {"opt": opt, "momentum": 0.9 if opt == "muon" else 0.0, "lr": lr, "wd": wd, "seed": seed}
+                    rows.append(run(f"{opt}-{lr}-{wd}-{seed}", settings, val_acc=[0.5 + noise + gain]))
+    answer = database(tmp_path, rows).compare(hparam="wd", metrics=["val/acc"])
+    assert answer.table["difference"].item() == pytest.approx(0.2, abs=0.02)
+    (note,) = [n for n in answer.notes if "never applied" in n]
+    assert "opt=muon, lr=0.1" in note
+    assert "momentum" not in note  # it splits the runs as opt does
+    assert any("pooled over 2 strata" in n for n in answer.notes)
+    assert answer.tables["strata"].height == 4
+
+
+def test_a_setting_that_was_applied_nowhere_is_still_compared(tmp_path: Path) -> None:
+    rows = [
+        run(f"{wd}-{lr}-{s}", {"wd": wd, "lr": lr, "seed": s}, val_acc=[0.5 + s / 100 + lr])
+        for wd in (0.0, 0.1) for lr in (0.1, 0.2) for s in range(4)
+    ]  # fmt: skip
+    assert database(tmp_path, rows).compare(hparam="wd", metrics=["val/acc"]).table["difference"].item() == 0

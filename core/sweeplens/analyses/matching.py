@@ -19,7 +19,7 @@ from msgspec import Struct
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
 
 __all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
 
@@ -42,7 +42,8 @@ class Blocked(Struct, frozen=True):
     strata: pl.DataFrame  # stratum, n_a, n_b, mean_a, mean_b, difference
     p_disagree: float | None
     seeds_as_blocks: bool
-    wild: tuple[str, ...]  # strata that are excluded
+    wild: tuple[str, ...]  # strata that are excluded, as their spread is far larger
+    inert: tuple[str, ...]  # strata that are excluded, as both sides hold the same values
     rows: pl.DataFrame  # run_id, side, value of the pooled runs
 
 
@@ -73,8 +74,9 @@ def match_sides(
     if not matched.height:
         return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
+    shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
     labels = tuple(
-        cells.select(pl.concat_str([_named_values(cells[n]) for n in shared], separator=", ")).to_series().to_list()
+        cells.select(pl.concat_str([_named_values(cells[n]) for n in shown], separator=", ")).to_series().to_list()
     )
     kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
     return Matching(kept, tuple(shared), labels, never, tuple(alone))
@@ -109,8 +111,9 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     places: list[int] = every["stratum"].to_list()
     names = [matching.labels[i] for i in places]
     shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
-    wild = _wild(every)
-    strata = every.filter(pl.col("stratum").is_in(wild).not_())
+    wild, inert = _wild(every), _inert(rows)
+    left_out = [*wild, *(inert if len(inert) < every.height else ())]
+    strata = every.filter(pl.col("stratum").is_in(left_out).not_())
     rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
     if not strata.height:
         return None
@@ -123,8 +126,8 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     half = t_quantile(df) * error
     test = TestResult("blocked t", pooled, pooled - half, pooled + half, t_tail(pooled / error, df), error, df)
     shown = shown.select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
-    apart = tuple(matching.labels[i] for i in wild)
-    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds, apart, rows)
+    apart, same = (tuple(matching.labels[i] for i in found) for found in (wild, inert))
+    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds, apart, same, rows)
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:
@@ -148,6 +151,17 @@ def _wild(strata: pl.DataFrame) -> list[int]:
         spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
         found |= set(strata["stratum"].gather(list(spread.wild)).to_list() if spread else ())
     return sorted(found)
+
+
+def _inert(rows: pl.DataFrame) -> list[int]:
+    """Returns strata in which both sides hold the same two values or more, to the last digit: the setting was not applied there.
+
+    Pooled with the others they would hide its effect.
+    """
+    sides = rows.group_by("stratum", "side").agg(pl.col("value").sort()).group_by("stratum", maintain_order=True).agg(
+        same=(pl.col("value").n_unique() == 1) & (pl.len() == 2), different=pl.col("value").first().list.n_unique()
+    )  # fmt: skip
+    return sides.filter(pl.col("same") & (pl.col("different") > 1))["stratum"].sort().to_list()
 
 
 def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:

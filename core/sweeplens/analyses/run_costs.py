@@ -77,7 +77,7 @@ def counters_of(series: pl.DataFrame) -> list[str]:
 def _grows(series: pl.DataFrame, metric: str) -> bool:
     rows = series.filter(pl.col("metric") == metric)
     up = (pl.col("first") >= 0) & (pl.col("max") == pl.col("last_finite")) & (pl.col("min") == pl.col("first"))
-    return bool(rows.select((up & (pl.col("n") == pl.col("n_logged"))).all() & (pl.col("max") > 0).any()).item())
+    return bool(rows.select((up & (pl.col("rewinds") == 0)).all() & (pl.col("max") > 0).any()).item())
 
 
 def _clock(series: pl.DataFrame) -> str:

@@ -37,7 +37,8 @@ NULL = "null"
 MANY_KEYS = 50
 """More hyperparameters than this directly under one parent are shown as one."""
 IDENTIFIERS = (
-    "pid", "process_id", "port", "*_port", "uuid", "slurm_*", "slurmjob*", "job_id", "jobid", "array_index", "array_id",
+    "pid", "process_id", "port", "*_port", "uuid", "slurm_*", "slurm.*", "*.slurm.*", "slurmjob*",
+    "job_id", "jobid", "array_index", "array_id",
     "array_task_id", "array_job_id", "task_id", "trial_id", "run_id", "run_number", "exp_id", "experiment_id", "wandb_id",
     "timestamp", "*_timestamp", "datetime", "date", "start_time", "started_at", "created_at", "time_stamp", "run_time_stamp",
     "hostname", "host", "machine", "node_name", "nodename", "nodelist", "ip", "*_addr",
