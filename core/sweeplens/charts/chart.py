@@ -70,20 +70,20 @@ class Chart(Struct, frozen=True):
 
     def save(self, path: str | Path, theme: str = "light") -> Path:
         """Writes the chart in the format of the file's suffix: .png, .svg, .pdf, .html or .json. Raises InputError."""
-        place = Path(path)
-        ending = place.suffix.removeprefix(".").lower()
+        target = Path(path)
+        ending = target.suffix.removeprefix(".").lower()
         if ending not in FORMATS:
             raise UnknownNameError.of(
-                "picture format", ending or place.name, FORMATS, hint=f"Use .{', .'.join(FORMATS)}."
+                "picture format", ending or target.name, FORMATS, hint=f"Use .{', .'.join(FORMATS)}."
             )
-        content = self._as(ending, theme)
+        content = self._encoded(ending, theme)
         try:
-            place.write_bytes(content)
+            target.write_bytes(content)
         except OSError as error:
-            raise InputError(f"The picture cannot be written to {str(place)!r}: {error.strerror or error}.") from error
-        return place
+            raise InputError(f"The picture cannot be written to {str(target)!r}: {error.strerror or error}.") from error
+        return target
 
-    def _as(self, ending: str, theme: str) -> bytes:
+    def _encoded(self, ending: str, theme: str) -> bytes:
         if ending == "json":
             return json.dumps(self.to_dict(theme), indent=1, ensure_ascii=False).encode()
         if ending == "html":

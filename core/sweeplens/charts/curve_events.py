@@ -42,10 +42,12 @@ def events_of(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], gro
     if ask.x not in ("", "step"):
         return []
     drawn = {run for line in groups.lines for run in line.runs}
-    found = [e for e in [*_logged(db, ask, metrics), *_diagnosed(db, ask, metrics, len(drawn))] if e.run in drawn]
-    whole = {(e.run, e.finding) for e in found if not e.metric}  # an event of the run is not repeated for each metric
-    found = [e for e in found if not e.metric or (e.run, e.finding) not in whole]
-    once = list({(e.run, e.metric, e.finding): e for e in found}.values())
+    events = [e for e in [*_logged(db, ask, metrics), *_diagnosed(db, ask, metrics, len(drawn))] if e.run in drawn]
+    run_events = {
+        (e.run, e.finding) for e in events if not e.metric
+    }  # an event of the run is not repeated for each metric
+    events = [e for e in events if not e.metric or (e.run, e.finding) not in run_events]
+    once = list({(e.run, e.metric, e.finding): e for e in events}.values())
     if len(once) > _MOST_EVENTS:
         once[_MOST_EVENTS - 1] = replace(once[_MOST_EVENTS - 1], left_out=len(once) - _MOST_EVENTS)
     return once[:_MOST_EVENTS]

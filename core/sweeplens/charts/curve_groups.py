@@ -65,13 +65,13 @@ class Line(Struct, frozen=True):
 
 
 class Groups(Struct, frozen=True):
-    """The lines to draw; ``named`` in the order of the legend. ``what``: number and kind of lines, for the title."""
+    """The lines to draw; ``named`` in the order of the legend. ``count_text``: number and kind of lines, for the title."""
 
     lines: list[Line]
     named: list[str]
-    what: str
+    count_text: str
     legend: str
-    one: str
+    line_kind: str
     notes: list[str]
     basis: Basis
 
@@ -172,9 +172,9 @@ def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[Line]:
     lines: list[Line] = []
     for (run, metric), part in answer.table.group_by("run_id", "metric", maintain_order=True):
         finite = [(x, v) for x, v in part.select("x", "value").iter_rows() if v is not None and math.isfinite(v)]
-        known = part["value"].is_finite().fill_null(value=False)
-        place = known.cast(pl.Int64).cum_sum()
-        gaps = {int(place[i]) for i in range(part.height) if not known[i]}
+        is_finite = part["value"].is_finite().fill_null(value=False)
+        finite_before = is_finite.cast(pl.Int64).cum_sum()
+        gaps = {int(finite_before[i]) for i in range(part.height) if not is_finite[i]}
         xs, ys = [x for x, _ in finite], [v for _, v in finite]
         none: list[float | None] = [None] * len(xs)
         lines.append(
@@ -207,12 +207,12 @@ def _order(
         return everyone
     if metric.goal != "unknown":
         ranked = db.rank(metric.name, goal=ask.goal, hparams=keys, runs=ask.runs, where=ask.where, reviewed=False).table
-        found = ranked.select([c for c in ranked.columns if c not in RANK_COLUMNS]).rows()
+        ranking = ranked.select([c for c in ranked.columns if c not in RANK_COLUMNS]).rows()
     else:
         last = answer.table.filter(pl.col("metric") == metric.name).group_by(columns, maintain_order=True).last()
-        found = last.sort("mean", descending=True).select(columns).rows()
-    known = set(everyone)
-    first = [row for row in found if row in known]
+        ranking = last.sort("mean", descending=True).select(columns).rows()
+    group_set = set(everyone)
+    first = [row for row in ranking if row in group_set]
     return [*first, *(row for row in everyone if row not in set(first))]
 
 
@@ -248,9 +248,9 @@ def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.Data
     if metric.goal == "unknown":
         return everyone
     ranked_runs = db.rank(metric.name, goal=ask.goal, by="run", runs=ask.runs, where=ask.where).table
-    found: list[str] = ranked_runs["run_id"].to_list()
-    ranked = set(found)
-    return [*found, *(run for run in everyone if run not in ranked)]
+    ranked_ids: list[str] = ranked_runs["run_id"].to_list()
+    ranked = set(ranked_ids)
+    return [*ranked_ids, *(run for run in everyone if run not in ranked)]
 
 
 def _colours(ask: PlotRequest) -> tuple[int, int]:

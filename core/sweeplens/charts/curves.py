@@ -64,7 +64,7 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
             f"Nothing to draw: no finite value of {listed_names([m.name for m in metrics])} over {ask.x or 'step'}."
         )
     events = events_of(db, ask, drawn, groups)
-    single = {line.label: line.runs[0] for line in groups.lines if groups.one == "run"}
+    single = {line.label: line.runs[0] for line in groups.lines if groups.line_kind == "run"}
     marked = {printed(event.run): event.run for event in events}
     spec = _spec(db, ask, drawn, groups, events) | named_runs((single | marked).items())
     title = " ".join(spec["title"]["text"])
@@ -75,7 +75,7 @@ def _spec(
     db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]
 ) -> Spec:
     names = ", ".join(m.shown for m in metrics)
-    title = f"{names} over {_axis_name(db, ask)}: {groups.what}"
+    title = f"{names} over {_axis_name(db, ask)}: {groups.count_text}"
     notes = [*groups.notes, *_event_notes(ask, events)]
     if len(metrics) == 1:
         layers, beyond = panel_layers(db, ask, metrics[0], groups, events)
@@ -112,18 +112,18 @@ def panel_layers(
     x = _x_field(db, ask, far)
     y = number_field("y", metric.shown, log=log, within=within, **single_tick(values))
     named = [line for line in lines if line.label in groups.named]
-    rest = [line for line in lines if line.label not in groups.named]
+    unnamed = [line for line in lines if line.label not in groups.named]
     colour = category_legend(ask, "series", groups.legend, groups.named)
-    told = tooltip(series=groups.one, x=x["axis"]["title"], y=metric.shown, n="runs")
+    tooltip_fields = tooltip(series=groups.line_kind, x=x["axis"]["title"], y=metric.shown, n="runs")
     base = {"x": x, "y": y, "detail": {"field": "part"}}
     wide = _wide_bands(named, values, log=log)
-    shown = {**base, "color": colour, "tooltip": told, "strokeDash": _DASHED}
+    shown = {**base, "color": colour, "tooltip": tooltip_fields, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
     layers = [
         layer(
             {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
-            _rows(rest, ask.smooth),
-            {**base, "tooltip": told},
+            _rows(unnamed, ask.smooth),
+            {**base, "tooltip": tooltip_fields},
         ),
         *(
             layer(
@@ -140,19 +140,19 @@ def panel_layers(
         layer(
             {"type": "point", "filled": True, "size": 40, "clip": True},
             _isolated_points(named),
-            {"x": x, "y": y, "color": colour, "tooltip": told},
+            {"x": x, "y": y, "color": colour, "tooltip": tooltip_fields},
         ),
         _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
-    return [part for part in layers if part["data"]["values"]], _beyond(within)
+    return [part for part in layers if part["data"]["values"]], _beyond_note(within)
 
 
 def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:
     """Returns the marks of events on the lines. ``xy``: the encoding of both axes."""
     shape = _shape(ask, sorted({e.finding for e in events}))
-    told = tooltip(run="run", finding="finding", x="step", evidence="evidence")
+    tooltip_fields = tooltip(run="run", finding="finding", x="step", evidence="evidence")
     mark = {"type": "point", "filled": True, "style": "finding", "size": 80, "opacity": 1, "clip": True}
-    return layer(mark, marks, {**xy, "shape": shape, "tooltip": told})
+    return layer(mark, marks, {**xy, "shape": shape, "tooltip": tooltip_fields})
 
 
 _DASHED: Spec = {
@@ -187,7 +187,7 @@ def _axis_name(db: ExperimentDB, ask: PlotRequest) -> str:
     return "time since a run's first point" if ask.x == "wall_time" else names_of(db).metric(ask.x)
 
 
-def _beyond(within: ValueRange | None) -> str:
+def _beyond_note(within: ValueRange | None) -> str:
     return (
         f"{count_of(within.beyond, 'point')} beyond the axis; log='y' or 'none' changes it."
         if within and within.beyond
@@ -283,7 +283,7 @@ def _event_notes(ask: PlotRequest, events: Sequence[CurveEvent]) -> list[str]:
 
 
 def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]) -> str:
-    parts = [f"{', '.join(m.shown for m in metrics)}: {groups.what}."]
+    parts = [f"{', '.join(m.shown for m in metrics)}: {groups.count_text}."]
     for metric in metrics:
         ends = [(line.label, line.y[-1], line.n[-1]) for line in groups.lines if line.metric == metric.name and line.y]
         if not ends:
@@ -291,7 +291,7 @@ def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEv
         ends.sort(key=lambda e: e[1], reverse=metric.goal != "lower")
         first, last = ends[0], ends[-1]
         word = ("best", "worst") if metric.goal != "unknown" else ("highest", "lowest")
-        of = f" (n={first[2]})" if groups.one == "group" else ""
+        of = f" (n={first[2]})" if groups.line_kind == "group" else ""
         parts.append(f"At the end of its curve {word[0]} in {metric.shown}: {first[0]} with {number(first[1])}{of}.")
         parts += [f"The {word[1]}: {last[0]} with {number(last[1])}."] if len(ends) > 1 else []
     kinds: dict[str, list[str]] = {}

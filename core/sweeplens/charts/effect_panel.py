@@ -64,7 +64,7 @@ def stratum_rows(strata: pl.DataFrame | None, rows: Sequence[Row], label_of: Map
     if strata is None or not strata.height:
         return []
     unit = {r["metric"]: r["effect"] / r["difference"] for r in rows}
-    found = [(label_of.get(str(s[key]), ""), s) for s in strata.to_dicts()]
+    labelled = [(label_of.get(str(s[key]), ""), s) for s in strata.to_dicts()]
     return [
         {
             "metric": label,
@@ -74,7 +74,7 @@ def stratum_rows(strata: pl.DataFrame | None, rows: Sequence[Row], label_of: Map
             "n_a": s["n_a"],
             "n_b": s["n_b"],
         }
-        for label, s in found
+        for label, s in labelled
         if label in unit and s["difference"] is not None
     ]
 
@@ -85,16 +85,16 @@ def effects_panel(
     sides: Sequence[str],
     size: tuple[int, int],
     axis: str,
-    what: str = "metric",
+    row_title: str = "metric",
     legend: bool = True,
 ) -> Spec:
     """Returns the panel. ``sides``: the domain of the colours; differences that are not significant are grey."""
     width, height = size
     y = text_field("metric", None, [r["metric"] for r in rows], labelLimit=120)
     x: Spec = {"field": "effect", "type": "quantitative", "scale": {"zero": True}, "axis": {"title": axis}}
-    said = {r["verdict"] for r in rows}
+    verdicts = {r["verdict"] for r in rows}
     below: Spec = {
-        "values": [side for side in sides if side in said],
+        "values": [side for side in sides if side in verdicts],
         "title": None,
         "orient": "bottom",
         "direction": "vertical",
@@ -106,8 +106,8 @@ def effects_panel(
         "scale": {"domain": list(sides)},
         "legend": below if legend else None,
     }
-    told = tooltip(
-        metric=what,
+    tooltip_fields = tooltip(
+        metric=row_title,
         effect="effect size",
         low="95 % from",
         high="95 % to",
@@ -115,14 +115,14 @@ def effects_panel(
         p="p",
         said="verdict",
     )
-    place: Spec = {"x": x, "y": y, "tooltip": told}
+    encoding: Spec = {"x": x, "y": y, "tooltip": tooltip_fields}
     return {
         "width": width,
         "height": height,
         "layer": [
             _zero(),
-            *_intervals([r for r in rows if not r["verdict"]], place, style="rest"),
-            *_intervals([r for r in rows if r["verdict"]], {**place, "color": colour}),
+            *_intervals([r for r in rows if not r["verdict"]], encoding, style="rest"),
+            *_intervals([r for r in rows if r["verdict"]], {**encoding, "color": colour}),
             *_strata(strata, x, y),
         ],
     }
@@ -139,17 +139,17 @@ def _zero() -> Spec:
 def _strata(strata: Sequence[Row], x: Spec, y: Spec) -> list[Spec]:
     if not strata:
         return []
-    told = tooltip(stratum="within", difference="difference", n_a="runs of a", n_b="runs of b")
+    tooltip_fields = tooltip(stratum="within", difference="difference", n_a="runs of a", n_b="runs of b")
     mark: Spec = {"type": "tick", "style": "ink", "thickness": 1.5, "size": 16, "opacity": 0.6}
-    return [layer(mark, strata, {"x": x, "y": y, "tooltip": told})]
+    return [layer(mark, strata, {"x": x, "y": y, "tooltip": tooltip_fields})]
 
 
-def _intervals(rows: list[Row], place: Spec, **mark: str) -> list[Spec]:
+def _intervals(rows: list[Row], encoding: Spec, **mark: str) -> list[Spec]:
     """Returns the layers of dots and intervals."""
     if not rows:
         return []
-    ends = {**place, "x": {**place["x"], "field": "low"}, "x2": {"field": "high"}}
+    ends = {**encoding, "x": {**encoding["x"], "field": "low"}, "x2": {"field": "high"}}
     return [
         layer({"type": "rule", "strokeWidth": 2, **mark}, rows, ends),
-        layer({"type": "point", "filled": True, "size": 80, "opacity": 1, **mark}, rows, place),
+        layer({"type": "point", "filled": True, "size": 80, "opacity": 1, **mark}, rows, encoding),
     ]

@@ -71,17 +71,17 @@ def _values(table: pl.DataFrame, key: str) -> list[Any]:
 
 def _cells(table: pl.DataFrame, keys: Sequence[str], axes: Sequence[list[Any]], *, log: bool) -> list[Row]:
     """Returns one row for each combination, tried or not."""
-    found = {(r[keys[0]], r[keys[1]]): r for r in table.to_dicts()}
+    tried = {(r[keys[0]], r[keys[1]]): r for r in table.to_dicts()}
     labels = [dict(zip(map(repr, values), distinct([printed(v, 24) for v in values]), strict=True)) for values in axes]
-    share = _shares([r["mean"] for r in found.values()], log=log)
+    share = _shares([r["mean"] for r in tried.values()], log=log)
     rows: list[Row] = []
-    for one in axes[0]:
-        for two in axes[1]:
-            r = found.get((one, two))
+    for x_value in axes[0]:
+        for y_value in axes[1]:
+            r = tried.get((x_value, y_value))
             rows.append(
                 {
-                    "x": labels[0][repr(one)],
-                    "y": labels[1][repr(two)],
+                    "x": labels[0][repr(x_value)],
+                    "y": labels[1][repr(y_value)],
                     "mean": r["mean"] if r else None,
                     "n": r["n"] if r else 0,
                     "shown": number(r["mean"], 3 if len(axes[0]) > 8 else 4) if r else "not tried",
@@ -93,15 +93,15 @@ def _cells(table: pl.DataFrame, keys: Sequence[str], axes: Sequence[list[Any]], 
 
 
 def _shares(means: Sequence[float], *, log: bool) -> Callable[[float], float]:
-    """Returns a function from a mean to its place between the least (0) and the greatest (1)."""
+    """Returns a function from a mean to its position between the least (0) and the greatest (1)."""
 
-    def place(value: float) -> float:
+    def scaled(value: float) -> float:
         return math.log(value) if log else value
 
-    low, high = place(min(means)), place(max(means))
+    low, high = scaled(min(means)), scaled(max(means))
 
     def share(value: float) -> float:
-        return (place(value) - low) / (high - low) if high > low else 0.5
+        return (scaled(value) - low) / (high - low) if high > low else 0.5
 
     return share
 
@@ -123,25 +123,25 @@ def _spec(
         "scale": {"type": "log" if log else "linear", "scheme": "viridis", "zero": False},
         "legend": legend,
     }
-    told = tooltip(x=shown[0], y=shown[1], mean="mean", n="runs")
-    place = {"x": x, "y": y}
+    tooltip_fields = tooltip(x=shown[0], y=shown[1], mean="mean", n="runs")
+    encoding = {"x": x, "y": y}
     small = len(axes[0]) > (6 if ask.narrow else 14) or len(axes[1]) > 14
     beside = min(230, 6 * max(map(len, orders[1]))) + 60
     tight = (ask.width - beside) / len(orders[0]) < _NOT_TRIED_PIXELS
     text: Spec = {"type": "text", "style": "note", "baseline": "middle"}
     layers = [
-        layer({"type": "rect"}, tried, {**place, "color": colour, "tooltip": told}),
+        layer({"type": "rect"}, tried, {**encoding, "color": colour, "tooltip": tooltip_fields}),
         layer(
             {"type": "rect", "style": "hollow", "filled": False},
             [r for r in rows if r["mean"] is None],
-            {**place, "tooltip": told},
+            {**encoding, "tooltip": tooltip_fields},
         ),
         layer(
             text,
             [] if small or tight else [r for r in rows if r["mean"] is None],
-            {**place, "text": {"field": "shown"}},
+            {**encoding, "text": {"field": "shown"}},
         ),
-        *_texts([] if small else tried, place),
+        *_texts([] if small else tried, encoding),
     ]
     title = f"{metric.shown} by {shown[0]} and {shown[1]}: {count_of(sum(r['n'] for r in rows), 'run')}"
     note = f"Mean over runs of each run's {reading_of(metric, ask.reading)}; n: runs. " + (
@@ -153,15 +153,17 @@ def _spec(
     )
 
 
-def _texts(tried: Sequence[Row], place: Spec) -> list[Spec]:
+def _texts(tried: Sequence[Row], encoding: Spec) -> list[Spec]:
     """Returns the texts of cells, mean and number of runs, in black or white by the cell's colour."""
     parts: list[Spec] = []
     for ink in sorted({r["ink"] for r in tried}):
         rows = [r for r in tried if r["ink"] == ink]
         text: Spec = {"type": "text", "baseline": "middle", "color": ink}
         parts += [
-            layer({**text, "fontSize": 12, "fontWeight": 600, "dy": -6}, rows, {**place, "text": {"field": "shown"}}),
-            layer({**text, "fontSize": 10, "dy": 9}, rows, {**place, "text": {"field": "runs"}}),
+            layer(
+                {**text, "fontSize": 12, "fontWeight": 600, "dy": -6}, rows, {**encoding, "text": {"field": "shown"}}
+            ),
+            layer({**text, "fontSize": 10, "dy": 9}, rows, {**encoding, "text": {"field": "runs"}}),
         ]
     return parts
 
@@ -169,10 +171,10 @@ def _texts(tried: Sequence[Row], place: Spec) -> list[Spec]:
 def _caption(metric: Metric, rows: Sequence[Row], pair: Sequence[str], names: Names, untried: int) -> str:
     tried = sorted((r for r in rows if r["mean"] is not None), key=lambda r: r["mean"], reverse=metric.goal == "higher")
     word = ("best", "worst") if metric.goal != "unknown" else ("lowest", "highest")
-    one, two = (names.hparam(p) for p in pair)
-    said = [
-        f"{w} mean {number(r['mean'])} at {one}={r['x']}, {two}={r['y']} ({count_of(r['n'], 'run')})"
+    x_name, y_name = (names.hparam(p) for p in pair)
+    extremes = [
+        f"{w} mean {number(r['mean'])} at {x_name}={r['x']}, {y_name}={r['y']} ({count_of(r['n'], 'run')})"
         for w, r in zip(word, (tried[0], tried[-1]), strict=True)
     ]
     missing = f" {untried} of {len(rows)} combinations were not tried." if untried else " Every combination was tried."
-    return f"{metric.shown} over {one} and {two}: {'; '.join(said)}.{missing}"
+    return f"{metric.shown} over {x_name} and {y_name}: {'; '.join(extremes)}.{missing}"

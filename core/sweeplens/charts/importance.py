@@ -48,7 +48,7 @@ def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
     """Returns the layers: bars, intervals, and the text behind each bar."""
     order = [row["hparam"] for row in shown]
     y = text_field("hparam", None, order, labelLimit=ask.width * (4 if ask.narrow else 3) // 9)
-    told = tooltip(
+    tooltip_fields = tooltip(
         hparam="hyperparameter",
         importance="share",
         low="95 % from",
@@ -70,7 +70,7 @@ def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
         layer(
             {"type": "bar", "size": min(30, max(8, (ask.height - 140) // (2 * len(shown)))), "opacity": 0.85},
             shown,
-            {"x": share, "y": y, "tooltip": told},
+            {"x": share, "y": y, "tooltip": tooltip_fields},
         ),
         layer(
             {"type": "rule", "style": "ink", "strokeWidth": 1.5},

@@ -52,7 +52,7 @@ def printed(value: object, most: int = _MOST) -> str:
         return "not set"
     text = number(value) if isinstance(value, float) else str(value)
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", cut) or '""'
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", cut) or '""'
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -71,15 +71,15 @@ def short_names(names: Sequence[str]) -> list[str]:
 def distinct(labels: Sequence[str]) -> list[str]:
     """Returns the labels, made distinct by numbers."""
     seen: set[str] = set()
-    made: list[str] = []
+    numbered: list[str] = []
     for label in labels:
         fresh, count = label, 1
         while fresh in seen:
             count += 1
             fresh = f"{label} ({count})"
         seen.add(fresh)
-        made.append(fresh)
-    return made
+        numbered.append(fresh)
+    return numbered
 
 
 def run_labels(runs: Sequence[str], most: int) -> list[str]:
@@ -108,7 +108,7 @@ class ShortLabels(Struct, frozen=True):
 
 def short_labels(labels: Sequence[str], most: int) -> ShortLabels | None:
     """Returns short labels if one is longer than ``most``; None if none is, or if the labels have different names."""
-    names = {tuple(found[1] for found in _NAMED.findall(label)) for label in labels}
+    names = {tuple(match[1] for match in _NAMED.findall(label)) for label in labels}
     if max(map(len, labels), default=0) <= most or len(names) != 1 or not min(names):
         return None
     return ShortLabels(", ".join(min(names)), tuple(_NAMED.sub(r"\1", label) for label in labels))

@@ -58,7 +58,7 @@ def level_comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
         db,
         ask,
         metric,
-        effects_panel(rows, strata, groups.named, _size(ask), axis, what="level", legend=False),
+        effects_panel(rows, strata, groups.named, _size(ask), axis, row_title="level", legend=False),
         groups,
         title_lines(title, notes, ask.width),
     )
@@ -106,9 +106,9 @@ def _caption(metric: Metric, records: Sequence[Row], label_of: dict[str, str], b
         return f"{label_of[row['level']]} ({number(row['difference'])})"
 
     clear = [of(r) for r in records if is_clear(r)]
-    rest = [label_of[r["level"]] for r in records if not is_clear(r)]
-    said = [
+    tied = [label_of[r["level"]] for r in records if not is_clear(r)]
+    sentences = [
         f"{metric.shown}, difference from {label_of[base]}: told apart {', '.join(clear)}." if clear else "",
-        f"Not told apart from {label_of[base]}: {listed_names(rest, 8)}." if rest else "",
+        f"Not told apart from {label_of[base]}: {listed_names(tied, 8)}." if tied else "",
     ]
-    return " ".join(s for s in [*said, *notes] if s)
+    return " ".join(s for s in [*sentences, *notes] if s)

@@ -26,11 +26,11 @@ _LEVELS = 12
 
 
 class _ParallelAxis(Struct, frozen=True):
-    """One axis: its column, its title, the place of a value on it (0 to 1), and its ticks."""
+    """One axis: its column, its title, the position of a value on it (0 to 1), and its ticks."""
 
     column: str
     title: str
-    place: Callable[[Any], float | None]
+    position: Callable[[Any], float | None]
     ticks: list[tuple[float, str]]
 
 
@@ -80,9 +80,9 @@ def _axis(values: Sequence[Any], column: str, title: str, goal: str = "hparam") 
     if numbers and len(numbers) == sum(not isinstance(v, float) or math.isfinite(v) for v in known):
         return _number_axis(numbers, column, title, goal)
     levels = sorted({printed(v, 16) for v in values})
-    place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
+    position_of = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
     shown = levels if len(levels) <= _LEVELS else levels[:: -(-len(levels) // _LEVELS)]
-    return _ParallelAxis(column, title, lambda v: place[printed(v, 16)], [(place[s], s) for s in shown])
+    return _ParallelAxis(column, title, lambda v: position_of[printed(v, 16)], [(position_of[s], s) for s in shown])
 
 
 def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _ParallelAxis:
@@ -95,7 +95,7 @@ def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _P
 
     low, high = scaled(ends[0]), scaled(ends[1])
 
-    def place(value: Any) -> float | None:
+    def position(value: Any) -> float | None:
         if value is None or not math.isfinite(value) or (log and value <= 0):
             return None
         return min(max((scaled(value) - low) / (high - low), 0.0), 1.0) if high > low else 0.5
@@ -106,21 +106,21 @@ def _number_axis(numbers: list[float], column: str, title: str, goal: str) -> _P
         if len(distinct) <= _MOST_LABELS
         else [_unscaled(low + i * (high - low) / 4, log=log) for i in range(5)]
     )
-    placed = [(p, number(t, 3)) for t in ticks if (p := place(t)) is not None]
-    return _ParallelAxis(column, title, place, _apart(placed))
+    tick_positions = [(p, number(t, 3)) for t in ticks if (p := position(t)) is not None]
+    return _ParallelAxis(column, title, position, _spaced(tick_positions))
 
 
 def _unscaled(value: float, *, log: bool) -> float:
     return math.exp(value) if log else value
 
 
-def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+def _spaced(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     """Drops ticks that would touch."""
-    kept: list[tuple[float, str]] = []
+    spaced: list[tuple[float, str]] = []
     for at, text in ticks:
-        if not kept or at - kept[-1][0] > 0.04:
-            kept.append((at, text))
-    return kept
+        if not spaced or at - spaced[-1][0] > 0.04:
+            spaced.append((at, text))
+    return spaced
 
 
 def _thinned(records: Sequence[dict[str, Any]], metric: Metric, axes: int) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_ParallelAxis], met
     rows: list[Row] = []
     for number_of, record in enumerate(records):
         for index, axis in enumerate(axes):
-            at = axis.place(record[axis.column])
+            at = axis.position(record[axis.column])
             if at is not None:
                 rows.append(
                     {
@@ -158,8 +158,8 @@ def _lines(records: Sequence[dict[str, Any]], axes: Sequence[_ParallelAxis], met
 def _spec(
     ask: PlotRequest, metric: Metric, axes: Sequence[_ParallelAxis], rows: list[Row], title: str, notes: Sequence[str]
 ) -> Spec:
-    whole = [r for r in rows if r["value"] is not None]
-    values = [r["value"] for r in whole]
+    with_result = [r for r in rows if r["value"] is not None]
+    values = [r["value"] for r in with_result]
     log = is_log("", "y", values, metric.goal)
     within = value_range(values, log=log)
     x = {"field": "axis", "type": "quantitative", "axis": None, "scale": {"domain": [-0.12, len(axes) - 0.5]}}
@@ -177,20 +177,20 @@ def _spec(
         "format": ".3~g",
         **({"orient": "bottom", "gradientLength": ask.width // 2} if ask.narrow else {}),
     }
-    told = tooltip(run="run", status="status", of="axis", shown="value", value=metric.shown)
-    place = {"x": x, "y": y, "detail": {"field": "line"}, "tooltip": told}
+    tooltip_fields = tooltip(run="run", status="status", of="axis", shown="value", value=metric.shown)
+    encoding = {"x": x, "y": y, "detail": {"field": "line"}, "tooltip": tooltip_fields}
     order = {"field": "axis", "type": "quantitative"}
     layers = [
         layer(
             {"type": "line", "style": "rest-line", "strokeDash": [4, 4], "strokeWidth": 1, "opacity": 0.8},
             [r for r in rows if r["value"] is None],
-            {**place, "order": order},
+            {**encoding, "order": order},
         ),
         layer(
-            {"type": "line", "strokeWidth": 1.4, "opacity": 0.75 if len(whole) < 2000 else 0.4},
-            whole,
+            {"type": "line", "strokeWidth": 1.4, "opacity": 0.75 if len(with_result) < 2000 else 0.4},
+            with_result,
             {
-                **place,
+                **encoding,
                 "order": order,
                 "color": {"field": "value", "type": "quantitative", "scale": scale, "legend": legend},
             },
@@ -262,5 +262,5 @@ def _caption(
     word = "Best" if metric.goal != "unknown" else "Highest"
     range_ = f"{number(known[-1][metric.column])} to {number(best[metric.column])}"
     leader = f"{number(best[metric.column])} by {printed(best['run_id'])} ({setting})"
-    said = f"{word} {metric.shown}: {leader}; runs range from {range_}."
-    return " ".join([said, *(n for n in notes if n)])
+    summary = f"{word} {metric.shown}: {leader}; runs range from {range_}."
+    return " ".join([summary, *(n for n in notes if n)])

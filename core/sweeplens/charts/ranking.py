@@ -92,8 +92,8 @@ def group_columns(table: pl.DataFrame) -> list[str]:
 def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Names) -> list[str]:
     """Returns a short label for each group: the shortest names of hyperparameters, as many as needed to distinguish groups."""
     short = dict(zip(keys, short_names([names.hparam(k) for k in keys]), strict=True))
-    told = _distinguishing(rows, keys)
-    return distinct([", ".join(f"{short[k]}={printed(r[k], 24)}" for k in told) for r in rows])
+    distinguishing = _distinguishing(rows, keys)
+    return distinct([", ".join(f"{short[k]}={printed(r[k], 24)}" for k in distinguishing) for r in rows])
 
 
 def by_hparams(keys: Sequence[str], names: Names) -> str:
@@ -123,10 +123,10 @@ def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequ
     room = max(6, (ask.height - _FRAME_PIXELS) // _ROW_PIXELS)
     total = table.height
     if _TASK in table.columns:
-        kept = table.sort("rank", maintain_order=True).head(room).sort(_TASK, maintain_order=True)
+        selected = table.sort("rank", maintain_order=True).head(room).sort(_TASK, maintain_order=True)
     else:
-        kept = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
-    rows = kept.to_dicts()
+        selected = table if total <= room else table.head(room - _WORST).vstack(table.tail(_WORST))
+    rows = selected.to_dicts()
     if "run_id" in table.columns:
         runs = run_labels([r["run_id"] for r in rows], 40)
         tasks = [f"{printed(r[_TASK], 40)}, " if _TASK in r else "" for r in rows]
@@ -140,10 +140,10 @@ def _dots(single: pl.DataFrame, keys: Sequence[str], shown: _Shown) -> list[Row]
     """Returns the runs of the groups that are shown."""
     label = {tuple(row[k] for k in keys): name for row, name in zip(shown.rows, shown.labels, strict=True)}
     runs = single.select("run_id", "status", "mean", *keys).to_dicts()
-    found = [(label.get(tuple(r[k] for k in keys)), r) for r in runs]
+    labelled = [(label.get(tuple(r[k] for k in keys)), r) for r in runs]
     return [
         {"group": name, "value": json_value(r["mean"]), "run": printed(r["run_id"]), "status": r["status"]}
-        for name, r in found
+        for name, r in labelled
         if name is not None
     ][:_MOST_DOTS]
 
@@ -181,13 +181,13 @@ def _spec(
     x = number_field("mean", axis, log=log, within=within, **single_tick([*values, *ends]))
     y = _group_field(ask, shown.labels)
     layers = _layers(ask, metric, rows, dots, x, y)
-    what = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
+    row_kind = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
     tasks = _TASK in keys
     which = "the best of each task" if tasks else f"the best and the last {_WORST}"
-    cut = f"{len(rows)} of {count_of(shown.total, what[:-1])} shown: {which}." * (len(rows) < shown.total)
+    cut = f"{len(rows)} of {count_of(shown.total, row_kind[:-1])} shown: {which}." * (len(rows) < shown.total)
     beyond = f"{count_of(within.beyond, 'value')} beyond the axis." if within and within.beyond else ""
-    by = by_hparams(keys, names) if what == "groups" else ""
-    title = f"{metric.shown}: {count_of(shown.total, what[:-1])}{by}, best first{' within each task' * tasks}"
+    by = by_hparams(keys, names) if row_kind == "groups" else ""
+    title = f"{metric.shown}: {count_of(shown.total, row_kind[:-1])}{by}, best first{' within each task' * tasks}"
     return filled_view(
         ask,
         title,
@@ -209,7 +209,7 @@ def _group_field(ask: PlotRequest, labels: Sequence[str]) -> Spec:
 def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
     """Returns the layers: dots of runs, intervals and means of groups."""
     colour = _verdict_colour(ask, rows)
-    told = tooltip(
+    tooltip_fields = tooltip(
         group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
     )
     return [
@@ -225,12 +225,12 @@ def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], 
         layer(
             {"type": "rule", "strokeWidth": 2, "clip": True},
             [r for r in rows if r["low"] is not None],
-            {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": told},
+            {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": tooltip_fields},
         ),
         layer(
             {"type": "point", "filled": True, "size": 85, "opacity": 1, "clip": True},
             rows,
-            {"x": x, "y": y, "color": colour, "tooltip": told},
+            {"x": x, "y": y, "color": colour, "tooltip": tooltip_fields},
         ),
     ]
 
@@ -247,12 +247,12 @@ def _caption(metric: Metric, shown: _Shown, notes: Sequence[str]) -> str:
         (row, label) for row, label in zip(shown.rows, shown.labels, strict=True) if row["rank"] == 1 and _TASK in row
     ]
     best = tasks or [(shown.rows[0], shown.labels[0])]
-    said = "; ".join(
+    leaders = "; ".join(
         f"{label} with {number(row['mean'])}{_interval(row)}, {count_of(row['n'], 'run')}"
         for row, label in best[:_MOST_BEST]
     )
     tied = [label for row, label in zip(shown.rows, shown.labels, strict=True) if row["tied"] and row["rank"] > 1]
-    parts = [f"Best by {metric.shown}{' within each task' * bool(tasks)}: {said}."]
+    parts = [f"Best by {metric.shown}{' within each task' * bool(tasks)}: {leaders}."]
     parts += [f"Not told apart from it: {listed_names(tied, 4)}."] if tied else []
     return " ".join([*parts, *notes[:2], *(n for n in notes[2:] if n.startswith(BROKEN))])
 

@@ -37,15 +37,15 @@ def can_render() -> bool:
 
 def render(spec: dict[str, Any], form: str, *, scale: float = 1.0, most_bytes: int = 0) -> bytes:
     """Returns the image. ``most_bytes``: limit of a PNG, kept by fewer colours. Raises RenderError, LimitError."""
-    return _asked({"spec": spec, "form": form, "scale": scale, "most_bytes": most_bytes})
+    return _rendered({"spec": spec, "form": form, "scale": scale, "most_bytes": most_bytes})
 
 
 def javascript() -> str:
     """Returns Vega, Vega-Lite and Vega-Embed as one script. Raises RenderError."""
-    return _asked({"form": "javascript"}).decode()
+    return _rendered({"form": "javascript"}).decode()
 
 
-def _asked(job: dict[str, Any]) -> bytes:
+def _rendered(job: dict[str, Any]) -> bytes:
     if not can_render():
         raise RenderError(f"This needs a renderer, which is not installed. {HOW_TO_GET}")
     return _RENDERER.ask(job)
@@ -65,7 +65,7 @@ class _Renderer:
             checkpoint()
         whole = False
         try:
-            content = self._done(job)
+            content = self._run_job(job)
             whole = True
             return content
         finally:
@@ -81,17 +81,17 @@ class _Renderer:
             process.kill()
             process.communicate()
 
-    def _done(self, job: dict[str, Any]) -> bytes:
+    def _run_job(self, job: dict[str, Any]) -> bytes:
         if self._idle:
             self._idle.cancel()
         process = self._process = self._process if self._process and self._process.poll() is None else _started()
         answer: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
         threading.Thread(target=_converse, args=(process, job, answer), name="sweeplens-render", daemon=True).start()
-        found = self._awaited(answer)
-        if found is None:
+        reply = self._awaited(answer)
+        if reply is None:
             raise RenderError("The process that draws pictures ended unexpectedly; the log says why.")
-        word, content = found
-        if word != b"done":
+        status, content = reply
+        if status != b"done":
             raise RenderError(f"The picture cannot be drawn: {content.decode(errors='replace')[:500]}")
         return content
 

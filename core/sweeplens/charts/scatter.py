@@ -86,12 +86,14 @@ def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[st
     metrics: list[str] = db.list_metrics(runs=ask.runs, where=ask.where).table["metric"].to_list()
     if ask.x in hparam_columns(runs):
         return _ScatterAxis(ask.x, names.hparam(ask.x), None)
-    wanted = ask.x or (ask.metrics[1] if len(ask.metrics) > 1 else "")
-    if wanted:
-        if wanted not in metrics:
+    x_metric = ask.x or (ask.metrics[1] if len(ask.metrics) > 1 else "")
+    if x_metric:
+        if x_metric not in metrics:
             hint = "x of a scatter chart takes a hyperparameter or a metric; its values are one number a run."
-            raise UnknownNameError.of("hyperparameter or metric", wanted, [*hparam_columns(runs), *metrics], hint=hint)
-        other = asked_metrics(db, PlotRequest(metrics=(wanted,), runs=ask.runs, where=ask.where), 1)[0]
+            raise UnknownNameError.of(
+                "hyperparameter or metric", x_metric, [*hparam_columns(runs), *metrics], hint=hint
+            )
+        other = asked_metrics(db, PlotRequest(metrics=(x_metric,), runs=ask.runs, where=ask.where), 1)[0]
         return _ScatterAxis(other.column, f"{other.shown}, {other.reading}", other)
     if not swept:
         raise InputError(
@@ -207,9 +209,13 @@ def _layers(
     ask: PlotRequest, axis: _ScatterAxis, metric: Metric, rows: list[Row], front: list[Row], colour: str, xy: Spec
 ) -> list[Spec]:
     """Returns the layers: lines that join settings, the Pareto front, and the dots of runs. ``xy``: the encoding of both axes."""
-    told = tooltip(run="run", x=axis.shown, y=metric.shown, status="status")
-    place = {**xy, "tooltip": told}
-    dots = {**place, "shape": _ended(ask, rows), **({"color": _dot_colour(ask, rows, colour)} if colour else {})}
+    tooltip_fields = tooltip(run="run", x=axis.shown, y=metric.shown, status="status")
+    encoding = {**xy, "tooltip": tooltip_fields}
+    dots = {
+        **encoding,
+        "shape": _status_shape(ask, rows),
+        **({"color": _dot_colour(ask, rows, colour)} if colour else {}),
+    }
     bare = [r for r in rows if colour and r["colour"] is None]
     coloured = [r for r in rows if not colour or r["colour"] is not None]
     joined = rows if _joined(rows, axis) else []
@@ -229,7 +235,7 @@ def _layers(
         layer(
             {"type": "point", "size": 42, "filled": True, "style": "rest", "clip": True},
             bare,
-            {**place, "shape": _ended(ask, rows)},
+            {**encoding, "shape": _status_shape(ask, rows)},
         ),
     ]
 
@@ -239,7 +245,7 @@ def _tick_format(values: Sequence[float]) -> str:
     return "d" if all(float(value).is_integer() for value in values) else ".4~g"
 
 
-def _ended(ask: PlotRequest, rows: Sequence[Row]) -> Spec:
+def _status_shape(ask: PlotRequest, rows: Sequence[Row]) -> Spec:
     broken = any(r["ended"] == "broken" for r in rows)
     legend = {"title": None, **({"orient": "bottom"} if ask.narrow else {})} if broken else None
     return {
@@ -271,10 +277,10 @@ def _caption(
     ordered = sorted(rows, key=lambda r: r["y"], reverse=metric.goal != "lower")
     first, last = ordered[0], ordered[-1]
     word = ("best", "worst") if metric.goal != "unknown" else ("highest", "lowest")
-    said = [
+    extremes = [
         f"{w}: {number(r['y'])} at {number(r['x']) if _is_number(r['x']) else r['x']} ({r['run']})"
         for w, r in zip(word, (first, last), strict=True)
     ]
     pareto = f" Pareto front: {', '.join(r['run'] for r in front[:6])}." if front else ""
-    seen = f"{metric.shown} against {axis.shown} of {count_of(len(rows), 'run')}; {'; '.join(said)}.{pareto}"
-    return " ".join([seen, *(n for n in notes if n)])
+    summary = f"{metric.shown} against {axis.shown} of {count_of(len(rows), 'run')}; {'; '.join(extremes)}.{pareto}"
+    return " ".join([summary, *(n for n in notes if n)])

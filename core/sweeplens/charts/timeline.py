@@ -51,15 +51,15 @@ def timeline(db: ExperimentDB, ask: PlotRequest) -> Chart:
         raise InputError("Nothing to draw: no run's log says when it began (no timestamps).")
     shown = timed.sort("created_at", "run_id").tail(_MOST_RUNS)
     rows = _bars(shown, 14 if ask.narrow else 36)
-    found = _findings(db, ask, rows) if answer.table.height <= _MOST_DIAGNOSED else []
+    findings = _findings(db, ask, rows) if answer.table.height <= _MOST_DIAGNOSED else []
     untimed = answer.table.height - timed.height
     notes = [
         f"The {_MOST_RUNS} that began last, of {timed.height}." if timed.height > _MOST_RUNS else "",
         f"{count_of(untimed, 'run')} without a time of beginning not shown." if untimed else "",
     ]
     title = f"{count_of(len(rows), 'run')} over wall time, by status"
-    spec = _spec(ask, title, notes, rows, found) | named_runs((row["run"], row["id"]) for row in rows)
-    return Chart("timeline", title, _caption(rows, found, notes), spec, answer.basis)
+    spec = _spec(ask, title, notes, rows, findings) | named_runs((row["run"], row["id"]) for row in rows)
+    return Chart("timeline", title, _caption(rows, findings, notes), spec, answer.basis)
 
 
 def _bars(shown: pl.DataFrame, most: int) -> list[Row]:
@@ -96,7 +96,7 @@ def _findings(db: ExperimentDB, ask: PlotRequest, rows: Sequence[Row]) -> list[R
     ]
 
 
-def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], found: list[Row]) -> Spec:
+def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], findings: list[Row]) -> Spec:
     order = [r["run"] for r in rows]
     named = len(rows) <= min(_MOST_LABELS, max(6, (ask.height - 140) // 13))
     axis: dict[str, Any] = {
@@ -112,34 +112,40 @@ def _spec(ask: PlotRequest, title: str, notes: Sequence[str], rows: list[Row], f
         "scale": {"domain": order, "paddingInner": 0.25 if len(rows) < 150 else 0},
         "axis": axis,
     }
-    layers = _layers(ask, rows, found, y)
+    layers = _layers(ask, rows, findings, y)
     return filled_view(ask, title, [*notes, "" if named else "One line a run, in order of their beginning."], layers)
 
 
-def _layers(ask: PlotRequest, rows: list[Row], found: list[Row], y: Spec) -> list[Spec]:
+def _layers(ask: PlotRequest, rows: list[Row], findings: list[Row], y: Spec) -> list[Spec]:
     """Returns the layers: a bar a run, a tick at its beginning (a short run has no visible bar), and a mark for a finding."""
     time = {
         "type": "temporal",
         "axis": {"title": "time (UTC)", "labelOverlap": True, "format": _TIMES},
         "scale": {"type": "utc"},
     }
-    colour, shape = _status_colour(ask, rows), _finding_shape(ask, found)
+    colour, shape = _status_colour(ask, rows), _finding_shape(ask, findings)
     drawn = [{k: v for k, v in r.items() if k != "id"} for r in rows]
-    told = tooltip(run="run", status="status", start="began", end="last written", took="took")
+    tooltip_fields = tooltip(run="run", status="status", start="began", end="last written", took="took")
     return [
         layer(
             {"type": "bar"},
             drawn,
-            {"x": {"field": "start", **time}, "x2": {"field": "end"}, "y": y, "color": colour, "tooltip": told},
+            {
+                "x": {"field": "start", **time},
+                "x2": {"field": "end"},
+                "y": y,
+                "color": colour,
+                "tooltip": tooltip_fields,
+            },
         ),
         layer(
             {"type": "tick", "thickness": 3, "bandSize": max(2, min(12, (ask.height - 110) // len(rows)))},
             drawn,
-            {"x": {"field": "start", **time}, "y": y, "color": colour, "tooltip": told},
+            {"x": {"field": "start", **time}, "y": y, "color": colour, "tooltip": tooltip_fields},
         ),
         layer(
             {"type": "point", "filled": True, "style": "finding", "size": 75, "opacity": 1},
-            found,
+            findings,
             {
                 "x": {"field": "at", **time},
                 "y": y,
@@ -160,24 +166,24 @@ def _status_colour(ask: PlotRequest, rows: list[Row]) -> Spec:
     return {"field": "status", "type": "nominal", "scale": scale, "legend": _legend(ask, "status")}
 
 
-def _finding_shape(ask: PlotRequest, found: list[Row]) -> Spec:
-    kinds = list(dict.fromkeys(f["finding"] for f in found))
+def _finding_shape(ask: PlotRequest, findings: list[Row]) -> Spec:
+    kinds = list(dict.fromkeys(f["finding"] for f in findings))
     scale = {"domain": kinds, "range": [_SHAPES.get(k, "diamond") for k in kinds]}
     legend = _legend(ask, "what broke") | ({"orient": "top"} if ask.narrow else {})
     return {"field": "finding", "type": "nominal", "scale": scale, "legend": legend}
 
 
-def _caption(rows: Sequence[Row], found: Sequence[Row], notes: Sequence[str]) -> str:
+def _caption(rows: Sequence[Row], findings: Sequence[Row], notes: Sequence[str]) -> str:
     counts = {s: sum(r["status"] == s for r in rows) for s in _STATUSES}
-    said = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
-    broke: dict[str, list[str]] = {}
-    for f in found:
-        broke.setdefault(f["finding"], []).append(f["run"])
-    worst = "; ".join(f"{kind} in {len(names)} ({listed_names(names)})" for kind, names in broke.items())
+    statuses = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
+    runs_by_kind: dict[str, list[str]] = {}
+    for f in findings:
+        runs_by_kind.setdefault(f["finding"], []).append(f["run"])
+    worst = "; ".join(f"{kind} in {len(names)} ({listed_names(names)})" for kind, names in runs_by_kind.items())
     first, last = rows[0]["start"][:16], max(r["end"] for r in rows)[:16]
     return " ".join(
         [
-            f"{count_of(len(rows), 'run')} from {first} to {last} UTC: {said}.",
+            f"{count_of(len(rows), 'run')} from {first} to {last} UTC: {statuses}.",
             f"What broke: {worst}." if worst else "",
             *notes,
         ]

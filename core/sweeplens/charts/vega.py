@@ -80,10 +80,10 @@ def _with_axis(channel: Spec, more: Spec) -> Spec:
 
 def named_runs(runs: Iterable[tuple[str, str]]) -> Spec:
     """Returns the run id of each label, for pages on which runs can be clicked; without ambiguous labels and very long ids."""
-    found: dict[str, set[str]] = {}
+    runs_of: dict[str, set[str]] = {}
     for label, run in runs:
-        found.setdefault(label, set()).add(run)
-    single = {label: min(ids) for label, ids in found.items() if len(ids) == 1}
+        runs_of.setdefault(label, set()).add(run)
+    single = {label: min(ids) for label, ids in runs_of.items() if len(ids) == 1}
     return {"usermeta": {"runs": {label: run for label, run in single.items() if len(run) <= _LONGEST_ID}}}
 
 
@@ -141,8 +141,8 @@ def category_legend(ask: PlotRequest, field: str, title: str, order: Sequence[st
     legend: Spec = {"title": wrapped(title, 250), "symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 130}
     short = short_labels(order, 22 if ask.narrow else _LONG_LABEL)
     if short is not None:
-        told = f"{short.names}{BEST_FIRST}" if title.endswith(BEST_FIRST) else short.names
-        legend |= {"title": wrapped(told, 250), "labelExpr": short.expression}
+        legend_title = f"{short.names}{BEST_FIRST}" if title.endswith(BEST_FIRST) else short.names
+        legend |= {"title": wrapped(legend_title, 250), "labelExpr": short.expression}
     if ask.narrow:
         columns = 1 if max(map(len, short.labels if short else order), default=0) > 22 else 2
         legend |= {
@@ -170,6 +170,6 @@ def json_value(value: object) -> object:
     return str(value)
 
 
-def count_of(n: int, one: str, many: str = "") -> str:
+def count_of(n: int, singular: str, plural: str = "") -> str:
     """Returns ``1 run``, ``3 runs``."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"

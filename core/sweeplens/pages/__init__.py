@@ -28,10 +28,12 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 def made_page(template: str, *, bundle: str, script: str = "page.js", **values: Any) -> str:
     """Returns a page from a template. ``bundle``: Vega's script, empty if charts cannot be drawn. ``script``: our own file."""
-    ours = page_file("chart.js") + page_file(script)
+    page_script = page_file("chart.js") + page_file(script)
     bundle = bundle.replace("</script", "<\\/script")
     page = page_environment().get_template(template)
-    return page.render(bundle=bundle, script=ours, style=page_file("page.css"), policy=_policy(ours, bundle), **values)
+    return page.render(
+        bundle=bundle, script=page_script, style=page_file("page.css"), policy=_policy(page_script, bundle), **values
+    )
 
 
 def page_environment(*folders: Path) -> Environment:

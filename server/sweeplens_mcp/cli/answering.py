@@ -47,6 +47,10 @@ def row_limit(values: Mapping[str, object]) -> int:
 
 
 def _answered(spec: ToolSpec, database: ExperimentDB, values: Mapping[str, object]) -> Answer:
-    own = {k: v for k, v in checked_arguments(spec, values).items() if k != "limit" and (k != "cursor" or spec.news)}
-    found = cast("Answer | LazyAnswer", answer_here(spec, database, own))  # no question has a chart as its answer
-    return found.part(0, row_limit(values) or found.height) if isinstance(found, LazyAnswer) else found
+    arguments = {
+        k: v for k, v in checked_arguments(spec, values).items() if k != "limit" and (k != "cursor" or spec.news)
+    }
+    answer = cast(
+        "Answer | LazyAnswer", answer_here(spec, database, arguments)
+    )  # no question has a chart as its answer
+    return answer.part(0, row_limit(values) or answer.height) if isinstance(answer, LazyAnswer) else answer

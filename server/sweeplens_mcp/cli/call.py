@@ -45,15 +45,15 @@ def listed() -> str:
 def typed(values: Sequence[str], known: Sequence[ToolArgument]) -> dict[str, object]:
     """Converts ``name=value`` texts to the types of arguments: lists as ``a,b`` or JSON, numbers as numbers."""
     kinds = {argument.name: argument.kind for argument in known}
-    given: dict[str, object] = {}
+    converted_values: dict[str, object] = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals:
             raise InputError(f"{value!r} is not name=value; this tool takes {', '.join(kinds) or 'nothing'}.")
-        if name in given:
-            raise InputError(f"{name}= is given twice: {_twice(name, kinds.get(name, 'text'))}")
-        given[name] = converted(name, text, kinds.get(name, "text"))
-    return given
+        if name in converted_values:
+            raise InputError(f"{name}= is given twice: {_repetition_hint(name, kinds.get(name, 'text'))}")
+        converted_values[name] = converted(name, text, kinds.get(name, "text"))
+    return converted_values
 
 
 def argument_for(option: str) -> str:
@@ -62,7 +62,7 @@ def argument_for(option: str) -> str:
     return name if any(a.name == name for spec in TOOLS for a in tool_arguments(spec)) else ""
 
 
-def _twice(name: str, kind: str) -> str:
+def _repetition_hint(name: str, kind: str) -> str:
     if name == "where":
         return "join the conditions with AND or OR in one where=."
     return f"write several values as {name}=a,b." if kind == "list" else "give one of them."

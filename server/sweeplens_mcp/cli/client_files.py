@@ -52,8 +52,8 @@ def document(client: Client, launch: LaunchCommand) -> dict[str, Any]:
     inner: object = client.entry(launch)
     for key in reversed(client.keys):
         inner = {key: inner}
-    found = cast("dict[str, Any]", inner)
-    return {**CONTINUE_HEAD, **found} if client.name == "continue" else found
+    content = cast("dict[str, Any]", inner)
+    return {**CONTINUE_HEAD, **content} if client.name == "continue" else content
 
 
 def rendered(client: Client, launch: LaunchCommand) -> str:
@@ -62,12 +62,12 @@ def rendered(client: Client, launch: LaunchCommand) -> str:
         return f'require("codecompanion").setup({{\n  mcp = {{ servers = {{ {_lua_server(launch)} }} }},\n}})\n'
     if client.form == "elisp":
         return _elisp(launch)
-    found = document(client, launch)
+    content = document(client, launch)
     if client.form == "toml":
         return _toml(client, cast("dict[str, object]", client.entry(launch)))
     if client.form == "yaml":
-        return yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def planned(client: Client, launch: LaunchCommand, path: Path) -> FileChange:
@@ -131,8 +131,8 @@ def _with_entry(client: Client, launch: LaunchCommand, text: str) -> str:
     mark, body = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
     if not _is_blank(client, body):
         return mark + merged_text(body, client, launch)
-    kept = body.rstrip()
-    return mark + (f"{kept}\n" if kept else "") + rendered(client, launch)
+    comments = body.rstrip()
+    return mark + (f"{comments}\n" if comments else "") + rendered(client, launch)
 
 
 def _is_blank(client: Client, text: str) -> bool:

@@ -138,8 +138,8 @@ def _as_dict(launch: LaunchCommand) -> dict[str, object]:
 
 def client_named(name: str) -> Client:
     """Returns the client of this name. Raises UnknownNameError with the nearest."""
-    found = next((c for c in CLIENTS if c.name == name.lower()), None)
-    if found is None:
+    client = next((c for c in CLIENTS if c.name == name.lower()), None)
+    if client is None:
         known = [c.name for c in CLIENTS]
         raise UnknownNameError.of("client", name, known, hint=f"Known: {', '.join(known)}.")
-    return found
+    return client

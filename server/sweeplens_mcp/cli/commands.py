@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         discard_stdout()
-        what = f"{error.filename}: " if error.filename else "Cannot write: "
-        return _fail(f"{what}{error.strerror or error}", 1)
+        subject = f"{error.filename}: " if error.filename else "Cannot write: "
+        return _fail(f"{subject}{error.strerror or error}", 1)
 
 
 def run() -> NoReturn:
@@ -55,13 +55,13 @@ def run() -> NoReturn:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    given = _parsed(arguments)
-    command: Callable[[argparse.Namespace], int] = given.command
+    options = _parsed(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
     from sweeplens.errors import SweeplensError
 
     try:
         _warn_of_unknown_settings()
-        return command(given)
+        return command(options)
     except SweeplensError as error:
         return _fail(str(error))
     finally:
@@ -73,15 +73,15 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     top = parser()
     if arguments and not arguments[0].startswith("-"):
         _check_command(top, arguments)
-    given, rest = top.parse_known_args(arguments)
-    if rest and "values" in given:
+    options, rest = top.parse_known_args(arguments)
+    if rest and "values" in options:
         _check_rest_of_call(top, rest)
-        given.values += rest
-    elif rest and "folders" in given and not any(r.startswith("-") for r in rest):
-        given.folders += rest
+        options.values += rest
+    elif rest and "folders" in options and not any(r.startswith("-") for r in rest):
+        options.folders += rest
     elif rest:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
-    return given
+    return options
 
 
 def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> None:
@@ -244,19 +244,19 @@ def _help(top: argparse.ArgumentParser, _: argparse.Namespace) -> int:
     return 0
 
 
-def _version(given: argparse.Namespace) -> int:
+def _version(options: argparse.Namespace) -> int:
     from importlib.metadata import version
 
     print(f"sweeplens {version('sweeplens')}")
     return 0
 
 
-def _serve(given: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> int:
     from sweeplens_mcp.logs import log_to_stderr
 
-    log_to_stderr(given.log_level)
-    settings = Settings((*given.folders, *given.root))
-    return _serve_http(given, settings) if given.http else _serve_stdio(settings)
+    log_to_stderr(options.log_level)
+    settings = Settings((*options.folders, *options.root))
+    return _serve_http(options, settings) if options.http else _serve_stdio(settings)
 
 
 def _serve_stdio(settings: Settings) -> int:
@@ -299,74 +299,74 @@ def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
     return serve_http(settings, options)
 
 
-def _ask(name: str, given: argparse.Namespace) -> int:
+def _ask(name: str, options: argparse.Namespace) -> int:
     gc.disable()
     from sweeplens_mcp.cli.questions import main as ask
 
-    return ask(name, given.rest)
+    return ask(name, options.rest)
 
 
-def _call(given: argparse.Namespace) -> int:
+def _call(options: argparse.Namespace) -> int:
     gc.disable()
     from sweeplens_mcp.cli.call import call_tool, listed
 
-    if not given.tool:
+    if not options.tool:
         print(listed())
         return 0
-    made = call_tool(given.tool, given.values, Settings(tuple(given.root)))
-    if given.json and made.structured is None:
+    reply = call_tool(options.tool, options.values, Settings(tuple(options.root)))
+    if options.json and reply.structured is None:
         return _fail(
-            f"{given.tool} has no structured content; `sweeplens plot -o chart.json` writes the specification."
+            f"{options.tool} has no structured content; `sweeplens plot -o chart.json` writes the specification."
         )
-    print(json.dumps(made.structured, ensure_ascii=False) if given.json else made.text)
+    print(json.dumps(reply.structured, ensure_ascii=False) if options.json else reply.text)
     return 0
 
 
-def _plot(given: argparse.Namespace) -> int:
+def _plot(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.plot import main as plot
 
-    return plot(given.rest)
+    return plot(options.rest)
 
 
-def _report(given: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.draw import report_to_file
 
-    settings = Settings((*given.folders, *given.root))
-    print(report_to_file(given.output, settings, where=given.where, opened=given.open))
+    settings = Settings((*options.folders, *options.root))
+    print(report_to_file(options.output, settings, where=options.where, opened=options.open))
     return 0
 
 
-def _doctor(given: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.doctor import report
 
-    print("\n".join(report(Settings((*given.folders, *given.root)), files=given.files)))
+    print("\n".join(report(Settings((*options.folders, *options.root)), files=options.files)))
     return 0
 
 
-def _completion(given: argparse.Namespace) -> int:
+def _completion(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.completion import script
 
-    print(script(given.shell), end="")
+    print(script(options.shell), end="")
     return 0
 
 
-def _complete(given: argparse.Namespace) -> int:
+def _complete(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.completion import candidates
 
-    print("\n".join(candidates(given.rest)))
+    print("\n".join(candidates(options.rest)))
     return 0
 
 
-def _demo(given: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.demo import main as demo
 
-    return demo(given.rest)
+    return demo(options.rest)
 
 
-def _config(given: argparse.Namespace) -> int:
+def _config(options: argparse.Namespace) -> int:
     from sweeplens_mcp.cli.configure import main as config
 
-    return config(given.rest)
+    return config(options.rest)
 
 
 def _fail(sentence: str, code: int = 2) -> int:

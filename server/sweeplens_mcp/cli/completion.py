@@ -63,8 +63,8 @@ def script(shell: str) -> str:
 def candidates(words: Sequence[str]) -> list[str]:
     """Returns the words that may replace the last one, which may be empty or incomplete."""
     *before, last = words or [""]
-    found = _all_candidates(before, last)
-    return [word for word in found if word.startswith(last)][:_MOST]
+    fitting = _all_candidates(before, last)
+    return [word for word in fitting if word.startswith(last)][:_MOST]
 
 
 def _all_candidates(before: Sequence[str], last: str) -> Sequence[str]:
@@ -127,13 +127,13 @@ def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
     )
 
 
-def _looked_up(before: Sequence[str], look: Callable[[ExperimentDB], list[str]]) -> list[str]:
+def _looked_up(before: Sequence[str], query: Callable[[ExperimentDB], list[str]]) -> list[str]:
 
     from sweeplens_mcp.execution.opening import open_database
     from sweeplens_mcp.settings import Settings
 
-    given = [word for word in before[1:] if is_root(word)]
+    roots = [word for word in before[1:] if is_root(word)]
     try:
-        return look(open_database(Settings(tuple(given))))
+        return query(open_database(Settings(tuple(roots))))
     except SweeplensError:
         return []

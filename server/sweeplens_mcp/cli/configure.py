@@ -37,18 +37,18 @@ def _checked(root: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a client's configuration, or writes it. Exit code 0, or 2 with a sentence on stderr."""
-    given = _parser().parse_args(arguments)
-    if not given.client:
+    options = _parser().parse_args(arguments)
+    if not options.client:
         print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))
         return 0
     try:
-        client = client_named(given.client)
-        launch = launch_here(given.root)
-        path = Path(given.file) if given.file else client.path
-        if given.dry_run:
+        client = client_named(options.client)
+        launch = launch_here(options.root)
+        path = Path(options.file) if options.file else client.path
+        if options.dry_run:
             print(planned(client, launch, path).diff(), end="")
             return 0
-        if given.write:
+        if options.write:
             print(write(client, launch, path))
             return 0
     except (SweeplensError, OSError) as error:

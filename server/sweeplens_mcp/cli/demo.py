@@ -83,15 +83,15 @@ QUESTIONS: tuple[DemoQuestion, ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the sweep and, by default, asks questions about it. Exit code 0, or 2 with a sentence on stderr."""
-    given = _parser().parse_args(arguments)
-    folder = Path(given.folder or tempfile.mkdtemp(prefix="sweeplens-demo-")).resolve()
+    options = _parser().parse_args(arguments)
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="sweeplens-demo-")).resolve()
     try:
         planned = write_sweep(folder, now=datetime.now(UTC))
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
         return 2
     print(f"Wrote a sweep of {len(planned)} runs to {folder}")
-    if given.write_only:
+    if options.write_only:
         return 0
     import anyio
 
@@ -129,7 +129,7 @@ def _report(folder: Path) -> Path:
     return ExperimentDB(AnalysisConfig(), base_path=folder).report(folder / "report.html")
 
 
-async def _ask(client: Client, place: str, question: DemoQuestion, folder: Path) -> None:
+async def _ask(client: Client, number: str, question: DemoQuestion, folder: Path) -> None:
     if question.training_goes_on:
         import anyio
 
@@ -138,14 +138,14 @@ async def _ask(client: Client, place: str, question: DemoQuestion, folder: Path)
     began = time.perf_counter()
     result = await client.call_tool(question.tool, dict(question.arguments))
     took = time.perf_counter() - began
-    print("\n".join(_shown(place, question, result, took)))
+    print("\n".join(_shown(number, question, result, took)))
 
 
-def _shown(place: str, question: DemoQuestion, result: CallToolResult, seconds: float) -> Iterator[str]:
+def _shown(number: str, question: DemoQuestion, result: CallToolResult, seconds: float) -> Iterator[str]:
     """Returns the question and the answer, with its size in each channel."""
     text = "\n".join(block.text for block in result.content if block.type == "text")
     structured = len(json.dumps(result.structured_content).encode()) if result.structured_content else 0
-    yield f"{place} {question.words}"
+    yield f"{number} {question.words}"
     yield f"  -> {question.tool}({', '.join(f'{k}={v!r}' for k, v in question.arguments.items())})"
     sizes = f"{len(text.encode())} bytes of text, {structured} structured"
     yield f"  <- {'error, ' if result.is_error else ''}{sizes}, {seconds * 1000:.0f} ms"

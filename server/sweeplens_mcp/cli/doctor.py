@@ -58,18 +58,18 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
     yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())
     yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())
     lines = [_problem(row) for row in database.problems.iter_rows(named=True)]
-    yield from _some("Problems", lines)
-    yield from _some("Written more than once, counted once", list(_twice(runs)))
+    yield from _counted("Problems", lines)
+    yield from _counted("Written more than once, counted once", list(_duplicates(runs)))
     yield from _files(database, each=files)
 
 
 def _files(database: ExperimentDB, *, each: bool) -> Iterator[str]:
     """Returns files by reader or reason; ``each``: also a line for every file."""
-    found = list(file_reports(database.roots))
-    yield f"Files: {len(found)}"
-    yield from summary(found)
+    reports = list(file_reports(database.roots))
+    yield f"Files: {len(reports)}"
+    yield from summary(reports)
     if each:
-        yield from lines(found)
+        yield from lines(reports)
 
 
 def _problem(row: dict[str, object]) -> str:
@@ -77,17 +77,17 @@ def _problem(row: dict[str, object]) -> str:
     return clip(f"{row['file']}{line}: {row['reason']}", 300)
 
 
-def _twice(runs: pl.DataFrame) -> Iterator[str]:
+def _duplicates(runs: pl.DataFrame) -> Iterator[str]:
     """Returns runs that several files hold: the file that was read, and the others."""
     if "metadata.also_in" not in runs.columns:
         return
-    said = runs.select("run_id", "format", "metadata.also_in").drop_nulls()
-    for run, reader, others in said.iter_rows():
+    duplicated = runs.select("run_id", "format", "metadata.also_in").drop_nulls()
+    for run, reader, others in duplicated.iter_rows():
         names = (str(other).removeprefix(f"{run}/") for other in json.loads(others))
         yield clip(clean(f"{run}: read by {reader}; duplicates: {', '.join(names)}"), 300)
 
 
-def _some(title: str, lines: list[str]) -> Iterator[str]:
+def _counted(title: str, lines: list[str]) -> Iterator[str]:
     """Returns a title with the count, then the first few."""
     yield f"{title}: {len(lines) or 'none'}"
     yield from (f"  {line}" for line in lines[:_MOST])

@@ -37,36 +37,36 @@ class PlotOptions(Struct, frozen=True):
 def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: PlotOptions) -> str:
     """Draws a chart and returns the text to print. ``values``: ``name=value`` as for the tool. Raises SweeplensError."""
     values = [f"metrics={v.removeprefix('metric=')}" if v.startswith("metric=") else v for v in values]
-    asked = {**typed(values, tool_arguments(_PLOT)), **({"kind": kind} if kind else {})}
-    given = checked_arguments(_PLOT, asked)
+    arguments = {**typed(values, tool_arguments(_PLOT)), **({"kind": kind} if kind else {})}
+    checked = checked_arguments(_PLOT, arguments)
     if not options.output and not options.inline:
         raise InputError(
             "No output: pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty, iterm or sixel."
         )
     database = open_database(settings)
-    word = check_target(Path(options.output), database.roots) if options.output else ""
+    verb = check_target(Path(options.output), database.roots) if options.output else ""
     database.load_experiments()
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value and name != "kind"}
+    chosen: dict[str, Any] = {name: value for name, value in checked.items() if value and name != "kind"}
     chosen.update(_size(options.size))
-    chart = database.plot(given["kind"], **chosen)
+    chart = database.plot(checked["kind"], **chosen)
     words = f"{chart.title}\n{chart.caption}"
     if options.inline:
         words = f"{IMAGE_SEQUENCES[options.inline](chart.png(options.theme))}\n{words}"
     if options.output:
-        place = chart.save(options.output, options.theme)
-        words = f"{words}\n{word} {place}"
-        _show(place, wanted=options.open)
+        path = chart.save(options.output, options.theme)
+        words = f"{words}\n{verb} {path}"
+        _show(path, wanted=options.open)
     return words
 
 
 def report_to_file(output: str, settings: Settings, *, where: str = "", opened: bool = False) -> str:
     """Writes the report and returns the text to print. Raises SweeplensError."""
     database = open_database(settings)
-    word = check_target(Path(output), database.roots)
+    verb = check_target(Path(output), database.roots)
     database.load_experiments()
-    place = database.report(output, where=where)
-    _show(place, wanted=opened)
-    return f"{word} {place} ({place.stat().st_size // 1000} kB; opens in any browser, without network)"
+    path = database.report(output, where=where)
+    _show(path, wanted=opened)
+    return f"{verb} {path} ({path.stat().st_size // 1000} kB; opens in any browser, without network)"
 
 
 def _size(text: str) -> dict[str, int]:
@@ -79,6 +79,6 @@ def _size(text: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
-def _show(place: Path, *, wanted: bool) -> None:
-    if wanted and not webbrowser.open(place.resolve().as_uri()):
-        print(f"sweeplens: no program was found to open {place}", file=sys.stderr)
+def _show(path: Path, *, wanted: bool) -> None:
+    if wanted and not webbrowser.open(path.resolve().as_uri()):
+        print(f"sweeplens: no program was found to open {path}", file=sys.stderr)

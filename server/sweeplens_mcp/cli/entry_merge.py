@@ -27,34 +27,34 @@ class UnmergeableError(ValueError):
 def merge_entry(document: object, client: Client, launch: LaunchCommand) -> None:
     """Puts our entry where the client looks for it."""
     *above, last = client.keys
-    place = _mapping(document, "at its top")
+    container = _mapping(document, "at its top")
     if client.name == "continue":
         for key, value in CONTINUE_HEAD.items():
-            place.setdefault(key, value)
+            container.setdefault(key, value)
     for depth, key in enumerate(above):
-        if place.get(key) is None:
-            place[key] = {}
-        place = _mapping(place[key], f"at {'.'.join(above[: depth + 1])}")
+        if container.get(key) is None:
+            container[key] = {}
+        container = _mapping(container[key], f"at {'.'.join(above[: depth + 1])}")
     entry = client.entry(launch)
     if isinstance(entry, list):
-        _merge_into_list(place, last, cast("list[dict[str, Any]]", entry)[0])
-    elif place.get(last) is None:
-        place[last] = dict(cast("dict[str, Any]", entry))
+        _merge_into_list(container, last, cast("list[dict[str, Any]]", entry)[0])
+    elif container.get(last) is None:
+        container[last] = dict(cast("dict[str, Any]", entry))
     else:
-        _merge_fields(_mapping(place[last], f"at {'.'.join(client.keys)}"), cast("dict[str, Any]", entry))
+        _merge_fields(_mapping(container[last], f"at {'.'.join(client.keys)}"), cast("dict[str, Any]", entry))
 
 
-def _merge_into_list(place: MutableMapping[str, Any], key: str, entry: dict[str, Any]) -> None:
+def _merge_into_list(container: MutableMapping[str, Any], key: str, entry: dict[str, Any]) -> None:
     """Merges our entry into a list of named servers, or adds it."""
-    if place.get(key) is None:
-        place[key] = [entry]
+    if container.get(key) is None:
+        container[key] = [entry]
         return
-    if not isinstance(place[key], list):
+    if not isinstance(container[key], list):
         raise UnmergeableError(f"holds no list at {key}")
-    servers = cast("list[Any]", place[key])
-    ours = next((server for server in servers if _is_ours(server)), None)
-    if ours is not None:
-        _merge_fields(_mapping(ours, f"at {key}"), entry)
+    servers = cast("list[Any]", container[key])
+    existing = next((server for server in servers if _is_ours(server)), None)
+    if existing is not None:
+        _merge_fields(_mapping(existing, f"at {key}"), entry)
     else:
         servers.append(entry)
 
@@ -63,15 +63,15 @@ def _is_ours(server: object) -> bool:
     return isinstance(server, Mapping) and cast("Mapping[str, Any]", server).get("name") == SERVER_NAME
 
 
-def _merge_fields(held: MutableMapping[str, Any], entry: Mapping[str, Any]) -> None:
-    address = next((key for key in _ADDRESS_KEYS if held.get(key)), None)
+def _merge_fields(existing: MutableMapping[str, Any], entry: Mapping[str, Any]) -> None:
+    address = next((key for key in _ADDRESS_KEYS if existing.get(key)), None)
     if address:
         raise UnmergeableError(
             f"has an entry {SERVER_NAME!r} that connects to a server by {address!r}: remove it first"
         )
     for key, value in entry.items():
-        if key not in held or (key in LAUNCH_KEYS and held[key] != value):
-            held[key] = value
+        if key not in existing or (key in LAUNCH_KEYS and existing[key] != value):
+            existing[key] = value
 
 
 def _mapping(value: object, where: str) -> MutableMapping[str, Any]:

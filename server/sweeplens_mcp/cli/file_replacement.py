@@ -66,7 +66,7 @@ def replace_text(file: CurrentFile, text: str) -> Path | None:
         return backup
     aside = _created(file.path, content, _PRIVATE)
     try:
-        _like(aside, file.path, file.status)
+        _copy_status(aside, file.path, file.status)
         _check_unchanged(file)
         aside.replace(file.path)
     finally:
@@ -94,7 +94,7 @@ def _backup(file: CurrentFile) -> Path:
     with os.fdopen(descriptor, "wb") as copy:
         copy.write((file.text or "").encode("utf-8"))
     if file.status:
-        _like(backup, file.path, file.status)
+        _copy_status(backup, file.path, file.status)
     return backup
 
 
@@ -115,10 +115,10 @@ def _created(path: Path, content: bytes, mode: int) -> Path:
     return aside
 
 
-def _like(new: Path, old: Path, status: os.stat_result) -> None:
+def _copy_status(new: Path, old: Path, status: os.stat_result) -> None:
     """Gives a file the owner, mode and attributes of another. Raises ConfigError if the owner cannot be kept."""
-    mine = new.stat()
-    if hasattr(os, "chown") and (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
+    new_status = new.stat()
+    if hasattr(os, "chown") and (new_status.st_uid, new_status.st_gid) != (status.st_uid, status.st_gid):
         try:
             os.chown(new, status.st_uid, status.st_gid)
         except PermissionError:

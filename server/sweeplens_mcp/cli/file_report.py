@@ -1,7 +1,7 @@
 """Reports on every file below the roots: its reader, the file that it repeats, its run, or why no reader accepts it.
 
 file_reports(roots)    a `FileReport` for each file, in the order of the walk
-summary(found)         a few lines about all of them
+summary(reports)       a few lines about all of them
 """
 
 from __future__ import annotations
@@ -62,35 +62,35 @@ class FileReport(Struct, frozen=True):
 
     def line(self) -> str:
         """Returns the sentence about the file."""
-        said = {
+        sentences = {
             "read": f"read by {self.reader}",
             "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
             "sign": f"tells how the run of {self.of} ended",
             "none": f"not read: {self.why}",
         }
-        return f"{clean(self.path)}: {clean(said[self.role])}"
+        return f"{clean(self.path)}: {clean(sentences[self.role])}"
 
 
 def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
     """Walks the roots and returns a report of every file, by the readers' claims."""
     memory = RememberedWalk()
-    found = discover(roots, all_readers(), memory=memory)
-    signs = {sign.path: source.path for source in found.sources for sign in source.signs}
+    discovered = discover(roots, all_readers(), memory=memory)
+    signs = {sign.path: source.path for source in discovered.sources for sign in source.signs}
     for top in memory.tops.values():
-        for one in _of_folder(top):
-            of = signs.get(one.path, "") if one.role == "none" else ""
-            yield FileReport(one.path, "sign", of=of) if of else one
+        for report in _of_folder(top):
+            of = signs.get(report.path, "") if report.role == "none" else ""
+            yield FileReport(report.path, "sign", of=of) if of else report
 
 
-def summary(found: Iterable[FileReport]) -> Iterator[str]:
+def summary(reports: Iterable[FileReport]) -> Iterator[str]:
     """Returns counts by reader, then the files without a reader, by reason."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     lost: dict[str, list[str]] = defaultdict(list)
-    for one in found:
-        counts[one.reader][one.role] += 1
-        if one.role == "none":
-            lost[one.why].append(one.path)
+    for report in reports:
+        counts[report.reader][report.role] += 1
+        if report.role == "none":
+            lost[report.why].append(report.path)
     for reader in sorted(filter(None, counts)):
         n = counts[reader]
         yield f"  {reader}: {n['read']} read, {n['copy']} duplicates, {n['belongs']} belong to its runs"
@@ -103,24 +103,28 @@ def summary(found: Iterable[FileReport]) -> Iterator[str]:
             yield f"    to read: {remedy}"
 
 
-def lines(found: Sequence[FileReport]) -> Iterator[str]:
+def lines(reports: Sequence[FileReport]) -> Iterator[str]:
     """Yields a line for every file; many files of a folder that are not read for the same reason share one."""
-    alike = Counter((PurePath(one.path).parent, one.why) for one in found if one.role == "none")
-    told: set[tuple[PurePath, str]] = set()
-    for one in found:
-        group = (PurePath(one.path).parent, one.why)
-        if one.role != "none" or alike[group] <= _MOST_ALIKE:
-            yield one.line()
-        elif group not in told:
-            told.add(group)
-            yield clean(f"{group[0]}: {alike[group]:,} files, the first {PurePath(one.path).name}, not read: {one.why}")
+    alike = Counter((PurePath(report.path).parent, report.why) for report in reports if report.role == "none")
+    summarized: set[tuple[PurePath, str]] = set()
+    for report in reports:
+        group = (PurePath(report.path).parent, report.why)
+        if report.role != "none" or alike[group] <= _MOST_ALIKE:
+            yield report.line()
+        elif group not in summarized:
+            summarized.add(group)
+            yield clean(
+                f"{group[0]}: {alike[group]:,} files, the first {PurePath(report.path).name}, not read: {report.why}"
+            )
 
 
 def _of_folder(folder: WalkedFolder) -> Iterator[FileReport]:
     for name, entry in folder.files.items():
         reader = folder.taken.get(name)
         yield (
-            _taken(folder.takers[name], reader, entry) if reader else FileReport(entry.path, "none", why=_reason(entry))
+            _claimed(folder.takers[name], reader, entry)
+            if reader
+            else FileReport(entry.path, "none", why=_reason(entry))
         )
     for name, child in folder.folders.items():
         owner = next(((r, c) for r, c in folder.claims or () if name in _owned(c)), None)
@@ -129,9 +133,11 @@ def _of_folder(folder: WalkedFolder) -> Iterator[FileReport]:
             continue
         of = _source_path(folder, owner[1])
         for path, entry in child.tree(f"{name}/"):
-            mine = child if "/" not in path[len(name) + 1 :] else child.child(path[len(name) + 1 :].rpartition("/")[0])
-            reader = mine.taken.get(path.rsplit("/", 1)[-1]) if mine else None
-            yield _taken(folder, reader, entry) if reader else FileReport(entry.path, "belongs", owner[0], of)
+            parent = (
+                child if "/" not in path[len(name) + 1 :] else child.child(path[len(name) + 1 :].rpartition("/")[0])
+            )
+            reader = parent.taken.get(path.rsplit("/", 1)[-1]) if parent else None
+            yield _claimed(folder, reader, entry) if reader else FileReport(entry.path, "belongs", owner[0], of)
 
 
 def _owned(claim: Claim) -> set[str] | _EveryName:
@@ -145,7 +151,7 @@ class _EveryName:
         return True
 
 
-def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
+def _claimed(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
     """Returns the report of a file that a claim names: the first claim on a folder is read, others are its copies."""
     first = next(((r, c) for r, c in home.claims or () if c.is_folder and c.files), None)
     for name, claim in home.claims or ():
@@ -153,9 +159,9 @@ def _taken(home: WalkedFolder, reader: str, entry: FileStat) -> FileReport:
             continue
         of = _source_path(home, claim)
         if _names(home, claim.files, entry):
-            same = home.find(claim.copy_of) if claim.copy_of else None
-            if same is not None:
-                return FileReport(entry.path, "copy", _reader_of(home, claim.copy_of), same.path)
+            original = home.find(claim.copy_of) if claim.copy_of else None
+            if original is not None:
+                return FileReport(entry.path, "copy", _reader_of(home, claim.copy_of), original.path)
             if first and claim.is_folder and first[0] != name:
                 return FileReport(entry.path, "copy", first[0], _source_path(home, first[1]))
             return FileReport(entry.path, "read", name, of)
@@ -173,7 +179,7 @@ def _reader_of(home: WalkedFolder, path: str) -> str:
 
 
 def _names(home: WalkedFolder, names: Iterable[str], entry: FileStat) -> bool:
-    return any(found is entry for n in names if (found := home.find(n)) is not None)
+    return any(file is entry for n in names if (file := home.find(n)) is not None)
 
 
 def _source_path(home: WalkedFolder, claim: Claim) -> str:

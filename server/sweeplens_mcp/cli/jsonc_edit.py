@@ -42,8 +42,8 @@ class JsonNode(Struct, frozen=True):
 
     def child(self, name: str) -> JsonNode | None:
         """Returns the child of this name; the last one counts, as for every JSON reader."""
-        found = [c for n, c in zip(self.names, self.children, strict=True) if n == name]
-        return found[-1] if found else None
+        matches = [c for n, c in zip(self.names, self.children, strict=True) if n == name]
+        return matches[-1] if matches else None
 
 
 class TextEdit(Struct, frozen=True, order=True):
@@ -142,8 +142,8 @@ def _name(text: str, at: int) -> tuple[str, int]:
 
 def _skip(text: str, at: int) -> int:
     """Returns the first place from ``at`` on that is neither blank nor in a comment."""
-    found = _SKIPPED.match(text, at)
-    return found.end() if found else at
+    match = _SKIPPED.match(text, at)
+    return match.end() if match else at
 
 
 def _unexpected(text: str, at: int, wanted: str) -> JsoncError:
@@ -204,12 +204,12 @@ def _insertion(text: str, node: JsonNode, new: Sequence[tuple[str, object]], lay
         return
     indent = _indent_at(text, last.start)
     members = ",".join(f"{layout.newline}{indent}{head}{_rendered(value, indent, layout)}" for head, value in new)
-    found = _REST_OF_LINE.match(text, after)
-    place = found.end() if found else after
-    if place > after and before:  # the comma goes before a comment, the members after it
+    match = _REST_OF_LINE.match(text, after)
+    position = match.end() if match else after
+    if position > after and before:  # the comma goes before a comment, the members after it
         yield TextEdit(after, after, before)
         before = ""
-    yield TextEdit(place, place, before + members + behind)
+    yield TextEdit(position, position, before + members + behind)
 
 
 def _into_empty(text: str, node: JsonNode, new: Sequence[tuple[str, object]], layout: Layout) -> TextEdit:
@@ -221,8 +221,8 @@ def _into_empty(text: str, node: JsonNode, new: Sequence[tuple[str, object]], la
     inner = outer + layout.step
     lines = [f"{layout.newline}{inner}{head}{_rendered(value, inner, layout)}" for head, value in new]
     inside = text[node.start + 1 : close]
-    kept = node.start + 1 + len(inside.rstrip())
-    return TextEdit(kept, close, ",".join(lines) + layout.newline + outer)
+    content_end = node.start + 1 + len(inside.rstrip())
+    return TextEdit(content_end, close, ",".join(lines) + layout.newline + outer)
 
 
 def _layout(text: str) -> Layout:
@@ -231,8 +231,8 @@ def _layout(text: str) -> Layout:
     newline = "\r\n" if "\r\n" in text else "\n"
     if "\n" not in body and body not in ("{}", "[]"):
         return Layout("", newline)
-    found = re.search(r"\n([ \t]+)[\"\[{]", text)
-    return Layout(found[1] if found else "  ", newline)
+    match = re.search(r"\n([ \t]+)[\"\[{]", text)
+    return Layout(match[1] if match else "  ", newline)
 
 
 def _layout_of(text: str, node: JsonNode, layout: Layout) -> Layout:

@@ -76,10 +76,10 @@ def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output) -> str
         return flat(answer.table).write_csv()
     if output.format == "md":
         return "\n\n".join(_markdown(answer)) + "\n"
-    made = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer)
+    rendered = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer)
     if output.format == "json":
-        return json.dumps(made.structured, ensure_ascii=False) + "\n"
-    return made.text + "\n"
+        return json.dumps(rendered.structured, ensure_ascii=False) + "\n"
+    return rendered.text + "\n"
 
 
 def _without_cursor(answer: Answer, spec: ToolSpec) -> tuple[Answer, str]:

@@ -51,13 +51,17 @@ def plot_parser() -> argparse.ArgumentParser:
     picture = parser.add_argument_group("the picture")
     for argument in tool_arguments(spec):
         add_option(picture, argument)
-    place = parser.add_argument_group("the file")
-    place.add_argument("-o", "--output", default="", metavar="FILE", help="ends with .png, .svg, .pdf, .html or .json")
-    place.add_argument("--theme", default="light", metavar="THEME", help="light or dark")
-    place.add_argument("--size", default="", metavar="WxH", help="in pixels; default 800x500")
-    place.add_argument("--open", action="store_true", help="show the file")
-    place.add_argument(
+    file_group = parser.add_argument_group("the file")
+    file_group.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="ends with .png, .svg, .pdf, .html or .json"
+    )
+    file_group.add_argument("--theme", default="light", metavar="THEME", help="light or dark")
+    file_group.add_argument("--size", default="", metavar="WxH", help="in pixels; default 800x500")
+    file_group.add_argument("--open", action="store_true", help="show the file")
+    file_group.add_argument(
         "--inline", choices=("kitty", "iterm", "sixel"), default="", help="show it in a terminal of this kind"
     )
-    place.add_argument("--root", action="append", default=[], metavar="DIR", help="a folder of experiments, as DIR")
+    file_group.add_argument(
+        "--root", action="append", default=[], metavar="DIR", help="a folder of experiments, as DIR"
+    )
     return parser

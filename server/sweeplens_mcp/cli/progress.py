@@ -26,7 +26,7 @@ class ProgressLine:
         self._first = first
 
     def __enter__(self) -> Self:
-        self.say(self._first)
+        self.show(self._first)
         return self
 
     def __exit__(
@@ -34,18 +34,18 @@ class ProgressLine:
     ) -> None:
         self._write("")
 
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Shows a text in place of the line."""
         self._write(f"{text} ...")
 
-    def update(self, done: int, total: int, what: str) -> None:
+    def update(self, done: int, total: int, item: str) -> None:
         """Shows the progress of reading, at most ten times a second."""
         now = time.monotonic()
         if not self._is_shown or (now - self._last < _SECONDS and done < total):
             return
         self._last = now
         filled = _BAR * min(done, total) // max(total, 1)
-        self._write(f"reading {done:,} of {total:,} [{'#' * filled}{'.' * (_BAR - filled)}] {what}")
+        self._write(f"reading {done:,} of {total:,} [{'#' * filled}{'.' * (_BAR - filled)}] {item}")
 
     def _write(self, text: str) -> None:
         if not self._is_shown:

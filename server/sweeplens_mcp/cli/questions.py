@@ -39,17 +39,17 @@ def main(name: str, arguments: Sequence[str]) -> int:
     question = next(q for q in QUESTIONS if q.name == name)
     spec = spec_named(question.tool)
     parser = question_parser(question)
-    given = _parsed(parser, question, arguments)
-    values = option_values(given, tool_arguments(spec))
-    output = Output.of(given.format, given.output, given.color)
-    settings = Settings((*given.folders, *given.root))
-    if given.watch is None:
+    options = _parsed(parser, question, arguments)
+    values = option_values(options, tool_arguments(spec))
+    output = Output.of(options.format, options.output, options.color)
+    settings = Settings((*options.folders, *options.root))
+    if options.watch is None:
         answer = _first_answer(spec, values, settings, output)
         write(formatted(answer, spec, row_limit(values), output), output)
         return 0
     from sweeplens_mcp.cli.watching import watch
 
-    return watch(spec, values, settings, output, given.watch)
+    return watch(spec, values, settings, output, options.watch)
 
 
 def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings,
         if output.file is not None:
             check_target(output.file, database.roots)
         database.load_experiments(progress=progress.update)
-        progress.say("working out the answer")
+        progress.show("working out the answer")
         return whole_answer(spec, database, values)
 
 
@@ -120,32 +120,32 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ign
 
 def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, arguments: Sequence[str]) -> argparse.Namespace:
     """What was typed."""
-    given, rest = parsed_words(parser, arguments)
-    given.folders = [*given.folders, *rest]
+    options, rest = parsed_words(parser, arguments)
+    options.folders = [*options.folders, *rest]
     if question.instead:
-        _settle_positionals(given, question)
-    check_words(given, question, [a.name for a in tool_arguments(spec_named(question.tool))])
-    return given
+        _settle_positionals(options, question)
+    check_words(options, question, [a.name for a in tool_arguments(spec_named(question.tool))])
+    return options
 
 
 def parsed_words(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """What was typed, and the words behind options, which argparse does not take by itself. Raises InputError."""
-    given, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
+    options, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
     for word in rest:
         if word.startswith("-"):
             raise InputError(_unknown_option(parser, word))
-    return given, rest
+    return options, rest
 
 
-def _settle_positionals(given: argparse.Namespace, question: QuestionCommand) -> None:
+def _settle_positionals(options: argparse.Namespace, question: QuestionCommand) -> None:
     """With the option that replaces the positional arguments, their words are folders; without it, all are needed."""
-    words = [getattr(given, name) for name in question.positionals]
+    words = [getattr(options, name) for name in question.positionals]
     shown = " and ".join(name.upper() for name in question.positionals)
     option = f"--{question.instead.replace('_', '-')} NAME"
-    if getattr(given, question.instead):
-        given.folders = [*filter(None, words), *given.folders]
+    if getattr(options, question.instead):
+        options.folders = [*filter(None, words), *options.folders]
         for name in question.positionals:
-            setattr(given, name, None)
+            setattr(options, name, None)
     elif not all(words):
         raise InputError(f"sweeplens {question.name} needs {shown} (run ids, globs or conditions), or {option}.")
 
@@ -171,11 +171,11 @@ def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
     return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
 
 
-def option_values(given: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
+def option_values(options: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:
     """Returns the tool's arguments. An option with one value may be given once."""
     values: dict[str, object] = {}
     for argument in known:
-        typed = getattr(given, argument.name, None)
+        typed = getattr(options, argument.name, None)
         if typed is None:
             continue
         texts = [typed] if isinstance(typed, str) else cast("list[str]", typed)

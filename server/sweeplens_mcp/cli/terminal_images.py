@@ -59,7 +59,7 @@ def _masks(rows: list[bytes]) -> Iterator[str]:
             table = bytes(1 << i if value == colour else 0 for value in range(256))
             mask |= int.from_bytes(row.translate(table))
         signs = mask.to_bytes(len(rows[0])).translate(_SIGNS).decode("ascii")
-        yield f"#{colour}" + re.sub(r"(.)\1{3,}", lambda found: f"!{len(found[0])}{found[1]}", signs)
+        yield f"#{colour}" + re.sub(r"(.)\1{3,}", lambda match: f"!{len(match[0])}{match[1]}", signs)
 
 
 IMAGE_SEQUENCES: dict[str, Callable[[bytes], str]] = {"kitty": _kitty, "iterm": _iterm, "sixel": _sixel}

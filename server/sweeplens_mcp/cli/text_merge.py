@@ -82,17 +82,17 @@ def _yaml(text: str, wanted: object, client: Client, launch: LaunchCommand) -> s
     from ruamel.yaml.error import YAMLError
 
     try:
-        return next(found for found in _yaml_edits(text, client, launch) if _reads_as(found, wanted))
+        return next(edited for edited in _yaml_edits(text, client, launch) if _reads_as(edited, wanted))
     except (StopIteration, YAMLError):
         raise UnmergeableError("is written in a form that cannot be edited safely") from None
 
 
 def _yaml_edits(text: str, client: Client, launch: LaunchCommand) -> Iterator[str]:
     """Yields the edited text for each usual indentation; those that reproduce the file come first."""
-    found = [_yaml_edit(text, client, launch, indents) for indents in _YAML_INDENTS]
-    exact = [after for before, after in found if before == text]
+    edits = [_yaml_edit(text, client, launch, indents) for indents in _YAML_INDENTS]
+    exact = [after for before, after in edits if before == text]
     yield from exact
-    for before, after in found:
+    for before, after in edits:
         if len(before.splitlines()) == len(text.splitlines()):
             yield _patched(text, before, after)
 
@@ -120,10 +120,10 @@ def _dumped(engine: Any, document: object) -> str:
 
 def _patched(text: str, before: str, after: str) -> str:
     """Returns ``text`` with the lines in which ``after`` differs from ``before``; ``before`` has as many lines as ``text``."""
-    own, old, new = (t.splitlines(keepends=True) for t in (text, before, after))
+    text_lines, old, new = (t.splitlines(keepends=True) for t in (text, before, after))
     out: list[str] = []
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        lines = own[i1:i2] if kind == "equal" else new[j1:j2]
+        lines = text_lines[i1:i2] if kind == "equal" else new[j1:j2]
         if out and lines and not out[-1].endswith("\n"):
             out[-1] += "\n"
         out += lines

@@ -50,8 +50,8 @@ def _repeat(
     is_screen = output.file is None and sys.stdout.isatty()
     last = ""
     while True:
-        found = whole_answer(spec, database, values)
-        text = formatted(found, spec, row_limit(values), output)
+        answer = whole_answer(spec, database, values)
+        text = formatted(answer, spec, row_limit(values), output)
         if text != last:
             write(f"{_CLEAR}{text}" if is_screen else f"\n{text}" if last and output.file is None else text, output)
             last = text

@@ -15,13 +15,13 @@ __all__ = ["check_words"]
 _NO_RUNS = ("metric", "metrics", "query")
 
 
-def check_words(given: argparse.Namespace, question: QuestionCommand, names: Sequence[str]) -> None:
+def check_words(options: argparse.Namespace, question: QuestionCommand, names: Sequence[str]) -> None:
     """Checks the words of a command. ``names``: the arguments of its tool. Raises InputError."""
-    words = [word for name in question.positionals if (word := getattr(given, name))]
-    _check_pairs([*words, *given.folders], question, names)
-    _check_nested([*given.folders, *given.root])
-    if words and _is_folder_first(words[0], given.folders, question):
-        _raise_for_order(words[0], given.folders, question)
+    words = [word for name in question.positionals if (word := getattr(options, name))]
+    _check_pairs([*words, *options.folders], question, names)
+    _check_nested([*options.folders, *options.root])
+    if words and _is_folder_first(words[0], options.folders, question):
+        _raise_for_order(words[0], options.folders, question)
 
 
 def _is_folder_first(word: str, others: Sequence[str], question: QuestionCommand) -> bool:

@@ -335,12 +335,12 @@ def _series_text(run: str, metric: str, whole: SeriesSummary, rows: Sequence[Ans
 def _pairs(rows: Sequence[AnswerRow]) -> Iterator[str]:
     """``x value`` of each point; a non-finite stretch is shown by its ends and its number of points."""
     for word, stretch in groupby(rows, lambda r: r.words.get(3, "")):
-        same = list(stretch)
-        first, last = show(_whole(same[0].cells[2])), show(_whole(same[-1].cells[2]))
-        if word and len(same) > _STRETCH:
-            yield f"{first} to {last} {word} ({len(same)} points)"
+        points = list(stretch)
+        first, last = show(_whole(points[0].cells[2])), show(_whole(points[-1].cells[2]))
+        if word and len(points) > _STRETCH:
+            yield f"{first} to {last} {word} ({len(points)} points)"
         else:
-            yield from (f"{show(_whole(r.cells[2]))} {show(r.cells[3], word)}" for r in same)
+            yield from (f"{show(_whole(r.cells[2]))} {show(r.cells[3], word)}" for r in points)
 
 
 def _whole(value: Cell) -> Cell:

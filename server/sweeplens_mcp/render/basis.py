@@ -16,7 +16,7 @@ from msgspec import Struct
 from sweeplens.answers import Basis, LeftOut
 from sweeplens_mcp.render.cells import clip
 
-__all__ = ["BasisJson", "basis_json", "basis_text", "json_size", "some"]
+__all__ = ["BasisJson", "basis_json", "basis_text", "first_few", "json_size"]
 
 
 class LeftOutJson(TypedDict):
@@ -83,9 +83,9 @@ def basis_text(shown: BasisJson) -> str:
     return "; ".join(parts) + ("\n" + " | ".join(second) if second else "")
 
 
-def some(items: Sequence[str], most: int, what: str) -> list[str]:
+def first_few(items: Sequence[str], most: int, noun: str) -> list[str]:
     """The first ``most`` items, and a count of the others."""
-    return list(items) if len(items) <= most else [*items[:most], f"and {len(items) - most} more {what}"]
+    return list(items) if len(items) <= most else [*items[:most], f"and {len(items) - most} more {noun}"]
 
 
 def _shortened(basis: Basis, detail: _BasisDetail) -> BasisJson:
@@ -93,14 +93,14 @@ def _shortened(basis: Basis, detail: _BasisDetail) -> BasisJson:
         return clip(value, detail.chars)
 
     return {
-        "roots": [text(r) for r in some(basis.roots, detail.items, "roots")],
+        "roots": [text(r) for r in first_few(basis.roots, detail.items, "roots")],
         "data_version": text(basis.data_version),
         "runs_matched": basis.runs_matched,
         "runs_used": basis.runs_used,
         "left_out": _left_out(basis.left_out, detail),
         "points": basis.points,
         "sampling": text(basis.sampling),
-        "warnings": [text(w) for w in some(basis.warnings, detail.items, "warnings")],
+        "warnings": [text(w) for w in first_few(basis.warnings, detail.items, "warnings")],
         "python": text(basis.python),
     }
 

@@ -118,8 +118,10 @@ def _json_escape(match: re.Match[str]) -> str:
 
 
 def _as_text(match: re.Match[str]) -> str:
-    found = match.group()
-    return _ENTITIES.get(found) or (f"{found[:-1]}\\{found[-1]}" if found[:-1].isdigit() else f"\\{found}")
+    characters = match.group()
+    return _ENTITIES.get(characters) or (
+        f"{characters[:-1]}\\{characters[-1]}" if characters[:-1].isdigit() else f"\\{characters}"
+    )
 
 
 def _is_number(text: str) -> bool:

@@ -27,11 +27,11 @@ _GRAVE = 3  # the same for higher severities; the rows of the structured content
 def render_findings(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
     """Renders combinations of findings as headings with their runs below; with many of low severity, only the first few."""
     data, text = render_tables(prepared, n)
-    found = _named(prepared, n, _FINDING)
-    if found is None:
+    findings = _named(prepared, n, _FINDING)
+    if findings is None:
         return data, text
     runs: dict[str, list[Mapping[str, Cell]]] = {}
-    for row in found:
+    for row in findings:
         runs.setdefault(str(row["run_id"]), []).append(row)
     kinds: dict[str, dict[str, list[str]]] = {}
     for run, rows in runs.items():
@@ -72,10 +72,10 @@ def render_varying(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object],
         return data, text
     shown_before: set[str] = set()
     for row in rows:
-        same = row["same_as"]
-        known = [s for s in same if s in shown_before] if isinstance(same, list) else []
+        confounded = row["same_as"]
+        listed = [s for s in confounded if s in shown_before] if isinstance(confounded, list) else []
         shown_before.add(str(row["hparam"]))
-        row["same_as"] = f"see {known[0]}" if known else same
+        row["same_as"] = f"see {listed[0]}" if listed else confounded
     table = TextTable(list(rows[0]), [list(row.values()) for row in rows])
     return data, table_text(table)
 
