@@ -92,25 +92,10 @@ def points_each(metrics: int, most: int = _MOST) -> Callable[[int], int]:
 def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
     """Returns groups of equal hyperparameters; single runs if no setting is repeated, one group if nothing varies."""
     runs = db.view(ask.runs, ask.where).runs
-    keys: list[str] = []
-    if ask.group not in ("", "all"):
-        keys = [ask.group]
-    elif ask.group == "":
-        keys = swept_hparams(db, ask, runs)
-    by = "group" if keys else "all"
-    if by == "all" and ask.group == "" and runs.height <= _MOST_SINGLE:
+    keys = _group_keys(db, ask, runs)
+    if not keys and ask.group == "" and runs.height <= _MOST_SINGLE:
         return single_lines(db, ask, metrics)
-    answer = db.mean_curves(
-        [m.name for m in metrics],
-        by=by,
-        hparams=keys,
-        runs=ask.runs,
-        where=ask.where,
-        x=ask.x or "step",
-        max_points=points_each(len(metrics), _MOST_OF_MEANS),
-        x_min=ask.x_min,
-        x_max=ask.x_max,
-    )
+    answer = _group_means(db, ask, metrics, keys)
     groups = answer.tables["groups"]
     if ask.group == "" and not ask.hparams and groups.height and int(groups["n_runs"].max()) == 1:  # pyright: ignore[reportArgumentType]
         return single_lines(db, ask, metrics)
@@ -130,6 +115,27 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
         "group",
         notes,
         answer.basis,
+    )
+
+
+def _group_keys(db: ExperimentDB, ask: PlotRequest, runs: pl.DataFrame) -> list[str]:
+    """Returns the hyperparameters that define the groups; none for one group of all runs."""
+    if ask.group == "all":
+        return []
+    return [ask.group] if ask.group else swept_hparams(db, ask, runs)
+
+
+def _group_means(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], keys: Sequence[str]) -> Answer:
+    return db.mean_curves(
+        [m.name for m in metrics],
+        by="group" if keys else "all",
+        hparams=keys,
+        runs=ask.runs,
+        where=ask.where,
+        x=ask.x or "step",
+        max_points=points_each(len(metrics), _MOST_OF_MEANS),
+        x_min=ask.x_min,
+        x_max=ask.x_max,
     )
 
 

@@ -116,7 +116,6 @@ def panel_layers(
     colour = category_legend(ask, "series", groups.legend, groups.named)
     tooltip_fields = tooltip(series=groups.line_kind, x=x["axis"]["title"], y=metric.shown, n="runs")
     base = {"x": x, "y": y, "detail": {"field": "part"}}
-    wide = _wide_bands(named, values, log=log)
     shown = {**base, "color": colour, "tooltip": tooltip_fields, "strokeDash": _DASHED}
     line: Spec = {"type": "line", "clip": True}
     layers = [
@@ -125,14 +124,7 @@ def panel_layers(
             _rows(unnamed, ask.smooth),
             {**base, "tooltip": tooltip_fields},
         ),
-        *(
-            layer(
-                {"type": "area", "opacity": opacity, "clip": True},
-                _band_rows([line for line in named if (line in wide) == is_wide], log=log),
-                {**base, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
-            )
-            for is_wide, opacity in ((True, _FAINT), (False, _BAND))
-        ),
+        *_band_layers(named, values, {**base, "color": colour}, log=log),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
         ),
@@ -145,6 +137,20 @@ def panel_layers(
         _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
     return [part for part in layers if part["data"]["values"]], _beyond_note(within)
+
+
+def _band_layers(lines: Sequence[Line], values: Sequence[float], encoding: Spec, *, log: bool) -> list[Spec]:
+    """Returns the bands as two layers: wide ones faint, the others above them."""
+    wide = _wide_bands(lines, values, log=log)
+    ends = {**encoding, "y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
+    return [
+        layer(
+            {"type": "area", "opacity": opacity, "clip": True},
+            _band_rows([line for line in lines if (line in wide) == is_wide], log=log),
+            ends,
+        )
+        for is_wide, opacity in ((True, _FAINT), (False, _BAND))
+    ]
 
 
 def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:

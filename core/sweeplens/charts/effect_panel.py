@@ -92,30 +92,8 @@ def effects_panel(
     width, height = size
     y = text_field("metric", None, [r["metric"] for r in rows], labelLimit=120)
     x: Spec = {"field": "effect", "type": "quantitative", "scale": {"zero": True}, "axis": {"title": axis}}
-    verdicts = {r["verdict"] for r in rows}
-    below: Spec = {
-        "values": [side for side in sides if side in verdicts],
-        "title": None,
-        "orient": "bottom",
-        "direction": "vertical",
-        "labelLimit": width,
-    }
-    colour = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": list(sides)},
-        "legend": below if legend else None,
-    }
-    tooltip_fields = tooltip(
-        metric=row_title,
-        effect="effect size",
-        low="95 % from",
-        high="95 % to",
-        difference="difference",
-        p="p",
-        said="verdict",
-    )
-    encoding: Spec = {"x": x, "y": y, "tooltip": tooltip_fields}
+    colour = _side_colour(rows, sides, width if legend else 0)
+    encoding: Spec = {"x": x, "y": y, "tooltip": _effect_tooltip(row_title)}
     return {
         "width": width,
         "height": height,
@@ -126,6 +104,32 @@ def effects_panel(
             *_strata(strata, x, y),
         ],
     }
+
+
+def _side_colour(rows: Sequence[Row], sides: Sequence[str], legend_width: int) -> Spec:
+    """Returns the encoding of the better side as a colour, with a legend below; ``legend_width`` 0: without a legend."""
+    verdicts = {r["verdict"] for r in rows}
+    legend: Spec = {
+        "values": [side for side in sides if side in verdicts],
+        "title": None,
+        "orient": "bottom",
+        "direction": "vertical",
+        "labelLimit": legend_width,
+    }
+    scale = {"domain": list(sides)}
+    return {"field": "verdict", "type": "nominal", "scale": scale, "legend": legend if legend_width else None}
+
+
+def _effect_tooltip(row_title: str) -> list[Spec]:
+    return tooltip(
+        metric=row_title,
+        effect="effect size",
+        low="95 % from",
+        high="95 % to",
+        difference="difference",
+        p="p",
+        said="verdict",
+    )
 
 
 def _zero() -> Spec:

@@ -113,16 +113,8 @@ def _spec(
     x = text_field("x", shown[0], orders[0], labelAngle=0 if len(axes[0]) * 55 < ask.width else -45)
     y = text_field("y", shown[1], orders[1][::-1])
     tried = [r for r in rows if r["mean"] is not None]
-    log = wants_log([r["mean"] for r in tried], metric.goal)
-    legend: Spec = {"title": metric.shown, "gradientLength": min(180, ask.height // 3), "format": ".3~g"}
-    if ask.narrow:
-        legend |= {"orient": "bottom", "gradientLength": ask.width // 2}
-    colour = {
-        "field": "mean",
-        "type": "quantitative",
-        "scale": {"type": "log" if log else "linear", "scheme": "viridis", "zero": False},
-        "legend": legend,
-    }
+    untried = [r for r in rows if r["mean"] is None]
+    colour = _mean_colour(ask, metric, [r["mean"] for r in tried])
     tooltip_fields = tooltip(x=shown[0], y=shown[1], mean="mean", n="runs")
     encoding = {"x": x, "y": y}
     small = len(axes[0]) > (6 if ask.narrow else 14) or len(axes[1]) > 14
@@ -133,12 +125,12 @@ def _spec(
         layer({"type": "rect"}, tried, {**encoding, "color": colour, "tooltip": tooltip_fields}),
         layer(
             {"type": "rect", "style": "hollow", "filled": False},
-            [r for r in rows if r["mean"] is None],
+            untried,
             {**encoding, "tooltip": tooltip_fields},
         ),
         layer(
             text,
-            [] if small or tight else [r for r in rows if r["mean"] is None],
+            [] if small or tight else untried,
             {**encoding, "text": {"field": "shown"}},
         ),
         *_texts([] if small else tried, encoding),
@@ -147,10 +139,18 @@ def _spec(
     note = f"Mean over runs of each run's {reading_of(metric, ask.reading)}; n: runs. " + (
         f"{metric.goal.capitalize()} is better." if metric.goal != "unknown" else ""
     )
-    untried = len(rows) - len(tried)
-    return filled_view(
-        ask, title, [note, f"{untried} of {len(rows)} combinations were not tried." * (untried > 0), left], layers
-    )
+    missing = f"{len(untried)} of {len(rows)} combinations were not tried." if untried else ""
+    return filled_view(ask, title, [note, missing, left], layers)
+
+
+def _mean_colour(ask: PlotRequest, metric: Metric, means: Sequence[float]) -> Spec:
+    """Returns the encoding of means as colours, with a gradient as its legend."""
+    legend: Spec = {"title": metric.shown, "gradientLength": min(180, ask.height // 3), "format": ".3~g"}
+    if ask.narrow:
+        legend |= {"orient": "bottom", "gradientLength": ask.width // 2}
+    kind = "log" if wants_log(means, metric.goal) else "linear"
+    scale: Spec = {"type": kind, "scheme": "viridis", "zero": False}
+    return {"field": "mean", "type": "quantitative", "scale": scale, "legend": legend}
 
 
 def _texts(tried: Sequence[Row], encoding: Spec) -> list[Spec]:

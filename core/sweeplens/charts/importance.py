@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import Names, distinct, number, printed
@@ -48,29 +48,12 @@ def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
     """Returns the layers: bars, intervals, and the text behind each bar."""
     order = [row["hparam"] for row in shown]
     y = text_field("hparam", None, order, labelLimit=ask.width * (4 if ask.narrow else 3) // 9)
-    tooltip_fields = tooltip(
-        hparam="hyperparameter",
-        importance="share",
-        low="95 % from",
-        high="95 % to",
-        direction="direction",
-        best="best value",
-    )
-    share: dict[str, Any] = {
-        "field": "importance",
-        "type": "quantitative",
-        "scale": {"domain": [0, 1], "clamp": True},
-        "axis": {
-            "title": f"share of the spread of {metric.shown}",
-            "format": "%",
-            "tickCount": 4 if ask.narrow else 10,
-        },
-    }
+    share = _share_field(ask, metric)
     return [
         layer(
             {"type": "bar", "size": min(30, max(8, (ask.height - 140) // (2 * len(shown)))), "opacity": 0.85},
             shown,
-            {"x": share, "y": y, "tooltip": tooltip_fields},
+            {"x": share, "y": y, "tooltip": _bar_tooltip()},
         ),
         layer(
             {"type": "rule", "style": "ink", "strokeWidth": 1.5},
@@ -83,6 +66,28 @@ def _layers(ask: PlotRequest, metric: Metric, shown: list[Row]) -> list[Spec]:
             {"x": {**share, "field": "high"}, "y": y, "text": {"field": "words"}},
         ),
     ]
+
+
+def _share_field(ask: PlotRequest, metric: Metric) -> Spec:
+    """Returns the encoding of the axis of shares, 0 to 100 %."""
+    title = f"share of the spread of {metric.shown}"
+    return {
+        "field": "importance",
+        "type": "quantitative",
+        "scale": {"domain": [0, 1], "clamp": True},
+        "axis": {"title": title, "format": "%", "tickCount": 4 if ask.narrow else 10},
+    }
+
+
+def _bar_tooltip() -> list[Spec]:
+    return tooltip(
+        hparam="hyperparameter",
+        importance="share",
+        low="95 % from",
+        high="95 % to",
+        direction="direction",
+        best="best value",
+    )
 
 
 def _words(directions: Sequence[str], values: str) -> str:

@@ -159,23 +159,12 @@ def _spec(
     ask: PlotRequest, metric: Metric, axes: Sequence[_ParallelAxis], rows: list[Row], title: str, notes: Sequence[str]
 ) -> Spec:
     with_result = [r for r in rows if r["value"] is not None]
-    values = [r["value"] for r in with_result]
-    log = is_log("", "y", values, metric.goal)
-    within = value_range(values, log=log)
     x = {"field": "axis", "type": "quantitative", "axis": None, "scale": {"domain": [-0.12, len(axes) - 0.5]}}
     y = {
         "field": "at",
         "type": "quantitative",
         "axis": None,
         "scale": {"domain": [-0.06, 0.05 + max(h["at"] for h in _heads(ask, axes))], "nice": False},
-    }
-    scale: Spec = {"type": "log" if log else "linear", "range": "ramp", "zero": False, "clamp": True}
-    if within:
-        scale["domain"] = [within.low, within.high]
-    legend: Spec = {
-        "title": metric.shown,
-        "format": ".3~g",
-        **({"orient": "bottom", "gradientLength": ask.width // 2} if ask.narrow else {}),
     }
     tooltip_fields = tooltip(run="run", status="status", of="axis", shown="value", value=metric.shown)
     encoding = {"x": x, "y": y, "detail": {"field": "line"}, "tooltip": tooltip_fields}
@@ -189,15 +178,23 @@ def _spec(
         layer(
             {"type": "line", "strokeWidth": 1.4, "opacity": 0.75 if len(with_result) < 2000 else 0.4},
             with_result,
-            {
-                **encoding,
-                "order": order,
-                "color": {"field": "value", "type": "quantitative", "scale": scale, "legend": legend},
-            },
+            {**encoding, "order": order, "color": _result_colour(ask, metric, [r["value"] for r in with_result])},
         ),
         *_frame(ask, axes, x, y),
     ]
     return filled_view(ask, title, notes, layers)
+
+
+def _result_colour(ask: PlotRequest, metric: Metric, values: Sequence[Any]) -> Spec:
+    """Returns the encoding of the metric as a colour; values outside the usual range get the colours of its ends."""
+    log = is_log("", "y", values, metric.goal)
+    within = value_range(values, log=log)
+    scale: Spec = {"type": "log" if log else "linear", "range": "ramp", "zero": False, "clamp": True}
+    if within:
+        scale["domain"] = [within.low, within.high]
+    below: Spec = {"orient": "bottom", "gradientLength": ask.width // 2} if ask.narrow else {}
+    legend: Spec = {"title": metric.shown, "format": ".3~g", **below}
+    return {"field": "value", "type": "quantitative", "scale": scale, "legend": legend}
 
 
 def _frame(ask: PlotRequest, axes: Sequence[_ParallelAxis], x: Spec, y: Spec) -> list[Spec]:

@@ -6,8 +6,8 @@ build_app(server)       the same server as an ASGI application (streamable HTTP)
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -87,14 +87,6 @@ def build_server(
     log_to_stderr()
     state = source if isinstance(source, ServerState) else ServerState.of(source or Settings(), worker_pool, workers)
     feed = feed or ChangeFeed(state)
-
-    @asynccontextmanager
-    async def lifespan(_: MCPServer[ServerState]) -> AsyncGenerator[ServerState]:
-        try:
-            yield state
-        finally:
-            state.close()
-
     server = SweepServer(
         name="sweeplens",
         title="Sweeplens",
@@ -105,7 +97,7 @@ def build_server(
         version=version("sweeplens"),
         tools=[register(spec, state) for spec in (*TOOLS, *PAGE_TOOLS)],
         extensions=[apps_with_charts()],
-        lifespan=lifespan,
+        lifespan=_closing(state),
         log_level="WARNING",
         cache_hints=_CACHE_HINTS,
         subscriptions=feed,
@@ -119,6 +111,21 @@ def build_server(
     for spec in PROMPTS:
         server.add_prompt(prompt_of(spec))
     return server
+
+
+def _closing(
+    state: ServerState,
+) -> Callable[[MCPServer[ServerState]], AbstractAsyncContextManager[ServerState]]:
+    """Returns the server's lifespan, which closes the state at its end."""
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[ServerState]) -> AsyncGenerator[ServerState]:
+        try:
+            yield state
+        finally:
+            state.close()
+
+    return lifespan
 
 
 def build_app(
