@@ -26,6 +26,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (  # the first prefix that fits
     ("core/sweeplens/analyses/triage/", ("core/test_triage.py", "core/test_news.py", "core/test_overview.py")),
     ("core/sweeplens/analyses/", ("core/test_ranking.py", "core/test_comparison.py", "core/test_effects.py",
                                   "core/test_statistics.py", "core/test_overview.py", "docs/test_walk.py")),
+    ("core/sweeplens/charts/", ("core/test_chart*.py",)),
     ("core/sweeplens/", ("core/test_library.py", "core/test_imports.py", "core/test_names.py", "core/test_samples.py",
                            "core/test_listing.py")),
     ("server/sweeplens_mcp/cli/", ("server/test_cli.py", "server/test_config_command.py", "server/test_doctor.py")),
