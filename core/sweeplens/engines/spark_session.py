@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, cast
@@ -191,7 +191,7 @@ def _load_client() -> None:
 
 
 @contextmanager
-def _main_with_a_file() -> Iterator[None]:
+def _main_with_a_file() -> Generator[None]:
     """Gives the main module a file meanwhile: an embedded interpreter has none, which the client takes for its doctests."""
     main = sys.modules["__main__"]
     if hasattr(main, "__file__"):
