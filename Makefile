@@ -84,7 +84,7 @@ browser: $(TESTS) $(BROWSER) ## Pages in a real Chromium: the App in a test host
 pictures: $(TESTS) ## Write the pictures of README and docs again, from the demo's sweep
 	@$(BIN)/python docs/pictures/make.py
 
-soak: $(TESTS) ## What many clients, long use, bad manners and 200,000 odd files do to one server (about two hours)
+soak: $(TESTS) ## Try one server with many clients, long use, misuse and 200,000 unusual files (about two hours)
 	$(BIN)/python -m tests.soak
 
 newcomer: $(MADE) ## Every command of README, pasted into a fresh clone and a fresh environment (some minutes)

@@ -107,7 +107,7 @@ def main(rounds: int = 9) -> None:
         Figure(f"files opened by a first look, of {_FILES:,}", count, ""),
         Figure("bytes read of each of them", size / count, "", most=4096 + 64),
     ]
-    print_section("Folders of something else", "python benchmarks/walk.py", figures, about="10,000 unrelated files")
+    print_section("Unrelated folders", "python benchmarks/walk.py", figures, about="10,000 unrelated files")
 
 
 if __name__ == "__main__":

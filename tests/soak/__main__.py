@@ -53,7 +53,7 @@ def main() -> int:
     return 1 if broken else 0
 
 
-_HEAD = """## Many clients, long use, bad manners
+_HEAD = """## Many clients, long use, misuse
 
 `make soak`
 
