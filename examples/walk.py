@@ -39,9 +39,9 @@ WALK = (
     Stop(
         "Is that real?",
         ("rank_runs", "metric=val/acc", "hparams=optim.lr"),
-        "So far, 0.03 leads in every reading. The second is 0.006 behind, which is more than chance (p below 1 %, corrected for all "
-        "six). A run is still running, so the limit is stricter: someone who looks after each seed would find a difference by chance "
-        "too often. Four of six runs with 0.3 are broken, and the run with a broken config was left out.",
+        "So far, 0.03 leads in every reading. The second is 0.006 behind, which is more than chance (p below 1 %, corrected for "
+        "all six). A run is still running, so the limit is stricter: someone who looks after each seed would find a difference by "
+        "chance too often. Four of six runs with 0.3 are broken, and the run with a broken config was left out.",
     ),
     Stop(
         "What went wrong in the bad runs?",

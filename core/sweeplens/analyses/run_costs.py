@@ -112,5 +112,7 @@ def _number_of_gpus(runs: pl.DataFrame) -> pl.DataFrame | None:
 
 def machine_of(runs: pl.DataFrame) -> str:
     """Returns the column that names the machine of a run, where it takes several values; else an empty text."""
-    named = [*filter(is_machine, hparam_columns(runs)), *(f"metadata.{name}" for name in _MACHINES)]
+    told = [c for c in runs.columns if c.startswith("metadata.") and c.rsplit(".", 1)[-1] in _MACHINES]
+    told.sort(key=lambda c: (_MACHINES.index(c.rsplit(".", 1)[-1]), len(c)))
+    named = [*filter(is_machine, hparam_columns(runs)), *told]
     return next((n for n in named if n in runs.columns and runs[n].drop_nulls().n_unique() > 1), "")

@@ -13,7 +13,8 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, cast
 
@@ -184,9 +185,23 @@ class _Job:
 def _load_client() -> None:
     """Imports the client, which takes about a second; this is not the cluster's time."""
     if "pyspark.sql.connect.session" not in sys.modules:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _main_with_a_file():
             warnings.simplefilter("ignore")  # of a pandas that the client does not know yet; no pandas is used here
             import_module("pyspark.sql.connect.session")
+
+
+@contextmanager
+def _main_with_a_file() -> Generator[None]:
+    """Gives the main module a file meanwhile: an embedded interpreter has none, which the client takes for its doctests."""
+    main = sys.modules["__main__"]
+    if hasattr(main, "__file__"):
+        yield
+        return
+    main.__file__ = ""
+    try:
+        yield
+    finally:
+        del main.__file__
 
 
 def _new_session(url: str) -> SparkSession:

@@ -29,6 +29,7 @@ from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
+from sweeplens.sources.run_facts import with_facts
 from sweeplens.sources.signs import status_by_signs
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
@@ -238,7 +239,7 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     if isinstance(many, Failure):
         return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
     entries = [
-        _entry(t, _masked(many.readings[path], store), (names[path],), young[path])
+        _entry(t, _described(t.source, many.readings[path], store), (names[path],), young[path])
         for t in tasks
         if (path := t.source.path) in many.readings
     ]
@@ -256,8 +257,10 @@ def _content_if_young(source: Source) -> int | None:
     return content_of(source) if is_young(source, time.time_ns()) else None
 
 
-def _masked(reading: Reading, store: MemoryStore) -> Reading:
-    return reading if store.shows_secrets else without_secrets(reading)
+def _described(source: Source, reading: Reading, store: MemoryStore) -> Reading:
+    """Returns the reading with the facts in files beside the source, and without secrets."""
+    described = with_facts(source, reading)
+    return described if store.shows_secrets else without_secrets(described)
 
 
 def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
@@ -321,7 +324,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
             content = _NO_CHECKSUM if reading.is_transient else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
         state.drop_earlier(task.entry)
-    reading = _masked(reading, state.store)
+    reading = _described(task.source, reading, state.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
     state.change.entries[task.key] = _entry(task, reading, ids, content)

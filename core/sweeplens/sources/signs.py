@@ -7,6 +7,7 @@ What counts, the first that says something:
 
     an exit code      ``exit_code``, ``returncode.txt``: 0 finished; 130, 137, 143 (signals) killed; else failed
     a status          ``status.json``, ``status.txt``, ``state``: a word that is known, or an exit code under a name of one
+    a fact            ``"state": "finished"`` in ``result.json``, ``run_info.json`` and alike (`sources.run_facts`), after markers
     a marker          ``.done``, ``_SUCCESS``, ``FAILED``, ``CANCELLED``, ``<log>.done``: its name says it, never its content
     the last lines    of ``slurm-*.out``, ``*_log.err`` (submitit), ``*.log`` ...: of the newest job only
     a result          ``*_result.pkl`` (submitit): finished, where the lines say nothing else; it is never opened
@@ -29,6 +30,7 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.values import as_step, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Source
 from sweeplens.readers.text.ending import end_of, status_at_end
+from sweeplens.sources.run_facts import is_facts
 from sweeplens.sources.walk import WalkedFolder
 
 __all__ = ["signs_of", "status_by_signs"]
@@ -79,7 +81,7 @@ def signs_of(folder: WalkedFolder, claim: Claim) -> tuple[FileStat, ...]:
 
 def is_sign(name: str) -> bool:
     """Whether a file may say how a run ended, by its name."""
-    return any(kind.fullmatch(name) for kind in (_EXIT, _STATUS, _MARKER, _TEXT, _RESULT))
+    return is_facts(name) or any(kind.fullmatch(name) for kind in (_EXIT, _STATUS, _MARKER, _TEXT, _RESULT))
 
 
 def _stands_for(folder: WalkedFolder) -> bool:
@@ -98,6 +100,9 @@ def status_by_signs(source: Source) -> str:
         found = [status for s in _latest_first(signs) if kind.fullmatch(_name(s)) and (status := _said(s, told))]
         if found:
             return found[0]
+    facts = [status for s in _latest_first(signs) if is_facts(_name(s)) and (status := _said(s, _status_in))]
+    if facts:
+        return facts[0]
     texts = [s for s in signs if _TEXT.fullmatch(_name(s)) and not _MARKER.fullmatch(_name(s))]
     ended = _end_of_newest(texts)
     return ended or ("finished" if any(_RESULT.fullmatch(_name(s)) for s in signs) else "")

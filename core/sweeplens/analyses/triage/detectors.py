@@ -16,6 +16,7 @@ from sweeplens.analyses.triage.plateaus import plateau
 from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
 from sweeplens.analyses.triage.siblings import outlier
 from sweeplens.analyses.triage.spikes import spike
+from sweeplens.analyses.triage.split_check import same_split
 
 __all__ = ["DETECTORS", "LASTING", "NEED_POINTS", "Detector"]
 
@@ -44,6 +45,7 @@ DETECTORS: tuple[Detector, ...] = (
     level_shift,
     outlier,
     ends_early,
+    same_split,
     same_end,
     constant,
     rewind,

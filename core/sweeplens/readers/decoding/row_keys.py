@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -71,9 +72,14 @@ def split_of_row(row: dict[str, Any]) -> str:
         if isinstance(row.get(key), str):
             return str(row.pop(key))
     for key in SPLIT_WORD_KEYS:
-        if isinstance(row.get(key), str) and str(row[key]).lower() in _SPLIT_WORDS:
+        if isinstance(row.get(key), str) and str(row[key]).lower() in _SPLIT_WORDS and not any(map(_names_split, row)):
             return str(row.pop(key))
     return ""
+
+
+def _names_split(key: str) -> bool:
+    """Whether a metric's name says its split itself: ``val/loss``, ``val_loss``."""
+    return re.split(r"[/_.]", key.lower())[0] in _SPLIT_WORDS and not label_of(key)
 
 
 def exact_label(key: str) -> str:

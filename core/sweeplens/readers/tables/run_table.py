@@ -16,6 +16,7 @@ from sweeplens.errors import FormatError
 from sweeplens.frames.goals import known_goal
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import absent, cell_number, header_of, records, sample
+from sweeplens.readers.decoding.delimited.own_tables import is_own_table
 from sweeplens.readers.decoding.settings_text import value_in_text
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES
 from sweeplens.readers.decoding.values import PointBuffer, status_of
@@ -66,7 +67,11 @@ class RunTable:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims each such table."""
         for name in folder.free(".csv", ".tsv"):
-            if name not in SETTINGS_NAMES and _roles_in(name, folder.head(name)) is not None:
+            if (
+                name not in SETTINGS_NAMES
+                and not is_own_table(folder.head(name))
+                and _roles_in(name, folder.head(name)) is not None
+            ):
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
