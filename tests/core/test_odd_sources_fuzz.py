@@ -35,14 +35,14 @@ def test_every_format_is_made_odd(real: list[Files], tmp_path: Path) -> None:
 
 
 @given(numbers=st.lists(st.integers(0, 2**32), min_size=_BATCH, max_size=_BATCH))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_odd_sources_are_problems_of_their_own(real: list[Files], beside: Beside, numbers: list[int]) -> None:
     batch = [odd(real[n % len(real)], random.Random(n)) for n in numbers]
     assert not beside.differs(batch)
 
 
 @given(numbers=st.lists(st.integers(0, 2**32), min_size=_BATCH, max_size=_BATCH))
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_second_process_reads_the_same_data_of_odd_sources_from_the_store(
     real: list[Files], beside: Beside, numbers: list[int]
 ) -> None:
