@@ -72,13 +72,13 @@ def matching_notes(
         )
         wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
         inert = cases[0].blocks.inert if cases and cases[0].blocks else ()
-        pooled = len(matching.labels) - len({*wild, *inert}) or len(matching.labels)
+        pooled = len(matching.labels) - len({*wild, *inert})
         notes.append(f"Matched on {', '.join(matching.by)}: difference is pooled over {pooled} strata ({error}).")
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
         if wild:
             notes.append(f"Not pooled, because the spread of runs is far larger: {listed(wild)}; see table strata.")
-        if inert and len(inert) < len(matching.labels):
+        if inert:
             notes.append(
                 f"Not pooled, because both sides hold the same values to the last digit, as if the setting was never applied: "
                 f"{listed(inert)}."

@@ -112,7 +112,9 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     names = [matching.labels[i] for i in places]
     shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
     wild, inert = _wild(every), _inert(rows)
-    left_out = [*wild, *(inert if len(inert) < every.height else ())]
+    if len({*wild, *inert}) == every.height:
+        inert = []  # applied nowhere else: that the sides are equal is the answer
+    left_out = [*wild, *inert]
     strata = every.filter(pl.col("stratum").is_in(left_out).not_())
     rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
     if not strata.height:

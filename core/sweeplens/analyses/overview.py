@@ -80,17 +80,7 @@ def overview(
             f"{len(lost)}: {listed(lost)} (config missing or unreadable); in no group" * bool(lost),
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
-        *((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True)),
-        ("does it hold", _doubts(leading, answers)),
-        ("metrics disagree", _disagreements(leading, [a.table for a in answers])),
-        ("ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")),
-        ("best is", f"by reduce {DEFAULT_REDUCE}, the default" * bool(best.height)),
-        (
-            "best",
-            ""
-            if leading or not names
-            else f"unknown whether lower or higher is better ({listed(names)}): pass goal=...",
-        ),
+        *_best_rows(names, leading, answers, best),
         *(
             _broken(runs, series, found_wrong, triage, known)
             if found_wrong and triage
@@ -108,6 +98,19 @@ def overview(
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def _best_rows(
+    names: Sequence[str], leading: Sequence[str], answers: Sequence[Answer], best: pl.DataFrame
+) -> Iterator[tuple[str, str]]:
+    """Yields the rows on the best group by each metric; ``names``: the main metrics, ``leading``: those with a goal."""
+    yield from ((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True))
+    yield "does it hold", _doubts(leading, answers)
+    yield "metrics disagree", _disagreements(leading, [a.table for a in answers])
+    yield "ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")
+    yield "best is", f"by reduce {DEFAULT_REDUCE}, the default" * bool(best.height)
+    if names and not leading:
+        yield "best", f"unknown whether lower or higher is better ({listed(names)}): pass goal=..."
 
 
 def _rankings(

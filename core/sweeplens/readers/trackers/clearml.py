@@ -62,7 +62,7 @@ class ClearMLOffline:
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Reads the whole session: its files are small, and written anew when it ends."""
+        """Reads the whole session: its files are small, and written again when it ends."""
         path = source.files[0].path
         session = _OfflineSession(source.relative.removesuffix(".zip"))
         try:
