@@ -15,7 +15,7 @@ from sweeplens.analyses.robustness import readings, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
 from sweeplens.engines.protocol import PointSource
-from sweeplens.frames.grouping import is_identifier, is_replicate, varying_hparams
+from sweeplens.frames.grouping import settings_among, varying_hparams
 from sweeplens.frames.reduction import ReducedSeries, Reduction
 
 __all__ = ["coverage_note", "matching_notes", "method_notes", "robustness_notes"]
@@ -89,8 +89,11 @@ def matching_notes(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
     both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
-    apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
-             and not is_identifier(both, n, replicates) and not (matching and n in matching.by)]  # fmt: skip
+    apart = [
+        n
+        for n in settings_among(both, varying_hparams(both), replicates)
+        if n not in named and not (matching and n in matching.by)
+    ]
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)

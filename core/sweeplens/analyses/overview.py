@@ -17,7 +17,7 @@ from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference, over_
 from sweeplens.answers import Answer, Basis
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
+from sweeplens.frames.grouping import folded, identifiers, is_called, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.run_names import display_names, shown_run
 from sweeplens.frames.schemas import hparam_columns
@@ -199,7 +199,8 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     """
     if not vary.height:
         return "nothing" if hparam_columns(runs) else "nothing: no run has hyperparameters"
-    names = [n for n in vary["hparam"].to_list() if is_identifier(runs, n)]
+    identify = identifiers(runs, vary["hparam"].to_list())
+    names = [n for n in vary["hparam"].to_list() if n in identify]
     seen: set[str] = set(names)
     lines: list[str] = []
     for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
@@ -286,10 +287,11 @@ def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
     """Returns the hyperparameters that vary, one of each class that is perfectly confounded, with the others of its class."""
     seen: set[str] = set()
     found: dict[str, list[str]] = {}
+    identify = identifiers(runs, vary["hparam"].to_list())
     for row in vary.filter((pl.col("n_values") > 1) & pl.col("replicate").not_()).iter_rows(named=True):
         if row["hparam"] not in seen:
             others = [] if row["n_values"] >= max(_MANY, runs.height) else list(row["same_as"])
-            found[row["hparam"]] = [o for o in others if not is_identifier(runs, o)]
+            found[row["hparam"]] = [o for o in others if o not in identify]
             seen |= {row["hparam"], *others}
     return found
 
