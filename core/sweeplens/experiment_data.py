@@ -264,7 +264,7 @@ class ExperimentData:
                 report = ingest(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
-        except Exception as error:
+        except Exception as error:  # a load that fails as a whole is logged, and raised or told by every answer
             self.failure = load_failed(error, datetime.now(UTC), self._good)
             known = isinstance(error, SweeplensError | OSError)  # its words are enough
             log.error("Reading the folders failed: %s", plain_text(str(error)), exc_info=None if known else error)

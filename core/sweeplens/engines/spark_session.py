@@ -92,7 +92,7 @@ class SparkConnection:
         job.start()
         try:
             self._wait(job, began)
-        except BaseException:
+        except BaseException:  # cancels the job on the cluster, and raises
             job.interrupt()
             raise
         return self._result(job, most)
@@ -165,7 +165,7 @@ class _Job:
             self.answered.set()
             self.session.addTag(self._tag)
             self.table = self._plan(self.session).limit(self._most + 1).toArrow()
-        except Exception as error:  # noqa: BLE001  # handed to the thread of the call, which raises it
+        except Exception as error:  # noqa: BLE001  # no boundary: the thread of the call raises it
             self.error = error
         finally:
             self.ended.set()
@@ -176,9 +176,12 @@ class _Job:
             threading.Thread(target=self._interrupt, args=(self.session,), daemon=True).start()
 
     def _interrupt(self, session: SparkSession) -> None:
+        from grpc import RpcError
+        from pyspark.errors import PySparkException
+
         try:
             session.interruptTag(self._tag)
-        except Exception:  # the call is over, and an unreachable cluster was reported
+        except (RpcError, PySparkException, OSError):  # the call is over, and an unreachable cluster was reported
             log.info("The job %s could not be interrupted", self._tag, exc_info=True)
 
 

@@ -184,7 +184,7 @@ class PersistentStore(MemoryStore):
             log.info("%s The new HEAD is loaded at the next refresh.", error)
         except MemoryError:
             raise
-        except Exception as error:  # data that cannot be stored stays in memory
+        except Exception as error:  # the boundary around the store: what cannot be stored stays in memory
             log.debug("The store could not be written", exc_info=True)
             if not self.backend.vanished():  # else it was deleted meanwhile: the next refresh rebuilds it
                 self._pause_writing(error)
@@ -246,7 +246,7 @@ class PersistentStore(MemoryStore):
                     self._load(head)
         except (BackendUnreachableError, MemoryError):
             raise
-        except Exception as error:  # any bad content: the folders are the truth
+        except Exception as error:  # the boundary around the store's content: the folders are the truth
             log.warning("The store %s is rebuilt: %s", self.backend.address, _first_line(error))
             log.debug("The traceback of that error", exc_info=True)
             self._clear()
