@@ -176,13 +176,15 @@ class _Job:
             threading.Thread(target=self._interrupt, args=(self.session,), daemon=True).start()
 
     def _interrupt(self, session: SparkSession) -> None:
-        from grpc import RpcError
-        from pyspark.errors import PySparkException
-
         try:
             session.interruptTag(self._tag)
-        except (RpcError, PySparkException, OSError):  # the call is over, and an unreachable cluster was reported
+        except _client_errors():  # the call is over, and an unreachable cluster was reported
             log.info("The job %s could not be interrupted", self._tag, exc_info=True)
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """Returns what the client raises for a cluster that cannot be reached or refuses."""
+    return OSError, import_module("grpc").RpcError, import_module("pyspark.errors").PySparkException
 
 
 def _load_client() -> None:
