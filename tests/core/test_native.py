@@ -19,7 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sweeplens
-from sweeplens.native.step_table import StepTable, is_compiled
+from sweeplens.native.library import is_compiled
+from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.values import as_time, number_in
 
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
@@ -229,7 +230,7 @@ def test_a_build_asks_for_a_compiler_only_where_there_is_none(tmp_path: Path) ->
 READ = """
 import sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.native.step_table import is_compiled
+from sweeplens.native.library import is_compiled
 db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=sys.argv[1])
 db.load_experiments()
 db.lazy_query().sort("run_id", "metric", "step").collect().write_parquet(sys.argv[2])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sweeplens.errors import RootError
 from sweeplens.extras import missing_extras
-from sweeplens.native.step_table import is_compiled
+from sweeplens.native.library import is_compiled
 from sweeplens_mcp.cli.file_report import file_reports, lines, summary
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.render.cells import clean, clip

@@ -28,15 +28,17 @@ _PADDING = re.compile(r"%\|[^|]*\||[\s=>.━╸╺█▏▎▍▌▋▊▉#]+")
 _MAY_HOLD_VALUE = r"\d|(?i)nan|^\s*\|"
 
 
-def cleaned(data: bytes) -> str:
-    """Returns text without colours, with ``\\n`` after each line and each overwritten state of a line."""
+def cleaned(data: bytes) -> bytes:
+    """Returns text in UTF-8 without colours, with ``\\n`` after each line and each overwritten state of a line."""
     if b"\x1b" in data:
         data = _ANSI.sub(b"", data)
     if b"\x08" in data:
         data = re.sub(rb"\x08+", b"\n", data)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return data.replace(b"\x01", b" ").decode("utf-8", "replace")
+    if b"\x01" in data:
+        data = data.replace(b"\x01", b" ")
+    return data if data.isascii() else data.decode("utf-8", "replace").encode()
 
 
 def line_frame(text: str) -> pl.DataFrame:

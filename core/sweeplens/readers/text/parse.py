@@ -9,23 +9,26 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 import polars as pl
 from msgspec import Struct
 
 from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisState, KeyTraits
 from sweeplens.readers.text.axis_columns import placed_columns
+from sweeplens.readers.text.blocks import LineGroup, block_of
 from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.field_values import ValueField
-from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
+from sweeplens.readers.text.lines import HOLE, bare_shape, tokens_of
 from sweeplens.readers.text.templates import LineTemplate, may_be_row, template_of
-from sweeplens.readers.text.token_values import numbers_at, times_at, values_of_field
+from sweeplens.readers.text.tokens import TokenColumns
 
 __all__ = ["ParsedLogText", "TextParser"]
 
 _EVALS = frozenset({"val", "valid", "test", "eval", "dev"})
 _MOST_SHAPES = 200_000  # that are cached
 _MOST_PARTS = 64  # different names of one shape
+_TAIL = 4096  # characters that are kept of a text
 _ABOVE = 3  # lines above a row of numbers that may be its header
 
 
@@ -45,7 +48,7 @@ class _TemplateRows(Struct):
 
     template: LineTemplate
     lines: pl.Series
-    tokens: pl.Series  # lists of texts
+    tokens: TokenColumns
 
 
 class TextParser:
@@ -87,10 +90,9 @@ class TextParser:
 
     # -------------------------------------------------------------- lines to rows
 
-    def feed(self, text: str) -> ParsedLogText:
-        """Parses whole lines."""
-        frame = line_frame(text)
-        groups = self._groups(frame, text)
+    def feed(self, text: bytes) -> ParsedLogText:
+        """Parses whole lines in UTF-8."""
+        groups = self._groups(text)
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
         axes = self._axes(groups)
         if self.positional is None:
@@ -98,34 +100,27 @@ class TextParser:
             self.positional = _without_axis(axes, templates)
         alone = [k for k, t in templates.items() if _key_of(t) in self.settings]
         axes = axes.filter(~pl.col("key").is_in(alone)) if alone else axes
-        self.above = text[-4096:]
+        self.above = _last_of(text)
         return self._placed(groups, axes, templates)
 
-    def _groups(self, frame: pl.DataFrame, text: str) -> list[_TemplateRows]:
+    def _groups(self, text: bytes) -> list[_TemplateRows]:
         """Returns the lines that have a template, by template."""
-        kinds = frame.group_by("shape", maintain_order=True).agg(
-            pl.col("text").first(), pl.col("line").first(), pl.len().alias("count")
-        )
-        kinds = kinds.filter(may_be_row())
-        useful: dict[str, LineTemplate] = {}
-        for shape, first, line, count in kinds.iter_rows():
+        block = block_of(text)
+        shapes = block.shapes()
+        of = np.full(shapes.height, -1, np.int64)
+        at: dict[LineTemplate, int] = {}
+        for i, shape, first, line, count in shapes.filter(may_be_row()).select("id", "shape", "text", "line", "count").iter_rows():
             if (found := self._template(shape, first, line, text)) is not None:
-                useful[shape] = found
+                of[i] = at.setdefault(found, len(at))
                 bare = bare_shape(shape)
                 self.shapes[bare] = self.shapes.get(bare, 0) + count
-        if not useful:
-            return []
-        keys = {t: i for i, t in enumerate(dict.fromkeys(useful.values()))}
-        index = pl.DataFrame({"shape": list(useful), "at": [keys[t] for t in useful.values()]})
-        mine = frame.join(index, on="shape", how="inner", maintain_order="left")
         groups: list[_TemplateRows] = []
-        for (at,), part in mine.partition_by("at", maintain_order=True, as_dict=True).items():
-            template = list(keys)[cast("int", at)]
-            rows = _TemplateRows(template, part["line"], part["text"].str.extract_all(NUMBERS))
-            groups += self._split_names(rows, part) if template.parts else [rows]
+        for template, lines in zip(at, block.groups(of, len(at)) if at else (), strict=True):
+            rows = _TemplateRows(template, lines.lines, lines.tokens)
+            groups += self._split_names(rows, lines, shapes["shape"]) if template.parts else [rows]
         return groups
 
-    def _template(self, shape: str, first: str, line: int, text: str) -> LineTemplate | None:
+    def _template(self, shape: str, first: str, line: int, text: bytes) -> LineTemplate | None:
         if shape in self._shapes and not (self._shapes[shape] or LineTemplate()).columns:
             return self._shapes[shape]
         tokens = tokens_of(first)
@@ -139,24 +134,23 @@ class TextParser:
             self._shapes[shape] = found
         return found
 
-    def _split_names(self, rows: _TemplateRows, part: pl.DataFrame) -> list[_TemplateRows]:
+    def _split_names(self, rows: _TemplateRows, lines: LineGroup, shapes: pl.Series) -> list[_TemplateRows]:
         """Splits lines whose names contain numbers: each combination of these numbers gets its own template."""
         places = rows.template.parts
-        named = pl.DataFrame([rows.lines, part["shape"], rows.tokens.alias("tokens")]).with_columns(
-            names=pl.concat_str([pl.col("tokens").list.get(p, null_on_oob=True) for p in places], separator="\x00")
-        )
+        names = pl.select(pl.concat_str([pl.lit(rows.tokens.texts(p)) for p in places], separator="\x00")).to_series()
+        named = pl.DataFrame({"shape": lines.shapes, "names": names}).with_row_index("row")
         groups: list[_TemplateRows] = []
-        for (shape, names), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
-            if names is None or len(groups) >= _MOST_PARTS:
+        for (shape, name), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
+            if name is None or len(groups) >= _MOST_PARTS:
                 continue
-            tokens = few["tokens"][0].to_list()
-            template = template_of(
-                _filled(cast("str", shape), tokens, places), [t for i, t in enumerate(tokens) if i not in places]
-            )
+            text = cast("str", shapes[cast("int", shape)])
+            at = few["row"].to_numpy().astype(np.int64)
+            tokens = rows.tokens.of_line(int(at[0]), text.count(HOLE))
+            kept = [i for i in range(len(tokens)) if i not in places]
+            template = template_of(_filled(text, tokens, places), [tokens[i] for i in kept])
             if template is None or template.parts or template.columns:
                 continue
-            kept = [i for i in range(len(tokens)) if i not in places]
-            groups.append(_TemplateRows(template, few["line"], few["tokens"].list.gather(kept, null_on_oob=True)))
+            groups.append(_TemplateRows(template, rows.lines[at], rows.tokens.lines(at).kept(kept)))
         return groups
 
     # -------------------------------------------------------------- rows to steps
@@ -168,9 +162,9 @@ class TextParser:
                 {
                     "line": g.lines,
                     "key": pl.repeat(self._keys[g.template], len(g.lines), dtype=pl.Int64, eager=True),
-                    "epoch": numbers_at(g.tokens, g.template.epoch),
-                    "fine": numbers_at(g.tokens, g.template.fine) * g.template.fine_scale,
-                    "total": numbers_at(g.tokens, g.template.total),
+                    "epoch": _numbers(g, g.template.epoch),
+                    "fine": _numbers(g, g.template.fine) * g.template.fine_scale,
+                    "total": _numbers(g, g.template.total),
                 }
             )
             for g in groups
@@ -225,7 +219,7 @@ class TextParser:
         sections = self._sections(groups)
         frames = [f for g in groups if g.template.is_row for f in self._points(g, rows_at, parsed, sections)]
         if frames:
-            parsed.points = pl.concat(frames).sort("line", maintain_order=True)
+            parsed.points = _in_order(frames)
         return parsed
 
     def _traits(self, template: LineTemplate) -> KeyTraits:
@@ -270,35 +264,75 @@ class TextParser:
         self, group: _TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
     ) -> Iterable[pl.DataFrame]:
         template = group.template
-        key = self._keys[template]
-        base = pl.DataFrame(
-            {"line": group.lines, "wall_time": times_at(group.tokens, template.wall), "tokens": group.tokens}
-        )
-        base = base.join(
-            rows.filter(pl.col("key") == key).select("line", "run", "step", "under"), on="line", maintain_order="left"
-        )
-        if base["step"].null_count():
-            parsed.unplaced += base["step"].null_count()
-            base = base.filter(pl.col("step").is_not_null())
-        coarse = self.coarse.get(_key_of(template), ())
-        name = pl.lit(template.prefix)
-        if template.box and sections is not None:
-            base = base.sort("line").join_asof(sections, on="line", strategy="backward")
-            name = name + pl.col("section").fill_null("")
-        if not template.has_axis and not template.split and not template.box:
-            name = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit("")) + name
+        mine, tokens = _placed_rows(group, rows.filter(pl.col("key") == self._keys[template]))
+        parsed.unplaced += len(group.lines) - mine.height
+        base = mine.select("line", "run", "step", "under").with_columns(wall_time=_times(tokens, template, mine.height))
         for value in _values(template, positional=_key_of(template) in (self.positional or ())):
-            numbers = values_of_field(base["tokens"], value)
-            named = name + (f"epoch/{value.name}" if value.name in coarse else value.name)
-            point = base.select("line", "run", named.alias("metric"), "step", numbers.alias("value"), "wall_time")
+            numbers = _value_numbers(tokens, value)
+            name = self._name_of(template, value, base, sections)
+            point = base.select("line", "run", name.alias("metric"), "step", numbers.alias("value"), "wall_time")
             if missing := numbers.null_count():
                 parsed.unread += missing
-                at = point.filter(pl.col("value").is_null())["line"].min()
-                parsed.first_unread = (
-                    cast("int", at) if parsed.first_unread < 0 else min(parsed.first_unread, cast("int", at))
-                )
+                at_line = cast("int", point.filter(pl.col("value").is_null())["line"].min())
+                parsed.first_unread = at_line if parsed.first_unread < 0 else min(parsed.first_unread, at_line)
                 point = point.filter(pl.col("value").is_not_null())
             yield point
+
+    def _name_of(
+        self, template: LineTemplate, value: ValueField, base: pl.DataFrame, sections: pl.DataFrame | None
+    ) -> pl.Series:
+        """Returns the name of a value in each row: with the prefix of its rank, box or split."""
+        own = f"epoch/{value.name}" if value.name in self.coarse.get(_key_of(template), ()) else value.name
+        own = template.prefix + own
+        if template.box and sections is not None:
+            begun = base.select("line").join_asof(sections, on="line", strategy="backward")["section"].fill_null("")
+            return pl.select(pl.concat_str(pl.lit(template.prefix), begun, pl.lit(own[len(template.prefix) :]))).to_series()
+        if not template.has_axis and not template.split and not template.box and (base["under"] != "").any():
+            split = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit(""))
+            return base.select(split + own).to_series()
+        return pl.repeat(own, base.height, dtype=pl.String, eager=True)
+
+
+def _numbers(rows: _TemplateRows, place: int | None) -> pl.Series:
+    if place is None:
+        return pl.repeat(None, len(rows.lines), dtype=pl.Float64, eager=True)
+    return rows.tokens.numbers(place)
+
+
+def _times(tokens: TokenColumns, template: LineTemplate, count: int) -> pl.Series:
+    if template.wall is None:
+        return pl.repeat(None, count, dtype=READING_SCHEMA["wall_time"], eager=True)
+    return tokens.times(template.wall)
+
+
+def _value_numbers(tokens: TokenColumns, value: ValueField) -> pl.Series:
+    found = tokens.numbers(value.place)
+    if value.whole is not None:
+        found = found / tokens.numbers(value.whole)
+    return found * value.scale if value.scale != 1.0 else found
+
+
+def _placed_rows(group: _TemplateRows, rows: pl.DataFrame) -> tuple[pl.DataFrame, TokenColumns]:
+    """Returns the rows of a group that have a step, and their tokens. Another group may have the same template."""
+    rows = rows.filter(pl.col("step").is_not_null())
+    lines, some = group.lines.to_numpy(), rows["line"].to_numpy()
+    if np.array_equal(lines, some):
+        return rows, group.tokens
+    at = np.searchsorted(lines, some)
+    here = (at < len(lines)) & (lines[np.minimum(at, len(lines) - 1)] == some)
+    return rows.filter(pl.Series(here)), group.tokens.lines(at[here])
+
+
+def _names_in(metric: pl.Series) -> list[str]:
+    """Returns the names of one value in its rows; usually it has one name."""
+    return [metric[0]] if len(metric) and metric[0] == metric[-1] and (metric == metric[0]).all() else metric.unique().to_list()
+
+
+def _in_order(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Returns points such that those of one metric are in the order of their lines."""
+    points = pl.concat(frames)
+    names = [_names_in(f["metric"]) for f in frames]
+    return points if sum(map(len, names)) == len(set().union(*names)) else points.sort("line", maintain_order=True)
 
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
@@ -368,14 +402,19 @@ def _filled(shape: str, tokens: list[str], places: tuple[int, ...]) -> str:
     return pieces[0] + "".join((tokens[i] if i in places else HOLE) + piece for i, piece in enumerate(pieces[1:]))
 
 
-def _lines_above(earlier: str, text: str, line: int) -> list[str]:
+def _last_of(text: bytes) -> str:
+    """Returns the last characters of a text."""
+    return text[-4 * _TAIL - 4 :].decode("utf-8", "ignore")[-_TAIL:]
+
+
+def _lines_above(earlier: str, text: bytes, line: int) -> list[str]:
     """Returns some lines above a line, also from the text before."""
     at = -1
     for _ in range(line):
-        at = text.find("\n", at + 1)
+        at = text.find(b"\n", at + 1)
     begin = max(0, at)
-    near = text[max(0, begin - 4096) : begin]
-    return (near if begin > 4096 else earlier + near).split("\n")[-_ABOVE:]
+    near = text[max(0, begin - 4 * _TAIL - 4) : begin].decode("utf-8", "ignore")
+    return (near[-_TAIL:] if len(near) > _TAIL else earlier + near).split("\n")[-_ABOVE:]
 
 
 def _no_points() -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -208,11 +209,12 @@ class _LogReading(Struct):
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        self._find_settings(parsed, text)
+        lines = data.count(b"\n")
+        self._find_settings(parsed, text, lines if text is data else text.count(b"\n"))
         if parsed.points.height:
             self.frames.append(self._named(parsed.points))
         self.offset += len(data)
-        self.lines += data.count(b"\n")
+        self.lines += lines
 
     def _count(self, parsed: ParsedLogText, data: bytes) -> None:
         if parsed.unread and not self.unread and b"\r" not in data:
@@ -220,24 +222,25 @@ class _LogReading(Struct):
         self.unread += parsed.unread
         self.unplaced += parsed.unplaced
 
-    def _find_settings(self, parsed: ParsedLogText, text: str) -> None:
+    def _find_settings(self, parsed: ParsedLogText, text: bytes, lines: int) -> None:
         """Finds the settings of each run in the lines before its first row."""
-        firsts = parsed.points.group_by("run", maintain_order=True).agg(
-            pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
-        )
-        lines = text.split("\n") if firsts.height or len(self.between) < _MOST_BETWEEN else []
-        begin = 0
-        for run, first, last in firsts.iter_rows():
+        begin, at = 0, 0  # the line after the last row, and its first byte
+        for run, first, last in _spans_of(parsed.points):
             if run > self.looked:
-                head = self.between + "\n".join(lines[begin:first])
+                head = self.between + "\n".join(_lines_from(text, at, first - begin))
                 self.settings[run], self.looked = settings_in(head[:_MOST_BETWEEN]), run
-            begin, self.between = last + 1, ""
-        self.between = (self.between + "\n".join(lines[begin:]))[:_MOST_BETWEEN]
+            self.between = ""
+            begin, at = last + 1, _begin_of(text, last + 1, lines)
+        if len(self.between) < _MOST_BETWEEN:
+            rest = text[at : at + 4 * _MOST_BETWEEN].decode("utf-8", "ignore")
+            self.between = (self.between + rest)[:_MOST_BETWEEN]
 
     def _named(self, points: pl.DataFrame) -> pl.DataFrame:
-        ids = {k: _run_id(self.source.relative, k) for k in points["run"].unique().to_list()}
-        frame = points.with_columns(run_id=pl.col("run").replace_strict(ids, return_dtype=pl.String))
-        return frame.select(*READING_SCHEMA)
+        runs = points["run"].unique().to_list()
+        ids = {k: _run_id(self.source.relative, k) for k in runs}
+        one = pl.lit(ids[runs[0]]) if len(runs) == 1 else None
+        run = one if one is not None else pl.col("run").replace_strict(ids, return_dtype=pl.String)
+        return points.with_columns(run_id=run).select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
         """Returns the result."""
@@ -248,12 +251,7 @@ class _LogReading(Struct):
     def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
         last = self.parser.axis.run
         last -= int(last > 0 and not self.parser.axis.has_rows)
-        times = {
-            r: (a, b)
-            for r, a, b in points.group_by("run_id")
-            .agg(pl.col("wall_time").min().alias("a"), pl.col("wall_time").max().alias("b"))
-            .iter_rows()
-        }
+        times = _times_of(points)
         status = status_at_end(end_of(self.entry.path))
         return tuple(
             RunRecord(
@@ -290,6 +288,41 @@ class _LogReading(Struct):
             {"parser": self.parser.state(), "between": self.between, "looked": self.looked, **counts},
             self.lines,
         )
+
+
+def _times_of(points: pl.DataFrame) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """Returns the first and the last time of each run that has times."""
+    if points["wall_time"].null_count() == points.height:
+        return {}
+    timed = points.group_by("run_id").agg(a=pl.col("wall_time").min(), b=pl.col("wall_time").max())
+    return {run: (first, last) for run, first, last in timed.iter_rows()}
+
+
+def _spans_of(points: pl.DataFrame) -> list[tuple[int, int, int]]:
+    """Returns the runs of some points, and the first and the last line of each."""
+    lines = points["line"]
+    if points.height and points["run"].min() == points["run"].max():
+        return [(points["run"][0], cast("int", lines.min()), cast("int", lines.max()))]
+    spans = points.group_by("run", maintain_order=True).agg(first=pl.col("line").min(), last=pl.col("line").max())
+    return spans.sort("first").rows()
+
+
+def _begin_of(text: bytes, line: int, lines: int) -> int:
+    """Returns the first byte of a line of so many, counted from the nearer end."""
+    at = 0
+    if line <= lines // 2:
+        for _ in range(line):
+            at = text.find(b"\n", at) + 1
+        return at
+    at = len(text)
+    for _ in range(lines - line + 1):
+        at = text.rfind(b"\n", 0, at)
+    return at + 1
+
+
+def _lines_from(text: bytes, at: int, count: int) -> list[str]:
+    """Returns so many lines from a byte on, as far as settings are searched."""
+    return text[at : at + 4 * _MOST_BETWEEN].decode("utf-8", "ignore").split("\n")[:count]
 
 
 def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) -> bool:
@@ -338,7 +371,7 @@ def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
     kept, at = b"", begin
     while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
         at += len(data)
-        kept += data
+        kept = kept + data if kept else data
         end = _cut(kept)
         if end and at >= PLAN_BYTES:
             yield kept[:end]
