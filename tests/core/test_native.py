@@ -245,6 +245,12 @@ def test_without_the_compiled_part_everything_is_read_by_python(tmp_path: Path) 
         (logs / f"run{run}").mkdir(parents=True)
         rows = [json.dumps({"step": i, "loss": run + 1 / (i + 1)}) for i in range(50)]
         (logs / f"run{run}" / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    (logs / "text").mkdir()
+    printed = [
+        f"2024-05-08 04:06:{i:02},5 INFO Epoch [1/1], Step [{i}/50], Loss: {7 / (i + 3):.4f} (1,{i:03})"
+        for i in range(1, 51)
+    ]
+    (logs / "text" / "train.log").write_text("\n".join(printed) + "\n")
     home = Path(sweeplens.__file__).parent
     shutil.copytree(home, tmp_path / "bare" / "sweeplens", ignore=shutil.ignore_patterns("step_lines*"))
     read: dict[str, pl.DataFrame] = {}
@@ -256,5 +262,5 @@ def test_without_the_compiled_part_everything_is_read_by_python(tmp_path: Path) 
         assert done.stdout.strip() == str(name == "compiled")
         assert ("read by Python" in done.stderr) == (name == "bare")
         read[name] = pl.read_parquet(tmp_path / f"{name}.parquet")
-    assert read["bare"].height == 150
+    assert read["bare"].height == 150 + 50 * 2
     assert read["bare"].equals(read["compiled"])

@@ -1,8 +1,8 @@
 """The lines of a part of a text log by their shapes: from a compiled scan, or from Polars where there is none.
 
-    block_of(text)        -> the block of a text in UTF-8; both kinds of block give the same result
-    block.shapes()        -> the shapes: ``id``, ``shape``, ``text`` and ``line`` of the first line, ``count`` of lines
-    block.groups(of, n)   -> the lines of each of ``n`` groups; ``of`` is the group of each shape, -1 for none
+block_of(text)        -> the block of a text in UTF-8; both kinds of block give the same result
+block.shapes()        -> the shapes: ``id``, ``shape``, ``text`` and ``line`` of the first line, ``count`` of lines
+block.groups(of, n)   -> the lines of each of ``n`` groups; ``of`` is the group of each shape, -1 for none
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class _ScannedBlock(Struct):
         """Returns the block of a scan; None if its tokens are not those of Polars."""
         first = scan.first_lines()
         texts = [scan.text[b:e].decode() for b, e in zip(first.begins.tolist(), first.ends.tolist(), strict=True)]
-        kinds = pl.DataFrame({"text": texts, "line": first.lines, "count": first.counts}, schema_overrides={"text": pl.String})
+        kinds = pl.DataFrame(
+            {"text": texts, "line": first.lines, "count": first.counts}, schema_overrides={"text": pl.String}
+        )
         kinds = kinds.with_columns(shape=pl.col("text").str.replace_all(NUMBERS, HOLE)).with_row_index("id")
         holes = kinds["shape"].str.count_matches(HOLE, literal=True).to_numpy()
         return cls(scan, kinds) if np.array_equal(holes, first.tokens) else None
@@ -100,7 +102,11 @@ class _ScannedBlock(Struct):
         """Returns the lines of each group of shapes."""
         scan = self.scan
         return [
-            LineGroup(pl.Series(scan.numbers[rows]), scan.shapes[rows].astype(np.int64), ScannedTokens(scan, scan.firsts[rows]))
+            LineGroup(
+                pl.Series(scan.numbers[rows]),
+                scan.shapes[rows].astype(np.int64),
+                ScannedTokens(scan, scan.firsts[rows]),
+            )
             for rows in _rows_of(of, scan.shapes, count)
         ]
 

@@ -109,7 +109,9 @@ class TextParser:
         shapes = block.shapes()
         of = np.full(shapes.height, -1, np.int64)
         at: dict[LineTemplate, int] = {}
-        for i, shape, first, line, count in shapes.filter(may_be_row()).select("id", "shape", "text", "line", "count").iter_rows():
+        for i, shape, first, line, count in (
+            shapes.filter(may_be_row()).select("id", "shape", "text", "line", "count").iter_rows()
+        ):
             if (found := self._template(shape, first, line, text)) is not None:
                 of[i] = at.setdefault(found, len(at))
                 bare = bare_shape(shape)
@@ -264,8 +266,11 @@ class TextParser:
         self, group: _TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
     ) -> Iterable[pl.DataFrame]:
         template = group.template
-        mine, tokens = _placed_rows(group, rows.filter(pl.col("key") == self._keys[template]))
-        parsed.unplaced += len(group.lines) - mine.height
+        mine, tokens = _rows_of(group, rows.filter(pl.col("key") == self._keys[template]))
+        if lost := mine["step"].null_count():
+            parsed.unplaced += lost
+            tokens = tokens.lines(np.flatnonzero(mine["step"].is_not_null().to_numpy()))
+            mine = mine.filter(pl.col("step").is_not_null())
         base = mine.select("line", "run", "step", "under").with_columns(wall_time=_times(tokens, template, mine.height))
         for value in _values(template, positional=_key_of(template) in (self.positional or ())):
             numbers = _value_numbers(tokens, value)
@@ -286,7 +291,9 @@ class TextParser:
         own = template.prefix + own
         if template.box and sections is not None:
             begun = base.select("line").join_asof(sections, on="line", strategy="backward")["section"].fill_null("")
-            return pl.select(pl.concat_str(pl.lit(template.prefix), begun, pl.lit(own[len(template.prefix) :]))).to_series()
+            return pl.select(
+                pl.concat_str(pl.lit(template.prefix), begun, pl.lit(own[len(template.prefix) :]))
+            ).to_series()
         if not template.has_axis and not template.split and not template.box and (base["under"] != "").any():
             split = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit(""))
             return base.select(split + own).to_series()
@@ -312,9 +319,8 @@ def _value_numbers(tokens: TokenColumns, value: ValueField) -> pl.Series:
     return found * value.scale if value.scale != 1.0 else found
 
 
-def _placed_rows(group: _TemplateRows, rows: pl.DataFrame) -> tuple[pl.DataFrame, TokenColumns]:
-    """Returns the rows of a group that have a step, and their tokens. Another group may have the same template."""
-    rows = rows.filter(pl.col("step").is_not_null())
+def _rows_of(group: _TemplateRows, rows: pl.DataFrame) -> tuple[pl.DataFrame, TokenColumns]:
+    """Returns the rows of a group, and their tokens. Another group may have the same template."""
     lines, some = group.lines.to_numpy(), rows["line"].to_numpy()
     if np.array_equal(lines, some):
         return rows, group.tokens
@@ -325,14 +331,18 @@ def _placed_rows(group: _TemplateRows, rows: pl.DataFrame) -> tuple[pl.DataFrame
 
 def _names_in(metric: pl.Series) -> list[str]:
     """Returns the names of one value in its rows; usually it has one name."""
-    return [metric[0]] if len(metric) and metric[0] == metric[-1] and (metric == metric[0]).all() else metric.unique().to_list()
+    return (
+        [metric[0]]
+        if len(metric) and metric[0] == metric[-1] and (metric == metric[0]).all()
+        else metric.unique().to_list()
+    )
 
 
 def _in_order(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Returns points such that those of one metric are in the order of their lines."""
     points = pl.concat(frames)
     names = [_names_in(f["metric"]) for f in frames]
-    return points if sum(map(len, names)) == len(set().union(*names)) else points.sort("line", maintain_order=True)
+    return points if sum(map(len, names)) == len({n for some in names for n in some}) else points.sort("line", maintain_order=True)
 
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
