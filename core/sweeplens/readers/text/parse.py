@@ -342,7 +342,11 @@ def _in_order(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Returns points such that those of one metric are in the order of their lines."""
     points = pl.concat(frames)
     names = [_names_in(f["metric"]) for f in frames]
-    return points if sum(map(len, names)) == len({n for some in names for n in some}) else points.sort("line", maintain_order=True)
+    return (
+        points
+        if sum(map(len, names)) == len({n for some in names for n in some})
+        else points.sort("line", maintain_order=True)
+    )
 
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:

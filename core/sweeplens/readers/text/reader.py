@@ -251,7 +251,7 @@ class _LogReading(Struct):
     def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
         last = self.parser.axis.run
         last -= int(last > 0 and not self.parser.axis.has_rows)
-        times = _times_of(points)
+        times = _times_of(points, is_one=last == self.first_run == 0)
         status = status_at_end(end_of(self.entry.path))
         return tuple(
             RunRecord(
@@ -290,10 +290,12 @@ class _LogReading(Struct):
         )
 
 
-def _times_of(points: pl.DataFrame) -> dict[str, tuple[datetime | None, datetime | None]]:
+def _times_of(points: pl.DataFrame, *, is_one: bool) -> dict[str, tuple[datetime | None, datetime | None]]:
     """Returns the first and the last time of each run that has times."""
     if points["wall_time"].null_count() == points.height:
         return {}
+    if is_one:
+        return {points["run_id"][0]: cast("Any", (points["wall_time"].min(), points["wall_time"].max()))}
     timed = points.group_by("run_id").agg(a=pl.col("wall_time").min(), b=pl.col("wall_time").max())
     return {run: (first, last) for run, first, last in timed.iter_rows()}
 
