@@ -36,6 +36,9 @@ PIECES = st.one_of(
     ),
     st.sampled_from([" loss: ", " | ", "[", "/", " - ", "-", "+", ":", ",", "e", "_", "x", "%", "\t", "INFO "]),
     st.sampled_from(["\u00a0| ", "█▌", "損失：", "٣", "１", "🚀"]),
+    st.sampled_from(
+        ["Train:", "stage.TEST", "--- Validation results ---", "val-set", "eval_metrics:", "testing", "*dev*", "["]
+    ),
     st.text(max_size=3),
 )
 LINES = st.lists(PIECES, max_size=9).map("".join)
@@ -80,6 +83,13 @@ def content(block: TextBlock) -> list[object]:
 @example(b"a -5\na 5\na --5\na-5")
 @example(b"t INFO 1 inf\nt INFO 1 nan\nloss inf\nloss 1\nloss inf\n| inf |")
 @example(b"2024-05-08 10:11:12,123 a 1\n2024-05-08 a 1\n12:30 a 1")
+@example(
+    b"Train:\ntrain\n[VALID]\nval-results.\nval-x:\n- test_set -\nStage.EVAL\nstage eval\n| test: |\n"
+    + b"-" * 61
+    + b"dev\n-"
+    + b"-" * 61
+    + b"dev"
+)
 @example("loss 1 | ٣\nloss 2 | 3".encode())
 def test_a_scan_finds_what_python_finds(text: bytes) -> None:
     assert content(block_of(text)) == content(listed_block(text))

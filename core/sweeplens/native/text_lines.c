@@ -165,6 +165,9 @@ static int is_safe(const TextScan *s, const TextLine *line) {
     return 1;
 }
 
+/* Whether a line without numbers is one that may hold a value or names a split. */
+static int holds_without_numbers(const char *p, const char *end) { return begins_with_bar(p, end) || is_split_header(p, end); }
+
 /* Whether the text between the tokens makes a line one that may hold a value. */
 static int is_row_by_text(const TextScan *s, const TextLine *line) {
     for (int32_t i = 0; i <= line->count; i++) {
@@ -173,7 +176,7 @@ static int is_row_by_text(const TextScan *s, const TextLine *line) {
         for (; p < end; p++)
             if (is_digit(*p) || is_word_at(p, end, "nan")) return 1;
     }
-    return begins_with_bar(s->text + line->begin, s->text + line->end);
+    return holds_without_numbers(s->text + line->begin, s->text + line->end);
 }
 
 /* Returns the shape of a line, perhaps a new one; NO_SHAPE without memory. */
@@ -231,7 +234,7 @@ static int read_line(TextScan *s, TextLine *line) {
             p = token.end;
         }
     }
-    return values || begins_with_bar(begin, end);
+    return values || holds_without_numbers(begin, end);
 }
 
 /* Takes one line; returns 0 without memory. */

@@ -10,7 +10,7 @@
 #include "decimals.h"
 
 enum { NUMBER = 0, CLOCK = 1, DATE = 2, ODD = 3 }; /* kinds of tokens; a date has microseconds since 1970 as value */
-enum { LONGEST_WITH_COMMAS = 40, MOST_CLOCK_DIGITS = 15, MOST_EXACT_DIGITS = 15, MOST_EXACT_POWER = 22 };
+enum { LONGEST_WITH_COMMAS = 40, MOST_CLOCK_DIGITS = 15, MOST_EXACT_DIGITS = 15, MOST_EXACT_POWER = 22, LONGEST_HEADER = 64 };
 
 static const double TENS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                               1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -243,6 +243,40 @@ static inline int begins_with_bar(const char *p, const char *end) {
     const char *next;
     while (p < end && (next = behind_blank(p, end)) != NULL) p = next;
     return p < end && *p == '|';
+}
+
+/* Returns the position behind one of some words (the longest first), whatever its case; NULL where there is none. */
+static inline const char *behind_one_of(const char *p, const char *end, const char *const *words) {
+    for (; *words; words++)
+        if (is_word_at(p, end, *words)) return p + strlen(*words);
+    return NULL;
+}
+
+static inline int is_plain_word_char(char c) { return is_word_char(c) && c != '_'; }
+
+/* Returns the position of the first letter, digit or bar; sets `*marks` where a mark of a header is before it. */
+static inline const char *behind_marks(const char *p, const char *end, int *marks) {
+    for (; p < end && !is_plain_word_char(*p) && *p != '|'; p++)
+        if (memchr(":=-*#[].<>~", *p, 11)) *marks = 1;
+    return p;
+}
+
+/* Whether a line only names a split: is_split_header in readers/text/lines.py. */
+static inline int is_split_header(const char *p, const char *end) {
+    static const char *const words[] = {"training", "train", "validation", "validating", "valid", "val", "testing",
+                                        "test", "evaluation", "evaluating", "eval", "dev", NULL};
+    static const char *const more[] = {"set", "results", "result", "metrics", "stats", "phase", "split", "summary", NULL};
+    int marks = 0;
+    if (end - p > LONGEST_HEADER) return 0;
+    p = behind_marks(p, end, &marks);
+    if (is_word_at(p, end, "stage") && end - p > 5 && (p[5] == '.' || p[5] == '_' || p[5] == ' ')) marks |= p[5] == '.', p += 6;
+    p = behind_one_of(p, end, words);
+    if (p == NULL) return 0;
+    if (p < end && (*p == ' ' || *p == '_' || *p == '-')) {
+        const char *behind = behind_one_of(p + 1, end, more);
+        if (behind) marks |= *p == '-', p = behind;
+    }
+    return behind_marks(p, end, &marks) == end && marks;
 }
 
 /* Whether a text may hold digits of other scripts. Some letters of these scripts are taken for digits. */

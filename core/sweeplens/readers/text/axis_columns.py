@@ -55,7 +55,7 @@ def _by_columns(axes: pl.DataFrame, traits: Mapping[int, KeyTraits], state: Axis
         steps[mine], ends[name] = found
         ends[name].total = cast("float | None", axes["total"][int(mine[-1])])
     state.counts.update(ends)
-    return _joined(about, own, known, steps, state)
+    return _joined(about, (own, has_epoch), known, steps, state)
 
 
 class _Traits(Struct):
@@ -66,6 +66,7 @@ class _Traits(Struct):
     eval: _Flags
     positional: _Flags
     metrics: _Flags
+    passing: _Flags
     splits: list[str]  # of each key
     keys: NDArray[np.int64]  # of each row, as places in ``splits``
 
@@ -74,9 +75,11 @@ def _traits_of(keys: NDArray[np.int64], traits: Mapping[int, KeyTraits]) -> _Tra
     places = np.zeros(max(traits) + 1, np.int64)
     places[list(traits)] = np.arange(len(traits))
     at, kinds = places[keys], list(traits.values())
-    flags = np.array([(t.inner, t.named, t.eval, t.positional and t.metrics, t.metrics) for t in kinds], np.bool_).T
-    inner, named, evals, positional, metrics = (column[at] for column in flags)
-    return _Traits(inner, named, evals, positional, metrics, [t.split for t in kinds], at)
+    flags = np.array(
+        [(t.inner, t.named, t.eval, t.positional and t.metrics, t.metrics, t.passing) for t in kinds], np.bool_
+    ).T
+    inner, named, evals, positional, metrics, passing = (column[at] for column in flags)
+    return _Traits(inner, named, evals, positional, metrics, passing, [t.split for t in kinds], at)
 
 
 def _any_odd(numbers: _Floats, known: _Flags) -> bool:
@@ -124,8 +127,14 @@ def _steps(rows: _Counts, known: StepCount | None) -> tuple[NDArray[np.int64], S
     return (bases + counts).astype(np.int64), StepCount(float(counts[-1]), track.first, float(bases[-1]), epoch)
 
 
-def _joined(about: _Traits, own: _Flags, epochs: _Floats, steps: NDArray[np.int64], state: AxisState) -> pl.DataFrame:
-    """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count."""
+def _joined(
+    about: _Traits, axes: tuple[_Flags, _Flags], epochs: _Floats, steps: NDArray[np.int64], state: AxisState
+) -> pl.DataFrame:
+    """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count.
+
+    ``axes``: whether each row has a count, and whether it has an epoch.
+    """
+    own, has_epoch = axes
     at = np.cumsum(own)  # how many counts there were
     first = state.step if state.is_fine and state.step is not None else None
     fine = np.concatenate(([first or 0], steps[own]))[at]
@@ -134,23 +143,31 @@ def _joined(about: _Traits, own: _Flags, epochs: _Floats, steps: NDArray[np.int6
     if first is None and not at[0]:
         by_epoch = pl.Series(np.where(coarse, 0.0, epochs).astype(np.int64)).set(pl.Series(coarse), None)
         step = pl.select(pl.when(pl.Series(at > 0)).then(step).otherwise(by_epoch)).to_series()
-    under = _splits_under(about, state.split)
+    under = _splits_under(about, own | has_epoch, state)
     known = epochs[~coarse]
     if len(known):
         state.epoch = float(known[-1])
         state.first_epoch = float(known[0]) if state.first_epoch is None else state.first_epoch
     if at[-1]:
         state.step, state.is_fine = int(fine[-1]), True
-    state.split = cast("str", under[-1])
     state.has_rows = state.has_rows or bool(about.metrics.any())
     run = pl.repeat(state.run, len(own), dtype=pl.Int64, eager=True)
     return pl.DataFrame([run.alias("run"), step.alias("step"), pl.Series("own", own), under.alias("under")])
 
 
-def _splits_under(about: _Traits, before: str) -> pl.Series:
-    """Returns the split in the last line without values, for each row."""
-    if about.metrics.all():
-        return pl.repeat(before, len(about.keys), dtype=pl.String, eager=True)
-    names = pl.Series([*about.splits, before], dtype=pl.String)
-    at = _filled(about.keys.astype(np.float64), ~about.metrics, float(len(about.splits)))
-    return names.gather(at.astype(np.int64))
+def _splits_under(about: _Traits, has_axis: _Flags, state: AxisState) -> pl.Series:
+    """Returns the split in the last line without values, for each row, and updates that of the state.
+
+    A line that only names a split holds until a row with values has an axis of its own.
+    """
+    if about.metrics.all() and not state.is_passing:
+        return pl.repeat(state.split, len(about.keys), dtype=pl.String, eager=True)
+    none, before = len(about.splits), len(about.splits) + 1
+    names = pl.Series([*about.splits, "", state.split], dtype=pl.String)
+    passing = _filled(about.passing.astype(np.float64), ~about.metrics, float(state.is_passing)) > 0
+    ends = about.metrics & has_axis & passing
+    keys = np.where(ends, none, about.keys).astype(np.float64)
+    at = _filled(keys, ends | ~about.metrics, float(before)).astype(np.int64)
+    state.split = cast("str", names[int(at[-1])])
+    state.is_passing = bool(passing[-1]) and at[-1] != none
+    return names.gather(at)

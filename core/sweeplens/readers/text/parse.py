@@ -18,6 +18,7 @@ from sweeplens.readers.text.axis import AxisState, KeyTraits
 from sweeplens.readers.text.axis_columns import placed_columns
 from sweeplens.readers.text.blocks import LineGroup, block_of
 from sweeplens.readers.text.columns import column_template, header_names
+from sweeplens.readers.text.dialect import PLAIN, LogDialect, dialect_of, rewritten
 from sweeplens.readers.text.field_values import ValueField
 from sweeplens.readers.text.lines import HOLE, bare_shape, tokens_of
 from sweeplens.readers.text.templates import LineTemplate, may_be_row, template_of
@@ -69,6 +70,7 @@ class TextParser:
         self.settings: list[str] = list(
             saved.get("settings") or ()
         )  # keys of templates that look like an axis but are a setting
+        self.dialect = msgspec.convert(saved["dialect"], LogDialect) if "dialect" in saved else None
         self.above = str(saved.get("above") or "")  # the last lines that were read
         self.section = str(saved.get("section") or "")
         self.shapes: dict[str, int] = {}  # count of lines of each shape with a template
@@ -79,6 +81,7 @@ class TextParser:
         """Returns the state for a later reading, as JSON values."""
         return {
             "axis": msgspec.to_builtins(self.axis),
+            "dialect": msgspec.to_builtins(self.dialect or PLAIN),
             "headers": self.headers,
             "fine_names": sorted(self.fine_names),
             "coarse": self.coarse,
@@ -92,6 +95,8 @@ class TextParser:
 
     def feed(self, text: bytes) -> ParsedLogText:
         """Parses whole lines in UTF-8."""
+        self.dialect = self.dialect or dialect_of(text)
+        text = rewritten(text, self.dialect)
         groups = self._groups(text)
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
         axes = self._axes(groups)
@@ -114,8 +119,9 @@ class TextParser:
         ):
             if (found := self._template(shape, first, line, text)) is not None:
                 of[i] = at.setdefault(found, len(at))
-                bare = bare_shape(shape)
-                self.shapes[bare] = self.shapes.get(bare, 0) + count
+                if not found.is_split_header:
+                    bare = bare_shape(shape)
+                    self.shapes[bare] = self.shapes.get(bare, 0) + count
         groups: list[_TemplateRows] = []
         for template, lines in zip(at, block.groups(of, len(at)) if at else (), strict=True):
             rows = _TemplateRows(template, lines.lines, lines.tokens)
@@ -232,6 +238,7 @@ class TextParser:
             positional=_key_of(template) in (self.positional or ()),
             metrics=bool(template.values),
             eval=template.split in _EVALS,
+            passing=template.is_split_header,
         )
 
     def _name_coarse(self, rows: pl.DataFrame, templates: dict[int, LineTemplate]) -> None:
