@@ -73,10 +73,9 @@ def line_frame(text: str) -> pl.DataFrame:
     """Returns the lines that may hold a value: ``line`` (number from 0), ``text``, ``shape``."""
     lines = pl.Series("text", text.split("\n"), dtype=pl.String)
     frame = pl.DataFrame({"line": pl.int_range(len(lines), eager=True, dtype=pl.Int64), "text": lines})
-    text = pl.col("text")
-    some = frame.lazy().filter(
-        text.str.contains(_MAY_HOLD_VALUE) | is_split_header(text), text.str.len_bytes() <= MAX_LINE
-    )
+    line = pl.col("text")
+    may_hold = line.str.contains(_MAY_HOLD_VALUE) | is_split_header(line)
+    some = frame.lazy().filter(may_hold, line.str.len_bytes() <= MAX_LINE)
     return some.with_columns(shape=pl.col("text").str.replace_all(NUMBERS, HOLE)).collect()
 
 

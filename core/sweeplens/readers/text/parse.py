@@ -21,8 +21,19 @@ from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.dialect import PLAIN, LogDialect, dialect_of, rewritten
 from sweeplens.readers.text.field_values import ValueField
 from sweeplens.readers.text.lines import HOLE, bare_shape, tokens_of
+from sweeplens.readers.text.template_rows import (
+    TemplateRows,
+    in_order,
+    key_of,
+    numbers,
+    once_before_rows,
+    rival_counts,
+    rows_of,
+    times,
+    value_numbers,
+    without_axis,
+)
 from sweeplens.readers.text.templates import LineTemplate, may_be_row, template_of
-from sweeplens.readers.text.tokens import TokenColumns
 
 __all__ = ["ParsedLogText", "TextParser"]
 
@@ -42,14 +53,6 @@ class ParsedLogText(Struct):
     unplaced: int = 0  # rows before the first step
     unread: int = 0  # values that are not numbers
     first_unread: int = -1
-
-
-class _TemplateRows(Struct):
-    """The lines of one template: their numbers, and their positions in the block."""
-
-    template: LineTemplate
-    lines: pl.Series
-    tokens: TokenColumns
 
 
 class TextParser:
@@ -101,14 +104,14 @@ class TextParser:
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
         axes = self._axes(groups)
         if self.positional is None:
-            self.settings = [*_once_before_rows(groups), *_rival_counts(groups)]
-            self.positional = _without_axis(axes, templates)
-        alone = [k for k, t in templates.items() if _key_of(t) in self.settings]
+            self.settings = [*once_before_rows(groups), *rival_counts(groups)]
+            self.positional = without_axis(axes, templates)
+        alone = [k for k, t in templates.items() if key_of(t) in self.settings]
         axes = axes.filter(~pl.col("key").is_in(alone)) if alone else axes
         self.above = _last_of(text)
         return self._placed(groups, axes, templates)
 
-    def _groups(self, text: bytes) -> list[_TemplateRows]:
+    def _groups(self, text: bytes) -> list[TemplateRows]:
         """Returns the lines that have a template, by template."""
         block = block_of(text)
         shapes = block.shapes()
@@ -122,9 +125,9 @@ class TextParser:
                 if not found.is_split_header:
                     bare = bare_shape(shape)
                     self.shapes[bare] = self.shapes.get(bare, 0) + count
-        groups: list[_TemplateRows] = []
+        groups: list[TemplateRows] = []
         for template, lines in zip(at, block.groups(of, len(at)) if at else (), strict=True):
-            rows = _TemplateRows(template, lines.lines, lines.tokens)
+            rows = TemplateRows(template, lines.lines, lines.tokens)
             groups += self._split_names(rows, lines, shapes["shape"]) if template.parts else [rows]
         return groups
 
@@ -142,12 +145,12 @@ class TextParser:
             self._shapes[shape] = found
         return found
 
-    def _split_names(self, rows: _TemplateRows, lines: LineGroup, shapes: pl.Series) -> list[_TemplateRows]:
+    def _split_names(self, rows: TemplateRows, lines: LineGroup, shapes: pl.Series) -> list[TemplateRows]:
         """Splits lines whose names contain numbers: each combination of these numbers gets its own template."""
         places = rows.template.parts
         names = pl.select(pl.concat_str([pl.lit(rows.tokens.texts(p)) for p in places], separator="\x00")).to_series()
         named = pl.DataFrame({"shape": lines.shapes, "names": names}).with_row_index("row")
-        groups: list[_TemplateRows] = []
+        groups: list[TemplateRows] = []
         for (shape, name), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
             if name is None or len(groups) >= _MOST_PARTS:
                 continue
@@ -158,21 +161,21 @@ class TextParser:
             template = template_of(_filled(text, tokens, places), [tokens[i] for i in kept])
             if template is None or template.parts or template.columns:
                 continue
-            groups.append(_TemplateRows(template, rows.lines[at], rows.tokens.lines(at).kept(kept)))
+            groups.append(TemplateRows(template, rows.lines[at], rows.tokens.lines(at).kept(kept)))
         return groups
 
     # -------------------------------------------------------------- rows to steps
 
-    def _axes(self, groups: list[_TemplateRows]) -> pl.DataFrame:
+    def _axes(self, groups: list[TemplateRows]) -> pl.DataFrame:
         """Returns one row for each line, in log order: its number, key, epoch, count and total."""
         frames = [
             pl.DataFrame(
                 {
                     "line": g.lines,
                     "key": pl.repeat(self._keys[g.template], len(g.lines), dtype=pl.Int64, eager=True),
-                    "epoch": _numbers(g, g.template.epoch),
-                    "fine": _numbers(g, g.template.fine) * g.template.fine_scale,
-                    "total": _numbers(g, g.template.total),
+                    "epoch": numbers(g, g.template.epoch),
+                    "fine": numbers(g, g.template.fine) * g.template.fine_scale,
+                    "total": numbers(g, g.template.total),
                 }
             )
             for g in groups
@@ -218,7 +221,7 @@ class TextParser:
         return axes
 
     def _placed(
-        self, groups: list[_TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
+        self, groups: list[TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
     ) -> ParsedLogText:
         traits = {k: self._traits(t) for k, t in templates.items()}
         rows_at = axes.hstack(placed_columns(axes, traits, self.axis))
@@ -227,7 +230,7 @@ class TextParser:
         sections = self._sections(groups)
         frames = [f for g in groups if g.template.is_row for f in self._points(g, rows_at, parsed, sections)]
         if frames:
-            parsed.points = _in_order(frames)
+            parsed.points = in_order(frames)
         return parsed
 
     def _traits(self, template: LineTemplate) -> KeyTraits:
@@ -235,7 +238,7 @@ class TextParser:
             split=template.split,
             inner=template.inner,
             named=bool(template.fine_name),
-            positional=_key_of(template) in (self.positional or ()),
+            positional=key_of(template) in (self.positional or ()),
             metrics=bool(template.values),
             eval=template.split in _EVALS,
             passing=template.is_split_header,
@@ -247,13 +250,13 @@ class TextParser:
         for key, own in seen.iter_rows():
             template = templates[key]
             names = {v.name for v in template.values}
-            mark = _key_of(template)
+            mark = key_of(template)
             if own and mark not in self.coarse:
                 self.fine_names |= names
             elif not own and mark not in self.coarse and template.values and not template.box:
                 self.coarse[mark] = sorted(names & self.fine_names) if self.axis.is_fine else []
 
-    def _sections(self, groups: list[_TemplateRows]) -> pl.DataFrame | None:
+    def _sections(self, groups: list[TemplateRows]) -> pl.DataFrame | None:
         """Returns line -> the section of a box that begins there."""
         marks = [
             pl.DataFrame(
@@ -270,20 +273,20 @@ class TextParser:
         return joined
 
     def _points(
-        self, group: _TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
+        self, group: TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
     ) -> Iterable[pl.DataFrame]:
         template = group.template
-        mine, tokens = _rows_of(group, rows.filter(pl.col("key") == self._keys[template]))
+        mine, tokens = rows_of(group, rows.filter(pl.col("key") == self._keys[template]))
         if lost := mine["step"].null_count():
             parsed.unplaced += lost
             tokens = tokens.lines(np.flatnonzero(mine["step"].is_not_null().to_numpy()))
             mine = mine.filter(pl.col("step").is_not_null())
-        base = mine.select("line", "run", "step", "under").with_columns(wall_time=_times(tokens, template, mine.height))
-        for value in _values(template, positional=_key_of(template) in (self.positional or ())):
-            numbers = _value_numbers(tokens, value)
+        base = mine.select("line", "run", "step", "under").with_columns(wall_time=times(tokens, template, mine.height))
+        for value in _values(template, positional=key_of(template) in (self.positional or ())):
+            column = value_numbers(tokens, value)
             name = self._name_of(template, value, base, sections)
-            point = base.select("line", "run", name.alias("metric"), "step", numbers.alias("value"), "wall_time")
-            if missing := numbers.null_count():
+            point = base.select("line", "run", name.alias("metric"), "step", column.alias("value"), "wall_time")
+            if missing := column.null_count():
                 parsed.unread += missing
                 at_line = cast("int", point.filter(pl.col("value").is_null())["line"].min())
                 parsed.first_unread = at_line if parsed.first_unread < 0 else min(parsed.first_unread, at_line)
@@ -294,7 +297,7 @@ class TextParser:
         self, template: LineTemplate, value: ValueField, base: pl.DataFrame, sections: pl.DataFrame | None
     ) -> pl.Series:
         """Returns the name of a value in each row: with the prefix of its rank, box or split."""
-        own = f"epoch/{value.name}" if value.name in self.coarse.get(_key_of(template), ()) else value.name
+        own = f"epoch/{value.name}" if value.name in self.coarse.get(key_of(template), ()) else value.name
         own = template.prefix + own
         if template.box and sections is not None:
             begun = base.select("line").join_asof(sections, on="line", strategy="backward")["section"].fill_null("")
@@ -307,55 +310,6 @@ class TextParser:
         return pl.repeat(own, base.height, dtype=pl.String, eager=True)
 
 
-def _numbers(rows: _TemplateRows, place: int | None) -> pl.Series:
-    if place is None:
-        return pl.repeat(None, len(rows.lines), dtype=pl.Float64, eager=True)
-    return rows.tokens.numbers(place)
-
-
-def _times(tokens: TokenColumns, template: LineTemplate, count: int) -> pl.Series:
-    if template.wall is None:
-        return pl.repeat(None, count, dtype=READING_SCHEMA["wall_time"], eager=True)
-    return tokens.times(template.wall)
-
-
-def _value_numbers(tokens: TokenColumns, value: ValueField) -> pl.Series:
-    found = tokens.numbers(value.place)
-    if value.whole is not None:
-        found = found / tokens.numbers(value.whole)
-    return found * value.scale if value.scale != 1.0 else found
-
-
-def _rows_of(group: _TemplateRows, rows: pl.DataFrame) -> tuple[pl.DataFrame, TokenColumns]:
-    """Returns the rows of a group, and their tokens. Another group may have the same template."""
-    lines, some = group.lines.to_numpy(), rows["line"].to_numpy()
-    if np.array_equal(lines, some):
-        return rows, group.tokens
-    at = np.searchsorted(lines, some)
-    here = (at < len(lines)) & (lines[np.minimum(at, len(lines) - 1)] == some)
-    return rows.filter(pl.Series(here)), group.tokens.lines(at[here])
-
-
-def _names_in(metric: pl.Series) -> list[str]:
-    """Returns the names of one value in its rows; usually it has one name."""
-    return (
-        [metric[0]]
-        if len(metric) and metric[0] == metric[-1] and (metric == metric[0]).all()
-        else metric.unique().to_list()
-    )
-
-
-def _in_order(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Returns points such that those of one metric are in the order of their lines."""
-    points = pl.concat(frames)
-    names = [_names_in(f["metric"]) for f in frames]
-    return (
-        points
-        if sum(map(len, names)) == len({n for some in names for n in some})
-        else points.sort("line", maintain_order=True)
-    )
-
-
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
     """Returns the values of a template, with its epoch where a finer count is the axis."""
     finer = positional or (template.fine is not None and not template.bar.startswith("keras"))
@@ -366,56 +320,6 @@ def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
         if finer
         else list(template.values)
     )
-
-
-def _key_of(template: LineTemplate) -> str:
-    """Returns the key of a template in a state."""
-    counted = (template.fine_name,) if template.fine_name and not template.values else ()
-    places = str(template.epoch), str(template.fine)
-    return "\x1f".join((template.prefix, template.split, *places, *counted, *(v.name for v in template.values)))
-
-
-def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> list[str]:
-    """Returns templates without an axis that goes forward: fractional epochs, constant epochs, or only times."""
-    mine = {k: t for k, t in templates.items() if t.is_row and t.fine is None and not t.box}
-    if any(t.fine is not None and t.values and not t.bar.startswith("keras") for t in templates.values()):
-        return []
-    if not any(t.has_axis for t in templates.values()):
-        return [_key_of(t) for t in mine.values() if t.wall is not None]
-    by_epoch = {k: axes.filter(pl.col("key") == k)["epoch"] for k, t in mine.items() if t.epoch is not None}
-    if any((epochs % 1 != 0).any() for epochs in by_epoch.values()):
-        return [_key_of(mine[k]) for k in by_epoch]
-    still = {k for k, e in by_epoch.items() if len(e) > 2 and 2 * cast("int", (e.diff() == 0).sum()) >= len(e)}
-    return [_key_of(mine[k]) for k in still]
-
-
-def _once_before_rows(groups: list[_TemplateRows]) -> list[str]:
-    """Returns templates with an axis that occur once, before all repeated rows: these are settings."""
-    again = [
-        cast("int", g.lines.min())
-        for g in groups
-        if len(g.lines) > 2 and g.template.values and (g.template.has_axis or g.template.sure)
-    ]
-    first = min(again, default=-1)
-    return [
-        _key_of(g.template)
-        for g in groups
-        if len(g.lines) == 1 and g.template.has_axis and (g.template.values or g.template.header) and g.lines[0] < first
-    ]
-
-
-def _rival_counts(groups: list[_TemplateRows]) -> list[str]:
-    """Returns templates that only count, by another name than the count that was printed before them: ``Total timesteps: 98304``
-    below ``Learning iteration 1/1500``. Only one of them can be the axis."""
-    counts = sorted((g for g in groups if g.template.fine is not None and len(g.lines) > 1), key=lambda g: g.lines[0])
-    first = counts[0].template if counts else LineTemplate()
-    rivals = [
-        g.template
-        for g in counts
-        if not g.template.values and g.template.total is None and not g.template.box and not g.template.pair
-    ]
-    named = first.fine_name.lower()
-    return [_key_of(t) for t in rivals if not first.values and t.fine_name.lower() != named]
 
 
 def _filled(shape: str, tokens: list[str], places: tuple[int, ...]) -> str:

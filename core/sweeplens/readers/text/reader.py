@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import PurePath
@@ -27,6 +26,7 @@ from sweeplens.readers.protocol import (
     RunRecord,
     Source,
 )
+from sweeplens.readers.text.chunks import PLAN_BYTES, chunks_of
 from sweeplens.readers.text.ending import end_of, status_at_end
 from sweeplens.readers.text.lines import cleaned
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
@@ -44,9 +44,6 @@ from sweeplens.readers.text.splits import split_groups, split_in, with_split
 
 __all__ = ["PLAN_BYTES", "TextLogs"]
 
-PLAN_BYTES = 1 << 18
-"""The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
-_CHUNK_BYTES = 8 << 20
 _MOST_COMPARED = 8  # files of other readers in one folder
 _MOST_BETWEEN = 1 << 16  # characters before a run's first row that are searched for its settings
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
@@ -56,7 +53,6 @@ _NAMED = frozenset({
     "todo", "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks",
     "robots", "cmakelists",
 })  # fmt: skip
-_BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 _DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
 _PLAIN = frozenset(
     {
@@ -140,7 +136,7 @@ def _read_log(source: Source, entry: FileStat, resume: Resume | None) -> Reading
     with compression.reading(entry.path) as stream:
         if resume:
             stream.seek(resume.offset)
-        for data in _chunks(cast("Any", stream), begin=resume.offset if resume else 0):
+        for data in chunks_of(cast("Any", stream), begin=resume.offset if resume else 0):
             log.take(data)
     return log.reading()
 
@@ -366,35 +362,3 @@ def _stem(name: str) -> str:
 
 def _run_id(relative: str, run: int) -> str:
     return relative if run == 0 else f"{relative}#{run + 1}"
-
-
-def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
-    """Yields whole lines, first the `PLAN_BYTES`, without cutting a box; then a last line without its newline."""
-    kept, at = b"", begin
-    while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
-        at += len(data)
-        kept = kept + data if kept else data
-        end = _cut(kept)
-        if end and at >= PLAN_BYTES:
-            yield kept[:end]
-            kept = kept[end:]
-    if kept:
-        end = _cut(kept) if at >= PLAN_BYTES else kept.rfind(b"\n") + 1
-        if end:
-            yield kept[:end]
-        if not kept.endswith(b"\n"):
-            yield kept[max(end, kept.rfind(b"\n") + 1) :]
-
-
-def _cut(data: bytes) -> int:
-    """Returns where the last whole line ends, but before a box or progress bar states of one step, which may continue."""
-    end = data.rfind(b"\n") + 1
-    state = b""
-    while end:
-        begin = data.rfind(b"\n", 0, end - 1) + 1
-        line = data[begin:end]
-        bar = _BAR_STATE.search(line) if b"\r" not in line else None
-        if not line.lstrip().startswith((b"|", b"+-")) and (bar is None or state not in (b"", bar[0])):
-            break
-        state, end = (bar[0] if bar else state), begin
-    return end
