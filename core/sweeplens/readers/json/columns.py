@@ -20,7 +20,8 @@ import polars as pl
 from msgspec import Struct, field
 
 from sweeplens.errors import SourceLimitError
-from sweeplens.native.step_table import StepTable, is_compiled
+from sweeplens.native.library import is_compiled
+from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.axis_names import is_pace_metric, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
