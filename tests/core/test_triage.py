@@ -71,7 +71,7 @@ def test_points_read_in_batches_give_the_findings_of_all_at_once(monkeypatch: py
         for n in range(6)
     }
     whole = _find(runs)
-    assert {"spike", "throughput"} < set(whole.table["finding"])
+    assert {"spike", "divergence"} < set(whole.table["finding"])
     for points in (1, 700, 3000):  # a series, part of a metric, two metrics
         monkeypatch.setattr("sweeplens.analyses.triage.curves._BATCH_POINTS", points)
         parted = _find(runs)
