@@ -88,7 +88,7 @@ def matching_notes(
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
-    both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
+    both = runs.filter(pl.col("run_id").is_in(setup.sides.ids))
     apart = [
         n
         for n in settings_among(both, varying_hparams(both), replicates)
@@ -183,10 +183,10 @@ def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSet
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
     else:
-        side = pl.when(pl.col("run_id").is_in(setup.sides.a)).then(1.0).otherwise(-1.0)
+        side = pl.when(pl.col("run_id").is_in(setup.sides.ids_a)).then(1.0).otherwise(-1.0)
         mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
         moved = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
-        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + moved)
+        tried = values.filter(pl.col("run_id").is_in(setup.sides.ids)).select("run_id", without=whole + moved)
     change = (pl.col("without") - whole).abs().round_sig_figs(_SURE_FIGURES)  # equal ones: by name
     far = tried.filter(pl.col("without").is_finite()).sort(change, "run_id", descending=[True, False])
     if not far.height:

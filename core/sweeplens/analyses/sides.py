@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 import polars as pl
 from msgspec import Struct
@@ -30,8 +31,8 @@ _MOST_PIECES = 1_000
 _TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
 
-class Sides(Struct, frozen=True):
-    """The run ids of each side, in order; no run is on both."""
+class Sides(Struct, frozen=True, dict=True):
+    """The run ids of each side, in order; no run is on both. ``ids`` and ``ids_a`` are the same for expressions, made once."""
 
     a: tuple[str, ...]
     b: tuple[str, ...]
@@ -40,6 +41,16 @@ class Sides(Struct, frozen=True):
     def both(self) -> list[str]:
         """The runs of both sides."""
         return [*self.a, *self.b]
+
+    @cached_property
+    def ids(self) -> pl.Series:
+        """The runs of both sides as one list value, for `is_in`."""
+        return pl.Series(self.both, dtype=pl.String).implode()
+
+    @cached_property
+    def ids_a(self) -> pl.Series:
+        """The runs of side a as one list value, for `is_in`."""
+        return pl.Series(self.a, dtype=pl.String).implode()
 
 
 def select_sides(
@@ -53,7 +64,9 @@ def select_sides(
 
     Raises UnknownNameError for an unknown run, InputError for an empty side and for a run on both sides.
     """
-    sides = Sides(_side(runs, series, a, "a", more), _side(runs, series, b, "b", more))
+    ids = frozenset(runs["run_id"].to_list())
+    known = ids | frozenset(display_names(runs).values())
+    sides = Sides(*(_side(runs, series, asked, name, ids, known, more) for asked, name in ((a, "a"), (b, "b"))))
     shared = sorted(set(sides.a) & set(sides.b))
     if shared:
         raise InputError(
@@ -83,15 +96,15 @@ def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
 
 
 def _side(
-    runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str, more: RunColumns
-) -> tuple[str, ...]:
+    runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str, ids: frozenset[str],
+    known: frozenset[str], more: RunColumns,
+) -> tuple[str, ...]:  # fmt: skip
+    """Returns the runs of one side, in order. ``ids``: all runs; ``known``: these and the names that people know them by."""
     parts = [asked] if isinstance(asked, str) else list(asked)
     if not [p for p in parts if p.strip()]:
         raise InputError(
             f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
         )
-    ids = frozenset(runs["run_id"].to_list())
-    known = ids | frozenset(display_names(runs).values())
     chosen = {part for part in parts if part in ids}  # usually ids: looked up in one pass
     chosen |= {r for part in parts if part not in ids for r in _matching(runs, series, part, known, more)}
     if not chosen:
@@ -147,7 +160,7 @@ def _side_values(one: pl.Series, other: pl.Series, *, names: bool) -> tuple[str,
 
 def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     """Returns run_id and the hyperparameters that vary over both sides."""
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = runs.filter(pl.col("run_id").is_in(sides.ids))
     return keyed(both, varying_hparams(both))
 
 

@@ -93,11 +93,12 @@ class _ReadBatch(Struct):
 
     fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     resumed: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    rows: int = 0
 
-    @property
-    def rows(self) -> int:
-        """Returns the number of points so far."""
-        return sum(f.height for f in (*self.fresh, *self.resumed))
+    def add(self, points: pl.DataFrame, *, is_resumed: bool) -> None:
+        """Adds the points of one source."""
+        (self.resumed if is_resumed else self.fresh).append(points)
+        self.rows += points.height
 
 
 def read_all(
@@ -331,7 +332,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
-        (batch.resumed if entry else batch.fresh).append(points)
+        batch.add(points, is_resumed=entry is not None)
 
 
 def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
