@@ -27,10 +27,10 @@ from pathlib import PurePath
 
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.fact_names import is_facts
 from sweeplens.readers.decoding.values import as_step, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Source
 from sweeplens.readers.text.ending import end_of, status_at_end
-from sweeplens.sources.run_facts import is_facts
 from sweeplens.sources.walk import WalkedFolder
 
 __all__ = ["signs_of", "status_by_signs"]
