@@ -374,12 +374,17 @@ class ExperimentDB(CostQuestions):
         return self._with_basis(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
-        """Returns rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
+        """Returns rows of one SELECT over ``runs``, ``series``, ``points``, ``files``, or of several, separated by ``;``.
+
+        ``files`` has the files below the roots, with small texts; a table in a file is one by its path: ``"leaderboard.csv"``.
+        Bounded in rows, time and memory.
+        """
         from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, last_of_step(view.snapshot.points, rewound(view.series)), view.more)
+        points = last_of_step(view.snapshot.points, rewound(view.series))
+        tables = SqlTables(view.runs, view.series, points, view.more, self._files_beside(view))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

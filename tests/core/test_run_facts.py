@@ -85,8 +85,10 @@ def last_values(root: Path) -> dict[str, dict[str, tuple[int, float]]]:
 
 
 RESULT = {
-    "status": "finished", "test_acc": 0.86, "test": {"f1": 0.8, "n": 1379}, "best_dev": 88, "train_runtime": 312.5, "tokens_seen": 5e9,
-    "test_n": 1379, "seed": 3, "n_params": 110000, "gpu_id": 2, "start_time": 1747000000.0, "lr": 0.01, "config": {"alpha": 0.5},
+    "status": "finished", "test_acc": 0.86, "test": {"f1": 0.8, "n": 1379}, "best_dev": 88, "train_runtime": 312.5,
+    "tokens_seen": 5e9,
+    "test_n": 1379, "seed": 3, "n_params": 110000, "gpu_id": 2, "start_time": 1747000000.0, "lr": 0.01,
+    "config": {"alpha": 0.5},
     "top1_acc": "0.91", "wall_hours": 1.5, "best_step": 7, "num_classes": 10, "exit_code": 0, "git": {"dirty": 0.5},
 }  # fmt: skip
 
