@@ -70,7 +70,8 @@ class ExperimentDB(CostQuestions):
 
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """Returns an overview of all runs in about twenty lines."""
-        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
+        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview, with_line
+        from sweeplens.sql.beside_summary import files_line
 
         view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
@@ -79,6 +80,7 @@ class ExperimentDB(CostQuestions):
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
+        answer = with_line(answer, "beside the runs", files_line(view.snapshot, self.roots) if view.is_whole else "")
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "", runs=runs, where=where)

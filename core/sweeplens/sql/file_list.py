@@ -75,7 +75,7 @@ class FileList(Struct, frozen=True):
 def list_files(roots: Sequence[FileRoot], runs: pl.DataFrame, sources: Sequence[Source]) -> FileList:
     """Returns the files below the roots in the order of the walk. ``runs``: run_id, source and format of every run."""
     limit = WalkLimit(_MOST_FILES, time.monotonic() + _LIST_SECONDS)
-    readers, owners = _readers(sources), _owners(runs, sources)
+    readers, owners = _readers(runs, sources), _owners(runs, sources)
     rows: list[dict[str, Any]] = []
     paths: list[str] = []
     for root in roots:
@@ -95,10 +95,13 @@ def _row(root: FileRoot, relative: str, entry: FileStat, reader: str, owners: Ma
     }  # fmt: skip
 
 
-def _readers(sources: Sequence[Source]) -> dict[str, str]:
-    """Returns path -> reader, of the files that readers take."""
+def _readers(runs: pl.DataFrame, sources: Sequence[Source]) -> dict[str, str]:
+    """Returns path -> reader, of the files that readers take; a table whose rows are no runs of their own is not taken."""
     found: dict[str, str] = {}
+    with_runs = set(runs["source"])
     for source in sources:
+        if source.reader == "run_table" and plain_text(source.path) not in with_runs:
+            continue
         for path in (*(f.path for f in source.files), *source.copies):
             found.setdefault(path, source.reader)
     return found
