@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.sql import beside
 
 NOTES = """# Sweep of May
 
@@ -187,14 +187,14 @@ def test_tables_of_one_database_are_gone_for_the_next(db: ExperimentDB, tmp_path
     assert other.query_sql("SELECT path FROM files").table["path"].to_list() == ["metrics.jsonl"]
 
 
-def test_a_query_that_names_no_file_opens_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=1000), root)
-    db.runs_df  # noqa: B018 - reads the folders
-    opened: list[object] = []
-    monkeypatch.setattr(beside, "list_files", lambda *given: opened.append(given))
-    monkeypatch.setattr(beside, "open_file", opened.append)
-    db.query_sql('SELECT method, avg("test_acc.last") AS m FROM runs GROUP BY method')
-    assert opened == []
+def test_a_query_that_names_no_file_needs_none(root: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(root, tmp_path / "copy"))
+    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=1000), copied)
+    assert db.runs_df.height == 4
+    shutil.rmtree(copied)
+    query = 'SELECT method, avg("test_acc.last") AS m FROM runs GROUP BY method'
+    assert db.query_sql(query).table.height == 2
+    assert db.query_sql("SELECT path FROM files").table.height == 0
 
 
 def test_several_statements_answer_in_one_call_and_an_error_of_one_names_its_number(db: ExperimentDB) -> None:
