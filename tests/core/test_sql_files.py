@@ -138,7 +138,7 @@ def test_of_a_long_text_both_ends_are_there(root: Path, db: ExperimentDB) -> Non
         ('SELECT * FROM "leaderbord.csv"', "Nearest: 'leaderboard.csv'"),
         ("SELECT * FROM leaderboard", "'leaderboard.csv'"),
         ('SELECT * FROM "result.json"', "Files of that name: 'runs/a1/result.json'"),
-        ('SELECT tset FROM "leaderboard.csv"', "No column 'tset'"),
+        ('SELECT tset FROM "leaderboard.csv"', "Columns of leaderboard.csv: rank, method, n_runs, test_acc, hf_token."),
     ],
 )
 def test_an_unknown_table_is_answered_with_the_nearest_files(db: ExperimentDB, query: str, words: str) -> None:

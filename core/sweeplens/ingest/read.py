@@ -21,7 +21,7 @@ from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.ingest.masking import masked, without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
-from sweeplens.ingest.reported import ReportedScores, has_scores, with_scores
+from sweeplens.ingest.reported import has_scores, scores_together, with_scores
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
@@ -243,29 +243,18 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     if isinstance(many, Failure):
         return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
     facts = {t.source.path: _facts(t.source, store) for t in tasks if t.source.path in many.readings}
-    scores = ReportedScores.over(many.series, [names[path] for path, found in facts.items() if found])
-    for task in tasks:
-        if path_facts := facts.get(task.source.path):
-            path = task.source.path
-            scores.add(task.source, names[path], many.readings[path], path_facts)
-    contradicted = scores.problems(many.points)
+    scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
     entries = [
-        replace(
-            _entry(t, _described(_with_problems(many.readings[path], contradicted.get(path, ())), facts[path], store),
-                   (names[path],), young[path]),
-            scored=path in scores.scored,
+        _entry(
+            t, _described(scores.readings[path], facts[path], store), (names[path],), young[path], path in scores.scored
         )
         for t in tasks
         if (path := t.source.path) in many.readings
-    ]  # fmt: skip
+    ]
     file = store.spill(many.points, ordered=True)
-    reported = sequenced(pl.concat(scores.frames)) if scores.frames else None
+    reported = sequenced(scores.points) if scores.points.height else None
     series = many.series if reported is None else pl.concat([many.series, reduce_series(reported)])
     return _ReadResult(file or many.points.cast(POINTS_SCHEMA), series, reported, tasks, entries)  # pyright: ignore[reportArgumentType]
-
-
-def _with_problems(reading: Reading, problems: Sequence[Problem]) -> Reading:
-    return replace(reading, problems=(*reading.problems, *problems)) if problems else reading
 
 
 def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
@@ -290,8 +279,8 @@ def _described(reading: Reading, facts: Facts, store: MemoryStore) -> Reading:
     return described if store.shows_secrets else without_secrets(described)
 
 
-def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
-    """Returns the ledger entry of a reading."""
+def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None, scored: bool) -> SourceEntry:
+    """Returns the ledger entry of a reading. ``scored``: whether it has scores from files beside the source."""
     return SourceEntry(
         task.source,
         task.reader.version,
@@ -303,6 +292,7 @@ def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int 
         content,
         ended=status_by_signs(task.source) if task.source.signs else "",
         grows=_grows(task),
+        scored=scored,
     )
 
 
@@ -360,7 +350,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     reading = _described(reading, facts, state.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
-    state.change.entries[task.key] = replace(_entry(task, reading, ids, content), scored=scored)
+    state.change.entries[task.key] = _entry(task, reading, ids, content, scored)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points

@@ -7,20 +7,18 @@ ReportedScores                        for sources that are read together
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 
 import polars as pl
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.decoding.values import PointBuffer
-from sweeplens.readers.protocol import Problem, Reading, Source
+from sweeplens.readers.decoding.values import PointBuffer, empty_reading_points
+from sweeplens.readers.protocol import CombinedReading, Problem, Reading, Source
 from sweeplens.sources.run_facts import Facts, fact_files
 from sweeplens.sources.run_scores import Score, contradiction, placed, scores_of
 
-__all__ = ["ReportedScores", "has_scores", "with_scores"]
+__all__ = ["ReportedScores", "has_scores", "scores_together", "with_scores"]
 
 
 def has_scores(reading: Reading, facts: Facts) -> bool:
@@ -42,51 +40,61 @@ def with_scores(source: Source, reading: Reading, facts: Facts) -> tuple[Reading
     return replace(reading, points=joined, problems=(*reading.problems, *problems)), True
 
 
-class ReportedScores(Struct):
-    """The scores of sources that are read together: ``rows`` of points, and what their logs have under the same name."""
+class ReportedScores(Struct, frozen=True):
+    """The scores of sources that were read together: their points, the readings with problems, paths of sources with scores."""
 
-    metrics: Mapping[str, Mapping[str, int]]  # run id -> metric -> last step
-    frames: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
-    scored: set[str] = field(default_factory=set[str])  # paths of sources
-    doubled: dict[str, tuple[Source, list[tuple[str, Score]]]] = field(
-        default_factory=dict[str, "tuple[Source, list[tuple[str, Score]]]"]
-    )  # by run id
+    points: pl.DataFrame
+    readings: Mapping[str, Reading]
+    scored: frozenset[str]
 
-    @classmethod
-    def over(cls, series: pl.DataFrame, runs: Sequence[str]) -> ReportedScores:
-        """Returns an empty collection for these runs, with the series of their logs."""
-        mine = series.select(pl.col("run_id", "metric").cast(pl.String), "last_step").filter(
-            pl.col("run_id").is_in(list(runs))
-        )
-        rows = mine.sort("run_id").iter_rows()
-        return cls({run: {m: s for _, m, s in group} for run, group in groupby(rows, key=itemgetter(0))})
 
-    def add(self, source: Source, run_id: str, reading: Reading, facts: Facts) -> None:
-        """Adds the scores of the run of one source."""
-        scores = scores_of(reading.runs[0], facts) if len(reading.runs) == 1 else ()
-        if not scores:
-            return
-        rows, doubled = placed(scores, self.metrics.get(run_id, {}))
-        self.frames.append(_points(run_id, rows))
-        self.scored.add(source.path)
-        if doubled:
-            self.doubled[run_id] = (source, doubled)
+def scores_together(
+    many: CombinedReading, sources: Sequence[tuple[Source, str]], facts: Mapping[str, Facts]
+) -> ReportedScores:
+    """Returns the scores of sources (with the ids of their runs) that were read together. ``facts``: by path of the source."""
+    told = [(source, run) for source, run in sources if facts.get(source.path)]
+    logged = _last_steps(many.series, [run for _, run in told])
+    frames: list[pl.DataFrame] = []
+    doubled: dict[str, tuple[Source, list[tuple[str, Score]]]] = {}
+    scored: set[str] = set()
+    for source, run in told:
+        reading = many.readings[source.path]
+        scores = scores_of(reading.runs[0], facts[source.path]) if len(reading.runs) == 1 else ()
+        if scores:
+            rows, known = placed(scores, logged.get(run, {}))
+            frames.append(_points(run, rows))
+            scored.add(source.path)
+            doubled |= {run: (source, known)} if known else {}
+    readings = dict(many.readings)
+    for path, problems in _contradicted(many.points, doubled).items():
+        readings[path] = replace(readings[path], problems=(*readings[path].problems, *problems))
+    return ReportedScores(pl.concat([empty_reading_points(), *frames]), readings, frozenset(scored))
 
-    def problems(self, points: pl.DataFrame) -> dict[str, tuple[Problem, ...]]:
-        """Returns path of a source -> its reported values that the log contradicts. ``points``: those of the logs."""
-        if not self.doubled:
-            return {}
-        names = sorted({m for _, found in self.doubled.values() for m, _ in found})
-        ids = pl.col("run_id").cast(pl.String)
-        mine = (
-            points.lazy().filter(ids.is_in(list(self.doubled)), pl.col("metric").cast(pl.String).is_in(names)).collect()
-        )
-        by_run = {str(key[0]): part for key, part in mine.partition_by("run_id", as_dict=True).items()}
-        empty = mine.clear()
-        return {
-            source.path: _problems(source, found, _values(by_run.get(run, empty), names))
-            for run, (source, found) in self.doubled.items()
-        }
+
+def _last_steps(series: pl.DataFrame, runs: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Returns run -> metric -> last step, of these runs."""
+    ids = pl.col("run_id").cast(pl.String)
+    mine = series.filter(ids.is_in(list(runs))).select(ids, pl.col("metric").cast(pl.String), "last_step")
+    found: dict[str, dict[str, int]] = {}
+    for run, metric, step in mine.iter_rows():
+        found.setdefault(run, {})[metric] = step
+    return found
+
+
+def _contradicted(
+    points: pl.DataFrame, doubled: Mapping[str, tuple[Source, list[tuple[str, Score]]]]
+) -> dict[str, tuple[Problem, ...]]:
+    """Returns path of a source -> the reported values that its log, in ``points``, contradicts."""
+    if not doubled:
+        return {}
+    names = sorted({m for _, found in doubled.values() for m, _ in found})
+    ids = pl.col("run_id").cast(pl.String)
+    mine = points.filter(ids.is_in(list(doubled)), pl.col("metric").cast(pl.String).is_in(names))
+    by_run = {str(key[0]): part for key, part in mine.partition_by("run_id", as_dict=True).items()}
+    return {
+        source.path: _problems(source, found, _values(by_run.get(run, mine.clear()), names))
+        for run, (source, found) in doubled.items()
+    }
 
 
 def _points(run_id: str, rows: Sequence[tuple[str, int, float]]) -> pl.DataFrame:

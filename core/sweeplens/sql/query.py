@@ -35,6 +35,7 @@ __all__ = ["MAX_ROWS", "QueryBounds", "SqlTables", "query_sql", "run_in_child", 
 
 MAX_ROWS = 100_000
 _MOST_STATEMENTS = 30
+_NAMED_COLUMNS = 20  # columns of a file that an error names
 _NOTHING_BESIDE = BesideTables({})
 _SHOWN_CHARACTERS = 300  # characters shown of an engine's message
 
@@ -214,6 +215,10 @@ def _unknown_column(name: str, query: str, tables: SqlTables, beside: BesideTabl
     mentioned = [t for t in tables_named if reads_table(query, t)] or [t for t in TABLES if t in known]
     columns = dict.fromkeys([*computed, *(c for t in mentioned for c in known[t]), *tables.more.computed])
     hint = f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
+    if len(mentioned) == 1 and mentioned[0] in beside.frames:
+        own = known[mentioned[0]]
+        named = own if len(own) <= _NAMED_COLUMNS else [*own[:_NAMED_COLUMNS], "..."]
+        hint = f"Columns of {mentioned[0]}: {', '.join(named)}."
     if re.search(rf'(=|<>|!=|\blike)\s*"?{re.escape(name)}\b', query, re.IGNORECASE):
         quoted = name.replace("'", "''")
         hint = f"If it is a text, write it in single quotes: '{quoted}'. {hint}"

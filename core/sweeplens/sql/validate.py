@@ -95,7 +95,7 @@ def mentions(query: str, name: str) -> bool:
 def reads_table(query: str, name: str) -> bool:
     """Whether the query could read a table of this name: it stands after FROM, JOIN or a comma."""
     tokens = [t.strip('"`').lower() for t in _tokens(query)]
-    return any(b == name and a in ("from", "join", ",", "(") for a, b in pairwise(tokens))
+    return any(b == name.lower() and a in ("from", "join", ",", "(") for a, b in pairwise(tokens))
 
 
 def word_positions(query: str) -> list[tuple[str, int, int]]:
