@@ -6,6 +6,7 @@ ReportedScores                        for sources that are read together
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -13,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.decoding.values import PointBuffer, empty_reading_points
+from sweeplens.readers.decoding.values import PointBuffer
 from sweeplens.readers.protocol import CombinedReading, Problem, Reading, Source
 from sweeplens.sources.run_facts import Facts, fact_files
 from sweeplens.sources.run_scores import Score, contradiction, placed, scores_of
@@ -34,7 +35,9 @@ def with_scores(source: Source, reading: Reading, facts: Facts) -> tuple[Reading
     lasts = reading.points.group_by("metric").agg(pl.col("step").max())
     rows, doubled = placed(scores, dict(lasts.iter_rows()))
     values = _values(reading.points, [m for m, _ in doubled])
-    points = _points(reading.runs[0].id, rows)
+    buffer = PointBuffer()
+    _add(buffer, reading.runs[0].id, rows)
+    points = buffer.frame()
     problems = _problems(source, doubled, values)
     joined = pl.concat([reading.points, points]) if reading.points.height else points
     return replace(reading, points=joined, problems=(*reading.problems, *problems)), True
@@ -53,31 +56,38 @@ def scores_together(
 ) -> ReportedScores:
     """Returns the scores of sources (with the ids of their runs) that were read together. ``facts``: by path of the source."""
     told = [(source, run) for source, run in sources if facts.get(source.path)]
-    logged = _last_steps(many.series, [run for _, run in told])
-    frames: list[pl.DataFrame] = []
+    logged = _logged(many.series, [run for _, run in told])
+    points = PointBuffer()
     doubled: dict[str, tuple[Source, list[tuple[str, Score]]]] = {}
     scored: set[str] = set()
     for source, run in told:
         reading = many.readings[source.path]
         scores = scores_of(reading.runs[0], facts[source.path]) if len(reading.runs) == 1 else ()
         if scores:
-            rows, known = placed(scores, logged.get(run, {}))
-            frames.append(_points(run, rows))
+            series = logged.get(run, {})
+            rows, known = placed(scores, {metric: step for metric, (step, *_) in series.items()})
+            _add(points, run, rows)
             scored.add(source.path)
-            doubled |= {run: (source, known)} if known else {}
+            unsure = [(m, s) for m, s in known if contradiction(m, s, series[m][1:])]
+            doubled |= {run: (source, unsure)} if unsure else {}
     readings = dict(many.readings)
     for path, problems in _contradicted(many.points, doubled).items():
         readings[path] = replace(readings[path], problems=(*readings[path].problems, *problems))
-    return ReportedScores(pl.concat([empty_reading_points(), *frames]), readings, frozenset(scored))
+    return ReportedScores(points.frame(), readings, frozenset(scored))
 
 
-def _last_steps(series: pl.DataFrame, runs: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Returns run -> metric -> last step, of these runs."""
+def _logged(series: pl.DataFrame, runs: Sequence[str]) -> dict[str, dict[str, tuple[int, float, float, float]]]:
+    """Returns run -> metric -> last step, and lowest, highest and last value, of these runs."""
     ids = pl.col("run_id").cast(pl.String)
-    mine = series.filter(ids.is_in(list(runs))).select(ids, pl.col("metric").cast(pl.String), "last_step")
-    found: dict[str, dict[str, int]] = {}
-    for run, metric, step in mine.iter_rows():
-        found.setdefault(run, {})[metric] = step
+    columns = (
+        ids,
+        pl.col("metric").cast(pl.String),
+        "last_step",
+        *(pl.col(c).fill_null(math.nan) for c in ("min", "max", "last")),
+    )
+    found: dict[str, dict[str, tuple[int, float, float, float]]] = {}
+    for run, metric, *known in series.filter(ids.is_in(list(runs))).select(columns).iter_rows():
+        found.setdefault(run, {})[metric] = (known[0], known[1], known[2], known[3])
     return found
 
 
@@ -89,19 +99,17 @@ def _contradicted(
         return {}
     names = sorted({m for _, found in doubled.values() for m, _ in found})
     ids = pl.col("run_id").cast(pl.String)
-    mine = points.filter(ids.is_in(list(doubled)), pl.col("metric").cast(pl.String).is_in(names))
-    by_run = {str(key[0]): part for key, part in mine.partition_by("run_id", as_dict=True).items()}
-    return {
-        source.path: _problems(source, found, _values(by_run.get(run, mine.clear()), names))
-        for run, (source, found) in doubled.items()
-    }
+    metric = pl.col("metric").cast(pl.String)
+    mine = points.filter(ids.is_in(list(doubled)), metric.is_in(names)).group_by(ids, metric, maintain_order=True)
+    values: dict[str, dict[str, list[float]]] = {}
+    for run, name, logged in mine.agg("value").iter_rows():
+        values.setdefault(run, {})[name] = logged
+    return {source.path: _problems(source, found, values.get(run, {})) for run, (source, found) in doubled.items()}
 
 
-def _points(run_id: str, rows: Sequence[tuple[str, int, float]]) -> pl.DataFrame:
-    buffer = PointBuffer()
+def _add(points: PointBuffer, run_id: str, rows: Sequence[tuple[str, int, float]]) -> None:
     for metric, step, value in rows:
-        buffer.add(run_id, metric, step, value)
-    return buffer.frame()
+        points.add(run_id, metric, step, value)
 
 
 def _values(points: pl.DataFrame, metrics: Sequence[str]) -> dict[str, list[float]]:
