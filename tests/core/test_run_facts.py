@@ -176,3 +176,16 @@ def test_scores_are_ranked_like_any_metric(tmp_path: Path) -> None:
     best = db.rank("test_acc").table.row(0, named=True)
     assert (best["lr"], best["n"], best["mean"]) == (0.01, 3, pytest.approx(0.91))
     assert db.list_runs(where='"test_acc.last" > 0.8').table.height == 3
+
+
+@pytest.mark.parametrize("folder", ["eval", "results", "test"])
+def test_reports_in_a_folder_of_results_below_the_run_are_its_own_and_no_run(tmp_path: Path, folder: str) -> None:
+    below = log(tmp_path / "a") / folder
+    below.mkdir()
+    (below / "results.json").write_text(json.dumps({"test_acc": 0.75, "test_f1": 0.5}))
+    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=0), tmp_path)
+    assert db.runs_df["run_id"].to_list() == ["a"]
+    for value in (0.75, 0.8):
+        (below / "results.json").write_text(json.dumps({"test_acc": value, "test_f1": 0.5}))
+        series = db.series_df.filter(db.series_df["metric"] != "loss")
+        assert series.select("metric", "last").rows() == [("test_acc", value), ("test_f1", 0.5)]

@@ -79,7 +79,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("json_epoch_files", "json.epoch_files", "JsonEpochFiles", 1, ".json"),
     LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
     LazyReader("json_splits", "json.splits", "JsonSplits", 5, *_JSON),
-    LazyReader("json_steps", "json.steps", "JsonSteps", 5, ".json", ".ndjson", ".txt", ".log"),
+    LazyReader("json_steps", "json.steps", "JsonSteps", 6, ".json", ".ndjson", ".txt", ".log"),
     LazyReader(
         "json_history",
         "json.history",

@@ -37,12 +37,16 @@ def fact_files(source: Source) -> tuple[FileStat, ...]:
 
 
 def facts_of(source: Source) -> Facts:
-    """Returns what those files say; of two with one stem the later, and nothing of a file that cannot be read."""
+    """Returns what those files say; the second of two with one stem has its folder before it.
+
+    A file that cannot be read says nothing.
+    """
     found: dict[str, dict[str, object]] = {}
     for file in fact_files(source):
         facts = guarded(partial(_facts_in, file), file.path, "cannot be read")
         if not isinstance(facts, Failure) and facts:
-            found[PurePath(_name(file)).stem] = facts
+            path = PurePath(file.path.replace("\\", "/"))
+            found[f"{path.parent.name}.{path.stem}" if path.stem in found else path.stem] = facts
     return found
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_facts", "is_report_of_one_row"]
+__all__ = ["REPORT_FOLDERS", "is_facts", "is_report_of_one_row"]
+
+REPORT_FOLDERS = ("eval", "evaluation", "files", "results", "test")
+"""Folders in a run's folder that may hold such files."""
 
 _NOUNS = frozenset(
-    "info meta metadata summary result results metric metrics score scores eval evaluation final".split()
+    "info meta metadata summary result results metric metrics score scores eval evaluation final stats statistics".split()
 )
 _BESIDE = frozenset(  # other words of such a name
     "run test testing eval val valid validation dev holdout final all best last system env train training predict prediction "
