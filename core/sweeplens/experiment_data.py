@@ -36,6 +36,7 @@ from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundLook
+from sweeplens.ingest.masking import masked
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
 from sweeplens.places.names import PlaceNames
@@ -62,6 +63,7 @@ from sweeplens.view import (
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
+    from sweeplens.sql.beside import FilesBeside
 
 __all__ = ["PATIENCE_SECONDS", "ExperimentData"]
 
@@ -302,6 +304,17 @@ class ExperimentData:
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
+
+    def _files_beside(self, view: View) -> FilesBeside:
+        """Returns the files below the roots; nothing is looked up yet."""
+        from sweeplens.sql.beside import FilesBeside
+        from sweeplens.sql.file_list import FileRoot
+
+        names = self.root_names if len(self.root_names) == len(self.roots) else tuple(map(str, self.roots))
+        roots = [FileRoot(str(path), plain_text(name)) for path, name in zip(self.roots, names, strict=True)]
+        return FilesBeside(
+            roots, view.snapshot.runs, view.snapshot.sources, None if self._store.shows_secrets else masked
+        )
 
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))

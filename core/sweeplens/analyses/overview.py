@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
@@ -25,7 +26,7 @@ from sweeplens.frames.schemas import hparam_columns
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["FIRST_CALL_POINTS", "overview"]
+__all__ = ["FIRST_CALL_POINTS", "overview", "with_line"]
 
 Row = Mapping[str, object]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
@@ -98,6 +99,15 @@ def overview(
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def with_line(answer: Answer, topic: str, text: str) -> Answer:
+    """Returns an overview with one more line, before the next steps; the same if the text is empty."""
+    if not text:
+        return answer
+    steps = answer.table["topic"].str.starts_with("next ")
+    line = pl.DataFrame({"topic": [topic], "text": [text]})
+    return replace(answer, table=pl.concat([answer.table.filter(~steps), line, answer.table.filter(steps)]))
 
 
 def _best_rows(
