@@ -12,6 +12,7 @@ import polars as pl
 
 from sweeplens.analyses.curves import LocatedCurves
 from sweeplens.analyses.ranked_groups import group_label
+from sweeplens.counting import count_of
 from sweeplens.frames.grouping import group_hparams, keyed
 
 __all__ = ["bands"]
@@ -66,7 +67,7 @@ def _lines(metric: str, x: str, curves: pl.DataFrame, member: pl.DataFrame, of: 
     for label, n in member.group_by("label", maintain_order=True).len().iter_rows():
         parts = [_cell(cell.filter(pl.col("label") == label)["value"], n) for cell in cells]
         shown = "; ".join(f"{x} {place:.6g} {part}" for place, part in zip(places, parts, strict=True))
-        lines.append(f"{metric}, {label} ({n} runs{of}), median [10 %, 90 %]: {shown}.")
+        lines.append(f"{metric}, {label} ({count_of(n, 'run')}{of}), median [10 %, 90 %]: {shown}.")
     return lines
 
 

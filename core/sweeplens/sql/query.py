@@ -15,6 +15,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.patterns import regex_reason
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
@@ -59,7 +60,7 @@ def query_sql(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
     plain = SqlTables(_plain(runs), _plain(tables.series), tables.points, tables.more)
     frame = run_in_child(query.strip().rstrip(";"), plain, bounds)
     cut = frame.height > bounds.rows
-    warnings = (f"limit reached: these are the first {bounds.rows} rows, the query has more",) if cut else ()
+    warnings = (f"limit reached: the query has more than {count_of(bounds.rows, 'row')}",) if cut else ()
     if not frame.height:
         emptied = why_no_row(query, {"runs": plain.runs, "series": plain.series})
         warnings = (emptied,) if emptied else ()

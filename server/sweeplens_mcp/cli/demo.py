@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from sweeplens.counting import count_of
 from sweeplens.demo_data import grow, write_sweep
 from sweeplens.errors import SweeplensError
 
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
         return 2
-    print(f"Wrote a sweep of {len(planned)} runs to {folder}")
+    print(f"Wrote a sweep of {count_of(len(planned), 'run')} to {folder}")
     if options.write_only:
         return 0
     import anyio
