@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from sweeplens.counting import count_of, share_of
-from sweeplens.text_table import text_table
+from sweeplens.text_table import plain_line, text_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["answer_html", "answer_line", "answer_text", "flat", "html_list"]
 
 _COLUMNS = 6
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _ROWS, _WIDTH = 40, 120  # of a table as text
 
 
@@ -43,7 +41,7 @@ def answer_text(
     )
     more = [f".tables[{name!r}]: {count_of(frame.height, 'row')}" for name, frame in tables.items() if frame.width]
     parts = ("\n".join(notes), body, "\n".join((*more, *basis)))
-    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], "\n\n".join(filter(None, parts)))
+    return "\n".join(map(plain_line, "\n\n".join(filter(None, parts)).split("\n")))
 
 
 def answer_html(

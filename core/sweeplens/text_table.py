@@ -17,7 +17,7 @@ from sweeplens.counting import count_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["text_table"]
+__all__ = ["plain_line", "text_table"]
 
 _CELL = 300
 
@@ -83,9 +83,13 @@ def _shown(value: object) -> str:
     return _plain(str(value))
 
 
+def plain_line(text: str) -> str:
+    """Returns a text on one line, with characters that a terminal would obey or hide escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _plain(text: str) -> str:
-    """Returns a text on one line, with other characters that a terminal would obey escaped."""
-    shown = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    shown = plain_line(text)
     return shown if len(shown) <= _CELL else f"{shown[:_CELL]}..."
 
 

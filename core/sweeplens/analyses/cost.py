@@ -157,7 +157,8 @@ def _front_note(groups: pl.DataFrame, ask: _Asked, costs: RunCosts) -> list[str]
 
 
 def _amount(value: float | None, axis: str) -> str:
-    return "-" if value is None else f"{value:,.4g} {axis}"
+    unit = axis.removesuffix("s") if value == 1 and axis in ("steps", "seconds") else axis
+    return "-" if value is None else f"{value:,.4g} {unit}"
 
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:
