@@ -44,7 +44,7 @@ class ColumnWidth(Struct, frozen=True):
     def header(self, *, is_folded: bool) -> str:
         """Returns the name; folded: on several lines, broken behind its separators, where it is wider than the cells."""
         lines = [""]
-        for part in re.findall(r"[^._/ ]*[._/ ]?", self.name) if is_folded else [self.name]:
+        for part in re.findall(r"[^._/ ]+[._/ ]*|[._/ ]+", self.name) if is_folded else [self.name]:
             if lines[-1] and len(lines[-1]) + len(part) > max(_HEADER, self.cells):
                 lines.append("")
             lines[-1] += part

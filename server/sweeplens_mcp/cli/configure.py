@@ -41,13 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_intermixed_args(arguments)
     if not options.client:
         print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))
+        print("To connect one: sweeplens config CLIENT DIR --write", file=sys.stderr)
         return 0
     try:
         client = client_named(options.client)
         launch = launch_here((*options.folders, *options.root))
         path = Path(options.file) if options.file else client.path
         if options.dry_run:
-            print(planned(client, launch, path).diff(), end="")
+            print(planned(client, launch, path).diff() or f"{path} would not change\n", end="")
             return 0
         if options.write:
             print(write(client, launch, path))

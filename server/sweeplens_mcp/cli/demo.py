@@ -120,7 +120,7 @@ async def _ask_everything(folder: Path) -> int:
         for number, question in enumerate(asked, start=1):
             await _ask(client, f"[{number}/{len(asked)}]", question, folder)
     print(f"Report of this sweep, for any browser: {await anyio.to_thread.run_sync(_report, folder)}")
-    print(f"Connect an editor: sweeplens config vscode --root {folder} --write   (`sweeplens config` names the others)")
+    print(f"Connect an editor: sweeplens config vscode {folder} --write   (`sweeplens config` names the others)")
     return 0
 
 

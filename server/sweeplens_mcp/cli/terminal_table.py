@@ -55,13 +55,21 @@ def terminal_text(
     is_prose = answer.table.columns == ["topic", "text"]
     tables = {"": answer.table} if is_prose else {"": answer.table, **answer.tables}
     for name, frame in tables.items():
+        _print_gap(console, out)
         if name == "cursor" and spec.news:
             console.print(Text(f"For later news: {hint(_later_news(frame['cursor'][0]))}", style="dim"))
         elif name not in _IN_NOTES and frame.width and (frame.height or not name):
             _print_table(console, name, frame, limit or MOST_ROWS, hint if is_prose else None)
+    _print_gap(console, out)
     for line in answer.basis.lines():
         console.print(Text(clean(hint(line)), style="dim"))
     return out.getvalue()
+
+
+def _print_gap(console: Console, out: io.StringIO) -> None:
+    """Prints an empty line between the parts of an answer."""
+    if out.getvalue() and not out.getvalue().endswith("\n\n"):
+        console.print()
 
 
 def _later_news(cursor: str) -> str:
