@@ -2,7 +2,7 @@
 
 count_of(n, noun)          ``1 run``, ``3 runs``
 share_of(n, of, noun)      ``1 of 1 run``, ``2 of 3 runs``
-verb(n, one, many)         the form of a verb for n subjects
+verb(n, one, many)         the form of a verb for n subjects; of a share, for the whole
 """
 
 from __future__ import annotations

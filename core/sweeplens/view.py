@@ -167,7 +167,7 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f" and {told.height - 1} more series" if told.height > 1 else ""
     )
     return (
-        f"{share_of(many, logged, 'logged value')} {verb(many, 'does', 'do')} not count ({where}): a later value has the "
+        f"{share_of(many, logged, 'logged value')} {verb(logged, 'does', 'do')} not count ({where}): a later value has the "
         f"same step, "
         "and no resume explains it",
     )

@@ -90,12 +90,12 @@ def _notes(metric: str, table: pl.DataFrame, direction: str) -> list[str]:
     ruined = table.filter(pl.col("last").is_finite().not_())["run_id"].to_list()
     notes = [
         f"best is the {word} {metric}; a checkpoint at best_step keeps it. {share_of(ended, total, 'run')} "
-        f"{verb(ended, 'ends at its best', 'end at their best')}."
+        f"{verb(total, 'ends at its best', 'end at their best')}."
     ]
     if ruined:
         named = listed(ruined)
         notes.append(
-            f"{share_of(len(ruined), total, 'run')} {verb(len(ruined), 'ends', 'end')} without a finite value ({named}): "
+            f"{share_of(len(ruined), total, 'run')} {verb(total, 'ends', 'end')} without a finite value ({named}): "
             f"only an earlier checkpoint works."
         )
     if lost.height:
@@ -104,7 +104,7 @@ def _notes(metric: str, table: pl.DataFrame, direction: str) -> list[str]:
             f"{r['run_id']} {r['best']:.5g} at {r['best_step']} but {r['last']:.5g} at {r['last_step']}" for r in rows
         ]
         notes.append(
-            f"{share_of(lost.height, total, 'run')} {verb(lost.height, 'ends worse than its', 'end worse than their')} "
+            f"{share_of(lost.height, total, 'run')} {verb(total, 'ends worse than its', 'end worse than their')} "
             f"best by more than {_BEYOND:g} times the noise: keep the "
             f"best checkpoint, not the last ({listed(shown)})."
         )

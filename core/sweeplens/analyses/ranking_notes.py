@@ -46,7 +46,7 @@ def method_notes(
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
         notes.append(
-            f"{share_of(singles, table.height, 'group')} {verb(singles, 'has', 'have')} a single run: no interval."
+            f"{share_of(singles, table.height, 'group')} {verb(table.height, 'has', 'have')} a single run: no interval."
         )
     if cover.marked:
         common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
@@ -81,7 +81,7 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interi
 
 def _verdict(tied: int, followers: int) -> str:
     if tied:
-        return f"{share_of(tied, followers, 'follower')} {verb(tied, 'ties', 'tie')} with the best"
+        return f"{share_of(tied, followers, 'follower')} {verb(followers, 'ties', 'tie')} with the best"
     return f"The best is significantly ahead of {'all ' * (followers > 1)}{count_of(followers, 'follower')}"
 
 

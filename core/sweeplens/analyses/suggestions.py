@@ -336,7 +336,7 @@ def _notes(sweep: _Sweep, made: Sequence[_Suggestion], dropped: Sequence[_Sugges
     if not made:
         yield f"Nothing is worth running with {count_of(budget, 'more run')}."
     elif used < budget and not dropped:
-        yield f"{share_of(used, budget, 'run')} {verb(used, 'is', 'are')} suggested; more would decide nothing that is open."
+        yield f"{share_of(used, budget, 'run')} {verb(budget, 'is', 'are')} suggested; more would decide nothing that is open."
     for rival, extra, found in list(_tied(sweep, budget))[:1]:
         gap = rival.mean - best.mean
         if found > _HOPELESS * gap:

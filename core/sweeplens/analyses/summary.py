@@ -77,7 +77,7 @@ def _notes(
     singles = table.filter(pl.col("n") == 1).height
     if singles:
         notes.append(
-            f"{share_of(singles, table.height, 'row')} {verb(singles, 'has', 'have')} a single run: no interval."
+            f"{share_of(singles, table.height, 'row')} {verb(table.height, 'has', 'have')} a single run: no interval."
         )
     return tuple(n for n in notes if n)
 

@@ -263,9 +263,7 @@ def _cut(prepared: PreparedAnswer, n: int) -> list[str]:
     start, total = prepared.page.start, prepared.total
     warnings = [f"rows {start + 1} to {start + n} of {total}"] if start or n < total else []
     if warnings and not prepared.page.cursor:
-        warnings = [
-            f"{share_of(total - n, total, 'row')} {verb(total - n, 'does', 'do')} not fit; other tools show them"
-        ]
+        warnings = [f"{share_of(total - n, total, 'row')} {verb(total, 'does', 'do')} not fit; other tools show them"]
     widest = max((f for _, f in prepared.tables), key=lambda f: f.width)
     if widest.width > prepared.columns:
         warnings.append(

@@ -169,7 +169,7 @@ def _notes(table: pl.DataFrame, summary: pl.DataFrame, context: DetectionContext
     mild = table["run_id"].n_unique() - ill
     total = context.runs.height
     also = f", {count_of(mild, 'other')} only of low" if mild else ""
-    notes = [f"{share_of(ill, total, 'run')} {verb(ill, 'has', 'have')} findings of high or medium severity{also}."]
+    notes = [f"{share_of(ill, total, 'run')} {verb(total, 'has', 'have')} findings of high or medium severity{also}."]
     notes += [f"{severity}: {line}" for severity, line in severity_lines(summary)]
     return (*notes, *_constant_everywhere(context))
 

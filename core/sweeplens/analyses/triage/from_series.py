@@ -81,7 +81,7 @@ def rewind(context: DetectionContext) -> Iterator[Finding]:
             severity,
             row["metric"],
             step,
-            f"went back {times}; {share_of(again, row['n_logged'], 'point')} {verb(again, 'was', 'were')} written again",
+            f"went back {times}; {share_of(again, row['n_logged'], 'point')} {verb(row['n_logged'], 'was', 'were')} written again",
         )
 
 
