@@ -24,6 +24,7 @@ from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
+from sweeplens.counting import count_of
 from sweeplens.display import html_list
 from sweeplens.engines.opening import open_engine
 from sweeplens.engines.polars_points import last_of_step
@@ -120,7 +121,7 @@ class ExperimentData:
         if self._seen == float("-inf"):
             return "not read yet"
         snapshot = self._store.snapshot
-        return f"{snapshot.runs.height:,} runs, {snapshot.series.height:,} series, data version {snapshot.version}"
+        return f"{count_of(snapshot.runs.height, 'run')}, {snapshot.series.height:,} series, data version {snapshot.version}"
 
     def load_experiments(self, progress: Progress | None = None) -> LoadReport:
         """Reads new files now. Raises RootError if no reader finds a run."""

@@ -147,7 +147,7 @@ def test_runs_that_are_gone_are_counted(tmp_path: Path) -> None:
     _write(tmp_path / "r9", steps=20, age=0, status="finished")
     answer = db.whats_new(cursor)
     assert ("finished", "r9") in _events(answer)
-    assert "1 runs were removed." in answer.notes
+    assert "1 run was removed." in answer.notes
 
 
 def test_the_cursor_of_ten_thousand_runs_is_short_and_finds_the_one_that_is_new() -> None:

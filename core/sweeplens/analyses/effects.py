@@ -19,6 +19,7 @@ from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
@@ -95,7 +96,7 @@ def effects(
     shares = _shares(design, values)
     pair = _strongest_pair(design, shares, values)
     at = f" (step {reduced.step})" if reduced.step is not None else ""
-    notes = [f"{direction} is better; reduce {how}{at}; {len(values)} runs, each counts once."]
+    notes = [f"{direction} is better; reduce {how}{at}; {count_of(len(values), 'run')}, each counts once."]
     notes += [_RANKED] * ranked + _size_notes(design, values, shares, of_task) + _class_notes(design)
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
     notes += [
@@ -365,7 +366,7 @@ def _size_notes(
 ) -> list[str]:
     n, p = len(values), len(design.classes)
     if not p:
-        return [f"No hyperparameter varies over these {n} runs, except replicates."]
+        return [f"No hyperparameter varies over {verb(n, 'this', 'these')} {count_of(n, 'run')}, except replicates."]
     if n < _FEWEST:
         return [f"Too few runs: {n}; shares need at least {_FEWEST}."]
     if shares is None:
@@ -373,7 +374,9 @@ def _size_notes(
         return [f"All {n} runs have the same value{where}: there is no variance to explain."]
     notes: list[str] = []
     if n < max(_FEW, _FEW_A_COLUMN * p):
-        notes.append(f"Few runs: {n} for {p} hyperparameters; shares are rough, and weak effects stay hidden.")
+        notes.append(
+            f"Few runs: {n} for {count_of(p, 'hyperparameter')}; shares are rough, and weak effects stay hidden."
+        )
     held_out_r2 = shares[""][0]
     notes.append(
         f"importance: lower bound on the share of the variance, by permutation on held-out runs of a random forest (held-out"
@@ -401,5 +404,5 @@ def _noise_note(design: _Design, values: Sequence[float]) -> str:
     if spread is None:
         return "No repeated runs: chance variation is unknown."
     share = min(1.0, spread.sd**2 / float(column.var() or 1.0))  # pyright: ignore[reportArgumentType]
-    wild = f", {len(spread.wild)} groups of larger spread excluded" if spread.wild else ""
+    wild = f", {count_of(len(spread.wild), 'group')} of larger spread excluded" if spread.wild else ""
     return f"Repetitions of one setting account for {share:.0%} of the variance{wild}."

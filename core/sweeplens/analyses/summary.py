@@ -9,6 +9,7 @@ import polars as pl
 from sweeplens.analyses.coverage import settings_unknown
 from sweeplens.analyses.sorting import sort_table
 from sweeplens.answers import Answer, Basis, LeftOut
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.dataframes import statistics_of
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
@@ -76,7 +77,9 @@ def _notes(
         notes.append("No hyperparameter varies except replicates: all runs are one group." if not asked else "")
     singles = table.filter(pl.col("n") == 1).height
     if singles:
-        notes.append(f"{singles} of {table.height} rows have a single run: no interval.")
+        notes.append(
+            f"{share_of(singles, table.height, 'row')} {verb(table.height, 'has', 'have')} a single run: no interval."
+        )
     return tuple(n for n in notes if n)
 
 
@@ -103,7 +106,11 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
         "replicate": pl.Boolean, "same_as": pl.List(pl.String),
     }  # fmt: skip
     answer = pl.DataFrame(rows, schema=schema).sort(pl.col("n_values") < 2, maintain_order=True)
-    notes = () if rows else (f"No hyperparameter varies over these {runs.height} runs.",)
+    notes = (
+        ()
+        if rows
+        else (f"No hyperparameter varies over {verb(runs.height, 'this run', f'these {runs.height} runs')}.",)
+    )
     silent = runs_without_hparams(runs)
     left_out = (LeftOut("no hyperparameter known", tuple(silent)),) if silent else ()
     return Answer(answer, Basis(runs_used=runs.height - len(silent), left_out=left_out), notes)
@@ -126,7 +133,7 @@ def _varying_keys(parent: str, table: pl.DataFrame, names: Sequence[str]) -> dic
     return {
         "hparam": parent,
         "n_values": len(set(together)),
-        "values": [f"{len(names):,} keys"],
+        "values": [count_of(len(names), "key")],
         "n_missing": sum(all(v is None for v in values) for values in together),
         "replicate": False,
         "same_as": [],

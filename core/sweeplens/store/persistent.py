@@ -133,7 +133,7 @@ class PersistentStore(MemoryStore):
 
     def forget(self, error: StoreError) -> None:
         """Discards the loaded state, so that everything is read from the folders and written again."""
-        log.warning("The store %s is rebuilt: %s", self.backend.address, error)
+        self._warn_of_rebuilding(str(error))
         self._clear()
 
     # --------------------------------------------------------------- private
@@ -247,10 +247,15 @@ class PersistentStore(MemoryStore):
         except (BackendUnreachableError, MemoryError):
             raise
         except Exception as error:  # the boundary around the store's content: the folders are the truth
-            log.warning("The store %s is rebuilt: %s", self.backend.address, _first_line(error))
+            self._warn_of_rebuilding(_first_line(error))
             log.debug("The traceback of that error", exc_info=True)
             self._clear()
         self._stamp = stamp
+
+    def _warn_of_rebuilding(self, reason: str) -> None:
+        """Logs that the store is rebuilt, and names its address once."""
+        address = self.backend.address
+        log.warning("The store%s is rebuilt: %s", "" if address in reason else f" {address}", reason)
 
     def _clear(self) -> None:
         fresh = MemoryStore()

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeplens.counting import count_of
 from sweeplens.errors import RootError
 from sweeplens.extras import missing_extras
 from sweeplens.native.library import is_compiled
@@ -53,7 +54,10 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
     yield f"Store: {clean(database.store)}"
     if engine := database.engine:
         yield f"Engine: {clean(engine)}"
-    yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
+    yield (
+        f"Read {count_of(loaded.n_runs, 'run')}, {count_of(loaded.n_points, 'point')} in "
+        f"{count_of(loaded.n_files, 'file')}, {loaded.seconds:.2f} s"
+    )
     runs = database.runs_df
     yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())
     yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())
