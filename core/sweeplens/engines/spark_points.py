@@ -24,7 +24,7 @@ from sweeplens.engines.spark_reductions import bucketed, spark_reduced
 from sweeplens.engines.spark_session import ClusterUnreachableError, Plan, SparkConnection
 from sweeplens.errors import EngineError
 
-__all__ = ["MOST_UNWRITTEN", "SparkEngine", "SparkPoints", "engine_at"]
+__all__ = ["MOST_UNWRITTEN", "SparkEngine", "SparkPoints", "connection_to", "engine_at"]
 
 MOST_UNWRITTEN = 1_000_000
 _PATTERN = re.compile(r"[*?\[\]{}\\]")  # Spark would look for other files
@@ -75,11 +75,11 @@ class SparkEngine:
 
 def engine_at(url: str) -> SparkEngine:
     """Returns an engine of this address. No connection is made before the first job."""
-    return SparkEngine(_connection(url))
+    return SparkEngine(connection_to(url))
 
 
 @cache
-def _connection(url: str) -> SparkConnection:
+def connection_to(url: str) -> SparkConnection:
     """Returns the connection to an address; there is one in a process."""
     return SparkConnection(parse_address(url))
 

@@ -65,18 +65,21 @@ def as_block(backend: StoreBackend, name: TableFile) -> FileBlock:
     )
 
 
-def write_points(backend: StoreBackend, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
-    """Writes one file of points, sorted by metric, run and position so that filters can skip row groups."""
+def write_points(backend: StoreBackend, points: pl.DataFrame, *, ordered: bool = False, mark: str = "") -> TableFile:
+    """Writes one file of points, sorted by metric, run and position so that filters can skip row groups.
+
+    ``mark``: the beginning of its name, as in `fresh_name`.
+    """
     with _removed_on_error(backend) as made, backend.staging() as staging:
-        return _write_points(backend, staging, points, made, ordered=ordered)
+        return _write_points(backend, staging, points, made, ordered=ordered, mark=mark)
 
 
 def _write_points(
-    backend: StoreBackend, staging: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False
-) -> TableFile:
+    backend: StoreBackend, staging: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False, mark: str = ""
+) -> TableFile:  # fmt: skip
     if not ordered:
         points = points.sort("metric", "run_id", "seq")
-    name = _new_file(backend, staging, made, "points", ".parquet")
+    name = _new_file(backend, staging, made, "points", ".parquet", mark)
     known = [c for c in ("run_id", "metric") if points.schema[c] == pl.Enum]
     columns = [
         c for c in STORED_POINTS if points[c].null_count() < points.height
@@ -146,9 +149,9 @@ def _removed_on_error(backend: StoreBackend) -> Generator[list[str]]:
         raise
 
 
-def _new_file(backend: StoreBackend, staging: Path, made: list[str], folder: str, ending: str) -> str:
+def _new_file(backend: StoreBackend, staging: Path, made: list[str], folder: str, ending: str, mark: str = "") -> str:
     """Creates an empty file with the store's permissions, whichever library fills it, and returns its name."""
-    made.append(fresh_name(folder, ending))
+    made.append(fresh_name(folder, ending, mark))
     os.close(open_file(str(staging), made[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, backend.file_mode))
     return made[-1]
 

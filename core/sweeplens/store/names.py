@@ -33,9 +33,9 @@ def fresh_id() -> str:
     return uuid.uuid4().hex
 
 
-def fresh_name(folder: str, ending: str) -> str:
-    """Returns a unique file name in a folder of the store."""
-    return f"{folder}/{fresh_id()}{ending}"
+def fresh_name(folder: str, ending: str, mark: str = "") -> str:
+    """Returns a unique file name in a folder of the store. ``mark``: at most 16 hexadecimal digits with which it begins."""
+    return f"{folder}/{mark}{fresh_id()[len(mark) :]}{ending}"
 
 
 def is_own_name(name: str, folder: str = "") -> bool:
