@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ from sweeplens.demo_data import write_sweep
 from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 
-__all__ = ["tools_say_the_same"]
+__all__ = ["folders", "tools_say_the_same"]
 
 CORPUS_SETS = ("hf_trainer", "lightning_csv", "tb_torch", "sb3", "wandb_offline")
 OWN_SETS = ("cleanrl", "fms", "restarts", "lightning", "rlhf")  # where there is no corpus
 
 
-def tools_say_the_same(cluster: SparkCluster, home: Path) -> str:
-    """Asks everything of both engines; raises AssertionError with what differs."""
+def tools_say_the_same(cluster: SparkCluster, home: Path, sets: int = 6) -> str:
+    """Asks everything of both engines; raises AssertionError with what differs. ``sets``: of logs, the demo first."""
     asked = 0
-    for folder in _folders(home):
+    for folder in islice(folders(home), sets):
         config = AnalysisConfig(cache_dir=str(home / "store"))
         here, there = (ExperimentDB(c, folder) for c in (config, config.model_copy(update={"engine": cluster.address})))
         for db in (here, there):
@@ -38,10 +39,11 @@ def tools_say_the_same(cluster: SparkCluster, home: Path) -> str:
         wrong = {label: told[:3] for label, told in found.items() if told}
         assert not wrong, f"{folder.name}: {wrong}"
         asked += len(found) + anyio.run(_over_the_protocol, folder, here.config, there.config)
-    return f"{asked} answers over the demo and five more sets are equal to 1e-9"
+    return f"{asked} answers over the demo and {sets - 1} more sets are equal to 1e-9"
 
 
-def _folders(home: Path) -> Iterator[Path]:
+def folders(home: Path) -> Iterator[Path]:
+    """The demo, and five sets of logs."""
     demo = home / "demo"
     write_sweep(demo)
     yield demo
