@@ -98,7 +98,9 @@ def a_killed_executor_changes_no_answer(cluster: SparkCluster, home: Path, rows:
         timer.join()
     assert len(killed) == 2
     cluster.start_worker("worker-1")
-    return f"{rows:,} points, an executor and a worker killed {usual / 2:.1f} s into a query: equal to 1e-9; {stages[-1]}"
+    return (
+        f"{rows:,} points, an executor and a worker killed {usual / 2:.1f} s into a query: equal to 1e-9; {stages[-1]}"
+    )
 
 
 def a_cancelled_call_frees_the_cluster(cluster: SparkCluster, home: Path, rows: int) -> str:

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["LOCAL_CLUSTER", "SparkCluster", "missing", "spark_cluster"]
+__all__ = ["JAVA", "LOCAL_CLUSTER", "VERSION", "SparkCluster", "missing", "spark_cluster"]
 
 VERSION = "4.2.0"
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # of a JVM: short programs are not worth the best code
 _HOME = Path("build/spark-venv")
-_JAVA = "openjdk-17-jre-headless"
+JAVA = "openjdk-17-jre-headless"
 LOCAL_CLUSTER = "local-cluster[2,1,1024]"
 _DEPLOY = "org.apache.spark.deploy"
 _START_SECONDS = 600  # of a machine that does much else
@@ -50,18 +50,18 @@ def _no_java(*, install: bool) -> str:
         return ""
     may = install and shutil.which("apt-get") is not None and hasattr(os, "geteuid") and os.geteuid() == 0
     if not may:
-        return f"there is no Java (Debian: apt-get install {_JAVA})"
-    print(f"Installing {_JAVA} ...", flush=True)
+        return f"there is no Java (Debian: apt-get install {JAVA})"
+    print(f"Installing {JAVA} ...", flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", _JAVA],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", JAVA],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
     if shutil.which("java") is not None:
         return ""
     said = done.stderr.strip().splitlines()
-    return f"there is no Java, and {_JAVA} could not be installed: {said[-1] if said else 'apt-get says nothing'}"
+    return f"there is no Java, and {JAVA} could not be installed: {said[-1] if said else 'apt-get says nothing'}"
 
 
 def _spark_home() -> Path | None:

@@ -17,19 +17,20 @@ from sweeplens_mcp.render.cells import clean, clip
 if TYPE_CHECKING:
     from sweeplens.ingest.refresh import LoadReport
 
-__all__ = ["main"]
+__all__ = ["ingest_parser", "main"]
 
 _SHOWN = 5
 
 
 def main(arguments: Sequence[str]) -> int:
     """Reads the logs and prints what was read. Raises SweeplensError with a sentence."""
-    options = _parser().parse_args(arguments)
+    options = ingest_parser().parse_args(arguments)
     print("\n".join(_ingested((*options.folders, *options.root), options.engine)))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def ingest_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command's arguments."""
     parser = SentenceParser(
         prog="sweeplens ingest", allow_abbrev=False,
         description="Reads logs into the store now. With a cluster, its executors read them and write the points.",
