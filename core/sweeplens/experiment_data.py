@@ -143,7 +143,8 @@ class ExperimentData:
         if not isinstance(store, PersistentStore):
             raise ConfigError(f"Executors write to a store, and there is none: {store.described()}.")
         with self._lock:
-            report = self._load(progress, read=partial(ingest_on_cluster, connection=connection))
+            read = partial(ingest_on_cluster, connection=connection, places=self._places.listings)
+            report = self._load(progress, read=read)
         assert report is not None  # or it raised
         return report
 

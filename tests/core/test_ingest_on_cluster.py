@@ -274,24 +274,24 @@ def test_a_store_that_cannot_be_used_is_an_error_before_anything_is_read(tmp_pat
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     pytest.importorskip("obstore")
     server = Server(tmp_path)
     server.begin()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    yield f"s3://{server.bucket}/store"
+    yield server
     server.end()
 
 
 @pytest.mark.usefixtures("many_parts")
-def test_executors_write_to_an_object_store(tmp_path: Path, bucket: str) -> None:
+def test_executors_write_to_an_object_store(tmp_path: Path, bucket: Server) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     for root in roots:
         Runs(root, 2, 30)
     here = db(roots, tmp_path / "here")
     here.load_experiments()
-    assert_same(here, on_cluster(roots, bucket))
+    assert_same(here, on_cluster(roots, f"s3://{bucket.bucket}/store"))
 
 
 _BARE = """
@@ -344,3 +344,28 @@ def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Pa
 def test_bytes_that_are_no_result_are_an_error_and_not_a_crash() -> None:
     with pytest.raises(EngineError, match="something else than a result"):
         parts.PartResult.unpacked(b"\xc0")
+
+
+@pytest.mark.usefixtures("many_parts")
+def test_executors_fetch_logs_from_a_bucket_themselves(tmp_path: Path, bucket: Server) -> None:
+    obstore = pytest.importorskip("obstore")
+    root, url = tmp_path / "runs", f"s3://{bucket.bucket}/logs/runs"
+    Runs(root, 3, 30)
+    shutil.copytree(LOGS / "restarts", root / "restarts")
+    (root / "run0002" / "exit_code").write_text("1")
+    with (root / "run0000" / "metrics.jsonl").open("a") as log:
+        log.write("no JSON\n")
+    for path in (p for p in root.rglob("*") if p.is_file()):
+        obstore.put(obstore.store.from_url(url), path.relative_to(root).as_posix(), path.read_bytes())
+    here = ExperimentDB(AnalysisConfig(cache_dir=str(tmp_path / "here")), url)
+    here.load_experiments()
+    bucket.asked()
+    ExperimentDB(AnalysisConfig(cache_dir=str(tmp_path / "there"), engine=sail()), url).load_on_cluster()
+    asked = [path for method, path, _ in bucket.asked() if method == "GET" and "run0001/metrics.jsonl" in path]
+    assert len(asked) == 2  # for the mirror, from which this process lists, and by an executor
+    before = read_at(tmp_path / "there")
+    there = ExperimentDB(AnalysisConfig(cache_dir=str(tmp_path / "there")), url)
+    assert_same(here, there)
+    assert read_at(tmp_path / "there") == before
+    assert there.problems["file"].to_list() == [f"{url}/run0000/metrics.jsonl"]
+    assert not any("sweeplens-part-" in str(value) for row in there.runs_df.iter_rows() for value in row)

@@ -91,6 +91,11 @@ class Mirror:
                 self.remote.close()
         return (*self.remote.notes, *_sentences(self.remote.address, plan, failed, self._most_bytes))
 
+    def listed(self) -> dict[str, RemoteFile]:
+        """Returns the files of the last look by name, fetched or not."""
+        with self._alone():
+            return self._index().files
+
     # --------------------------------------------------------------- private
 
     @contextlib.contextmanager

@@ -16,9 +16,11 @@ import polars as pl
 
 from sweeplens.errors import EngineError
 from sweeplens.frames.schemas import empty_series
+from sweeplens.ingest.cluster.fetching import as_listed, fetched, moved
 from sweeplens.ingest.cluster.parts import PartResult, RenameTask, SourcePart, StoreTarget
 from sweeplens.ingest.read import ReadTask, read_all
 from sweeplens.readers import all_readers
+from sweeplens.readers.protocol import Source
 from sweeplens.store.backends.backend import StoreBackend, TableFile
 from sweeplens.store.backends.local import LocalBackend
 from sweeplens.store.blocks import FileBlock, scan_files
@@ -33,13 +35,15 @@ _FILE_ROWS = 300_000  # fewer points are kept until the end of the part
 def read_part(data: bytes) -> bytes:
     """Reads a part of the sources and writes their points. Returns files, entries and series."""
     part = SourcePart.unpacked(data)
-    _check_roots({source.root for source, _ in part.sources})
     store = _PartStore(part.target)
-    change = read_all(_tasks(part), (), store, None)
+    with fetched(part.places) as folders:
+        listed = {(here := moved(source, folders)).key: (here, source, version) for source, version in part.sources}
+        _check_roots({here.root for here, _, _ in listed.values()})
+        change = read_all(_tasks([(here, version) for here, _, version in listed.values()]), (), store, None)
     if points := [f for f in change.points if f.height]:
         store.write(pl.concat(points))
-    series = pl.concat([empty_series(), *change.series])
-    return PartResult(tuple(store.written), tuple(change.entries.values()), series).packed()
+    entries = tuple(as_listed(entry, listed[key][1]) for key, entry in change.entries.items())
+    return PartResult(tuple(store.written), entries, pl.concat([empty_series(), *change.series])).packed()
 
 
 def rename_runs(data: bytes) -> bytes:
@@ -74,9 +78,9 @@ class _PartStore(MemoryStore):
         return self.written[-1]
 
 
-def _tasks(part: SourcePart) -> Iterable[ReadTask]:
+def _tasks(sources: Iterable[tuple[Source, int]]) -> Iterable[ReadTask]:
     readers = {r.name: r for r in all_readers()}
-    for source, version in part.sources:
+    for source, version in sources:
         reader = readers.get(source.reader)
         if reader is None or reader.version != version:
             raise EngineError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +23,7 @@ from sweeplens.ingest.cluster.parts import PartResult, RenameTask, StoreTarget, 
 from sweeplens.ingest.cluster.reading import read_parts, rename_parts
 from sweeplens.ingest.read import ReadTask, keep_earlier, unread_reason
 from sweeplens.ingest.refresh import LoadReport, load_report, plan_changes
+from sweeplens.places.remote import PlaceListing
 from sweeplens.readers import all_readers
 from sweeplens.sources.discover import discover
 from sweeplens.store import PersistentStore, StoreChange
@@ -42,15 +43,19 @@ _PAUSE_SECONDS = 0.2
 
 
 def ingest_on_cluster(
-    roots: Sequence[Path], store: PersistentStore, connection: SparkConnection, progress: StageReport | None = None
+    roots: Sequence[Path],
+    store: PersistentStore,
+    connection: SparkConnection,
+    progress: StageReport | None = None,
+    places: Callable[[], Sequence[PlaceListing]] = tuple,
 ) -> LoadReport:
-    """Reads what is new or changed on the executors, and commits it once.
+    """Reads what is new or changed on the executors, and commits it once. ``places``: roots that executors fetch from buckets.
 
     Raises EngineError if the cluster does not answer or a job fails, StoreError if the store cannot be written: then the
     store is as it was.
     """
     began = time.perf_counter()
-    load = _ClusterLoad(roots, store, connection, progress)
+    load = _ClusterLoad(roots, store, connection, progress, places())
     try:
         load.run()
     finally:
@@ -62,9 +67,15 @@ class _ClusterLoad:
     """One ingest. What executors have read is kept while other processes write the store, so that nothing is read twice."""
 
     def __init__(
-        self, roots: Sequence[Path], store: PersistentStore, connection: SparkConnection, progress: StageReport | None
+        self,
+        roots: Sequence[Path],
+        store: PersistentStore,
+        connection: SparkConnection,
+        progress: StageReport | None,
+        places: Sequence[PlaceListing],
     ) -> None:
         self._roots, self._store, self._connection, self._progress = roots, store, connection, progress
+        self._places = places
         backend = store.backend
         is_shared = isinstance(backend, LocalBackend) and backend.shared
         self._target = StoreTarget.at(
@@ -145,7 +156,7 @@ class _ClusterLoad:
         """Reads the sources that no executor has read yet."""
         read = {e.key: e for result in self._results for e in result.entries}
         new = [(t.source, t.reader.version) for t in tasks if t.key not in read or read[t.key].source != t.source]
-        self._results += read_parts(self._connection, parts_of(new, self._target), self._progress)
+        self._results += read_parts(self._connection, parts_of(new, self._target, self._places), self._progress)
 
     def _chosen(self, tasks: Iterable[ReadTask]) -> list[tuple[PartResult, list[SourceEntry]]]:
         """Returns the results with the entries that count: of sources that are still to be read, as they are now."""

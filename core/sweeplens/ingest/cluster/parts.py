@@ -16,12 +16,13 @@ from msgspec import Struct
 
 from sweeplens.errors import EngineError, StoreError
 from sweeplens.frames.schemas import SERIES_SCHEMA
+from sweeplens.places.remote import PlaceListing, RemoteFile
 from sweeplens.readers.protocol import Source
 from sweeplens.store.backends.backend import TableFile
 from sweeplens.store.ledger import SourceEntry
 from sweeplens.store.serialization import pack_entry, unpack_entry
 
-__all__ = ["PartResult", "RenameTask", "SourcePart", "StoreTarget", "parts_of"]
+__all__ = ["PartResult", "PlacePart", "RenameTask", "SourcePart", "StoreTarget", "parts_of"]
 
 PART_BYTES = 24 << 20
 """Size of the files that one task reads: their points make a file large enough to stay as it is."""
@@ -42,9 +43,19 @@ class StoreTarget(Struct, frozen=True):
         return cls(os.fsencode(address), mark, shared, shows_secrets)
 
 
+class PlacePart(Struct, frozen=True):
+    """The files of one part that an executor fetches from a bucket. ``folder``: the mirror that their paths begin with."""
+
+    folder: bytes
+    url: str
+    shown: str
+    files: tuple[RemoteFile, ...]
+
+
 class _PartForm(Struct, array_like=True):
     target: StoreTarget
     sources: list[bytes]
+    places: tuple[PlacePart, ...]
 
 
 class SourcePart(Struct, frozen=True):
@@ -52,18 +63,19 @@ class SourcePart(Struct, frozen=True):
 
     target: StoreTarget
     sources: tuple[tuple[Source, int], ...]
+    places: tuple[PlacePart, ...] = ()
 
     def packed(self) -> bytes:
         """Returns the part as bytes."""
         entries = [pack_entry(SourceEntry(source, version, (), (), ())) for source, version in self.sources]
-        return msgspec.msgpack.encode(_PartForm(self.target, entries))
+        return msgspec.msgpack.encode(_PartForm(self.target, entries, self.places))
 
     @classmethod
     def unpacked(cls, data: bytes) -> SourcePart:
         """Returns the part from its bytes."""
         form = msgspec.msgpack.decode(data, type=_PartForm)
         entries = map(unpack_entry, form.sources)
-        return cls(form.target, tuple((e.source, e.version) for e in entries))
+        return cls(form.target, tuple((e.source, e.version) for e in entries), form.places)
 
 
 class _ResultForm(Struct, array_like=True):
@@ -116,8 +128,13 @@ class RenameTask(Struct, frozen=True):
         return msgspec.msgpack.decode(data, type=cls)
 
 
-def parts_of(sources: Iterable[tuple[Source, int]], target: StoreTarget) -> list[SourcePart]:
-    """Returns the sources in parts of at most `PART_BYTES`, or of one source that is larger, in their order."""
+def parts_of(
+    sources: Iterable[tuple[Source, int]], target: StoreTarget, places: Sequence[PlaceListing] = ()
+) -> list[SourcePart]:
+    """Returns the sources in parts of at most `PART_BYTES`, or of one source that is larger, in their order.
+
+    ``places``: the roots that executors fetch from buckets; they see all others as folders.
+    """
     parts: list[list[tuple[Source, int]]] = []
     size = 0
     for source, version in sources:
@@ -127,8 +144,16 @@ def parts_of(sources: Iterable[tuple[Source, int]], target: StoreTarget) -> list
             size = 0
         parts[-1].append((source, version))
         size += own
-    return [_part(target, part) for part in parts]
+    return [SourcePart(target, tuple(part), _places_of([s for s, _ in part], places)) for part in parts]
 
 
-def _part(target: StoreTarget, sources: Sequence[tuple[Source, int]]) -> SourcePart:
-    return SourcePart(target, tuple(sources))
+def _places_of(sources: Sequence[Source], places: Sequence[PlaceListing]) -> tuple[PlacePart, ...]:
+    """Returns the files of these sources that lie in buckets, and the files beside them that tell more of their runs."""
+    found: list[PlacePart] = []
+    for place in places:
+        mine = (s for s in sources if s.root == place.folder)
+        names = dict.fromkeys(f.path[len(place.folder) + 1 :] for s in mine for f in (*s.files, *s.signs))
+        files = tuple(place.files[name] for name in names if name in place.files)
+        if files:
+            found.append(PlacePart(os.fsencode(place.folder), place.url, place.shown, files))
+    return tuple(found)
