@@ -1,4 +1,4 @@
-"""Points scanned by Polars and by a Spark cluster on one machine: `python benchmarks/cluster.py [ROWS [TIMES]]`, by default 2,000,000.
+"""Points scanned by Polars and by a Spark cluster: `python benchmarks/cluster.py [ROWS [TIMES]]`, by default 2,000,000 points.
 
 Starts a standalone Spark with two workers as `make cluster` does, so it needs Java; elsewhere it says why it cannot run. Seconds of
 the clock, medians of TIMES (three) after one warm call, over the same Parquet files. A ratio above 1 says that Spark is slower.

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.cluster import failures, reading, replicas, same_answers, spark
+from tests.cluster import failures, large, reading, replicas, same_answers, spark
 
-ON_SPARK = ("same_answers", "ingest", "ingest_killed", "killed", "cancelled", "silent")
+ON_SPARK = ("same_answers", "ingest", "ingest_killed", "large", "killed", "cancelled", "silent")
 ON_LOCAL_CLUSTER = ("local_cluster",)
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     """Runs the trials that were named, by default all."""
     given = argparse.ArgumentParser(prog="cluster")
     given.add_argument("names", nargs="*", choices=[*ON_SPARK, *ON_LOCAL_CLUSTER, "replicas", []])
-    given.add_argument("--rows", type=int, default=20_000_000, help="points of the sweep that is killed into")
+    given.add_argument("--rows", type=int, default=20_000_000, help="points of the large sweeps")
     given.add_argument("--calls", type=int, default=1000, help="calls through the proxy")
     options = given.parse_args()
     wanted = options.names or [*ON_SPARK, *ON_LOCAL_CLUSTER, "replicas"]
@@ -67,6 +67,7 @@ def _on_standalone(names: list[str], home: Path, rows: int) -> list[bool]:
             "ingest_killed": lambda: reading.a_killed_executor_doubles_no_point(
                 cluster, _made(home / "read-killed"), rows // 2
             ),
+            "large": lambda: large.a_large_sweep_has_the_same_answers(cluster, _made(home / "large"), rows),
             "killed": lambda: failures.a_killed_executor_changes_no_answer(cluster, _made(home / "killed"), rows),
             "cancelled": lambda: failures.a_cancelled_call_frees_the_cluster(cluster, home, rows),
             "silent": lambda: failures.a_silent_cluster_costs_a_warning(cluster, _made(home / "silent"), rows),
