@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from sweeplens.errors import ConfigError, EngineError, StoreError
 from sweeplens.ingest.cluster import parts
 from sweeplens.ingest.cluster.load import ingest_on_cluster
 from sweeplens.ingest.cluster.shipping import own_code, write_archive
+from sweeplens.ingest.refresh import ingest
 from sweeplens.store import PersistentStore, open_store
 from sweeplens_mcp.cli.commands import main
 
@@ -164,31 +165,64 @@ def test_an_ingest_without_changes_asks_no_cluster(tmp_path: Path) -> None:
 
 
 class Busy(SparkConnection):
-    """A connection to a real server, while whose first job another process changes the logs and writes the store."""
+    """A connection to a real server. ``meanwhile`` is done after the first job, before its result is used."""
 
-    def __init__(self, runs: Runs, cache: Path) -> None:
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
         super().__init__(parse_address(sail()))
-        self._runs, self._cache, self.jobs = runs, cache, 0
+        self._meanwhile, self.jobs = meanwhile, 0
 
     def collected(self, *arguments: Any) -> pl.DataFrame:
         self.jobs += 1
         found = super().collected(*arguments)
         if self.jobs == 1:
-            self._runs.append(0, 3)
-            db(self._runs.root, self._cache).load_experiments()
+            self._meanwhile()
         return found
 
 
+def store_of(runs: Runs, cache: Path) -> PersistentStore:
+    store = open_store([runs.root], AnalysisConfig(cache_dir=str(cache)))
+    assert isinstance(store, PersistentStore)
+    return store
+
+
 @pytest.mark.usefixtures("many_parts")
-def test_another_process_that_writes_meanwhile_costs_no_point_and_doubles_none(tmp_path: Path) -> None:
+def test_another_process_that_reads_everything_meanwhile_doubles_no_point(tmp_path: Path) -> None:
     runs, cache = Runs(tmp_path / "runs", 4, 20), tmp_path / "there"
     on_cluster(runs.root, cache)
     runs.append(2)
-    busy = Busy(runs, cache)
-    store = open_store([runs.root], AnalysisConfig(cache_dir=str(cache)))
-    assert isinstance(store, PersistentStore)
-    report = ingest_on_cluster([runs.root], store, busy)
+
+    def meanwhile() -> None:
+        runs.append(0, 3)
+        db(runs.root, cache).load_experiments()
+
+    report = ingest_on_cluster([runs.root], store_of(runs, cache), Busy(meanwhile))
     assert report.n_points == 2 * len(runs.values())
+    here = db(runs.root, tmp_path / "here")
+    here.load_experiments()
+    assert_same(here, db(runs.root, cache))
+
+
+@pytest.mark.usefixtures("many_parts")
+def test_what_executors_read_stays_usable_while_another_process_writes_and_sweeps(tmp_path: Path) -> None:
+    runs, cache = Runs(tmp_path / "runs", 4, 20), tmp_path / "there"
+    on_cluster(runs.root, cache)
+    other = store_of(runs, cache)
+    for _ in range(2):  # the second change stays in memory for some seconds
+        runs.append(1)
+        ingest([runs.root], other)
+    runs.append(2)
+
+    def meanwhile() -> None:
+        """The job took two hours; now the other process writes, and removes files that nobody names for an hour."""
+        hours_ago = time.time() - 2 * 3600
+        for path in read_at(cache):
+            os.utime(path, (hours_ago, hours_ago))
+        other.commit()
+
+    busy = Busy(meanwhile)
+    assert ingest_on_cluster([runs.root], store_of(runs, cache), busy).n_points == 2 * len(runs.values())
+    assert busy.jobs == 1  # nothing was read again
+    assert not list(cache.glob("stores/*/state/*.news"))
     here = db(runs.root, tmp_path / "here")
     here.load_experiments()
     assert_same(here, db(runs.root, cache))
@@ -204,9 +238,7 @@ def test_attempts_of_a_task_write_files_of_their_own_and_only_those_of_one_count
             super().collected(*arguments)
             return super().collected(*arguments)
 
-    store = open_store([runs.root], AnalysisConfig(cache_dir=str(cache)))
-    assert isinstance(store, PersistentStore)
-    ingest_on_cluster([runs.root], store, TriedTwice(parse_address(sail())))
+    ingest_on_cluster([runs.root], store_of(runs, cache), TriedTwice(parse_address(sail())))
     there = db(runs.root, cache)
     assert (
         there.lazy_query(raw=True).filter(pl.col("metric") == "loss").collect()["value"].sort().to_list()
@@ -313,8 +345,7 @@ def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Pa
     from sweeplens.sources.discover import discover
 
     runs, cache = Runs(tmp_path / "runs", 2, 10), tmp_path / "cache"
-    store = open_store([runs.root], AnalysisConfig(cache_dir=str(cache)))
-    assert isinstance(store, PersistentStore)
+    store = store_of(runs, cache)
     versions = {r.name: r.version for r in all_readers()}
     sources = [(s, versions[s.reader]) for s in discover([runs.root], all_readers()).sources]
     target = parts.StoreTarget.at(store.backend.address, "0123456789abcdef", shared=False, shows_secrets=False)

@@ -29,10 +29,10 @@ from sweeplens.sources.discover import discover
 from sweeplens.store import PersistentStore, StoreChange
 from sweeplens.store.backends.backend import BackendUnreachableError, HeadMovedError, TableFile
 from sweeplens.store.backends.local import LocalBackend
-from sweeplens.store.files import as_block
+from sweeplens.store.files import as_block, keep_state
 from sweeplens.store.head import read_head
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
-from sweeplens.store.names import fresh_id
+from sweeplens.store.names import fresh_id, name_of_state, state_of_mark
 
 __all__ = ["ingest_on_cluster"]
 
@@ -101,6 +101,7 @@ class _ClusterLoad:
         """Removes the files of this ingest that HEAD does not name: of attempts that failed, or of an ingest that did."""
         backend, mark = self._store.backend, f"points/{self._target.mark}"
         try:
+            backend.remove([name_of_state(state_of_mark(self._target.mark))])
             written = [name for name, _ in backend.written() if name.startswith(mark)]
             head = read_head(backend) if written else None
             backend.remove(set(written) - set(head.files if head else ()))
@@ -155,6 +156,7 @@ class _ClusterLoad:
     def _read(self, tasks: Iterable[ReadTask]) -> None:
         """Reads the sources that no executor has read yet."""
         read = {e.key: e for result in self._results for e in result.entries}
+        keep_state(self._store.backend, state_of_mark(self._target.mark), b"ingest")  # spares what executors write
         new = [(t.source, t.reader.version) for t in tasks if t.key not in read or read[t.key].source != t.source]
         self._results += read_parts(self._connection, parts_of(new, self._target, self._places), self._progress)
 
