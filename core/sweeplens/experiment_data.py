@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -26,10 +27,10 @@ from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.counting import count_of
 from sweeplens.display import html_list
-from sweeplens.engines.opening import open_engine
+from sweeplens.engines.opening import cluster_connection, open_engine
 from sweeplens.engines.polars_points import last_of_step
 from sweeplens.engines.protocol import Points
-from sweeplens.errors import InputError, RootError, SweeplensError
+from sweeplens.errors import ConfigError, InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
@@ -44,7 +45,7 @@ from sweeplens.places.names import PlaceNames
 from sweeplens.places.places import Places
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.held_roots import HeldRoots
-from sweeplens.store import Snapshot, open_store
+from sweeplens.store import PersistentStore, Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
 from sweeplens.view import (
     Names,
@@ -130,6 +131,24 @@ class ExperimentData:
         assert report is not None  # or it raised
         if not report.n_runs and not self._store.snapshot.sources:
             raise RootError(nothing_found(self.roots, self._store.snapshot, self._root_sentences, self.root_names))
+        return report
+
+    def load_on_cluster(self, progress: Progress | None = None) -> LoadReport:
+        """Reads new files on the executors of the cluster ``config.engine``, and writes the store once.
+
+        Raises ConfigError without a cluster or a store, EngineError if a job fails, StoreError if the store cannot be written,
+        RootError as `load_experiments`.
+        """
+        from sweeplens.ingest.cluster.load import ingest_on_cluster
+
+        connection = cluster_connection(self.config.engine)
+        store = self._store
+        if not isinstance(store, PersistentStore):
+            raise ConfigError(f"Executors write to a store, and there is none: {store.described()}.")
+        with self._lock:
+            read = partial(ingest_on_cluster, connection=connection, places=self._places.listings)
+            report = self._load(progress, read=read)
+        assert report is not None  # or it raised
         return report
 
     def root_within(self, wanted: str) -> str | None:
@@ -254,7 +273,9 @@ class ExperimentData:
         fixed._pinned = self.refresh()
         return fixed
 
-    def _load(self, progress: Progress | None, *, keep: bool = False) -> LoadReport | None:
+    def _load(
+        self, progress: Progress | None, *, keep: bool = False, read: Callable[..., LoadReport] = ingest
+    ) -> LoadReport | None:
         """Reads the folders once; None if that failed and ``keep`` allows the earlier snapshot to stay.
 
         After a failure every answer has a warning until a reading succeeds.
@@ -264,7 +285,7 @@ class ExperimentData:
             with panics_as_errors():
                 self._places.look(progress)
                 self._held.look()
-                report = ingest(self.roots, self._store, progress=progress)
+                report = read(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
         except Exception as error:  # a load that fails as a whole is logged, and raised or told by every answer

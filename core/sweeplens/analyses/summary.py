@@ -8,6 +8,7 @@ import polars as pl
 
 from sweeplens.analyses.coverage import settings_unknown
 from sweeplens.analyses.sorting import sort_table
+from sweeplens.analyses.statistics_on_engine import grouped_on_engine
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.dataframes import statistics_of
@@ -54,6 +55,10 @@ def summarize(
     if unknown:
         runs, by = runs.with_columns(pl.col("run_id").alias("run")), ["run"]
     asked = series.filter(pl.col("metric").is_in(list(metrics)))
+    many = grouped_on_engine(asked, points, runs, by, parse_reduce(reduce))
+    if many is not None:
+        notes = unknown + _notes(many.table, by, hparams, str(parse_reduce(reduce)), many.step)
+        return _of_many(_sorted(many.table, sort, runs), asked, notes)
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
     table = _sorted(statistics_of(reduced, runs, by), sort, runs)
     whole = len(metrics) * runs.height  # nothing is missing: the usual case, and slow to check run by run
@@ -63,6 +68,15 @@ def summarize(
     left = (*(() if everything else runs_lacking(metrics, runs, series)), *reduced.left_out)
     notes = unknown + _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
+
+
+def _of_many(table: pl.DataFrame, asked: pl.DataFrame, notes: tuple[str, ...]) -> Answer:
+    """Returns the answer where the engine has grouped the runs: it says how many have no value, and not which."""
+    used = table.group_by("metric").agg(pl.col("n").sum())["n"].max()
+    missing = asked.height - int(table["n"].sum())
+    told = (f"{missing:,} of {asked.height:,} series have no value; which they are is not listed for so many.",)
+    basis = Basis(runs_used=used if isinstance(used, int) else 0, points=int(asked["n_logged"].sum()))
+    return Answer(table, basis, (*notes, *(told if missing else ())))
 
 
 def _notes(

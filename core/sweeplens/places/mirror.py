@@ -91,6 +91,11 @@ class Mirror:
             raise done
         return (f"{done} Answers show {self.remote.address} as it was at {_utc(index.looked)}.",)
 
+    def listed(self) -> dict[str, RemoteFile]:
+        """Returns the files of the last look by name, fetched or not."""
+        with self._alone():
+            return self._index().files
+
     # --------------------------------------------------------------- private
 
     def _looked(self, index: _MirrorIndex, progress: MirrorProgress | None) -> tuple[str, ...] | PlaceError:

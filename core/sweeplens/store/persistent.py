@@ -84,6 +84,17 @@ class PersistentStore(MemoryStore):
             yield
             self._after_refresh()
 
+    def commit(self) -> None:
+        """Writes new data now, whether or not they are due. Raises HeadMovedError if another process wrote meanwhile, OSError or
+        StoreError if the store cannot be written.
+        """
+        if self.found is None or not self.ledger.changed:
+            return
+        with panics_as_errors(), self.backend.lock("LOCK") as held:
+            if not held or self.backend.stamp() != self._stamp:
+                raise HeadMovedError("Another process writes the store at the same time.")
+            self._write(self.found)
+
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """Writes the points of a large reading at once. Returns None if they are few or the store cannot be written."""
         if self._is_paused or points.height < SPILL_ROWS:
