@@ -15,11 +15,14 @@ from collections.abc import Sequence
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
 from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
+
+_FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 
 __all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
 
@@ -30,6 +33,7 @@ class Matching(Struct, frozen=True):
     table: pl.DataFrame
     by: tuple[str, ...]
     labels: tuple[str, ...]  # of the strata, in order
+    levels: pl.DataFrame  # stratum, and for each hyperparameter that names strata its level as text
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
 
@@ -45,6 +49,9 @@ class Blocked(Struct, frozen=True):
     wild: tuple[str, ...]  # strata that are excluded, as their spread is far larger
     inert: tuple[str, ...]  # strata that are excluded, as both sides hold the same values
     rows: pl.DataFrame  # run_id, side, value of the pooled runs
+    every: pl.DataFrame  # all strata: stratum (a number), n_a, n_b, mean_a, mean_b, difference, pooled, w
+    unpaired: tuple[str, ...]  # runs that are left out, as their seed has no partner
+    repeated: bool  # the error comes from repetitions within strata, not from the spread of the differences of strata
 
 
 def match_sides(
@@ -75,11 +82,10 @@ def match_sides(
         return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
     shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
-    labels = tuple(
-        cells.select(pl.concat_str([_named_values(cells[n]) for n in shown], separator=", ")).to_series().to_list()
-    )
+    levels = cells.select("stratum", *(_named_values(cells[n]).alias(n) for n in shown))
+    labels = tuple(levels.select(pl.concat_str(shown, separator=", ")).to_series().to_list())
     kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
-    return Matching(kept, tuple(shared), labels, never, tuple(alone))
+    return Matching(kept, tuple(shared), labels, levels, never, tuple(alone))
 
 
 def _shares_values(table: pl.DataFrame, name: str) -> bool:
@@ -104,32 +110,56 @@ def _text(value: object) -> str:
 def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     """Returns the pooled comparison of one metric. ``values``: run_id and value.
 
-    None if no stratum has both sides, or no error can be estimated.
+    Runs whose seed has no partner on the other side are left out where pairing the others gives the smaller error. None if no
+    stratum has both sides, or no error can be estimated.
     """
     rows = matching.table.join(values, on="run_id")
+    found = _pooled(matching, rows)
+    if found is None or found.seeds_as_blocks:
+        return found
+    partners = _with_partner(rows)
+    if not _FEWEST_PAIRS <= partners.height / 2 < rows.height / 2:
+        return found
+    paired = _pooled(matching, partners)
+    if paired is None or not paired.seeds_as_blocks or paired.test.error >= found.test.error:
+        return found
+    alone = rows.join(partners, on="run_id", how="anti")["run_id"].sort().to_list()
+    return replace(paired, unpaired=tuple(alone))
+
+
+def _with_partner(rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns the runs whose seed occurs once on each side of their stratum."""
+    cell = ["stratum", "seed"]
+    one_each = (pl.len().over(cell) == 2) & (pl.col("side").n_unique().over(cell) == 2)
+    return rows.filter(pl.col("seed").is_not_null() & one_each)
+
+
+def _pooled(matching: Matching, rows: pl.DataFrame) -> Blocked | None:
     every = _strata(rows)
     places: list[int] = every["stratum"].to_list()
-    names = [matching.labels[i] for i in places]
-    shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
     wild, inert = _wild(every), _inert(rows)
     if len({*wild, *inert}) == every.height:
         inert = []  # applied nowhere else: that the sides are equal is the answer
-    left_out = [*wild, *inert]
-    strata = every.filter(pl.col("stratum").is_in(left_out).not_())
+    every = every.with_columns(
+        pooled=pl.col("stratum").is_in([*wild, *inert]).not_(),
+        w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64),
+    )
+    strata = every.filter("pooled")
     rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
     if not strata.height:
         return None
-    weighted = strata.with_columns(w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64))
-    total = float(weighted["w"].sum())
-    pooled = float((weighted["w"] * weighted["difference"]).sum()) / total
-    error, df, sd, seeds = _error(rows, weighted, total)
+    total = float(strata["w"].sum())
+    pooled = float((strata["w"] * strata["difference"]).sum()) / total
+    error, df, sd, seeds = _error(rows, strata, total)
     if not (error > 0 and df > 0 and math.isfinite(error)):
         return None
     half = t_quantile(df) * error
     test = TestResult("blocked t", pooled, pooled - half, pooled + half, t_tail(pooled / error, df), error, df)
-    shown = shown.select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
+    names = pl.Series("stratum", [matching.labels[i] for i in places], dtype=pl.String)
+    shown = every.with_columns(names).select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
     apart, same = (tuple(matching.labels[i] for i in found) for found in (wild, inert))
-    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds, apart, same, rows)
+    repeated = seeds or _within(strata) is not None
+    return Blocked(test, sd, shown, _disagreement(strata, pooled), seeds, apart, same, rows, every, (), repeated)
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:

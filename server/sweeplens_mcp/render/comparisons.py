@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from sweeplens_mcp.render.answers import PreparedAnswer, render_tables
 from sweeplens_mcp.render.cells import Cell, show
+from sweeplens_mcp.render.differences import SCORE, level_lines, task_lines
 from sweeplens_mcp.render.tables import table_text
 
 __all__ = ["render_comparison"]
@@ -15,9 +16,17 @@ def render_comparison(prepared: PreparedAnswer, n: int) -> tuple[dict[str, objec
     """Renders a line per metric (means, difference, interval, verdict), per differing hyperparameter and per budget."""
     data, _ = render_tables(prepared, n)
     lines: list[str] = []
+    by_task = prepared.answer.tables.get("by_task")
     for name, table in prepared.shown(n):
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        if name in _LINES:
+        if name == "by_task":
+            lines += task_lines(rows)
+        elif name == "by_level":
+            lines += level_lines(rows)
+        elif name in ("strata", "pairs") and by_task is not None:
+            continue  # the same by levels
+        elif name in _LINES:
+            rows = [row for row in rows if row.get("metric") != SCORE]  # the last row of by_task
             lines += [_LINES[name](row) for row in rows]
         elif rows:
             lines.append(f"{name}:\n{table_text(table)}")
