@@ -59,3 +59,44 @@ def _run(
         "metrics": {f"eval/{metric}": values, f"test/{metric}": [test]},
         "metadata": {"status": "finished"},
     }
+
+
+def uneven_methods() -> Iterator[Row]:
+    """Yields two methods on two tasks that differ in more than the method; each difference is planted once.
+
+    new     evaluates twice as often, tries three learning rates and five seeds where old has two and two, ran on other machines
+            and with another version of the code; two of its runs were killed early; on task y it has another teacher
+    """
+    rng = np.random.default_rng(5)
+    for task in "xy":
+        for method, rates, seeds in (("old", (1, 2), (1, 2)), ("new", (1, 2, 3), (1, 2, 3, 4, 5))):
+            for lr in rates:
+                for s in seeds:
+                    killed = method == "new" and task == "x" and lr == 3 and s < 3
+                    yield _uneven(task, method, lr, s, killed, rng)
+
+
+def _uneven(task: str, method: str, lr: int, seed: int, killed: bool, rng: np.random.Generator) -> Row:
+    new = method == "new"
+    n = 10 if killed else 60 if new else 30
+    teacher = "v2" if new and task == "y" else "v1"
+    config = {
+        "task": task,
+        "method": method,
+        "lr": lr,
+        "seed": seed,
+        "teacher": teacher,
+        **({"beta": 0.5} if new else {}),
+    }
+    return {
+        "run_id": f"{task}-{method}-{lr}-{seed}",
+        "hyperparameters": config,
+        "metrics": {
+            "val/acc": (0.5 + rng.normal(0, 0.01, n)).tolist(),
+            "tokens": (np.arange(1, n + 1) * (1000.0 if new else 2000.0)).tolist(),
+            "test/num_examples": [1032.0 if new and task == "x" else 3080.0],
+        },
+        "metadata": {
+            "status": "killed" if killed else "finished", "gpu": "A10" if new else "A100", "git_sha": "bbbb2222" if new else "aaaa1111",
+        },
+    }  # fmt: skip

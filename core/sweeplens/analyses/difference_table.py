@@ -33,6 +33,7 @@ __all__ = ["ALL_TASKS", "AT_BEST", "DifferenceTables", "differences"]
 
 AT_BEST, ALL_TASKS = "each at its best", "all tasks"
 _SCORE = "score"
+_VALUE = "value."  # no hyperparameter has this name
 _FIGURES = 5  # significant figures of both tables
 _SHORTER = 0.98
 _TASK_ROW = {
@@ -201,7 +202,7 @@ def _at_best(
         n for n in varying_hparams(runs)
         if n not in named and not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
     ]  # fmt: skip
-    table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(first.values, on="run_id")
+    table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(first.values.rename({"value": _VALUE}), on="run_id")
     sides = first.plan.sides
     best = [
         _best_cell(table.filter(pl.col("run_id").is_in(list(ids))), keys, first.case.goal) for ids in (sides.a, sides.b)
@@ -224,11 +225,13 @@ def _best_cell(table: pl.DataFrame, keys: Sequence[str], goal: str) -> tuple[str
     varying = [k for k in keys if table[k].n_unique() > 1]
     if not varying:
         return "", tuple(table["run_id"].to_list())
-    cells = table.group_by(varying).agg(pl.col("run_id").sort(), n=pl.len(), mean=pl.col("value").mean())
-    enough = cells.filter(2 * pl.col("n") >= pl.col("n").max(), pl.col("mean").is_finite())
+    cells = table.group_by(varying).agg(
+        pl.col("run_id").sort(), pl.len().alias("n."), pl.col(_VALUE).mean().alias("mean.")
+    )
+    enough = cells.filter(2 * pl.col("n.") >= pl.col("n.").max(), pl.col("mean.").is_finite())
     if not enough.height:
         return None
-    top = enough.sort("mean", *varying, descending=[goal == "higher", *(False for _ in varying)]).row(0, named=True)
+    top = enough.sort("mean.", *varying, descending=[goal == "higher", *(False for _ in varying)]).row(0, named=True)
     words = [f"{k}={_text(top[k])}" for k in varying if top[k] is not None]
     return listed(words, 4), tuple(top["run_id"])
 

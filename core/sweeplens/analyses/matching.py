@@ -20,8 +20,9 @@ from msgspec.structs import replace
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, keyed, same_split, varying_hparams
 
+_TAKEN = ("side", "sides", "stratum", "seed")  # columns of the tables here
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 
 __all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
@@ -62,7 +63,9 @@ def match_sides(
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
     names = [n for n in names if n not in seeds and not is_identifier(both, n, replicates)]
-    table = keyed(both, [*names, *seeds]).with_columns(
+    both, free = free_names(both, [*names, *seeds], _TAKEN)
+    names, seeds = free[: len(names)], free[len(names) :]
+    table = keyed(both, free).with_columns(
         side=pl.when(pl.col("run_id").is_in(sides.a)).then(pl.lit("a")).otherwise(pl.lit("b"))
     )
     shared = [n for n in names if _shares_values(table, n)]

@@ -16,7 +16,7 @@ from sweeplens.analyses.triage.pairs import SPLITS, words
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import keyed, task_hparams
 
-__all__ = ["TaskPlan", "plans_of", "test_twin"]
+__all__ = ["TaskPlan", "main_metric_of_runs", "plans_of", "test_twin"]
 
 _TEST = frozenset({"test", "testing", "heldout", "holdout"})
 _WHOLE = frozenset({"full", "whole", "complete"})
@@ -49,6 +49,24 @@ def plans_of(
         metrics = _metrics(series.filter(pl.col("run_id").is_in(own.both)), own, asked, main, goals) if a and b else ()
         plans += [TaskPlan(str(task), own, metrics)] * bool(metrics)
     return plans[:_MOST_TASKS]
+
+
+def main_metric_of_runs(
+    runs: pl.DataFrame, series: pl.DataFrame, tasks: Sequence[str], main: Sequence[str], goals: Mapping[str, str] | None
+) -> pl.DataFrame:
+    """Returns run_id, task, metric: the main metric of each run's task, null where the task has none with a goal."""
+    table = keyed(runs, task_hparams(runs, tasks))
+    table = table.select("run_id", task=_label([c for c in table.columns if c != "run_id"]))
+    counts = series.join(table, on="run_id").group_by("task", "metric").agg(n=pl.len())
+    sizes = table.group_by("task").agg(size=pl.len())
+    usual = counts.join(sizes, on="task").filter(pl.col("n") >= _COVER * pl.col("size"))
+    found: dict[str, str] = {}
+    for (task,), part in usual.group_by("task"):
+        known = [m for m in part["metric"].to_list() if known_goal(m, goals) != "unknown"]
+        first = main_metrics(known, main, goals, most=1)
+        found |= {str(task): first[0]} if first else {}
+    metric = pl.col("task").replace_strict(found, default=None, return_dtype=pl.String)
+    return table.with_columns(metric=metric)
 
 
 def _label(names: Sequence[str]) -> pl.Expr:
