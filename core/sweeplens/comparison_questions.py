@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer
 from sweeplens.cost_questions import CostQuestions
+from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.selection import select_metrics
 from sweeplens.view import View, axis_of, copied_runs, duplicate_warnings, python_call
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonQuestions"]
 
 _FEWEST = 4  # runs below which what else differs is not counted
+_MOST_POINTS = 1_000_000  # with more, the overview leaves comparisons to compare_runs
+_TOLD = 5  # facts in the overview
 
 
 class ComparisonQuestions(CostQuestions):
@@ -83,17 +86,43 @@ class ComparisonQuestions(CostQuestions):
             runs=sides.both,
         )  # fmt: skip
 
+    def _studied(self, view: View) -> list[tuple[str, str]]:
+        """Returns topics and texts on the hyperparameter that these runs study: its matched differences, and what else differs."""
+        from sweeplens.analyses.level_comparison import levels_of_hparam
+        from sweeplens.analyses.studied import studied_hparam, studied_rows
+
+        options = self._comparison_options(view, DEFAULT_REDUCE, "step", None)
+        name = studied_hparam(view.runs, options.tasks, options.replicates)
+        if not name or int(view.series["n_logged"].sum()) > _MOST_POINTS:
+            return []
+        rows = list(
+            studied_rows(
+                view.runs, view.series, view.points, name, tasks=options.tasks, replicates=options.replicates,
+                main=options.main, goals=options.goals,
+            )
+        )  # fmt: skip
+        levels, base = levels_of_hparam(view.runs, name)
+        unlike = self._side_differences(view, {base: levels[base], **levels}, replace(options, named=[name]))
+        told = unlike["text"].head(_TOLD).to_list() if rows else []
+        return [*rows, *([("unlike", "; ".join(told))] if told else [])]
+
     def _with_side_differences(
         self, answer: Answer, view: View, sides: Mapping[str, Sequence[str]], options: ComparisonOptions
     ) -> Answer:
         """Returns the answer with the table ``unlike``: what else differs between the sides."""
+        found = self._side_differences(view, sides, options)
+        return replace(answer, tables={**({"unlike": found} if found.height else {}), **answer.tables})
+
+    def _side_differences(
+        self, view: View, sides: Mapping[str, Sequence[str]], options: ComparisonOptions
+    ) -> pl.DataFrame:
         from sweeplens.analyses.side_differences import SideFacts, side_differences
         from sweeplens.analyses.task_plan import main_metric_of_runs
         from sweeplens.frames.grouping import task_hparams
 
         of_run = {run: side for side, ids in sides.items() for run in ids}
         if len(of_run) < _FEWEST:
-            return answer
+            return pl.DataFrame(schema={"what": pl.String, "text": pl.String})
         runs = view.runs.filter(pl.col("run_id").is_in(list(of_run)))
         series = view.series.filter(pl.col("run_id").is_in(list(of_run)))
         table = main_metric_of_runs(runs, series, options.tasks, options.main, options.goals)
@@ -107,5 +136,4 @@ class ComparisonQuestions(CostQuestions):
             table, runs, series, options.named, options.replicates, task_hparams(runs, options.tasks), findings,
             copied_runs(view),
         )  # fmt: skip
-        found = side_differences(facts)
-        return replace(answer, tables={**({"unlike": found} if found.height else {}), **answer.tables})
+        return side_differences(facts)

@@ -79,6 +79,7 @@ class ExperimentDB(ComparisonQuestions):
             view.runs, view.series, view.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
+            studied=self._studied(view),
         )  # fmt: skip
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))

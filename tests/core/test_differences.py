@@ -189,3 +189,21 @@ def test_strata_are_never_all_left_out_though_some_are_wild_and_all_others_inert
     assert answer.table["difference"].item() == 0
     assert any("Not pooled" in note and "lr=4" in note for note in answer.notes)
     assert any("pooled over 3 strata" in note for note in answer.notes)
+
+
+def test_the_overview_shows_the_matched_differences_of_what_the_sweep_studies(db: ExperimentDB, answer: Answer) -> None:
+    lines = dict(db.overview().table.iter_rows())
+    found = of_task(answer, "qa", "test/f1")
+    text = lines["method: kd - ft"]
+    assert (
+        f"test/f1 {found['difference']:+.3g} [{found['ci95_low']:.3g}, {found['ci95_high']:.3g}] (6 pairs): ft better"
+        in text
+    )
+    assert "readability, at step 19: eval/rmse, lower is better" in text
+    assert "teacher: qa: feat large-v2, kd large-v1" in lines["unlike"]
+    assert 'compare_runs(hparam="method")' in lines["next 1"]
+
+
+def test_the_overview_of_a_grid_of_numbers_studies_nothing(tmp_path: Path) -> None:
+    rows = [run(f"{lr}-{s}", {"lr": lr, "seed": s}, val_acc=[0.5 + lr]) for lr in (0.1, 0.2, 0.3) for s in range(4)]
+    assert "unlike" not in database(tmp_path, rows).overview().table["topic"].to_list()
