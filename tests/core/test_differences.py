@@ -207,3 +207,21 @@ def test_the_overview_shows_the_matched_differences_of_what_the_sweep_studies(db
 def test_the_overview_of_a_grid_of_numbers_studies_nothing(tmp_path: Path) -> None:
     rows = [run(f"{lr}-{s}", {"lr": lr, "seed": s}, val_acc=[0.5 + lr]) for lr in (0.1, 0.2, 0.3) for s in range(4)]
     assert "unlike" not in database(tmp_path, rows).overview().table["topic"].to_list()
+
+
+def test_runs_that_a_setting_did_not_change_count_once_in_the_interval(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.normal(3.0, 0.01, 3), rng.normal(3.1, 0.01, (2, 3))
+    rows = [
+        run(f"{opt}-{wd}-{s}", {"opt": opt, "wd": wd, "seed": s + 10 * (opt == "b")}, val_loss=[float(values[s])])
+        for opt, wd, values in (("a", 0.0, a), ("a", 0.1, a), ("b", 0.0, b[0]), ("b", 0.1, b[1]))
+        for s in range(3)
+    ]
+    answer = database(tmp_path, rows).compare(hparam="opt", metrics=["val/loss"])
+    found = answer.table.row(0, named=True)
+    spread_a, spread_b = a.var(ddof=1), b.var(axis=1, ddof=1).mean()
+    parts = (spread_a / 3, spread_b / 6)  # a was run three times, not six
+    df = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 4)
+    half = stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
+    assert (found["ci95_high"] - found["ci95_low"]) / 2 == pytest.approx(half)
+    assert any("3 runs have the value of another run" in note for note in answer.notes)

@@ -9,7 +9,6 @@ interval at a level uses the spread of a run over all levels of the task, so a l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -18,8 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides
+from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, spread_of_difference
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
+from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import ALPHA, f_tail, holm, mean, t_quantile
 from sweeplens.analyses.task_plan import TaskPlan
@@ -49,6 +49,7 @@ _LEVEL_ROW = {
     "ci95_high": pl.Float64(), "p_disagree": pl.Float64(),
 }  # fmt: skip
 _MOST_LEVELS = 8
+_EQUAL_USE = 0.1  # relative difference of tokens or samples that counts as equal
 _SURE = 0.05  # p of the test that levels disagree, below which they are shown
 
 
@@ -97,7 +98,7 @@ def differences(
         mine = values.filter(pl.col("run_id").is_in(plan.sides.both))
         own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals))]
         found += own
-        more = (*_at_equal_steps(own[:1], series, points), *_at_best(part, own, named, replicates))
+        more = (*_at_equal_steps(own[:1], series, points), *_at_best(part, own, series, named, replicates))
         parts.append(_TaskRows(tuple(_task_row(plan.task, "", task.case) for task in own), more))
     pooled = list(_all_tasks(found))
     parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
@@ -107,7 +108,12 @@ def differences(
         pl.DataFrame(r, schema=schema, orient="row").with_columns(pl.col(pl.Float64).round_sig_figs(_FIGURES))
         for r, schema in ((rows, _TASK_ROW), (level_rows, _LEVEL_ROW))
     )
-    return DifferenceTables(table, levels, tuple(_notes(table, plans, pooled)), pooled[0] if pooled else None)
+    return DifferenceTables(
+        table,
+        levels,
+        tuple(n for n in (*_notes(table, plans, pooled), _copies_note(found)) if n),
+        pooled[0] if pooled else None,
+    )
 
 
 def _compared(
@@ -155,22 +161,33 @@ def _level_rows(task: _Task, *, alone: bool) -> Iterator[_Row]:
     blocks, matching = task.case.blocks, task.setup.matching
     if blocks is None or matching is None:
         return
-    tables = {n: t for n in matching.levels.columns[1:] if (t := _by_level(blocks, matching.levels, n)) is not None}
+    tables = {n: t for n in _free(matching.levels) if (t := _by_level(blocks, matching.levels, n)) is not None}
     sure = {n: p for n, t in tables.items() if (p := _disagreement(blocks, t)) is not None and p < _SURE}
     shown = sorted(sure, key=lambda n: sure[n])[:2]
     shown = shown if not alone else list(tables) if len(tables) < 3 else shown or list(tables)[:1]
     for name in shown:
         for row in tables[name].iter_rows(named=True):
-            half = (
-                t_quantile(blocks.test.df) * blocks.sd / math.sqrt(row["w"]) if row["w"] and blocks.repeated else None
-            )
+            error = spread_of_difference(blocks, row["strata"]) if row["w"] else None
+            half = None if error is None else t_quantile(blocks.test.df) * error
             ends = (None, None) if half is None else (row["difference"] - half, row["difference"] + half)
             figures = (row[c] for c in ("n_a", "n_b", "mean_a", "mean_b", "difference"))
             yield (task.plan.task, row["level"], task.case.metric, *figures, *ends, _disagreement(blocks, tables[name]))
 
 
+def _free(levels: pl.DataFrame) -> list[str]:
+    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only)."""
+    names = levels.columns[1:]
+    kinds = {n: levels[n].n_unique() for n in names}
+    return [
+        n for n in names
+        if not any(kinds[o] > kinds[n] and levels.select(o, n).n_unique() == kinds[o] for o in names if o != n)
+    ]  # fmt: skip
+
+
 def _by_level(blocks: Blocked, levels: pl.DataFrame, name: str) -> pl.DataFrame | None:
-    """Returns level, n_a, n_b, mean_a, mean_b, difference, w (0 where no stratum is pooled); None for one or too many levels."""
+    """Returns level, n_a, n_b, mean_a, mean_b, difference, w (0 where no stratum is pooled), strata.
+
+    None for one level, or for too many."""
     rows = blocks.every.join(levels.select("stratum", level=name), on="stratum", maintain_order="left")
     if not 1 < rows["level"].n_unique() <= _MOST_LEVELS:
         return None
@@ -179,7 +196,7 @@ def _by_level(blocks: Blocked, levels: pl.DataFrame, name: str) -> pl.DataFrame 
     figures = [(weight * pl.col(c)).sum().alias(c) for c in ("mean_a", "mean_b", "difference")]
     counted = pl.when("pooled").then("w").otherwise(0.0).sum().alias("w ")
     grouped = rows.filter(used).group_by("level", maintain_order=True)
-    return grouped.agg(pl.col("n_a", "n_b").sum(), *figures, counted).rename({"w ": "w"})
+    return grouped.agg(pl.col("n_a", "n_b").sum(), *figures, counted, strata=pl.col("stratum")).rename({"w ": "w"})
 
 
 def _disagreement(blocks: Blocked, levels: pl.DataFrame) -> float | None:
@@ -192,28 +209,47 @@ def _disagreement(blocks: Blocked, levels: pl.DataFrame) -> float | None:
 
 
 def _at_best(
-    runs: pl.DataFrame, tasks: Sequence[_Task], named: Sequence[str], replicates: Sequence[str]
+    runs: pl.DataFrame, tasks: Sequence[_Task], series: pl.DataFrame, named: Sequence[str], replicates: Sequence[str]
 ) -> Iterator[_Row]:
-    """Yields the comparison of each side's best setting in the main metric, if these settings differ in what is matched."""
-    first = next((t for t in tasks if t.case.goal in ("lower", "higher")), None)
-    if first is None or first is not tasks[0]:
+    """Yields the comparison of each side's best setting in the main metric, if these settings differ in what is matched.
+
+    Where runs used up unequal amounts of data, also that of the runs with the usual amount.
+    """
+    if not tasks or tasks[0].case.goal not in ("lower", "higher"):
         return
+    yield from _best_of(runs, tasks, named, replicates, "")
+    for metric in counters_of(
+        series.filter(pl.col("run_id").is_in(tasks[0].plan.sides.both), pl.col("max") > pl.col("min"))
+    )[:1]:
+        used = series.filter(pl.col("metric") == metric).select("run_id", used="last_finite")
+        known = tasks[0].values.join(used, on="run_id")["used"].round_sig_figs(2)
+        usual = known.mode().sort().first()
+        if isinstance(usual, float) and known.n_unique() > 1:
+            near = used.filter((pl.col("used") / usual - 1).abs() < _EQUAL_USE)["run_id"]
+            own = runs.filter(pl.col("run_id").is_in(near.implode()))
+            yield from _best_of(own, tasks, named, replicates, f" with {usual:.3g} {metric}")
+
+
+def _best_of(
+    runs: pl.DataFrame, tasks: Sequence[_Task], named: Sequence[str], replicates: Sequence[str], with_budget: str
+) -> Iterator[_Row]:
     keys = [
         n for n in varying_hparams(runs)
         if n not in named and not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
     ]  # fmt: skip
-    table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(first.values.rename({"value": _VALUE}), on="run_id")
+    first = tasks[0]
+    known = first.values.rename({"value": _VALUE})
+    table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(known, on="run_id")
     sides = first.plan.sides
-    best = [
+    a, b = (
         _best_cell(table.filter(pl.col("run_id").is_in(list(ids))), keys, first.case.goal) for ids in (sides.a, sides.b)
-    ]
-    if not keys or best[0] is None or best[1] is None or best[0][0] == best[1][0]:
+    )
+    if not keys or a is None or b is None or a[0] == b[0]:
         return
-    (where_a, ids_a), (where_b, ids_b) = best
-    at = f"{AT_BEST}: {where_a or 'as given'} | {where_b or 'as given'}"
+    at = f"{AT_BEST}{with_budget}: {a[0] or 'as given'} | {b[0] or 'as given'}"
     for task in tasks:
-        case = replace(task.case, contrast=_contrast(runs, task.values, Sides(ids_a, ids_b), replicates), blocks=None)
-        yield _task_row(task.plan.task, at, case)
+        drawn = _contrast(runs, task.values, Sides(a[1], b[1]), replicates)
+        yield _task_row(task.plan.task, at, replace(task.case, contrast=drawn, blocks=None))
 
 
 def _seeds(runs: pl.DataFrame, replicates: Sequence[str]) -> list[str]:
@@ -340,6 +376,13 @@ def _verdict(row: Mapping[str, Any], adjusted: float | None, labels: tuple[str, 
     better = labels[0] if (row["difference"] > 0) == (row["goal"] == "higher") else labels[1]
     side = "different" if row["goal"] == "unknown" else f"{better} better"
     return side if adjusted < ALPHA else f"{side}, but not after Holm (p {adjusted:.2g})"
+
+
+def _copies_note(found: Sequence[_Task]) -> str:
+    most = max((t.case.blocks.copies for t in found if t.case.blocks), default=0)
+    if not most:
+        return ""
+    return f"{most} runs have the value of another run of their side to the last digit: in intervals they count as one run."
 
 
 def _notes(table: pl.DataFrame, plans: Sequence[TaskPlan], pooled: Sequence[MetricComparison]) -> Iterator[str]:

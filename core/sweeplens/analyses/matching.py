@@ -23,9 +23,10 @@ from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_qu
 from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, keyed, same_split, varying_hparams
 
 _TAKEN = ("side", "sides", "stratum", "seed")  # columns of the tables here
+_DIGITS = 4  # of values that may be equal by chance
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 
-__all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
+__all__ = ["Blocked", "Matching", "blocked", "match_sides", "spread_of_difference", "without_each"]
 
 
 class Matching(Struct, frozen=True):
@@ -51,6 +52,7 @@ class Blocked(Struct, frozen=True):
     inert: tuple[str, ...]  # strata that are excluded, as both sides hold the same values
     rows: pl.DataFrame  # run_id, side, value of the pooled runs
     every: pl.DataFrame  # all strata: stratum (a number), n_a, n_b, mean_a, mean_b, difference, pooled, w
+    copies: int  # runs whose value is that of another run of their side, to the last of many digits; they count once
     unpaired: tuple[str, ...]  # runs that are left out, as their seed has no partner
     repeated: bool  # the error comes from repetitions within strata, not from the spread of the differences of strata
 
@@ -116,7 +118,7 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     Runs whose seed has no partner on the other side are left out where pairing the others gives the smaller error. None if no
     stratum has both sides, or no error can be estimated.
     """
-    rows = matching.table.join(values, on="run_id")
+    rows = _with_copies(matching.table.join(values, on="run_id"))
     found = _pooled(matching, rows)
     if found is None or found.seeds_as_blocks:
         return found
@@ -128,6 +130,33 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
         return found
     alone = rows.join(partners, on="run_id", how="anti")["run_id"].sort().to_list()
     return replace(paired, unpaired=tuple(alone))
+
+
+def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds ``copy``: a number that runs of one side share if their values are equal to the last of many digits.
+
+    They are copies, or differ only in a setting that was never applied, so they tell no more than one of them.
+    """
+    value = pl.col("value")
+    long = value.is_finite() & (value != value.round_sig_figs(_DIGITS))
+    own = pl.when(long).then(value.cast(pl.String)).otherwise(pl.col("run_id"))
+    return rows.with_columns(copy=own.rank("dense").over("side"))
+
+
+def spread_of_difference(blocks: Blocked, strata: Sequence[int]) -> float | None:
+    """Returns the standard error of the pooled difference over these strata, by the spread of a run over all strata."""
+    chosen = blocks.every.filter(pl.col("pooled") & pl.col("stratum").is_in(list(strata)))
+    if not chosen.height or not blocks.repeated:
+        return None
+    return blocks.sd * math.sqrt(sum(_share_of_variance(blocks.rows, chosen, side) for side in "ab"))
+
+
+def _share_of_variance(rows: pl.DataFrame, strata: pl.DataFrame, side: str) -> float:
+    """Returns the variance of a side's part of the pooled difference, in variances of a run; copies count as one run."""
+    each = pl.col("w") / pl.col("w").sum() / pl.col(f"n_{side}").cast(pl.Float64)
+    weights = strata.select("stratum", each.alias("each"))
+    own = rows.filter(pl.col("side") == side).join(weights, on="stratum")
+    return float((own.group_by("copy").agg(pl.col("each").sum())["each"] ** 2).sum())
 
 
 def _with_partner(rows: pl.DataFrame) -> pl.DataFrame:
@@ -162,7 +191,9 @@ def _pooled(matching: Matching, rows: pl.DataFrame) -> Blocked | None:
     shown = every.with_columns(names).select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
     apart, same = (tuple(matching.labels[i] for i in found) for found in (wild, inert))
     repeated = seeds or _within(strata) is not None
-    return Blocked(test, sd, shown, _disagreement(strata, pooled), seeds, apart, same, rows, every, (), repeated)
+    copies = rows.height - rows.select("side", pl.col("copy")).n_unique()
+    p = _disagreement(strata, pooled)
+    return Blocked(test, sd, shown, p, seeds, apart, same, rows, every, copies, (), repeated)
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:
@@ -228,7 +259,7 @@ def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[floa
     if paired is not None:
         return (*paired, True)
     if within is not None:
-        return (*_welch_over_strata(strata, total, within), within[0], False)
+        return (*_welch_over_strata(rows, strata, within), within[0], False)
     if strata.height < 2:
         return 0.0, 0.0, 0.0, False
     centre = float((strata["w"] * strata["difference"]).sum()) / total
@@ -245,16 +276,17 @@ def _within(strata: pl.DataFrame) -> tuple[float, int] | None:
     return math.sqrt(squares / df), df
 
 
-def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, int]) -> tuple[float, float]:
+def _welch_over_strata(rows: pl.DataFrame, strata: pl.DataFrame, within: tuple[float, int]) -> tuple[float, float]:
     """Returns error and degrees of freedom (Satterthwaite) from each side's spread, pooled over strata."""
-    parts: list[tuple[float, int]] = []
-    for s, o in ("ab", "ba"):
+    parts: list[tuple[float, float]] = []
+    for s in "ab":
         df = int((strata[f"n_{s}"] - 1).sum())
         variance = (
             float(((strata[f"n_{s}"] - 1) * strata[f"var_{s}"].fill_null(0.0)).sum()) / df if df else within[0] ** 2
         )
-        share = strata[f"n_{o}"] / (strata["n_a"] + strata["n_b"])  # w / n of this side
-        parts.append((variance * float((strata["w"] * share).sum()) / total**2, df or within[1]))
+        own = rows.filter(pl.col("side") == s)
+        distinct = own["copy"].n_unique() / own.height
+        parts.append((variance * _share_of_variance(rows, strata, s), max((df or within[1]) * distinct, 1.0)))
     square = sum(v for v, _ in parts)
     below = sum(v * v / df for v, df in parts)
     return math.sqrt(square), square * square / below if below else 0.0
@@ -262,7 +294,7 @@ def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, 
 
 def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
     """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate."""
-    if rows["seed"].null_count():
+    if rows["seed"].null_count() or rows.select("side", "copy").n_unique() < rows.height:
         return None
     a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
     wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left") if a.height == b.height else a.clear()
