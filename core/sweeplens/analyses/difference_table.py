@@ -304,7 +304,7 @@ def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
     parts = [_scored(task, i) for i, task in enumerate(tasks)]
     table = pl.concat(rows for rows, _ in parts)
     strata = table.select("task", "within").unique().sort("task", "within").with_row_index("stratum")
-    labels = tuple(parts[i][1][within] for i, within in strata.select("task", "within").rows())
+    labels = tuple(str(parts[i][1][within]) for i, within in strata.select("task", "within").iter_rows())
     rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
     matching = Matching(rows.drop("value"), ("task",), labels, strata, (), ())
     return blocked(matching, rows.select("run_id", "value"))
