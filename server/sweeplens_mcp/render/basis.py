@@ -16,7 +16,7 @@ from msgspec import Struct
 from sweeplens.answers import Basis, LeftOut
 from sweeplens_mcp.render.cells import clip
 
-__all__ = ["BasisJson", "basis_json", "basis_text", "first_few", "json_size"]
+__all__ = ["BasisJson", "basis_json", "basis_text", "first_few", "json_size", "warnings_text"]
 
 
 class LeftOutJson(TypedDict):
@@ -78,9 +78,14 @@ def basis_text(shown: BasisJson) -> str:
     parts += [f"{shown['points']:,} points"] if shown["points"] else []
     parts += [shown["sampling"]] if shown["sampling"] else []
     parts += [f"data version {shown['data_version']} of {', '.join(shown['roots'])}"]
-    second = [f"Warnings: {'; '.join(shown['warnings'])}"] if shown["warnings"] else []
+    second = [warnings_text(shown["warnings"])] if shown["warnings"] else []
     second += [f"Python: {shown['python']}"] if shown["python"] else []
     return "; ".join(parts) + ("\n" + " | ".join(second) if second else "")
+
+
+def warnings_text(warnings: Sequence[str]) -> str:
+    """The warnings as one sentence of the text."""
+    return f"Warnings: {'; '.join(warnings)}"
 
 
 def first_few(items: Sequence[str], most: int, noun: str) -> list[str]:
