@@ -97,7 +97,7 @@ def compare(
     if how.how == "points":
         raise InputError("compare takes one number a run: reduce='points' has many.")
     asked = bool(metrics) and options.metrics_named
-    of_sides = series.filter(pl.col("run_id").is_in(sides.both))
+    of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
     names, skipped = _metrics(of_sides, sides, metrics, how, options.goals, options.main)
     made = _compared(runs, series, points, sides, names, asked, how, options)
     by_task, reduced = _differences(made, points, options), made.reduced
@@ -105,7 +105,7 @@ def compare(
     cases = (pooled,) if pooled else made.cases  # the pooled scores where no metric is that of two tasks
     first = _first_series(made, names)
     cover = coverage_of(runs, first) if first.height else None
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = runs.filter(pl.col("run_id").is_in(sides.ids))
     left = (
         *reduced.left_out,
         *(() if pooled else (*runs_lacking(names, both, series), *_unpaired(cases, reduced, sides), *_alone(made.setup, cases))),
@@ -138,7 +138,7 @@ def _compared(
     how: Reduction, options: ComparisonOptions,
 ) -> _Compared:  # fmt: skip
     """Compares the metrics; also reduces the metrics that tasks need."""
-    of_sides = series.filter(pl.col("run_id").is_in(sides.both))
+    of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
     plans = plans_of(
         runs, of_sides, sides, names if asked else (), options.named, options.tasks, options.main, options.goals
     )
@@ -217,7 +217,7 @@ def _metrics(
         for metric in asked if how.how == "best" else ():
             goal_of(metric, goals=goals)  # ask for the goal before anything is read
         return list(asked), ()
-    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(pl.Series(sides.a).implode())).unique()
+    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(sides.ids_a)).unique()
     on_a, on_b = (set(in_a.filter(pl.col("a") == a)["metric"].to_list()) for a in (True, False))
     shared = sorted(on_a & on_b)
     said = [f"Only {s} logged {', '.join(sorted(ms))}." for s, ms in (("a", on_a - on_b), ("b", on_b - on_a)) if ms]
@@ -245,9 +245,10 @@ def _noise(
     replicates: Sequence[str],
 ) -> dict[str, Spread]:
     """Returns each metric's spread between repetitions over all runs; read only where a side has a single run."""
-    counts = reduced.values.group_by("metric").agg(
-        n_a=pl.col("run_id").is_in(list(sides.a)).sum(), n_b=pl.col("run_id").is_in(list(sides.b)).sum()
-    )
+    in_a = reduced.values.select(
+        "metric", a=pl.col("run_id").is_in(sides.ids_a)
+    )  # all values are of one side or the other
+    counts = in_a.group_by("metric").agg(n_a=pl.col("a").sum(), n_b=pl.col("a").not_().sum())
     single = counts.filter((pl.col("n_a") < 2) | (pl.col("n_b") < 2))["metric"].to_list()
     wanted = [m for m in names if m in single]
     if not wanted:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, spread_of_difference
+from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, seeds_once, spread_of_difference
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
@@ -26,7 +26,7 @@ from sweeplens.analyses.task_plan import TaskPlan
 from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
 __all__ = ["ALL_TASKS", "AT_BEST", "DifferenceTables", "differences"]
@@ -233,10 +233,7 @@ def _at_best(
 def _best_of(
     runs: pl.DataFrame, tasks: Sequence[_Task], named: Sequence[str], replicates: Sequence[str], with_budget: str
 ) -> Iterator[_Row]:
-    keys = [
-        n for n in varying_hparams(runs)
-        if n not in named and not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-    ]  # fmt: skip
+    keys = settings_among(runs, [n for n in varying_hparams(runs) if n not in named], replicates)
     first = tasks[0]
     known = first.values.rename({"value": _VALUE})
     table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(known, on="run_id")
@@ -306,7 +303,7 @@ def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
     strata = table.select("task", "within").unique().sort("task", "within").with_row_index("stratum")
     labels = tuple(str(parts[i][1][within]) for i, within in strata.select("task", "within").iter_rows())
     rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
-    matching = Matching(rows.drop("value"), ("task",), labels, strata, (), ())
+    matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows))
     return blocked(matching, rows.select("run_id", "value"))
 
 
@@ -314,7 +311,8 @@ def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
     """Returns task, within (a stratum), side, seed, run_id, value of the runs that the task compares, and its strata's labels."""
     matching, pairs, sides = task.setup.matching, task.setup.pairs, task.plan.sides
     if matching is not None:
-        rows, labels = matching.table, [f"{task.plan.task}, {name}" for name in matching.labels]
+        rows = matching.table.with_columns(pl.col("seed").cast(pl.String))
+        labels = [f"{task.plan.task}, {name}" for name in matching.labels]
     else:
         seeds = (
             {}

@@ -20,17 +20,21 @@ from msgspec.structs import replace
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
-from sweeplens.frames.grouping import free_names, is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import free_names, is_replicate, keyed, same_split, settings_among, varying_hparams
+from sweeplens.frames.many_columns import value_sets
 
 _TAKEN = ("side", "sides", "stratum", "seed")  # columns of the tables here
 _DIGITS = 4  # of values that may be equal by chance
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 
-__all__ = ["Blocked", "Matching", "blocked", "match_sides", "spread_of_difference", "without_each"]
+__all__ = ["Blocked", "Matching", "blocked", "match_sides", "seeds_once", "spread_of_difference", "without_each"]
 
 
 class Matching(Struct, frozen=True):
-    """``table``: run_id, side (a, b), stratum, seed; only strata with runs of both sides."""
+    """``table``: run_id, side (a, b), stratum, seed (a number); only strata with runs of both sides.
+
+    ``once``: each run has a seed, and no two of a side in one stratum share it.
+    """
 
     table: pl.DataFrame
     by: tuple[str, ...]
@@ -38,6 +42,7 @@ class Matching(Struct, frozen=True):
     levels: pl.DataFrame  # stratum, and for each hyperparameter that names strata its level as text
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
+    once: bool
 
 
 class Blocked(Struct, frozen=True):
@@ -61,16 +66,18 @@ def match_sides(
     runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], ignore: Sequence[str] = ()
 ) -> Matching | None:
     """Matches runs of the two sides; None if only ``ignore`` varies within the sides, or no run has a counterpart."""
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = runs.filter(pl.col("run_id").is_in(sides.ids))
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
-    names = [n for n in names if n not in seeds and not is_identifier(both, n, replicates)]
+    names = settings_among(both, names, replicates)
     both, free = free_names(both, [*names, *seeds], _TAKEN)
     names, seeds = free[: len(names)], free[len(names) :]
     table = keyed(both, free).with_columns(
-        side=pl.when(pl.col("run_id").is_in(sides.a)).then(pl.lit("a")).otherwise(pl.lit("b"))
+        side=pl.when(pl.col("run_id").is_in(sides.ids_a)).then(pl.lit("a")).otherwise(pl.lit("b"))
     )
-    shared = [n for n in names if _shares_values(table, n)]
+    of_sides = [table.filter(pl.col("side") == side) for side in "ab"]
+    one, other = (value_sets([t[n] for n in names]) for t in of_sides)
+    shared = [n for n, ours, theirs in zip(names, one, other, strict=True) if ours & theirs]
     never = tuple(n for n in names if n not in shared)
     if not shared:
         return None
@@ -89,14 +96,17 @@ def match_sides(
     shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
     levels = cells.select("stratum", *(_named_values(cells[n]).alias(n) for n in shown))
     labels = tuple(levels.select(pl.concat_str(shown, separator=", ")).to_series().to_list())
-    kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
-    return Matching(kept, tuple(shared), labels, levels, never, tuple(alone))
+    seed = pl.col("seed").rank("dense")  # numbers are joined faster than texts
+    kept = matched.select("run_id", "side", "stratum", seed).sort("stratum", "side", "run_id")
+    return Matching(kept, tuple(shared), labels, levels, never, tuple(alone), seeds_once(kept))
 
 
-def _shares_values(table: pl.DataFrame, name: str) -> bool:
-    """Whether both sides share a value; missing counts as a value."""
-    of_side = [set(table.filter(pl.col("side") == side)[name].unique().to_list()) for side in "ab"]
-    return bool(of_side[0] & of_side[1])
+def seeds_once(table: pl.DataFrame) -> bool:
+    """Returns whether each run has a seed, and no two of a side in one stratum share it."""
+    return (
+        not table["seed"].null_count()
+        and not table.select(pl.struct("stratum", "side", "seed").is_duplicated().any()).item()
+    )
 
 
 def _named_values(column: pl.Series) -> pl.Series:
@@ -119,13 +129,13 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     stratum has both sides, or no error can be estimated.
     """
     rows = _with_copies(matching.table.join(values, on="run_id"))
-    found = _pooled(matching, rows)
+    found = _pooled(matching, rows, once=matching.once)
     if found is None or found.seeds_as_blocks:
         return found
     partners = _with_partner(rows)
     if not _FEWEST_PAIRS <= partners.height / 2 < rows.height / 2:
         return found
-    paired = _pooled(matching, partners)
+    paired = _pooled(matching, partners, once=True)
     if paired is None or not paired.seeds_as_blocks or paired.test.error >= found.test.error:
         return found
     alone = rows.join(partners, on="run_id", how="anti")["run_id"].sort().to_list()
@@ -166,7 +176,7 @@ def _with_partner(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("seed").is_not_null() & one_each)
 
 
-def _pooled(matching: Matching, rows: pl.DataFrame) -> Blocked | None:
+def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> Blocked | None:
     every = _strata(rows)
     places: list[int] = every["stratum"].to_list()
     wild, inert = _wild(every), _inert(rows)
@@ -182,7 +192,7 @@ def _pooled(matching: Matching, rows: pl.DataFrame) -> Blocked | None:
         return None
     total = float(strata["w"].sum())
     pooled = float((strata["w"] * strata["difference"]).sum()) / total
-    error, df, sd, seeds = _error(rows, strata, total)
+    error, df, sd, seeds = _error(rows, strata, total, once=once)
     if not (error > 0 and df > 0 and math.isfinite(error)):
         return None
     half = t_quantile(df) * error
@@ -224,6 +234,12 @@ def _inert(rows: pl.DataFrame) -> list[int]:
 
     Pooled with the others they would hide its effect.
     """
+    extent = pl.struct(pl.len(), low=pl.col("value").min(), high=pl.col("value").max()).alias("extent")
+    alike = (
+        rows.group_by("stratum", "side").agg(extent).group_by("stratum").agg(pl.col("extent").n_unique(), n=pl.len())
+    )
+    few = alike.filter((pl.col("extent") == 1) & (pl.col("n") == 2))  # only of these are all values compared
+    rows = rows.filter(pl.col("stratum").is_in(few["stratum"].implode()))
     sides = rows.group_by("stratum", "side").agg(pl.col("value").sort()).group_by("stratum", maintain_order=True).agg(
         same=(pl.col("value").n_unique() == 1) & (pl.len() == 2), different=pl.col("value").first().list.n_unique()
     )  # fmt: skip
@@ -252,10 +268,10 @@ def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
     return rows.select("run_id", without=pooled)
 
 
-def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[float, float, float, bool]:
+def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float, *, once: bool) -> tuple[float, float, float, bool]:
     """Returns the error of the pooled difference, its degrees of freedom, the spread of a run, whether seeds are blocks."""
     within = _within(strata)
-    paired = _by_seed(rows, strata)
+    paired = _by_seed(rows, strata) if once else None
     if paired is not None:
         return (*paired, True)
     if within is not None:
@@ -293,18 +309,22 @@ def _welch_over_strata(rows: pl.DataFrame, strata: pl.DataFrame, within: tuple[f
 
 
 def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
-    """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate."""
-    if rows["seed"].null_count() or rows.select("side", "copy").n_unique() < rows.height:
+    """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate.
+
+    No seed occurs twice in a stratum and side.
+    """
+    if rows.select("side", "copy").n_unique() < rows.height:
         return None
     a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
-    wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left") if a.height == b.height else a.clear()
-    keys = a.select("stratum", "seed").n_unique(), b.select("stratum", "seed").n_unique()
-    if not wide.height or wide.height != a.height or keys != (a.height, b.height):
+    if a.height != b.height:
+        return None
+    wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left")
+    if wide.height != a.height:
         return None
     centred = wide.select(
         *((pl.col(c) - pl.col(c).mean().over("stratum")).alias(n) for c, n in (("value", "ra"), ("value_b", "rb")))
     )
-    if not pairing_pays(centred["ra"].to_list(), centred["rb"].to_list())[0]:
+    if not pairing_pays(centred["ra"].to_numpy(), centred["rb"].to_numpy())[0]:
         return None
     df = wide.height - strata.height
     squares = float(((centred["ra"] - centred["rb"]) ** 2).sum())

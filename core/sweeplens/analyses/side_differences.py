@@ -16,7 +16,15 @@ from msgspec import Struct
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.triage.pairs import words
-from sweeplens.frames.grouping import is_identifier, is_machine, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import (
+    identifiers,
+    is_machine,
+    is_replicate,
+    keyed,
+    same_split,
+    settings_among,
+    varying_hparams,
+)
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["SideFacts", "side_differences"]
@@ -166,11 +174,8 @@ def _known(column: pl.Series) -> list[str]:
 
 def _settings(facts: SideFacts) -> list[str]:
     """Returns the hyperparameters that vary and are settings: not the condition, a task, a seed, or a name of a run."""
-    names = [
-        n for n in varying_hparams(facts.runs)
-        if n not in facts.named and n not in facts.tasks and not is_replicate(facts.runs, n, facts.replicates)
-        and not is_identifier(facts.runs, n, facts.replicates)
-    ]  # fmt: skip
+    varying = [n for n in varying_hparams(facts.runs) if n not in facts.named and n not in facts.tasks]
+    names = settings_among(facts.runs, varying, facts.replicates)
     return [own[0] for own in same_split(facts.runs, names)][:_HPARAMS]
 
 
@@ -260,7 +265,7 @@ def _machines(facts: SideFacts) -> Iterator[tuple[str, str]]:
 
 
 def _is_machine(name: str) -> bool:
-    return is_machine(name) or words(name)[-1:] in (["gpu"], ["accelerator"])
+    return is_machine(name) or bool({"gpu", "accelerator"} & set(words(name)[-1:]))
 
 
 def _span(counts: Mapping[str, Mapping[str, int]], value: str) -> float:
@@ -296,9 +301,9 @@ def _text_columns(facts: SideFacts, wanted: Callable[[str], bool]) -> Iterator[t
 def _one_sided(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Settings that only some sides have at all."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name in hparam_columns(facts.runs):
-        if name in facts.named or is_identifier(facts.runs, name, facts.replicates):
-            continue
+    known = [n for n in hparam_columns(facts.runs) if n not in facts.named]
+    identify = identifiers(facts.runs, known, facts.replicates)
+    for name in (n for n in known if n not in identify):
         rows = facts.runs.select("run_id", has=pl.col(name).is_not_null()).join(facts.table, on="run_id")
         having = rows.group_by("side", maintain_order=True).agg(pl.col("has").any())
         having = tuple(s for s in facts.sides if s in having.filter("has")["side"].to_list())

@@ -16,7 +16,7 @@ from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.task_plan import plans_of
 from sweeplens.analyses.triage.pairs import words
 from sweeplens.engines.protocol import PointSource
-from sweeplens.frames.grouping import is_called, is_identifier, is_replicate, two_valued
+from sweeplens.frames.grouping import is_called, settings_among, two_valued
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
 
 __all__ = ["studied_hparam", "studied_rows"]
@@ -33,16 +33,14 @@ def studied_hparam(runs: pl.DataFrame, tasks: Sequence[str], replicates: Sequenc
     """Returns the text or flag with two to six levels of which each has two runs: one that is called a method comes first."""
     if not _FEWEST_RUNS <= runs.height <= _MOST_RUNS:
         return ""
-    names = [n for n in two_valued(runs) if _could_be(runs, n, tasks, replicates)]
+    names = [n for n in settings_among(runs, two_valued(runs), replicates) if _could_be(runs, n, tasks)]
     called = [n for n in names if set(words(n)) & _METHODS]
     order = sorted(called, key=lambda n: (not set(words(n)[-1:]) & _METHODS, runs[n].null_count(), names.index(n)))
     return order[0] if order else names[0] if len(names) == 1 else ""
 
 
-def _could_be(runs: pl.DataFrame, name: str, tasks: Sequence[str], replicates: Sequence[str]) -> bool:
-    if is_called(name, tasks) or is_replicate(runs, name, replicates) or is_identifier(runs, name, replicates):
-        return False
-    if runs[name].dtype.is_numeric():
+def _could_be(runs: pl.DataFrame, name: str, tasks: Sequence[str]) -> bool:
+    if is_called(name, tasks) or runs[name].dtype.is_numeric():
         return False
     counts = runs[name].drop_nulls().value_counts()["count"]
     return (
