@@ -36,6 +36,7 @@ __all__ = [
     "as_names",
     "as_paths",
     "axis_of",
+    "copied_runs",
     "duplicate_warnings",
     "left_out_warning",
     "load_failed",
@@ -128,6 +129,13 @@ def duplicate_warnings(
     counted = view.series.filter(pl.col("metric").is_in(list(metrics))) if metrics else None
     without = [run for entry in answer.basis.left_out for run in entry.runs] if answer else []
     return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
+
+
+def copied_runs(view: View) -> list[str]:
+    """Returns the runs that hold the curves of another run, without the first of each group."""
+    from sweeplens.analyses.duplicate_runs import find_duplicates
+
+    return [run for group in view.snapshot.once(find_duplicates) for run in group.runs[1:]]
 
 
 def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
