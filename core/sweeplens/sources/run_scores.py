@@ -173,8 +173,8 @@ def _is_score(path: tuple[str, ...], value: float) -> bool:
         or _LEARNING_RATE.search(name)
     ):
         return bool(_COSTS.search(_plain(name)))
-    if words[-1] in _PLACES and whole:
-        return False
+    if (words[-1] in _PLACES and whole) or name.lower() in ("best", "final", "last", "value", "result"):
+        return False  # the last ones name no quantity
     verdict = read_name(name)
     if verdict.goal != "unknown":
         return True
