@@ -37,7 +37,7 @@ from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
 from sweeplens.store.merge import continue_series, sequenced
 
-__all__ = ["Progress", "ReadTask", "read_all", "within_limits"]
+__all__ = ["Progress", "ReadTask", "keep_earlier", "read_all", "unread_reason", "within_limits"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, path) during work; it may raise to end the work. ``total`` grows while more is found."""
@@ -95,11 +95,12 @@ class _ReadBatch(Struct):
 
     fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     resumed: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    rows: int = 0
 
-    @property
-    def rows(self) -> int:
-        """Returns the number of points so far."""
-        return sum(f.height for f in (*self.fresh, *self.resumed))
+    def add(self, points: pl.DataFrame, *, is_resumed: bool) -> None:
+        """Adds the points of one source."""
+        (self.resumed if is_resumed else self.fresh).append(points)
+        self.rows += points.height
 
 
 def read_all(
@@ -339,7 +340,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
         entry, reading = None, _read(task.reader, task.source)
         if isinstance(reading, Failure):
             if task.entry is not None and task.entry.ids:
-                _keep_earlier(task, task.entry, reading.problem, state.change)
+                keep_earlier(task, task.entry, reading.problem, state.change)
                 return
             content = _NO_CHECKSUM if reading.is_transient else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
@@ -354,16 +355,22 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
-        (batch.resumed if entry else batch.fresh).append(points)
+        batch.add(points, is_resumed=entry is not None)
 
 
-def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
+def keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
     """Keeps the earlier data of a source that cannot be read now (such as a locked database), with a problem; it is retried."""
     noted = replace(problem, reason=f"{problem.reason}; its earlier data stay until it can be read again")
     problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), noted)
     kept_entry = replace(entry, source=task.source, problems=problems, resume=None, content=_NO_CHECKSUM)
     if kept_entry != entry:
         change.entries[task.key] = kept_entry
+
+
+def unread_reason(entry: SourceEntry) -> Problem | None:
+    """Returns the problem of a source that could not be read at all; None if it was read."""
+    problems = entry.problems if not entry.records else ()
+    return next((p for p in problems if p.reason.startswith(_UNREAD)), None)
 
 
 def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:

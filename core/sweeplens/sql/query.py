@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError, LimitError, SweeplensError, UnknownNameError, nearest
 from sweeplens.frames.patterns import regex_reason
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
@@ -126,7 +127,7 @@ def _query_one(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
     plain = replace(tables, runs=_plain(runs), series=_plain(tables.series))
     frame = run_in_child(query, plain, bounds, beside)
     cut = frame.height > bounds.rows
-    warnings = (f"limit reached: these are the first {bounds.rows} rows, the query has more",) if cut else ()
+    warnings = (f"limit reached: the query has more than {count_of(bounds.rows, 'row')}",) if cut else ()
     if not frame.height:
         emptied = why_no_row(query, {"runs": plain.runs, "series": plain.series})
         warnings = (emptied,) if emptied else ()

@@ -22,7 +22,7 @@ from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan,
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
 from sweeplens.store.merge import splice
 from sweeplens.store.restated_runs import restated_runs, without_runs
-from sweeplens.store.row_update import updated_row
+from sweeplens.store.row_update import updated_rows
 from sweeplens.store.runs_frame import RunRow, row_of, runs_frame
 from sweeplens.store.snapshot import Snapshot
 
@@ -179,17 +179,14 @@ class MemoryStore:
 
     def _update_rows(self, pairs: Sequence[tuple[SourceEntry | None, SourceEntry]]) -> bool:
         """Replaces the rows of a few runs. Returns False if their columns could change."""
-        runs = self.runs
-        for old, new in pairs:
-            if old is None or old.ids != new.ids:
-                return False
-            was = _rows(old, {})
-            after = updated_row(runs, was, _rows(new, self._steps(new.ids)))
-            if after is None:
-                return False
-            runs = after
-        self.runs = runs
-        return True
+        known = [(old, new) for old, new in pairs if old is not None and old.ids == new.ids]
+        if len(known) < len(pairs):
+            return False
+        steps = self._steps([i for _, new in known for i in new.ids])
+        was = [row for old, _ in known for row in _rows(old, {})]
+        runs = updated_rows(self.runs, was, [row for _, new in known for row in _rows(new, steps)])
+        self.runs = self.runs if runs is None else runs
+        return runs is not None
 
     def _steps(self, ids: Sequence[str]) -> dict[str, int]:
         """Returns the number of steps in the longest series of each run."""

@@ -157,7 +157,7 @@ def _decoded_or_error(work: Callable[[], T]) -> T:
     """Decodes content of the store. This is the boundary around it: after any error, the folders are read again."""
     try:
         return work()
-    except Exception as error:
+    except Exception as error:  # the boundary around the store's content
         log.debug("A part of the store cannot be decoded", exc_info=True)
         raise StoreError(f"A part of the store cannot be decoded: {type(error).__name__}.") from error
 

@@ -45,7 +45,7 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
     QuestionCommand(
         "rank",
         "rank_runs",
-        "best first by a metric, and which cannot be told from the best",
+        "best first by a metric, and which tie with the best",
         ("metric",),
         example="val/acc sweep --hparams optim.lr --limit 5",
     ),

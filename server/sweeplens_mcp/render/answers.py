@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens_mcp.render.basis import basis_json, basis_text, json_size
 from sweeplens_mcp.render.cells import Cell, cell, clean, clip, kind, show
 from sweeplens_mcp.render.tables import TextTable, table_text
@@ -255,7 +256,7 @@ def _notes(prepared: PreparedAnswer) -> list[str]:
         text = clip(note, 600)
         room -= json_size(text) + 2
         if room < 100:
-            return [*kept, f"({len(prepared.answer.notes) - position} more notes do not fit.)"]
+            return [*kept, f"({count_of(len(prepared.answer.notes) - position, 'more note')} left out for room.)"]
         kept.append(text)
     return kept
 
@@ -265,10 +266,13 @@ def _cut(prepared: PreparedAnswer, n: int) -> list[str]:
     start, total = prepared.page.start, prepared.total
     warnings = [f"rows {start + 1} to {start + n} of {total}"] if start or n < total else []
     if warnings and not prepared.page.cursor:
-        warnings = [f"{total - n} of {total} rows do not fit; other tools show them"]
+        warnings = [f"{share_of(total - n, total, 'row')} {verb(total, 'does', 'do')} not fit; other tools show them"]
     widest = max((f for _, f in prepared.tables), key=lambda f: f.width)
     if widest.width > prepared.columns:
-        warnings.append(f"{widest.width - prepared.columns} of {widest.width} columns do not fit: ask for fewer")
+        warnings.append(
+            f"{widest.width - prepared.columns} of {widest.width} columns "
+            f"{verb(widest.width - prepared.columns, 'does', 'do')} not fit: ask for fewer"
+        )
     return warnings
 
 
@@ -341,7 +345,7 @@ def _pairs(rows: Sequence[AnswerRow]) -> Iterator[str]:
         points = list(stretch)
         first, last = show(_whole(points[0].cells[2])), show(_whole(points[-1].cells[2]))
         if word and len(points) > _STRETCH:
-            yield f"{first} to {last} {word} ({len(points)} points)"
+            yield f"{first} to {last} {word} ({count_of(len(points), 'point')})"
         else:
             yield from (f"{show(_whole(r.cells[2]))} {show(r.cells[3], word)}" for r in points)
 

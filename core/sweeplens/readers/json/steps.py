@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from sweeplens.native.step_table import is_compiled
+from sweeplens.native.library import is_compiled
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.fact_names import REPORT_FOLDERS, is_facts

@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from msgspec import Struct
 
+from sweeplens.counting import count_of
 from sweeplens.errors import FormatError
 from sweeplens.frames.goals import known_goal
 from sweeplens.readers.decoding import compression
@@ -86,7 +87,11 @@ class RunTable:
         for row in records(data[header.start :], header.separator, header.lines + 1):
             if len(row.cells) != len(header.names):
                 problems.append(
-                    Problem(path, f"{len(row.cells)} cells under {len(header.names)} columns: left out", row.line)
+                    Problem(
+                        path,
+                        f"{count_of(len(row.cells), 'cell')} under {count_of(len(header.names), 'column')}: left out",
+                        row.line,
+                    )
                 )
                 continue
             cells = {n: c.strip() for n, c in zip(header.names, row.cells, strict=True) if n and not absent(c.strip())}
