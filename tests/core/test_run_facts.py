@@ -143,6 +143,10 @@ def test_the_log_counts_where_it_has_the_metric_and_a_reported_value_that_it_lac
     assert problem["run_id"] == "c"
     assert problem["file"].endswith("c/result.json")
     assert "reports loss 0.031, which the log does not have" in problem["reason"]
+    warnings = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path).rank("loss", by="run").basis.warnings
+    assert any(
+        "1 run has a reported value that the log contradicts: result.json of c reports loss" in w for w in warnings
+    )
 
 
 def test_scores_follow_their_file_and_move_with_the_log(tmp_path: Path) -> None:
