@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import time
@@ -226,7 +228,11 @@ def test_a_kept_state_that_was_changed_is_not_used(tmp_path: Path) -> None:
     assert any("By logged times alone" in note for note in answer.notes)
 
 
-@pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300])
+LATE = b"\x03" + b"\xff" * 6 + b"x" * 16  # a short cursor of the year 10,889, with the checksum that anybody can compute
+FORGED = base64.urlsafe_b64encode(LATE + hashlib.blake2b(LATE, digest_size=3).digest()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!", "AQAAAaII1rS7", "A" * 300, FORGED])
 def test_a_cursor_that_is_not_ours_says_what_to_pass(tmp_path: Path, cursor: str) -> None:
     _write(tmp_path / "a", steps=20, age=60)
     with pytest.raises(CursorError, match="pass that of its last answer"):

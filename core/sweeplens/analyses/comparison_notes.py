@@ -16,7 +16,7 @@ from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
 from sweeplens.counting import count_of
 from sweeplens.engines.protocol import PointSource
-from sweeplens.frames.grouping import is_identifier, is_replicate, varying_hparams
+from sweeplens.frames.grouping import settings_among, varying_hparams
 from sweeplens.frames.reduction import ReducedSeries, Reduction
 
 __all__ = ["coverage_note", "matching_notes", "method_notes", "robustness_notes"]
@@ -93,9 +93,12 @@ def matching_notes(
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
-    both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
-    apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
-             and not is_identifier(both, n, replicates) and not (matching and n in matching.by)]  # fmt: skip
+    both = runs.filter(pl.col("run_id").is_in(setup.sides.ids))
+    apart = [
+        n
+        for n in settings_among(both, varying_hparams(both), replicates)
+        if n not in named and not (matching and n in matching.by)
+    ]
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)
@@ -185,10 +188,10 @@ def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSet
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
     else:
-        side = pl.when(pl.col("run_id").is_in(setup.sides.a)).then(1.0).otherwise(-1.0)
+        side = pl.when(pl.col("run_id").is_in(setup.sides.ids_a)).then(1.0).otherwise(-1.0)
         mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
         moved = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
-        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + moved)
+        tried = values.filter(pl.col("run_id").is_in(setup.sides.ids)).select("run_id", without=whole + moved)
     change = (pl.col("without") - whole).abs().round_sig_figs(_SURE_FIGURES)  # equal ones: by name
     far = tried.filter(pl.col("without").is_finite()).sort(change, "run_id", descending=[True, False])
     if not far.height:

@@ -23,7 +23,15 @@ from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import is_called, is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import (
+    is_called,
+    keyed,
+    others_of,
+    same_split,
+    settings_among,
+    two_valued,
+    varying_hparams,
+)
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["effects"]
@@ -133,11 +141,7 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
     lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
     marked = runs.with_columns(lost=lost)
     n, gone = marked.height, int(marked["lost"].sum())
-    names = [
-        x
-        for x in varying_hparams(runs)
-        if not is_replicate(runs, x, replicates) and not is_identifier(runs, x, replicates)
-    ]
+    names = settings_among(runs, varying_hparams(runs), replicates)
     if gone < 2 or gone == n or not names:
         return ""
     found: list[tuple[float, str, str, int, int]] = []
@@ -216,14 +220,9 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
-    names = [
-        n
-        for n in sorted(varying_hparams(runs))
-        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-    ]
-    nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
-    names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
+    names = settings_among(runs, sorted(two_valued(runs)), replicates)
     table = keyed(runs, names)
+    nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     classes = tuple(tuple(c) for one in same_split(runs, names) for c in _truly_same(table, one))
     firsts = [c[0] for c in classes]
     return _Design(table, classes, _aliases(table, firsts), {n: levels_of(table[n], none=n in nulls) for n in names})
@@ -303,7 +302,7 @@ def _table(
         for name in names:
             way, best = _direction_and_best(design, name, goodness, known=known)
             way_and_best = (f"depends on {partner}" if partner and not known else way, best)
-            others = [*(n for n in names if n != name), *design.aliases.get(names[0], [])]
+            others = [*others_of(name, names), *design.aliases.get(names[0], [])]
             n_values = design.table[name].drop_nulls().n_unique()
             rows.append((share[0] or 0.0, (name, *share, *way_and_best, n_values, others)))
     ordered = [row for _, row in sorted(rows, key=lambda r: -r[0])]
@@ -312,7 +311,7 @@ def _table(
 
 def _direction_and_best(design: _Design, name: str, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
     """Returns direction and best value among the runs that have it; no direction without a significant effect."""
-    numeric = design.table.schema[name].is_numeric()
+    numeric = design.table[name].dtype.is_numeric()
     levels, values = where_set(design.levels[name], goodness, numeric=numeric)
     means = [mean(group) for group in levels.groups(values)]
     best = levels.names[means.index(max(means))]

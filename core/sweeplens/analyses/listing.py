@@ -13,7 +13,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.errors import UnknownNameError
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_identifier, two_valued
+from sweeplens.frames.grouping import folded, settings_among, two_valued
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
 from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
@@ -41,7 +41,7 @@ def list_runs(
     ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``. ``sort`` is any of these
     columns too; one that is not shown is added.
     """
-    hparams = [n for n in two_valued(runs) if not is_identifier(runs, n)] if not columns else []
+    hparams = settings_among(runs, two_valued(runs), ()) if not columns else []
     metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
     order = _order(sort, runs, series, [*_IDENTITY, *chosen], more)

@@ -101,7 +101,8 @@ def _differing(facts: SweepFacts) -> list[str]:
     ranking = facts.rankings[0]
     if ranking.height < 2 or "task" in ranking.columns or not ranking["tied"][1]:
         return []
-    return [k for k in facts.hparams if k in ranking.columns and ranking[k][0] != ranking[k][1]]
+    held = set(ranking.columns)
+    return [k for k in facts.hparams if k in held and ranking[k][0] != ranking[k][1]]
 
 
 def _confounded(facts: SweepFacts) -> Iterator[tuple[str, str]]:

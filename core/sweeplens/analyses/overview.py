@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
@@ -18,7 +19,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
+from sweeplens.frames.grouping import folded, identifiers, is_called, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.run_names import display_names, shown_run
 from sweeplens.frames.schemas import hparam_columns
@@ -26,7 +27,7 @@ from sweeplens.frames.schemas import hparam_columns
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["FIRST_CALL_POINTS", "overview"]
+__all__ = ["FIRST_CALL_POINTS", "overview", "with_line"]
 
 Row = Mapping[str, object]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
@@ -99,6 +100,15 @@ def overview(
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def with_line(answer: Answer, topic: str, text: str) -> Answer:
+    """Returns an overview with one more line, before the next steps; the same if the text is empty."""
+    if not text:
+        return answer
+    steps = answer.table["topic"].str.starts_with("next ")
+    line = pl.DataFrame({"topic": [topic], "text": [text]})
+    return replace(answer, table=pl.concat([answer.table.filter(~steps), line, answer.table.filter(steps)]))
 
 
 def _best_rows(
@@ -203,7 +213,8 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     """
     if not vary.height:
         return "nothing" if hparam_columns(runs) else "nothing: no run has hyperparameters"
-    names = [n for n in vary["hparam"].to_list() if is_identifier(runs, n)]
+    identify = identifiers(runs, vary["hparam"].to_list())
+    names = [n for n in vary["hparam"].to_list() if n in identify]
     seen: set[str] = set(names)
     lines: list[str] = []
     for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
@@ -292,10 +303,11 @@ def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
     """Returns the hyperparameters that vary, one of each class that is perfectly confounded, with the others of its class."""
     seen: set[str] = set()
     found: dict[str, list[str]] = {}
+    identify = identifiers(runs, vary["hparam"].to_list())
     for row in vary.filter((pl.col("n_values") > 1) & pl.col("replicate").not_()).iter_rows(named=True):
         if row["hparam"] not in seen:
             others = [] if row["n_values"] >= max(_MANY, runs.height) else list(row["same_as"])
-            found[row["hparam"]] = [o for o in others if not is_identifier(runs, o)]
+            found[row["hparam"]] = [o for o in others if o not in identify]
             seen |= {row["hparam"], *others}
     return found
 

@@ -29,7 +29,7 @@ from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import group_hparams, is_identifier, is_replicate, keyed, same_split, two_valued
+from sweeplens.frames.grouping import group_hparams, is_replicate, keyed, same_split, settings_among, two_valued
 from sweeplens.frames.reduction import parse_reduce, reduce_runs
 
 __all__ = ["SUGGESTIONS", "detectable", "suggest"]
@@ -213,11 +213,9 @@ def _found(sweep: _Sweep, n_a: int, n_b: int, more: int) -> float | None:
 
 def _confounded(sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], n: int) -> Iterator[_Suggestion]:
     """For perfectly confounded hyperparameters: the best cell, with all but the first at the values of the next best level."""
-    names = [
-        n for n in two_valued(runs)
-        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-        and not runs[n].null_count()  # what only some runs have belongs to their level of another, as momentum to an optimizer
-    ]  # fmt: skip
+    settings = settings_among(runs, two_valued(runs), replicates)
+    # what only some runs have belongs to their level of another, as momentum to an optimizer
+    names = [n for n in settings if not runs[n].null_count()]
     for first, *others in (c for c in same_split(runs, names) if len(c) > 1 and c[0] in sweep.keys):
         key, best = sweep.keys.index(first), sweep.settings[0]
         rival = next((s.values[key] for s in sweep.settings if s.values[key] != best.values[key]), None)

@@ -144,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_roots(call)
     call.set_defaults(command=_call)
     _takes_pictures(commands)
+    _takes_rest(commands, "ingest", _ingest, "read logs into the store now, here or on a Spark cluster")
     doctor = commands.add_parser("doctor", help="show which files are read, which not, and why")
     _takes_roots(doctor)
     doctor.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
@@ -183,7 +184,7 @@ _FIRST_STEPS = (
     "First steps: `sweeplens demo sweep --write-only` writes a sweep, `sweeplens overview sweep` says what is in it, and "
     "`sweeplens config vscode sweep --write` connects an editor. `sweeplens COMMAND --help` explains a command."
 )
-_OTHER_COMMANDS = ("serve", "call", "plot", "report", "doctor", "demo", "config", "completion", "__complete")
+_OTHER_COMMANDS = ("serve", "call", "plot", "report", "ingest", "doctor", "demo", "config", "completion", "__complete")
 
 
 def _takes_roots(command: argparse.ArgumentParser) -> None:
@@ -334,6 +335,12 @@ def _report(options: argparse.Namespace) -> int:
     settings = Settings((*options.folders, *options.root))
     print(report_to_file(options.output, settings, where=options.where, opened=options.open))
     return 0
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    from sweeplens_mcp.cli.ingest import main as ingest
+
+    return ingest(options.rest)
 
 
 def _doctor(options: argparse.Namespace) -> int:

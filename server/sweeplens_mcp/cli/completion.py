@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates", "script"]
 
-_OTHERS = ("call", "plot", "report", "serve", "doctor", "demo", "config", "completion")
+_OTHERS = ("call", "plot", "report", "serve", "ingest", "doctor", "demo", "config", "completion")
 _KINDS = ("curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline")
 _FOLDERS = ("--root", "-o", "--output")  # the shell completes paths
 _MOST = 500

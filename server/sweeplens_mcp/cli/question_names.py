@@ -84,7 +84,7 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
     QuestionCommand(
         "sql",
         "query_sql",
-        "rows of a SELECT over runs, series and points",
+        "rows of a SELECT over runs, series, points, files",
         ("query",),
         example="'SELECT status, count(*) FROM runs GROUP BY status' sweep",
     ),

@@ -40,6 +40,8 @@ MIN_BUDGET = 2_000
 _BASIS_SHARE, _NOTES_SHARE = 0.3, 0.4
 _CELLS = (400, 120, 30)  # maximum characters of a cell, tried in this order
 _LINES = (1500, *_CELLS)  # the same where cells are sentences
+_TEXTS = (6000, 2500, *_CELLS)  # the same where an answer has few rows, so that a long text takes no room from others
+_FEW_ROWS = 3
 _STRETCH = 2  # longer sequences of non-finite points are shown by their ends
 
 
@@ -123,7 +125,8 @@ def reply(answer: Answer | LazyAnswer, page: PageRequest, renderer: Renderer | N
     page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=renderer is not render_series and not lazy)
     best: ToolReply | None = None
     without_rows = _prepare_lazy(answer, page) if lazy else _prepare(answer, page)
-    for chars, columns in _shorter_forms(without_rows.answer, _LINES if renderer is render_overview else _CELLS):
+    cells = _TEXTS if without_rows.total <= _FEW_ROWS else _CELLS
+    for chars, columns in _shorter_forms(without_rows.answer, _LINES if renderer is render_overview else cells):
         prepared = _with_rows(without_rows, chars, columns)
         n = _largest(
             len(prepared.rows), lambda n, s=prepared: _fits(_page(s, n, renderer or render_tables), page.budget)

@@ -59,7 +59,7 @@ class RunTable:
     Producer: scikit-learn (``cv_results_``), Optuna (``trials_dataframe()``), W&B (export of the run table), Ray Tune (``get_dataframe()``), hand-written ``results.csv``
     Files: ``*.csv``, ``*.tsv`` whose columns are settings and results, and no steps
     Reads: each row as the run ``file/name``, or ``file/row``: settings as hyperparameters, results as values at the step of the row, else at 0; states
-    Leaves: text that is no setting; which columns are settings is guessed by their names where the producer does not say it, with a warning
+    Leaves: rows about runs that have logs (by name, or by the settings of nearly all rows); text that is no setting; which columns are settings is guessed by their names where the producer does not say it, with a warning
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "run_table"
