@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.argument_types import checks_arguments
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.counting import count_of
@@ -79,6 +80,7 @@ _TOLD_SECONDS = 2.0  # the age of a snapshot from which on answers name it
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
+@checks_arguments
 class ExperimentData:
     """Folders as frames, and the settings of an analysis. `ExperimentDB` adds the questions."""
 

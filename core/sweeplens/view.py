@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
@@ -324,7 +324,10 @@ def as_names(names: Names) -> tuple[str, ...]:
 def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
     if base_path is None:
         return []
-    return [base_path] if isinstance(base_path, str | Path) else list(base_path)
+    paths = cast("object", [base_path] if isinstance(base_path, str | Path) else base_path)
+    if not isinstance(paths, Iterable) or isinstance(paths, Mapping | bytes):
+        raise InputError(f"The folders are {base_path!r}: pass one path or a list of paths.")
+    return list(cast("Iterable[str | Path]", paths))
 
 
 def axis_of(axis: str, view: View, argument: str = "x") -> str:
