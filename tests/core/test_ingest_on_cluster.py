@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from support.buckets import Server
 from support.engines import sail
@@ -26,11 +28,14 @@ from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.engines.address import parse_address
 from sweeplens.engines.spark_session import SparkConnection
 from sweeplens.errors import ConfigError, EngineError, StoreError
+from sweeplens.frames.schemas import empty_series
 from sweeplens.ingest.cluster import parts
 from sweeplens.ingest.cluster.load import ingest_on_cluster
 from sweeplens.ingest.cluster.shipping import own_code, write_archive
 from sweeplens.ingest.refresh import ingest
+from sweeplens.readers.protocol import FileStat, Source
 from sweeplens.store import PersistentStore, open_store
+from sweeplens.store.backends.backend import TableFile
 from sweeplens_mcp.cli.commands import main
 
 LOGS = Path(__file__).parents[1] / "data" / "logs"
@@ -372,9 +377,26 @@ def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Pa
     assert [f.path.startswith("points/0123456789abcdef") for f in result.files] == [True]
 
 
-def test_bytes_that_are_no_result_are_an_error_and_not_a_crash() -> None:
+@pytest.mark.parametrize("file", ["../outside.parquet", "series/" + "0" * 32 + ".parquet"])
+def test_what_is_no_result_is_an_error_that_says_so(file: str) -> None:
     with pytest.raises(EngineError, match="something else than a result"):
         parts.PartResult.unpacked(b"\xc0")
+    foreign = parts.PartResult((TableFile(file, 1, 1, 1),), (), empty_series())
+    with pytest.raises(EngineError, match="names no file of points"):
+        parts.PartResult.unpacked(foreign.packed())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 3 * parts.PART_BYTES), max_size=40))
+def test_parts_hold_every_source_once_in_order_and_no_more_bytes_than_one_task_reads(sizes: list[int]) -> None:
+    files = [FileStat(f"/logs/{i}.jsonl", size, 0, 0) for i, size in enumerate(sizes)]
+    sources = [(Source("json_steps", "/logs", f.path, (f,)), 5) for f in files]
+    target = parts.StoreTarget.at("/store", "0" * 16, shared=False, shows_secrets=False)
+    made = [parts.SourcePart.unpacked(part.packed()) for part in parts.parts_of(sources, target)]
+    assert [pair for part in made for pair in part.sources] == sources
+    for part in made:
+        size = sum(f.size for source, _ in part.sources for f in source.files)
+        assert size <= parts.PART_BYTES or len(part.sources) == 1
 
 
 @pytest.mark.usefixtures("many_parts")
