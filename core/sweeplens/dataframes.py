@@ -153,7 +153,8 @@ def with_intervals(stats: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
 
 def apply_display_names(frame: pl.DataFrame, metrics: Mapping[str, str], hparams: Mapping[str, str]) -> pl.DataFrame:
     """Returns the table with display names for hyperparameter columns and values of ``metric``."""
-    renamed = frame.rename({k: v for k, v in hparams.items() if k in frame.columns and v not in frame.columns})
+    held = set(frame.columns)
+    renamed = frame.rename({k: v for k, v in hparams.items() if k in held and v not in held})
     return renamed.with_columns(pl.col("metric").replace(dict(metrics))) if "metric" in renamed.columns else renamed
 
 

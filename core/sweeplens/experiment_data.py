@@ -25,6 +25,7 @@ from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
+from sweeplens.counting import count_of
 from sweeplens.display import html_list
 from sweeplens.engines.opening import cluster_connection, open_engine
 from sweeplens.engines.polars_points import last_of_step
@@ -37,6 +38,7 @@ from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundLook
+from sweeplens.ingest.masking import masked
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
 from sweeplens.places.names import PlaceNames
@@ -63,6 +65,7 @@ from sweeplens.view import (
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
+    from sweeplens.sql.beside import FilesBeside
 
 __all__ = ["PATIENCE_SECONDS", "ExperimentData"]
 
@@ -119,7 +122,7 @@ class ExperimentData:
         if self._seen == float("-inf"):
             return "not read yet"
         snapshot = self._store.snapshot
-        return f"{snapshot.runs.height:,} runs, {snapshot.series.height:,} series, data version {snapshot.version}"
+        return f"{count_of(snapshot.runs.height, 'run')}, {snapshot.series.height:,} series, data version {snapshot.version}"
 
     def load_experiments(self, progress: Progress | None = None) -> LoadReport:
         """Reads new files now. Raises RootError if no reader finds a run."""
@@ -285,7 +288,7 @@ class ExperimentData:
                 report = read(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
-        except Exception as error:
+        except Exception as error:  # a load that fails as a whole is logged, and raised or told by every answer
             self.failure = load_failed(error, datetime.now(UTC), self._good)
             known = isinstance(error, SweeplensError | OSError)  # its words are enough
             log.error("Reading the folders failed: %s", plain_text(str(error)), exc_info=None if known else error)
@@ -323,6 +326,17 @@ class ExperimentData:
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
+
+    def _files_beside(self, view: View) -> FilesBeside:
+        """Returns the files below the roots; nothing is looked up yet."""
+        from sweeplens.sql.beside import FilesBeside
+        from sweeplens.sql.file_list import FileRoot
+
+        names = self.root_names if len(self.root_names) == len(self.roots) else tuple(map(str, self.roots))
+        roots = [FileRoot(str(path), plain_text(name)) for path, name in zip(self.roots, names, strict=True)]
+        return FilesBeside(
+            roots, view.snapshot.runs, view.snapshot.sources, None if self._store.shows_secrets else masked
+        )
 
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))

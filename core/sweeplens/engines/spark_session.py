@@ -95,7 +95,7 @@ class SparkConnection:
         job.start()
         try:
             self._wait(job, began, report)
-        except BaseException:
+        except BaseException:  # cancels the job on the cluster, and raises
             job.interrupt()
             raise
         return self._result(job, most)
@@ -174,7 +174,7 @@ class _Job:
             frame = self._plan(self.session)
             with stages_noted(self._note):
                 self.table = (frame if self._most is None else frame.limit(self._most + 1)).toArrow()
-        except Exception as error:  # noqa: BLE001  # handed to the thread of the call, which raises it
+        except Exception as error:  # noqa: BLE001  # no boundary: the thread of the call raises it
             self.error = error
         finally:
             self.ended.set()
@@ -190,8 +190,13 @@ class _Job:
     def _interrupt(self, session: SparkSession) -> None:
         try:
             session.interruptTag(self._tag)
-        except Exception:  # the call is over, and an unreachable cluster was reported
+        except _client_errors():  # the call is over, and an unreachable cluster was reported
             log.info("The job %s could not be interrupted", self._tag, exc_info=True)
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """Returns what the client raises for a cluster that cannot be reached or refuses."""
+    return OSError, import_module("grpc").RpcError, import_module("pyspark.errors").PySparkException
 
 
 def _load_client() -> None:

@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="store_const", const=_version, dest="command", help="print the installed version"
     )
     top.set_defaults(command=partial(_help, top))
-    commands = top.add_subparsers(metavar="COMMAND")
+    commands = top.add_subparsers(metavar="COMMAND", title="commands")
     for question in QUESTIONS:
         _takes_rest(commands, question.name, partial(_ask, question.name), question.help)
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
@@ -171,7 +171,7 @@ def _takes_rest(
 
 def _takes_pictures(commands: Any) -> None:
     _takes_rest(commands, "plot", _plot, "draw a chart to a file")
-    report = commands.add_parser("report", help="write a report of the runs, one page for any browser, without network")
+    report = commands.add_parser("report", help="write a report: one page for any browser, offline")
     report.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default report.html")
     report.add_argument("--where", default="", metavar="CONDITION", help="only these runs")
@@ -182,7 +182,7 @@ def _takes_pictures(commands: Any) -> None:
 
 _FIRST_STEPS = (
     "First steps: `sweeplens demo sweep --write-only` writes a sweep, `sweeplens overview sweep` says what is in it, and "
-    "`sweeplens config vscode --root sweep --write` connects an editor. `sweeplens COMMAND --help` explains a command."
+    "`sweeplens config vscode sweep --write` connects an editor. `sweeplens COMMAND --help` explains a command."
 )
 _OTHER_COMMANDS = ("serve", "call", "plot", "report", "ingest", "doctor", "demo", "config", "completion", "__complete")
 
