@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -30,10 +31,13 @@ from sweeplens.engines.spark_session import SparkConnection
 from sweeplens.errors import ConfigError, EngineError, StoreError
 from sweeplens.frames.schemas import empty_series
 from sweeplens.ingest.cluster import parts
+from sweeplens.ingest.cluster.executor import read_part
 from sweeplens.ingest.cluster.load import ingest_on_cluster
-from sweeplens.ingest.cluster.shipping import own_code, write_archive
+from sweeplens.ingest.cluster.shipping import own_code, work_on_executors, write_archive
 from sweeplens.ingest.refresh import ingest
+from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import FileStat, Source
+from sweeplens.sources.discover import discover
 from sweeplens.store import PersistentStore, open_store
 from sweeplens.store.backends.backend import TableFile
 from sweeplens_mcp.cli.commands import main
@@ -345,16 +349,7 @@ pickle.dump(row, open("returned", "wb"))
 
 def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Path) -> None:
     cloudpickle = pytest.importorskip("pyspark.cloudpickle")
-    from sweeplens.ingest.cluster.shipping import work_on_executors
-    from sweeplens.readers import all_readers
-    from sweeplens.sources.discover import discover
-
-    runs, cache = Runs(tmp_path / "runs", 2, 10), tmp_path / "cache"
-    store = store_of(runs, cache)
-    versions = {r.name: r.version for r in all_readers()}
-    sources = [(s, versions[s.reader]) for s in discover([runs.root], all_readers()).sources]
-    target = parts.StoreTarget.at(store.backend.address, "0123456789abcdef", shared=False, shows_secrets=False)
-    (part,) = parts.parts_of(sources, target)
+    part = part_of(Runs(tmp_path / "runs", 2, 10), tmp_path / "cache")
     home = tmp_path / "executor"
     home.mkdir()
     write_archive(home / "sent.zip")
@@ -368,13 +363,37 @@ def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Pa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    import pickle
-
     row = pickle.loads((home / "returned").read_bytes())  # noqa: S301
     result = parts.PartResult.unpacked(row["result"])
     assert row["number"] == 7
     assert result.series["n"].sum() == 40
     assert [f.path.startswith("points/0123456789abcdef") for f in result.files] == [True]
+
+
+def part_of(runs: Runs, cache: Path) -> parts.SourcePart:
+    """The sources of a folder as one part, for the store of the folder."""
+    versions = {r.name: r.version for r in all_readers()}
+    sources = [(s, versions[s.reader]) for s in discover([runs.root], all_readers()).sources]
+    address = store_of(runs, cache).backend.address
+    (part,) = parts.parts_of(
+        sources, parts.StoreTarget.at(address, "0123456789abcdef", shared=False, shows_secrets=False)
+    )
+    return part
+
+
+def test_an_executor_that_does_not_see_the_folder_says_which_one(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs", 2, 10)
+    part = part_of(runs, tmp_path / "cache")
+    runs.root.rename(tmp_path / "elsewhere")
+    with pytest.raises(EngineError, match=f"does not see the folder '{runs.root}': mount it there"):
+        read_part(part.packed())
+
+
+def test_an_executor_with_another_version_of_a_reader_says_so(tmp_path: Path) -> None:
+    part = part_of(Runs(tmp_path / "runs", 2, 10), tmp_path / "cache")
+    later = parts.SourcePart(part.target, tuple((source, version + 1) for source, version in part.sources))
+    with pytest.raises(EngineError, match="has no reader 'json_steps' of version"):
+        read_part(later.packed())
 
 
 @pytest.mark.parametrize("file", ["../outside.parquet", "series/" + "0" * 32 + ".parquet"])
