@@ -36,7 +36,10 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
     """
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
     if not is_compiled():
-        yield "JSON lines and text logs are read slowly: the compiled reader is missing; install sweeplens again with a C compiler or ziglang"
+        yield (
+            "JSON lines and text logs are read slowly: the compiled reader is missing; "
+            "install sweeplens again with a C compiler or ziglang"
+        )
     yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, database.root_names))
