@@ -57,7 +57,7 @@ class JsonHistory:
     Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json`` in any orientation
     Files: ``*.json`` with a list of rows that have an axis, or with such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config file beside it
     Reads: rows as in ``json_steps``; lists at the steps of a list that is an axis, else at their index; nested names joined with ``.``; a configuration in the same file
-    Leaves: lists of other values, which are counted by name
+    Leaves: lists of other values, which are counted by name; lists of one row a run, which SQL reads as tables
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
