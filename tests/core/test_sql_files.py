@@ -226,3 +226,28 @@ def test_the_overview_names_what_lies_beside_the_runs(db: ExperimentDB, root: Pa
     )
     alone = ExperimentDB(AnalysisConfig(cache="memory"), root / "runs")
     assert "beside the runs" not in dict(alone.overview().table.iter_rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("results.json", json.dumps([{"lr": lr, "seed": s, "test_acc": 0.9} for lr in (0.1, 0.01) for s in (1, 2)])),
+        ("best.csv", "run,epoch,val_acc\n" + "".join(f"{m}{s},8,0.9\n" for m in "ab" for s in (1, 2))),
+        ("leader.csv", "lr,epochs,test_acc\n0.1,9,0.9\n0.01,9,0.8\n"),
+        ("sweep.csv", "method,lr,seed,test_acc,n_runs\na,0.1,1,0.9,1\na,0.1,2,0.9,1\nb,0.01,1,0.8,1\nb,0.01,2,0.8,1\n"),
+        ("summary.jsonl", "".join(json.dumps({"run": f"{m}1", "lr": 0.1, "test_acc": 0.5}) + "\n" for m in "ab")),
+        ("final.json", json.dumps({f"{m}1": {"acc": 0.9, "f1": 0.8} for m in "ab"})),
+    ],
+)
+def test_a_table_about_known_runs_in_any_form_adds_no_run_and_no_metric(
+    root: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    shutil.copytree(root / "runs", tmp_path / "runs")
+    (tmp_path / name).write_text(content)
+    db = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path)
+    assert {r.partition("@")[0].rpartition("/")[2] for r in db.runs_df["run_id"]} == {"a1", "a2", "b1", "b2"}
+    assert db.runs_df.height == 4
+    assert set(db.series_df["metric"]) == {"loss", "test_acc"}
+    assert set(db.series_df.filter(db.series_df["metric"] == "test_acc")["run_id"]) == set(db.runs_df["run_id"])
+    assert name in dict(db.overview().table.iter_rows())["beside the runs"]
+    assert db.query_sql(f'SELECT * FROM "{name}"').table.height >= 2

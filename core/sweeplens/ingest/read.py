@@ -19,9 +19,8 @@ from msgspec.structs import replace
 
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
-from sweeplens.ingest.masking import masked, without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
-from sweeplens.ingest.reported import has_scores, scores_together, with_scores
+from sweeplens.ingest.reported import described, facts_of, has_scores, scores_together, with_scores
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
@@ -30,7 +29,6 @@ from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
-from sweeplens.sources.run_facts import Facts, facts_of, with_facts
 from sweeplens.sources.signs import status_by_signs
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
@@ -243,14 +241,14 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     )
     if isinstance(many, Failure):
         return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
-    facts = {t.source.path: _facts(t.source, store) for t in tasks if t.source.path in many.readings}
+    masks = not store.shows_secrets
+    facts = {t.source.path: facts_of(t.source, masks=masks) for t in tasks if t.source.path in many.readings}
     scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
+    told = {path: described(reading, facts[path], masks=masks) for path, reading in scores.readings.items()}
     entries = [
-        _entry(
-            t, _described(scores.readings[path], facts[path], store), (names[path],), young[path], path in scores.scored
-        )
+        _entry(t, told[path], (names[path],), young[path], path in scores.scored)
         for t in tasks
-        if (path := t.source.path) in many.readings
+        if (path := t.source.path) in told
     ]
     file = store.spill(many.points, ordered=True)
     reported = sequenced(scores.points) if scores.points.height else None
@@ -266,18 +264,6 @@ def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, s
 
 def _content_if_young(source: Source) -> int | None:
     return content_of(source) if is_young(source, time.time_ns()) else None
-
-
-def _facts(source: Source, store: MemoryStore) -> Facts:
-    """Returns the facts in files beside a source, without secrets."""
-    found: Facts = facts_of(source) if source.signs else {}
-    return found if store.shows_secrets else cast("Facts", masked(found))
-
-
-def _described(reading: Reading, facts: Facts, store: MemoryStore) -> Reading:
-    """Returns the reading with the facts in files beside its source, and without secrets."""
-    described = with_facts(reading, facts)
-    return described if store.shows_secrets else without_secrets(described)
 
 
 def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None, scored: bool) -> SourceEntry:
@@ -331,7 +317,7 @@ def _read_alone(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> No
 def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     """Reads one source into the batch, and adds its entry to the change."""
     content = _content_if_young(task.source)
-    facts = _facts(task.source, state.store)
+    facts = facts_of(task.source, masks=not state.store.shows_secrets)
     entry = task.entry if task.resumes else None
     reading = _resume(task.reader, task.source, entry) if entry else None
     if reading is None or has_scores(
@@ -348,7 +334,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     scored = False
     if entry is None:
         reading, scored = with_scores(task.source, reading, facts)
-    reading = _described(reading, facts, state.store)
+    reading = described(reading, facts, masks=not state.store.shows_secrets)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
     state.change.entries[task.key] = _entry(task, reading, ids, content, scored)

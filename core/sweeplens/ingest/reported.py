@@ -1,4 +1,4 @@
-"""Adds the scores that files beside a log report to the points of its run (`sources.run_scores`).
+"""Adds what files beside a log report to the reading of its run: facts, and scores as points (`sources.run_scores`).
 
 with_scores(source, reading, facts)   for a source that is read alone
 ReportedScores                        for sources that are read together
@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sweeplens.ingest.masking import masked, without_secrets
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.decoding.values import PointBuffer
 from sweeplens.readers.protocol import CombinedReading, Problem, Reading, Source
-from sweeplens.sources.run_facts import Facts, fact_files
+from sweeplens.sources.run_facts import Facts, fact_files, with_facts
+from sweeplens.sources.run_facts import facts_of as facts_in_files
 from sweeplens.sources.run_scores import Score, contradiction, placed, scores_of
 
-__all__ = ["ReportedScores", "has_scores", "scores_together", "with_scores"]
+__all__ = ["ReportedScores", "described", "facts_of", "has_scores", "scores_together", "with_scores"]
+
+
+def facts_of(source: Source, *, masks: bool) -> Facts:
+    """Returns the facts in files beside a source; ``masks``: without secrets."""
+    found: Facts = facts_in_files(source) if source.signs else {}
+    return cast("Facts", masked(found)) if masks else found
+
+
+def described(reading: Reading, facts: Facts, *, masks: bool) -> Reading:
+    """Returns the reading with facts as metadata; ``masks``: without secrets."""
+    told = with_facts(reading, facts)
+    return without_secrets(told) if masks else told
 
 
 def has_scores(reading: Reading, facts: Facts) -> bool:

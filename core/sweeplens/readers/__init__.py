@@ -85,7 +85,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
         "json_history",
         "json.history",
         "JsonHistory",
-        5,
+        6,
         ".json",
         ".log",
         ".txt",
@@ -102,7 +102,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     ),
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
-    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 7, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 8, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 3, *_TEXTS),
 )
 

@@ -27,7 +27,7 @@ _LONGEST = 60  # characters of a path that is named
 def files_line(snapshot: Snapshot, roots: Sequence[Path]) -> str:
     """Returns the line; empty if there are no tables and notes beside the runs.
 
-    Files in a run's folder are not beside the runs, and neither is source code.
+    Files in a run's folder are not beside the runs, unless that is a root; neither is source code.
     """
     beside = snapshot.cached("files beside the runs", lambda: _beside(snapshot, roots))
     if not beside:
@@ -51,13 +51,13 @@ def _beside(snapshot: Snapshot, roots: Sequence[Path]) -> list[tuple[str, str, s
     single = {plain_text(str(s)) for s, n in snapshot.runs.group_by("source").len().iter_rows() if n == 1}
     homes = {_home(s.path, s.files[0].path) for s in snapshot.sources if s.files and plain_text(s.path) in single}
     read = set(snapshot.runs["source"])
-    tables = [s.path for s in snapshot.sources if s.reader == "run_table" and plain_text(s.path) not in read]
+    tables = [s.path for s in snapshot.sources if is_table_name(s.path) and plain_text(s.path) not in read]
     signs = [sign.path for s in snapshot.sources if plain_text(s.path) not in single for sign in s.signs]
     found: dict[str, tuple[str, str, str]] = {}
     for path in (*tables, *signs, *snapshot.refused):
         kind = {"result": "table"}.get(told := kind_of(PurePath(path).name, read=False), told)
         root = next((r for r in map(str, roots) if path.startswith(r)), "")
-        if kind in ("table", "notes") and root and not homes & _folders(path, root):
+        if kind in ("table", "notes") and root and not (homes - {root}) & _folders(path, root):
             found[path] = (kind, plain_text(path[len(root) :].strip("/\\").replace("\\", "/")), path)
     return sorted(found.values(), key=lambda f: (f[1].count("/"), f[1]))
 

@@ -25,7 +25,7 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import FileStat, Problem, Source
 from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.walk import WalkLimit, walk
-from sweeplens.sql.file_kinds import holds_text, kind_of
+from sweeplens.sql.file_kinds import holds_text, is_table_name, kind_of
 
 __all__ = [
     "FILES_SCHEMA",
@@ -102,7 +102,7 @@ def _readers(runs: pl.DataFrame, sources: Sequence[Source]) -> dict[str, str]:
     found: dict[str, str] = {}
     with_runs = set(runs["source"])
     for source in sources:
-        if source.reader == "run_table" and plain_text(source.path) not in with_runs:
+        if is_table_name(source.path) and plain_text(source.path) not in with_runs:
             continue
         for path in (*(f.path for f in source.files), *source.copies):
             found.setdefault(path, source.reader)

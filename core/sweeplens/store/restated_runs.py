@@ -47,7 +47,7 @@ def _names(known: pl.DataFrame) -> frozenset[str]:
     """Returns the texts that name one run: ids, display names, and parts of ids that no other run has."""
     runs: dict[str, set[str]] = {}
     for run_id, name in known.select("run_id", "name").iter_rows():
-        for text in {run_id, name, *(part for part in run_id.split("/"))}:
+        for text in {run_id, name, *run_id.partition("@")[0].split("/")}:
             runs.setdefault(text, set()).add(run_id)
             runs.setdefault(text.rpartition(".")[0], set()).add(run_id)
     return frozenset(text for text, ids in runs.items() if len(ids) == 1 and text)
@@ -56,7 +56,7 @@ def _names(known: pl.DataFrame) -> frozenset[str]:
 def _labels(table: pl.DataFrame) -> dict[str, str]:
     """Returns run -> what its row calls it."""
     pairs = table.select("run_id", "source").iter_rows()
-    return {run: run.partition(f"{os.path.basename(source)}/")[2] or run for run, source in pairs}  # noqa: PTH119 - text of a frame
+    return {run: run.partition(f"{os.path.basename(source)}/")[2] or run.partition("@")[0] for run, source in pairs}  # noqa: PTH119 - text of a frame
 
 
 def _with_known_settings(table: pl.DataFrame, known: pl.DataFrame) -> list[str]:
@@ -65,7 +65,8 @@ def _with_known_settings(table: pl.DataFrame, known: pl.DataFrame) -> list[str]:
         return []
     home = os.path.dirname(table["source"][0]) + os.sep  # noqa: PTH120 - text of a frame
     below = known.filter(pl.col("source").str.starts_with(home))
-    settings = [c for c in hparam_columns(table) if table[c].null_count() < table.height]
+    columns = [c for c in hparam_columns(table) if c not in TIMES_OF_FILES]
+    settings = [c for c in columns if table[c].null_count() < table.height]
     shared = [c for c in settings if below.height and below[c].null_count() < below.height]
     own = [c for c in settings if c not in shared and table[c].n_unique() > 1 and not _COUNT.fullmatch(c)]
     if not shared or own:

@@ -41,6 +41,9 @@ _DEEP_LISTS = re.compile(
     rb'"\s*:\s*\{\s*"[^"\\]+"\s*:\s*\[\s*(?:-?\d|NaN|-?Infinity|null)'
 )  # Ludwig: split, output, metric
 _NUMBERED = re.compile(r"((?:epoch|step|iter|iteration|round)[ _-]?)?(\d+)", re.IGNORECASE)
+_OF_A_RUN = re.compile(  # a setting or a name, in rows of a table of runs
+    r"(?i)(?:.*[._/])?(?:seed|run|run_?name|run_?id|batch_?size|bs|weight_?decay|wd|dropout|optimi[sz]er|model|method|variant|fold|trial)"
+)
 _BOM = b"\xef\xbb\xbf"
 _BEYOND_JSON = re.compile(rb"NaN|Infinity")
 _BARE = ("log", "history", "metrics", "results")  # Chainer's LogReport writes ``log``
@@ -54,11 +57,11 @@ class JsonHistory:
     Producer: ``json.dump(history, ...)``: Keras' ``history.history``, lists of epochs, pandas ``to_json`` in any orientation
     Files: ``*.json`` with a list of rows that have an axis, or with such a list under ``history``, ``epochs``, ``log`` ...; files named like a history (``history``, ``*_log``, ``losses`` ...) with lists of numbers; a config file beside it
     Reads: rows as in ``json_steps``; lists at the steps of a list that is an axis, else at their index; nested names joined with ``.``; a configuration in the same file
-    Leaves: lists of other values, which are counted by name
+    Leaves: lists of other values, which are counted by name; lists of one row a run, which SQL reads as tables
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_history"
-    version = 5
+    version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose first bytes are those of a history."""
@@ -118,7 +121,8 @@ def _is_history(name: str, head: bytes) -> bool:
     named = not _WORDS.isdisjoint(words)
     if text.startswith(b"["):
         rows = _first_rows(text[1:])
-        return _is_log(rows, named=named) or (named and len(rows) > 1 and all(map(_numbers_only, rows)))
+        plain = named and len(rows) > 1 and all(map(_numbers_only, rows)) and not _are_runs(rows)
+        return _is_log(rows, named=named) or plain
     if not text.startswith(b"{"):
         return False
     inside = _ROWS_INSIDE.search(text)
@@ -147,7 +151,7 @@ def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
 
     ``named``: the file is named like a log, so its axis may restart or be a fraction. All rows together decide.
     """
-    if named and len(rows) > 1 and looks_like_steps(list(rows)):
+    if named and len(rows) > 1 and looks_like_steps(list(rows)) and not _are_runs(rows):
         values = [v for r in rows for v in r.values()]
         return 2 * sum(number_in(v) is not None or isinstance(v, dict) for v in values) > len(values)
     axes = {counter_of(r) for r in rows}
@@ -159,6 +163,11 @@ def _is_log(rows: Sequence[_Row], *, named: bool) -> bool:
     values = [v for r in rows for k, v in r.items() if k != axis]
     numbers = sum(number_in(v) is not None or isinstance(v, dict) for v in values)
     return 3 * back <= len(steps) and 2 * numbers > len(values) and len(set(steps)) * 2 > len(steps)
+
+
+def _are_runs(rows: Sequence[_Row]) -> bool:
+    """Whether rows without an axis are one a run: each has a seed, or another setting that no loop changes."""
+    return not any(map(counter_of, rows)) and all(any(_OF_A_RUN.fullmatch(key) for key in row) for row in rows)
 
 
 def _numbers_only(row: _Row) -> bool:

@@ -187,6 +187,8 @@ def _axis(
     if placement.how == "rows":
         return "" if named_log or any(_is_fraction(s) for s in series.values()) else None
     axis = labels[placement.axis]
+    if not named_log and len(track) > 1 and series[axis].n_unique() == 1:
+        return None  # a planned number of epochs, in a table of results
     if placement.how == "joined":
         return axis if named_log or _has_epochs(dict.fromkeys(labels, "") | {k: k for k in labels}) else None
     return axis if named_log or _goes_forward(rows, axis, parts, metrics, header) else None
