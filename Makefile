@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python >= 3.11, make and the package registries, nothing else.
-# Versions are locked in requirements/*.txt, which plain pip reads; `make lock` writes them anew.
+# Versions are locked in requirements/*.txt, which plain pip reads; `make lock` renews them.
 
 PYTHON ?= python3
 VENV := .venv
@@ -103,7 +103,7 @@ $(SITE)/.installed: requirements/site.txt
 published: $(MADE) ## The Dockerfile, workflows and bundle, checked by hadolint, actionlint and mcpb; says what it skips
 	@$(BIN)/python packaging/lint.py
 
-lock: $(MADE) ## Write requirements/*.txt anew from pyproject.toml
+lock: $(MADE) ## Renew requirements/*.txt from pyproject.toml
 	$(PIP) install uv
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		pyproject.toml --group build --group dev --upgrade -o requirements/dev.txt

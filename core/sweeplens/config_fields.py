@@ -81,16 +81,16 @@ class ConfigFields(BaseModel):
             "rep", "repeat", "repetition", "replicate", "replica", "init", "trial", "trial_number", "fold", "fold_*", "cv_fold",
             "*_fold_idx", "bootstrap", "bootstrap_*", "replication",
         ),
-        description="hyperparameters (globs, by their last part) that mark repetitions of one setting and never define"
-        " a group by themselves; !name: what looks like an identifier (num_workers) is a setting",
+        description="globs over the last part of a hyperparameter's name: these hyperparameters, such as a seed, only repeat a"
+        " setting and never define a group; !num_workers: this name, which looks like an identifier, is a setting",
     )  # fmt: skip
     task_hparams: tuple[str, ...] = Field(
         default=(
             "env", "env_id", "env_name", "environment", "dataset", "dataset_name", "data_name", "task", "task_name",
             "benchmark", "game", "rom", "split",
         ),
-        description="hyperparameters (globs, by their last part) that name the task, not the method: runs are compared"
-        " within one value of them",
+        description="globs over the last part of a hyperparameter's name: these hyperparameters name the task, not the method;"
+        " runs are compared within one value of them",
     )  # fmt: skip
     equal_within: dict[str, float] = Field(
         default_factory=dict[str, float],
@@ -121,7 +121,8 @@ class ConfigFields(BaseModel):
     refresh_seconds: float = Field(
         default=2.0,
         ge=0,
-        description="age from which on the folders are read again beside the question; 0: before each answer",
+        description="seconds after which a question starts a new reading of the folders in the background; 0: each question"
+        " waits for it",
     )
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"

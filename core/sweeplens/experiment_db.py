@@ -20,9 +20,9 @@ from sweeplens.cost_questions import CostQuestions
 from sweeplens.engines.polars_points import last_of_step
 from sweeplens.frames.goals import AskedGoal
 from sweeplens.frames.reduction import DEFAULT_REDUCE, rewound
-from sweeplens.frames.run_names import run_named
 from sweeplens.frames.selection import select_metrics
-from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, of_runs, python_call
+from sweeplens.lookup_questions import LookupQuestions
+from sweeplens.view import Names, View, as_names, axis_of, duplicate_warnings, python_call
 
 if TYPE_CHECKING:
     from sweeplens.charts import Chart
@@ -34,7 +34,7 @@ RankedBy = Literal["group", "run"]
 ChartKind = Literal["", "curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline"]
 
 
-class ExperimentDB(CostQuestions):
+class ExperimentDB(CostQuestions, LookupQuestions):
     """Experiments below one folder or several.
 
     ``config``: the settings, or the folders in its place. ``base_path``: a folder or several; by default
@@ -70,7 +70,8 @@ class ExperimentDB(CostQuestions):
 
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """Returns an overview of all runs in about twenty lines."""
-        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
+        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview, with_line
+        from sweeplens.sql.beside_summary import files_line
 
         view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
@@ -79,6 +80,7 @@ class ExperimentDB(CostQuestions):
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
+        answer = with_line(answer, "beside the runs", files_line(view.snapshot, self.roots) if view.is_whole else "")
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "", runs=runs, where=where)
@@ -95,29 +97,6 @@ class ExperimentDB(CostQuestions):
         python = f"db.list_runs({python_call(runs=runs, where=where, columns=columns, sort=sort)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)
-
-    def get_run(self, run_id: str) -> Answer:
-        """Returns everything known about one run, by its id or its display name. Raises UnknownNameError."""
-        from sweeplens.analyses.listing import get_run
-
-        view = self.view()
-        run_id = run_named(view.runs, run_id)
-        answer = get_run(run_id, view.runs, view.series, view.problems)
-        mine = replace(view, problems=of_runs(view.problems, view.runs.filter(pl.col("run_id") == run_id)))
-        return self._with_basis(answer, mine, f"db.get_run({run_id!r})", matched=1, runs=[run_id])
-
-    def list_metrics(self, *, runs: Names = (), where: str = "", pattern: str = "") -> Answer:
-        """Returns one row a metric, with coverage, steps and goal."""
-        from sweeplens.analyses.listing import list_metrics
-
-        view = self.view(runs, where)
-        view = view.with_runs() if pattern else view
-        answer = list_metrics(
-            view.runs, view.series, pattern=pattern, goals=self._goals(view), display=self.config.metric_display_names
-        )
-        return self._with_basis(
-            answer, view, f"db.list_metrics({python_call(runs=runs, where=where, pattern=pattern)})"
-        )
 
     def curves(
         self,
@@ -219,14 +198,6 @@ class ExperimentDB(CostQuestions):
         return self._with_plot(
             made, view, "heatmap", metrics=names, hparams=hparams, reduce=reduce, runs=runs, where=where
         )
-
-    def varying(self, *, runs: Names = (), where: str = "") -> Answer:
-        """Returns the hyperparameters that vary, their values, and which are perfectly confounded."""
-        from sweeplens.analyses.summary import varying
-
-        view = self.view(runs, where)
-        answer = varying(view.runs, self.config.replicate_hparams)
-        return self._with_basis(answer, view, f"db.find_varying({python_call(runs=runs, where=where)})")
 
     def diagnose(self, *, runs: Names = (), where: str = "", metrics: Names = ()) -> Answer:
         """Returns what went wrong in each run: finding, severity, evidence, and what affected runs have in common."""
@@ -356,30 +327,18 @@ class ExperimentDB(CostQuestions):
         )
         return self._with_basis(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
 
-    def whats_new(self, cursor: str = "") -> Answer:
-        """Returns news since a cursor, by default of the last 24 hours; the new cursor is table ``cursor``. Raises CursorError.
-
-        A cursor has at most 40 characters; the state that it names is kept in the store.
-        """
-        from sweeplens.analyses.news import whats_new  # numpy loads with it
-        from sweeplens.analyses.news_cursor import full_cursor, short_cursor
-
-        view = self.view()
-        found = view.health.lasting_findings() if view.health is not None else None
-        since = full_cursor(cursor, self._store.kept_state)
-        answer = whats_new(view.runs, view.series, view.points, self._triage(view), since, found)
-        short, identity, state = short_cursor(answer.tables["cursor"]["cursor"].item())
-        self._store.keep_state(identity, state)
-        answer = replace(answer, tables={**answer.tables, "cursor": pl.DataFrame({"cursor": [short]})})
-        return self._with_basis(answer, view, "db.whats_new(cursor)" if cursor else "db.whats_new()")
-
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
-        """Returns rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
+        """Returns rows of one SELECT over ``runs``, ``series``, ``points``, ``files``, or of several, separated by ``;``.
+
+        ``files`` has the files below the roots, with small texts; a table in a file is one by its path: ``"leaderboard.csv"``.
+        Bounded in rows, time and memory.
+        """
         from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, last_of_step(view.snapshot.points, rewound(view.series)), view.more)
+        points = last_of_step(view.snapshot.points, rewound(view.series))
+        tables = SqlTables(view.runs, view.series, points, view.more, self._files_beside(view))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 
@@ -410,7 +369,7 @@ class ExperimentDB(CostQuestions):
     # ---------------------------------------------------- the names of the tools
 
     summarize_by_hparams = summarize
-    find_varying_hparams = varying
+    find_varying_hparams = LookupQuestions.varying
     rank_runs = rank
     compare_runs = compare
     hparam_effects = effects

@@ -12,6 +12,7 @@ import polars as pl
 
 from sweeplens.analyses.curves import LocatedCurves
 from sweeplens.analyses.ranked_groups import group_label
+from sweeplens.counting import count_of
 from sweeplens.frames.grouping import group_hparams, keyed
 
 __all__ = ["bands"]
@@ -73,7 +74,7 @@ def _lines(metric: str, x: str, curves: pl.DataFrame, member: pl.DataFrame, of: 
     lines: list[str] = []
     for label, n, *parts in cells.iter_rows():
         shown = "; ".join(f"{x} {at:.6g} {_cell_text(part, n)}" for at, part in zip(places, parts, strict=True))
-        lines.append(f"{metric}, {label} ({n} runs{of}), median [10 %, 90 %]: {shown}.")
+        lines.append(f"{metric}, {label} ({count_of(n, 'run')}{of}), median [10 %, 90 %]: {shown}.")
     return lines
 
 

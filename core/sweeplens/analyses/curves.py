@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut
 from sweeplens.cancellation import checkpoint
+from sweeplens.counting import verb
 from sweeplens.engines.protocol import Points, PointSource
 from sweeplens.engines.reductions import MissingTimes, PointCount
 from sweeplens.errors import InputError
@@ -165,7 +166,8 @@ def thin_curves(placed: LocatedCurves, max_points: int, *, notes: tuple[str, ...
     series = _measured(placed, max_points)
     cut = int((series["n"] > series["n_shown"]).sum())
     sampling = (
-        f"{cut} of {series.height} series are downsampled to {max_points} points; first, last, extremes, NaN changes, bends kept"
+        f"{cut} of {series.height} series {verb(cut, 'is', 'are')} downsampled to {max_points} points; first, last, "
+        f"extremes, NaN changes, bends kept"
         if cut
         else ""
     )

@@ -19,7 +19,8 @@ from msgspec import Struct
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import is_replicate, keyed, same_split, settings_among, varying_hparams
+from sweeplens.frames.many_columns import value_sets
 
 __all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
 
@@ -58,11 +59,13 @@ def match_sides(
     both = runs.filter(pl.col("run_id").is_in(sides.ids))
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
-    names = [n for n in names if n not in seeds and not is_identifier(both, n, replicates)]
+    names = settings_among(both, names, replicates)
     table = keyed(both, [*names, *seeds]).with_columns(
         side=pl.when(pl.col("run_id").is_in(sides.ids_a)).then(pl.lit("a")).otherwise(pl.lit("b"))
     )
-    shared = [n for n in names if _shares_values(table, n)]
+    of_sides = [table.filter(pl.col("side") == side) for side in "ab"]
+    one, other = (value_sets([t[n] for n in names]) for t in of_sides)
+    shared = [n for n, ours, theirs in zip(names, one, other, strict=True) if ours & theirs]
     never = tuple(n for n in names if n not in shared)
     if not shared:
         return None
@@ -89,12 +92,6 @@ def match_sides(
         and not kept.select(pl.struct("stratum", "side", "seed").is_duplicated().any()).item()
     )
     return Matching(kept, tuple(shared), labels, never, tuple(alone), once)
-
-
-def _shares_values(table: pl.DataFrame, name: str) -> bool:
-    """Whether both sides share a value; missing counts as a value."""
-    of_side = [set(table.filter(pl.col("side") == side)[name].unique().to_list()) for side in "ab"]
-    return bool(of_side[0] & of_side[1])
 
 
 def _named_values(column: pl.Series) -> pl.Series:

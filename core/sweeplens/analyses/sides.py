@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError
-from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import folded, free_names, identifiers, is_replicate, keyed, varying_hparams
+from sweeplens.frames.many_columns import value_sets
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.run_names import display_names
 from sweeplens.frames.schemas import hparam_columns
@@ -139,19 +140,22 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    differing = [n for n in names if set(one[n].unique().to_list()) != set(other[n].unique().to_list())]
+    values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
+    differing = [n for n, ours, theirs in values if ours != theirs]
+    shown = folded(differing)
+    identify = identifiers(runs, [n for n, own in shown.items() if own == [n]])
     rows = [
-        (n, *(_side_values(n, runs, one, other) if own == [n] else (f"{len(own):,} keys",) * 2))
-        for n, own in folded(differing).items()
+        (n, *(_side_values(one[n], other[n], names=n in identify) if own == [n] else (f"{len(own):,} keys",) * 2))
+        for n, own in shown.items()
     ]
     return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
 
 
-def _side_values(name: str, runs: pl.DataFrame, one: pl.DataFrame, other: pl.DataFrame) -> tuple[str, str]:
-    """Returns the values of each side; for run names, their number."""
-    if is_identifier(runs, name):
-        return f"{one[name].n_unique()} names", f"{other[name].n_unique()} names"
-    return _values(one[name]), _values(other[name])
+def _side_values(one: pl.Series, other: pl.Series, *, names: bool) -> tuple[str, str]:
+    """Returns the values of each side; of run names, their number."""
+    if names:
+        return f"{one.n_unique()} names", f"{other.n_unique()} names"
+    return _values(one), _values(other)
 
 
 def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
@@ -173,13 +177,9 @@ def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl
     runs, _ = free_names(runs, hparam_columns(runs), _TAKEN)
     table = _of_sides(runs, sides)
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    shared = [
-        n
-        for n in table.columns
-        if n != "run_id"
-        and not one[n].null_count()
-        and set(one[n].unique().to_list()) == set(other[n].unique().to_list())
-    ]
+    names = [n for n in table.columns if n != "run_id" and not one[n].null_count()]
+    values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
+    shared = [n for n, ours, theirs in values if ours == theirs]
     seeds = [n for n in shared if is_replicate(runs, n, replicates)]
     if not seeds or len(sides.a) != len(sides.b):
         return None

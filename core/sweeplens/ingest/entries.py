@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 
-from sweeplens.ingest.masking import without_secrets
-from sweeplens.readers.protocol import Reader, Reading, Source
-from sweeplens.sources.run_facts import with_facts
+from sweeplens.ingest.masking import masked, without_secrets
+from sweeplens.ingest.reported import has_scores
+from sweeplens.readers.checked import checked
+from sweeplens.readers.protocol import AppendedReading, Reader, Reading, Resume, Source
+from sweeplens.safe_open import confined
+from sweeplens.source_limits import time_limit
+from sweeplens.sources.run_facts import Facts, facts_of, with_facts
 from sweeplens.sources.signs import status_by_signs
 from sweeplens.store import MemoryStore
-from sweeplens.store.ledger import Key, SourceEntry, content_of, fingerprints_of, is_young
+from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
 
-__all__ = ["ReadTask", "content_if_young", "described", "entry_of"]
+__all__ = [
+    "ReadTask",
+    "content_if_young",
+    "continued_with",
+    "described",
+    "entry_of",
+    "facts_beside",
+    "resume_of",
+    "within_limits",
+]
 
 _RECENT = 24 * 3600 * 10**9  # an older change is no evidence of a program that writes now
 _COPYING = 5 * 10**9  # the longest that a copy of one file takes, but for very large ones
+
+
+@contextmanager
+def within_limits(sources: Sequence[Source]) -> Generator[None]:
+    """Limits the reading of sources: only files below their roots can be opened, and the time is limited."""
+    size = sum(f.size for s in sources for f in s.files)
+    with confined(s.root for s in sources), time_limit(size):
+        yield
 
 
 class ReadTask(Struct, frozen=True):
@@ -38,14 +62,20 @@ def content_if_young(source: Source) -> int | None:
     return content_of(source) if is_young(source, time.time_ns()) else None
 
 
-def described(source: Source, reading: Reading, store: MemoryStore) -> Reading:
-    """Returns the reading with the facts in files beside the source, and without secrets."""
-    described = with_facts(source, reading)
-    return described if store.shows_secrets else without_secrets(described)
+def facts_beside(source: Source, store: MemoryStore) -> Facts:
+    """Returns the facts in files beside a source, without secrets."""
+    found: Facts = facts_of(source) if source.signs else {}
+    return found if store.shows_secrets else cast("Facts", masked(found))
 
 
-def entry_of(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
-    """Returns the ledger entry of a reading."""
+def described(reading: Reading, facts: Facts, store: MemoryStore) -> Reading:
+    """Returns the reading with the facts in files beside its source, and without secrets."""
+    told = with_facts(reading, facts)
+    return told if store.shows_secrets else without_secrets(told)
+
+
+def entry_of(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None, scored: bool) -> SourceEntry:
+    """Returns the ledger entry of a reading. ``scored``: whether it has scores from files beside the source."""
     return SourceEntry(
         task.source,
         task.reader.version,
@@ -57,6 +87,7 @@ def entry_of(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: in
         content,
         ended=status_by_signs(task.source) if task.source.signs else "",
         grows=_grows(task),
+        scored=scored,
     )
 
 
@@ -73,3 +104,18 @@ def _grows(task: ReadTask) -> bool:
     except OSError:
         return False
     return newest.mtime_ns > created + _COPYING
+
+
+def resume_of(task: ReadTask) -> Resume:
+    assert task.entry is not None
+    assert task.entry.resume is not None  # it could not be resumed otherwise
+    return task.entry.resume
+
+
+def continued_with(task: ReadTask, many: AppendedReading, store: MemoryStore) -> Reading | None:
+    """Returns the whole reading of a source of which the end was read with others; None where it must be read alone."""
+    resumed = many.readings.get(task.source.path)
+    if resumed is None or task.entry is None:
+        return None
+    whole, facts = checked(continued(task.entry, resumed)), facts_beside(task.source, store)
+    return None if has_scores(whole, facts) else described(whole, facts, store)  # scores move to the new last step

@@ -7,8 +7,7 @@ cannot be read becomes a problem; the others are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import cast
 
@@ -18,32 +17,38 @@ from msgspec.structs import replace
 
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
-from sweeplens.ingest.entries import ReadTask, content_if_young, described, entry_of
+from sweeplens.ingest.entries import (
+    ReadTask,
+    content_if_young,
+    continued_with,
+    described,
+    entry_of,
+    facts_beside,
+    resume_of,
+    within_limits,
+)
 from sweeplens.ingest.prefetch import OrderedExecutor
+from sweeplens.ingest.reported import has_scores, scores_together, with_scores
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import (
-    AppendedReading,
     AppendReader,
     BatchReader,
     CombinedReading,
     Problem,
     Reader,
     Reading,
-    Resume,
     Source,
 )
-from sweeplens.safe_open import confined
-from sweeplens.source_limits import time_limit
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, continued
 from sweeplens.store.merge import continue_series, sequenced
 
-__all__ = ["Progress", "read_all", "within_limits"]
+__all__ = ["Progress", "keep_earlier", "read_all", "unread_reason"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, path) during work; it may raise to end the work. ``total`` grows while more is found."""
@@ -55,19 +60,12 @@ _UNREAD = "could not be read as"
 _NO_CHECKSUM = -1  # no content has this checksum: such a source counts as changed at every refresh
 
 
-@contextmanager
-def within_limits(sources: Sequence[Source]) -> Generator[None]:
-    """Limits the reading of sources: only files below their roots can be opened, and the time is limited."""
-    size = sum(f.size for s in sources for f in s.files)
-    with confined(s.root for s in sources), time_limit(size):
-        yield
-
-
 class _ReadResult(Struct, frozen=True):
     """The result of a thread: entries, and their points, numbered and reduced, as a file or as a frame."""
 
     points: FileBlock | pl.DataFrame | None = None
     series: pl.DataFrame | None = None
+    reported: pl.DataFrame | None = None  # points of scores in files beside the logs, numbered
     tasks: list[ReadTask] = field(default_factory=list[ReadTask])  # the tasks that were read together
     entries: list[SourceEntry] = field(default_factory=list[SourceEntry])  # entries of the tasks that succeeded
 
@@ -144,6 +142,8 @@ class _ReadState:
         elif result.points is not None and result.points.height:
             few = result.points.height < _BATCH_ROWS
             (self.small_frames if few else self.change.points).append(result.points)
+        if result.reported is not None:
+            self.small_frames.append(result.reported)
         if result.series is not None:
             self.change.series.append(result.series)
         read = [t for t in result.tasks if t.key in self.change.entries]
@@ -232,13 +232,19 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     )
     if isinstance(many, Failure):
         return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
+    facts = {t.source.path: facts_beside(t.source, store) for t in tasks if t.source.path in many.readings}
+    scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
     entries = [
-        entry_of(t, described(t.source, many.readings[path], store), (names[path],), young[path])
+        entry_of(
+            t, described(scores.readings[path], facts[path], store), (names[path],), young[path], path in scores.scored
+        )
         for t in tasks
         if (path := t.source.path) in many.readings
     ]
     file = store.spill(many.points, ordered=True)
-    return _ReadResult(file or many.points.cast(POINTS_SCHEMA), many.series, tasks, entries)  # pyright: ignore[reportArgumentType]
+    reported = sequenced(scores.points) if scores.points.height else None
+    series = many.series if reported is None else pl.concat([many.series, reduce_series(reported)])
+    return _ReadResult(file or many.points.cast(POINTS_SCHEMA), series, reported, tasks, entries)  # pyright: ignore[reportArgumentType]
 
 
 def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
@@ -260,7 +266,7 @@ def _read_appended(state: _ReadState, executor: OrderedExecutor[_ReadResult]) ->
             continue
         part = parts.setdefault(reader.name, _ReadPart())
         part.tasks.append(task)
-        part.size += task.source.files[0].size - _resume_of(task).offset
+        part.size += task.source.files[0].size - resume_of(task).offset
         if part.size >= _PART_BYTES:
             _read_ends(parts.pop(reader.name).tasks, state, executor)
     for part in parts.values():
@@ -273,18 +279,12 @@ def _append_reader(reader: Reader) -> AppendReader | None:
     return cast("AppendReader", found) if hasattr(type(found), "read_appended") else None
 
 
-def _resume_of(task: ReadTask) -> Resume:
-    assert task.entry is not None
-    assert task.entry.resume is not None  # it could not be resumed otherwise
-    return task.entry.resume
-
-
 def _read_ends(tasks: list[ReadTask], state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
     """Reads the ends of these sources together, as far as possible."""
     reader, sources = _append_reader(tasks[0].reader), [t.source for t in tasks]
     assert reader is not None
     names = {t.source.path: t.entry.ids[0] for t in tasks if t.entry is not None and len(t.entry.ids) == 1}
-    resumes = {t.source.path: _resume_of(t) for t in tasks if t.source.path in names}
+    resumes = {t.source.path: resume_of(t) for t in tasks if t.source.path in names}
     young = {s.path: content_if_young(s) for s in sources}
     batch = _ReadBatch()
     with within_limits(sources):
@@ -292,24 +292,16 @@ def _read_ends(tasks: list[ReadTask], state: _ReadState, executor: OrderedExecut
             lambda: reader.read_appended(sources, resumes, names), sources[0].path, "cannot be resumed with others"
         )
         for task in tasks:
-            reading = None if isinstance(many, Failure) else _continued(task, many, state.store)
+            reading = None if isinstance(many, Failure) else continued_with(task, many, state.store)
             if reading is None:
                 state.alone.append(task)
                 continue
             path = task.source.path
-            state.change.entries[task.key] = entry_of(task, reading, (names[path],), young[path])
+            state.change.entries[task.key] = entry_of(task, reading, (names[path],), young[path], scored=False)
             state.finished(task)
     if not isinstance(many, Failure) and many.points.height:
         batch.add(many.points, is_resumed=True)
         _finish_batch(batch, state, executor)
-
-
-def _continued(task: ReadTask, many: AppendedReading, store: MemoryStore) -> Reading | None:
-    """Returns the whole reading of a source of which the end was read with others."""
-    resumed = many.readings.get(task.source.path)
-    if resumed is None or task.entry is None:
-        return None
-    return described(task.source, checked(continued(task.entry, resumed)), store)
 
 
 # ------------------------------------------------------------------ one by one
@@ -331,34 +323,46 @@ def _read_alone(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> No
 def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     """Reads one source into the batch, and adds its entry to the change."""
     content = content_if_young(task.source)
+    facts = facts_beside(task.source, state.store)
     entry = task.entry if task.resumes else None
     reading = _resume(task.reader, task.source, entry) if entry else None
-    if reading is None:  # there is nothing to resume, or resuming failed
+    if reading is None or has_scores(
+        reading, facts
+    ):  # nothing to resume, or it failed, or scores move to the new last step
         entry, reading = None, _read(task.reader, task.source)
         if isinstance(reading, Failure):
             if task.entry is not None and task.entry.ids:
-                _keep_earlier(task, task.entry, reading.problem, state.change)
+                keep_earlier(task, task.entry, reading.problem, state.change)
                 return
             content = _NO_CHECKSUM if reading.is_transient else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
         state.drop_earlier(task.entry)
-    reading = described(task.source, reading, state.store)
+    scored = False
+    if entry is None:
+        reading, scored = with_scores(task.source, reading, facts)
+    reading = described(reading, facts, state.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
-    state.change.entries[task.key] = entry_of(task, reading, ids, content)
+    state.change.entries[task.key] = entry_of(task, reading, ids, content, scored)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
         batch.add(points, is_resumed=entry is not None)
 
 
-def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
+def keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
     """Keeps the earlier data of a source that cannot be read now (such as a locked database), with a problem; it is retried."""
     noted = replace(problem, reason=f"{problem.reason}; its earlier data stay until it can be read again")
     problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), noted)
     kept_entry = replace(entry, source=task.source, problems=problems, resume=None, content=_NO_CHECKSUM)
     if kept_entry != entry:
         change.entries[task.key] = kept_entry
+
+
+def unread_reason(entry: SourceEntry) -> Problem | None:
+    """Returns the problem of a source that could not be read at all; None if it was read."""
+    problems = entry.problems if not entry.records else ()
+    return next((p for p in problems if p.reason.startswith(_UNREAD)), None)
 
 
 def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
