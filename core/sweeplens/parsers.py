@@ -9,8 +9,8 @@ from typing import Any, cast
 import polars as pl
 
 from sweeplens.errors import InputError, RootError
+from sweeplens.ingest.entries import within_limits
 from sweeplens.ingest.masking import without_secrets
-from sweeplens.ingest.read import within_limits
 from sweeplens.models import Hyperparameters, Run
 from sweeplens.readers import all_readers
 from sweeplens.readers.decoding import compression

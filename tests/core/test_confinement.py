@@ -17,7 +17,7 @@ import zstandard
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import FormatError, RootError
-from sweeplens.ingest.read import within_limits
+from sweeplens.ingest.entries import within_limits
 from sweeplens.parsers import parse_jsonl_file
 from sweeplens.readers import READERS
 from sweeplens.readers.lazy_reader import loaded_reader

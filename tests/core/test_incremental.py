@@ -45,7 +45,10 @@ LINES = st.composite(
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(
-            "append append append torn complete rewrite same_size truncate rename delete config object refresh restart many".split()
+            (
+                "append append append torn complete rewrite same_size truncate rename delete config object refresh restart "
+                "many together together"
+            ).split()
         ),
         st.sampled_from(RUNS),
         st.sampled_from(RUNS),
@@ -67,6 +70,7 @@ class Folder:
         verbs: dict[str, Callable[[], None]] = {
             "append": lambda: self._append(log, lines),
             "many": lambda: self._append(log, "".join(f'{{"step": {i}, "loss": {i / 7}}}\n' for i in range(40, 300))),
+            "together": lambda: self._grow_together(lines),
             "torn": lambda: self._append(log, lines[: max(1, len(lines) * 2 // 3)]),
             "complete": lambda: self._append(log, "\n"),
             "rewrite": lambda: self._write(log, lines),
@@ -86,6 +90,13 @@ class Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(text)
+
+    def _grow_together(self, lines: str) -> None:
+        """Every log gets two rows that go on; one of them the given lines too, which may not."""
+        for place, log in enumerate(sorted(self.root.rglob("metrics.jsonl"))):
+            step = 1000 + log.stat().st_size
+            on = (f'{{"step": {step + i}, "loss": {i / 7}, "new": {place}.5}}\n' for i in range(2))
+            self._append(log, "".join(on) + lines * (place == 1))
 
     def _write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +173,13 @@ def assert_equal_frames(mine: tuple[pl.DataFrame, ...] | None, fresh: tuple[pl.D
         ("append", "a", "a", '{"step": 0, "val/acc": 0.0, "loss": 0.0}\n'),
         ("truncate", "a", "a", ""),
         ("append", "a", "a", 'broken {\n{"step": 0, "loss": 0.0, "run_id": "other"}\n'),
+    ]
+)
+@example(
+    actions=[
+        ("append", "a", "a", "broken {\n"),
+        ("append", "a", "a", '{"step": 0, "loss": 0.0, "null": null}\n{"step": 20, "loss": 0.0, "note": "a word"}\n'),
+        ("torn", "a", "a", '{"step": 40, "loss": 0.0, "run_id": "other"}\n{"step": 0, "loss": 0.0, "val/acc": 0.0}\n'),
     ]
 )
 def test_any_sequence_of_changes_gives_the_frames_of_a_fresh_read(

@@ -1,16 +1,14 @@
 """Reads sources into a `StoreChange`: many together where their reader can, the others one by one.
 
 Sources that can be read together are read in parts of some megabytes. A thread takes each part from bytes to stored points
-and series, while the walk may still find more. A source that cannot be read becomes a problem; the others are read.
+and series, while the walk may still find more. What was appended to several sources is read together too. A source that
+cannot be read becomes a problem; the others are read.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from pathlib import Path
 from typing import cast
 
 import polars as pl
@@ -19,6 +17,14 @@ from msgspec.structs import replace
 
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
+from sweeplens.ingest.entries import (
+    ReadTask,
+    content_if_young,
+    continued_with,
+    entry_of,
+    resume_of,
+    within_limits,
+)
 from sweeplens.ingest.prefetch import OrderedExecutor
 from sweeplens.ingest.reported import described, facts_of, has_scores, scores_together, with_scores
 from sweeplens.readers import loaded_reader
@@ -26,16 +32,21 @@ from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.decoding.zero_steps import numbered
-from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
-from sweeplens.safe_open import confined
-from sweeplens.source_limits import time_limit
-from sweeplens.sources.signs import status_by_signs
+from sweeplens.readers.protocol import (
+    AppendReader,
+    BatchReader,
+    CombinedReading,
+    Problem,
+    Reader,
+    Reading,
+    Source,
+)
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
-from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
+from sweeplens.store.ledger import Key, SourceEntry, continued
 from sweeplens.store.merge import continue_series, sequenced
 
-__all__ = ["Progress", "ReadTask", "keep_earlier", "read_all", "unread_reason", "within_limits"]
+__all__ = ["Progress", "keep_earlier", "read_all", "unread_reason"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, path) during work; it may raise to end the work. ``total`` grows while more is found."""
@@ -43,32 +54,8 @@ Progress = Callable[[int, int, str], None]
 _BATCH_ROWS = 1_000_000  # points kept in memory before they are numbered, reduced and written
 _PART_BYTES = 24 << 20  # size of files that are read together
 _REPORT_EVERY = 20  # sources
-_RECENT = 24 * 3600 * 10**9  # an older change is no evidence of a program that writes now
-_COPYING = 5 * 10**9  # the longest that a copy of one file takes, but for very large ones
 _UNREAD = "could not be read as"
 _NO_CHECKSUM = -1  # no content has this checksum: such a source counts as changed at every refresh
-
-
-@contextmanager
-def within_limits(sources: Sequence[Source]) -> Generator[None]:
-    """Limits the reading of sources: only files below their roots can be opened, and the time is limited."""
-    size = sum(f.size for s in sources for f in s.files)
-    with confined(s.root for s in sources), time_limit(size):
-        yield
-
-
-class ReadTask(Struct, frozen=True):
-    """One source to read. ``entry``: the result of an earlier reading; ``goes_on``: whether to resume at its end."""
-
-    source: Source
-    reader: Reader
-    entry: SourceEntry | None = None
-    resumes: bool = False
-
-    @property
-    def key(self) -> Key:
-        """Returns the key of the source."""
-        return self.source.key
 
 
 class _ReadResult(Struct, frozen=True):
@@ -110,6 +97,7 @@ def read_all(
         state.drop_earlier(store.ledger.get(key))
     with OrderedExecutor(state.record) as executor:
         _read_together(tasks, state, executor)
+        _read_appended(state, executor)
         _read_alone(state, executor)
     state.change.points += state.small_frames
     return state.change
@@ -122,6 +110,7 @@ class _ReadState:
         self.store = store
         self.change = change
         self.alone: list[ReadTask] = []
+        self.grown: list[ReadTask] = []  # sources of which only the end is read
         self.small_frames: list[pl.DataFrame] = []  # points too few for a file of their own
         self._progress = progress
         self._found = self._done = 0
@@ -185,7 +174,7 @@ def _read_together(tasks: Iterable[ReadTask], state: _ReadState, executor: Order
         state.add_task(task)
         reader = _batch_reader(task.reader)
         if task.resumes or reader is None or not reader.is_batchable(task.source):
-            state.alone.append(task)
+            (state.grown if task.resumes else state.alone).append(task)
             continue
         part = parts.setdefault(reader.name, _ReadPart())
         part.tasks.append(task)
@@ -234,7 +223,7 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     """Reads sources of one reader together, as far as possible. Runs in a thread, and changes no shared state."""
     reader = _batch_reader(tasks[0].reader)
     assert reader is not None
-    young = {t.source.path: _content_if_young(t.source) for t in tasks}
+    young = {t.source.path: content_if_young(t.source) for t in tasks}
     sources = [t.source for t in tasks]
     many = guarded(
         lambda: _read_many(reader, sources, names), tasks[0].source.path, "cannot be read together with others"
@@ -246,7 +235,7 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
     told = {path: described(reading, facts[path], masks=masks) for path, reading in scores.readings.items()}
     entries = [
-        _entry(t, told[path], (names[path],), young[path], path in scores.scored)
+        entry_of(t, told[path], (names[path],), young[path], path in scores.scored)
         for t in tasks
         if (path := t.source.path) in told
     ]
@@ -262,40 +251,55 @@ def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, s
     return replace(many, readings={path: checked(reading) for path, reading in many.readings.items()})
 
 
-def _content_if_young(source: Source) -> int | None:
-    return content_of(source) if is_young(source, time.time_ns()) else None
+# ------------------------------------------------------------------ what was appended
 
 
-def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None, scored: bool) -> SourceEntry:
-    """Returns the ledger entry of a reading. ``scored``: whether it has scores from files beside the source."""
-    return SourceEntry(
-        task.source,
-        task.reader.version,
-        reading.runs,
-        ids,
-        reading.problems,
-        reading.resume,
-        fingerprints_of(task.source, reading.resume),
-        content,
-        ended=status_by_signs(task.source) if task.source.signs else "",
-        grows=_grows(task),
-        scored=scored,
-    )
+def _read_appended(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    """Reads the ends of sources that grew, in parts; those that cannot be read together are left to be read alone."""
+    parts: dict[str, _ReadPart] = {}
+    for task in state.grown:
+        reader = _append_reader(task.reader)
+        if reader is None or not reader.is_batchable(task.source):
+            state.alone.append(task)
+            continue
+        part = parts.setdefault(reader.name, _ReadPart())
+        part.tasks.append(task)
+        part.size += task.source.files[0].size - resume_of(task).offset
+        if part.size >= _PART_BYTES:
+            _read_ends(parts.pop(reader.name).tasks, state, executor)
+    for part in parts.values():
+        _read_ends(part.tasks, state, executor)
 
 
-def _grows(task: ReadTask) -> bool:
-    """Whether a program was seen to write the source: it was written to after it was put into its folder.
+def _append_reader(reader: Reader) -> AppendReader | None:
+    """Returns the reader as an `AppendReader` if it is one."""
+    found = loaded_reader(reader)
+    return cast("AppendReader", found) if hasattr(type(found), "read_appended") else None
 
-    A copy or a checkout creates each file and writes it at once, so that no file is much newer than its folder.
-    """
-    newest = max(task.source.files, key=lambda f: f.mtime_ns)
-    if newest.mtime_ns < time.time_ns() - _RECENT:
-        return False
-    try:
-        created = Path(newest.path).parent.stat().st_mtime_ns
-    except OSError:
-        return False
-    return newest.mtime_ns > created + _COPYING
+
+def _read_ends(tasks: list[ReadTask], state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:
+    """Reads the ends of these sources together, as far as possible."""
+    reader, sources = _append_reader(tasks[0].reader), [t.source for t in tasks]
+    assert reader is not None
+    names = {t.source.path: t.entry.ids[0] for t in tasks if t.entry is not None and len(t.entry.ids) == 1}
+    resumes = {t.source.path: resume_of(t) for t in tasks if t.source.path in names}
+    young = {s.path: content_if_young(s) for s in sources}
+    batch = _ReadBatch()
+    with within_limits(sources):
+        many = guarded(
+            lambda: reader.read_appended(sources, resumes, names), sources[0].path, "cannot be resumed with others"
+        )
+        for task in tasks:
+            reading = None if isinstance(many, Failure) else continued_with(task, many, state.store)
+            if reading is None:
+                state.alone.append(task)
+                continue
+            path = task.source.path
+            state.change.entries[task.key] = entry_of(task, reading, (names[path],), young[path], scored=False)
+            state.finished(task)
+    if not isinstance(many, Failure) and many.points.height:
+        batch.add(many.points, is_resumed=True)
+        _finish_batch(batch, state, executor)
 
 
 # ------------------------------------------------------------------ one by one
@@ -316,7 +320,7 @@ def _read_alone(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> No
 
 def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     """Reads one source into the batch, and adds its entry to the change."""
-    content = _content_if_young(task.source)
+    content = content_if_young(task.source)
     facts = facts_of(task.source, masks=not state.store.shows_secrets)
     entry = task.entry if task.resumes else None
     reading = _resume(task.reader, task.source, entry) if entry else None
@@ -337,7 +341,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     reading = described(reading, facts, masks=not state.store.shows_secrets)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
-    state.change.entries[task.key] = _entry(task, reading, ids, content, scored)
+    state.change.entries[task.key] = entry_of(task, reading, ids, content, scored)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points

@@ -15,9 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
-from sweeplens.ingest.read import Progress, ReadTask, read_all
+from sweeplens.ingest.entries import ReadTask
+from sweeplens.ingest.read import Progress, read_all
 from sweeplens.readers import all_readers
-from sweeplens.readers.protocol import Problem, Reader
+from sweeplens.readers.protocol import Problem, Reader, Source
 from sweeplens.sources.discover import Discovery, discover, discovering
 from sweeplens.store import MemoryStore, Snapshot, StoreChange
 from sweeplens.store.ledger import Key, can_resume, content_of
@@ -93,20 +94,23 @@ def plan_changes(
     ledger = store.ledger
     if found is not store.found:
         before = {id(s) for s in store.found.sources} if store.found else set[int]()
-        for source in found.sources:
-            if id(source) in before:
-                continue
-            known = ledger.source(source.key)
-            if known is not source and known != source:
-                entry, reader = ledger.get(source.key), readers[source.reader]
-                resumes = (
-                    entry is not None and store.has_points(entry.ids) and can_resume(entry, source, reader.version)
-                )
-                tasks.append(ReadTask(source, reader, entry, resumes))
+        changed = [s for s in found.sources if id(s) not in before and _is_changed(s, ledger.source(s.key))]
+        entries = [ledger.get(s.key) for s in changed]
+        going_on = store.with_points([i for entry in entries if entry is not None for i in entry.ids])
+        for source, entry in zip(changed, entries, strict=True):
+            reader = readers[source.reader]
+            resumes = (
+                entry is not None and not going_on.isdisjoint(entry.ids) and can_resume(entry, source, reader.version)
+            )
+            tasks.append(ReadTask(source, reader, entry, resumes))
         present = {s.key for s in found.sources}
         gone = [key for key in ledger if key not in present]
     seen = {t.key for t in tasks} | set(gone)
     return [*tasks, *_changed_young(store, seen, readers)], gone
+
+
+def _is_changed(source: Source, known: Source | None) -> bool:
+    return known is not source and known != source
 
 
 def _changed_young(store: MemoryStore, seen: set[Key], readers: Mapping[str, Reader]) -> list[ReadTask]:

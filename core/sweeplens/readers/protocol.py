@@ -26,6 +26,8 @@ __all__ = [
     "HEAD_BYTES",
     "READING_SCHEMA",
     "SAMPLE_BYTES",
+    "AppendReader",
+    "AppendedReading",
     "Claim",
     "FileStat",
     "Folder",
@@ -216,6 +218,13 @@ class CombinedReading(Struct, frozen=True):
     series: pl.DataFrame  # frames.SERIES_SCHEMA
 
 
+class AppendedReading(Struct, frozen=True):
+    """What was appended to several sources. ``readings`` are by path of the source and hold no points."""
+
+    readings: Mapping[str, Reading]
+    points: pl.DataFrame  # READING_SCHEMA
+
+
 class Reader(Protocol):
     """One format. The docstring has the lines ``Producer:``, ``Files:``, ``Reads:``, ``Leaves:`` (docs/formats.md)."""
 
@@ -244,5 +253,18 @@ class BatchReader(Protocol):
         """Reads those sources that can be read together. Several threads may call this at once.
 
         ``names``: path of a source -> id of the one run in it.
+        """
+        ...
+
+
+class AppendReader(BatchReader, Protocol):
+    """A `BatchReader` that can also read together what was appended to several sources, with the same result as one by one."""
+
+    def read_appended(
+        self, sources: Sequence[Source], resumes: Mapping[str, Resume], names: Mapping[str, str]
+    ) -> AppendedReading:
+        """Reads the ends of those sources that can be read together.
+
+        ``resumes``, ``names``: path of a source -> where its reading continues, and the id of the one run in it.
         """
         ...

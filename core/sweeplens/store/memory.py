@@ -120,11 +120,14 @@ class MemoryStore:
         """Returns all points as logged."""
         return scan(self.blocks)
 
-    def has_points(self, run_ids: Sequence[str]) -> bool:
-        """Whether any of these runs has logged points; a reading cannot continue a run without points."""
-        known = self.series["run_id"]
-        places = ((run_id, int(known.search_sorted(run_id, "left"))) for run_id in run_ids)
-        return any(at < len(known) and known[at] == run_id for run_id, at in places)
+    def with_points(self, run_ids: Sequence[str]) -> frozenset[str]:
+        """Returns which of these runs have logged points; a reading cannot continue a run without points."""
+        known, asked = self.series["run_id"], pl.Series(run_ids, dtype=pl.String)
+        if not len(known) or not len(asked):
+            return frozenset()
+        places = known.search_sorted(asked, "left")  # the frame is in order of runs
+        found = known.gather(places.clip(upper_bound=len(known) - 1))
+        return frozenset(asked.filter(found == asked).to_list())
 
     def earlier(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Returns the stored points of these (run_id, metric), as logged."""

@@ -18,7 +18,8 @@ from sweeplens.errors import EngineError
 from sweeplens.frames.schemas import empty_series
 from sweeplens.ingest.cluster.fetching import as_listed, fetched, moved
 from sweeplens.ingest.cluster.parts import PartResult, RenameTask, SourcePart, StoreTarget
-from sweeplens.ingest.read import ReadTask, read_all
+from sweeplens.ingest.entries import ReadTask
+from sweeplens.ingest.read import read_all
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Source
 from sweeplens.store.backends.backend import StoreBackend, TableFile

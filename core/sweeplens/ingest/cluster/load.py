@@ -21,7 +21,8 @@ from sweeplens.engines.spark_session import SparkConnection
 from sweeplens.errors import EngineError, StoreError
 from sweeplens.ingest.cluster.parts import PartResult, RenameTask, StoreTarget, parts_of
 from sweeplens.ingest.cluster.reading import read_parts, rename_parts
-from sweeplens.ingest.read import ReadTask, keep_earlier, unread_reason
+from sweeplens.ingest.entries import ReadTask
+from sweeplens.ingest.read import keep_earlier, unread_reason
 from sweeplens.ingest.refresh import LoadReport, load_report, plan_changes
 from sweeplens.places.remote import PlaceListing
 from sweeplens.readers import all_readers

@@ -127,13 +127,16 @@ class _FileKinds(ExitStack):
         return self.all[-1]
 
 
-def read_columns(files: Sequence[FileStat], begin: Resume = _BEGINNING) -> list[JsonColumns]:
-    """Reads the files from ``begin`` to their size in the walk. Leaves out files that are not plain, or are shorter now."""
+def read_columns(files: Sequence[FileStat], begins: Sequence[Resume] = ()) -> list[JsonColumns]:
+    """Reads the files, each from its place in ``begins``, to their size in the walk. Leaves out files that are not plain, or are
+    shorter now.
+    """
     buffer = LineBuffer()
     with _FileKinds() as kinds:
         for index, file in enumerate(files):
             try:
                 with open_file(file.path) as stream:
+                    begin = begins[index] if begins else _BEGINNING
                     _read(_File(stream, file.path, file.size, begin, index), buffer, kinds)
             except (OSError, EOFError, SourceLimitError):
                 continue  # reading it row by row reports the reason

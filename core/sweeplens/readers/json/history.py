@@ -108,7 +108,7 @@ def read_rows(source: Source, rows: list[Any], *, exact: bool) -> tuple[list[Run
     if columns:
         member, first, last = columns.members[0], columns.firsts[0], columns.lasts[0]
         record = RunRecord(source.relative, created_at=first, updated_at=last, non_scalar=member.non_scalar)
-        return [record], logged(columns, source.relative)
+        return [record], logged(columns, [source.relative])
     reader = RowReader(source.relative)
     for row in rows:
         reader.add(cast("_Row", row) if isinstance(row, dict) else {"value": row})

@@ -51,17 +51,20 @@ def reduced(found: Sequence[JsonColumns], names: Sequence[Sequence[str]]) -> tup
     return points if pieces[0][0] else points.sort("metric", maintain_order=True), pl.concat(series)
 
 
-def logged(columns: JsonColumns, run: str) -> pl.DataFrame:
-    """Returns the points of columns of one run, as `Reading.points`."""
+def logged(columns: JsonColumns, names: Sequence[str | None]) -> pl.DataFrame:
+    """Returns the points of columns, as `Reading.points`. ``names``: the run ids of the members; those with None are left out."""
     if not columns.metrics:
         return empty_reading_points()
     index = [c for c in columns.frame.columns if c.startswith("\0")]
     long = columns.frame.lazy().unpivot(on=columns.metrics, index=index, variable_name="metric", value_name="value")
     wall = pl.col("\0wall") if "\0wall" in index else pl.lit(None, dtype=READING_SCHEMA["wall_time"])
-    kept = long.filter(pl.col("value").is_not_null())
-    return kept.select(
-        pl.lit(run).alias("run_id"), "metric", pl.col("\0step").alias("step"), "value", wall.alias("wall_time")
-    ).collect()
+    runs = pl.DataFrame({"\0run": range(len(names)), "run_id": names}, {"\0run": pl.UInt32, "run_id": pl.String}).lazy()
+    mine = long.filter(pl.col("value").is_not_null()).join(runs, on="\0run", maintain_order="left")
+    return (
+        mine.filter(pl.col("run_id").is_not_null())
+        .select("run_id", "metric", pl.col("\0step").alias("step"), "value", wall.alias("wall_time"))
+        .collect()
+    )
 
 
 def repeating(columns: JsonColumns, metrics: Sequence[str]) -> set[int]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, cast
 
+import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.native.library import is_compiled
@@ -21,7 +22,17 @@ from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, first_of_ratio, number_in, status_of
 from sweeplens.readers.json.columns import FileRows, JsonColumns, read_columns
 from sweeplens.readers.json.points import logged, reduced
-from sweeplens.readers.protocol import Claim, CombinedReading, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import (
+    AppendedReading,
+    Claim,
+    CombinedReading,
+    Folder,
+    Problem,
+    Reading,
+    Resume,
+    RunRecord,
+    Source,
+)
 
 __all__ = ["JsonSteps", "described_by", "looks_like_steps"]
 
@@ -60,9 +71,9 @@ class JsonSteps:
         """Reads rows one by one; in a plain file that grew, only the appended rows, as columns if they are many."""
         main = source.files[0]
         if resume and main.size - resume.offset >= MUCH_BYTES and self.is_batchable(source):
-            appended = _appended_columns(source, resume)
-            if appended is not None:
-                return appended
+            found = self.read_appended([source], {source.path: resume}, {source.path: source.relative})
+            if source.path in found.readings:
+                return replace(found.readings[source.path], points=found.points)
         data = compression.line_pieces(main.path, resume.offset if resume else 0)
         lines = JsonLines(data, main.path, first_line=resume.lines + 1 if resume else 1)
         rows = RowReader(source.relative, cast("dict[str, Any]", resume.state) if resume else None)
@@ -92,20 +103,36 @@ class JsonSteps:
         given = [[names[sources[i].path] for i in columns.members] for columns in found]
         return CombinedReading(readings, *reduced(found, given))
 
+    def read_appended(
+        self, sources: Sequence[Source], resumes: Mapping[str, Resume], names: Mapping[str, str]
+    ) -> AppendedReading:
+        """Reads the ends of plain sources of one run, with the same result as `read`."""
+        resumed = [(s, RowReader(s.relative, resumes[s.path].state)) for s in sources if s.path in resumes]
+        mine = [(source, rows) for source, rows in resumed if rows.axis_alone()[0]]
+        found = read_columns([s.files[0] for s, _ in mine], [resumes[s.path] for s, _ in mine])
+        readings: dict[str, Reading] = {}
+        points = [empty_reading_points()]
+        for columns in found:
+            ids: list[str | None] = []
+            for place, member in enumerate(columns.members):
+                source, rows = mine[member]
+                reading = _read_on(source, rows, columns, place)
+                ids.append(names[source.path] if reading else None)
+                readings |= {source.path: reading} if reading else {}
+            points.append(logged(columns, ids))
+        return AppendedReading(readings, pl.concat(points))
 
-def _appended_columns(source: Source, resume: Resume) -> Reading | None:
-    """Reads the appended rows as columns; None where they are not plain, or belong to several runs."""
-    rows = RowReader(source.relative, cast("dict[str, Any]", resume.state))
+
+def _read_on(source: Source, rows: RowReader, columns: JsonColumns, place: int) -> Reading | None:
+    """Returns the reading of what was appended to a source; None where it does not continue the earlier rows."""
+    file_rows = list(columns.members.values())[place]
     axis, last = rows.axis_alone()
-    found = read_columns(source.files[:1], resume) if axis else []
-    if not found or label_of(found[0].members[0].axis) != axis or found[0].begins[0] <= last:
+    if label_of(file_rows.axis) != axis or columns.begins[place] <= last:
         return None
-    (columns,) = found
-    file_rows = columns.members[0]
-    rows.add_columns(columns.steps[0], file_rows.non_scalar, columns.firsts[0], columns.lasts[0])
+    rows.add_columns(columns.steps[place], file_rows.non_scalar, columns.firsts[place], columns.lasts[place])
     runs, problems = described_by(source, rows.records())
     after = Resume(file_rows.consumed, cast("dict[str, Any]", rows.state()), file_rows.number)
-    return Reading(runs, logged(columns, source.relative), (*file_rows.problems, *problems), after)
+    return Reading(runs, empty_reading_points(), (*file_rows.problems, *problems), after)
 
 
 def _reading_of(source: Source, file_rows: FileRows, columns: JsonColumns, place: int) -> Reading:
