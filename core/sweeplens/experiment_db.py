@@ -16,6 +16,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.argument_types import checks_arguments
 from sweeplens.comparison_questions import ComparisonQuestions
 from sweeplens.cost_questions import CostQuestions
 from sweeplens.engines.polars_points import last_of_step
@@ -35,6 +36,7 @@ RankedBy = Literal["group", "run"]
 ChartKind = Literal["", "curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline"]
 
 
+@checks_arguments
 class ExperimentDB(ComparisonQuestions, LookupQuestions):
     """Experiments below one folder or several.
 
