@@ -299,12 +299,14 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         self, metric: str, budget: int = 8, *, goal: AskedGoal = "", runs: Names = (), where: str = ""
     ) -> Answer:
         """Which runs to make next with a budget of so many: why, what they could detect, and their settings."""
+        from sweeplens.analyses.duplicate_runs import find_duplicates
         from sweeplens.analyses.suggestions import suggest
 
         view = self.view(runs, where)
         answer = suggest(
             view.runs, view.series, view.points, metric, budget=budget, goal=goal,
             goals=self.config.metric_goals, replicates=self.config.replicate_hparams,
+            doubles=view.snapshot.once(find_duplicates),
         )  # fmt: skip
         python = f"db.suggest({metric!r}, {budget}, {python_call(goal=goal, runs=runs, where=where)})".replace(
             ", )", ")"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from pathlib import Path
 
 import polars as pl
@@ -181,3 +182,38 @@ def test_a_run_that_ends_in_nan_needs_an_earlier_checkpoint(tmp_path: Path) -> N
     assert answer.table["run_id"].to_list() == ["lost", "fine"]
     assert answer.table["best_step"].to_list() == [4, 9]
     assert "1 of 2 runs end without a finite value (lost): only an earlier checkpoint works." in answer.notes
+
+
+def test_methods_on_machines_of_other_speeds_are_compared_with_task_and_machine_held_equal(tmp_path: Path) -> None:
+    noise = random.Random(5)
+    ratio, slow, size = {"ft": 1.0, "kd": 1.35, "feat": 1.61}, {"A100": 1.0, "A10G": 2.6}, {"qa": 4.0, "sts": 1.0}
+    for task in size:
+        for method in ratio:
+            for seed in range(6):
+                alone = {"ft": "A100", "kd": "A10G"}.get(method) if task == "qa" else None  # feat links them
+                gpu = alone or ("A100" if seed < (5 if method == "ft" else 2) else "A10G")
+                folder = tmp_path / f"{task}-{method}-{seed}"
+                folder.mkdir()
+                (folder / "config.json").write_text(
+                    json.dumps(
+                        {"task": task, "method": method, "seed": seed, "gpu": gpu}
+                        | ({} if method == "ft" else {"alpha": 0.5})
+                    )
+                )
+                pace = size[task] * ratio[method] * slow[gpu] * noise.uniform(0.99, 1.01)
+                rows = [
+                    {"step": k, f"val/{task}_acc": 0.5 + noise.gauss(0, 0.01), "_timestamp": 1.7e9 + k * pace}
+                    for k in range(0, 200, 20)
+                ]
+                (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    db = ExperimentDB(AnalysisConfig(live_seconds=1e-3), base_path=tmp_path)
+    (note,) = [
+        n
+        for n in db.cost("val/sts_acc").notes
+        if n.startswith("Time a step against method=ft, the task and gpu held equal")
+    ]
+    for method in ("kd", "feat"):
+        told, low, high = (float(v) for v in re.findall(rf"{method} (\S+) times \[(\S+), (\S+)\]", note)[0])
+        assert low <= ratio[method] <= high
+        assert told == pytest.approx(ratio[method], rel=0.02)
+        assert high - low < 0.05

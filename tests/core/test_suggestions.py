@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import nct, t
 from support.frames import points_of, runs_of, series_of
+from support.planted import Row, database, run
 
 from sweeplens.analyses.suggestions import detectable, suggest
 from sweeplens.answers import Answer
@@ -121,3 +124,33 @@ def test_a_note_says_that_no_run_has_the_metric() -> None:
     answer = _ask({"a": ({"lr": 1}, float("nan"))})
     assert answer.table.height == 0
     assert "nothing can be suggested" in answer.notes[0]
+
+
+def test_runs_that_were_cut_off_or_copied_are_made_once_more_first_and_do_not_count_as_results(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    rows: list[Row] = []
+    for wd in (0.0, 0.1, 0.3):
+        for seed in (1, 2, 3):
+            cut = wd == 0.3 and seed < 3
+            curve = 3.3 - 0.1 * wd + 0.5 * np.exp(-np.arange(50) / 10) + rng.normal(0, 0.003, 50)
+            values = list(curve[:35]) if cut else list(curve)
+            rows.append(
+                run(
+                    f"{wd}-{seed}",
+                    {"wd": wd, "seed": seed},
+                    {"status": "killed" if cut else "finished"},
+                    val_loss=values,
+                )
+            )
+    rows.append(run("bad", {"wd": 0.0, "seed": 4}, {"status": "failed"}, val_loss=[3.5, 3.4, 3.4, math.nan]))
+    copied = {**rows[1], "run_id": "0.1-2"}
+    copied["hyperparameters"] = {"wd": 0.1, "seed": 2}
+    copied["metrics"] = rows[3]["metrics"]  # that of wd 0.1, seed 1
+    rows[4] = copied
+    answer = database(tmp_path, rows).suggest("val/loss", 6)
+    redo = answer.table.filter(reason="redo")
+    settings = [s for cells in redo["settings"].to_list() for s in cells]
+    assert sorted(settings) == ["wd=0.1 seed=2", "wd=0.3 seed=1", "wd=0.3 seed=2"]
+    assert "killed at step 34 of 49" in redo["why"][0]
+    assert "a copy of 0.1-1" in redo["why"].str.join("; ").item()
+    assert answer.notes[0].startswith("Best so far: wd=0.3")  # by the run that ended, not by those that were cut off

@@ -14,6 +14,7 @@ from typing import cast
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.cost_ratios import cost_ratio_note
 from sweeplens.analyses.coverage import coverage_of, listed, series_of, settings_unknown, with_config
 from sweeplens.analyses.readings_at_budget import at_budget
 from sweeplens.analyses.run_costs import RunCosts, machine_of, run_costs
@@ -62,7 +63,7 @@ def cost(
     """Returns one row a setting, best first: n, mean of the metric, mean costs, whether it is on the front; table ``runs`` has
     a row for each run. Raises UnknownNameError, AmbiguousGoalError.
     """
-    asked = series_of(metric, series)
+    asked, everyone = series_of(metric, series), runs
     runs, lost = (runs, ()) if runs.height == 1 or settings_unknown(runs) else with_config(runs)
     named = task_hparams(runs, tasks)
     keys = [*named, *(k for k in group_hparams(runs, hparams, replicates) if k not in named)]
@@ -80,6 +81,7 @@ def cost(
         *_totals(table, costs),
         *_never_reached(table, ask, units),
         *_front_note(groups, ask, costs),
+        *cost_ratio_note(everyone, costs.table, tasks, replicates),
         *_pace_notes(table.filter(pl.col("run_id").is_in(list(cut)).not_()), runs, asked, points, ask),
     )
     left = (*lost, *runs_lacking([metric], runs, series), *reduced.left_out)

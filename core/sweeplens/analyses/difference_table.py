@@ -49,6 +49,7 @@ _LEVEL_ROW = {
     "ci95_high": pl.Float64(), "p_disagree": pl.Float64(),
 }  # fmt: skip
 _MOST_LEVELS = 8
+_DETAILED = 6  # tasks up to which the best settings and equal steps are compared too
 _EQUAL_USE = 0.1  # relative difference of tokens or samples that counts as equal
 _SURE = 0.05  # p of the test that levels disagree, below which they are shown
 
@@ -98,7 +99,9 @@ def differences(
         mine = values.filter(pl.col("run_id").is_in(plan.sides.both))
         own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals))]
         found += own
-        more = (*_at_equal_steps(own[:1], series, points), *_at_best(part, own, series, named, replicates))
+        more: tuple[_Row, ...] = ()
+        if len(plans) <= _DETAILED:
+            more = (*_at_equal_steps(own[:1], series, points), *_at_best(part, own, series, named, replicates))
         parts.append(_TaskRows(tuple(_task_row(plan.task, "", task.case) for task in own), more))
     pooled = list(_all_tasks(found))
     parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
@@ -301,7 +304,8 @@ def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
     parts = [_scored(task, i) for i, task in enumerate(tasks)]
     table = pl.concat(rows for rows, _ in parts)
     strata = table.select("task", "within").unique().sort("task", "within").with_row_index("stratum")
-    labels = tuple(str(parts[i][1][within]) for i, within in strata.select("task", "within").iter_rows())
+    places: list[tuple[int, int]] = strata.select("task", "within").rows()
+    labels = tuple(parts[i][1][within] for i, within in places)
     rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
     matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows))
     return blocked(matching, rows.select("run_id", "value"))

@@ -6,7 +6,6 @@ confounded) are one column of the forest and share its number; each lists the ot
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -16,6 +15,7 @@ from sweeplens.analyses.coverage import coverage_of, series_of, with_config
 from sweeplens.analyses.forest import VarianceShares, sample_text, shares_of_spread
 from sweeplens.analyses.levels import Levels, direction_of, interaction_of, levels_of, matters, ranks_of, where_set
 from sweeplens.analyses.luck import reading_notes
+from sweeplens.analyses.missing_runs import failure_note
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
@@ -101,7 +101,7 @@ def effects(
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
     notes += [
         _task_note(of_task),
-        _failure_note(runs, ids, replicates),
+        failure_note(runs, ids, replicates),
         *reading_notes(str(how), _of(asked, ids), points, rows, _each(rows)),
     ]
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
@@ -134,56 +134,6 @@ def _task_note(of_task: Sequence[str]) -> str:
 def _each(rows: pl.DataFrame) -> pl.DataFrame:
     """Returns each run as its own group."""
     return rows.select("run_id").with_row_index("group")
-
-
-def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[str]) -> str:
-    """Warns if runs without a value share a level significantly often, so that they are not missing at random."""
-    lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
-    marked = runs.with_columns(lost=lost)
-    n, gone = marked.height, int(marked["lost"].sum())
-    names = settings_among(runs, varying_hparams(runs), replicates)
-    if gone < 2 or gone == n or not names:
-        return ""
-    found: list[tuple[float, str, str, int, int]] = []
-    for name in sorted(names):
-        levels = levels_of(marked[name])
-        counts = (
-            pl.DataFrame({"code": levels.codes, "lost": marked["lost"]})
-            .group_by("code")
-            .agg(pl.len(), pl.col("lost").sum())
-        )
-        rows: list[tuple[int, int, int]] = counts.rows()
-        for code, size, failed in rows:
-            p = _at_least(failed, size, gone, n) * len(levels.names) * len(names)
-            found.append((p, name, levels.names[code], failed, size))
-    p, name, level, failed, size = min(found)
-    if p >= ALPHA:
-        return ""
-    return (
-        f"Runs that failed or have no value are not missing at random: {failed} of {size} with {name}={level}, {gone - failed} of"
-        f" {n - size} others (p {p:.2g}, corrected over levels)."
-    )
-
-
-def _at_least(failed: int, size: int, gone: int, n: int) -> float:
-    """Returns the probability that at least ``failed`` of ``size`` runs drawn from n are among the ``gone`` (hypergeometric)."""
-    if failed * n <= size * gone:
-        return 1.0  # no more than expected
-    total, k = 0.0, failed
-    while k <= min(size, gone):
-        term = math.exp(_log_ways(gone, k) + _log_ways(n - gone, size - k) - _log_ways(n, size))
-        total += term
-        k += 1
-        if term < 1e-16 * total:
-            break
-    return min(1.0, total)
-
-
-def _log_ways(n: int, k: int) -> float:
-    """Returns the log of n choose k; minus infinity where it is 0."""
-    if not 0 <= k <= n:
-        return -math.inf
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _inside_note(design: _Design, table: pl.DataFrame, goodness: Sequence[float]) -> str:

@@ -12,17 +12,17 @@ from msgspec.structs import replace
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
 from sweeplens.analyses.next_steps import SweepFacts, next_steps
+from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, metrics_text, vary_text
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference, over_so_many
 from sweeplens.answers import Answer, Basis
-from sweeplens.counting import count_of, share_of, verb
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, identifiers, is_called, is_machine, varying_hparams
+from sweeplens.frames.grouping import identifiers, is_called
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.run_names import display_names, shown_run
-from sweeplens.frames.schemas import hparam_columns
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
@@ -30,12 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_CALL_POINTS", "overview", "with_line"]
 
 Row = Mapping[str, object]
-_CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
 _WORST = 5
-_VALUE = 40  # characters of a value
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
 _REVIEWED_POINTS = 500_000  # with more, other readings of the first metric are left to rank_runs
-_MANY = 9  # runs: where no value repeats, every hyperparameter splits them alike
 FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
@@ -77,13 +74,13 @@ def overview(
     rows = [
         ("runs", _by_status(runs)),
         ("still running", _running(runs, series, known)),
-        ("varies", _vary_text(vary.table, runs, len(lost))),
-        ("constant", _constants(runs)),
+        ("varies", vary_text(vary.table, runs, len(lost))),
+        ("constant", constants_text(runs)),
         (
             "no hyperparameters",
             f"{len(lost)}: {listed(lost)} (config missing or unreadable); in no group" * bool(lost),
         ),
-        ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
+        ("metrics", metrics_text(metrics.table, series, names, runs.height)),
         *_best_rows(names, leading, answers, best),
         *studied,
         *(
@@ -215,76 +212,6 @@ def _by_status(runs: pl.DataFrame) -> str:
     return f"{runs.height}: {parts} ({kinds})" if parts else "0"
 
 
-def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
-    """Lists each class of perfectly confounded hyperparameters once; run names and partly missing hyperparameters come last.
-
-    ``lost``: the number of runs without any hyperparameter, reported elsewhere.
-    """
-    if not vary.height:
-        return "nothing" if hparam_columns(runs) else "nothing: no run has hyperparameters"
-    identify = identifiers(runs, vary["hparam"].to_list())
-    names = [n for n in vary["hparam"].to_list() if n in identify]
-    seen: set[str] = set(names)
-    lines: list[str] = []
-    for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
-        if row["hparam"] not in seen:
-            row["same_as"] = [] if row["n_values"] >= max(_MANY, runs.height - lost) else row["same_as"]
-            seen |= {row["hparam"], *row["same_as"]}
-            lines.append(_vary_line(row, lost))
-    more = [f"and {len(lines) - _HPARAMS} more (find_varying_hparams)"] if len(lines) > _HPARAMS else []
-    partly: dict[int, list[str]] = {}
-    for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(seen))).iter_rows(named=True):
-        partly.setdefault(runs.height - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
-    some = [f"in {share_of(n, runs.height, 'run')} only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
-    machines, names = [n for n in names if is_machine(n)], [n for n in names if not is_machine(n)]
-    named = [f"{listed(names)} identif{'ies' if len(names) == 1 else 'y'} single runs"] if names else []
-    named += [f"{listed(machines)}: the machine, no setting"] if machines else []
-    return "; ".join([*lines[:_HPARAMS], *more, *some, *named])
-
-
-def _vary_line(row: Mapping[str, object], lost: int) -> str:
-    values, same = cast("list[str]", row["values"]), cast("list[str]", row["same_as"])
-    values = [v if len(v) <= _VALUE else f"{v[: _VALUE - 3]}..." for v in values]
-    missing = cast("int", row["n_missing"]) - lost
-    text = f"{row['hparam']} ({', '.join(values)})"
-    text += " [replicate]" if row["replicate"] else ""
-    text += f" [missing in {missing}]" if missing else ""
-    return text + (f" [same split as {listed(same)}]" if same else "")
-
-
-def _constants(runs: pl.DataFrame) -> str:
-    varying_names = set(varying_hparams(runs))
-    names = [c for c in hparam_columns(runs) if c not in varying_names and runs[c].null_count() < runs.height]
-    groups = list(folded(names).items())
-    shown = ", ".join(
-        f"{c}={runs[c].drop_nulls()[0]}" if own == [c] else f"{c}: {count_of(len(own), 'key')}"
-        for c, own in groups[:_CONSTANTS]
-    )
-    return shown + (f", and {len(groups) - _CONSTANTS} more" if len(groups) > _CONSTANTS else "")
-
-
-def _metrics_text(table: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], n_runs: int) -> str:
-    """Lists metrics, grouped by coverage, the main ones first, each with its goal and range."""
-    ends = series.group_by("metric").agg(low=pl.col("min").min(), high=pl.col("max").max())
-    first = pl.col("metric").replace_strict(
-        {m: i for i, m in enumerate(main)}, default=len(main), return_dtype=pl.Int64
-    )
-    shown = table.join(ends, on="metric", how="left").sort(first, pl.col("goal") == "unknown", "metric")
-    spans: dict[str, list[str]] = {}
-    for row in shown.head(_METRICS).iter_rows(named=True):
-        cover = "" if row["n_runs"] == n_runs else f" in {share_of(row['n_runs'], n_runs, 'run')}"
-        spans.setdefault(f"steps {row['first_step']}-{row['last_step']}{cover}", []).append(_metric(row))
-    parts = [f"{', '.join(names)}: {span}" for span, names in spans.items()]
-    more = [f"and {table.height - _METRICS} more (list_metrics)"] if table.height > _METRICS else []
-    return "; ".join([*parts, *more]) or "none"
-
-
-def _metric(row: Mapping[str, object]) -> str:
-    goal = "" if row["goal"] == "unknown" else f" ({row['goal']} is better)"
-    low, high = row["low"], row["high"]
-    return f"{row['metric']}{goal}" + (f" {low:.4g} to {high:.4g}" if low is not None and high is not None else "")
-
-
 def _best_line(row: Mapping[str, object]) -> str:
     low, high, tied = row["ci95_low"], row["ci95_high"], cast("list[str] | None", row["tied"])
     interval = f" [{low:.5g}, {high:.5g}]" if low is not None else ""
@@ -315,7 +242,7 @@ def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
     identify = identifiers(runs, vary["hparam"].to_list())
     for row in vary.filter((pl.col("n_values") > 1) & pl.col("replicate").not_()).iter_rows(named=True):
         if row["hparam"] not in seen:
-            others = [] if row["n_values"] >= max(_MANY, runs.height) else list(row["same_as"])
+            others = [] if row["n_values"] >= max(MANY_RUNS, runs.height) else list(row["same_as"])
             found[row["hparam"]] = [o for o in others if o not in identify]
             seen |= {row["hparam"], *others}
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.difference_table import DifferenceTables, differences
 from sweeplens.analyses.level_comparison import levels_of_hparam
@@ -23,6 +24,7 @@ __all__ = ["studied_hparam", "studied_rows"]
 
 _MOST_LEVELS, _FEWEST_RUNS, _MOST_RUNS = 6, 8, 2_000
 _SHOWN = 3  # levels beside the baseline
+_COMPARISONS = 16  # of a task in a metric; compare_runs shows the others
 _METHODS = frozenset(
     "method algo algorithm optimizer optim opt model agent approach variant ablation arch architecture treatment strategy "
     "loss objective backbone mode pretrained augmentation scheduler".split()
@@ -54,10 +56,16 @@ def studied_rows(
 ) -> Iterator[tuple[str, str]]:  # fmt: skip
     """Yields topic and text for up to three levels against the baseline."""
     levels, base = levels_of_hparam(runs, hparam)
+    left = _COMPARISONS
     for name in [n for n in levels if n != base][:_SHOWN]:
         sides = Sides(levels[name], levels[base])
         own = series.filter(pl.col("run_id").is_in(sides.both))
         plans = plans_of(runs, own, sides, (), [hparam], tasks, main, goals)
+        if left < len(plans):
+            return
+        if left < sum(len(plan.metrics) for plan in plans):
+            plans = [replace(plan, metrics=plan.metrics[:1]) for plan in plans]
+        left -= sum(len(plan.metrics) for plan in plans)
         metrics = sorted({m for plan in plans for m in plan.metrics})
         values = reduce_runs(
             own.filter(pl.col("metric").is_in(metrics)), points, parse_reduce(DEFAULT_REDUCE), goals=goals

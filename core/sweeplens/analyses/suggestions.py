@@ -1,5 +1,6 @@
 """Suggests which runs to make next with a budget of runs: `suggest`, a pure function over frames.
 
+    redo         runs that were cut off or are copies of another run: the same settings and seeds once more
     confounded   perfectly confounded hyperparameters: the cells that separate them
     edge         the best value of a numeric hyperparameter is its largest or smallest: the next value beyond
     repeat       no setting was repeated, so the spread is unknown: more seeds of the two best
@@ -22,6 +23,8 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed, series_of
+from sweeplens.analyses.duplicate_runs import DuplicateRuns
+from sweeplens.analyses.lost_runs import lost_runs
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
@@ -101,13 +104,18 @@ def suggest(
     goal: str = "",
     goals: Mapping[str, str] | None = None,
     replicates: Sequence[str] = (),
+    doubles: Sequence[DuplicateRuns] = (),
 ) -> Answer:
     """Returns one row a suggestion, the most informative first, up to ``budget`` runs in all. Raises InputError, UnknownNameError,
     AmbiguousGoalError."""
     if not 1 <= budget <= _MOST:
         raise InputError(f"budget {budget} is not a number of runs from 1 to {_MOST}.")
-    sweep = _sweep(runs, series, points, metric, goal_of(metric, goal, goals), goals, replicates)
-    made, dropped = _chosen(sweep, runs, replicates, budget)
+    lost = lost_runs(runs, series.filter(pl.col("metric") == metric), doubles, replicates)
+    whole = runs.filter(pl.col("run_id").is_in(lost["run_id"].implode()).not_())
+    sweep = _sweep(whole, series, points, metric, goal_of(metric, goal, goals), goals, replicates)
+    redone, beyond = _within(_redo(sweep, runs, lost), (budget + 1) // 2)
+    made, dropped = _chosen(sweep, whole, replicates, budget - sum(len(s.cells) for s in redone))
+    made, dropped = [*redone, *made], [*beyond, *dropped]
     rows = [(s.reason, len(s.cells), s.why, s.detectable, _commands(s.cells)) for s in made]
     basis = Basis(runs_used=sum(s.n for s in sweep.settings))
     return Answer(
@@ -185,6 +193,24 @@ def _chosen(
     left = budget - sum(len(s.cells) for s in made)
     more, beyond = _within([*_ties(sweep, left), *_empty_cells(sweep, each)], left)
     return made + more, dropped + beyond
+
+
+def _redo(sweep: _Sweep, runs: pl.DataFrame, lost: pl.DataFrame) -> Iterator[_Suggestion]:
+    """Suggests to make lost runs once more, with their settings and seeds; of the best settings first, then of unknown ones."""
+    if not lost.height or not sweep.settings:
+        return
+    names = [*sweep.keys, *([sweep.seed] if sweep.seed else [])]
+    rows = keyed(runs, names).join(lost, on="run_id").sort("run_id")
+    known = {s.values: (i, s) for i, s in enumerate(sweep.settings)}
+    cells: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    for row in rows.iter_rows(named=True):
+        cells.setdefault(tuple(row[k] for k in sweep.keys), []).append(row)
+    for values, own in sorted(cells.items(), key=lambda item: known[item[0]][0] if item[0] in known else len(known)):
+        setting = known[values][1] if values in known else _Setting(values, 0, 0.0, None)
+        reasons = listed(list(dict.fromkeys(str(row["why"]) for row in own)), 2)
+        why = f"{sweep.shown(setting)} lost {count_of(len(own), 'run')} ({reasons}) and has {setting.n} left"
+        found = _found(sweep, sweep.settings[0].n, setting.n + len(own), len(own))
+        yield _Suggestion("redo", why, tuple({n: row[n] for n in names} for row in own), found)
 
 
 def _within(suggestions: Iterable[_Suggestion], budget: int) -> tuple[list[_Suggestion], list[_Suggestion]]:
