@@ -97,6 +97,7 @@ def _uneven(task: str, method: str, lr: int, seed: int, killed: bool, rng: np.ra
             "test/num_examples": [1032.0 if new and task == "x" else 3080.0],
         },
         "metadata": {
-            "status": "killed" if killed else "finished", "gpu": "A10" if new else "A100", "git_sha": "bbbb2222" if new else "aaaa1111",
+            "status": "killed" if killed else "finished", "gpu": "A10" if new else "A100",
+            "git_sha": "bbbb2222" if new else "aaaa1111",
         },
     }  # fmt: skip
