@@ -18,6 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sweeplens.engines.address import parse_address
+from sweeplens.engines.spark_session import ClusterUnreachableError, SparkConnection
+
 __all__ = ["JAVA", "LOCAL_CLUSTER", "VERSION", "SparkCluster", "missing", "spark_cluster"]
 
 VERSION = "4.2.0"
@@ -190,6 +193,7 @@ def spark_cluster(logs: Path, master: str = "") -> Iterator[SparkCluster]:
     cluster = SparkCluster(home, logs)
     try:
         cluster.start(master)
+        _answering(cluster.address)
         yield cluster
     finally:
         cluster.stop()
@@ -218,6 +222,20 @@ def _await(port: int) -> None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.2)
+        else:
+            return
+
+
+def _answering(address: str) -> None:
+    """Waits until a new server has answered its first question: on a busy machine that takes longer than a call waits."""
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            SparkConnection(parse_address(address)).collected(lambda session: session.sql("SELECT 1 AS one"))
+        except ClusterUnreachableError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)
         else:
             return
 
