@@ -64,7 +64,7 @@ def compiled() -> Path:
     with tempfile.TemporaryDirectory(dir=_NATIVE) as folder:
         Path(folder, "powers.h").write_text("\n".join(powers()) + "\n")
         fresh = Path(folder, made.name)
-        rest = (*_FLAGS, *_ARCHITECTURES, f"-I{folder}", str(_NATIVE / "step_lines.c"), "-o", str(fresh))
+        rest = (*_FLAGS, *_ARCHITECTURES, f"-I{folder}", *map(str, sorted(_NATIVE.glob("*.c"))), "-o", str(fresh))
         *others, last = compilers()
         for compiler in others:
             if subprocess.run([*compiler, *rest], check=False).returncode == 0:
