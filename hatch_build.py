@@ -2,7 +2,7 @@
 
 With the machine's C compiler; where there is none, with the one that the package `ziglang` brings from PyPI. The library is
 reached by ctypes, so that no header of Python is needed and one build serves every Python. Where nothing can compile, sweeplens
-installs without it, and reads JSON lines more slowly: `sweeplens doctor` says so.
+installs without it, and reads JSON lines and text logs more slowly: `sweeplens doctor` says so.
 
     python hatch_build.py    prints what has to be installed before, if anything
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 ZIG = "ziglang==0.17.1"
 _NATIVE = Path(__file__).parent / "core" / "sweeplens" / "native"
+_SOURCES = [str(_NATIVE / name) for name in ("step_lines.c", "text_lines.c", "trees.c")]
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _FLAGS = ("-std=c11", "-O3", "-shared", "-fvisibility=hidden", *(() if sys.platform == "win32" else ("-fPIC",)))
 _ARCHITECTURES = shlex.split(os.environ.get("ARCHFLAGS", ""))  # macOS: for which processors
@@ -64,7 +65,7 @@ def compiled() -> Path:
     with tempfile.TemporaryDirectory(dir=_NATIVE) as folder:
         Path(folder, "powers.h").write_text("\n".join(powers()) + "\n")
         fresh = Path(folder, made.name)
-        rest = (*_FLAGS, *_ARCHITECTURES, f"-I{folder}", *map(str, sorted(_NATIVE.glob("*.c"))), "-o", str(fresh))
+        rest = (*_FLAGS, *_ARCHITECTURES, f"-I{folder}", *_SOURCES, "-o", str(fresh))
         *others, last = compilers()
         for compiler in others:
             if subprocess.run([*compiler, *rest], check=False).returncode == 0:
@@ -97,7 +98,9 @@ class CompilingHook(BuildHookInterface):
         try:
             made = compiled()
         except (OSError, subprocess.CalledProcessError) as error:
-            self.app.display_warning(f"sweeplens is installed without its compiled reader of JSON lines: {error}")
+            self.app.display_warning(
+                f"sweeplens is installed without its compiled reader of JSON lines and text logs: {error}"
+            )
             return
         build_data["artifacts"].append(made.relative_to(self.root).as_posix())
         build_data["pure_python"] = False

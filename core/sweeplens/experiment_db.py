@@ -70,7 +70,8 @@ class ExperimentDB(CostQuestions, LookupQuestions):
 
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """Returns an overview of all runs in about twenty lines."""
-        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview
+        from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview, with_line
+        from sweeplens.sql.beside_summary import files_line
 
         view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
@@ -79,6 +80,7 @@ class ExperimentDB(CostQuestions, LookupQuestions):
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
         )  # fmt: skip
+        answer = with_line(answer, "beside the runs", files_line(view.snapshot, self.roots) if view.is_whole else "")
         python = f"db.overview({python_call(runs=runs, where=where)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "", runs=runs, where=where)
@@ -326,12 +328,17 @@ class ExperimentDB(CostQuestions, LookupQuestions):
         return self._with_basis(answer, view, python, doubles=duplicate_warnings(view, [metric], answer))
 
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
-        """Returns rows of one SELECT over ``runs``, ``series`` and ``points``; bounded in rows, time and memory."""
+        """Returns rows of one SELECT over ``runs``, ``series``, ``points``, ``files``, or of several, separated by ``;``.
+
+        ``files`` has the files below the roots, with small texts; a table in a file is one by its path: ``"leaderboard.csv"``.
+        Bounded in rows, time and memory.
+        """
         from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early
 
         start_early()  # in parallel with the reading of the folders
         view = self.view()
-        tables = SqlTables(view.runs, view.series, last_of_step(view.snapshot.points, rewound(view.series)), view.more)
+        points = last_of_step(view.snapshot.points, rewound(view.series))
+        tables = SqlTables(view.runs, view.series, points, view.more, self._files_beside(view))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import RunHealth, broken_warning
 from sweeplens.answers import Answer
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import InputError
@@ -137,7 +138,8 @@ def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
     if not without:
         return ()
     return (
-        f"{values:,} values in the configurations of {without:,} runs are left out: all runs together have too many "
+        f"{count_of(values, 'value')} in the configurations of {count_of(without, 'run')} {verb(values, 'is', 'are')} "
+        f"left out: all runs together have too many "
         "hyperparameters, and those of most runs are kept.",
     )
 
@@ -165,7 +167,8 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f" and {told.height - 1} more series" if told.height > 1 else ""
     )
     return (
-        f"{many} of {logged} logged values do not count ({where}): a later value has the same step, "
+        f"{share_of(many, logged, 'logged value')} {verb(logged, 'does', 'do')} not count ({where}): a later value has the "
+        f"same step, "
         "and no resume explains it",
     )
 
@@ -195,7 +198,7 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
     lines: dict[str, list[int]] = {}
     for problem in malformed:
         lines.setdefault(problem.file, []).append(problem.line or 0)
-    many = f"{len(malformed)} malformed line{'s' * (len(malformed) > 1)}"
+    many = f"{count_of(len(malformed), 'malformed line')}"
     if len(lines) > _NAMED:
         file, found = next(iter(lines.items()))
         return (
@@ -225,7 +228,7 @@ def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
     remedies = "".join(f"; {name}: {remedy}" for name, remedy in list(kinds.items())[:1])
     return (
         *trackers,
-        f"{len(files)} file{'' if one else 's'} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
+        f"{count_of(len(files), 'file')} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
         f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why{remedies}",
     )
 
@@ -264,7 +267,9 @@ def nothing_found(
     """
     where = ", ".join(map(repr, names or map(str, roots)))
     seen = (
-        f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
+        f"{count_of(len(snapshot.refused), 'file')} there {verb(len(snapshot.refused), 'belongs', 'belong')} to no known format"
+        if snapshot.refused
+        else "there are no files"
     )
     text = (
         f"No experiments below {where}: {seen}. `sweeplens doctor --files` says why for each file; "

@@ -72,7 +72,7 @@ def test_a_notebook_gets_tables_with_texts_of_logs_escaped(tmp_path: Path) -> No
         assert "<script>" not in html
         assert "<b>loss" not in html
     assert "&lt;script&gt;x" in db.list_runs()._repr_html_()
-    assert "1 of 1 runs" in db.list_runs()._repr_html_()
+    assert "1 of 1 run" in db.list_runs()._repr_html_()
 
 
 def test_tables_with_lists_are_written_as_csv(db: ExperimentDB, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sweeplens
-from sweeplens.native.step_table import StepTable, is_compiled
+from sweeplens.native.library import is_compiled
+from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.values import as_time, number_in
 
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
@@ -229,7 +230,7 @@ def test_a_build_asks_for_a_compiler_only_where_there_is_none(tmp_path: Path) ->
 READ = """
 import sys
 from sweeplens import AnalysisConfig, ExperimentDB
-from sweeplens.native.step_table import is_compiled
+from sweeplens.native.library import is_compiled
 db = ExperimentDB(AnalysisConfig(cache="memory"), base_path=sys.argv[1])
 db.load_experiments()
 db.lazy_query().sort("run_id", "metric", "step").collect().write_parquet(sys.argv[2])
@@ -244,6 +245,12 @@ def test_without_the_compiled_part_everything_is_read_by_python(tmp_path: Path) 
         (logs / f"run{run}").mkdir(parents=True)
         rows = [json.dumps({"step": i, "loss": run + 1 / (i + 1)}) for i in range(50)]
         (logs / f"run{run}" / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    (logs / "text").mkdir()
+    printed = [
+        f"2024-05-08 04:06:{i:02},5 INFO Epoch [1/1], Step [{i}/50], Loss: {7 / (i + 3):.4f} (1,{i:03})"
+        for i in range(1, 51)
+    ]
+    (logs / "text" / "train.log").write_text("\n".join(printed) + "\n")
     home = Path(sweeplens.__file__).parent
     shutil.copytree(home, tmp_path / "bare" / "sweeplens", ignore=shutil.ignore_patterns("step_lines*"))
     read: dict[str, pl.DataFrame] = {}
@@ -255,5 +262,5 @@ def test_without_the_compiled_part_everything_is_read_by_python(tmp_path: Path) 
         assert done.stdout.strip() == str(name == "compiled")
         assert ("read by Python" in done.stderr) == (name == "bare")
         read[name] = pl.read_parquet(tmp_path / f"{name}.parquet")
-    assert read["bare"].height == 150
+    assert read["bare"].height == 150 + 50 * 2
     assert read["bare"].equals(read["compiled"])

@@ -76,7 +76,7 @@ PRINTED["coqui"] = ("".join(f"""
 \x1b[1m > EVALUATION \x1b[0m
   \x1b[1m--> EVAL PERFORMANCE\x1b[0m
      | > avg_loss:\x1b[92m {2-e}.12345 \x1b[0m(-0.50000)
-""" for e in range(2)), {"loss": ([0,2],[4.12345,3.12345]), "avg_loss": ([0,2],[2.12345,1.12345]), "decoder_loss": ([0,2],[3.12345,2.12345])})
+""" for e in range(2)), {"loss": ([0,2],[4.12345,3.12345]), "eval/avg_loss": ([0,2],[2.12345,1.12345]), "decoder_loss": ([0,2],[3.12345,2.12345])})
 PRINTED["pytorch kaldi"] = ("".join(f"ep={e:03d} tr=['TIMIT_tr'] loss={2-e/10:.3f} err={0.5-e/100:.3f} valid=TIMIT_dev loss={1.9-e/10:.3f} err={0.4-e/100:.3f} lr_architecture1=0.08 time(s)=10{e}\n" for e in range(4)), {"loss": ([0,1,2,3],[2.0,1.9,1.8,1.7]), "err.2": [.4,.39,.38,.37]})
 PRINTED["two prefix dev"] = ("".join(f"[Epoch {e}] train_loss: {1/(e+1):.3f} train_acc: 0.{e}1 | dev_loss: {1.1/(e+1):.3f} dev_acc: 0.{e}2 | lr: 1.00e-03\n" for e in range(4)), {"train_loss": ([0,1,2,3],[1,.5,.333,.25]), "dev_acc":[.02,.12,.22,.32]})
 PRINTED["huggingface acc dict np"] = ("".join(f"Epoch {e}: {{'accuracy': np.float64(0.{e}5), 'f1': array(0.{e}25), 'loss': tensor({1/(e+1):.4f}, device='cuda:0', grad_fn=<NllLossBackward0>)}}\n" for e in range(4)), {"accuracy": ([0,1,2,3],[.05,.15,.25,.35]), "loss":[1,.5,.3333,.25], "f1":[.025,.125,.225,.325]})

@@ -65,7 +65,7 @@ def compare(
     how = parse_reduce(reduce)
     if how.how == "points":
         raise InputError("compare takes one number a run: reduce='points' has many.")
-    of_sides = series.filter(pl.col("run_id").is_in(sides.both))
+    of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
     names, skipped = _metrics(of_sides, sides, metrics, how, goals, main)
     asked = of_sides.filter(pl.col("metric").is_in(names))
     reduced = reduce_runs(asked, points, how, goals=goals)
@@ -73,7 +73,7 @@ def compare(
     noise = _noise(runs, series, points, names, reduced, sides, how, goals, replicates)
     drawn = [compare_metric(m, known_goal(m, goals), reduced.values, setup, noise.get(m), asked) for m in names]
     cases = [case for case in drawn if case is not None]
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = runs.filter(pl.col("run_id").is_in(sides.ids))
     left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides), *_alone(setup))
     tables = _tables(setup, cases if metrics else cases[:1])  # the same runs pair in each metric
     if not matched_only:
@@ -129,7 +129,7 @@ def _metrics(
         for metric in asked if how.how == "best" else ():
             goal_of(metric, goals=goals)  # ask for the goal before anything is read
         return list(asked), ()
-    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(pl.Series(sides.a).implode())).unique()
+    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(sides.ids_a)).unique()
     on_a, on_b = (set(in_a.filter(pl.col("a") == a)["metric"].to_list()) for a in (True, False))
     shared = sorted(on_a & on_b)
     said = [f"Only {s} logged {', '.join(sorted(ms))}." for s, ms in (("a", on_a - on_b), ("b", on_b - on_a)) if ms]
@@ -157,9 +157,10 @@ def _noise(
     replicates: Sequence[str],
 ) -> dict[str, Spread]:
     """Returns each metric's spread between repetitions over all runs; read only where a side has a single run."""
-    counts = reduced.values.group_by("metric").agg(
-        n_a=pl.col("run_id").is_in(list(sides.a)).sum(), n_b=pl.col("run_id").is_in(list(sides.b)).sum()
-    )
+    in_a = reduced.values.select(
+        "metric", a=pl.col("run_id").is_in(sides.ids_a)
+    )  # all values are of one side or the other
+    counts = in_a.group_by("metric").agg(n_a=pl.col("a").sum(), n_b=pl.col("a").not_().sum())
     single = counts.filter((pl.col("n_a") < 2) | (pl.col("n_b") < 2))["metric"].to_list()
     wanted = [m for m in names if m in single]
     if not wanted:

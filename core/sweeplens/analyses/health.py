@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.answers import Answer
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.store import Snapshot
 
@@ -102,8 +103,8 @@ def broken_warning(broken: Sequence[str], used: int) -> tuple[str, ...]:
     """Returns a warning that an answer rests on broken runs; none if it does not."""
     if not broken:
         return ()
-    one = len(broken) == 1
+    n = len(broken)
     return (
-        f"{len(broken)} of the {used} runs used {'is' if one else 'are'} broken ({listed(broken, _NAMED)}: diagnose_runs); "
-        f"where=\"health <> 'broken'\" leaves {'it' if one else 'them'} out",
+        f"{n} of the {count_of(used, 'run')} used {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
+        f"where=\"health <> 'broken'\" leaves {verb(n, 'it', 'them')} out",
     )

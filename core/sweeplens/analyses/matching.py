@@ -19,19 +19,24 @@ from msgspec import Struct
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import is_replicate, keyed, same_split, settings_among, varying_hparams
+from sweeplens.frames.many_columns import value_sets
 
 __all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
 
 
 class Matching(Struct, frozen=True):
-    """``table``: run_id, side (a, b), stratum, seed; only strata with runs of both sides."""
+    """``table``: run_id, side (a, b), stratum, seed (a number); only strata with runs of both sides.
+
+    ``once``: each run has a seed, and no two of a side in one stratum share it.
+    """
 
     table: pl.DataFrame
     by: tuple[str, ...]
     labels: tuple[str, ...]  # of the strata, in order
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
+    once: bool
 
 
 class Blocked(Struct, frozen=True):
@@ -51,14 +56,16 @@ def match_sides(
     runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], ignore: Sequence[str] = ()
 ) -> Matching | None:
     """Matches runs of the two sides; None if only ``ignore`` varies within the sides, or no run has a counterpart."""
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = runs.filter(pl.col("run_id").is_in(sides.ids))
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
-    names = [n for n in names if n not in seeds and not is_identifier(both, n, replicates)]
+    names = settings_among(both, names, replicates)
     table = keyed(both, [*names, *seeds]).with_columns(
-        side=pl.when(pl.col("run_id").is_in(sides.a)).then(pl.lit("a")).otherwise(pl.lit("b"))
+        side=pl.when(pl.col("run_id").is_in(sides.ids_a)).then(pl.lit("a")).otherwise(pl.lit("b"))
     )
-    shared = [n for n in names if _shares_values(table, n)]
+    of_sides = [table.filter(pl.col("side") == side) for side in "ab"]
+    one, other = (value_sets([t[n] for n in names]) for t in of_sides)
+    shared = [n for n, ours, theirs in zip(names, one, other, strict=True) if ours & theirs]
     never = tuple(n for n in names if n not in shared)
     if not shared:
         return None
@@ -78,14 +85,13 @@ def match_sides(
     labels = tuple(
         cells.select(pl.concat_str([_named_values(cells[n]) for n in shown], separator=", ")).to_series().to_list()
     )
-    kept = matched.select("run_id", "side", "stratum", "seed").sort("stratum", "side", "run_id")
-    return Matching(kept, tuple(shared), labels, never, tuple(alone))
-
-
-def _shares_values(table: pl.DataFrame, name: str) -> bool:
-    """Whether both sides share a value; missing counts as a value."""
-    of_side = [set(table.filter(pl.col("side") == side)[name].unique().to_list()) for side in "ab"]
-    return bool(of_side[0] & of_side[1])
+    seed = pl.col("seed").rank("dense")  # numbers are joined faster than texts
+    kept = matched.select("run_id", "side", "stratum", seed).sort("stratum", "side", "run_id")
+    once = (
+        not kept["seed"].null_count()
+        and not kept.select(pl.struct("stratum", "side", "seed").is_duplicated().any()).item()
+    )
+    return Matching(kept, tuple(shared), labels, never, tuple(alone), once)
 
 
 def _named_values(column: pl.Series) -> pl.Series:
@@ -122,7 +128,7 @@ def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     weighted = strata.with_columns(w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64))
     total = float(weighted["w"].sum())
     pooled = float((weighted["w"] * weighted["difference"]).sum()) / total
-    error, df, sd, seeds = _error(rows, weighted, total)
+    error, df, sd, seeds = _error(rows, weighted, total, seeds_once=matching.once)
     if not (error > 0 and df > 0 and math.isfinite(error)):
         return None
     half = t_quantile(df) * error
@@ -160,6 +166,12 @@ def _inert(rows: pl.DataFrame) -> list[int]:
 
     Pooled with the others they would hide its effect.
     """
+    extent = pl.struct(pl.len(), low=pl.col("value").min(), high=pl.col("value").max()).alias("extent")
+    alike = (
+        rows.group_by("stratum", "side").agg(extent).group_by("stratum").agg(pl.col("extent").n_unique(), n=pl.len())
+    )
+    few = alike.filter((pl.col("extent") == 1) & (pl.col("n") == 2))  # only of these are all values compared
+    rows = rows.filter(pl.col("stratum").is_in(few["stratum"].implode()))
     sides = rows.group_by("stratum", "side").agg(pl.col("value").sort()).group_by("stratum", maintain_order=True).agg(
         same=(pl.col("value").n_unique() == 1) & (pl.len() == 2), different=pl.col("value").first().list.n_unique()
     )  # fmt: skip
@@ -188,10 +200,12 @@ def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
     return rows.select("run_id", without=pooled)
 
 
-def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float) -> tuple[float, float, float, bool]:
+def _error(
+    rows: pl.DataFrame, strata: pl.DataFrame, total: float, *, seeds_once: bool
+) -> tuple[float, float, float, bool]:
     """Returns the error of the pooled difference, its degrees of freedom, the spread of a run, whether seeds are blocks."""
     within = _within(strata)
-    paired = _by_seed(rows, strata)
+    paired = _by_seed(rows, strata) if seeds_once else None
     if paired is not None:
         return (*paired, True)
     if within is not None:
@@ -228,18 +242,20 @@ def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, 
 
 
 def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, float] | None:
-    """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate."""
-    if rows["seed"].null_count():
-        return None
+    """Returns the error by pairs of equal seeds within strata, if each run has a partner and residuals correlate.
+
+    No seed occurs twice in a stratum and side.
+    """
     a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
-    wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left") if a.height == b.height else a.clear()
-    keys = a.select("stratum", "seed").n_unique(), b.select("stratum", "seed").n_unique()
-    if not wide.height or wide.height != a.height or keys != (a.height, b.height):
+    if a.height != b.height:
+        return None
+    wide = a.join(b, on=["stratum", "seed"], suffix="_b", maintain_order="left")
+    if wide.height != a.height:
         return None
     centred = wide.select(
         *((pl.col(c) - pl.col(c).mean().over("stratum")).alias(n) for c, n in (("value", "ra"), ("value_b", "rb")))
     )
-    if not pairing_pays(centred["ra"].to_list(), centred["rb"].to_list())[0]:
+    if not pairing_pays(centred["ra"].to_numpy(), centred["rb"].to_numpy())[0]:
         return None
     df = wide.height - strata.height
     squares = float(((centred["ra"] - centred["rb"]) ** 2).sum())

@@ -15,8 +15,10 @@ from msgspec import Struct
 from sweeplens.errors import InputError, UnknownNameError, nearest
 from sweeplens.frames.condition_functions import FUNCTIONS, function_names, remainder
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode
-from sweeplens.frames.patterns import check_regex, like_regex
+from sweeplens.frames.pattern_search import like_search, regex_search
+from sweeplens.frames.patterns import check_length, check_regex
 from sweeplens.frames.schemas import SERIES_STATS
+from sweeplens.frames.text_searches import TextSearches
 
 __all__ = ["ExpressionBuilder", "TypedExpression", "kind_of", "source_of"]
 
@@ -69,12 +71,11 @@ _REGEX_FLAGS = {"~": "", "!~": "", "~*": "(?i)", "!~*": "(?i)"}
 
 
 class ExpressionBuilder:
-    """Builds the expressions of one condition over one schema. ``unknown`` makes the error for an unknown name."""
+    """Builds the expressions of one condition over one table. ``unknown`` makes the error for an unknown name."""
 
-    def __init__(
-        self, text: str, schema: Mapping[str, pl.DataType], unknown: Callable[[ColumnNode], UnknownNameError]
-    ) -> None:
-        self._text, self._schema, self._unknown = text, schema, unknown
+    def __init__(self, text: str, searches: TextSearches, unknown: Callable[[ColumnNode], UnknownNameError]) -> None:
+        self._text, self._searches, self._unknown = text, searches, unknown
+        self._schema: Mapping[str, pl.DataType] = searches.table.schema
 
     def build(self, node: ConditionNode) -> TypedExpression:
         """Returns the expression of a node. Raises InputError if the kinds of its operands do not match."""
@@ -246,14 +247,15 @@ class ExpressionBuilder:
         escape = self._constant(node.parts[2], "the character after ESCAPE") if len(node.parts) == 3 else ""
         if len(node.parts) == 3 and len(escape) != 1:
             raise InputError(f"ESCAPE {escape[:_SHOWN]!r} in the condition is not one character.")
-        flags = "(?is)" if node.operator == "ilike" else "(?s)"
-        return TypedExpression(value.str.contains(flags + like_regex(pattern, escape)), "bool", node)
+        check_length(pattern, "LIKE pattern")
+        search = like_search(pattern, escape, ignore_case=node.operator == "ilike")
+        return TypedExpression(self._searches.column(value, search), "bool", node)
 
     def _regex(self, node: OperationNode) -> TypedExpression:
         value = self._string(self.build(node.parts[0]))
         pattern = self._constant(node.parts[1], "a regular expression")
-        check_regex(pattern, "Pattern")
-        found = value.str.contains(_REGEX_FLAGS.get(node.operator, "") + pattern)
+        check_regex(pattern, "Pattern", self._searches.time)
+        found = self._searches.column(value, regex_search(_REGEX_FLAGS.get(node.operator, "") + pattern))
         return TypedExpression(found.not_() if node.operator.startswith("!") else found, "bool", node)
 
     # ----------------------------------------------------------- functions

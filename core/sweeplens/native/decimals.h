@@ -18,15 +18,15 @@ typedef struct {
     int point;
 } Decimal;
 
-static int is_digit(char c) { return c >= '0' && c <= '9'; }
+static inline int is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static int is_eight_digits(uint64_t word) {
+static inline int is_eight_digits(uint64_t word) {
     const uint64_t upper = 0xF0F0F0F0F0F0F0F0u;
     return ((word & upper) | (((word + 0x0606060606060606u) & upper) >> 4)) == 0x3333333333333333u;
 }
 
 /* Eight characters, the first of them in the lowest byte, as a number: pairs, then fours, then all. */
-static uint64_t eight_digits(uint64_t word) {
+static inline uint64_t eight_digits(uint64_t word) {
     const uint64_t pair = 0x000000FF000000FFu;
     word -= 0x3030303030303030u;
     word = word * 10 + (word >> 8);
@@ -34,7 +34,7 @@ static uint64_t eight_digits(uint64_t word) {
 }
 
 /* Digits from `*at` on, appended to `number`, which may wrap; `*at` is then behind them. */
-static uint64_t read_digits(const char **at, const char *end, uint64_t number) {
+static inline uint64_t read_digits(const char **at, const char *end, uint64_t number) {
     const char *p = *at;
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     for (uint64_t word; end - p >= 8 && (memcpy(&word, p, 8), is_eight_digits(word)); p += 8)
@@ -47,7 +47,7 @@ static uint64_t read_digits(const char **at, const char *end, uint64_t number) {
 
 /* digits * 10^power -> the nearest double, ties to even; 0 if that is not a normal number.
  * Lemire, "Number parsing at a gigabyte per second" (2021); that 128 bits always suffice: Mushtak and Lemire (2023). */
-static int nearest(uint64_t digits, int64_t power, double *value) {
+static inline int nearest(uint64_t digits, int64_t power, double *value) {
     if (digits == 0 || power < LEAST_POWER || power > GREATEST_POWER) return 0;
     const uint64_t *ten = POWERS + 2 * (power - LEAST_POWER);
     int zeros = __builtin_clzll(digits);
@@ -73,7 +73,7 @@ static int nearest(uint64_t digits, int64_t power, double *value) {
 }
 
 /* Numbers with more digits than 64 bits hold: the first nineteen decide, unless the others could change the result. */
-static int nearest_of_many(const Decimal *d, double *value) {
+static inline int nearest_of_many(const Decimal *d, double *value) {
     uint64_t first = 0;
     const char *p = d->begin;
     while (p < d->end && (*p == '0' || *p == '.')) p++;
@@ -87,7 +87,7 @@ static int nearest_of_many(const Decimal *d, double *value) {
 }
 
 /* Reads [+-]digits after an e; NULL if there are none or too many. */
-static const char *read_exponent(const char *p, const char *end, int64_t *power) {
+static inline const char *read_exponent(const char *p, const char *end, int64_t *power) {
     int down = p < end && *p == '-';
     p += down || (p < end && *p == '+');
     const char *begin = p;
@@ -98,7 +98,7 @@ static const char *read_exponent(const char *p, const char *end, int64_t *power)
 }
 
 /* digits[.digits][e[+-]digits], as JSON has it. */
-static const char *read_decimal(const char *p, const char *end, Decimal *d) {
+static inline const char *read_decimal(const char *p, const char *end, Decimal *d) {
     *d = (Decimal){.begin = p, .whole = 1};
     d->digits = read_digits(&p, end, 0);
     if (p == d->begin || (*d->begin == '0' && p > d->begin + 1)) return NULL;
@@ -115,14 +115,14 @@ static const char *read_decimal(const char *p, const char *end, Decimal *d) {
     return read_exponent(p + 1, end, &d->power);
 }
 
-static int magnitude(const Decimal *d, double *value) {
+static inline int magnitude(const Decimal *d, double *value) {
     int many = d->end - d->begin > 19 + d->point;
     if (d->digits == 0 && !many) return *value = 0, 1;
     return many ? nearest_of_many(d, value) : nearest(d->digits, d->power, value);
 }
 
 /* Reads Python's words for numbers that JSON lacks. */
-static const char *read_word(const char *p, const char *end, int negative, double *value) {
+static inline const char *read_word(const char *p, const char *end, int negative, double *value) {
     uint64_t bits;
     if (!negative && end - p >= 3 && memcmp(p, "NaN", 3) == 0) bits = 0x7FF8000000000000u, p += 3;
     else if (end - p >= 8 && memcmp(p, "Infinity", 8) == 0) bits = 0x7FF0000000000000u, p += 8;
@@ -132,7 +132,7 @@ static const char *read_word(const char *p, const char *end, int negative, doubl
 }
 
 /* A number as Python's json reads it, as a double; returns the position after it, NULL if it is not certain. */
-static const char *read_number(const char *p, const char *end, double *value) {
+static inline const char *read_number(const char *p, const char *end, double *value) {
     int negative = p < end && *p == '-';
     p += negative;
     if (p < end && (*p == 'N' || *p == 'I')) {
@@ -148,7 +148,7 @@ static const char *read_number(const char *p, const char *end, double *value) {
 }
 
 /* A whole number of at most 18 digits. */
-static const char *read_step(const char *p, const char *end, int64_t *step) {
+static inline const char *read_step(const char *p, const char *end, int64_t *step) {
     int negative = p < end && *p == '-';
     Decimal d;
     p = read_decimal(p + negative, end, &d);

@@ -1,4 +1,4 @@
-/* Parses step-per-line JSON into columns: the only compiled part of sweeplens.
+/* Parses step-per-line JSON into columns.
  *
  * It parses only rows that match a strict grammar: flat objects of numbers (NaN and Infinity included), of times in ISO 8601
  * and of words, each key once, an integer as step; null, true and false are only counted. A column holds one kind of values:
@@ -293,7 +293,7 @@ static const char *read_row(Table *t, const char *p, const char *end) {
 
 /* ------------------------------------------------------------------ for Python */
 
-PUBLIC int32_t table_version(void) { return 4; }
+PUBLIC int32_t table_version(void) { return 6; }
 
 PUBLIC void table_free(Table *t) {
     if (t == NULL) return;

@@ -6,19 +6,15 @@ Calls use ctypes, which releases the interpreter lock; columns are returned as A
 from __future__ import annotations
 
 import ctypes
-import logging
-import sys
-from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_int64, c_uint32, c_void_p
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from ctypes import Structure, byref, c_char, c_char_p, c_int64, c_void_p
+from typing import NamedTuple, Self
 
 import polars as pl
 
-__all__ = ["LIBRARY", "ParsedLines", "StepTable", "UnparsedLine", "is_compiled"]
+from sweeplens.native.library import UnparsedSpan, compiled_library
 
-LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 4  # of the interface between the two files
+__all__ = ["ParsedLines", "StepTable", "UnparsedLine"]
+
 _FILES, _ROW_NUMBERS, _STEPS = -1, -2, 0
 _MAX_UNPARSED = 200
 _TIMES, _WORDS = 1, 2  # kinds of a column
@@ -40,10 +36,6 @@ class ParsedLines(NamedTuple):
     doubts: list[UnparsedLine]
 
 
-class _UnparsedSpan(Structure):
-    _fields_ = (("begin", c_int64), ("end", c_int64), ("number", c_int64))
-
-
 class _Schema(Structure):
     """ArrowSchema, https://arrow.apache.org/docs/format/CDataInterface.html"""
 
@@ -59,48 +51,8 @@ class _Array(Structure):
                 ("release", c_void_p), ("private_data", c_void_p))  # fmt: skip
 
 
-@cache
-def _library() -> ctypes.CDLL | None:
-    """Loads the compiled file; None, with a warning in the log, if it cannot be used."""
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-        if library.table_version() != _VERSION:
-            raise OSError(f"{LIBRARY.name} was built from other sources")
-    except (OSError, AttributeError) as error:
-        logging.getLogger("sweeplens.native").warning(
-            "JSON lines are read by Python, slowly: %s. Reinstall sweeplens", error
-        )
-        return None
-    for name, (result, *arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
-_SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "table_new": (c_void_p, c_char_p, c_int64, c_int64),
-    "table_free": (None, c_void_p),
-    "table_begin": (None, c_void_p, c_uint32),
-    "table_keep": (None, c_void_p),
-    "table_read": (c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, POINTER(_UnparsedSpan), c_int64),
-    "table_rows": (c_int64, c_void_p),
-    "table_columns": (c_int32, c_void_p),
-    "table_is_full": (c_int32, c_void_p),
-    "table_others": (c_int64, c_void_p, c_int32),
-    "table_kind": (c_int32, c_void_p, c_int32),
-    "table_values": (c_int64, c_void_p, c_int32),
-    "table_words": (c_int32, c_void_p, c_int32),
-    "table_word": (c_void_p, c_void_p, c_int32, c_int32, c_void_p),
-    "table_key": (c_void_p, c_void_p, c_int32, c_void_p),
-    "table_take": (c_int32, c_void_p, c_int32, POINTER(_Schema), POINTER(_Array)),
-}
 _capsule = ctypes.pythonapi.PyCapsule_New
 _capsule.restype, _capsule.argtypes = ctypes.py_object, (c_void_p, c_char_p, c_void_p)
-
-
-def is_compiled() -> bool:
-    """Whether `StepTable` is available."""
-    return _library() is not None
 
 
 class StepTable:
@@ -110,14 +62,14 @@ class StepTable:
     """
 
     def __init__(self, axis: str, *, most_cells: int) -> None:
-        library = _library()
+        library = compiled_library()
         assert library is not None, "ask is_compiled"
         self._lib = library
         key = axis.encode()
         self._table: int = library.table_new(key, len(key), most_cells)
         if not self._table:
             raise MemoryError
-        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (_UnparsedSpan * _MAX_UNPARSED)()
+        self._bytes, self._lines, self._unparsed = c_int64(), c_int64(), (UnparsedSpan * _MAX_UNPARSED)()
 
     def __enter__(self) -> Self:
         return self

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from ctypes import c_int32, c_int64, c_uint64, c_void_p
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sweeplens.native.step_table import LIBRARY
+from sweeplens.native.library import compiled_library
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +36,7 @@ def grow(x: Columns, y: Values, *, leaf: int, seed: int) -> Predict:
 
     columns = np.ascontiguousarray(x.T)
     whole = np.rint(y * _UNITS)
-    if (library := _library()) is None:
+    if (library := compiled_library()) is None:
         from sweeplens.native.trees_in_numpy import grow_in_numpy
 
         return _in_units(grow_in_numpy(columns, whole, leaf, seed))
@@ -73,15 +72,3 @@ def _node_type() -> Any:
     import numpy as np
 
     return np.dtype([("column", "i4"), ("low", "i4"), ("high", "i4"), ("cut", "f4"), ("mean", "f8")], align=True)
-
-
-@cache
-def _library() -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-        library.tree_grow.restype, library.tree_ask.restype = c_int32, None
-    except (OSError, AttributeError):
-        return None
-    library.tree_grow.argtypes = (c_void_p, c_void_p, c_int32, c_int32, c_int32, c_uint64, c_void_p)
-    library.tree_ask.argtypes = (c_void_p, c_void_p, c_int64, c_int32, c_void_p)
-    return library

@@ -7,6 +7,7 @@ and types: links and devices are left out. Of entries with the same name the las
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sweeplens.errors import FormatError, PlaceError
 from sweeplens.places.remote import RemoteFile
+from sweeplens.places.tar_headers import CheckedHeader
+from sweeplens.readers.decoding.zstd import zstd
 from sweeplens.safe_open import open_buffered
 from sweeplens.sources.given_roots import ARCHIVES
 
@@ -115,7 +118,7 @@ class ZipPlace(_Archive):
             stream = open_buffered(str(self._path))
             try:
                 self._open = zipfile.ZipFile(stream)
-            except BaseException:
+            except BaseException:  # closes what was opened, and raises
                 stream.close()
                 raise
         return self._open
@@ -173,8 +176,10 @@ class TarPlace(_Archive):
         if self._open is None:
             stream = _Unpacked(_opener(self._path), lambda position: self._check(0, position))
             try:
-                self._open = tarfile.open(fileobj=cast("BinaryIO", stream), mode="r:")  # noqa: SIM115 - closed by `close`
-            except BaseException:
+                self._open = tarfile.open(  # noqa: SIM115 - closed by `close`
+                    fileobj=cast("BinaryIO", stream), mode="r:", tarinfo=CheckedHeader
+                )
+            except BaseException:  # closes what was opened, and raises
                 stream.close()
                 raise
         return self._open
@@ -185,6 +190,8 @@ class TarPlace(_Archive):
         found: dict[str, RemoteFile] = {}
         special = size = 0
         for entries, info in enumerate(self._opened(), 1):
+            if info.size < 0:  # as an attribute may say
+                raise tarfile.ReadError("an entry has a negative size")
             size += info.size
             self._check(entries, size)
             if info.isreg():
@@ -261,14 +268,10 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
 
             return cast("BinaryIO", _Closing(bz2.BZ2File(stream), stream))
         if magic.startswith(b"\xfd7zXZ"):
-            import lzma
-
             return cast("BinaryIO", _Closing(lzma.LZMAFile(stream), stream))
         if magic.startswith(b"\x28\xb5\x2f\xfd"):
-            import zstandard
-
-            reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
-            return cast("BinaryIO", _Closing(cast("io.RawIOBase", reader), stream))
+            reader = zstd.ZstdFile(stream, options={zstd.DecompressionParameter.window_log_max: 27})
+            return cast("BinaryIO", _Closing(reader, stream))
         return cast("BinaryIO", stream)
 
     return unpacked
@@ -293,18 +296,10 @@ class _Closing(io.RawIOBase):
         super().close()
 
 
-def _broken_types() -> tuple[type[Exception], ...]:
-    import lzma
-
-    import zstandard
-
-    return (
-        zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, zstandard.ZstdError, EOFError, NotImplementedError,
-        RuntimeError, ValueError, KeyError, OverflowError, UnicodeError,
-    )  # fmt: skip
-
-
-_BROKEN = _broken_types()
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, zstd.ZstdError, EOFError, NotImplementedError,
+    RuntimeError, ValueError, KeyError, OverflowError, UnicodeError,
+)  # fmt: skip
 """What reading a damaged archive raises, besides OSError."""
 
 

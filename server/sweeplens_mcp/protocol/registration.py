@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
 from pydantic import PrivateAttr
 
+from sweeplens.engines.spark_progress import reporting
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.execution.arguments import argument_schema, checked_arguments
 from sweeplens_mcp.execution.state import ServerState
@@ -80,10 +81,11 @@ class SweepTool(Tool):
             tenant=current_tenant(),
         )
         answer: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
-        async with anyio.create_task_group() as group:
-            group.start_soon(progress.heartbeat)
-            answer = await _caught(work)
-            group.cancel_scope.cancel()
+        with reporting(progress.on_stage):
+            async with anyio.create_task_group() as group:
+                group.start_soon(progress.heartbeat)
+                answer = await _caught(work)
+                group.cancel_scope.cancel()
         if isinstance(answer, SweeplensError):
             raise answer
         return answer
@@ -124,6 +126,11 @@ class CallProgress:
     def __init__(self, context: Context[Any, Any]) -> None:
         self._context = context
         self._last = 0.0
+        self._stage = ""
+
+    def on_stage(self, done: int, total: int, what: str) -> None:
+        """Notes the progress of a job on a cluster; called by the thread that waits for it."""
+        self._stage = f", {what}, {done:,} of {total:,} tasks"
 
     async def report(self, done: float, total: float | None, what: str) -> None:
         """Sends progress to the client, if it asked for it."""
@@ -131,12 +138,12 @@ class CallProgress:
         await self._context.report_progress(self._last, total, clip(what, 200))
 
     async def heartbeat(self) -> None:
-        """Reports every second that the call is still running."""
+        """Reports every second that the call is still running, and which stage of its job on a cluster."""
         seconds = 0.0
         while True:
             await anyio.sleep(_HEARTBEAT_SECONDS)
             seconds += _HEARTBEAT_SECONDS
-            await self.report(self._last + 1, None, f"working, {seconds:.0f} s")
+            await self.report(self._last + 1, None, f"working, {seconds:.0f} s{self._stage}")
 
 
 def _fault(tool: str, error: Exception) -> str:

@@ -14,6 +14,7 @@ from typing import TypedDict
 from msgspec import Struct
 
 from sweeplens.answers import Basis, LeftOut
+from sweeplens.counting import count_of, share_of
 from sweeplens_mcp.render.cells import clip
 
 __all__ = ["BasisJson", "basis_json", "basis_text", "first_few", "json_size"]
@@ -73,9 +74,9 @@ def basis_json(basis: Basis, room: int) -> BasisJson:
 
 def basis_text(shown: BasisJson) -> str:
     """The basis as one or two lines of text."""
-    parts = [f"Basis: {shown['runs_used']} of {shown['runs_matched']} runs"]
+    parts = [f"Basis: {share_of(shown['runs_used'], shown['runs_matched'], 'run')}"]
     parts += [f"left out {_reason(entry)}" for entry in shown["left_out"]]
-    parts += [f"{shown['points']:,} points"] if shown["points"] else []
+    parts += [count_of(shown["points"], "point")] if shown["points"] else []
     parts += [shown["sampling"]] if shown["sampling"] else []
     parts += [f"data version {shown['data_version']} of {', '.join(shown['roots'])}"]
     second = [f"Warnings: {'; '.join(shown['warnings'])}"] if shown["warnings"] else []

@@ -46,7 +46,10 @@ def _differs(row: Mapping[str, Cell]) -> str:
 
 def _budget(row: Mapping[str, Cell]) -> str:
     """The best value so far at the budget that all runs reached, and where each side reached the threshold."""
-    reached = [f"{s} {show(row.get(f'reached_at_{s}'))} ({show(row.get(f'n_reached_{s}'))} runs)" for s in "ab"]
+    counts = {s: row.get(f"n_reached_{s}") for s in "ab"}
+    reached = [
+        f"{s} {show(row.get(f'reached_at_{s}'))} ({show(n)} {'run' if n == 1 else 'runs'})" for s, n in counts.items()
+    ]
     return (
         f"budget: {show(row.get('metric'))} at {show(row.get('axis'))} {show(row.get('budget'))}, best so far: a"
         f" {show(row.get('best_a'))}, b {show(row.get('best_b'))}; reached {show(row.get('threshold'))} at {', '.join(reached)}"

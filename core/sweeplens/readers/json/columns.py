@@ -20,7 +20,8 @@ import polars as pl
 from msgspec import Struct, field
 
 from sweeplens.errors import SourceLimitError
-from sweeplens.native.step_table import StepTable, is_compiled
+from sweeplens.native.library import is_compiled
+from sweeplens.native.step_table import StepTable
 from sweeplens.readers.decoding.axis_names import is_pace_metric, rank_of
 from sweeplens.readers.decoding.json_lines import JsonLines, decode
 from sweeplens.readers.decoding.line_buffer import LineBuffer
@@ -350,7 +351,8 @@ def _going_forward(columns: JsonColumns) -> JsonColumns:
     frame = _without_empty(kept.with_columns(new))
     firsts, lasts = ([values[p] for p in places] for values in (columns.firsts, columns.lasts))
     begins, steps = ([values[p] for p in places] for values in (columns.begins, columns.steps))
-    metrics = [m for m in columns.metrics if m in frame.columns]
+    held = set(frame.columns)
+    metrics = [m for m in columns.metrics if m in held]
     return JsonColumns(frame, members, metrics, columns.checked, set(), firsts, lasts, begins, steps)
 
 

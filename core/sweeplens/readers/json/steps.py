@@ -9,9 +9,10 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from sweeplens.native.step_table import is_compiled
+from sweeplens.native.library import is_compiled
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
+from sweeplens.readers.decoding.fact_names import REPORT_FOLDERS, is_facts
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS, counter_of, is_sure, named_value
 from sweeplens.readers.decoding.rows import RowReader, described_by_row
@@ -41,11 +42,14 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 5
+    version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose first rows hold a step and a number, or name their run."""
-        mine = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES and _is_log(n, peek(folder.head(n)))]
+        rows = {n: peek(folder.head(n)) for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES}
+        mine = [n for n, found in rows.items() if _is_log(n, found)]
+        logs = [n for n in mine if not _is_report(n, rows[n])]
+        mine = mine if len(logs) == len(mine) or not (logs or _has_log(folder)) else logs
         plain = [n for n in mine if _stem(n) in _PLAIN_NAMES]
         config = config_files(folder) if mine else ()
         for name in mine:
@@ -142,6 +146,23 @@ def _is_log(name: str, rows: list[dict[str, Any]]) -> bool:
     lines = compression.plain_name(name).endswith((".jsonl", ".ndjson", ".jsonlines"))
     alone = len(rows) == 1 and not lines and _stem(name) not in _PLAIN_NAMES
     return not alone and looks_like_steps(rows)
+
+
+def _is_report(name: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a file is one object that reports results, without a step."""
+    return len(rows) == 1 and is_facts(name) and not counter_of(named_value(rows[0]))
+
+
+def _has_log(folder: Folder) -> bool:
+    """Whether a log of the same run is in a folder, just below it, or above a folder of results."""
+    from sweeplens.readers.tables.csv_metrics import table_plan  # imports this module
+
+    if folder.taken or (folder.name.lower() in REPORT_FOLDERS and folder.parent is not None and folder.parent.taken):
+        return True
+    names = (*folder.files, *(n for child in folder.folders.values() for n in child.files))
+    if any("tfevents" in n or n.endswith(".wandb") for n in names):
+        return True
+    return any(table_plan(n, folder.head(n)) is not None for n in folder.free(".csv", ".tsv"))
 
 
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:

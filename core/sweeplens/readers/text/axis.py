@@ -35,6 +35,7 @@ class KeyTraits(Struct, frozen=True):
     positional: bool = False
     metrics: bool = True
     eval: bool = False
+    passing: bool = False  # a line that only names a split: it holds until a row has an axis of its own
 
 
 class StepCount(Struct):
@@ -59,6 +60,7 @@ class AxisState(Struct):
     position: int = -1
     has_rows: bool = False
     split: str = ""  # of the last line without values
+    is_passing: bool = False  # that line only names a split
 
     def begin_run(self) -> None:
         """Begins another run in the same file; it is the first run if there were no values before."""
@@ -79,7 +81,9 @@ def place_rows(rows: list[AxisRow], traits: dict[int, KeyTraits], state: AxisSta
     for row in rows:
         kind = traits[row.key]
         if not kind.metrics:
-            state.split = kind.split
+            state.split, state.is_passing = kind.split, kind.passing
+        elif state.is_passing and (row.epoch is not None or row.fine is not None):
+            state.split, state.is_passing = "", False
         _update_epoch(row, kind, state)
         fine = _update_count(row, kind, state)
         if kind.positional and kind.metrics:

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from sweeplens.readers.text.axis import MOST_COUNT, UNNAMED, AxisRow, AxisState, KeyTraits, StepCount, place_rows
@@ -18,6 +19,7 @@ __all__ = ["placed_columns"]
 
 _MOST_EVENTS = 20_000  # restarts of counts in one block
 _Floats = NDArray[np.float64]
+_Flags = NDArray[np.bool_]
 
 
 def placed_columns(axes: pl.DataFrame, traits: dict[int, KeyTraits], state: AxisState) -> pl.DataFrame:
@@ -33,54 +35,76 @@ def placed_columns(axes: pl.DataFrame, traits: dict[int, KeyTraits], state: Axis
 
 
 def _by_columns(axes: pl.DataFrame, traits: Mapping[int, KeyTraits], state: AxisState) -> pl.DataFrame | None:
-    frame = _with_traits(axes, traits)
-    odd = pl.any_horizontal(
-        (pl.col("epoch").abs() < MOST_COUNT).not_() | pl.col("epoch").is_nan(),
-        (pl.col("fine").abs() < MOST_COUNT).not_() | pl.col("fine").is_nan(),
-        pl.col("positional"),
-        pl.col("eval") & pl.col("fine").is_not_null(),
-    )
-    if frame.select(odd.fill_null(value=False).any()).item():
+    has_epoch, own = axes["epoch"].is_not_null().to_numpy(), axes["fine"].is_not_null().to_numpy()
+    epochs, counts = axes["epoch"].to_numpy(), axes["fine"].to_numpy()
+    about = _traits_of(axes["key"].to_numpy(), traits)
+    if _any_odd(epochs, has_epoch) or _any_odd(counts, own) or about.positional.any() or (about.eval & own).any():
         return None
-    epochs = frame["epoch"].fill_null(strategy="forward").fill_null(state.epoch if state.epoch is not None else np.nan)
-    known = epochs.to_numpy()
-    if (np.diff(known, prepend=state.epoch if state.epoch is not None else np.nan) < 0).any():
+    first = state.epoch if state.epoch is not None else np.nan
+    known = _filled(epochs, has_epoch, first)
+    if (np.diff(known, prepend=first) < 0).any():
         return None
-    own = frame["fine"].is_not_null()
-    counts = _steps(frame.filter(own), known[own.to_numpy()], state)
-    if counts is None:
-        return None
-    return _joined(frame, own, epochs, counts, state)
+    totals = axes["total"].fill_null(0.0).to_numpy()
+    steps, ends = np.zeros(axes.height, np.int64), dict[str, StepCount]()
+    for name, mine in ((name, np.flatnonzero(own & (about.named == (name == "")))) for name in ("", UNNAMED)):
+        if not len(mine):
+            continue
+        found = _steps(_Counts(counts[mine], totals[mine], about.inner[mine], known[mine]), state.counts.get(name))
+        if found is None:
+            return None
+        steps[mine], ends[name] = found
+        ends[name].total = cast("float | None", axes["total"][int(mine[-1])])
+    state.counts.update(ends)
+    return _joined(about, (own, has_epoch), known, steps, state)
 
 
-def _with_traits(axes: pl.DataFrame, traits: Mapping[int, KeyTraits]) -> pl.DataFrame:
-    about = pl.DataFrame(
-        {
-            "key": list(traits),
-            "inner": [t.inner for t in traits.values()],
-            "named": [t.named for t in traits.values()],
-            "eval": [t.eval for t in traits.values()],
-            "positional": [t.positional and t.metrics for t in traits.values()],
-            "metrics": [t.metrics for t in traits.values()],
-            "split": [t.split for t in traits.values()],
-        },
-        schema_overrides={"key": pl.Int64},
-    )
-    return axes.join(about, on="key", maintain_order="left")
+class _Traits(Struct):
+    """The traits of each row."""
+
+    inner: _Flags
+    named: _Flags
+    eval: _Flags
+    positional: _Flags
+    metrics: _Flags
+    passing: _Flags
+    splits: list[str]  # of each key
+    keys: NDArray[np.int64]  # of each row, as places in ``splits``
 
 
-def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.int64] | None:
-    """Returns the steps of rows with a count; None where a count falls and the epoch does not explain it."""
-    if not rows.height:
-        return np.empty(0, np.int64)
-    named = rows["named"]
-    if named.n_unique() > 1:
-        return None
-    name = "" if named[0] else UNNAMED
-    counts = rows["fine"].abs().to_numpy()
-    totals = rows["total"].fill_null(0.0).to_numpy()
-    inner = rows["inner"].to_numpy()
-    track = state.counts.get(name) or StepCount(first=float(counts[0]))
+def _traits_of(keys: NDArray[np.int64], traits: Mapping[int, KeyTraits]) -> _Traits:
+    places = np.zeros(max(traits) + 1, np.int64)
+    places[list(traits)] = np.arange(len(traits))
+    at, kinds = places[keys], list(traits.values())
+    flags = np.array(
+        [(t.inner, t.named, t.eval, t.positional and t.metrics, t.metrics, t.passing) for t in kinds], np.bool_
+    ).T
+    inner, named, evals, positional, metrics, passing = (column[at] for column in flags)
+    return _Traits(inner, named, evals, positional, metrics, passing, [t.split for t in kinds], at)
+
+
+def _any_odd(numbers: _Floats, known: _Flags) -> bool:
+    return bool((known & ~(np.abs(numbers) < MOST_COUNT)).any())
+
+
+def _filled(numbers: _Floats, known: _Flags, first: float) -> _Floats:
+    """Returns numbers with those that are not known as the last one before."""
+    at = np.cumsum(known)
+    return np.concatenate(([first], numbers[known]))[at]
+
+
+class _Counts(Struct):
+    """The rows of one count, and their epochs."""
+
+    counts: _Floats
+    totals: _Floats
+    inner: _Flags
+    epochs: _Floats
+
+
+def _steps(rows: _Counts, known: StepCount | None) -> tuple[NDArray[np.int64], StepCount] | None:
+    """Returns the steps of the rows and the state of the count; None where a count falls and the epoch does not explain it."""
+    counts, totals, inner, epochs = np.abs(rows.counts), rows.totals, rows.inner, rows.epochs
+    track = known or StepCount(first=float(counts[0]))
     before = np.concatenate(([track.last if track.last is not None else -1.0], counts[:-1]))
     before_epochs = np.concatenate(([track.epoch if track.epoch is not None else np.nan], epochs[:-1]))
     moved = (epochs != before_epochs) & ~(np.isnan(epochs) & np.isnan(before_epochs))
@@ -88,7 +112,7 @@ def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.
     events = np.flatnonzero((counts < before) | again)
     if len(events) > _MOST_EVENTS:
         return None
-    added = np.zeros(rows.height)
+    added = np.zeros(len(counts))
     for i in events:
         over = epochs[i] > before_epochs[i]
         if again[i]:
@@ -99,43 +123,51 @@ def _steps(rows: pl.DataFrame, epochs: _Floats, state: AxisState) -> NDArray[np.
         else:
             return None
     bases = track.base + np.cumsum(added)
-    track.last, track.base = float(counts[-1]), float(bases[-1])
-    track.epoch = None if np.isnan(epochs[-1]) else float(epochs[-1])
-    track.total = cast("float | None", rows["total"][-1])
-    state.counts[name] = track
-    return (bases + counts).astype(np.int64)
+    epoch = None if np.isnan(epochs[-1]) else float(epochs[-1])
+    return (bases + counts).astype(np.int64), StepCount(float(counts[-1]), track.first, float(bases[-1]), epoch)
 
 
 def _joined(
-    frame: pl.DataFrame, own: pl.Series, epochs: pl.Series, steps: NDArray[np.int64], state: AxisState
+    about: _Traits, axes: tuple[_Flags, _Flags], epochs: _Floats, steps: NDArray[np.int64], state: AxisState
 ) -> pl.DataFrame:
-    """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count."""
-    at = np.cumsum(own.to_numpy()) - 1  # the place of the last count
+    """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count.
+
+    ``axes``: whether each row has a count, and whether it has an epoch.
+    """
+    own, has_epoch = axes
+    at = np.cumsum(own)  # how many counts there were
     first = state.step if state.is_fine and state.step is not None else None
-    fine = pl.Series(np.concatenate((steps, [0]))[at], dtype=pl.Int64)
-    seen = pl.Series(at >= 0)
-    coarse = (
-        epochs.fill_nan(None).cast(pl.Int64) if first is None else pl.Series([first]).new_from_index(0, frame.height)
-    )
-    headers = pl.when(~pl.col("metrics")).then(pl.col("split"))
-    under = frame.select(headers.fill_null(strategy="forward").fill_null(state.split))[:, 0]
-    step = pl.DataFrame({"seen": seen, "fine": fine, "coarse": coarse}).select(
-        pl.when(pl.col("seen")).then(pl.col("fine")).otherwise(pl.col("coarse"))
-    )[:, 0]
-    run = state.run
-    known = epochs.drop_nans()
+    fine = np.concatenate(([first or 0], steps[own]))[at]
+    coarse = np.isnan(epochs)
+    step = pl.Series(fine)
+    if first is None and not at[0]:
+        by_epoch = pl.Series(np.where(coarse, 0.0, epochs).astype(np.int64)).set(pl.Series(coarse), None)
+        step = pl.select(pl.when(pl.Series(at > 0)).then(step).otherwise(by_epoch)).to_series()
+    under = _splits_under(about, own | has_epoch, state)
+    known = epochs[~coarse]
     if len(known):
-        state.epoch = cast("float", known[-1])
-        state.first_epoch = cast("float", known[0]) if state.first_epoch is None else state.first_epoch
-    if len(steps):
-        state.step, state.is_fine = int(steps[-1]), True
-    state.split = cast("str", under[-1])
-    state.has_rows = state.has_rows or bool(frame["metrics"].any())
-    return pl.DataFrame(
-        [
-            pl.repeat(run, frame.height, dtype=pl.Int64, eager=True).alias("run"),
-            step.alias("step"),
-            own.alias("own"),
-            under.alias("under"),
-        ]
-    )
+        state.epoch = float(known[-1])
+        state.first_epoch = float(known[0]) if state.first_epoch is None else state.first_epoch
+    if at[-1]:
+        state.step, state.is_fine = int(fine[-1]), True
+    state.has_rows = state.has_rows or bool(about.metrics.any())
+    run = pl.repeat(state.run, len(own), dtype=pl.Int64, eager=True)
+    return pl.DataFrame([run.alias("run"), step.alias("step"), pl.Series("own", own), under.alias("under")])
+
+
+def _splits_under(about: _Traits, has_axis: _Flags, state: AxisState) -> pl.Series:
+    """Returns the split in the last line without values, for each row, and updates that of the state.
+
+    A line that only names a split holds until a row with values has an axis of its own.
+    """
+    if about.metrics.all() and not state.is_passing:
+        return pl.repeat(state.split, len(about.keys), dtype=pl.String, eager=True)
+    none, before = len(about.splits), len(about.splits) + 1
+    names = pl.Series([*about.splits, "", state.split], dtype=pl.String)
+    passing = _filled(about.passing.astype(np.float64), ~about.metrics, float(state.is_passing)) > 0
+    ends = about.metrics & has_axis & passing
+    keys = np.where(ends, none, about.keys).astype(np.float64)
+    at = _filled(keys, ends | ~about.metrics, float(before)).astype(np.int64)
+    state.split = cast("str", names[int(at[-1])])
+    state.is_passing = bool(passing[-1]) and at[-1] != none
+    return names.gather(at)

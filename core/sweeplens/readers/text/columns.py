@@ -18,7 +18,8 @@ _YOLO = ("gpu_mem", "train/box_loss", "train/obj_loss", "train/cls_loss", "train
          "metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss",
          "val/cls_loss")  # fmt: skip
 _LONGEST = 60  # characters of a name
-_RULE = re.compile(r"\s*[-=+|\s]{3,}$")
+_RULE = re.compile(r"\s*[-=+|\s\u2500-\u257f]{3,}$")
+_DASHES = re.compile(r"[-=\u2500-\u2501\u2550]+")
 
 
 def header_names(lines: list[str], count: int) -> list[str]:
@@ -34,7 +35,7 @@ def header_names(lines: list[str], count: int) -> list[str]:
 
 def _names_of(above: list[str], count: int) -> list[str]:
     """Returns the names in a header, or in a header over a rule of dashes."""
-    rule = above[-1] if _RULE.match(above[-1]) and "-" in above[-1] else ""
+    rule = above[-1] if _RULE.match(above[-1]) and _DASHES.search(above[-1]) else ""
     text = (above[-2] if len(above) > 1 else "") if rule else above[-1]
     bare = re.sub(r"^\s*#(?=\s*\w)", "", text) if not rule else text
     ways = [_under(text, rule)] if rule else []
@@ -56,7 +57,7 @@ def _without_prefix(line: str) -> str:
 
 def _under(text: str, rule: str) -> list[str]:
     """Splits names by the dashes below them, so that a name may contain blanks."""
-    return [text[m.start() : m.end()].strip() for m in re.finditer(r"-+", rule)]
+    return [text[m.start() : m.end()].strip() for m in _DASHES.finditer(rule)]
 
 
 def _spread(names: list[str], count: int) -> list[str]:

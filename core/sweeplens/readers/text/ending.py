@@ -59,7 +59,7 @@ def end_of(path: str) -> str:
             tail = b""
             while data := stream.read(1 << 20):
                 tail = (tail + data)[-_TAIL_BYTES:]
-            return cleaned(tail)
+            return cleaned(tail).decode()
         stream.seek(0, 2)
         stream.seek(max(0, stream.tell() - _TAIL_BYTES))
-        return cleaned(stream.read())
+        return cleaned(stream.read()).decode()

@@ -68,7 +68,7 @@ NEVER = frozenset(
     }
 )
 UNIT = re.compile(
-    r"^\s?(?:%|\)|None\b|[kKMGBT]i?B?\b|B\b|(?:images?|imgs?|samples?|tokens?|tok|ins|items?|it|iters?|steps?|sec|secs|seconds?|s|ms|us|min|mins"
+    r"^\s?(?:%|\)|None\b|(?:[kKMGBT]i?B?|B)\b(?!\s*[:=])|(?:images?|imgs?|samples?|tokens?|tok|ins|items?|it|iters?|steps?|sec|secs|seconds?|s|ms|us|min|mins"
     r"|minutes?|hours?|hrs?|h|d|days?|MB|GB|MiB|GiB|st|nd|rd|th|x)\b(?:/\w+)?(?!\s*[:=\w/])|/(?:s|sec|step|iter|it|batch)\b)"
 )
 _SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}

@@ -9,23 +9,38 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 import polars as pl
 from msgspec import Struct
 
 from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisState, KeyTraits
 from sweeplens.readers.text.axis_columns import placed_columns
+from sweeplens.readers.text.blocks import LineGroup, block_of
 from sweeplens.readers.text.columns import column_template, header_names
+from sweeplens.readers.text.dialect import PLAIN, LogDialect, dialect_of, rewritten
 from sweeplens.readers.text.field_values import ValueField
-from sweeplens.readers.text.lines import HOLE, NUMBERS, bare_shape, line_frame, tokens_of
+from sweeplens.readers.text.lines import HOLE, bare_shape, tokens_of
+from sweeplens.readers.text.template_rows import (
+    TemplateRows,
+    in_order,
+    key_of,
+    numbers,
+    once_before_rows,
+    rival_counts,
+    rows_of,
+    times,
+    value_numbers,
+    without_axis,
+)
 from sweeplens.readers.text.templates import LineTemplate, may_be_row, template_of
-from sweeplens.readers.text.token_values import numbers_at, times_at, values_of_field
 
 __all__ = ["ParsedLogText", "TextParser"]
 
 _EVALS = frozenset({"val", "valid", "test", "eval", "dev"})
 _MOST_SHAPES = 200_000  # that are cached
 _MOST_PARTS = 64  # different names of one shape
+_TAIL = 4096  # characters that are kept of a text
 _ABOVE = 3  # lines above a row of numbers that may be its header
 
 
@@ -38,14 +53,6 @@ class ParsedLogText(Struct):
     unplaced: int = 0  # rows before the first step
     unread: int = 0  # values that are not numbers
     first_unread: int = -1
-
-
-class _TemplateRows(Struct):
-    """The lines of one template: their numbers, and their positions in the block."""
-
-    template: LineTemplate
-    lines: pl.Series
-    tokens: pl.Series  # lists of texts
 
 
 class TextParser:
@@ -66,6 +73,7 @@ class TextParser:
         self.settings: list[str] = list(
             saved.get("settings") or ()
         )  # keys of templates that look like an axis but are a setting
+        self.dialect = msgspec.convert(saved["dialect"], LogDialect) if "dialect" in saved else None
         self.above = str(saved.get("above") or "")  # the last lines that were read
         self.section = str(saved.get("section") or "")
         self.shapes: dict[str, int] = {}  # count of lines of each shape with a template
@@ -76,6 +84,7 @@ class TextParser:
         """Returns the state for a later reading, as JSON values."""
         return {
             "axis": msgspec.to_builtins(self.axis),
+            "dialect": msgspec.to_builtins(self.dialect or PLAIN),
             "headers": self.headers,
             "fine_names": sorted(self.fine_names),
             "coarse": self.coarse,
@@ -87,45 +96,42 @@ class TextParser:
 
     # -------------------------------------------------------------- lines to rows
 
-    def feed(self, text: str) -> ParsedLogText:
-        """Parses whole lines."""
-        frame = line_frame(text)
-        groups = self._groups(frame, text)
+    def feed(self, text: bytes) -> ParsedLogText:
+        """Parses whole lines in UTF-8."""
+        self.dialect = self.dialect or dialect_of(text)
+        text = rewritten(text, self.dialect)
+        groups = self._groups(text)
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
         axes = self._axes(groups)
         if self.positional is None:
-            self.settings = [*_once_before_rows(groups), *_rival_counts(groups)]
-            self.positional = _without_axis(axes, templates)
-        alone = [k for k, t in templates.items() if _key_of(t) in self.settings]
+            self.settings = [*once_before_rows(groups), *rival_counts(groups)]
+            self.positional = without_axis(axes, templates)
+        alone = [k for k, t in templates.items() if key_of(t) in self.settings]
         axes = axes.filter(~pl.col("key").is_in(alone)) if alone else axes
-        self.above = text[-4096:]
+        self.above = _last_of(text)
         return self._placed(groups, axes, templates)
 
-    def _groups(self, frame: pl.DataFrame, text: str) -> list[_TemplateRows]:
+    def _groups(self, text: bytes) -> list[TemplateRows]:
         """Returns the lines that have a template, by template."""
-        kinds = frame.group_by("shape", maintain_order=True).agg(
-            pl.col("text").first(), pl.col("line").first(), pl.len().alias("count")
-        )
-        kinds = kinds.filter(may_be_row())
-        useful: dict[str, LineTemplate] = {}
-        for shape, first, line, count in kinds.iter_rows():
+        block = block_of(text)
+        shapes = block.shapes()
+        of = np.full(shapes.height, -1, np.int64)
+        at: dict[LineTemplate, int] = {}
+        for i, shape, first, line, count in (
+            shapes.filter(may_be_row()).select("id", "shape", "text", "line", "count").iter_rows()
+        ):
             if (found := self._template(shape, first, line, text)) is not None:
-                useful[shape] = found
-                bare = bare_shape(shape)
-                self.shapes[bare] = self.shapes.get(bare, 0) + count
-        if not useful:
-            return []
-        keys = {t: i for i, t in enumerate(dict.fromkeys(useful.values()))}
-        index = pl.DataFrame({"shape": list(useful), "at": [keys[t] for t in useful.values()]})
-        mine = frame.join(index, on="shape", how="inner", maintain_order="left")
-        groups: list[_TemplateRows] = []
-        for (at,), part in mine.partition_by("at", maintain_order=True, as_dict=True).items():
-            template = list(keys)[cast("int", at)]
-            rows = _TemplateRows(template, part["line"], part["text"].str.extract_all(NUMBERS))
-            groups += self._split_names(rows, part) if template.parts else [rows]
+                of[i] = at.setdefault(found, len(at))
+                if not found.is_split_header:
+                    bare = bare_shape(shape)
+                    self.shapes[bare] = self.shapes.get(bare, 0) + count
+        groups: list[TemplateRows] = []
+        for template, lines in zip(at, block.groups(of, len(at)) if at else (), strict=True):
+            rows = TemplateRows(template, lines.lines, lines.tokens)
+            groups += self._split_names(rows, lines, shapes["shape"]) if template.parts else [rows]
         return groups
 
-    def _template(self, shape: str, first: str, line: int, text: str) -> LineTemplate | None:
+    def _template(self, shape: str, first: str, line: int, text: bytes) -> LineTemplate | None:
         if shape in self._shapes and not (self._shapes[shape] or LineTemplate()).columns:
             return self._shapes[shape]
         tokens = tokens_of(first)
@@ -139,38 +145,37 @@ class TextParser:
             self._shapes[shape] = found
         return found
 
-    def _split_names(self, rows: _TemplateRows, part: pl.DataFrame) -> list[_TemplateRows]:
+    def _split_names(self, rows: TemplateRows, lines: LineGroup, shapes: pl.Series) -> list[TemplateRows]:
         """Splits lines whose names contain numbers: each combination of these numbers gets its own template."""
         places = rows.template.parts
-        named = pl.DataFrame([rows.lines, part["shape"], rows.tokens.alias("tokens")]).with_columns(
-            names=pl.concat_str([pl.col("tokens").list.get(p, null_on_oob=True) for p in places], separator="\x00")
-        )
-        groups: list[_TemplateRows] = []
-        for (shape, names), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
-            if names is None or len(groups) >= _MOST_PARTS:
+        names = pl.select(pl.concat_str([pl.lit(rows.tokens.texts(p)) for p in places], separator="\x00")).to_series()
+        named = pl.DataFrame({"shape": lines.shapes, "names": names}).with_row_index("row")
+        groups: list[TemplateRows] = []
+        for (shape, name), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
+            if name is None or len(groups) >= _MOST_PARTS:
                 continue
-            tokens = few["tokens"][0].to_list()
-            template = template_of(
-                _filled(cast("str", shape), tokens, places), [t for i, t in enumerate(tokens) if i not in places]
-            )
+            text = cast("str", shapes[cast("int", shape)])
+            at = few["row"].to_numpy().astype(np.int64)
+            tokens = rows.tokens.of_line(int(at[0]), text.count(HOLE))
+            kept = [i for i in range(len(tokens)) if i not in places]
+            template = template_of(_filled(text, tokens, places), [tokens[i] for i in kept])
             if template is None or template.parts or template.columns:
                 continue
-            kept = [i for i in range(len(tokens)) if i not in places]
-            groups.append(_TemplateRows(template, few["line"], few["tokens"].list.gather(kept, null_on_oob=True)))
+            groups.append(TemplateRows(template, rows.lines[at], rows.tokens.lines(at).kept(kept)))
         return groups
 
     # -------------------------------------------------------------- rows to steps
 
-    def _axes(self, groups: list[_TemplateRows]) -> pl.DataFrame:
+    def _axes(self, groups: list[TemplateRows]) -> pl.DataFrame:
         """Returns one row for each line, in log order: its number, key, epoch, count and total."""
         frames = [
             pl.DataFrame(
                 {
                     "line": g.lines,
                     "key": pl.repeat(self._keys[g.template], len(g.lines), dtype=pl.Int64, eager=True),
-                    "epoch": numbers_at(g.tokens, g.template.epoch),
-                    "fine": numbers_at(g.tokens, g.template.fine) * g.template.fine_scale,
-                    "total": numbers_at(g.tokens, g.template.total),
+                    "epoch": numbers(g, g.template.epoch),
+                    "fine": numbers(g, g.template.fine) * g.template.fine_scale,
+                    "total": numbers(g, g.template.total),
                 }
             )
             for g in groups
@@ -216,7 +221,7 @@ class TextParser:
         return axes
 
     def _placed(
-        self, groups: list[_TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
+        self, groups: list[TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
     ) -> ParsedLogText:
         traits = {k: self._traits(t) for k, t in templates.items()}
         rows_at = axes.hstack(placed_columns(axes, traits, self.axis))
@@ -225,7 +230,7 @@ class TextParser:
         sections = self._sections(groups)
         frames = [f for g in groups if g.template.is_row for f in self._points(g, rows_at, parsed, sections)]
         if frames:
-            parsed.points = pl.concat(frames).sort("line", maintain_order=True)
+            parsed.points = in_order(frames)
         return parsed
 
     def _traits(self, template: LineTemplate) -> KeyTraits:
@@ -233,9 +238,10 @@ class TextParser:
             split=template.split,
             inner=template.inner,
             named=bool(template.fine_name),
-            positional=_key_of(template) in (self.positional or ()),
+            positional=key_of(template) in (self.positional or ()),
             metrics=bool(template.values),
             eval=template.split in _EVALS,
+            passing=template.is_split_header,
         )
 
     def _name_coarse(self, rows: pl.DataFrame, templates: dict[int, LineTemplate]) -> None:
@@ -244,13 +250,13 @@ class TextParser:
         for key, own in seen.iter_rows():
             template = templates[key]
             names = {v.name for v in template.values}
-            mark = _key_of(template)
+            mark = key_of(template)
             if own and mark not in self.coarse:
                 self.fine_names |= names
             elif not own and mark not in self.coarse and template.values and not template.box:
                 self.coarse[mark] = sorted(names & self.fine_names) if self.axis.is_fine else []
 
-    def _sections(self, groups: list[_TemplateRows]) -> pl.DataFrame | None:
+    def _sections(self, groups: list[TemplateRows]) -> pl.DataFrame | None:
         """Returns line -> the section of a box that begins there."""
         marks = [
             pl.DataFrame(
@@ -267,38 +273,41 @@ class TextParser:
         return joined
 
     def _points(
-        self, group: _TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
+        self, group: TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
     ) -> Iterable[pl.DataFrame]:
         template = group.template
-        key = self._keys[template]
-        base = pl.DataFrame(
-            {"line": group.lines, "wall_time": times_at(group.tokens, template.wall), "tokens": group.tokens}
-        )
-        base = base.join(
-            rows.filter(pl.col("key") == key).select("line", "run", "step", "under"), on="line", maintain_order="left"
-        )
-        if base["step"].null_count():
-            parsed.unplaced += base["step"].null_count()
-            base = base.filter(pl.col("step").is_not_null())
-        coarse = self.coarse.get(_key_of(template), ())
-        name = pl.lit(template.prefix)
-        if template.box and sections is not None:
-            base = base.sort("line").join_asof(sections, on="line", strategy="backward")
-            name = name + pl.col("section").fill_null("")
-        if not template.has_axis and not template.split and not template.box:
-            name = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit("")) + name
-        for value in _values(template, positional=_key_of(template) in (self.positional or ())):
-            numbers = values_of_field(base["tokens"], value)
-            named = name + (f"epoch/{value.name}" if value.name in coarse else value.name)
-            point = base.select("line", "run", named.alias("metric"), "step", numbers.alias("value"), "wall_time")
-            if missing := numbers.null_count():
+        mine, tokens = rows_of(group, rows.filter(pl.col("key") == self._keys[template]))
+        if lost := mine["step"].null_count():
+            parsed.unplaced += lost
+            tokens = tokens.lines(np.flatnonzero(mine["step"].is_not_null().to_numpy()))
+            mine = mine.filter(pl.col("step").is_not_null())
+        base = mine.select("line", "run", "step", "under").with_columns(wall_time=times(tokens, template, mine.height))
+        for value in _values(template, positional=key_of(template) in (self.positional or ())):
+            column = value_numbers(tokens, value)
+            name = self._name_of(template, value, base, sections)
+            point = base.select("line", "run", name.alias("metric"), "step", column.alias("value"), "wall_time")
+            if missing := column.null_count():
                 parsed.unread += missing
-                at = point.filter(pl.col("value").is_null())["line"].min()
-                parsed.first_unread = (
-                    cast("int", at) if parsed.first_unread < 0 else min(parsed.first_unread, cast("int", at))
-                )
+                at_line = cast("int", point.filter(pl.col("value").is_null())["line"].min())
+                parsed.first_unread = at_line if parsed.first_unread < 0 else min(parsed.first_unread, at_line)
                 point = point.filter(pl.col("value").is_not_null())
             yield point
+
+    def _name_of(
+        self, template: LineTemplate, value: ValueField, base: pl.DataFrame, sections: pl.DataFrame | None
+    ) -> pl.Series:
+        """Returns the name of a value in each row: with the prefix of its rank, box or split."""
+        own = f"epoch/{value.name}" if value.name in self.coarse.get(key_of(template), ()) else value.name
+        own = template.prefix + own
+        if template.box and sections is not None:
+            begun = base.select("line").join_asof(sections, on="line", strategy="backward")["section"].fill_null("")
+            return pl.select(
+                pl.concat_str(pl.lit(template.prefix), begun, pl.lit(own[len(template.prefix) :]))
+            ).to_series()
+        if not template.has_axis and not template.split and not template.box and (base["under"] != "").any():
+            split = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit(""))
+            return base.select(split + own).to_series()
+        return pl.repeat(own, base.height, dtype=pl.String, eager=True)
 
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
@@ -313,69 +322,24 @@ def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
     )
 
 
-def _key_of(template: LineTemplate) -> str:
-    """Returns the key of a template in a state."""
-    counted = (template.fine_name,) if template.fine_name and not template.values else ()
-    places = str(template.epoch), str(template.fine)
-    return "\x1f".join((template.prefix, template.split, *places, *counted, *(v.name for v in template.values)))
-
-
-def _without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> list[str]:
-    """Returns templates without an axis that goes forward: fractional epochs, constant epochs, or only times."""
-    mine = {k: t for k, t in templates.items() if t.is_row and t.fine is None and not t.box}
-    if any(t.fine is not None and t.values and not t.bar.startswith("keras") for t in templates.values()):
-        return []
-    if not any(t.has_axis for t in templates.values()):
-        return [_key_of(t) for t in mine.values() if t.wall is not None]
-    by_epoch = {k: axes.filter(pl.col("key") == k)["epoch"] for k, t in mine.items() if t.epoch is not None}
-    if any((epochs % 1 != 0).any() for epochs in by_epoch.values()):
-        return [_key_of(mine[k]) for k in by_epoch]
-    still = {k for k, e in by_epoch.items() if len(e) > 2 and 2 * cast("int", (e.diff() == 0).sum()) >= len(e)}
-    return [_key_of(mine[k]) for k in still]
-
-
-def _once_before_rows(groups: list[_TemplateRows]) -> list[str]:
-    """Returns templates with an axis that occur once, before all repeated rows: these are settings."""
-    again = [
-        cast("int", g.lines.min())
-        for g in groups
-        if len(g.lines) > 2 and g.template.values and (g.template.has_axis or g.template.sure)
-    ]
-    first = min(again, default=-1)
-    return [
-        _key_of(g.template)
-        for g in groups
-        if len(g.lines) == 1 and g.template.has_axis and (g.template.values or g.template.header) and g.lines[0] < first
-    ]
-
-
-def _rival_counts(groups: list[_TemplateRows]) -> list[str]:
-    """Returns templates that only count, by another name than the count that was printed before them: ``Total timesteps: 98304``
-    below ``Learning iteration 1/1500``. Only one of them can be the axis."""
-    counts = sorted((g for g in groups if g.template.fine is not None and len(g.lines) > 1), key=lambda g: g.lines[0])
-    first = counts[0].template if counts else LineTemplate()
-    rivals = [
-        g.template
-        for g in counts
-        if not g.template.values and g.template.total is None and not g.template.box and not g.template.pair
-    ]
-    named = first.fine_name.lower()
-    return [_key_of(t) for t in rivals if not first.values and t.fine_name.lower() != named]
-
-
 def _filled(shape: str, tokens: list[str], places: tuple[int, ...]) -> str:
     pieces = shape.split(HOLE)
     return pieces[0] + "".join((tokens[i] if i in places else HOLE) + piece for i, piece in enumerate(pieces[1:]))
 
 
-def _lines_above(earlier: str, text: str, line: int) -> list[str]:
+def _last_of(text: bytes) -> str:
+    """Returns the last characters of a text."""
+    return text[-4 * _TAIL - 4 :].decode("utf-8", "ignore")[-_TAIL:]
+
+
+def _lines_above(earlier: str, text: bytes, line: int) -> list[str]:
     """Returns some lines above a line, also from the text before."""
     at = -1
     for _ in range(line):
-        at = text.find("\n", at + 1)
+        at = text.find(b"\n", at + 1)
     begin = max(0, at)
-    near = text[max(0, begin - 4096) : begin]
-    return (near if begin > 4096 else earlier + near).split("\n")[-_ABOVE:]
+    near = text[max(0, begin - 4 * _TAIL - 4) : begin].decode("utf-8", "ignore")
+    return (near[-_TAIL:] if len(near) > _TAIL else earlier + near).split("\n")[-_ABOVE:]
 
 
 def _no_points() -> pl.DataFrame:

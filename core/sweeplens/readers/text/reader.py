@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.counting import count_of, verb
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import empty_reading_points
@@ -26,6 +27,7 @@ from sweeplens.readers.protocol import (
     RunRecord,
     Source,
 )
+from sweeplens.readers.text.chunks import PLAN_BYTES, chunks_of
 from sweeplens.readers.text.ending import end_of, status_at_end
 from sweeplens.readers.text.lines import cleaned
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
@@ -43,9 +45,6 @@ from sweeplens.readers.text.splits import split_groups, split_in, with_split
 
 __all__ = ["PLAN_BYTES", "TextLogs"]
 
-PLAN_BYTES = 1 << 18
-"""The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
-_CHUNK_BYTES = 8 << 20
 _MOST_COMPARED = 8  # files of other readers in one folder
 _MOST_BETWEEN = 1 << 16  # characters before a run's first row that are searched for its settings
 _SUFFIXES = (".log", ".out", ".err", ".txt", ".dat")
@@ -55,7 +54,6 @@ _NAMED = frozenset({
     "todo", "news", "history_of_changes", "top_level", "entry_points", "sources", "install", "contributors", "thanks",
     "robots", "cmakelists",
 })  # fmt: skip
-_BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 _DIGITS = (".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
 _PLAIN = frozenset(
     {
@@ -139,7 +137,7 @@ def _read_log(source: Source, entry: FileStat, resume: Resume | None) -> Reading
     with compression.reading(entry.path) as stream:
         if resume:
             stream.seek(resume.offset)
-        for data in _chunks(cast("Any", stream), begin=resume.offset if resume else 0):
+        for data in chunks_of(cast("Any", stream), begin=resume.offset if resume else 0):
             log.take(data)
     return log.reading()
 
@@ -208,11 +206,12 @@ class _LogReading(Struct):
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        self._find_settings(parsed, text)
+        lines = data.count(b"\n")
+        self._find_settings(parsed, text, lines if text is data else text.count(b"\n"))
         if parsed.points.height:
             self.frames.append(self._named(parsed.points))
         self.offset += len(data)
-        self.lines += data.count(b"\n")
+        self.lines += lines
 
     def _count(self, parsed: ParsedLogText, data: bytes) -> None:
         if parsed.unread and not self.unread and b"\r" not in data:
@@ -220,24 +219,25 @@ class _LogReading(Struct):
         self.unread += parsed.unread
         self.unplaced += parsed.unplaced
 
-    def _find_settings(self, parsed: ParsedLogText, text: str) -> None:
+    def _find_settings(self, parsed: ParsedLogText, text: bytes, lines: int) -> None:
         """Finds the settings of each run in the lines before its first row."""
-        firsts = parsed.points.group_by("run", maintain_order=True).agg(
-            pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
-        )
-        lines = text.split("\n") if firsts.height or len(self.between) < _MOST_BETWEEN else []
-        begin = 0
-        for run, first, last in firsts.iter_rows():
+        begin, at = 0, 0  # the line after the last row, and its first byte
+        for run, first, last in _spans_of(parsed.points):
             if run > self.looked:
-                head = self.between + "\n".join(lines[begin:first])
+                head = self.between + "\n".join(_lines_from(text, at, first - begin))
                 self.settings[run], self.looked = settings_in(head[:_MOST_BETWEEN]), run
-            begin, self.between = last + 1, ""
-        self.between = (self.between + "\n".join(lines[begin:]))[:_MOST_BETWEEN]
+            self.between = ""
+            begin, at = last + 1, _begin_of(text, last + 1, lines)
+        if len(self.between) < _MOST_BETWEEN:
+            rest = text[at : at + 4 * _MOST_BETWEEN].decode("utf-8", "ignore")
+            self.between = (self.between + rest)[:_MOST_BETWEEN]
 
     def _named(self, points: pl.DataFrame) -> pl.DataFrame:
-        ids = {k: _run_id(self.source.relative, k) for k in points["run"].unique().to_list()}
-        frame = points.with_columns(run_id=pl.col("run").replace_strict(ids, return_dtype=pl.String))
-        return frame.select(*READING_SCHEMA)
+        runs = points["run"].unique().to_list()
+        ids = {k: _run_id(self.source.relative, k) for k in runs}
+        one = pl.lit(ids[runs[0]]) if len(runs) == 1 else None
+        run = one if one is not None else pl.col("run").replace_strict(ids, return_dtype=pl.String)
+        return points.with_columns(run_id=run).select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
         """Returns the result."""
@@ -248,12 +248,7 @@ class _LogReading(Struct):
     def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
         last = self.parser.axis.run
         last -= int(last > 0 and not self.parser.axis.has_rows)
-        times = {
-            r: (a, b)
-            for r, a, b in points.group_by("run_id")
-            .agg(pl.col("wall_time").min().alias("a"), pl.col("wall_time").max().alias("b"))
-            .iter_rows()
-        }
+        times = _times_of(points, is_one=last == self.first_run == 0)
         status = status_at_end(end_of(self.entry.path))
         return tuple(
             RunRecord(
@@ -270,11 +265,15 @@ class _LogReading(Struct):
     def _problems(self, path: str) -> Iterator[Problem]:
         if self.unread:
             yield Problem(
-                path, f"{self.unread} values in rows are not numbers: left out", line=self.first_unread or None
+                path,
+                f"{count_of(self.unread, 'value')} in rows {verb(self.unread, 'is no number', 'are not numbers')}: left out",
+                line=self.first_unread or None,
             )
         if self.unplaced:
             yield Problem(
-                path, f"{self.unplaced} lines with values come before any epoch or step: left out", kind="warning"
+                path,
+                f"{count_of(self.unplaced, 'line')} with values before any epoch or step: left out",
+                kind="warning",
             )
         if self.torn.strip():
             yield Problem(
@@ -290,6 +289,43 @@ class _LogReading(Struct):
             {"parser": self.parser.state(), "between": self.between, "looked": self.looked, **counts},
             self.lines,
         )
+
+
+def _times_of(points: pl.DataFrame, *, is_one: bool) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """Returns the first and the last time of each run that has times."""
+    if points["wall_time"].null_count() == points.height:
+        return {}
+    if is_one:
+        return {points["run_id"][0]: cast("Any", (points["wall_time"].min(), points["wall_time"].max()))}
+    timed = points.group_by("run_id").agg(a=pl.col("wall_time").min(), b=pl.col("wall_time").max())
+    return {run: (first, last) for run, first, last in timed.iter_rows()}
+
+
+def _spans_of(points: pl.DataFrame) -> list[tuple[int, int, int]]:
+    """Returns the runs of some points, and the first and the last line of each."""
+    lines = points["line"]
+    if points.height and points["run"].min() == points["run"].max():
+        return [(points["run"][0], cast("int", lines.min()), cast("int", lines.max()))]
+    spans = points.group_by("run", maintain_order=True).agg(first=pl.col("line").min(), last=pl.col("line").max())
+    return spans.sort("first").rows()
+
+
+def _begin_of(text: bytes, line: int, lines: int) -> int:
+    """Returns the first byte of a line of so many, counted from the nearer end."""
+    at = 0
+    if line <= lines // 2:
+        for _ in range(line):
+            at = text.find(b"\n", at) + 1
+        return at
+    at = len(text)
+    for _ in range(lines - line + 1):
+        at = text.rfind(b"\n", 0, at)
+    return at + 1
+
+
+def _lines_from(text: bytes, at: int, count: int) -> list[str]:
+    """Returns so many lines from a byte on, as far as settings are searched."""
+    return text[at : at + 4 * _MOST_BETWEEN].decode("utf-8", "ignore").split("\n")[:count]
 
 
 def _are_copies(folder: Folder, reader: str, logs: Sequence[Sequence[Value]]) -> bool:
@@ -331,35 +367,3 @@ def _stem(name: str) -> str:
 
 def _run_id(relative: str, run: int) -> str:
     return relative if run == 0 else f"{relative}#{run + 1}"
-
-
-def _chunks(stream: Any, *, begin: int) -> Iterator[bytes]:
-    """Yields whole lines, first the `PLAN_BYTES`, without cutting a box; then a last line without its newline."""
-    kept, at = b"", begin
-    while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
-        at += len(data)
-        kept += data
-        end = _cut(kept)
-        if end and at >= PLAN_BYTES:
-            yield kept[:end]
-            kept = kept[end:]
-    if kept:
-        end = _cut(kept) if at >= PLAN_BYTES else kept.rfind(b"\n") + 1
-        if end:
-            yield kept[:end]
-        if not kept.endswith(b"\n"):
-            yield kept[max(end, kept.rfind(b"\n") + 1) :]
-
-
-def _cut(data: bytes) -> int:
-    """Returns where the last whole line ends, but before a box or progress bar states of one step, which may continue."""
-    end = data.rfind(b"\n") + 1
-    state = b""
-    while end:
-        begin = data.rfind(b"\n", 0, end - 1) + 1
-        line = data[begin:end]
-        bar = _BAR_STATE.search(line) if b"\r" not in line else None
-        if not line.lstrip().startswith((b"|", b"+-")) and (bar is None or state not in (b"", bar[0])):
-            break
-        state, end = (bar[0] if bar else state), begin
-    return end

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import cast
 
+from sweeplens.readers.text.blocks import block_of
 from sweeplens.readers.text.evidence import is_training_log
-from sweeplens.readers.text.lines import bare_shape, cleaned, line_frame
+from sweeplens.readers.text.lines import bare_shape, cleaned
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
 from sweeplens.readers.text.templates import may_be_row
 
@@ -43,7 +44,7 @@ def parsed_log(name: str, sample: bytes) -> ParsedLogText | None:
         return None
     parser = TextParser(name)
     parsed = parser.feed(text)
-    if not is_training_log(parsed, parser.shapes, text.count("\n")) or _is_code(parsed, text):
+    if not is_training_log(parsed, parser.shapes, text.count(b"\n")) or _is_code(parsed, text.decode()):
         return None
     return parsed
 
@@ -62,11 +63,11 @@ def _is_json(sample: bytes) -> bool:
     return len(_OF_JSON.findall(sample)) >= 0.95 * lines and b'": ' in sample and not sample.lstrip().startswith(b'{"')
 
 
-def _has_rows(text: str) -> bool:
+def _has_rows(text: bytes) -> bool:
     """A quick check: whether two lines that may be rows have the same shape."""
     seen: dict[str, int] = {}
-    kinds = line_frame(text).group_by("shape").len().filter(may_be_row())
-    for shape, count in kinds.iter_rows():
+    kinds = block_of(text).shapes().filter(may_be_row())
+    for shape, count in kinds.select("shape", "count").iter_rows():
         bare = bare_shape(shape)
         seen[bare] = seen.get(bare, 0) + count
     return any(count > 1 for count in seen.values())

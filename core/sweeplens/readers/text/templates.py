@@ -21,7 +21,7 @@ from sweeplens.readers.text.fields import (
     marked_line,
     place_of,
 )
-from sweeplens.readers.text.lines import HOLE
+from sweeplens.readers.text.lines import HOLE, is_split_header, split_header
 from sweeplens.readers.text.names import (
     INNER_RANK,
     MEASURE,
@@ -90,6 +90,7 @@ class LineTemplate(Struct, frozen=True):
     columns: tuple[int, ...] = ()  # the number of each column, in a row of only numbers
     section: str = ""  # in a box: the name of the next section
     parts: tuple[int, ...] = ()  # numbers that are part of names
+    is_split_header: bool = False  # ``Train:``; the rows below without an axis are of this split
     header: bool = False  # only an axis, as in ``epoch: 100``; it is a setting if it is not repeated
     sure: bool = False  # its names are measures, so it is a row even without an axis
     pair: bool = False  # ``name   1``: a line of a box without bars, whose axis may be in another line
@@ -113,6 +114,8 @@ def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     if (ranked := rank_place(marked)) is not None:
         return LineTemplate(parts=(ranked,))  # each rank gets its own template
     body, wall, logger, rank = without_prefix(marked)
+    if word := split_header(body):
+        return LineTemplate(split=split_of_word(word), is_split_header=True)
     if not rank and (ranked := rank_place(body)) is not None:
         return LineTemplate(parts=(ranked,))
     if _LISTS_SETTINGS.search(_DEVICE.sub("", marked)) and not _COUNTED.search(_bare(body)):
@@ -189,7 +192,12 @@ def may_be_row() -> pl.Expr:
         & (shape.str.count_matches(r"[:=|\t]") * 6 < words)
         & (shape.str.count_matches(HOLE, literal=True) * 2 < words)
     )
-    return (hints & ~prose) | ~shape.str.contains(r"[A-Za-z]{3,}") | shape.str.contains(_ONLY_LEVEL)
+    return (
+        (hints & ~prose)
+        | is_split_header(shape)
+        | ~shape.str.contains(r"[A-Za-z]{3,}")
+        | shape.str.contains(_ONLY_LEVEL)
+    )
 
 
 def _is_settings(body: str) -> bool:

@@ -1,22 +1,16 @@
-"""Converts the number tokens of many lines to columns of numbers and times."""
+"""Converts the texts of number tokens to columns of numbers and times."""
 
 from __future__ import annotations
 
 import polars as pl
 
 from sweeplens.readers.protocol import READING_SCHEMA
-from sweeplens.readers.text.field_values import ValueField
 
-__all__ = ["numbers_at", "times_at", "values_of_field"]
-
-
-def numbers_at(tokens: pl.Series, place: int | None) -> pl.Series:
-    if place is None:
-        return pl.repeat(None, len(tokens), dtype=pl.Float64, eager=True)
-    return _cast(tokens.list.get(place, null_on_oob=True))
+__all__ = ["numbers_of", "times_of"]
 
 
-def _cast(texts: pl.Series) -> pl.Series:
+def numbers_of(texts: pl.Series) -> pl.Series:
+    """Returns the numbers in texts; null where there is none. Durations become seconds."""
     found = texts.cast(pl.Float64, strict=False)
     if found.null_count():
         bare = texts.str.replace_all(",", "", literal=True).str.strip_chars_start("+").str.to_lowercase()
@@ -37,18 +31,8 @@ def _seconds(texts: pl.Series) -> pl.Series:
     return values[0] + values[1] + values[2]
 
 
-def values_of_field(tokens: pl.Series, value: ValueField) -> pl.Series:
-    found = numbers_at(tokens, value.place)
-    if value.whole is not None:
-        found = found / numbers_at(tokens, value.whole)
-    return found * value.scale if value.scale != 1.0 else found
-
-
-def times_at(tokens: pl.Series, place: int | None) -> pl.Series:
-    dtype = READING_SCHEMA["wall_time"]
-    if place is None:
-        return pl.repeat(None, len(tokens), dtype=dtype, eager=True)
-    texts = tokens.list.get(place, null_on_oob=True)
+def times_of(texts: pl.Series) -> pl.Series:
+    """Returns the times in texts of a date and a time of day; null where there is none."""
     plain = (
         texts.str.replace_all("/", "-", literal=True)
         .str.replace_all(r"[T_]| +", " ")
@@ -63,7 +47,7 @@ def times_at(tokens: pl.Series, place: int | None) -> pl.Series:
     times = bare.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
     if zone.null_count() < len(zone):
         times = times - _offset(zone)
-    return times.dt.replace_time_zone("UTC").cast(dtype)
+    return times.dt.replace_time_zone("UTC").cast(READING_SCHEMA["wall_time"])
 
 
 def _offset(zones: pl.Series) -> pl.Series:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, cast
 
+import numpy as np
 import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ _WINDOW = 16 << 10
 MAX_HEADER_BYTES = 4 << 20
 _TIME = READING_SCHEMA["wall_time"]
 _MAX_PROBLEMS = 1000
+_QUOTE = ord('"')
 
 
 class TableReading(Struct):
@@ -148,7 +150,7 @@ def _piece(stream: IO[bytes], *, plain: bool) -> bytes:
 
 def _until_closed(data: bytes, stream: IO[bytes]) -> bytes:
     """Returns the lines of the stream until the open quote of the piece is closed."""
-    quotes, more = data.count(b'"'), b""
+    quotes, more = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _QUOTE)), b""  # bytes.count is slow for many
     for _ in range(MAX_RECORD_LINES):
         if quotes % 2 == 0 or not (line := stream.readline(CHUNK_BYTES)):
             break

@@ -1,0 +1,91 @@
+"""`LineScan`: the lines of a text that may hold a value, their shapes and their tokens. The Python interface of `text_lines.c`.
+
+Values are copied into arrays of NumPy; the memory of the scan is freed with its object.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeplens.native.library import compiled_library
+
+__all__ = ["CLOCK", "DATE", "NUMBER", "ODD", "LineScan", "ScannedShapes"]
+
+NUMBER, CLOCK, DATE, ODD = 1, 2, 4, 8
+"""Kinds of tokens as bits. A date has microseconds since 1970 as value; the value of an odd token is for Python to find."""
+_LONGEST = (1 << 32) - 1
+_NO_MEMORY = -1
+
+Integers = NDArray[np.int64]
+
+
+class ScannedShapes(NamedTuple):
+    """For each shape: number and bytes of its first line, the count of its tokens, the count of its lines."""
+
+    lines: Integers
+    begins: NDArray[np.uint32]
+    ends: NDArray[np.uint32]
+    tokens: NDArray[np.int32]
+    counts: Integers
+
+
+class LineScan:
+    """The lines of one text: their numbers, the index of the first token of each, and their shapes."""
+
+    def __init__(self, library: Any, handle: int, text: bytes, count: int) -> None:
+        self._lib, self._handle, self.text = library, handle, text
+        self.numbers, self.firsts = np.empty(count, np.int64), np.empty(count, np.int64)
+        self.shapes = np.empty(count, np.int32)
+        library.scan_copy_lines(handle, _at(self.numbers), _at(self.firsts), _at(self.shapes))
+
+    @classmethod
+    def of(cls, text: bytes) -> Self | None:
+        """Scans a text in UTF-8; None where it is not compiled, too long, or has digits of other scripts."""
+        library = compiled_library()
+        if library is None or len(text) > _LONGEST:
+            return None
+        handle = library.scan_new()
+        if not handle:
+            raise MemoryError
+        count = library.scan_text(handle, text, len(text), text.isascii())
+        if count < 0:
+            library.scan_free(handle)
+            if count == _NO_MEMORY:
+                raise MemoryError
+            return None
+        made = cls(library, handle, text, count)
+        weakref.finalize(made, library.scan_free, handle)
+        return made
+
+    def first_lines(self) -> ScannedShapes:
+        """Returns the first line of each shape, in the order of the text."""
+        n = self._lib.scan_shapes(self._handle)
+        found = ScannedShapes(
+            np.empty(n, np.int64), np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.int32), np.empty(n, np.int64)
+        )  # fmt: skip
+        self._lib.scan_copy_shapes(self._handle, *map(_at, found))
+        return found
+
+    def values(self, firsts: Integers, place: int) -> tuple[NDArray[np.float64], int]:
+        """Returns the token at a place in each of some lines, given by their first tokens; and the kinds among them."""
+        found = np.empty(len(firsts), np.float64)
+        kinds = self._lib.scan_copy_values(self._handle, _at(firsts), len(firsts), place, _at(found))
+        if kinds < 0:
+            raise IndexError(place)
+        return found, kinds
+
+    def texts(self, firsts: Integers, place: int) -> list[str]:
+        """Returns the text of the token at a place in each of some lines."""
+        begins, ends = np.empty(len(firsts), np.uint32), np.empty(len(firsts), np.uint32)
+        if not self._lib.scan_copy_places(self._handle, _at(firsts), len(firsts), place, _at(begins), _at(ends)):
+            raise IndexError(place)
+        return [self.text[b:e].decode() for b, e in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
+def _at(array: NDArray[Any]) -> int:
+    assert array.flags.c_contiguous
+    return array.ctypes.data

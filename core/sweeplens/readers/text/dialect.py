@@ -1,0 +1,69 @@
+"""How a program of another country prints numbers and dates: ``0,95`` for 0.95, ``26.11.2026 14:03:11``.
+
+    dialect_of(text)     -> the dialect of a log, judged by its beginning and its middle
+    rewritten(text, d)   -> the same lines with decimal points and dates in ISO 8601
+
+A log has decimal commas if several named values have one and hardly any has a point. ``1,234`` alone decides nothing: it may be
+one thousand. In dates with slashes, a number above 12 tells the day from the month; where there is none, times are not read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+__all__ = ["PLAIN", "LogDialect", "dialect_of", "rewritten"]
+
+_LOOKED_AT = 1 << 15  # bytes at the beginning, and as many in the middle
+_LEAST = 3  # values with a comma
+_COMMA = re.compile(
+    rb"(?:[A-Za-z)\]\x80-\xff]\s*[:=]\s*|[A-Za-z\x80-\xff] +|\|\s*)"
+    rb"[-+]?(?![1-9]\d{0,2},\d{3}(?!\d))\d+,\d+(?:[eE][-+]?\d+)?(?=%?(?:[\s;|)\]]|, |$))"
+)
+_POINT = re.compile(rb"(?:[A-Za-z)\]\x80-\xff]\s*[:=]\s*|[A-Za-z\x80-\xff] +|\|\s*)[-+]?\d+\.\d+(?!\d|,\d)")
+_GROUPED = re.compile(rb"(?<![\d,.])(\d{1,3}(?:\.\d{3})+),(?=\d)")
+_DECIMAL = re.compile(rb"(?<![\d,])(\d+),(\d+)(?!,?\d)")
+_DATE = re.compile(rb"(?<![\d.])(\d\d?)([./])(\d\d?)\2((?:19|20)\d\d)[ T,]+(?=\d?\d:\d\d)")
+
+
+class LogDialect(Struct, frozen=True):
+    """How numbers and dates are printed."""
+
+    comma: bool = False
+    days: str = ""  # ``day`` or ``month``: the first number of a date that does not begin with the year
+
+
+PLAIN = LogDialect()
+
+
+def dialect_of(text: bytes) -> LogDialect:
+    """Returns the dialect of a log."""
+    middle = len(text) // 2
+    near = text if len(text) < 2 * _LOOKED_AT else text[:_LOOKED_AT] + text[middle : middle + _LOOKED_AT]
+    return LogDialect(_has_commas(near), _order_of(near))
+
+
+def _has_commas(text: bytes) -> bool:
+    commas = len(_COMMA.findall(text))
+    return commas >= _LEAST and commas > 4 * len(_POINT.findall(text))
+
+
+def _order_of(text: bytes) -> str:
+    found = _DATE.findall(text)
+    if not found:
+        return ""
+    if any(mark == b"." or int(first) > 12 for first, mark, _, _ in found):
+        return "day"
+    return "month" if any(int(second) > 12 for _, _, second, _ in found) else ""
+
+
+def rewritten(text: bytes, dialect: LogDialect) -> bytes:
+    """Returns the lines with decimal points and dates in ISO 8601."""
+    if dialect.days:
+        day, month = (1, 3) if dialect.days == "day" else (3, 1)
+        text = _DATE.sub(lambda m: b"%s-%02d-%02d " % (m[4], int(m[month]), int(m[day])), text)
+    if dialect.comma:
+        text = _GROUPED.sub(lambda m: m[1].replace(b".", b"") + b",", text)
+        text = _DECIMAL.sub(rb"\1.\2", text)
+    return text
