@@ -44,7 +44,7 @@ __all__ = [
 _UTF16_SAMPLE = 64  # bytes in which UTF-16 is recognised
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _LINES_BYTES = 8 << 20
-_WINDOW = {
+_WINDOW: dict[int, int] = {
     zstd.DecompressionParameter.window_log_max: 27
 }  # a frame may use 128 MiB of memory, as with `zstd --long=27`
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
