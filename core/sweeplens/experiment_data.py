@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.argument_types import checks_arguments
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
 from sweeplens.counting import count_of
@@ -52,6 +53,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    contradicted,
     left_out_warning,
     load_failed,
     nothing_found,
@@ -78,6 +80,7 @@ _TOLD_SECONDS = 2.0  # the age of a snapshot from which on answers name it
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
+@checks_arguments
 class ExperimentData:
     """Folders as frames, and the settings of an analysis. `ExperimentDB` adds the questions."""
 
@@ -363,7 +366,11 @@ class ExperimentData:
         emptied = (view.emptied,) if view.emptied else ()
         shown_roots = (*self.roots, *map(Path, self.root_names))
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, shown_roots))
-        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
+        named = (
+            *contradicted(view.problems, metrics),
+            *read_from_names(view.runs),
+            *left_out_warning(view.runs),
+        )
         warnings = (
             *emptied,
             *self._engine.warnings,

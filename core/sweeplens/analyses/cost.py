@@ -78,11 +78,21 @@ def cost(
     groups = _grouped(table.with_columns(cut=pl.col("run_id").is_in(list(cut))), ask, costs, units)
     notes = (
         *_totals(table, costs),
+        *_never_reached(table, ask, units),
         *_front_note(groups, ask, costs),
         *_pace_notes(table.filter(pl.col("run_id").is_in(list(cut)).not_()), runs, asked, points, ask),
     )
     left = (*lost, *runs_lacking([metric], runs, series), *reduced.left_out)
     return Answer(groups, Basis(runs_used=table.height, left_out=left, points=reduced.points), notes, {"runs": table})
+
+
+def _never_reached(table: pl.DataFrame, ask: _Asked, units: Sequence[str]) -> list[str]:
+    """Returns a note where no run went past the threshold, with the best value that one has."""
+    if not units or not table.height or not all(table[unit].is_null().all() for unit in units):
+        return []
+    best = table["value"].min() if ask.goal == "lower" else table["value"].max()
+    side = "below" if ask.goal == "lower" else "above"
+    return [f"No run has {ask.metric} {side} {ask.threshold:g}: the best result is {best:.5g}."]
 
 
 def _with_reached(

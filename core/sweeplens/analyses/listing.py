@@ -11,7 +11,7 @@ import polars as pl
 from sweeplens.analyses.sorting import sort_key, sort_table
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, share_of, verb
-from sweeplens.errors import UnknownNameError
+from sweeplens.errors import UnknownNameError, nearest
 from sweeplens.frames.goals import known_goal, main_metrics
 from sweeplens.frames.grouping import folded, settings_among, two_valued
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
@@ -68,7 +68,14 @@ def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[
     if f"{bare}.last" in known and bare not in known:
         sign = "-" * sort.startswith("-")
         raise UnknownNameError(f"No column to sort by {bare!r}: it is a metric; write '{sign}{bare}.last'. {hint}")
+    meant = nearest(bare.partition(" ")[0], series["metric"].unique().sort()) if "." not in bare else []
+    if meant and not nearest(bare, runs.columns, n=1):
+        raise UnknownNameError.of("column to sort by", bare, [], hint=f"Nearest: {_last_of(meant)}. {hint}")
     return [sort_key(sort, known, hint=hint)[0]]
+
+
+def _last_of(metrics: Sequence[str]) -> str:
+    return ", ".join(repr(f"{metric}.last") for metric in metrics)
 
 
 def _nulls(table: pl.DataFrame, computed: Sequence[str]) -> list[str]:

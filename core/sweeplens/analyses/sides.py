@@ -15,6 +15,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.cancellation import checkpoint
+from sweeplens.counting import count_of, verb
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import folded, free_names, identifiers, is_replicate, keyed, varying_hparams
 from sweeplens.frames.many_columns import value_sets
@@ -70,7 +71,8 @@ def select_sides(
     shared = sorted(set(sides.a) & set(sides.b))
     if shared:
         raise InputError(
-            f"{len(shared)} runs are on both sides ({', '.join(shared[:3])}): narrow a or b until no run is in both."
+            f"{count_of(len(shared), 'run')} {verb(len(shared), 'is', 'are')} on both sides ({', '.join(shared[:3])}): "
+            f"narrow a or b until no run is in both."
         )
     return sides
 
