@@ -13,8 +13,8 @@ from sweeplens.frames.points import reduce_series
 from sweeplens.frames.reduction import ReducedSeries, parse_reduce, reduce_runs
 from sweeplens.frames.schemas import POINTS_SCHEMA, empty_points
 from sweeplens.frames.selection import select_metrics
-from sweeplens.frames.student_t import t_quantile
 from sweeplens.models import Run
+from sweeplens.probability.student_t import t_quantile
 from sweeplens.store.runs_frame import column_name, typed_column
 
 __all__ = [

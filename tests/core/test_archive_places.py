@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
 from polars.testing import assert_frame_equal
 from support.stores import Runs, open_db, points_of
 
 from sweeplens import ExperimentDB
 from sweeplens.errors import PlaceError
 from sweeplens.places import archive_place
+from sweeplens.readers.decoding.zstd import zstd
 
 LINE = b'{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n'
 Entries = list[tuple[str, bytes]]
@@ -58,7 +58,7 @@ def test_gives_the_answers_of_the_folder(sweep: Path, tmp_path: Path, ending: st
         with tarfile.open(fileobj=packed, mode=f"w:{kind}") as archive:  # type: ignore[call-overload]
             archive.add(sweep, ".")
         data = packed.getvalue()
-        path.write_bytes(zstandard.compress(data) if ending == "tar.zst" else data)
+        path.write_bytes(zstd.compress(data) if ending == "tar.zst" else data)
     db, local = open_db(path, tmp_path / "cache"), open_db(sweep, tmp_path / "cache")
     assert sorted(db.runs_df["run_id"]) == sorted(local.runs_df["run_id"])
     key = ["run_id", "metric"]
@@ -174,7 +174,7 @@ def test_a_damaged_archive_is_an_error_that_names_it(
     import gzip
     import lzma
 
-    packed = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.compress}.get(name.rpartition(".")[2])
+    packed = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstd.compress}.get(name.rpartition(".")[2])
     data = packed(plain) if packed else plain
     if name == "exp.zip":
         make_zip(tmp_path / name, [("a/metrics.jsonl", LINE), ("a/log.txt", noise)])

@@ -211,12 +211,12 @@ def test_a_damaged_archive_is_a_problem_and_not_an_end(tmp_path: Path) -> None:
 def test_compressed_copies_are_read_as_what_they_hold(tmp_path: Path, suffix: str) -> None:
     import gzip
 
-    import zstandard
+    from sweeplens.readers.decoding.zstd import zstd
 
     data = ("\n".join(map(str, good(100))) + "\n").encode()
     folder = tmp_path / "run"
     folder.mkdir()
-    packed = gzip.compress(data) if suffix == "gz" else zstandard.compress(data)
+    packed = gzip.compress(data) if suffix == "gz" else zstd.compress(data)
     (folder / f"metrics.jsonl.{suffix}").write_bytes(packed)
     assert opened(tmp_path).query_metrics("loss").height == 100
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import FormatError, RootError
 from sweeplens.ingest.entries import within_limits
 from sweeplens.parsers import parse_jsonl_file
 from sweeplens.readers import READERS
+from sweeplens.readers.decoding.zstd import zstd
 from sweeplens.readers.lazy_reader import loaded_reader
 from sweeplens.readers.protocol import Source
 from sweeplens.sources.discover import discover
@@ -205,7 +205,7 @@ def test_compressed_bombs_end_early(root: Path, name: str, head: bytes, unit: by
         packer = (
             gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1)
             if name.endswith("gz")
-            else zstandard.ZstdCompressor(level=1).stream_writer(raw, closefd=False)
+            else zstd.ZstdFile(raw, "w", level=1)
         )
         with packer as stream:
             stream.write(head)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -19,6 +18,7 @@ from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.delimited import table as tables
 from sweeplens.readers.decoding.delimited.cells import header_of
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
+from sweeplens.readers.decoding.zstd import zstd
 from sweeplens.readers.protocol import Resume
 
 COLUMNS = ["step", "time", "split", "m0", "m1"]
@@ -277,7 +277,7 @@ def test_a_large_table_is_read_in_pieces_without_losing_a_row(tmp_path: Path, mo
     assert read.non_scalar == {"note": 100}
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 def test_a_compressed_table_reads_like_the_plain_one_and_a_damaged_one_is_an_error(
     tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:

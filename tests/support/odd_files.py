@@ -18,7 +18,6 @@ from contextlib import closing
 from pathlib import Path
 
 import polars as pl
-import zstandard
 
 from support.odd_seeds import DATABASES, TEXTS
 from support.sweep import write_run
@@ -37,6 +36,7 @@ from support.wire_samples import (
 )
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.readers import READERS
+from sweeplens.readers.decoding.zstd import zstd
 from sweeplens.sources.discover import discover
 
 __all__ = ["Beside", "Files", "odd", "seeds", "write_files"]
@@ -102,7 +102,7 @@ def seeds(folder: Path) -> list[Files]:
 
 def _compressed(texts: Mapping[str, str]) -> Files:
     """The same source with its logs compressed."""
-    packed = {(".jsonl", ".log"): (b".gz", gzip.compress), (".csv",): (b".zst", zstandard.compress)}
+    packed = {(".jsonl", ".log"): (b".gz", gzip.compress), (".csv",): (b".zst", zstd.compress)}
     made: dict[bytes, bytes] = {}
     for name, text in texts.items():
         ending, compress = next((how for ends, how in packed.items() if name.endswith(ends)), (b"", bytes))

@@ -22,6 +22,7 @@ from msgspec import Struct
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.ranges import range_tails
 from sweeplens.analyses.statistics import chi2_tail, f_tail
+from sweeplens.probability.student_t import t_tail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,10 +125,9 @@ def _equal_spreads(variances: Array, df: Array, n: Array) -> bool:
 def _stepped(t: Array, df: Array) -> Array:
     """Returns step-down p values of the followers."""
     import numpy as np
-    from scipy.special import stdtr
 
     k = len(t) + 1
-    plain = 2 * stdtr(df, -t)
+    plain = 2 * np.array([t_tail(free, size) for size, free in zip(t.tolist(), df.tolist(), strict=True)])
     if k > _MOST_GROUPS:
         return np.minimum(plain * (k * (k - 1) / 2), 1.0)
     order = np.argsort(plain, kind="stable")

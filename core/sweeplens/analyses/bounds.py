@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from sweeplens.frames.goal_names import is_share
+from sweeplens.probability.beta import beta_quantile
 
 __all__ = ["bounds_of", "cut_at_bounds", "exact_interval", "within_bounds"]
 
@@ -45,24 +46,24 @@ def within_bounds(table: pl.DataFrame, bounds: tuple[float, float]) -> pl.DataFr
     cut = table.with_columns(pl.col("ci95_low").clip(low, high), pl.col("ci95_high").clip(low, high))
     if not exact.any():
         return cut
-    share = (table["mean"].to_numpy() - low) / (high - low)
-    lows, highs = exact_interval(share.tolist(), table["n"].to_list())
-    found = pl.DataFrame({"exact": exact, "l": lows, "h": highs}).with_columns(pl.col("l", "h") * (high - low) + low)
-    chosen = (
-        pl.when(pl.col("exact")).then(pl.col(e)).otherwise(pl.col(c)).alias(c)
-        for e, c in (("l", "ci95_low"), ("h", "ci95_high"))
+    place = pl.int_range(table.height, eager=True).filter(exact)
+    lows, highs = exact_interval(
+        ((table["mean"] - low) / (high - low)).gather(place).to_list(), table["n"].gather(place).to_list()
     )
-    return cut.hstack(found).with_columns(*chosen).drop("exact", "l", "h")
+    return cut.with_columns(
+        cut["ci95_low"].scatter(place, [bound * (high - low) + low for bound in lows]),
+        cut["ci95_high"].scatter(place, [bound * (high - low) + low for bound in highs]),
+    )
 
 
 def exact_interval(shares: Sequence[float], n: Sequence[int]) -> tuple[list[float], list[float]]:
     """Returns Clopper and Pearson's 95 % interval (1934) of shares of n runs; conservative for values between the bounds."""
-    import numpy as np
-    from scipy.special import betaincinv
+    known = dict.fromkeys(zip(shares, n, strict=True))
+    found = {(share, size): _clopper_pearson(min(max(share, 0.0), 1.0) * size, size) for share, size in known}
+    bounds = [found[key] for key in zip(shares, n, strict=True)]
+    return [low for low, _ in bounds], [high for _, high in bounds]
 
-    size = np.array(n, dtype=np.float64)
-    hits = np.clip(np.array(shares), 0, 1) * size
-    with np.errstate(all="ignore"):
-        low = np.where(hits > 0, betaincinv(hits, size - hits + 1, 0.025), 0.0)
-        high = np.where(hits < size, betaincinv(hits + 1, size - hits, 0.975), 1.0)
-    return low.tolist(), high.tolist()
+
+def _clopper_pearson(hits: float, size: int) -> tuple[float, float]:
+    low = beta_quantile(hits, size - hits + 1, 0.025) if hits > 0 else 0.0
+    return low, beta_quantile(hits + 1, size - hits, 0.975) if hits < size else 1.0

@@ -304,8 +304,8 @@ def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
     parts = [_scored(task, i) for i, task in enumerate(tasks)]
     table = pl.concat(rows for rows, _ in parts)
     strata = table.select("task", "within").unique().sort("task", "within").with_row_index("stratum")
-    places: list[tuple[int, int]] = strata.select("task", "within").rows()
-    labels = tuple(parts[i][1][within] for i, within in places)
+    within: list[tuple[int, int]] = strata.select("task", "within").rows()
+    labels = tuple(parts[task][1][place] for task, place in within)
     rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
     matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows))
     return blocked(matching, rows.select("run_id", "value"))

@@ -1,10 +1,10 @@
 """Permutation importance in a random forest, measured on held-out runs.
 
-Each tree learns from a bootstrap sample of the runs and predicts the others. Each column's values are then resampled from all
-runs and the prediction repeated. The increase of the squared error, over twice the variance, is the column's total share of
-the variance, interactions included (permutation importance: Breiman 2001; as total Sobol index: Gregorutti, Michel,
-Saint-Pierre 2017). A column of noise has a share near zero, since no tree predicts its own training runs. Values enter by
-rank, so a learning rate and its logarithm are equivalent.
+Each tree has random cuts (`sweeplens.native.trees`), learns from a bootstrap sample of the runs and predicts the others. Each
+column's values are then resampled from all runs and the prediction repeated. The increase of the squared error, over twice the
+variance, is the column's total share of the variance, interactions included (permutation importance: Breiman 2001; as total
+Sobol index: Gregorutti, Michel, Saint-Pierre 2017). A column of noise has a share near zero, since no tree predicts its own
+training runs. Values enter by rank, so a learning rate and its logarithm are equivalent.
 
 Of more than `MOST_RUNS` runs a random sample of that size, with a fixed seed, is used. Runs are put in the order of their columns
 and values before anything is drawn, so the result depends neither on their names nor on their order.
@@ -14,12 +14,13 @@ The interval resamples runs (percentile bootstrap over each run's part of the in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from sweeplens.cancellation import checkpoint
+from sweeplens.native.trees import grow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +64,10 @@ def _rounded(y: Array) -> Array:
     """Returns values in units of their spread, rounded: an engine that adds in another order changes digits beyond, and no tree."""
     import numpy as np
 
+    shares = y / np.abs(y).max()  # whose mean does not overflow
     with np.errstate(all="ignore"):
-        scaled: Array = (y - float(y.mean())) / float(y.std())
-    return scaled.round(9) if np.isfinite(scaled).all() else y
+        scaled: Array = (shares - float(shares.mean())) / float(shares.std())
+    return scaled.round(9) if np.isfinite(scaled).all() else shares
 
 
 def _ordered_sample(x: Array, y: Array) -> tuple[Array, Array]:
@@ -96,7 +98,7 @@ def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
 
     n, p = len(x), len(x[0])
     kept = x.astype(np.float32)  # as trees keep it
-    trees = _TREES_FEW if n < _FEW else _TREES_MANY
+    trees, leaf = (_TREES_FEW, 1) if n < _FEW else (_TREES_MANY, 3)
     rises, sums, seen = np.zeros((n, p)), np.zeros(n), np.zeros(n)
     for _ in range(trees):
         checkpoint()
@@ -104,7 +106,7 @@ def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
         out = np.flatnonzero(np.bincount(drawn, minlength=n) == 0)
         if not len(out):
             continue
-        predict = _tree(kept[drawn], y[drawn], int(rng.integers(1 << 31)))
+        predict = grow(kept[drawn], y[drawn], leaf=leaf, seed=int(rng.integers(1 << 31)))
         plain = predict(kept[out])
         asked = np.repeat(kept[out][None], p, axis=0)
         for column in range(p):
@@ -117,16 +119,6 @@ def _rises(x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, float]:
     known = seen > 0
     error = ((sums[known] / times[known] - y[known]) ** 2).mean()
     return rises / times[:, None], max(0.0, 1 - float(error) / float(y.var()))
-
-
-def _tree(x: NDArray[np.float32], y: Array, seed: int) -> Callable[[NDArray[np.float32]], Array]:
-    """Returns the predict function of a tree with random cuts: faster than best cuts, and as good on average."""
-    from sklearn.tree import ExtraTreeRegressor  # pyright: ignore[reportMissingTypeStubs]
-
-    leaf = 1 if len(y) < _FEW else 3
-    grown: Any = ExtraTreeRegressor(min_samples_leaf=leaf, random_state=seed)
-    grown.fit(x, y)
-    return lambda asked: grown.tree_.predict(asked)[:, 0]  # skips checks that take longer than the tree
 
 
 def _interval(rises: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.statistics import ALPHA, mean, t_tail, variance
+from sweeplens.analyses.statistics import ALPHA, f_tail, mean, t_tail, variance
 
 __all__ = ["Levels", "direction_of", "interaction_of", "levels_of", "matters", "ranks_of", "where_set"]
 
@@ -93,11 +93,9 @@ def matters(groups: Sequence[Sequence[float]]) -> float | None:
 
 
 def _f_tail(above: float, below: float, df_above: int, df_below: int) -> float | None:
-    from scipy.special import fdtrc
-
     if below <= 0:
         return None if above <= 0 else 0.0
-    return float(fdtrc(df_above, df_below, above / below))
+    return f_tail(above / below, df_above, df_below)
 
 
 def _within(groups: Sequence[Sequence[float]], df: int) -> float:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.probability.beta import f_quantile
+from sweeplens.probability.gamma import chi2_upper_quantile
+
 __all__ = ["Spread", "pooled_spread"]
 
 _WILD = 1e-4
@@ -53,14 +56,12 @@ def _wild(repeated: pl.DataFrame) -> pl.Series:
     none = pl.repeat(False, repeated.height, dtype=pl.Boolean, eager=True)
     if repeated.height < 3:
         return none
-    from scipy.special import chdtri, fdtri
-
     sizes: list[int] = repeated["df"].unique().to_list()
-    middles = {df: float(chdtri(df, 0.5)) / df for df in sizes}
+    middles = {df: chi2_upper_quantile(df, 0.5) / df for df in sizes}
     scaled = (repeated["v"] / repeated["df"].replace_strict(middles, return_dtype=pl.Float64)).sort()
     centre = float(scaled[repeated.height // 2])
     if centre <= 0:
         return none
     total = int(repeated["df"].sum())
-    edges = {df: float(fdtri(df, max(1.0, _EFFICIENCY * (total - df)), 1 - _WILD)) for df in sizes}
+    edges = {df: f_quantile(df, max(1.0, _EFFICIENCY * (total - df)), 1 - _WILD) for df in sizes}
     return repeated["v"] / centre > repeated["df"].replace_strict(edges, return_dtype=pl.Float64)

@@ -12,22 +12,18 @@ noncentral t distribution, integrated over the distribution of the spread: `scip
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from msgspec import Struct
 
 from sweeplens.analyses.statistics import t_quantile
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from sweeplens.probability.gamma import chi2_upper_quantile
+from sweeplens.probability.normal import normal_tail
 
 __all__ = ["MOST_SEEDS", "Seeds", "Spreads", "detectable", "power_of", "seeds_needed"]
 
 POWER = 0.8
 MOST_SEEDS = 10_000
-_NODES = 64
 
 
 class Spreads(Struct, frozen=True):
@@ -62,35 +58,35 @@ class Seeds(Struct, frozen=True):
     high: int | None
 
 
-@cache
-def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns nodes and weights over (0, 1), for the quantiles of the spread."""
-    import numpy as np
-
-    u, weights = np.polynomial.legendre.leggauss(_NODES)
-    return (u + 1) / 2, weights / 2
-
-
 def power_of(effect: float, df: float) -> float:
     """Returns the power of a two-sided t test at 5 %, given noncentrality and degrees of freedom."""
-    import numpy as np
-    from scipy.special import chdtri, ndtr
+    quantile, size = t_quantile(df), abs(effect)
+    return math.fsum(
+        weight * (normal_tail(quantile * spread - size) + normal_tail(quantile * spread + size))
+        for spread, weight in _spreads(df)
+    )
 
-    u, weights = _nodes()
-    spread = np.sqrt(chdtri(df, u) / df)
-    edge = t_quantile(df) * spread
-    beyond = ndtr(abs(effect) - edge) + ndtr(-abs(effect) - edge)
-    return float(weights @ beyond)
+
+@lru_cache(maxsize=10_000)
+def _spreads(df: float) -> tuple[tuple[float, float], ...]:
+    """Returns what the estimated spread may be, relative to the true one, with weights."""
+    import numpy as np
+
+    from sweeplens.probability.spread import spread_nodes
+
+    spread, weights = spread_nodes(np.array([df]))
+    both = zip(spread[0].tolist(), weights[0].tolist(), strict=True)
+    return tuple((size, weight) for size, weight in both if weight > 1e-17)
 
 
 def seeds_needed(difference: float, spreads: Spreads) -> Seeds | None:
     """Returns the runs needed a side; None if the spread is unknown or more than 10,000 are needed."""
-    from scipy.special import chdtri
-
     n = _seeds(difference, spreads.total, spreads)
     if n is None:
         return None
-    low_sd, high_sd = (spreads.total * math.sqrt(spreads.df / float(chdtri(spreads.df, q))) for q in (0.025, 0.975))
+    low_sd, high_sd = (
+        spreads.total * math.sqrt(spreads.df / chi2_upper_quantile(spreads.df, q)) for q in (0.025, 0.975)
+    )
     return Seeds(n, _seeds(difference, low_sd, spreads) or n, _seeds(difference, high_sd, spreads))
 
 

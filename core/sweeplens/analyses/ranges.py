@@ -19,20 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["range_tail", "range_tails"]
 
-_NODES_Z, _NODES_S = 96, 48
+_NODES = 96
 _CHUNK = 64
-_MOST_DF = 1e5
 _FAR = 60.0  # standard errors: the tail beyond is 0 in all printed digits
 
 
 @cache
-def _nodes() -> tuple[_Array, _Array, _Array, _Array]:
-    """Nodes and weights: over z from -8 to 8 for the normal, over (0, 1) for the quantiles of the spread."""
+def _nodes() -> tuple[_Array, _Array]:
+    """Returns nodes and weights over z from -8 to 8 for the normal distribution."""
     import numpy as np
 
-    z, wz = np.polynomial.legendre.leggauss(_NODES_Z)
-    u, wu = np.polynomial.legendre.leggauss(_NODES_S)
-    return 8 * z, 8 * wz, (u + 1) / 2, wu / 2
+    z, weights = np.polynomial.legendre.leggauss(_NODES)
+    return 8 * z, 8 * weights
 
 
 def range_tail(q: float, k: int, df: float) -> float:
@@ -45,15 +43,17 @@ def range_tail(q: float, k: int, df: float) -> float:
 def range_tails(q: _Array, k: NDArray[np.int64], df: _Array) -> _Array:
     """Returns P(Q > q) elementwise; ``q``, ``k`` and ``df`` have one shape (n,)."""
     import numpy as np
-    from scipy.special import chdtri, ndtr
 
-    z, wz, u, wu = _nodes()
-    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * wz
-    free = np.minimum(df, _MOST_DF)[:, None]
-    far = np.minimum(np.maximum(q, 0.0), _FAR)[:, None] * np.sqrt(chdtri(free, u) / free)
+    from sweeplens.probability.normal import normal_cdf
+    from sweeplens.probability.spread import spread_nodes
+
+    z, weights = _nodes()
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * weights
+    spread, chance = spread_nodes(df)
+    far = np.minimum(np.maximum(q, 0.0), _FAR)[:, None] * spread
     tails = np.empty(len(q))
     for i in range(0, len(q), _CHUNK):  # in chunks, to bound memory
-        part = far[i : i + _CHUNK, :, None]
-        inside = np.clip(ndtr(z) - ndtr(z - part), 0, 1) ** (k[i : i + _CHUNK, None, None] - 1)
-        tails[i : i + _CHUNK] = 1 - (k[i : i + _CHUNK, None] * (inside @ density)) @ wu
+        some = slice(i, i + _CHUNK)
+        inside = np.clip(normal_cdf(z) - normal_cdf(z - far[some, :, None]), 0, 1) ** (k[some, None, None] - 1)
+        tails[some] = 1 - (k[some, None] * (inside @ density) * chance[some]).sum(axis=1)
     return np.where(q > 0, np.clip(tails, 0.0, 1.0), 1.0)

@@ -10,7 +10,7 @@
     holm            p values -> p values that hold for the whole family
 
 The primary test is Welch's, which does not assume equal spreads (Delacre, Lakens, Leys 2017), or the paired t test where
-pairs correlate. scipy is imported where it is used because it is slow to load.
+pairs correlate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from sweeplens.frames import student_t
+from sweeplens.probability import beta, gamma, student_t
+from sweeplens.probability.counts import mann_whitney_p
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,23 +97,17 @@ def t_quantile(df: float, share: float = 1 - ALPHA / 2) -> float:
 
 def t_tail(t: float, df: float) -> float:
     """Returns the two-sided p of a t statistic."""
-    from scipy.special import stdtr
-
-    return 2 * float(stdtr(df, -abs(t)))
+    return 2 * student_t.t_tail(float(df), abs(float(t)))  # numpy's numbers warn where Python's do not
 
 
 def f_tail(f: float, df_above: float, df_below: float) -> float:
     """Returns the p of an F statistic."""
-    from scipy.special import fdtrc
-
-    return float(fdtrc(df_above, df_below, f))
+    return beta.f_tail(float(df_above), float(df_below), float(f))
 
 
 def chi2_tail(statistic: float, df: float) -> float:
     """Returns the p of a chi-square statistic."""
-    from scipy.special import chdtrc
-
-    return float(chdtrc(df, statistic))
+    return gamma.chi2_tail(float(df), float(statistic))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -213,9 +208,7 @@ def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float | None:
     """
     if len(a) < 2 or len(b) < 2 or len({*a, *b}) == 1:
         return None
-    from scipy import stats
-
-    return float(stats.mannwhitneyu(a, b).pvalue)
+    return mann_whitney_p(a, b)
 
 
 def hedges_g(a: Sequence[float], b: Sequence[float]) -> float | None:

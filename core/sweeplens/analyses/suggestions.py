@@ -41,7 +41,6 @@ SUGGESTIONS = {
     "reason": pl.String(), "n_runs": pl.Int64(), "why": pl.String(), "detectable": pl.Float64(), "settings": pl.List(pl.String()),
 }  # fmt: skip
 _POWER = 0.8
-_NODES = 4000
 _REPEATS = 2  # more seeds of a setting that was run once
 _RIVALS = 3
 _HOPELESS = 4.0  # largest detectable difference, in multiples of the gap
@@ -138,14 +137,16 @@ def _noncentrality(degrees: int) -> float:
     some shifts.
     """
     import numpy as np  # loaded only for suggestions
-    from scipy.special import chdtri, ndtr
 
-    upper = (np.arange(_NODES) + 0.5) / _NODES
-    limit = t_quantile(degrees) * np.sqrt(chdtri(degrees, upper) / degrees)
+    from sweeplens.probability.normal import normal_cdf
+    from sweeplens.probability.spread import spread_nodes
+
+    spread, weights = (rows[0] for rows in spread_nodes(np.array([float(degrees)])))
+    limit = t_quantile(degrees) * spread
     low, high = 0.0, float(limit.max()) + 10
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if float(ndtr(middle - limit).mean()) > _POWER else (middle, high)
+        low, high = (low, middle) if float(weights @ normal_cdf(middle - limit)) > _POWER else (middle, high)
     return high
 
 

@@ -7,5 +7,4 @@ grouping       which hyperparameters vary, and which only mark repetitions
 selection      the runs and metrics that a question selects
 goals          whether lower or higher is better
 downsampling   few points that keep the shape of a curve
-student_t      quantiles of Student's t
 """

@@ -1,4 +1,4 @@
-"""Loads the compiled readers of rows of JSON (`step_table`) and of text logs (`line_scan`), once.
+"""Loads what is compiled, once: readers of rows of JSON (`step_table`) and of text logs (`line_scan`), and `trees`.
 
 compiled_library()  -> the library; None, with a warning in the log, where it is missing or was built from other sources
 is_compiled()       -> whether there is one
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
-from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_uint32, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["LIBRARY", "UnparsedSpan", "compiled_library", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 5  # of the interface between C and Python
+_VERSION = 6  # of the interface between C and Python
 
 
 class UnparsedSpan(Structure):
@@ -65,6 +65,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_word": (c_void_p, c_void_p, c_int32, c_int32, c_void_p),
     "table_key": (c_void_p, c_void_p, c_int32, c_void_p),
     "table_take": (c_int32, c_void_p, c_int32, c_void_p, c_void_p),
+    "tree_grow": (c_int32, c_void_p, c_void_p, c_int32, c_int32, c_int32, c_uint64, c_void_p),
+    "tree_ask": (None, c_void_p, c_void_p, c_int64, c_int32, c_void_p),
     "scan_new": (c_void_p,),
     "scan_free": (None, c_void_p),
     "scan_text": (c_int64, c_void_p, c_char_p, c_int64, c_int32),

@@ -7,6 +7,7 @@ and types: links and devices are left out. Of entries with the same name the las
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from sweeplens.errors import FormatError, PlaceError
 from sweeplens.places.remote import RemoteFile
 from sweeplens.places.tar_headers import CheckedHeader
+from sweeplens.readers.decoding.zstd import zstd
 from sweeplens.safe_open import open_buffered
 from sweeplens.sources.given_roots import ARCHIVES
 
@@ -266,14 +268,10 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
 
             return cast("BinaryIO", _Closing(bz2.BZ2File(stream), stream))
         if magic.startswith(b"\xfd7zXZ"):
-            import lzma
-
             return cast("BinaryIO", _Closing(lzma.LZMAFile(stream), stream))
         if magic.startswith(b"\x28\xb5\x2f\xfd"):
-            import zstandard
-
-            reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
-            return cast("BinaryIO", _Closing(cast("io.RawIOBase", reader), stream))
+            reader = zstd.ZstdFile(stream, options={zstd.DecompressionParameter.window_log_max: 27})
+            return cast("BinaryIO", _Closing(reader, stream))
         return cast("BinaryIO", stream)
 
     return unpacked
@@ -298,18 +296,10 @@ class _Closing(io.RawIOBase):
         super().close()
 
 
-def _broken_types() -> tuple[type[Exception], ...]:
-    import lzma
-
-    import zstandard
-
-    return (
-        zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, zstandard.ZstdError, EOFError, NotImplementedError,
-        RuntimeError, ValueError, KeyError, OverflowError, UnicodeError,
-    )  # fmt: skip
-
-
-_BROKEN = _broken_types()
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, zstd.ZstdError, EOFError, NotImplementedError,
+    RuntimeError, ValueError, KeyError, OverflowError, UnicodeError,
+)  # fmt: skip
 """What reading a damaged archive raises, besides OSError."""
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweeplens.frames.grouping import is_machine, keyed, settings_among, varying_hparams
 from sweeplens.frames.many_columns import rank_codes, sorted_values
+from sweeplens.probability.counts import hypergeometric_tail
 
 __all__ = ["shared_causes"]
 
@@ -132,15 +133,8 @@ def _bound(conditions: Mask, ill: Mask, well: Mask) -> float:
         draws[rng.choice(len(runs), n_ill, replace=False), i] = 1
     shared = (having @ draws).astype(np.int64)
     totals = having.sum(axis=1).astype(np.int64)
-    least = _chances(shared, totals[:, None], n_ill, len(runs)).min(axis=0)
+    least = hypergeometric_tail(shared, totals, n_ill, len(runs)).min(axis=0)
     return float(np.sort(least)[int(_CHANCE * (_SHUFFLES + 1)) - 1]) * (1 - 1e-9)
-
-
-def _chances(shared: Counts, totals: Counts, n_ill: int, total: int) -> NDArray[np.float64]:
-    """Returns the p value of Fisher's exact test, one-sided, for each count."""
-    from scipy.stats import hypergeom  # loaded only where a cause is looked for
-
-    return np.asarray(hypergeom.sf(shared - 1, total, totals, n_ill), dtype=np.float64)
 
 
 def _described(causes: Sequence[_SharedCause]) -> str:

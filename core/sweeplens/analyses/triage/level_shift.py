@@ -16,6 +16,7 @@ import polars as pl
 
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.metric_kinds import is_pace, pace_goal
+from sweeplens.probability.normal import normal_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,9 +90,7 @@ def _mean(sums: Floats, low: Ints, high: Ints) -> Floats:
 
 def _limit(n: int) -> float:
     """Returns the limit in standard errors that the largest of n differences of noise exceeds with probability `CHANCE`."""
-    from scipy.special import ndtri  # loaded only where there are curves
-
-    return float(-ndtri(CHANCE / (2 * n)))
+    return -normal_quantile(CHANCE / (2 * n))
 
 
 def describe_shifts(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.frames.grouping import group_hparams, keyed, runs_without_hparams
 from sweeplens.frames.schemas import hparam_columns
+from sweeplens.probability.student_t import t_quantile
 
 __all__ = ["outlier"]
 
@@ -85,6 +86,4 @@ def _finding(row: dict[str, Any]) -> Finding:
 
 
 def _quantile(df: int) -> float:
-    from scipy.special import stdtrit  # loaded only if there are siblings
-
-    return float(stdtrit(df, 1 - _CHANCE))
+    return t_quantile(df, 1 - _CHANCE)

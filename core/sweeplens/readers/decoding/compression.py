@@ -19,9 +19,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
-import zstandard
-
 from sweeplens.errors import FormatError, SourceLimitError
+from sweeplens.readers.decoding.zstd import zstd
 from sweeplens.safe_open import SourceFile, open_buffered, open_file
 from sweeplens.source_limits import CONFIG_BYTES, DOCUMENT_BYTES, LINE_BYTES, PIECE_BYTES, check_inflation
 
@@ -45,8 +44,10 @@ __all__ = [
 _UTF16_SAMPLE = 64  # bytes in which UTF-16 is recognised
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _LINES_BYTES = 8 << 20
-_MAX_WINDOW = 128 << 20  # memory that a zstd frame may use: that of `zstd --long=27`
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
+_WINDOW: dict[int, int] = {
+    zstd.DecompressionParameter.window_log_max: 27
+}  # a frame may use 128 MiB of memory, as with `zstd --long=27`
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 
 
 def is_compressed(name: str) -> bool:
@@ -135,8 +136,7 @@ def _opened(path: str) -> io.BufferedReader:
 def _decompressor(path: str, compressed: SourceFile) -> IO[bytes]:
     if path.endswith(".gz"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=compressed, mode="rb"))
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
-    return cast("IO[bytes]", decompressor.stream_reader(compressed, read_across_frames=True, closefd=False))
+    return cast("IO[bytes]", zstd.ZstdFile(compressed, options=_WINDOW))
 
 
 def head(path: str, size: int) -> bytes:

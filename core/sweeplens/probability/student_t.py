@@ -1,6 +1,7 @@
-"""Quantiles of Student's t without scipy, whose import would take most of the time of an answer.
+"""Student's t: quantiles and tails, in plain Python, since most answers need no numpy.
 
-t_quantile(df, share)    equal to `scipy.special.stdtrit` to twelve digits
+t_quantile(df, share)    the value below which t is with probability ``share``
+t_tail(df, t)            the probability above ``t``
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import math
 from functools import cache
 
-__all__ = ["t_quantile"]
+from sweeplens.probability.beta import beta_fraction
 
-_TINY = 1e-300
+__all__ = ["t_quantile", "t_tail"]
+
+_NORMAL_DF = 1e13  # with more, Student's t is the normal distribution in all digits
 _ENOUGH = 1e-15
+_FURTHEST = 1e150  # its square is still a number
 
 
 @cache
@@ -37,14 +41,24 @@ def t_quantile(df: float, share: float = 0.975) -> float:
     return t
 
 
+def t_tail(df: float, t: float) -> float:
+    """Returns P(T > t) for Student's t with ``df`` degrees of freedom; NaN without degrees of freedom."""
+    if math.isnan(t) or not df > 0:
+        return math.nan
+    if t == 0:
+        return 0.5
+    half = _tail(min(abs(t), _FURTHEST), min(df, _NORMAL_DF))
+    return half if t > 0 else 1 - half
+
+
 def _tail(t: float, df: float) -> float:
     """Returns the probability above ``t``, for t > 0: half of the regularised incomplete beta function."""
     x = df / (df + t * t)
     a, b = df / 2, 0.5
     front = _gamma_ratio(df) / math.sqrt(math.pi) * math.exp(-a * math.log1p(t * t / df)) * t / math.sqrt(df + t * t)
     if x < (a + 1) / (a + b + 2):
-        return 0.5 * front * _fraction(x, a, b) / a
-    return 0.5 * (1 - front * _fraction(t * t / (df + t * t), b, a) / b)
+        return 0.5 * front * beta_fraction(x, a, b) / a
+    return 0.5 * (1 - front * beta_fraction(t * t / (df + t * t), b, a) / b)
 
 
 def _gamma_ratio(df: float) -> float:
@@ -54,19 +68,3 @@ def _gamma_ratio(df: float) -> float:
     n = 1 / df
     series = 1 + n * (-1 / 4 + n * (1 / 32 + n * (5 / 128 + n * (-21 / 2048 + n * (-399 / 8192 + n * 869 / 65536)))))
     return math.sqrt(df / 2) * series
-
-
-def _fraction(x: float, a: float, b: float) -> float:
-    """Returns the continued fraction of the incomplete beta function, by Lentz's method."""
-    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
-    value = d
-    for m in range(1, 10_000):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d, c = 1 / (1 + even * d or _TINY), 1 + even / c or _TINY
-        value *= d * c
-        d, c = 1 / (1 + odd * d or _TINY), 1 + odd / c or _TINY
-        value *= d * c
-        if abs(d * c - 1) <= _ENOUGH:
-            break
-    return value
