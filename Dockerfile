@@ -5,7 +5,9 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
-RUN python -m venv /opt/sweeplens && /opt/sweeplens/bin/pip install --no-cache-dir .
+# Extras of the installation, as in --build-arg EXTRAS="[object-store,spark]".
+ARG EXTRAS=""
+RUN python -m venv /opt/sweeplens && /opt/sweeplens/bin/pip install --no-cache-dir ".${EXTRAS}"
 
 FROM python:3.13-slim
 COPY --from=build /opt/sweeplens /opt/sweeplens

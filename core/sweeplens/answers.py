@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Unpack
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sweeplens.display import answer_html, answer_line, flat
+from sweeplens.counting import count_of, share_of
+from sweeplens.display import answer_html, answer_line, answer_text, flat
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Basis(Struct, frozen=True):
     def lines(self) -> list[str]:
         """The basis in words: runs used and left out, then each warning."""
         left = "".join(f"; left out: {one.n} ({one.reason})" for one in self.left_out)
-        points = f", {self.points:,} points" if self.points else ""
-        used = f"{self.runs_used} of {self.runs_matched} runs{points}{left}"
+        points = f", {count_of(self.points, 'point')}" if self.points else ""
+        used = f"{share_of(self.runs_used, self.runs_matched, 'run')}{points}{left}"
         return [used, *(f"warning: {warning}" for warning in self.warnings)]
 
 
@@ -87,6 +88,9 @@ class Answer(Struct, frozen=True):
     def __repr__(self) -> str:
         used = (self.basis.runs_used, self.basis.runs_matched)
         return answer_line("Answer", self.table.height, self.table.columns, used, self.tables)
+
+    def __str__(self) -> str:
+        return answer_text(self.notes, self.table, self.tables, self.basis.lines())
 
     def _repr_html_(self) -> str:
         return answer_html(self.notes, self.table, self.tables, self.basis.lines())
@@ -129,6 +133,9 @@ class LazyAnswer(Struct, frozen=True):
     def __repr__(self) -> str:
         used = (self.basis.runs_used, self.basis.runs_matched)
         return answer_line("LazyAnswer", self.height, self.columns, used, ())
+
+    def __str__(self) -> str:
+        return str(self.part(0, _SHOWN))
 
     def _repr_html_(self) -> str:
         return self.part(0, _SHOWN)._repr_html_()  # pyright: ignore[reportPrivateUsage]

@@ -121,7 +121,8 @@ class ConfigFields(BaseModel):
     refresh_seconds: float = Field(
         default=2.0,
         ge=0,
-        description="seconds after which a question starts a new reading of the folders in the background; 0: each question waits for it",
+        description="seconds after which a question starts a new reading of the folders in the background; 0: each question"
+        " waits for it",
     )
     live_seconds: float = Field(
         default=600.0, gt=0, description="a run whose files grew within this time counts as running"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweeplens.answers import Answer
+from sweeplens.argument_types import checks_arguments
 from sweeplens.errors import InputError
 from sweeplens.experiment_data import ExperimentData
 from sweeplens.frames.goals import AskedGoal
@@ -12,6 +13,7 @@ from sweeplens.view import Names, View, as_names, duplicate_warnings, python_cal
 __all__ = ["CostQuestions"]
 
 
+@checks_arguments
 class CostQuestions(ExperimentData):
     """Methods that answer what results cost, and which checkpoint of a run to keep."""
 

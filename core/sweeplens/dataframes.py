@@ -19,6 +19,7 @@ from sweeplens.store.runs_frame import column_name, typed_column
 
 __all__ = [
     "NULL",
+    "STATISTICS",
     "apply_display_names",
     "find_varying_hparams",
     "flat",
@@ -29,6 +30,7 @@ __all__ = [
     "runs_to_metrics_df",
     "statistics_of",
     "summarize_by_hparams",
+    "with_intervals",
 ]
 
 _OWN = ("run_id", "null_hparams")
@@ -119,12 +121,12 @@ def summarize_by_hparams(
     return statistics_of(reduced, _complete(runs), hparams)
 
 
-_STATISTICS = ("metric", "value", "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max")
+STATISTICS = ("metric", "value", "n", "mean", "std", "sem", "ci95_low", "ci95_high", "min", "median", "max")
 
 
 def statistics_of(reduced: ReducedSeries, runs: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
     """Returns the groups' statistics from one number a run. The interval is Student's t; null for a single run."""
-    runs, hparams = free_names(runs, hparams, _STATISTICS)
+    runs, hparams = free_names(runs, hparams, STATISTICS)
     by = [*hparams, "metric"]
     value = pl.col("value")
     table = reduced.values.lazy().join(keyed(runs, hparams).lazy(), on="run_id", maintain_order="left")
@@ -133,21 +135,26 @@ def statistics_of(reduced: ReducedSeries, runs: pl.DataFrame, hparams: Sequence[
         n=value.len(),
         mean=value.mean(),
         std=value.std(),
-        sem=value.std() / value.len().sqrt(),
         min=value.min(),
         median=value.median(),
         max=value.max(),
     )
-    stats = grouped.collect()
+    return with_intervals(grouped.collect(), hparams)
+
+
+def with_intervals(stats: pl.DataFrame, hparams: Sequence[str]) -> pl.DataFrame:
+    """Returns groups with n, mean and std as `statistics_of` does: with standard errors and intervals, in order."""
+    stats = stats.with_columns(sem=pl.col("std") / pl.col("n").sqrt())
     half = pl.col("sem") * pl.col("n").replace_strict(_t_quantiles(stats["n"]), default=None, return_dtype=pl.Float64)
     return stats.with_columns(ci95_low=pl.col("mean") - half, ci95_high=pl.col("mean") + half).select(
-        *hparams, "metric", *_STATISTICS[2:]
+        *hparams, "metric", *STATISTICS[2:]
     ).sort("metric", *hparams)  # fmt: skip
 
 
 def apply_display_names(frame: pl.DataFrame, metrics: Mapping[str, str], hparams: Mapping[str, str]) -> pl.DataFrame:
     """Returns the table with display names for hyperparameter columns and values of ``metric``."""
-    renamed = frame.rename({k: v for k, v in hparams.items() if k in frame.columns and v not in frame.columns})
+    held = set(frame.columns)
+    renamed = frame.rename({k: v for k, v in hparams.items() if k in held and v not in held})
     return renamed.with_columns(pl.col("metric").replace(dict(metrics))) if "metric" in renamed.columns else renamed
 
 

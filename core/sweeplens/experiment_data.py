@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -22,13 +23,15 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import HEALTH, RunHealth
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.argument_types import checks_arguments
 from sweeplens.cancellation import StoppedError
 from sweeplens.config import AnalysisConfig, Goal
+from sweeplens.counting import count_of
 from sweeplens.display import html_list
-from sweeplens.engines.opening import open_engine
+from sweeplens.engines.opening import cluster_connection, open_engine
 from sweeplens.engines.polars_points import last_of_step
 from sweeplens.engines.protocol import Points
-from sweeplens.errors import InputError, RootError, SweeplensError
+from sweeplens.errors import ConfigError, InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
@@ -36,19 +39,21 @@ from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundLook
+from sweeplens.ingest.masking import masked
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
 from sweeplens.places.names import PlaceNames
 from sweeplens.places.places import Places
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.held_roots import HeldRoots
-from sweeplens.store import Snapshot, open_store
+from sweeplens.store import PersistentStore, Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
 from sweeplens.view import (
     Names,
     View,
     as_names,
     as_paths,
+    contradicted,
     left_out_warning,
     load_failed,
     nothing_found,
@@ -62,6 +67,7 @@ from sweeplens.view import (
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
+    from sweeplens.sql.beside import FilesBeside
 
 __all__ = ["PATIENCE_SECONDS", "ExperimentData"]
 
@@ -74,6 +80,7 @@ _TOLD_SECONDS = 2.0  # the age of a snapshot from which on answers name it
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
 
+@checks_arguments
 class ExperimentData:
     """Folders as frames, and the settings of an analysis. `ExperimentDB` adds the questions."""
 
@@ -118,7 +125,7 @@ class ExperimentData:
         if self._seen == float("-inf"):
             return "not read yet"
         snapshot = self._store.snapshot
-        return f"{snapshot.runs.height:,} runs, {snapshot.series.height:,} series, data version {snapshot.version}"
+        return f"{count_of(snapshot.runs.height, 'run')}, {snapshot.series.height:,} series, data version {snapshot.version}"
 
     def load_experiments(self, progress: Progress | None = None) -> LoadReport:
         """Reads new files now. Raises RootError if no reader finds a run."""
@@ -127,6 +134,24 @@ class ExperimentData:
         assert report is not None  # or it raised
         if not report.n_runs and not self._store.snapshot.sources:
             raise RootError(nothing_found(self.roots, self._store.snapshot, self._root_sentences, self.root_names))
+        return report
+
+    def load_on_cluster(self, progress: Progress | None = None) -> LoadReport:
+        """Reads new files on the executors of the cluster ``config.engine``, and writes the store once.
+
+        Raises ConfigError without a cluster or a store, EngineError if a job fails, StoreError if the store cannot be written,
+        RootError as `load_experiments`.
+        """
+        from sweeplens.ingest.cluster.load import ingest_on_cluster
+
+        connection = cluster_connection(self.config.engine)
+        store = self._store
+        if not isinstance(store, PersistentStore):
+            raise ConfigError(f"Executors write to a store, and there is none: {store.described()}.")
+        with self._lock:
+            read = partial(ingest_on_cluster, connection=connection, places=self._places.listings)
+            report = self._load(progress, read=read)
+        assert report is not None  # or it raised
         return report
 
     def root_within(self, wanted: str) -> str | None:
@@ -251,7 +276,9 @@ class ExperimentData:
         fixed._pinned = self.refresh()
         return fixed
 
-    def _load(self, progress: Progress | None, *, keep: bool = False) -> LoadReport | None:
+    def _load(
+        self, progress: Progress | None, *, keep: bool = False, read: Callable[..., LoadReport] = ingest
+    ) -> LoadReport | None:
         """Reads the folders once; None if that failed and ``keep`` allows the earlier snapshot to stay.
 
         After a failure every answer has a warning until a reading succeeds.
@@ -261,10 +288,10 @@ class ExperimentData:
             with panics_as_errors():
                 self._places.look(progress)
                 self._held.look()
-                report = ingest(self.roots, self._store, progress=progress)
+                report = read(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
-        except Exception as error:
+        except Exception as error:  # a load that fails as a whole is logged, and raised or told by every answer
             self.failure = load_failed(error, datetime.now(UTC), self._good)
             known = isinstance(error, SweeplensError | OSError)  # its words are enough
             log.error("Reading the folders failed: %s", plain_text(str(error)), exc_info=None if known else error)
@@ -303,6 +330,17 @@ class ExperimentData:
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
 
+    def _files_beside(self, view: View) -> FilesBeside:
+        """Returns the files below the roots; nothing is looked up yet."""
+        from sweeplens.sql.beside import FilesBeside
+        from sweeplens.sql.file_list import FileRoot
+
+        names = self.root_names if len(self.root_names) == len(self.roots) else tuple(map(str, self.roots))
+        roots = [FileRoot(str(path), plain_text(name)) for path, name in zip(self.roots, names, strict=True)]
+        return FilesBeside(
+            roots, view.snapshot.runs, view.snapshot.sources, None if self._store.shows_secrets else masked
+        )
+
     def _main(self, view: View) -> list[str]:
         return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))
 
@@ -328,7 +366,11 @@ class ExperimentData:
         emptied = (view.emptied,) if view.emptied else ()
         shown_roots = (*self.roots, *map(Path, self.root_names))
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, shown_roots))
-        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
+        named = (
+            *contradicted(view.problems, metrics),
+            *read_from_names(view.runs),
+            *left_out_warning(view.runs),
+        )
         warnings = (
             *emptied,
             *self._engine.warnings,

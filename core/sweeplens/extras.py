@@ -23,7 +23,7 @@ class Extra(Struct, frozen=True):
 
 
 EXTRAS: Mapping[str, Extra] = {
-    "vl_convert": Extra("charts", "pictures as PNG, SVG and PDF"),
+    "vl_convert": Extra("charts", "pictures as files (PNG, SVG, PDF, HTML) and in reports"),
     "deltalake": Extra("delta", "Delta Lake's log in the store, by which other engines read its tables"),
     "obstore": Extra("object-store", "a root or a store at s3://, gs:// or az://"),
     "fsspec": Extra("remote", "a root at sftp:// or hf://"),

@@ -6,6 +6,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer
+from sweeplens.argument_types import checks_arguments
 from sweeplens.experiment_data import ExperimentData
 from sweeplens.frames.run_names import run_named
 from sweeplens.view import Names, of_runs, python_call
@@ -13,6 +14,7 @@ from sweeplens.view import Names, of_runs, python_call
 __all__ = ["LookupQuestions"]
 
 
+@checks_arguments
 class LookupQuestions(ExperimentData):
     """Methods that say what there is, without a picture."""
 

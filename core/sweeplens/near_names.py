@@ -16,6 +16,7 @@ from itertools import pairwise
 __all__ = ["MEANINGS", "nearest"]
 
 _CUTOFF = 0.5
+_LONG = 4  # characters of a name whose continuations come first
 _MOST_CHARACTERS = 200  # of a name that is compared
 _MOST_COMPARED = 200  # names that are compared letter by letter, which takes up to milliseconds each
 _SHORT_FORMS = {
@@ -111,7 +112,13 @@ def nearest(name: str, known: Iterable[str], *, meaning: str = "", n: int = 3) -
     name = name[:_MOST_CHARACTERS]
     meant = MEANINGS.get(meaning, {}).get(_folded(name), "").split()
     found = [word for word in meant if word in names][:1]
-    return list(dict.fromkeys([*found, *_similar(name, names, _folded, n), *_similar(name, names, _shortened, n)]))[:n]
+    similar = [*_beginning(name, names), *_similar(name, names, _folded, n), *_similar(name, names, _shortened, n)]
+    return list(dict.fromkeys([*found, *similar]))[:n]
+
+
+def _beginning(name: str, names: Iterable[str]) -> list[str]:
+    """Returns names that begin with ``name`` as it is written, if it is long enough to mean one."""
+    return [known for known in names if known.startswith(name)] if len(name) >= _LONG else []
 
 
 def _similar(name: str, names: Iterable[str], form: Callable[[str], str], n: int) -> list[str]:

@@ -21,6 +21,7 @@ from sweeplens.charts.labels import printed
 from sweeplens.charts.page import ChartOnPage, on_page, theme_data
 from sweeplens.charts.rendering import HOW_TO_GET, can_render, javascript
 from sweeplens.charts.request import PlotRequest, asked_metrics
+from sweeplens.counting import share_of
 from sweeplens.errors import InputError, SweeplensError
 from sweeplens.pages import made_page
 
@@ -186,7 +187,9 @@ def _basis(answer: Answer) -> str:
     basis = answer.basis
     left = "".join(f"; left out {entry.n} ({entry.reason})" for entry in basis.left_out)
     warned = "".join(f"; {warning}" for warning in basis.warnings)
-    return f"{basis.runs_used} of {basis.runs_matched} runs{left}{warned}; {basis.python}" if basis.python else ""
+    return (
+        f"{share_of(basis.runs_used, basis.runs_matched, 'run')}{left}{warned}; {basis.python}" if basis.python else ""
+    )
 
 
 def table_of(title: str, frame: pl.DataFrame) -> ReportTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.health import RunHealth, broken_warning
 from sweeplens.answers import Answer
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import InputError
@@ -25,6 +26,7 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
+from sweeplens.sources.run_scores import REPORTS
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.store import Snapshot
 from sweeplens.store.runs_frame import LEFT_OUT
@@ -35,6 +37,8 @@ __all__ = [
     "as_names",
     "as_paths",
     "axis_of",
+    "contradicted",
+    "copied_runs",
     "duplicate_warnings",
     "left_out_warning",
     "load_failed",
@@ -129,6 +133,13 @@ def duplicate_warnings(
     return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
 
 
+def copied_runs(view: View) -> list[str]:
+    """Returns the runs that hold the curves of another run, without the first of each group."""
+    from sweeplens.analyses.duplicate_runs import find_duplicates
+
+    return [run for group in view.snapshot.once(find_duplicates) for run in group.runs[1:]]
+
+
 def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
     """Warns if all runs together have too many hyperparameters."""
     if LEFT_OUT not in runs.columns:
@@ -137,7 +148,8 @@ def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
     if not without:
         return ()
     return (
-        f"{values:,} values in the configurations of {without:,} runs are left out: all runs together have too many "
+        f"{count_of(values, 'value')} in the configurations of {count_of(without, 'run')} {verb(values, 'is', 'are')} "
+        f"left out: all runs together have too many "
         "hyperparameters, and those of most runs are kept.",
     )
 
@@ -165,7 +177,8 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f" and {told.height - 1} more series" if told.height > 1 else ""
     )
     return (
-        f"{many} of {logged} logged values do not count ({where}): a later value has the same step, "
+        f"{share_of(many, logged, 'logged value')} {verb(logged, 'does', 'do')} not count ({where}): a later value has the "
+        f"same step, "
         "and no resume explains it",
     )
 
@@ -195,7 +208,7 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
     lines: dict[str, list[int]] = {}
     for problem in malformed:
         lines.setdefault(problem.file, []).append(problem.line or 0)
-    many = f"{len(malformed)} malformed line{'s' * (len(malformed) > 1)}"
+    many = f"{count_of(len(malformed), 'malformed line')}"
     if len(lines) > _NAMED:
         file, found = next(iter(lines.items()))
         return (
@@ -212,6 +225,17 @@ def _place(file: str, lines: Sequence[int], roots: Sequence[Path]) -> str:
     return f"{_below_root(file, roots)}{f':{lines[0]}' if lines[0] else ''}{more}"
 
 
+def contradicted(problems: Sequence[Problem], metrics: Sequence[str]) -> tuple[str, ...]:
+    """Warns of values in files beside the logs that the logs contradict: of these metrics, or of all."""
+    told = [p for p in problems if p.kind == "warning" and p.reason.startswith(REPORTS)]
+    told = [p for p in told if not metrics or any(f"its {m} ends at" in p.reason for m in metrics)]
+    if not told:
+        return ()
+    runs = len({p.run_id for p in told})
+    first = f"{told[0].file.replace(chr(92), '/').rsplit('/', 1)[-1]} of {told[0].run_id} {told[0].reason}"
+    return (f"{count_of(runs, 'run')} {verb(runs, 'has', 'have')} a reported value that the log contradicts: {first}",)
+
+
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
     """Warns of files that look like logs and that no reader accepts, with the command that says why."""
     files = snapshot.unread_logs
@@ -225,7 +249,7 @@ def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
     remedies = "".join(f"; {name}: {remedy}" for name, remedy in list(kinds.items())[:1])
     return (
         *trackers,
-        f"{len(files)} file{'' if one else 's'} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
+        f"{count_of(len(files), 'file')} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
         f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why{remedies}",
     )
 
@@ -264,7 +288,9 @@ def nothing_found(
     """
     where = ", ".join(map(repr, names or map(str, roots)))
     seen = (
-        f"{len(snapshot.refused)} files there belong to no known format" if snapshot.refused else "there are no files"
+        f"{count_of(len(snapshot.refused), 'file')} there {verb(len(snapshot.refused), 'belongs', 'belong')} to no known format"
+        if snapshot.refused
+        else "there are no files"
     )
     text = (
         f"No experiments below {where}: {seen}. `sweeplens doctor --files` says why for each file; "
@@ -298,7 +324,10 @@ def as_names(names: Names) -> tuple[str, ...]:
 def as_paths(base_path: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
     if base_path is None:
         return []
-    return [base_path] if isinstance(base_path, str | Path) else list(base_path)
+    paths = cast("object", [base_path] if isinstance(base_path, str | Path) else base_path)
+    if not isinstance(paths, Iterable) or isinstance(paths, Mapping | bytes):
+        raise InputError(f"The folders are {base_path!r}: pass one path or a list of paths.")
+    return list(cast("Iterable[str | Path]", paths))
 
 
 def axis_of(axis: str, view: View, argument: str = "x") -> str:

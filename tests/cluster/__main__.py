@@ -15,39 +15,62 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.cluster import failures, replicas, same_answers, spark
+from tests.cluster import failures, large, reading, replicas, same_answers, spark
 
-ON_SPARK = ("same_answers", "killed", "cancelled", "silent")
+ON_SPARK = ("same_answers", "ingest", "ingest_killed", "ingest_cancelled", "large", "killed", "cancelled", "silent")
+ON_LOCAL_CLUSTER = ("local_cluster",)
 
 
 def main() -> int:
     """Runs the trials that were named, by default all."""
     given = argparse.ArgumentParser(prog="cluster")
-    given.add_argument("names", nargs="*", choices=[*ON_SPARK, "replicas", []])
-    given.add_argument("--rows", type=int, default=20_000_000, help="points of the sweep that is killed into")
+    given.add_argument("names", nargs="*", choices=[*ON_SPARK, *ON_LOCAL_CLUSTER, "replicas", []])
+    given.add_argument("--rows", type=int, default=20_000_000, help="points of the large sweeps")
     given.add_argument("--calls", type=int, default=1000, help="calls through the proxy")
     options = given.parse_args()
-    wanted = options.names or [*ON_SPARK, "replicas"]
+    wanted = options.names or [*ON_SPARK, *ON_LOCAL_CLUSTER, "replicas"]
     home = Path(tempfile.mkdtemp(prefix="sweeplens-cluster-"))
     held: list[bool] = []
     if "replicas" in wanted:
         http = _made(home / "http")
         held.append(_trial("replicas", lambda: replicas.a_thousand_calls_through_a_proxy(http, options.calls)))
-    held += _on_spark([name for name in ON_SPARK if name in wanted], home, options.rows)
+    on_spark = [name for name in (*ON_SPARK, *ON_LOCAL_CLUSTER) if name in wanted]
+    if on_spark and (why := spark.missing()):
+        print(f"skipped  {', '.join(on_spark)}: {why}", flush=True)
+        on_spark = []
+    held += _on_standalone([name for name in on_spark if name in ON_SPARK], home, options.rows)
+    held += _on_local_cluster([name for name in on_spark if name in ON_LOCAL_CLUSTER], home)
     shutil.rmtree(home, ignore_errors=True)
     return 0 if all(held) else 1
 
 
-def _on_spark(names: list[str], home: Path, rows: int) -> list[bool]:
-    """Starts a cluster, unless none can be started here, and runs these trials on it."""
+def _on_local_cluster(names: list[str], home: Path) -> list[bool]:
+    """Runs these trials on a server whose master starts the executors itself."""
     if not names:
         return []
-    if why := spark.missing():
-        print(f"skipped  {', '.join(names)}: {why}", flush=True)
+    with spark.spark_cluster(_made(home / "local"), spark.LOCAL_CLUSTER) as cluster:
+        trials: tuple[Callable[[], str], ...] = (
+            lambda: same_answers.tools_say_the_same(cluster, _made(home / "local-same"), 1),
+            lambda: reading.executors_read_what_this_machine_reads(cluster, _made(home / "local-read"), 1),
+        )
+        return [_trial("local_cluster", lambda: f"{spark.LOCAL_CLUSTER}: {'; '.join(trial() for trial in trials)}")]
+
+
+def _on_standalone(names: list[str], home: Path, rows: int) -> list[bool]:
+    """Starts a cluster and runs these trials on it."""
+    if not names:
         return []
     with spark.spark_cluster(_made(home / "spark")) as cluster:
         trials: dict[str, Callable[[], str]] = {
             "same_answers": lambda: same_answers.tools_say_the_same(cluster, _made(home / "same")),
+            "ingest": lambda: reading.executors_read_what_this_machine_reads(cluster, _made(home / "read")),
+            "ingest_killed": lambda: reading.a_killed_executor_doubles_no_point(
+                cluster, _made(home / "read-killed"), rows // 2
+            ),
+            "ingest_cancelled": lambda: reading.a_cancelled_ingest_changes_nothing(
+                cluster, _made(home / "read-cancelled"), rows // 2
+            ),
+            "large": lambda: large.a_large_sweep_has_the_same_answers(cluster, _made(home / "large"), rows),
             "killed": lambda: failures.a_killed_executor_changes_no_answer(cluster, _made(home / "killed"), rows),
             "cancelled": lambda: failures.a_cancelled_call_frees_the_cluster(cluster, home, rows),
             "silent": lambda: failures.a_silent_cluster_costs_a_warning(cluster, _made(home / "silent"), rows),

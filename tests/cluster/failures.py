@@ -16,6 +16,7 @@ from sweeplens.engines.polars_points import PolarsPoints
 from sweeplens.engines.protocol import PointFiles, Points, StoredPoints
 from sweeplens.engines.reductions import Fluctuation, LastK, PointReduction
 from sweeplens.engines.spark_points import SparkEngine
+from sweeplens.engines.spark_progress import reporting
 from sweeplens.engines.spark_session import SparkConnection
 from sweeplens.frames.points import select_points, standing
 
@@ -84,8 +85,11 @@ def a_killed_executor_changes_no_answer(cluster: SparkCluster, home: Path, rows:
     sweep = Sweep(cluster, home, rows)
     assert not (told := sweep.differ(LastK(7))), told
     began = time.monotonic()
-    sweep.there.reduce(Fluctuation())
+    stages: list[str] = []
+    with reporting(lambda done, tasks, text: stages.append(f"{text}, {done} of {tasks} tasks")):
+        sweep.there.reduce(Fluctuation())
     usual = time.monotonic() - began
+    assert any("stage 1 of" in told for told in stages), f"no stage was reported: {stages}"
     killed: list[str] = []
     for kill in (cluster.kill_executor, lambda: cluster.kill_worker("worker-1")):
         timer = threading.Timer(usual / 2, lambda k=kill: killed.append(str(k())))
@@ -93,7 +97,10 @@ def a_killed_executor_changes_no_answer(cluster: SparkCluster, home: Path, rows:
         assert not (told := sweep.differ(Fluctuation())), told
         timer.join()
     assert len(killed) == 2
-    return f"{rows:,} points, an executor and a worker killed {usual / 2:.1f} s into a query: answers equal to 1e-9"
+    cluster.start_worker("worker-1")
+    return (
+        f"{rows:,} points, an executor and a worker killed {usual / 2:.1f} s into a query: equal to 1e-9; {stages[-1]}"
+    )
 
 
 def a_cancelled_call_frees_the_cluster(cluster: SparkCluster, home: Path, rows: int) -> str:

@@ -1,6 +1,7 @@
 """A standalone Spark cluster on this machine: a master, two workers, a Spark Connect server, each a process of its own.
 
-Spark comes from PyPI into an environment of its own, because its package is named as the thin client's. Java must be there.
+Spark comes from PyPI into an environment of its own, because its package is named as the thin client's. Java comes from Debian
+where this user may install it. Executors have the packages of this environment but not sweeplens: the client must send it.
 """
 
 from __future__ import annotations
@@ -11,23 +12,27 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["SparkCluster", "missing", "spark_cluster"]
+__all__ = ["JAVA", "LOCAL_CLUSTER", "VERSION", "SparkCluster", "missing", "spark_cluster"]
 
 VERSION = "4.2.0"
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # of a JVM: short programs are not worth the best code
 _HOME = Path("build/spark-venv")
+JAVA = "openjdk-17-jre-headless"
+LOCAL_CLUSTER = "local-cluster[2,1,1024]"
+_DEPLOY = "org.apache.spark.deploy"
 _START_SECONDS = 600  # of a machine that does much else
 
 
 def missing(*, install: bool = True) -> str:
     """Why no cluster can be started here; empty if one can. ``install``: gets Spark from PyPI when it is not there yet."""
-    if shutil.which("java") is None:
-        return "there is no Java (Debian: apt-get install openjdk-17-jre-headless)"
+    if why := _no_java(install=install):
+        return why
     if _spark_home() is not None:
         return ""
     if not install:
@@ -37,6 +42,26 @@ def missing(*, install: bool = True) -> str:
     command = [_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", f"pyspark[connect]=={VERSION}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False) if not made.returncode else made
     return "" if _spark_home() is not None else f"pyspark could not be installed: {done.stderr.strip()[-300:]}"
+
+
+def _no_java(*, install: bool) -> str:
+    """Why there is no Java; empty if there is. Debian's package is installed where this user may."""
+    if shutil.which("java") is not None:
+        return ""
+    may = install and shutil.which("apt-get") is not None and hasattr(os, "geteuid") and os.geteuid() == 0
+    if not may:
+        return f"there is no Java (Debian: apt-get install {JAVA})"
+    print(f"Installing {JAVA} ...", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", JAVA],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
+    if shutil.which("java") is not None:
+        return ""
+    said = done.stderr.strip().splitlines()
+    return f"there is no Java, and {JAVA} could not be installed: {said[-1] if said else 'apt-get says nothing'}"
 
 
 def _spark_home() -> Path | None:
@@ -50,6 +75,8 @@ class SparkCluster:
     def __init__(self, home: Path, logs: Path) -> None:
         self._home, self._logs = home, logs
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._url = ""
+        self._python = _python_without_sweeplens(logs)
         self.port = _free_port()
 
     @property
@@ -57,42 +84,44 @@ class SparkCluster:
         """The address of the Connect server."""
         return f"sc://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Starts everything and waits until the Connect server accepts connections."""
+    def start(self, master: str = "") -> None:
+        """Starts everything and waits until the Connect server accepts connections.
+
+        ``master``: one that starts its executors itself; by default a standalone master and two workers.
+        """
+        self._connect(master or self._standalone())
+        _await(self.port)
+
+    def _standalone(self) -> str:
+        """Starts a master and two workers; returns the master's address."""
         master, ui = _free_port(), _free_port()
-        url = f"spark://127.0.0.1:{master}"
-        deploy = "org.apache.spark.deploy"
+        self._url = f"spark://127.0.0.1:{master}"
         self._spawn(
-            "master", f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(master), "--webui-port", str(ui)
+            "master", f"{_DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(master), "--webui-port", str(ui)
         )
         _await(master)
         for name in ("worker-1", "worker-2"):
-            work = self._logs / name
-            options = (
-                "--cores",
-                "1",
-                "--memory",
-                "1g",
-                "--webui-port",
-                "0",
-                "--host",
-                "127.0.0.1",
-                "--work-dir",
-                str(work),
-            )
-            self._spawn(name, f"{deploy}.worker.Worker", *options, url)
+            self.start_worker(name)
+        return self._url
+
+    def start_worker(self, name: str) -> None:
+        """Starts a worker with one core."""
+        options = f"--cores 1 --memory 1g --webui-port 0 --host 127.0.0.1 --work-dir {self._logs / name}".split()
+        self._spawn(name, f"{_DEPLOY}.worker.Worker", *options, self._url)
+
+    def _connect(self, master: str) -> None:
         self._spawn(
-            "connect", f"{deploy}.SparkSubmit", "--master", url, "--conf", f"spark.connect.grpc.binding.port={self.port}",
+            "connect", f"{_DEPLOY}.SparkSubmit", "--master", master, "--conf", f"spark.connect.grpc.binding.port={self.port}",
             "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.driver.bindAddress=127.0.0.1",
             "--conf", "spark.executor.memory=768m", "--conf", "spark.executor.cores=1", "--conf", "spark.ui.enabled=false",
             "--driver-java-options",
             _QUICK,
             "--conf",
             f"spark.executor.extraJavaOptions={_QUICK}",
+            "--conf", f"spark.pyspark.python={self._python}", "--conf", "spark.connect.progress.reportInterval=200ms",
             "--conf", "spark.sql.shuffle.partitions=4", "--conf", "spark.sql.warehouse.dir=" + str(self._logs / "warehouse"),
             "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal",
         )  # fmt: skip
-        _await(self.port)
 
     def executors(self) -> list[int]:
         """Process ids of the executors that run now."""
@@ -112,7 +141,8 @@ class SparkCluster:
         process.kill()
         process.wait()
         for pid in mine:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it noticed that its worker is gone
+                os.kill(pid, signal.SIGKILL)
 
     def hang(self) -> None:
         """The Connect server accepts connections and answers nothing."""
@@ -143,6 +173,7 @@ class SparkCluster:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_NO_DAEMONIZE": "1",
         }
+        environment["PYSPARK_PYTHON"] = str(self._python)
         environment["SPARK_LOCAL_DIRS"] = str(self._logs / "local")
         environment["SPARK_DAEMON_JAVA_OPTS"] = _QUICK
         with (self._logs / f"{name}.log").open("wb") as log:
@@ -151,17 +182,26 @@ class SparkCluster:
 
 
 @contextmanager
-def spark_cluster(logs: Path) -> Iterator[SparkCluster]:
-    """A running cluster for the length of a `with`; its logs are below the folder."""
+def spark_cluster(logs: Path, master: str = "") -> Iterator[SparkCluster]:
+    """A running cluster for the length of a `with`; its logs are below the folder. ``master``: as in `SparkCluster.start`."""
     home = _spark_home()
     assert home is not None
     logs.mkdir(parents=True, exist_ok=True)
     cluster = SparkCluster(home, logs)
     try:
-        cluster.start()
+        cluster.start(master)
         yield cluster
     finally:
         cluster.stop()
+
+
+def _python_without_sweeplens(folder: Path) -> Path:
+    """Writes a command that starts this Python with the packages of this environment, but not with editable ones."""
+    script = folder / "python"
+    packages = sysconfig.get_path("purelib")
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} -S "$@"\n')
+    script.chmod(0o755)
+    return script.absolute()
 
 
 def _free_port() -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -72,7 +74,7 @@ def test_a_notebook_gets_tables_with_texts_of_logs_escaped(tmp_path: Path) -> No
         assert "<script>" not in html
         assert "<b>loss" not in html
     assert "&lt;script&gt;x" in db.list_runs()._repr_html_()
-    assert "1 of 1 runs" in db.list_runs()._repr_html_()
+    assert "1 of 1 run" in db.list_runs()._repr_html_()
 
 
 def test_tables_with_lists_are_written_as_csv(db: ExperimentDB, tmp_path: Path) -> None:
@@ -111,3 +113,39 @@ def test_a_type_checker_finds_wrong_names_and_words_in_a_script(tmp_path: Path) 
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     found = {int(line.split(":")[1]) for line in done.stdout.splitlines() if " - error: " in line}
     assert sorted(found) == [4, 5, 6, 7, 8, 9, 12, 13, 14, 16, 17]
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda db: db.rank(["val/acc", "val/loss"]), r"\['val/acc', 'val/loss'\]: it takes one text: call once for each"),
+        (lambda db: db.rank(3), "metric is 3: it takes one text"),
+        (lambda db: db.rank("val/acc", where={"lr": 1}), r"where is \{'lr': 1\}: it takes one text"),
+        (lambda db: db.rank("val/acc", runs=3), "runs is 3: it takes one name or a list of names"),
+        (lambda db: db.rank_runs("val/acc", hparams=[1]), r"hparams is \[1\]: it takes one name or a list of names"),
+        (lambda db: db.cost("val/acc", threshold="0.9"), "threshold is '0.9': it takes a number"),
+        (lambda db: db.suggest("val/acc", budget=2.5), "budget is 2.5: it takes a whole number"),
+        (lambda db: db.curves("val/acc", max_points="ten"), "max_points is 'ten': it takes a whole number"),
+        (lambda db: db.query_metrics("val/acc", step_range=5), "step_range is 5: it takes a pair of steps"),
+        (lambda db: db.plot("curves", metrics=3), "metrics is 3: it takes one name or a list of names"),
+        (lambda db: db.plot("curves", width="wide"), "width is 'wide': it takes a whole number"),
+        (lambda db: db.query_sql("SELECT run_id FROM runs", limit=True), "limit is True: it takes a whole number"),
+        (lambda db: db.report(5), "path is 5: it takes the path of a file"),
+        (lambda _: ExperimentDB(123), "The folders are 123: pass one path or a list of paths"),
+    ],
+)  # fmt: skip
+def test_an_argument_of_a_wrong_type_is_a_sentence(
+    db: ExperimentDB, ask: Callable[[ExperimentDB], object], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        ask(db)
+
+
+def test_names_come_as_a_text_a_list_a_column_or_a_generator(db: ExperimentDB) -> None:
+    ids = db.runs_df["run_id"]
+    whole = db.list_runs(runs=ids.to_list()).table
+    assert db.list_runs(runs=ids).table.equals(whole)
+    assert db.list_runs(runs=(run for run in ids)).table.equals(whole)  # type: ignore[arg-type]
+    assert db.mean_curves("val/acc").table.equals(db.mean_curves(["val/acc"]).table)
+    assert db.list_runs.__doc__
+    assert "columns" in inspect.signature(db.list_runs).parameters

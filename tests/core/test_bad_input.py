@@ -59,7 +59,7 @@ def test_an_unexpanded_variable_in_a_root_is_recognised() -> None:
 
 def test_the_error_for_a_folder_without_experiments_counts_the_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
-    with pytest.raises(RootError, match="1 files there belong to no known format"):
+    with pytest.raises(RootError, match="1 file there belongs to no known format"):
         opened(tmp_path).load_experiments()
 
 

@@ -61,6 +61,25 @@ def test_of_very_many_runs_an_even_sample_is_read_and_named(tmp_path: Path) -> N
     assert note.startswith("acc, all runs (500 runs, 500 of 1,000 taken evenly), median [10 %, 90 %]: step 0 0.499 [")
 
 
+def test_each_metric_has_the_bands_of_the_runs_that_logged_it(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": f"r{n:04}",
+            "hyperparameters": {"lr": 0.1 * (1 + n % 2), "seed": n},
+            "metrics": {"acc": [n / 1000, n / 500]} | ({"loss": [5.0, float(n)]} if n % 2 else {}),
+        }
+        for n in range(240)
+    ]
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    notes = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path).curves(["acc", "loss"], max_points=2).notes
+    assert [note.partition(":")[0] for note in notes] == [
+        "acc, lr=0.1 (120 runs), median [10 %, 90 %]",
+        "acc, lr=0.2 (120 runs), median [10 %, 90 %]",
+        "loss, all runs (120 runs), median [10 %, 90 %]",
+    ]
+    assert notes[2].endswith(": step 0 5 [5, 5]; step 1 120 [24.8, 215.2].")
+
+
 @pytest.mark.parametrize(
     ("axis", "shown"),
     [

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from support.engines import differences, points_everywhere, questions, sail
 from support.stores import Runs
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.analyses import statistics_on_engine
 from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.engines import reductions as r
 from sweeplens.engines.address import parse_address
@@ -35,6 +38,7 @@ KEYS = SERIES.select("run_id", "metric").filter(pl.col("run_id") != "b")
 
 REDUCTIONS: dict[str, Callable[[Points], pl.DataFrame]] = {
     "LastK": lambda p: _stand(p).reduce(r.LastK(5)),
+    "LastTenth": lambda p: _stand(p).reduce(r.LastTenth(3)),
     "TailMean": lambda p: _stand(p).reduce(r.TailMean(SIZES)),
     "Area": lambda p: _stand(p).reduce(r.Area()),
     "Fluctuation": lambda p: _stand(p).reduce(r.Fluctuation()),
@@ -137,6 +141,44 @@ def test_a_selection_fetches_the_same_points_from_both_engines(cluster: Points, 
     _equal(here, there)
 
 
+GROUPS = pl.DataFrame({"run_id": ["a", "b", "c", "é'\"; --", "none"], "group": [0, 1, 1, 1, 2]})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [r.LastK(5), r.LastTenth(3), r.Area(), r.AtStep(75), r.AtStep(75, reached=True)],
+    ids=lambda h: type(h).__name__,
+)
+def test_statistics_of_groups_are_the_same_from_both_engines(cluster: Points, how: r.PointReduction) -> None:
+    here, there = (_stand(p).reduce_by_group(how, GROUPS) for p in (LOCAL, cluster))
+    order = ["group", "metric"]
+    assert here.height >= 5
+    assert here.columns == there.columns == [*order, "n", "mean", "std", "min", "q25", "median", "q75", "max"]
+    assert_frame_equal(here.sort(order), there.sort(order), check_dtypes=False, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.floats(allow_nan=True, width=32)), min_size=1, max_size=60),
+    st.data(),
+)
+def test_statistics_of_groups_are_those_of_the_reduced_runs(
+    logged: list[tuple[str, float]], data: st.DataObject
+) -> None:
+    points = pl.DataFrame(logged, schema={"run_id": pl.String, "value": pl.Float64}, orient="row").with_columns(
+        metric=pl.lit("m"), step=pl.int_range(pl.len()), wall_time=None, seq=pl.int_range(pl.len(), dtype=pl.UInt32)
+    )
+    groups = pl.DataFrame({"run_id": list("abcd"), "group": [data.draw(st.integers(0, 1)) for _ in range(4)]})
+    lazy = PolarsPoints(points.lazy())
+    values = lazy.reduce(r.LastK(3)).filter(pl.col("value").is_finite()).join(groups, on="run_id")
+    for row in lazy.reduce_by_group(r.LastK(3), groups).iter_rows(named=True):
+        own = values.filter(group=row["group"])["value"]
+        assert row["n"] == own.len()
+        assert row["mean"] == pytest.approx(own.mean(), rel=1e-9)
+        assert (row["min"], row["max"]) == (own.min(), own.max())
+        assert row["min"] <= row["q25"] <= row["median"] <= row["q75"] <= row["max"]
+
+
 @pytest.mark.parametrize("axis", ["step", "time", "tokens"])
 def test_buckets_are_the_same_from_both_engines(cluster: Points, axis: str) -> None:
     curves = SERIES.filter(pl.col("metric") == "val/loss").select("run_id", "metric").with_row_index("curve")
@@ -155,6 +197,22 @@ def test_every_question_about_a_sweep_has_the_same_answer_from_both_engines(swee
     fixed, also = here.pinned(), there.pinned()
     told = {label: differences(ask, fixed, also) for label, ask in questions(here).items()}
     assert {label: found for label, found in told.items() if found} == {}
+
+
+@pytest.mark.parametrize("reduce", ["last_tenth", "last_k:5", "auc", "at_step:common", "at_step:100"])
+def test_a_summary_of_more_series_than_this_process_takes_is_grouped_by_the_cluster(
+    reduce: str, sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hparams in ([], ["optim.lr"], ["optim.lr", "seed"]):
+        here = ExperimentDB(AnalysisConfig(cache_dir=str(tmp_path)), sweep)
+        one = here.summarize(hparams, metrics=["val/acc", "train/loss"], reduce=reduce)
+        monkeypatch.setattr(statistics_on_engine, "MOST_SERIES", 1)
+        there = ExperimentDB(AnalysisConfig(cache_dir=str(tmp_path), engine=sail()), sweep)
+        other = there.summarize(hparams, metrics=["val/acc", "train/loss"], reduce=reduce)
+        assert_frame_equal(one.table, other.table, check_dtypes=False, rel_tol=1e-9, abs_tol=1e-12)
+        left = sum(part.n for part in one.basis.left_out if "not logged" not in part.reason)
+        assert any(f"{left:,} of" in note for note in other.notes) or not left
+        assert other.notes[: len(one.notes)] == one.notes
 
 
 @pytest.fixture

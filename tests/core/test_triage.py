@@ -55,6 +55,30 @@ def _only(answer: Answer, finding: str) -> dict[str, object]:
     return rows[0]
 
 
+def test_points_read_in_batches_give_the_findings_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = {
+        "fine": _down(),
+        "spike": [*_down()[:150], 9.0, *_down()[151:]],
+        "away": [*_down()[:150], *_down()[49::-1]],
+    }
+    runs = {
+        f"{shape}{n}": {
+            "train/loss": _down(),
+            "val/loss": [v + n / 1000 for v in values],
+            "speed": [9.0] * 90 + [4.0] * 90,
+        }
+        for shape, values in shapes.items()
+        for n in range(6)
+    }
+    whole = _find(runs)
+    assert {"spike", "divergence"} < set(whole.table["finding"])
+    for points in (1, 700, 3000):  # a series, part of a metric, two metrics
+        monkeypatch.setattr("sweeplens.analyses.triage.curves._BATCH_POINTS", points)
+        parted = _find(runs)
+        assert parted.table.equals(whole.table)
+        assert parted.basis == whole.basis
+
+
 # ------------------------------------------------------------------ NaN
 
 

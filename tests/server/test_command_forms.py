@@ -13,7 +13,18 @@ from sweeplens_mcp.cli.commands import main
 from sweeplens_mcp.cli.question_names import QUESTIONS
 from sweeplens_mcp.cli.questions import parsed_words, question_parser
 
-COMMANDS = [*(q.name for q in QUESTIONS), "plot", "report", "serve", "call", "doctor", "demo", "config", "completion"]
+COMMANDS = [
+    *(q.name for q in QUESTIONS),
+    "plot",
+    "report",
+    "serve",
+    "call",
+    "ingest",
+    "doctor",
+    "demo",
+    "config",
+    "completion",
+]
 
 
 def test_levels_of_a_hyperparameter_are_compared_without_sides(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

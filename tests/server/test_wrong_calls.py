@@ -53,6 +53,18 @@ REFUSED: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("plot", {"kind": "lineplot"}, ("Nearest: 'curves'",)),
     ("plot", {"kind": "bar"}, ("Nearest: 'ranking'",)),
     # columns and conditions
+    ("list_runs", {"where": "status = done"}, ("as in status = 'finished'",)),
+    ("list_runs", {"where": 'status = "errored"'}, ("as in status = 'failed'",)),
+    ("list_runs", {"where": "health = bad"}, ("as in health = 'broken'",)),
+    ("list_runs", {"where": '"optim.lr" = "0.1"'}, ("write numbers without quotes", '"optim.lr" = 0.1.')),
+    ("list_runs", {"where": '"optim.lr" = None'}, ('"optim.lr" IS NULL',)),
+    ("list_runs", {"where": '"val/acc.last" = nan'}, ('is_nan("val/acc.last")',)),
+    ("list_runs", {"where": "created_at > now()"}, ("No function 'now'", "created_at > '2026-01-31'")),
+    ("list_runs", {"where": "median() > 1"}, ("No function 'median'",)),
+    ("list_runs", {"sort": "loss"}, ("'train/loss.last'",)),
+    ("list_runs", {"status": "failed"}, ("where=\"status = 'failed'\"",)),
+    ("compare_runs", {"a": "torn", "b": "torn"}, ("1 run is on both sides",)),
+    ("get_run", {"run_id": "lr0.1"}, ("Nearest: 'lr0.1 s0', 'lr0.1 s1'",)),
     ("rank_runs", {**RANK, "where": '"val/acc" > 0.9'}, ('"val/acc.last"',)),
     ("rank_runs", {**RANK, "where": "val/acc > 0.9"}, ("double quotes", '"val/acc.last"')),
     ("rank_runs", {**RANK, "where": "val/acc.max > 0.9"}, ('"val/acc.max"',)),
@@ -208,3 +220,8 @@ def test_the_nearest_of_thousands_of_long_names_is_found_in_little_time() -> Non
     began = time.process_time()
     assert nearest("x" * 150 + "1234-", names)[0] == names[1234]
     assert time.process_time() - began < 5
+
+
+async def test_a_threshold_that_no_run_passes_is_said_so(client: Client) -> None:
+    answer = text_of(await client.call_tool("run_costs", {**RANK, "threshold": 5}))
+    assert "No run has val/acc above 5: the best result is" in answer

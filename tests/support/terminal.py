@@ -10,6 +10,7 @@ import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -39,14 +40,16 @@ def at_terminal(
     keys: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     seconds: float = 60,
+    folder: Path | None = None,
 ) -> TerminalRun:
-    """Run `sweeplens ...` at a terminal. ``keys``: what is typed once a text has been shown."""
+    """Run `sweeplens ...` at a terminal, in a folder. ``keys``: what is typed once a text has been shown."""
     import fcntl
     import pty
     import termios
 
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover
+        os.chdir(folder or Path.cwd())
         inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
         os.execve(
             sys.executable,

@@ -6,12 +6,13 @@ A run counts up to its end, with its last finite value at or before each place. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from sweeplens.analyses.curves import LocatedCurves
 from sweeplens.analyses.ranked_groups import group_label
+from sweeplens.counting import count_of
 from sweeplens.frames.grouping import group_hparams, keyed
 
 __all__ = ["bands"]
@@ -23,15 +24,23 @@ _SAMPLE, _POINTS = 500, 1_000_000
 
 
 def bands(runs: pl.DataFrame, placed: LocatedCurves, replicates: Sequence[str]) -> tuple[str, ...]:
-    """Returns a line for each group and metric with many curves."""
+    """Returns a line for each group and metric with many curves. Their samples are read together, once."""
     sizes = placed.series.group_by("metric").agg(pl.len().alias("runs"), pl.col("n").sum()).sort("metric")
-    notes: list[str] = []
-    for metric, count, points in sizes.filter(pl.col("runs") >= _MANY).head(_METRICS).iter_rows():
-        sample = _even_sample(placed.series.filter(pl.col("metric") == metric), int(_POINTS * count / points))
-        curves = placed.lines.drawn(sample).filter(pl.col("x").is_finite() & pl.col("value").is_finite())
-        of = f", {sample.height} of {count:,} taken evenly" if sample.height < count else ""
-        notes += _lines(metric, placed.lines.x, curves, _members(runs, sample, replicates), of)
-    return tuple(notes)
+    many = sizes.filter(pl.col("runs") >= _MANY).head(_METRICS).rows()
+    if not many:
+        return ()
+    samples = {m: _even_sample(placed.series.filter(pl.col("metric") == m), int(_POINTS * n / p)) for m, n, p in many}
+    drawn = placed.lines.drawn(pl.concat(samples.values()))
+    curves = drawn.filter(pl.col("x").is_finite() & pl.col("value").is_finite())
+    members: dict[tuple[str, ...], pl.DataFrame] = {}  # most metrics are logged by the same runs
+    lines: list[str] = []
+    for metric, count, _ in many:
+        ids = tuple(samples[metric]["run_id"])
+        if ids not in members:
+            members[ids] = _members(runs, samples[metric], replicates)
+        of = f", {len(ids)} of {count:,} taken evenly" if len(ids) < count else ""
+        lines += _lines(metric, placed.lines.x, curves.filter(pl.col("metric") == metric), members[ids], of)
+    return tuple(lines)
 
 
 def _even_sample(series: pl.DataFrame, most: int) -> pl.DataFrame:
@@ -55,31 +64,45 @@ def _members(runs: pl.DataFrame, sample: pl.DataFrame, replicates: Sequence[str]
 
 
 def _lines(metric: str, x: str, curves: pl.DataFrame, member: pl.DataFrame, of: str) -> list[str]:
-    low, high = curves["x"].min(), curves["x"].max()
-    if not isinstance(low, float) or not isinstance(high, float):
+    places = _places(curves["x"])
+    if not places:
         return []
-    places = [low + (high - low) * i / (_PLACES - 1) for i in range(_PLACES)] if high > low else [low]
-    if curves["x"].floor().eq(curves["x"]).all():
-        places = list(dict.fromkeys(float(round(p)) for p in places))
-    cells = [_at(curves, place).join(member, on="run_id") for place in places]
+    columns = [str(i) for i in range(len(places))]
+    values = curves.group_by("run_id").agg(_at(place).alias(c) for c, place in zip(columns, places, strict=True))
+    joined = member.join(values, on="run_id", how="left", maintain_order="left")
+    cells = joined.group_by("label", maintain_order=True).agg(pl.len().alias("n"), *map(_cell, columns))
     lines: list[str] = []
-    for label, n in member.group_by("label", maintain_order=True).len().iter_rows():
-        parts = [_cell(cell.filter(pl.col("label") == label)["value"], n) for cell in cells]
-        shown = "; ".join(f"{x} {place:.6g} {part}" for place, part in zip(places, parts, strict=True))
-        lines.append(f"{metric}, {label} ({n} runs{of}), median [10 %, 90 %]: {shown}.")
+    for label, n, *parts in cells.iter_rows():
+        shown = "; ".join(f"{x} {at:.6g} {_cell_text(part, n)}" for at, part in zip(places, parts, strict=True))
+        lines.append(f"{metric}, {label} ({count_of(n, 'run')}{of}), median [10 %, 90 %]: {shown}.")
     return lines
 
 
-def _at(curves: pl.DataFrame, place: float) -> pl.DataFrame:
-    """Returns run_id, value: the last value up to here of each run that has not ended before."""
-    reached = curves.group_by("run_id").agg(pl.col("x").max()).filter(pl.col("x") >= place)
-    before = curves.filter(pl.col("x") <= place).join(reached.select("run_id"), on="run_id", how="semi")
-    return before.group_by("run_id").agg(pl.col("value").sort_by("x").last())
+def _places(x: pl.Series) -> list[float]:
+    """Returns even places from the least to the greatest x, at whole numbers if all x are; none without any."""
+    low, high = x.min(), x.max()
+    if not isinstance(low, float) or not isinstance(high, float):
+        return []
+    places = [low + (high - low) * i / (_PLACES - 1) for i in range(_PLACES)] if high > low else [low]
+    return list(dict.fromkeys(float(round(p)) for p in places)) if x.floor().eq(x).all() else places
 
 
-def _cell(values: pl.Series, runs: int) -> str:
+def _at(place: float) -> pl.Expr:
+    """The last value up to here of a curve in order of x; null if it has ended before."""
+    x = pl.col("x")
+    return pl.when(x.last() >= place).then(pl.col("value").filter(x <= place).last())
+
+
+def _cell(column: str) -> pl.Expr:
+    """The median, both quantiles and the number of values, as one struct."""
+    value = pl.col(column)
+    quantiles = (value.quantile(q, "linear").alias(str(q)) for q in (0.5, 0.1, 0.9))
+    return pl.struct(*quantiles, value.count().alias("n")).alias(column)
+
+
+def _cell_text(cell: Mapping[str, float | None], runs: int) -> str:
     """Formats the quantiles, with the number of values where some runs have none."""
-    middle, low, high = (values.quantile(q, "linear") for q in (0.5, 0.1, 0.9))
-    if middle is None or low is None or high is None:
+    middle, low, high, n = cell.values()
+    if n == 0:
         return "no run"
-    return f"{middle:.4g} [{low:.4g}, {high:.4g}]" + (f" in {len(values)}" if len(values) < runs else "")
+    return f"{middle:.4g} [{low:.4g}, {high:.4g}]" + (f" in {n}" if n != runs else "")

@@ -5,13 +5,14 @@ The axis is ``step``, ``wall_time`` (seconds since the run's first point) or any
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from sweeplens.analyses.sides import Sides
 from sweeplens.engines.protocol import Points, PointSource
-from sweeplens.engines.reductions import AtBudget, RunEnd
+from sweeplens.engines.reductions import AtBudget, Crossing, RunEnd
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
@@ -37,17 +38,16 @@ def at_equal_budget(
 
     The default threshold is the level that every run reached. ``budget`` and ``reached_at`` are in the unit of the axis.
     """
-    both = pl.Series(sides.both, dtype=pl.String)
-    asked = series.filter(pl.col("metric").is_in(list(goals)) & pl.col("run_id").is_in(both.implode()))
+    asked = series.filter(pl.col("metric").is_in(list(goals)) & pl.col("run_id").is_in(sides.ids))
     named = None if asked["run_id"].n_unique() == series["run_id"].n_unique() else sides.both
-    side_of = pl.DataFrame({"run_id": both, "in_a": [True] * len(sides.a) + [False] * len(sides.b)})
+    in_a = pl.col("run_id").is_in(sides.ids_a)
     rows: list[tuple[object, ...] | None] = []
     for metric, goal in goals.items():  # one metric at a time: all their points take much room
         mine = asked.filter(pl.col("metric") == metric)
         placed = _placed(mine, series, points, named, axis)
         placed = placed if axis == "step" else placed.held(["run_id", "x", "value"])  # a joined axis is read once
         ends = _ends_by_step(mine, goal) if axis == "step" else placed.reduce(RunEnd(goal == "lower"))
-        rows.append(_row(placed, ends.join(side_of, on="run_id").sort("run_id"), metric, goal, axis, threshold))
+        rows.append(_row(placed, ends.with_columns(in_a=in_a).sort("run_id"), metric, goal, axis, threshold))
     return pl.DataFrame([r for r in rows if r is not None], schema=_SCHEMA, orient="row")
 
 
@@ -81,10 +81,23 @@ def _row(
     budget = float(ends["x"].min())  # pyright: ignore[reportArgumentType]
     worst = ends["best"].max() if lower else ends["best"].min()
     level = float(worst) if threshold is None else threshold  # pyright: ignore[reportArgumentType]
-    found = ends.join(placed.reduce(AtBudget(lower, budget, level)), on="run_id", maintain_order="left")
-    (best_a, n_a, x_a), (best_b, n_b, x_b) = (_of_side(found.filter(pl.col("in_a") == a)) for a in (True, False))
+    reached = _reached(placed, ends, AtBudget(lower, budget, level), by_step=axis == "step")
+    (best_a, n_a, x_a), (best_b, n_b, x_b) = (_of_side(reached.filter(pl.col("in_a") == a)) for a in (True, False))
     difference = None if best_a is None or best_b is None else best_a - best_b
     return metric, goal, axis, budget, best_a, best_b, difference, level, n_a, x_a, n_b, x_b
+
+
+def _reached(placed: Points, ends: pl.DataFrame, how: AtBudget, *, by_step: bool) -> pl.DataFrame:
+    """Adds at_budget and reached to the ends. Where no run went beyond the budget, its best is known, and less is read."""
+    if not by_step or ends["x"].max() != how.budget:
+        return ends.join(placed.reduce(how), on="run_id", how="left", maintain_order="left")
+    beyond = math.nextafter(
+        how.level, math.inf if how.lower else -math.inf
+    )  # at least as good as the level is good enough
+    first = placed.reduce(Crossing(beyond, below=how.lower)).select(
+        "run_id", reached=pl.col("best_step").cast(pl.Float64)
+    )
+    return ends.join(first, on="run_id", how="left", maintain_order="left").with_columns(at_budget="best")
 
 
 def _of_side(found: pl.DataFrame) -> tuple[float | None, int, float | None]:

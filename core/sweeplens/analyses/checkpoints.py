@@ -15,6 +15,7 @@ import polars as pl
 from sweeplens.analyses.coverage import listed, series_of
 from sweeplens.analyses.luck import twin_on_test
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.engines.reductions import EarlyStop, Fluctuation, LastUpToStep
 from sweeplens.frames.goals import goal_of
@@ -88,12 +89,14 @@ def _notes(metric: str, table: pl.DataFrame, direction: str) -> list[str]:
     ended = table.filter(pl.col("worse_by") == 0).height
     ruined = table.filter(pl.col("last").is_finite().not_())["run_id"].to_list()
     notes = [
-        f"best is the {word} {metric}; a checkpoint at best_step keeps it. {ended} of {total} runs end at their best."
+        f"best is the {word} {metric}; a checkpoint at best_step keeps it. {share_of(ended, total, 'run')} "
+        f"{verb(total, 'ends at its best', 'end at their best')}."
     ]
     if ruined:
         named = listed(ruined)
         notes.append(
-            f"{len(ruined)} of {total} runs end without a finite value ({named}): only an earlier checkpoint works."
+            f"{share_of(len(ruined), total, 'run')} {verb(total, 'ends', 'end')} without a finite value ({named}): "
+            f"only an earlier checkpoint works."
         )
     if lost.height:
         rows = lost.head(3).iter_rows(named=True)
@@ -101,7 +104,8 @@ def _notes(metric: str, table: pl.DataFrame, direction: str) -> list[str]:
             f"{r['run_id']} {r['best']:.5g} at {r['best_step']} but {r['last']:.5g} at {r['last_step']}" for r in rows
         ]
         notes.append(
-            f"{lost.height} of {total} runs end worse than their best by more than {_BEYOND:g} times their noise: keep the "
+            f"{share_of(lost.height, total, 'run')} {verb(total, 'ends worse than its', 'end worse than their')} "
+            f"best by more than {_BEYOND:g} times the noise: keep the "
             f"best checkpoint, not the last ({listed(shown)})."
         )
     elif not ruined:
@@ -112,7 +116,7 @@ def _notes(metric: str, table: pl.DataFrame, direction: str) -> list[str]:
         missed = stopped.filter((pl.col("stop_best") - pl.col("best")).abs() > _BEYOND * pl.col("noise")).height
         notes.append(
             f"Stopping after a tenth of the evaluations (at least 3) without a new best would have ended {stopped.height} of "
-            f"{total} runs early and saved {saved:.0%} of all steps; {missed} of them got clearly better later."
+            f"{count_of(total, 'run')} early and saved {saved:.0%} of all steps; {missed} of them got clearly better later."
         )
     return notes
 
@@ -124,6 +128,7 @@ def _twin_notes(metric: str, twin: str, table: pl.DataFrame, sign: float) -> lis
         return []
     honest, own, last = (cast("float", known[c].mean()) for c in ("test_at_best", "test_best", "test_last"))
     return [
-        f"{twin}, mean over {known.height} runs: {honest:.5g} at the best {metric}, {last:.5g} at the end, {own:.5g} at its own "
+        f"{twin}, mean over {count_of(known.height, 'run')}: {honest:.5g} at the best {metric}, {last:.5g} at the end, "
+        f"{own:.5g} at its own "
         f"best. Reporting its own best chooses on the reported metric and looks better by {sign * (honest - own):.3g}."
     ]

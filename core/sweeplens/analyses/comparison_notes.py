@@ -14,8 +14,9 @@ from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparis
 from sweeplens.analyses.robustness import readings, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
+from sweeplens.counting import count_of
 from sweeplens.engines.protocol import PointSource
-from sweeplens.frames.grouping import is_identifier, is_replicate, varying_hparams
+from sweeplens.frames.grouping import settings_among, varying_hparams
 from sweeplens.frames.reduction import ReducedSeries, Reduction
 
 __all__ = ["coverage_note", "matching_notes", "method_notes", "robustness_notes"]
@@ -33,7 +34,9 @@ def method_notes(
     """Returns one line of method, and notes on pairs and noise."""
     at = f" (step {reduced.step})" if reduced.step is not None else ""
     sides = setup.sides
-    line = f"a: {len(sides.a)} runs, b: {len(sides.b)} runs; reduce {how}{at}; difference is a - b"
+    line = (
+        f"a: {count_of(len(sides.a), 'run')}, b: {count_of(len(sides.b), 'run')}; reduce {how}{at}; difference is a - b"
+    )
     tests = list(dict.fromkeys(c.contrast.name for c in cases if c.contrast.p is not None))
     line += f"; {' or '.join(tests)} at 5 %" if tests else ""
     line += f", {cases[0].metric} uncorrected, the others Holm-corrected" if len(cases) > 1 and tests else ""
@@ -73,7 +76,9 @@ def matching_notes(
         wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
         inert = cases[0].blocks.inert if cases and cases[0].blocks else ()
         pooled = len(matching.labels) - len({*wild, *inert})
-        notes.append(f"Matched on {', '.join(matching.by)}: difference is pooled over {pooled} strata ({error}).")
+        notes.append(
+            f"Matched on {', '.join(matching.by)}: difference is pooled over {count_of(pooled, 'stratum', 'strata')} ({error})."
+        )
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
         if wild:
@@ -88,9 +93,12 @@ def matching_notes(
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
-    both = runs.filter(pl.col("run_id").is_in(setup.sides.both))
-    apart = [n for n in varying_hparams(both) if n not in named and not is_replicate(both, n, replicates)
-             and not is_identifier(both, n, replicates) and not (matching and n in matching.by)]  # fmt: skip
+    both = runs.filter(pl.col("run_id").is_in(setup.sides.ids))
+    apart = [
+        n
+        for n in settings_among(both, varying_hparams(both), replicates)
+        if n not in named and not (matching and n in matching.by)
+    ]
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)
@@ -145,7 +153,7 @@ def _sort_reading(
     if sign == primary:
         same.append(name)
     elif tried is not None and sign is not None:
-        other.append((name, f"a - b {tried.difference:.4g}, " + ("different" if sign else "not sign apart")))
+        other.append((name, f"a - b {tried.difference:.4g}, " + ("different" if sign else "no significant difference")))
 
 
 def _significant_sign(c: Contrast) -> int | None:
@@ -180,10 +188,10 @@ def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSet
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))
     else:
-        side = pl.when(pl.col("run_id").is_in(setup.sides.a)).then(1.0).otherwise(-1.0)
+        side = pl.when(pl.col("run_id").is_in(setup.sides.ids_a)).then(1.0).otherwise(-1.0)
         mean_of, size = pl.col("value").mean().over(side), pl.len().over(side)
         moved = side * ((mean_of * size - pl.col("value")) / (size - 1) - mean_of)
-        tried = values.filter(pl.col("run_id").is_in(setup.sides.both)).select("run_id", without=whole + moved)
+        tried = values.filter(pl.col("run_id").is_in(setup.sides.ids)).select("run_id", without=whole + moved)
     change = (pl.col("without") - whole).abs().round_sig_figs(_SURE_FIGURES)  # equal ones: by name
     far = tried.filter(pl.col("without").is_finite()).sort(change, "run_id", descending=[True, False])
     if not far.height:

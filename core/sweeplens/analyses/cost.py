@@ -18,6 +18,7 @@ from sweeplens.analyses.coverage import coverage_of, listed, series_of, settings
 from sweeplens.analyses.readings_at_budget import at_budget
 from sweeplens.analyses.run_costs import RunCosts, machine_of, run_costs
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME, Event, event_column
 from sweeplens.frames.goals import goal_of
@@ -77,11 +78,21 @@ def cost(
     groups = _grouped(table.with_columns(cut=pl.col("run_id").is_in(list(cut))), ask, costs, units)
     notes = (
         *_totals(table, costs),
+        *_never_reached(table, ask, units),
         *_front_note(groups, ask, costs),
         *_pace_notes(table.filter(pl.col("run_id").is_in(list(cut)).not_()), runs, asked, points, ask),
     )
     left = (*lost, *runs_lacking([metric], runs, series), *reduced.left_out)
     return Answer(groups, Basis(runs_used=table.height, left_out=left, points=reduced.points), notes, {"runs": table})
+
+
+def _never_reached(table: pl.DataFrame, ask: _Asked, units: Sequence[str]) -> list[str]:
+    """Returns a note where no run went past the threshold, with the best value that one has."""
+    if not units or not table.height or not all(table[unit].is_null().all() for unit in units):
+        return []
+    best = table["value"].min() if ask.goal == "lower" else table["value"].max()
+    side = "below" if ask.goal == "lower" else "above"
+    return [f"No run has {ask.metric} {side} {ask.threshold:g}: the best result is {best:.5g}."]
 
 
 def _with_reached(
@@ -120,13 +131,13 @@ def _grouped(table: pl.DataFrame, ask: _Asked, costs: RunCosts, units: Sequence[
 def _totals(table: pl.DataFrame, costs: RunCosts) -> list[str]:
     """Returns what the runs cost together, and which costs were not logged."""
     hours = cast("float", table["seconds"].sum()) / _HOUR
-    parts = [f"{table.height} runs", f"{table['steps'].sum():,} steps"]
+    parts = [count_of(table.height, "run"), count_of(int(table["steps"].sum()), "step")]
     parts += [f"{hours:,.3g} h of wall time"] if hours else []
     parts += [f"{table['gpu_hours'].sum():,.4g} GPU-hours"] if table["gpu_hours"].sum() else []
     parts += [f"{table[c].sum():,.4g} {c}" for c in costs.counters]
     lacking = table["seconds"].null_count()
     whole = lacking == table.height
-    missing = "Wall time is not logged" + ("" if whole else f" in {lacking} of {table.height} runs")
+    missing = "Wall time is not logged" + ("" if whole else f" in {share_of(lacking, table.height, 'run')}")
     told = [f"In all: {', '.join(parts)}."]
     told += [f"{missing}: costs are compared by {costs.axis}."] if lacking else []
     if not whole and table["gpu_hours"].null_count() == table.height:
@@ -147,14 +158,17 @@ def _front_note(groups: pl.DataFrame, ask: _Asked, costs: RunCosts) -> list[str]
     ]
     others = groups.height - front.height
     dearer = (
-        f"; {others} other{'s cost' if others > 1 else ' costs'} as much or more for no better value" if others else ""
+        f"; {count_of(others, 'other')} {verb(others, 'costs', 'cost')} as much or more for no better value"
+        if others
+        else ""
     )
     more = f"; and {front.height - _NAMED} more" if front.height > _NAMED else ""
     return [f"Front of {ask.metric} against {costs.axis}: {'; '.join(shown[:_NAMED])}{more}{dearer}."]
 
 
 def _amount(value: float | None, axis: str) -> str:
-    return "-" if value is None else f"{value:,.4g} {axis}"
+    unit = axis.removesuffix("s") if value == 1 and axis in ("steps", "seconds") else axis
+    return "-" if value is None else f"{value:,.4g} {unit}"
 
 
 def _label(row: Mapping[str, object], keys: Sequence[str]) -> str:

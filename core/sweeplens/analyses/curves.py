@@ -18,10 +18,11 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis, LazyAnswer, LeftOut
 from sweeplens.cancellation import checkpoint
+from sweeplens.counting import verb
 from sweeplens.engines.protocol import Points, PointSource
 from sweeplens.engines.reductions import MissingTimes, PointCount
 from sweeplens.errors import InputError
-from sweeplens.frames.points import kept_by_thin, select_points, standing, thin
+from sweeplens.frames.points import kept_by_thin, select_points, standing
 from sweeplens.frames.reduction import rewound, runs_lacking
 from sweeplens.frames.selection import check_range
 
@@ -165,7 +166,8 @@ def thin_curves(placed: LocatedCurves, max_points: int, *, notes: tuple[str, ...
     series = _measured(placed, max_points)
     cut = int((series["n"] > series["n_shown"]).sum())
     sampling = (
-        f"{cut} of {series.height} series are downsampled to {max_points} points; first, last, extremes, NaN changes, bends kept"
+        f"{cut} of {series.height} series {verb(cut, 'is', 'are')} downsampled to {max_points} points; first, last, "
+        f"extremes, NaN changes, bends kept"
         if cut
         else ""
     )
@@ -226,14 +228,19 @@ def _unrolled(lines: CurveSelection, series: pl.DataFrame, max_points: int, firs
 
 
 def _thinned(drawn: pl.DataFrame, max_points: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns the downsampled curves, and a summary row for each."""
+    """Returns the downsampled curves, and a summary row for each. Only numbers are handled curve by curve."""
     from sweeplens.analyses.sparklines import is_log, sparkline  # numpy loads with it
+    from sweeplens.frames.downsampling import shape_keeping_rows
 
-    shown: list[pl.DataFrame] = [pl.DataFrame(schema=_CURVE)]
+    x, value = (drawn[c].fill_null(float("nan")).to_numpy() for c in ("x", "value"))
+    kept: list[int] = []
     rows: list[tuple[object, ...]] = []
-    for key, part in drawn.group_by(_KEY, maintain_order=True):
+    first = 0
+    for run, metric, n in drawn.group_by(_KEY, maintain_order=True).len().iter_rows():
         checkpoint()
-        shown.append(thin(part, max_points))
-        values = part["value"].to_numpy()
-        rows.append((*key, part.height, shown[-1].height, sparkline(values), is_log(values)))
-    return pl.concat(shown), pl.DataFrame(rows, schema=_SERIES, orient="row")
+        own = slice(first, first + n)
+        chosen = shape_keeping_rows(x[own], value[own], max_points) if n > max_points else range(n)
+        kept += [first + row for row in chosen]
+        rows.append((run, metric, n, len(chosen), sparkline(value[own]), is_log(value[own])))
+        first += n
+    return drawn[kept], pl.DataFrame(rows, schema=_SERIES, orient="row")

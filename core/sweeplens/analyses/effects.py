@@ -19,10 +19,19 @@ from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import is_called, is_identifier, is_replicate, keyed, same_split, varying_hparams
+from sweeplens.frames.grouping import (
+    is_called,
+    keyed,
+    others_of,
+    same_split,
+    settings_among,
+    two_valued,
+    varying_hparams,
+)
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["effects"]
@@ -87,7 +96,7 @@ def effects(
     shares = _shares(design, values)
     pair = _strongest_pair(design, shares, values)
     at = f" (step {reduced.step})" if reduced.step is not None else ""
-    notes = [f"{direction} is better; reduce {how}{at}; {len(values)} runs, each counts once."]
+    notes = [f"{direction} is better; reduce {how}{at}; {count_of(len(values), 'run')}, each counts once."]
     notes += [_RANKED] * ranked + _size_notes(design, values, shares, of_task) + _class_notes(design)
     notes += [_noise_note(design, values), *_pair_notes(pair, shares), coverage_of(used, _of(asked, ids)).note()]
     notes += [
@@ -132,11 +141,7 @@ def _failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[
     lost = ~pl.col("run_id").is_in(list(used)) | pl.col("status").is_in(("failed", "crashed"))
     marked = runs.with_columns(lost=lost)
     n, gone = marked.height, int(marked["lost"].sum())
-    names = [
-        x
-        for x in varying_hparams(runs)
-        if not is_replicate(runs, x, replicates) and not is_identifier(runs, x, replicates)
-    ]
+    names = settings_among(runs, varying_hparams(runs), replicates)
     if gone < 2 or gone == n or not names:
         return ""
     found: list[tuple[float, str, str, int, int]] = []
@@ -215,14 +220,9 @@ def _values(values: Sequence[float]) -> tuple[list[float], bool]:
 
 
 def _design(runs: pl.DataFrame, replicates: Sequence[str]) -> _Design:
-    names = [
-        n
-        for n in sorted(varying_hparams(runs))
-        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-    ]
-    nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
-    names = [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
+    names = settings_among(runs, sorted(two_valued(runs)), replicates)
     table = keyed(runs, names)
+    nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
     classes = tuple(tuple(c) for one in same_split(runs, names) for c in _truly_same(table, one))
     firsts = [c[0] for c in classes]
     return _Design(table, classes, _aliases(table, firsts), {n: levels_of(table[n], none=n in nulls) for n in names})
@@ -302,7 +302,7 @@ def _table(
         for name in names:
             way, best = _direction_and_best(design, name, goodness, known=known)
             way_and_best = (f"depends on {partner}" if partner and not known else way, best)
-            others = [*(n for n in names if n != name), *design.aliases.get(names[0], [])]
+            others = [*others_of(name, names), *design.aliases.get(names[0], [])]
             n_values = design.table[name].drop_nulls().n_unique()
             rows.append((share[0] or 0.0, (name, *share, *way_and_best, n_values, others)))
     ordered = [row for _, row in sorted(rows, key=lambda r: -r[0])]
@@ -311,7 +311,7 @@ def _table(
 
 def _direction_and_best(design: _Design, name: str, goodness: Sequence[float], *, known: bool) -> tuple[str, str]:
     """Returns direction and best value among the runs that have it; no direction without a significant effect."""
-    numeric = design.table.schema[name].is_numeric()
+    numeric = design.table[name].dtype.is_numeric()
     levels, values = where_set(design.levels[name], goodness, numeric=numeric)
     means = [mean(group) for group in levels.groups(values)]
     best = levels.names[means.index(max(means))]
@@ -366,7 +366,7 @@ def _size_notes(
 ) -> list[str]:
     n, p = len(values), len(design.classes)
     if not p:
-        return [f"No hyperparameter varies over these {n} runs, except replicates."]
+        return [f"No hyperparameter varies over {verb(n, 'this', 'these')} {count_of(n, 'run')}, except replicates."]
     if n < _FEWEST:
         return [f"Too few runs: {n}; shares need at least {_FEWEST}."]
     if shares is None:
@@ -374,7 +374,9 @@ def _size_notes(
         return [f"All {n} runs have the same value{where}: there is no variance to explain."]
     notes: list[str] = []
     if n < max(_FEW, _FEW_A_COLUMN * p):
-        notes.append(f"Few runs: {n} for {p} hyperparameters; shares are rough, and weak effects stay hidden.")
+        notes.append(
+            f"Few runs: {n} for {count_of(p, 'hyperparameter')}; shares are rough, and weak effects stay hidden."
+        )
     held_out_r2 = shares[""][0]
     notes.append(
         f"importance: lower bound on the share of the variance, by permutation on held-out runs of a random forest (held-out"
@@ -402,5 +404,5 @@ def _noise_note(design: _Design, values: Sequence[float]) -> str:
     if spread is None:
         return "No repeated runs: chance variation is unknown."
     share = min(1.0, spread.sd**2 / float(column.var() or 1.0))  # pyright: ignore[reportArgumentType]
-    wild = f", {len(spread.wild)} groups of larger spread excluded" if spread.wild else ""
+    wild = f", {count_of(len(spread.wild), 'group')} of larger spread excluded" if spread.wild else ""
     return f"Repetitions of one setting account for {share:.0%} of the variance{wild}."

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.answers import Answer
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.store import Snapshot
 
@@ -69,9 +70,15 @@ class RunHealth(Struct, frozen=True):
         """Returns run_id, health of all runs."""
         return health_of(self.runs, self.diagnosis().table)
 
+    def known_findings(self) -> pl.DataFrame | None:
+        """Returns the findings of all runs; None if they are not known yet and finding them would take long."""
+        if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
+            return None
+        return self.diagnosis().table
+
     def broken(self, among: Sequence[str]) -> list[str]:
         """Returns which of these runs are broken, in order; none if they are not known yet and finding them would take long."""
-        if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
+        if self.known_findings() is None:
             return []
         broken = self.table().filter((pl.col(HEALTH) == "broken") & pl.col("run_id").is_in(list(among)))
         return broken["run_id"].sort().to_list()
@@ -102,8 +109,8 @@ def broken_warning(broken: Sequence[str], used: int) -> tuple[str, ...]:
     """Returns a warning that an answer rests on broken runs; none if it does not."""
     if not broken:
         return ()
-    one = len(broken) == 1
+    n = len(broken)
     return (
-        f"{len(broken)} of the {used} runs used {'is' if one else 'are'} broken ({listed(broken, _NAMED)}: diagnose_runs); "
-        f"where=\"health <> 'broken'\" leaves {'it' if one else 'them'} out",
+        f"{n} of the {count_of(used, 'run')} used {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
+        f"where=\"health <> 'broken'\" leaves {verb(n, 'it', 'them')} out",
     )

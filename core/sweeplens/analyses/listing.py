@@ -10,9 +10,10 @@ import polars as pl
 
 from sweeplens.analyses.sorting import sort_key, sort_table
 from sweeplens.answers import Answer, Basis
-from sweeplens.errors import UnknownNameError
+from sweeplens.counting import count_of, share_of, verb
+from sweeplens.errors import UnknownNameError, nearest
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_identifier, two_valued
+from sweeplens.frames.grouping import folded, settings_among, two_valued
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
 from sweeplens.frames.run_names import run_named, with_names
 from sweeplens.frames.schemas import RUN_COLUMNS, hparam_columns
@@ -40,14 +41,15 @@ def list_runs(
     ``columns`` replaces the last two: any column of the runs table, or ``<metric>.<statistic>``. ``sort`` is any of these
     columns too; one that is not shown is added.
     """
-    hparams = [n for n in two_valued(runs) if not is_identifier(runs, n)] if not columns else []
+    hparams = settings_among(runs, two_valued(runs), ()) if not columns else []
     metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
     order = _order(sort, runs, series, [*_IDENTITY, *chosen], more)
     hidden = len(hparams) - _MOST_HPARAMS
-    notes = [f"{hidden} more hyperparameters vary: find_varying_hparams names them, columns=... shows them."] * (
-        hidden > 0
-    )
+    notes = [
+        f"{count_of(hidden, 'more hyperparameter')} {verb(hidden, 'varies', 'vary')}: find_varying_hparams names them, "
+        f"columns=... shows them."
+    ] * (hidden > 0)
     table = with_names(with_columns(runs, series, [*_IDENTITY, *chosen, *order], more), runs)
     ordered = sort_table(table, sort) if order else table.sort(["updated_at", "run_id"], descending=[True, False])
     notes += _nulls(ordered, [name for name in (*columns, *order) if name not in runs.columns])
@@ -66,7 +68,14 @@ def _order(sort: str, runs: pl.DataFrame, series: pl.DataFrame, shown: Sequence[
     if f"{bare}.last" in known and bare not in known:
         sign = "-" * sort.startswith("-")
         raise UnknownNameError(f"No column to sort by {bare!r}: it is a metric; write '{sign}{bare}.last'. {hint}")
+    meant = nearest(bare.partition(" ")[0], series["metric"].unique().sort()) if "." not in bare else []
+    if meant and not nearest(bare, runs.columns, n=1):
+        raise UnknownNameError.of("column to sort by", bare, [], hint=f"Nearest: {_last_of(meant)}. {hint}")
     return [sort_key(sort, known, hint=hint)[0]]
+
+
+def _last_of(metrics: Sequence[str]) -> str:
+    return ", ".join(repr(f"{metric}.last") for metric in metrics)
 
 
 def _nulls(table: pl.DataFrame, computed: Sequence[str]) -> list[str]:
@@ -74,7 +83,7 @@ def _nulls(table: pl.DataFrame, computed: Sequence[str]) -> list[str]:
     reason = {True: "no time was logged up to there, or it never happened", False: "it never happened there"}
     counts = {n: table[n].null_count() for n in dict.fromkeys(computed) if n.endswith(")") or "@" in n}
     return [
-        f"{n} is null in {k} of {table.height} runs: {reason[n.endswith('@wall_time')]}."
+        f"{n} is null in {share_of(k, table.height, 'run')}: {reason[n.endswith('@wall_time')]}."
         for n, k in counts.items()
         if k
     ]
@@ -129,7 +138,7 @@ def get_run(run_id: str, runs: pl.DataFrame, series: pl.DataFrame, problems: Seq
 def _folded_values(row: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:
     """Returns the values of a run's hyperparameters; for many under one parent, their number."""
     groups = folded(names)
-    return {n: row[n].to_list()[0] if own == [n] else f"{len(own):,} keys" for n, own in groups.items()}
+    return {n: row[n].to_list()[0] if own == [n] else count_of(len(own), "key") for n, own in groups.items()}
 
 
 def list_metrics(
@@ -161,7 +170,7 @@ def list_metrics(
         pl.Series("display_name", [shown.get(n, n) for n in names], dtype=pl.String),
     ).select("metric", "n_runs", "n_points", "first_step", "last_step", "goal", "n_nonfinite", "display_name")
     silent = runs.height - kept["run_id"].n_unique()
-    notes = (f"{silent} of {runs.height} runs logged none of these metrics.",) if silent else ()
+    notes = (f"{share_of(silent, runs.height, 'run')} logged none of these metrics.",) if silent else ()
     return Answer(table, Basis(runs_used=kept["run_id"].n_unique(), points=int(kept["n_logged"].sum())), notes)
 
 

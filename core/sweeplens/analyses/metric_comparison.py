@@ -44,7 +44,7 @@ def tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks:
     of_task = [n for n in matching.by if is_called(n, tasks)] if matching else []
     if not of_task:
         return None
-    both = keyed(runs.filter(pl.col("run_id").is_in(sides.both)), of_task)
+    both = keyed(runs.filter(pl.col("run_id").is_in(sides.ids)), of_task)
     return both.select(
         "run_id", task=pl.concat_str([pl.col(t).cast(pl.String).fill_null("") for t in of_task], separator=", ")
     )

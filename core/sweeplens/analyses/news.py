@@ -27,6 +27,7 @@ from msgspec import Struct
 from sweeplens.analyses.news_facts import CLASSES, ENDS, digest_of, facts_after, new_facts, news_facts
 from sweeplens.analyses.triage.diagnosis import DiagnosisOptions, lasting_findings
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import CursorError
 from sweeplens.frames.goals import known_goal, main_metrics
@@ -172,15 +173,19 @@ def _counted(fresh: pl.DataFrame, bests: int) -> list[str]:
     """Returns the news as counts of runs."""
     counts = fresh.group_by("event").agg(runs=pl.col("run_id").n_unique(), facts=pl.len())
     of = {event: (runs, facts) for event, runs, facts in counts.iter_rows()}
-    parts = [f"{_runs(of['began'][0])} began"] if "began" in of else []
-    parts += [f"{of[event][0]} {event}" for event in ("finished", "failed", "stalled", "resumed") if event in of]
+    parts = [f"{count_of(of['began'][0], 'run')} began"] if "began" in of else []
+    parts += [f"{of['finished'][0]} finished"] if "finished" in of else []
+    parts += [f"{n} {word}" for word, n in _bad_ends(fresh)]
+    parts += [f"{of[event][0]} {event}" for event in ("stalled", "resumed") if event in of]
     runs, problems = of.get("problem", (0, 0))
-    parts += [f"{problems} new problem{'s' * (problems > 1)} in {_runs(runs)}"] if problems else []
-    return parts + ([f"new best of {bests} metric{'s' * (bests > 1)}"] if bests else [])
+    parts += [f"{count_of(problems, 'new problem')} in {count_of(runs, 'run')}"] if problems else []
+    return parts + ([f"new best of {count_of(bests, 'metric')}"] if bests else [])
 
 
-def _runs(n: int) -> str:
-    return f"{n} run{'s' * (n != 1)}"
+def _bad_ends(fresh: pl.DataFrame) -> list[tuple[str, int]]:
+    """Returns how many runs ended badly, in the words of their status; a log that stops within a line is a crash."""
+    ends = fresh.filter(pl.col("event") == "failed").with_columns(word=pl.col("key").replace("quiet", "crashed"))
+    return ends.group_by("word").agg(pl.col("run_id").n_unique()).sort("word").rows()
 
 
 def _notes(fresh: pl.DataFrame, bests: int, runs: pl.DataFrame, since: NewsCursor, unsure: int) -> tuple[str, ...]:
@@ -190,7 +195,7 @@ def _notes(fresh: pl.DataFrame, bests: int, runs: pl.DataFrame, since: NewsCurso
     notes = [f"{'; '.join(counts)} {when}."] if counts else [f"Nothing new {when}."]
     began = fresh.filter(pl.col("event") == "began").height
     gone = since.runs - (runs.height - began) if since.bests is not None else 0
-    notes += [f"{gone} runs were removed."] if gone > 0 else []
+    notes += [f"{count_of(gone, 'run')} {verb(gone, 'was', 'were')} removed."] if gone > 0 else []
     notes += ["By logged times alone: the state of this cursor is not kept here."] if since.is_timed else []
     notes += (
         [f"{unsure} of these are uncertain (by the time of their runs alone): too many changes at once."]

@@ -33,7 +33,7 @@ def short_cursor(long: str) -> tuple[str, str, bytes]:
 
 
 def full_cursor(cursor: str, kept: Callable[[str], bytes | None]) -> str:
-    """Returns the cursor of `news` that a short one stands for; any other text is returned unchanged.
+    """Returns the cursor of `news` that a short one stands for; any other text is returned unchanged, for `news` to refuse.
 
     ``kept`` returns the state of an id, or None.
     """
@@ -44,7 +44,11 @@ def full_cursor(cursor: str, kept: Callable[[str], bytes | None]) -> str:
     state = kept(identity.hex())
     if state is not None and hashlib.blake2b(state, digest_size=_ID_BYTES).digest() == identity:
         return state.decode()
-    return timed_cursor(datetime.fromtimestamp(int.from_bytes(raw[1 : 1 + _STAMP_BYTES]) / 1000, UTC))
+    try:
+        at = datetime.fromtimestamp(int.from_bytes(raw[1 : 1 + _STAMP_BYTES]) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # a forged cursor
+        return cursor
+    return timed_cursor(at)
 
 
 def _decoded(cursor: str) -> bytes:

@@ -33,6 +33,7 @@ _LASTING = ("nan", "divergence", "overfit", "spike", "throughput", "stalled")
 _PASSING = (("finished", "quiet"), ("failed", "quiet"), ("stalled", "stalled"), *(("problem", f) for f in _LASTING))
 """Event and key of facts that can end: a silent run resumes, a finding disappears."""
 _TIME = pl.Datetime("us", "UTC")
+_STEPS = pl.when(pl.col("n") == 1).then(pl.lit("step")).otherwise(pl.lit("steps"))
 _FACT = {
     "event": pl.String(), "run_id": pl.String(), "key": pl.String(), "at": _TIME, "touched": _TIME, "metric": pl.String(),
     "step": pl.Int64(), "text": pl.String(), "alike": pl.String(),
@@ -46,20 +47,22 @@ def news_facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOption
     own = runs.select("run_id", "status", n="n_steps", at=pl.coalesce("created_at", "updated_at"), touched="updated_at")
     began = own.select(
         "run_id", "at", "touched", event=pl.lit("began"), key=pl.lit(""), alike=pl.lit("began"),
-        text=pl.format("{}, {} steps so far", "status", "n"),
+        text=pl.format("{}, {} {} so far", "status", "n", _STEPS),
     )  # fmt: skip
     ended = own.filter(pl.col("status").is_in(list(ENDS))).select(
         "run_id", "touched", event=pl.col("status").replace(ENDS), key="status", at="touched", alike="status",
-        text=pl.format("{} after {} steps", "status", "n"),
+        text=pl.format("{} after {} {}", "status", "n", _STEPS),
     )  # fmt: skip
     torn = pl.col("run_id").is_in(list(options.torn))
     words = (
-        pl.when(torn).then(pl.lit("ended in the middle of a line")).otherwise(pl.lit("stopped logging, status unknown"))
+        pl.when(torn)
+        .then(pl.lit("crashed in the middle of a line"))
+        .otherwise(pl.lit("stopped logging, status unknown"))
     )
     past = pl.col("touched") + quiet <= pl.lit(options.now, _TIME)
     silent = own.filter((pl.col("status") == "unknown") & past).select(
         "run_id", "touched", event=pl.when(torn).then(pl.lit("failed")).otherwise(pl.lit("finished")),
-        key=pl.lit("quiet"), at=pl.col("touched") + quiet, alike=words, text=pl.format("{}, after {} steps", words, "n"),
+        key=pl.lit("quiet"), at=pl.col("touched") + quiet, alike=words, text=pl.format("{}, after {} {}", words, "n", _STEPS),
     )  # fmt: skip
     parts = [began, ended, silent, _of_findings(own, found, quiet)]
     return pl.concat([pl.DataFrame(schema=_FACT), *map(_as_facts, parts)])

@@ -13,6 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
+from sweeplens.counting import count_of
 
 __all__ = ["SweepFacts", "next_steps"]
 
@@ -33,6 +34,7 @@ class SweepFacts(Struct, frozen=True):
     hparams: Mapping[str, Sequence[str]]
     findings: pl.DataFrame
     of_the_setup: Sequence[str] = ()  # kinds of findings that settings and logs disagree
+    studied: str = ""  # the hyperparameter that the sweep studies
 
 
 def next_steps(facts: SweepFacts) -> list[str]:
@@ -40,6 +42,7 @@ def next_steps(facts: SweepFacts) -> list[str]:
     found = (
         *_broken(facts),
         *_setup(facts),
+        *_studied(facts),
         *_lead(facts),
         *_confounded(facts),
         *_worsened(facts),
@@ -53,22 +56,26 @@ def _call(tool: str, **arguments: object) -> str:
     return f"{tool}({', '.join(f'{k}={json.dumps(v, ensure_ascii=False)}' for k, v in arguments.items())})"
 
 
-def _count(n: int, word: str = "run") -> str:
-    return f"{n} {word}{'s' * (n != 1)}"
-
-
 def _broken(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     grave = facts.findings.filter(pl.col("severity") == "high")
     ill = grave["run_id"].n_unique()
     if ill:
         kinds = listed(grave["finding"].unique(maintain_order=True).to_list())
-        yield f"{_count(ill)} broke ({kinds})", _call("diagnose_runs", where="health = 'broken'")
+        yield f"{count_of(ill, 'run')} broke ({kinds})", _call("diagnose_runs", where="health = 'broken'")
 
 
 def _setup(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     odd = facts.findings.filter(pl.col("finding").is_in(facts.of_the_setup) & (pl.col("severity") != "low"))
     if odd.height:
-        yield f"settings that the logs contradict, in {_count(odd['run_id'].n_unique())}", _call("diagnose_runs")
+        yield (
+            f"settings that the logs contradict, in {count_of(odd['run_id'].n_unique(), 'run')}",
+            _call("diagnose_runs"),
+        )
+
+
+def _studied(facts: SweepFacts) -> Iterator[tuple[str, str]]:
+    if facts.studied:
+        yield f"what {facts.studied} changes, by task and level", _call("compare_runs", hparam=facts.studied)
 
 
 def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:
@@ -84,6 +91,8 @@ def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:
         )
     elif tied:
         keys = _differing(facts)
+        if keys == [facts.studied]:
+            return
         if len(keys) == 1:
             yield (
                 f"the best in {metric} differ only in {keys[0]}",
@@ -91,7 +100,7 @@ def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:
             )
         else:
             yield (
-                f"{_count(len(tied) + 1, 'setting')} tie in {metric}; what would decide",
+                f"{count_of(len(tied) + 1, 'setting')} tie in {metric}; what would decide",
                 _call("suggest_runs", metric=metric),
             )
 
@@ -101,7 +110,8 @@ def _differing(facts: SweepFacts) -> list[str]:
     ranking = facts.rankings[0]
     if ranking.height < 2 or "task" in ranking.columns or not ranking["tied"][1]:
         return []
-    return [k for k in facts.hparams if k in ranking.columns and ranking[k][0] != ranking[k][1]]
+    held = set(ranking.columns)
+    return [k for k in facts.hparams if k in held and ranking[k][0] != ranking[k][1]]
 
 
 def _confounded(facts: SweepFacts) -> Iterator[tuple[str, str]]:
@@ -118,22 +128,30 @@ def _worsened(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     worse = facts.findings.filter(pl.col("finding").is_in(_WORSENED) & (pl.col("severity") != "low"))
     if worse.height:
         metric = worse["metric"].mode().sort()[0]
-        yield f"{_count(worse['run_id'].n_unique())} got worse after the best", _call("best_checkpoints", metric=metric)
+        yield (
+            f"{count_of(worse['run_id'].n_unique(), 'run')} got worse after the best",
+            _call("best_checkpoints", metric=metric),
+        )
 
 
 def _effects(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     if not facts.best.height or facts.n_runs < _FEWEST_FOR_EFFECTS:
         return
     metric = facts.best["metric"][0]
-    if len(facts.hparams) == 1:
+    if list(facts.hparams) == [facts.studied]:
+        pass
+    elif len(facts.hparams) == 1:
         (name,) = facts.hparams
         yield f"what {name} changes", _call("compare_runs", hparam=name, metrics=[metric])
     elif facts.hparams:
-        yield f"which of {_count(len(facts.hparams), 'hyperparameter')} matter", _call("hparam_effects", metric=metric)
+        yield (
+            f"which of {count_of(len(facts.hparams), 'hyperparameter')} matter",
+            _call("hparam_effects", metric=metric),
+        )
     if facts.hparams:
         yield "what the results cost", _call("run_costs", metric=metric)
 
 
 def _running(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     if facts.n_running:
-        yield f"{_count(facts.n_running)} still going", _call("whats_new")
+        yield f"{count_of(facts.n_running, 'run')} still going", _call("whats_new")

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
+from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
@@ -15,9 +16,10 @@ from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference, over_so_many
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics
-from sweeplens.frames.grouping import folded, is_called, is_identifier, is_machine, varying_hparams
+from sweeplens.frames.grouping import folded, identifiers, is_called, is_machine, varying_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.run_names import display_names, shown_run
 from sweeplens.frames.schemas import hparam_columns
@@ -25,7 +27,7 @@ from sweeplens.frames.schemas import hparam_columns
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["FIRST_CALL_POINTS", "overview"]
+__all__ = ["FIRST_CALL_POINTS", "overview", "with_line"]
 
 Row = Mapping[str, object]
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
@@ -52,11 +54,13 @@ def overview(
     tasks: Sequence[str] = (),
     triage: DiagnosisOptions | None = None,
     diagnosis: Callable[[], Answer] | None = None,
+    studied: Sequence[tuple[str, str]] = (),
 ) -> Answer:
     """Returns rows of topic and text; tables ``varying``, ``metrics`` and ``best``.
 
     ``triage``: options of the diagnosis that finds problems and news; without it only non-finite values are reported.
-    ``diagnosis``: makes the diagnosis of these runs, where it is shared with other answers.
+    ``diagnosis``: makes the diagnosis of these runs, where it is shared with other answers. ``studied``: topics and texts on the
+    hyperparameter that the sweep studies.
     """
     found_wrong = _diagnosis(runs, series, points, triage, diagnosis) if triage else None
     broken = found_wrong.table.filter(pl.col("severity") == "high")["run_id"].unique().to_list() if found_wrong else []
@@ -81,6 +85,7 @@ def overview(
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *_best_rows(names, leading, answers, best),
+        *studied,
         *(
             _broken(runs, series, found_wrong, triage, known)
             if found_wrong and triage
@@ -93,11 +98,26 @@ def overview(
         from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP
 
         running = int((runs["status"] == "running").sum())
-        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP))
+        steps = next_steps(
+            SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP, _name_of(studied))
+        )
         rows += [(f"next {i}", step) for i, step in enumerate(steps, 1)]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def _name_of(studied: Sequence[tuple[str, str]]) -> str:
+    return studied[0][0].partition(": ")[0] if studied else ""
+
+
+def with_line(answer: Answer, topic: str, text: str) -> Answer:
+    """Returns an overview with one more line, before the next steps; the same if the text is empty."""
+    if not text:
+        return answer
+    steps = answer.table["topic"].str.starts_with("next ")
+    line = pl.DataFrame({"topic": [topic], "text": [text]})
+    return replace(answer, table=pl.concat([answer.table.filter(~steps), line, answer.table.filter(steps)]))
 
 
 def _best_rows(
@@ -108,7 +128,10 @@ def _best_rows(
     yield "does it hold", _doubts(leading, answers)
     yield "metrics disagree", _disagreements(leading, [a.table for a in answers])
     yield "ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")
-    yield "best is", f"by reduce {DEFAULT_REDUCE}, the default" * bool(best.height)
+    yield (
+        "how compared",
+        f"by the mean of the last tenth of each run (reduce {DEFAULT_REDUCE}, the default)" * bool(best.height),
+    )
     if names and not leading:
         yield "best", f"unknown whether lower or higher is better ({listed(names)}): pass goal=..."
 
@@ -199,7 +222,8 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     """
     if not vary.height:
         return "nothing" if hparam_columns(runs) else "nothing: no run has hyperparameters"
-    names = [n for n in vary["hparam"].to_list() if is_identifier(runs, n)]
+    identify = identifiers(runs, vary["hparam"].to_list())
+    names = [n for n in vary["hparam"].to_list() if n in identify]
     seen: set[str] = set(names)
     lines: list[str] = []
     for row in vary.filter(pl.col("n_values") > 1).iter_rows(named=True):
@@ -211,7 +235,7 @@ def _vary_text(vary: pl.DataFrame, runs: pl.DataFrame, lost: int) -> str:
     partly: dict[int, list[str]] = {}
     for row in vary.filter(pl.col("n_values") < 2, ~pl.col("hparam").is_in(list(seen))).iter_rows(named=True):
         partly.setdefault(runs.height - row["n_missing"], []).append(f"{row['hparam']} ({', '.join(row['values'])})")
-    some = [f"in {n} of {runs.height} runs only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
+    some = [f"in {share_of(n, runs.height, 'run')} only: {listed(names, _CONSTANTS)}" for n, names in partly.items()]
     machines, names = [n for n in names if is_machine(n)], [n for n in names if not is_machine(n)]
     named = [f"{listed(names)} identif{'ies' if len(names) == 1 else 'y'} single runs"] if names else []
     named += [f"{listed(machines)}: the machine, no setting"] if machines else []
@@ -233,7 +257,8 @@ def _constants(runs: pl.DataFrame) -> str:
     names = [c for c in hparam_columns(runs) if c not in varying_names and runs[c].null_count() < runs.height]
     groups = list(folded(names).items())
     shown = ", ".join(
-        f"{c}={runs[c].drop_nulls()[0]}" if own == [c] else f"{c}: {len(own):,} keys" for c, own in groups[:_CONSTANTS]
+        f"{c}={runs[c].drop_nulls()[0]}" if own == [c] else f"{c}: {count_of(len(own), 'key')}"
+        for c, own in groups[:_CONSTANTS]
     )
     return shown + (f", and {len(groups) - _CONSTANTS} more" if len(groups) > _CONSTANTS else "")
 
@@ -247,7 +272,7 @@ def _metrics_text(table: pl.DataFrame, series: pl.DataFrame, main: Sequence[str]
     shown = table.join(ends, on="metric", how="left").sort(first, pl.col("goal") == "unknown", "metric")
     spans: dict[str, list[str]] = {}
     for row in shown.head(_METRICS).iter_rows(named=True):
-        cover = "" if row["n_runs"] == n_runs else f" in {row['n_runs']} of {n_runs} runs"
+        cover = "" if row["n_runs"] == n_runs else f" in {share_of(row['n_runs'], n_runs, 'run')}"
         spans.setdefault(f"steps {row['first_step']}-{row['last_step']}{cover}", []).append(_metric(row))
     parts = [f"{', '.join(names)}: {span}" for span, names in spans.items()]
     more = [f"and {table.height - _METRICS} more (list_metrics)"] if table.height > _METRICS else []
@@ -276,7 +301,8 @@ def _nonfinite(series: pl.DataFrame) -> str:
     bad = series.filter((pl.col("n_nan") + pl.col("n_inf")) > 0)
     ids = bad["run_id"].unique().sort().to_list()
     return (
-        f"{len(ids)} runs hold NaN or infinite values: {', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}"
+        f"{count_of(len(ids), 'run')} {verb(len(ids), 'holds', 'hold')} NaN or infinite values: "
+        f"{', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}"
         if ids
         else ""
     )
@@ -286,10 +312,11 @@ def _settings(vary: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[str]]:
     """Returns the hyperparameters that vary, one of each class that is perfectly confounded, with the others of its class."""
     seen: set[str] = set()
     found: dict[str, list[str]] = {}
+    identify = identifiers(runs, vary["hparam"].to_list())
     for row in vary.filter((pl.col("n_values") > 1) & pl.col("replicate").not_()).iter_rows(named=True):
         if row["hparam"] not in seen:
             others = [] if row["n_values"] >= max(_MANY, runs.height) else list(row["same_as"])
-            found[row["hparam"]] = [o for o in others if not is_identifier(runs, o)]
+            found[row["hparam"]] = [o for o in others if o not in identify]
             seen |= {row["hparam"], *others}
     return found
 
@@ -338,7 +365,7 @@ def _contradictions(findings: pl.DataFrame, kinds: Sequence[str]) -> str:
     """Returns one example of each kind of disagreement between settings and logs, with its number of runs."""
     odd = findings.filter(pl.col("finding").is_in(kinds) & (pl.col("severity") != "low"))
     firsts = odd.group_by("finding", maintain_order=True).agg(pl.col("evidence").first(), pl.col("run_id").n_unique())
-    return "; ".join(f"{evidence} ({n} run{'s' * (n > 1)})" for _, evidence, n in firsts.head(3).iter_rows())
+    return "; ".join(f"{evidence} ({count_of(n, 'run')})" for _, evidence, n in firsts.head(3).iter_rows())
 
 
 def _doubts(metrics: Sequence[str], answers: Sequence[Answer]) -> str:

@@ -16,10 +16,10 @@ from sweeplens.analyses.bounds import bounds_of
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.frames.grouping import (
     group_hparams,
-    is_identifier,
     is_replicate,
     keyed,
     runs_without_hparams,
+    settings_among,
     varying_hparams,
 )
 from sweeplens.frames.reduction import Reduction
@@ -86,11 +86,7 @@ def group_names(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[s
     keys = group_hparams(runs, asked, replicates)
     if asked or not keys or keyed(runs, keys).select(keys).n_unique() < runs.height:
         return keys
-    return [
-        n
-        for n in varying_hparams(runs)
-        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-    ]
+    return settings_among(runs, varying_hparams(runs), replicates)
 
 
 def ranked_groups(runs: pl.DataFrame, values: pl.DataFrame, keys: Sequence[str], ask: RankQuestion) -> RankedGroups:

@@ -18,6 +18,7 @@ from sweeplens.analyses.ranked_groups import (
 )
 from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 
 __all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
@@ -44,13 +45,18 @@ def method_notes(
         notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(wild))}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
-        notes.append(f"{singles} of {table.height} groups have a single run: no interval.")
+        notes.append(
+            f"{share_of(singles, table.height, 'group')} {verb(table.height, 'has', 'have')} a single run: no interval."
+        )
     if cover.marked:
         common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
         notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
     lost = int(table["left_out"].sum())
     if lost:
-        notes.append(f"{lost} runs of these groups were left out (column left_out), which may bias their means.")
+        notes.append(
+            f"{count_of(lost, 'run')} of these groups {verb(lost, 'was', 'were')} left out (column left_out), which may "
+            f"bias their means."
+        )
     return tuple(n for n in notes if n)
 
 
@@ -69,14 +75,14 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interi
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
     luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
-    level = "at 5 %, less where runs are running" if interim else "at 5 %"
+    level = "at 5 %, at a smaller level where runs are still running" if interim else "at 5 %"
     return f"{_verdict(tied, table.height - 1)} {level} ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
 
 
 def _verdict(tied: int, followers: int) -> str:
     if tied:
-        return f"{tied} of {followers} followers tie with the best"
-    return f"The best is significantly ahead of {'all ' * (followers > 1)}{followers} follower{'s' * (followers > 1)}"
+        return f"{share_of(tied, followers, 'follower')} {verb(followers, 'ties', 'tie')} with the best"
+    return f"The best is significantly ahead of {'all ' * (followers > 1)}{count_of(followers, 'follower')}"
 
 
 def _keys_of(ranked: RankedGroups) -> list[str]:

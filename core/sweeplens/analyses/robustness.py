@@ -13,6 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.readings_at_budget import at_equal_budgets
+from sweeplens.counting import count_of, share_of
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
@@ -47,8 +48,32 @@ def readings(
     goals: Mapping[str, str] | None = None,
     counters: Sequence[str] = (),
 ) -> Iterator[OtherReading]:
-    """Yields other readings of one metric. ``series``: its rows of the runs used; ``values``: run_id, value as asked;
-    ``groups``: run_id and group; ``counters``: metrics that count what was used up (`counters_of`)."""
+    """Yields other readings of one metric, each with values of its own. ``series``: its rows of the runs used; ``values``: run_id,
+    value as asked; ``groups``: run_id and group; ``counters``: metrics that count what was used up (`counters_of`)."""
+    seen = [_as_read(values)]
+    for reading in _all_readings(runs, series, points, how, values, groups, goal, goals, counters):
+        read = _as_read(reading.values)
+        if not any(read.equals(known) for known in seen):
+            seen.append(read)
+            yield reading
+
+
+def _as_read(values: pl.DataFrame) -> pl.DataFrame:
+    return values.select("run_id", pl.col("value").cast(pl.Float64)).sort("run_id")
+
+
+def _all_readings(
+    runs: pl.DataFrame,
+    series: pl.DataFrame,
+    points: PointSource,
+    how: Reduction,
+    values: pl.DataFrame,
+    groups: pl.DataFrame,
+    goal: str,
+    goals: Mapping[str, str] | None,
+    counters: Sequence[str],
+) -> Iterator[OtherReading]:
+    """Yields all readings, also those whose values are the same as before."""
     for other in ("last_tenth", "last", "best"):
         if other != how.how and (other != "best" or goal in ("lower", "higher")):
             reduced = reduce_runs(series, points, Reduction(other), goals=goals, goal=goal)
@@ -68,15 +93,19 @@ def readings(
     known = frozenset(broken)
     far = [r for r in standing_out(values, groups) if r not in known]
     if far:
-        yield OtherReading(f"without outlier{'s' * (len(far) > 1)} {_runs(far)}", _without(values, far))
+        yield OtherReading(f"without {_outliers(far)}", _without(values, far))
 
 
 def _budget_name(axis: str, budget: float) -> str:
     return f"at equal wall time ({budget:,.4g} s)" if axis == WALL_TIME else f"at {budget:,.4g} {axis}"
 
 
+def _outliers(ids: Sequence[str]) -> str:
+    return f"outlier {ids[0]}" if len(ids) == 1 else count_of(len(ids), "outlier")
+
+
 def _runs(ids: Sequence[str]) -> str:
-    return ids[0] if len(ids) == 1 else f"{len(ids)} runs"
+    return ids[0] if len(ids) == 1 else count_of(len(ids), "run")
 
 
 def _without(values: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
@@ -120,10 +149,10 @@ def robustness_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> st
     listed_others = "; ".join(f"{name}: {result}" for name, result in other[:3])
     more = f"; and {len(other) - 3} more" if len(other) > 3 else ""
     return (
-        f"Holds in {len(same)} of {total} other readings ({', '.join(same)})."
+        f"Holds in {share_of(len(same), total, 'other reading')} ({', '.join(same)})."
         if not other
         else (
-            f"Holds in {len(same)} of {total} other readings"
+            f"Holds in {share_of(len(same), total, 'other reading')}"
             + (f" ({', '.join(same)})" if same else "")
             + f"; not {listed_others}{more}."
         )

@@ -9,13 +9,16 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 import polars as pl
 from msgspec import Struct
 
 from sweeplens.cancellation import checkpoint
+from sweeplens.counting import count_of, verb
 from sweeplens.errors import InputError
-from sweeplens.frames.grouping import folded, free_names, is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import folded, free_names, identifiers, is_replicate, keyed, varying_hparams
+from sweeplens.frames.many_columns import value_sets
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.run_names import display_names
 from sweeplens.frames.schemas import hparam_columns
@@ -29,8 +32,8 @@ _MOST_PIECES = 1_000
 _TAKEN = ("metric", "run_a", "run_b", "value_a", "value_b", "difference")
 
 
-class Sides(Struct, frozen=True):
-    """The run ids of each side, in order; no run is on both."""
+class Sides(Struct, frozen=True, dict=True):
+    """The run ids of each side, in order; no run is on both. ``ids`` and ``ids_a`` are the same for expressions, made once."""
 
     a: tuple[str, ...]
     b: tuple[str, ...]
@@ -39,6 +42,16 @@ class Sides(Struct, frozen=True):
     def both(self) -> list[str]:
         """The runs of both sides."""
         return [*self.a, *self.b]
+
+    @cached_property
+    def ids(self) -> pl.Series:
+        """The runs of both sides as one list value, for `is_in`."""
+        return pl.Series(self.both, dtype=pl.String).implode()
+
+    @cached_property
+    def ids_a(self) -> pl.Series:
+        """The runs of side a as one list value, for `is_in`."""
+        return pl.Series(self.a, dtype=pl.String).implode()
 
 
 def select_sides(
@@ -52,11 +65,14 @@ def select_sides(
 
     Raises UnknownNameError for an unknown run, InputError for an empty side and for a run on both sides.
     """
-    sides = Sides(_side(runs, series, a, "a", more), _side(runs, series, b, "b", more))
+    ids = frozenset(runs["run_id"].to_list())
+    known = ids | frozenset(display_names(runs).values())
+    sides = Sides(*(_side(runs, series, asked, name, ids, known, more) for asked, name in ((a, "a"), (b, "b"))))
     shared = sorted(set(sides.a) & set(sides.b))
     if shared:
         raise InputError(
-            f"{len(shared)} runs are on both sides ({', '.join(shared[:3])}): narrow a or b until no run is in both."
+            f"{count_of(len(shared), 'run')} {verb(len(shared), 'is', 'are')} on both sides ({', '.join(shared[:3])}): "
+            f"narrow a or b until no run is in both."
         )
     return sides
 
@@ -82,15 +98,15 @@ def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
 
 
 def _side(
-    runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str, more: RunColumns
-) -> tuple[str, ...]:
+    runs: pl.DataFrame, series: pl.DataFrame, asked: str | Sequence[str], name: str, ids: frozenset[str],
+    known: frozenset[str], more: RunColumns,
+) -> tuple[str, ...]:  # fmt: skip
+    """Returns the runs of one side, in order. ``ids``: all runs; ``known``: these and the names that people know them by."""
     parts = [asked] if isinstance(asked, str) else list(asked)
     if not [p for p in parts if p.strip()]:
         raise InputError(
             f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
         )
-    ids = frozenset(runs["run_id"].to_list())
-    known = ids | frozenset(display_names(runs).values())
     chosen = {part for part in parts if part in ids}  # usually ids: looked up in one pass
     chosen |= {r for part in parts if part not in ids for r in _matching(runs, series, part, known, more)}
     if not chosen:
@@ -126,24 +142,27 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    differing = [n for n in names if set(one[n].unique().to_list()) != set(other[n].unique().to_list())]
+    values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
+    differing = [n for n, ours, theirs in values if ours != theirs]
+    shown = folded(differing)
+    identify = identifiers(runs, [n for n, own in shown.items() if own == [n]])
     rows = [
-        (n, *(_side_values(n, runs, one, other) if own == [n] else (f"{len(own):,} keys",) * 2))
-        for n, own in folded(differing).items()
+        (n, *(_side_values(one[n], other[n], names=n in identify) if own == [n] else (f"{len(own):,} keys",) * 2))
+        for n, own in shown.items()
     ]
     return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
 
 
-def _side_values(name: str, runs: pl.DataFrame, one: pl.DataFrame, other: pl.DataFrame) -> tuple[str, str]:
-    """Returns the values of each side; for run names, their number."""
-    if is_identifier(runs, name):
-        return f"{one[name].n_unique()} names", f"{other[name].n_unique()} names"
-    return _values(one[name]), _values(other[name])
+def _side_values(one: pl.Series, other: pl.Series, *, names: bool) -> tuple[str, str]:
+    """Returns the values of each side; of run names, their number."""
+    if names:
+        return f"{one.n_unique()} names", f"{other.n_unique()} names"
+    return _values(one), _values(other)
 
 
 def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     """Returns run_id and the hyperparameters that vary over both sides."""
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = runs.filter(pl.col("run_id").is_in(sides.ids))
     return keyed(both, varying_hparams(both))
 
 
@@ -160,13 +179,9 @@ def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl
     runs, _ = free_names(runs, hparam_columns(runs), _TAKEN)
     table = _of_sides(runs, sides)
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
-    shared = [
-        n
-        for n in table.columns
-        if n != "run_id"
-        and not one[n].null_count()
-        and set(one[n].unique().to_list()) == set(other[n].unique().to_list())
-    ]
+    names = [n for n in table.columns if n != "run_id" and not one[n].null_count()]
+    values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
+    shared = [n for n, ours, theirs in values if ours == theirs]
     seeds = [n for n in shared if is_replicate(runs, n, replicates)]
     if not seeds or len(sides.a) != len(sides.b):
         return None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sweeplens.counting import count_of, share_of
+
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import ArrayLike, NDArray
@@ -79,7 +81,7 @@ def _line(run: str, metric: str, part: pl.DataFrame, summary: pl.DataFrame | Non
     spark = str(row.get("spark") or sparkline(part["value"].to_numpy()))
     log = row["log"] if "log" in row else is_log(part["value"].to_numpy())
     scale = " (log)" if log else ""
-    count = f"{n} points" if part.height == n else f"{part.height} of {n} points"
+    count = count_of(n, "point") if part.height == n else f"{share_of(part.height, n, 'point')}"
     pairs = "; ".join(f"{_number(x)} {_number(v)}" for x, v in part.select("x", "value").iter_rows())
     return f"{run} {metric} {spark}{scale} {count}: {pairs}"
 

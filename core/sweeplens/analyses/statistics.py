@@ -17,10 +17,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from sweeplens.frames import student_t
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "ALPHA",
@@ -157,7 +162,9 @@ def exact_apart(a: Sequence[float], b: Sequence[float]) -> float | None:
     return min(1.0, 2 / math.comb(len(a) + len(b), len(a)))
 
 
-def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | None]:
+def pairing_pays(
+    a: Sequence[float] | NDArray[np.float64], b: Sequence[float] | NDArray[np.float64]
+) -> tuple[bool, float | None]:
     """Returns whether pairs correlate significantly (one-sided p of Pearson's r below 2.5 %), and the correlation.
 
     Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
@@ -170,10 +177,10 @@ def pairing_pays(a: Sequence[float], b: Sequence[float]) -> tuple[bool, float | 
         return False, None
     with np.errstate(over="ignore", invalid="ignore"):
         x, y = x - x.mean(), y - y.mean()
-        spread = math.sqrt(float(x @ x) * float(y @ y))
+        spread = math.sqrt(float((x * x).sum()) * float((y * y).sum()))  # a product of vectors would wait in threads
     if not 0 < spread < HUGE:
         return False, None
-    r = float(x @ y) / spread
+    r = float((x * y).sum()) / spread
     if r >= 1 - 1e-12:
         return True, 1.0
     t = r * math.sqrt((n - 2) / (1 - r * r)) if r > 0 else 0.0
@@ -194,7 +201,8 @@ def superiority(a: Sequence[float], b: Sequence[float]) -> float:
     import numpy as np
 
     ordered = np.sort(np.asarray(b, np.float64))
-    below = sum(int(np.searchsorted(ordered, a, side).sum()) for side in ("left", "right"))
+    wanted = np.asarray(a, np.float64)
+    below = sum(int(np.searchsorted(ordered, wanted, side).sum()) for side in ("left", "right"))
     return below / (2 * len(a) * len(b))
 
 

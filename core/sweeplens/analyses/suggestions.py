@@ -25,10 +25,11 @@ from sweeplens.analyses.coverage import listed, series_of
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import group_hparams, is_identifier, is_replicate, keyed, same_split, two_valued
+from sweeplens.frames.grouping import group_hparams, is_replicate, keyed, same_split, settings_among, two_valued
 from sweeplens.frames.reduction import parse_reduce, reduce_runs
 
 __all__ = ["SUGGESTIONS", "detectable", "suggest"]
@@ -212,11 +213,9 @@ def _found(sweep: _Sweep, n_a: int, n_b: int, more: int) -> float | None:
 
 def _confounded(sweep: _Sweep, runs: pl.DataFrame, replicates: Sequence[str], n: int) -> Iterator[_Suggestion]:
     """For perfectly confounded hyperparameters: the best cell, with all but the first at the values of the next best level."""
-    names = [
-        n for n in two_valued(runs)
-        if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-        and not runs[n].null_count()  # what only some runs have belongs to their level of another, as momentum to an optimizer
-    ]  # fmt: skip
+    settings = settings_among(runs, two_valued(runs), replicates)
+    # what only some runs have belongs to their level of another, as momentum to an optimizer
+    names = [n for n in settings if not runs[n].null_count()]
     for first, *others in (c for c in same_split(runs, names) if len(c) > 1 and c[0] in sweep.keys):
         key, best = sweep.keys.index(first), sweep.settings[0]
         rival = next((s.values[key] for s in sweep.settings if s.values[key] != best.values[key]), None)
@@ -326,25 +325,27 @@ def _notes(sweep: _Sweep, made: Sequence[_Suggestion], dropped: Sequence[_Sugges
     yield (
         f"Best so far: {sweep.shown(best)}, last {sweep.metric} {sweep.sign * best.mean:.5g} (n={best.n}"
         + (
-            f"; spread within settings {sweep.deviation:.3g}, {sweep.degrees} degrees of freedom)."
+            f"; spread within settings {sweep.deviation:.3g}, {count_of(sweep.degrees, 'degree', 'degrees')} of freedom)."
             if sweep.deviation is not None
             else ")."
         )
     )
     used = sum(len(s.cells) for s in made)
     if not made:
-        yield f"Nothing is worth running with {budget} more run{'s' * (budget > 1)}."
+        yield f"Nothing is worth running with {count_of(budget, 'more run')}."
     elif used < budget and not dropped:
-        yield f"{used} of {budget} runs are suggested; more would decide nothing that is open."
+        yield f"{share_of(used, budget, 'run')} {verb(budget, 'is', 'are')} suggested; more would decide nothing that is open."
     for rival, extra, found in list(_tied(sweep, budget))[:1]:
         gap = rival.mean - best.mean
         if found > _HOPELESS * gap:
             yield (
-                f"{sweep.shown(rival)} is level with the best (gap {gap:.3g}): {extra} more seeds each could show a difference of "
+                f"{sweep.shown(rival)} is level with the best (gap {gap:.3g}): {count_of(extra, 'more seed')} each could "
+                f"show a difference of "
                 f"{found:.3g}, so seeds would not decide it."
             )
     if dropped:
-        yield f"Beyond the budget: {listed([f'{s.reason} ({len(s.cells)} runs)' for s in dropped])}."
+        beyond = [f"{s.reason} ({count_of(len(s.cells), 'run')})" for s in dropped]
+        yield f"Beyond the budget: {listed(beyond)}."
     if any(s.detectable is not None for s in made):
         yield "detectable: the difference in means found with a power of 80 % (t test at 5 %, equal normal spread in all settings)."
     if made:

@@ -8,21 +8,24 @@ import polars as pl
 
 from sweeplens.analyses.coverage import settings_unknown
 from sweeplens.analyses.sorting import sort_table
+from sweeplens.analyses.statistics_on_engine import grouped_on_engine
 from sweeplens.answers import Answer, Basis, LeftOut
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.dataframes import statistics_of
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import (
-    MANY_KEYS,
     folded,
     group_hparams,
-    is_identifier,
+    identifiers,
     is_replicate,
     keyed,
+    others_of,
     runs_without_hparams,
     same_split,
     varying_hparams,
 )
+from sweeplens.frames.many_columns import sorted_values
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 from sweeplens.frames.schemas import hparam_columns
 
@@ -52,6 +55,10 @@ def summarize(
     if unknown:
         runs, by = runs.with_columns(pl.col("run_id").alias("run")), ["run"]
     asked = series.filter(pl.col("metric").is_in(list(metrics)))
+    many = grouped_on_engine(asked, points, runs, by, parse_reduce(reduce))
+    if many is not None:
+        notes = unknown + _notes(many.table, by, hparams, str(parse_reduce(reduce)), many.step)
+        return _of_many(_sorted(many.table, sort, runs), asked, notes)
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
     table = _sorted(statistics_of(reduced, runs, by), sort, runs)
     whole = len(metrics) * runs.height  # nothing is missing: the usual case, and slow to check run by run
@@ -61,6 +68,15 @@ def summarize(
     left = (*(() if everything else runs_lacking(metrics, runs, series)), *reduced.left_out)
     notes = unknown + _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
+
+
+def _of_many(table: pl.DataFrame, asked: pl.DataFrame, notes: tuple[str, ...]) -> Answer:
+    """Returns the answer where the engine has grouped the runs: it says how many have no value, and not which."""
+    used = table.group_by("metric").agg(pl.col("n").sum())["n"].max()
+    missing = asked.height - int(table["n"].sum())
+    told = (f"{missing:,} of {asked.height:,} series have no value; which they are is not listed for so many.",)
+    basis = Basis(runs_used=used if isinstance(used, int) else 0, points=int(asked["n_logged"].sum()))
+    return Answer(table, basis, (*notes, *(told if missing else ())))
 
 
 def _notes(
@@ -75,7 +91,9 @@ def _notes(
         notes.append("No hyperparameter varies except replicates: all runs are one group." if not asked else "")
     singles = table.filter(pl.col("n") == 1).height
     if singles:
-        notes.append(f"{singles} of {table.height} rows have a single run: no interval.")
+        notes.append(
+            f"{share_of(singles, table.height, 'row')} {verb(table.height, 'has', 'have')} a single run: no interval."
+        )
     return tuple(n for n in notes if n)
 
 
@@ -86,8 +104,15 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
     shown = folded(names)
     alone = [name for name, own in shown.items() if own == [name]]
     twins = {n: same for same in same_split(runs, alone) for n in same}
+    values = dict(zip(alone, sorted_values([table[n] for n in alone]), strict=True))
+    identify = identifiers(runs, alone, replicates)
     rows = [
-        _varying_row(runs, table[n], replicates, _others(n, twins[n])) if n in twins else _varying_keys(n, table, own)
+        {
+            **_varying_row(table[n], values[n], others_of(n, twins[n])),
+            "replicate": n in identify or is_replicate(runs, n, replicates),
+        }
+        if n in values
+        else _varying_keys(n, table, own)
         for n, own in shown.items()
     ]
     schema = {
@@ -95,31 +120,24 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
         "replicate": pl.Boolean, "same_as": pl.List(pl.String),
     }  # fmt: skip
     answer = pl.DataFrame(rows, schema=schema).sort(pl.col("n_values") < 2, maintain_order=True)
-    notes = () if rows else (f"No hyperparameter varies over these {runs.height} runs.",)
+    notes = (
+        ()
+        if rows
+        else (f"No hyperparameter varies over {verb(runs.height, 'this run', f'these {runs.height} runs')}.",)
+    )
     silent = runs_without_hparams(runs)
     left_out = (LeftOut("no hyperparameter known", tuple(silent)),) if silent else ()
     return Answer(answer, Basis(runs_used=runs.height - len(silent), left_out=left_out), notes)
 
 
-def _varying_row(
-    runs: pl.DataFrame, column: pl.Series, replicates: Sequence[str], same_as: Sequence[str]
-) -> dict[str, object]:
-    name = column.name
+def _varying_row(column: pl.Series, values: pl.Series, same_as: Sequence[str]) -> dict[str, object]:
     return {
-        "hparam": name,
-        "n_values": int(column.drop_nulls().n_unique()),
-        "values": _values(column),
+        "hparam": column.name,
+        "n_values": len(values),
+        "values": _values(values),
         "n_missing": int(column.null_count()),
-        "replicate": is_replicate(runs, name, replicates) or is_identifier(runs, name, replicates),
         "same_as": list(same_as),
     }
-
-
-def _others(name: str, same: Sequence[str]) -> list[str]:
-    """Returns the other names of a class, the first of many and the number of the rest."""
-    others = [o for o in same[: MANY_KEYS + 1] if o != name]
-    more = len(same) - 1 - len(others)
-    return [*others, f"... {more} more"] if more else others
 
 
 def _varying_keys(parent: str, table: pl.DataFrame, names: Sequence[str]) -> dict[str, object]:
@@ -129,16 +147,15 @@ def _varying_keys(parent: str, table: pl.DataFrame, names: Sequence[str]) -> dic
     return {
         "hparam": parent,
         "n_values": len(set(together)),
-        "values": [f"{len(names):,} keys"],
+        "values": [count_of(len(names), "key")],
         "n_missing": sum(all(v is None for v in values) for values in together),
         "replicate": False,
         "same_as": [],
     }
 
 
-def _values(column: pl.Series) -> list[str]:
-    """Returns the sorted values; of many, the first few and the last."""
-    known = column.drop_nulls().unique().sort()
+def _values(known: pl.Series) -> list[str]:
+    """Returns sorted values as text; of many, the first few and the last."""
     texts = [_text(v) for v in known.to_list()]
     if len(texts) <= _SHOWN_VALUES:
         return texts

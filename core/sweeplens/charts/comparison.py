@@ -20,7 +20,8 @@ from sweeplens.charts.labels import distinct, number, printed, run_labels
 from sweeplens.charts.levels import level_comparison
 from sweeplens.charts.ranking import group_columns, group_labels
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
-from sweeplens.charts.vega import Row, count_of, title_lines
+from sweeplens.charts.vega import Row, title_lines
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import known_goal
 

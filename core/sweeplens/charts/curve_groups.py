@@ -20,7 +20,8 @@ from sweeplens.charts.labels import distinct, run_labels, short_names
 from sweeplens.charts.ranking import by_hparams, group_labels
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, swept_hparams
 from sweeplens.charts.theme import CATEGORIES
-from sweeplens.charts.vega import BEST_FIRST, count_of
+from sweeplens.charts.vega import BEST_FIRST
+from sweeplens.counting import count_of
 
 if TYPE_CHECKING:
     from sweeplens.answers import Answer

@@ -21,7 +21,6 @@ from sweeplens.charts.smoothing import moving_average
 from sweeplens.charts.vega import (
     Row,
     category_legend,
-    count_of,
     filled_view,
     layer,
     named_runs,
@@ -30,6 +29,7 @@ from sweeplens.charts.vega import (
     title_lines,
     tooltip,
 )
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

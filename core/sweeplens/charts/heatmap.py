@@ -13,7 +13,8 @@ from sweeplens.charts.labels import Names, distinct, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of, swept_hparams
 from sweeplens.charts.scales import wants_log
 from sweeplens.charts.theme import ink_on
-from sweeplens.charts.vega import Row, count_of, filled_view, layer, text_field, tooltip
+from sweeplens.charts.vega import Row, filled_view, layer, text_field, tooltip
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import Names, distinct, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, text_field, tooltip
+from sweeplens.charts.vega import Row, filled_view, json_value, layer, text_field, tooltip
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

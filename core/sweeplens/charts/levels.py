@@ -15,7 +15,8 @@ from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_pane
 from sweeplens.charts.labels import distinct, listed_names, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.theme import CATEGORIES
-from sweeplens.charts.vega import Row, count_of, title_lines
+from sweeplens.charts.vega import Row, title_lines
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

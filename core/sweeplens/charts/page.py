@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from sweeplens.charts.rendering import javascript
 from sweeplens.charts.theme import THEMES, check_theme, config_of
+from sweeplens.counting import share_of
 from sweeplens.pages import as_data, made_page
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ChartOnPage(Struct, frozen=True):
 def on_page(chart: Chart) -> ChartOnPage:
     """Returns the data of a chart for templates."""
     spec = {k: v for k, v in chart.to_dict().items() if k not in ("config", "$schema")}
-    basis = f"{chart.basis.runs_used} of {chart.basis.runs_matched} runs; {chart.basis.python}"
+    basis = f"{share_of(chart.basis.runs_used, chart.basis.runs_matched, 'run')}; {chart.basis.python}"
     return ChartOnPage(chart.title, chart.caption, as_data(spec), basis)
 
 

@@ -12,7 +12,8 @@ from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import number, printed, short_names
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, asked_metrics, names_of, swept_hparams
 from sweeplens.charts.scales import finite_numbers, is_log, value_range
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, odd_runs, tooltip
+from sweeplens.charts.vega import Row, filled_view, json_value, layer, odd_runs, tooltip
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

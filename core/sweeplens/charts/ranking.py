@@ -24,7 +24,6 @@ from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_o
 from sweeplens.charts.scales import is_log, range_with_intervals, value_range
 from sweeplens.charts.vega import (
     Row,
-    count_of,
     filled_view,
     json_value,
     layer,
@@ -34,6 +33,7 @@ from sweeplens.charts.vega import (
     text_field,
     tooltip,
 )
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

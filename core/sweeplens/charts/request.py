@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec import Struct
 
+from sweeplens.argument_types import checked_argument
 from sweeplens.charts.labels import Names, printed
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import AskedGoal, goal_of, main_metrics
@@ -120,7 +121,9 @@ def request_of(options: Mapping[str, Any]) -> PlotRequest:
     for name in options:
         if name not in known:
             raise UnknownNameError.of("argument", name, known, hint=f"plot takes {', '.join(known)}.")
-    return PlotRequest(**{k: _normal(k, v) for k, v in options.items() if v is not None})
+    kinds = {name: getattr(kind, "__forward_arg__", "") for name, kind in PlotKeywords.__annotations__.items()}
+    given = {k: checked_argument(k, kinds.get(k, ""), v) for k, v in options.items() if v is not None}
+    return PlotRequest(**{k: _normal(k, v) for k, v in given.items()})
 
 
 def _normal(name: str, value: Any) -> Any:

@@ -15,7 +15,6 @@ from sweeplens.charts.theme import CATEGORIES
 from sweeplens.charts.vega import (
     Row,
     category_legend,
-    count_of,
     filled_view,
     json_value,
     layer,
@@ -25,6 +24,7 @@ from sweeplens.charts.vega import (
     text_field,
     tooltip,
 )
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.schemas import hparam_columns
 

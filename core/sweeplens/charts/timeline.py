@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import listed_names, printed, run_labels
 from sweeplens.charts.request import PlotRequest
-from sweeplens.charts.vega import Row, count_of, filled_view, json_value, layer, named_runs, tooltip
+from sweeplens.charts.vega import Row, filled_view, json_value, layer, named_runs, tooltip
+from sweeplens.counting import count_of
 from sweeplens.errors import InputError
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ __all__ = [
     "BEST_FIRST",
     "Row",
     "category_legend",
-    "count_of",
     "filled_view",
     "json_value",
     "layer",
@@ -168,8 +167,3 @@ def json_value(value: object) -> object:
     if value is None or isinstance(value, bool | int | str):
         return value
     return str(value)
-
-
-def count_of(n: int, singular: str, plural: str = "") -> str:
-    """Returns ``1 run``, ``3 runs``."""
-    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.engines.polars_reductions import reduced
+from sweeplens.engines.polars_reductions import grouped, reduced
 from sweeplens.engines.protocol import KEY, Points, PointSource, StoredPoints
 from sweeplens.engines.reductions import PointReduction
 
@@ -104,6 +104,10 @@ class PolarsPoints(Struct, frozen=True, eq=False):
     def reduce(self, how: PointReduction) -> pl.DataFrame:
         """Computes a reduction."""
         return reduced(self.frame, how).collect()
+
+    def reduce_by_group(self, how: PointReduction, groups: pl.DataFrame) -> pl.DataFrame:
+        """Computes the statistics of a reduction over groups of runs."""
+        return grouped(self.frame, how, groups).collect()
 
     def bucket(self, curves: pl.DataFrame) -> pl.DataFrame:
         """Computes one row for each curve and interval with a finite value."""

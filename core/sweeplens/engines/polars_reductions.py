@@ -19,6 +19,7 @@ from sweeplens.engines.reductions import (
     FirstReturn,
     Fluctuation,
     LastK,
+    LastTenth,
     LastUpToStep,
     LastUpToX,
     MissingTimes,
@@ -30,7 +31,7 @@ from sweeplens.engines.reductions import (
     WallSeconds,
 )
 
-__all__ = ["LEAST_PATIENCE", "PAUSE_GAPS", "PAUSE_SECONDS", "reduced"]
+__all__ = ["LEAST_PATIENCE", "PAUSE_GAPS", "PAUSE_SECONDS", "grouped", "reduced"]
 
 PAUSE_SECONDS, PAUSE_GAPS = 3600, 20
 LEAST_PATIENCE = 3  # points
@@ -43,6 +44,16 @@ def reduced(points: pl.LazyFrame, how: PointReduction) -> pl.LazyFrame:
     return _REDUCTIONS[type(how)](points, how)
 
 
+def grouped(points: pl.LazyFrame, how: PointReduction, groups: pl.DataFrame) -> pl.LazyFrame:
+    """Returns the statistics of a reduction over groups of runs, as `Points.reduce_by_group` says, not yet computed."""
+    value = pl.col("value")
+    named = reduced(points, how).filter(_IS_FINITE).join(groups.lazy().select("run_id", "group"), on="run_id")
+    return named.group_by("group", "metric").agg(
+        n=pl.len().cast(pl.Int64), mean=value.mean(), std=value.std(), min=value.min(),
+        q25=value.quantile(0.25, "linear"), median=value.median(), q75=value.quantile(0.75, "linear"), max=value.max(),
+    )  # fmt: skip
+
+
 def _last_k(stand: pl.LazyFrame, how: LastK) -> pl.LazyFrame:
     return stand.group_by(KEY).agg(_FINITE.sort_by("step").tail(how.k).mean().alias("value"))
 
@@ -51,6 +62,13 @@ def _tail_mean(stand: pl.LazyFrame, how: TailMean) -> pl.LazyFrame:
     known = stand.select(*KEY, "step", "value").join(how.sizes.lazy().select(*KEY, "k"), on=KEY)
     tail = _FINITE.sort_by("step").tail(pl.col("k").first()).mean()
     return known.group_by(KEY).agg(tail.alias("value"), pl.len().cast(pl.Int64).alias("n"))
+
+
+def _last_tenth(stand: pl.LazyFrame, how: LastTenth) -> pl.LazyFrame:
+    last, size = pl.col("value").sort_by("step").last(), pl.len() // 10
+    tail = _FINITE.sort_by("step").tail(size).mean()
+    value = pl.when((size >= how.least) & last.is_finite()).then(tail).otherwise(last)
+    return stand.group_by(KEY).agg(value.alias("value"))
 
 
 def _area(stand: pl.LazyFrame, how: Area) -> pl.LazyFrame:
@@ -74,7 +92,8 @@ def _last_up_to_step(stand: pl.LazyFrame, how: LastUpToStep) -> pl.LazyFrame:
 
 
 def _at_step(stand: pl.LazyFrame, how: AtStep) -> pl.LazyFrame:
-    kept = stand.filter((pl.col("step") <= how.step) & _IS_FINITE)
+    own = stand.filter(pl.col("step").max().over(KEY) >= how.step) if how.reached else stand
+    kept = own.filter((pl.col("step") <= how.step) & _IS_FINITE)
     return kept.group_by(KEY).agg(pl.col("value").sort_by("step").last(), pl.col("step").max())
 
 
@@ -162,7 +181,8 @@ def _first_return(points: pl.LazyFrame, how: FirstReturn) -> pl.LazyFrame:
 
 
 _REDUCTIONS: Mapping[type, Callable[[pl.LazyFrame, Any], pl.LazyFrame]] = {
-    LastK: _last_k, TailMean: _tail_mean, Area: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
+    LastK: _last_k, LastTenth: _last_tenth,
+    TailMean: _tail_mean, Area: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
     AtStep: _at_step, LastUpToX: _last_up_to_x, Crossing: _crossing, BestStep: _best_step,
     SecondsToStep: _seconds_to_step, EarlyStop: _early_stop, WallSeconds: _wall_seconds, RunEnd: _run_end,
     AtBudget: _at_budget, MissingTimes: _missing_times, PointCount: _point_count, Extent: _extent,

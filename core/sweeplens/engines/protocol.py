@@ -1,7 +1,7 @@
 """`Points`: points of one snapshot, held by an engine. Nothing is read until one of the last three verbs is used.
 
     select    runs, metrics, steps, series; the last write of each step; an axis x
-    reduce    one row for each series or run (`reductions`)
+    reduce    one row for each series or run (`reductions`); or, by group, one row for each group of runs and metric
     bucket    one row for each curve and interval of x, for display
     fetch     the points themselves, as a frame in memory
 
@@ -78,6 +78,13 @@ class Points(Protocol):
 
     def reduce(self, how: PointReduction) -> pl.DataFrame:
         """Returns one row for each series or run, with the columns that the reduction names."""
+        ...
+
+    def reduce_by_group(self, how: PointReduction, groups: pl.DataFrame) -> pl.DataFrame:
+        """Returns group, metric, n, mean, std, min, q25, median, q75, max: of the finite values of the runs in each group.
+
+        ``how``: a reduction of series to a column ``value``. ``groups``: run_id, group (a number). Quantiles are interpolated.
+        """
         ...
 
     def bucket(self, curves: pl.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,7 @@ __all__ = [
     "FirstReturn",
     "Fluctuation",
     "LastK",
+    "LastTenth",
     "LastUpToStep",
     "LastUpToX",
     "MissingTimes",
@@ -50,6 +51,14 @@ class TailMean(PointReduction, frozen=True, eq=False):
     sizes: pl.DataFrame
 
 
+class LastTenth(PointReduction, frozen=True, eq=False):
+    """run_id, metric, value: the mean of the finite values among the last tenth of the standing points of each series, if that is
+    at least ``least`` points and the last value is finite; else the last value, finite or not.
+    """
+
+    least: int
+
+
 class Area(PointReduction, frozen=True, eq=False):
     """run_id, metric, value: the area under the values over steps (trapezoids), divided by the span of the steps."""
 
@@ -68,9 +77,10 @@ class LastUpToStep(PointReduction, frozen=True, eq=False):
 
 
 class AtStep(PointReduction, frozen=True, eq=False):
-    """run_id, metric, value, step: the last value up to ``step``."""
+    """run_id, metric, value, step: the last value up to ``step``. ``reached``: only of series that have a point there or later."""
 
     step: int
+    reached: bool = False
 
 
 class LastUpToX(PointReduction, frozen=True, eq=False):

@@ -20,11 +20,11 @@ from sweeplens.engines.address import parse_address
 from sweeplens.engines.polars_points import PolarsPoints
 from sweeplens.engines.protocol import PointSource, StoredPoints
 from sweeplens.engines.reductions import PointReduction
-from sweeplens.engines.spark_reductions import bucketed, spark_reduced
+from sweeplens.engines.spark_reductions import bucketed, spark_grouped, spark_reduced
 from sweeplens.engines.spark_session import ClusterUnreachableError, Plan, SparkConnection
 from sweeplens.errors import EngineError
 
-__all__ = ["MOST_UNWRITTEN", "SparkEngine", "SparkPoints", "engine_at"]
+__all__ = ["MOST_UNWRITTEN", "SparkEngine", "SparkPoints", "connection_to", "engine_at"]
 
 MOST_UNWRITTEN = 1_000_000
 _PATTERN = re.compile(r"[*?\[\]{}\\]")  # Spark would look for other files
@@ -75,11 +75,11 @@ class SparkEngine:
 
 def engine_at(url: str) -> SparkEngine:
     """Returns an engine of this address. No connection is made before the first job."""
-    return SparkEngine(_connection(url))
+    return SparkEngine(connection_to(url))
 
 
 @cache
-def _connection(url: str) -> SparkConnection:
+def connection_to(url: str) -> SparkConnection:
     """Returns the connection to an address; there is one in a process."""
     return SparkConnection(parse_address(url))
 
@@ -150,6 +150,12 @@ class SparkPoints(Struct, frozen=True, eq=False):
     def reduce(self, how: PointReduction) -> pl.DataFrame:
         """Computes a reduction on the cluster."""
         return self.engine.answer(lambda s: spark_reduced(s, self.plan(s), how), lambda: self.local.reduce(how))
+
+    def reduce_by_group(self, how: PointReduction, groups: pl.DataFrame) -> pl.DataFrame:
+        """Computes the statistics of a reduction over groups of runs on the cluster; no row a run is fetched."""
+        return self.engine.answer(
+            lambda s: spark_grouped(s, self.plan(s), how, groups), lambda: self.local.reduce_by_group(how, groups)
+        )
 
     def bucket(self, curves: pl.DataFrame) -> pl.DataFrame:
         """Computes one row for each curve and interval on the cluster."""

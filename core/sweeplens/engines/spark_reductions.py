@@ -24,6 +24,7 @@ from sweeplens.engines.reductions import (
     FirstReturn,
     Fluctuation,
     LastK,
+    LastTenth,
     LastUpToStep,
     LastUpToX,
     MissingTimes,
@@ -36,7 +37,7 @@ from sweeplens.engines.reductions import (
 )
 from sweeplens.engines.spark_types import SparkFrame, SparkSession, functions
 
-__all__ = ["FINITE_VALUE", "FINITE_X", "aggregated", "bucketed", "spark_reduced", "table_of"]
+__all__ = ["FINITE_VALUE", "FINITE_X", "aggregated", "bucketed", "spark_grouped", "spark_reduced", "table_of"]
 
 _FINITE = "({0} > double('-Infinity') and {0} < double('Infinity'))"
 FINITE_VALUE, FINITE_X = _FINITE.format("value"), _FINITE.format("x")
@@ -54,6 +55,20 @@ _BY_STEP = "over (partition by run_id, metric order by step)"
 def spark_reduced(session: SparkSession, points: SparkFrame, how: PointReduction) -> SparkFrame:
     """Returns the result of a reduction, not yet computed."""
     return _REDUCTIONS[type(how)](session, points, how)
+
+
+def spark_grouped(session: SparkSession, points: SparkFrame, how: PointReduction, groups: pl.DataFrame) -> SparkFrame:
+    """Returns the statistics of a reduction over groups of runs, as `Points.reduce_by_group` says, not yet computed."""
+    named = table_of(session, groups.select("run_id", pl.col("group").cast(pl.Int64)))
+    values = _finite(spark_reduced(session, points, how)).join(named, ["run_id"])
+    return aggregated(values, ["group", "metric"], *_STATISTICS)
+
+
+_STATISTICS = (
+    "count(*) as n", "avg(value) as mean", "case when count(*) > 1 then stddev_samp(value) end as std", "min(value) as min",
+    "percentile(value, 0.25) as q25", "percentile(value, 0.5) as median", "percentile(value, 0.75) as q75",
+    "max(value) as max",
+)  # fmt: skip
 
 
 def bucketed(session: SparkSession, points: SparkFrame, curves: pl.DataFrame) -> SparkFrame:
@@ -104,6 +119,14 @@ def _last_k(session: SparkSession, stand: SparkFrame, how: LastK) -> SparkFrame:
     return _per_series(_from_the_end(stand).filter(f"back <= {how.k:d}"), _MEAN)
 
 
+def _last_tenth(session: SparkSession, stand: SparkFrame, how: LastTenth) -> SparkFrame:
+    ends = _from_the_end(stand).selectExpr("*", "count(*) over (partition by run_id, metric) div 10 as size")
+    tail = f"avg(case when back <= size and {FINITE_VALUE} then value end) as tail"
+    both = _per_series(ends, "max_by(value, step) as last", tail, "max(size) as size")
+    is_long = f"size >= {how.least:d} and {_FINITE.format('last')}"
+    return both.selectExpr(*KEY, f"case when {is_long} then tail else last end as value")
+
+
 def _tail_mean(session: SparkSession, stand: SparkFrame, how: TailMean) -> SparkFrame:
     sizes = table_of(session, how.sizes.select(*KEY, pl.col("k").cast(pl.Int64)))
     ends = _from_the_end(stand.join(sizes, list(KEY)))
@@ -139,6 +162,9 @@ def _steps(session: SparkSession, steps: pl.DataFrame) -> SparkFrame:
 
 
 def _at_step(session: SparkSession, stand: SparkFrame, how: AtStep) -> SparkFrame:
+    if how.reached:
+        ends = stand.selectExpr("*", "max(step) over (partition by run_id, metric) as last_step")
+        stand = ends.filter(f"last_step >= {how.step:d}")
     reached = _finite(stand).filter(f"step <= {how.step:d}")
     return _per_series(reached, "max_by(value, step) as value", "max(step) as step")
 
@@ -237,7 +263,8 @@ def _double(number: float) -> str:
 
 
 _REDUCTIONS: Mapping[type, Callable[[SparkSession, SparkFrame, Any], SparkFrame]] = {
-    LastK: _last_k, TailMean: _tail_mean, Area: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
+    LastK: _last_k, LastTenth: _last_tenth,
+    TailMean: _tail_mean, Area: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
     AtStep: _at_step, LastUpToX: _last_up_to_x, Crossing: _crossing, BestStep: _best_step,
     SecondsToStep: _seconds_to_step, EarlyStop: _early_stop, WallSeconds: _wall_seconds, RunEnd: _run_end,
     AtBudget: _at_budget, MissingTimes: _missing_times, PointCount: _point_count, Extent: _extent,

@@ -33,6 +33,8 @@ class SparkFrame(Protocol):
     def join(self, other: SparkFrame, on: list[str], how: str = "inner") -> SparkFrame: ...
     def unionByName(self, other: SparkFrame) -> SparkFrame: ...  # noqa: N802
     def limit(self, num: int) -> SparkFrame: ...
+    def repartitionByRange(self, numPartitions: int, *cols: str) -> SparkFrame: ...  # noqa: N802, N803
+    def mapInArrow(self, func: Any, schema: str) -> SparkFrame: ...  # noqa: N802
     def toArrow(self) -> Any: ...  # noqa: N802
 
 
@@ -45,6 +47,8 @@ class SparkSession(Protocol):
 
     def createDataFrame(self, data: Any, schema: str | None = None) -> SparkFrame: ...  # noqa: N802
     def sql(self, sqlQuery: str) -> SparkFrame: ...  # noqa: N803
+    def addArtifacts(self, *path: str, archive: bool = False) -> None: ...  # noqa: N802
+    def registerProgressHandler(self, handler: Any) -> None: ...  # noqa: N802
     def addTag(self, tag: str) -> None: ...  # noqa: N802
     def interruptTag(self, tag: str) -> list[str]: ...  # noqa: N802
 

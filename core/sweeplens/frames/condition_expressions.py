@@ -13,14 +13,17 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.errors import InputError, UnknownNameError, nearest
-from sweeplens.frames.condition_functions import FUNCTIONS, function_names, remainder
+from sweeplens.frames.condition_functions import FUNCTIONS, no_function, remainder
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode
-from sweeplens.frames.patterns import check_regex, like_regex
-from sweeplens.frames.schemas import SERIES_STATS
+from sweeplens.frames.pattern_search import like_search, regex_search
+from sweeplens.frames.patterns import check_length, check_regex
+from sweeplens.frames.schemas import SERIES_STATS, STATUSES
+from sweeplens.frames.text_searches import TextSearches
 
 __all__ = ["ExpressionBuilder", "TypedExpression", "kind_of", "source_of"]
 
 _SHOWN = 80
+_WORDS = {"status": ("finished", *STATUSES), "health": ("broken", "suspect", "ok")}  # all values of a column
 _MOST_DIGITS = 15
 _MOST_COALESCED = 10
 _KIND_NAMES = {
@@ -69,12 +72,11 @@ _REGEX_FLAGS = {"~": "", "!~": "", "~*": "(?i)", "!~*": "(?i)"}
 
 
 class ExpressionBuilder:
-    """Builds the expressions of one condition over one schema. ``unknown`` makes the error for an unknown name."""
+    """Builds the expressions of one condition over one table. ``unknown`` makes the error for an unknown name."""
 
-    def __init__(
-        self, text: str, schema: Mapping[str, pl.DataType], unknown: Callable[[ColumnNode], UnknownNameError]
-    ) -> None:
-        self._text, self._schema, self._unknown = text, schema, unknown
+    def __init__(self, text: str, searches: TextSearches, unknown: Callable[[ColumnNode], UnknownNameError]) -> None:
+        self._text, self._searches, self._unknown = text, searches, unknown
+        self._schema: Mapping[str, pl.DataType] = searches.table.schema
 
     def build(self, node: ConditionNode) -> TypedExpression:
         """Returns the expression of a node. Raises InputError if the kinds of its operands do not match."""
@@ -191,13 +193,10 @@ class ExpressionBuilder:
             if not (isinstance(column, ColumnNode) and isinstance(value, ColumnNode)) or value.name in self._schema:
                 continue
             dtype = self._schema.get(column.name)
-            if dtype is not None and kind_of(dtype) == "text":
+            remedy = _remedy(source_of(self._text, column), column.name, kind_of(dtype), value.name) if dtype else ""
+            if remedy:
                 fault = "names a column" if value.quote else "without quotes names a column"
-                quoted = value.name.replace("'", "''")
-                raise UnknownNameError(
-                    f"No column {value.name!r}: {source_of(self._text, value)} {fault}; put text in single quotes, "
-                    f"as in {source_of(self._text, column)} = '{quoted}'."
-                )
+                raise UnknownNameError(f"No column {value.name!r}: {source_of(self._text, value)} {fault}; {remedy}.")
 
     def _incomparable(self, node: OperationNode, left: TypedExpression, right: TypedExpression) -> InputError:
         """Returns the error for operands that cannot be compared."""
@@ -246,14 +245,15 @@ class ExpressionBuilder:
         escape = self._constant(node.parts[2], "the character after ESCAPE") if len(node.parts) == 3 else ""
         if len(node.parts) == 3 and len(escape) != 1:
             raise InputError(f"ESCAPE {escape[:_SHOWN]!r} in the condition is not one character.")
-        flags = "(?is)" if node.operator == "ilike" else "(?s)"
-        return TypedExpression(value.str.contains(flags + like_regex(pattern, escape)), "bool", node)
+        check_length(pattern, "LIKE pattern")
+        search = like_search(pattern, escape, ignore_case=node.operator == "ilike")
+        return TypedExpression(self._searches.column(value, search), "bool", node)
 
     def _regex(self, node: OperationNode) -> TypedExpression:
         value = self._string(self.build(node.parts[0]))
         pattern = self._constant(node.parts[1], "a regular expression")
-        check_regex(pattern, "Pattern")
-        found = value.str.contains(_REGEX_FLAGS.get(node.operator, "") + pattern)
+        check_regex(pattern, "Pattern", self._searches.time)
+        found = self._searches.column(value, regex_search(_REGEX_FLAGS.get(node.operator, "") + pattern))
         return TypedExpression(found.not_() if node.operator.startswith("!") else found, "bool", node)
 
     # ----------------------------------------------------------- functions
@@ -300,15 +300,7 @@ class ExpressionBuilder:
             case "coalesce" | "ifnull" | "greatest" | "least" | "nullif":
                 return self._choice(node, name)
             case _:
-                raise self._no_function(name)
-
-    def _no_function(self, name: str) -> InputError:
-        known = function_names()
-        near = nearest(name, known)
-        offer = f" Nearest: {', '.join(near)}." if near else ""
-        return InputError(
-            f"No function {name[:_SHOWN]!r} in a condition.{offer} Available: {', '.join(known)}; query_sql has more."
-        )
+                raise no_function(name)
 
     def _check_count(self, node: OperationNode, name: str, count: int) -> None:
         if len(node.parts) != count:
@@ -361,6 +353,28 @@ class ExpressionBuilder:
         for expr in reversed(former):
             found = pl.when(expr.is_not_null()).then(expr).otherwise(found)
         return found
+
+
+def _remedy(column: str, name: str, kind: str, word: str) -> str:
+    """Returns how to write a word that was meant as a value of a column; empty if it may be a column. ``column``: as written."""
+    if word.lower() in ("none", "nil", "na", "undefined"):
+        return f"a missing value is {column} IS NULL"
+    if word.lower() == "nan" and kind == "number":
+        return f"write is_nan({column})"
+    if kind == "number":
+        return f"write numbers without quotes, as in {column} = {word}" if _is_number(word) else ""
+    known = _WORDS.get(name, (word,))
+    meant = word if word in known else next(iter(nearest(word, known, meaning=name, n=1)), known[0])
+    quoted = meant.replace("'", "''")
+    return f"put text in single quotes, as in {column} = '{quoted}'" if kind == "text" else ""
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _literal(node: LiteralNode) -> TypedExpression:

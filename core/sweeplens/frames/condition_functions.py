@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import polars as pl
 from msgspec import Struct
 
-__all__ = ["FUNCTIONS", "FunctionRule", "function_names", "remainder"]
+from sweeplens.errors import InputError, nearest
+
+__all__ = ["FUNCTIONS", "FunctionRule", "function_names", "no_function", "remainder"]
 
 
 class FunctionRule(Struct, frozen=True):
@@ -54,6 +56,19 @@ FUNCTIONS: dict[str, FunctionRule] = {
     "contains": FunctionRule(("text", "text"), "bool", lambda x: x[0].str.contains(x[1], literal=True)),
     "array_length": FunctionRule(("list",), "number", lambda x: x[0].list.len()),
 }
+_SHOWN = 200  # characters of a name that an error repeats
+_OF_TIME = (
+    "now",
+    "current_timestamp",
+    "current_date",
+    "today",
+    "date",
+    "datetime",
+    "timestamp",
+    "to_date",
+    "date_sub",
+    "strftime",
+)
 _OTHER_FUNCTIONS = ("array_contains", "coalesce", "greatest", "ifnull", "least", "nullif", "regexp_like", "round")
 """Functions that `ExpressionBuilder` builds, because the kinds of their arguments vary."""
 
@@ -61,3 +76,17 @@ _OTHER_FUNCTIONS = ("array_contains", "coalesce", "greatest", "ifnull", "least",
 def function_names() -> list[str]:
     """Returns the names of all functions, sorted."""
     return sorted((*FUNCTIONS, *_OTHER_FUNCTIONS))
+
+
+def no_function(name: str) -> InputError:
+    """Returns the error for a function that conditions lack: the nearest, and how times are compared."""
+    if name in _OF_TIME:
+        return InputError(
+            f"No function {name!r} in a condition: compare a time with a text, as in created_at > '2026-01-31'."
+        )
+    known = function_names()
+    near = nearest(name, known)
+    offer = f" Nearest: {', '.join(near)}." if near else ""
+    return InputError(
+        f"No function {name[:_SHOWN]!r} in a condition.{offer} Available: {', '.join(known)}; query_sql has more."
+    )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from sweeplens.errors import InputError
+from sweeplens.frames.condition_functions import function_names, no_function
 from sweeplens.frames.condition_tokens import Token, syntax_error, tokens_of
 
 __all__ = [
@@ -263,6 +264,8 @@ class _Parser:
             self._expect(")")
             return self._operation(operator, [operand], name.at)
         arguments = self._list() if self._current.word != ")" else ()
+        if name.word not in function_names():
+            raise no_function(name.word)
         if not arguments:
             raise self._unexpected(f"an argument of {name.word}()")
         return self._operation(f"{name.word}()", arguments, name.at)

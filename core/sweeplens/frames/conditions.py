@@ -21,6 +21,7 @@ from sweeplens.frames.condition_expressions import ExpressionBuilder, kind_of, s
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode, parse_condition
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
 from sweeplens.frames.schemas import SERIES_STATS, STATUSES
+from sweeplens.frames.text_searches import TextSearches, evaluated
 
 __all__ = ["condition_mask", "empty_reason"]
 
@@ -107,17 +108,16 @@ def _names(tree: ConditionNode) -> Iterator[str]:
 
 
 def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
-    table = known.table
-    built = ExpressionBuilder(text, table.schema, lambda node: _unknown_column(node, text, known)).build(tree)
-    if built.kind != "bool":
-        raise InputError(
-            f"Condition {source_of(text, tree)!r} is not true or false for each run: "
-            'use a comparison, as in "optim.lr" > 0.01.'
-        )
     texts = pl.col(pl.Categorical, pl.Enum).cast(pl.String)
-    plan = table.lazy().with_columns(texts).select("run_id", built.expr.alias("\0"))
-    try:  # no optimizations: that of eager frames reduces some expressions over literals to a single row
-        mask = plan.collect(optimizations=pl.QueryOptFlags.none())["\0"]
+    try:
+        searches = TextSearches(known.table.with_columns(texts))
+        built = ExpressionBuilder(text, searches, lambda node: _unknown_column(node, text, known)).build(tree)
+        if built.kind != "bool":
+            raise InputError(
+                f"Condition {source_of(text, tree)!r} is not true or false for each run: "
+                'use a comparison, as in "optim.lr" > 0.01.'
+            )
+        mask = evaluated(searches.table, built.expr)
     except PolarsError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"Condition {text[:200]!r} cannot be used: {reason}.") from error

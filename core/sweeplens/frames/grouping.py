@@ -11,6 +11,7 @@ from functools import lru_cache
 import polars as pl
 
 from sweeplens.errors import UnknownNameError
+from sweeplens.frames.many_columns import distinct_counts, known_counts, rank_codes
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.patterns import is_glob, match_glob
 from sweeplens.frames.schemas import hparam_columns
@@ -22,11 +23,14 @@ __all__ = [
     "folded",
     "free_names",
     "group_hparams",
+    "identifiers",
     "is_called",
     "is_replicate",
     "keyed",
+    "others_of",
     "runs_without_hparams",
     "same_split",
+    "settings_among",
     "task_hparams",
     "two_valued",
     "varying_hparams",
@@ -116,8 +120,8 @@ def varying_hparams(runs: pl.DataFrame) -> list[str]:
     known_runs = runs.filter(~pl.col("run_id").is_in(unknown)) if unknown else runs
     if not names or not known_runs.height:
         return []
-    table = keyed(known_runs, names)
-    return [name for name in names if table[name].n_unique() > 1]
+    counts = distinct_counts(keyed(known_runs, names).get_columns()[1:])
+    return [name for name, n in zip(names, counts, strict=True) if n > 1]
 
 
 def runs_without_hparams(runs: pl.DataFrame) -> list[str]:
@@ -167,27 +171,42 @@ def is_machine(hparam: str) -> bool:
     return _MACHINE_NAME.search(hparam.lower()) is not None
 
 
-def is_identifier(runs: pl.DataFrame, hparam: str, patterns: Sequence[str] = ()) -> bool:
-    """Whether a hyperparameter identifies runs (an output folder, a process), so it cannot define groups.
+def identifiers(runs: pl.DataFrame, hparams: Sequence[str], patterns: Sequence[str] = ()) -> frozenset[str]:
+    """Returns the hyperparameters that identify runs (an output folder, a process), so they cannot define groups.
 
-    It does if its name is that of a machine or one of `IDENTIFIERS`. A text does if each run has a different value, or if its
+    Those are called like a machine or like one of `IDENTIFIERS`. A text is one if each run has a different value, or if its
     name says name or folder and more than half of its values are unique. ``patterns``: of replicates; ``!name`` makes a name
     a setting.
     """
-    if any(is_called(hparam, [p[1:]]) for p in patterns if p.startswith("!")):
-        return False
-    if (is_machine(hparam) or is_called(hparam, IDENTIFIERS)) and not hparam.startswith(PATH):
+    kept = tuple(p[1:] for p in patterns if p.startswith("!"))
+    open_names = [n for n in hparams if not (kept and _is_called(n, kept))]
+    called = {n for n in open_names if _is_called_identifier(n)}
+    if runs.height < _IDENTIFIER_RUNS:
+        return frozenset(called)
+    columns = [runs.get_column(n, default=None) for n in open_names if n not in called and not n.startswith(PATH)]
+    texts = [c for c in columns if c is not None and c.dtype == pl.Categorical]  # others: many, shown as their parent
+    by_values = {c.name for c, n in zip(texts, known_counts(texts), strict=True) if _identifies(c, n)}
+    return frozenset(called | by_values)
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_called_identifier(hparam: str) -> bool:
+    return (is_machine(hparam) or is_called(hparam, IDENTIFIERS)) and not hparam.startswith(PATH)
+
+
+def _identifies(column: pl.Series, n_values: int) -> bool:
+    """Whether a text with so many different values identifies runs by its values."""
+    n_known = len(column) - column.null_count()
+    if n_known == len(column) == n_values:
         return True
-    column = runs.get_column(hparam, default=None)
-    if column is None:  # many hyperparameters, shown as their parent
-        return False
-    if column.dtype != pl.Categorical or runs.height < _IDENTIFIER_RUNS or hparam.startswith(PATH):
-        return False
-    known = column.drop_nulls()
-    if known.len() == runs.height == known.n_unique():
-        return True
-    called = _IDENTIFIER_NAME.search(hparam.lower()) is not None
-    return called and known.len() >= _IDENTIFIER_RUNS and 2 * int(known.is_unique().sum()) > known.len()
+    called = _IDENTIFIER_NAME.search(column.name.lower()) is not None
+    return called and n_known >= _IDENTIFIER_RUNS and 2 * int(column.drop_nulls().is_unique().sum()) > n_known
+
+
+def settings_among(runs: pl.DataFrame, hparams: Sequence[str], replicates: Sequence[str]) -> list[str]:
+    """Returns those hyperparameters that neither mark repetitions nor identify runs."""
+    identify = identifiers(runs, hparams, replicates)
+    return [n for n in hparams if n not in identify and not is_replicate(runs, n, replicates)]
 
 
 def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence[str]) -> list[str]:
@@ -205,9 +224,7 @@ def group_hparams(runs: pl.DataFrame, asked: Sequence[str], replicates: Sequence
             raise UnknownNameError.of("hyperparameter", name, known, hint=hint)
     if asked:
         return list(dict.fromkeys(asked))
-    candidates = [
-        n for n in two_valued(runs) if not is_replicate(runs, n, replicates) and not is_identifier(runs, n, replicates)
-    ]
+    candidates = settings_among(runs, two_valued(runs), replicates)
     first_of_class = {names[0] for names in same_split(runs, candidates)}
     return [n for n in candidates if n in first_of_class]
 
@@ -226,18 +243,28 @@ def two_valued(runs: pl.DataFrame) -> list[str]:
     """Returns hyperparameters that vary among the runs that have them. None is a value; missing alone makes no group."""
     names = varying_hparams(runs)
     nulls = set(runs["null_hparams"].explode().drop_nulls().to_list())
-    return [n for n in names if runs[n].drop_nulls().n_unique() + (n in nulls) > 1]
+    counts = known_counts([runs[n] for n in names])
+    return [n for n, count in zip(names, counts, strict=True) if count + (n in nulls) > 1]
 
 
 def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:
     """Returns classes of perfectly confounded hyperparameters: those of one class split the runs in the same way."""
-    if not hparams:
-        return []
-    table = keyed(runs, hparams)
-    rows = pl.int_range(table.height, eager=True).alias("row")
+    if not hparams or not runs.height:
+        return [list(hparams)] if hparams else []
+    import numpy as np  # loads with the first question that needs it
+
+    codes = rank_codes(keyed(runs, hparams).get_columns()[1:])
+    last = np.arange(runs.height)
     classes: dict[bytes, list[str]] = {}
-    for name in hparams:
-        pair = pl.DataFrame([rows, table[name].alias("value")])
-        firsts = pair.select(pl.col("row").first().over("value")).to_series()
-        classes.setdefault(firsts.to_numpy().tobytes(), []).append(name)
+    for name, code in zip(hparams, codes, strict=True):
+        places = np.zeros(int(code.max()) + 1, dtype=np.int64)
+        places[code] = last  # the last run with each value, which does not depend on the values' order
+        classes.setdefault(places[code].tobytes(), []).append(name)
     return list(classes.values())
+
+
+def others_of(name: str, same: Sequence[str]) -> list[str]:
+    """Returns the other names of a class, the first of many and the number of the rest."""
+    others = [o for o in same[: MANY_KEYS + 1] if o != name]
+    more = len(same) - 1 - len(others)
+    return [*others, f"... {more} more"] if more else others

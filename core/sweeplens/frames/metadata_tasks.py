@@ -26,7 +26,7 @@ def with_task(runs: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
     if any(is_called(name, tasks) and runs[name].n_unique() > 1 for name in hparam_columns(runs)):
         return runs
     metadata = [c for c in runs.columns if c.startswith(_METADATA)]
-    called = [c for c in metadata if runs.schema[c] == pl.String and is_called(c, tasks)]
+    called = [c for c in metadata if runs[c].dtype == pl.String and is_called(c, tasks)]
     named = [c for c in called if runs[c].null_count() == 0 and runs[c].n_unique() > 1]
     name = min((c.removeprefix(_METADATA) for c in named), key=len, default="")
     if not name or name in runs.columns:

@@ -147,7 +147,8 @@ def _not_told_apart(runs: pl.DataFrame) -> list[str]:
     if not names:
         return runs["run_id"].to_list()
     own = runs.select(pl.struct(*names, "null_hparams").hash().alias("own"))["own"]
-    bare = pl.all_horizontal(*(runs[n].is_null() for n in names), runs["null_hparams"].list.len() == 0)
+    silent = pl.DataFrame([runs[n] for n in names]).select(pl.all_horizontal(pl.all().is_null())).to_series()
+    bare = silent & (runs["null_hparams"].list.len() == 0)
     known = runs.select("run_id", own, leaf=pl.col("run_id").str.replace(r"^.*/", ""), bare=bare)
     alike = pl.col("leaf").n_unique().over("own") > 1
     return known.filter(alike | pl.col("bare"))["run_id"].to_list()

@@ -1,7 +1,7 @@
 """Matches clients' patterns (regular expressions, LIKE patterns and globs) with limits on length, time and memory.
 
-Regular expressions are those of Rust, which take linear time for every pattern. For a pattern that does not compile,
-InputError gives the reason in one sentence, without the rest of the engine's message.
+Regular expressions are those of Rust. For a pattern that does not compile, InputError gives the reason in one sentence,
+without the rest of the engine's message. Callers with several patterns pass one `PatternTime` for all of them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.frames.pattern_search import PatternTime, found, regex_search
 
-__all__ = ["check_regex", "is_glob", "like_regex", "match_glob", "match_regex", "no_match", "regex_reason"]
+__all__ = ["check_length", "check_regex", "is_glob", "match_glob", "match_regex", "no_match", "regex_reason"]
 
 _MOST_CHARACTERS = 1_000
 _SHOWN_CHARACTERS = 200  # of a name
@@ -28,29 +29,37 @@ def is_glob(pattern: str) -> bool:
     return any(character in pattern for character in "*?[")
 
 
-def match_glob(pattern: str, names: Sequence[str]) -> list[str]:
-    """Returns the names that a glob matches. Raises InputError if it is too long."""
+def match_glob(pattern: str, names: Sequence[str], time: PatternTime | None = None) -> list[str]:
+    """Returns the names that a glob matches. Raises InputError if it is too long or takes too long."""
     if len(pattern) > _MOST_CHARACTERS or pattern.count("[") > _MOST_BRACKETS:
         raise InputError(
             f"Pattern {_clipped(pattern)} is too long for a glob: at most {_MOST_CHARACTERS:,} characters "
             f"and {_MOST_BRACKETS} brackets."
         )
-    return fnmatch.filter(names, pattern)
+    matches = re.compile(fnmatch.translate(pattern)).match
+
+    def search(texts: pl.Series) -> pl.Series:
+        return pl.Series([matches(text) is not None for text in texts], dtype=pl.Boolean)
+
+    series = pl.Series("name", names, dtype=pl.String)
+    return series.filter(found(series, search, time or PatternTime())).to_list()
 
 
-def match_regex(pattern: str, names: Sequence[str], what: str = "Pattern") -> list[str]:
-    """Returns the names in which a regular expression is found. Raises InputError if it does not compile."""
+def match_regex(
+    pattern: str, names: Sequence[str], what: str = "Pattern", time: PatternTime | None = None
+) -> list[str]:
+    """Returns the names in which a regular expression is found. Raises InputError if it does not compile or takes too long."""
     check_length(pattern, what)
     series = pl.Series("name", names, dtype=pl.String)
     try:
-        return series.filter(series.str.contains(pattern)).to_list()
+        return series.filter(found(series, regex_search(pattern), time or PatternTime())).to_list()
     except PolarsError as error:
         raise _regex_error(pattern, what, str(error)) from error
 
 
-def check_regex(pattern: str, what: str = "Pattern") -> None:
+def check_regex(pattern: str, what: str = "Pattern", time: PatternTime | None = None) -> None:
     """Raises InputError for a regular expression that does not compile."""
-    match_regex(pattern, [""], what)
+    match_regex(pattern, [""], what, time)
 
 
 def check_length(pattern: str, what: str) -> None:
@@ -59,19 +68,6 @@ def check_length(pattern: str, what: str) -> None:
         raise InputError(
             f"{what} {_clipped(pattern)} has {len(pattern):,} characters, at most {_MOST_CHARACTERS:,} are allowed."
         )
-
-
-def like_regex(pattern: str, escape: str = "") -> str:
-    """Returns a LIKE pattern (``%`` any text, ``_`` one character) as a regular expression for the whole text."""
-    check_length(pattern, "LIKE pattern")
-    parts: list[str] = []
-    characters = iter(pattern)
-    for character in characters:
-        if escape and character == escape:
-            parts.append(_escaped(next(characters, character)))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(character) or _escaped(character))
-    return "^" + re.sub(r"(?:\.\*)+", ".*", "".join(parts)) + "$"
 
 
 def regex_reason(message: str) -> str:
@@ -87,11 +83,6 @@ def _regex_error(pattern: str, what: str, message: str) -> InputError:
     return InputError(
         f"{what} {_clipped(pattern)} is not a regular expression: {reason}. Pass a name, or escape characters with '\\'."
     )
-
-
-def _escaped(character: str) -> str:
-    """Returns a pattern for one literal character."""
-    return character if character.isalnum() else f"\\x{{{ord(character):x}}}"
 
 
 def _clipped(pattern: str) -> str:

@@ -112,7 +112,8 @@ def thin(series: pl.DataFrame, most: int) -> pl.DataFrame:
         return series
     from sweeplens.frames.downsampling import shape_keeping_rows  # loads numpy only when a curve is downsampled
 
-    return series[shape_keeping_rows(series, most)]
+    x, value = (series[c].cast(pl.Float64).fill_null(float("nan")).to_numpy() for c in ("x", "value"))
+    return series[shape_keeping_rows(x, value, most)]
 
 
 def kept_by_thin(most: int) -> pl.Expr:

@@ -28,12 +28,22 @@ from sweeplens.frames.goals import goal_of
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction_names import DEFAULT_REDUCE, REDUCTIONS
 
-__all__ = ["DEFAULT_REDUCE", "REDUCTIONS", "ReducedSeries", "Reduction", "parse_reduce", "reduce_runs", "rewound"]
+__all__ = [
+    "DEFAULT_REDUCE",
+    "FEWEST_IN_A_TENTH",
+    "REDUCTIONS",
+    "ReducedSeries",
+    "Reduction",
+    "common_step",
+    "parse_reduce",
+    "reduce_runs",
+    "rewound",
+]
 
 _MOST_STEPS = (1 << 63) - 1  # the largest step
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
-_FEWEST_IN_A_TENTH = 3
+FEWEST_IN_A_TENTH = 3
 _LATE = 0.2  # of a series' steps: a tenth of its points lies there, unless they are very uneven
 
 
@@ -151,7 +161,7 @@ def _of_series(series: pl.DataFrame, how: str, goals: Mapping[str, str] | None, 
 def _with_tail_means(values: pl.DataFrame, series: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Replaces values at the last step by the mean of the last tenth, if that has enough points and the last value is finite."""
     sizes = series.select("run_id", "metric", "first_step", "last_step", k=pl.col("n") // 10)
-    tenth = sizes.filter(pl.col("k") >= _FEWEST_IN_A_TENTH)
+    tenth = sizes.filter(pl.col("k") >= FEWEST_IN_A_TENTH)
     if not tenth.height:
         return values
     long = series.join(tenth, on=["run_id", "metric"], how="semi")

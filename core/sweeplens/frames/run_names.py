@@ -14,6 +14,7 @@ import polars as pl
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
+from sweeplens.frames.pattern_search import PatternTime
 from sweeplens.frames.patterns import is_glob, match_glob, no_match
 
 __all__ = ["display_names", "ids_matching", "run_named", "shown_run", "with_names"]
@@ -36,6 +37,7 @@ def ids_matching(runs: pl.DataFrame, patterns: Iterable[str], *, hint: str) -> l
     ids, names = runs["run_id"].to_list(), display_names(runs)
     exact, by_name = set(ids), {name: run for run, name in names.items()}
     chosen: set[str] = set()
+    time = PatternTime()
     for pattern in dict.fromkeys(patterns):
         if pattern in exact:
             chosen.add(pattern)
@@ -43,15 +45,15 @@ def ids_matching(runs: pl.DataFrame, patterns: Iterable[str], *, hint: str) -> l
             chosen.add(by_name[pattern])
         else:
             checkpoint()
-            found = _by_glob(pattern, ids, by_name) if is_glob(pattern) else []
+            found = _by_glob(pattern, ids, by_name, time) if is_glob(pattern) else []
             if not found:
                 raise _unknown(runs, pattern, hint)
             chosen.update(found)
     return [run for run in ids if run in chosen]
 
 
-def _by_glob(pattern: str, ids: list[str], by_name: dict[str, str]) -> list[str]:
-    return [*match_glob(pattern, ids), *(by_name[name] for name in match_glob(pattern, list(by_name)))]
+def _by_glob(pattern: str, ids: list[str], by_name: dict[str, str], time: PatternTime) -> list[str]:
+    return [*match_glob(pattern, ids, time), *(by_name[name] for name in match_glob(pattern, list(by_name), time))]
 
 
 def run_named(runs: pl.DataFrame, name: str) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.conditions import condition_mask, empty_reason
+from sweeplens.frames.pattern_search import PatternTime
 from sweeplens.frames.patterns import is_glob, match_glob, match_regex, no_match
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
 from sweeplens.frames.run_names import ids_matching
@@ -57,14 +58,14 @@ def no_run_reason(
 
 def match_names(patterns: Iterable[str], known: Sequence[str], *, kind: str, hint: str = "") -> list[str]:
     """Returns names that equal a pattern or match it as a glob, in the order of ``known``. Raises an error without a match."""
-    exact = set(known)
+    exact, time = set(known), PatternTime()
     chosen: set[str] = set()
     for pattern in dict.fromkeys(patterns):
         if pattern in exact:
             chosen.add(pattern)
             continue
         checkpoint()
-        found = match_glob(pattern, known) if is_glob(pattern) else []
+        found = match_glob(pattern, known, time) if is_glob(pattern) else []
         if not found:
             raise no_match(kind, pattern, known, hint)
         chosen.update(found)
@@ -78,11 +79,11 @@ def select_metrics(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
     """
     if not patterns:
         return list(known)
-    exact = set(known)
+    exact, time = set(known), PatternTime()
     chosen: set[str] = set()
     for pattern in dict.fromkeys(patterns):
         checkpoint()
-        found = [pattern] if pattern in exact else _by_pattern(pattern, known)
+        found = [pattern] if pattern in exact else _by_pattern(pattern, known, time)
         if not found:
             raise no_match("metric", pattern, known, f"list_metrics shows all {len(known)}.")
         chosen.update(found)
@@ -113,12 +114,12 @@ def check_range(low: float | None, high: float | None, names: tuple[str, str] = 
             raise InputError(f"{name} is not a number (NaN): pass a number, or leave it out.")
 
 
-def _by_pattern(pattern: str, known: Sequence[str]) -> list[str]:
+def _by_pattern(pattern: str, known: Sequence[str], time: PatternTime) -> list[str]:
     """Returns names in which a regular expression is found; if there are none, the pattern is tried as a glob."""
     try:
-        found = match_regex(pattern, known, "Metric pattern")
+        found = match_regex(pattern, known, "Metric pattern", time)
     except InputError:
-        found = match_glob(pattern, known) if is_glob(pattern) else []
+        found = match_glob(pattern, known, time) if is_glob(pattern) else []
         if not found:
             raise
-    return found or (match_glob(pattern, known) if is_glob(pattern) else [])
+    return found or (match_glob(pattern, known, time) if is_glob(pattern) else [])

@@ -54,7 +54,7 @@ class BackgroundLook:
         _yield_to_others()
         try:
             self._look()
-        except Exception as error:  # noqa: BLE001 - handed to the next question, which raises it
+        except Exception as error:  # noqa: BLE001 - no boundary: the next question raises it
             self._error = error
         finally:
             self._rest_until = began + (time.thread_time() - used) / _SHARE

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from sweeplens.readers.protocol import Problem, Reading, Resume, RunRecord
 
-__all__ = ["MASK", "is_secret_name", "without_secrets"]
+__all__ = ["MASK", "is_secret_name", "masked", "without_secrets"]
 
 MASK = "***"
 
@@ -85,6 +85,11 @@ def _is_secret(words: Sequence[str]) -> bool:
     if last in ("pwd", "pass"):  # alone they mean the working directory and a verb
         return above in _PASS
     return last in _ENDS or last.endswith(_ENDINGS) or words == ["cookie"]
+
+
+def masked(value: object) -> object:
+    """Returns text, a mapping or a list with secrets masked; the same object if it has none."""
+    return _masked(value)
 
 
 def without_secrets(reading: Reading) -> Reading:

@@ -19,8 +19,9 @@ from msgspec.structs import replace
 
 from sweeplens.frames.points import reduce_series
 from sweeplens.frames.schemas import POINTS_SCHEMA
-from sweeplens.ingest.masking import without_secrets
+from sweeplens.ingest.masking import masked, without_secrets
 from sweeplens.ingest.prefetch import OrderedExecutor
+from sweeplens.ingest.reported import has_scores, scores_together, with_scores
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
@@ -29,14 +30,14 @@ from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import BatchReader, CombinedReading, Problem, Reader, Reading, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
-from sweeplens.sources.run_facts import with_facts
+from sweeplens.sources.run_facts import Facts, facts_of, with_facts
 from sweeplens.sources.signs import status_by_signs
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
 from sweeplens.store.merge import continue_series, sequenced
 
-__all__ = ["Progress", "ReadTask", "read_all", "within_limits"]
+__all__ = ["Progress", "ReadTask", "keep_earlier", "read_all", "unread_reason", "within_limits"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, path) during work; it may raise to end the work. ``total`` grows while more is found."""
@@ -77,6 +78,7 @@ class _ReadResult(Struct, frozen=True):
 
     points: FileBlock | pl.DataFrame | None = None
     series: pl.DataFrame | None = None
+    reported: pl.DataFrame | None = None  # points of scores in files beside the logs, numbered
     tasks: list[ReadTask] = field(default_factory=list[ReadTask])  # the tasks that were read together
     entries: list[SourceEntry] = field(default_factory=list[SourceEntry])  # entries of the tasks that succeeded
 
@@ -93,11 +95,12 @@ class _ReadBatch(Struct):
 
     fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     resumed: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    rows: int = 0
 
-    @property
-    def rows(self) -> int:
-        """Returns the number of points so far."""
-        return sum(f.height for f in (*self.fresh, *self.resumed))
+    def add(self, points: pl.DataFrame, *, is_resumed: bool) -> None:
+        """Adds the points of one source."""
+        (self.resumed if is_resumed else self.fresh).append(points)
+        self.rows += points.height
 
 
 def read_all(
@@ -150,6 +153,8 @@ class _ReadState:
         elif result.points is not None and result.points.height:
             few = result.points.height < _BATCH_ROWS
             (self.small_frames if few else self.change.points).append(result.points)
+        if result.reported is not None:
+            self.small_frames.append(result.reported)
         if result.series is not None:
             self.change.series.append(result.series)
         read = [t for t in result.tasks if t.key in self.change.entries]
@@ -238,13 +243,19 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     )
     if isinstance(many, Failure):
         return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
+    facts = {t.source.path: _facts(t.source, store) for t in tasks if t.source.path in many.readings}
+    scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
     entries = [
-        _entry(t, _described(t.source, many.readings[path], store), (names[path],), young[path])
+        _entry(
+            t, _described(scores.readings[path], facts[path], store), (names[path],), young[path], path in scores.scored
+        )
         for t in tasks
         if (path := t.source.path) in many.readings
     ]
     file = store.spill(many.points, ordered=True)
-    return _ReadResult(file or many.points.cast(POINTS_SCHEMA), many.series, tasks, entries)  # pyright: ignore[reportArgumentType]
+    reported = sequenced(scores.points) if scores.points.height else None
+    series = many.series if reported is None else pl.concat([many.series, reduce_series(reported)])
+    return _ReadResult(file or many.points.cast(POINTS_SCHEMA), series, reported, tasks, entries)  # pyright: ignore[reportArgumentType]
 
 
 def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
@@ -257,14 +268,20 @@ def _content_if_young(source: Source) -> int | None:
     return content_of(source) if is_young(source, time.time_ns()) else None
 
 
-def _described(source: Source, reading: Reading, store: MemoryStore) -> Reading:
-    """Returns the reading with the facts in files beside the source, and without secrets."""
-    described = with_facts(source, reading)
+def _facts(source: Source, store: MemoryStore) -> Facts:
+    """Returns the facts in files beside a source, without secrets."""
+    found: Facts = facts_of(source) if source.signs else {}
+    return found if store.shows_secrets else cast("Facts", masked(found))
+
+
+def _described(reading: Reading, facts: Facts, store: MemoryStore) -> Reading:
+    """Returns the reading with the facts in files beside its source, and without secrets."""
+    described = with_facts(reading, facts)
     return described if store.shows_secrets else without_secrets(described)
 
 
-def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None) -> SourceEntry:
-    """Returns the ledger entry of a reading."""
+def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int | None, scored: bool) -> SourceEntry:
+    """Returns the ledger entry of a reading. ``scored``: whether it has scores from files beside the source."""
     return SourceEntry(
         task.source,
         task.reader.version,
@@ -276,6 +293,7 @@ def _entry(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: int 
         content,
         ended=status_by_signs(task.source) if task.source.signs else "",
         grows=_grows(task),
+        scored=scored,
     )
 
 
@@ -313,34 +331,46 @@ def _read_alone(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> No
 def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     """Reads one source into the batch, and adds its entry to the change."""
     content = _content_if_young(task.source)
+    facts = _facts(task.source, state.store)
     entry = task.entry if task.resumes else None
     reading = _resume(task.reader, task.source, entry) if entry else None
-    if reading is None:  # there is nothing to resume, or resuming failed
+    if reading is None or has_scores(
+        reading, facts
+    ):  # nothing to resume, or it failed, or scores move to the new last step
         entry, reading = None, _read(task.reader, task.source)
         if isinstance(reading, Failure):
             if task.entry is not None and task.entry.ids:
-                _keep_earlier(task, task.entry, reading.problem, state.change)
+                keep_earlier(task, task.entry, reading.problem, state.change)
                 return
             content = _NO_CHECKSUM if reading.is_transient else content
             reading = Reading((), empty_reading_points(), (reading.problem,))
         state.drop_earlier(task.entry)
-    reading = _described(task.source, reading, state.store)
+    scored = False
+    if entry is None:
+        reading, scored = with_scores(task.source, reading, facts)
+    reading = _described(reading, facts, state.store)
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
-    state.change.entries[task.key] = _entry(task, reading, ids, content)
+    state.change.entries[task.key] = _entry(task, reading, ids, content, scored)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
-        (batch.resumed if entry else batch.fresh).append(points)
+        batch.add(points, is_resumed=entry is not None)
 
 
-def _keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
+def keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
     """Keeps the earlier data of a source that cannot be read now (such as a locked database), with a problem; it is retried."""
     noted = replace(problem, reason=f"{problem.reason}; its earlier data stay until it can be read again")
     problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), noted)
     kept_entry = replace(entry, source=task.source, problems=problems, resume=None, content=_NO_CHECKSUM)
     if kept_entry != entry:
         change.entries[task.key] = kept_entry
+
+
+def unread_reason(entry: SourceEntry) -> Problem | None:
+    """Returns the problem of a source that could not be read at all; None if it was read."""
+    problems = entry.problems if not entry.records else ()
+    return next((p for p in problems if p.reason.startswith(_UNREAD)), None)
 
 
 def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:

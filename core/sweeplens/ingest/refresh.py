@@ -22,7 +22,7 @@ from sweeplens.sources.discover import Discovery, discover, discovering
 from sweeplens.store import MemoryStore, Snapshot, StoreChange
 from sweeplens.store.ledger import Key, can_resume, content_of
 
-__all__ = ["LoadReport", "Progress", "ingest"]
+__all__ = ["LoadReport", "Progress", "ingest", "load_report", "plan_changes"]
 
 log = logging.getLogger("sweeplens.store")
 
@@ -47,7 +47,7 @@ def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | No
         except StoreError as error:
             store.forget(error)
             _update(roots, store, progress)
-    return _report(store.snapshot, time.perf_counter() - began)
+    return load_report(store.snapshot, time.perf_counter() - began)
 
 
 def _update(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
@@ -79,12 +79,14 @@ def _name_copies(change: StoreChange, found: Discovery) -> None:
 def _read_changes(roots: Sequence[Path], store: MemoryStore, progress: Progress | None) -> None:
     readers = {r.name: r for r in all_readers()}
     found = discover(roots, readers.values(), memory=store.remembered)
-    tasks, gone = _plan(found, store, readers)
+    tasks, gone = plan_changes(found, store, readers)
     if tasks or gone or found is not store.found:
         store.apply(read_all(tasks, gone, store, progress), found)
 
 
-def _plan(found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]) -> tuple[list[ReadTask], list[Key]]:
+def plan_changes(
+    found: Discovery, store: MemoryStore, readers: Mapping[str, Reader]
+) -> tuple[list[ReadTask], list[Key]]:
     """Returns the sources that must be read, and those that are gone."""
     tasks: list[ReadTask] = []
     gone: list[Key] = []
@@ -121,7 +123,8 @@ def _changed_young(store: MemoryStore, seen: set[Key], readers: Mapping[str, Rea
     return tasks
 
 
-def _report(snapshot: Snapshot, seconds: float) -> LoadReport:
+def load_report(snapshot: Snapshot, seconds: float) -> LoadReport:
+    """Returns what a load found."""
     return LoadReport(
         n_runs=snapshot.runs.height,
         n_points=int(snapshot.series["n_logged"].sum()),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sweeplens.errors import FormatError, PlaceError
 from sweeplens.places.remote import RemoteFile
+from sweeplens.places.tar_headers import CheckedHeader
 from sweeplens.safe_open import open_buffered
 from sweeplens.sources.given_roots import ARCHIVES
 
@@ -115,7 +116,7 @@ class ZipPlace(_Archive):
             stream = open_buffered(str(self._path))
             try:
                 self._open = zipfile.ZipFile(stream)
-            except BaseException:
+            except BaseException:  # closes what was opened, and raises
                 stream.close()
                 raise
         return self._open
@@ -173,8 +174,10 @@ class TarPlace(_Archive):
         if self._open is None:
             stream = _Unpacked(_opener(self._path), lambda position: self._check(0, position))
             try:
-                self._open = tarfile.open(fileobj=cast("BinaryIO", stream), mode="r:")  # noqa: SIM115 - closed by `close`
-            except BaseException:
+                self._open = tarfile.open(  # noqa: SIM115 - closed by `close`
+                    fileobj=cast("BinaryIO", stream), mode="r:", tarinfo=CheckedHeader
+                )
+            except BaseException:  # closes what was opened, and raises
                 stream.close()
                 raise
         return self._open
@@ -185,6 +188,8 @@ class TarPlace(_Archive):
         found: dict[str, RemoteFile] = {}
         special = size = 0
         for entries, info in enumerate(self._opened(), 1):
+            if info.size < 0:  # as an attribute may say
+                raise tarfile.ReadError("an entry has a negative size")
             size += info.size
             self._check(entries, size)
             if info.isreg():

@@ -6,6 +6,7 @@ of these packages: the address (``sftp://me@host/path``), the agent and files of
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sweeplens.places.remote import ChangedFileError, RemoteFile
 
 __all__ = ["FilesystemPlace"]
 
+log = logging.getLogger("sweeplens.places")
 _CHUNK = 1 << 20
 _VERSIONS = ("etag", "ETag", "blob_id", "oid", "ino", "md5Hash", "sha", "uid")
 _TIMES = ("mtime", "LastModified", "last_modified", "modified", "created", "updated", "modify")
@@ -102,7 +104,8 @@ class FilesystemPlace:
             ) from error
         except (OSError, ValueError, EOFError, RuntimeError) as error:
             raise PlaceError(f"{self.address} cannot be read: {self._without_secrets(error)}.") from error
-        except Exception as error:
+        except Exception as error:  # the boundary around one place: these packages have errors of their own
+            log.debug("%s cannot be read", self.address, exc_info=True)
             if type(error).__module__.partition(".")[0] in ("builtins", "sweeplens"):
                 raise
             raise PlaceError(f"{self.address} cannot be read: {self._without_secrets(error)}.") from error

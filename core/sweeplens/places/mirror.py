@@ -22,10 +22,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from sweeplens.cancellation import StoppedError
 from sweeplens.errors import PlaceError, SweeplensError
 from sweeplens.places.remote import ChangedFileError, Remote, RemoteFile, safe_name
 from sweeplens.places.wanted import grows_at_its_end, is_skipped, is_wanted
 from sweeplens.plain_data import plain_text
+from sweeplens.readers.boundary import Failure, error_reason, guarded, is_system_error
 from sweeplens.store.backends.file_lock import try_lock, unlock
 
 __all__ = ["Mirror", "MirrorProgress"]
@@ -80,18 +82,32 @@ class Mirror:
         """
         with self._alone():
             index = self._index()
-            try:
-                plan = self._plan(self.remote.files(), index)
-                failed = self._apply(plan, index, progress)
-            except PlaceError as error:
-                if not index.looked:
-                    raise
-                return (f"{error} Answers show {self.remote.address} as it was at {_utc(index.looked)}.",)
-            finally:
-                self.remote.close()
-        return (*self.remote.notes, *_sentences(self.remote.address, plan, failed, self._most_bytes))
+            done = guarded(lambda: self._looked(index, progress), self.remote.address, "it is not as it should be")
+        if isinstance(done, Failure):
+            done = PlaceError(f"{self.remote.address} cannot be read: {done.problem.reason}.")
+        if not isinstance(done, PlaceError):
+            return done
+        if not index.looked:
+            raise done
+        return (f"{done} Answers show {self.remote.address} as it was at {_utc(index.looked)}.",)
+
+    def listed(self) -> dict[str, RemoteFile]:
+        """Returns the files of the last look by name, fetched or not."""
+        with self._alone():
+            return self._index().files
 
     # --------------------------------------------------------------- private
+
+    def _looked(self, index: _MirrorIndex, progress: MirrorProgress | None) -> tuple[str, ...] | PlaceError:
+        """Lists, fetches and removes. Returns what `look` does, or the error of a place that cannot be read."""
+        try:
+            plan = self._plan(self.remote.files(), index)
+            failed = self._apply(plan, index, progress)
+        except PlaceError as error:
+            return error
+        finally:
+            self.remote.close()
+        return (*self.remote.notes, *_sentences(self.remote.address, plan, failed, self._most_bytes))
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
@@ -214,14 +230,16 @@ class Mirror:
     def _note(self, ended: Future[None], file: RemoteFile, index: _MirrorIndex, failed: dict[str, str]) -> None:
         """Records one fetched file. Raises what is no fault of the file, such as a full disk."""
         error = ended.exception()
-        if isinstance(error, SweeplensError):
-            failed[file.name] = str(error)
-            log.info("%s of %s was not fetched: %s", plain_text(file.name), self.remote.address, error)
-        elif error is not None:
-            raise error
-        else:
+        if error is None:
             index.files[file.name] = file
             index.fetched.add(file.name)
+            return
+        if isinstance(error, StoppedError) or is_system_error(error):
+            raise error
+        failed[file.name] = str(error) if isinstance(error, SweeplensError) else error_reason(error)
+        known = isinstance(error, SweeplensError | OSError)  # its words are enough
+        where = plain_text(file.name), self.remote.address, failed[file.name]
+        log.info("%s of %s was not fetched: %s", *where, exc_info=None if known else error)
 
     def _fetch(self, file: RemoteFile, before: RemoteFile | None, is_fetched: bool) -> None:
         path = self._path(file.name)
@@ -256,7 +274,7 @@ class Mirror:
             tail = stream.read()
             if len(tail) != before.size - tail_at:
                 return False
-            if tail_at and b"".join(self.remote.read(file, 0, _COMPARED)) != head:
+            if tail_at and b"".join(_bounded(self.remote.read(file, 0, _COMPARED), _COMPARED)) != head:
                 return False
             added = b"".join(_bounded(self.remote.read(file, tail_at), file.size - tail_at))
             if not added.startswith(tail) or len(added) != file.size - tail_at:

@@ -1,6 +1,6 @@
 """Requests to the REST interface of an MLflow tracking server: paging, retries, credentials, and limits on what it may answer.
 
-Credentials are sent to the server that was named and to no other: they do not follow a redirection.
+Requests go to the server that was named and to no other (`timed_requests`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import base64
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, unquote, urlencode
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import PlaceError
+from sweeplens.places.timed_requests import fetched
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["MissingApiError", "MlflowRequests"]
 
 _API = "api/2.0/mlflow"
-_SECONDS = 30.0
 _TRIES = 3
-_MOST_BYTES = 256 << 20  # of one answer
-_MOST_PAGES = 100_000
+_MOST_BYTES = 512 << 20  # of all pages of one question
+_MOST_SECONDS = 1800.0  # for all pages of one question
 
 
 class MissingApiError(PlaceError):
@@ -46,26 +46,38 @@ class MlflowRequests:
 
     def pages(self, call: str, body: Mapping[str, object], items: str) -> Iterator[Mapping[str, Any]]:
         """Yields the items of all pages of a search."""
-        token = ""
-        for _ in range(_MOST_PAGES):
-            page = self._answer(call, data=json.dumps({**body, **({"page_token": token} if token else {})}).encode())
-            yield from cast("list[Mapping[str, Any]]", page.get(items) or [])
-            token = str(page.get("next_page_token") or "")
-            if not token:
-                return
+        return self._pages(lambda more: (call, json.dumps({**body, **more}).encode()), items)
 
     def pages_by_get(self, call: str, query: Mapping[str, str], items: str) -> Iterator[Mapping[str, Any]]:
         """Yields the items of all pages of a question."""
-        token = ""
-        for _ in range(_MOST_PAGES):
-            more = {"page_token": token} if token else dict[str, str]()
-            page = self._answer(f"{call}?{urlencode({**query, **more})}")
-            yield from cast("list[Mapping[str, Any]]", page.get(items) or [])
+        return self._pages(lambda more: (f"{call}?{urlencode({**query, **more})}", None), items)
+
+    def _pages(
+        self, ask: Callable[[Mapping[str, str]], tuple[str, bytes | None]], items: str
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yields the items of all pages. Raises PlaceError for pages without end, and for what MLflow does not answer."""
+        until, size = time.monotonic() + _MOST_SECONDS, 0
+        tokens = {""}
+        more: dict[str, str] = {}
+        while True:
+            content = self._answer(*ask(more))
+            size += len(content)
+            if size > _MOST_BYTES or time.monotonic() > until:
+                raise PlaceError(
+                    f"{self._shown} answers one question with more than {_MOST_BYTES >> 20} MB, or for longer than"
+                    f" {_MOST_SECONDS / 60:.0f} minutes: not read."
+                )
+            page = self._parsed(content)
+            yield from self._listed(page.get(items))
             token = str(page.get("next_page_token") or "")
             if not token:
                 return
+            if token in tokens:
+                raise PlaceError(f"{self._shown} answers the same page again and again: not read.")
+            tokens.add(token)
+            more = {"page_token": token}
 
-    def _answer(self, call: str, data: bytes | None = None) -> Mapping[str, Any]:
+    def _answer(self, call: str, data: bytes | None = None) -> bytes:
         """Returns one answer; asks again after errors that pass."""
         from http.client import HTTPException
         from urllib.error import HTTPError, URLError
@@ -73,14 +85,14 @@ class MlflowRequests:
         for attempt in range(1, _TRIES + 1):
             checkpoint()
             try:
-                return self._asked(call, data)
+                return fetched(self._request(call, data), self._tls, _MOST_BYTES)
             except HTTPError as error:
                 with error:
                     passes = error.code == 429 or error.code >= 500
                     if not passes or attempt == _TRIES:
                         raise self._refused(error) from error
             except (URLError, HTTPException, OSError) as error:
-                if attempt == _TRIES:
+                if attempt == _TRIES or isinstance(getattr(error, "reason", error), TimeoutError):
                     reason = getattr(error, "reason", None) or error
                     raise PlaceError(
                         f"{self._shown} cannot be reached ({reason}): check the address, and that it runs."
@@ -88,20 +100,24 @@ class MlflowRequests:
             time.sleep(0.2 * attempt)
         raise AssertionError
 
-    def _asked(self, call: str, data: bytes | None) -> Mapping[str, Any]:
-        from urllib.request import urlopen
-
-        with urlopen(self._request(call, data), timeout=_SECONDS, context=self._tls) as reply:
-            content = cast("bytes", reply.read(_MOST_BYTES + 1))
-        if len(content) > _MOST_BYTES:
-            raise PlaceError(f"{self._shown} answers more than {_MOST_BYTES >> 20} MB at once: not read.")
+    def _parsed(self, content: bytes) -> Mapping[str, Any]:
         try:
             answer = cast("object", json.loads(content))
-        except ValueError as error:
-            raise MissingApiError(f"{self._shown} does not answer as an MLflow tracking server.") from error
+        except (ValueError, RecursionError) as error:
+            raise self._stranger() from error
         if not isinstance(answer, dict):
-            raise MissingApiError(f"{self._shown} does not answer as an MLflow tracking server.")
+            raise self._stranger()
         return cast("Mapping[str, Any]", answer)
+
+    def _listed(self, items: object) -> list[Mapping[str, Any]]:
+        """Returns the items of a page. Raises MissingApiError if they are no list of objects."""
+        listed = cast("list[object]", items or [])
+        if not isinstance(items or [], list) or not all(isinstance(item, dict) for item in listed):
+            raise self._stranger()
+        return cast("list[Mapping[str, Any]]", listed)
+
+    def _stranger(self) -> MissingApiError:
+        return MissingApiError(f"{self._shown} does not answer as an MLflow tracking server.")
 
     def _request(self, call: str, data: bytes | None) -> Request:
         from urllib.request import Request
@@ -116,6 +132,10 @@ class MlflowRequests:
     def _refused(self, error: HTTPError) -> PlaceError:
         if error.code in (404, 405):
             return MissingApiError(f"{self._shown} does not answer as an MLflow tracking server ({error.code}).")
+        if 300 <= error.code < 400:
+            return PlaceError(
+                f"{self._shown} sends requests on to another server, which is not asked: pass that server's address."
+            )
         if error.code in (401, 403):
             return PlaceError(
                 f"{self._shown} refuses to answer ({error.code} {error.reason}): set MLFLOW_TRACKING_TOKEN, or"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import PlaceError
+from sweeplens.places.remote import PlaceListing
 from sweeplens.sources.given_roots import GivenRoot, below_root, given_root
 from sweeplens.store import cache_folder
 from sweeplens.store.trust import why_unsafe
@@ -36,6 +37,7 @@ class Places:
         roots = list({root.shown: root for root in map(given_root, given)}.values())
         self._given = tuple(roots)
         self._mirrors: dict[Path, Mirror] = {}
+        self._buckets: dict[Path, GivenRoot] = {}
         folders: dict[Path, str] = {}
         for root in roots:
             folder = root.path if root.kind == "folder" else self._mirrored(root, config)
@@ -57,6 +59,13 @@ class Places:
             raise PlaceError(" ".join(map(str, lost)))
         self.sentences = (*map(str, lost), *said)
 
+    def listings(self) -> tuple[PlaceListing, ...]:
+        """Returns the places that executors of a cluster can read themselves: buckets, as the last look listed them."""
+        return tuple(
+            PlaceListing(str(folder), root.address, root.shown, self._mirrors[folder].listed())
+            for folder, root in self._buckets.items()
+        )
+
     def within(self, wanted: str) -> str | None:
         """Returns the root for a folder or an address at or below one of these; None if it is below none."""
         return next((found for root in self._given if (found := below_root(wanted, root)) is not None), None)
@@ -66,6 +75,8 @@ class Places:
 
         mirror = Mirror(_remote(root), self._home(root, config), config.mirror_megabytes << 20)
         self._mirrors[mirror.folder] = mirror
+        if root.kind == "objects":
+            self._buckets[mirror.folder] = root
         return mirror.folder
 
     def _home(self, root: GivenRoot, config: AnalysisConfig) -> Path:

@@ -9,14 +9,14 @@ Everything that a place returns is untrusted: `safe_name` decides whether a name
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from sweeplens.errors import FormatError
 
-__all__ = ["ChangedFileError", "Remote", "RemoteFile", "safe_name"]
+__all__ = ["ChangedFileError", "PlaceListing", "Remote", "RemoteFile", "safe_name"]
 
 _MOST_PART = 255  # bytes of one component of a path, on every usual file system
 _MOST_NAME = 1024
@@ -35,6 +35,15 @@ class RemoteFile(Struct, frozen=True, array_like=True):
     size: int  # -1: not known until it is read
     mtime: float  # seconds
     version: str = ""
+
+
+class PlaceListing(Struct, frozen=True):
+    """A place that other machines can read with credentials of their own: its mirror here, and the files of the last look."""
+
+    folder: str
+    url: str
+    shown: str  # the same without secrets
+    files: Mapping[str, RemoteFile]
 
 
 class Remote(Protocol):

@@ -80,7 +80,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("json_epoch_files", "json.epoch_files", "JsonEpochFiles", 1, ".json"),
     LazyReader("json_runs", "json.runs", "JsonRuns", 1, *_JSON),
     LazyReader("json_splits", "json.splits", "JsonSplits", 5, *_JSON),
-    LazyReader("json_steps", "json.steps", "JsonSteps", 5, ".json", ".ndjson", ".txt", ".log"),
+    LazyReader("json_steps", "json.steps", "JsonSteps", 6, ".json", ".ndjson", ".txt", ".log"),
     LazyReader(
         "json_history",
         "json.history",
@@ -102,7 +102,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     ),
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
-    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 6, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 7, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 3, *_TEXTS),
 )
 

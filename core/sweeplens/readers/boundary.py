@@ -42,7 +42,7 @@ def guarded(work: Callable[[], T], path: str, failure: str) -> T | Failure:
             return work()
     except (StoppedError, LimitError):
         raise
-    except Exception as error:
+    except Exception as error:  # the boundary around one source
         if is_system_error(error):
             raise
         log.debug("%s: %s", plain_text(path), failure, exc_info=True)

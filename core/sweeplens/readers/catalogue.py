@@ -34,6 +34,16 @@ Files are recognised by their content, not by their name alone. sweeplens does n
 and writes nothing beside your files. To add your own format, write a package with an entry point in the group
 `sweeplens.readers`, as in `examples/third_party_reader`.
 
+Beside a log, files like `result.json`, `summary.json`, `eval_test.json`, `all_results.json`, `scores.json`, `metrics_final.json`
+or a CSV with one row report about its run. Each value is metadata (`metadata.result.host`), and each score and cost is a metric
+of the run too (`test_acc`, `test.f1`, `train_runtime`), with one point at the last step or at the step that the file states.
+Counts, sizes, times of the day, identifiers and settings are no metrics. Where the log has the metric, the log counts, and a
+reported value that the log does not have is a warning. Two files that report different values under one name are told apart
+(`best_results.acc`, `final_results.acc`). When such a file changes or goes, so do its metrics, at the next look.
+
+A table about runs that have logs (`summary.csv`, a leaderboard) makes no runs. It is a table for SQL, under its path:
+`SELECT * FROM "summary.csv"`.
+
 | format | written by | files | read | not read |
 |---|---|---|---|---|
 {rows}

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import SequenceMatcher
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -43,6 +45,8 @@ _FILESYSTEMS = (
     "dropbox", "oci", "oss", "adl", "gcs", "wasb", "wasbs", "lakefs", "dbfs", "jlab",
 )  # fmt: skip
 """Protocols of fsspec that hold files. Its wrappers (``zip``, ``simplecache``) and single files (``http``) are none."""
+_ALIKE = 0.7  # of two names that may be meant for each other
+_LOOKED_AT = 2_000  # names beside a root that does not exist
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]+):(?P<slashes>/+)")
 _WITH_ONE_SLASH = (*OBJECT_STORES, *_MLFLOW, *_FILESYSTEMS, "file", "http", "https", "wandb")
 _SSH_PATH = re.compile(r"(?:(?P<user>[\w.\-]+)@(?=.)|(?=[\w.\-]+:[/~]))(?P<host>[\w.\-]{2,}):(?P<path>.*)")
@@ -286,7 +290,23 @@ def _missing(text: str, absolute: Path) -> str:
         here = here.parent
     if not here.is_dir():
         return f"No folder {str(absolute)!r}: {str(here)!r} is a file. {_no_folder(here)}"
+    near = _similar(text, absolute, here)
+    if near:
+        return f"No folder {str(absolute)!r}. Did you mean {' or '.join(map(repr, near))}?"
     return f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass --root or base_path."
+
+
+def _similar(text: str, absolute: Path, here: Path) -> list[str]:
+    """Returns folders and archives with a similar name for the first part that does not exist, written as the root was."""
+    wrong = absolute.relative_to(here).parts[0]
+    try:
+        names = [p.name for p in islice(here.iterdir(), _LOOKED_AT) if p.is_dir() or p.name.lower().endswith(ARCHIVES)]
+    except OSError:
+        return []
+    near = [n for n in nearest(wrong, names) if SequenceMatcher(None, wrong.lower(), n.lower()).ratio() >= _ALIKE]
+    found = [here.joinpath(name, *absolute.relative_to(here / wrong).parts) for name in near[:2]]
+    is_relative = not Path(text).expanduser().is_absolute() and here.is_relative_to(Path.cwd())
+    return [str(path.relative_to(Path.cwd()) if is_relative else path) for path in found if path.exists()]
 
 
 def _no_folder(file: Path) -> str:

@@ -21,16 +21,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import PurePath
 
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.fact_names import REPORT_FOLDERS, is_facts
 from sweeplens.readers.decoding.values import as_step, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Source
 from sweeplens.readers.text.ending import end_of, status_at_end
-from sweeplens.sources.run_facts import is_facts
 from sweeplens.sources.walk import WalkedFolder
 
 __all__ = ["signs_of", "status_by_signs"]
@@ -53,6 +53,7 @@ _NAMED_LOGS = re.compile(
 _CODES = ("exit_code", "exitcode", "returncode", "return_code", "exit_status", "code")
 _WORDS = ("status", "state", "run_status", "job_status", "result")
 _SIGNALS = frozenset({130, 137, 143, -2, -9, -15})
+_LOGS = (".jsonl", ".csv", ".tsv", ".wandb", ".log")
 _MOST = 16  # signs of one run
 _SMALL = 1 << 16  # bytes of a file that holds a status
 _UP = 3  # folders on the way up
@@ -73,10 +74,25 @@ def signs_of(folder: WalkedFolder, claim: Claim) -> tuple[FileStat, ...]:
         free = (n for n in sorted(home.files) if path + n not in claim.files and path + n not in others)
         names = [n for n in free if is_sign(n) and not (_TEXT.fullmatch(n) and b"\0" in home.head(n))]
         mine = [n for n in names if not stem or n.startswith((f"{stem}.", f"{stem}_", f"{stem}-"))]
-        if mine or stem or not _stands_for(home):
-            return tuple(home.files[n] for n in mine[:_MOST])
+        below = () if stem else _reports_below(home, {*claim.files, *claim.copies, *claim.belongs})
+        if mine or below or stem or not _stands_for(home):
+            return (*(home.files[n] for n in mine[:_MOST]), *below)
         home, path = home.child(".."), "/"  # asked for, so that the claim is looked at again when it changes
     return ()
+
+
+def _reports_below(home: WalkedFolder, claimed: Collection[str]) -> tuple[FileStat, ...]:
+    """The reports in a run's folders for results (``eval/results.json``) or saved files (W&B's ``files/``), where no log is."""
+    found: list[FileStat] = []
+    for name in REPORT_FOLDERS:
+        child = home.folders.get(name)
+        home.shared.asked.add(name)
+        if child is None or any(n.endswith(_LOGS) or "tfevents" in n for n in child.files):
+            continue
+        files = [f for n in sorted(child.files) if is_facts(n) and n.endswith(".json") and not n.startswith("wandb-")
+                 and f"{name}/{n}" not in claimed and (f := home.find(f"{name}/{n}"))]  # fmt: skip
+        found += files
+    return tuple(found[:_MOST])
 
 
 def is_sign(name: str) -> bool:

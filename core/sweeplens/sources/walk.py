@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from sweeplens.cancellation import checkpoint
 from sweeplens.readers.boundary import is_system_error
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.protocol import HEAD_BYTES, SAMPLE_BYTES, Claim, FileStat, Problem, Source
 from sweeplens.safe_open import OpenFolder, check_room, confined
 
-__all__ = ["WalkState", "WalkedFolder", "rewalk", "walk"]
+__all__ = ["WalkLimit", "WalkState", "WalkedFolder", "rewalk", "walk"]
 
 _MAX_CACHED_HEADS = 4096
 _MAX_DEPTH = 64
@@ -155,24 +157,41 @@ class WalkedFolder(Struct, eq=False):
             yield from folder.below_and_self()
 
 
-def walk(root: Path, problems: list[Problem]) -> WalkedFolder:
+class WalkLimit(Struct):
+    """How much a walk may still find: files, and until when (`time.monotonic`). ``cut``: whether it ended early."""
+
+    files: int
+    until: float
+    cut: bool = False
+
+    def reached(self, folder: WalkedFolder) -> bool:
+        """Counts the files of a folder. Returns whether the walk must not go on below it. Raises what `checkpoint` raises."""
+        checkpoint()
+        self.files -= len(folder.files)
+        full = self.files <= 0 or time.monotonic() > self.until
+        self.cut |= full and bool(folder.folders)
+        return full
+
+
+def walk(root: Path, problems: list[Problem], limit: WalkLimit | None = None) -> WalkedFolder:
     """Returns the tree of folders below a root, made in one pass without opening a file. Unreadable folders become problems."""
     top = WalkedFolder(path=str(root), root=str(root), parent=None)
-    rewalk(top, problems)
+    rewalk(top, problems, limit)
     return top
 
 
-def rewalk(top: WalkedFolder, problems: list[Problem]) -> bool:
+def rewalk(top: WalkedFolder, problems: list[Problem], limit: WalkLimit | None = None) -> bool:
     """Updates a tree and marks changes. Returns whether anything changed."""
     with confined((top.root,)):
-        return _Walk(problems).scan_tree(top, None, 0)
+        return _Walk(problems, limit).scan_tree(top, None, 0)
 
 
 class _Walk:
     """One pass over a tree. A folder stays open while its subfolders are scanned, so that no path can be redirected meanwhile."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], limit: WalkLimit | None = None) -> None:
         self._problems = problems
+        self._limit = limit
 
     def scan_tree(self, folder: WalkedFolder, parent: OpenFolder | None, depth: int) -> bool:
         """Scans a folder and everything below it. Returns whether anything changed."""
@@ -183,6 +202,8 @@ class _Walk:
             return _changed(folder, {}, [], [])
         try:
             changed = _scan(folder, opened, self._problems)
+            if self._limit is not None and self._limit.reached(folder):
+                return changed
             if depth < _MAX_DEPTH:
                 for child in folder.folders.values():
                     changed |= self.scan_tree(child, opened, depth + 1)

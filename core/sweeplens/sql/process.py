@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -54,7 +54,7 @@ _ADVICE = "Select fewer columns, filter by run_id and metric, or aggregate."
 
 
 class SqlRequest(Struct, frozen=True):
-    """A checked query with its tables and limits. ``points`` is None if it reads none."""
+    """A checked query with its tables and limits. ``points`` is None if it reads none. ``more``: tables of this query alone."""
 
     query: str
     runs: pl.DataFrame
@@ -63,6 +63,7 @@ class SqlRequest(Struct, frozen=True):
     rows: int
     seconds: float
     megabytes: int
+    more: Mapping[str, pl.DataFrame] = {}
 
 
 class ChildReply(Struct, frozen=True):
@@ -131,8 +132,9 @@ class SqlProcess:
     def run(self, request: SqlRequest) -> ChildReply:
         """Returns the reply to a query. Raises LimitError if the child ended."""
         job = {"kind": "query", "query": request.query, "limit": request.rows, "seconds": request.seconds}
-        job |= {"megabytes": request.megabytes, "points": request.points is not None}
-        self._outbox.put([*self._tables(request), json.dumps(job).encode(), b""])
+        job |= {"megabytes": request.megabytes, "points": request.points is not None, "more": list(request.more)}
+        more = [part for name, frame in request.more.items() for part in _table_messages(name, _ipc(frame))]
+        self._outbox.put([*self._tables(request), *more, json.dumps(job).encode(), b""])
         end = time.monotonic() + _START_SECONDS
         while True:
             reply = self._wait_for_reply(end, request)

@@ -1,4 +1,4 @@
-"""The child process that runs queries: it has three tables, cannot open files while it plans, and has limits.
+"""The child process that runs queries: it has the tables that it is sent, cannot open files while it plans, and has limits.
 
 It is started as a script with the process id of its parent and its own niceness. Messages come on stdin and go out on stdout, in
 pairs of a JSON head and a body; each is a length of 8 bytes, then the data (see `process`). It imports nothing of sweeplens, and
@@ -32,6 +32,7 @@ _RESULT_BYTES = 64 << 20
 _MAX_GROWTH_BYTES = 512 << 20  # after growing by more than this, the process is not kept for another query
 _LENGTH = struct.Struct(">Q")
 _DEATH_SIGNAL, _NAME = 1, 15  # PR_SET_PDEATHSIG, PR_SET_NAME: what `ps` shows
+_STAYING = ("runs", "series", "points")  # tables that stay for the next query; others are of one query
 _POINTS = {
     "run_id": pl.String,
     "metric": pl.String,
@@ -109,15 +110,19 @@ class _QueryServer:
                 continue
             self._reply({"kind": "begun"})
             self._watch.begin(head["megabytes"], head["seconds"])
-            reply, rows = self._answer_query(head["query"], head["limit"], points=head["points"])
+            frames = {name: self._tables[name] for name in (*_STAYING, *head["more"]) if name in self._tables}
+            self._tables = {name: frame for name, frame in self._tables.items() if name in _STAYING}
+            reply, rows = self._answer_query(head["query"], head["limit"], frames, points=head["points"])
             last = self._watch.end() > _MAX_GROWTH_BYTES
             self._reply({**reply, "last": last}, rows)
             if last:
                 os._exit(0)
 
-    def _answer_query(self, query: str, limit: int, *, points: bool) -> tuple[dict[str, Any], bytes]:
+    def _answer_query(
+        self, query: str, limit: int, frames: dict[str, pl.LazyFrame], *, points: bool
+    ) -> tuple[dict[str, Any], bytes]:
         # The points of an earlier query may name files that are gone: a query that reads no points must not look at them.
-        frames = self._tables if points else {**self._tables, "points": pl.LazyFrame(schema=_POINTS)}
+        frames = frames if points else {**frames, "points": pl.LazyFrame(schema=_POINTS)}
         try:
             frame = _answer(query, frames, limit)
             if frame.estimated_size() > _RESULT_BYTES:

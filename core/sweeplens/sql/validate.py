@@ -1,9 +1,10 @@
-"""Checks the text of a query before it runs: one SELECT that reads only runs, series and points.
+"""Checks the text of a query before it runs: one SELECT that reads only the tables that it is given.
 
     check_query(query)      raises InputError for anything but a plain SELECT
-    mentions(query, name)   whether a name occurs
+    mentions(query, name), reads_table(query, name)   whether a name occurs, whether it may be that of a table
     word_positions(query)   the words outside of quotes, in lower case, with their positions
     names_in(query)         every name that could be a column
+    quoted_names(query), texts_in(query), semicolons(query)   parts of it
 
 This is the first of three protections. The process that runs the query cannot open files while it plans, and refuses
 a plan that scans anything but the given points.
@@ -12,12 +13,23 @@ a plan that scans anything but the given points.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from sweeplens.errors import InputError
 
-__all__ = ["TABLES", "check_query", "mentions", "names_in", "word_positions"]
+__all__ = [
+    "TABLES",
+    "check_query",
+    "mentions",
+    "names_in",
+    "quoted_names",
+    "reads_table",
+    "semicolons",
+    "texts_in",
+    "word_positions",
+]
 
-TABLES = ("runs", "series", "points")
+TABLES = ("runs", "series", "points", "files", "lines")
 _MAX_CHARACTERS = 20_000
 _MAX_TOKENS = 5_000
 _MAX_DEPTH = 50
@@ -46,8 +58,6 @@ def check_query(query: str) -> None:
     words = [t.lower() for t in tokens]
     if not words or words[0] not in ("select", "with"):
         raise InputError(f"Only SELECT ... (or WITH ... SELECT ...) over {_table_names()} is allowed.")
-    if ";" in words:
-        raise InputError("Only one statement is allowed: remove the text after the semicolon.")
     for word in words:
         if word in _REFUSED:
             raise InputError(
@@ -82,6 +92,12 @@ def mentions(query: str, name: str) -> bool:
     return any(t.strip('"`').lower() == name.lower() for t in _tokens(query))
 
 
+def reads_table(query: str, name: str) -> bool:
+    """Whether the query could read a table of this name: it stands after FROM, JOIN or a comma."""
+    tokens = [t.strip('"`').lower() for t in _tokens(query)]
+    return any(b == name.lower() and a in ("from", "join", ",", "(") for a, b in pairwise(tokens))
+
+
 def word_positions(query: str) -> list[tuple[str, int, int]]:
     """Returns the words outside of quotes and comments, in lower case, each with its start and its end."""
     found = _TOKEN.finditer(query)
@@ -94,10 +110,26 @@ def names_in(query: str) -> list[str]:
     return list(dict.fromkeys(t[1:-1].replace(t[0] * 2, t[0]) if t[0] in '"`' else t for t in found))
 
 
+def quoted_names(query: str) -> list[str]:
+    """Returns the quoted names of a query, unquoted, each once."""
+    found = [t for t in _tokens(query) if t[0] in '"`']
+    return list(dict.fromkeys(t[1:-1].replace(t[0] * 2, t[0]) for t in found))
+
+
+def texts_in(query: str) -> list[str]:
+    """Returns the texts in single quotes."""
+    return [t[1:-1].replace("''", "'") for t in _tokens(query) if t[0] == "'"]
+
+
+def semicolons(query: str) -> list[int]:
+    """Returns the positions of semicolons outside of quotes and comments."""
+    return [m.start() for m in _TOKEN.finditer(query) if m.group() == ";"]
+
+
 def _tokens(query: str) -> list[str]:
     """Returns words, quoted names, texts and symbols, without comments and blanks."""
     return [t for t in _TOKEN.findall(query) if not t.isspace() and not t.startswith(("--", "/*"))]
 
 
 def _table_names() -> str:
-    return f"{', '.join(TABLES[:-1])} and {TABLES[-1]}"
+    return f"{', '.join(TABLES[:-1])} and {TABLES[-1]}, and tables in files by their quoted path"

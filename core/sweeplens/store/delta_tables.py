@@ -79,7 +79,7 @@ def _committed(backend: StoreBackend, name: str, files: Sequence[TableFile], sch
             return _commit(_open(backend, name, schema), files)
     except (CommitFailedError, OSError, MemoryError):
         raise
-    except Exception as error:  # any damage: HEAD has everything that the log holds
+    except Exception as error:  # the boundary around the store's content: HEAD has all that the log holds
         log.info("The log of the table %s of %s is created again: %s", name, backend.address, error)
         log.debug("The traceback of that error", exc_info=True)
         backend.empty(f"{name}/{LOG_FOLDER}")

@@ -21,7 +21,7 @@ from sweeplens.store.blocks import STORED_POINTS, Block, FileBlock, FrameBlock, 
 from sweeplens.store.checksums import sum_of
 from sweeplens.store.delta_tables import commit_table
 from sweeplens.store.head import Head, write_head
-from sweeplens.store.names import fresh_name, is_kept_state, is_own_name, name_of_state
+from sweeplens.store.names import fresh_name, is_kept_state, is_own_name, mark_kept_by, name_of_state
 from sweeplens.store.runs_frame import TIMES_OF_FILES
 from sweeplens.store.within import open_file
 
@@ -34,6 +34,7 @@ _TIER = 4
 _GRACE = {"points": 3600.0}  # seconds before a file that HEAD no longer names is deleted: readers may still use it
 _SHORT_GRACE = 60.0
 _ORPHAN = 3600.0
+_INGEST_SECONDS = 86400.0  # how long the files of an ingest on a cluster are spared that has not ended
 _STATE_SECONDS = 60 * 86400.0  # how long the state of a cursor is kept
 
 
@@ -65,18 +66,21 @@ def as_block(backend: StoreBackend, name: TableFile) -> FileBlock:
     )
 
 
-def write_points(backend: StoreBackend, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
-    """Writes one file of points, sorted by metric, run and position so that filters can skip row groups."""
+def write_points(backend: StoreBackend, points: pl.DataFrame, *, ordered: bool = False, mark: str = "") -> TableFile:
+    """Writes one file of points, sorted by metric, run and position so that filters can skip row groups.
+
+    ``mark``: the beginning of its name, as in `fresh_name`.
+    """
     with _removed_on_error(backend) as made, backend.staging() as staging:
-        return _write_points(backend, staging, points, made, ordered=ordered)
+        return _write_points(backend, staging, points, made, ordered=ordered, mark=mark)
 
 
 def _write_points(
-    backend: StoreBackend, staging: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False
-) -> TableFile:
+    backend: StoreBackend, staging: Path, points: pl.DataFrame, made: list[str], *, ordered: bool = False, mark: str = ""
+) -> TableFile:  # fmt: skip
     if not ordered:
         points = points.sort("metric", "run_id", "seq")
-    name = _new_file(backend, staging, made, "points", ".parquet")
+    name = _new_file(backend, staging, made, "points", ".parquet", mark)
     known = [c for c in ("run_id", "metric") if points.schema[c] == pl.Enum]
     columns = [
         c for c in STORED_POINTS if points[c].null_count() < points.height
@@ -146,9 +150,9 @@ def _removed_on_error(backend: StoreBackend) -> Generator[list[str]]:
         raise
 
 
-def _new_file(backend: StoreBackend, staging: Path, made: list[str], folder: str, ending: str) -> str:
+def _new_file(backend: StoreBackend, staging: Path, made: list[str], folder: str, ending: str, mark: str = "") -> str:
     """Creates an empty file with the store's permissions, whichever library fills it, and returns its name."""
-    made.append(fresh_name(folder, ending))
+    made.append(fresh_name(folder, ending, mark))
     os.close(open_file(str(staging), made[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, backend.file_mode))
     return made[-1]
 
@@ -242,12 +246,18 @@ def _retired(before: Head | None, head: Head) -> dict[str, float]:
 
 
 def sweep(backend: StoreBackend, head: Head) -> None:
-    """Removes unused files: those of earlier versions after their grace period, and those that killed processes left."""
+    """Removes unused files: those of earlier versions after their grace period, and those that killed processes left.
+
+    What executors write for an ingest that has not ended is not named yet, and stays.
+    """
     now = time.time()
     known = {*head.files, *head.retired}
     retired = {n: since for n, since in head.retired.items() if is_own_name(n)}
     done = [n for n, since in retired.items() if now - since > _GRACE.get(n.split("/", 1)[0], _SHORT_GRACE)]
-    orphans = [n for n, written in backend.written() if n not in known and now - written > _orphaned_after(n)]
+    there = list(backend.written())
+    ingesting = tuple(f"points/{mark}" for n, t in there if now - t < _INGEST_SECONDS and (mark := mark_kept_by(n)))
+    unnamed = [n for n, t in there if n not in known and now - t > _orphaned_after(n)]
+    orphans = [n for n in unnamed if not n.startswith(ingesting)]
     gone = backend.remove([*done, *orphans])
     for name in gone.intersection(done):
         del head.retired[name]

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.safe_open import confined, open_file
+from sweeplens.sources.run_facts import fact_files
 from sweeplens.store.runs_frame import unique_ids
 
 __all__ = [
@@ -59,6 +60,7 @@ class SourceEntry(Struct, frozen=True):
     content: int | None = None  # checksum, kept while a change could hide behind equal size and times
     ended: str = ""  # a status, where files beside the source say how its run ended
     grows: bool = False  # whether a program was seen to write it, and not only to put it there
+    scored: bool = False  # whether files beside the source report scores, which are among its points
 
     @property
     def key(self) -> Key:
@@ -163,14 +165,15 @@ def _digest(source: Source) -> int:
 
 def is_young(source: Source, now_ns: int) -> bool:
     """Whether a file changed so recently that the next change could leave it with the same times."""
-    return any(max(f.mtime_ns, f.changed_ns) > now_ns - _YOUNG_NANOSECONDS for f in source.files)
+    files = (*source.files, *fact_files(source))
+    return any(max(f.mtime_ns, f.changed_ns) > now_ns - _YOUNG_NANOSECONDS for f in files)
 
 
 def content_of(source: Source) -> int:
     """Returns a checksum of a source's files: of all bytes of small files, of both ends of large ones."""
     crc = 0
     with confined((source.root,)):
-        for entry in source.files:
+        for entry in (*source.files, *fact_files(source)):
             crc = _content(entry, crc)
     return crc
 
@@ -227,6 +230,8 @@ def can_resume(entry: SourceEntry, source: Source, version: int) -> bool:
     """Whether the files of a source only grew since it was read, so that the reading can resume."""
     if entry.resume is None or entry.version != version or len(entry.source.files) != len(source.files):
         return False
+    if entry.scored or fact_files(entry.source) != fact_files(source):
+        return False  # what such a file says must go with it, and its scores are at the last step
     resume = entry.resume
     with confined((source.root,)):
         if (resume.lines or resume.offset <= _EDGE_BYTES) and _line_continued(source.files[0].path, resume.offset):

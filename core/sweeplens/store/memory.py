@@ -10,17 +10,20 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.polars_points import select_rows
 from sweeplens.engines.protocol import StoredPoints
 from sweeplens.errors import StoreError
 from sweeplens.frames.path_settings import with_path_settings
 from sweeplens.frames.schemas import empty_series
 from sweeplens.readers.checked import plain_problem
+from sweeplens.readers.protocol import Problem
 from sweeplens.sources.discover import Discovery, RememberedWalk
 from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan, stored_points
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
 from sweeplens.store.merge import splice
-from sweeplens.store.row_update import updated_row
+from sweeplens.store.restated_runs import restated_runs, without_runs
+from sweeplens.store.row_update import updated_rows
 from sweeplens.store.runs_frame import RunRow, row_of, runs_frame
 from sweeplens.store.snapshot import Snapshot
 
@@ -57,7 +60,7 @@ class MemoryStore:
         self.blocks: list[Block] = []
         self.series = empty_series()
         self.runs = runs_frame(())
-        self._shown = (self.runs, self.runs)
+        self._shown: tuple[pl.DataFrame, pl.DataFrame, Mapping[str, list[str]]] = (self.runs, self.runs, {})
         self.found: Discovery | None = None
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
@@ -177,17 +180,14 @@ class MemoryStore:
 
     def _update_rows(self, pairs: Sequence[tuple[SourceEntry | None, SourceEntry]]) -> bool:
         """Replaces the rows of a few runs. Returns False if their columns could change."""
-        runs = self.runs
-        for old, new in pairs:
-            if old is None or old.ids != new.ids:
-                return False
-            was = _rows(old, {})
-            after = updated_row(runs, was, _rows(new, self._steps(new.ids)))
-            if after is None:
-                return False
-            runs = after
-        self.runs = runs
-        return True
+        known = [(old, new) for old, new in pairs if old is not None and old.ids == new.ids]
+        if len(known) < len(pairs):
+            return False
+        steps = self._steps([i for _, new in known for i in new.ids])
+        was = [row for old, _ in known for row in _rows(old, {})]
+        runs = updated_rows(self.runs, was, [row for _, new in known for row in _rows(new, steps)])
+        self.runs = self.runs if runs is None else runs
+        return runs is not None
 
     def _steps(self, ids: Sequence[str]) -> dict[str, int]:
         """Returns the number of steps in the longest series of each run."""
@@ -232,18 +232,24 @@ class MemoryStore:
         self.blocks = add_frame(drop_runs(self.blocks, frozenset(renamed)), points)
         self.series = splice(self.series, set(renamed), series)
 
-    def _shown_runs(self) -> pl.DataFrame:
-        """The runs with what their names say; made again where the frame is another one."""
+    def _shown_runs(self) -> tuple[pl.DataFrame, Mapping[str, list[str]]]:
+        """The runs with what their names say, without those that only restate others, and the latter by source.
+
+        Made again where the frame is another one.
+        """
         if self._shown[0] is not self.runs:
-            self._shown = (self.runs, with_path_settings(self.runs) if self.names_as_settings else self.runs)
-        return self._shown[1]
+            restated = restated_runs(self.runs)
+            runs = without_runs(self.runs, restated)
+            self._shown = (self.runs, with_path_settings(runs) if self.names_as_settings else runs, restated)
+        return self._shown[1:]
 
     def _show(self, found: Discovery) -> Snapshot:
         order = {s.key: i for i, s in enumerate(found.sources)} if self._problems else {}
         ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
-        self.snapshot = Snapshot(
+        runs, restated = self._shown_runs()
+        snapshot = Snapshot(
             version=self.ledger.version,
-            runs=self._shown_runs(),
+            runs=runs,
             series=self.series,
             points=self.points,
             stored=stored_points(self.blocks) if self.names_files else StoredPoints(),
@@ -255,6 +261,7 @@ class MemoryStore:
             refused=found.refused,
             warnings=self.warnings,
         )
+        self.snapshot = _without_restated(snapshot, restated) if restated else snapshot
         return self.snapshot
 
 
@@ -278,6 +285,27 @@ class _Undo:
             else:
                 store.ledger.put(entry)
         store.ledger.changed = self._changed
+
+
+def _without_restated(snapshot: Snapshot, restated: Mapping[str, list[str]]) -> Snapshot:
+    """Returns the snapshot without the series and points of runs that restate others; a problem of each table says so."""
+    others = pl.col("run_id").is_in([run for runs in restated.values() for run in runs]).not_()
+    told = (
+        Problem(
+            source,
+            f"{count_of(len(runs), 'row')} of it {verb(len(runs), 'is', 'are')} about runs that have logs, "
+            f"and no {verb(len(runs), 'run', 'runs')} of {verb(len(runs), 'its', 'their')} own",
+            kind="warning",
+        )
+        for source, runs in restated.items()
+    )
+    kept = (p for p in snapshot.problems if p.file not in restated or p.kind != "warning")
+    return replace(
+        snapshot,
+        series=snapshot.series.filter(others),
+        points=snapshot.points.filter(others),
+        problems=(*kept, *told),
+    )
 
 
 def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:

@@ -14,7 +14,9 @@ __all__ = [
     "is_kept_state",
     "is_log_name",
     "is_own_name",
+    "mark_kept_by",
     "name_of_state",
+    "state_of_mark",
 ]
 
 TABLES = ("points", "series", "runs", "ledger")
@@ -33,9 +35,9 @@ def fresh_id() -> str:
     return uuid.uuid4().hex
 
 
-def fresh_name(folder: str, ending: str) -> str:
-    """Returns a unique file name in a folder of the store."""
-    return f"{folder}/{fresh_id()}{ending}"
+def fresh_name(folder: str, ending: str, mark: str = "") -> str:
+    """Returns a unique file name in a folder of the store. ``mark``: at most 16 hexadecimal digits with which it begins."""
+    return f"{folder}/{mark}{fresh_id()[len(mark) :]}{ending}"
 
 
 def is_own_name(name: str, folder: str = "") -> bool:
@@ -52,6 +54,18 @@ def is_log_name(name: str) -> bool:
 def name_of_state(identity: str) -> str:
     """Returns the name of the file that keeps the state of a cursor, by its id of 32 hexadecimal digits."""
     return f"state/{identity}.news"
+
+
+def state_of_mark(mark: str) -> str:
+    """Returns the id of the state that an ingest keeps while files whose names begin with its mark are written."""
+    return mark + mark
+
+
+def mark_kept_by(name: str) -> str:
+    """Returns the mark of an ingest that keeps this state; empty for the state of a cursor, whose id is a hash."""
+    identity = name.rpartition("/")[2].removesuffix(".news")
+    mark = identity[: len(identity) // 2]
+    return mark if is_kept_state(name) and identity == state_of_mark(mark) else ""
 
 
 def is_kept_state(name: str) -> bool:

@@ -84,6 +84,17 @@ class PersistentStore(MemoryStore):
             yield
             self._after_refresh()
 
+    def commit(self) -> None:
+        """Writes new data now, whether or not they are due. Raises HeadMovedError if another process wrote meanwhile, OSError or
+        StoreError if the store cannot be written.
+        """
+        if self.found is None or not self.ledger.changed:
+            return
+        with panics_as_errors(), self.backend.lock("LOCK") as held:
+            if not held or self.backend.stamp() != self._stamp:
+                raise HeadMovedError("Another process writes the store at the same time.")
+            self._write(self.found)
+
     def spill(self, points: pl.DataFrame, *, ordered: bool = False) -> FileBlock | None:
         """Writes the points of a large reading at once. Returns None if they are few or the store cannot be written."""
         if self._is_paused or points.height < SPILL_ROWS:
@@ -133,7 +144,7 @@ class PersistentStore(MemoryStore):
 
     def forget(self, error: StoreError) -> None:
         """Discards the loaded state, so that everything is read from the folders and written again."""
-        log.warning("The store %s is rebuilt: %s", self.backend.address, error)
+        self._warn_of_rebuilding(str(error))
         self._clear()
 
     # --------------------------------------------------------------- private
@@ -184,7 +195,7 @@ class PersistentStore(MemoryStore):
             log.info("%s The new HEAD is loaded at the next refresh.", error)
         except MemoryError:
             raise
-        except Exception as error:  # data that cannot be stored stays in memory
+        except Exception as error:  # the boundary around the store: what cannot be stored stays in memory
             log.debug("The store could not be written", exc_info=True)
             if not self.backend.vanished():  # else it was deleted meanwhile: the next refresh rebuilds it
                 self._pause_writing(error)
@@ -246,11 +257,16 @@ class PersistentStore(MemoryStore):
                     self._load(head)
         except (BackendUnreachableError, MemoryError):
             raise
-        except Exception as error:  # any bad content: the folders are the truth
-            log.warning("The store %s is rebuilt: %s", self.backend.address, _first_line(error))
+        except Exception as error:  # the boundary around the store's content: the folders are the truth
+            self._warn_of_rebuilding(_first_line(error))
             log.debug("The traceback of that error", exc_info=True)
             self._clear()
         self._stamp = stamp
+
+    def _warn_of_rebuilding(self, reason: str) -> None:
+        """Logs that the store is rebuilt, and names its address once."""
+        address = self.backend.address
+        log.warning("The store%s is rebuilt: %s", "" if address in reason else f" {address}", reason)
 
     def _clear(self) -> None:
         fresh = MemoryStore()

@@ -1,4 +1,4 @@
-"""Replaces a run's row in the runs frame if its columns cannot change; otherwise the caller rebuilds the frame."""
+"""Replaces rows of the runs frame, all in one step, if its columns cannot change; otherwise the caller rebuilds the frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import polars as pl
 from sweeplens.store.merge import splice
 from sweeplens.store.runs_frame import LEFT_OUT, RunRow, runs_frame
 
-__all__ = ["updated_row"]
+__all__ = ["updated_rows"]
 
 
-def updated_row(runs: pl.DataFrame, old: Sequence[RunRow], new: Sequence[RunRow]) -> pl.DataFrame | None:
+def updated_rows(runs: pl.DataFrame, old: Sequence[RunRow], new: Sequence[RunRow]) -> pl.DataFrame | None:
     """Returns the frame with the rows of ``old`` replaced by ``new``, or None if names or types of columns may change."""
     if len(old) != len(new) or LEFT_OUT in runs.columns:
         return None

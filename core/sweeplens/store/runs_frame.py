@@ -68,7 +68,7 @@ def row_of(
     flat = flatten(record.hyperparameters)
     metadata = flatten(record.metadata)
     if record.non_scalar:
-        metadata["non_scalar"] = dict(record.non_scalar)
+        metadata["non_scalar"] = dict(sorted(record.non_scalar.items()))  # readers count in different orders
     if source.copies:
         metadata["also_in"] = [plain_text(os.path.relpath(c, source.root)) for c in source.copies]
     fixed = {

@@ -42,6 +42,7 @@ class _EntryForm(msgspec.Struct, array_like=True):
     content: int | None
     ended: str
     grows: bool
+    scored: bool
 
 
 def pack_entry(entry: SourceEntry) -> bytes:
@@ -62,6 +63,7 @@ def pack_entry(entry: SourceEntry) -> bytes:
         entry.content,
         entry.ended,
         entry.grows,
+        entry.scored,
     )
     return _encoded(form)
 
@@ -74,7 +76,7 @@ def unpack_entry(data: bytes) -> SourceEntry:
 def _entry(data: bytes) -> SourceEntry:
     e = _decoded(data, _entry_decoder)
     return SourceEntry(
-        e.source, e.version, e.records, e.ids, e.problems, e.resume, e.marks, e.content, e.ended, e.grows
+        e.source, e.version, e.records, e.ids, e.problems, e.resume, e.marks, e.content, e.ended, e.grows, e.scored
     )
 
 
@@ -155,7 +157,7 @@ def _decoded_or_error(work: Callable[[], T]) -> T:
     """Decodes content of the store. This is the boundary around it: after any error, the folders are read again."""
     try:
         return work()
-    except Exception as error:
+    except Exception as error:  # the boundary around the store's content
         log.debug("A part of the store cannot be decoded", exc_info=True)
         raise StoreError(f"A part of the store cannot be decoded: {type(error).__name__}.") from error
 

@@ -16,7 +16,7 @@ from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import TOOLS
 
-__all__ = ["argument_for", "call_tool", "converted", "listed", "typed"]
+__all__ = ["argument_for", "arguments_of", "call_tool", "converted", "listed", "typed"]
 
 
 def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply:
@@ -60,6 +60,11 @@ def argument_for(option: str) -> str:
     """Returns the argument of a tool for an option of the other commands; empty if there is none."""
     name = option.lstrip("-").partition("=")[0].replace("-", "_")
     return name if any(a.name == name for spec in TOOLS for a in tool_arguments(spec)) else ""
+
+
+def arguments_of(tool: str) -> list[str]:
+    """Returns the names of a tool's arguments; none for another name."""
+    return [a.name for spec in TOOLS if spec.name == tool for a in tool_arguments(spec)]
 
 
 def _repetition_hint(name: str, kind: str) -> str:

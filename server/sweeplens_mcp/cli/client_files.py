@@ -97,7 +97,7 @@ def write(client: Client, launch: LaunchCommand, path: Path) -> str:
     link = f" (a link to {change.file.path})" if path.is_symlink() else ""
     if backup is None:
         return f"Wrote {path}{link}"
-    return f"Added {SERVER_NAME} to {path}{link}; everything else is unchanged, and the previous file is {backup}"
+    return f"Wrote the entry {SERVER_NAME} in {path}{link}; everything else is unchanged, and the previous file is {backup}"
 
 
 def pasted(client: Client, launch: LaunchCommand, path: Path) -> str:

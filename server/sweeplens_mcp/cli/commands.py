@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="store_const", const=_version, dest="command", help="print the installed version"
     )
     top.set_defaults(command=partial(_help, top))
-    commands = top.add_subparsers(metavar="COMMAND")
+    commands = top.add_subparsers(metavar="COMMAND", title="commands")
     for question in QUESTIONS:
         _takes_rest(commands, question.name, partial(_ask, question.name), question.help)
     serve = commands.add_parser("serve", help="serve the Model Context Protocol over stdio, or over HTTP")
@@ -144,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_roots(call)
     call.set_defaults(command=_call)
     _takes_pictures(commands)
+    _takes_rest(commands, "ingest", _ingest, "read logs into the store now, here or on a Spark cluster")
     doctor = commands.add_parser("doctor", help="show which files are read, which not, and why")
     _takes_roots(doctor)
     doctor.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
@@ -170,7 +171,7 @@ def _takes_rest(
 
 def _takes_pictures(commands: Any) -> None:
     _takes_rest(commands, "plot", _plot, "draw a chart to a file")
-    report = commands.add_parser("report", help="write a report of the runs, one page for any browser, without network")
+    report = commands.add_parser("report", help="write a report: one page for any browser, offline")
     report.add_argument("folders", nargs="*", default=[], metavar="DIR", help="a folder of experiments, as --root")
     report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default report.html")
     report.add_argument("--where", default="", metavar="CONDITION", help="only these runs")
@@ -181,9 +182,9 @@ def _takes_pictures(commands: Any) -> None:
 
 _FIRST_STEPS = (
     "First steps: `sweeplens demo sweep --write-only` writes a sweep, `sweeplens overview sweep` says what is in it, and "
-    "`sweeplens config vscode --root sweep --write` connects an editor. `sweeplens COMMAND --help` explains a command."
+    "`sweeplens config vscode sweep --write` connects an editor. `sweeplens COMMAND --help` explains a command."
 )
-_OTHER_COMMANDS = ("serve", "call", "plot", "report", "doctor", "demo", "config", "completion", "__complete")
+_OTHER_COMMANDS = ("serve", "call", "plot", "report", "ingest", "doctor", "demo", "config", "completion", "__complete")
 
 
 def _takes_roots(command: argparse.ArgumentParser) -> None:
@@ -334,6 +335,12 @@ def _report(options: argparse.Namespace) -> int:
     settings = Settings((*options.folders, *options.root))
     print(report_to_file(options.output, settings, where=options.where, opened=options.open))
     return 0
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    from sweeplens_mcp.cli.ingest import main as ingest
+
+    return ingest(options.rest)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -3,11 +3,14 @@
     script(shell)        the script for the shell: `eval "$(sweeplens completion bash)"`
     candidates(words)    the words that may replace the last one; the shells call it by `sweeplens __complete`
 
-Folders that cannot be read give no candidates: a shell has no place for an error.
+Names come from the folders that are typed, else from the configured ones, else from the current folder. Folders that cannot be
+read, or not in time, give no candidates: a shell has no place for an error.
 """
 
 from __future__ import annotations
 
+import argparse
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,10 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates", "script"]
 
-_OTHERS = ("call", "plot", "report", "serve", "doctor", "demo", "config", "completion")
+_OTHERS = ("call", "plot", "report", "serve", "ingest", "doctor", "demo", "config", "completion")
 _KINDS = ("curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline")
 _FOLDERS = ("--root", "-o", "--output")  # the shell completes paths
 _MOST = 500
+_SECONDS = 8.0
 
 _BASH = """\
 _sweeplens() {
@@ -72,33 +76,51 @@ def _all_candidates(before: Sequence[str], last: str) -> Sequence[str]:
         return [*(question.name for question in QUESTIONS), *_OTHERS]
     question = next((q for q in QUESTIONS if q.name == before[0]), None)
     if question is None:
-        return _of_other_command(before)
+        return _of_other_command(before, last)
     if last.startswith("-"):
-        return _options(question)
+        from sweeplens_mcp.cli.questions import question_parser
+
+        return _options(question_parser(question))
     previous = before[-1] if len(before) > 1 else ""
     if previous in _FOLDERS:
         return []
     return _values(question, previous, before)
 
 
-def _of_other_command(before: Sequence[str]) -> Sequence[str]:
+def _of_other_command(before: Sequence[str], last: str) -> Sequence[str]:
     if before[0] == "completion":
         return ("bash", "zsh", "fish")
-    if before == ["plot"]:
-        return _KINDS
-    if before[0] == "config":
+    if before[0] == "plot":
+        return _of_plot(before, last)
+    if before == ["config"]:
         from sweeplens_mcp.cli.clients import CLIENTS
 
         return [client.name for client in CLIENTS]
-    if before == ["call"]:
-        return [question.tool for question in QUESTIONS]
+    if before[0] == "call":
+        return [question.tool for question in QUESTIONS] if before == ["call"] else _arguments(before)
     return []
 
 
-def _options(question: QuestionCommand) -> Sequence[str]:
-    from sweeplens_mcp.cli.questions import question_parser
+def _of_plot(before: Sequence[str], last: str) -> Sequence[str]:
+    if last.startswith("-"):
+        from sweeplens_mcp.cli.plot import plot_parser
 
-    actions = question_parser(question)._actions  # pyright: ignore[reportPrivateUsage]
+        return _options(plot_parser())
+    if before[-1].startswith("--"):
+        return _names(before[-1][2:].replace("-", "_"), before)
+    return _KINDS if before == ["plot"] else []
+
+
+def _arguments(before: Sequence[str]) -> Sequence[str]:
+    """Returns the arguments of a tool that are not typed yet, as ``name=``."""
+    from sweeplens_mcp.cli.call import arguments_of
+
+    typed = {word.partition("=")[0] for word in before[2:]}
+    return [f"{name}=" for name in arguments_of(before[1]) if name not in typed] + ["--root", "--json"]
+
+
+def _options(parser: argparse.ArgumentParser) -> Sequence[str]:
+    actions = parser._actions  # pyright: ignore[reportPrivateUsage]
     return [option for action in actions for option in action.option_strings if option.startswith("--")]
 
 
@@ -117,7 +139,7 @@ def _values(question: QuestionCommand, previous: str, before: Sequence[str]) -> 
 def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
     """Returns names from the folders for an argument of this name."""
     if argument in ("run_id", "runs", "a", "b"):
-        return _looked_up(before, lambda db: db.runs_df["run_id"].to_list())
+        return _looked_up(before, lambda db: db.runs_df["run_id"].to_list(), is_below=True)
     if argument in ("metric", "metrics"):
         return _looked_up(before, lambda db: sorted(db.series_df["metric"].unique().to_list()))
     if argument in ("hparam", "hparams", "columns", "sort"):
@@ -127,13 +149,30 @@ def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
     )
 
 
-def _looked_up(before: Sequence[str], query: Callable[[ExperimentDB], list[str]]) -> list[str]:
+def _looked_up(
+    before: Sequence[str], query: Callable[[ExperimentDB], list[str]], *, is_below: bool = False
+) -> Sequence[str]:
+    """Returns names from the first folders that can be opened; from the current folder only if it is read in time.
 
+    ``is_below``: the names depend on the folder, so the current one does not stand for a folder in it.
+    """
+    typed = tuple(word for word in before[1:] if is_root(word))
+    found = _read(typed, query)
+    if typed or is_below or found is not None:
+        return found or []
+    late: list[str] = []
+    reading = threading.Thread(target=lambda: late.extend(_read((".",), query) or ()), daemon=True)
+    reading.start()
+    reading.join(_SECONDS)
+    return [] if reading.is_alive() else late
+
+
+def _read(roots: tuple[str, ...], query: Callable[[ExperimentDB], list[str]]) -> list[str] | None:
+    """Returns the names in these folders; None if they cannot be opened."""
     from sweeplens_mcp.execution.opening import open_database
     from sweeplens_mcp.settings import Settings
 
-    roots = [word for word in before[1:] if is_root(word)]
     try:
-        return query(open_database(Settings(tuple(roots))))
+        return query(open_database(Settings(roots)))
     except SweeplensError:
-        return []
+        return None

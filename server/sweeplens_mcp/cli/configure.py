@@ -11,6 +11,7 @@ from pathlib import Path
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.cli.client_files import planned, rendered, write
 from sweeplens_mcp.cli.clients import CLIENTS, LaunchCommand, client_named
+from sweeplens_mcp.cli.parsing import SentenceParser
 
 __all__ = ["launch_here", "main"]
 
@@ -37,16 +38,17 @@ def _checked(root: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a client's configuration, or writes it. Exit code 0, or 2 with a sentence on stderr."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     if not options.client:
         print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))
+        print("To connect one: sweeplens config CLIENT DIR --write", file=sys.stderr)
         return 0
     try:
         client = client_named(options.client)
-        launch = launch_here(options.root)
+        launch = launch_here((*options.folders, *options.root))
         path = Path(options.file) if options.file else client.path
         if options.dry_run:
-            print(planned(client, launch, path).diff(), end="")
+            print(planned(client, launch, path).diff() or f"{path} would not change\n", end="")
             return 0
         if options.write:
             print(write(client, launch, path))
@@ -60,14 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = SentenceParser(
         prog="sweeplens config",
         description="Print or write a client's configuration with absolute paths. Without a client: list those known.",
     )
     parser.add_argument("client", nargs="?", metavar="CLIENT", help="vscode, cursor, claude-desktop, ...")
     parser.add_argument(
-        "--root", action="append", default=[], metavar="DIR", help="a folder of experiments, or several"
+        "folders", nargs="*", metavar="DIR", help="folders of experiments (default: the configured ones)"
     )
+    parser.add_argument("--root", action="append", default=[], metavar="DIR", help="a folder of experiments, as DIR")
     parser.add_argument(
         "--write",
         action="store_true",

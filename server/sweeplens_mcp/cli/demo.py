@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from sweeplens.counting import count_of
 from sweeplens.demo_data import grow, write_sweep
 from sweeplens.errors import SweeplensError
 
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
         return 2
-    print(f"Wrote a sweep of {len(planned)} runs to {folder}")
+    print(f"Wrote a sweep of {count_of(len(planned), 'run')} to {folder}")
     if options.write_only:
         return 0
     import anyio
@@ -119,7 +120,7 @@ async def _ask_everything(folder: Path) -> int:
         for number, question in enumerate(asked, start=1):
             await _ask(client, f"[{number}/{len(asked)}]", question, folder)
     print(f"Report of this sweep, for any browser: {await anyio.to_thread.run_sync(_report, folder)}")
-    print(f"Connect an editor: sweeplens config vscode --root {folder} --write   (`sweeplens config` names the others)")
+    print(f"Connect an editor: sweeplens config vscode {folder} --write   (`sweeplens config` names the others)")
     return 0
 
 

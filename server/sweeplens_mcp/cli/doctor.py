@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeplens.counting import count_of
 from sweeplens.errors import RootError
 from sweeplens.extras import missing_extras
 from sweeplens.native.library import is_compiled
@@ -37,8 +38,8 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
     yield f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in _PACKAGES)
     if not is_compiled():
         yield (
-            "JSON lines and text logs are read slowly: the compiled reader is missing; "
-            "install sweeplens again with a C compiler or ziglang"
+            "JSON lines and text logs are read slowly: the compiled reader is missing; install sweeplens again with a C compiler"
+            " or ziglang"
         )
     yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
@@ -56,7 +57,10 @@ def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
     yield f"Store: {clean(database.store)}"
     if engine := database.engine:
         yield f"Engine: {clean(engine)}"
-    yield f"Read {loaded.n_runs} runs, {loaded.n_points:,} points in {loaded.n_files} files, {loaded.seconds:.2f} s"
+    yield (
+        f"Read {count_of(loaded.n_runs, 'run')}, {count_of(loaded.n_points, 'point')} in "
+        f"{count_of(loaded.n_files, 'file')}, {loaded.seconds:.2f} s"
+    )
     runs = database.runs_df
     yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())
     yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from sweeplens.errors import InputError
+from sweeplens.extras import is_installed, not_installed
 from sweeplens_mcp.cli.call import typed
 from sweeplens_mcp.cli.targets import check_target
 from sweeplens_mcp.cli.terminal_images import IMAGE_SEQUENCES
@@ -66,7 +67,8 @@ def report_to_file(output: str, settings: Settings, *, where: str = "", opened: 
     database.load_experiments()
     path = database.report(output, where=where)
     _show(path, wanted=opened)
-    return f"{verb} {path} ({path.stat().st_size // 1000} kB; opens in any browser, without network)"
+    lacking = "" if is_installed("vl_convert") else f"\nWithout charts: {not_installed('vl_convert')}"
+    return f"{verb} {path} ({path.stat().st_size // 1000} kB; opens in any browser, without network){lacking}"
 
 
 def _size(text: str) -> dict[str, int]:

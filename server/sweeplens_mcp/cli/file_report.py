@@ -16,6 +16,7 @@ from msgspec import Struct
 from sweeplens.readers import all_readers
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import header_of
+from sweeplens.readers.decoding.fact_names import is_facts
 from sweeplens.readers.decoding.json_lines import peek
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat
@@ -42,7 +43,8 @@ _EMPTY_EVENTS = "event file without events, or damaged at its beginning"
 _REMEDIES = {
     **{f.name: f.command or f.remedy for f in FORMATS},
     _DATABASE: "export the table of metrics to CSV or Parquet, with a column of steps",
-    _NO_AXIS: "a log needs a column step, epoch or iteration whose numbers go forward; rename it, or name the file history.csv",
+    _NO_AXIS: "a log needs a column step, epoch or iteration whose numbers go forward; rename it, or name the file history.csv. "
+    'A table of results is queried as it is: query_sql, SELECT * FROM "path below the root"',
     _NO_HEADER: "write the names of the columns in the first line",
     _NO_STEPS: "write one object a line with a step and numbers, or a list of such rows",
     _NO_JSON: "check whether the file is complete",
@@ -60,13 +62,18 @@ class FileReport(Struct, frozen=True):
     of: str = ""
     why: str = ""
 
+    @property
+    def told(self) -> str:
+        """What a file beside a log tells about its run."""
+        return "results and facts" if is_facts(PurePath(self.path).name) else "the end"
+
     def line(self) -> str:
         """Returns the sentence about the file."""
         sentences = {
             "read": f"read by {self.reader}",
             "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
-            "sign": f"tells how the run of {self.of} ended",
+            "sign": f"tells {self.told} of the run of {self.of}",
             "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(sentences[self.role])}"

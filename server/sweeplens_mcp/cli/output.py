@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,12 +65,12 @@ def write(text: str, output: Output) -> None:
         output.file.write_text(text, encoding="utf-8", newline="\n")
 
 
-def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output) -> str:
-    """Returns the answer as text of the format, with a final newline."""
+def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output, hint: Callable[[str], str] = str) -> str:
+    """Returns the answer as text of the format, with a final newline. ``hint``: puts calls as commands, on a terminal."""
     if output.format == "table":
         from sweeplens_mcp.cli.terminal_table import terminal_text
 
-        return terminal_text(answer, spec, limit, has_color=output.has_color)
+        return terminal_text(answer, spec, limit, has_color=output.has_color, hint=hint)
     answer, closing = _without_cursor(_first_rows(answer, limit), spec)
     if output.format == "csv":
         return flat(answer.table).write_csv()

@@ -45,7 +45,7 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
     QuestionCommand(
         "rank",
         "rank_runs",
-        "best first by a metric, and which cannot be told from the best",
+        "best first by a metric, and which tie with the best",
         ("metric",),
         example="val/acc sweep --hparams optim.lr --limit 5",
     ),
@@ -84,7 +84,7 @@ QUESTIONS: tuple[QuestionCommand, ...] = (
     QuestionCommand(
         "sql",
         "query_sql",
-        "rows of a SELECT over runs, series and points",
+        "rows of a SELECT over runs, series, points, files",
         ("query",),
         example="'SELECT status, count(*) FROM runs GROUP BY status' sweep",
     ),

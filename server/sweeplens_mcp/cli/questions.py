@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import cast
 
 from sweeplens.answers import Answer
-from sweeplens.errors import InputError, nearest
+from sweeplens.errors import InputError, SweeplensError, nearest
+from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
 from sweeplens_mcp.cli.call import converted
 from sweeplens_mcp.cli.output import FORMATS, Output, formatted, write
@@ -25,9 +27,6 @@ from sweeplens_mcp.execution.arguments import ToolArgument, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
 from sweeplens_mcp.tools import ToolSpec
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["add_option", "main", "option_values", "parsed_words", "question_parser"]
 
@@ -43,13 +42,23 @@ def main(name: str, arguments: Sequence[str]) -> int:
     values = option_values(options, tool_arguments(spec))
     output = Output.of(options.format, options.output, options.color)
     settings = Settings((*options.folders, *options.root))
-    if options.watch is None:
-        answer = _first_answer(spec, values, settings, output)
-        write(formatted(answer, spec, row_limit(values), output), output)
-        return 0
-    from sweeplens_mcp.cli.watching import watch
+    hint = partial(_as_commands, folders=[shown_root(root) for root in settings.roots])
+    try:
+        if options.watch is None:
+            answer = _first_answer(spec, values, settings, output)
+            write(formatted(answer, spec, row_limit(values), output, hint), output)
+            return 0
+        from sweeplens_mcp.cli.watching import watch
 
-    return watch(spec, values, settings, output, options.watch)
+        return watch(spec, values, settings, output, options.watch, hint)
+    except SweeplensError as error:
+        raise InputError(hint(str(error))) from error
+
+
+def _as_commands(text: str, folders: Sequence[str]) -> str:
+    from sweeplens_mcp.cli.command_hints import as_commands  # it compiles patterns, which few answers need
+
+    return as_commands(text, folders)
 
 
 def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:

@@ -1,13 +1,14 @@
 """Formats an answer for a terminal: tables that fit its width, with colours if wanted.
 
-This is the only module that imports rich, so a pipe and a server never load it. Columns are shown from the left while they fit;
-the others are named below the table. Rows beyond `MOST_ROWS` are counted.
+This is the only module that imports rich, so a pipe and a server never load it. `column_choice` chooses the columns that fit;
+the others are named below the table. Rows beyond `MOST_ROWS` are counted. Notes and warnings name commands, not tools.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeplens.answers import Answer
+from sweeplens.column_choice import GAP, ColumnWidth, chosen_columns
+from sweeplens.counting import count_of
 from sweeplens_mcp.render.cells import cell, clean, clip, kind, show
 from sweeplens_mcp.tools import ToolSpec
 
@@ -24,67 +27,98 @@ if TYPE_CHECKING:
 __all__ = ["MOST_ROWS", "terminal_text"]
 
 MOST_ROWS = 50
-_NARROWEST, _CELL, _GAP = 40, 400, 2
-_LEAST = 8  # a column of words may be folded down to this width
+_NARROWEST, _CELL, _NOTE = 40, 400, 2000
+_IN_NOTES = ("summary", "looked_at")  # tables whose content the notes say
 _STYLES = {
     "finished": "green", "running": "cyan", "failed": "red", "crashed": "red", "killed": "red", "stalled": "yellow",
     "high": "bold red", "medium": "yellow", "low": "dim",
 }  # fmt: skip
 
 
-def terminal_text(answer: Answer, spec: ToolSpec, limit: int, *, has_color: bool, width: int = 0) -> str:
-    """Returns the answer as text for a terminal, with escape sequences."""
+def terminal_text(
+    answer: Answer,
+    spec: ToolSpec,
+    limit: int,
+    *,
+    has_color: bool,
+    width: int = 0,
+    hint: Callable[[str], str] = str,
+) -> str:
+    """Returns the answer as text for a terminal, with escape sequences. ``hint`` puts calls of tools as commands."""
     out = io.StringIO()
     console = Console(
         file=out, force_terminal=has_color, no_color=not has_color, highlight=False, markup=False, emoji=False,
         color_system="standard" if has_color else None, width=max(width or Console().width, _NARROWEST),
     )  # fmt: skip
     for note in answer.notes:
-        console.print(clip(note, 2000), style="italic")
-    for name, frame in (("", answer.table), *answer.tables.items()):
+        console.print(clip(hint(note), _NOTE), style="italic")
+    is_prose = answer.table.columns == ["topic", "text"]
+    tables = {"": answer.table} if is_prose else {"": answer.table, **answer.tables}
+    for name, frame in tables.items():
+        _print_gap(console, out)
         if name == "cursor" and spec.news:
-            console.print(Text(f"For later news: sweeplens news --cursor {frame['cursor'][0]}", style="dim"))
-        elif frame.width and (frame.height or not name):
-            _print_table(console, name, frame, limit or MOST_ROWS, is_prose=frame.columns == ["topic", "text"])
+            console.print(Text(f"For later news: {hint(_later_news(frame['cursor'][0]))}", style="dim"))
+        elif name not in _IN_NOTES and frame.width and (frame.height or not name):
+            _print_table(console, name, frame, limit or MOST_ROWS, hint if is_prose else None)
+    _print_gap(console, out)
     for line in answer.basis.lines():
-        console.print(Text(clean(line), style="dim"))
+        console.print(Text(clean(hint(line)), style="dim"))
     return out.getvalue()
 
 
-def _print_table(console: Console, name: str, frame: pl.DataFrame, most: int, *, is_prose: bool) -> None:
+def _print_gap(console: Console, out: io.StringIO) -> None:
+    """Prints an empty line between the parts of an answer."""
+    if out.getvalue() and not out.getvalue().endswith("\n\n"):
+        console.print()
+
+
+def _later_news(cursor: str) -> str:
+    return f'whats_new(cursor="{cursor}")'
+
+
+def _print_table(
+    console: Console, name: str, frame: pl.DataFrame, most: int, prose: Callable[[str], str] | None
+) -> None:
+    """Prints the first rows. ``prose``: the cells are sentences, which it puts into the words of commands."""
     shown = frame.head(most)
-    cells = [[show(cell(v, _CELL), kind(v)) for v in row] for row in shown.iter_rows()]
-    widths = [max([len(column), *(len(row[i]) for row in cells)]) for i, column in enumerate(frame.columns)]
-    n_columns = len(widths) if is_prose else _fitting(widths, [d.is_numeric() for d in frame.dtypes], console.width)
+    cells = [[_shown(value) for value in row] for row in shown.iter_rows()]
+    cells = [[prose(text) for text in row] for row in cells] if prose else cells
+    widths = _widths(frame, cells)
+    kept, is_folded = chosen_columns(widths, console.width) if not prose else (list(range(frame.width)), False)
     table = Table(
-        title=name or None, title_justify="left", box=None, padding=(0, _GAP, 0, 0), show_header=not is_prose,
+        title=name or None, title_justify="left", box=None, padding=(0, GAP, 0, 0), show_header=not prose,
         header_style="bold", pad_edge=False,
     )  # fmt: skip
-    for column, dtype in list(zip(frame.columns, frame.dtypes, strict=True))[:n_columns]:
-        is_number = dtype.is_numeric()
+    for position in kept:
+        column = widths[position]
         table.add_column(
-            Text(clean(column)), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold"
-        )
+            Text(column.header(is_folded=is_folded)),
+            justify="right" if column.is_number else "left", no_wrap=column.is_number, overflow="fold",
+        )  # fmt: skip
     for row in cells:
-        table.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in row[:n_columns]))
+        table.add_row(*(Text(row[i], style=_STYLES.get(row[i], "")) for i in kept))
     console.print(table)
-    for line in _left_out(frame, shown.height, n_columns):
+    for line in _left_out(frame, shown.height, kept):
         console.print(Text(line, style="dim"))
 
 
-def _fitting(widths: list[int], is_number: list[bool], room: int) -> int:
-    """Returns how many columns fit from the left. Columns of words can be folded a little, numbers cannot."""
-    used = 0
-    for position, (width, number) in enumerate(zip(widths, is_number, strict=True)):
-        used += (width if number else min(width, max(_LEAST, room // 3))) + _GAP
-        if used - _GAP > room:
-            return max(position, 1)
-    return len(widths)
+def _shown(value: object) -> str:
+    """Returns a value as text; a time to the minute."""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%MZ}" if value.tzinfo else f"{value:%Y-%m-%d %H:%M}"
+    return show(cell(value, _CELL), kind(value))
 
 
-def _left_out(frame: pl.DataFrame, n_rows: int, n_columns: int) -> Iterator[str]:
+def _widths(frame: pl.DataFrame, cells: Sequence[Sequence[str]]) -> list[ColumnWidth]:
+    return [
+        ColumnWidth(clean(name), max((len(row[i]) for row in cells), default=0), dtype.is_numeric())
+        for i, (name, dtype) in enumerate(frame.schema.items())
+    ]
+
+
+def _left_out(frame: pl.DataFrame, n_rows: int, kept: Sequence[int]) -> Iterator[str]:
     if n_rows < frame.height:
-        yield f"{frame.height - n_rows:,} more rows: --limit {frame.height}"
-    if n_columns < frame.width:
-        names = ", ".join(clean(name) for name in frame.columns[n_columns:])
+        yield f"{count_of(frame.height - n_rows, 'more row')}: --limit {frame.height}"
+    if len(kept) < frame.width:
+        names = ", ".join(clean(name) for i, name in enumerate(frame.columns) if i not in kept)
         yield f"Columns that do not fit: {names} (a wider terminal, or --format csv)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from sweeplens.errors import InputError
@@ -28,7 +29,14 @@ _LEAST_SECONDS = 0.2
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 
-def watch(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output, seconds: float) -> int:
+def watch(
+    spec: ToolSpec,
+    values: dict[str, object],
+    settings: Settings,
+    output: Output,
+    seconds: float,
+    hint: Callable[[str], str] = str,
+) -> int:
     """Answers until Ctrl-C, which is a normal end. Raises SweeplensError."""
     if not seconds >= _LEAST_SECONDS:
         raise InputError(f"--watch {seconds:g} is too often: pass {_LEAST_SECONDS:g} seconds or more.")
@@ -38,20 +46,25 @@ def watch(spec: ToolSpec, values: dict[str, object], settings: Settings, output:
     try:
         with ProgressLine(sys.stderr, "opening the experiments") as progress:
             database.load_experiments(progress=progress.update)
-        _repeat(database, spec, values, output, seconds)
+        _repeat(database, spec, values, output, seconds, hint)
     except KeyboardInterrupt:
         return 0
 
 
 def _repeat(
-    database: ExperimentDB, spec: ToolSpec, values: dict[str, object], output: Output, seconds: float
+    database: ExperimentDB,
+    spec: ToolSpec,
+    values: dict[str, object],
+    output: Output,
+    seconds: float,
+    hint: Callable[[str], str],
 ) -> NoReturn:
     gc.enable()  # this may run for days
     is_screen = output.file is None and sys.stdout.isatty()
     last = ""
     while True:
         answer = whole_answer(spec, database, values)
-        text = formatted(answer, spec, row_limit(values), output)
+        text = formatted(answer, spec, row_limit(values), output, hint)
         if text != last:
             write(f"{_CLEAR}{text}" if is_screen else f"\n{text}" if last and output.file is None else text, output)
             last = text

@@ -29,6 +29,7 @@ from sweeplens_mcp.tools.spec import ToolSpec
 
 __all__ = ["ToolArgument", "argument_schema", "checked_arguments", "tool_arguments"]
 
+_OF_RUNS = ("status", "health", "format", "group", "seed")  # columns that callers pass as arguments
 _PAGING = (("limit", Limit, 0), ("cursor", Cursor, ""))
 Schema = dict[str, Any]
 
@@ -72,7 +73,7 @@ def checked_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> dict[str,
     names = _names(spec)
     for name in arguments:
         if name not in names:
-            raise _unknown_argument(spec, name, names)
+            raise _unknown_argument(spec, name, names, arguments[name])
     given = {k: v for k, v in arguments.items() if v is not None}
     for name, value in given.items():
         check_size(name, value)
@@ -92,11 +93,12 @@ def _model(spec: ToolSpec) -> type[BaseModel]:
     return create_model(f"{spec.name}Arguments", **fields)
 
 
-def _unknown_argument(spec: ToolSpec, name: str, names: Sequence[str]) -> UnknownNameError:
+def _unknown_argument(spec: ToolSpec, name: str, names: Sequence[str], value: object) -> UnknownNameError:
     """Returns the error for an argument that the tool lacks: the nearest, or a condition for what looks like one."""
     hint = f"{spec.name} takes {', '.join(names)}."
     if "where" in names and not nearest(name, names, meaning="argument"):
-        hint = f"A condition on runs is one text, as in where=\"status = 'finished'\". {hint}"
+        condition = f"{name} = {_sql(value)}" if name in _OF_RUNS else "status = 'finished'"
+        hint = f"A condition on runs is one text, as in where={json.dumps(condition)}. {hint}"
     return UnknownNameError.of("argument", name, names, hint=hint, meaning="argument")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sweeplens.errors import RootError
 from sweeplens_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,4 +18,18 @@ def open_database(settings: Settings) -> ExperimentDB:
     from sweeplens.config import AnalysisConfig
     from sweeplens.experiment_db import ExperimentDB
 
-    return ExperimentDB(AnalysisConfig(), base_path=list(settings.roots) or None)
+    config = AnalysisConfig()
+    try:
+        return ExperimentDB(config, base_path=list(settings.roots) or None)
+    except RootError as error:
+        if settings.roots:
+            raise
+        is_default = config.experiment_dir == AnalysisConfig.model_fields["experiment_dir"].default
+        why = (
+            f"the default {config.experiment_dir!r} is not there."
+            if is_default
+            else f"the configured one fails: {error}"
+        )
+        raise RootError(
+            f"No folder was named, and {why} Name one, as DIR or --root DIR, or set ANALYSIS_EXPERIMENT_DIR."
+        ) from error

@@ -21,12 +21,14 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
 from pydantic import PrivateAttr
 
+from sweeplens.engines.spark_progress import reporting
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.execution.arguments import argument_schema, checked_arguments
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
 from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.protocol.said_warnings import said_once, session_state
 from sweeplens_mcp.protocol.schemas import output_schema
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.cells import clip
@@ -52,6 +54,7 @@ class SweepTool(Tool):
             given = checked_arguments(self._spec, arguments)
             progress = CallProgress(context)
             answer = await self._answer(self._state.for_caller(), given, progress)
+            answer = said_once(answer, session_state(context.session))
         except SweeplensError as error:
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
         except MCPError:
@@ -80,10 +83,11 @@ class SweepTool(Tool):
             tenant=current_tenant(),
         )
         answer: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
-        async with anyio.create_task_group() as group:
-            group.start_soon(progress.heartbeat)
-            answer = await _caught(work)
-            group.cancel_scope.cancel()
+        with reporting(progress.on_stage):
+            async with anyio.create_task_group() as group:
+                group.start_soon(progress.heartbeat)
+                answer = await _caught(work)
+                group.cancel_scope.cancel()
         if isinstance(answer, SweeplensError):
             raise answer
         return answer
@@ -124,6 +128,11 @@ class CallProgress:
     def __init__(self, context: Context[Any, Any]) -> None:
         self._context = context
         self._last = 0.0
+        self._stage = ""
+
+    def on_stage(self, done: int, total: int, what: str) -> None:
+        """Notes the progress of a job on a cluster; called by the thread that waits for it."""
+        self._stage = f", {what}, {done:,} of {total:,} tasks"
 
     async def report(self, done: float, total: float | None, what: str) -> None:
         """Sends progress to the client, if it asked for it."""
@@ -131,12 +140,12 @@ class CallProgress:
         await self._context.report_progress(self._last, total, clip(what, 200))
 
     async def heartbeat(self) -> None:
-        """Reports every second that the call is still running."""
+        """Reports every second that the call is still running, and which stage of its job on a cluster."""
         seconds = 0.0
         while True:
             await anyio.sleep(_HEARTBEAT_SECONDS)
             seconds += _HEARTBEAT_SECONDS
-            await self.report(self._last + 1, None, f"working, {seconds:.0f} s")
+            await self.report(self._last + 1, None, f"working, {seconds:.0f} s{self._stage}")
 
 
 def _fault(tool: str, error: Exception) -> str:

@@ -124,14 +124,19 @@ def problems_text(db: ExperimentDB) -> str:
 def schema_text(db: ExperimentDB) -> str:
     """The columns for SQL and conditions (where)."""
     from sweeplens.frames.schemas import POINTS_SCHEMA
+    from sweeplens.sql.file_list import FILES_SCHEMA, LINES_SCHEMA
 
-    tables = {"runs": dict(db.runs_df.schema), "series": dict(db.series_df.schema), "points": POINTS_SCHEMA}
+    tables = {
+        "runs": dict(db.runs_df.schema), "series": dict(db.series_df.schema), "points": POINTS_SCHEMA,
+        "files": FILES_SCHEMA, "lines": LINES_SCHEMA,
+    }  # fmt: skip
     lines = [(name, column, str(kind)) for name, schema in tables.items() for column, kind in schema.items()]
     note = (
         '# runs also has, where a query or a condition (where) names them: each series as "<metric>.<column of series>", such '
         'as "val/acc.last"; events, "val/loss.first_below(4.0)" and "val/acc.first_above(0.9)" (the step, null if never), with '
         '@ what another series was at that step, "val/loss.first_below(4.0)@tokens", "val/loss.min_step@test/acc", @wall_time in '
-        "seconds; health (ok, suspect, broken)\n"
+        "seconds; health (ok, suspect, broken). files has what lies below the roots; a table in a file is one under its path, "
+        '"leaderboard.csv" or "notes.md"\n'
     )
     return note + _written(("table", "column", "type"), lines, db.config.max_answer_bytes * _SIZE, "query_sql")
 

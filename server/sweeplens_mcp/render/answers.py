@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens_mcp.render.basis import basis_json, basis_text, json_size
 from sweeplens_mcp.render.cells import Cell, cell, clean, clip, kind, show
 from sweeplens_mcp.render.tables import TextTable, table_text
@@ -39,6 +40,8 @@ MIN_BUDGET = 2_000
 _BASIS_SHARE, _NOTES_SHARE = 0.3, 0.4
 _CELLS = (400, 120, 30)  # maximum characters of a cell, tried in this order
 _LINES = (1500, *_CELLS)  # the same where cells are sentences
+_TEXTS = (6000, 2500, *_CELLS)  # the same where an answer has few rows, so that a long text takes no room from others
+_FEW_ROWS = 3
 _STRETCH = 2  # longer sequences of non-finite points are shown by their ends
 
 
@@ -122,7 +125,8 @@ def reply(answer: Answer | LazyAnswer, page: PageRequest, renderer: Renderer | N
     page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=renderer is not render_series and not lazy)
     best: ToolReply | None = None
     without_rows = _prepare_lazy(answer, page) if lazy else _prepare(answer, page)
-    for chars, columns in _shorter_forms(without_rows.answer, _LINES if renderer is render_overview else _CELLS):
+    cells = _TEXTS if without_rows.total <= _FEW_ROWS else _CELLS
+    for chars, columns in _shorter_forms(without_rows.answer, _LINES if renderer is render_overview else cells):
         prepared = _with_rows(without_rows, chars, columns)
         n = _largest(
             len(prepared.rows), lambda n, s=prepared: _fits(_page(s, n, renderer or render_tables), page.budget)
@@ -252,7 +256,7 @@ def _notes(prepared: PreparedAnswer) -> list[str]:
         text = clip(note, 600)
         room -= json_size(text) + 2
         if room < 100:
-            return [*kept, f"({len(prepared.answer.notes) - position} more notes do not fit.)"]
+            return [*kept, f"({count_of(len(prepared.answer.notes) - position, 'more note')} left out for room.)"]
         kept.append(text)
     return kept
 
@@ -262,10 +266,13 @@ def _cut(prepared: PreparedAnswer, n: int) -> list[str]:
     start, total = prepared.page.start, prepared.total
     warnings = [f"rows {start + 1} to {start + n} of {total}"] if start or n < total else []
     if warnings and not prepared.page.cursor:
-        warnings = [f"{total - n} of {total} rows do not fit; other tools show them"]
+        warnings = [f"{share_of(total - n, total, 'row')} {verb(total, 'does', 'do')} not fit; other tools show them"]
     widest = max((f for _, f in prepared.tables), key=lambda f: f.width)
     if widest.width > prepared.columns:
-        warnings.append(f"{widest.width - prepared.columns} of {widest.width} columns do not fit: ask for fewer")
+        warnings.append(
+            f"{widest.width - prepared.columns} of {widest.width} columns "
+            f"{verb(widest.width - prepared.columns, 'does', 'do')} not fit: ask for fewer"
+        )
     return warnings
 
 
@@ -338,7 +345,7 @@ def _pairs(rows: Sequence[AnswerRow]) -> Iterator[str]:
         points = list(stretch)
         first, last = show(_whole(points[0].cells[2])), show(_whole(points[-1].cells[2]))
         if word and len(points) > _STRETCH:
-            yield f"{first} to {last} {word} ({len(points)} points)"
+            yield f"{first} to {last} {word} ({count_of(len(points), 'point')})"
         else:
             yield from (f"{show(_whole(r.cells[2]))} {show(r.cells[3], word)}" for r in points)
 

@@ -16,9 +16,9 @@ _MOST_ROWS = 10_000
 
 def query_sql(
     db: "ExperimentDB",
-    query: Annotated[str, Field(description="One SELECT statement; names with . or / in double quotes.")],
+    query: Annotated[str, Field(description="SELECT statements, split by ;. Names with . or / in double quotes.")],
 ) -> Answer:
-    """Read-only SQL (Polars dialect) over the tables runs (one column per hyperparameter), series (run_id, metric, n,
-    last, min, max, mean, std, ...) and points (run_id, metric, step, value, wall_time). The resource
-    experiments://schema lists all columns."""
+    """Read-only SQL (Polars): runs (also "<metric>.last"), series, points (run_id, metric, step, value), files (path,
+    kind, run_id, text), lines (path, run_id, line, text); tables in files by path: FROM "results.csv". Columns:
+    experiments://schema."""
     return db.query_sql(query, limit=_MOST_ROWS)

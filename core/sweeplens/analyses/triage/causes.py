@@ -10,7 +10,8 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from sweeplens.frames.grouping import is_identifier, is_machine, is_replicate, keyed, varying_hparams
+from sweeplens.frames.grouping import is_machine, keyed, settings_among, varying_hparams
+from sweeplens.frames.many_columns import rank_codes, sorted_values
 
 __all__ = ["shared_causes"]
 
@@ -68,9 +69,10 @@ class _ValueOrder(Struct, frozen=True):
         return f"{self.values.name}<={_text(self.values[int(high[condition]) - 2])}"
 
 
-def _split(column: pl.Series) -> _ValueOrder:
-    codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    return _ValueOrder(column.unique().sort().drop_nulls(), codes, column.n_unique())
+def _splits(columns: Sequence[pl.Series]) -> list[_ValueOrder]:
+    values = sorted_values(columns)
+    counts = [len(v) + (column.null_count() > 0) for v, column in zip(values, columns, strict=True)]
+    return [_ValueOrder(*parts) for parts in zip(values, rank_codes(columns), counts, strict=True)]
 
 
 def shared_causes(
@@ -82,37 +84,34 @@ def shared_causes(
     condition, of all that were tried, as unlikely by Fisher's exact chance in fewer than 5 % of cases (999 draws with a fixed seed;
     Bonferroni where that would be too much work). Conditions met by the same runs are reported as one.
     """
-    names = [
-        n
-        for n in varying_hparams(runs)
-        if is_machine(n) or not (is_replicate(runs, n, replicates) or is_identifier(runs, n))
-    ]
+    vary = varying_hparams(runs)
+    settings = set(settings_among(runs, vary, [p for p in replicates if not p.startswith("!")]))
+    names = [n for n in vary if is_machine(n) or n in settings]
     if not names or not healthy:
         return {}
     table = keyed(runs, names)
     well = table["run_id"].is_in(list(healthy)).to_numpy()
     ill = {finding: table["run_id"].is_in(list(ids)).to_numpy() & ~well for finding, ids in affected.items()}
     found: dict[str, list[_SharedCause]] = {finding: [] for finding in ill}
-    for name in names:
-        split = _split(table[name])
+    splits = _splits([table[n] for n in names])
+    for split in splits:
         for finding, mask in ill.items():
             cause = _cause(split, mask, well)
             found[finding] += [cause] if cause else []
-    tried = _conditions(table, names)
+    tried = _conditions(splits, table.height)
     bounds = {f: _bound(tried, mask, well) for f, mask in ill.items() if found[f]}
     kept = {f: [c for c in causes if c.chance <= bounds[f]] for f, causes in found.items() if causes}
     return {f: _described(causes) for f, causes in kept.items() if causes}
 
 
-def _conditions(table: pl.DataFrame, names: Sequence[str]) -> Mask:
+def _conditions(splits: Sequence[_ValueOrder], n_runs: int) -> Mask:
     """Returns every condition as a row of the runs that meet it; perfectly confounded conditions once."""
     rows: list[Mask] = []
-    for name in names:
-        split = _split(table[name])
+    for split in splits:
         low, high = split.conditions()
-        if len(low) * table.height <= _ROOM:
+        if len(low) * n_runs <= _ROOM:
             rows.append((split.codes >= low[:, None]) & (split.codes < high[:, None]))
-    every = np.concatenate(rows) if rows else np.zeros((0, table.height), dtype=np.bool_)
+    every = np.concatenate(rows) if rows else np.zeros((0, n_runs), dtype=np.bool_)
     if every.size > _ROOM:
         return every
     packed = np.packbits(every, axis=1)

@@ -11,6 +11,7 @@ import polars as pl
 
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.pairs import words
+from sweeplens.counting import count_of
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["learning_rate", "planned_length", "samples_seen", "schedule", "warm_up"]
@@ -87,7 +88,7 @@ def warm_up(context: DetectionContext) -> Iterator[Finding]:
     )
     for row in odd.sort("run_id").iter_rows(named=True):
         peak = f"{row['metric']} peaks at step {row['max_step']} ({number(row['max'])})"
-        beyond = f"; the run has {row['run_last']} steps" if row["planned"] > row["run_last"] else ""
+        beyond = f"; the run has {count_of(row['run_last'], 'step')}" if row["planned"] > row["run_last"] else ""
         share = f" of {number(row['total'])} steps is {number(row['planned'])}" if row["written"] < 1 else ""
         text = f"{row['hparam']}={number(row['written'])}{share}, but {peak}{beyond}"
         yield Finding(row["run_id"], "config_warm_up", "medium", row["metric"], row["max_step"], text)
@@ -104,7 +105,7 @@ def schedule(context: DetectionContext) -> Iterator[Finding]:
         moving = pl.col("kind").str.contains("cosine|linear|poly|step|exponential|inverse|onecycle|one_cycle")
         odd = own.join(table, on="run_id").filter((fixed & still.not_()) | (moving & still))
         for row in odd.sort("run_id").iter_rows(named=True):
-            held = f"stays at {number(row['min'])} over {row['n']} points"
+            held = f"stays at {number(row['min'])} over {count_of(row['n'], 'point')}"
             moved = f"goes from {number(row['first'])} to {number(row['last'])}"
             text = f"{name}={row['kind']}, but {row['metric']} {held if row['min'] == row['max'] else moved}"
             yield Finding(row["run_id"], "config_schedule", "medium", row["metric"], row["first_step"], text)

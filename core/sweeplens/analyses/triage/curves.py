@@ -16,6 +16,7 @@ from sweeplens.analyses.triage.context import Curve, DetectionContext
 from sweeplens.analyses.triage.from_series import most_rewound
 from sweeplens.analyses.triage.level_shift import describe_shifts
 from sweeplens.analyses.triage.pairs import train_of
+from sweeplens.analyses.triage.restarts import losses_beside
 from sweeplens.analyses.triage.screening import screen
 from sweeplens.engines.protocol import Points, PointSource
 from sweeplens.engines.reductions import FirstReturn
@@ -25,8 +26,8 @@ from sweeplens.frames.reduction import rewound
 __all__ = ["CurveReading", "read_curves"]
 
 _KEY = ["run_id", "metric"]
-_FEW = 500  # above this, runs are not named; the join selects the series in any case
-_BATCH_POINTS = 1_000_000
+_FEW = 500  # runs of a metric are named up to so many, or half of all; the keys select the series in any case
+_BATCH_POINTS = 2_000_000
 _NO_POINTS = pl.DataFrame(
     schema={"step": pl.Int64, "value": pl.Float64, "sid": pl.UInt32, "worse": pl.Float64, "seconds": pl.Float64}
 ).select("sid", "step", "value", "worse", "seconds")
@@ -46,16 +47,21 @@ def read_curves(context: DetectionContext, points: PointSource, most: int) -> Cu
     """Reads at most ``most`` points, and returns the context with the curves of the series that may have a finding."""
     asked = curve_candidates(context)
     kept = _within(asked, most).sort("metric", maintain_order=True).with_row_index("sid")
-    frame = _fetched(context.series, kept, points)
-    hints = screen(frame, context.thresholds).join(kept, on="sid")
+    hints, frame = _screened(context, kept, points)
     short = (pl.col("n_finite") < _SHORT) & pl.col("ends_worse")
     suspects = hints.filter(short | (pl.col("leaves") & (pl.col("goal") != "unknown")))
     spiky = hints.filter(pl.col("jumps") & pl.col("with_goal"))
     pace, flat, odd = (
         hints.filter(wanted) for wanted in (pl.col("pace") & pl.col("slows"), pl.col("main") & pl.col("rests"), "odd")
     )
-    chosen = (suspects, spiky, pace, flat, odd)
-    wanted = pl.concat([_twins(context, suspects), *(part.select(_KEY) for part in chosen)]).unique()
+    stepped = hints.filter((pl.col("with_goal") | pl.col("level")) & (pl.col("at") >= 0))
+    counters = hints.filter("counter")
+    chosen = (suspects, spiky, pace, flat, odd, counters)
+    beside = _beside(context, hints, counters)
+    wanted = pl.concat([_twins(context, suspects), beside, *(part.select(_KEY) for part in chosen)]).unique()
+    needed = pl.concat([wanted, stepped.select(_KEY)]).unique()
+    if frame is None:
+        frame = _fetched(context.series, kept.join(needed, on=_KEY, how="semi", maintain_order="left"), points)
     drawn = replace(
         context,
         curves=_cut(frame, hints.join(wanted, on=_KEY, how="semi")),
@@ -64,10 +70,37 @@ def read_curves(context: DetectionContext, points: PointSource, most: int) -> Cu
         pace=_keys(pace),
         flat=_keys(flat),
         extremes=_keys(odd),
-        shifts=_shifts(frame, hints.filter(pl.col("with_goal") | pl.col("level"))),
+        shifts=_shifts(frame, stepped),
         rewound_to=_rewound_to(context.series, points),
+        counters=_keys(counters),
     )
-    return CurveReading(drawn, frame.height, kept, asked.height - kept.height)
+    return CurveReading(drawn, int(hints["n"].sum()), kept, asked.height - kept.height)
+
+
+def _screened(
+    context: DetectionContext, kept: pl.DataFrame, points: PointSource
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Returns the series with their hints, and their points; None if there are many, which are read batch by batch."""
+    batches = _batches(kept)
+    if len(batches) <= 1:
+        frame = _fetched(context.series, kept, points)
+        return screen(frame, context.thresholds).join(kept, on="sid"), frame
+    hints = [screen(_fetched(context.series, batch, points), context.thresholds) for batch in batches]
+    return pl.concat(hints).join(kept, on="sid"), None
+
+
+def _batches(kept: pl.DataFrame) -> list[pl.DataFrame]:
+    """Returns the series, in order, in batches of about `_BATCH_POINTS` points: all points at once take much room.
+
+    A metric with more points than that is divided, others are together.
+    """
+    within = (pl.col("n_logged").cum_sum().over("metric") - 1) // _BATCH_POINTS
+    sizes = kept.select("metric", within=within, n="n_logged").group_by("metric", "within", maintain_order=True).sum()
+    batch = ((pl.col("n").cum_sum() - 1) // _BATCH_POINTS).alias("batch")
+    placed = kept.with_columns(within=within).join(
+        sizes.select("metric", "within", batch), on=["metric", "within"], maintain_order="left"
+    )
+    return placed.drop("within").partition_by("batch", maintain_order=True, include_key=False)
 
 
 def _within(asked: pl.DataFrame, most: int) -> pl.DataFrame:
@@ -86,9 +119,17 @@ def _twins(context: DetectionContext, suspects: pl.DataFrame) -> pl.DataFrame:
     return val.with_columns(pl.col("metric").replace(twins)) if twins else val
 
 
-def _shifts(frame: pl.DataFrame, hints: pl.DataFrame) -> pl.DataFrame:
+def _beside(context: DetectionContext, hints: pl.DataFrame, counters: pl.DataFrame) -> pl.DataFrame:
+    """Returns the losses of the runs whose counters are read, if these are few."""
+    runs = counters["run_id"].unique()
+    if runs.len() > _FEW:
+        return hints.select(_KEY).clear()
+    names = losses_beside(hints["metric"].unique().to_list(), context.main)
+    return hints.filter(pl.col("run_id").is_in(runs.implode()), pl.col("metric").is_in(names)).select(_KEY)
+
+
+def _shifts(frame: pl.DataFrame, stepped: pl.DataFrame) -> pl.DataFrame:
     """Returns those of these series whose level shifted."""
-    stepped = hints.filter(pl.col("at") >= 0)
     return describe_shifts(frame.select("sid", "step", "value"), stepped).join(
         stepped.select("sid", *_KEY, "goal"), on="sid"
     ).drop("sid")  # fmt: skip
@@ -100,15 +141,15 @@ def _keys(frame: pl.DataFrame) -> tuple[tuple[str, str], ...]:
 
 def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: PointSource) -> pl.DataFrame:
     """Returns sid, step, value, worse, seconds of the finite points of these series, in order."""
-    ids = keys["run_id"].unique()
-    runs = ids.to_list() if len(ids) <= _FEW else None
+    if not keys.height:
+        return _NO_POINTS
     twice = rewound(series)
     twice = twice.join(keys, on=_KEY, how="semi") if twice.height else twice
     parts = [
-        _numbered(standing(select_points(points, runs=runs, metrics=metrics), twice), keys)
-        for metrics in _batches(keys)
+        _numbered(standing(select_points(points, runs=_runs_named(series, own), metrics=[str(metric)]), twice), own)
+        for (metric,), own in keys.group_by("metric", maintain_order=True)
     ]
-    read = pl.concat(parts) if parts else _NO_POINTS
+    read = pl.concat(parts)
     ordered = read if read["sid"].is_sorted() else read.sort("sid", maintain_order=True)
     back = (pl.col("step").diff() < 0) & (pl.col("sid").diff() == 0)
     return (
@@ -116,11 +157,10 @@ def _fetched(series: pl.DataFrame, keys: pl.DataFrame, points: PointSource) -> p
     )  # two keys sort far more slowly
 
 
-def _batches(keys: pl.DataFrame) -> list[list[str]]:
-    """Returns the metrics, in order, in batches of about `_BATCH_POINTS` points: the names of all points at once take much room."""
-    sizes = keys.group_by("metric").agg(pl.col("n_logged").sum()).sort("metric")
-    place = (pl.col("n_logged").cum_sum() - 1) // _BATCH_POINTS
-    return sizes.group_by(place.alias("batch"), maintain_order=True).agg("metric")["metric"].to_list()
+def _runs_named(series: pl.DataFrame, keys: pl.DataFrame) -> list[str] | None:
+    """Returns the runs to select; None where they are most of those that logged the metric, which the keys tell apart."""
+    everyone = int((series["metric"] == keys["metric"][0]).sum())
+    return keys["run_id"].to_list() if keys.height <= max(_FEW, everyone // 2) else None
 
 
 def _numbered(points: Points, keys: pl.DataFrame) -> pl.DataFrame:
@@ -145,8 +185,12 @@ def _numbered(points: Points, keys: pl.DataFrame) -> pl.DataFrame:
 def _cut(frame: pl.DataFrame, wanted: pl.DataFrame) -> dict[tuple[str, str], Curve]:
     """Returns a slice of four arrays for each wanted series."""
     steps, values, worse, seconds = (frame[c].to_numpy() for c in ("step", "value", "worse", "seconds"))
+    stretches = frame.select(pl.col("sid").rle().struct.unnest()).select(
+        sid="value", row=pl.col("len").cum_sum() - pl.col("len")
+    )
     curves: dict[tuple[str, str], Curve] = {}
-    for run, metric, goal, row, n, timed in wanted.select(*_KEY, "goal", "row", "n", "timed").iter_rows():
+    placed = wanted.join(stretches, on="sid", maintain_order="left")
+    for run, metric, goal, row, n, timed in placed.select(*_KEY, "goal", "row", "n", "timed").iter_rows():
         part = slice(row, row + n)
         curves[run, metric] = Curve(
             run, metric, goal, steps[part], worse[part], values[part], seconds[part] if timed else None

@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS,
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.run_names import with_names
 
@@ -163,12 +164,12 @@ def _summary(table: pl.DataFrame) -> pl.DataFrame:
 
 def _notes(table: pl.DataFrame, summary: pl.DataFrame, context: DetectionContext) -> tuple[str, ...]:
     if not table.height:
-        return (f"Nothing found in {context.runs.height} run{'s' * (context.runs.height != 1)}.",)
+        return (f"Nothing found in {count_of(context.runs.height, 'run')}.",)
     ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
     mild = table["run_id"].n_unique() - ill
     total = context.runs.height
-    also = f", {mild} other{'s' * (mild > 1)} only of low" if mild else ""
-    notes = [f"{ill} of {total} runs have findings of high or medium severity{also}."]
+    also = f", {count_of(mild, 'other')} only of low" if mild else ""
+    notes = [f"{share_of(ill, total, 'run')} {verb(total, 'has', 'have')} findings of high or medium severity{also}."]
     notes += [f"{severity}: {line}" for severity, line in severity_lines(summary)]
     return (*notes, *_constant_everywhere(context))
 
@@ -181,7 +182,7 @@ def severity_lines(summary: pl.DataFrame) -> list[tuple[str, str]]:
         cause = row["shared_cause"]
         before = told.setdefault(cause, row["finding"])
         words = f" [shared: {cause if before == row['finding'] else f'as {before}'}]" if cause else ""
-        count = f"{row['n_runs']} run{'s' * (row['n_runs'] > 1)}"
+        count = count_of(row["n_runs"], "run")
         lines.setdefault(row["severity"], []).append(f"{row['finding']} in {count}{words}")
     return [(severity, "; ".join(parts)) for severity, parts in lines.items()]
 

@@ -11,6 +11,7 @@ from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.metric_kinds import is_length
 from sweeplens.analyses.triage.pairs import words
+from sweeplens.counting import count_of, share_of, verb
 from sweeplens.frames.grouping import varying_hparams
 
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "rewind", "short", "stalled"]
@@ -80,7 +81,7 @@ def rewind(context: DetectionContext) -> Iterator[Finding]:
             severity,
             row["metric"],
             step,
-            f"went back {times}; {again} of {row['n_logged']} points were written again",
+            f"went back {times}; {share_of(again, row['n_logged'], 'point')} {verb(row['n_logged'], 'was', 'were')} written again",
         )
 
 
@@ -100,7 +101,7 @@ def crashed(context: DetectionContext) -> Iterator[Finding]:
     lasts = _last_steps(context, ended["run_id"])
     for run_id, status, n_steps, is_torn in ended.iter_rows():
         text = (
-            f"status {status}"
+            ("no status was logged" if status == "unknown" else f"status {status}")
             + ("; its file ends in the middle of a line" if is_torn else "")
             + ("" if n_steps else "; it logged no point")
         )
@@ -160,7 +161,7 @@ def _short_of(runs: pl.DataFrame, share: float) -> Iterator[Finding]:
     for run_id, last, count in odd.sort("run_id").select("run_id", "run_last", "count").iter_rows():
         alike = f"; {count} runs end there" if (count or 0) > 1 else ""
         severity = "medium" if 10 * (count or 0) < runs.height or (count or 0) < 3 else "low"
-        text = f"last step {last}; {reached} of {runs.height} runs reached {full} or more{alike}"
+        text = f"last step {last}; {share_of(reached, runs.height, 'run')} reached {full} or more{alike}"
         yield Finding(run_id, "ends_early", severity, "", last, text)
 
 
@@ -186,7 +187,10 @@ def ends_early(context: DetectionContext) -> Iterator[Finding]:
         row = rows.row(0, named=True)
         severity = "medium" if (rows["whole"] >= 3).any() else "low"
         place = f"last at step {row['last_step']} of {row['run_last']}"
-        text = f"{place} ({row['n']} points, one every {row['gap']:.4g} steps); in {row['whole']} other runs it goes on"
+        text = (
+            f"{place} ({count_of(row['n'], 'point')}, one every {row['gap']:.4g} steps); in "
+            f"{count_of(row['whole'], 'other run')} it goes on"
+        )
         text += f"; also {', '.join(rows['metric'][1:4])}" if rows.height > 1 else ""
         text += f" and {rows.height - 4} more" if rows.height > 4 else ""
         yield Finding(str(run_id), "ends_early", severity, row["metric"], row["last_step"], text)
@@ -212,7 +216,8 @@ def constant(context: DetectionContext) -> Iterator[Finding]:
         left_out = row["min"] == 0.0 and rare and "loss" in words(row["metric"])
         stuck = row["goal"] != "unknown" and (row["min"] not in (0.0, 1.0, 100.0) or left_out)
         text = (
-            f"{number(row['min'])} at all {row['n_finite']} steps; it changes in {row['moving']} of {row['runs']} runs"
+            f"{number(row['min'])} at all {count_of(row['n_finite'], 'step')}; it changes in "
+            f"{share_of(row['moving'], row['runs'], 'run')}"
         )
         yield Finding(row["run_id"], "constant", "medium" if stuck else "low", row["metric"], row["first_step"], text)
 

@@ -98,10 +98,10 @@ def describe_shifts(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """Returns sid, step, step_before, last_before, first_after, before, after of series with a shift, without those whose values
     scatter about their side more than neighbours do.
 
-    ``frame``: sid, step, value, finite and in order. ``places``: sid, at (a row of the frame).
+    ``frame``: sid, step, value, finite and in order. ``places``: sid, at (a row of the series).
     """
-    rows = frame.with_row_index("row").join(places.select("sid", "at"), on="sid", maintain_order="left")
-    rows = rows.with_columns(late=pl.col("row").cast(pl.Int64) >= pl.col("at"))
+    rows = frame.join(places.select("sid", "at"), on="sid", maintain_order="left")
+    rows = rows.with_columns(late=pl.int_range(pl.len()).over("sid") >= pl.col("at"))
     rows = rows.with_columns(off=(pl.col("value") - pl.col("value").median().over("sid", "late")).abs())
     late = pl.col("late")
     described = rows.group_by("sid").agg(

@@ -11,6 +11,7 @@ from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
 from sweeplens.analyses.triage.metric_kinds import is_gradient, is_whole_loss
 from sweeplens.analyses.triage.pairs import is_validation
+from sweeplens.counting import count_of
 
 __all__ = ["looked_at", "looked_at_line"]
 
@@ -32,6 +33,7 @@ def looked_at(context: DetectionContext, examined: pl.DataFrame | None) -> pl.Da
             ("zero_loss, runaway", _named(with_goal, is_whole_loss)),
             ("gradients", _named(context.series, is_gradient)),
             ("throughput", examined.filter("pace")),
+            ("restart", examined.filter("counter")),
         ]
     table = [(name, frame["metric"].unique().sort().to_list(), frame.height) for name, frame in rows if frame.height]
     return pl.DataFrame(table, schema=_SCHEMA, orient="row")
@@ -51,5 +53,9 @@ def looked_at_line(table: pl.DataFrame) -> str:
 
 
 def _part(detectors: Sequence[str], metrics: Sequence[str], n: int) -> str:
-    named = ", ".join(metrics) if len(metrics) <= 3 else f"{len(metrics)} metrics ({', '.join(metrics[:2])}, ...)"
+    named = (
+        ", ".join(metrics)
+        if len(metrics) <= 3
+        else f"{count_of(len(metrics), 'metric')} ({', '.join(metrics[:2])}, ...)"
+    )
     return f"{', '.join(detectors)} in {n} series of {named}"

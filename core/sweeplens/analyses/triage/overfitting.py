@@ -46,7 +46,7 @@ def overfit(context: DetectionContext) -> Iterator[Finding]:
 
 def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, Finding] | None:
     lowest = _lowest(val.worse)
-    best = float(smooth(val.worse)[lowest])
+    best = float(smooth(val.worse[max(lowest - 1, 0) : lowest + 2])[min(lowest, 1)])
     end = float(blocks(val.worse)[-1]) if len(val.worse) >= 20 else median(val.worse[-3:])
     rise = (end - best) / max(abs(best), 1e-12)
     if lowest >= len(val.worse) - 2 or end - best < 3 * noise(val.worse):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 __all__ = ["SPLITS", "is_validation", "train_of", "words"]
 
@@ -29,10 +30,11 @@ def _measure(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(w for w in parts if w not in _VALIDATION and w not in _TRAINING and w not in _UNIT)
 
 
-def words(metric: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def words(metric: str) -> tuple[str, ...]:
     """Returns the words of a name: ``valLoss_epoch`` -> val, loss, epoch."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", metric)
-    return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
+    return tuple(w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w)
 
 
 def is_validation(metric: str) -> bool:

@@ -15,7 +15,8 @@ import polars as pl
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.pairs import is_validation
-from sweeplens.frames.grouping import is_identifier, is_replicate, keyed, varying_hparams
+from sweeplens.counting import count_of
+from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
 
 __all__ = ["multiples", "never_applied", "same_end"]
 
@@ -30,7 +31,7 @@ _MEET, _MEET_SHARE = 5, 0.02  # values at which several runs end, in one metric,
 def never_applied(context: DetectionContext) -> Iterator[Finding]:
     """medium: runs with other settings (``not_applied``) or only other seeds (``seed_not_used``) logged the same values of all
     metrics with a goal, to the last digit; one row a run."""
-    varying = [n for n in varying_hparams(context.runs) if not is_identifier(context.runs, n)]
+    varying = settings_among(context.runs, varying_hparams(context.runs), ())
     series = _moving(context)
     if not varying or not series.height:
         return
@@ -137,7 +138,10 @@ def same_end(context: DetectionContext) -> Iterator[Finding]:
     rows = rows.filter(meet <= pl.max_horizontal(pl.lit(_MEET), _MEET_SHARE * context.runs.height))
     rows = rows.with_columns(runs=pl.len().over(key)).sort("run_id", "metric")
     for row in rows.unique("run_id", keep="first", maintain_order=True).iter_rows(named=True):
-        text = f"{row['last_finite']!r} at step {row['last_step']}, as in {row['runs'] - 1} other runs whose validation differs"
+        text = (
+            f"{row['last_finite']!r} at step {row['last_step']}, as in {count_of(row['runs'] - 1, 'other run')} whose "
+            f"validation differs"
+        )
         yield Finding(row["run_id"], "same_end", "low", row["metric"], row["last_step"], text)
 
 

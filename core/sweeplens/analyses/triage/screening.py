@@ -29,8 +29,8 @@ _COLUMNS = ("jumps", "leaves", "rests", "slows", "timed")
 
 
 def screen(frame: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
-    """Returns sid, row (where the series begins), n, ``jumps`` (it may have a spike), ``leaves`` (divergence, overfitting),
-    ``rests`` (plateau), ``slows`` (pace), ``timed`` (every point has a time), ``at`` (the row where a new level begins, or -1).
+    """Returns sid, n, ``jumps`` (it may have a spike), ``leaves`` (divergence, overfitting), ``rests`` (plateau), ``slows``
+    (pace), ``timed`` (every point has a time), ``at`` (the row of the series where a new level begins, or -1).
 
     ``frame``: sid, step, worse, seconds, by sid and step.
     """
@@ -51,10 +51,9 @@ def screen(frame: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
             found["timed"][mine] = ~np.isnan(seconds[rows[:, [0, -1]]]).any(axis=1)
             found["slows"][mine] = _slows(seconds[rows], steps[rows], limits)
             if n >= SHIFT_POINTS:
-                place = shift_places(block, noise / 2**0.5)
-                places[mine] = np.where(place >= 0, place + starts[mine], -1)
+                places[mine] = shift_places(block, noise / 2**0.5)
     sids = frame["sid"].gather(starts)
-    return pl.DataFrame({"sid": sids, "row": starts, "n": counts, **found, "at": places})
+    return pl.DataFrame({"sid": sids, "n": counts, **found, "at": places})
 
 
 def _median(block: Floats) -> Floats:

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from sweeplens.counting import count_of
 from sweeplens.readers.decoding.values import as_number, as_step
 from sweeplens.readers.protocol import READING_SCHEMA, Problem
 
@@ -73,7 +74,7 @@ def points_of_rows(rows: Sequence[tuple[Any, Any, Any, Any, Any]]) -> tuple[pl.D
 
 def left_out(n: int, file: str, what: str) -> tuple[Problem, ...]:
     """Returns a problem with the count of rows that were left out; () for none."""
-    return (Problem(file, f"{n} rows of {what} hold no number or no step: left out"),) if n else ()
+    return (Problem(file, f"{count_of(n, 'row')} of {what} without a number or a step: left out"),) if n else ()
 
 
 def _column(values: Sequence[Any], dtype: pl.DataType) -> pl.Series:

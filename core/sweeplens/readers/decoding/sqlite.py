@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
+from sweeplens.counting import count_of
 from sweeplens.errors import FormatError, RefusedFileError
 from sweeplens.readers.decoding.sqlite_checks import HeldFile, restrict_to_plain_tables
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem
@@ -155,7 +156,7 @@ class SqliteDatabase(Struct):
                 yield batch
             elif not end:
                 return
-        reason = f"the database is damaged: {end}; {count} rows were read of: {query[:80]}"
+        reason = f"the database is damaged: {end}; {count_of(count, 'row')} read of: {query[:80]}"
         self.problems.append(Problem(self.path, reason))
 
     def _run(self, query: str) -> Iterator[tuple[Any, ...]]:

@@ -351,7 +351,8 @@ def _going_forward(columns: JsonColumns) -> JsonColumns:
     frame = _without_empty(kept.with_columns(new))
     firsts, lasts = ([values[p] for p in places] for values in (columns.firsts, columns.lasts))
     begins, steps = ([values[p] for p in places] for values in (columns.begins, columns.steps))
-    metrics = [m for m in columns.metrics if m in frame.columns]
+    held = set(frame.columns)
+    metrics = [m for m in columns.metrics if m in held]
     return JsonColumns(frame, members, metrics, columns.checked, set(), firsts, lasts, begins, steps)
 
 

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from sweeplens.native.library import is_compiled
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
+from sweeplens.readers.decoding.fact_names import REPORT_FOLDERS, is_facts
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS, counter_of, is_sure, named_value
 from sweeplens.readers.decoding.rows import RowReader, described_by_row
-from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
+from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, SETTINGS_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, first_of_ratio, number_in, status_of
 from sweeplens.readers.json.columns import FileRows, JsonColumns, read_columns
@@ -41,11 +42,14 @@ class JsonSteps:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "json_steps"
-    version = 5
+    version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose first rows hold a step and a number, or name their run."""
-        mine = [n for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES and _is_log(n, peek(folder.head(n)))]
+        rows = {n: peek(folder.head(n)) for n in folder.free(*_SUFFIXES) if n not in CONFIG_NAMES}
+        mine = [n for n, found in rows.items() if _is_log(n, found)]
+        logs = [n for n in mine if not _is_report(n, rows[n])]
+        mine = mine if len(logs) == len(mine) or not (logs or _has_log(folder)) else logs
         plain = [n for n in mine if _stem(n) in _PLAIN_NAMES]
         config = config_files(folder) if mine else ()
         for name in mine:
@@ -142,6 +146,27 @@ def _is_log(name: str, rows: list[dict[str, Any]]) -> bool:
     lines = compression.plain_name(name).endswith((".jsonl", ".ndjson", ".jsonlines"))
     alone = len(rows) == 1 and not lines and _stem(name) not in _PLAIN_NAMES
     return not alone and looks_like_steps(rows)
+
+
+def _is_report(name: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a file is one object that reports results, without a step."""
+    return len(rows) == 1 and is_facts(name) and not counter_of(named_value(rows[0]))
+
+
+def _has_log(folder: Folder) -> bool:
+    """Whether a log of the same run is in a folder, just below it, or above a folder of results."""
+    from sweeplens.readers.tables.csv_metrics import table_plan  # imports this module
+    from sweeplens.readers.text.recognition import parsed_log
+
+    if folder.taken or (folder.name.lower() in REPORT_FOLDERS and folder.parent is not None and folder.parent.taken):
+        return True
+    names = (*folder.files, *(n for child in folder.folders.values() for n in child.files))
+    if any("tfevents" in n or n.endswith(".wandb") for n in names):
+        return True
+    if any(table_plan(n, folder.head(n)) is not None for n in folder.free(".csv", ".tsv")):
+        return True
+    texts = (n for n in folder.free(".log", ".out", ".err", ".txt") if n not in SETTINGS_NAMES and not is_facts(n))
+    return any(b"\0" not in folder.head(n) and parsed_log(n, folder.sample(n)) is not None for n in texts)
 
 
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:

@@ -14,6 +14,7 @@ from typing import cast
 
 import polars as pl
 
+from sweeplens.counting import count_of
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.compression import plain_name
@@ -150,7 +151,7 @@ def _read(entry: FileStat, metric: str, run: str, problems: list[Problem]) -> pl
     good = rows.filter(pl.col("row").str.contains(rf"(?i)^(?:\d+,)?\d+,{_NUMBER}$"))
     bad = rows.filter(~pl.col("row").is_in(good["row"].implode()))
     if bad.height:
-        text = f"{bad.height} rows are not a step and a value: left out"
+        text = f"{count_of(bad.height, 'row')} without a step and a value: left out"
         problems.append(Problem(entry.path, text, line=bad["line"][0]))
     if good.is_empty():
         return empty_reading_points()

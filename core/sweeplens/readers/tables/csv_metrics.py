@@ -23,6 +23,7 @@ from sweeplens.readers.decoding.delimited.plan import (
     split_of,
 )
 from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
+from sweeplens.readers.decoding.fact_names import is_report_of_one_row
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.table_settings import may_hold_settings, settings_of
 from sweeplens.readers.decoding.unread_columns import unread_columns
@@ -46,11 +47,12 @@ class CsvMetrics:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 6
+    version = 7
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose header and first rows are those of a log."""
         mine = [n for n in folder.free(*_SUFFIXES) if table_plan(n, _beginning(folder, n)) is not None]
+        mine = _without_reports(mine, folder)
         below = () if mine else _in_folders(folder)
         config = config_files(folder) if mine or below else ()
         if below or are_splits(mine):
@@ -78,6 +80,12 @@ class CsvMetrics:
         )
         unread = (p for path, t in zip(names, tables, strict=True) for p in unread_columns(path, t.examples))
         return Reading(records, points, (*(p for t in tables for p in t.problems), *unread, *broken), after)
+
+
+def _without_reports(names: list[str], folder: Folder) -> list[str]:
+    """Returns the tables without those that report the results of a log beside them in one row."""
+    logs = [n for n in names if has_plain_name(n) or not is_report_of_one_row(n, folder.head(n))]
+    return logs if logs or folder.taken else names
 
 
 def _is_table(path: str) -> bool:

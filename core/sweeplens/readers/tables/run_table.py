@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from msgspec import Struct
 
+from sweeplens.counting import count_of
 from sweeplens.errors import FormatError
 from sweeplens.frames.goals import known_goal
 from sweeplens.readers.decoding import compression
@@ -58,7 +59,7 @@ class RunTable:
     Producer: scikit-learn (``cv_results_``), Optuna (``trials_dataframe()``), W&B (export of the run table), Ray Tune (``get_dataframe()``), hand-written ``results.csv``
     Files: ``*.csv``, ``*.tsv`` whose columns are settings and results, and no steps
     Reads: each row as the run ``file/name``, or ``file/row``: settings as hyperparameters, results as values at the step of the row, else at 0; states
-    Leaves: text that is no setting; which columns are settings is guessed by their names where the producer does not say it, with a warning
+    Leaves: rows about runs that have logs (by name, or by the settings of nearly all rows); text that is no setting; which columns are settings is guessed by their names where the producer does not say it, with a warning
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "run_table"
@@ -86,7 +87,11 @@ class RunTable:
         for row in records(data[header.start :], header.separator, header.lines + 1):
             if len(row.cells) != len(header.names):
                 problems.append(
-                    Problem(path, f"{len(row.cells)} cells under {len(header.names)} columns: left out", row.line)
+                    Problem(
+                        path,
+                        f"{count_of(len(row.cells), 'cell')} under {count_of(len(header.names), 'column')}: left out",
+                        row.line,
+                    )
                 )
                 continue
             cells = {n: c.strip() for n, c in zip(header.names, row.cells, strict=True) if n and not absent(c.strip())}

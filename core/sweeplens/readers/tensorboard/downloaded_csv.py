@@ -9,6 +9,7 @@ from typing import cast
 
 import polars as pl
 
+from sweeplens.counting import count_of
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.compression import plain_name, read_plain
 from sweeplens.readers.decoding.delimited.cells import header_of
@@ -106,5 +107,6 @@ def _from_list(path: str, run_id: str) -> TableReading:
             points.add(run_id, _parts(path)[1], at, number, as_time(wall))
     lost = len(rows) - len(points)
     return TableReading(
-        points.frame(), problems=[Problem(path, f"{lost} rows are not a time, a step and a number")] if lost else []
+        points.frame(),
+        problems=[Problem(path, f"{count_of(lost, 'row')} without a time, a step and a number")] if lost else [],
     )

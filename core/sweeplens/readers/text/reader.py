@@ -11,6 +11,7 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.counting import count_of, verb
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import empty_reading_points
@@ -264,11 +265,15 @@ class _LogReading(Struct):
     def _problems(self, path: str) -> Iterator[Problem]:
         if self.unread:
             yield Problem(
-                path, f"{self.unread} values in rows are not numbers: left out", line=self.first_unread or None
+                path,
+                f"{count_of(self.unread, 'value')} in rows {verb(self.unread, 'is no number', 'are not numbers')}: left out",
+                line=self.first_unread or None,
             )
         if self.unplaced:
             yield Problem(
-                path, f"{self.unplaced} lines with values come before any epoch or step: left out", kind="warning"
+                path,
+                f"{count_of(self.unplaced, 'line')} with values before any epoch or step: left out",
+                kind="warning",
             )
         if self.torn.strip():
             yield Problem(

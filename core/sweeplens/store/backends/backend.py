@@ -127,6 +127,10 @@ class StoreBackend(Protocol):
         """Raises StoreError or OSError unless all files exist undamaged."""
         ...
 
+    def adopt(self, files: Sequence[TableFile]) -> None:
+        """Checks files of points that other processes wrote, and counts them among those that exist. Raises as `check`."""
+        ...
+
     def holds(self, paths: Iterable[str]) -> bool:
         """Whether all of these files (named as by `locate`) still exist unchanged, as far as a cheap check shows."""
         ...

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import polars as pl
 from msgspec import Struct, field
 
+from sweeplens.counting import count_of
 from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.delimited.cells import (
     BLANKS,
@@ -275,9 +276,14 @@ class _RowParser:
             self._problem(record, "the last line is not complete", "torn")
             cells, n = cells[:-1], n - 1
         elif self.is_cut_short and n < width:
-            self._problem(record, f"{n} cells under {width} columns: the last ones are missing", "warning")
+            self._problem(
+                record, f"{count_of(n, 'cell')} under {count_of(width, 'column')}: the last ones are missing", "warning"
+            )
         elif n < width or any(cells[width:]):
-            self._problem(record, f"{n} cells under {width} columns: they cannot be matched, so the row is left out")
+            self._problem(
+                record,
+                f"{count_of(n, 'cell')} under {count_of(width, 'column')}: they cannot be matched, so the row is left out",
+            )
             return
         row: list[Any] = [cells[at] if at < n and not absent(cells[at]) else None for at in self.used]
         if all(c is None for c in row):

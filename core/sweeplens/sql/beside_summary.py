@@ -1,0 +1,94 @@
+"""One line of the overview: which tables and notes lie beside the runs, and the query that reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+import polars as pl
+
+from sweeplens.counting import count_of
+from sweeplens.errors import FormatError, RefusedFileError
+from sweeplens.plain_data import plain_text
+from sweeplens.safe_open import confined, open_file
+from sweeplens.sources.unread_formats import unread_format
+from sweeplens.sql.file_kinds import is_table_name, kind_of
+from sweeplens.sql.file_tables import read_table
+from sweeplens.store import Snapshot
+
+__all__ = ["files_line"]
+
+_NAMED = 4
+_MOST_BYTES = 1 << 20  # of a table whose rows are counted
+_LONGEST = 60  # characters of a path that is named
+
+
+def files_line(snapshot: Snapshot, roots: Sequence[Path]) -> str:
+    """Returns the line; empty if there are no tables and notes beside the runs.
+
+    Files in a run's folder are not beside the runs, and neither is source code.
+    """
+    beside = snapshot.cached("files beside the runs", lambda: _beside(snapshot, roots))
+    if not beside:
+        return ""
+    counts = Counter(kind for kind, _, _ in beside)
+    many = [count_of(counts[kind], noun) for kind, noun in (("table", "table"), ("notes", "note")) if counts[kind]]
+    named = [_described(kind, relative, path, roots) for kind, relative, path in beside[:_NAMED]]
+    more = f" and {len(beside) - _NAMED} more" if len(beside) > _NAMED else ""
+    return f"{' and '.join(many)}: {', '.join(named)}{more}; query_sql: {_query(beside)}"
+
+
+def _query(beside: Sequence[tuple[str, str, str]]) -> str:
+    table = next((p for kind, p, _ in beside if kind == "table" and len(p) <= _LONGEST and is_table_name(p)), "")
+    note = next((p for kind, p, _ in beside if kind == "notes" and len(p) <= _LONGEST), "")
+    asked = [f'SELECT * FROM "{table}"' * bool(table), f"SELECT text FROM files WHERE path = '{note}'" * bool(note)]
+    return "; ".join(filter(None, asked)) or "SELECT path, kind FROM files"
+
+
+def _beside(snapshot: Snapshot, roots: Sequence[Path]) -> list[tuple[str, str, str]]:
+    """Returns (kind, path below the root, path) of tables and notes in folders of no run, those near a root first."""
+    single = {plain_text(str(s)) for s, n in snapshot.runs.group_by("source").len().iter_rows() if n == 1}
+    homes = {_home(s.path, s.files[0].path) for s in snapshot.sources if s.files and plain_text(s.path) in single}
+    read = set(snapshot.runs["source"])
+    tables = [s.path for s in snapshot.sources if s.reader == "run_table" and plain_text(s.path) not in read]
+    signs = [sign.path for s in snapshot.sources if plain_text(s.path) not in single for sign in s.signs]
+    found: dict[str, tuple[str, str, str]] = {}
+    for path in (*tables, *signs, *snapshot.refused):
+        kind = {"result": "table"}.get(told := kind_of(PurePath(path).name, read=False), told)
+        root = next((r for r in map(str, roots) if path.startswith(r)), "")
+        if kind in ("table", "notes") and root and not homes & _folders(path, root):
+            found[path] = (kind, plain_text(path[len(root) :].strip("/\\").replace("\\", "/")), path)
+    return sorted(found.values(), key=lambda f: (f[1].count("/"), f[1]))
+
+
+def _home(source: str, main: str) -> str:
+    return str(Path(main).parent) if source == main else source
+
+
+def _folders(path: str, root: str) -> set[str]:
+    """Returns the folders above a file, below the root; the root itself only where it is the file's own folder."""
+    above = [str(p) for p in Path(path).parents]
+    return {p for i, p in enumerate(above) if p.startswith(root) and (p != root or i == 0)}
+
+
+def _described(kind: str, relative: str, path: str, roots: Sequence[Path]) -> str:
+    shown = relative if len(relative) <= _LONGEST else f"...{relative[-_LONGEST:]}"
+    rows = _rows(relative, path, roots) if kind == "table" else None
+    return shown if rows is None else f"{shown} ({count_of(rows, 'row')})"
+
+
+def _rows(relative: str, path: str, roots: Sequence[Path]) -> int | None:
+    """Returns the number of rows of a small table; None of any other."""
+    if (
+        not is_table_name(relative)
+        or unread_format(relative)
+        or relative.endswith((".parquet", ".pq", ".feather", ".arrow"))
+    ):
+        return None
+    try:
+        with confined(map(str, roots)), open_file(path) as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        return None if len(data) > _MOST_BYTES else read_table(data, relative).height
+    except (OSError, FormatError, RefusedFileError, pl.exceptions.PolarsError):
+        return None

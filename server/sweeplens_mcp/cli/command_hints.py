@@ -1,0 +1,94 @@
+"""Puts calls of tools, as answers and errors name them, into the form of commands for a person at a terminal.
+
+    as_commands(text, folders)    `rank_runs(metric="val/acc")` as `sweeplens rank val/acc sweep`, `goal="max"` as `--goal max`
+
+``folders`` are those that were typed, so that the command can be pasted. Text that only looks like a call is left as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Sequence
+from functools import cache
+
+from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
+from sweeplens_mcp.execution.arguments import tool_arguments
+from sweeplens_mcp.tools import TOOLS
+
+__all__ = ["as_commands"]
+
+_BY_TOOL = {question.tool: question for question in QUESTIONS}
+_QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
+_CALL = re.compile(rf"(?<![\w./-])({'|'.join(_BY_TOOL)})(\((?:{_QUOTED}|[^()\"'])*\))?(?![\w/(-])")
+_PROBLEMS = "experiments://problems"
+
+
+def as_commands(text: str, folders: Sequence[str] = ()) -> str:
+    """Returns the text with calls of tools, arguments and resources as commands and options."""
+    parts: list[str] = []
+    end = 0
+    for match in _CALL.finditer(text):
+        command = _command(_BY_TOOL[match[1]], match[2] or "", folders)
+        if command:
+            parts += [_as_options(text[end : match.start()]), f"`{command}`"]
+            end = match.end()
+    parts.append(_as_options(text[end:]))
+    return "".join(parts).replace(_PROBLEMS, f"`{' '.join(map(_quoted, ['sweeplens', 'doctor', *folders]))}`")
+
+
+def _command(question: QuestionCommand, call: str, folders: Sequence[str]) -> str:
+    """Returns the command of a call, or of the name alone; empty if an argument is no value."""
+    given = _given(call)
+    if given is None:
+        return ""
+    if not call and question.positionals:
+        return f"sweeplens {question.name}"
+    words = [_typed(given.pop(name), name) for name in question.positionals if name in given]
+    options = [word for name, value in given.items() for word in (_option(name), _typed(value, name))]
+    return " ".join(map(_quoted, ["sweeplens", question.name, *words, *folders, *options]))
+
+
+def _given(call: str) -> dict[str, object] | None:
+    if not call:
+        return {}
+    try:
+        node = ast.parse(f"f{call}", mode="eval").body
+        keywords = node.keywords if isinstance(node, ast.Call) and not node.args else None
+        return None if keywords is None else {k.arg: ast.literal_eval(k.value) for k in keywords if k.arg}
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _as_options(text: str) -> str:
+    """Returns ``where="lr > 1"`` as ``--where "lr > 1"``: only arguments of tools, and only with a quoted value or ``...``."""
+    return _argument_pattern().sub(lambda m: f"{_option(m[1])} {_word(m[2])}", text)
+
+
+@cache
+def _argument_pattern() -> re.Pattern[str]:
+    names = {argument.name for spec in TOOLS for argument in tool_arguments(spec)}
+    return re.compile(rf"(?<![\w./-])({'|'.join(sorted(names, key=len, reverse=True))})=({_QUOTED}|\.\.\.)")
+
+
+def _word(value: str) -> str:
+    return "..." if value == "..." else _quoted(str(ast.literal_eval(value)))
+
+
+def _quoted(word: str) -> str:
+    """Returns a word as a shell takes it, in double quotes where it holds single ones."""
+    return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _typed(value: object, name: str) -> str:
+    """Returns a value as it is typed; ``...`` as a placeholder."""
+    if value is ...:
+        return name.upper()
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return str(value)
