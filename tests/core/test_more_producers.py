@@ -111,6 +111,7 @@ def test_formats_that_are_not_read_are_named_with_what_to_do(tmp_path: Path) -> 
     with pytest.raises(RootError, match="An Aim repository is not read") as refused:
         opened(tmp_path).overview()
     assert "log with TensorBoard as well" in str(refused.value)
+    assert "import aim" not in str(refused.value)  # the command in full is for the report of files
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "metrics.jsonl").write_text('{"step": 0, "loss": 1}\n{"step": 1, "loss": 0.5}\n')
     said = " ".join(opened(tmp_path).overview().basis.warnings)

@@ -77,6 +77,22 @@ LOGS: dict[str, tuple[str, Series]] = {
         {"loss": ([1, 2, 3], [0.85, 0.75, 0.65]), "acc": ([1, 2, 3], [51.2, 52.2, 53.2]), "lr": ([1, 2, 3], [1.5e-4] * 3),
          "n": ([1, 2, 3], [1234.5] * 3)},
     ),
+    "points without a digit before them": (
+        "".join(f"step {e}0 loss .{9 - e}5 kl=-.0{e} | r | .5\n" for e in (1, 2, 3)),
+        {"loss": ([10, 20, 30], [0.85, 0.75, 0.65]), "kl": ([10, 20, 30], [-0.01, -0.02, -0.03]), "r": ([10, 20, 30], [0.5] * 3)},
+    ),
+    "logfmt": (
+        "".join(f'ts=2026-11-26T14:03:1{e}Z level=info msg="train step" step={e} loss=0.{e} dur=1.{e}ms\n' for e in (1, 2, 3)),
+        {"loss": ([1, 2, 3], [0.1, 0.2, 0.3]), "dur": ([1, 2, 3], [1.1, 1.2, 1.3])},
+    ),
+    "workers": (
+        "".join(f"[worker {w}] step {e} loss 0.{e}{w + 1}\n" for e in (1, 2, 3) for w in (0, 1)),
+        {"loss": ([1, 2, 3], [0.11, 0.21, 0.31]), "rank1/loss": ([1, 2, 3], [0.12, 0.22, 0.32])},
+    ),
+    "counts behind a loss": (
+        "".join(f"step {e} loss 0.{e} tokens 1.{e}B\n" for e in (1, 2, 3)),
+        {"loss": ([1, 2, 3], [0.1, 0.2, 0.3]), "tokens": ([1, 2, 3], [1.1e9, 1.2e9, 1.3e9])},
+    ),
     "thousands": (
         "".join(f"step {e} loss: 0.{9 - e}5 tokens: 1,23{e}\n" for e in (1, 2, 3)),
         {"loss": ([1, 2, 3], [0.85, 0.75, 0.65]), "tokens": ([1, 2, 3], [1231, 1232, 1233])},

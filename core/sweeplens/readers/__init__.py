@@ -69,7 +69,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("spinup", "trainers.spinup", "SpinningUp", 4, "progress.txt"),
     LazyReader("wandb_export", "tables.wandb_export", "WandbExport", 1, ".csv"),
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 3, ".csv", ".json"),
-    LazyReader("run_table", "tables.run_table", "RunTable", 1, ".csv", ".tsv"),
+    LazyReader("run_table", "tables.run_table", "RunTable", 2, ".csv", ".tsv"),
     LazyReader("metric_rows", "tables.metric_rows", "MetricRows", 1, ".csv", ".tsv"),
     LazyReader("bare_series", "tables.bare_series", "BareSeries", 2, ".csv", ".json"),
     LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
@@ -102,8 +102,8 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     ),
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
-    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 8, *_TABLES, ".out", ".dat", ".tab"),
-    LazyReader("text_logs", "text.reader", "TextLogs", 3, *_TEXTS),
+    LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 9, *_TABLES, ".out", ".dat", ".tab"),
+    LazyReader("text_logs", "text.reader", "TextLogs", 4, *_TEXTS),
 )
 
 

@@ -23,18 +23,23 @@ class UnreadFormat(Struct, frozen=True):
     name: str
     pattern: re.Pattern[str]
     remedy: str
+    command: str = ""  # the remedy in full, where it is too long for an answer
 
 
-def _format(name: str, pattern: str, remedy: str) -> UnreadFormat:
-    return UnreadFormat(name, re.compile(pattern, re.IGNORECASE), remedy)
+def _format(name: str, pattern: str, remedy: str, command: str = "") -> UnreadFormat:
+    return UnreadFormat(name, re.compile(pattern, re.IGNORECASE), remedy, command)
 
 
 FORMATS = (
     _format(
         "an Aim repository",
         r"(?:^|/)\.aim/",
-        "it is a RocksDB store, which only the `aim` package reads: write the series of each run with that package to CSV, or"
-        " log with TensorBoard as well",
+        "it is a RocksDB store, which only the `aim` package reads: `sweeplens doctor --files` prints a command that writes its"
+        " series to CSV with that package; or log with TensorBoard as well",
+        "beside a copy of it, where aim is installed: python -c \"import aim, csv; w = csv.writer(open('aim.csv', 'w'));"
+        " w.writerow(['run', 'step', 'metric', 'value']); [w.writerow([r, s, '/'.join([*map(str,"
+        " m.context.to_dict().values()), m.name]), v]) for r in aim.Repo('.').list_all_runs()"
+        " for m in aim.Run(r, repo='.').metrics() for s, (v, *_) in m.data.items()]\"; aim.csv is then read",
     ),
     _format(
         "a pickle",

@@ -41,7 +41,7 @@ _NO_JSON = "not JSON"
 _TEXT = "text that is neither JSON lines nor a table of steps"
 _EMPTY_EVENTS = "event file without events, or damaged at its beginning"
 _REMEDIES = {
-    **{f.name: f.remedy for f in FORMATS},
+    **{f.name: f.command or f.remedy for f in FORMATS},
     _DATABASE: "export the table of metrics to CSV or Parquet, with a column of steps",
     _NO_AXIS: "a log needs a column step, epoch or iteration whose numbers go forward; rename it, or name the file history.csv. "
     'A table of results is queried as it is: query_sql, SELECT * FROM "path below the root"',

@@ -15,7 +15,7 @@ from typing import Literal, cast
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.readers.decoding.axis_falls import CounterLog, Fall, went_back
+from sweeplens.readers.decoding.axis_falls import AxisFall, CounterLog, went_back
 from sweeplens.readers.decoding.axis_names import EPOCHS, rank_of
 from sweeplens.source_limits import check_time
 
@@ -126,7 +126,7 @@ def _placed_by_falls(
         return None
     log = CounterLog(steps[label], epochs, walls, long)
     ends = [*begins[1:], steps[label].len()]
-    falls = [Fall(a, b, c) for a, b, c in zip([0, *begins], begins, ends, strict=False)]
+    falls = [AxisFall(a, b, c) for a, b, c in zip([0, *begins], begins, ends, strict=False)]
     rewinds = went_back(falls, log)
     if all(rewinds):
         return Placement(label, "rewound", steps[label])

@@ -16,7 +16,7 @@ from statistics import fmean, median
 import polars as pl
 from msgspec import Struct
 
-__all__ = ["CounterLog", "Fall", "went_back"]
+__all__ = ["AxisFall", "CounterLog", "went_back"]
 
 _LOOKED_AT = 20  # rows after a fall
 _MOST = 5  # values of a metric that are compared
@@ -35,7 +35,7 @@ class CounterLog(Struct, frozen=True):
     long: pl.DataFrame  # row, metric, value
 
 
-class Fall(Struct, frozen=True):
+class AxisFall(Struct, frozen=True):
     """A fall of a counter. The part before it begins at row ``begin``; the part after it is rows ``at`` to ``end``, exclusive."""
 
     begin: int
@@ -43,12 +43,12 @@ class Fall(Struct, frozen=True):
     end: int
 
 
-def went_back(falls: Sequence[Fall], log: CounterLog) -> list[bool]:
+def went_back(falls: Sequence[AxisFall], log: CounterLog) -> list[bool]:
     """Returns, for each fall, whether the training went back."""
     return [_is_rewind(fall, log) for fall in falls]
 
 
-def _is_rewind(fall: Fall, log: CounterLog) -> bool:
+def _is_rewind(fall: AxisFall, log: CounterLog) -> bool:
     for evidence in (_by_epochs, _by_place, _by_values, _by_times):
         found = evidence(fall, log)
         if found is not None:
@@ -56,14 +56,14 @@ def _is_rewind(fall: Fall, log: CounterLog) -> bool:
     return False
 
 
-def _by_epochs(fall: Fall, log: CounterLog) -> bool | None:
+def _by_epochs(fall: AxisFall, log: CounterLog) -> bool | None:
     if log.epochs is None:
         return None
     before, after = log.epochs[fall.at - 1], log.epochs[fall.at]
     return None if before is None or after is None else after <= before
 
 
-def _by_values(fall: Fall, log: CounterLog) -> bool | None:
+def _by_values(fall: AxisFall, log: CounterLog) -> bool | None:
     """Returns the vote of the metrics that have values on both sides and differ enough; None for a tie."""
     rows = pl.col("row")
     until = min(fall.end, fall.at + _LOOKED_AT)
@@ -101,7 +101,7 @@ def _values_from(before: list[tuple[int, float]], step: int, many: int) -> list[
     return later or [v for _, v in before[-many:]]
 
 
-def _by_times(fall: Fall, log: CounterLog) -> bool | None:
+def _by_times(fall: AxisFall, log: CounterLog) -> bool | None:
     if log.walls is None:
         return None
     times = [t for t in log.walls.slice(fall.begin, fall.at - fall.begin).to_list() if t is not None]
@@ -115,7 +115,7 @@ def _by_times(fall: Fall, log: CounterLog) -> bool | None:
     return False if pause <= _NO_PAUSE * usual else None
 
 
-def _by_place(fall: Fall, log: CounterLog) -> bool | None:
+def _by_place(fall: AxisFall, log: CounterLog) -> bool | None:
     """Returns True where the counter falls to a value far from its first one; else None."""
     first, last, now = (int(log.steps[row]) for row in (0, fall.at - 1, fall.at))
     return None if now <= first + _NEAR_BEGIN * max(0, last - first) else True

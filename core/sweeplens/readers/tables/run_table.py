@@ -63,7 +63,7 @@ class RunTable:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "run_table"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims each such table."""

@@ -49,7 +49,7 @@ def _by_columns(axes: pl.DataFrame, traits: Mapping[int, KeyTraits], state: Axis
     for name, mine in ((name, np.flatnonzero(own & (about.named == (name == "")))) for name in ("", UNNAMED)):
         if not len(mine):
             continue
-        found = _steps(_Counts(counts[mine], totals[mine], about.inner[mine], known[mine]), state.counts.get(name))
+        found = _steps(_CountedRows(counts[mine], totals[mine], about.inner[mine], known[mine]), state.counts.get(name))
         if found is None:
             return None
         steps[mine], ends[name] = found
@@ -58,7 +58,7 @@ def _by_columns(axes: pl.DataFrame, traits: Mapping[int, KeyTraits], state: Axis
     return _joined(about, (own, has_epoch), known, steps, state)
 
 
-class _Traits(Struct):
+class _RowTraits(Struct):
     """The traits of each row."""
 
     inner: _Flags
@@ -71,7 +71,7 @@ class _Traits(Struct):
     keys: NDArray[np.int64]  # of each row, as places in ``splits``
 
 
-def _traits_of(keys: NDArray[np.int64], traits: Mapping[int, KeyTraits]) -> _Traits:
+def _traits_of(keys: NDArray[np.int64], traits: Mapping[int, KeyTraits]) -> _RowTraits:
     places = np.zeros(max(traits) + 1, np.int64)
     places[list(traits)] = np.arange(len(traits))
     at, kinds = places[keys], list(traits.values())
@@ -79,7 +79,7 @@ def _traits_of(keys: NDArray[np.int64], traits: Mapping[int, KeyTraits]) -> _Tra
         [(t.inner, t.named, t.eval, t.positional and t.metrics, t.metrics, t.passing) for t in kinds], np.bool_
     ).T
     inner, named, evals, positional, metrics, passing = (column[at] for column in flags)
-    return _Traits(inner, named, evals, positional, metrics, passing, [t.split for t in kinds], at)
+    return _RowTraits(inner, named, evals, positional, metrics, passing, [t.split for t in kinds], at)
 
 
 def _any_odd(numbers: _Floats, known: _Flags) -> bool:
@@ -92,7 +92,7 @@ def _filled(numbers: _Floats, known: _Flags, first: float) -> _Floats:
     return np.concatenate(([first], numbers[known]))[at]
 
 
-class _Counts(Struct):
+class _CountedRows(Struct):
     """The rows of one count, and their epochs."""
 
     counts: _Floats
@@ -101,7 +101,7 @@ class _Counts(Struct):
     epochs: _Floats
 
 
-def _steps(rows: _Counts, known: StepCount | None) -> tuple[NDArray[np.int64], StepCount] | None:
+def _steps(rows: _CountedRows, known: StepCount | None) -> tuple[NDArray[np.int64], StepCount] | None:
     """Returns the steps of the rows and the state of the count; None where a count falls and the epoch does not explain it."""
     counts, totals, inner, epochs = np.abs(rows.counts), rows.totals, rows.inner, rows.epochs
     track = known or StepCount(first=float(counts[0]))
@@ -128,7 +128,7 @@ def _steps(rows: _Counts, known: StepCount | None) -> tuple[NDArray[np.int64], S
 
 
 def _joined(
-    about: _Traits, axes: tuple[_Flags, _Flags], epochs: _Floats, steps: NDArray[np.int64], state: AxisState
+    about: _RowTraits, axes: tuple[_Flags, _Flags], epochs: _Floats, steps: NDArray[np.int64], state: AxisState
 ) -> pl.DataFrame:
     """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count.
 
@@ -155,7 +155,7 @@ def _joined(
     return pl.DataFrame([run.alias("run"), step.alias("step"), pl.Series("own", own), under.alias("under")])
 
 
-def _splits_under(about: _Traits, has_axis: _Flags, state: AxisState) -> pl.Series:
+def _splits_under(about: _RowTraits, has_axis: _Flags, state: AxisState) -> pl.Series:
     """Returns the split in the last line without values, for each row, and updates that of the state.
 
     A line that only names a split holds until a row with values has an axis of its own.

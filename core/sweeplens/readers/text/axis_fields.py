@@ -12,6 +12,9 @@ __all__ = ["axes_of", "is_axis_name", "progress_split", "step_rank"]
 _BEFORE_AXIS = frozenset("current starting start begin learning end of finished completed done after at set:".split())
 _BEHIND = re.compile(r"(?i)(?:st|nd|rd|th)?\s?(epoch|step|iter|iteration|batch)(?:e?s)?\b")
 _DURATION = re.compile(r"(?:[mun]?s|secs?|min|h)\b(?!/)")  # ``Step: 51ms`` is no count
+_LEFT = re.compile(
+    r"(?i)\s*(?:epoch|step|iter|iteration|batch|update)?(?:e?s)?\s*(?:left|remaining|to go)\b"
+)  # counts down
 _SHORT = frozenset({"e", "i", "it", "ep", "#", "up"})
 
 
@@ -72,7 +75,12 @@ def _named_axes(fields: list[LineField], body: str) -> tuple[int | None, int | N
     best: tuple[int, int] | None = None
     used: set[int] = set()
     for i, field in enumerate(fields):
-        if field.kind != "n" or _DURATION.match(field.after) or (i and _names_the_best(body, field)):
+        if (
+            field.kind != "n"
+            or _DURATION.match(field.after)
+            or _LEFT.match(field.after)
+            or (i and _names_the_best(body, field))
+        ):
             continue
         word = _axis_word(field)
         short = word in _SHORT and field.total is None and i > 0 and not field.before.rstrip().endswith(".")

@@ -1,10 +1,11 @@
-"""How a program of another country prints numbers and dates: ``0,95`` for 0.95, ``26.11.2026 14:03:11``.
+"""How a program prints numbers and dates that others print otherwise: ``0,95`` or ``.95`` for 0.95, ``26.11.2026 14:03:11``.
 
     dialect_of(text)     -> the dialect of a log, judged by its beginning and its middle
     rewritten(text, d)   -> the same lines with decimal points and dates in ISO 8601
 
-A log has decimal commas if several named values have one and hardly any has a point. ``1,234`` alone decides nothing: it may be
-one thousand. In dates with slashes, a number above 12 tells the day from the month; where there is none, times are not read.
+A log has decimal commas if several named values have one and hardly any has a point; numbers may begin with their point.
+``1,234`` alone decides nothing: it may be one thousand. In dates with slashes, a number above 12 tells the day from the month;
+where there is none, times are not read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _COMMA = re.compile(
     rb"(?:[A-Za-z)\]\x80-\xff]\s*[:=]\s*|[A-Za-z\x80-\xff] +|\|\s*)"
     rb"[-+]?(?![1-9]\d{0,2},\d{3}(?!\d))\d+,\d+(?:[eE][-+]?\d+)?(?=%?(?:[\s;|)\]]|, |$))"
 )
+_BARE = re.compile(rb"(?:[A-Za-z)\]\x80-\xff]\s*[:=]\s*|[A-Za-z\x80-\xff] +|\|\s*|\t)[-+]?\.\d")
+_BARE_POINT = re.compile(rb"(?<![\w.)\]/\\])\.(?=\d)")
 _POINT = re.compile(rb"(?:[A-Za-z)\]\x80-\xff]\s*[:=]\s*|[A-Za-z\x80-\xff] +|\|\s*)[-+]?\d+\.\d+(?!\d|,\d)")
 _GROUPED = re.compile(rb"(?<![\d,.])(\d{1,3}(?:\.\d{3})+),(?=\d)")
 _DECIMAL = re.compile(rb"(?<![\d,])(\d+),(\d+)(?!,?\d)")
@@ -31,6 +34,7 @@ class LogDialect(Struct, frozen=True):
     """How numbers and dates are printed."""
 
     comma: bool = False
+    bare: bool = False  # no digit before the point
     days: str = ""  # ``day`` or ``month``: the first number of a date that does not begin with the year
 
 
@@ -41,7 +45,7 @@ def dialect_of(text: bytes) -> LogDialect:
     """Returns the dialect of a log."""
     middle = len(text) // 2
     near = text if len(text) < 2 * _LOOKED_AT else text[:_LOOKED_AT] + text[middle : middle + _LOOKED_AT]
-    return LogDialect(_has_commas(near), _order_of(near))
+    return LogDialect(_has_commas(near), len(_BARE.findall(near)) >= _LEAST, _order_of(near))
 
 
 def _has_commas(text: bytes) -> bool:
@@ -63,6 +67,8 @@ def rewritten(text: bytes, dialect: LogDialect) -> bytes:
     if dialect.days:
         day, month = (1, 3) if dialect.days == "day" else (3, 1)
         text = _DATE.sub(lambda m: b"%s-%02d-%02d " % (m[4], int(m[month]), int(m[day])), text)
+    if dialect.bare:
+        text = _BARE_POINT.sub(b"0.", text)
     if dialect.comma:
         text = _GROUPED.sub(lambda m: m[1].replace(b".", b"") + b",", text)
         text = _DECIMAL.sub(rb"\1.\2", text)

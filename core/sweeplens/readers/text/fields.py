@@ -39,6 +39,7 @@ _TIGHT = re.compile(r"[:=]\s*[\[\(<]?\s*$")
 _TEXT_ONLY = re.compile(r"\s*[A-Za-z][\w/]*\s*[|,;]")  # ``val: n/a |``
 _GROUP = re.compile(r"([A-Za-z][\w.-]*)\s?[\[{(][^\[\]{}()]*$")
 _GLUED_UNIT = re.compile(r"(?:[mun]?s|secs?|min|hr?|d|[kKMGT]i?B?|B)(?=[\s,;|)]|$)(?!\s*[:=]\S)")
+_COUNTED_NEXT = re.compile(r"\s+(?:images|samples|tokens|items|examples)\s+")  # ``loss 0.5 tokens 1200``
 _EDGE = " \t:=[(<{*#>|-–•~\"'`"
 
 
@@ -140,6 +141,7 @@ def _label(before: str, last: LineField | None) -> tuple[str, bool]:
     if last is not None:
         counted = re.match(r"(?i)(?:st|nd|rd|th)?\s?(?:epoch|step|iter|batch)s?\b:?", text)
         unit = (counted if not last.label else None) or _GLUED_UNIT.match(text) or UNIT.match(text)
+        unit = None if unit and last.label and _COUNTED_NEXT.fullmatch(text) else unit
         text = text[unit.end() :] if unit and unit.end() else text
     tight = bool(_TIGHT.search(text))
     text = text.rstrip(_EDGE)

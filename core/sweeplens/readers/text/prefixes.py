@@ -17,6 +17,7 @@ _WORD_LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|NOTICE|TRACE|SUCCESS)"
 _PREFIXES = tuple(
     re.compile(p)
     for p in (
+        rf"\s*(?:ts|time|timestamp)=\"?[{DATE}]\"?\s+",
         rf"\s*\(\w+ pid=[{NUM}](?:, ip=[^)]*)?\)\s*",
         r"\s*\[?node_?\d+\]?:\s*",
         rf"\s*[IWEF]\d{{4}} [{CLOCK}]\s+[{NUM}]\s+\S+?:[{NUM}]\]\s*",
@@ -45,7 +46,7 @@ _RANK_NUMBER = tuple(
     for p in (
         rf"[^{NUM}]{{0,80}}?(?i:\brank)[ _:=]?([{NUM}])",
         rf"\s*\[[{NUM}],([{NUM}])\]<std\w+>:",
-        rf"\s*\[?(?:default|trainer|worker|gpu)_?([{NUM}])\]?:\s",
+        rf"(?i)\s*\[?(?:default|trainer|worker|gpu|proc(?:ess)?|device)[ _#]?([{NUM}])(?:\]:?|:)\s",
         rf"(?i).*[\s,;|(\[]rank[ :=]?([{NUM}])[)\]]?\s*$",
     )
 )
@@ -60,7 +61,7 @@ _RANK = tuple(
     for p in (
         rf"\s*\[?(?i:rank)[ _:=]?(\d+|[{NUM}])\]?:?\s+",
         rf"\s*\[[{NUM}],(\d+)\]<std\w+>:\s*",
-        r"\s*\[?(?:default|trainer|worker|gpu)[_-]?(\d+)\]?:\s+",
+        r"(?i)\s*\[?(?:default|trainer|worker|gpu|proc(?:ess)?|device)[ _#-]?(\d+)(?:\]:?|:)\s+",
         rf"\s*(\d+)\s?: +|\s*\[(\d+)\]:? +|\s*\((\d+)/[{NUM}]\) +",
     )
 )

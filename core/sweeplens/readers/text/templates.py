@@ -35,6 +35,9 @@ __all__ = ["LineTemplate", "may_be_row", "template_of"]
 
 _FAIRSEQ = frozenset({"train_inner", "train", "valid", "test"})
 _WRAPPERS = re.compile(r"(?:\b(?:np|numpy|torch|jnp)\.)?\b(?:float\d+|int\d+|float|int|tensor|Array|array)\(")
+_TEXT_PAIR = re.compile(  # ``level=info msg="train step" `` of logfmt, before another ``name=``; not of splits
+    rf"\b(?!tr|va|te|de|ev)[A-Za-z_][\w.]*=(?:\"[^\"{NUM}{DATE}{CLOCK}]*\"|[A-Za-z/][^\s=,;|\"(\[{{{NUM}{DATE}{CLOCK}]*)\s+(?=[A-Za-z_][\w./\-]*=)"
+)
 _DEVICE = re.compile(rf", (?:device|dtype|grad_fn)=[^,)}}\]]*|cuda:[{NUM}]")
 _BAR_BEHIND = re.compile(rf":\s+[{NUM}]%\|.*$")  # what Ultralytics prints behind a row of numbers
 _BAR = re.compile(r"%\|[^|]*\||\[[=>.━╸╺ \-]{3,}\]|[━╸╺]{3,}")
@@ -152,7 +155,7 @@ def _fixed_form(body: str, wall: int | None, prefix: str) -> LineTemplate | None
 
 def _bare(body: str) -> str:
     """Removes what wraps numbers: ``tensor(0.5, device='cuda:0')``, quotes."""
-    return _DEVICE.sub("", _WRAPPERS.sub("", body)).replace('"', "").replace("'", "")
+    return _DEVICE.sub("", _WRAPPERS.sub("", _TEXT_PAIR.sub("", body))).replace('"', "").replace("'", "")
 
 
 def _of_fields(body: str, tokens: list[str], wall: int | None, logger: str, prefix: str) -> LineTemplate | None:

@@ -42,6 +42,11 @@ MAX_RECORD_LINES = 100
 _BOM = b"\xef\xbb\xbf"
 _ABSENT = frozenset({"", "NA"})
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?%?")
+_GROUPS = re.compile(r"[-+]?\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?:[.,]\d+)?%?")  # 1 000 or 1'000
+_GAPS = re.compile(r"[ \u00a0\u202f'’]")
+_POINTS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+,\d+%?")
+_SCALED = re.compile(r"([-+]?\d+(?:\.\d+)?)\s?([kKMGB])")
+_SCALES = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
@@ -83,9 +88,18 @@ def number(cell: str) -> float | None:
 
 
 def cell_number(cell: str, separator: str) -> float | None:
-    """Parses a number in a stripped cell, also ``0,5``, ``1,234``, ``50%``, ``tensor(0.5)``; else None."""
+    """Parses a number in a stripped cell, also ``0,5``, ``1,234``, ``1.234,5``, ``1 000``, ``1.2k``, ``50%``, ``tensor(0.5)``;
+    else None."""
     value = number(cell)
     if value is not None or not cell or "_" in cell:
+        return value
+    if separator != BLANKS and _GROUPS.fullmatch(cell):
+        cell = _GAPS.sub("", cell)
+    if separator != "," and _POINTS.fullmatch(cell):
+        cell = cell.replace(".", "")
+    if (scaled := _SCALED.fullmatch(cell)) is not None:
+        return float(scaled[1]) * _SCALES[scaled[2].lower()]
+    if (value := number(cell)) is not None:
         return value
     if "," in cell:
         if separator == "," and _THOUSANDS.fullmatch(cell):
