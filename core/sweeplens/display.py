@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 from sweeplens.counting import count_of, share_of
-from sweeplens.text_table import plain_line, text_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,6 +31,10 @@ def answer_text(
     notes: Sequence[str], table: pl.DataFrame, tables: Mapping[str, pl.DataFrame], basis: Sequence[str]
 ) -> str:
     """Returns notes, table and basis as text for `print`; further tables are named. Control characters of logs are escaped."""
+    import shutil
+
+    from sweeplens.text_table import plain_line, text_table
+
     prose = table.columns == ["topic", "text"]
     room = shutil.get_terminal_size((_WIDTH, _ROWS)).columns
     body = (
@@ -48,6 +49,8 @@ def answer_html(
     notes: Sequence[str], table: pl.DataFrame, tables: Mapping[str, pl.DataFrame], basis: Sequence[str]
 ) -> str:
     """Returns notes, tables and their basis as HTML. Texts of logs are escaped."""
+    from html import escape
+
     parts = [f"<p>{escape(note)}</p>" for note in notes]
     parts.append(_table_html(table))
     for name, frame in tables.items():
@@ -81,4 +84,6 @@ def _json(value: object) -> str:
 
 def html_list(title: str, lines: Iterable[str]) -> str:
     """Returns a title and a list as HTML."""
+    from html import escape
+
     return f"<div><b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
