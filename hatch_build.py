@@ -98,7 +98,9 @@ class CompilingHook(BuildHookInterface):
         try:
             made = compiled()
         except (OSError, subprocess.CalledProcessError) as error:
-            self.app.display_warning(f"sweeplens is installed without its compiled reader of JSON lines and text logs: {error}")
+            self.app.display_warning(
+                f"sweeplens is installed without its compiled reader of JSON lines and text logs: {error}"
+            )
             return
         build_data["artifacts"].append(made.relative_to(self.root).as_posix())
         build_data["pure_python"] = False

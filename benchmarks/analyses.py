@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from support.figures import Figure, print_section, seconds
 
-from sweeplens.analyses.comparison import compare
+from sweeplens.analyses.comparison import ComparisonOptions, compare
 from sweeplens.analyses.effects import effects
 from sweeplens.analyses.ranking import rank
 from sweeplens.analyses.sides import select_sides
@@ -64,7 +64,7 @@ def main() -> None:
         ("`rank_runs`, each of 10,000 runs x 20 metrics", 2,
          partial(rank, many, series, points, "m0/acc", by="run", replicates=SEEDS)),
         ("`compare_runs`, 2 x 2,000 of these runs in 20 metrics", None,
-         partial(compare, many, series, points, sides, replicates=SEEDS)),
+         partial(compare, many, series, points, sides, options=ComparisonOptions(replicates=SEEDS))),
         ("`hparam_effects`, 20 hyperparameters over 2,000 runs", 5,
          partial(effects, wide, of_wide, points, "m0/acc", replicates=SEEDS)),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sweeplens.counting import count_of, share_of
+from sweeplens.visible_text import visible, visible_lines
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +34,7 @@ def answer_text(
     """Returns notes, table and basis as text for `print`; further tables are named. Control characters of logs are escaped."""
     import shutil
 
-    from sweeplens.text_table import plain_line, text_table
+    from sweeplens.text_table import text_table
 
     prose = table.columns == ["topic", "text"]
     room = shutil.get_terminal_size((_WIDTH, _ROWS)).columns
@@ -42,7 +43,7 @@ def answer_text(
     )
     more = [f".tables[{name!r}]: {count_of(frame.height, 'row')}" for name, frame in tables.items() if frame.width]
     parts = ("\n".join(notes), body, "\n".join((*more, *basis)))
-    return "\n".join(map(plain_line, "\n\n".join(filter(None, parts)).split("\n")))
+    return "\n".join(map(visible, "\n\n".join(filter(None, parts)).split("\n")))
 
 
 def answer_html(
@@ -51,18 +52,18 @@ def answer_html(
     """Returns notes, tables and their basis as HTML. Texts of logs are escaped."""
     from html import escape
 
-    parts = [f"<p>{escape(note)}</p>" for note in notes]
+    parts = [f"<p>{escape(visible_lines(note))}</p>" for note in notes]
     parts.append(_table_html(table))
     for name, frame in tables.items():
         if frame.width:
-            parts.append(f"<details><summary>{escape(name)}</summary>{_table_html(frame)}</details>")
-    parts += [f"<small>{escape(line)}</small><br>" for line in basis]
+            parts.append(f"<details><summary>{escape(visible_lines(name))}</summary>{_table_html(frame)}</details>")
+    parts += [f"<small>{escape(visible_lines(line))}</small><br>" for line in basis]
     return f"<div>{''.join(parts)}</div>"
 
 
 def _table_html(frame: pl.DataFrame) -> str:
     """Returns Polars' own table, which escapes names and texts."""
-    return frame._repr_html_()  # pyright: ignore[reportPrivateUsage]
+    return visible_lines(frame._repr_html_())  # pyright: ignore[reportPrivateUsage]
 
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
@@ -86,4 +87,5 @@ def html_list(title: str, lines: Iterable[str]) -> str:
     """Returns a title and a list as HTML."""
     from html import escape
 
-    return f"<div><b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
+    items = "".join(f"<li>{escape(visible_lines(line))}</li>" for line in lines)
+    return f"<div><b>{escape(visible_lines(title))}</b><ul>{items}</ul></div>"

@@ -53,6 +53,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    contradicted,
     left_out_warning,
     load_failed,
     nothing_found,
@@ -365,7 +366,11 @@ class ExperimentData:
         emptied = (view.emptied,) if view.emptied else ()
         shown_roots = (*self.roots, *map(Path, self.root_names))
         said = (*answer.basis.warnings, *overwritten(view, metrics, runs), *unread(view.problems, shown_roots))
-        named = (*read_from_names(view.runs), *left_out_warning(view.runs))
+        named = (
+            *contradicted(view.problems, metrics),
+            *read_from_names(view.runs),
+            *left_out_warning(view.runs),
+        )
         warnings = (
             *emptied,
             *self._engine.warnings,

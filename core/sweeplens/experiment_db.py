@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.argument_types import checks_arguments
+from sweeplens.comparison_questions import ComparisonQuestions
 from sweeplens.cost_questions import CostQuestions
 from sweeplens.engines.polars_points import last_of_step
 from sweeplens.frames.goals import AskedGoal
@@ -36,7 +37,7 @@ ChartKind = Literal["", "curves", "ranking", "comparison", "scatter", "parallel"
 
 
 @checks_arguments
-class ExperimentDB(CostQuestions, LookupQuestions):
+class ExperimentDB(ComparisonQuestions, LookupQuestions):
     """Experiments below one folder or several.
 
     ``config``: the settings, or the folders in its place. ``base_path``: a folder or several; by default
@@ -81,6 +82,7 @@ class ExperimentDB(CostQuestions, LookupQuestions):
             view.runs, view.series, view.points,
             goals=self._goals(view), main=self.config.main_metrics, replicates=self.config.replicate_hparams,
             tasks=self.config.task_hparams, triage=self._triage(view), diagnosis=shared,
+            studied=self._studied(view),
         )  # fmt: skip
         answer = with_line(answer, "beside the runs", files_line(view.snapshot, self.roots) if view.is_whole else "")
         python = f"db.overview({python_call(runs=runs, where=where)})"
@@ -259,37 +261,17 @@ class ExperimentDB(CostQuestions, LookupQuestions):
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.verdicts` and `matching`.
         """
-        from sweeplens.analyses.comparison import compare
-        from sweeplens.analyses.level_comparison import compare_levels
-        from sweeplens.analyses.sides import check_sides, named_in, select_sides
+        from sweeplens.analyses.sides import check_sides
 
         check_sides(a, b, hparam)
-        view = self.view().by_task(self.config.task_hparams).with_events(as_names(metrics))
-        names = select_metrics(as_names(metrics), view.metrics) if metrics else ()
-        between = partial(
-            compare, view.runs, view.series, view.points, reduce=reduce, axis=axis_of(axis, view, "axis"),
-            threshold=threshold, goals=self._goals(view), main=self.config.main_metrics, tasks=self.config.task_hparams,
-            replicates=self.config.replicate_hparams, equal_within=self.config.equal_within,
-        )  # fmt: skip
-        options = python_call(metrics=metrics, reduce=reduce, axis="" if axis == "step" else axis, threshold=threshold)
+        asked = as_names(metrics)
+        view = self.view().by_task(self.config.task_hparams).with_events(asked)
+        options = self._comparison_options(view, reduce, axis, threshold)
         if hparam:
-            main = names or self._main(view)
-            first = "" if names else "".join(main[:1])
-            answer = compare_levels(
-                view.runs, hparam, lambda s: between(s, main, named=[hparam], matched_only=True), tables_of=first
-            )
-            used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
-            doubles = duplicate_warnings(view, main) + view.broken_warning(used)
-            made = self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {options})", doubles=doubles)
-            return self._with_plot(made, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
-        sides = select_sides(view.runs, view.series, a, b, view.more)
-        answer = between(sides, names, named=named_in(view.runs, a, b))
-        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(sides.both)
-        python = f"db.compare({a!r}, {b!r}, {options})"
-        made = self._with_basis(
-            answer, view, python, matched=len(sides.both), doubles=doubles, metrics=names, runs=sides.both
-        )
-        return self._with_plot(made, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
+            answer, main = self._compared_levels(view, hparam, asked, options)
+            return self._with_plot(answer, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
+        answer = self._compared_sides(view, a, b, asked, options)
+        return self._with_plot(answer, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
 
     def effects(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, runs: Names = (), where: str = ""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 from sweeplens.column_choice import GAP, ColumnWidth, chosen_columns
 from sweeplens.counting import count_of
+from sweeplens.visible_text import visible
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["plain_line", "text_table"]
+__all__ = ["text_table"]
 
 _CELL = 300
 
@@ -83,13 +84,8 @@ def _shown(value: object) -> str:
     return _plain(str(value))
 
 
-def plain_line(text: str) -> str:
-    """Returns a text on one line, with characters that a terminal would obey or hide escaped."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def _plain(text: str) -> str:
-    shown = plain_line(text)
+    shown = visible(text)
     return shown if len(shown) <= _CELL else f"{shown[:_CELL]}..."
 
 

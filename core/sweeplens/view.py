@@ -26,6 +26,7 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
+from sweeplens.sources.run_scores import REPORTS
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.store import Snapshot
 from sweeplens.store.runs_frame import LEFT_OUT
@@ -36,6 +37,8 @@ __all__ = [
     "as_names",
     "as_paths",
     "axis_of",
+    "contradicted",
+    "copied_runs",
     "duplicate_warnings",
     "left_out_warning",
     "load_failed",
@@ -130,6 +133,13 @@ def duplicate_warnings(
     return counted_twice(found, among, counted, without=without, conditions=not runs, series=view.series)
 
 
+def copied_runs(view: View) -> list[str]:
+    """Returns the runs that hold the curves of another run, without the first of each group."""
+    from sweeplens.analyses.duplicate_runs import find_duplicates
+
+    return [run for group in view.snapshot.once(find_duplicates) for run in group.runs[1:]]
+
+
 def left_out_warning(runs: pl.DataFrame) -> tuple[str, ...]:
     """Warns if all runs together have too many hyperparameters."""
     if LEFT_OUT not in runs.columns:
@@ -213,6 +223,17 @@ def _place(file: str, lines: Sequence[int], roots: Sequence[Path]) -> str:
     """Returns a file with its first malformed line, and how many more it has."""
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
     return f"{_below_root(file, roots)}{f':{lines[0]}' if lines[0] else ''}{more}"
+
+
+def contradicted(problems: Sequence[Problem], metrics: Sequence[str]) -> tuple[str, ...]:
+    """Warns of values in files beside the logs that the logs contradict: of these metrics, or of all."""
+    told = [p for p in problems if p.kind == "warning" and p.reason.startswith(REPORTS)]
+    told = [p for p in told if not metrics or any(f"its {m} ends at" in p.reason for m in metrics)]
+    if not told:
+        return ()
+    runs = len({p.run_id for p in told})
+    first = f"{told[0].file.replace(chr(92), '/').rsplit('/', 1)[-1]} of {told[0].run_id} {told[0].reason}"
+    return (f"{count_of(runs, 'run')} {verb(runs, 'has', 'have')} a reported value that the log contradicts: {first}",)
 
 
 def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:

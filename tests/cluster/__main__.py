@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.cluster import failures, large, reading, replicas, same_answers, spark
 
-ON_SPARK = ("same_answers", "ingest", "ingest_killed", "large", "killed", "cancelled", "silent")
+ON_SPARK = ("same_answers", "ingest", "ingest_killed", "ingest_cancelled", "large", "killed", "cancelled", "silent")
 ON_LOCAL_CLUSTER = ("local_cluster",)
 
 
@@ -66,6 +66,9 @@ def _on_standalone(names: list[str], home: Path, rows: int) -> list[bool]:
             "ingest": lambda: reading.executors_read_what_this_machine_reads(cluster, _made(home / "read")),
             "ingest_killed": lambda: reading.a_killed_executor_doubles_no_point(
                 cluster, _made(home / "read-killed"), rows // 2
+            ),
+            "ingest_cancelled": lambda: reading.a_cancelled_ingest_changes_nothing(
+                cluster, _made(home / "read-cancelled"), rows // 2
             ),
             "large": lambda: large.a_large_sweep_has_the_same_answers(cluster, _made(home / "large"), rows),
             "killed": lambda: failures.a_killed_executor_changes_no_answer(cluster, _made(home / "killed"), rows),

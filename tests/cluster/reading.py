@@ -15,11 +15,16 @@ from tests.cluster.same_answers import folders
 from tests.cluster.spark import SparkCluster
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.store import backend_for
 from sweeplens.store.backends.local import LocalBackend
 from sweeplens.store.head import read_head
 
-__all__ = ["a_killed_executor_doubles_no_point", "executors_read_what_this_machine_reads"]
+__all__ = [
+    "a_cancelled_ingest_changes_nothing",
+    "a_killed_executor_doubles_no_point",
+    "executors_read_what_this_machine_reads",
+]
 
 _RUNS = 12
 _ORDER = ["run_id", "metric", "seq"]
@@ -55,6 +60,29 @@ def a_killed_executor_doubles_no_point(cluster: SparkCluster, home: Path, rows: 
         shutil.rmtree(cache)
     cluster.start_worker("worker-1")
     return f"{points:,} points equal, none doubled, no file left over ({', '.join(told)})"
+
+
+def a_cancelled_ingest_changes_nothing(cluster: SparkCluster, home: Path, rows: int) -> str:
+    """A call that is cancelled in the middle of an ingest ends soon, leaves no HEAD, and the next one reads everything."""
+    logs, cache = home / "logs", home / "store"
+    _write_logs(logs, rows)
+    store = backend_for(cache, [logs])
+    stopped: list[float] = []
+
+    def stop() -> None:
+        if stopped or len(list((store / "points").glob("*.parquet"))) >= 2:
+            stopped.append(time.monotonic())
+            raise StoppedError("the client left")
+
+    try:
+        with cancellable(stop):
+            _on_cluster(cluster, logs, cache)
+    except StoppedError:
+        ended = time.monotonic() - stopped[0]
+    assert ended < 5
+    assert not (store / "HEAD").exists()
+    _assert_same(_local(logs, home / "here"), _on_cluster(cluster, logs, cache))
+    return f"the ingest ended {ended:.1f} s after the cancel and left the store as it was; the next one read everything"
 
 
 def _local(folder: Path, cache: Path) -> ExperimentDB:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from support.buckets import Server
 from support.engines import sail
@@ -26,11 +29,17 @@ from sweeplens.cancellation import StoppedError, cancellable
 from sweeplens.engines.address import parse_address
 from sweeplens.engines.spark_session import SparkConnection
 from sweeplens.errors import ConfigError, EngineError, StoreError
+from sweeplens.frames.schemas import empty_series
 from sweeplens.ingest.cluster import parts
+from sweeplens.ingest.cluster.executor import read_part
 from sweeplens.ingest.cluster.load import ingest_on_cluster
-from sweeplens.ingest.cluster.shipping import own_code, write_archive
+from sweeplens.ingest.cluster.shipping import own_code, work_on_executors, write_archive
 from sweeplens.ingest.refresh import ingest
+from sweeplens.readers import all_readers
+from sweeplens.readers.protocol import FileStat, Source
+from sweeplens.sources.discover import discover
 from sweeplens.store import PersistentStore, open_store
+from sweeplens.store.backends.backend import TableFile
 from sweeplens_mcp.cli.commands import main
 
 LOGS = Path(__file__).parents[1] / "data" / "logs"
@@ -340,16 +349,7 @@ pickle.dump(row, open("returned", "wb"))
 
 def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Path) -> None:
     cloudpickle = pytest.importorskip("pyspark.cloudpickle")
-    from sweeplens.ingest.cluster.shipping import work_on_executors
-    from sweeplens.readers import all_readers
-    from sweeplens.sources.discover import discover
-
-    runs, cache = Runs(tmp_path / "runs", 2, 10), tmp_path / "cache"
-    store = store_of(runs, cache)
-    versions = {r.name: r.version for r in all_readers()}
-    sources = [(s, versions[s.reader]) for s in discover([runs.root], all_readers()).sources]
-    target = parts.StoreTarget.at(store.backend.address, "0123456789abcdef", shared=False, shows_secrets=False)
-    (part,) = parts.parts_of(sources, target)
+    part = part_of(Runs(tmp_path / "runs", 2, 10), tmp_path / "cache")
     home = tmp_path / "executor"
     home.mkdir()
     write_archive(home / "sent.zip")
@@ -363,8 +363,6 @@ def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Pa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    import pickle
-
     row = pickle.loads((home / "returned").read_bytes())  # noqa: S301
     result = parts.PartResult.unpacked(row["result"])
     assert row["number"] == 7
@@ -372,9 +370,52 @@ def test_an_executor_without_this_package_uses_the_one_that_is_sent(tmp_path: Pa
     assert [f.path.startswith("points/0123456789abcdef") for f in result.files] == [True]
 
 
-def test_bytes_that_are_no_result_are_an_error_and_not_a_crash() -> None:
+def part_of(runs: Runs, cache: Path) -> parts.SourcePart:
+    """The sources of a folder as one part, for the store of the folder."""
+    versions = {r.name: r.version for r in all_readers()}
+    sources = [(s, versions[s.reader]) for s in discover([runs.root], all_readers()).sources]
+    address = store_of(runs, cache).backend.address
+    (part,) = parts.parts_of(
+        sources, parts.StoreTarget.at(address, "0123456789abcdef", shared=False, shows_secrets=False)
+    )
+    return part
+
+
+def test_an_executor_that_does_not_see_the_folder_says_which_one(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs", 2, 10)
+    part = part_of(runs, tmp_path / "cache")
+    runs.root.rename(tmp_path / "elsewhere")
+    with pytest.raises(EngineError, match=f"does not see the folder '{runs.root}': mount it there"):
+        read_part(part.packed())
+
+
+def test_an_executor_with_another_version_of_a_reader_says_so(tmp_path: Path) -> None:
+    part = part_of(Runs(tmp_path / "runs", 2, 10), tmp_path / "cache")
+    later = parts.SourcePart(part.target, tuple((source, version + 1) for source, version in part.sources))
+    with pytest.raises(EngineError, match="has no reader 'json_steps' of version"):
+        read_part(later.packed())
+
+
+@pytest.mark.parametrize("file", ["../outside.parquet", "series/" + "0" * 32 + ".parquet"])
+def test_what_is_no_result_is_an_error_that_says_so(file: str) -> None:
     with pytest.raises(EngineError, match="something else than a result"):
         parts.PartResult.unpacked(b"\xc0")
+    foreign = parts.PartResult((TableFile(file, 1, 1, 1),), (), empty_series())
+    with pytest.raises(EngineError, match="names no file of points"):
+        parts.PartResult.unpacked(foreign.packed())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 3 * parts.PART_BYTES), max_size=40))
+def test_parts_hold_every_source_once_in_order_and_no_more_bytes_than_one_task_reads(sizes: list[int]) -> None:
+    files = [FileStat(f"/logs/{i}.jsonl", size, 0, 0) for i, size in enumerate(sizes)]
+    sources = [(Source("json_steps", "/logs", f.path, (f,)), 5) for f in files]
+    target = parts.StoreTarget.at("/store", "0" * 16, shared=False, shows_secrets=False)
+    made = [parts.SourcePart.unpacked(part.packed()) for part in parts.parts_of(sources, target)]
+    assert [pair for part in made for pair in part.sources] == sources
+    for part in made:
+        size = sum(f.size for source, _ in part.sources for f in source.files)
+        assert size <= parts.PART_BYTES or len(part.sources) == 1
 
 
 @pytest.mark.usefixtures("many_parts")

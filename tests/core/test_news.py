@@ -228,7 +228,9 @@ def test_a_kept_state_that_was_changed_is_not_used(tmp_path: Path) -> None:
     assert any("By logged times alone" in note for note in answer.notes)
 
 
-LATE = b"\x03" + b"\xff" * 6 + b"x" * 16  # a short cursor of the year 10,889, with the checksum that anybody can compute
+LATE = (
+    b"\x03" + b"\xff" * 6 + b"x" * 16
+)  # a short cursor of the year 10,889, with the checksum that anybody can compute
 FORGED = base64.urlsafe_b64encode(LATE + hashlib.blake2b(LATE, digest_size=3).digest()).decode().rstrip("=")
 
 

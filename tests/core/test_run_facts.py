@@ -143,6 +143,10 @@ def test_the_log_counts_where_it_has_the_metric_and_a_reported_value_that_it_lac
     assert problem["run_id"] == "c"
     assert problem["file"].endswith("c/result.json")
     assert "reports loss 0.031, which the log does not have" in problem["reason"]
+    warnings = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path).rank("loss", by="run").basis.warnings
+    assert any(
+        "1 run has a reported value that the log contradicts: result.json of c reports loss" in w for w in warnings
+    )
 
 
 def test_scores_follow_their_file_and_move_with_the_log(tmp_path: Path) -> None:
@@ -189,3 +193,25 @@ def test_reports_in_a_folder_of_results_below_the_run_are_its_own_and_no_run(tmp
         (below / "results.json").write_text(json.dumps({"test_acc": value, "test_f1": 0.5}))
         series = db.series_df.filter(db.series_df["metric"] != "loss")
         assert series.select("metric", "last").rows() == [("test_acc", value), ("test_f1", 0.5)]
+
+
+@pytest.mark.parametrize("name", ["results.json", "metrics.json", "eval.json", "stats.json"])
+@pytest.mark.parametrize(
+    ("log_name", "content"),
+    [
+        ("train.jsonl", "".join(json.dumps({"step": i, "loss": 1 / (i + 1)}) + "\n" for i in range(9))),
+        ("log.csv", "step,loss\n" + "".join(f"{10 * i},{1 / (i + 1)}\n" for i in range(9))),
+        ("train.log", "".join(f"epoch {i} loss {1 / (i + 1):.4f}\n" for i in range(20))),
+    ],
+)
+def test_a_report_of_numbers_beside_a_log_of_any_kind_is_no_run_and_alone_it_is_one(
+    tmp_path: Path, name: str, log_name: str, content: str
+) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        (folder / name).write_text(json.dumps({"test_acc": 0.9, "test_f1": 0.8}))
+    (tmp_path / "a" / log_name).write_text(content)
+    found = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path).series_df
+    metrics = {(r["run_id"].partition("/")[0], r["metric"]) for r in found.iter_rows(named=True)}
+    assert metrics == {("a", "loss"), ("a", "test_acc"), ("a", "test_f1"), ("b", "test_acc"), ("b", "test_f1")}
+    assert found["run_id"].n_unique() == 2

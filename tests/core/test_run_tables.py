@@ -77,3 +77,50 @@ def test_a_row_of_another_width_is_named_and_the_others_stay(tmp_path: Path) -> 
     found = read(tmp_path, "results.csv", "lr,seed,test_acc\n0.1,0,0.5\n0.1,1\n0.01,0,0.7\n")
     assert [found.series(r, "test_acc")[1] for r in found.runs] == [[0.5], [0.7]]
     assert [p.line for p in found.problems if p.kind == "malformed"] == [3]
+
+
+def test_a_table_of_metrics_by_run_has_its_runs_in_columns(tmp_path: Path) -> None:
+    text = "Metric;small;large\nlr;0,1;0,01\nmodel;vit-s;vit-l\naccuracy;81,5%;\nval loss;0,52;0,41\n"
+    found = read(tmp_path, "comparison.csv", text)
+    assert {r.name: r.hyperparameters for r in found.runs.values()} == {
+        "small": {"lr": 0.1, "model": "vit-s"}, "large": {"lr": 0.01, "model": "vit-l"},
+    }  # fmt: skip
+    assert found.series("comparison.csv/small", "accuracy") == ([0], [81.5])
+    assert found.series("comparison.csv/large", "val loss") == ([0], [0.41])
+    assert found.metrics("comparison.csv/large") == {"val loss"}
+
+
+def test_columns_named_after_splits_are_one_run(tmp_path: Path) -> None:
+    found = read(tmp_path, "final.csv", ",train,val,test\naccuracy,0.99,0.9,0.88\nloss,0.01,0.3,0.35\n")
+    assert [*found.runs] == ["final.csv"]
+    assert found.series("final.csv", "val/loss") == ([0], [0.3])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metric,mean,std\naccuracy,0.9,0.1\nloss,0.2,0.1\n",
+        "metric,fold1,fold2\naccuracy,0.9,0.1\nloss,0.2,0.1\n",
+        ",precision,recall,f1-score,support\naccuracy,0.9,0.1,0.3,100\nmacro avg,0.2,0.1,0.1,100\n",
+        "metric,a,b\naccuracy,0.9,good\nloss,0.2,0.1\n",
+        "name,age,height\nann,30,1.7\nbob,40,1.8\n",
+    ],
+)
+def test_other_tables_with_names_in_front_are_not_runs_by_column(text: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    (tmp_path / "train.log").write_text("".join(f"epoch {e} loss 0.{e}\n" for e in range(5)))
+    assert "metric_rows" not in {s.reader for s in read_folder(tmp_path).sources}
+
+
+def test_lists_of_numbers_named_after_measures_are_the_series_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train_losses.json").write_text("[0.9, 0.8, NaN, 0.6]")
+    (tmp_path / "run" / "val_acc.json").write_text("[\n  1,\n  2,\n  null,\n  4\n]\n")
+    (tmp_path / "run" / "step_times.json").write_text("[0.1, 0.1, 0.1]")
+    (tmp_path / "run" / "config.json").write_text('{"lr": 0.1}')
+    found = read_folder(tmp_path / "run")
+    (run,) = found.runs.values()
+    assert run.hyperparameters == {"lr": 0.1}
+    assert found.series(run.id, "val_acc") == ([0, 1, 3], [1, 2, 4])
+    assert found.series(run.id, "train_losses")[0] == [0, 1, 2, 3]
+    assert found.metrics(run.id) == {"train_losses", "val_acc"}

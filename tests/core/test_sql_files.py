@@ -58,7 +58,7 @@ def test_rows_about_known_runs_are_no_runs_of_their_own(db: ExperimentDB) -> Non
     assert set(db.lazy_query().collect()["run_id"]) == set(db.runs_df["run_id"])
     assert "rank" not in db.runs_df.columns
     reasons = dict(db.problems.select("file", "reason").iter_rows())
-    assert "4 of its rows are about runs that have logs" in next(
+    assert "4 rows of it are about runs that have logs" in next(
         r for f, r in reasons.items() if f.endswith("summary.csv")
     )
 
@@ -215,7 +215,7 @@ def test_several_statements_answer_in_one_call_and_an_error_of_one_names_its_num
 def test_statements_share_one_limit_of_rows(db: ExperimentDB) -> None:
     answer = db.query_sql("SELECT run_id FROM runs; SELECT * FROM points; SELECT metric FROM series", limit=10)
     assert (answer.table.height, answer.tables["2"].height, answer.tables["3"].columns) == (4, 6, ["error"])
-    assert answer.basis.warnings == ("statement 2: limit reached: these are the first 6 rows, the query has more",)
+    assert answer.basis.warnings == ("statement 2: limit reached: the query has more than 6 rows",)
 
 
 def test_the_overview_names_what_lies_beside_the_runs(db: ExperimentDB, root: Path) -> None:

@@ -12,6 +12,7 @@ from mcp import Client
 from support.doors import BUDGET, data_of, sizes, text_of
 from support.sweep import write_run
 
+from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
 
@@ -64,3 +65,27 @@ async def test_the_advice_stays_complete_if_names_are_too_long(copied: Path, era
     n = data["columns"].index("n")
     assert ([row[n] for row in data["rows"]], [row[n] for row in once["rows"]]) == ([40] * 4, [20] * 4)
     assert not [w for w in once["basis"]["warnings"] if "same curves" in w]
+
+
+async def test_a_session_hears_a_warning_in_full_once_for_each_version_of_the_data(tmp_path: Path, era: str) -> None:
+    chance = random.Random(1)
+    for i in range(6):
+        rows = [{"step": float(s), "val/acc": chance.random(), "loss": chance.random()} for s in range(12)]
+        write_run(tmp_path / "runs" / f"r{i}", {"lr": 0.1 * (i // 2), "seed": i}, rows)
+    shutil.copytree(tmp_path / "runs", tmp_path / "backup")
+
+    async def heard(client: Client) -> str:
+        result = await client.call_tool("rank_runs", {"metric": "val/acc"})
+        (sentence,) = [w for w in data_of(result)["basis"]["warnings"] if "same curves" in w]
+        assert sentence in text_of(result)
+        return sentence
+
+    db = ExperimentDB(AnalysisConfig(refresh_seconds=0), base_path=tmp_path)
+    async with Client(build_server(db), mode=era) as client:
+        first, second = await heard(client), await heard(client)
+        write_run(tmp_path / "runs" / "r6", {"lr": 0.7, "seed": 7}, [{"step": 0.0, "val/acc": 0.5}])
+        third = await heard(client)
+    assert "where=" in first
+    assert third == first
+    brief = "6 pairs of runs hold the same curves and count twice (as said before)"
+    assert second == (brief if era == "legacy" else first)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio
 import httpx2
@@ -16,6 +17,7 @@ from support.lab import EVERYTHING, PUBLIC, lab, web
 from support.processes import serving
 from support.sweep import write_run
 
+from sweeplens import ExperimentDB
 from sweeplens_mcp.http.options import HttpOptions
 from sweeplens_mcp.http.serve import protected_app
 from sweeplens_mcp.settings import Settings
@@ -152,6 +154,36 @@ async def test_names_from_logs_are_text_on_every_page(tmp_path: Path) -> None:
             assert "img" not in page.tags
             assert not any(link.startswith("javascript") for link in page.found)
             assert "\u202e" not in text
+
+
+STEERING = "\x1b]0;o\x07\x9b\u202eevil\u2066\u200b\ufeff\U000e0069"
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]"
+)
+
+
+async def test_invisible_characters_of_names_are_shown_escaped_in_titles_tables_and_lists(tmp_path: Path) -> None:
+    runs = [f"run{i}{STEERING}" for i in range(3)]
+    for i, run in enumerate(runs):
+        rows = [{"step": float(s), f"{STEERING}/acc": 0.1 * s * (i + 1)} for s in range(4)]
+        write_run(tmp_path / run, {f"lr{STEERING}": f"{STEERING}{i}", "seed": i}, rows)
+    first, second = (quote(run) for run in runs[:2])
+    async with opened(tmp_path) as client:
+        for path in (
+            "/ui",
+            "/ui/runs",
+            f"/ui/run?id={first}",
+            f"/ui/compare?run={first}&run={second}",
+            f"/ui/run?id={quote(STEERING)}",
+        ):
+            text = (await client.get(path)).text
+            shown = re.sub(r'value="[^"]*"', "", text)  # what a form sends back is the name itself
+            assert "evil" in shown
+            assert INVISIBLE.findall(shown) == []
+        listed = (await client.get("/ui/runs")).text
+        assert f'name="run" value="{runs[0]}"' in listed
+    ExperimentDB(base_path=tmp_path).report(tmp_path / "report.html")
+    assert INVISIBLE.findall((tmp_path / "report.html").read_text(encoding="utf-8").partition("<script>")[0]) == []
 
 
 async def test_with_tokens_a_browser_is_sent_to_the_form_and_learns_nothing(lab: Path) -> None:

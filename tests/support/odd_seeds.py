@@ -78,7 +78,9 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
                   + "".join(f"epoch {e} step {e * 10} loss {1 / (e + 1):.3f} acc={e / 9:.2f}\n" for e in range(6)),
                   "config.yaml": "lr: 0.1\n"},
     "run_table": {"results.csv": "lr,batch_size,seed,test_acc,test_loss\n0.1,32,0,0.8,0.1\n0.1,32,1,0.8,0.1\n0.01,32,0,0.9,0.2\n"},
-    "bare_series": {"scalars/loss.csv": "0,0.5\n1,0.4\n2,0.3\n", "scalars/acc.csv": "0,0.1\n1,0.2\n2,0.4\n",
+    "metric_rows": {"table.csv": "metric,small,large\nlr,0.1,0.2\naccuracy,0.8,0.9\nloss,0.5,0.4\n"},
+    "bare_series": {"val_loss.json": "[0.5, 0.4, NaN, 0.3]",
+                    "scalars/loss.csv": "0,0.5\n1,0.4\n2,0.3\n", "scalars/acc.csv": "0,0.1\n1,0.2\n2,0.4\n",
                     "config.json": '{"lr": 0.1}'},
     "dllogger": {"dllogger.json": "".join("DLLL " + json.dumps({"type": "LOG", "step": [0, s], "data": {"loss": s}}) + "\n"
                                           for s in range(3))},

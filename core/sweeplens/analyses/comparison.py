@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import polars as pl
+from msgspec import Struct
 
 from sweeplens.analyses.budget import at_equal_budget
 from sweeplens.analyses.comparison_notes import coverage_note, matching_notes, method_notes, robustness_notes
 from sweeplens.analyses.coverage import coverage_of, listed, with_config
+from sweeplens.analyses.difference_table import DifferenceTables, differences
 from sweeplens.analyses.matching import match_sides
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric, tasks_of
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
 from sweeplens.analyses.statistics import ALPHA, holm, interim_alpha, mean
+from sweeplens.analyses.task_plan import TaskPlan, plans_of
 from sweeplens.analyses.verdicts import verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.engines.protocol import PointSource
@@ -34,7 +37,7 @@ from sweeplens.frames.reduction import (
     runs_lacking,
 )
 
-__all__ = ["compare"]
+__all__ = ["ComparisonOptions", "compare"]
 
 _SCHEMA = {
     "metric": pl.String(), "goal": pl.String(), "n_a": pl.Int64(), "n_b": pl.Int64(), "mean_a": pl.Float64(),
@@ -47,51 +50,136 @@ _SCHEMA = {
 _BUDGET_METRICS = 3
 
 
+class ComparisonOptions(Struct, frozen=True, kw_only=True):
+    """How two sides are compared. ``named``: the hyperparameters that define the sides; ``labels``: what the sides are called;
+    ``matched_only``: tables of strata, pairs and differences alone."""
+
+    reduce: str = DEFAULT_REDUCE
+    axis: str = "step"
+    threshold: float | None = None
+    goals: Mapping[str, str] | None = None
+    main: Sequence[str] = ()
+    replicates: Sequence[str] = ()
+    named: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    equal_within: Mapping[str, float] = {}
+    labels: tuple[str, str] = ("a", "b")
+    matched_only: bool = False
+    metrics_named: bool = True  # whether the metrics were chosen by the caller, so that tasks are compared in these too
+
+
+_USUAL = ComparisonOptions()
+
+
+class _Compared(Struct, frozen=True):
+    """The sides with what was compared: the setup, a case for each metric, and the reduced values of these and further metrics."""
+
+    runs: pl.DataFrame
+    series: pl.DataFrame  # of the runs of both sides
+    setup: ComparisonSetup
+    cases: tuple[MetricComparison, ...]
+    reduced: ReducedSeries
+    plans: tuple[TaskPlan, ...]
+
+
 def compare(
-    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, sides: Sides, metrics: Sequence[str] = (), *,
-    reduce: str = DEFAULT_REDUCE, axis: str = "step", threshold: float | None = None,
-    goals: Mapping[str, str] | None = None, main: Sequence[str] = (), replicates: Sequence[str] = (),
-    named: Sequence[str] = (), tasks: Sequence[str] = (), equal_within: Mapping[str, float] | None = None,
-    matched_only: bool = False,
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, sides: Sides, metrics: Sequence[str] = (),
+    options: ComparisonOptions = _USUAL,
 ) -> Answer:  # fmt: skip
     """Returns one row a metric (by default all with a goal that both sides logged), the first being the primary one.
 
-    Tables: hyperparameters, strata or pairs, and budget; ``matched_only``: strata or pairs alone. ``named``: the hyperparameters
-    that define the sides. ``runs`` and
+    Tables: the differences by task and by matched level, hyperparameters, strata or pairs, and budget. ``runs`` and
     ``series`` cover all runs: where a side has a single run, the noise between seeds comes from the others. Numbers are in
     the unit of the metric, ``effect_size`` in standard deviations. Sources of the tests: `verdicts`, `statistics`.
     Raises InputError, AmbiguousGoalError.
     """
-    how = parse_reduce(reduce)
+    how = parse_reduce(options.reduce)
     if how.how == "points":
         raise InputError("compare takes one number a run: reduce='points' has many.")
+    asked = bool(metrics) and options.metrics_named
     of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
-    names, skipped = _metrics(of_sides, sides, metrics, how, goals, main)
-    asked = of_sides.filter(pl.col("metric").is_in(names))
-    reduced = reduce_runs(asked, points, how, goals=goals)
-    setup = _setup(runs, sides, replicates, named, tasks, equal_within or {})
-    noise = _noise(runs, series, points, names, reduced, sides, how, goals, replicates)
-    drawn = [compare_metric(m, known_goal(m, goals), reduced.values, setup, noise.get(m), asked) for m in names]
-    cases = [case for case in drawn if case is not None]
+    names, skipped = _metrics(of_sides, sides, metrics, how, options.goals, options.main)
+    made = _compared(runs, series, points, sides, names, asked, how, options)
+    by_task, reduced = _differences(made, points, options), made.reduced
+    pooled = by_task.pooled if by_task and not asked and not _is_shared(made.plans) else None
+    cases = (pooled,) if pooled else made.cases  # the pooled scores where no metric is that of two tasks
+    first = _first_series(made, names)
+    cover = coverage_of(runs, first) if first.height else None
     both = runs.filter(pl.col("run_id").is_in(sides.ids))
-    left = (*runs_lacking(names, both, series), *reduced.left_out, *_unpaired(cases, reduced, sides), *_alone(setup))
-    tables = _tables(setup, cases if metrics else cases[:1])  # the same runs pair in each metric
-    if not matched_only:
-        in_budget = names if metrics else main_metrics(names, main, goals, most=_BUDGET_METRICS)
-        known = {m: g for m in in_budget if (g := known_goal(m, goals)) != "unknown"}
-        budget = at_equal_budget(series, points, sides, known, axis=axis, threshold=threshold)
-        tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
-    notes = method_notes(how, reduced, setup, cases, (*skipped, *_without_row(names, cases)))
-    notes += matching_notes(runs, setup, named, cases, replicates)
-    if cases:
-        first = asked.filter(pl.col("metric") == cases[0].metric)
+    left = (
+        *reduced.left_out,
+        *(() if pooled else (*runs_lacking(names, both, series), *_unpaired(cases, reduced, sides), *_alone(made.setup, cases))),
+    )  # fmt: skip
+    said = (*skipped, *(() if pooled else _without_row(names, cases)))
+    notes = method_notes(how, reduced, made.setup, cases, said) + (by_task.notes if by_task else ())
+    if not pooled:
+        notes += matching_notes(runs, made.setup, options.named, cases, options.replicates)
+    if cases and not pooled:
         counters = counters_of(of_sides)
-        notes += robustness_notes(both, first, points, how, cases[0], setup, reduced.values, goals, counters)
-    cover = coverage_of(runs, asked.filter(pl.col("metric") == names[0])) if names else None
+        notes += robustness_notes(
+            both, first, points, how, cases[0], made.setup, reduced.values, options.goals, counters
+        )
     notes += coverage_note(cover)
-    used = reduced.values["run_id"].n_unique()
+    tables = _tables(made.setup, cases if metrics else cases[:1])  # the same runs pair in each metric
+    if not options.matched_only:
+        known = _in_budget(names, bool(metrics), options)
+        budget = at_equal_budget(series, points, sides, known, axis=options.axis, threshold=options.threshold)
+        tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
+    if by_task:
+        tables = {"by_task": by_task.by_task, "by_level": by_task.by_level, **tables}
+    shown = pl.col("run_id").is_not_null() if pooled else pl.col("metric").is_in(names)
+    used = reduced.values.filter(shown)["run_id"].n_unique()
     table = _table(cases, interim_alpha(len(cover.running) / len(sides.both)) if cover else ALPHA)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
+
+
+def _compared(
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, sides: Sides, names: Sequence[str], asked: bool,
+    how: Reduction, options: ComparisonOptions,
+) -> _Compared:  # fmt: skip
+    """Compares the metrics; also reduces the metrics that tasks need."""
+    of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
+    plans = plans_of(
+        runs, of_sides, sides, names if asked else (), options.named, options.tasks, options.main, options.goals
+    )
+    wanted = list(dict.fromkeys([*names, *(m for plan in plans for m in plan.metrics)]))
+    rows = of_sides.filter(pl.col("metric").is_in(wanted))
+    reduced = reduce_runs(rows, points, how, goals=options.goals)
+    setup = _setup(runs, sides, options.replicates, options.named, options.tasks, options.equal_within)
+    noise = _noise(runs, series, points, names, reduced, sides, how, options.goals, options.replicates)
+    drawn = [compare_metric(m, known_goal(m, options.goals), reduced.values, setup, noise.get(m), rows) for m in names]
+    cases = tuple(case for case in drawn if case is not None)
+    return _Compared(runs, of_sides, setup, cases, reduced, tuple(plans))
+
+
+def _differences(made: _Compared, points: PointSource, options: ComparisonOptions) -> DifferenceTables | None:
+    """Returns the differences by task and by level; None where runs have no task and are not matched."""
+    if made.setup.matching is None and len(made.plans) < 2:
+        return None
+    return differences(
+        made.runs, made.series, points, made.plans, made.reduced.values, named=options.named, replicates=options.replicates,
+        goals=options.goals, equal_within=options.equal_within, labels=options.labels,
+    )  # fmt: skip
+
+
+def _first_series(made: _Compared, names: Sequence[str]) -> pl.DataFrame:
+    """Returns the series of the main metric of each run's task, else of the first metric."""
+    firsts = [pl.DataFrame({"run_id": p.sides.both, "metric": p.metrics[0]}) for p in made.plans]
+    if len(firsts) > 1 and not _is_shared(made.plans):
+        return made.series.join(pl.concat(firsts), on=["run_id", "metric"], how="semi")
+    return made.series.filter(pl.col("metric").is_in(list(names[:1])))
+
+
+def _is_shared(plans: Sequence[TaskPlan]) -> bool:
+    """Returns whether several tasks have the same main metric."""
+    firsts = [plan.metrics[0] for plan in plans]
+    return len(set(firsts)) < len(firsts)
+
+
+def _in_budget(names: Sequence[str], asked: bool, options: ComparisonOptions) -> dict[str, str]:
+    """Returns the metrics of the table budget, with their goals."""
+    shown = names if asked else main_metrics(names, options.main, options.goals, most=_BUDGET_METRICS)
+    return {m: g for m in shown if (g := known_goal(m, options.goals)) != "unknown"}
 
 
 def _setup(
@@ -239,7 +327,14 @@ def _unpaired(cases: Sequence[MetricComparison], reduced: ReducedSeries, sides: 
     return tuple(left)
 
 
-def _alone(setup: ComparisonSetup) -> tuple[LeftOut, ...]:
-    if setup.matching is None or not setup.matching.alone:
-        return ()
-    return (LeftOut(f"no run on the other side with the same {', '.join(setup.matching.by)}", setup.matching.alone),)
+def _alone(setup: ComparisonSetup, cases: Sequence[MetricComparison]) -> tuple[LeftOut, ...]:
+    """Lists runs without a counterpart, and those whose seed has no partner where seeds are blocks."""
+    left: list[LeftOut] = []
+    if setup.matching is not None and setup.matching.alone:
+        left.append(
+            LeftOut(f"no run on the other side with the same {', '.join(setup.matching.by)}", setup.matching.alone)
+        )
+    for case in cases[:1]:
+        if case.blocks is not None and case.blocks.unpaired:
+            left.append(LeftOut(f"{case.metric}: no run with the same seed on the other side", case.blocks.unpaired))
+    return tuple(left)

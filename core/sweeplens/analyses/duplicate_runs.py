@@ -23,6 +23,7 @@ from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["DuplicateRuns", "counted_twice", "find_duplicates"]
 
+_NAMED = 4  # groups, and runs of a group, that the warning names beside the first group
 _LEAST_VALUES, _LEAST_SHORT = 3, 5  # for values with many digits; with few digits, which can be equal by chance
 _ENDS = ("first", "last_finite", "min", "max")
 _SINGLE = 2e-7  # largest error of a mean or deviation by rounding to single precision, relative to the largest value
@@ -223,7 +224,11 @@ def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.
     both = " and ".join(named) if len(named) == 2 else listed(named)
     curves = doubles[int(first["double"])].curves
     example = f"{'the first: ' * (many > 1)}{both}, {curves} equal curve{'s' * (curves != 1)}"
-    return f"{who} hold the same curves and count {times}: {advice}; {example}"
+    others = [
+        " = ".join(runs if len(runs) <= _NAMED else [*runs[:_NAMED], "..."]) for runs in groups["run_id"][1:].to_list()
+    ]
+    more = f"; then {listed(others, _NAMED)}" if others else ""
+    return f"{who} hold the same curves and count {times}: {advice}; {example}{more}"
 
 
 def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:

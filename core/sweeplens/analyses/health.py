@@ -70,9 +70,15 @@ class RunHealth(Struct, frozen=True):
         """Returns run_id, health of all runs."""
         return health_of(self.runs, self.diagnosis().table)
 
+    def known_findings(self) -> pl.DataFrame | None:
+        """Returns the findings of all runs; None if they are not known yet and finding them would take long."""
+        if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
+            return None
+        return self.diagnosis().table
+
     def broken(self, among: Sequence[str]) -> list[str]:
         """Returns which of these runs are broken, in order; none if they are not known yet and finding them would take long."""
-        if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
+        if self.known_findings() is None:
             return []
         broken = self.table().filter((pl.col(HEALTH) == "broken") & pl.col("run_id").is_in(list(among)))
         return broken["run_id"].sort().to_list()

@@ -1,18 +1,19 @@
 """Compares the levels of one hyperparameter with its baseline, matched on everything else that varies.
 
-The baseline is the level that switches it off (0, false, none, off), else the lowest, else the first by name. `comparison`
+The baseline is the level that switches it off (0, false, none, off) or is called one (baseline, default), else the lowest
+number; of texts, the one whose runs have the fewest settings, else the first by name. `comparison`
 compares each other level with it; with several levels, p values are Holm-corrected over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.analyses.sides import Sides
-from sweeplens.analyses.statistics import ALPHA, holm
+from sweeplens.analyses.statistics import ALPHA, holm, mean
 from sweeplens.answers import Answer, Basis
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.grouping import keyed, runs_without_hparams
@@ -21,21 +22,47 @@ from sweeplens.frames.schemas import hparam_columns
 __all__ = ["compare_levels", "levels_of_hparam"]
 
 _MOST_LEVELS = 8
-_OFF = ("0", "0.0", "false", "none", "null", "off", "no", "")
+_SPELLED_OUT = 2  # levels beside the baseline for which their own pair is shown too
+_OFF = (
+    "0",
+    "0.0",
+    "false",
+    "none",
+    "null",
+    "off",
+    "no",
+    "",
+    "baseline",
+    "base",
+    "vanilla",
+    "plain",
+    "default",
+    "control",
+)
 
 
 def compare_levels(
-    runs: pl.DataFrame, hparam: str, compare: Callable[[Sides], Answer], *, tables_of: str = ""
+    runs: pl.DataFrame, hparam: str, compare: Callable[[Sides, tuple[str, str]], Answer], *, tables_of: str = ""
 ) -> Answer:
-    """Returns one row a level and metric.
+    """Returns one row a level and metric. Of three levels, the differences by task have the third pair too.
 
-    ``compare`` answers for two sides. Raises UnknownNameError, and InputError for one level or more than eight.
+    ``compare`` answers for two sides and their names. Raises UnknownNameError, and InputError for one level or more than eight.
     """
     levels, base = levels_of_hparam(runs, hparam)
-    answers = {name: compare(Sides(ids, levels[base])) for name, ids in levels.items() if name != base}
+    others = [name for name in levels if name != base]
+    answers = {name: compare(Sides(levels[name], levels[base]), (name, base)) for name in others}
+    one, other = others if len(others) == _SPELLED_OUT else ("", "")
+    third = compare(Sides(levels[other], levels[one]), (other, one)) if one else None
     joined = _joined(hparam, base, answers)
     tables = {name: t.filter(pl.col("metric") == tables_of) if tables_of else t for name, t in joined.tables.items()}
-    return replace(joined, tables={name: t for name, t in tables.items() if t.height})
+    tables = {name: t for name, t in tables.items() if t.height}
+    return replace(joined, tables={**_by_task([*answers.values(), *([third] if third else [])]), **tables})
+
+
+def _by_task(answers: Sequence[Answer]) -> dict[str, pl.DataFrame]:
+    """Returns the differences by task and by level of all answers."""
+    parts = {name: [a.tables[name] for a in answers if name in a.tables] for name in ("by_task", "by_level")}
+    return {name: pl.concat(tables) for name, tables in parts.items() if tables}
 
 
 def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[str, ...]], str]:
@@ -51,8 +78,19 @@ def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[s
             f"{hparam!r} has {len(levels)} values: compare_runs takes the levels of a hyperparameter with 2 to {_MOST_LEVELS};"
             " pass a and b as conditions, or ask hparam_effects."
         )
-    base = next((name for name in levels if name.lower() in _OFF), next(iter(levels)))
-    return levels, base
+    return levels, _baseline(configured, hparam, levels)
+
+
+def _baseline(runs: pl.DataFrame, hparam: str, levels: Mapping[str, Sequence[str]]) -> str:
+    """Returns the level that switches the hyperparameter off, or is called a baseline; of texts, else the one whose runs have
+    the fewest settings; else the first."""
+    named = next((name for name in levels if name.lower() in _OFF), None)
+    if named is not None or runs[hparam].dtype.is_numeric():
+        return named if named is not None else next(iter(levels))
+    others = [pl.col(n).is_not_null() for n in hparam_columns(runs) if n != hparam]
+    table = runs.select("run_id", settings=pl.sum_horizontal(others)) if others else runs.select("run_id", settings=0)
+    of_run = dict(table.iter_rows())
+    return min(levels, key=lambda name: mean([float(of_run[run]) for run in levels[name]]))
 
 
 def _text(value: object) -> str:

@@ -15,14 +15,19 @@ from collections.abc import Sequence
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
-from sweeplens.frames.grouping import is_replicate, keyed, same_split, settings_among, varying_hparams
+from sweeplens.frames.grouping import free_names, is_replicate, keyed, same_split, settings_among, varying_hparams
 from sweeplens.frames.many_columns import value_sets
 
-__all__ = ["Blocked", "Matching", "blocked", "match_sides", "without_each"]
+_TAKEN = ("side", "sides", "stratum", "seed")  # columns of the tables here
+_DIGITS = 4  # of values that may be equal by chance
+_FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
+
+__all__ = ["Blocked", "Matching", "blocked", "match_sides", "seeds_once", "spread_of_difference", "without_each"]
 
 
 class Matching(Struct, frozen=True):
@@ -34,6 +39,7 @@ class Matching(Struct, frozen=True):
     table: pl.DataFrame
     by: tuple[str, ...]
     labels: tuple[str, ...]  # of the strata, in order
+    levels: pl.DataFrame  # stratum, and for each hyperparameter that names strata its level as text
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
     once: bool
@@ -50,6 +56,10 @@ class Blocked(Struct, frozen=True):
     wild: tuple[str, ...]  # strata that are excluded, as their spread is far larger
     inert: tuple[str, ...]  # strata that are excluded, as both sides hold the same values
     rows: pl.DataFrame  # run_id, side, value of the pooled runs
+    every: pl.DataFrame  # all strata: stratum (a number), n_a, n_b, mean_a, mean_b, difference, pooled, w
+    copies: int  # runs whose value is that of another run of their side, to the last of many digits; they count once
+    unpaired: tuple[str, ...]  # runs that are left out, as their seed has no partner
+    repeated: bool  # the error comes from repetitions within strata, not from the spread of the differences of strata
 
 
 def match_sides(
@@ -60,7 +70,9 @@ def match_sides(
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
     names = settings_among(both, names, replicates)
-    table = keyed(both, [*names, *seeds]).with_columns(
+    both, free = free_names(both, [*names, *seeds], _TAKEN)
+    names, seeds = free[: len(names)], free[len(names) :]
+    table = keyed(both, free).with_columns(
         side=pl.when(pl.col("run_id").is_in(sides.ids_a)).then(pl.lit("a")).otherwise(pl.lit("b"))
     )
     of_sides = [table.filter(pl.col("side") == side) for side in "ab"]
@@ -82,16 +94,19 @@ def match_sides(
         return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
     shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
-    labels = tuple(
-        cells.select(pl.concat_str([_named_values(cells[n]) for n in shown], separator=", ")).to_series().to_list()
-    )
+    levels = cells.select("stratum", *(_named_values(cells[n]).alias(n) for n in shown))
+    labels = tuple(levels.select(pl.concat_str(shown, separator=", ")).to_series().to_list())
     seed = pl.col("seed").rank("dense")  # numbers are joined faster than texts
     kept = matched.select("run_id", "side", "stratum", seed).sort("stratum", "side", "run_id")
-    once = (
-        not kept["seed"].null_count()
-        and not kept.select(pl.struct("stratum", "side", "seed").is_duplicated().any()).item()
+    return Matching(kept, tuple(shared), labels, levels, never, tuple(alone), seeds_once(kept))
+
+
+def seeds_once(table: pl.DataFrame) -> bool:
+    """Returns whether each run has a seed, and no two of a side in one stratum share it."""
+    return (
+        not table["seed"].null_count()
+        and not table.select(pl.struct("stratum", "side", "seed").is_duplicated().any()).item()
     )
-    return Matching(kept, tuple(shared), labels, never, tuple(alone), once)
 
 
 def _named_values(column: pl.Series) -> pl.Series:
@@ -110,32 +125,85 @@ def _text(value: object) -> str:
 def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
     """Returns the pooled comparison of one metric. ``values``: run_id and value.
 
-    None if no stratum has both sides, or no error can be estimated.
+    Runs whose seed has no partner on the other side are left out where pairing the others gives the smaller error. None if no
+    stratum has both sides, or no error can be estimated.
     """
-    rows = matching.table.join(values, on="run_id")
+    rows = _with_copies(matching.table.join(values, on="run_id"))
+    found = _pooled(matching, rows, once=matching.once)
+    if found is None or found.seeds_as_blocks:
+        return found
+    partners = _with_partner(rows)
+    if not _FEWEST_PAIRS <= partners.height / 2 < rows.height / 2:
+        return found
+    paired = _pooled(matching, partners, once=True)
+    if paired is None or not paired.seeds_as_blocks or paired.test.error >= found.test.error:
+        return found
+    alone = rows.join(partners, on="run_id", how="anti")["run_id"].sort().to_list()
+    return replace(paired, unpaired=tuple(alone))
+
+
+def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds ``copy``: a number that runs of one side share if their values are equal to the last of many digits.
+
+    They are copies, or differ only in a setting that was never applied, so they tell no more than one of them.
+    """
+    value = pl.col("value")
+    long = value.is_finite() & (value != value.round_sig_figs(_DIGITS))
+    own = pl.when(long).then(value.cast(pl.String)).otherwise(pl.col("run_id"))
+    return rows.with_columns(copy=own.rank("dense").over("side"))
+
+
+def spread_of_difference(blocks: Blocked, strata: Sequence[int]) -> float | None:
+    """Returns the standard error of the pooled difference over these strata, by the spread of a run over all strata."""
+    chosen = blocks.every.filter(pl.col("pooled") & pl.col("stratum").is_in(list(strata)))
+    if not chosen.height or not blocks.repeated:
+        return None
+    return blocks.sd * math.sqrt(sum(_share_of_variance(blocks.rows, chosen, side) for side in "ab"))
+
+
+def _share_of_variance(rows: pl.DataFrame, strata: pl.DataFrame, side: str) -> float:
+    """Returns the variance of a side's part of the pooled difference, in variances of a run; copies count as one run."""
+    each = pl.col("w") / pl.col("w").sum() / pl.col(f"n_{side}").cast(pl.Float64)
+    weights = strata.select("stratum", each.alias("each"))
+    own = rows.filter(pl.col("side") == side).join(weights, on="stratum")
+    return float((own.group_by("copy").agg(pl.col("each").sum())["each"] ** 2).sum())
+
+
+def _with_partner(rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns the runs whose seed occurs once on each side of their stratum."""
+    cell = ["stratum", "seed"]
+    one_each = (pl.len().over(cell) == 2) & (pl.col("side").n_unique().over(cell) == 2)
+    return rows.filter(pl.col("seed").is_not_null() & one_each)
+
+
+def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> Blocked | None:
     every = _strata(rows)
     places: list[int] = every["stratum"].to_list()
-    names = [matching.labels[i] for i in places]
-    shown = every.with_columns(pl.Series("stratum", names, dtype=pl.String))
     wild, inert = _wild(every), _inert(rows)
     if len({*wild, *inert}) == every.height:
         inert = []  # applied nowhere else: that the sides are equal is the answer
-    left_out = [*wild, *inert]
-    strata = every.filter(pl.col("stratum").is_in(left_out).not_())
+    every = every.with_columns(
+        pooled=pl.col("stratum").is_in([*wild, *inert]).not_(),
+        w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64),
+    )
+    strata = every.filter("pooled")
     rows = rows.filter(pl.col("stratum").is_in(strata["stratum"].implode()))
     if not strata.height:
         return None
-    weighted = strata.with_columns(w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64))
-    total = float(weighted["w"].sum())
-    pooled = float((weighted["w"] * weighted["difference"]).sum()) / total
-    error, df, sd, seeds = _error(rows, weighted, total, seeds_once=matching.once)
+    total = float(strata["w"].sum())
+    pooled = float((strata["w"] * strata["difference"]).sum()) / total
+    error, df, sd, seeds = _error(rows, strata, total, once=once)
     if not (error > 0 and df > 0 and math.isfinite(error)):
         return None
     half = t_quantile(df) * error
     test = TestResult("blocked t", pooled, pooled - half, pooled + half, t_tail(pooled / error, df), error, df)
-    shown = shown.select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
+    names = pl.Series("stratum", [matching.labels[i] for i in places], dtype=pl.String)
+    shown = every.with_columns(names).select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
     apart, same = (tuple(matching.labels[i] for i in found) for found in (wild, inert))
-    return Blocked(test, sd, shown, _disagreement(weighted, pooled), seeds, apart, same, rows)
+    repeated = seeds or _within(strata) is not None
+    copies = rows.height - rows.select("side", pl.col("copy")).n_unique()
+    p = _disagreement(strata, pooled)
+    return Blocked(test, sd, shown, p, seeds, apart, same, rows, every, copies, (), repeated)
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:
@@ -200,16 +268,14 @@ def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
     return rows.select("run_id", without=pooled)
 
 
-def _error(
-    rows: pl.DataFrame, strata: pl.DataFrame, total: float, *, seeds_once: bool
-) -> tuple[float, float, float, bool]:
+def _error(rows: pl.DataFrame, strata: pl.DataFrame, total: float, *, once: bool) -> tuple[float, float, float, bool]:
     """Returns the error of the pooled difference, its degrees of freedom, the spread of a run, whether seeds are blocks."""
     within = _within(strata)
-    paired = _by_seed(rows, strata) if seeds_once else None
+    paired = _by_seed(rows, strata) if once else None
     if paired is not None:
         return (*paired, True)
     if within is not None:
-        return (*_welch_over_strata(strata, total, within), within[0], False)
+        return (*_welch_over_strata(rows, strata, within), within[0], False)
     if strata.height < 2:
         return 0.0, 0.0, 0.0, False
     centre = float((strata["w"] * strata["difference"]).sum()) / total
@@ -226,16 +292,17 @@ def _within(strata: pl.DataFrame) -> tuple[float, int] | None:
     return math.sqrt(squares / df), df
 
 
-def _welch_over_strata(strata: pl.DataFrame, total: float, within: tuple[float, int]) -> tuple[float, float]:
+def _welch_over_strata(rows: pl.DataFrame, strata: pl.DataFrame, within: tuple[float, int]) -> tuple[float, float]:
     """Returns error and degrees of freedom (Satterthwaite) from each side's spread, pooled over strata."""
-    parts: list[tuple[float, int]] = []
-    for s, o in ("ab", "ba"):
+    parts: list[tuple[float, float]] = []
+    for s in "ab":
         df = int((strata[f"n_{s}"] - 1).sum())
         variance = (
             float(((strata[f"n_{s}"] - 1) * strata[f"var_{s}"].fill_null(0.0)).sum()) / df if df else within[0] ** 2
         )
-        share = strata[f"n_{o}"] / (strata["n_a"] + strata["n_b"])  # w / n of this side
-        parts.append((variance * float((strata["w"] * share).sum()) / total**2, df or within[1]))
+        own = rows.filter(pl.col("side") == s)
+        distinct = own["copy"].n_unique() / own.height
+        parts.append((variance * _share_of_variance(rows, strata, s), max((df or within[1]) * distinct, 1.0)))
     square = sum(v for v, _ in parts)
     below = sum(v * v / df for v, df in parts)
     return math.sqrt(square), square * square / below if below else 0.0
@@ -246,6 +313,8 @@ def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, fl
 
     No seed occurs twice in a stratum and side.
     """
+    if rows.select("side", "copy").n_unique() < rows.height:
+        return None
     a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
     if a.height != b.height:
         return None

@@ -34,6 +34,7 @@ class SweepFacts(Struct, frozen=True):
     hparams: Mapping[str, Sequence[str]]
     findings: pl.DataFrame
     of_the_setup: Sequence[str] = ()  # kinds of findings that settings and logs disagree
+    studied: str = ""  # the hyperparameter that the sweep studies
 
 
 def next_steps(facts: SweepFacts) -> list[str]:
@@ -41,6 +42,7 @@ def next_steps(facts: SweepFacts) -> list[str]:
     found = (
         *_broken(facts),
         *_setup(facts),
+        *_studied(facts),
         *_lead(facts),
         *_confounded(facts),
         *_worsened(facts),
@@ -71,6 +73,11 @@ def _setup(facts: SweepFacts) -> Iterator[tuple[str, str]]:
         )
 
 
+def _studied(facts: SweepFacts) -> Iterator[tuple[str, str]]:
+    if facts.studied:
+        yield f"what {facts.studied} changes, by task and level", _call("compare_runs", hparam=facts.studied)
+
+
 def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     """The best setting: never repeated, tied with others, or ahead."""
     if not facts.best.height or not facts.hparams:
@@ -84,6 +91,8 @@ def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:
         )
     elif tied:
         keys = _differing(facts)
+        if keys == [facts.studied]:
+            return
         if len(keys) == 1:
             yield (
                 f"the best in {metric} differ only in {keys[0]}",
@@ -129,7 +138,9 @@ def _effects(facts: SweepFacts) -> Iterator[tuple[str, str]]:
     if not facts.best.height or facts.n_runs < _FEWEST_FOR_EFFECTS:
         return
     metric = facts.best["metric"][0]
-    if len(facts.hparams) == 1:
+    if list(facts.hparams) == [facts.studied]:
+        pass
+    elif len(facts.hparams) == 1:
         (name,) = facts.hparams
         yield f"what {name} changes", _call("compare_runs", hparam=name, metrics=[metric])
     elif facts.hparams:

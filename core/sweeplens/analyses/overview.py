@@ -54,11 +54,13 @@ def overview(
     tasks: Sequence[str] = (),
     triage: DiagnosisOptions | None = None,
     diagnosis: Callable[[], Answer] | None = None,
+    studied: Sequence[tuple[str, str]] = (),
 ) -> Answer:
     """Returns rows of topic and text; tables ``varying``, ``metrics`` and ``best``.
 
     ``triage``: options of the diagnosis that finds problems and news; without it only non-finite values are reported.
-    ``diagnosis``: makes the diagnosis of these runs, where it is shared with other answers.
+    ``diagnosis``: makes the diagnosis of these runs, where it is shared with other answers. ``studied``: topics and texts on the
+    hyperparameter that the sweep studies.
     """
     found_wrong = _diagnosis(runs, series, points, triage, diagnosis) if triage else None
     broken = found_wrong.table.filter(pl.col("severity") == "high")["run_id"].unique().to_list() if found_wrong else []
@@ -83,6 +85,7 @@ def overview(
         ),
         ("metrics", _metrics_text(metrics.table, series, names, runs.height)),
         *_best_rows(names, leading, answers, best),
+        *studied,
         *(
             _broken(runs, series, found_wrong, triage, known)
             if found_wrong and triage
@@ -95,11 +98,17 @@ def overview(
         from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP
 
         running = int((runs["status"] == "running").sum())
-        steps = next_steps(SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP))
+        steps = next_steps(
+            SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP, _name_of(studied))
+        )
         rows += [(f"next {i}", step) for i, step in enumerate(steps, 1)]
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def _name_of(studied: Sequence[tuple[str, str]]) -> str:
+    return studied[0][0].partition(": ")[0] if studied else ""
 
 
 def with_line(answer: Answer, topic: str, text: str) -> Answer:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
+from sweeplens.visible_text import visible
+
 __all__ = [
     "Names",
     "distinct",
@@ -25,7 +27,6 @@ __all__ = [
     "wrapped",
 ]
 
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _NAMED = re.compile("(^|, )([^=,]+)=")
 _MOST = 60
 _PIXELS_A_CHARACTER = 0.58  # of the size of the font
@@ -52,7 +53,7 @@ def printed(value: object, most: int = _MOST) -> str:
         return "not set"
     text = number(value) if isinstance(value, float) else str(value)
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", cut) or '""'
+    return visible(cut) or '""'
 
 
 def number(value: float | None, digits: int = 4) -> str:

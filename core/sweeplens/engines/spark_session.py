@@ -257,6 +257,6 @@ def _translated(error: Exception, cluster: str) -> EngineError:
         return ClusterUnreachableError(f"the cluster {cluster} does not answer ({first})")
     log.debug("A job of the cluster %s failed", cluster, exc_info=error)
     return EngineError(
-        f"The cluster {cluster} could not answer: {first}. Its executors must be able to read the store's files "
-        "(ANALYSIS_CACHE_DIR: a folder that all of them share, or an object store)."
+        f"The cluster {cluster} could not answer: {first.rstrip('.')}. Its executors must reach the store (ANALYSIS_CACHE_DIR: a "
+        "folder that all of them share, or an object store)."
     )

@@ -17,6 +17,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeplens.visible_text import visible_json, visible_lines
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -37,11 +39,14 @@ def made_page(template: str, *, bundle: str, script: str = "page.js", **values: 
 
 
 def page_environment(*folders: Path) -> Environment:
-    """Returns the templates, those in ``folders`` first. All text in them is escaped."""
+    """Returns the templates, those in ``folders`` first.
+
+    All text in them is escaped and visible. A value that a form sends back stays as it is: its template writes ``| e``.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader([*folders, _FOLDER])
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_finalized)
 
 
 def page_file(name: str) -> str:
@@ -54,7 +59,12 @@ def as_data(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     for sign, escaped in _UNSAFE.items():
         text = text.replace(sign, escaped)
-    return text
+    return visible_json(text)
+
+
+def _finalized(value: object) -> object:
+    """Makes a text visible, unless a template marked it as markup."""
+    return visible_lines(value) if type(value) is str else value
 
 
 def _policy(*scripts: str) -> str:

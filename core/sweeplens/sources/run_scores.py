@@ -27,7 +27,7 @@ from sweeplens.readers.decoding.values import number_in
 from sweeplens.readers.protocol import RunRecord
 from sweeplens.sources.run_facts import Facts
 
-__all__ = ["Score", "contradiction", "placed", "scores_of"]
+__all__ = ["REPORTS", "Score", "contradiction", "placed", "scores_of"]
 
 _SPLITS = frozenset("test testing val valid validation dev holdout eval ood iid best final last".split())
 _SETTINGS = frozenset(
@@ -58,6 +58,8 @@ _BEST_STEPS = ("best_step", "best_global_step", "best_iteration")
 _EPOCHS = ("epochs", "num_epochs", "n_epochs", "max_epochs", "total_epochs", "num_train_epochs")
 _OWN = ("summary", "results")  # metadata in which readers keep what a producer reports at the end
 _LATEST_TIME = 3e8  # a larger number of seconds is a date
+REPORTS = "reports "
+"""The beginning of a problem about a reported value that the log contradicts."""
 _MOST = 60  # scores of one run
 _LONGEST = 200  # characters of a name
 
@@ -122,7 +124,7 @@ def contradiction(metric: str, score: Score, values: Sequence[float]) -> str:
     ):
         return ""
     return (
-        f"reports {score.name} {score.value:.6g}, which the log does not have: its {metric} ends at {values[-1]:.6g} and lies "
+        f"{REPORTS}{score.name} {score.value:.6g}, which the log does not have: its {metric} ends at {values[-1]:.6g} and lies "
         f"between {min(finite):.6g} and {max(finite):.6g}; the log counts"
     )
 
@@ -173,8 +175,8 @@ def _is_score(path: tuple[str, ...], value: float) -> bool:
         or _LEARNING_RATE.search(name)
     ):
         return bool(_COSTS.search(_plain(name)))
-    if words[-1] in _PLACES and whole:
-        return False
+    if (words[-1] in _PLACES and whole) or name.lower() in ("best", "final", "last", "value", "result"):
+        return False  # the last ones name no quantity
     verdict = read_name(name)
     if verdict.goal != "unknown":
         return True

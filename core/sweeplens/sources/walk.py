@@ -22,6 +22,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from sweeplens.cancellation import checkpoint
 from sweeplens.readers.boundary import is_system_error
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.protocol import HEAD_BYTES, SAMPLE_BYTES, Claim, FileStat, Problem, Source
@@ -164,7 +165,8 @@ class WalkLimit(Struct):
     cut: bool = False
 
     def reached(self, folder: WalkedFolder) -> bool:
-        """Counts the files of a folder. Returns whether the walk must not go on below it."""
+        """Counts the files of a folder. Returns whether the walk must not go on below it. Raises what `checkpoint` raises."""
+        checkpoint()
         self.files -= len(folder.files)
         full = self.files <= 0 or time.monotonic() > self.until
         self.cut |= full and bool(folder.folders)

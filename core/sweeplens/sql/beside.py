@@ -9,6 +9,7 @@ Nothing is listed or opened unless a query names such a table. The content is re
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import cast
@@ -30,6 +31,7 @@ from sweeplens.sql.validate import mentions, quoted_names, reads_table, texts_in
 
 __all__ = ["BesideTables", "FilesBeside", "file_names"]
 
+_ALL_COLUMNS = re.compile(r"(?<!\()\*(?!\s*\))")  # not that of count(*)
 Mask = Callable[[object], object]
 _MOST_BYTES = 32 << 20  # of one table
 _MOST_TABLES = 16
@@ -86,7 +88,7 @@ class FilesBeside:
         if files.cut:
             warnings.append(f"files: only the first {len(files.paths):,} files are listed")
         frame, left = files.frame, 0
-        if mentions(query, "text") or reads_table(query, "lines") or "*" in query:
+        if mentions(query, "text") or reads_table(query, "lines") or _ALL_COLUMNS.search(query):
             frame, left = with_texts(files, self._wanted(query, files), self._masked_text)
         if left:
             warnings.append(

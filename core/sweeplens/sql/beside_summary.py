@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 import polars as pl
 
+from sweeplens.counting import count_of
 from sweeplens.errors import FormatError, RefusedFileError
 from sweeplens.plain_data import plain_text
 from sweeplens.safe_open import confined, open_file
@@ -32,9 +33,7 @@ def files_line(snapshot: Snapshot, roots: Sequence[Path]) -> str:
     if not beside:
         return ""
     counts = Counter(kind for kind, _, _ in beside)
-    many = [
-        f"{counts[k]} {word}{'s' * (counts[k] > 1)}" for k, word in (("table", "table"), ("notes", "note")) if counts[k]
-    ]
+    many = [count_of(counts[kind], noun) for kind, noun in (("table", "table"), ("notes", "note")) if counts[kind]]
     named = [_described(kind, relative, path, roots) for kind, relative, path in beside[:_NAMED]]
     more = f" and {len(beside) - _NAMED} more" if len(beside) > _NAMED else ""
     return f"{' and '.join(many)}: {', '.join(named)}{more}; query_sql: {_query(beside)}"
@@ -76,7 +75,7 @@ def _folders(path: str, root: str) -> set[str]:
 def _described(kind: str, relative: str, path: str, roots: Sequence[Path]) -> str:
     shown = relative if len(relative) <= _LONGEST else f"...{relative[-_LONGEST:]}"
     rows = _rows(relative, path, roots) if kind == "table" else None
-    return shown if rows is None else f"{shown} ({rows:,} row{'s' * (rows != 1)})"
+    return shown if rows is None else f"{shown} ({count_of(rows, 'row')})"
 
 
 def _rows(relative: str, path: str, roots: Sequence[Path]) -> int | None:

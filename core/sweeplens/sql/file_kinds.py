@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
 
 from sweeplens.readers.decoding.fact_names import is_facts
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES
@@ -52,7 +51,7 @@ _QUERIED = (
 
 def kind_of(name: str, *, read: bool) -> str:
     """Returns one of `KINDS` for a file's name. ``read``: whether a reader takes runs from the file."""
-    low, suffix = name.lower(), PurePath(name.lower()).suffix
+    low, suffix = name.lower(), _suffix(name)
     if name in SETTINGS_NAMES or suffix in _CONFIGS:
         return "config"
     if read:
@@ -70,9 +69,14 @@ def kind_of(name: str, *, read: bool) -> str:
     return "table" if suffix == ".json" else "other"
 
 
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.lower().rpartition(".")
+    return dot + suffix if stem else ""
+
+
 def holds_text(name: str) -> bool:
     """Whether a file holds text by its name."""
-    suffix = PurePath(name.lower()).suffix
+    suffix = _suffix(name)
     plain = (*_NOTES, *_CONFIGS, *_SCRIPTS, ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".dat")
     return suffix in plain or _OUTPUT.fullmatch(name.lower()) is not None or kind_of(name, read=False) == "notes"
 

@@ -9,6 +9,7 @@ Files are found by the walk's rules and opened by `safe_open`: nothing outside o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -49,7 +50,8 @@ LINES_SCHEMA: dict[str, pl.DataType] = {
 }
 _MOST_FILES, _LIST_SECONDS = 100_000, 5.0
 _TEXT_BYTES = 64 << 10  # of one file
-_ALL_TEXTS, _TEXT_SECONDS = 48 << 20, 5.0
+_ALL_TEXTS, _TEXT_SECONDS = 48 << 20, 10.0
+_ORDER = {kind: i for i, kind in enumerate(("notes", "output", "result", "table", "config", "script", "log"))}
 _MOST_LINES = 1_000_000
 _TEXT_READERS = ("text_logs", "boosting_console")
 _HIDDEN = "***"
@@ -89,7 +91,7 @@ def list_files(roots: Sequence[FileRoot], runs: pl.DataFrame, sources: Sequence[
 def _row(root: FileRoot, relative: str, entry: FileStat, reader: str, owners: Mapping[str, str]) -> dict[str, Any]:
     modified = datetime.fromtimestamp(max(0, min(entry.mtime_ns, 4 * 10**18)) / 1e9, UTC)
     return {
-        "path": plain_text(relative), "root": root.name, "kind": kind_of(PurePath(relative).name, read=bool(reader)),
+        "path": plain_text(relative), "root": root.name, "kind": kind_of(relative.rpartition("/")[2], read=bool(reader)),
         "bytes": entry.size, "modified": modified, "read_by": reader or None, "run_id": _owner(entry.path, root.path, owners),
         "text": None,
     }  # fmt: skip
@@ -130,13 +132,13 @@ def _owner(path: str, root: str, owners: Mapping[str, str]) -> str | None:
     """Returns the run of the nearest folder that has one; a run in the root itself has only the files directly there."""
     if path in owners:
         return owners[path] or None
-    direct = True
-    for folder in map(str, Path(path).parents):
-        if folder in owners and (direct or folder != root):
+    folder = home = os.path.dirname(path)  # noqa: PTH120 - of many
+    while len(folder) >= len(root):
+        if folder in owners and (folder == home or folder != root):
             return owners[folder] or None
-        if folder == root:
-            return None
-        direct = False
+        folder = os.path.dirname(folder)  # noqa: PTH120
+        if folder == os.path.dirname(folder):  # noqa: PTH120 - the top of the file system
+            break
     return None
 
 
@@ -145,24 +147,25 @@ def with_texts(files: FileList, wanted: frozenset[str], mask: Mask) -> tuple[pl.
 
     Texts of logs that a reader takes as numbers are loaded only if wanted by path.
     """
-    texts: list[str | None] = []
+    texts: list[str | None] = [None] * len(files.paths)
     room, until, left = _ALL_TEXTS, time.monotonic() + _TEXT_SECONDS, 0
-    columns = files.frame.select("path", "bytes", "read_by")
+    rows = files.frame.select("path", "bytes", "kind", "read_by").rows()
+    asked = [i for i, row in enumerate(rows) if (row[0] in wanted if wanted else _is_scanned(row))]
     with confined(files.roots):
-        for path, (relative, size, reader) in zip(files.paths, columns.iter_rows(), strict=True):
-            asked = relative in wanted if wanted else not reader or reader in _TEXT_READERS or size <= 4096
-            if not (asked and (wanted or holds_text(PurePath(relative).name))):
-                texts.append(None)
-                continue
+        for index in sorted(asked, key=lambda i: _ORDER.get(rows[i][2], len(_ORDER))):
             checkpoint()
             if room <= 0 or time.monotonic() > until:
                 left += 1
-                texts.append(None)
                 continue
-            text = _text(path, size, mask)
-            room -= len(text or "")
-            texts.append(text)
+            texts[index] = _text(files.paths[index], rows[index][1], mask)
+            room -= len(texts[index] or "")
     return files.frame.with_columns(pl.Series("text", texts, dtype=pl.String)), left
+
+
+def _is_scanned(row: tuple[str, int, str, str | None]) -> bool:
+    """Whether a text is loaded that no condition names: not that of a log that a reader takes as numbers."""
+    path, _, kind, reader = row
+    return holds_text(path.rpartition("/")[2]) and (kind != "log" or reader in _TEXT_READERS)
 
 
 def _text(path: str, size: int, mask: Mask) -> str | None:

@@ -10,6 +10,7 @@ import polars as pl
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.polars_points import select_rows
 from sweeplens.engines.protocol import StoredPoints
 from sweeplens.errors import StoreError
@@ -292,7 +293,8 @@ def _without_restated(snapshot: Snapshot, restated: Mapping[str, list[str]]) -> 
     told = (
         Problem(
             source,
-            f"{len(runs)} of its rows are about runs that have logs, and are no runs of their own",
+            f"{count_of(len(runs), 'row')} of it {verb(len(runs), 'is', 'are')} about runs that have logs, "
+            f"and no {verb(len(runs), 'run', 'runs')} of {verb(len(runs), 'its', 'their')} own",
             kind="warning",
         )
         for source, runs in restated.items()

@@ -28,6 +28,7 @@ from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
 from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.protocol.said_warnings import said_once, session_state
 from sweeplens_mcp.protocol.schemas import output_schema
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.cells import clip
@@ -53,6 +54,7 @@ class SweepTool(Tool):
             given = checked_arguments(self._spec, arguments)
             progress = CallProgress(context)
             answer = await self._answer(self._state.for_caller(), given, progress)
+            answer = said_once(answer, session_state(context.session))
         except SweeplensError as error:
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
         except MCPError:

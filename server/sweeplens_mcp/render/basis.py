@@ -17,7 +17,7 @@ from sweeplens.answers import Basis, LeftOut
 from sweeplens.counting import count_of, share_of
 from sweeplens_mcp.render.cells import clip
 
-__all__ = ["BasisJson", "basis_json", "basis_text", "first_few", "json_size"]
+__all__ = ["BasisJson", "basis_json", "basis_text", "first_few", "json_size", "warnings_text"]
 
 
 class LeftOutJson(TypedDict):
@@ -79,9 +79,14 @@ def basis_text(shown: BasisJson) -> str:
     parts += [count_of(shown["points"], "point")] if shown["points"] else []
     parts += [shown["sampling"]] if shown["sampling"] else []
     parts += [f"data version {shown['data_version']} of {', '.join(shown['roots'])}"]
-    second = [f"Warnings: {'; '.join(shown['warnings'])}"] if shown["warnings"] else []
+    second = [warnings_text(shown["warnings"])] if shown["warnings"] else []
     second += [f"Python: {shown['python']}"] if shown["python"] else []
     return "; ".join(parts) + ("\n" + " | ".join(second) if second else "")
+
+
+def warnings_text(warnings: Sequence[str]) -> str:
+    """The warnings as one sentence of the text."""
+    return f"Warnings: {'; '.join(warnings)}"
 
 
 def first_few(items: Sequence[str], most: int, noun: str) -> list[str]:

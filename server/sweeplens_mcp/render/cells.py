@@ -19,32 +19,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
 
+from sweeplens.visible_text import visible as clean
+from sweeplens.visible_text import visible_json
+
 __all__ = ["Cell", "cell", "clean", "cleaned", "clip", "csv_cell", "json_line", "kind", "markdown", "show"]
 
 Scalar = str | int | float | bool | None
 Cell = Scalar | list[Scalar]
 
-# Invisible characters, and characters that control the display: Unicode's default ignorable characters (zero-width and
-# bidirectional marks, variation selectors, tags), controls, separators, spaces other than the usual and the ideographic
-# one, private use, halves of surrogate pairs and noncharacters. So joined emoji and Persian text show their joiners.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
-    "\u205f-\u206f\u2800\u3164\ud800-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
-    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
-    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xE0000, 0x10000))
-    + "]"
-)
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms of the first four
 _MARKUP = re.compile(
     r"\\(?=[!-/:-@\[-`{-~])|[`*\[<>&~$]|(?<!\w)_|_(?!\w)|://|(?<=www)\.|^(?:[#+=-]|\d+[.)])", re.IGNORECASE
 )
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def clean(text: str) -> str:
-    """Escapes every character that is invisible, controls a terminal or reorders a line."""
-    return _UNSAFE.sub(_written_out, text)
 
 
 def cleaned(value: object) -> object:
@@ -71,7 +58,7 @@ def markdown(text: str) -> str:
 
 def json_line(value: object) -> str:
     """Returns one line of JSON that is safe to show anywhere and decodes to the same value."""
-    return _UNSAFE.sub(_json_escape, json.dumps(value, ensure_ascii=False))
+    return visible_json(json.dumps(value, ensure_ascii=False))
 
 
 def clip(text: str, limit: int) -> str:
@@ -104,17 +91,6 @@ def show(value: Cell, word: str = "") -> str:
     if isinstance(value, list):
         return ", ".join(show(item) for item in value)
     return str(value)
-
-
-def _written_out(match: re.Match[str]) -> str:
-    char = match.group()
-    if ord(char) > 0xFFFF:
-        return f"\\U{ord(char):08x}"
-    return _NAMED.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
-
-
-def _json_escape(match: re.Match[str]) -> str:
-    return json.dumps(match.group())[1:-1] if match.group() != "\x7f" else "\\u007f"
 
 
 def _as_text(match: re.Match[str]) -> str:

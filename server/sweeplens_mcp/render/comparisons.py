@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sweeplens_mcp.render.answers import PreparedAnswer, render_tables
 from sweeplens_mcp.render.cells import Cell, show
+from sweeplens_mcp.render.differences import SCORE, level_lines, task_lines
 from sweeplens_mcp.render.tables import table_text
 
 __all__ = ["render_comparison"]
 
 
 def render_comparison(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:
-    """Renders a line per metric (means, difference, interval, verdict), per differing hyperparameter and per budget."""
+    """Renders a line per metric (means, difference, interval, verdict), task, level, fact that differs, and budget."""
     data, _ = render_tables(prepared, n)
-    lines: list[str] = []
+    sections: dict[str, list[str]] = {name: [] for name in _ORDER}
     for name, table in prepared.shown(n):
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        if name in _LINES:
-            lines += [_LINES[name](row) for row in rows]
+        if name in _SECTIONS:
+            sections[name] = _SECTIONS[name](rows)
+        elif name in ("strata", "pairs") and "by_task" in prepared.answer.tables:
+            continue  # the same by levels
+        elif name in _LINES:
+            rows = [row for row in rows if row.get("metric") != SCORE]  # the last row of by_task
+            sections[name] = [_LINES[name](row) for row in rows]
         elif rows:
-            lines.append(f"{name}:\n{table_text(table)}")
-    return data, "\n".join(lines)
+            sections[name] = [f"{name}:\n{table_text(table)}"]
+    return data, "\n".join(line for lines in sections.values() for line in lines)
+
+
+def _unlike(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    return [*["Also unlike on the sides:"] * bool(rows), *(f"- {show(row.get('text'))}" for row in rows)]
 
 
 def _line(row: Mapping[str, Cell]) -> str:
@@ -57,3 +67,7 @@ def _budget(row: Mapping[str, Cell]) -> str:
 
 
 _LINES: dict[str, Callable[[Mapping[str, Cell]], str]] = {"": _line, "hyperparameters": _differs, "budget": _budget}
+_SECTIONS: dict[str, Callable[[Sequence[Mapping[str, Cell]]], list[str]]] = {
+    "by_task": task_lines, "by_level": level_lines, "unlike": _unlike,
+}  # fmt: skip
+_ORDER = ("", "by_task", "by_level", "unlike")  # of the text; structured content begins with what is short

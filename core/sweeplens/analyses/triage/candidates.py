@@ -12,6 +12,7 @@ from sweeplens.analyses.triage.abnormal_losses import suspect_losses
 from sweeplens.analyses.triage.context import DetectionContext
 from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
 from sweeplens.analyses.triage.metric_kinds import detection_goal, is_gradient, is_pace, is_schedule
+from sweeplens.analyses.triage.restarts import restart_candidates
 from sweeplens.config import Thresholds
 from sweeplens.frames.goals import main_metrics
 
@@ -71,7 +72,7 @@ def curve_candidates(context: DetectionContext) -> pl.DataFrame:
     """Returns the series that may be read as curves, with a column for each reason and ``ends_worse`` (of short series).
 
     ``with_goal``: divergence, spikes, overfitting and shifts; ``odd``: impossible losses and gradients; ``main``: plateaus;
-    ``pace``: speed; ``level``: shifts of metrics without a goal.
+    ``pace``: speed; ``level``: shifts of metrics without a goal; ``counter``: counters that may start again.
     """
     reasons = {
         "with_goal": _has_goal(),
@@ -79,12 +80,13 @@ def curve_candidates(context: DetectionContext) -> pl.DataFrame:
         "pace": _shows_pace(context),
         "level": _may_shift(context),
         "main": _is_first_main(context),
+        "counter": restart_candidates(context),
     }
     known = {name: reason.fill_null(value=False) for name, reason in reasons.items()}
     table = context.series.with_columns(run=pl.col("run_id").rle_id(), row=pl.int_range(pl.len())).select(
         "run_id", "metric", "goal", "n_logged", "n_finite", ends_worse=_ends_worse().fill_null(value=False), **known
     )
-    return table.filter(pl.any_horizontal("with_goal", "odd", "pace", "level"))
+    return table.filter(pl.any_horizontal("with_goal", "odd", "pace", "level", "counter"))
 
 
 def _has_goal() -> pl.Expr:

@@ -89,6 +89,7 @@ class DetectionContext(Struct, frozen=True):
     pace: tuple[tuple[str, str], ...] = ()  # the series of each run that shows its speed
     rewound_to: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     losses: tuple[tuple[str, str], ...] = ()  # the series that may have spikes
+    counters: tuple[tuple[str, str], ...] = ()  # counters and learning rates that may have started again
 
     def curves_of(self, keys: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...]) -> Iterator[Curve]:
         """Yields the curves of these series, if their points were read."""

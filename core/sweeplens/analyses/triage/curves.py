@@ -16,6 +16,7 @@ from sweeplens.analyses.triage.context import Curve, DetectionContext
 from sweeplens.analyses.triage.from_series import most_rewound
 from sweeplens.analyses.triage.level_shift import describe_shifts
 from sweeplens.analyses.triage.pairs import train_of
+from sweeplens.analyses.triage.restarts import losses_beside
 from sweeplens.analyses.triage.screening import screen
 from sweeplens.engines.protocol import Points, PointSource
 from sweeplens.engines.reductions import FirstReturn
@@ -54,8 +55,10 @@ def read_curves(context: DetectionContext, points: PointSource, most: int) -> Cu
         hints.filter(wanted) for wanted in (pl.col("pace") & pl.col("slows"), pl.col("main") & pl.col("rests"), "odd")
     )
     stepped = hints.filter((pl.col("with_goal") | pl.col("level")) & (pl.col("at") >= 0))
-    chosen = (suspects, spiky, pace, flat, odd)
-    wanted = pl.concat([_twins(context, suspects), *(part.select(_KEY) for part in chosen)]).unique()
+    counters = hints.filter("counter")
+    chosen = (suspects, spiky, pace, flat, odd, counters)
+    beside = _beside(context, hints, counters)
+    wanted = pl.concat([_twins(context, suspects), beside, *(part.select(_KEY) for part in chosen)]).unique()
     needed = pl.concat([wanted, stepped.select(_KEY)]).unique()
     if frame is None:
         frame = _fetched(context.series, kept.join(needed, on=_KEY, how="semi", maintain_order="left"), points)
@@ -69,6 +72,7 @@ def read_curves(context: DetectionContext, points: PointSource, most: int) -> Cu
         extremes=_keys(odd),
         shifts=_shifts(frame, stepped),
         rewound_to=_rewound_to(context.series, points),
+        counters=_keys(counters),
     )
     return CurveReading(drawn, int(hints["n"].sum()), kept, asked.height - kept.height)
 
@@ -113,6 +117,15 @@ def _twins(context: DetectionContext, suspects: pl.DataFrame) -> pl.DataFrame:
     twins = train_of(context.series["metric"].unique().to_list())
     val = suspects.select(_KEY).filter(pl.col("metric").is_in(list(twins)))
     return val.with_columns(pl.col("metric").replace(twins)) if twins else val
+
+
+def _beside(context: DetectionContext, hints: pl.DataFrame, counters: pl.DataFrame) -> pl.DataFrame:
+    """Returns the losses of the runs whose counters are read, if these are few."""
+    runs = counters["run_id"].unique()
+    if runs.len() > _FEW:
+        return hints.select(_KEY).clear()
+    names = losses_beside(hints["metric"].unique().to_list(), context.main)
+    return hints.filter(pl.col("run_id").is_in(runs.implode()), pl.col("metric").is_in(names)).select(_KEY)
 
 
 def _shifts(frame: pl.DataFrame, stepped: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from sweeplens.analyses.triage.level_shift import level_shift
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
+from sweeplens.analyses.triage.restarts import restart
 from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
 from sweeplens.analyses.triage.siblings import outlier
 from sweeplens.analyses.triage.spikes import spike
@@ -43,6 +44,7 @@ DETECTORS: tuple[Detector, ...] = (
     spike,
     throughput,
     level_shift,
+    restart,
     outlier,
     ends_early,
     same_split,
@@ -53,7 +55,7 @@ DETECTORS: tuple[Detector, ...] = (
 )
 
 NEED_POINTS: tuple[Detector, ...] = (
-    divergence, zero_loss, runaway, gradients, overfit, spike, throughput, level_shift, plateau,
+    divergence, zero_loss, runaway, gradients, overfit, spike, throughput, level_shift, restart, plateau,
 )  # fmt: skip
 """Detectors that need curves."""
 

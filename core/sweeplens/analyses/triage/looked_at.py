@@ -33,6 +33,7 @@ def looked_at(context: DetectionContext, examined: pl.DataFrame | None) -> pl.Da
             ("zero_loss, runaway", _named(with_goal, is_whole_loss)),
             ("gradients", _named(context.series, is_gradient)),
             ("throughput", examined.filter("pace")),
+            ("restart", examined.filter("counter")),
         ]
     table = [(name, frame["metric"].unique().sort().to_list(), frame.height) for name, frame in rows if frame.height]
     return pl.DataFrame(table, schema=_SCHEMA, orient="row")

@@ -74,8 +74,9 @@ class _PartStore(MemoryStore):
 
     def write(self, points: pl.DataFrame, *, ordered: bool = False) -> TableFile:
         """Writes points to a file."""
-        self.written.append(self._write(points, ordered=ordered))
-        return self.written[-1]
+        file = self._write(points, ordered=ordered)
+        self.written.append(file)  # several threads write
+        return file
 
 
 def _tasks(sources: Iterable[tuple[Source, int]]) -> Iterable[ReadTask]:

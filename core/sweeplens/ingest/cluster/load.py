@@ -155,10 +155,16 @@ class _ClusterLoad:
 
     def _read(self, tasks: Iterable[ReadTask]) -> None:
         """Reads the sources that no executor has read yet."""
-        read = {e.key: e for result in self._results for e in result.entries}
+        read = {e.key: e.source for result in self._results for e in result.entries}
+        new = [(t.source, t.reader.version) for t in tasks if read.get(t.key) != t.source]
+        if not new:
+            return
         keep_state(self._store.backend, state_of_mark(self._target.mark), b"ingest")  # spares what executors write
-        new = [(t.source, t.reader.version) for t in tasks if t.key not in read or read[t.key].source != t.source]
-        self._results += read_parts(self._connection, parts_of(new, self._target, self._places), self._progress)
+        results = read_parts(self._connection, parts_of(new, self._target, self._places), self._progress)
+        returned = {e.key for result in results for e in result.entries}
+        if missing := [source.path for source, _ in new if source.key not in returned]:
+            raise EngineError(f"The executors returned nothing for {len(missing)} sources, such as {missing[0]!r}.")
+        self._results += results
 
     def _chosen(self, tasks: Iterable[ReadTask]) -> list[tuple[PartResult, list[SourceEntry]]]:
         """Returns the results with the entries that count: of sources that are still to be read, as they are now."""
@@ -181,11 +187,11 @@ class _ClusterLoad:
         ]
         work = [RenameTask(self._target, r.files, ids, tuple(_others(r, kept))) for r, kept, ids in changed]
         written = rename_parts(self._connection, work, self._progress)
+        place = {id(result): at for at, result in enumerate(self._results)}
         for (before, entries, ids), after in zip(changed, written, strict=True):
             named = tuple(replace(e, ids=target[e.key]) for e in entries)
             series = _without(before.series, _others(before, entries)).with_columns(pl.col("run_id").replace(ids))
-            at = next(i for i, result in enumerate(self._results) if result is before)
-            self._results[at] = PartResult(after.files, named, series)
+            self._results[place[id(before)]] = PartResult(after.files, named, series)
 
     def _add(self, result: PartResult, entries: Sequence[SourceEntry], change: StoreChange) -> None:
         """Adds what a part became to a change."""

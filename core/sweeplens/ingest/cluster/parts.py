@@ -20,6 +20,7 @@ from sweeplens.places.remote import PlaceListing, RemoteFile
 from sweeplens.readers.protocol import Source
 from sweeplens.store.backends.backend import TableFile
 from sweeplens.store.ledger import SourceEntry
+from sweeplens.store.names import is_own_name
 from sweeplens.store.serialization import pack_entry, unpack_entry
 
 __all__ = ["PartResult", "PlacePart", "RenameTask", "SourcePart", "StoreTarget", "parts_of"]
@@ -105,9 +106,12 @@ class PartResult(Struct, frozen=True, eq=False):
         try:
             form = msgspec.msgpack.decode(data, type=_ResultForm)
             series = pl.read_ipc(form.series, use_pyarrow=False).cast(pl.Schema(SERIES_SCHEMA))
-            return cls(tuple(form.files), tuple(map(unpack_entry, form.entries)), series)
+            entries = tuple(map(unpack_entry, form.entries))
         except (msgspec.MsgspecError, pl.exceptions.PolarsError, StoreError) as error:
             raise EngineError(f"An executor returned something else than a result: {error}.") from error
+        if odd := [f.path for f in form.files if not is_own_name(f.path, "points")]:
+            raise EngineError(f"An executor returned something else than a result: {odd[0]!r} names no file of points.")
+        return cls(tuple(form.files), entries, series)
 
 
 class RenameTask(Struct, frozen=True):

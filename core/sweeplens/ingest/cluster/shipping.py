@@ -86,12 +86,19 @@ def work_on_executors(verb: str, code: OwnCode) -> Callable[[Iterator[Any]], Ite
             files = getattr(importlib.import_module("pyspark"), "SparkFiles", None)  # a server in Python alone has none
             shipped = Path(files.getRootDirectory() if files else "", archive)
             if not shipped.is_dir():
-                raise ImportError("sweeplens is not installed there in the version of this machine")
+                raise ImportError(
+                    "the executors do not have the sweeplens of this machine, and none could be sent to them"
+                )
             for name in [n for n in sys.modules if n.partition(".")[0] == "sweeplens"]:
                 del sys.modules[name]
             sys.path.insert(0, str(shipped))
         rows = importlib.import_module("pyarrow").RecordBatch
-        work_on = getattr(importlib.import_module("sweeplens.ingest.cluster.executor"), verb)
+        try:
+            work_on = getattr(importlib.import_module("sweeplens.ingest.cluster.executor"), verb)
+        except ImportError as error:
+            raise ImportError(
+                f"{error} on an executor: install there what sweeplens needs, pip install sweeplens"
+            ) from error
         for batch in batches:
             for number, task in zip(batch["number"].to_pylist(), batch["task"].to_pylist(), strict=True):
                 yield rows.from_pydict({"number": [number], "result": [work_on(task)]})

@@ -16,7 +16,7 @@ from sweeplens.readers.decoding.fact_names import REPORT_FOLDERS, is_facts
 from sweeplens.readers.decoding.json_lines import JsonLines, peek
 from sweeplens.readers.decoding.row_keys import RUN_KEYS, TIME_KEYS, counter_of, is_sure, named_value
 from sweeplens.readers.decoding.rows import RowReader, described_by_row
-from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, config_files, in_hydra, read_config
+from sweeplens.readers.decoding.sidecars import CONFIG_NAMES, SETTINGS_NAMES, config_files, in_hydra, read_config
 from sweeplens.readers.decoding.unread_columns import unread_columns
 from sweeplens.readers.decoding.values import as_time, empty_reading_points, first_of_ratio, number_in, status_of
 from sweeplens.readers.json.columns import FileRows, JsonColumns, read_columns
@@ -156,13 +156,17 @@ def _is_report(name: str, rows: list[dict[str, Any]]) -> bool:
 def _has_log(folder: Folder) -> bool:
     """Whether a log of the same run is in a folder, just below it, or above a folder of results."""
     from sweeplens.readers.tables.csv_metrics import table_plan  # imports this module
+    from sweeplens.readers.text.recognition import parsed_log
 
     if folder.taken or (folder.name.lower() in REPORT_FOLDERS and folder.parent is not None and folder.parent.taken):
         return True
     names = (*folder.files, *(n for child in folder.folders.values() for n in child.files))
     if any("tfevents" in n or n.endswith(".wandb") for n in names):
         return True
-    return any(table_plan(n, folder.head(n)) is not None for n in folder.free(".csv", ".tsv"))
+    if any(table_plan(n, folder.head(n)) is not None for n in folder.free(".csv", ".tsv")):
+        return True
+    texts = (n for n in folder.free(".log", ".out", ".err", ".txt") if n not in SETTINGS_NAMES and not is_facts(n))
+    return any(b"\0" not in folder.head(n) and parsed_log(n, folder.sample(n)) is not None for n in texts)
 
 
 def looks_like_steps(rows: list[dict[str, Any]]) -> bool:

@@ -1,7 +1,8 @@
 """Tables without a header, one metric a file: ``0,1.5`` (step, value), or ``1,100,0.25`` (epoch, step, value).
 
 The rule. Several files of a folder, or the files of a folder ``scalars/``, have only rows of the same two or three numbers, of
-which the step is whole and never falls. The metric is the name of the file.
+which the step is whole and never falls. The metric is the name of the file. A JSON file named after a measure
+(``train_losses.json``) that holds one list of numbers is such a series too, at the places in the list.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
+from typing import cast
 
 import polars as pl
 
 from sweeplens.counting import count_of
+from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.compression import plain_name
+from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.settings_text import settings_in_text
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
-from sweeplens.readers.decoding.values import empty_reading_points, joined_points
+from sweeplens.readers.decoding.values import PointBuffer, as_number, empty_reading_points, joined_points
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import (
     READING_SCHEMA,
@@ -29,25 +34,29 @@ from sweeplens.readers.protocol import (
     RunRecord,
     Source,
 )
+from sweeplens.readers.text.names import COST, MEASURE
 
 __all__ = ["BareSeries"]
 
 _SCALARS, _TEXTS = "scalars", "texts"
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)"
+_LIST = re.compile(
+    rb"\s*\[\s*(?:(?:-?\d[\d.eE+-]*|NaN|-?Infinity|null)\s*,\s*){2}(?:-?\d[\d.eE+-]*|NaN|-?Infinity|null)\s*[,\]]"
+)
 _ROW = re.compile(rf"(?:(\d+),)?(\d+),{_NUMBER}", re.IGNORECASE)
 
 
 class BareSeries:
-    """Tables of two or three numbers a row, without a header.
+    """Series without names: tables of two or three numbers a row, lists of numbers.
 
-    Producer: TorchRL's ``CSVLogger``, d3rlpy's file adapter
-    Files: ``scalars/**/<metric>.csv`` of ``step,value``; several ``<metric>.csv`` of ``epoch,step,value`` in one folder; a config beside them, ``texts/hparams*.txt``
-    Reads: every value at its step, under the name of its file
+    Producer: TorchRL's ``CSVLogger``, d3rlpy's file adapter, ``json.dump(losses, file)``
+    Files: ``scalars/**/<metric>.csv`` of ``step,value``; several ``<metric>.csv`` of ``epoch,step,value`` in one folder; ``<measure>.json`` with a list of numbers; a config beside them, ``texts/hparams*.txt``
+    Reads: every value at its step, or at its place in a list, under the name of its file
     Leaves: the epoch, which the step counts more finely
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "bare_series"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims the tables of a folder as one run."""
@@ -61,14 +70,22 @@ class BareSeries:
             return
         names = [n for n in folder.free(".csv") if n not in SETTINGS_NAMES]
         mine = [n for n in names if _columns(folder.head(n)) == 3]
-        if len(mine) > 1:
-            yield Claim((*mine, *config_files(folder)))
+        lists = [
+            n
+            for n in folder.free(".json")
+            if n not in SETTINGS_NAMES and _is_measure(n) and _LIST.match(folder.head(n))
+        ]
+        if len(mine) > 1 or lists:
+            tables = mine if len(mine) > 1 else []
+            yield Claim((*tables, *lists, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads every table whole."""
         tables = [f for f in source.files if f.path.endswith(".csv")]
+        lists = [f for f in source.files if plain_name(f.path).endswith(".json") and _is_measure(f.path)]
         problems: list[Problem] = []
         frames = [_read(f, _metric(f.path), source.relative, problems) for f in tables]
+        frames += [_read_list(f, source.relative, problems) for f in lists]
         settings: dict[str, object] = {}
         for entry in source.files:
             if entry.path.replace("\\", "/").rsplit("/", 2)[-2:-1] == [_TEXTS]:
@@ -91,6 +108,29 @@ def _columns(head: bytes) -> int:
         return 0
     steps = [int(m[2]) for m in found if m]
     return (2 if found[0] is None or found[0][1] is None else 3) if steps == sorted(steps) else 0
+
+
+def _is_measure(name: str) -> bool:
+    """Whether a file is named after a measure: ``val_acc.json``, not ``eval_times.json``."""
+    stem = PurePath(plain_name(name)).stem.replace("losses", "loss")
+    return bool(MEASURE.search(stem)) and not COST.search(stem)
+
+
+def _read_list(entry: FileStat, run: str, problems: list[Problem]) -> pl.DataFrame:
+    """Returns the points of a list of numbers; other values in it are a problem."""
+    values = decode(compression.read_plain(entry.path))
+    if not isinstance(values, list):
+        raise FormatError(f"{entry.path} is no list of numbers any more")
+    points, lost = PointBuffer(), 0
+    for step, value in enumerate(cast("list[object]", values)):
+        number = as_number(value)
+        if number is not None:
+            points.add(run, PurePath(plain_name(entry.path)).stem, step, number)
+        else:
+            lost += value is not None
+    if lost:
+        problems.append(Problem(entry.path, f"{lost} values in the list are not numbers: left out"))
+    return points.frame()
 
 
 def _metric(path: str) -> str:

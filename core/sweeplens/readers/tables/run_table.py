@@ -24,7 +24,7 @@ from sweeplens.readers.decoding.values import PointBuffer, status_of
 from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.tables.csv_metrics import table_plan
 
-__all__ = ["RunTable"]
+__all__ = ["RunTable", "is_setting", "setting_in"]
 
 _SETTINGS = re.compile(
     r"(?i)(?:.*[._/ ])?(?:lr|learning_?rate|batch_?size|bs|seed|optimi[sz]er|weight_?decay|wd|dropout|momentum|gamma|alpha"
@@ -101,6 +101,18 @@ class RunTable:
         return Reading(_unique(runs), points.frame(), tuple(problems))
 
 
+def is_setting(name: str) -> bool:
+    """Whether a name is that of a setting."""
+    return bool(_SETTINGS.fullmatch(name))
+
+
+def setting_in(cell: str, separator: str) -> object:
+    """Returns the setting in a cell; also a number with a decimal comma."""
+    value = value_in_text(cell)
+    number = cell_number(cell, separator) if isinstance(value, str) and "," in cell else None
+    return value if number is None else number
+
+
 def _roles_in(name: str, head: bytes) -> _Roles | None:
     """Returns the roles of the columns of a table; None where it is no table of runs."""
     header = header_of(head)
@@ -173,7 +185,7 @@ def _run(cells: dict[str, str], roles: _Roles, file: str, place: int, separator:
         name=cells.get(roles.name, "") if roles.name and not label.isdigit() else "",
         group=file,
         status=status_of(state) or ("finished" if not roles.state else ""),
-        hyperparameters={to: value_in_text(cells[n]) for n, to in roles.settings.items() if n in cells},
+        hyperparameters={to: setting_in(cells[n], separator) for n, to in roles.settings.items() if n in cells},
     )
 
 

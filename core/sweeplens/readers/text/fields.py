@@ -7,6 +7,7 @@ have the forms ``name: 1``, ``name=1``, ``| name 1 |``, ``Name 1 (1.5)``, ``name
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 from msgspec import Struct
 
@@ -82,50 +83,55 @@ def _may_be_total(token: str, count: LineField) -> bool:
 def fields_of(body: str, tokens: list[str]) -> list[LineField]:
     """Returns the numbers of a line with the text around them; a total is joined to its count."""
     fields: list[LineField] = []
-    section = ""
+    section, end = "", 0
     marks = list(re.finditer(f"[{NUM}{DATE}{CLOCK}]", body))
-    end = 0
-    for i, mark in enumerate(marks):
+    for mark, following in zip_longest(marks, marks[1:]):
         before = body[end : mark.start()]
-        after = body[mark.end() : marks[i + 1].start()] if i + 1 < len(marks) else body[mark.end() :]
+        after = body[mark.end() : following.start()] if following else body[mark.end() :]
         end = mark.end()
-        sign = mark.group()
-        last = fields[-1] if fields else None
-        if (
-            last
-            and last.total is None
-            and last.kind == "n"
-            and re.fullmatch(r"\s*(?:/|of|out of)\s*", before)
-            and sign < "\ue400"
-            and _may_be_total(tokens[place_of(sign)], last)
-        ):
-            last.total = place_of(sign)
-            last.after = after
+        if _belongs_to(fields, mark.group(), before, after, tokens):
             continue
-        if last and re.fullmatch(r"\s*(?:/|of)\s*", before) and (last.total is not None or sign >= DATE[0]):
-            continue  # a third number, or a date
-        kind = "n" if sign < "\ue400" else "d" if sign < "\ue800" else "h"
         label, tight = _label(before, fields[-1] if fields else None)
-        named = list(_SECTION.finditer(before)) if i else []
-        named = [m for m in named if m.end() < len(before.rstrip()) or not tight or "]" in m.group()]
-        named = [m for m in named if not _TEXT_ONLY.match(before, m.end())]
-        section = split_of_word(named[-1][1]) if named else section
-        group = _group(body[: mark.start()])
+        section = _section_in(before, tight=tight) or section if mark is not marks[0] else ""
         fields.append(
             LineField(
-                label,
-                place_of(sign),
-                tight,
-                before,
-                after,
-                kind=kind,
-                section=section,
-                at=mark.start(),
-                group=group,
-                whole=not re.search(r"[.eE]|nan|inf", tokens[place_of(sign)], re.IGNORECASE),
+                label, place_of(mark.group()), tight, before, after, kind=_kind_of(mark.group()), section=section, at=mark.start(),
+                whole=not re.search(r"[.eE]|nan|inf", tokens[place_of(mark.group())], re.IGNORECASE),
+                group=_group(body[: mark.start()]),
             )
-        )
+        )  # fmt: skip
     return fields
+
+
+def _belongs_to(fields: list[LineField], sign: str, before: str, after: str, tokens: list[str]) -> bool:
+    """Whether a number is no field of its own: the total of the count before it, which it is joined to, or a third number."""
+    last = fields[-1] if fields else None
+    if last is None:
+        return False
+    if (
+        last.total is None
+        and last.kind == "n"
+        and re.fullmatch(r"\s*(?:/|of|out of)\s*", before)
+        and sign < DATE[0]
+        and _may_be_total(tokens[place_of(sign)], last)
+    ):
+        last.total, last.after = place_of(sign), after
+        return True
+    return bool(re.fullmatch(r"\s*(?:/|of)\s*", before)) and (last.total is not None or sign >= DATE[0])
+
+
+def _section_in(before: str, *, tight: bool) -> str:
+    """Returns the last split named in the text before a number; "" where there is none."""
+    named = [
+        m
+        for m in _SECTION.finditer(before)
+        if (m.end() < len(before.rstrip()) or not tight or "]" in m.group()) and not _TEXT_ONLY.match(before, m.end())
+    ]
+    return split_of_word(named[-1][1]) if named else ""
+
+
+def _kind_of(sign: str) -> str:
+    return "n" if sign < DATE[0] else "d" if sign < CLOCK[0] else "h"
 
 
 def _label(before: str, last: LineField | None) -> tuple[str, bool]:

@@ -137,9 +137,9 @@ class TextParser:
         tokens = tokens_of(first)
         found = template_of(shape, tokens)
         if found is not None and found.columns:
-            key = str(len(found.columns))
+            key, count = f"{'label ' * bool(found.label)}{len(found.columns)}", len(found.columns) + bool(found.label)
             if key not in self.headers:
-                self.headers[key] = header_names(_lines_above(self.above, text, line), len(found.columns))
+                self.headers[key] = header_names(_lines_above(self.above, text, line), count, first)
             found = column_template(self.headers[key], tokens, found, self.path)
         if len(self._shapes) < _MOST_SHAPES:
             self._shapes[shape] = found

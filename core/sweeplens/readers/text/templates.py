@@ -51,6 +51,7 @@ _AXIS_HINT = (
 )
 _PATH_NAME = re.compile(rf"\s*\w[\w.\-]*(?:/[\w.\-]+)+\s?[:=]\s?[{NUM}]\s*")  # ``throughput/total_tokens=41``
 _PAIR = re.compile(rf"\s*([A-Za-z][\w/.()%\-]*(?: [\w/.()%\-]+)*)\s{{2,}}([{NUM}])(?:%|s)?\s*")
+_LABELLED = re.compile(rf"\s*([A-Za-z][\w.\-]*)((?:\s+[{NUM}]){{3,}}\s*)")  # a word and columns of numbers
 _BOTH_SPLITS = re.compile(  # what AllenNLP prints below ``Training |  Validation``
     rf"\s*([A-Za-z][\w/.\-]*)\s+\|\s+(?:([{NUM}])|N/A)\s+\|\s+(?:([{NUM}])|N/A)\s*"
 )
@@ -88,6 +89,7 @@ class LineTemplate(Struct, frozen=True):
     bar: str = ""  # ``tqdm`` or ``keras``: a progress bar
     inner: bool = False  # the count restarts in each epoch
     columns: tuple[int, ...] = ()  # the number of each column, in a row of only numbers
+    label: str = ""  # the word before such numbers
     section: str = ""  # in a box: the name of the next section
     parts: tuple[int, ...] = ()  # numbers that are part of names
     is_split_header: bool = False  # ``Train:``; the rows below without an axis are of this split
@@ -137,6 +139,8 @@ def _fixed_form(body: str, wall: int | None, prefix: str) -> LineTemplate | None
     cells = _BAR_BEHIND.sub("", body)
     if columns := _columns(cells):
         return LineTemplate(columns=columns, wall=wall, prefix=prefix, bar="tqdm" if cells != body else "")
+    if (labelled := _LABELLED.fullmatch(body)) and (columns := _columns(labelled[2])):
+        return LineTemplate(columns=columns, wall=wall, prefix=prefix, label=labelled[1])
     if (two := _BOTH_SPLITS.fullmatch(body)) and MEASURE.search(two[1]):
         values = [
             ValueField(f"{prefix}{s}/{two[1]}", place_of(n)) for s, n in (("train", two[2]), ("val", two[3])) if n
@@ -186,6 +190,7 @@ def may_be_row() -> pl.Expr:
         | shape.str.contains(r"^\s*\||^\s*\w[\w.\-]*/[\w./\-]+\s?[:=]\s?" + HOLE + rf"|^\s*{HOLE}:\s+(?:\w+: )?{HOLE}")
         | shape.str.contains(rf"^\s*[A-Za-z][\w/.() %\-]*\s{{2,}}[-+]?{HOLE}%?s?\s*$")
     )
+    hints |= shape.str.contains(rf"^\s*[A-Za-z][\w.\-]*(?:\s+{HOLE}){{3,}}\s*$")
     words = shape.str.count_matches(r"[A-Za-z]{2,}")
     prose = (
         (words > _PROSE)
@@ -235,6 +240,7 @@ def _pair(name: str, place: int, wall: int | None, prefix: str) -> LineTemplate 
 def _columns(body: str) -> tuple[int, ...]:
     """Returns the number of each column in a line of only numbers, one of them perhaps ``1/300``; () for any other line."""
     body = re.sub(r"[\[\]]", " ", body) if re.match(rf"\s*[{NUM}]\s*\[", body) else body
+    body = re.sub(r"(?<=\s)[+*](?=\s)", " ", body)  # a mark: the best so far
     bare = re.sub(r"(?<=[\ue000-\ue3ff])(?:[kMG%smh]|[MG]iB|B|ms)?(?=[\s/,;|]|$)", "", body).strip()
     if not re.fullmatch(rf"[{NUM}{CLOCK}\s/,;|]+", bare):
         return ()

@@ -1,0 +1,395 @@
+"""The differences between two sides in one table: a row for each task, and below it a row for each level that is matched.
+
+    differences     the tables ``by_task`` and ``by_level``, and sentences on them
+
+Each task is compared in its own main metric and in that metric's test twin, matched within the task on all else that varies. The
+row ``each at its best`` compares the best setting of each side; ``all tasks`` pools scores that are scaled within each task. An
+interval at a level uses the spread of a run over all levels of the task, so a level of few runs has a usable interval too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sweeplens.analyses.coverage import listed
+from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, seeds_once, spread_of_difference
+from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
+from sweeplens.analyses.run_costs import counters_of
+from sweeplens.analyses.sides import Sides, pair_runs
+from sweeplens.analyses.statistics import ALPHA, f_tail, holm, mean, t_quantile
+from sweeplens.analyses.task_plan import TaskPlan
+from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
+from sweeplens.engines.protocol import PointSource
+from sweeplens.frames.goals import known_goal
+from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
+from sweeplens.frames.reduction import Reduction, reduce_runs
+
+__all__ = ["ALL_TASKS", "AT_BEST", "DifferenceTables", "differences"]
+
+AT_BEST, ALL_TASKS = "each at its best", "all tasks"
+_SCORE = "score"
+_VALUE = "value."  # no hyperparameter has this name
+_FIGURES = 5  # significant figures of both tables
+_SHORTER = 0.98
+_TASK_ROW = {
+    "a": pl.String(), "b": pl.String(),
+    "task": pl.String(), "metric": pl.String(), "goal": pl.String(), "n_a": pl.Int64(), "n_b": pl.Int64(),
+    "pairs": pl.Int64(), "mean_a": pl.Float64(), "mean_b": pl.Float64(), "difference": pl.Float64(),
+    "ci95_low": pl.Float64(), "ci95_high": pl.Float64(), "p": pl.Float64(), "p_holm": pl.Float64(), "verdict": pl.String(),
+}  # fmt: skip
+_LEVEL_ROW = {
+    "a": pl.String(), "b": pl.String(),
+    "task": pl.String(), "level": pl.String(), "metric": pl.String(), "n_a": pl.Int64(), "n_b": pl.Int64(),
+    "mean_a": pl.Float64(), "mean_b": pl.Float64(), "difference": pl.Float64(), "ci95_low": pl.Float64(),
+    "ci95_high": pl.Float64(), "p_disagree": pl.Float64(),
+}  # fmt: skip
+_MOST_LEVELS = 8
+_EQUAL_USE = 0.1  # relative difference of tokens or samples that counts as equal
+_SURE = 0.05  # p of the test that levels disagree, below which they are shown
+
+
+class DifferenceTables(Struct, frozen=True):
+    """``by_task`` and ``by_level``, ``notes`` on them, and the comparison of scores over all tasks, if there are several."""
+
+    by_task: pl.DataFrame
+    by_level: pl.DataFrame
+    notes: tuple[str, ...]
+    pooled: MetricComparison | None
+
+
+_Row: TypeAlias = tuple[object, ...]
+
+
+class _TaskRows(Struct, frozen=True):
+    """The rows of one task: its metrics, whose p values are corrected over tasks, and other readings of them."""
+
+    metrics: tuple[_Row, ...]
+    more: tuple[_Row, ...]
+
+
+class _Task(Struct, frozen=True):
+    """One task in one metric."""
+
+    plan: TaskPlan
+    setup: ComparisonSetup
+    case: MetricComparison
+    values: pl.DataFrame  # run_id, value
+
+
+def differences(
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, plans: Sequence[TaskPlan], values: pl.DataFrame, *,
+    named: Sequence[str], replicates: Sequence[str], goals: Mapping[str, str] | None, equal_within: Mapping[str, float],
+    labels: tuple[str, str] = ("a", "b"),
+) -> DifferenceTables:  # fmt: skip
+    """Returns both tables, of five significant figures. ``values``: run_id, metric, value of all metrics of the plans; ``series``:
+    their rows; ``labels``: the names of the sides."""
+    found: list[_Task] = []
+    parts: list[_TaskRows] = []
+    for plan in plans:
+        part = runs.filter(pl.col("run_id").is_in(plan.sides.both))
+        matching = match_sides(part, plan.sides, replicates, named)
+        pairs = None if matching else pair_runs(part, plan.sides, replicates)
+        setup = ComparisonSetup(plan.sides, matching, pairs, equal_within, None)
+        mine = values.filter(pl.col("run_id").is_in(plan.sides.both))
+        own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals))]
+        found += own
+        more = (*_at_equal_steps(own[:1], series, points), *_at_best(part, own, series, named, replicates))
+        parts.append(_TaskRows(tuple(_task_row(plan.task, "", task.case) for task in own), more))
+    pooled = list(_all_tasks(found))
+    parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
+    rows = [(*labels, *row) for row in _with_verdicts(parts, labels)]
+    level_rows = [(*labels, *row) for task in found for row in _level_rows(task, alone=len(plans) == 1)]
+    table, levels = (
+        pl.DataFrame(r, schema=schema, orient="row").with_columns(pl.col(pl.Float64).round_sig_figs(_FIGURES))
+        for r, schema in ((rows, _TASK_ROW), (level_rows, _LEVEL_ROW))
+    )
+    return DifferenceTables(
+        table,
+        levels,
+        tuple(n for n in (*_notes(table, plans, pooled), _copies_note(found)) if n),
+        pooled[0] if pooled else None,
+    )
+
+
+def _compared(
+    plan: TaskPlan, metric: str, setup: ComparisonSetup, values: pl.DataFrame, series: pl.DataFrame,
+    goals: Mapping[str, str] | None,
+) -> _Task | None:  # fmt: skip
+    case = compare_metric(metric, known_goal(metric, goals), values, setup, None, series)
+    own = values.filter(pl.col("metric") == metric).select("run_id", "value")
+    return _Task(plan, setup, case, own) if case else None
+
+
+def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
+    c, test = case.contrast, case.contrast.test
+    low, high = (test.low, test.high) if test else (None, None)
+    seeds = case.blocks is not None and case.blocks.seeds_as_blocks
+    pairs = len(c.a) if seeds or c.name == "paired t" else None
+    means = _weighted_means(case.blocks) if case.blocks else (mean(c.a), mean(c.b))
+    return (
+        f"{task}, {at}" if task and at else task or at,
+        case.metric,
+        case.goal,
+        len(c.a),
+        len(c.b),
+        pairs,
+        *means,
+        c.difference,
+        low,
+        high,
+        c.p,
+    )
+
+
+def _weighted_means(blocks: Blocked) -> tuple[float, float]:
+    """Returns the mean of each side over strata, with the weights of the difference."""
+    pooled = blocks.every.filter("pooled")
+    total = float(pooled["w"].sum())
+    a, b = (float((pooled["w"] * pooled[f"mean_{s}"]).sum()) / total for s in "ab")
+    return a, b
+
+
+def _level_rows(task: _Task, *, alone: bool) -> Iterator[_Row]:
+    """Yields the difference at each level of the matched hyperparameters whose levels disagree; of one or two at most.
+
+    ``alone``: there are no other tasks, so levels are shown in any case."""
+    blocks, matching = task.case.blocks, task.setup.matching
+    if blocks is None or matching is None:
+        return
+    tables = {n: t for n in _free(matching.levels) if (t := _by_level(blocks, matching.levels, n)) is not None}
+    sure = {n: p for n, t in tables.items() if (p := _disagreement(blocks, t)) is not None and p < _SURE}
+    shown = sorted(sure, key=lambda n: sure[n])[:2]
+    shown = shown if not alone else list(tables) if len(tables) < 3 else shown or list(tables)[:1]
+    for name in shown:
+        for row in tables[name].iter_rows(named=True):
+            error = spread_of_difference(blocks, row["strata"]) if row["w"] else None
+            half = None if error is None else t_quantile(blocks.test.df) * error
+            ends = (None, None) if half is None else (row["difference"] - half, row["difference"] + half)
+            figures = (row[c] for c in ("n_a", "n_b", "mean_a", "mean_b", "difference"))
+            yield (task.plan.task, row["level"], task.case.metric, *figures, *ends, _disagreement(blocks, tables[name]))
+
+
+def _free(levels: pl.DataFrame) -> list[str]:
+    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only)."""
+    names = levels.columns[1:]
+    kinds = {n: levels[n].n_unique() for n in names}
+    return [
+        n for n in names
+        if not any(kinds[o] > kinds[n] and levels.select(o, n).n_unique() == kinds[o] for o in names if o != n)
+    ]  # fmt: skip
+
+
+def _by_level(blocks: Blocked, levels: pl.DataFrame, name: str) -> pl.DataFrame | None:
+    """Returns level, n_a, n_b, mean_a, mean_b, difference, w (0 where no stratum is pooled), strata.
+
+    None for one level, or for too many."""
+    rows = blocks.every.join(levels.select("stratum", level=name), on="stratum", maintain_order="left")
+    if not 1 < rows["level"].n_unique() <= _MOST_LEVELS:
+        return None
+    used = pl.col("pooled") | pl.col("pooled").any().over("level").not_()
+    weight = pl.col("w") / pl.col("w").sum()
+    figures = [(weight * pl.col(c)).sum().alias(c) for c in ("mean_a", "mean_b", "difference")]
+    counted = pl.when("pooled").then("w").otherwise(0.0).sum().alias("w ")
+    grouped = rows.filter(used).group_by("level", maintain_order=True)
+    return grouped.agg(pl.col("n_a", "n_b").sum(), *figures, counted, strata=pl.col("stratum")).rename({"w ": "w"})
+
+
+def _disagreement(blocks: Blocked, levels: pl.DataFrame) -> float | None:
+    """Returns the p of the F test that all levels have the same difference."""
+    known = levels.filter(pl.col("w") > 0)
+    if not blocks.repeated or known.height < 2 or not blocks.sd:
+        return None
+    between = float((known["w"] * (known["difference"] - blocks.test.difference) ** 2).sum()) / (known.height - 1)
+    return f_tail(between / blocks.sd**2, known.height - 1, round(blocks.test.df))
+
+
+def _at_best(
+    runs: pl.DataFrame, tasks: Sequence[_Task], series: pl.DataFrame, named: Sequence[str], replicates: Sequence[str]
+) -> Iterator[_Row]:
+    """Yields the comparison of each side's best setting in the main metric, if these settings differ in what is matched.
+
+    Where runs used up unequal amounts of data, also that of the runs with the usual amount.
+    """
+    if not tasks or tasks[0].case.goal not in ("lower", "higher"):
+        return
+    yield from _best_of(runs, tasks, named, replicates, "")
+    for metric in counters_of(
+        series.filter(pl.col("run_id").is_in(tasks[0].plan.sides.both), pl.col("max") > pl.col("min"))
+    )[:1]:
+        used = series.filter(pl.col("metric") == metric).select("run_id", used="last_finite")
+        known = tasks[0].values.join(used, on="run_id")["used"].round_sig_figs(2)
+        usual = known.mode().sort().first()
+        if isinstance(usual, float) and known.n_unique() > 1:
+            near = used.filter((pl.col("used") / usual - 1).abs() < _EQUAL_USE)["run_id"]
+            own = runs.filter(pl.col("run_id").is_in(near.implode()))
+            yield from _best_of(own, tasks, named, replicates, f" with {usual:.3g} {metric}")
+
+
+def _best_of(
+    runs: pl.DataFrame, tasks: Sequence[_Task], named: Sequence[str], replicates: Sequence[str], with_budget: str
+) -> Iterator[_Row]:
+    keys = settings_among(runs, [n for n in varying_hparams(runs) if n not in named], replicates)
+    first = tasks[0]
+    known = first.values.rename({"value": _VALUE})
+    table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(known, on="run_id")
+    sides = first.plan.sides
+    a, b = (
+        _best_cell(table.filter(pl.col("run_id").is_in(list(ids))), keys, first.case.goal) for ids in (sides.a, sides.b)
+    )
+    if not keys or a is None or b is None or a[0] == b[0]:
+        return
+    at = f"{AT_BEST}{with_budget}: {a[0] or 'as given'} | {b[0] or 'as given'}"
+    for task in tasks:
+        drawn = _contrast(runs, task.values, Sides(a[1], b[1]), replicates)
+        yield _task_row(task.plan.task, at, replace(task.case, contrast=drawn, blocks=None))
+
+
+def _seeds(runs: pl.DataFrame, replicates: Sequence[str]) -> list[str]:
+    return [n for n in varying_hparams(runs) if is_replicate(runs, n, replicates)]
+
+
+def _best_cell(table: pl.DataFrame, keys: Sequence[str], goal: str) -> tuple[str, tuple[str, ...]] | None:
+    """Returns the best setting, in words, and its runs; of settings with at least half as many runs as the largest."""
+    varying = [k for k in keys if table[k].n_unique() > 1]
+    if not varying:
+        return "", tuple(table["run_id"].to_list())
+    cells = table.group_by(varying).agg(
+        pl.col("run_id").sort(), pl.len().alias("n."), pl.col(_VALUE).mean().alias("mean.")
+    )
+    enough = cells.filter(2 * pl.col("n.") >= pl.col("n.").max(), pl.col("mean.").is_finite())
+    if not enough.height:
+        return None
+    top = enough.sort("mean.", *varying, descending=[goal == "higher", *(False for _ in varying)]).row(0, named=True)
+    words = [f"{k}={_text(top[k])}" for k in varying if top[k] is not None]
+    return listed(words, 4), tuple(top["run_id"])
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _contrast(runs: pl.DataFrame, values: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> Contrast:
+    of_run = dict(values.iter_rows())
+    a, b = ([r for r in ids if r in of_run] for ids in (sides.a, sides.b))
+    pairs = pair_runs(runs.filter(pl.col("run_id").is_in([*a, *b])), Sides(tuple(a), tuple(b)), replicates)
+    if pairs is not None:
+        a, b = pairs["run_a"].to_list(), pairs["run_b"].to_list()
+    return contrast([of_run[r] for r in a], [of_run[r] for r in b], paired=pairs is not None, noise=None)
+
+
+def _all_tasks(found: Sequence[_Task]) -> Iterator[MetricComparison]:
+    """Yields the pooled comparison of the main metrics, and of their twins: scores scaled within each task, higher is better."""
+    for place, name in enumerate((_SCORE, f"test {_SCORE}")):
+        own = [
+            t for t in found
+            if t.case.metric in t.plan.metrics[place : place + 1] and t.case.goal in ("lower", "higher")
+        ]  # fmt: skip
+        blocks = _blocked_over(own) if len(own) > 1 else None
+        if blocks is not None:
+            a, b = (blocks.rows.filter(pl.col("side") == side)["value"].to_list() for side in "ab")
+            drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
+            yield MetricComparison(name, "higher", drawn, None, None, blocks, None)
+
+
+def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
+    """Returns the comparison of these tasks' scores, with the strata of all tasks as blocks."""
+    parts = [_scored(task, i) for i, task in enumerate(tasks)]
+    table = pl.concat(rows for rows, _ in parts)
+    strata = table.select("task", "within").unique().sort("task", "within").with_row_index("stratum")
+    labels = tuple(str(parts[i][1][within]) for i, within in strata.select("task", "within").iter_rows())
+    rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
+    matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows))
+    return blocked(matching, rows.select("run_id", "value"))
+
+
+def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
+    """Returns task, within (a stratum), side, seed, run_id, value of the runs that the task compares, and its strata's labels."""
+    matching, pairs, sides = task.setup.matching, task.setup.pairs, task.plan.sides
+    if matching is not None:
+        rows = matching.table.with_columns(pl.col("seed").cast(pl.String))
+        labels = [f"{task.plan.task}, {name}" for name in matching.labels]
+    else:
+        seeds = (
+            {}
+            if pairs is None
+            else {r: str(i) for i, two in enumerate(pairs.select("run_a", "run_b").rows()) for r in two}
+        )
+        drawn = [(r, side, 0, seeds.get(r)) for side, ids in (("a", sides.a), ("b", sides.b)) for r in ids]
+        schema = {"run_id": pl.String, "side": pl.String, "stratum": pl.UInt32, "seed": pl.String}
+        rows, labels = pl.DataFrame(drawn, schema=schema, orient="row"), [task.plan.task]
+    value = pl.col("value") if task.case.goal == "higher" else -pl.col("value")
+    low, high = value.min(), value.max()
+    scored = rows.join(task.values, on="run_id").with_columns(
+        value=pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5)
+    )
+    return scored.select(
+        pl.lit(place).alias("task"), pl.col("stratum").alias("within"), "side", "seed", "run_id", "value"
+    ), labels
+
+
+def _at_equal_steps(tasks: Sequence[_Task], series: pl.DataFrame, points: PointSource) -> Iterator[_Row]:
+    """Yields the comparison at the step that three quarters of each side's runs reached, where many runs ended earlier."""
+    for task in tasks:
+        sides = task.plan.sides
+        rows = series.filter(pl.col("run_id").is_in(sides.both), pl.col("metric") == task.case.metric)
+        ends = [
+            rows.filter(pl.col("run_id").is_in(list(ids)))["last_step"].quantile(0.25) for ids in (sides.a, sides.b)
+        ]
+        longest = rows["last_step"].max()
+        if None in ends or not isinstance(longest, int) or min(e for e in ends if e is not None) >= _SHORTER * longest:
+            continue
+        step = int(min(e for e in ends if e is not None))
+        values = reduce_runs(rows, points, Reduction("at_step", step), goal=task.case.goal).values
+        case = compare_metric(task.case.metric, task.case.goal, values, task.setup, None, rows)
+        if case is not None:
+            yield _task_row(task.plan.task, f"at step {step}", case)
+
+
+def _with_verdicts(parts: Sequence[_TaskRows], labels: tuple[str, str]) -> Iterator[_Row]:
+    """Yields each row with Holm's p over the tasks, for main metrics and for their twins apart, and its verdict in a few words."""
+    adjusted: dict[_Row, float | None] = {}
+    for place in (0, 1):
+        rows = [part.metrics[place] for part in parts if len(part.metrics) > place]
+        adjusted |= zip(rows, holm([_named(row)["p"] for row in rows]), strict=True)
+    for part in parts:
+        for row in (*part.metrics, *part.more):
+            p = adjusted.get(row, _named(row)["p"])
+            yield (*row, p, _verdict(_named(row), p, labels))
+
+
+def _named(row: _Row) -> dict[str, Any]:
+    return dict(zip(list(_TASK_ROW)[2:], row, strict=False))
+
+
+def _verdict(row: Mapping[str, Any], adjusted: float | None, labels: tuple[str, str]) -> str:
+    if adjusted is None:
+        return "no test possible"
+    if row["p"] >= ALPHA:
+        return "not told apart"
+    better = labels[0] if (row["difference"] > 0) == (row["goal"] == "higher") else labels[1]
+    side = "different" if row["goal"] == "unknown" else f"{better} better"
+    return side if adjusted < ALPHA else f"{side}, but not after Holm (p {adjusted:.2g})"
+
+
+def _copies_note(found: Sequence[_Task]) -> str:
+    most = max((t.case.blocks.copies for t in found if t.case.blocks), default=0)
+    if not most:
+        return ""
+    return f"{most} runs have the value of another run of their side to the last digit: in intervals they count as one run."
+
+
+def _notes(table: pl.DataFrame, plans: Sequence[TaskPlan], pooled: Sequence[MetricComparison]) -> Iterator[str]:
+    if len(plans) > 1:
+        yield (
+            f"By task: each in its own metric, matched within the task; verdicts are corrected over {len(plans)} tasks (Holm), "
+            "for test metrics apart."
+        )
+    if pooled:
+        yield "score: scaled within each task, 0 its worst run, 1 its best."
+    if table.filter(pl.col("task").str.contains(AT_BEST, literal=True)).height:
+        yield f"Settings for '{AT_BEST}' were chosen by the same runs, so that their difference may be luck."

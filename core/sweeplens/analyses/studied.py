@@ -1,0 +1,93 @@
+"""The hyperparameter that a sweep studies (a method, an optimizer), and how its levels compare: rows for the overview.
+
+studied_hparam      its name; empty where none stands out
+studied_rows        a row for each level against the baseline: the matched difference by task or by level
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from sweeplens.analyses.difference_table import DifferenceTables, differences
+from sweeplens.analyses.level_comparison import levels_of_hparam
+from sweeplens.analyses.sides import Sides
+from sweeplens.analyses.task_plan import plans_of
+from sweeplens.analyses.triage.pairs import words
+from sweeplens.engines.protocol import PointSource
+from sweeplens.frames.grouping import is_called, settings_among, two_valued
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
+
+__all__ = ["studied_hparam", "studied_rows"]
+
+_MOST_LEVELS, _FEWEST_RUNS, _MOST_RUNS = 6, 8, 2_000
+_SHOWN = 3  # levels beside the baseline
+_METHODS = frozenset(
+    "method algo algorithm optimizer optim opt model agent approach variant ablation arch architecture treatment strategy "
+    "loss objective backbone mode pretrained augmentation scheduler".split()
+)
+
+
+def studied_hparam(runs: pl.DataFrame, tasks: Sequence[str], replicates: Sequence[str]) -> str:
+    """Returns the text or flag with two to six levels of which each has two runs: one that is called a method comes first."""
+    if not _FEWEST_RUNS <= runs.height <= _MOST_RUNS:
+        return ""
+    names = [n for n in settings_among(runs, two_valued(runs), replicates) if _could_be(runs, n, tasks)]
+    called = [n for n in names if set(words(n)) & _METHODS]
+    order = sorted(called, key=lambda n: (not set(words(n)[-1:]) & _METHODS, runs[n].null_count(), names.index(n)))
+    return order[0] if order else names[0] if len(names) == 1 else ""
+
+
+def _could_be(runs: pl.DataFrame, name: str, tasks: Sequence[str]) -> bool:
+    if is_called(name, tasks) or runs[name].dtype.is_numeric():
+        return False
+    counts = runs[name].drop_nulls().value_counts()["count"]
+    return (
+        1 < counts.len() <= _MOST_LEVELS and int(str(counts.min())) > 1 and 2 * runs[name].null_count() <= runs.height
+    )
+
+
+def studied_rows(
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, hparam: str, *, tasks: Sequence[str],
+    replicates: Sequence[str], main: Sequence[str], goals: Mapping[str, str] | None,
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Yields topic and text for up to three levels against the baseline."""
+    levels, base = levels_of_hparam(runs, hparam)
+    for name in [n for n in levels if n != base][:_SHOWN]:
+        sides = Sides(levels[name], levels[base])
+        own = series.filter(pl.col("run_id").is_in(sides.both))
+        plans = plans_of(runs, own, sides, (), [hparam], tasks, main, goals)
+        metrics = sorted({m for plan in plans for m in plan.metrics})
+        values = reduce_runs(
+            own.filter(pl.col("metric").is_in(metrics)), points, parse_reduce(DEFAULT_REDUCE), goals=goals
+        )
+        if plans:
+            tables = differences(
+                runs, own, points, plans, values.values, named=[hparam], replicates=replicates, goals=goals, equal_within={},
+                labels=(name, base),
+            )  # fmt: skip
+            yield f"{hparam}: {name} - {base}", _text(tables)
+
+
+def _text(tables: DifferenceTables) -> str:
+    """Words each task with its metrics side by side; of one task also the levels of what is matched."""
+    parts: dict[str, list[str]] = {}
+    for row in tables.by_task.iter_rows(named=True):
+        if row["metric"] != "test score":
+            lower = ", lower is better" * (row["goal"] == "lower")
+            figures = f"{row['metric']}{lower} {_interval(row)} ({_counts(row)}): {row['verdict']}"
+            parts.setdefault(row["task"], []).append(figures)
+    for row in tables.by_level.iter_rows(named=True) if len(parts) < 4 else ():
+        if row["metric"] == tables.by_task["metric"][0]:
+            parts.setdefault(row["level"], []).append(_interval(row))
+    return "; ".join(f"{task + ': ' if task else ''}{' | '.join(own)}" for task, own in parts.items())
+
+
+def _interval(row: Mapping[str, object]) -> str:
+    low, high = row["ci95_low"], row["ci95_high"]
+    return f"{row['difference']:+.3g}" + (f" [{low:.3g}, {high:.3g}]" if low is not None and high is not None else "")
+
+
+def _counts(row: Mapping[str, object]) -> str:
+    return f"{row['n_a']} v {row['n_b']}" if row["pairs"] is None else f"{row['pairs']} pairs"

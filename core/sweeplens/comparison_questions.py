@@ -1,0 +1,139 @@
+"""`ComparisonQuestions`: how `ExperimentDB` compares two sides, or the levels of a hyperparameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+from msgspec.structs import replace
+
+from sweeplens.answers import Answer
+from sweeplens.cost_questions import CostQuestions
+from sweeplens.frames.reduction import DEFAULT_REDUCE
+from sweeplens.frames.selection import select_metrics
+from sweeplens.view import View, axis_of, copied_runs, duplicate_warnings, python_call
+
+if TYPE_CHECKING:
+    from sweeplens.analyses.comparison import ComparisonOptions
+
+__all__ = ["ComparisonQuestions"]
+
+_FEWEST = 4  # runs below which what else differs is not counted
+_MOST_POINTS = 1_000_000  # with more, the overview leaves comparisons to compare_runs
+_TOLD = 5  # facts in the overview
+
+
+class ComparisonQuestions(CostQuestions):
+    """Answers to `compare`, without their pictures."""
+
+    def _comparison_options(self, view: View, reduce: str, axis: str, threshold: float | None) -> ComparisonOptions:
+        from sweeplens.analyses.comparison import ComparisonOptions
+
+        return ComparisonOptions(
+            reduce=reduce, axis=axis_of(axis, view, "axis"), threshold=threshold, goals=self._goals(view),
+            main=self.config.main_metrics, replicates=self.config.replicate_hparams, tasks=self.config.task_hparams,
+            equal_within=self.config.equal_within,
+        )  # fmt: skip
+
+    def _compared_levels(
+        self, view: View, hparam: str, metrics: Sequence[str], options: ComparisonOptions
+    ) -> tuple[Answer, list[str]]:
+        """Returns the comparison of the levels of a hyperparameter, and the metrics compared."""
+        from sweeplens.analyses.comparison import compare
+        from sweeplens.analyses.level_comparison import compare_levels, levels_of_hparam
+        from sweeplens.analyses.sides import Sides
+
+        names = select_metrics(metrics, view.metrics) if metrics else []
+        main = [*names] or self._main(view)
+        known = replace(options, named=[hparam], matched_only=True, metrics_named=bool(names))
+
+        def between(sides: Sides, labels: tuple[str, str]) -> Answer:
+            return compare(view.runs, view.series, view.points, sides, main, replace(known, labels=labels))
+
+        answer = compare_levels(view.runs, hparam, between, tables_of="" if names else "".join(main[:1]))
+        levels, base = levels_of_hparam(view.runs, hparam)
+        sides = {base: levels[base], **levels}
+        answer = self._with_side_differences(answer, view, sides, known)
+        used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
+        doubles = duplicate_warnings(view, main) + view.broken_warning(used)
+        axis = "" if options.axis == "step" else options.axis
+        python = python_call(metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold)
+        return self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {python})", doubles=doubles), main
+
+    def _compared_sides(
+        self,
+        view: View,
+        a: str | Sequence[str],
+        b: str | Sequence[str],
+        metrics: Sequence[str],
+        options: ComparisonOptions,
+    ) -> Answer:
+        """Returns the comparison of two sides."""
+        from sweeplens.analyses.comparison import compare
+        from sweeplens.analyses.sides import named_in, select_sides
+
+        names = select_metrics(metrics, view.metrics) if metrics else ()
+        sides = select_sides(view.runs, view.series, a, b, view.more)
+        known = replace(options, named=named_in(view.runs, a, b))
+        answer = compare(view.runs, view.series, view.points, sides, names, known)
+        answer = self._with_side_differences(answer, view, {"a": sides.a, "b": sides.b}, known)
+        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(sides.both)
+        axis = "" if options.axis == "step" else options.axis
+        python = python_call(metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold)
+        return self._with_basis(
+            answer, view, f"db.compare({a!r}, {b!r}, {python})", matched=len(sides.both), doubles=doubles, metrics=names,
+            runs=sides.both,
+        )  # fmt: skip
+
+    def _studied(self, view: View) -> list[tuple[str, str]]:
+        """Returns topics and texts on the hyperparameter that these runs study: its matched differences, and what else differs."""
+        from sweeplens.analyses.level_comparison import levels_of_hparam
+        from sweeplens.analyses.studied import studied_hparam, studied_rows
+
+        options = self._comparison_options(view, DEFAULT_REDUCE, "step", None)
+        name = studied_hparam(view.runs, options.tasks, options.replicates)
+        if not name or int(view.series["n_logged"].sum()) > _MOST_POINTS:
+            return []
+        rows = list(
+            studied_rows(
+                view.runs, view.series, view.points, name, tasks=options.tasks, replicates=options.replicates,
+                main=options.main, goals=options.goals,
+            )
+        )  # fmt: skip
+        levels, base = levels_of_hparam(view.runs, name)
+        unlike = self._side_differences(view, {base: levels[base], **levels}, replace(options, named=[name]))
+        told = unlike["text"].head(_TOLD).to_list() if rows else []
+        return [*rows, *([("unlike", "; ".join(told))] if told else [])]
+
+    def _with_side_differences(
+        self, answer: Answer, view: View, sides: Mapping[str, Sequence[str]], options: ComparisonOptions
+    ) -> Answer:
+        """Returns the answer with the table ``unlike``: what else differs between the sides."""
+        found = self._side_differences(view, sides, options)
+        return replace(answer, tables={**({"unlike": found} if found.height else {}), **answer.tables})
+
+    def _side_differences(
+        self, view: View, sides: Mapping[str, Sequence[str]], options: ComparisonOptions
+    ) -> pl.DataFrame:
+        from sweeplens.analyses.side_differences import SideFacts, side_differences
+        from sweeplens.analyses.task_plan import main_metric_of_runs
+        from sweeplens.frames.grouping import task_hparams
+
+        of_run = {run: side for side, ids in sides.items() for run in ids}
+        if len(of_run) < _FEWEST:
+            return pl.DataFrame(schema={"what": pl.String, "text": pl.String})
+        runs = view.runs.filter(pl.col("run_id").is_in(list(of_run)))
+        series = view.series.filter(pl.col("run_id").is_in(list(of_run)))
+        table = main_metric_of_runs(runs, series, options.tasks, options.main, options.goals)
+        order = {side: i for i, side in enumerate(sides)}
+        side = pl.col("run_id").replace_strict(of_run, return_dtype=pl.String)
+        table = table.with_columns(side=side).sort(
+            pl.col("side").replace_strict(order, return_dtype=pl.Int64), "run_id"
+        )
+        findings = view.health.known_findings() if view.health else None
+        facts = SideFacts(
+            table, runs, series, options.named, options.replicates, task_hparams(runs, options.tasks), findings,
+            copied_runs(view),
+        )  # fmt: skip
+        return side_differences(facts)
