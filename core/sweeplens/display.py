@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 from sweeplens.counting import count_of, share_of
-from sweeplens.text_table import text_table
 from sweeplens.visible_text import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -35,6 +32,10 @@ def answer_text(
     notes: Sequence[str], table: pl.DataFrame, tables: Mapping[str, pl.DataFrame], basis: Sequence[str]
 ) -> str:
     """Returns notes, table and basis as text for `print`; further tables are named. Control characters of logs are escaped."""
+    import shutil
+
+    from sweeplens.text_table import text_table
+
     prose = table.columns == ["topic", "text"]
     room = shutil.get_terminal_size((_WIDTH, _ROWS)).columns
     body = (
@@ -49,6 +50,8 @@ def answer_html(
     notes: Sequence[str], table: pl.DataFrame, tables: Mapping[str, pl.DataFrame], basis: Sequence[str]
 ) -> str:
     """Returns notes, tables and their basis as HTML. Texts of logs are escaped."""
+    from html import escape
+
     parts = [f"<p>{escape(visible_lines(note))}</p>" for note in notes]
     parts.append(_table_html(table))
     for name, frame in tables.items():
@@ -82,5 +85,7 @@ def _json(value: object) -> str:
 
 def html_list(title: str, lines: Iterable[str]) -> str:
     """Returns a title and a list as HTML."""
+    from html import escape
+
     items = "".join(f"<li>{escape(visible_lines(line))}</li>" for line in lines)
     return f"<div><b>{escape(visible_lines(title))}</b><ul>{items}</ul></div>"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sweeplens import AnalysisConfig, Answer, ExperimentDB
@@ -118,3 +119,13 @@ def test_a_store_that_is_rebuilt_is_named_once(tmp_path: Path, caplog: pytest.Lo
             ExperimentDB(config, base_path=tmp_path / "runs").load_experiments()
         (line,) = [r.getMessage() for r in caplog.records if "is rebuilt" in r.getMessage()]
         assert line.count(str(tmp_path / "cache")) == 1, line
+
+
+def test_runs_that_stopped_logging_are_not_counted_as_finished(tmp_path: Path) -> None:
+    write_run(tmp_path, "silent", 8, {"lr": 0.1})
+    write_run(tmp_path, "done", 8, {"lr": 0.2})
+    (tmp_path / "done" / "summary.json").write_text('{"status": "finished"}')
+    db = ExperimentDB(AnalysisConfig(live_seconds=0.01), base_path=tmp_path)
+    finished = db.runs_df.filter(pl.col("status") == "finished").height
+    news = db.whats_new().notes[0]
+    assert f"; {finished} finished; 1 stopped logging" in news

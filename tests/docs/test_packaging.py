@@ -42,17 +42,59 @@ def test_every_version_is_the_same() -> None:
     assert (citation["version"], manifest["version"]) == (version, version)
 
 
+ENTRY: dict[str, Any] = {
+    "$schema": str, "name": str, "description": str, "version": str,
+    "title?": str, "websiteUrl?": str, "repository?": dict, "packages?": list,
+}  # fmt: skip
+PACKAGE: dict[str, Any] = {
+    "registryType": str, "identifier": str, "version": str, "transport": dict,
+    "registryBaseUrl?": str, "runtimeHint?": str, "packageArguments?": list, "environmentVariables?": list,
+}  # fmt: skip
+INPUT: dict[str, Any] = {
+    "description?": str, "format?": str, "isRequired?": bool, "isSecret?": bool, "value?": str, "default?": str,
+    "choices?": list,
+}  # fmt: skip
+POSITIONAL = {**INPUT, "type": str, "valueHint?": str, "isRepeated?": bool}
+NAMED = {**INPUT, "type": str, "name": str, "isRepeated?": bool}
+VARIABLE = {**INPUT, "name": str}
+
+
+def check_form(value: dict[str, Any], form: dict[str, Any]) -> None:
+    """The fields that the registry requires are there, each known field has its type, and no other is."""
+    types = {name.removesuffix("?"): kind for name, kind in form.items()}
+    assert {name for name in form if not name.endswith("?")} <= set(value) <= set(types)
+    assert all(isinstance(field, types[name]) for name, field in value.items())
+    assert value.get("format", "string") in ("string", "number", "boolean", "filepath")
+
+
 def test_the_registry_entry_has_the_form_of_its_schema() -> None:
     entry = json.loads((PROJECT / "server.json").read_text(encoding="utf-8"))
-    assert entry["$schema"].endswith("/2025-12-11/server.schema.json")
+    check_form(entry, ENTRY)
+    assert entry["$schema"] == "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
     assert NAME.match(entry["name"])
     assert 3 <= len(entry["name"]) <= 200
     assert 1 <= len(entry["description"]) <= 100
+    assert 1 <= len(entry["title"]) <= 100
     (package,) = entry["packages"]
-    assert {"registryType", "identifier", "transport"} <= set(package)
+    check_form(package, PACKAGE)
+    assert package["transport"] == {"type": "stdio"}
     assert package["identifier"] == project()["name"]
-    assert package["packageArguments"][0] == {"type": "positional", "value": "serve"}
-    assert {argument["type"] for argument in package["packageArguments"]} == {"positional", "named"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", package["version"])  # ranges and `latest` are refused
+    for argument in package["packageArguments"]:
+        check_form(argument, POSITIONAL if argument["type"] == "positional" else NAMED)
+        assert argument["type"] == "named" or {"value", "valueHint"} & set(argument)
+    for variable in package["environmentVariables"]:
+        check_form(variable, VARIABLE)
+
+
+def test_the_registry_starts_the_server_and_its_readme_names_the_entry() -> None:
+    entry = json.loads((PROJECT / "server.json").read_text(encoding="utf-8"))
+    (package,) = entry["packages"]
+    first, *others = package["packageArguments"]
+    words = [first["value"], *(part for a in others for part in (a["name"], "x"))]
+    done = subprocess.run([sys.executable, "-m", "sweeplens_mcp", words[0], "--help"], capture_output=True, check=True)
+    assert all(word.encode() in done.stdout for word in words if word.startswith("--"))
+    assert f"mcp-name: {entry['name']} " in (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_bundle_starts_the_server_of_this_version(tmp_path: Path) -> None:

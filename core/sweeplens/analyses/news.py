@@ -174,18 +174,19 @@ def _counted(fresh: pl.DataFrame, bests: int) -> list[str]:
     counts = fresh.group_by("event").agg(runs=pl.col("run_id").n_unique(), facts=pl.len())
     of = {event: (runs, facts) for event, runs, facts in counts.iter_rows()}
     parts = [f"{count_of(of['began'][0], 'run')} began"] if "began" in of else []
-    parts += [f"{of['finished'][0]} finished"] if "finished" in of else []
-    parts += [f"{n} {word}" for word, n in _bad_ends(fresh)]
+    parts += [f"{n} {word}" for word, n in _ends(fresh)]
     parts += [f"{of[event][0]} {event}" for event in ("stalled", "resumed") if event in of]
     runs, problems = of.get("problem", (0, 0))
     parts += [f"{count_of(problems, 'new problem')} in {count_of(runs, 'run')}"] if problems else []
     return parts + ([f"new best of {count_of(bests, 'metric')}"] if bests else [])
 
 
-def _bad_ends(fresh: pl.DataFrame) -> list[tuple[str, int]]:
-    """Returns how many runs ended badly, in the words of their status; a log that stops within a line is a crash."""
-    ends = fresh.filter(pl.col("event") == "failed").with_columns(word=pl.col("key").replace("quiet", "crashed"))
-    return ends.group_by("word").agg(pl.col("run_id").n_unique()).sort("word").rows()
+def _ends(fresh: pl.DataFrame) -> list[tuple[str, int]]:
+    """Returns how many runs ended, in the words of their status; a log that stops within a line is a crash, as in a diagnosis."""
+    stopped = {"finished": "stopped logging", "failed": "crashed"}
+    word = pl.when(pl.col("key") == "quiet").then(pl.col("event").replace(stopped)).otherwise("key").alias("word")
+    ends = fresh.filter(pl.col("event").is_in(list(stopped))).group_by(word).agg(pl.col("run_id").n_unique())
+    return ends.sort(pl.col("word") != "finished", "word").rows()
 
 
 def _notes(fresh: pl.DataFrame, bests: int, runs: pl.DataFrame, since: NewsCursor, unsure: int) -> tuple[str, ...]:

@@ -266,7 +266,8 @@ class PersistentStore(MemoryStore):
     def _warn_of_rebuilding(self, reason: str) -> None:
         """Logs that the store is rebuilt, and names its address once."""
         address = self.backend.address
-        log.warning("The store%s is rebuilt: %s", "" if address in reason else f" {address}", reason)
+        why = reason.replace(f"The store {address!r}", "it").replace(f" of the store {address!r}", "")
+        log.warning("The store%s is rebuilt: %s", "" if address in why else f" {address}", why)
 
     def _clear(self) -> None:
         fresh = MemoryStore()
