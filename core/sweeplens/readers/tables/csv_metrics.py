@@ -47,7 +47,7 @@ class CsvMetrics:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "csv_metrics"
-    version = 8
+    version = 9
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose header and first rows are those of a log."""
