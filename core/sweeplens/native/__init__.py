@@ -1,5 +1,5 @@
-"""The compiled reader: one C file, which reads step-per-line JSON several times faster than a general parser.
+"""What is compiled: readers of step-per-line JSON and of text logs, and trees.
 
-It parses only rows of plain numbers at a step; Python reads all other lines. If the compiled file cannot be loaded (it was
-built for another machine, or not at all), Python reads everything, more slowly and with the same result.
+The readers parse what is regular, several times faster than Python, which reads everything else. If the compiled file cannot be
+loaded (it was built for another machine, or not at all), Python and numpy do all of it, more slowly and with the same result.
 """
