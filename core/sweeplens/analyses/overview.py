@@ -92,16 +92,26 @@ def overview(
     if found_wrong:
         kept = [a.table for a, row in zip(answers, found, strict=True) if row[3]]
         hparams = {k: v for k, v in _settings(vary.table, runs).items() if not is_called(k, tasks)}
-        from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP
-
-        running = int((runs["status"] == "running").sum())
-        steps = next_steps(
-            SweepFacts(runs.height, running, best, kept, hparams, found_wrong.table, OF_THE_SETUP, _name_of(studied))
-        )
-        rows += [(f"next {i}", step) for i, step in enumerate(steps, 1)]
+        rows += _next_rows(runs, best, kept, hparams, found_wrong.table, _name_of(studied))
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))
     return Answer(table, basis, tables={"varying": vary.table, "metrics": metrics.table, "best": best})
+
+
+def _next_rows(
+    runs: pl.DataFrame,
+    best: pl.DataFrame,
+    rankings: Sequence[pl.DataFrame],
+    hparams: Mapping[str, Any],
+    findings: pl.DataFrame,
+    studied: str,
+) -> Iterator[tuple[str, str]]:
+    """Yields the calls to make next."""
+    from sweeplens.analyses.triage.diagnosis import OF_THE_SETUP
+
+    running = int((runs["status"] == "running").sum())
+    facts = SweepFacts(runs.height, running, best, rankings, hparams, findings, OF_THE_SETUP, studied)
+    yield from ((f"next {i}", step) for i, step in enumerate(next_steps(facts), 1))
 
 
 def _name_of(studied: Sequence[tuple[str, str]]) -> str:

@@ -1,17 +1,12 @@
-"""Manages the child processes that run SQL: started when needed, kept for the next query, and ended with this process.
-
-    reply = run_in_process(SqlRequest(...))    the rows, or the error that the child reports
+"""`SqlProcess`: one child process that runs SQL, and the messages to and from it.
 
 A child keeps the last tables, so a second query over the same data sends only its text. All data go through stdin and
 stdout: no file is written. A child ends when its stdin closes, which happens however this process ends; on Linux the
 kernel ends it as well. A child is killed if it exceeds a limit, crashes, or runs a query whose caller stopped waiting.
-A server replaces such a child before it gives the worker to another call (`replace_ended`): callers who leave in the
-middle of a query pay for the new child themselves.
 """
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import io
 import json
@@ -27,7 +22,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,19 +32,18 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
 from sweeplens.priority import niceness
 
-__all__ = ["ChildReply", "SqlRequest", "replace_ended", "run_in_process", "start_early"]
+__all__ = ["ADVICE", "GRACE", "ChildReply", "SqlProcess", "SqlRequest", "access_of_stores"]
 
 _POLL_SECONDS = 0.05  # seconds between checks for cancellation
 _START_SECONDS = 60.0
 _REPLACE_SECONDS = 5.0
-_GRACE = 2.0  # seconds that a child may take to notice its own limit
-_MAX_IDLE = 4  # idle children
+GRACE = 2.0  # seconds that a child may take to notice its own limit
 _MAX_REPLY_BYTES = 256 << 20
 _STACK_OVERFLOW_CODES = (0xC00000FD,) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGBUS)
 _STORES = ("AWS_", "GOOGLE_", "AZURE_")
 _LENGTH = struct.Struct(">Q")
 _MEMORY, _TIME = 71, 72  # exit codes of the child
-_ADVICE = "Select fewer columns, filter by run_id and metric, or aggregate."
+ADVICE = "Select fewer columns, filter by run_id and metric, or aggregate."
 
 
 class SqlRequest(Struct, frozen=True):
@@ -84,29 +77,6 @@ class ChildEnd(Struct, frozen=True):
     message: str
 
 
-def run_in_process(request: SqlRequest) -> ChildReply:
-    """Returns the rows or the error of a query. Raises LimitError if it exceeds a limit, and what `checkpoint` raises."""
-    child, keep = _pool.take(), False
-    try:
-        reply = child.run(request)
-        keep = not reply.last
-    finally:  # a child that did not reply may still be working
-        _pool.put_back(child, keep=keep)
-    if reply.kind == "large":
-        raise LimitError(f"The answer would have {reply.size >> 20} MB, at most 64 MB are allowed. {_ADVICE}")
-    return reply
-
-
-def start_early() -> None:
-    """Starts a child in the background if none is idle."""
-    _pool.start_early()
-
-
-def replace_ended() -> None:
-    """Starts a child for each one that ended after a query of this context, and waits until it is ready."""
-    _pool.replace_ended()
-
-
 class SqlProcess:
     """One child process. A separate thread starts it, exchanges messages and waits for its end; the caller polls for replies."""
 
@@ -117,7 +87,7 @@ class SqlProcess:
         self._series: Callable[[], pl.DataFrame | None] = lambda: None
         self._points: Callable[[], pl.LazyFrame | None] = lambda: None
         self._lock = threading.Lock()
-        self.access, self.niceness = _access(), niceness()  # as they were at its start
+        self.access, self.niceness = access_of_stores(), niceness()  # as they were at its start
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         # The kernel ends the child with the thread that started it, so this thread lives as long as the child.
@@ -140,7 +110,7 @@ class SqlProcess:
             reply = self._wait_for_reply(end, request)
             if reply.kind != "begun":
                 return reply
-            end = time.monotonic() + request.seconds + _GRACE
+            end = time.monotonic() + request.seconds + GRACE
 
     def prepare(self) -> bool:
         """Waits until the child is ready for a query, but not for long. Returns whether it is."""
@@ -235,7 +205,7 @@ class SqlProcess:
                     pass
             except (OSError, EOFError, ValueError):
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(_GRACE)  # its exit code says why
+                    process.wait(GRACE)  # its exit code says why
                 return
 
     def _reply(self, stream: IO[bytes]) -> bool:
@@ -245,96 +215,7 @@ class SqlProcess:
         return head["kind"] != "begun"
 
 
-class SqlProcessPool:
-    """The pool of child processes."""
-
-    def __init__(self) -> None:
-        self._idle: list[SqlProcess] = []
-        self._busy: set[SqlProcess] = set()
-        self._lock = threading.Lock()
-        self._open = True
-
-    def take(self) -> SqlProcess:
-        """Returns an idle child, or a new one."""
-        with self._lock:
-            self._end_unusable()
-            own = [child for child in self._idle if child.niceness == niceness()]
-            child = own[-1] if own else SqlProcess()
-            if own:
-                self._idle.remove(child)
-            self._busy.add(child)
-            return child
-
-    def put_back(self, child: SqlProcess, *, keep: bool) -> None:
-        """Keeps a child for the next query, or ends it if there are enough."""
-        self._put_back(child, keep=keep)
-        if not keep:
-            _ended.set(_ended.get() + 1)
-
-    def replace_ended(self) -> None:
-        """Replaces the children that ended after queries of this context."""
-        while _ended.get() and self._open:
-            _ended.set(_ended.get() - 1)
-            child = SqlProcess()
-            with self._lock:
-                self._busy.add(child)
-            self._put_back(child, keep=child.prepare())
-
-    def _put_back(self, child: SqlProcess, *, keep: bool) -> None:
-        with self._lock:
-            self._busy.discard(child)
-            idle = sum(other.niceness == child.niceness for other in self._idle)
-            if keep and child.alive and self._open and idle < _MAX_IDLE:
-                self._idle.append(child)
-                return
-        child.end()
-
-    def _end_unusable(self) -> None:
-        """Ends idle children that crashed, or that reach object stores in another way than the environment says now."""
-        for child in [child for child in self._idle if not child.alive or child.access != _access()]:
-            self._idle.remove(child)
-            child.end()
-
-    def start_early(self) -> None:
-        """Starts a child if none is idle."""
-        with self._lock:
-            if not any(child.alive for child in self._idle):
-                self._idle.append(SqlProcess())
-
-    def close(self) -> None:
-        """Ends all children."""
-        self._open = False
-        with self._lock:
-            children = [*self._idle, *self._busy]
-            self._idle.clear()
-        for child in children:
-            child.end()
-        for child in children:
-            child.join(_GRACE)
-
-
-_ended: ContextVar[int] = ContextVar("sweeplens_ended_queries", default=0)  # children that ended after queries
-_pool = SqlProcessPool()
-_inherited: list[SqlProcessPool] = []
-
-
-def _after_fork() -> None:
-    """Gives a forked process a new pool: the old children belong to its parent."""
-    global _pool
-    _inherited.append(_pool)  # kept alive, so that nothing is closed here
-    _pool = SqlProcessPool()
-
-
-def _close_pool() -> None:
-    _pool.close()
-
-
-atexit.register(_close_pool)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _access() -> dict[str, str]:
+def access_of_stores() -> dict[str, str]:
     """Returns the variables that say how an object store is reached: a child has those of its start."""
     return {name: value for name, value in os.environ.items() if name.startswith(_STORES)}
 
@@ -343,7 +224,7 @@ def _limit_error(end: ChildEnd, request: SqlRequest) -> LimitError:
     """Returns the error for a child that ended early: the limit it exceeded, or its last message."""
     output = end.message.lower()
     if end.code == _TIME or (sys.platform != "win32" and end.code == -signal.SIGALRM):
-        return LimitError(f"The query was stopped after {request.seconds:g} s (query_seconds). {_ADVICE}")
+        return LimitError(f"The query was stopped after {request.seconds:g} s (query_seconds). {ADVICE}")
     if end.code in _STACK_OVERFLOW_CODES or "stack overflow" in output or "overflowed its stack" in output:
         return LimitError(
             "The query is nested too deeply, or a chain of operators in it is too long: its process "
@@ -351,10 +232,10 @@ def _limit_error(end: ChildEnd, request: SqlRequest) -> LimitError:
         )
     if end.code == _MEMORY or "alloc" in output or (sys.platform != "win32" and end.code == -signal.SIGKILL):
         return LimitError(
-            f"The query needed more than {request.megabytes} MB (query_megabytes) and was stopped. {_ADVICE}"
+            f"The query needed more than {request.megabytes} MB (query_megabytes) and was stopped. {ADVICE}"
         )
     reason = end.message.strip().splitlines()[-1] if end.message.strip() else f"exit code {end.code}"
-    return LimitError(f"The query could not be completed: {reason}. {_ADVICE}")
+    return LimitError(f"The query could not be completed: {reason}. {ADVICE}")
 
 
 def _table_messages(name: str, data: bytes) -> list[bytes]:

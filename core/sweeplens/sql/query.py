@@ -28,7 +28,8 @@ from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumn
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.sql.beside import BesideTables, FilesBeside, file_names
 from sweeplens.sql.empty_result import why_no_row
-from sweeplens.sql.process import SqlRequest, run_in_process, start_early
+from sweeplens.sql.pool import run_in_process, start_early
+from sweeplens.sql.process import SqlRequest
 from sweeplens.sql.statements import split_statements
 from sweeplens.sql.validate import TABLES, check_query, mentions, names_in, reads_table
 

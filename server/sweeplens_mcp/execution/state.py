@@ -101,7 +101,7 @@ def _warm_library(with_sql: bool) -> None:
     """Imports the library; over HTTP it also starts the process for SQL."""
     importlib.import_module("sweeplens.experiment_db")
     if with_sql:
-        importlib.import_module("sweeplens.sql.process").start_early()
+        importlib.import_module("sweeplens.sql.pool").start_early()
 
 
 class ServerState:

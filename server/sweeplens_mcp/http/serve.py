@@ -103,7 +103,7 @@ def _replace_ended(workers: ProcessPool | None) -> None:
     """Replaces the processes that ended after a call of this context."""
     if workers:
         workers.replace_ended()
-    sql = sys.modules.get("sweeplens.sql.process")  # not imported yet: no query has run
+    sql = sys.modules.get("sweeplens.sql.pool")  # not imported yet: no query has run
     if sql is not None:
         sql.replace_ended()
 
