@@ -79,6 +79,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
                   "config.yaml": "lr: 0.1\n"},
     "run_table": {"results.csv": "lr,batch_size,seed,test_acc,test_loss\n0.1,32,0,0.8,0.1\n0.1,32,1,0.8,0.1\n0.01,32,0,0.9,0.2\n"},
     "metric_rows": {"table.csv": "metric,small,large\nlr,0.1,0.2\naccuracy,0.8,0.9\nloss,0.5,0.4\n"},
+    "run_files": {"train.csv": "step,loss\n1,0.5\n2,0.4\n3,0.3\n", "eval.jsonl": '{"step": 1, "acc": 0.1}\n{"step": 3, "acc": 0.2}\n',
+                  "config.json": '{"lr": 0.1}'},
     "bare_series": {"val_loss.json": "[0.5, 0.4, NaN, 0.3]",
                     "scalars/loss.csv": "0,0.5\n1,0.4\n2,0.3\n", "scalars/acc.csv": "0,0.1\n1,0.2\n2,0.4\n",
                     "config.json": '{"lr": 0.1}'},

@@ -74,6 +74,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("bare_series", "tables.bare_series", "BareSeries", 2, ".csv", ".json"),
     LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
     LazyReader("long_table", "tables.long_table", "LongTable", 2, *_TABLES),
+    LazyReader("run_files", "tables.run_files", "RunFiles", 1, *_TABLES, *_JSON),
     LazyReader("keras_csvlogger", "trainers.keras_csvlogger", "KerasCsvLogger", 3, *_TABLES),
     LazyReader("dr_util", "trackers.dr_util", "DrUtil", 1, *_JSON),
     LazyReader("dr_exp", "trackers.dr_exp", "DrExp", 1, "metrics.jsonl"),

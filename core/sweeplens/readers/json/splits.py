@@ -17,7 +17,7 @@ from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.json.steps import described_by, looks_like_steps
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 
-__all__ = ["JsonSplits"]
+__all__ = ["JsonSplits", "merged_records", "read_rows"]
 
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonlines")
 
@@ -54,11 +54,11 @@ class JsonSplits:
         after: dict[str, Any] = {}
         for entry in logs:
             known = cast("Mapping[str, Any]", state.get(entry.path, {}))
-            rows, after[entry.path] = _read_file(entry, source.relative, known, problems)
+            rows, after[entry.path] = read_rows(entry, source.relative, _split(entry.path), known, problems)
             frames.append(rows.frame())
             after[entry.path]["rows"] = rows.state()
             records += rows.records()
-        runs, broken = described_by(replace(source, files=(logs[0], *_sidecars(source))), _merged(records))
+        runs, broken = described_by(replace(source, files=(logs[0], *_sidecars(source))), merged_records(records))
         goes_on = all(known["rows"] is not None for known in after.values())
         plain = goes_on and all(compression.keeps_places(f.path) for f in logs)
         return Reading(runs, joined_points(frames), (*problems, *broken), Resume(0, after) if plain else None)
@@ -91,16 +91,15 @@ def _split(path: str) -> str:
     return split_of(parts[-1]) or split_of(parts[-2])
 
 
-def _read_file(
-    entry: FileStat, run: str, known: Mapping[str, Any], problems: list[Problem]
+def read_rows(
+    entry: FileStat, run: str, split: str, known: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[RowReader, dict[str, Any]]:
-    """Reads the new rows of one file; also returns the state for its next reading."""
+    """Reads the new rows of one file, with a split or none ("") as prefix; also returns the state for its next reading."""
     offset, before = int(known.get("offset", 0)), int(known.get("lines", 0))
     lines = JsonLines(compression.line_pieces(entry.path, offset), entry.path, first_line=before + 1)
     rows = RowReader(run, known.get("rows"))
-    split = _split(entry.path)
     for line in lines:
-        rows.add({"split": split, **line.value})
+        rows.add({"split": split, **line.value} if split else line.value)
     problems += lines.problems
     return rows, {"offset": offset + lines.consumed, "lines": lines.number}
 
@@ -109,7 +108,7 @@ def _sidecars(source: Source) -> tuple[FileStat, ...]:
     return tuple(f for f in source.files if not (_is_log(f.path) and _split(f.path)))
 
 
-def _merged(records: Iterable[RunRecord]) -> list[RunRecord]:
+def merged_records(records: Iterable[RunRecord]) -> list[RunRecord]:
     """Merges the records of the files into one for each run."""
     found: dict[str, RunRecord] = {}
     for record in records:

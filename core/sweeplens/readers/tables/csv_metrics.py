@@ -31,7 +31,7 @@ from sweeplens.readers.decoding.values import joined_points
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Reading, Resume, RunRecord, Source
 
-__all__ = ["CsvMetrics", "metrics_table", "table_plan"]
+__all__ = ["CsvMetrics", "metrics_table", "table_plan", "without_reports"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".log", ".out", ".dat", ".tab")
 _WIDE = 50  # separators in a header that is longer than a head
@@ -52,7 +52,7 @@ class CsvMetrics:
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files whose header and first rows are those of a log."""
         mine = [n for n in folder.free(*_SUFFIXES) if table_plan(n, _beginning(folder, n)) is not None]
-        mine = _without_reports(mine, folder)
+        mine = without_reports(mine, folder)
         below = () if mine else _in_folders(folder)
         config = config_files(folder) if mine or below else ()
         if below or are_splits(mine):
@@ -82,7 +82,7 @@ class CsvMetrics:
         return Reading(records, points, (*(p for t in tables for p in t.problems), *unread, *broken), after)
 
 
-def _without_reports(names: list[str], folder: Folder) -> list[str]:
+def without_reports(names: list[str], folder: Folder) -> list[str]:
     """Returns the tables without those that report the results of a log beside them in one row."""
     logs = [n for n in names if has_plain_name(n) or not is_report_of_one_row(n, folder.head(n))]
     return logs if logs or folder.taken else names
