@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from sweeplens.near_names import nearest
 
 __all__ = [
+    "LOAD_FAILED",
     "AmbiguousGoalError",
     "ConfigError",
     "CursorError",
@@ -46,6 +47,10 @@ __all__ = [
 
 
 _SHOWN = 200  # characters of a name that an error repeats
+
+
+LOAD_FAILED = "the folders could not be read at"
+"""How the warning of a failed load begins."""
 
 
 class SweeplensError(Exception):

@@ -16,7 +16,7 @@ from sweeplens.answers import Answer
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine, PointSource
-from sweeplens.errors import InputError
+from sweeplens.errors import LOAD_FAILED, InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
 from sweeplens.frames.metadata_tasks import with_task
 from sweeplens.frames.path_settings import PATH
@@ -302,10 +302,7 @@ def nothing_found(
 def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:
     """Returns a warning that the folders could not be read, with the time of the snapshot that answers use meanwhile."""
     told = f"the last good snapshot, of {_utc_text(good)}" if good else "what an earlier process had read"
-    return (
-        f"the folders could not be read at {_utc_text(now)} ({error_reason(error)}): answers rest on {told}, "
-        "until a reading succeeds"
-    )
+    return f"{LOAD_FAILED} {_utc_text(now)} ({error_reason(error)}): answers rest on {told}, until a reading succeeds"
 
 
 def _utc_text(time: datetime) -> str:

@@ -139,8 +139,8 @@ def test_where_no_time_is_logged_the_list_says_so(tmp_path: Path) -> None:
     made = database(tmp_path, [run("r", {"a": 1}, val_acc=[0.1, 0.9])])
     notes = made.list_runs(columns=["val/acc.first_above(0.5)@wall_time", "val/acc.first_above(2)"]).notes
     assert notes == (
-        "val/acc.first_above(0.5)@wall_time is null in 1 of 1 runs: no time was logged up to there, or it never happened.",
-        "val/acc.first_above(2) is null in 1 of 1 runs: it never happened there.",
+        "val/acc.first_above(0.5)@wall_time is null in 1 of 1 run: no time was logged up to there, or it never happened.",
+        "val/acc.first_above(2) is null in 1 of 1 run: it never happened there.",
     )
 
 

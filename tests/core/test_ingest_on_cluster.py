@@ -278,6 +278,7 @@ def test_a_cancelled_ingest_changes_nothing_and_the_next_one_reads_everything(tm
 def test_a_cluster_that_does_not_answer_leaves_the_store_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("pyspark")
     runs = Runs(tmp_path / "runs", 2, 10)
     monkeypatch.setenv("ANALYSIS_CACHE_DIR", str(tmp_path / "cache"))
     assert main(["ingest", "--engine", "sc://127.0.0.1:1", "--root", str(runs.root)]) == 2

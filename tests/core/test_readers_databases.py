@@ -104,7 +104,7 @@ def test_values_that_no_number_can_be_are_counted_and_the_others_read(tmp_path: 
     database(tmp_path / "m.db", MLFLOW + odd)
     found = read_folder(tmp_path)
     assert found.series("b", "n") == ([0, 2], [3.0, 5.0])
-    assert "2 rows of the table metrics hold no number" in found.problems[0].reason
+    assert "2 rows of the table metrics without a number or a step" in found.problems[0].reason
 
 
 def test_text_that_is_not_utf_8_is_replaced_with_a_problem(tmp_path: Path) -> None:

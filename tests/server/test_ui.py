@@ -118,7 +118,7 @@ async def test_many_runs_stand_on_several_pages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
-        ("/ui/run?id=public_run", 404, "Nearest: &#39;public_run1&#39;"),
+        ("/ui/run?id=public_run", 404, "Nearest: &#39;public_run0&#39;"),
         ("/ui/run", 404, "no run"),
         ("/ui/compare?run=public_run0", 400, "Tick two runs"),
         ("/ui/compare?run=a&run=b&run=c", 400, "3 are ticked"),

@@ -303,14 +303,24 @@ def _one_sided(facts: SideFacts) -> Iterator[tuple[str, str]]:
     groups: dict[tuple[str, ...], list[str]] = {}
     known = [n for n in hparam_columns(facts.runs) if n not in facts.named]
     identify = identifiers(facts.runs, known, facts.replicates)
-    for name in (n for n in known if n not in identify):
-        rows = facts.runs.select("run_id", has=pl.col(name).is_not_null()).join(facts.table, on="run_id")
-        having = rows.group_by("side", maintain_order=True).agg(pl.col("has").any())
-        having = tuple(s for s in facts.sides if s in having.filter("has")["side"].to_list())
+    names = [n for n in known if n not in identify]
+    of_sides = [facts.runs.filter(pl.col("run_id").is_in(of.implode())) for of in _runs_by_side(facts)]
+    present = [dict(zip(names, _have_values(runs, names), strict=True)) for runs in of_sides]
+    for name in names:
+        having = tuple(side for side, has in zip(facts.sides, present, strict=True) if has[name])
         if 0 < len(having) < len(facts.sides):
             groups.setdefault(having, []).append(name)
     for sides, names in groups.items():
         yield "set on one side", f"set only in {', '.join(sides)}: {listed([_with_values(facts, n) for n in names], 5)}"
+
+
+def _runs_by_side(facts: SideFacts) -> list[pl.Series]:
+    return [facts.table.filter(pl.col("side") == side)["run_id"] for side in facts.sides]
+
+
+def _have_values(runs: pl.DataFrame, names: Sequence[str]) -> list[bool]:
+    """Returns whether any of these runs has a value, for each hyperparameter."""
+    return list(runs.select(pl.col(names).is_not_null().any()).row(0)) if names else []
 
 
 def _with_values(facts: SideFacts, name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from mcp.server.session import ServerSession
 from msgspec.structs import replace
 
+from sweeplens.errors import LOAD_FAILED
 from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.render.basis import BasisJson, warnings_text
 
@@ -32,14 +33,16 @@ def session_state(session: ServerSession) -> MutableMapping[str, Any]:
 
 def said_once(reply: ToolReply, state: MutableMapping[str, Any]) -> ToolReply:
     """Returns the reply with warnings that the session has read in short, and remembers its other warnings."""
-    if reply.structured is None or "basis" not in reply.structured:
+    found = reply.structured.get("basis") if reply.structured else None
+    if reply.structured is None or not isinstance(found, dict):  # the basis of a chart is its sentence
         return reply
-    basis = cast("BasisJson", reply.structured["basis"])
+    basis = cast("BasisJson", found)
     version, said = state.get(_KEY, ("", set[str]()))
     said = said if version == basis["data_version"] else set[str]()
     warnings = basis["warnings"]
     brief = [_first_clause(w) if w in said else w for w in warnings]
-    state[_KEY] = (basis["data_version"], said | {w for w in warnings if len(w) > _LONG})
+    repeated = {w for w in warnings if len(w) > _LONG and not w.startswith(LOAD_FAILED)}  # every answer says that whole
+    state[_KEY] = (basis["data_version"], said | repeated)
     if brief == warnings:
         return reply
     structured = {**reply.structured, "basis": {**basis, "warnings": brief}}

@@ -27,6 +27,7 @@ __all__ = ["Cell", "cell", "clean", "cleaned", "clip", "csv_cell", "json_line", 
 Scalar = str | int | float | bool | None
 Cell = Scalar | list[Scalar]
 
+_LIST = 400  # characters of a list, also where texts may be longer
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms of the first four
 _MARKUP = re.compile(
     r"\\(?=[!-/:-@\[-`{-~])|[`*\[<>&~$]|(?<!\w)_|_(?!\w)|://|(?<=www)\.|^(?:[#+=-]|\d+[.)])", re.IGNORECASE
@@ -76,7 +77,7 @@ def kind(value: object) -> str:
 def cell(value: object, limit: int) -> Cell:
     """Converts a value of a frame to JSON types. A list keeps as many items as ``limit`` characters allow."""
     if isinstance(value, (list, tuple)):
-        return _items(value, limit)  # pyright: ignore[reportUnknownArgumentType]
+        return _items(value, min(limit, _LIST))  # pyright: ignore[reportUnknownArgumentType]
     return _scalar(value, limit)
 
 
