@@ -125,7 +125,7 @@ def test_sides_without_any_spread_are_not_called_different(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_two_hundred_sweeps_keep_to_five_percent_false_and_find_three_deviations_in_ninety_five(
+def test_two_hundred_sweeps_keep_to_five_percent_false_and_fifty_find_three_deviations_in_ninety_five_percent(
     tmp_path: Path, apart: bool
 ) -> None:
     rng = np.random.default_rng(77)
@@ -144,12 +144,12 @@ def test_two_hundred_sweeps_keep_to_five_percent_false_and_find_three_deviations
     false, found = (
         sum(
             row(db.compare(f"{i}-0-*", f"{i}-1-*", metrics=[metric]), metric)["verdict"].startswith("different")
-            for i in range(200)
+            for i in range(sweeps)
         )
-        for metric in ("val/acc", "val/loss")
+        for metric, sweeps in (("val/acc", 200), ("val/loss", 50))
     )
     assert false <= 10
-    assert found >= 190
+    assert found >= 48
 
 
 def test_the_verdict_rests_on_holm_over_the_metrics_and_a_metric_without_a_goal_is_not_among_them(

@@ -213,7 +213,7 @@ def test_a_group_that_exploded_does_not_drown_the_others_but_an_ordinary_one_sta
 @pytest.mark.parametrize(("paired", "shared"), [(True, 0.0), (True, 0.6), (True, 0.95), (False, 0.0)])
 def test_the_primary_test_keeps_to_five_percent_and_finds_three_deviations(paired: bool, shared: float) -> None:
     rng = np.random.default_rng(11)
-    false, found, times = 0, 0, 2000
+    false, found, times = 0, 0, 1000
     for _ in range(times):
         seed = rng.normal(size=5) * math.sqrt(shared)
         a, b = (list(seed * paired + rng.normal(size=5) * math.sqrt(1 - shared * paired)) for _ in range(2))
