@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-JOBS ?= auto
+# A third of the tests wait for processes and clocks, so one more than there are cores work at a time.
+JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # As pip does for packages that it copies: no start compiles, even where Python is told to write no bytecode.
