@@ -16,10 +16,17 @@ from sweeplens.sources.discover import discover
 _BATCH = 100  # sources that are looked at together
 
 
+class Sources(list[Files]):
+    """Sources that a failed test shows by their number: Hypothesis refuses to print megabytes of bytes."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} sources>"
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> list[Files]:
     """Real sources."""
-    return seeds(tmp_path_factory.mktemp("seeds"))
+    return Sources(seeds(tmp_path_factory.mktemp("seeds")))
 
 
 @pytest.fixture(scope="module")

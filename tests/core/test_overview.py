@@ -199,3 +199,18 @@ def test_ties_that_rest_on_broken_runs_are_named_whatever_broke_them(tmp_path: P
     assert db.list_runs(where="health = 'broken'").table["run_id"].to_list() == ["b1"]
     ties = db.overview().table.filter(topic="ties")["text"].item()
     assert "opt=b (1 of 4)" in ties
+
+
+def test_a_metric_that_only_one_task_logs_is_not_set_beside_one_of_all_tasks(tmp_path: Path) -> None:
+    def metrics(task: str, seed: int, opt: str) -> dict[str, list[float]]:
+        both = {"val_acc": _seeded(0.8 - 0.1 * (opt == "b"), seed)}
+        return both | ({"val_loss": _seeded(0.2, seed)} if task == "cifar" else {})
+
+    runs = [
+        run(f"{task}{opt}{seed}", {"dataset": task, "opt": opt, "seed": seed}, **metrics(task, seed, opt))
+        for task in ("cifar", "mnist")
+        for opt in "ab"
+        for seed in range(4)
+    ]
+    topics = database(tmp_path, runs).overview().table["topic"].to_list()
+    assert {"best val/acc", "best val/loss"} <= set(topics)

@@ -326,8 +326,11 @@ def _disagreements(metrics: Sequence[str], rankings: Sequence[pl.DataFrame]) -> 
 def _leaders(first: pl.DataFrame, second: pl.DataFrame) -> Iterator[tuple[str, Row, Row, list[str]]]:
     """Yields the leaders of two rankings, for each task, where each is significantly behind in the other ranking."""
     keys = [c for c in first.columns if c not in RANK_COLUMNS and c in second.columns]
-    tasks = first["task"].unique().sort().to_list() if "task" in first.columns else [None]
-    for task in tasks if keys else ():
+    by_task = "task" in first.columns
+    if not keys or by_task is not ("task" in second.columns):  # one metric is of one task only: nothing to set beside
+        return
+    tasks = first["task"].unique().sort().to_list() if by_task else [None]
+    for task in tasks:
         one, two = (t.filter(pl.col("task") == task) if task is not None else t for t in (first, second))
         if not one.height or not two.height:
             continue
