@@ -218,8 +218,32 @@ def test_tasks_that_have_one_setting_each_are_not_ranked_over_all(tmp_path: Path
     db = database(tmp_path, rows)
     answer = db.rank("eval/return")
     assert answer.tables["overall"].height == 0
-    assert "No setting shares a task with another, so nothing is ranked over tasks." in answer.notes
+    assert "No two settings were tried on the same two tasks, so nothing is ranked over tasks." in answer.notes
     assert "each task has one setting" in str(db.overview().table["text"].to_list())
+
+
+def test_only_settings_of_the_same_tasks_are_ranked_over_tasks(tmp_path: Path) -> None:
+    alone = [run(f"lucky-{s}", {"algo": "lucky", "env_id": "ant", "seed": s}, eval_return=[9e4 + s]) for s in range(3)]
+    answer = database(tmp_path, [*tasks(), *alone]).rank("eval/return")
+    assert answer.tables["overall"]["algo"].to_list() == ["sac", "ppo"]
+    assert answer.table.filter(task="ant")["algo"][0] == "lucky"
+    (said,) = (note for note in answer.notes if note.startswith("Over 3 tasks"))
+    assert "1 setting that lacks one of these tasks left out" in said
+
+
+def test_where_no_setting_was_tried_on_two_tasks_the_overview_names_the_best_of_each(tmp_path: Path) -> None:
+    drawn = [
+        run(f"{env}-{i}", {"lr": lr, "env_id": env}, eval_return=[scale * lr])
+        for env, scale, rates in (("ant", 5000.0, (0.1, 0.2, 0.3)), ("pole", 10.0, (0.15, 0.25, 0.35)))
+        for i, lr in enumerate(rates)
+    ]
+    said = [
+        text for topic, text in database(tmp_path, drawn).overview().table.iter_rows() if topic == "best eval/return"
+    ]
+    assert [text.partition(",")[0].partition(": mean")[0] for text in said] == [
+        "ant: ant-2 (lr=0.3)",
+        "pole: pole-2 (lr=0.35)",
+    ]
 
 
 def test_a_metric_of_one_task_is_ranked_by_its_own_values(tmp_path: Path) -> None:

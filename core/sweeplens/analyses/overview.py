@@ -15,7 +15,7 @@ from sweeplens.analyses.next_steps import SweepFacts, next_steps
 from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, metrics_text, vary_text
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
-from sweeplens.analyses.tasks import OVERALL_COLUMNS, critical_difference, over_so_many
+from sweeplens.analyses.tasks import critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
@@ -32,6 +32,7 @@ __all__ = ["FIRST_CALL_POINTS", "overview", "with_line"]
 Row = Mapping[str, object]
 _WORST = 5
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
+_TASKS = 3  # whose best setting is named where none was tried on several
 _REVIEWED_POINTS = 500_000  # with more, other readings of the first metric are left to rank_runs
 FIRST_CALL_POINTS = 2_000_000
 _BEST = {
@@ -68,8 +69,10 @@ def overview(
     settings: dict[str, Any] = {"goals": goals, "replicates": replicates, "tasks": tasks, "broken": broken}
     answers = _rankings(runs, series, points, leading, settings)
     known = display_names(runs)
-    found = [_best_group(m, known_goal(m, goals), a, known) for m, a in zip(leading, answers, strict=True)]
-    best = pl.DataFrame(found, schema=_BEST, orient="row").filter(pl.col("n") > 0)
+    found = [
+        row for m, a in zip(leading, answers, strict=True) for row in _best_groups(m, known_goal(m, goals), a, known)
+    ]
+    best = pl.DataFrame(found, schema=_BEST, orient="row")
     lost = [r for entry in vary.basis.left_out for r in entry.runs]
     rows = [
         ("runs", _by_status(runs)),
@@ -90,7 +93,7 @@ def overview(
         ),
     ]
     if found_wrong:
-        kept = [a.table for a, row in zip(answers, found, strict=True) if row[3]]
+        kept = [a.table for a in answers if a.table.height]
         hparams = {k: v for k, v in _settings(vary.table, runs).items() if not is_called(k, tasks)}
         rows += _next_rows(runs, best, kept, hparams, found_wrong.table, _name_of(studied))
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
@@ -151,14 +154,35 @@ def _rankings(
     return [rank(runs, series, points, m, reviewed=m in metrics[:most], **settings) for m in metrics]
 
 
-def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -> tuple[object, ...]:
-    """Returns the first group of a default ranking, and the groups that tie with it."""
-    ranked = answer.table
-    if "overall" in answer.tables:
-        return metric, goal, *_best_over_tasks(answer.tables["overall"])
-    if not ranked.height:
-        return metric, goal, "", 0, None, None, None, None
+def _best_groups(metric: str, goal: str, answer: Answer, known: dict[str, str]) -> Iterator[tuple[object, ...]]:
+    """Yields the first group of a default ranking and those that tie with it: over all tasks, else within each of the first."""
+    ranked, overall = answer.table, answer.tables.get("overall")
     keys = [c for c in ranked.columns if c not in RANK_COLUMNS]
+    if not ranked.height:
+        return
+    if overall is None:
+        yield metric, goal, *_best_within(ranked, keys, known)
+    elif keys and overall.height:
+        yield metric, "higher", *_best_over_tasks(overall, keys)  # by scores, whatever the goal of the metric
+    elif ranked["rank"].max() == 1:
+        yield (
+            metric,
+            goal,
+            "each task has one setting, and tasks are not compared with each other",
+            1,
+            None,
+            None,
+            None,
+            [],
+        )
+    else:
+        for task, part in list(ranked.group_by("task", maintain_order=True))[:_TASKS]:
+            label, *rest = _best_within(part, keys, known)
+            yield metric, goal, f"{task[0]}: {label}", *rest
+
+
+def _best_within(ranked: pl.DataFrame, keys: Sequence[str], known: dict[str, str]) -> tuple[object, ...]:
+    """Returns label, n, mean, interval and ties of the first row of one ranking."""
     top = ranked.row(0, named=True)
     label = _label(top, keys)
     if "run_id" in top:
@@ -166,18 +190,15 @@ def _best_group(metric: str, goal: str, answer: Answer, known: dict[str, str]) -
         label = f"{run} ({label})" if keys else run
     unknown = top["tied"] is None and ranked.height > 1
     tied = None if unknown else _labels(ranked[1:].filter("tied"), keys)
-    return metric, goal, label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
+    return label, top["n"], top["mean"], top["ci95_low"], top["ci95_high"], tied
 
 
-def _best_over_tasks(overall: pl.DataFrame) -> tuple[object, ...]:
+def _best_over_tasks(overall: pl.DataFrame, keys: Sequence[str]) -> tuple[object, ...]:
     """Returns the best setting over all tasks by normalised scores; settings within Nemenyi's difference in mean rank tie."""
-    keys = [c for c in overall.columns if c not in OVERALL_COLUMNS]
-    if not keys or not overall.height:
-        return "each task has one setting, and tasks are not compared with each other", 1, None, None, None, []
     top, *others = overall.iter_rows(named=True)
     near = critical_difference(overall.height, int(top["n_tasks"])) if others else 0.0
     tied = [_values(r, keys) for r in others if r["mean_rank"] - top["mean_rank"] <= near]
-    label = f"{over_so_many(int(top['n_tasks']))}, scores normalised within each, {_label(top, keys)}"
+    label = f"over {top['n_tasks']} tasks, scores normalised within each (best run 1), {_label(top, keys)}"
     return label, top["n"], top["iqm"], top["ci95_low"], top["ci95_high"], tied
 
 

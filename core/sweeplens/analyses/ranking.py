@@ -134,6 +134,7 @@ def _by_task(
     reduced = reduce_runs(asked, points, ask.how, goals=ask.goals, goal=ask.goal)
     settings = keyed(runs, list(ask.keys)).join(names.select("run_id", "task"), on="run_id")
     overall = over_tasks(settings.join(reduced.values.select("run_id", "value"), on="run_id"), list(ask.keys), ask.goal)
+    tried = settings.filter(pl.col("run_id").is_in(reduced.values["run_id"].implode())).select(ask.keys).unique().height
     table = pl.concat([p.table for p in parts], how="diagonal_relaxed")
     basis = Basis(
         runs_used=sum(p.basis.runs_used or 0 for p in parts),
@@ -141,7 +142,7 @@ def _by_task(
         points=sum(p.basis.points or 0 for p in parts),
     )
     word = f"{', '.join(of_task)} is the task: runs are ranked within each of {len(parts)} tasks, never across them."
-    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), ask.goal), *_doubts(parts))
+    notes = (word, *parts[0].notes[:1], *overall_notes(overall, list(ask.keys), tried), *_doubts(parts))
     return Answer(table, basis, notes, {"overall": overall})
 
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.ranges import range_tail
+from sweeplens.counting import count_of, verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-__all__ = ["OVERALL_COLUMNS", "critical_difference", "over_so_many", "over_tasks", "overall_notes"]
+__all__ = ["OVERALL_COLUMNS", "critical_difference", "over_tasks", "overall_notes"]
 
 OVERALL_COLUMNS = ("n_tasks", "n", "iqm", "ci95_low", "ci95_high", "mean_rank", "p_first_better")
 _RESAMPLES = 1000
@@ -35,15 +36,15 @@ _SEED = 20240229
 def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFrame:
     """Returns one row a setting, the best first: keys, n_tasks, n, iqm, ci95_low, ci95_high, mean_rank, p_first_better.
 
-    ``table``: the keys, task, run_id, value. ``iqm`` and its interval are normalised scores from 0 to 1. A setting that no task
-    has together with another is not compared, so it has no row.
+    ``table``: the keys, task, run_id, value. ``iqm`` and its interval are normalised scores from 0 to 1. Only settings of
+    the same tasks are compared (Demsar 2006 asks for complete blocks), so a setting that lacks one of them has no row.
     """
     by = list(keys) or ["all runs"]
     table = table if keys else table.with_columns(pl.lit("all").alias("all runs"))
-    table = _comparable(table, by) if keys else table
     value = pl.col("value") if goal == "higher" else -pl.col("value")
     low, high = value.min().over("task"), value.max().over("task")
     scored = table.with_columns(score=pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5))
+    scored = _of_the_same_tasks(scored, by) if keys else scored
     cells = scored.group_by(*by, "task").agg(mean=pl.col("score").mean())
     ranks = cells.with_columns(rank=pl.col("mean").rank("average", descending=True).over("task"))
     complete = ranks.group_by(by).agg(mean_rank=pl.col("rank").mean(), n_tasks=pl.len())
@@ -56,10 +57,19 @@ def over_tasks(table: pl.DataFrame, keys: Sequence[str], goal: str) -> pl.DataFr
     return _with_intervals(settings).select(*keys, *OVERALL_COLUMNS)
 
 
-def _comparable(table: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Returns the runs of settings that share a task with another setting."""
-    counted = table.with_columns(settings=pl.struct(by).n_unique().over("task"))
-    return counted.filter((pl.col("settings") > 1).any().over(by)).drop("settings")
+def _of_the_same_tasks(table: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Returns the runs of the settings that were tried on the most tasks, at least two, all of them the same."""
+    tried = table.group_by(by).agg(
+        tasks=pl.col("task").cast(pl.String).unique().sort().str.join("\n"), count=pl.col("task").n_unique()
+    )
+    sets = (
+        tried.filter(pl.col("count") > 1)
+        .group_by("tasks", "count")
+        .len()
+        .sort("count", "len", "tasks", descending=[True, True, False])
+    )
+    chosen = tried.join(sets.head(1), on="tasks", how="semi").filter(pl.len() > 1)
+    return table.join(chosen, on=by, how="semi", nulls_equal=True)
 
 
 def _iqm(scores: pl.Series) -> float | None:
@@ -117,10 +127,6 @@ def _improvement(one: Array, one_tasks: NDArray[Any], other: Array, other_tasks:
     return float(np.mean(wins))
 
 
-def over_so_many(tasks: int) -> str:
-    return f"over {tasks} tasks" if tasks > 1 else "on one task"
-
-
 @cache
 def critical_difference(settings: int, tasks: int) -> float:
     """Returns Nemenyi's critical difference: mean ranks farther apart differ at 5 %."""
@@ -131,10 +137,10 @@ def critical_difference(settings: int, tasks: int) -> float:
     return high / math.sqrt(2) * math.sqrt(settings * (settings + 1) / (6 * tasks))
 
 
-def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tuple[str, ...]:
-    """Returns the note on all tasks."""
+def overall_notes(overall: pl.DataFrame, keys: Sequence[str], settings: int) -> tuple[str, ...]:
+    """Returns the note on all tasks; ``settings``: how many there are in any task."""
     if keys and not overall.height:
-        return ("No setting shares a task with another, so nothing is ranked over tasks.",)
+        return ("No two settings were tried on the same two tasks, so nothing is ranked over tasks.",)
     if not keys or overall.height < 2:
         return ()
     first, second = overall.row(0, named=True), overall.row(1, named=True)
@@ -146,8 +152,12 @@ def overall_notes(overall: pl.DataFrame, keys: Sequence[str], goal: str) -> tupl
     cd = critical_difference(overall.height, tasks)
     gap = second["mean_rank"] - first["mean_rank"]
     size = "more" if gap > cd else "not more"
+    rest = settings - overall.height
+    lacking = (
+        f"; {count_of(rest, 'setting')} that {verb(rest, 'lacks', 'lack')} one of these tasks left out" if rest else ""
+    )
     return (
-        f"{over_so_many(tasks).capitalize()}: {label} leads, interquartile mean {first['iqm']:.3g}{interval} of normalised "
+        f"Over {tasks} tasks: {label} leads, interquartile mean {first['iqm']:.3g}{interval} of normalised "
         f"scores{ahead}; mean rank {first['mean_rank']:.3g} against {second['mean_rank']:.3g}, {size} than Nemenyi's "
-        f"critical difference {cd:.3g}.",
+        f"critical difference {cd:.3g}{lacking}.",
     )
