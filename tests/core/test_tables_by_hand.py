@@ -57,6 +57,19 @@ def test_a_log_in_utf_16_is_read(tmp_path: Path, encoding: str) -> None:
     assert series(tmp_path) == {("c", "loss"): (40, 0.0, 19.5), ("j", "loss"): (40, 0.0, 19.5)}
 
 
+def test_a_table_in_windows_1252_keeps_its_names(tmp_path: Path) -> None:
+    rows = "".join(f"{i};0,{i + 1};früh\n" for i in range(1, 6))
+    written(tmp_path, "a/metrics.csv", f"Epoche;Präzision;Abschnitt\n{rows}", "cp1252")
+    assert series(tmp_path) == {("a", "Präzision"): (5, 0.2, 0.6)}
+    assert opened(tmp_path).series_df["first_step"].to_list() == [1]
+
+
+def test_counts_in_pythons_groups_of_three_are_steps(tmp_path: Path) -> None:
+    written(tmp_path, "a/log.csv", "step,loss\n" + "".join(f"{i * 1000:_},{i / 2}\n" for i in range(1, 1500, 250)))
+    table = opened(tmp_path).series_df.select("metric", "n", "first_step", "last_step")
+    assert table.rows() == [("loss", 6, 1000, 1_251_000)]
+
+
 def test_settings_in_columns_are_hyperparameters_and_no_curves(tmp_path: Path) -> None:
     rows = [
         f"{r},{lr},{o},{s},{i},{1 / (i + 1)}\n"

@@ -20,6 +20,7 @@ NAMED = (
     "n_steps", "epoch", "epochs", "current_epoch", "epoch_num", "num_epoch", "n_epoch", "timestep", "timesteps", "num_timesteps",
     "total_timesteps", "timesteps_total", "timesteps_so_far", "timestepssofar", "time_step", "time_steps", "env_step", "env_steps",
     "environment_steps", "total_env_steps", "num_env_steps", "total_steps", "total_step",
+    "epoche", "epoca", "epoka", "schritt", "paso", "passo",
 )  # fmt: skip
 """Names of columns that count the steps of a training."""
 
@@ -37,7 +38,12 @@ WEAK = (
 )  # fmt: skip
 """Names of an axis in logs that mean something else in most tables."""
 
-EPOCHS = frozenset({"epoch", "epochs", "current_epoch", "epoch_num", "num_epoch", "n_epoch", "round", "generation"})
+EPOCHS = frozenset(
+    {
+        *("epoch", "epochs", "current_epoch", "epoch_num", "num_epoch", "n_epoch", "round", "generation"),
+        *("epoche", "epoca", "epoka"),
+    }
+)
 """Counters beside which another counter may restart."""
 
 _RANKS = {name: rank for rank, name in enumerate((*NAMED, *COUNTED, *WEAK))}

@@ -28,6 +28,7 @@ __all__ = [
     "number_in",
     "status_of",
     "written_number",
+    "written_text",
 ]
 
 _EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
@@ -77,6 +78,14 @@ def as_number(value: object) -> float | None:
     if isinstance(value, str):
         return _WORDS.get(value.strip().lower())
     return None
+
+
+def written_text(raw: bytes) -> str:
+    """Returns text in UTF-8, else in Windows-1252: what Excel and Python on Windows write in Western Europe."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
 
 
 def written_number(text: str) -> float | None:

@@ -18,7 +18,7 @@ __all__ = [
     "split_of_word",
 ]
 
-EPOCHS = frozenset({"epoch", "epoch num", "epoch_num", "epoch id", "e", "ep", "epoch number"})
+EPOCHS = frozenset({"epoch", "epoch num", "epoch_num", "epoch id", "e", "ep", "epoch number", "epoche", "epoca"})
 _FINE = (
     ("num_updates", "global_step", "global step", "globalstep", "total_timesteps", "total timesteps", "num_timesteps",
      "totalenvinteracts", "totalenvsteps", "total_env_steps", "timesteps", "total_steps_done", "trainer/global_step", "env_steps"),

@@ -3,6 +3,7 @@
 - A record is a line. A line with an open quote continues over the next lines, at most `MAX_RECORD_LINES`.
 - The separator " " means any run of blanks and tabs; blanks around a line are then not cells.
 - A cell is stripped of blanks. Empty cells and ``NA`` (written by Keras) are absent values.
+- Text is UTF-8, else Windows-1252.
 - A number is ASCII text without ``_`` that Python's ``float`` accepts, with ``nan`` and ``inf`` in any case.
 - Blank lines and lines that begin with ``#`` are skipped, and so is a BOM. Where rows begin without a header, a ``#`` line
   before them with as many cells gives the names.
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from sweeplens.readers.decoding.values import written_number
+from sweeplens.readers.decoding.values import written_number, written_text
 
 __all__ = [
     "ANY_SEPARATOR",
@@ -43,6 +44,7 @@ _BOM = b"\xef\xbb\xbf"
 _ABSENT = frozenset({"", "NA"})
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?%?")
 _GROUPS = re.compile(r"[-+]?\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?:[.,]\d+)?%?")  # 1 000 or 1'000
+_UNDERSCORES = re.compile(r"[-+]?\d{1,3}(?:_\d{3})+(?:\.\d+)?")  # what Python's format "_" writes
 _GAPS = re.compile(r"[ \u00a0\u202f'’]")
 _POINTS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+,\d+%?")
 _SCALED = re.compile(r"([-+]?\d+(?:\.\d+)?)\s?([kKMGB])")
@@ -88,11 +90,14 @@ def number(cell: str) -> float | None:
 
 
 def cell_number(cell: str, separator: str) -> float | None:
-    """Parses a number in a stripped cell, also ``0,5``, ``1,234``, ``1.234,5``, ``1 000``, ``1.2k``, ``50%``, ``tensor(0.5)``;
+    """Parses a number in a stripped cell, also ``0,5``, ``1,234``, ``1.234,5``, ``1 000``, ``1_000``, ``1.2k``, ``50%``,
+    ``tensor(0.5)``;
     else None."""
     value = number(cell)
-    if value is not None or not cell or "_" in cell:
+    if value is not None or not cell:
         return value
+    if "_" in cell:
+        return float(cell.replace("_", "")) if _UNDERSCORES.fullmatch(cell) else None
     if separator != BLANKS and _GROUPS.fullmatch(cell):
         cell = _GAPS.sub("", cell)
     if separator != "," and _POINTS.fullmatch(cell):
@@ -135,9 +140,9 @@ def header_of(head: bytes, separators: str = ANY_SEPARATOR) -> TableHeader | Non
 
 def _named(raw: bytes, separators: str, start: int, lines: int) -> TableHeader | None:
     try:
-        text = raw.decode("utf-8").rstrip("\r\n")
+        text = written_text(raw).rstrip("\r\n")
         split = {s: split_cells(text, s) for s in separators}
-    except (UnicodeDecodeError, csv.Error):
+    except csv.Error:
         return None
     best = max(separators, key=lambda s: len(split[s]))
     names = [n.strip() for n in split[best]]
@@ -202,7 +207,7 @@ def split_cells(text: str, separator: str) -> list[str]:
 
 def records(data: bytes, separator: str, first_line: int) -> Iterator[TableRow]:
     """Yields the rows of a buffer, without blank lines and comments."""
-    lines = data.decode("utf-8", "replace").split("\n")
+    lines = written_text(data).split("\n")
     if lines and not lines[-1]:
         lines.pop()
     at = 0
