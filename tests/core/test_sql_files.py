@@ -124,6 +124,18 @@ def test_notes_written_later_are_seen_at_once(root: Path) -> None:
     (root / "later.txt").unlink()
 
 
+def test_what_a_program_printed_has_lines_also_where_its_numbers_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    rows = "".join(f"step {i * 10} loss {1 / (i + 1):.4f}\n" for i in range(1, 9))
+    (folder / "stdout.txt").write_text(f"host gpu-7\n{rows}Killed: out of memory\n")
+    (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in range(9)))
+    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=0), tmp_path)
+    found = db.query_sql("SELECT path, line, text FROM lines WHERE run_id = 'run' ORDER BY line").table
+    assert found["path"].unique().to_list() == ["run/stdout.txt"]
+    assert found["text"].to_list()[::9] == ["host gpu-7", "Killed: out of memory"]
+
+
 def test_of_a_long_text_both_ends_are_there(root: Path, db: ExperimentDB) -> None:
     (root / "long.txt").write_text("begin\n" + "x" * 200_000 + "\nend\n")
     (text,) = db.query_sql("SELECT text FROM files WHERE path = 'long.txt'").table["text"]

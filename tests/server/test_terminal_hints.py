@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,10 +120,11 @@ def test_without_a_folder_the_error_says_where_to_name_one(tmp_path: Path) -> No
     assert wrong.startswith("sweeplens: No folder was named, and the default './experiments' is not there. Name one")
 
 
-def test_metrics_are_completed_before_the_folder_is_typed(sweep: Path) -> None:
-    found = run("__complete", "rank", "val/", folder=sweep.parent).stdout.split()
+def test_metrics_are_completed_before_the_folder_is_typed(sweep: Path, tmp_path: Path) -> None:
+    shutil.copytree(sweep, tmp_path / "sweep")
+    found = run("__complete", "rank", "val/", folder=tmp_path).stdout.split()
     assert "val/acc" in found
-    assert run("__complete", "show", "", folder=sweep.parent).stdout.strip() == ""  # ids depend on the folder
+    assert run("__complete", "show", "", folder=tmp_path).stdout.strip() == ""  # ids depend on the folder
 
 
 def test_completion_knows_options_of_plot_and_arguments_of_call(tmp_path: Path) -> None:

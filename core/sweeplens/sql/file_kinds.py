@@ -7,7 +7,7 @@ import re
 from sweeplens.readers.decoding.fact_names import is_facts
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES
 
-__all__ = ["KINDS", "holds_text", "is_table_name", "kind_of"]
+__all__ = ["KINDS", "holds_text", "is_printed", "is_table_name", "kind_of"]
 
 KINDS = ("log", "result", "table", "notes", "config", "script", "output", "image", "checkpoint", "other")
 _TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".jsonl", ".ndjson")
@@ -79,6 +79,11 @@ def holds_text(name: str) -> bool:
     suffix = _suffix(name)
     plain = (*_NOTES, *_CONFIGS, *_SCRIPTS, ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".dat")
     return suffix in plain or _OUTPUT.fullmatch(name.lower()) is not None or kind_of(name, read=False) == "notes"
+
+
+def is_printed(name: str) -> bool:
+    """Whether a file is named like what a program printed, and not like data."""
+    return _suffix(name) in _NOTES or _OUTPUT.fullmatch(name.lower()) is not None
 
 
 def is_table_name(name: str) -> bool:

@@ -25,7 +25,7 @@ from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import FileStat, Problem, Source
 from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.walk import WalkLimit, walk
-from sweeplens.sql.file_kinds import holds_text, is_table_name, kind_of
+from sweeplens.sql.file_kinds import holds_text, is_printed, is_table_name, kind_of
 
 __all__ = [
     "FILES_SCHEMA",
@@ -53,7 +53,6 @@ _TEXT_BYTES = 64 << 10  # of one file
 _ALL_TEXTS, _TEXT_SECONDS = 48 << 20, 10.0
 _ORDER = {kind: i for i, kind in enumerate(("notes", "output", "result", "table", "config", "script", "log"))}
 _MOST_LINES = 1_000_000
-_TEXT_READERS = ("text_logs", "boosting_console")
 _HIDDEN = "***"
 Mask = Callable[[str], str]
 
@@ -145,7 +144,7 @@ def _owner(path: str, root: str, owners: Mapping[str, str]) -> str | None:
 def with_texts(files: FileList, wanted: frozenset[str], mask: Mask) -> tuple[pl.DataFrame, int]:
     """Returns the frame with texts, and how many are left out by the limits. ``wanted``: only of these paths; empty: of all.
 
-    Texts of logs that a reader takes as numbers are loaded only if wanted by path.
+    Texts of logs that hold rows of data (``metrics.jsonl``) are loaded only if wanted by path.
     """
     texts: list[str | None] = [None] * len(files.paths)
     room, until, left = _ALL_TEXTS, time.monotonic() + _TEXT_SECONDS, 0
@@ -163,9 +162,10 @@ def with_texts(files: FileList, wanted: frozenset[str], mask: Mask) -> tuple[pl.
 
 
 def _is_scanned(row: tuple[str, int, str, str | None]) -> bool:
-    """Whether a text is loaded that no condition names: not that of a log that a reader takes as numbers."""
-    path, _, kind, reader = row
-    return holds_text(path.rpartition("/")[2]) and (kind != "log" or reader in _TEXT_READERS)
+    """Whether a text is loaded that no condition names: of a log only what a program printed, not its tables of numbers."""
+    path, _, kind, _ = row
+    name = path.rpartition("/")[2]
+    return is_printed(name) if kind == "log" else holds_text(name)
 
 
 def _text(path: str, size: int, mask: Mask) -> str | None:
