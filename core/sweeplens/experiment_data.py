@@ -32,7 +32,7 @@ from sweeplens.engines.opening import cluster_connection, open_engine
 from sweeplens.engines.polars_points import last_of_step
 from sweeplens.engines.protocol import Points
 from sweeplens.errors import ConfigError, InputError, RootError, SweeplensError
-from sweeplens.frames.goals import main_metrics, told_goals
+from sweeplens.frames.goals import main_metrics, run_counts, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
@@ -342,7 +342,7 @@ class ExperimentData:
         )
 
     def _main(self, view: View) -> list[str]:
-        return main_metrics(view.metrics, self.config.main_metrics, self._goals(view))
+        return main_metrics(view.metrics, self.config.main_metrics, self._goals(view), counts=run_counts(view.series))
 
     def _goals(self, view: View) -> dict[str, Goal]:
         """Which values of a metric are better: what the configuration says, else the study that the runs belong to."""

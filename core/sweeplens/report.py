@@ -127,11 +127,14 @@ def report_metrics(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "
     """Returns the metrics of a report, the main one first; empty if these runs logged none."""
     from sweeplens.frames.goals import main_metrics
 
-    known = db.list_metrics(runs=runs, where=where).table["metric"].to_list()
+    table = db.list_metrics(runs=runs, where=where).table
+    known = dict(table.select("metric", "n_runs").iter_rows())
     if not known:
         return []
     first = asked_metrics(db, PlotRequest(runs=tuple(runs), where=where), 1)[0].name
-    return list(dict.fromkeys([first, *main_metrics(known, db.config.main_metrics, db.config.metric_goals)]))
+    return list(
+        dict.fromkeys([first, *main_metrics(known, db.config.main_metrics, db.config.metric_goals, counts=known)])
+    )
 
 
 def section_of(

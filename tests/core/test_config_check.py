@@ -176,3 +176,45 @@ def test_round_test_values_may_equal_those_of_the_validation_data_by_luck(value:
         for i in range(6)
     }
     assert not _found(runs, {name: {"lr": i} for i, name in enumerate(runs)}, "same_split")
+
+
+def _with_setting(rare: str, meant: str, n: int = 8) -> list[dict[str, object]]:
+    runs: dict[str, Curves] = {f"r{i}": {"loss": _loss(i)} for i in range(n)}
+    return _found(runs, {f"r{i}": {"lr": 0.1, (rare if i < 2 else meant): 0.5} for i in range(n)}, "misspelt")
+
+
+@pytest.mark.parametrize(
+    ("rare", "meant"),
+    [
+        ("lenght_penalty", "length_penalty"),
+        ("optim.weigth_decay", "optim.weight_decay"),
+        ("momentun", "momentum"),
+        ("droput", "dropout"),
+        ("gradd_clip", "grad_clip"),
+    ],
+)
+def test_a_misspelt_setting_of_few_runs_is_found(rare: str, meant: str) -> None:
+    rows = _with_setting(rare, meant)
+    assert [(r["run_id"], r["severity"]) for r in rows] == [("r0", "medium"), ("r1", "medium")]
+    assert f"perhaps misspelt for {meant} (set in 6 runs)" in str(rows[0]["evidence"])
+
+
+@pytest.mark.parametrize(
+    ("rare", "meant"),
+    [
+        ("layer1_width", "layer2_width"),
+        ("bs", "ds"),
+        ("encoder.layers", "decoder.layers"),
+        ("n_heads", "n_head"),
+        ("lr_a", "lr_b"),
+        ("beta1", "beta2"),
+    ],
+)
+def test_settings_that_are_alike_but_two_are_no_misspelling(rare: str, meant: str) -> None:
+    assert not _with_setting(rare, meant)
+
+
+def test_two_alike_settings_that_the_same_runs_vary_are_no_misspelling() -> None:
+    runs: dict[str, Curves] = {f"r{i}": {"loss": _loss(i)} for i in range(8)}
+    hparams = {f"r{i}": {"image_width": i} | ({"image_widtj": 1.0} if i < 2 else {}) for i in range(8)}
+    assert not _found(runs, hparams, "misspelt")

@@ -22,7 +22,7 @@ from sweeplens.analyses.verdicts import verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
-from sweeplens.frames.goals import goal_of, known_goal, main_metrics
+from sweeplens.frames.goals import goal_of, known_goal, main_metrics, run_counts
 from sweeplens.frames.grouping import (
     free_names,
     group_hparams,
@@ -225,7 +225,9 @@ def _metrics(
         vague = [m for m in shared if known_goal(m, goals) == "unknown"]
         shared = [m for m in shared if m not in vague]
         said += [f"Left out because their goal is unknown: {', '.join(vague)}."] * bool(vague)
-    first = [m for m in main_metrics(shared, main, goals) if known_goal(m, goals) != "unknown"]
+    first = [
+        m for m in main_metrics(shared, main, goals, counts=run_counts(of_sides)) if known_goal(m, goals) != "unknown"
+    ]
     vague = [m for m in shared if m not in first and known_goal(m, goals) == "unknown"]
     if not [m for m in shared if m not in vague]:
         return shared, tuple(said)

@@ -12,7 +12,7 @@ from sweeplens.analyses.sorting import sort_key, sort_table
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.errors import UnknownNameError, nearest
-from sweeplens.frames.goals import known_goal, main_metrics
+from sweeplens.frames.goals import known_goal, main_metrics, run_counts
 from sweeplens.frames.grouping import folded, settings_among, two_valued
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns, all_columns, near_columns, with_run_columns
 from sweeplens.frames.run_names import run_named, with_names
@@ -42,7 +42,8 @@ def list_runs(
     columns too; one that is not shown is added.
     """
     hparams = settings_among(runs, two_valued(runs), ()) if not columns else []
-    metrics = main_metrics(series["metric"].unique().to_list(), main, goals) if not columns else []
+    counts = run_counts(series) if not columns else {}
+    metrics = main_metrics(counts, main, goals, counts=counts) if counts else []
     chosen = list(columns) or [*hparams[:_MOST_HPARAMS], *(f"{m}.last" for m in metrics)]
     order = _order(sort, runs, series, [*_IDENTITY, *chosen], more)
     hidden = len(hparams) - _MOST_HPARAMS

@@ -30,7 +30,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import CursorError
-from sweeplens.frames.goals import known_goal, main_metrics
+from sweeplens.frames.goals import known_goal, main_metrics, run_counts
 
 __all__ = ["CHECK_BYTES", "DAY", "news_of_the_day", "read_time", "timed_cursor", "whats_new"]
 
@@ -133,7 +133,9 @@ def _rows(fresh: pl.DataFrame) -> pl.DataFrame:
 
 def _bests(series: pl.DataFrame, options: DiagnosisOptions) -> dict[str, tuple[float, str, int]]:
     """Returns metric -> best value, run and step, for the main metrics with a goal."""
-    names = main_metrics(series["metric"].unique().to_list(), options.main, options.goals, most=_BESTS)
+    names = main_metrics(
+        series["metric"].unique().to_list(), options.main, options.goals, most=_BESTS, counts=run_counts(series)
+    )
     found: dict[str, tuple[float, str, int]] = {}
     for name in names:
         goal = known_goal(name, options.goals)

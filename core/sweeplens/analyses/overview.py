@@ -19,7 +19,7 @@ from sweeplens.analyses.tasks import critical_difference
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
-from sweeplens.frames.goals import known_goal, main_metrics
+from sweeplens.frames.goals import known_goal, main_metrics, run_counts
 from sweeplens.frames.grouping import identifiers, is_called
 from sweeplens.frames.reduction import DEFAULT_REDUCE
 from sweeplens.frames.run_names import display_names, shown_run
@@ -64,7 +64,7 @@ def overview(
     broken = found_wrong.table.filter(pl.col("severity") == "high")["run_id"].unique().to_list() if found_wrong else []
     vary = varying(runs, replicates)
     metrics = list_metrics(runs, series, goals=goals)
-    names = main_metrics(series["metric"].unique().to_list(), main, goals)
+    names = main_metrics(series["metric"].unique().to_list(), main, goals, counts=run_counts(series))
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
     settings: dict[str, Any] = {"goals": goals, "replicates": replicates, "tasks": tasks, "broken": broken}
     answers = _rankings(runs, series, points, leading, settings)

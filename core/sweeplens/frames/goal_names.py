@@ -59,7 +59,7 @@ _TABLE: tuple[tuple[str, Kind, str, str], ...] = (
      "bits-per-word surprisal"),
     ("lower", "outcome", "a distance from the truth or from real data",
      "fid kid fvd fad cfid sfid fid50k kid50k lpips dists niqe brisque piqe hd hd95 hausdorff assd asd msd chamfer emd "
-     "wasserstein mmd sliced-wasserstein edit-distance levenshtein mcd swd chamfer-distance"),
+     "wasserstein mmd sliced-wasserstein edit-distance ned levenshtein mcd swd chamfer-distance"),
     ("lower", "outcome", "a proper score where 0 is perfect, or a miscalibration",
      "brier crps ece mce ace sce calibration pinball pinball-loss quantile-loss winkler nlpd aece"),
     ("lower", "outcome", "a loss against the best possible result",

@@ -12,9 +12,10 @@ from sweeplens.errors import AmbiguousGoalError, UnknownNameError
 from sweeplens.frames.goal_names import read_name
 from sweeplens.frames.schemas import GOALS
 
-__all__ = ["AskedGoal", "goal_of", "known_goal", "main_metrics", "outcome_goal", "told_goals"]
+__all__ = ["AskedGoal", "goal_of", "known_goal", "main_metrics", "outcome_goal", "run_counts", "told_goals"]
 
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
+_LOSSES = frozenset("loss nll ce xent entropy ppl perplexity".split())
 _RESOURCES = frozenset("lr time runtime epoch step iter iteration seconds grad norm timestamp flos eta".split())
 
 
@@ -65,27 +66,47 @@ def goal_of(metric: str, asked: str = "", goals: Mapping[str, str] | None = None
 
 
 def main_metrics(
-    metrics: Iterable[str], configured: Iterable[str] = (), goals: Mapping[str, str] | None = None, *, most: int = 3
+    metrics: Iterable[str],
+    configured: Iterable[str] = (),
+    goals: Mapping[str, str] | None = None,
+    *,
+    most: int = 3,
+    counts: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """Returns the most important metrics: configured ones, else validation before test before training, scores before losses."""
+    """Returns the most important metrics: configured ones, else validation before test before training, scores before losses.
+
+    ``counts``: the runs that logged each metric; one that most runs lack comes after the others of its split.
+    """
     names = sorted(metrics)
     chosen = [m for m in configured if m in names]
     if chosen:
         return chosen[:most]
-    ranked = sorted((_rank(n, goals), n) for n in names)
-    return [n for rank, n in ranked if rank < _NOT_MAIN][:most] or names[:most]
+    ranks = {n: rank for n in names if (rank := _rank(n, goals)) is not None}
+    widest: dict[int, int] = {}
+    for name, (split, _) in ranks.items():
+        widest[split] = max(widest.get(split, 0), (counts or {}).get(name, 0))
+
+    def order(name: str) -> tuple[int, bool, int, str]:
+        split, kind = ranks[name]
+        return split, 2 * (counts or {}).get(name, 0) < widest[split], kind, name
+
+    return sorted(ranks, key=order)[:most] or names[:most]
 
 
-_NOT_MAIN = 90
+def run_counts(series: pl.DataFrame) -> dict[str, int]:
+    """Returns for each metric the number of runs that logged it."""
+    return dict(series.group_by("metric").agg(pl.len()).iter_rows())
 
 
-def _rank(metric: str, goals: Mapping[str, str] | None) -> int:
+def _rank(metric: str, goals: Mapping[str, str] | None) -> tuple[int, int] | None:
+    """Returns the rank of a metric's split and, within it, of its kind; None where no outcome is measured."""
     words = set(_words(metric))
     goal = outcome_goal(metric, goals)
     if goal == "unknown" or words & _RESOURCES:
-        return _NOT_MAIN
-    split = 10 if not words & _VALIDATION else 5 if "test" in words else 0
-    return split + (0 if goal == "higher" else 1)
+        return None
+    split = 2 if not words & _VALIDATION else 1 if "test" in words else 0
+    kind = 0 if goal == "higher" else 2 if words & _LOSSES else 1
+    return split, kind + 3 * ("best" in words)
 
 
 def _words(metric: str) -> list[str]:

@@ -45,7 +45,8 @@ IDENTIFIERS = (
     "job_id", "jobid", "array_index", "array_id",
     "array_task_id", "array_job_id", "task_id", "trial_id", "run_id", "run_number", "exp_id", "experiment_id", "wandb_id",
     "timestamp", "*_timestamp", "datetime", "date", "start_time", "started_at", "created_at", "time_stamp", "run_time_stamp",
-    "hostname", "host", "machine", "node_name", "nodename", "nodelist", "ip", "*_addr",
+    "hostname", "host", "machine", "node", "node_id", "node_name", "nodename", "nodelist", "compute_node", "pod", "pod_name",
+    "container_id", "worker_id", "tpu_name", "queue", "user", "username", "ip", "*_addr",
     "gpu", "gpu_id", "gpu_ids", "gpu_index", "device", "device_id", "cuda_device", "cuda_id", "cuda_visible_devices",
     "local_rank", "node_rank", "global_rank", "num_workers", "n_workers", "workers", "*_num_workers",
     "git_sha", "git_hash", "git_commit", "git_rev", "git_branch", "commit", "commit_id", "commit_hash", "commit_sha", "sha",
@@ -58,7 +59,7 @@ _IDENTIFIER_RUNS = 4
 _MOST_MATCHES = 5  # names that an error lists for a pattern
 _BY_NUMBER = frozenset("init run rng rep repeat trial replicate fold".split())
 _MACHINE_NAME = re.compile(
-    r"(^|[./_-])(host|host_?name|node_?name|machine(_?(name|id))?|slurm_\w+|cuda_visible_devices)$"
+    r"(^|[./_-])(host|host_?name|node(_?name)?|machine(_?(name|id))?|slurm_\w+|cuda_visible_devices)$"
 )
 _IDENTIFIER_NAME = re.compile(r"(^|[._-])((exp|experiment|run|job|trial)[_-]?(name|id)|(\w+_)?(dir|path|folder|file))$")
 

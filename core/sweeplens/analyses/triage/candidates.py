@@ -14,7 +14,7 @@ from sweeplens.analyses.triage.level_shift import SHIFT_POINTS
 from sweeplens.analyses.triage.metric_kinds import detection_goal, is_gradient, is_pace, is_schedule
 from sweeplens.analyses.triage.restarts import restart_candidates
 from sweeplens.config import Thresholds
-from sweeplens.frames.goals import main_metrics
+from sweeplens.frames.goals import main_metrics, run_counts
 
 __all__ = ["DiagnosisOptions", "curve_candidates", "detection_context", "first_main_series"]
 
@@ -39,7 +39,8 @@ def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: Diagnos
     """Returns the context, still without curves."""
     names = series["metric"].unique().to_list()
     goals = {n: detection_goal(n, options.goals) for n in names}
-    main = tuple(m for m in main_metrics(names, options.main, options.goals) if goals[m] != "unknown")
+    firsts = main_metrics(names, options.main, options.goals, counts=run_counts(series))
+    main = tuple(m for m in firsts if goals[m] != "unknown")
     sign = pl.when(pl.col("goal") == "lower").then(1.0).when(pl.col("goal") == "higher").then(-1.0)
     lower = pl.col("goal") == "lower"
     goal = pl.col("metric").replace_strict(goals, return_dtype=pl.String) if goals else pl.lit("unknown")

@@ -10,6 +10,7 @@ from sweeplens.analyses.triage.context import DetectionContext, Finding
 from sweeplens.analyses.triage.divergence import divergence
 from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, rewind, short, stalled
 from sweeplens.analyses.triage.level_shift import level_shift
+from sweeplens.analyses.triage.misspelt import misspelt
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
@@ -36,6 +37,7 @@ DETECTORS: tuple[Detector, ...] = (
     schedule,
     planned_length,
     samples_seen,
+    misspelt,
     never_learned,
     zero_loss,
     runaway,
