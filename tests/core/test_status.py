@@ -164,3 +164,39 @@ def test_a_run_of_which_its_format_says_no_end_ended_with_its_last_logged_time(t
     (tmp_path / "monitor.csv").write_text(head + "".join(f"{i},10,{5 * i}\n" for i in range(1, 8)))
     (run,) = ExperimentDB(AnalysisConfig(), tmp_path).runs_df.to_dicts()
     assert run["updated_at"].timestamp() == 1600000035
+
+
+def test_the_words_of_a_program_say_why_its_run_ended(tmp_path: Path) -> None:
+    root, store = tmp_path / "runs", tmp_path / "store"
+    for name in ("a", "b"):
+        log(root / name / "metrics.jsonl")
+        error = f"Traceback (most recent call last):\nOSError: [Errno 28] No space left on device: '/ckpt/{name}.pt'\n"
+        (root / name / "slurm-7.out").write_text(error + "srun: error: n1: task 0: Exited with exit code 1\n")
+    log(root / "c" / "metrics.jsonl")
+    (root / "c" / "exit_code").write_text("1")
+    (root / "c" / "train.err").write_text("Traceback:\nRuntimeError: WANDB_API_KEY=abcdef0123456789 was refused\n")
+    log(root / "d" / "metrics.jsonl")
+    (root / "d" / "job.out").write_text("loss 0.3\nTraining finished\n")
+    for _ in range(2):  # read from the logs, then from the store
+        db = ExperimentDB(AnalysisConfig(cache_dir=store, refresh_seconds=0), base_path=root)
+        words = dict(db.runs_df.select("run_id", "metadata.ended_with").iter_rows())
+        assert words == {
+            "a": "OSError: [Errno 28] No space left on device: '/ckpt/a.pt'",
+            "b": "OSError: [Errno 28] No space left on device: '/ckpt/b.pt'",
+            "c": "RuntimeError: WANDB_API_KEY=*** was refused",
+            "d": None,
+        }
+        found = db.diagnose().table.filter(finding="crashed")
+        assert (
+            found.filter(run_id="b")["evidence"].item().startswith("status failed: OSError: [Errno 28] No space left")
+        )
+        (ended,) = (text for topic, text in db.overview().table.iter_rows() if topic == "ended with")
+        assert ended.startswith("OSError: [Errno 28] No space left on device: '/ckpt/a.pt' (2 runs), RuntimeError")
+
+
+def test_a_text_log_says_itself_why_its_run_ended(tmp_path: Path) -> None:
+    rows = "".join(f"epoch {i} loss {1 / i:.4f}\n" for i in range(1, 9))
+    (tmp_path / "train.log").write_text(rows + "Traceback (most recent call last):\ntorch.OutOfMemoryError: 80 GiB\n")
+    runs = opened(tmp_path).runs_df
+    assert runs["status"].to_list() == ["failed"]
+    assert runs["metadata.ended_with"].to_list() == ["torch.OutOfMemoryError: 80 GiB"]

@@ -56,3 +56,13 @@ async def test_hostile_names_and_texts_are_shown_escaped_and_long_ones_within_th
         overview = text_of(await client.call_tool("overview", {}))
         assert "beside the runs: 2 notes" in overview
         assert "\x1b" not in overview
+
+
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_texts_of_a_few_rows_are_whole_where_they_fit(lab: Path, era: str) -> None:
+    for i in range(6):
+        (lab / f"public/note{i}.md").write_text("".join(f"- finding {i}.{k} of this week\n" for k in range(30)))
+    async with asking(lab, PUBLIC, era) as client:
+        answer = await client.call_tool("query_sql", {"query": "SELECT text FROM files WHERE path LIKE 'note%'"})
+        assert max(sizes(answer)) <= BUDGET
+        assert [str(row[0]).count("finding") for row in data_of(answer)["rows"]] == [30] * 6  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
 from sweeplens.analyses.next_steps import SweepFacts, next_steps
-from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, metrics_text, vary_text
+from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, ends_text, metrics_text, vary_text
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import critical_difference
@@ -314,6 +314,7 @@ def _broken(
         *((f"{severity} findings", line) for severity, line in severity_lines(found.tables["summary"])),
         ("settings and logs", _contradictions(found.table, OF_THE_SETUP)),
         ("worst", listed(worst, _WORST)),
+        ("ended with", ends_text(runs)),
         ("not checked", unseen),
         ("last 24 hours", news_of_the_day(runs, series, found.table, options)),
     ]

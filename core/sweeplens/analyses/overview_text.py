@@ -10,11 +10,12 @@ import polars as pl
 from sweeplens.analyses.coverage import listed
 from sweeplens.counting import count_of, share_of
 from sweeplens.frames.grouping import folded, identifiers, is_machine, varying_hparams
-from sweeplens.frames.schemas import hparam_columns
+from sweeplens.frames.schemas import ENDED_WITH, hparam_columns
 
-__all__ = ["MANY_RUNS", "constants_text", "metrics_text", "vary_text"]
+__all__ = ["MANY_RUNS", "constants_text", "ends_text", "metrics_text", "vary_text"]
 
 _CONSTANTS, _HPARAMS, _METRICS = 8, 12, 20  # at most so many are named
+_ENDS = 3
 _VALUE = 40  # characters of a value
 MANY_RUNS = 9
 """Runs: where no value repeats, every hyperparameter splits them alike."""
@@ -66,6 +67,17 @@ def constants_text(runs: pl.DataFrame) -> str:
         for c, own in groups[:_CONSTANTS]
     )
     return shown + (f", and {len(groups) - _CONSTANTS} more" if len(groups) > _CONSTANTS else "")
+
+
+def ends_text(runs: pl.DataFrame) -> str:
+    """Lists what programs printed on why they failed or were killed, the most frequent first; numbers and paths may differ."""
+    column = f"metadata.{ENDED_WITH}"
+    if column not in runs.columns:
+        return ""
+    kinds = pl.col(column).str.replace_all(r"'[^']*'|\S*/\S*|\d+", "_")
+    said = runs.drop_nulls(column).group_by(kinds.alias("kind"), maintain_order=True).agg(pl.first(column), n=pl.len())
+    rows = said.sort("n", descending=True, maintain_order=True).select(column, "n").iter_rows()
+    return listed([f"{words} ({count_of(n, 'run')})" for words, n in rows], _ENDS)
 
 
 def metrics_text(table: pl.DataFrame, series: pl.DataFrame, main: Sequence[str], n_runs: int) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 import polars as pl
 
 __all__ = [
+    "ENDED_WITH",
     "GOALS",
     "POINTS_SCHEMA",
     "RUN_COLUMNS",
@@ -61,6 +62,8 @@ SERIES_STATS: tuple[str, ...] = tuple(name for name in SERIES_SCHEMA if name not
 STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed", "pruned", "waiting", "unknown")
 """``failed``: ended with its own error; ``crashed``: stopped without a message; ``killed``: stopped from outside;
 ``pruned``: ended early by its search; ``waiting``: planned and not started."""
+ENDED_WITH = "ended_with"
+"""The metadata with the words of a program, or of its scheduler, on why a run failed or was killed."""
 GOALS = "metadata.goals."
 """Prefix of the columns that hold the producer's own goal of a metric: lower or higher."""
 

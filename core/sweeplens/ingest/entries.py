@@ -9,12 +9,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from sweeplens.ingest.masking import masked
 from sweeplens.ingest.reported import described, facts_of, has_scores
+from sweeplens.plain_data import plain_text
 from sweeplens.readers.checked import checked
 from sweeplens.readers.protocol import AppendedReading, Reader, Reading, Resume, Source
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
-from sweeplens.sources.signs import status_by_signs
+from sweeplens.sources.signs import end_by_signs
 from sweeplens.store import MemoryStore
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
 
@@ -69,10 +71,16 @@ def entry_of(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: in
         reading.resume,
         fingerprints_of(task.source, reading.resume),
         content,
-        ended=status_by_signs(task.source) if task.source.signs else "",
+        ended=_ended(task.source) if task.source.signs else "",
         grows=_grows(task),
         scored=scored,
     )
+
+
+def _ended(source: Source) -> str:
+    """Returns the status that files beside the source tell, and after a line break their words for a bad end."""
+    end = end_by_signs(source)
+    return str(masked(f"{end.status}\n{plain_text(end.words)}")) if end.words else end.status
 
 
 def _grows(task: ReadTask) -> bool:

@@ -1,7 +1,7 @@
 """Files beside a log that say how its run ended: what people, schedulers and launchers leave.
 
     signs_of(folder, claim)   -> the files that may say it, by name alone
-    status_by_signs(source)   -> what they say, one of frames.STATUSES; "" where they say nothing
+    end_by_signs(source)      -> what they say: one of frames.STATUSES, "" where they say nothing, and the words for a bad end
 
 What counts, the first that says something:
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import PurePath
 
@@ -30,10 +30,10 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.fact_names import REPORT_FOLDERS, is_facts
 from sweeplens.readers.decoding.values import as_step, status_of
 from sweeplens.readers.protocol import Claim, FileStat, Source
-from sweeplens.readers.text.ending import end_of, status_at_end
+from sweeplens.readers.text.ending import LogEnd, end_of, log_end
 from sweeplens.sources.walk import WalkedFolder
 
-__all__ = ["signs_of", "status_by_signs"]
+__all__ = ["end_by_signs", "signs_of"]
 
 _TEXT = re.compile(
     r"(?:slurm[-_].*|.*_\d+_log)\.(?:out|err)|.*\.(?:out|err|log)|.*\.[oe]\d+|(?:nohup|stdout|stderr|output|log|train_log)(?:\.txt)?",
@@ -108,20 +108,26 @@ def _stands_for(folder: WalkedFolder) -> bool:
     return bool(_NAMED_LOGS.fullmatch(folder.name.lower())) or len(above.folders) == 1
 
 
-def status_by_signs(source: Source) -> str:
+def end_by_signs(source: Source) -> LogEnd:
     """How the run ended as the files beside its log say it; a sign that cannot be read says nothing."""
     newest = max((f.mtime_ns for f in source.files), default=0)
     signs = [s for s in source.signs if s.mtime_ns >= newest - _STALE]
+    texts = [s for s in signs if _TEXT.fullmatch(_name(s)) and not _MARKER.fullmatch(_name(s))]
+    printed, status = _end_of_newest(texts), _status_of(signs)
+    if status and status != printed.status:
+        return LogEnd(status, printed.words if status not in ("finished", "pruned") else "")
+    results = any(_RESULT.fullmatch(_name(s)) for s in signs)
+    return printed if printed.status or not results else LogEnd("finished")
+
+
+def _status_of(signs: Sequence[FileStat]) -> str:
+    """The status in the files that hold one."""
     for kind, told in ((_EXIT, _exit_status), (_STATUS, _status_in), (_MARKER, _marker)):
         found = [status for s in _latest_first(signs) if kind.fullmatch(_name(s)) and (status := _said(s, told))]
         if found:
             return found[0]
-    facts = [status for s in _latest_first(signs) if is_facts(_name(s)) and (status := _said(s, _status_in))]
-    if facts:
-        return facts[0]
-    texts = [s for s in signs if _TEXT.fullmatch(_name(s)) and not _MARKER.fullmatch(_name(s))]
-    ended = _end_of_newest(texts)
-    return ended or ("finished" if any(_RESULT.fullmatch(_name(s)) for s in signs) else "")
+    facts = (status for s in _latest_first(signs) if is_facts(_name(s)) and (status := _said(s, _status_in)))
+    return next(facts, "")
 
 
 def _said(sign: FileStat, told: Callable[[FileStat], str]) -> str:
@@ -176,20 +182,21 @@ def _marker(sign: FileStat) -> str:
     return status_of((found and found["word"]) or "error") if found else ""
 
 
-def _end_of_newest(texts: Iterable[FileStat]) -> str:
+def _end_of_newest(texts: Iterable[FileStat]) -> LogEnd:
     """What the last lines of the newest job say; its output and its errors are one job."""
     jobs: dict[str, list[FileStat]] = {}
     for text in _latest_first(texts):
         jobs.setdefault(re.sub(r"(?i)\.(?:out|err|log)$|\.[oe](?=\d+$)", "", _name(text)), []).append(text)
     for job in jobs.values():
-        said = set(filter(None, (_said(text, _last_lines) for text in job)))
+        said = {end.status: end for text in job if (end := _last_lines(text)).status}
         if said or _is_scheduled(_name(job[0])):
-            return next((s for s in ("failed", "killed", "finished") if s in said), "")
-    return ""
+            return next((said[s] for s in ("failed", "killed", "finished") if s in said), LogEnd())
+    return LogEnd()
 
 
-def _last_lines(text: FileStat) -> str:
-    return status_at_end(end_of(text.path))
+def _last_lines(text: FileStat) -> LogEnd:
+    found = guarded(lambda: log_end(end_of(text.path)), text.path, "cannot be read")
+    return LogEnd() if isinstance(found, Failure) else found
 
 
 def _is_scheduled(name: str) -> bool:

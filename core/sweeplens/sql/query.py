@@ -174,8 +174,15 @@ def _translated(kind: str, message: str, query: str, tables: SqlTables, beside: 
         return InputError(
             f"The stored points cannot be read now: {first}. Ask again; runs and series can still be queried."
         )
-    hint = 'Put names with dots or slashes in double quotes ("optim.lr"), and text in single quotes.'
+    hint = _TIMES if "datetime[" in first else _QUOTES
     return InputError(f"The query cannot be answered: {first.removeprefix('sql parser error: ')}. {hint}")
+
+
+_QUOTES = 'Put names with dots or slashes in double quotes ("optim.lr"), and text in single quotes.'
+_TIMES = (
+    "created_at and updated_at are times in UTC: updated_at - created_at is the seconds between them, "
+    "strftime(created_at, '%Y-%m-%d') their text, and created_at > '2026-05-01' compares them."
+)
 
 
 def _unknown_table(name: str, tables: SqlTables) -> UnknownNameError:

@@ -58,7 +58,7 @@ class SourceEntry(Struct, frozen=True):
     resume: Resume | None = None
     marks: Mapping[str, FileFingerprint] = field(default_factory=dict[str, FileFingerprint])
     content: int | None = None  # checksum, kept while a change could hide behind equal size and times
-    ended: str = ""  # a status, where files beside the source say how its run ended
+    ended: str = ""  # a status, where files beside the source say how its run ended; after a line break why
     grows: bool = False  # whether a program was seen to write it, and not only to put it there
     scored: bool = False  # whether files beside the source report scores, which are among its points
 

@@ -23,7 +23,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens import source_limits
-from sweeplens.frames.schemas import RUN_COLUMNS
+from sweeplens.frames.schemas import ENDED_WITH, RUN_COLUMNS
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import RunRecord, Source
@@ -61,12 +61,16 @@ def row_of(
 ) -> RunRow:
     """Returns a record's row under its unique id, with the path, format and newest change of its source.
 
-    ``ended``: the status that files beside the source tell. ``grows``: whether a program was seen to write it.
+    ``ended``: the status that files beside the source tell, and after a line break their words for a bad end. ``grows``:
+    whether a program was seen to write it.
     """
     newest = max((f.mtime_ns for f in source.files), default=0)
     touched = datetime.fromtimestamp(newest / 1e9, UTC)
     flat = flatten(record.hyperparameters)
     metadata = flatten(record.metadata)
+    told, _, words = ended.partition("\n")
+    if words:
+        metadata.setdefault(ENDED_WITH, words)
     if record.non_scalar:
         metadata["non_scalar"] = dict(sorted(record.non_scalar.items()))  # readers count in different orders
     if source.copies:
@@ -75,7 +79,7 @@ def row_of(
         "run_id": run_id,
         "name": record.name or record.id,
         "group": record.group,
-        "status": record.status or ended,
+        "status": record.status or told,
         "created_at": record.created_at,
         "updated_at": record.updated_at or touched,
         "n_steps": n_steps,

@@ -42,6 +42,7 @@ _CELLS = (400, 120, 30)  # maximum characters of a cell, tried in this order
 _LINES = (1500, *_CELLS)  # the same where cells are sentences
 _TEXTS = (6000, 2500, *_CELLS)  # the same where an answer has few rows, so that a long text takes no room from others
 _FEW_ROWS = 3
+_SOME_ROWS = 100  # that are tried with whole texts first
 _STRETCH = 2  # longer sequences of non-finite points are shown by their ends
 
 
@@ -123,21 +124,35 @@ def reply(answer: Answer | LazyAnswer, page: PageRequest, renderer: Renderer | N
     """Renders one page of an answer; ``renderer`` is tables by default. Of a `LazyAnswer` only the main table has pages."""
     lazy = isinstance(answer, LazyAnswer)
     page = replace(page, budget=max(page.budget, MIN_BUDGET), all_tables=renderer is not render_series and not lazy)
-    best: ToolReply | None = None
     without_rows = _prepare_lazy(answer, page) if lazy else _prepare(answer, page)
+    draw = renderer or render_tables
+    best = _with_whole_texts(without_rows, draw)
+    if best is not None:
+        return best
     cells = _TEXTS if without_rows.total <= _FEW_ROWS else _CELLS
     for chars, columns in _shorter_forms(without_rows.answer, _LINES if renderer is render_overview else cells):
         prepared = _with_rows(without_rows, chars, columns)
-        n = _largest(
-            len(prepared.rows), lambda n, s=prepared: _fits(_page(s, n, renderer or render_tables), page.budget)
-        )
+        n = _largest(len(prepared.rows), lambda n, s=prepared: _fits(_page(s, n, draw), page.budget))
         if n >= min(1, len(prepared.rows)):
-            best = _page(
-                prepared, _at_series_end(prepared, n) if renderer is render_series else n, renderer or render_tables
-            )
+            best = _page(prepared, _at_series_end(prepared, n) if draw is render_series else n, draw)
             break
     assert best is not None, "one clipped cell always fits in the smallest budget"
     return best
+
+
+def _with_whole_texts(without_rows: PreparedAnswer, draw: Renderer) -> ToolReply | None:
+    """Returns a page with all rows and long texts whole, where they are few enough to fit; else None."""
+    if draw is not render_tables or not _FEW_ROWS < without_rows.total <= _SOME_ROWS:
+        return None
+    widest = max(frame.width for _, frame in without_rows.tables)
+    for chars in _TEXTS[:2]:
+        prepared = _with_rows(without_rows, chars, max(widest, 1))
+        n = len(prepared.rows)
+        if n == without_rows.total - without_rows.page.start and _fits(
+            made := _page(prepared, n, draw), without_rows.page.budget
+        ):
+            return made
+    return None
 
 
 def render_tables(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object], str]:

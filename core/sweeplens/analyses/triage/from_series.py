@@ -13,6 +13,7 @@ from sweeplens.analyses.triage.metric_kinds import is_length
 from sweeplens.analyses.triage.pairs import words
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.frames.grouping import varying_hparams
+from sweeplens.frames.schemas import ENDED_WITH
 
 __all__ = ["constant", "crashed", "ends_early", "most_rewound", "nan", "rewind", "short", "stalled"]
 
@@ -98,14 +99,21 @@ def crashed(context: DetectionContext) -> Iterator[Finding]:
     ended = context.runs.select("run_id", "status", "n_steps", torn=torn).filter(
         pl.col("status").is_in(list(_ENDED_BADLY)) | pl.col("torn")
     )
-    lasts = _last_steps(context, ended["run_id"])
+    lasts, said = _last_steps(context, ended["run_id"]), _last_words(context.runs)
     for run_id, status, n_steps, is_torn in ended.iter_rows():
         text = (
             ("no status was logged" if status == "unknown" else f"status {status}")
+            + (f": {said[run_id]}" if run_id in said else "")
             + ("; its file ends in the middle of a line" if is_torn else "")
             + ("" if n_steps else "; it logged no point")
         )
         yield Finding(run_id, "crashed", _ENDED_BADLY.get(status, "medium"), "", lasts.get(run_id), text)
+
+
+def _last_words(runs: pl.DataFrame) -> dict[str, str]:
+    """Returns what the programs of these runs printed on why they failed or were killed."""
+    column = f"metadata.{ENDED_WITH}"
+    return dict(runs.select("run_id", column).drop_nulls().iter_rows()) if column in runs.columns else {}
 
 
 def _last_steps(context: DetectionContext, runs: pl.Series) -> dict[str, int]:

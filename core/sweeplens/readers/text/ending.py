@@ -1,23 +1,29 @@
-"""Finds the status of a text log's last run in its last lines."""
+"""Finds the status of a text log's last run in its last lines, and the line that says why it ended badly."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.text.lines import cleaned
 
-__all__ = ["end_of", "status_at_end"]
+__all__ = ["LogEnd", "end_of", "log_end"]
 
 _LINES = 25
 _TAIL_BYTES = 1 << 14
+_WORDS = 200  # characters of the line that says why a run ended
 _KILLED = re.compile(
     r"(?i)slurm(?:stepd|d)\S*: error.*(?:CANCELLED|TIME LIMIT)|^KeyboardInterrupt|^(?:Terminated|Killed)$|oom[-_ ]kill event"
     r"|\*\*\* (?:JOB|STEP)\b.*(?:CANCELLED|PREEMPT)|\bCANCELLED AT \S+ DUE TO\b|PBS: job killed|TERM_(?:RUN|MEM)LIMIT"
     r"|received signal (?:2|9|15)\b|Job has timed out\b"
 )
+_PREFIX = re.compile(
+    r"^(?:\[?rank\d+\]?:|\[?[\d\-/ :,.T]{10,}\]?)\s*(?:[-|:]?\s*\[?(?:INFO|ERROR|CRITICAL)\]?\s*[-|:]?\s*)?"
+)
+_EXCEPTION = re.compile(r"^(?:\S+: )?(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?::|$)")
 _FAILED = re.compile(
-    r"^(?:\S+: )?(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?::|$)|^Segmentation fault"
+    rf"{_EXCEPTION.pattern}|^Segmentation fault"
     r"|^srun: error:.*(?:Exited with exit code [1-9]|failed)"
     r"|^torch\.distributed\.elastic\.multiprocessing\.errors\.ChildFailedError"
 )
@@ -32,24 +38,26 @@ _FINISHED = re.compile(
 _NOT_AN_END = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")
 
 
-def status_at_end(text: str) -> str:
-    """Returns ``finished``, ``failed`` or ``killed``; "" where the last lines do not show it."""
-    lines = [line.strip() for line in text.split("\n") if line.strip()][-_LINES:]
+class LogEnd(NamedTuple):
+    """How a log ends: ``finished``, ``failed`` or ``killed``, "" where it does not say it; and its words for a bad end."""
+
+    status: str = ""
+    words: str = ""
+
+
+def log_end(text: str) -> LogEnd:
+    """Returns what the last lines of a text say of the end of its run."""
+    whole = [line.strip() for line in text.split("\n") if line.strip()][-_LINES:]
+    lines = [_PREFIX.sub("", line) for line in whole]
+    has_error = any("Traceback" in line or "error" in line.lower() for line in whole)
     for line in reversed(lines):
-        bare = re.sub(
-            r"^(?:\[?rank\d+\]?:|\[?[\d\-/ :,.T]{10,}\]?)\s*(?:[-|:]?\s*\[?(?:INFO|ERROR|CRITICAL)\]?\s*[-|:]?\s*)?",
-            "",
-            line,
-        )
-        if _KILLED.search(bare):
-            return "killed"
-        if _FAILED_JOB.search(bare):
-            return "failed"
-        if _FAILED.match(bare) and any("Traceback" in other or "error" in other.lower() for other in lines):
-            return "failed"
-        if _FINISHED.search(bare) and not _NOT_AN_END.search(bare):
-            return "finished"
-    return ""
+        if _KILLED.search(line):
+            return LogEnd("killed", line[:_WORDS])
+        if _FAILED_JOB.search(line) or (has_error and _FAILED.match(line)):
+            return LogEnd("failed", next((o for o in reversed(lines) if _EXCEPTION.match(o)), line)[:_WORDS])
+        if _FINISHED.search(line) and not _NOT_AN_END.search(line):
+            return LogEnd("finished")
+    return LogEnd()
 
 
 def end_of(path: str) -> str:

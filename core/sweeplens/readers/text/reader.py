@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.counting import count_of, verb
+from sweeplens.frames.schemas import ENDED_WITH
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import empty_reading_points
@@ -28,7 +29,7 @@ from sweeplens.readers.protocol import (
     Source,
 )
 from sweeplens.readers.text.chunks import PLAN_BYTES, chunks_of
-from sweeplens.readers.text.ending import end_of, status_at_end
+from sweeplens.readers.text.ending import end_of, log_end
 from sweeplens.readers.text.lines import cleaned
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
 from sweeplens.readers.text.recognition import parsed_log
@@ -249,14 +250,15 @@ class _LogReading(Struct):
         last = self.parser.axis.run
         last -= int(last > 0 and not self.parser.axis.has_rows)
         times = _times_of(points, is_one=last == self.first_run == 0)
-        status = status_at_end(end_of(self.entry.path))
+        end = log_end(end_of(self.entry.path))
         return tuple(
             RunRecord(
                 run,
-                status=status if k == last else "",
+                status=end.status if k == last else "",
                 created_at=None if self.resume and k <= self.first_run else times.get(run, (None, None))[0],
                 updated_at=times.get(run, (None, None))[1],
                 hyperparameters=self.settings.get(k, {}),
+                metadata={ENDED_WITH: end.words} if k == last and end.words else {},
             )
             for k in range(last + 1)
             for run in [_run_id(self.source.relative, k)]

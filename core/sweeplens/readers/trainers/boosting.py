@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from sweeplens.frames.schemas import ENDED_WITH
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import PointBuffer, written_number
 from sweeplens.readers.json.steps import described_by
 from sweeplens.readers.protocol import Claim, Folder, Reading, Resume, RunRecord, Source
-from sweeplens.readers.text.ending import status_at_end
+from sweeplens.readers.text.ending import LogEnd, log_end
 
 __all__ = ["BoostingConsole"]
 
@@ -56,8 +57,10 @@ class BoostingConsole:
             for name, value in values:
                 points.add(run, name, step, value)
         ids = [source.relative, *(f"{source.relative}#{k}" for k in range(2, number + 1))]
-        ended = status_at_end(text[-4096:])
-        records = [RunRecord(r, status=ended if r == ids[-1] else "") for r in ids]
+        end = log_end(text[-4096:])
+        ends = [*(LogEnd() for _ in ids[1:]), end]
+        said = [{ENDED_WITH: e.words} if e.words else {} for e in ends]
+        records = [RunRecord(r, status=e.status, metadata=m) for r, e, m in zip(ids, ends, said, strict=True)]
         runs, problems = described_by(source, records)
         return Reading(runs, points.frame(), problems)
 
