@@ -218,3 +218,31 @@ def test_two_alike_settings_that_the_same_runs_vary_are_no_misspelling() -> None
     runs: dict[str, Curves] = {f"r{i}": {"loss": _loss(i)} for i in range(8)}
     hparams = {f"r{i}": {"image_width": i} | ({"image_widtj": 1.0} if i < 2 else {}) for i in range(8)}
     assert not _found(runs, hparams, "misspelt")
+
+
+def _rescored(shift: float, commits: tuple[str, str]) -> list[dict[str, object]]:
+    runs: dict[str, Curves] = {}
+    hparams: dict[str, dict[str, object]] = {}
+    for seed in range(3):
+        wer = [20.0 * v for v in _loss(seed + 50)]
+        for when, commit, off in (("old", commits[0], 0.0), ("new", commits[1], shift)):
+            noise = np.random.default_rng(seed).normal(0, 0.2, len(wer)) if off else np.zeros(len(wer))
+            runs[f"{when}{seed}"] = {
+                "train/loss": _loss(seed),
+                "val/loss": _loss(seed + 9),
+                "val/wer": [float(w + off + e) for w, e in zip(wer, noise, strict=True)],
+            }
+            hparams[f"{when}{seed}"] = {"seed": seed, "scorer": commit}
+    return _found(runs, hparams, "rescored")
+
+
+def test_a_score_that_was_computed_otherwise_in_runs_of_the_same_training_is_found() -> None:
+    rows = _rescored(-1.2, ("raw", "normalised"))
+    assert [(r["metric"], r["severity"]) for r in rows] == [("val/wer", "medium")] * 3
+    words = str(rows[0]["evidence"])
+    assert words.startswith("train/loss, val/loss are equal to the last digit in ")
+    assert "on average: probably computed otherwise (scorer " in words
+
+
+def test_the_same_runs_with_the_same_score_are_no_finding() -> None:
+    assert not _rescored(0.0, ("raw", "normalised"))

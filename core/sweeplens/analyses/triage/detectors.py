@@ -14,6 +14,7 @@ from sweeplens.analyses.triage.misspelt import misspelt
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
+from sweeplens.analyses.triage.rescored import rescored
 from sweeplens.analyses.triage.restarts import restart
 from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
 from sweeplens.analyses.triage.siblings import outlier
@@ -32,6 +33,7 @@ DETECTORS: tuple[Detector, ...] = (
     short,
     never_applied,
     multiples,
+    rescored,
     warm_up,
     learning_rate,
     schedule,

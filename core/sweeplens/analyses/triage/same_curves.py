@@ -18,7 +18,7 @@ from sweeplens.analyses.triage.pairs import is_validation
 from sweeplens.counting import count_of
 from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
 
-__all__ = ["multiples", "never_applied", "same_end"]
+__all__ = ["exact_curves", "multiples", "never_applied", "same_end"]
 
 _EXACT = ("metric", "n", "first_step", "last_step", "first", "last", "min", "max", "min_step", "max_step", "mean")
 _LEAST = 5  # points
@@ -35,11 +35,8 @@ def never_applied(context: DetectionContext) -> Iterator[Finding]:
     series = _moving(context)
     if not varying or not series.height:
         return
-    exact = series.with_columns(
-        pl.col("mean").cast(pl.Float32)
-    )  # sums over the same values may differ in the last digit
-    prints = exact.select("run_id", part=pl.struct(_EXACT).hash(0)).group_by("run_id").agg(
-        print=pl.col("part").sort().implode().hash(0).first(), metrics=pl.len()
+    prints = _printed(series).group_by("run_id").agg(
+        print=pl.col("print").sort().implode().hash(0).first(), metrics=pl.len()
     )  # fmt: skip
     alike = prints.filter(pl.len().over("print") > 1)
     for _, group in alike.sort("run_id").group_by("print", maintain_order=True):
@@ -47,6 +44,17 @@ def never_applied(context: DetectionContext) -> Iterator[Finding]:
         yield from _equal(
             context, keyed(context.runs.filter(pl.col("run_id").is_in(ids)), varying), varying, group["metrics"][0]
         )
+
+
+def exact_curves(context: DetectionContext) -> pl.DataFrame:
+    """Returns the long series with a goal that change, with ``print``: equal where curves are equal to the last digit."""
+    return _printed(_moving(context).filter(pl.col("n") >= _LONG))
+
+
+def _printed(series: pl.DataFrame) -> pl.DataFrame:
+    mean = pl.col("mean").cast(pl.Float32)  # sums over the same values may differ in the last digit
+    parts = [mean if name == "mean" else pl.col(name) for name in _EXACT]
+    return series.with_columns(print=pl.struct(parts).hash(0))
 
 
 def _equal(context: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], metrics: int) -> Iterator[Finding]:
