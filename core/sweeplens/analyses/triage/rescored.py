@@ -44,10 +44,8 @@ def rescored(context: DetectionContext) -> Iterator[Finding]:
             f"{m} is {number(abs(d))} {'higher' if d > 0 else 'lower'}"
             for m, d in rows.select("metric", "apart").rows()
         ]
-        text = (
-            f"{listed(rows['equal'][0].to_list(), _METRICS)} are equal to the last digit in {there}, but {listed(shifts, _METRICS)} "
-            f"on average: probably computed otherwise{told.get(str(run_id), '')}; do not compare the two"
-        )
+        equal = listed(rows["equal"][0].to_list(), _METRICS)
+        text = f"{equal} are equal to the last digit in {there}, but {listed(shifts, _METRICS)} on average: probably computed otherwise{told.get(str(run_id), '')}; do not compare the two"
         yield Finding(str(run_id), "rescored", "medium", rows["metric"][0], rows["last_step"][0], text)
 
 

@@ -23,7 +23,7 @@ def same_split(context: DetectionContext) -> Iterator[Finding]:
     different values, and in at most 60 % of the runs that have both."""
     names = sorted(context.series["metric"].unique().to_list())
     for test in (n for n in names if _TEST & set(words(n))):
-        twins = [n for n in names if _VALIDATION & set(words(n)) and _measured(n) == _measured(test)]
+        twins = [n for n in names if _VALIDATION & set(words(n)) and _is_part(_measured(n), _measured(test))]
         if twins:
             yield from _equal(context, test, twins)
 
@@ -31,6 +31,11 @@ def same_split(context: DetectionContext) -> Iterator[Finding]:
 def _measured(metric: str) -> tuple[str, ...]:
     """Returns the words of a name that say what was measured."""
     return tuple(w for w in words(metric) if w not in SPLITS | _TEST | _CHOICE)
+
+
+def _is_part(validation: tuple[str, ...], test: tuple[str, ...]) -> bool:
+    """Whether the test may measure the same: ``wer`` on validation data, ``clean wer`` on one of several test sets."""
+    return bool(validation) and validation[-1:] == test[-1:] and set(validation) <= set(test)
 
 
 def _equal(context: DetectionContext, test: str, twins: list[str]) -> Iterator[Finding]:
