@@ -152,17 +152,16 @@ def _accuracy(seed: int) -> list[float]:
     return [float(v) for v in 0.9 - 0.4 * np.exp(-np.arange(30) / 8) + noise]
 
 
-def test_test_values_that_are_those_of_the_validation_data_are_found() -> None:
+@pytest.mark.parametrize("name", ["test/accuracy", "test_clean.accuracy"])
+def test_test_values_that_are_those_of_the_validation_data_are_found(name: str) -> None:
     runs: dict[str, Curves] = {}
     for i in range(9):
         val = _accuracy(i)
         test = max(val) if i < 3 else 0.88 + float(np.random.default_rng(i + 50).normal(0, 0.01))
-        curves: Curves = {"eval/accuracy": val, "best/eval_accuracy": [max(val)], "test/accuracy": [test]}
+        curves: Curves = {"eval/accuracy": val, "best/eval_accuracy": [max(val)], name: [test]}
         runs[f"r{i}"] = curves
     rows = _found(runs, {name: {"lr": i} for i, name in enumerate(runs)}, "same_split")
-    assert [(r["run_id"], r["metric"], r["severity"]) for r in rows] == [
-        (f"r{i}", "test/accuracy", "medium") for i in range(3)
-    ]
+    assert [(r["run_id"], r["metric"], r["severity"]) for r in rows] == [(f"r{i}", name, "medium") for i in range(3)]
     assert "as in 3 of 9 runs" in str(rows[0]["evidence"])
 
 

@@ -40,13 +40,17 @@ def rescored(context: DetectionContext) -> Iterator[Finding]:
     found = both.filter(*same_steps, differs).with_columns(apart=apart).sort("run_id", "metric")
     told = _told_apart(context.runs, found)
     for (run_id, there), rows in found.group_by("run_id", "other", maintain_order=True):
-        shifts = [
-            f"{m} is {number(abs(d))} {'higher' if d > 0 else 'lower'}"
-            for m, d in rows.select("metric", "apart").rows()
-        ]
-        equal = listed(rows["equal"][0].to_list(), _METRICS)
-        text = f"{equal} are equal to the last digit in {there}, but {listed(shifts, _METRICS)} on average: probably computed otherwise{told.get(str(run_id), '')}; do not compare the two"
+        shifts = [f"{m} is {_shift(d)}" for m, d in rows.select("metric", "apart").rows()]
+        text = (
+            f"{listed(rows['equal'][0].to_list(), _METRICS)} are equal to the last digit in {there}, "
+            f"but {listed(shifts, _METRICS)} on average: probably computed otherwise{told.get(str(run_id), '')}; "
+            "do not compare the two"
+        )
         yield Finding(str(run_id), "rescored", "medium", rows["metric"][0], rows["last_step"][0], text)
+
+
+def _shift(apart: float) -> str:
+    return f"{number(abs(apart))} {'higher' if apart > 0 else 'lower'}"
 
 
 def _same_training(curves: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
