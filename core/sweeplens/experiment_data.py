@@ -324,7 +324,7 @@ class ExperimentData:
             return ()
         return (
             f"the folders are being read again beside this answer, which shows them as they were {seconds:.0f} s ago "
-            "(refresh_seconds=0, or load_experiments, waits)",
+            "(overview with fresh=true, load_experiments or refresh_seconds=0 waits for them)",
         )
 
     def _is_old(self) -> bool:

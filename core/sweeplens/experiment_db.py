@@ -71,11 +71,13 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
 
     # --------------------------------------------------------------- answers
 
-    def overview(self, *, runs: Names = (), where: str = "") -> Answer:
-        """Returns an overview of all runs in about twenty lines."""
+    def overview(self, *, runs: Names = (), where: str = "", fresh: bool = False) -> Answer:
+        """Returns an overview of all runs in about twenty lines. ``fresh``: reads new files first, however long that takes."""
         from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview, with_line
         from sweeplens.sql.beside_summary import files_line
 
+        if fresh:
+            self.load_experiments()
         view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
         answer = overview(
@@ -85,7 +87,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
             studied=self._studied(view),
         )  # fmt: skip
         answer = with_line(answer, "beside the runs", files_line(view.snapshot, self.roots) if view.is_whole else "")
-        python = f"db.overview({python_call(runs=runs, where=where)})"
+        python = f"db.overview({python_call(runs=runs, where=where, fresh=fresh or None)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "", runs=runs, where=where)
 

@@ -12,7 +12,7 @@ from mcp import Client
 from support.doors import data_of
 from support.sweep import write_run
 
-from sweeplens import ExperimentDB
+from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.ingest.refresh import LoadReport, Progress
 from sweeplens_mcp.protocol.app import build_server
 from sweeplens_mcp.settings import Settings
@@ -110,3 +110,17 @@ async def test_a_server_serves_one_client_after_the_other(sweep: Path, era: str)
     for _ in range(2):
         async with Client(server, mode=era) as client:
             assert data_of(await client.call_tool("list_metrics", {}))["rows"]
+
+
+async def test_a_caller_may_wait_for_what_was_just_written(tmp_path: Path, era: str) -> None:
+    write_run(tmp_path / "a", {"lr": 1}, [{"step": 0, "loss": 1.0}])
+    database = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=1e6), base_path=tmp_path)
+    async with Client(build_server(database), mode=era) as client:
+
+        async def used(**more: bool) -> object:
+            return data_of(await client.call_tool("overview", more))["basis"]["runs_used"]  # type: ignore[index]
+
+        assert await used() == 1
+        write_run(tmp_path / "b", {"lr": 2}, [{"step": 0, "loss": 1.0}])
+        assert await used() == 1
+        assert await used(fresh=True) == 2

@@ -30,6 +30,7 @@ from sweeplens_mcp.tools import ToolSpec
 
 __all__ = ["add_option", "main", "option_values", "parsed_words", "question_parser"]
 
+_ALWAYS = "fresh"  # a command reads the folders first in any case
 _WATCH_SECONDS = 2.0
 
 
@@ -78,7 +79,7 @@ def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
     )
     options = parser.add_argument_group("the question")
     for argument in known.values():
-        if argument.name not in question.positionals and (argument.name != "cursor" or spec.news):
+        if argument.name not in (*question.positionals, _ALWAYS) and (argument.name != "cursor" or spec.news):
             add_option(options, argument)
     _add_output_options(parser.add_argument_group("the answer"))
     return parser

@@ -16,6 +16,7 @@ __all__ = [
     "By",
     "Columns",
     "Cursor",
+    "Fresh",
     "Goal",
     "Hparams",
     "Limit",
@@ -67,6 +68,7 @@ Where = Annotated[
     ),
 ]
 BriefWhere = Annotated[str, Field(description="Condition, as in list_runs.")]
+Fresh = Annotated[bool, Field(description="Read the folders first.")]
 Metric = Annotated[str, Field(description="Metric name.")]
 Metrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]

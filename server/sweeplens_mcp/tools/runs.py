@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sweeplens.answers import Answer
-from sweeplens_mcp.tools.arguments import BriefWhere, Columns, RunId, Runs, Sort, Where
+from sweeplens_mcp.tools.arguments import BriefWhere, Columns, Fresh, RunId, Runs, Sort, Where
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["get_run", "list_runs", "overview"]
 
 
-def overview(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "") -> Answer:
+def overview(db: "ExperimentDB", runs: Runs = (), where: BriefWhere = "", fresh: Fresh = False) -> Answer:
     """Call this first: a summary of the experiments in about twenty lines. Runs by status, hyperparameters that vary,
-    metrics with goal and range, the best group for each main metric and its ties, failed runs and what they share, runs in
-    progress, changes in the last 24 hours, and the next calls to make."""
-    answer = db.overview(runs=runs, where=where)
+    metrics with goal and range, the best group by each main metric and ties, what failed and why, what is running,
+    news of a day, and the next calls."""
+    answer = db.overview(runs=runs, where=where, fresh=fresh)
     return replace(
         answer, tables={"best": answer.tables["best"]}
     )  # the summary lines already list what varies and the metrics
