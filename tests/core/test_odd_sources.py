@@ -117,6 +117,31 @@ def test_an_odd_config_leaves_its_points_and_everything_else(config: str, tmp_pa
     assert same(told(second), before)
 
 
+REPORTED = {
+    "deep": '{"a": ' * 900 + '{"acc": 0.5}' + "}" * 900,
+    "integers": '{"acc": ' + "9" * 400 + ', "test_acc": ' + "9" * 4000 + "}",
+    "infinite": '{"acc": 1e999, "loss": NaN, "test_acc": -1e999, "step": 1' + "0" * 30 + "}",
+    "names": json.dumps({"": 0.5, "\0": 0.5, "acc\0": 0.5, "acc\ud800": 0.5, "acc_" * 5000: 0.5, "*": {"acc": 0.5}}),
+}
+
+
+@pytest.mark.parametrize("format", ["metrics.jsonl", "log.csv"])
+@pytest.mark.parametrize("name", list(REPORTED))
+def test_an_odd_report_beside_a_log_leaves_its_points_and_everything_else(
+    name: str, format: str, tmp_path: Path
+) -> None:
+    root = healthy(tmp_path)
+    before = told(opened(root))
+    odd_run(root, "{}", "result.json").joinpath("result.json").write_text(REPORTED[name])
+    if format != "metrics.jsonl":
+        (root / "odd" / "metrics.jsonl").unlink()
+        (root / "odd" / format).write_text("step,loss\n" + "".join(f"{r['step']},{r['loss']}\n" for r in ROWS))
+    db = opened(root)
+    assert same(told(db), before)
+    assert db.query_metrics("loss", ["odd"]).height == len(ROWS)
+    assert db.overview().table.height
+
+
 @pytest.mark.parametrize("text", YAML[:3])
 def test_a_value_that_is_none_of_its_tag_is_named_with_its_file_and_line(text: str, tmp_path: Path) -> None:
     root = healthy(tmp_path)
