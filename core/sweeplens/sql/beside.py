@@ -26,7 +26,7 @@ from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.sql.file_kinds import is_table_name
 from sweeplens.sql.file_list import FILES_SCHEMA, LINES_SCHEMA, FileList, FileRoot, lines_of, list_files, with_texts
-from sweeplens.sql.file_tables import MOST_ROWS, read_table
+from sweeplens.sql.file_tables import read_table, row_limit
 from sweeplens.sql.validate import mentions, quoted_names, reads_table, texts_in
 
 __all__ = ["BesideTables", "FilesBeside", "file_names"]
@@ -69,7 +69,8 @@ class FilesBeside:
             frame = self._table(name)
             if frame is not None:
                 frames[name] = frame
-                warnings += [f"{name}: only its first {MOST_ROWS:,} rows are read"] * (frame.height >= MOST_ROWS)
+                most = row_limit(frame.width)
+                warnings += [f"{name}: only its first {most:,} rows are read"] * (frame.height >= most)
         if reads_table(query, "files") or reads_table(query, "lines"):
             frames |= self._file_frames(query, warnings)
         return BesideTables(frames, tuple(warnings))
