@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sweeplens import AnalysisConfig, ExperimentDB
@@ -193,6 +194,20 @@ def test_a_long_line_below_a_header_in_a_note_takes_no_time(root: Path, tmp_path
     began = time.process_time()
     assert db.query_sql('SELECT * FROM "notes.md"').table.rows() == [(1, 2)]
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_nested_columns_of_a_file_are_flat_and_their_secrets_masked(root: Path, db: ExperimentDB, suffix: str) -> None:
+    path = root / f"nested.{suffix}"
+    rows = [
+        {"id": i, "opt": {"lr": 0.1, "api_key": "sk-1"}, "of": [{"hf_token": "sk-2"}], "xs": [1, 2]} for i in range(2)
+    ]
+    frame = pl.DataFrame(rows)
+    frame.write_parquet(path) if suffix == "parquet" else frame.write_ipc(path)
+    told = db.query_sql(f'SELECT * FROM "{path.name}"').table
+    path.unlink()
+    assert told.columns == ["id", "opt.lr", "opt.api_key", "of", "xs"]
+    assert told.row(0) == (0, 0.1, "***", '[{"hf_token": ***}]', "[1, 2]")
 
 
 def test_a_number_of_a_table_may_have_any_length(db: ExperimentDB) -> None:

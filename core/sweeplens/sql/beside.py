@@ -17,10 +17,11 @@ from typing import cast
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.errors import FormatError, InputError, RefusedFileError
+from sweeplens.cancellation import StoppedError
+from sweeplens.errors import FormatError, InputError, LimitError, RefusedFileError
 from sweeplens.panics import panics_as_errors
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.boundary import error_reason
+from sweeplens.readers.boundary import error_reason, is_system_error
 from sweeplens.readers.protocol import Source
 from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.unread_formats import unread_format
@@ -123,7 +124,11 @@ class FilesBeside:
                 return self._without_secrets(read_table(self._content(path, relative), name))
         except (FormatError, RefusedFileError) as error:
             raise InputError(f"{plain_text(str(error))}.") from error
-        except (OSError, pl.exceptions.PolarsError, EOFError) as error:
+        except (InputError, StoppedError, LimitError):
+            raise
+        except Exception as error:  # the boundary around one source
+            if is_system_error(error):
+                raise
             raise InputError(f"{name!r} cannot be read: {error_reason(error)}.") from error
 
     def _path_of(self, relative: str) -> str | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import cast
 
@@ -22,6 +22,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import FormatError
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
+from sweeplens.readers.decoding.column_bounds import check_columns
 from sweeplens.readers.decoding.delimited.cells import absent, cell_number, header_of, records, unique_names
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.store.runs_frame import typed_column
@@ -59,10 +60,24 @@ def row_limit(columns: int) -> int:
 
 def _columnar(data: bytes, suffix: str, name: str) -> pl.DataFrame:
     try:
+        check_columns(data)
         frame = _COLUMNAR[suffix](io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (FormatError, pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise FormatError(f"{name!r} cannot be read: {str(error).splitlines()[0][:200]}") from error
-    return frame.head(MOST_ROWS)
+    frame = frame.head(row_limit(frame.width))
+    return pl.DataFrame([flat for column in frame.get_columns() for flat in _flat(column)])
+
+
+def _flat(column: pl.Series) -> Iterator[pl.Series]:
+    """Yields a column without nested types: the fields of a structure under dotted names, lists as JSON, as in rows of JSON."""
+    name = column.name
+    if isinstance(column.dtype, pl.Struct):
+        for field in column.struct.fields:
+            yield from _flat(column.struct.field(field).alias(f"{name}.{field}"))
+    elif column.dtype.is_nested():
+        yield pl.Series(name, [_cell(value) for value in column], dtype=pl.String)
+    else:
+        yield column
 
 
 def _from_text(data: bytes, name: str, number: int, *, delimited: bool) -> pl.DataFrame:
@@ -197,6 +212,7 @@ def _from_rows(rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
 
 
 def _cell(value: object) -> object:
+    value = value.to_list() if isinstance(value, pl.Series) else value
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, int) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:
