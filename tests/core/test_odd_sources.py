@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import sqlite3
 import sys
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from support.sweep import write_run
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.errors import InputError
 from sweeplens.plain_data import plain_text, plain_value
 from sweeplens.readers import READERS
 from sweeplens.readers.protocol import READING_SCHEMA, Claim, Folder, Reading, Resume, RunRecord, Source
@@ -115,6 +117,77 @@ def test_an_odd_config_leaves_its_points_and_everything_else(config: str, tmp_pa
     second = opened(root, cache)
     assert second.runs_df.drop("status").equals(first.runs_df.drop("status"))
     assert same(told(second), before)
+
+
+REPORTED = {
+    "deep": '{"a": ' * 900 + '{"acc": 0.5}' + "}" * 900,
+    "integers": '{"acc": ' + "9" * 400 + ', "test_acc": ' + "9" * 4000 + "}",
+    "infinite": '{"acc": 1e999, "loss": NaN, "test_acc": -1e999, "step": 1' + "0" * 30 + "}",
+    "names": json.dumps({"": 0.5, "\0": 0.5, "acc\0": 0.5, "acc\ud800": 0.5, "acc_" * 5000: 0.5, "*": {"acc": 0.5}}),
+}
+
+
+@pytest.mark.parametrize("format", ["metrics.jsonl", "log.csv"])
+@pytest.mark.parametrize("name", list(REPORTED))
+def test_an_odd_report_beside_a_log_leaves_its_points_and_everything_else(
+    name: str, format: str, tmp_path: Path
+) -> None:
+    root = healthy(tmp_path)
+    before = told(opened(root))
+    odd_run(root, "{}", "result.json").joinpath("result.json").write_text(REPORTED[name])
+    if format != "metrics.jsonl":
+        (root / "odd" / "metrics.jsonl").unlink()
+        (root / "odd" / format).write_text("step,loss\n" + "".join(f"{r['step']},{r['loss']}\n" for r in ROWS))
+    db = opened(root)
+    assert same(told(db), before)
+    assert db.query_metrics("loss", ["odd"]).height == len(ROWS)
+    assert db.overview().table.height
+
+
+def columns(kind: str) -> pl.DataFrame:
+    """A table that takes kilobytes as a file, and much memory as rows."""
+    step = pl.Series("step", [1, 2], dtype=pl.Int8)
+    if kind == "rows":
+        return pl.select(step=pl.repeat(1, 11_000_000, dtype=pl.Int8), loss=pl.repeat(1, 11_000_000, dtype=pl.Int8))
+    if kind == "text":
+        return pl.DataFrame({"step": range(3000), "loss": 0.5, "text": "x" * 100_000})
+    many = pl.select(pl.repeat(1, 11_000_000, dtype=pl.Int8)).to_series()
+    return pl.DataFrame([step, step.alias("loss"), pl.Series("classes", [many, many])])
+
+
+@pytest.mark.parametrize("kind", ["rows", "lists", "text"])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_small_file_of_columns_with_many_values_takes_no_memory(kind: str, suffix: str, tmp_path: Path) -> None:
+    root = healthy(tmp_path)
+    before = told(opened(root))
+    (root / "odd").mkdir()
+    path, table = root / "odd" / f"log.{suffix}", columns(kind)
+    table.write_parquet(path) if suffix == "parquet" else table.write_ipc(path, compression="zstd")
+    db = opened(root)
+    assert same(told(db), before)
+    assert "odd" not in db.runs_df["run_id"].to_list()
+    if kind != "text":  # equal texts share their memory in a table
+        with pytest.raises(InputError, match="more than 20,000,000 values"):
+            db.query_sql(f'SELECT count(*) FROM "odd/log.{suffix}"')
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_file_of_columns_with_damaged_bytes_is_a_problem_of_its_own(suffix: str, tmp_path: Path) -> None:
+    root, path = healthy(tmp_path), tmp_path / f"log.{suffix}"
+    table = pl.DataFrame({"step": range(50), "loss": 0.5, "note": "x", "parts": [[1, 2]] * 50})
+    table.write_parquet(path) if suffix == "parquet" else table.write_ipc(path, compression="zstd")
+    whole, chance, db = path.read_bytes(), random.Random(7), opened(root)
+    answers = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            data[chance.randrange(8, len(data) - 8)] = chance.choice([0, 127, 128, 255])
+        path.write_bytes(data)
+        try:
+            answers += db.query_sql(f'SELECT count(*) FROM "{path.name}"').table.height
+        except InputError:
+            continue
+    assert answers
 
 
 @pytest.mark.parametrize("text", YAML[:3])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sweeplens import AnalysisConfig, ExperimentDB
@@ -170,6 +172,59 @@ def test_a_file_that_is_no_table_is_an_error_that_says_how_to_see_it(root: Path,
         with pytest.raises(InputError, match=words):
             db.query_sql(f'SELECT * FROM "{name}"')
         (root / name).unlink()
+
+
+WIDE = {
+    "wide.csv": ",".join(f"c{i}" for i in range(2000)) + "\n" + "1\n" * 100_000,
+    "wide.json": json.dumps([{f"c{i}": i for i in range(2000)}] + [{}] * 50_000),
+    "wide.jsonl": json.dumps({f"c{i}": i for i in range(2000)}) + "\n" + "{}\n" * 100_000,
+    "wide.md": "|".join(f"c{i}" for i in range(2000)) + "\n" + "-|" * 1999 + "-\n" + "1|\n" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", list(WIDE))
+def test_a_small_file_of_short_rows_below_thousands_of_columns_is_cut_by_its_cells(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(root / "runs/a1", tmp_path / "a1")
+    (tmp_path / name).write_text(WIDE[name])
+    db = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path)
+    began = time.process_time()
+    answer = db.query_sql(f'SELECT count(*) FROM "{name}"')
+    assert time.process_time() - began < 10  # 50 s and more without a limit
+    assert answer.table.rows() == [(1000,)]
+    assert any("only its first 1,000 rows are read" in w for w in answer.basis.warnings)
+
+
+@pytest.mark.parametrize(
+    "line", [" " * 100_000 + "x|", "|" + " " * 100_000 + "x", "|-" * 50_000 + "x", ":-" * 50_000 + "|"]
+)
+def test_a_long_line_below_a_header_in_a_note_takes_no_time(root: Path, tmp_path: Path, line: str) -> None:
+    shutil.copytree(root / "runs/a1", tmp_path / "a1")
+    (tmp_path / "notes.md").write_text(f"a|b\n{line}\n\nc|d\n-|-\n1|2\n")
+    db = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path)
+    began = time.process_time()
+    assert db.query_sql('SELECT * FROM "notes.md"').table.rows() == [(1, 2)]
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_nested_columns_of_a_file_are_flat_and_their_secrets_masked(root: Path, db: ExperimentDB, suffix: str) -> None:
+    path = root / f"nested.{suffix}"
+    rows = [
+        {"id": i, "opt": {"lr": 0.1, "api_key": "sk-1"}, "of": [{"hf_token": "sk-2"}], "xs": [1, 2]} for i in range(2)
+    ]
+    frame = pl.DataFrame(rows)
+    frame.write_parquet(path) if suffix == "parquet" else frame.write_ipc(path)
+    told = db.query_sql(f'SELECT * FROM "{path.name}"').table
+    path.unlink()
+    assert told.columns == ["id", "opt.lr", "opt.api_key", "of", "xs"]
+    assert told.row(0) == (0, 0.1, "***", '[{"hf_token": ***}]', "[1, 2]")
+
+
+def test_a_number_of_a_table_may_have_any_length(db: ExperimentDB) -> None:
+    with pytest.raises(InputError, match="the file has 1 table"):
+        db.query_sql('SELECT * FROM "notes.md#' + "9" * 5000 + '"')
 
 
 def test_nothing_outside_of_the_roots_is_reached(root: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -122,6 +123,31 @@ def test_a_socket_as_input_is_watched_as_a_pipe_is(sweep: Path, half: bool) -> N
     finally:
         process.kill()
         ours.close()
+
+
+HALVES = {
+    "\\ud800": "\\ufffd",
+    "caf\\udce9": "caf\\ufffd",
+    "\\uD83D\\uD83D\\uDE00": "\\ufffd\\ud83d\\ude00",
+    "\\ude00\\ud83d": "\\ufffd\\ufffd",
+    "\\\\\\udfff": "\\\\\\ufffd",
+    "\\\\ud800": "\\\\ud800",
+    "\\ud83d\\ude00": "\\ud83d\\ude00",
+}
+"""Text in JSON, and how it is read."""
+
+
+def test_a_request_with_half_of_a_surrogate_pair_gets_a_reply(sweep: Path) -> None:
+    with pipe(sweep) as process:
+        _answered(process)
+        assert process.stdin
+        assert process.stdout
+        for text, read in HALVES.items():
+            message = {"jsonrpc": "2.0", "id": "TEXT", "method": "ping"}
+            process.stdin.write(json.dumps(message).replace("TEXT", text).encode() + b"\n")
+            process.stdin.flush()
+            assert select.select([process.stdout], [], [], SOON)[0], "no reply"
+            assert json.loads(process.stdout.readline())["id"] == json.loads(f'"{read}"')
 
 
 def test_input_that_is_all_there_at_the_beginning_is_answered_before_the_end(sweep: Path) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from sweeplens.ingest.masking import masked
 from sweeplens.ingest.reported import described, facts_of, has_scores
 from sweeplens.plain_data import plain_text
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
 from sweeplens.readers.protocol import AppendedReading, Reader, Reading, Resume, Source
 from sweeplens.safe_open import confined
@@ -107,11 +108,18 @@ def resume_of(task: ReadTask) -> Resume:
 
 def continued_with(task: ReadTask, many: AppendedReading, store: MemoryStore) -> Reading | None:
     """Returns the whole reading of a source of which the end was read with others; None where it must be read alone."""
-    resumed = many.readings.get(task.source.path)
-    if resumed is None or task.entry is None:
+    resumed, entry = many.readings.get(task.source.path), task.entry
+    if resumed is None or entry is None:
         return None
-    masks = not store.shows_secrets
-    whole, facts = checked(continued(task.entry, resumed)), facts_of(task.source, masks=masks)
-    return (
-        None if has_scores(whole, facts) else described(whole, facts, masks=masks)
-    )  # scores move to the new last step
+    whole = guarded(
+        lambda: _continued(task.source, entry, resumed, masks=not store.shows_secrets),
+        task.source.path,
+        "the reading cannot be resumed",
+    )
+    return None if isinstance(whole, Failure) else whole
+
+
+def _continued(source: Source, entry: SourceEntry, resumed: Reading, *, masks: bool) -> Reading | None:
+    whole, facts = checked(continued(entry, resumed)), facts_of(source, masks=masks)
+    moves = has_scores(whole, facts)  # scores move to the new last step
+    return None if moves else described(whole, facts, masks=masks)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from sweeplens.readers.protocol import Problem, Reading, Resume, RunRecord
 
-__all__ = ["MASK", "is_secret_name", "masked", "without_secrets"]
+__all__ = ["MASK", "is_secret_name", "masked", "masked_problem", "without_secrets"]
 
 MASK = "***"
 
@@ -94,7 +94,7 @@ def masked(value: object) -> object:
 
 def without_secrets(reading: Reading) -> Reading:
     """Returns the reading with secrets masked; the same object if it has none."""
-    runs, problems = tuple(map(_record, reading.runs)), tuple(map(_problem, reading.problems))
+    runs, problems = tuple(map(_record, reading.runs)), tuple(map(masked_problem, reading.problems))
     resume = _resume(reading.resume)
     same = resume is reading.resume and all(a is b for a, b in zip(runs, reading.runs, strict=True))
     if same and all(a is b for a, b in zip(problems, reading.problems, strict=True)):
@@ -114,7 +114,8 @@ def _record(record: RunRecord) -> RunRecord:
     )
 
 
-def _problem(problem: Problem) -> Problem:
+def masked_problem(problem: Problem) -> Problem:
+    """Returns the problem with secrets in its texts masked; the same object if it has none."""
     excerpt, reason = _in_text(problem.excerpt), _in_text(problem.reason)
     same = excerpt == problem.excerpt and reason == problem.reason
     return problem if same else replace(problem, excerpt=excerpt, reason=reason)

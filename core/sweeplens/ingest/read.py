@@ -25,13 +25,13 @@ from sweeplens.ingest.entries import (
     resume_of,
     within_limits,
 )
+from sweeplens.ingest.one_source import UNREAD, SourceReading, read_appended, read_whole
 from sweeplens.ingest.prefetch import OrderedExecutor
-from sweeplens.ingest.reported import described, facts_of, has_scores, scores_together, with_scores
+from sweeplens.ingest.reported import ReportedScores, described, facts_of, scores_together
 from sweeplens.readers import loaded_reader
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.checked import checked
 from sweeplens.readers.decoding.values import empty_reading_points
-from sweeplens.readers.decoding.zero_steps import numbered
 from sweeplens.readers.protocol import (
     AppendReader,
     BatchReader,
@@ -43,7 +43,7 @@ from sweeplens.readers.protocol import (
 )
 from sweeplens.store import MemoryStore, StoreChange
 from sweeplens.store.blocks import FileBlock
-from sweeplens.store.ledger import Key, SourceEntry, continued
+from sweeplens.store.ledger import Key, SourceEntry
 from sweeplens.store.merge import continue_series, sequenced
 
 __all__ = ["Progress", "keep_earlier", "read_all", "unread_reason"]
@@ -54,7 +54,6 @@ Progress = Callable[[int, int, str], None]
 _BATCH_ROWS = 1_000_000  # points kept in memory before they are numbered, reduced and written
 _PART_BYTES = 24 << 20  # size of files that are read together
 _REPORT_EVERY = 20  # sources
-_UNREAD = "could not be read as"
 _NO_CHECKSUM = -1  # no content has this checksum: such a source counts as changed at every refresh
 
 
@@ -225,15 +224,14 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     assert reader is not None
     young = {t.source.path: content_if_young(t.source) for t in tasks}
     sources = [t.source for t in tasks]
-    many = guarded(
-        lambda: _read_many(reader, sources, names), tasks[0].source.path, "cannot be read together with others"
-    )
-    if isinstance(many, Failure):
-        return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
     masks = not store.shows_secrets
-    facts = {t.source.path: facts_of(t.source, masks=masks) for t in tasks if t.source.path in many.readings}
-    scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
-    told = {path: described(reading, facts[path], masks=masks) for path, reading in scores.readings.items()}
+    found = guarded(
+        lambda: _read_many(reader, sources, names, masks=masks), sources[0].path, "cannot be read together with others"
+    )
+    if isinstance(found, Failure):
+        return _ReadResult(tasks=tasks)  # one of them failed: each is then read alone
+    many, scores = found
+    told = scores.readings
     entries = [
         entry_of(t, told[path], (names[path],), young[path], path in scores.scored)
         for t in tasks
@@ -245,10 +243,16 @@ def _read_part(tasks: list[ReadTask], names: dict[str, str], store: MemoryStore)
     return _ReadResult(file or many.points.cast(POINTS_SCHEMA), series, reported, tasks, entries)  # pyright: ignore[reportArgumentType]
 
 
-def _read_many(reader: BatchReader, sources: list[Source], names: Mapping[str, str]) -> CombinedReading:
-    """Reads sources together and checks their readings."""
+def _read_many(
+    reader: BatchReader, sources: list[Source], names: Mapping[str, str], *, masks: bool
+) -> tuple[CombinedReading, ReportedScores]:
+    """Reads sources together, checks their readings, and adds what files beside them report."""
     many = reader.read_many(sources, names)
-    return replace(many, readings={path: checked(reading) for path, reading in many.readings.items()})
+    many = replace(many, readings={path: checked(reading) for path, reading in many.readings.items()})
+    facts = {s.path: facts_of(s, masks=masks) for s in sources if s.path in many.readings}
+    scores = scores_together(many, [(s, names[s.path]) for s in sources], facts)
+    told = {path: described(reading, facts[path], masks=masks) for path, reading in scores.readings.items()}
+    return many, replace(scores, readings=told)
 
 
 # ------------------------------------------------------------------ what was appended
@@ -321,27 +325,22 @@ def _read_alone(state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> No
 def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
     """Reads one source into the batch, and adds its entry to the change."""
     content = content_if_young(task.source)
-    facts = facts_of(task.source, masks=not state.store.shows_secrets)
+    masks = not state.store.shows_secrets
     entry = task.entry if task.resumes else None
-    reading = _resume(task.reader, task.source, entry) if entry else None
-    if reading is None or has_scores(
-        reading, facts
-    ):  # nothing to resume, or it failed, or scores move to the new last step
-        entry, reading = None, _read(task.reader, task.source)
-        if isinstance(reading, Failure):
+    found = read_appended(task, entry, masks=masks) if entry else None
+    if found is None:  # nothing to resume, or it failed, or scores move to the new last step
+        entry, found = None, read_whole(task, masks=masks)
+        if isinstance(found, Failure):
             if task.entry is not None and task.entry.ids:
-                keep_earlier(task, task.entry, reading.problem, state.change)
+                keep_earlier(task, task.entry, found.problem, state.change)
                 return
-            content = _NO_CHECKSUM if reading.is_transient else content
-            reading = Reading((), empty_reading_points(), (reading.problem,))
+            content = _NO_CHECKSUM if found.is_transient else content
+            found = SourceReading(Reading((), empty_reading_points(), (found.problem,)))
         state.drop_earlier(task.entry)
-    scored = False
-    if entry is None:
-        reading, scored = with_scores(task.source, reading, facts)
-    reading = described(reading, facts, masks=not state.store.shows_secrets)
+    reading = found.reading
     known = dict(zip((r.id for r in entry.records), entry.ids, strict=True)) if entry else {}
     ids = tuple(known.get(r.id) or state.provisional_id(r.id, task.key) for r in reading.runs)
-    state.change.entries[task.key] = entry_of(task, reading, ids, content, scored)
+    state.change.entries[task.key] = entry_of(task, reading, ids, content, found.scored)
     if reading.points.height:
         renamed = {r.id: i for r, i in zip(reading.runs, ids, strict=True) if r.id != i}
         points = reading.points.with_columns(pl.col("run_id").replace(renamed)) if renamed else reading.points
@@ -351,7 +350,7 @@ def _read_one(task: ReadTask, state: _ReadState, batch: _ReadBatch) -> None:
 def keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: StoreChange) -> None:
     """Keeps the earlier data of a source that cannot be read now (such as a locked database), with a problem; it is retried."""
     noted = replace(problem, reason=f"{problem.reason}; its earlier data stay until it can be read again")
-    problems = (*(p for p in entry.problems if not p.reason.startswith(_UNREAD)), noted)
+    problems = (*(p for p in entry.problems if not p.reason.startswith(UNREAD)), noted)
     kept_entry = replace(entry, source=task.source, problems=problems, resume=None, content=_NO_CHECKSUM)
     if kept_entry != entry:
         change.entries[task.key] = kept_entry
@@ -360,23 +359,7 @@ def keep_earlier(task: ReadTask, entry: SourceEntry, problem: Problem, change: S
 def unread_reason(entry: SourceEntry) -> Problem | None:
     """Returns the problem of a source that could not be read at all; None if it was read."""
     problems = entry.problems if not entry.records else ()
-    return next((p for p in problems if p.reason.startswith(_UNREAD)), None)
-
-
-def _resume(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
-    """Returns the appended data; None if resuming fails, or if a step 0 may mean that no step was logged."""
-    reading = guarded(lambda: _appended(reader, source, entry), source.path, "the reading cannot be resumed")
-    return None if isinstance(reading, Failure) else reading
-
-
-def _appended(reader: Reader, source: Source, entry: SourceEntry) -> Reading | None:
-    resumed = checked(reader.read(source, entry.resume))
-    return None if (resumed.points["step"] == 0).any() else checked(continued(entry, resumed))
-
-
-def _read(reader: Reader, source: Source) -> Reading | Failure:
-    """Reads all of a source; returns the failure if it cannot be read."""
-    return guarded(lambda: numbered(checked(reader.read(source, None))), source.path, f"{_UNREAD} {reader.name}")
+    return next((p for p in problems if p.reason.startswith(UNREAD)), None)
 
 
 def _finish_batch(batch: _ReadBatch, state: _ReadState, executor: OrderedExecutor[_ReadResult]) -> None:

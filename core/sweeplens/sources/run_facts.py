@@ -39,11 +39,11 @@ def fact_files(source: Source) -> tuple[FileStat, ...]:
 def facts_of(source: Source) -> Facts:
     """Returns what those files say; the second of two with one stem has its folder before it.
 
-    A file that cannot be read says nothing.
+    They are plain data, whose depth is limited. A file that cannot be read says nothing.
     """
     found: dict[str, dict[str, object]] = {}
     for file in fact_files(source):
-        facts = guarded(partial(_facts_in, file), file.path, "cannot be read")
+        facts = guarded(partial(_plain_facts_in, file), file.path, "cannot be read")
         if not isinstance(facts, Failure) and facts:
             path = PurePath(file.path.replace("\\", "/"))
             found[f"{path.parent.name}.{path.stem}" if path.stem in found else path.stem] = facts
@@ -60,6 +60,10 @@ def with_facts(reading: Reading, facts: Facts) -> Reading:
 
 def _name(file: FileStat) -> str:
     return file.path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _plain_facts_in(file: FileStat) -> dict[str, object]:
+    return plain_mapping(_facts_in(file))
 
 
 def _facts_in(file: FileStat) -> dict[str, object]:

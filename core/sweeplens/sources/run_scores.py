@@ -57,6 +57,7 @@ _STEP_NAMES = ("step", "global_step", "final_step", "last_step", "iteration", "s
 _BEST_STEPS = ("best_step", "best_global_step", "best_iteration")
 _EPOCHS = ("epochs", "num_epochs", "n_epochs", "max_epochs", "total_epochs", "num_train_epochs")
 _OWN = ("summary", "results")  # metadata in which readers keep what a producer reports at the end
+_STEPS = 1 << 63  # as many as a frame can number
 _LATEST_TIME = 3e8  # a larger number of seconds is a date
 REPORTS = "reports "
 """The beginning of a problem about a reported value that the log contradicts."""
@@ -195,7 +196,7 @@ def _is_score(path: tuple[str, ...], value: float) -> bool:
 def _stated(values: Mapping[str, object], names: Sequence[str]) -> int | None:
     """Returns the step that a file states, if it does."""
     found = (values.get(n) for n in names)
-    return next((v for v in found if isinstance(v, int) and not isinstance(v, bool) and v >= 0), None)
+    return next((v for v in found if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _STEPS), None)
 
 
 def _step(score: Score, last: int | None) -> int:

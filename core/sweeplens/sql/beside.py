@@ -17,16 +17,17 @@ from typing import cast
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.errors import FormatError, InputError, RefusedFileError
+from sweeplens.cancellation import StoppedError
+from sweeplens.errors import FormatError, InputError, LimitError, RefusedFileError
 from sweeplens.panics import panics_as_errors
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.boundary import error_reason
+from sweeplens.readers.boundary import error_reason, is_system_error
 from sweeplens.readers.protocol import Source
 from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.sql.file_kinds import is_table_name
 from sweeplens.sql.file_list import FILES_SCHEMA, LINES_SCHEMA, FileList, FileRoot, lines_of, list_files, with_texts
-from sweeplens.sql.file_tables import MOST_ROWS, read_table
+from sweeplens.sql.file_tables import read_table, row_limit
 from sweeplens.sql.validate import mentions, quoted_names, reads_table, texts_in
 
 __all__ = ["BesideTables", "FilesBeside", "file_names"]
@@ -69,7 +70,8 @@ class FilesBeside:
             frame = self._table(name)
             if frame is not None:
                 frames[name] = frame
-                warnings += [f"{name}: only its first {MOST_ROWS:,} rows are read"] * (frame.height >= MOST_ROWS)
+                most = row_limit(frame.width)
+                warnings += [f"{name}: only its first {most:,} rows are read"] * (frame.height >= most)
         if reads_table(query, "files") or reads_table(query, "lines"):
             frames |= self._file_frames(query, warnings)
         return BesideTables(frames, tuple(warnings))
@@ -122,7 +124,11 @@ class FilesBeside:
                 return self._without_secrets(read_table(self._content(path, relative), name))
         except (FormatError, RefusedFileError) as error:
             raise InputError(f"{plain_text(str(error))}.") from error
-        except (OSError, pl.exceptions.PolarsError, EOFError) as error:
+        except (InputError, StoppedError, LimitError):
+            raise
+        except Exception as error:  # the boundary around one source
+            if is_system_error(error):
+                raise
             raise InputError(f"{name!r} cannot be read: {error_reason(error)}.") from error
 
     def _path_of(self, relative: str) -> str | None:

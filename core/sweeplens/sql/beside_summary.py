@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-import polars as pl
-
 from sweeplens.counting import count_of
-from sweeplens.errors import FormatError, RefusedFileError
 from sweeplens.plain_data import plain_text
+from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.sql.file_kinds import is_table_name, kind_of
-from sweeplens.sql.file_tables import read_table
+from sweeplens.sql.file_tables import read_table, row_limit
 from sweeplens.store import Snapshot
 
 __all__ = ["files_line"]
@@ -86,9 +84,12 @@ def _rows(relative: str, path: str, roots: Sequence[Path]) -> int | None:
         or relative.endswith((".parquet", ".pq", ".feather", ".arrow"))
     ):
         return None
-    try:
-        with confined(map(str, roots)), open_file(path) as stream:
-            data = stream.read(_MOST_BYTES + 1)
-        return None if len(data) > _MOST_BYTES else read_table(data, relative).height
-    except (OSError, FormatError, RefusedFileError, pl.exceptions.PolarsError):
-        return None
+    counted = guarded(lambda: _height(relative, path, roots), path, "cannot be read as a table")
+    return None if isinstance(counted, Failure) else counted
+
+
+def _height(relative: str, path: str, roots: Sequence[Path]) -> int | None:
+    with confined(map(str, roots)), open_file(path) as stream:
+        data = stream.read(_MOST_BYTES + 1)
+    table = None if len(data) > _MOST_BYTES else read_table(data, relative)
+    return None if table is None or table.height >= row_limit(table.width) else table.height

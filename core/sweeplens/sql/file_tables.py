@@ -12,32 +12,35 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import cast
 
 import polars as pl
 
+from sweeplens.cancellation import checkpoint
 from sweeplens.errors import FormatError
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
+from sweeplens.readers.decoding.column_bounds import check_columns
 from sweeplens.readers.decoding.delimited.cells import absent, cell_number, header_of, records, unique_names
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.store.runs_frame import typed_column
 
-__all__ = ["MOST_ROWS", "markdown_tables", "read_table"]
+__all__ = ["markdown_tables", "read_table", "row_limit"]
 
 MOST_ROWS = 100_000
 _MOST_COLUMNS = 2000
+_MOST_CELLS = 2_000_000
 _COLUMNAR = {".parquet": pl.read_parquet, ".pq": pl.read_parquet, ".feather": pl.read_ipc, ".arrow": pl.read_ipc}
-_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+_RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")  # of a line without blanks around it: linear time
 _MARKS = re.compile(r"\*\*|__|`")
 _INT64 = 1 << 63
 
 
 def read_table(data: bytes, name: str) -> pl.DataFrame:
-    """Returns the table in a file of this name. Raises FormatError."""
-    number = int(found[1]) if (found := re.search(r"#(\d+)$", name)) else 1
+    """Returns the table in a file of this name, at most `row_limit` rows. Raises FormatError."""
+    number = int(found[1][:9]) if (found := re.search(r"#(\d+)$", name)) else 1  # no text has so many
     suffix = PurePath(name.rpartition("#")[0] if found else name).suffix.lower()
     if suffix in _COLUMNAR:
         return _columnar(data, suffix, name)
@@ -50,12 +53,31 @@ def read_table(data: bytes, name: str) -> pl.DataFrame:
     return frame
 
 
+def row_limit(columns: int) -> int:
+    """Returns how many rows of a table with so many columns are read: its cells are limited too, since rows may be short."""
+    return min(MOST_ROWS, _MOST_CELLS // max(columns, 1))
+
+
 def _columnar(data: bytes, suffix: str, name: str) -> pl.DataFrame:
     try:
+        check_columns(data)
         frame = _COLUMNAR[suffix](io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (FormatError, pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise FormatError(f"{name!r} cannot be read: {str(error).splitlines()[0][:200]}") from error
-    return frame.head(MOST_ROWS)
+    frame = frame.head(row_limit(frame.width))
+    return pl.DataFrame([flat for column in frame.get_columns() for flat in _flat(column)])
+
+
+def _flat(column: pl.Series) -> Iterator[pl.Series]:
+    """Yields a column without nested types: the fields of a structure under dotted names, lists as JSON, as in rows of JSON."""
+    name = column.name
+    if isinstance(column.dtype, pl.Struct):
+        for field in column.struct.fields:
+            yield from _flat(column.struct.field(field).alias(f"{name}.{field}"))
+    elif column.dtype.is_nested():
+        yield pl.Series(name, [_cell(value) for value in column], dtype=pl.String)
+    else:
+        yield column
 
 
 def _from_text(data: bytes, name: str, number: int, *, delimited: bool) -> pl.DataFrame:
@@ -70,7 +92,10 @@ def _from_text(data: bytes, name: str, number: int, *, delimited: bool) -> pl.Da
     if header is None:
         raise FormatError(f"{name!r} holds no table: SELECT text FROM files shows it")
     names = unique_names([n or f"column_{i}" for i, n in enumerate(header.names, 1)])
-    rows = [r.cells for _, r in zip(range(MOST_ROWS), records(data[header.start :], header.separator, 1), strict=False)]
+    rows = [
+        r.cells
+        for _, r in zip(range(row_limit(len(names))), records(data[header.start :], header.separator, 1), strict=False)
+    ]
     return _typed(names, rows, header.separator)
 
 
@@ -80,11 +105,12 @@ def markdown_tables(text: str) -> list[tuple[tuple[str, ...], list[list[str]]]]:
     lines = text.splitlines()
     at = 1
     while at < len(lines):
-        if "|" in lines[at - 1] and "|" in lines[at] and _RULE.fullmatch(lines[at]):
+        if "|" in lines[at - 1] and "|" in lines[at] and _RULE.fullmatch(lines[at].strip()):
             names = [n or f"column_{i}" for i, n in enumerate(_pipe_cells(lines[at - 1]), 1)]
             rows: list[list[str]] = []
             at += 1
-            while at < len(lines) and "|" in lines[at] and len(rows) < MOST_ROWS:
+            while at < len(lines) and "|" in lines[at] and len(rows) < row_limit(len(names)):
+                checkpoint()
                 rows.append(_pipe_cells(lines[at]))
                 at += 1
             found.append((unique_names(names), rows))
@@ -100,7 +126,10 @@ def _pipe_cells(line: str) -> list[str]:
 def _typed(names: Sequence[str], rows: Sequence[Sequence[str]], separator: str) -> pl.DataFrame:
     """Returns rows of text as columns: numbers where every cell is one, booleans, else text. Short rows lack their last cells."""
     columns: list[pl.Series] = []
-    for index, name in enumerate(names[:_MOST_COLUMNS]):
+    names = names[:_MOST_COLUMNS]
+    rows = rows[: row_limit(len(names))]
+    for index, name in enumerate(names):
+        checkpoint()
         cells = [r[index].strip() if index < len(r) else "" for r in rows]
         columns.append(
             _column(plain_text(name), [None if absent(c) or c in ("-", "–", "null") else c for c in cells], separator)
@@ -174,12 +203,16 @@ def _json_lines(data: bytes, name: str) -> list[Mapping[str, object]]:
 def _from_rows(rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
     flat = [flatten(row) for row in rows]
     names = list(dict.fromkeys(n for row in flat for n in row))[:_MOST_COLUMNS]
-    return pl.DataFrame(
-        [typed_column(plain_text(n), [_cell(row.get(n)) for row in flat], categorical=False) for n in names]
-    )
+    flat = flat[: row_limit(len(names))]
+    columns: list[pl.Series] = []
+    for name in names:
+        checkpoint()
+        columns.append(typed_column(plain_text(name), [_cell(row.get(name)) for row in flat], categorical=False))
+    return pl.DataFrame(columns)
 
 
 def _cell(value: object) -> object:
+    value = value.to_list() if isinstance(value, pl.Series) else value
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, int) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:

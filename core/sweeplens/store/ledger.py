@@ -12,6 +12,7 @@ from typing import cast
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sweeplens.errors import SourceLimitError
 from sweeplens.readers.protocol import FileStat, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.run_facts import fact_files
@@ -186,7 +187,7 @@ def _content(entry: FileStat, crc: int) -> int:
             if entry.size > 2 * _WHOLE_BYTES:
                 stream.seek(-_WHOLE_BYTES, os.SEEK_END)
                 crc = zlib.crc32(stream.read(_WHOLE_BYTES), crc)
-    except OSError:
+    except (OSError, SourceLimitError):
         crc = zlib.crc32(b"unreadable", crc)
     return crc
 
@@ -216,7 +217,7 @@ def _fingerprint(path: str, offset: int) -> FileFingerprint | None:
             head = stream.read(min(offset, _EDGE_BYTES))
             stream.seek(max(0, offset - _EDGE_BYTES))
             tail = stream.read(min(offset, _EDGE_BYTES))
-    except OSError:
+    except (OSError, SourceLimitError):
         return None
     return fingerprint_of(offset, head, tail) if len(tail) == min(offset, _EDGE_BYTES) else None
 

@@ -4,12 +4,16 @@
 
 The SDK reads standard input in a thread that cannot be interrupted, and stops reading while the client does not read answers.
 So a second thread watches for the end: otherwise a client that closed its end and reads no answers would block the exit.
+
+Half of a surrogate pair in a message (``"caf\\udce9"``, which Python's `json.dumps` writes for a Latin-1 name) is replaced by
+U+FFFD, as invalid UTF-8 is: the SDK cannot decode it, and would leave the request without a reply.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -20,6 +24,11 @@ __all__ = ["own_stdin"]
 
 _PATIENCE_SECONDS = 2.0
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 class _Wire(io.FileIO):
@@ -47,6 +56,15 @@ class _StdinBuffer(io.BufferedReader):
     def fileno(self) -> int:
         """Raises OSError, so that the SDK reads through this object."""
         raise OSError("standard input is read through this object alone")
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Returns the next line, without halves of surrogate pairs; a line without an end at the end of input."""
+        line = self.readline()
+        return _ESCAPE.sub(_without_half, line) if _HALF.search(line) else line
+
+
+def _without_half(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape["lone"] else escape[0]
 
 
 def own_stdin() -> None:

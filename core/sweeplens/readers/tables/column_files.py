@@ -13,6 +13,7 @@ import polars as pl
 from sweeplens.errors import FormatError, SourceLimitError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.axis_names import label_of
+from sweeplens.readers.decoding.column_bounds import MOST_TEXT_BYTES, check_columns
 from sweeplens.readers.decoding.sidecars import config_files
 from sweeplens.readers.decoding.values import empty_reading_points
 from sweeplens.readers.json.history import read_rows
@@ -77,11 +78,18 @@ def _table(path: str) -> pl.DataFrame:
         raise SourceLimitError(f"a table of more than {_MOST_BYTES >> 20} MB: not read")
     read = pl.read_parquet if data.startswith(b"PAR1") else pl.read_ipc
     try:
+        check_columns(data)
         table = read(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except SourceLimitError:
+        raise
+    except (FormatError, pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
     if table.height > _MOST_ROWS:
         raise SourceLimitError(f"a table of {table.height:,} rows, at most {_MOST_ROWS:,} are read")
+    words = [c for c in table.get_columns() if isinstance(c.dtype, pl.String | pl.Categorical | pl.Enum)]
+    text = sum(int(c.cast(pl.String).str.len_bytes().sum()) for c in words)
+    if text > MOST_TEXT_BYTES:
+        raise SourceLimitError(f"a table with {text >> 20:,} MB of text, at most {MOST_TEXT_BYTES >> 20} MB are read")
     return table.drop("__index_level_0__", strict=False)
 
 
