@@ -21,7 +21,7 @@ from sweeplens.errors import SweeplensError
 from sweeplens_mcp.execution.arguments import checked_arguments
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
-from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.tools import TOOLS
 from sweeplens_mcp.tools.spec import ToolResult
 
@@ -66,7 +66,7 @@ class Asker(Struct, frozen=True):
 
     state: ServerState
     database: ExperimentDB
-    tenant: str
+    grant: str
     recent: RecentAnswers
 
     async def tool(self, name: str, **arguments: object) -> ToolResult | SweeplensError:
@@ -85,9 +85,7 @@ class Asker(Struct, frozen=True):
         """What ``work`` returns; ``name`` and ``given`` say which questions are the same."""
         key = (self.state, "ui", name, json.dumps(given, sort_keys=True, default=str))
         try:
-            return await self.state.worker_pool.run(
-                key, lambda: self._answer(key, work), heavy=heavy, tenant=self.tenant
-            )
+            return await self.state.worker_pool.run(key, lambda: self._answer(key, work), heavy=heavy, grant=self.grant)
         except SweeplensError as error:
             return error
 
@@ -105,7 +103,7 @@ class Asker(Struct, frozen=True):
 async def asker_of(state: ServerState, recent: RecentAnswers) -> Asker:
     """The asker for the current caller, once the experiments are read. Raises SweeplensError."""
     mine = state.for_caller()
-    return Asker(mine, await mine.database(), current_tenant(), recent)
+    return Asker(mine, await mine.database(), current_grant_key(), recent)
 
 
 async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T | SweeplensError:
