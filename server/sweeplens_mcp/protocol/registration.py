@@ -59,7 +59,7 @@ class SweepTool(Tool):
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
         except MCPError:
             raise
-        except Exception as error:  # the protocol's door: a fault of the server tells a client nothing of its parts
+        except Exception as error:  # the protocol's boundary: a fault of the server tells a client nothing of its parts
             _log.exception("%s failed unexpectedly", self._spec.name)
             raise ToolError(_fault(self._spec.name, error)) from error
         content: list[ContentBlock] = [TextContent(type="text", text=answer.text)]

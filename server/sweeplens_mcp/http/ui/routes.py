@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sweeplens.errors import SweeplensError
-from sweeplens_mcp.http.ui.asking import Asker, RecentAnswers, asker_of, while_connected
+from sweeplens_mcp.http.ui.ui_caller import UiCaller, RecentAnswers, ui_caller_of, while_connected
 from sweeplens_mcp.http.ui.browser_checks import PATH
 from sweeplens_mcp.http.ui.events import Events
 from sweeplens_mcp.http.ui.login import Login
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_ui"]
 
-PageMaker = Callable[[Asker, QueryParams], Awaitable[Page]]
+PageMaker = Callable[[UiCaller, QueryParams], Awaitable[Page]]
 _PAGES: dict[str, PageMaker] = {"": report_of, "/runs": runs_of, "/run": run_of, "/compare": comparison_of}
 
 
@@ -56,7 +56,7 @@ async def _page(
         return RedirectResponse(f"{PATH}/login", HTTPStatus.SEE_OTHER, HEADERS)
 
     async def make() -> Page:
-        return await maker(await asker_of(state, recent), request.query_params)
+        return await maker(await ui_caller_of(state, recent), request.query_params)
 
     found = await while_connected(request, make)
     if isinstance(found, SweeplensError):

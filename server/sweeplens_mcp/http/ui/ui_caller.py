@@ -28,7 +28,7 @@ from sweeplens_mcp.tools.spec import ToolResult
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["Asker", "RecentAnswers", "asker_of", "while_connected"]
+__all__ = ["UiCaller", "RecentAnswers", "ui_caller_of", "while_connected"]
 
 T = TypeVar("T")
 _TOOLS = {spec.name: spec for spec in TOOLS}
@@ -61,7 +61,7 @@ class RecentAnswers:
         return made
 
 
-class Asker(Struct, frozen=True):
+class UiCaller(Struct, frozen=True):
     """One caller: the state that its grant allows, the database of it, and whose share its questions count for."""
 
     state: ServerState
@@ -100,10 +100,10 @@ class Asker(Struct, frozen=True):
             return work(self.database)
 
 
-async def asker_of(state: ServerState, recent: RecentAnswers) -> Asker:
-    """The asker for the current caller, once the experiments are read. Raises SweeplensError."""
+async def ui_caller_of(state: ServerState, recent: RecentAnswers) -> UiCaller:
+    """The UiCaller of the current request, once the experiments are read. Raises SweeplensError."""
     mine = state.for_caller()
-    return Asker(mine, await mine.database(), current_grant_key(), recent)
+    return UiCaller(mine, await mine.database(), current_grant_key(), recent)
 
 
 async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T | SweeplensError:
