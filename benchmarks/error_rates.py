@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from sweeplens.analyses.bests import apart_from_best
+from sweeplens.analyses.bests import gap_significance
 from sweeplens.analyses.statistics import paired_t, welch
 from sweeplens.analyses.verdicts import contrast
 
@@ -44,7 +44,7 @@ RANKINGS: dict[str, tuple[Sequence[float], Sequence[float], Sequence[int]]] = {
 
 def _followers(groups: Sequence[Group]) -> list[float]:
     ordered = sorted(groups, key=lambda g: -float(g.mean()))
-    found = apart_from_best(
+    found = gap_significance(
         [len(g) for g in ordered], [float(g.mean()) for g in ordered], [float(g.var(ddof=1)) for g in ordered]
     )
     return [p for p in found.p[1:] if p is not None]

@@ -38,7 +38,7 @@ from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
-from sweeplens.ingest.background import BackgroundLook
+from sweeplens.ingest.background import BackgroundRefresh
 from sweeplens.ingest.masking import masked
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
@@ -67,7 +67,7 @@ from sweeplens.view import (
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
-    from sweeplens.sql.beside import FilesBeside
+    from sweeplens.sql.auxiliary_files import AuxiliaryFiles
 
 __all__ = ["PATIENCE_SECONDS", "ExperimentData"]
 
@@ -110,7 +110,7 @@ class ExperimentData:
         self._lock = threading.Lock()
         self._seen = float("-inf")
         self._good: datetime | None = None  # when the folders were last read
-        self._background = BackgroundLook(self._look)
+        self._background = BackgroundRefresh(self._look)
         if not lazy:
             self.load_experiments()
 
@@ -330,14 +330,14 @@ class ExperimentData:
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
 
-    def _files_beside(self, view: View) -> FilesBeside:
+    def _auxiliary_files(self, view: View) -> AuxiliaryFiles:
         """Returns the files below the roots; nothing is looked up yet."""
-        from sweeplens.sql.beside import FilesBeside
+        from sweeplens.sql.auxiliary_files import AuxiliaryFiles
         from sweeplens.sql.file_list import FileRoot
 
         names = self.root_names if len(self.root_names) == len(self.roots) else tuple(map(str, self.roots))
         roots = [FileRoot(str(path), plain_text(name)) for path, name in zip(self.roots, names, strict=True)]
-        return FilesBeside(
+        return AuxiliaryFiles(
             roots, view.snapshot.runs, view.snapshot.sources, None if self._store.shows_secrets else masked
         )
 

@@ -74,7 +74,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
     def overview(self, *, runs: Names = (), where: str = "") -> Answer:
         """Returns an overview of all runs in about twenty lines."""
         from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview, with_line
-        from sweeplens.sql.beside_summary import files_line
+        from sweeplens.sql.auxiliary_summary import files_line
 
         view = self.view(runs, where).by_task(self.config.task_hparams)
         shared = partial(view.health.quick_diagnosis, FIRST_CALL_POINTS) if view.is_whole and view.health else None
@@ -324,7 +324,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         start_early()  # in parallel with the reading of the folders
         view = self.view()
         points = last_of_step(view.snapshot.points, rewound(view.series))
-        tables = SqlTables(view.runs, view.series, points, view.more, self._files_beside(view))
+        tables = SqlTables(view.runs, view.series, points, view.more, self._auxiliary_files(view))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

@@ -12,7 +12,7 @@ from typing import Literal
 import polars as pl
 from msgspec.structs import replace
 
-from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs
+from sweeplens.analyses.bests import gap_significance, shrunk, single_runs
 from sweeplens.analyses.bounds import within_bounds
 from sweeplens.analyses.coverage import Coverage, coverage_of, series_of, settings_unknown, with_config
 from sweeplens.analyses.ranked_groups import (
@@ -232,7 +232,7 @@ def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, limits: pl.Ser
         ps, method = found.p, f"{found.method}, by the pooled spread"
     else:
         freedom = [ranked.blocks[1]] * table.height if ranked.blocks else []
-        found = apart_from_best(n, means, ranked.blocks[0] if ranked.blocks else variances, freedom)
+        found = gap_significance(n, means, ranked.blocks[0] if ranked.blocks else variances, freedom)
         ps, method = found.p, found.method + (", seeds as blocks" if ranked.blocks else "")
     gap = (pl.col("mean") - pl.col("mean").first()).abs()
     row = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")

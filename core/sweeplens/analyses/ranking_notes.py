@@ -39,10 +39,10 @@ def method_notes(
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
     notes.append(_tied_note(ranked, table, method, interim=bool(cover.running)))
-    if ranked.spread is not None and ranked.spread.wild:
-        wild = ranked.spread.wild
-        named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in wild[:_NAMED]]
-        notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(wild))}.")
+    if ranked.spread is not None and ranked.spread.outlying:
+        outlying = ranked.spread.outlying
+        named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in outlying[:_NAMED]]
+        notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(outlying))}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
         notes.append(

@@ -1,4 +1,4 @@
-"""`BackgroundLook`: looks at the folders in a thread beside the questions, so that no question waits for a long walk.
+"""`BackgroundRefresh`: looks at the folders in a thread beside the questions, so that no question waits for a long walk.
 
 One look runs at a time. After a look the thread rests until the look's processor time is a fifth of the time since it began. On
 Linux the thread has a lower priority than those that answer. An error of a look is raised by the next `finished`.
@@ -13,13 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["BackgroundLook"]
+__all__ = ["BackgroundRefresh"]
 
 _SHARE = 0.2  # of a core
 _NICE = 10
 
 
-class BackgroundLook:
+class BackgroundRefresh:
     """Runs ``look`` in a thread of its own when asked to."""
 
     def __init__(self, look: Callable[[], object]) -> None:

@@ -52,7 +52,7 @@ class _MirrorIndex(Struct):
     fetched: set[str] = field(default_factory=set[str])
 
 
-class _LookPlan(Struct):
+class _MirrorPlan(Struct):
     """What one look has to do."""
 
     fetch: list[RemoteFile] = field(default_factory=list[RemoteFile])
@@ -158,8 +158,8 @@ class Mirror:
     def _path(self, name: str) -> Path:
         return self.folder.joinpath(*name.split("/"))
 
-    def _plan(self, listed: Sequence[RemoteFile], index: _MirrorIndex) -> _LookPlan:
-        plan = _LookPlan()
+    def _plan(self, listed: Sequence[RemoteFile], index: _MirrorIndex) -> _MirrorPlan:
+        plan = _MirrorPlan()
         usable = {f.name: f for f in listed if safe_name(f.name)}
         plan.unusable = [f.name for f in listed if f.name not in usable]
         folders = {name[:at] for name in usable for at, sign in enumerate(name) if sign == "/"}
@@ -182,7 +182,7 @@ class Mirror:
             plan.fetch.sort(key=lambda f: order[f.name])
         return plan
 
-    def _apply(self, plan: _LookPlan, index: _MirrorIndex, progress: MirrorProgress | None) -> dict[str, str]:
+    def _apply(self, plan: _MirrorPlan, index: _MirrorIndex, progress: MirrorProgress | None) -> dict[str, str]:
         """Does what is planned. Returns the files that could not be fetched, with the reason."""
         changed = bool(plan.fetch or plan.holes or plan.gone or plan.too_large) or not index.looked
         failed: dict[str, str] = {}
@@ -339,7 +339,7 @@ def _utc(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def _sentences(address: str, plan: _LookPlan, failed: dict[str, str], most_bytes: int) -> Generator[str]:
+def _sentences(address: str, plan: _MirrorPlan, failed: dict[str, str], most_bytes: int) -> Generator[str]:
     """Returns a sentence for each kind of file that a mirror lacks."""
     if failed:
         first = next(iter(failed.values())).rstrip(".")

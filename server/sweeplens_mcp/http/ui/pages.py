@@ -18,8 +18,8 @@ from starlette.datastructures import QueryParams
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.errors import InputError, SweeplensError, UnknownNameError
-from sweeplens_mcp.http.ui.ui_caller import UiCaller
 from sweeplens_mcp.http.ui.sections import ShownSection, address, digest_of, made_section, shown, table_with_links
+from sweeplens_mcp.http.ui.ui_caller import UiCaller
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB

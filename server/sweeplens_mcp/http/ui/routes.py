@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sweeplens.errors import SweeplensError
-from sweeplens_mcp.http.ui.ui_caller import UiCaller, RecentAnswers, ui_caller_of, while_connected
 from sweeplens_mcp.http.ui.browser_checks import PATH
 from sweeplens_mcp.http.ui.events import Events
 from sweeplens_mcp.http.ui.login import Login
 from sweeplens_mcp.http.ui.pages import Page, comparison_of, report_of, run_of, runs_of
 from sweeplens_mcp.http.ui.site import HEADERS, asset, page_response
+from sweeplens_mcp.http.ui.ui_caller import RecentAnswers, UiCaller, ui_caller_of, while_connected
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer

@@ -28,7 +28,7 @@ from sweeplens_mcp.tools.spec import ToolResult
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["UiCaller", "RecentAnswers", "ui_caller_of", "while_connected"]
+__all__ = ["RecentAnswers", "UiCaller", "ui_caller_of", "while_connected"]
 
 T = TypeVar("T")
 _TOOLS = {spec.name: spec for spec in TOOLS}
