@@ -223,7 +223,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
 
-        ``reviewed=False`` leaves out the notes on lucky values and on other readings, which cost time.
+        ``reviewed=False`` leaves out the notes on lucky values and on other analysis choices, which cost time.
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.bests`.
         """

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sweeplens.analyses.coverage import Coverage, listed
 from sweeplens.analyses.matching import without_each
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
-from sweeplens.analyses.robustness import readings, robustness_note
+from sweeplens.analyses.robustness import analysis_choices, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
 from sweeplens.counting import count_of
@@ -122,7 +122,7 @@ def robustness_notes(
     goals: Mapping[str, str] | None,
     counters: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Returns the notes on the first metric: in how many other readings its verdict holds, and its most influential run.
+    """Returns the notes on the first metric: under how many other analysis choices its verdict holds, and its most influential run.
 
     ``series``: its rows; ``counters``: metrics that count what was used up.
     """
@@ -136,17 +136,19 @@ def robustness_notes(
     )  # fmt: skip
     same: list[str] = []
     other: list[tuple[str, str]] = []
-    for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals, counters=counters):
+    for choice in analysis_choices(
+        runs, series, points, how, mine, groups, goal=case.goal, goals=goals, counters=counters
+    ):
         read = compare_metric(
-            case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
+            case.metric, case.goal, choice.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
         )
-        _sort_reading(reading.name, read.contrast if read else None, primary, case.goal, same, other)
+        _sort_choice(choice.name, read.contrast if read else None, primary, case.goal, same, other)
     for name, tried in _other_tests(case):
-        _sort_reading(name, tried, primary, case.goal, same, other)
+        _sort_choice(name, tried, primary, case.goal, same, other)
     return tuple(n for n in (robustness_note(same, other), _leverage(mine, case, setup)) if n)
 
 
-def _sort_reading(
+def _sort_choice(
     name: str, tried: Contrast | None, primary: int, goal: str, same: list[str], other: list[tuple[str, str]]
 ) -> None:
     sign = _significant_sign(tried) if tried else None

@@ -74,7 +74,7 @@ _Row: TypeAlias = tuple[object, ...]
 
 
 class _TaskRows(Struct, frozen=True):
-    """The rows of one task: its metrics, whose p values are corrected over tasks, and other readings of them."""
+    """The rows of one task: its metrics, whose p values are corrected over tasks, and their values under other analysis choices."""
 
     metrics: tuple[_Row, ...]
     more: tuple[_Row, ...]

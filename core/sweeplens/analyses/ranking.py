@@ -26,6 +26,7 @@ from sweeplens.analyses.ranked_groups import (
     ranked_groups,
 )
 from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, review_notes
+from sweeplens.analyses.robustness import EXCEPTIONS
 from sweeplens.analyses.statistics import ALPHA, interim_alpha, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
@@ -64,8 +65,8 @@ def rank(
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that name the task: runs are ranked within
     each of their values. ``pruned``: also rank trials that their search ended early. All numbers are in the unit of the
-    metric. ``reviewed``: add notes on lucky values and on other readings. ``broken``: runs that a diagnosis calls broken: ties
-    that rest on them are named. Sources of the tests: `bests`.
+    metric. ``reviewed``: add notes on lucky values and on other analysis choices. ``broken``: runs that a diagnosis calls broken:
+    ties that rest on them are named. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run"):
@@ -147,8 +148,8 @@ def _by_task(
 
 
 def _doubts(parts: Sequence[Answer]) -> tuple[str, ...]:
-    """Returns, for each task, the readings in which another group leads, and the groups that tie because of broken runs."""
-    words = ("; not ", BROKEN)
+    """Returns, for each task, the analysis choices under which another group leads, and groups that tie because of broken runs."""
+    words = (EXCEPTIONS, BROKEN)
     return tuple(f"{p.table['task'][0]}: {n}" for p in parts for n in p.notes if any(w in n for w in words))
 
 
