@@ -22,14 +22,14 @@ from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.http.ui.site import HEADERS
 from sweeplens_mcp.protocol.subscriptions import ChangeFeed, ChangeListener, check_addresses
 
-__all__ = ["Events"]
+__all__ = ["EventStreams"]
 
 _MOST_STREAMS = 64  # of one grant
 _ALIVE_SECONDS = 15.0
 _ALL = "experiments://runs"
 
 
-class Events:
+class EventStreams:
     """The streams of one server."""
 
     def __init__(self, feed: ChangeFeed) -> None:

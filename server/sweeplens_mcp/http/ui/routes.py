@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.http.ui.browser_checks import PATH
-from sweeplens_mcp.http.ui.events import Events
+from sweeplens_mcp.http.ui.events import EventStreams
 from sweeplens_mcp.http.ui.login import Login
 from sweeplens_mcp.http.ui.pages import Page, comparison_of, report_of, run_of, runs_of
 from sweeplens_mcp.http.ui.site import HEADERS, asset, page_response
@@ -35,7 +35,7 @@ _PAGES: dict[str, PageMaker] = {"": report_of, "/runs": runs_of, "/run": run_of,
 
 def add_ui(server: MCPServer[ServerState], state: ServerState, feed: ChangeFeed, access: HttpAccess | None) -> None:
     """Registers the pages. ``access``: who may read, None: everybody who reaches this server."""
-    login, events, recent = Login(access), Events(feed), RecentAnswers()
+    login, events, recent = Login(access), EventStreams(feed), RecentAnswers()
 
     def route(path: str, handler: Callable[[Request], Awaitable[Response]], method: str = "GET") -> None:
         server.custom_route(f"{PATH}{path}", methods=[method], include_in_schema=False)(handler)
