@@ -54,7 +54,7 @@ clients: $(TESTS) ## Clients of others (from npm and PyPI) talk to our server, o
 cluster: $(TESTS) ## Spark on this machine (needs Java) and replicas behind a proxy: same answers, killed executors, no wrong page
 	@$(BIN)/python -m tests.cluster
 
-format: $(TESTS) ## Format, and mend what the linter can mend
+format: $(TESTS) ## Format, and fix what the linter can fix
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 

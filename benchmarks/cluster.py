@@ -30,10 +30,10 @@ GROUPS = pl.DataFrame({"run_id": [f"run{i:05d}" for i in range(RUNS)], "group": 
 SOME = [f"run{i:05d}" for i in range(5)]
 ASKED: dict[str, Callable[[Points], pl.DataFrame]] = {
     "mean of the last 10, each series": lambda p: p.reduce(r.LastK(10)),
-    "area under each curve": lambda p: p.reduce(r.Area()),
+    "area under each curve": lambda p: p.reduce(r.AreaUnderCurve()),
     "fluctuation of each curve": lambda p: p.reduce(r.Fluctuation()),
     "last value up to step 100": lambda p: p.reduce(r.AtStep(100)),
-    "area under each curve, statistics of 20 groups of runs": lambda p: p.reduce_by_group(r.Area(), GROUPS),
+    "area under each curve, statistics of 20 groups of runs": lambda p: p.reduce_by_group(r.AreaUnderCurve(), GROUPS),
     "mean curves, intervals of 50 steps": lambda p: p.select(metrics=["m1"]).on_step().bucket(CURVES),
     "points of 5 runs, fetched": lambda p: p.select(runs=SOME).fetch(["run_id", "metric", "step", "value"]),
 }

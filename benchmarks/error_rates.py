@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from sweeplens.analyses.bests import apart_from_best
+from sweeplens.analyses.bests import gap_significance
 from sweeplens.analyses.statistics import paired_t, welch
 from sweeplens.analyses.verdicts import contrast
 
@@ -24,17 +24,17 @@ Group = NDArray[np.float64]
 RANKINGS: dict[str, tuple[Sequence[float], Sequence[float], Sequence[int]]] = {
     "equal, 4 groups x 3": ([0] * 4, [1] * 4, [3] * 4),
     "equal, 10 groups x 3": ([0] * 10, [1] * 10, [3] * 10),
-    "one 3 times as wild, 4 x 3": ([0] * 4, [1, 1, 1, 3], [3] * 4),
-    "one 10 times as wild, 4 x 3": ([0] * 4, [1, 1, 1, 10], [3] * 4),
-    "one 10 times as wild, 4 x 5": ([0] * 4, [1, 1, 1, 10], [5] * 4),
-    "one 3 times as wild, 10 x 5": ([0] * 10, [*[1] * 9, 3], [5] * 10),
+    "one 3 times the spread, 4 x 3": ([0] * 4, [1, 1, 1, 3], [3] * 4),
+    "one 10 times the spread, 4 x 3": ([0] * 4, [1, 1, 1, 10], [3] * 4),
+    "one 10 times the spread, 4 x 5": ([0] * 4, [1, 1, 1, 10], [5] * 4),
+    "one 3 times the spread, 10 x 5": ([0] * 10, [*[1] * 9, 3], [5] * 10),
     "equal, 4 groups x 2": ([0] * 4, [1] * 4, [2] * 4),
-    "one 3 times as wild, 4 x 2": ([0] * 4, [1, 1, 1, 3], [2] * 4),
-    "one 10 times as wild, 4 x 2": ([0] * 4, [1, 1, 1, 10], [2] * 4),
-    "one 3 times as wild, 10 x 2": ([0] * 10, [*[1] * 9, 3], [2] * 10),
-    "one 10 times as wild, 10 x 2": ([0] * 10, [*[1] * 9, 10], [2] * 10),
-    "one wild of 2 runs beside 10": ([0] * 4, [1, 1, 1, 5], [10, 10, 10, 2]),
-    "one wild and small, 6 groups": ([0] * 6, [*[1] * 5, 5], [*[10] * 5, 3]),
+    "one 3 times the spread, 4 x 2": ([0] * 4, [1, 1, 1, 3], [2] * 4),
+    "one 10 times the spread, 4 x 2": ([0] * 4, [1, 1, 1, 10], [2] * 4),
+    "one 3 times the spread, 10 x 2": ([0] * 10, [*[1] * 9, 3], [2] * 10),
+    "one 10 times the spread, 10 x 2": ([0] * 10, [*[1] * 9, 10], [2] * 10),
+    "one of 2 runs and 5 times the spread, others of 10": ([0] * 4, [1, 1, 1, 5], [10, 10, 10, 2]),
+    "one small of 5 times the spread, 6 groups": ([0] * 6, [*[1] * 5, 5], [*[10] * 5, 3]),
     "power: best 10 sd ahead, 4 x 2": ([10, 0, 0, 0], [1] * 4, [2] * 4),
     "power: best 3 sd ahead, 4 x 3": ([3, 0, 0, 0], [1] * 4, [3] * 4),
     "power: best 3 sd ahead, 10 x 3": ([3, *[0] * 9], [1] * 10, [3] * 10),
@@ -44,7 +44,7 @@ RANKINGS: dict[str, tuple[Sequence[float], Sequence[float], Sequence[int]]] = {
 
 def _followers(groups: Sequence[Group]) -> list[float]:
     ordered = sorted(groups, key=lambda g: -float(g.mean()))
-    found = apart_from_best(
+    found = gap_significance(
         [len(g) for g in ordered], [float(g.mean()) for g in ordered], [float(g.var(ddof=1)) for g in ordered]
     )
     return [p for p in found.p[1:] if p is not None]

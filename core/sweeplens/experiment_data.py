@@ -1,8 +1,8 @@
 """`ExperimentData`: the data behind `ExperimentDB`. It reads the folders when needed and returns their frames.
 
-A call that comes more than ``config.refresh_seconds`` after the last look at the folders starts another look in a thread beside
-it, and waits for it for at most `PATIENCE_SECONDS`. A look that takes longer (a hundred thousand folders) is not waited for:
-the answer rests on the last snapshot and says how old that is. With ``refresh_seconds=0`` each call looks first, and waits.
+A call that comes more than ``config.refresh_seconds`` after the last refresh starts another refresh in a thread beside
+it, and waits for it for at most `PATIENCE_SECONDS`. A refresh that takes longer (a hundred thousand folders) is not waited for:
+the answer rests on the last snapshot and says how old that is. With ``refresh_seconds=0`` each call refreshes first, and waits.
 `load_experiments` always does. A call uses one snapshot throughout, so calls from several threads do not see each other's data.
 """
 
@@ -38,7 +38,7 @@ from sweeplens.frames.reduction import rewound
 from sweeplens.frames.run_columns import RunColumns
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
-from sweeplens.ingest.background import BackgroundLook
+from sweeplens.ingest.background import BackgroundRefresh
 from sweeplens.ingest.masking import masked
 from sweeplens.ingest.refresh import LoadReport, Progress, ingest
 from sweeplens.panics import panics_as_errors
@@ -67,7 +67,7 @@ from sweeplens.view import (
 
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
-    from sweeplens.sql.beside import FilesBeside
+    from sweeplens.sql.auxiliary_files import AuxiliaryFiles
 
 __all__ = ["PATIENCE_SECONDS", "ExperimentData"]
 
@@ -75,7 +75,7 @@ log = logging.getLogger("sweeplens")
 
 AnyAnswer = TypeVar("AnyAnswer", Answer, LazyAnswer)
 PATIENCE_SECONDS = 0.5
-"""The longest time that a question waits for a look at folders that were read before."""
+"""The longest time that a question waits for a refresh of folders that were read before."""
 _TOLD_SECONDS = 2.0  # the age of a snapshot from which on answers name it
 _BATCH_ROWS = 100_000  # more are hardly faster, and each costs memory
 
@@ -110,7 +110,7 @@ class ExperimentData:
         self._lock = threading.Lock()
         self._seen = float("-inf")
         self._good: datetime | None = None  # when the folders were last read
-        self._background = BackgroundLook(self._look)
+        self._background = BackgroundRefresh(self._read_changes)
         if not lazy:
             self.load_experiments()
 
@@ -168,7 +168,7 @@ class ExperimentData:
         waits = self._must_wait()
         if self._is_old():
             if waits:
-                self._look(progress)
+                self._read_changes(progress)
             else:
                 self._background.finished(PATIENCE_SECONDS)
         snapshot = self._store.snapshot
@@ -286,8 +286,8 @@ class ExperimentData:
         began = time.monotonic()
         try:
             with panics_as_errors():
-                self._places.look(progress)
-                self._held.look()
+                self._places.refresh(progress)
+                self._held.check()
                 report = read(self.roots, self._store, progress=progress)
         except (StoppedError, RootError):
             raise
@@ -304,17 +304,17 @@ class ExperimentData:
 
     @property
     def _root_sentences(self) -> tuple[str, ...]:
-        """Returns what the last look found about roots that changed, or could not be read whole."""
+        """Returns what the last refresh found about roots that changed, or could not be read whole."""
         return (*self._places.sentences, *self._held.sentences)
 
-    def _look(self, progress: Progress | None = None) -> None:
+    def _read_changes(self, progress: Progress | None = None) -> None:
         """Reads the folders, unless another thread has just done so."""
         with self._lock:
             if self._is_old():
                 self._load(progress, keep=True)
 
     def _must_wait(self) -> bool:
-        """Whether an answer cannot rest on the last snapshot: there is none, its data are lost, or each call is to look first."""
+        """Whether an answer cannot rest on the last snapshot: there is none, its data are lost, or each call refreshes first."""
         return not self.config.refresh_seconds or self._seen == float("-inf") or self._store.lost()
 
     def _age(self) -> tuple[str, ...]:
@@ -330,14 +330,14 @@ class ExperimentData:
     def _is_old(self) -> bool:
         return time.monotonic() - self._seen > self.config.refresh_seconds or self._store.lost()
 
-    def _files_beside(self, view: View) -> FilesBeside:
+    def _auxiliary_files(self, view: View) -> AuxiliaryFiles:
         """Returns the files below the roots; nothing is looked up yet."""
-        from sweeplens.sql.beside import FilesBeside
+        from sweeplens.sql.auxiliary_files import AuxiliaryFiles
         from sweeplens.sql.file_list import FileRoot
 
         names = self.root_names if len(self.root_names) == len(self.roots) else tuple(map(str, self.roots))
         roots = [FileRoot(str(path), plain_text(name)) for path, name in zip(self.roots, names, strict=True)]
-        return FilesBeside(
+        return AuxiliaryFiles(
             roots, view.snapshot.runs, view.snapshot.sources, None if self._store.shows_secrets else masked
         )
 

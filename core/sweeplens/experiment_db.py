@@ -74,7 +74,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
     def overview(self, *, runs: Names = (), where: str = "", fresh: bool = False) -> Answer:
         """Returns an overview of all runs in about twenty lines. ``fresh``: reads new files first, however long that takes."""
         from sweeplens.analyses.overview import FIRST_CALL_POINTS, overview, with_line
-        from sweeplens.sql.beside_summary import files_line
+        from sweeplens.sql.auxiliary_summary import files_line
 
         if fresh:
             self.load_experiments()
@@ -225,7 +225,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
     ) -> Answer:  # fmt: skip
         """Returns groups or runs in order, and which of them tie with the best.
 
-        ``reviewed=False`` leaves out the notes on lucky values and on other readings, which cost time.
+        ``reviewed=False`` leaves out the notes on lucky values and on other analysis choices, which cost time.
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.bests`.
         """
@@ -326,7 +326,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         start_early()  # in parallel with the reading of the folders
         view = self.view()
         points = last_of_step(view.snapshot.points, rewound(view.series))
-        tables = SqlTables(view.runs, view.series, points, view.more, self._files_beside(view))
+        tables = SqlTables(view.runs, view.series, points, view.more, self._auxiliary_files(view))
         bounds = QueryBounds(limit, self.config.query_seconds, self.config.query_megabytes)
         return self._with_basis(query_sql(query, tables, bounds), view, f"db.query_sql({query!r}, limit={limit})")
 

@@ -12,7 +12,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 from msgspec import Struct
 
-__all__ = ["SCOPE", "Grant", "current_grant", "current_tenant", "granted", "tenant_of"]
+__all__ = ["SCOPE", "Grant", "current_grant", "current_grant_key", "grant_key_of", "granted"]
 
 SCOPE = "sweeplens:read"
 _CLAIM = "sweeplens_roots"
@@ -55,12 +55,12 @@ def current_grant() -> Grant | None:
     return Grant(token.client_id, tuple(roots))
 
 
-def current_tenant() -> str:
-    """The tenant of the current request, for its share of workers; "" without authentication."""
+def current_grant_key() -> str:
+    """The grant of the current request, for its share of workers; "" without authentication."""
     token = get_access_token()
-    return "" if token is None else tenant_of(token)
+    return "" if token is None else grant_key_of(token)
 
 
-def tenant_of(token: AccessToken) -> str:
+def grant_key_of(token: AccessToken) -> str:
     """The holder of a token, the same for all its tokens: a client on behalf of a subject."""
     return f"{token.client_id}\n{token.subject or ''}"

@@ -78,7 +78,7 @@ def test_slow_runs_are_named_with_their_machine_which_is_no_setting(db: Experime
 def test_a_verdict_is_read_at_equal_wall_time_too(db: ExperimentDB) -> None:
     at = 390 * 0.6
     assert f"At equal wall time ({at:,.4g} s) opt=adam leads, not opt=muon." in db.cost().notes
-    ranked = next(n for n in db.rank("val/acc").notes if "other readings" in n)
+    ranked = next(n for n in db.rank("val/acc").notes if "other analysis choices" in n)
     assert f"at equal wall time ({at:,.4g} s): opt=adam leads" in ranked
     compared = " ".join(db.compare("opt = 'muon'", "opt = 'adam'", metrics="val/acc").notes)
     assert "at equal wall time (390 s)" in compared

@@ -176,7 +176,9 @@ def _paired_rows() -> Iterator[Row]:
                 yield run(f"{method}-{lr}-{s}", {"method": method, "lr": lr, "seed": s}, val_acc=[value])
 
 
-def test_strata_are_never_all_left_out_though_some_are_wild_and_all_others_inert(tmp_path: Path) -> None:
+def test_strata_are_never_all_left_out_though_some_are_outlying_and_all_others_hold_equal_values(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(9)
     rows = [
         run(f"{lr}-{wd}-{s}", {"lr": lr, "wd": wd, "seed": s}, val_acc=[0.5 + 0.01 * s + lr if lr < 4 else wild])

@@ -40,7 +40,7 @@ REDUCTIONS: dict[str, Callable[[Points], pl.DataFrame]] = {
     "LastK": lambda p: _stand(p).reduce(r.LastK(5)),
     "LastTenth": lambda p: _stand(p).reduce(r.LastTenth(3)),
     "TailMean": lambda p: _stand(p).reduce(r.TailMean(SIZES)),
-    "Area": lambda p: _stand(p).reduce(r.Area()),
+    "AreaUnderCurve": lambda p: _stand(p).reduce(r.AreaUnderCurve()),
     "Fluctuation": lambda p: _stand(p).reduce(r.Fluctuation()),
     "LastUpToStep": lambda p: _stand(p).reduce(r.LastUpToStep(STEPS)),
     "AtStep": lambda p: _stand(p).reduce(r.AtStep(75)),
@@ -54,7 +54,7 @@ REDUCTIONS: dict[str, Callable[[Points], pl.DataFrame]] = {
     "LastUpToX": lambda p: _loss(p).finite().on_time().reduce(r.LastUpToX(101.5)),
     "MissingTimes": lambda p: p.select(metrics=["train.acc"]).reduce(r.MissingTimes()),
     "PointCount": lambda p: _by_tokens(p).within(640.0, 9000.0).reduce(r.PointCount()),
-    "Extent": lambda p: _timed(p).reduce(r.Extent()),
+    "AxisRange": lambda p: _timed(p).reduce(r.AxisRange()),
     "FirstReturn": lambda p: p.of_series(KEYS).reduce(r.FirstReturn()),
 }
 
@@ -146,7 +146,7 @@ GROUPS = pl.DataFrame({"run_id": ["a", "b", "c", "é'\"; --", "none"], "group": 
 
 @pytest.mark.parametrize(
     "how",
-    [r.LastK(5), r.LastTenth(3), r.Area(), r.AtStep(75), r.AtStep(75, reached=True)],
+    [r.LastK(5), r.LastTenth(3), r.AreaUnderCurve(), r.AtStep(75), r.AtStep(75, reached=True)],
     ids=lambda h: type(h).__name__,
 )
 def test_statistics_of_groups_are_the_same_from_both_engines(cluster: Points, how: r.PointReduction) -> None:
@@ -267,7 +267,7 @@ def test_files_that_the_cluster_cannot_read_are_an_error_that_says_where_to_put_
     (tmp_path / "x.parquet").write_bytes(b"no Parquet")
     points = engine.points(StoredPoints((PointFiles((f"{tmp_path}/x.parquet",)),)), POINTS.lazy())
     with pytest.raises(EngineError, match=r"could not answer.*ANALYSIS_CACHE_DIR"):
-        select_points(points, runs=["a"]).reduce(r.Area())
+        select_points(points, runs=["a"]).reduce(r.AreaUnderCurve())
 
 
 @pytest.mark.parametrize("folder", ["a*b", "a[b]c", "{a,b}"])

@@ -13,7 +13,7 @@ import pytest
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import RootError
 from sweeplens.experiment_data import PATIENCE_SECONDS
-from sweeplens.ingest.background import BackgroundLook
+from sweeplens.ingest.background import BackgroundRefresh
 
 
 def test_with_refresh_seconds_zero_each_answer_shows_the_files_as_they_are(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_looks_take_a_fifth_of_the_time_at_most_and_never_run_twice_at_once() ->
             pass
         running[0] -= 1
 
-    background, end = BackgroundLook(look), time.monotonic() + 1.2
+    background, end = BackgroundRefresh(look), time.monotonic() + 1.2
     while time.monotonic() < end:
         background.finished(0)
         time.sleep(0.005)
@@ -104,7 +104,7 @@ def test_the_error_of_a_look_is_raised_to_the_question_that_comes_next() -> None
     def look() -> None:
         raise RootError("the folder is gone")
 
-    background = BackgroundLook(look)
+    background = BackgroundRefresh(look)
     with pytest.raises(RootError, match="the folder is gone"):
         background.finished(20)
 

@@ -291,20 +291,22 @@ def test_where_only_tasks_vary_nothing_is_ranked(tmp_path: Path) -> None:
     assert tied(answer) == [None] * 3
 
 
-def test_the_answer_says_in_how_many_other_readings_the_same_group_leads(tmp_path: Path) -> None:
+def test_the_answer_says_under_how_many_other_analysis_choices_the_same_group_is_first(tmp_path: Path) -> None:
     rows = [
         run(f"{lr}-{s}", {"lr": lr, "seed": s}, val_acc=[lr + 0.001 * s + 0.0001 * step for step in range(40)])
         for lr in (0.1, 0.2)
         for s in range(3)
     ]
     answer = database(tmp_path / "long", rows).rank("val/acc")
-    assert "The same group leads in 1 of 1 other reading (last)." in answer.notes  # the last value is the best
+    assert (
+        "The same group is first under 1 of 1 other analysis choice (last)." in answer.notes
+    )  # the last value is the best
 
 
 def test_a_reading_with_the_same_values_is_no_other_reading(tmp_path: Path) -> None:
     db = database(tmp_path, grid({0.1: 0.9, 0.01: 0.6}, 0.01, batches=(32,)))
     for reduce in ("last_tenth", "last", "best"):
-        assert not any("other reading" in note for note in db.rank("val/acc", reduce=reduce).notes)
+        assert not any("other analysis choice" in note for note in db.rank("val/acc", reduce=reduce).notes)
 
 
 def test_ranking_by_test_data_while_validation_data_are_there_is_warned_of(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from sweeplens.analyses import noise, power, ranges, verdicts
 from sweeplens.analyses import statistics as ours
-from sweeplens.analyses.bests import apart_from_best
+from sweeplens.analyses.bests import gap_significance
 
 SIZES = ((2, 2), (3, 5), (5, 5), (12, 7))
 
@@ -79,7 +79,7 @@ def test_holm_multiplies_the_smallest_p_by_the_size_of_the_family_and_never_turn
     assert ours.holm([]) == []
 
 
-UNIT = power.Spreads(1.0, 1.0, paired=False, df=20)
+UNIT = power.SideDeviations(1.0, 1.0, paired=False, df=20)
 
 
 @pytest.mark.parametrize(("effect", "seeds"), [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (3.0, 4)])
@@ -110,16 +110,16 @@ def test_power_is_a_number_between_0_and_1_however_large_the_effect(effect: floa
 
 
 def test_seeds_needed_for_pairs_are_fewer_and_absurd_numbers_are_not_given() -> None:
-    pairs = power.seeds_needed(0.5, power.Spreads(1.0, 0.0, paired=True, df=9))
+    pairs = power.seeds_needed(0.5, power.SideDeviations(1.0, 0.0, paired=True, df=9))
     assert pairs is not None
     assert pairs.n == 34
     assert power.seeds_needed(1e-4, UNIT) is None
     assert power.seeds_needed(0.0, UNIT) is None
-    assert power.seeds_needed(1.0, power.Spreads(0.0, 0.0, paired=True, df=9)) is None
+    assert power.seeds_needed(1.0, power.SideDeviations(0.0, 0.0, paired=True, df=9)) is None
 
 
 def test_the_seeds_needed_invert_welchs_test_with_unequal_spreads() -> None:
-    found = power.seeds_needed(1.0, power.Spreads(0.2, 2.0, paired=False, df=8))
+    found = power.seeds_needed(1.0, power.SideDeviations(0.2, 2.0, paired=False, df=8))
     assert found is not None
     rng = np.random.default_rng(4)
     times = 2000
@@ -148,8 +148,10 @@ def test_two_different_constant_samples_get_the_exact_permutation_test() -> None
 def test_pairing_pays_where_seeds_move_both_sides_alike_and_rarely_where_they_do_not() -> None:
     rng = np.random.default_rng(6)
     seed = rng.normal(size=8)
-    assert ours.pairing_pays(list(seed + rng.normal(0, 0.1, 8)), list(seed + rng.normal(0, 0.1, 8)))[0]
-    chance = sum(ours.pairing_pays(list(rng.normal(size=5)), list(rng.normal(size=5)))[0] for _ in range(1000))
+    assert ours.pairing_increases_power(list(seed + rng.normal(0, 0.1, 8)), list(seed + rng.normal(0, 0.1, 8)))[0]
+    chance = sum(
+        ours.pairing_increases_power(list(rng.normal(size=5)), list(rng.normal(size=5)))[0] for _ in range(1000)
+    )
     assert chance / 1000 < 0.08
 
 
@@ -191,7 +193,7 @@ def test_the_pooled_spread_is_the_root_of_the_mean_variance_within_groups() -> N
     assert spread is not None
     within = sum(sum((v - plain.fmean(g)) ** 2 for v in g) for g in groups)
     assert spread.sd == pytest.approx(math.sqrt(within / 3))
-    assert (spread.df, spread.groups, spread.wild) == (3, 2, ())
+    assert (spread.df, spread.groups, spread.outlying) == (3, 2, ())
     assert spread.of_difference(1, 1) == pytest.approx(stats.t.ppf(0.975, 3) * spread.sd * math.sqrt(2))
     assert noise.pooled_spread([1, 1], [None, None]) is None
 
@@ -201,10 +203,10 @@ def test_a_group_that_exploded_does_not_drown_the_others_but_an_ordinary_one_sta
     calm = [float(np.var(rng.normal(size=3), ddof=1)) for _ in range(10)]
     spread = noise.pooled_spread([3] * 11, [*calm, 1e8])
     assert spread is not None
-    assert spread.wild == (10,)
+    assert spread.outlying == (10,)
     assert spread.sd == pytest.approx(math.sqrt(plain.fmean(calm)))
     left = sum(
-        bool(noise.pooled_spread([2] * 20, [float(v) for v in rng.chisquare(1, 20)]).wild)  # type: ignore[union-attr]
+        bool(noise.pooled_spread([2] * 20, [float(v) for v in rng.chisquare(1, 20)]).outlying)  # type: ignore[union-attr]
         for _ in range(500)
     )
     assert left / 500 < 0.02
@@ -224,18 +226,18 @@ def test_the_primary_test_keeps_to_five_percent_and_finds_three_deviations(paire
     assert found / times >= 0.95
 
 
-def test_a_wild_group_of_two_runs_among_equal_means_is_called_worse_in_few_sweeps() -> None:
+def test_an_outlying_group_of_two_runs_among_equal_means_is_called_worse_in_few_sweeps() -> None:
     rng = np.random.default_rng(2027)
     claims, sweeps = 0, 200
     for _ in range(sweeps):
         groups = sorted((rng.normal(0, 10 if wild else 1, 2) for wild in [True] + [False] * 9), key=lambda g: -g.mean())
-        found = apart_from_best([2] * 10, [float(g.mean()) for g in groups], [float(g.var(ddof=1)) for g in groups])
+        found = gap_significance([2] * 10, [float(g.mean()) for g in groups], [float(g.var(ddof=1)) for g in groups])
         claims += any(p is not None and p < 0.05 for p in found.p)
     assert claims / sweeps <= 0.075  # 4.2 % by benchmarks/error_rates.py; the pooled error alone had 11.8 %
 
 
 def test_groups_of_two_runs_can_still_differ_significantly_from_the_best() -> None:
-    found = apart_from_best([2] * 4, [0.9, 0.8, 0.7, 0.6], [1e-6, 2e-6, 2e-6, 1e-6])
+    found = gap_significance([2] * 4, [0.9, 0.8, 0.7, 0.6], [1e-6, 2e-6, 2e-6, 1e-6])
     assert all(p is not None and p < 0.05 for p in found.p[1:])
 
 

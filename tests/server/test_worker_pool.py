@@ -15,7 +15,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError
 from sweeplens.panics import PanicException
 from sweeplens.priority import NICENESS, niceness
-from sweeplens_mcp.execution.turns import Turns
+from sweeplens_mcp.execution.fair_queue import FairQueue
 from sweeplens_mcp.execution.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
@@ -139,55 +139,55 @@ def waiting(gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("heavy", [True, False])
-async def test_a_tenant_with_a_long_queue_keeps_no_other_from_a_worker(heavy: bool) -> None:
+async def test_a_grant_with_a_long_queue_keeps_no_other_from_a_worker(heavy: bool) -> None:
     pool, gate = WorkerPool(heavy_workers=2, queue=32), threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(30):
-            group.start_soon(lambda i=index: pool.run(i, lambda: waiting(gate), heavy=heavy, tenant="greedy"))
+            group.start_soon(lambda i=index: pool.run(i, lambda: waiting(gate), heavy=heavy, grant="greedy"))
         await anyio.sleep(0.05)
         with anyio.fail_after(5):
-            for tenant in ("a", "b", "c"):
-                assert await pool.run(tenant, lambda t=tenant: t, heavy=heavy, tenant=tenant) == tenant
+            for grant in ("a", "b", "c"):
+                assert await pool.run(grant, lambda t=grant: t, heavy=heavy, grant=grant) == grant
         group.cancel_scope.cancel()
     pool.close()
 
 
-async def test_only_the_tenant_with_a_full_queue_is_refused(pool: WorkerPool) -> None:
+async def test_only_the_grant_with_a_full_queue_is_refused(pool: WorkerPool) -> None:
     gate = threading.Event()
     async with anyio.create_task_group() as group:
         for index in range(3):
-            group.start_soon(lambda i=index: pool.run(i, lambda: waiting(gate), heavy=True, tenant="greedy"))
+            group.start_soon(lambda i=index: pool.run(i, lambda: waiting(gate), heavy=True, grant="greedy"))
         await anyio.sleep(0.05)
         with pytest.raises(LimitError, match=r"3 long calls of yours .* Try again in about 6 s"):
-            await pool.run("more", lambda: 1, heavy=True, tenant="greedy")
-        group.start_soon(lambda: pool.run("other", lambda: 1, heavy=True, tenant="modest"))
+            await pool.run("more", lambda: 1, heavy=True, grant="greedy")
+        group.start_soon(lambda: pool.run("other", lambda: 1, heavy=True, grant="modest"))
         await anyio.sleep(0.05)
         gate.set()
 
 
-async def test_tenants_take_turns_however_many_calls_each_has_waiting() -> None:
+async def test_grants_alternate_however_many_calls_each_has_waiting() -> None:
     pool, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: pool.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
+        group.start_soon(lambda: pool.run("first", lambda: waiting(gate), heavy=True, grant="x"))
         await anyio.sleep(0.02)
-        for tenant, calls in (("greedy", 6), ("a", 2), ("b", 1)):
+        for grant, calls in (("greedy", 6), ("a", 2), ("b", 1)):
             for index in range(calls):
-                key = f"{tenant}{index}"
-                group.start_soon(lambda k=key, t=tenant: pool.run(k, lambda: order.append(k), heavy=True, tenant=t))
+                key = f"{grant}{index}"
+                group.start_soon(lambda k=key, t=grant: pool.run(k, lambda: order.append(k), heavy=True, grant=t))
         await anyio.sleep(0.05)
         gate.set()
     assert order == ["greedy0", "a0", "b0", "greedy1", "a1", "greedy2", "greedy3", "greedy4", "greedy5"]
     pool.close()
 
 
-async def test_a_call_that_another_tenant_made_too_does_not_wait_in_their_queue() -> None:
+async def test_a_call_that_another_grant_made_too_does_not_wait_in_their_queue() -> None:
     pool, gate, order = WorkerPool(heavy_workers=1, queue=32), threading.Event(), list[str]()
 
-    async def ask(key: str, tenant: str) -> None:
-        await pool.run(key, lambda: order.append(key), heavy=True, tenant=tenant)
+    async def ask(key: str, grant: str) -> None:
+        await pool.run(key, lambda: order.append(key), heavy=True, grant=grant)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: pool.run("first", lambda: waiting(gate), heavy=True, tenant="x"))
+        group.start_soon(lambda: pool.run("first", lambda: waiting(gate), heavy=True, grant="x"))
         await anyio.sleep(0.02)
         for key in ("1", "2", "3", "common"):
             group.start_soon(ask, key, "greedy")
@@ -199,17 +199,17 @@ async def test_a_call_that_another_tenant_made_too_does_not_wait_in_their_queue(
     pool.close()
 
 
-async def test_waiting_calls_of_a_tenant_that_left_are_dropped() -> None:
+async def test_waiting_calls_of_a_grant_that_left_are_dropped() -> None:
     pool = WorkerPool(heavy_workers=2, queue=4)
     async with anyio.create_task_group() as group:
         for index in range(5):
             group.start_soon(
-                lambda i=index: pool.run(i, lambda: waiting(threading.Event()), heavy=True, tenant="greedy")
+                lambda i=index: pool.run(i, lambda: waiting(threading.Event()), heavy=True, grant="greedy")
             )
         await anyio.sleep(0.05)
         group.cancel_scope.cancel()
     with anyio.fail_after(5):
-        assert await pool.run("again", lambda: 5, heavy=True, tenant="greedy") == 5
+        assert await pool.run("again", lambda: 5, heavy=True, grant="greedy") == 5
     pool.close()
 
 
@@ -232,12 +232,12 @@ async def test_a_desk_that_was_closed_drops_what_waits_and_can_be_used_again() -
     pool.close()
 
 
-async def test_a_call_is_answered_before_its_worker_is_tidied_and_only_then_another_tenant_gets_the_worker() -> None:
+async def test_a_call_is_answered_before_its_worker_is_tidied_and_only_then_another_grant_gets_the_worker() -> None:
     gate, answers = threading.Event(), list[str]()
     pool = WorkerPool(heavy_workers=1, tidy=lambda: waiting(gate))
 
-    async def ask(tenant: str) -> None:
-        answers.append(await pool.run(tenant, lambda: tenant, heavy=True, tenant=tenant))
+    async def ask(grant: str) -> None:
+        answers.append(await pool.run(grant, lambda: grant, heavy=True, grant=grant))
 
     async with anyio.create_task_group() as group:
         with anyio.fail_after(10):
@@ -250,8 +250,8 @@ async def test_a_call_is_answered_before_its_worker_is_tidied_and_only_then_anot
     pool.close()
 
 
-async def test_two_short_calls_of_one_tenant_run_at_a_time_and_all_of_a_server_without_tenants() -> None:
-    for tenant, expected in (("greedy", 2), ("", 8)):
+async def test_two_short_calls_of_one_grant_run_at_a_time_and_all_of_a_server_without_grants() -> None:
+    for grant, expected in (("greedy", 2), ("", 8)):
         pool, gate, running = WorkerPool(), threading.Event(), list[int]()
 
         def work(pool_gate: threading.Event = gate, running_now: list[int] = running) -> None:
@@ -260,51 +260,51 @@ async def test_two_short_calls_of_one_tenant_run_at_a_time_and_all_of_a_server_w
 
         async with anyio.create_task_group() as group:
             for index in range(20):
-                group.start_soon(lambda i=index, t=tenant, p=pool, w=work: p.run(i, w, heavy=False, tenant=t))
+                group.start_soon(lambda i=index, t=grant, p=pool, w=work: p.run(i, w, heavy=False, grant=t))
             await anyio.sleep(0.2)
             assert len(running) == expected
             gate.set()
         pool.close()
 
 
-async def test_a_tenant_that_used_the_workers_for_long_waits_for_those_that_used_them_little() -> None:
-    turns, now = clocked_turns(share=1)
-    use(turns, now, "greedy", 30)
-    for tenant in ("greedy", "a", "b"):
+async def test_a_grant_that_used_the_workers_for_long_waits_for_those_that_used_them_little() -> None:
+    queue, now = clocked_queue(share=1)
+    use(queue, now, "greedy", 30)
+    for grant in ("greedy", "a", "b"):
         for number in range(2):
-            turns.add(tenant, f"{tenant}{number}")
-    order = [use(turns, now, None, 0.1) for _ in range(6)]
+            queue.add(grant, f"{grant}{number}")
+    order = [use(queue, now, None, 0.1) for _ in range(6)]
     assert order == ["a0", "b0", "a1", "b1", "greedy0", "greedy1"]
 
 
-async def test_what_a_tenant_used_is_forgotten_with_time() -> None:
-    turns, now = clocked_turns(share=1)
-    use(turns, now, "greedy", 30)
-    use(turns, now, "a", 1)
+async def test_what_a_grant_used_is_forgotten_with_time() -> None:
+    queue, now = clocked_queue(share=1)
+    use(queue, now, "greedy", 30)
+    use(queue, now, "a", 1)
     now[0] += 300
-    for tenant in ("greedy", "a"):
-        turns.add(tenant, tenant)
-    assert [use(turns, now, None, 0.1) for _ in range(2)] == ["greedy", "a"]
+    for grant in ("greedy", "a"):
+        queue.add(grant, grant)
+    assert [use(queue, now, None, 0.1) for _ in range(2)] == ["greedy", "a"]
 
 
-async def test_only_a_tenant_that_used_much_more_than_others_runs_in_the_background() -> None:
-    turns, now = clocked_turns(share=2)
-    use(turns, now, "greedy", 30)
-    assert not background(turns, "greedy")  # there is no other tenant
-    use(turns, now, "a", 1)
-    use(turns, now, "greedy", 30)
-    assert background(turns, "greedy")
-    assert not background(turns, "a")
+async def test_only_a_grant_that_used_much_more_than_others_runs_in_the_background() -> None:
+    queue, now = clocked_queue(share=2)
+    use(queue, now, "greedy", 30)
+    assert not background(queue, "greedy")  # there is no other grant
+    use(queue, now, "a", 1)
+    use(queue, now, "greedy", 30)
+    assert background(queue, "greedy")
+    assert not background(queue, "a")
 
 
-async def test_a_tenant_that_used_much_more_than_others_runs_one_call_at_a_time() -> None:
-    turns, now = clocked_turns(share=2)
-    use(turns, now, "greedy", 30)
-    use(turns, now, "a", 1)
-    for tenant in ("greedy", "a"):
+async def test_a_grant_that_used_much_more_than_others_runs_one_call_at_a_time() -> None:
+    queue, now = clocked_queue(share=2)
+    use(queue, now, "greedy", 30)
+    use(queue, now, "a", 1)
+    for grant in ("greedy", "a"):
         for number in range(3):
-            turns.add(tenant, f"{tenant}{number}")
-    running = [turn.call for turn in iter(turns.begin, None)]
+            queue.add(grant, f"{grant}{number}")
+    running = [started.call for started in iter(queue.begin, None)]
     assert running == ["a0", "a1", "greedy0"]
 
 
@@ -316,35 +316,35 @@ async def test_the_processes_of_a_background_call_have_the_lowest_priority() -> 
         now[0] += seconds
         return niceness()
 
-    for tenant, seconds, expected in (
+    for grant, seconds, expected in (
         ("greedy", 30, NICENESS),
         ("a", 1, NICENESS),
         ("greedy", 1, 19),
         ("a", 1, NICENESS),
     ):
-        assert await pool.run(object(), lambda s=seconds: work(s), heavy=True, tenant=tenant) == expected
+        assert await pool.run(object(), lambda s=seconds: work(s), heavy=True, grant=grant) == expected
     pool.close()
 
 
-def clocked_turns(share: int) -> tuple[Turns[Any], list[float]]:
+def clocked_queue(share: int) -> tuple[FairQueue[Any], list[float]]:
     now = [1000.0]
-    return Turns(share, clock=lambda: now[0]), now
+    return FairQueue(share, clock=lambda: now[0]), now
 
 
-def use(turns: Turns[Any], now: list[float], tenant: str | None, seconds: float) -> object:
-    """Runs the next call, which may be one more of a tenant, for some seconds."""
-    if tenant is not None:
-        turns.add(tenant, tenant)
-    turn = turns.begin()
-    assert turn is not None
+def use(queue: FairQueue[Any], now: list[float], grant: str | None, seconds: float) -> object:
+    """Runs the next call, which may be one more of a grant, for some seconds."""
+    if grant is not None:
+        queue.add(grant, grant)
+    started = queue.begin()
+    assert started is not None
     now[0] += seconds
-    turns.end(turn)
-    return turn.call
+    queue.end(started)
+    return started.call
 
 
-def background(turns: Turns[Any], tenant: str) -> bool:
-    turns.add(tenant, tenant)
-    turn = turns.begin()
-    assert turn is not None
-    turns.end(turn)
-    return turn.background
+def background(queue: FairQueue[Any], grant: str) -> bool:
+    queue.add(grant, grant)
+    started = queue.begin()
+    assert started is not None
+    queue.end(started)
+    return started.background

@@ -1,4 +1,4 @@
-"""A hostile tenant, as a process of its own: python -m tests.soak.hostile URL TOKEN FOLDER
+"""A hostile grant, as a process of its own: python -m tests.soak.hostile URL TOKEN FOLDER
 
 It asks what does not end, leaves and comes back, asks without a pause, opens sessions, guesses tokens, holds connections half
 open, and writes files into its folder that no reader expects.
@@ -40,7 +40,7 @@ _Call = tuple[str, dict[str, object], float]
 
 
 def _calls(number: int) -> Sequence[_Call]:
-    """What the hostile tenant asks: queries without end, short calls without a pause, and long calls left in the middle."""
+    """What the hostile grant asks: queries without end, short calls without a pause, and long calls left in the middle."""
     endless: dict[str, object] = {"query": _ENDLESS.format(number)}
     short: _Call = ("list_runs", {"where": f"n_points > {number}"}, 60)
     left: _Call = ("diagnose_runs", {"where": f"n_points > {-number}"}, 0.3)

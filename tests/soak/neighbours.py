@@ -1,4 +1,4 @@
-"""A hostile tenant, hostile connections and odd files beside fifty polite clients, who must not feel them.
+"""A hostile grant, hostile connections and odd files beside fifty polite clients, who must not feel them.
 
 The same clients ask alone and beside the hostile process, three times in turn, of a server with its usual limits. What a client
 waits alone is its own time. Three bounds hold: each client waits in all at most five times its own time; for each tool, at most
@@ -30,7 +30,7 @@ _LEAST_SECONDS = 0.05  # of a call: shorter waits are not felt
 _PAUSE_SECONDS = 2.0
 _BEGIN_SECONDS = 5.0
 _HOSTILE_NICENESS = 19  # a hostile client's own work is done on another machine
-_POLITE_TOKEN, _HOSTILE_TOKEN = "token-of-polite-client-{:02}", "token-of-a-hostile-tenant"
+_POLITE_TOKEN, _HOSTILE_TOKEN = "token-of-polite-client-{:02}", "token-of-a-hostile-grant"
 
 Waits = dict[tuple[int, str], list[float]]
 """The seconds of each call, by client and tool."""
@@ -110,7 +110,7 @@ async def _both(server: Server, folder: Path, rounds: int) -> tuple[list[Waits],
 
 
 def _places(root: Path) -> tuple[Path, Path]:
-    """Makes the hostile tenant's folder, and the file of tokens."""
+    """Makes the hostile grant's folder, and the file of tokens."""
     hostile, tokens = root.parent / "hostile", root.parent / "tokens"
     (hostile / "run").mkdir(parents=True)
     rows = [json.dumps({"step": step, "loss": 1 / (step + 1)}) for step in range(200)]
@@ -141,7 +141,7 @@ def _told(waits: Waits) -> str:
 
 
 def hostile_neighbours_harm_nobody(root: Path, share: float) -> Generator[Finding]:
-    """A hostile tenant and odd files beside 50 polite clients: none gets an error or waits more than 5 times its own time."""
+    """A hostile grant and odd files beside 50 polite clients: none gets an error or waits more than 5 times its own time."""
     hostile, tokens = _places(root)
     rounds = max(6, int(_ROUNDS * share))
     with serving(root, "--root", str(hostile), "--token-file", str(tokens), "--calls-per-minute", "1200") as server:

@@ -6,8 +6,8 @@ equal groups; in steps: the group with the smallest p against the range of k, th
 
 The spread is pooled only where Bartlett's test does not reject equal spreads (p of at least 25 %, 50 % where groups have two
 runs) and sizes are similar; else each pair has its own standard error and Satterthwaite's degrees of freedom (Games, Howell
-1976), and never a smaller error than the pooled one, wild groups excluded. A pair with a group of two runs always has the
-larger of both errors: Bartlett's test hardly sees a wild group of two. Groups of one run have the pooled spread. Where all
+1976), and never a smaller error than the pooled one, outlying groups excluded. A pair with a group of two runs always has the
+larger of both errors: Bartlett's test hardly sees an outlying group of two. Groups of one run have the pooled spread. Where all
 groups have the same seeds, and seeds shift all groups alike (F test at 1 %), seeds are blocks: their effect is removed.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Numbers: TypeAlias = Sequence[float] | pl.Series
 
-__all__ = ["Apart", "apart_from_best", "shrunk", "single_runs", "without_blocks"]
+__all__ = ["GapSignificance", "gap_significance", "shrunk", "single_runs", "without_blocks"]
 
 _MOST_GROUPS = 1000
 _EQUAL, _EQUAL_PAIRS = 0.25, 0.5
@@ -40,16 +40,16 @@ _ALIKE = 2  # the largest group is at most so many times the smallest
 _BLOCKS = 0.01
 
 
-class Apart(Struct, frozen=True):
+class GapSignificance(Struct, frozen=True):
     """The adjusted p of each row against the first (None where unknown), and the name of the method."""
 
     p: list[float | None]
     method: str
 
 
-def apart_from_best(
+def gap_significance(
     n: Numbers, means: Numbers, variances: Sequence[float | None] | pl.Series, df: Sequence[float] = ()
-) -> Apart:
+) -> GapSignificance:
     """Tests rows, in order of rank, against the first. ``df``: degrees of freedom of the variances, n - 1 when not given."""
     import numpy as np
 
@@ -57,15 +57,15 @@ def apart_from_best(
     own = _as_floats(variances)
     known = ~np.isnan(own) & (size > 1)
     if len(size) < 2 or not known.any():
-        return Apart([None] * len(size), "")
+        return GapSignificance([None] * len(size), "")
     own = np.where(np.isnan(own), 0.0, own)
     freedom = np.where(known, np.array(df) if len(df) else size - 1, 0.0)
     pooled, total = float((freedom * own).sum() / freedom.sum()), float(freedom.sum())
     if not 0 < pooled < np.inf:
-        return Apart([None] * len(size), "")
+        return GapSignificance([None] * len(size), "")
     with np.errstate(all="ignore"):  # values near the largest float give no claim
         equal = _equal_spreads(own[known], freedom[known], size[known])
-        calm = (pooled, total) if equal else _without_wild(n, variances, freedom, pooled, total)
+        calm = (pooled, total) if equal else _without_outlying(n, variances, freedom, pooled, total)
         common = calm[0] * (1 / size[1:] + 1 / size[0])
         part, each = np.where(known, own, calm[0]) / size, np.where(known, freedom, calm[1])
         square: Array = part[1:] + part[0]
@@ -76,27 +76,27 @@ def apart_from_best(
         free = np.where(square > common, free, calm[1] if equal else np.clip(free, least, calm[1]))
         t = np.abs(mean[1:] - mean[0]) / np.sqrt(np.maximum(square, common))
     t, free = np.where(np.isnan(t), 0.0, t), np.where(np.isfinite(free) & (free > 0), free, 1.0)
-    return Apart([None, *_stepped(t, free).tolist()], _named(equal=equal, k=len(size)))
+    return GapSignificance([None, *_stepped(t, free).tolist()], _named(equal=equal, k=len(size)))
 
 
-def _without_wild(
+def _without_outlying(
     n: Numbers, variances: Sequence[float | None] | pl.Series, df: Array, pooled: float, total: float
 ) -> tuple[float, float]:
     """Returns the pooled variance and its degrees of freedom without groups of a far larger spread than the others."""
     spread = pooled_spread(n, variances)
-    if spread is None or not spread.wild or spread.sd <= 0:
+    if spread is None or not spread.outlying or spread.sd <= 0:
         return pooled, total
-    return spread.sd**2, total - float(df[list(spread.wild)].sum())
+    return spread.sd**2, total - float(df[list(spread.outlying)].sum())
 
 
-def single_runs(means: Numbers, sd: float, df: int) -> Apart:
+def single_runs(means: Numbers, sd: float, df: int) -> GapSignificance:
     """Tests single runs, in order of rank, against the first, by the spread ``sd`` of runs of one setting."""
     import numpy as np
 
     mean = np.array(means, dtype=np.float64)
     with np.errstate(all="ignore"):
         t = np.abs(mean[1:] - mean[0]) / (sd * np.sqrt(2))
-    return Apart(
+    return GapSignificance(
         [None, *_stepped(np.nan_to_num(t), np.full(len(t), float(df))).tolist()][: len(mean)],
         _named(equal=True, k=len(mean)),
     )
@@ -167,8 +167,8 @@ def shrunk(n: Numbers, means: Numbers, variances: Sequence[float | None] | pl.Se
         spread = pooled_spread(n, variances)
         pooled = spread.sd**2 if spread else float(np.nansum(freedom * own) / freedom.sum())
         error = np.full(len(size), pooled)
-        wild = list(spread.wild) if spread else []
-        error[wild] = own[wild]
+        outlying = list(spread.outlying) if spread else []
+        error[outlying] = own[outlying]
         error /= size
         between = max(0.0, float(mean.var(ddof=1)) - float(error.mean()))
         drawn = mean.mean() + between / (between + error) * (mean - mean.mean())

@@ -295,7 +295,7 @@ def _row(case: MetricComparison, adjusted: float | None, alpha: float) -> tuple[
         case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
         words, seeds.n if seeds else None, adjusted, c.other_test, c.other_p,
         seeds.low if seeds else None, seeds.high if seeds else None, c.detectable, c.superiority if several else None,
-        c.correlation, case.blocks.p_disagree if case.blocks else None,
+        c.correlation, case.pooled.p_disagree if case.pooled else None,
     )  # fmt: skip
 
 
@@ -311,7 +311,7 @@ def _pair_table(cases: Sequence[MetricComparison]) -> pl.DataFrame:
 
 def _strata_table(cases: Sequence[MetricComparison]) -> pl.DataFrame:
     """metric, stratum, n_a, n_b, mean_a, mean_b, difference."""
-    parts = [c.blocks.strata.select(pl.lit(c.metric).alias("metric"), pl.all()) for c in cases if c.blocks]
+    parts = [c.pooled.strata.select(pl.lit(c.metric).alias("metric"), pl.all()) for c in cases if c.pooled]
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
@@ -337,6 +337,6 @@ def _alone(setup: ComparisonSetup, cases: Sequence[MetricComparison]) -> tuple[L
             LeftOut(f"no run on the other side with the same {', '.join(setup.matching.by)}", setup.matching.alone)
         )
     for case in cases[:1]:
-        if case.blocks is not None and case.blocks.unpaired:
-            left.append(LeftOut(f"{case.metric}: no run with the same seed on the other side", case.blocks.unpaired))
+        if case.pooled is not None and case.pooled.unpaired:
+            left.append(LeftOut(f"{case.metric}: no run with the same seed on the other side", case.pooled.unpaired))
     return tuple(left)

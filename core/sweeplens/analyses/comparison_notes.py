@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sweeplens.analyses.coverage import Coverage, listed
 from sweeplens.analyses.matching import without_each
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
-from sweeplens.analyses.robustness import readings, robustness_note
+from sweeplens.analyses.robustness import analysis_choices, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
 from sweeplens.counting import count_of
@@ -70,25 +70,25 @@ def matching_notes(
     if matching is not None:
         error = (
             "seeds as blocks"
-            if cases and cases[0].blocks and cases[0].blocks.seeds_as_blocks
+            if cases and cases[0].pooled and cases[0].pooled.seeds_as_blocks
             else "a linear model with strata as blocks"
         )
-        wild = cases[0].blocks.wild if cases and cases[0].blocks else ()
-        inert = cases[0].blocks.inert if cases and cases[0].blocks else ()
-        pooled = len(matching.labels) - len({*wild, *inert})
+        outlying = cases[0].pooled.outlying if cases and cases[0].pooled else ()
+        unapplied = cases[0].pooled.unapplied if cases and cases[0].pooled else ()
+        count = len(matching.labels) - len({*outlying, *unapplied})
         notes.append(
-            f"Matched on {', '.join(matching.by)}: difference is pooled over {count_of(pooled, 'stratum', 'strata')} ({error})."
+            f"Matched on {', '.join(matching.by)}: difference is pooled over {count_of(count, 'stratum', 'strata')} ({error})."
         )
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
-        if wild:
-            notes.append(f"Not pooled, because the spread of runs is far larger: {listed(wild)}; see table strata.")
-        if inert:
+        if outlying:
+            notes.append(f"Not pooled, because the spread of runs is far larger: {listed(outlying)}; see table strata.")
+        if unapplied:
             notes.append(
                 f"Not pooled, because both sides hold the same values to the last digit, as if the setting was never applied: "
-                f"{listed(inert)}."
+                f"{listed(unapplied)}."
             )
-        p = cases[0].blocks.p_disagree if cases and cases[0].blocks else None
+        p = cases[0].pooled.p_disagree if cases and cases[0].pooled else None
         if p is not None and p < ALPHA:
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
@@ -122,7 +122,7 @@ def robustness_notes(
     goals: Mapping[str, str] | None,
     counters: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Returns the notes on the first metric: in how many other readings its verdict holds, and its most influential run.
+    """Returns the notes on the first metric: under how many other analysis choices its verdict holds, and its most influential run.
 
     ``series``: its rows; ``counters``: metrics that count what was used up.
     """
@@ -136,17 +136,19 @@ def robustness_notes(
     )  # fmt: skip
     same: list[str] = []
     other: list[tuple[str, str]] = []
-    for reading in readings(runs, series, points, how, mine, groups, goal=case.goal, goals=goals, counters=counters):
+    for choice in analysis_choices(
+        runs, series, points, how, mine, groups, goal=case.goal, goals=goals, counters=counters
+    ):
         read = compare_metric(
-            case.metric, case.goal, reading.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
+            case.metric, case.goal, choice.values.with_columns(metric=pl.lit(case.metric)), setup, case.noise, series
         )
-        _sort_reading(reading.name, read.contrast if read else None, primary, case.goal, same, other)
+        _sort_choice(choice.name, read.contrast if read else None, primary, case.goal, same, other)
     for name, tried in _other_tests(case):
-        _sort_reading(name, tried, primary, case.goal, same, other)
+        _sort_choice(name, tried, primary, case.goal, same, other)
     return tuple(n for n in (robustness_note(same, other), _leverage(mine, case, setup)) if n)
 
 
-def _sort_reading(
+def _sort_choice(
     name: str, tried: Contrast | None, primary: int, goal: str, same: list[str], other: list[tuple[str, str]]
 ) -> None:
     sign = _significant_sign(tried) if tried else None
@@ -165,7 +167,7 @@ def _significant_sign(c: Contrast) -> int | None:
 
 def _other_tests(case: MetricComparison) -> Iterator[tuple[str, Contrast]]:
     c = case.contrast
-    if case.blocks is not None or c.test is None:
+    if case.pooled is not None or c.test is None:
         return
     if case.pairs is not None:
         name = "unpaired" if c.name == "paired t" else "paired"
@@ -182,8 +184,8 @@ def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSet
     whole, test = case.contrast.difference, case.contrast.test
     if not whole or test is None:
         return ""
-    if case.blocks is not None and setup.matching is not None:
-        tried = without_each(setup.matching, case.blocks.rows.select("run_id", "value"))
+    if case.pooled is not None and setup.matching is not None:
+        tried = without_each(setup.matching, case.pooled.rows.select("run_id", "value"))
     elif case.pairs is not None and test.test == "paired t":
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))

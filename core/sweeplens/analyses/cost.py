@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from sweeplens.analyses.cost_ratios import cost_ratio_note
 from sweeplens.analyses.coverage import coverage_of, listed, series_of, settings_unknown, with_config
-from sweeplens.analyses.readings_at_budget import at_budget
 from sweeplens.analyses.run_costs import RunCosts, machine_of, run_costs
+from sweeplens.analyses.values_at_budget import at_budget
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource

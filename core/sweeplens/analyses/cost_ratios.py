@@ -1,7 +1,7 @@
 """What the levels of the studied hyperparameter cost relative to each other, with task and machine held equal.
 
 Logarithms of the seconds a step are fitted by least squares with a term for each level, each task and each machine, so that a level
-that mostly ran on slow machines is not called dear. Where two levels never ran on one machine, a third level that ran on both
+that mostly ran on slow machines is not called expensive. Where two levels never ran on one machine, a third level that ran on both
 links them. Without a link there is no ratio.
 """
 

@@ -17,7 +17,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.analyses.matching import Blocked, Matching, blocked, match_sides, seeds_once, spread_of_difference
+from sweeplens.analyses.matching import (
+    Matching,
+    PooledDifference,
+    match_sides,
+    pooled_difference,
+    seeds_once,
+    spread_of_difference,
+)
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
@@ -67,7 +74,7 @@ _Row: TypeAlias = tuple[object, ...]
 
 
 class _TaskRows(Struct, frozen=True):
-    """The rows of one task: its metrics, whose p values are corrected over tasks, and other readings of them."""
+    """The rows of one task: its metrics, whose p values are corrected over tasks, and their values under other analysis choices."""
 
     metrics: tuple[_Row, ...]
     more: tuple[_Row, ...]
@@ -131,9 +138,9 @@ def _compared(
 def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
     c, test = case.contrast, case.contrast.test
     low, high = (test.low, test.high) if test else (None, None)
-    seeds = case.blocks is not None and case.blocks.seeds_as_blocks
+    seeds = case.pooled is not None and case.pooled.seeds_as_blocks
     pairs = len(c.a) if seeds or c.name == "paired t" else None
-    means = _weighted_means(case.blocks) if case.blocks else (mean(c.a), mean(c.b))
+    means = _weighted_means(case.pooled) if case.pooled else (mean(c.a), mean(c.b))
     return (
         f"{task}, {at}" if task and at else task or at,
         case.metric,
@@ -149,11 +156,11 @@ def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
     )
 
 
-def _weighted_means(blocks: Blocked) -> tuple[float, float]:
+def _weighted_means(pooled: PooledDifference) -> tuple[float, float]:
     """Returns the mean of each side over strata, with the weights of the difference."""
-    pooled = blocks.every.filter("pooled")
-    total = float(pooled["w"].sum())
-    a, b = (float((pooled["w"] * pooled[f"mean_{s}"]).sum()) / total for s in "ab")
+    strata = pooled.every.filter("pooled")
+    total = float(strata["w"].sum())
+    a, b = (float((strata["w"] * strata[f"mean_{s}"]).sum()) / total for s in "ab")
     return a, b
 
 
@@ -161,20 +168,20 @@ def _level_rows(task: _Task, *, alone: bool) -> Iterator[_Row]:
     """Yields the difference at each level of the matched hyperparameters whose levels disagree; of one or two at most.
 
     ``alone``: there are no other tasks, so levels are shown in any case."""
-    blocks, matching = task.case.blocks, task.setup.matching
-    if blocks is None or matching is None:
+    pooled, matching = task.case.pooled, task.setup.matching
+    if pooled is None or matching is None:
         return
-    tables = {n: t for n in _free(matching.levels) if (t := _by_level(blocks, matching.levels, n)) is not None}
-    sure = {n: p for n, t in tables.items() if (p := _disagreement(blocks, t)) is not None and p < _SURE}
+    tables = {n: t for n in _free(matching.levels) if (t := _by_level(pooled, matching.levels, n)) is not None}
+    sure = {n: p for n, t in tables.items() if (p := _disagreement(pooled, t)) is not None and p < _SURE}
     shown = sorted(sure, key=lambda n: sure[n])[:2]
     shown = shown if not alone else list(tables) if len(tables) < 3 else shown or list(tables)[:1]
     for name in shown:
         for row in tables[name].iter_rows(named=True):
-            error = spread_of_difference(blocks, row["strata"]) if row["w"] else None
-            half = None if error is None else t_quantile(blocks.test.df) * error
+            error = spread_of_difference(pooled, row["strata"]) if row["w"] else None
+            half = None if error is None else t_quantile(pooled.test.df) * error
             ends = (None, None) if half is None else (row["difference"] - half, row["difference"] + half)
             figures = (row[c] for c in ("n_a", "n_b", "mean_a", "mean_b", "difference"))
-            yield (task.plan.task, row["level"], task.case.metric, *figures, *ends, _disagreement(blocks, tables[name]))
+            yield (task.plan.task, row["level"], task.case.metric, *figures, *ends, _disagreement(pooled, tables[name]))
 
 
 def _free(levels: pl.DataFrame) -> list[str]:
@@ -187,11 +194,11 @@ def _free(levels: pl.DataFrame) -> list[str]:
     ]  # fmt: skip
 
 
-def _by_level(blocks: Blocked, levels: pl.DataFrame, name: str) -> pl.DataFrame | None:
+def _by_level(pooled: PooledDifference, levels: pl.DataFrame, name: str) -> pl.DataFrame | None:
     """Returns level, n_a, n_b, mean_a, mean_b, difference, w (0 where no stratum is pooled), strata.
 
     None for one level, or for too many."""
-    rows = blocks.every.join(levels.select("stratum", level=name), on="stratum", maintain_order="left")
+    rows = pooled.every.join(levels.select("stratum", level=name), on="stratum", maintain_order="left")
     if not 1 < rows["level"].n_unique() <= _MOST_LEVELS:
         return None
     used = pl.col("pooled") | pl.col("pooled").any().over("level").not_()
@@ -202,13 +209,13 @@ def _by_level(blocks: Blocked, levels: pl.DataFrame, name: str) -> pl.DataFrame 
     return grouped.agg(pl.col("n_a", "n_b").sum(), *figures, counted, strata=pl.col("stratum")).rename({"w ": "w"})
 
 
-def _disagreement(blocks: Blocked, levels: pl.DataFrame) -> float | None:
+def _disagreement(pooled: PooledDifference, levels: pl.DataFrame) -> float | None:
     """Returns the p of the F test that all levels have the same difference."""
     known = levels.filter(pl.col("w") > 0)
-    if not blocks.repeated or known.height < 2 or not blocks.sd:
+    if not pooled.repeated or known.height < 2 or not pooled.sd:
         return None
-    between = float((known["w"] * (known["difference"] - blocks.test.difference) ** 2).sum()) / (known.height - 1)
-    return f_tail(between / blocks.sd**2, known.height - 1, round(blocks.test.df))
+    between = float((known["w"] * (known["difference"] - pooled.test.difference) ** 2).sum()) / (known.height - 1)
+    return f_tail(between / pooled.sd**2, known.height - 1, round(pooled.test.df))
 
 
 def _at_best(
@@ -249,7 +256,7 @@ def _best_of(
     at = f"{AT_BEST}{with_budget}: {a[0] or 'as given'} | {b[0] or 'as given'}"
     for task in tasks:
         drawn = _contrast(runs, task.values, Sides(a[1], b[1]), replicates)
-        yield _task_row(task.plan.task, at, replace(task.case, contrast=drawn, blocks=None))
+        yield _task_row(task.plan.task, at, replace(task.case, contrast=drawn, pooled=None))
 
 
 def _seeds(runs: pl.DataFrame, replicates: Sequence[str]) -> list[str]:
@@ -292,14 +299,14 @@ def _all_tasks(found: Sequence[_Task]) -> Iterator[MetricComparison]:
             t for t in found
             if t.case.metric in t.plan.metrics[place : place + 1] and t.case.goal in ("lower", "higher")
         ]  # fmt: skip
-        blocks = _blocked_over(own) if len(own) > 1 else None
-        if blocks is not None:
-            a, b = (blocks.rows.filter(pl.col("side") == side)["value"].to_list() for side in "ab")
-            drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
-            yield MetricComparison(name, "higher", drawn, None, None, blocks, None)
+        pooled = _pooled_over(own) if len(own) > 1 else None
+        if pooled is not None:
+            a, b = (pooled.rows.filter(pl.col("side") == side)["value"].to_list() for side in "ab")
+            drawn = blocked_contrast(a, b, pooled.test, pooled.sd)
+            yield MetricComparison(name, "higher", drawn, None, None, pooled, None)
 
 
-def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
+def _pooled_over(tasks: Sequence[_Task]) -> PooledDifference | None:
     """Returns the comparison of these tasks' scores, with the strata of all tasks as blocks."""
     parts = [_scored(task, i) for i, task in enumerate(tasks)]
     table = pl.concat(rows for rows, _ in parts)
@@ -308,7 +315,7 @@ def _blocked_over(tasks: Sequence[_Task]) -> Blocked | None:
     labels = tuple(parts[task][1][place] for task, place in within)
     rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
     matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows))
-    return blocked(matching, rows.select("run_id", "value"))
+    return pooled_difference(matching, rows.select("run_id", "value"))
 
 
 def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
@@ -381,7 +388,7 @@ def _verdict(row: Mapping[str, Any], adjusted: float | None, labels: tuple[str, 
 
 
 def _copies_note(found: Sequence[_Task]) -> str:
-    most = max((t.case.blocks.copies for t in found if t.case.blocks), default=0)
+    most = max((t.case.pooled.copies for t in found if t.case.pooled), default=0)
     if not most:
         return ""
     return f"{most} runs have the value of another run of their side to the last digit: in intervals they count as one run."

@@ -354,5 +354,5 @@ def _noise_note(design: _Design, values: Sequence[float]) -> str:
     if spread is None:
         return "No repeated runs: chance variation is unknown."
     share = min(1.0, spread.sd**2 / float(column.var() or 1.0))  # pyright: ignore[reportArgumentType]
-    wild = f", {count_of(len(spread.wild), 'group')} of larger spread excluded" if spread.wild else ""
-    return f"Repetitions of one setting account for {share:.0%} of the variance{wild}."
+    outlying = f", {count_of(len(spread.outlying), 'group')} of larger spread excluded" if spread.outlying else ""
+    return f"Repetitions of one setting account for {share:.0%} of the variance{outlying}."

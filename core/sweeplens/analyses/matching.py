@@ -1,7 +1,7 @@
 """Matched comparison: two sides are compared within strata of runs that are equal in everything else that varies.
 
-    match_sides     the hyperparameters to match on, runs with a counterpart, and confounded hyperparameters
-    blocked         the pooled difference over strata of one metric, its interval, and whether strata disagree
+    match_sides         the hyperparameters to match on, runs with a counterpart, and confounded hyperparameters
+    pooled_difference   the pooled difference over strata of one metric, its interval, and whether strata disagree
 
 The model is linear with a fixed effect for each stratum: the difference is the average of the strata's differences, weighted
 by n_a n_b / (n_a + n_b). If pairs of equal seeds within strata correlate, seeds are blocks as well. The error comes from
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
-from sweeplens.analyses.statistics import TestResult, f_tail, pairing_pays, t_quantile, t_tail
+from sweeplens.analyses.statistics import TestResult, f_tail, pairing_increases_power, t_quantile, t_tail
 from sweeplens.frames.grouping import free_names, is_replicate, keyed, same_split, settings_among, varying_hparams
 from sweeplens.frames.many_columns import value_sets
 
@@ -27,7 +27,15 @@ _TAKEN = ("side", "sides", "stratum", "seed")  # columns of the tables here
 _DIGITS = 4  # of values that may be equal by chance
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 
-__all__ = ["Blocked", "Matching", "blocked", "match_sides", "seeds_once", "spread_of_difference", "without_each"]
+__all__ = [
+    "Matching",
+    "PooledDifference",
+    "match_sides",
+    "pooled_difference",
+    "seeds_once",
+    "spread_of_difference",
+    "without_each",
+]
 
 
 class Matching(Struct, frozen=True):
@@ -45,7 +53,7 @@ class Matching(Struct, frozen=True):
     once: bool
 
 
-class Blocked(Struct, frozen=True):
+class PooledDifference(Struct, frozen=True):
     """The pooled difference of a metric, the standard deviation within cells, the strata, and the p of their disagreement."""
 
     test: TestResult
@@ -53,8 +61,8 @@ class Blocked(Struct, frozen=True):
     strata: pl.DataFrame  # stratum, n_a, n_b, mean_a, mean_b, difference
     p_disagree: float | None
     seeds_as_blocks: bool
-    wild: tuple[str, ...]  # strata that are excluded, as their spread is far larger
-    inert: tuple[str, ...]  # strata that are excluded, as both sides hold the same values
+    outlying: tuple[str, ...]  # strata that are excluded, as their spread is far larger
+    unapplied: tuple[str, ...]  # strata that are excluded, as both sides hold the same values
     rows: pl.DataFrame  # run_id, side, value of the pooled runs
     every: pl.DataFrame  # all strata: stratum (a number), n_a, n_b, mean_a, mean_b, difference, pooled, w
     copies: int  # runs whose value is that of another run of their side, to the last of many digits; they count once
@@ -122,7 +130,7 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "(not set)" if value is None else str(value)
 
 
-def blocked(matching: Matching, values: pl.DataFrame) -> Blocked | None:
+def pooled_difference(matching: Matching, values: pl.DataFrame) -> PooledDifference | None:
     """Returns the pooled comparison of one metric. ``values``: run_id and value.
 
     Runs whose seed has no partner on the other side are left out where pairing the others gives the smaller error. None if no
@@ -153,12 +161,12 @@ def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(copy=own.rank("dense").over("side"))
 
 
-def spread_of_difference(blocks: Blocked, strata: Sequence[int]) -> float | None:
+def spread_of_difference(pooled: PooledDifference, strata: Sequence[int]) -> float | None:
     """Returns the standard error of the pooled difference over these strata, by the spread of a run over all strata."""
-    chosen = blocks.every.filter(pl.col("pooled") & pl.col("stratum").is_in(list(strata)))
-    if not chosen.height or not blocks.repeated:
+    chosen = pooled.every.filter(pl.col("pooled") & pl.col("stratum").is_in(list(strata)))
+    if not chosen.height or not pooled.repeated:
         return None
-    return blocks.sd * math.sqrt(sum(_share_of_variance(blocks.rows, chosen, side) for side in "ab"))
+    return pooled.sd * math.sqrt(sum(_share_of_variance(pooled.rows, chosen, side) for side in "ab"))
 
 
 def _share_of_variance(rows: pl.DataFrame, strata: pl.DataFrame, side: str) -> float:
@@ -176,14 +184,14 @@ def _with_partner(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("seed").is_not_null() & one_each)
 
 
-def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> Blocked | None:
+def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> PooledDifference | None:
     every = _strata(rows)
     places: list[int] = every["stratum"].to_list()
-    wild, inert = _wild(every), _inert(rows)
-    if len({*wild, *inert}) == every.height:
-        inert = []  # applied nowhere else: that the sides are equal is the answer
+    outlying, unapplied = _outlying(every), _unapplied(rows)
+    if len({*outlying, *unapplied}) == every.height:
+        unapplied = []  # applied nowhere else: that the sides are equal is the answer
     every = every.with_columns(
-        pooled=pl.col("stratum").is_in([*wild, *inert]).not_(),
+        pooled=pl.col("stratum").is_in([*outlying, *unapplied]).not_(),
         w=pl.col("n_a") * pl.col("n_b") / (pl.col("n_a") + pl.col("n_b")).cast(pl.Float64),
     )
     strata = every.filter("pooled")
@@ -199,11 +207,11 @@ def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> Blocked | 
     test = TestResult("blocked t", pooled, pooled - half, pooled + half, t_tail(pooled / error, df), error, df)
     names = pl.Series("stratum", [matching.labels[i] for i in places], dtype=pl.String)
     shown = every.with_columns(names).select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
-    apart, same = (tuple(matching.labels[i] for i in found) for found in (wild, inert))
+    apart, same = (tuple(matching.labels[i] for i in found) for found in (outlying, unapplied))
     repeated = seeds or _within(strata) is not None
     copies = rows.height - rows.select("side", pl.col("copy")).n_unique()
     p = _disagreement(strata, pooled)
-    return Blocked(test, sd, shown, p, seeds, apart, same, rows, every, copies, (), repeated)
+    return PooledDifference(test, sd, shown, p, seeds, apart, same, rows, every, copies, (), repeated)
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:
@@ -217,7 +225,7 @@ def _strata(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(difference=pl.col("mean_a") - pl.col("mean_b"))
 
 
-def _wild(strata: pl.DataFrame) -> list[int]:
+def _outlying(strata: pl.DataFrame) -> list[int]:
     """Returns strata with a cell of far larger spread than the other cells (half of its runs diverged).
 
     They would hide every difference, so they are not pooled but named.
@@ -225,11 +233,11 @@ def _wild(strata: pl.DataFrame) -> list[int]:
     found: set[int] = set()
     for side in "ab":
         spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
-        found |= set(strata["stratum"].gather(list(spread.wild)).to_list() if spread else ())
+        found |= set(strata["stratum"].gather(list(spread.outlying)).to_list() if spread else ())
     return sorted(found)
 
 
-def _inert(rows: pl.DataFrame) -> list[int]:
+def _unapplied(rows: pl.DataFrame) -> list[int]:
     """Returns strata in which both sides hold the same two values or more, to the last digit: the setting was not applied there.
 
     Pooled with the others they would hide its effect.
@@ -324,7 +332,7 @@ def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, fl
     centred = wide.select(
         *((pl.col(c) - pl.col(c).mean().over("stratum")).alias(n) for c, n in (("value", "ra"), ("value_b", "rb")))
     )
-    if not pairing_pays(centred["ra"].to_numpy(), centred["rb"].to_numpy())[0]:
+    if not pairing_increases_power(centred["ra"].to_numpy(), centred["rb"].to_numpy())[0]:
         return None
     df = wide.height - strata.height
     squares = float(((centred["ra"] - centred["rb"]) ** 2).sum())

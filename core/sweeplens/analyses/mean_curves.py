@@ -16,7 +16,7 @@ from sweeplens.analyses.curves import MAX_POINTS, LocatedCurves
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
-from sweeplens.engines.reductions import Extent
+from sweeplens.engines.reductions import AxisRange
 from sweeplens.errors import InputError
 from sweeplens.frames.grouping import free_names, group_hparams, keyed
 from sweeplens.frames.points import in_batches
@@ -110,7 +110,7 @@ def _extents(series: pl.DataFrame, placed: LocatedCurves) -> pl.DataFrame:
             pl.col("last_step").cast(pl.Float64).alias("last"),
         )
         return known.select("run_id", "metric", *ends, "n")
-    return placed.lines.of(placed.series).reduce(Extent())
+    return placed.lines.of(placed.series).reduce(AxisRange())
 
 
 def _grid(extents: pl.DataFrame, max_points: int) -> pl.DataFrame:

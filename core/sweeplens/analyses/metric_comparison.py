@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.matching import Blocked, Matching, blocked
+from sweeplens.analyses.matching import Matching, PooledDifference, pooled_difference
 from sweeplens.analyses.noise import Spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import HUGE, variance
@@ -26,7 +26,7 @@ class MetricComparison(Struct, frozen=True):
     contrast: Contrast
     noise: Spread | None
     pairs: pl.DataFrame | None
-    blocks: Blocked | None
+    pooled: PooledDifference | None
     delta: Delta | None
 
 
@@ -56,11 +56,11 @@ def compare_metric(
     """Compares the sides in one metric; None if a side has no value."""
     rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), setup.tasks)
     if setup.matching is not None:
-        blocks = blocked(setup.matching, rows)
-        if blocks is not None:
-            a, b = (_of_side(blocks.rows, side) for side in "ab")
-            drawn = blocked_contrast(a, b, blocks.test, blocks.sd)
-            return MetricComparison(metric, goal, drawn, noise, None, blocks, _delta(metric, blocks.sd, setup, series))
+        pooled = pooled_difference(setup.matching, rows)
+        if pooled is not None:
+            a, b = (_of_side(pooled.rows, side) for side in "ab")
+            drawn = blocked_contrast(a, b, pooled.test, pooled.sd)
+            return MetricComparison(metric, goal, drawn, noise, None, pooled, _delta(metric, pooled.sd, setup, series))
     a, b = (_in_order(rows, ids) for ids in (setup.sides.a, setup.sides.b))
     if not a or not b:
         return None

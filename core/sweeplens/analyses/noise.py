@@ -27,7 +27,7 @@ class Spread(Struct, frozen=True):
     sd: float
     df: int
     groups: int
-    wild: tuple[int, ...] = ()
+    outlying: tuple[int, ...] = ()
 
     def of_difference(self, n_a: int, n_b: int) -> float:
         """Returns the largest difference between means of two equal sides in 95 % of cases."""
@@ -42,16 +42,16 @@ def pooled_spread(counts: Sequence[float] | pl.Series, variances: Sequence[float
     repeated = groups.with_row_index("group").filter(pl.col("n") > 1).drop_nulls("v").with_columns(df=pl.col("n") - 1)
     if not repeated.height:
         return None
-    wild = _wild(repeated)
-    kept = repeated.filter(~wild)
+    outlying = _outlying(repeated)
+    kept = repeated.filter(~outlying)
     df = int(kept["df"].sum())
     if not df:
         return None
     pooled = float((kept["df"] * kept["v"]).sum()) / df
-    return Spread(math.sqrt(pooled), df, kept.height, tuple(repeated.filter(wild)["group"].to_list()))
+    return Spread(math.sqrt(pooled), df, kept.height, tuple(repeated.filter(outlying)["group"].to_list()))
 
 
-def _wild(repeated: pl.DataFrame) -> pl.Series:
+def _outlying(repeated: pl.DataFrame) -> pl.Series:
     """Returns whether the variance of each group, relative to the median, is beyond the 99.99 % quantile of the F distribution."""
     none = pl.repeat(False, repeated.height, dtype=pl.Boolean, eager=True)
     if repeated.height < 3:

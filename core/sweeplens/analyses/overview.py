@@ -14,6 +14,8 @@ from sweeplens.analyses.listing import list_metrics
 from sweeplens.analyses.next_steps import SweepFacts, next_steps
 from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, ends_text, metrics_text, vary_text
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
+from sweeplens.analyses.ranking_notes import SAME_FIRST
+from sweeplens.analyses.robustness import EXCEPTIONS
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import critical_difference
 from sweeplens.answers import Answer, Basis
@@ -33,7 +35,7 @@ Row = Mapping[str, object]
 _WORST = 5
 _KEYS = 6  # hyperparameters of a group that are named; where it ties, groups of more are not spelled out
 _TASKS = 3  # whose best setting is named where none was tried on several
-_REVIEWED_POINTS = 500_000  # with more, other readings of the first metric are left to rank_runs
+_REVIEWED_POINTS = 500_000  # with more, other analysis choices for the first metric are left to rank_runs
 FIRST_CALL_POINTS = 2_000_000
 _BEST = {
     "metric": pl.String(), "goal": pl.String(), "group": pl.String(), "n": pl.Int64(), "mean": pl.Float64(),
@@ -149,7 +151,7 @@ def _best_rows(
 def _rankings(
     runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, metrics: Sequence[str], settings: Mapping[str, Any]
 ) -> list[Answer]:
-    """Returns the default ranking by each metric; the first is tried in other readings too, where there are few points."""
+    """Returns the default ranking by each metric; the first also under other analysis choices, where points are few."""
     most = int(int(series["n_logged"].sum()) <= _REVIEWED_POINTS)
     return [rank(runs, series, points, m, reviewed=m in metrics[:most], **settings) for m in metrics]
 
@@ -328,8 +330,8 @@ def _contradictions(findings: pl.DataFrame, kinds: Sequence[str]) -> str:
 
 
 def _doubts(metrics: Sequence[str], answers: Sequence[Answer]) -> str:
-    """Returns the readings of the first main metric in which another group leads."""
-    found = [n for a in answers[:1] for n in a.notes if "The same group leads" in n and "; not " in n]
+    """Returns the analysis choices for the first main metric under which another group leads."""
+    found = [n for a in answers[:1] for n in a.notes if SAME_FIRST in n and EXCEPTIONS in n]
     return listed([f"{metrics[0]}: {n}" for n in found], 2)
 
 

@@ -1,6 +1,6 @@
 """Sample sizes: the number of runs needed to detect a difference, and the difference that a number of runs detects.
 
-    Spreads         of one run on each side, or of the difference of a pair
+    SideDeviations  the spread of a run on each side, or of the difference of a pair
     seeds_needed    runs a side for 80 % power, assuming the observed difference and spread are the true ones, with the
                     interval that the uncertainty of the spread alone gives
     detectable      the difference that n runs a side detect with 80 % power
@@ -20,13 +20,13 @@ from sweeplens.analyses.statistics import t_quantile
 from sweeplens.probability.gamma import chi2_upper_quantile
 from sweeplens.probability.normal import normal_tail
 
-__all__ = ["MOST_SEEDS", "Seeds", "Spreads", "detectable", "power_of", "seeds_needed"]
+__all__ = ["MOST_SEEDS", "SeedsNeeded", "SideDeviations", "detectable", "power_of", "seeds_needed"]
 
 POWER = 0.8
 MOST_SEEDS = 10_000
 
 
-class Spreads(Struct, frozen=True):
+class SideDeviations(Struct, frozen=True):
     """Standard deviations of a run on each side; for a paired test that of the differences as ``a``, and ``b`` 0."""
 
     a: float
@@ -50,7 +50,7 @@ class Spreads(Struct, frozen=True):
         return (n - 1) * (a**2 + b**2) ** 2 / (a**4 + b**4)
 
 
-class Seeds(Struct, frozen=True):
+class SeedsNeeded(Struct, frozen=True):
     """Runs a side, and the 95 % interval from the uncertainty of the spread; None: more than 10,000."""
 
     n: int
@@ -79,7 +79,7 @@ def _spreads(df: float) -> tuple[tuple[float, float], ...]:
     return tuple((size, weight) for size, weight in both if weight > 1e-17)
 
 
-def seeds_needed(difference: float, spreads: Spreads) -> Seeds | None:
+def seeds_needed(difference: float, spreads: SideDeviations) -> SeedsNeeded | None:
     """Returns the runs needed a side; None if the spread is unknown or more than 10,000 are needed."""
     n = _seeds(difference, spreads.total, spreads)
     if n is None:
@@ -87,10 +87,10 @@ def seeds_needed(difference: float, spreads: Spreads) -> Seeds | None:
     low_sd, high_sd = (
         spreads.total * math.sqrt(spreads.df / chi2_upper_quantile(spreads.df, q)) for q in (0.025, 0.975)
     )
-    return Seeds(n, _seeds(difference, low_sd, spreads) or n, _seeds(difference, high_sd, spreads))
+    return SeedsNeeded(n, _seeds(difference, low_sd, spreads) or n, _seeds(difference, high_sd, spreads))
 
 
-def _seeds(difference: float, total: float, spreads: Spreads) -> int | None:
+def _seeds(difference: float, total: float, spreads: SideDeviations) -> int | None:
     if not (0 < total < math.inf and difference):
         return None
     effect = abs(difference) / total
@@ -105,7 +105,7 @@ def _seeds(difference: float, total: float, spreads: Spreads) -> int | None:
     return high if high <= MOST_SEEDS else None
 
 
-def detectable(n: int, spreads: Spreads) -> float | None:
+def detectable(n: int, spreads: SideDeviations) -> float | None:
     """Returns the difference that ``n`` runs a side detect with 80 % power, in the unit of the spreads."""
     if n < 2 or not 0 < spreads.total < math.inf:
         return None
@@ -118,5 +118,5 @@ def detectable(n: int, spreads: Spreads) -> float | None:
     return high * spreads.total
 
 
-def _power(effect: float, n: int, spreads: Spreads) -> float:
+def _power(effect: float, n: int, spreads: SideDeviations) -> float:
     return power_of(effect * math.sqrt(n), spreads.df_of(n))

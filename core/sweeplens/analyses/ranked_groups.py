@@ -68,7 +68,7 @@ class RankQuestion(Struct, frozen=True):
     keys: tuple[str, ...]
     goals: Mapping[str, str] | None
     replicates: tuple[str, ...]
-    reviewed: bool = True  # whether notes on lucky values and other readings are made
+    reviewed: bool = True  # whether notes on lucky values and other analysis choices are made
     broken: tuple[str, ...] = ()  # runs that are known to be broken
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import polars as pl
 from msgspec.structs import replace
 
-from sweeplens.analyses.bests import apart_from_best, shrunk, single_runs
+from sweeplens.analyses.bests import gap_significance, shrunk, single_runs
 from sweeplens.analyses.bounds import within_bounds
 from sweeplens.analyses.coverage import Coverage, coverage_of, series_of, settings_unknown, with_config
 from sweeplens.analyses.ranked_groups import (
@@ -26,6 +26,7 @@ from sweeplens.analyses.ranked_groups import (
     ranked_groups,
 )
 from sweeplens.analyses.ranking_notes import BROKEN, broken_note, method_notes, review_notes
+from sweeplens.analyses.robustness import EXCEPTIONS
 from sweeplens.analyses.statistics import ALPHA, interim_alpha, t_quantile
 from sweeplens.analyses.tasks import over_tasks, overall_notes
 from sweeplens.answers import Answer, Basis, LeftOut
@@ -64,8 +65,8 @@ def rank(
     ``at_step`` (``common`` or a number) compares at that step instead of ``reduce``. Raises InputError,
     AmbiguousGoalError, UnknownNameError. ``tasks``: globs of hyperparameters that name the task: runs are ranked within
     each of their values. ``pruned``: also rank trials that their search ended early. All numbers are in the unit of the
-    metric. ``reviewed``: add notes on lucky values and on other readings. ``broken``: runs that a diagnosis calls broken: ties
-    that rest on them are named. Sources of the tests: `bests`.
+    metric. ``reviewed``: add notes on lucky values and on other analysis choices. ``broken``: runs that a diagnosis calls broken:
+    ties that rest on them are named. Sources of the tests: `bests`.
     """
     how = parse_reduce(f"at_step:{at_step}" if at_step else reduce)
     if by not in ("group", "run"):
@@ -147,8 +148,8 @@ def _by_task(
 
 
 def _doubts(parts: Sequence[Answer]) -> tuple[str, ...]:
-    """Returns, for each task, the readings in which another group leads, and the groups that tie because of broken runs."""
-    words = ("; not ", BROKEN)
+    """Returns, for each task, the analysis choices under which another group leads, and groups that tie because of broken runs."""
+    words = (EXCEPTIONS, BROKEN)
     return tuple(f"{p.table['task'][0]}: {n}" for p in parts for n in p.notes if any(w in n for w in words))
 
 
@@ -232,7 +233,7 @@ def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, limits: pl.Ser
         ps, method = found.p, f"{found.method}, by the pooled spread"
     else:
         freedom = [ranked.blocks[1]] * table.height if ranked.blocks else []
-        found = apart_from_best(n, means, ranked.blocks[0] if ranked.blocks else variances, freedom)
+        found = gap_significance(n, means, ranked.blocks[0] if ranked.blocks else variances, freedom)
         ps, method = found.p, found.method + (", seeds as blocks" if ranked.blocks else "")
     gap = (pl.col("mean") - pl.col("mean").first()).abs()
     row = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")

@@ -1,4 +1,4 @@
-"""Notes of a ranking: the method, ties, spread, broken runs, lucky values, and whether other readings agree."""
+"""Notes of a ranking: the method, ties, spread, broken runs, lucky values, and whether other choices of the analysis agree."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from sweeplens.analyses.ranked_groups import (
     group_label,
     leading_group,
 )
-from sweeplens.analyses.robustness import broken_runs, readings, robustness_note
+from sweeplens.analyses.robustness import analysis_choices, broken_runs, robustness_note
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 
-__all__ = ["BROKEN", "broken_note", "method_notes", "review_notes"]
+__all__ = ["BROKEN", "SAME_FIRST", "broken_note", "method_notes", "review_notes"]
 
 _NAMED = 3
+SAME_FIRST = "The same group is first"
 BROKEN = "Some tied groups hold runs that failed or logged NaN:"
 
 
@@ -39,10 +40,10 @@ def method_notes(
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
     notes.append(_tied_note(ranked, table, method, interim=bool(cover.running)))
-    if ranked.spread is not None and ranked.spread.wild:
-        wild = ranked.spread.wild
-        named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in wild[:_NAMED]]
-        notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(wild))}.")
+    if ranked.spread is not None and ranked.spread.outlying:
+        outlying = ranked.spread.outlying
+        named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in outlying[:_NAMED]]
+        notes.append(f"Spread far above that of other groups: {listed(named, _NAMED, total=len(outlying))}.")
     singles = table.filter(pl.col("n") == 1).height
     if ask.by == "group" and singles:
         notes.append(
@@ -74,15 +75,17 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interi
         return "Repeated runs gave identical values: there is no spread to test against, so tied is null."
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
-    luck = f"; expect {first:.5g} (shrunk) if the first is run again" if first is not None else ""
-    level = "at 5 %, at a smaller level where runs are still running" if interim else "at 5 %"
-    return f"{_verdict(tied, table.height - 1)} {level} ({method}; standard deviation within groups {spread.sd:.4g}){luck}."
+    expected = f" If the first is run again, expect {first:.5g} (shrunk mean)." if first is not None else ""
+    strict = "; a stricter level where runs are still running" if interim else ""
+    verdict = f"{_verdict(tied, table.height - 1)} at the 5 % level ({method}{strict})."
+    return f"{verdict} Standard deviation within groups: {spread.sd:.4g}.{expected}"
 
 
 def _verdict(tied: int, followers: int) -> str:
     if tied:
         return f"{share_of(tied, followers, 'follower')} {verb(followers, 'ties', 'tie')} with the best"
-    return f"The best is significantly ahead of {'all ' * (followers > 1)}{count_of(followers, 'follower')}"
+    others = f"all {followers:,} others" if followers > 1 else "the other"
+    return f"The best is significantly better than {others}"
 
 
 def _keys_of(ranked: RankedGroups) -> list[str]:
@@ -125,7 +128,7 @@ def review_notes(
     keys: Sequence[str],
     values: pl.DataFrame,
 ) -> tuple[str, ...]:
-    """Returns warnings on lucky readings and on choices by test data, and whether other readings agree."""
+    """Returns warnings on lucky readings and on choices by test data, and whether other choices of the analysis agree."""
     groups = ranked.groups.with_row_index("place").select(group="place", run_id="ids").explode("run_id")
     known = series.filter(pl.col("run_id").is_in(used["run_id"].implode()))["metric"].unique().to_list()
     notes = [split_note(ask.metric, known), *reading_notes(ask.how.how, used, points, values, groups)]
@@ -135,10 +138,10 @@ def review_notes(
         first = group_label(ranked.groups.row(0, named=True), keys)
         mine = runs.filter(pl.col("run_id").is_in(used["run_id"].implode()))
         plain = values.select("run_id", "value")
-        for reading in readings(
+        for choice in analysis_choices(
             mine, used, points, ask.how, plain, groups, goal=ask.goal, goals=ask.goals, counters=counters_of(series)
         ):
-            best = leading_group(runs, reading.values, keys, ask.goal) or first
-            same.append(reading.name) if best == first else other.append((reading.name, f"{best} leads"))
-        notes.append(robustness_note(same, other).replace("Holds", "The same group leads", 1))
+            best = leading_group(runs, choice.values, keys, ask.goal) or first
+            same.append(choice.name) if best == first else other.append((choice.name, f"{best} leads"))
+        notes.append(robustness_note(same, other, SAME_FIRST))
     return tuple(n for n in notes if n)

@@ -1,6 +1,6 @@
-"""Robustness of a verdict: the same question for other readings of the same runs.
+"""Robustness of a verdict: the same question under other choices of the analysis.
 
-Readings: the last value, the best, the mean of the last tenth, the step, wall time or
+Choices: the last value, the best, the mean of the last tenth, the step, wall time or
 count (tokens, samples) that all runs reached, without runs that failed or
 hold values that are not finite, without outliers of their group, and (for two sides) another test and medians.
 """
@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.readings_at_budget import at_equal_budgets
+from sweeplens.analyses.values_at_budget import at_equal_budgets
 from sweeplens.counting import count_of, share_of
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
-__all__ = ["OtherReading", "broken_runs", "readings", "robustness_note", "standing_out"]
+__all__ = ["EXCEPTIONS", "AnalysisChoice", "analysis_choices", "broken_runs", "robustness_note", "standing_out"]
+
+EXCEPTIONS = "; exceptions: "
+"""Stands in a note before the choices under which the verdict is another one."""
 
 _BROKEN = ("failed", "crashed", "killed")
 _FAR = 5.0  # median absolute deviations, scaled to standard deviations
@@ -29,14 +32,14 @@ _USUAL, _QUANTILE = 0.5, 0.4  # the median distance of three or four normal valu
 _SHORTER = 0.98
 
 
-class OtherReading(Struct, frozen=True):
-    """A display name, and run_id, value by this reading."""
+class AnalysisChoice(Struct, frozen=True):
+    """A display name, and run_id, value under this choice."""
 
     name: str
     values: pl.DataFrame
 
 
-def readings(
+def analysis_choices(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     points: PointSource,
@@ -47,22 +50,22 @@ def readings(
     goal: str,
     goals: Mapping[str, str] | None = None,
     counters: Sequence[str] = (),
-) -> Iterator[OtherReading]:
-    """Yields other readings of one metric, each with values of its own. ``series``: its rows of the runs used; ``values``: run_id,
+) -> Iterator[AnalysisChoice]:
+    """Yields other choices for one metric, each with values of its own. ``series``: its rows of the runs used; ``values``: run_id,
     value as asked; ``groups``: run_id and group; ``counters``: metrics that count what was used up (`counters_of`)."""
     seen = [_as_read(values)]
-    for reading in _all_readings(runs, series, points, how, values, groups, goal, goals, counters):
-        read = _as_read(reading.values)
+    for choice in _all_choices(runs, series, points, how, values, groups, goal, goals, counters):
+        read = _as_read(choice.values)
         if not any(read.equals(known) for known in seen):
             seen.append(read)
-            yield reading
+            yield choice
 
 
 def _as_read(values: pl.DataFrame) -> pl.DataFrame:
     return values.select("run_id", pl.col("value").cast(pl.Float64)).sort("run_id")
 
 
-def _all_readings(
+def _all_choices(
     runs: pl.DataFrame,
     series: pl.DataFrame,
     points: PointSource,
@@ -72,28 +75,28 @@ def _all_readings(
     goal: str,
     goals: Mapping[str, str] | None,
     counters: Sequence[str],
-) -> Iterator[OtherReading]:
-    """Yields all readings, also those whose values are the same as before."""
+) -> Iterator[AnalysisChoice]:
+    """Yields all choices, also those whose values are the same as before."""
     for other in ("last_tenth", "last", "best"):
         if other != how.how and (other != "best" or goal in ("lower", "higher")):
             reduced = reduce_runs(series, points, Reduction(other), goals=goals, goal=goal)
-            yield OtherReading(
+            yield AnalysisChoice(
                 other.replace("last_tenth", "mean of the last tenth"), reduced.values.select("run_id", "value")
             )
     ends = series["last_step"].drop_nulls()
     first, last = (int(e) if isinstance(e, int) else 0 for e in (ends.min(), ends.max()))
     if how.how != "at_step" and first < _SHORTER * last:
         common = reduce_runs(series, points, Reduction("at_step", first), goals=goals, goal=goal).values
-        yield OtherReading(f"at step {first}, reached by all", common.select("run_id", "value"))
+        yield AnalysisChoice(f"at step {first}, reached by all", common.select("run_id", "value"))
     for equal in at_equal_budgets(series, points, counters):
-        yield OtherReading(_budget_name(equal.axis, equal.budget), equal.values)
+        yield AnalysisChoice(_budget_name(equal.axis, equal.budget), equal.values)
     broken = broken_runs(runs, series)
     if broken:
-        yield OtherReading(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
+        yield AnalysisChoice(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
     known = frozenset(broken)
     far = [r for r in standing_out(values, groups) if r not in known]
     if far:
-        yield OtherReading(f"without {_outliers(far)}", _without(values, far))
+        yield AnalysisChoice(f"without {_outliers(far)}", _without(values, far))
 
 
 def _budget_name(axis: str, budget: float) -> str:
@@ -141,19 +144,13 @@ def standing_out(values: pl.DataFrame, groups: pl.DataFrame) -> list[str]:
     return sorted({*far["run_id"].to_list(), *_of_small_groups(placed)["run_id"].to_list()})
 
 
-def robustness_note(same: Sequence[str], other: Sequence[tuple[str, str]]) -> str:
-    """Returns the line that an answer adds: in how many readings the verdict holds, and the results of the others."""
+def robustness_note(same: Sequence[str], other: Sequence[tuple[str, str]], verdict: str = "Holds") -> str:
+    """Returns the line that an answer adds: under how many choices the verdict holds, and the results of the others."""
     total = len(same) + len(other)
     if not total:
         return ""
+    held = f" ({', '.join(same)})" if same else ""
     listed_others = "; ".join(f"{name}: {result}" for name, result in other[:3])
     more = f"; and {len(other) - 3} more" if len(other) > 3 else ""
-    return (
-        f"Holds in {share_of(len(same), total, 'other reading')} ({', '.join(same)})."
-        if not other
-        else (
-            f"Holds in {share_of(len(same), total, 'other reading')}"
-            + (f" ({', '.join(same)})" if same else "")
-            + f"; not {listed_others}{more}."
-        )
-    )
+    exceptions = f"{EXCEPTIONS}{listed_others}{more}" if other else ""
+    return f"{verdict} under {share_of(len(same), total, 'other analysis choice')}{held}{exceptions}."

@@ -1,13 +1,13 @@
 """Tests, intervals, effect sizes and corrections on plain numbers. Sample sizes are in `power`.
 
-    interval        mean with its 95 % interval (Student's t)
-    welch, paired_t     two samples -> `TestResult`; None where the samples allow no test
-    exact_apart     the p of two samples of different constants
-    mann_whitney    the p of a rank test: a claim about P(a > b) only
-    pairing_pays    whether values of pairs correlate, so that a paired test gains power
-    equal_within    the p of two one-sided tests: are the means within delta of each other?
-    hedges_g        standardised difference, corrected for small samples
-    holm            p values -> p values that hold for the whole family
+    interval                  mean with its 95 % interval (Student's t)
+    welch, paired_t           two samples -> `TestResult`; None where the samples allow no test
+    exact_apart               the p of two samples of different constants
+    mann_whitney              the p of a rank test: a claim about P(a > b) only
+    pairing_increases_power   whether values of pairs correlate, so that a paired test gains power
+    equal_within              the p of two one-sided tests: are the means within delta of each other?
+    hedges_g                  standardised difference, corrected for small samples
+    holm                      p values -> p values that hold for the whole family
 
 The primary test is Welch's, which does not assume equal spreads (Delacre, Lakens, Leys 2017), or the paired t test where
 pairs correlate.
@@ -43,7 +43,7 @@ __all__ = [
     "mann_whitney",
     "mean",
     "paired_t",
-    "pairing_pays",
+    "pairing_increases_power",
     "superiority",
     "t_quantile",
     "t_tail",
@@ -157,7 +157,7 @@ def exact_apart(a: Sequence[float], b: Sequence[float]) -> float | None:
     return min(1.0, 2 / math.comb(len(a) + len(b), len(a)))
 
 
-def pairing_pays(
+def pairing_increases_power(
     a: Sequence[float] | NDArray[np.float64], b: Sequence[float] | NDArray[np.float64]
 ) -> tuple[bool, float | None]:
     """Returns whether pairs correlate significantly (one-sided p of Pearson's r below 2.5 %), and the correlation.

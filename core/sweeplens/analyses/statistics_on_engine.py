@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sweeplens.dataframes import STATISTICS, with_intervals
 from sweeplens.engines.protocol import Points, PointSource
-from sweeplens.engines.reductions import Area, AtStep, LastK, LastTenth, PointReduction
+from sweeplens.engines.reductions import AreaUnderCurve, AtStep, LastK, LastTenth, PointReduction
 from sweeplens.frames.grouping import free_names, keyed
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import FEWEST_IN_A_TENTH, Reduction, common_step, rewound
@@ -52,7 +52,7 @@ def _on_points(reduce: Reduction, step: int | None) -> PointReduction | None:
     """Returns the reduction for an engine; None if it needs none, or a table with a row for each run."""
     if step is not None:
         return AtStep(step, reached=True)
-    known = {"last_tenth": LastTenth(FEWEST_IN_A_TENTH), "last_k": LastK(reduce.amount), "auc": Area()}
+    known = {"last_tenth": LastTenth(FEWEST_IN_A_TENTH), "last_k": LastK(reduce.amount), "auc": AreaUnderCurve()}
     return known.get(reduce.how)
 
 

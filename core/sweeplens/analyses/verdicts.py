@@ -1,7 +1,7 @@
 """Tests two lists of values against each other and words the result.
 
-The primary test is the paired t test where runs are paired and correlate (`statistics.pairing_pays`), else Welch's, at the
-full 5 %. Two sides without any spread get the exact permutation test. Direction, interval and verdict come from the same
+The primary test is the paired t test where runs are paired and correlate (`pairing_increases_power`), else Welch's, at the full
+5 %. Two sides without any spread get the exact permutation test. Direction, interval and verdict come from the same
 test: the verdict is never `different` while the interval holds 0. A rank test is reported beside it. It is about the
 probability that a run of a is above a run of b, and never decides on means.
 
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from sweeplens.analyses.noise import Spread
-from sweeplens.analyses.power import Seeds, Spreads, detectable, seeds_needed
+from sweeplens.analyses.power import SeedsNeeded, SideDeviations, detectable, seeds_needed
 from sweeplens.analyses.statistics import (
     ALPHA,
     HUGE,
@@ -28,7 +28,7 @@ from sweeplens.analyses.statistics import (
     mann_whitney,
     mean,
     paired_t,
-    pairing_pays,
+    pairing_increases_power,
     superiority,
     variance,
     welch,
@@ -59,7 +59,7 @@ class Contrast(Struct, frozen=True):
     other_test: str
     other_p: float | None
     effect: float | None
-    seeds: Seeds | None
+    seeds: SeedsNeeded | None
     detectable: float | None
 
     @property
@@ -85,13 +85,13 @@ class Contrast(Struct, frozen=True):
 
 def contrast(a: Sequence[float], b: Sequence[float], *, paired: bool, noise: Spread | None) -> Contrast:
     """Tests ``a`` against ``b``; ``paired``: the values are in the order of the pairs."""
-    pays, correlation = pairing_pays(a, b) if paired else (False, None)
-    test = (paired_t(a, b) if pays else None) or welch(a, b)
+    is_paired, correlation = pairing_increases_power(a, b) if paired else (False, None)
+    test = (paired_t(a, b) if is_paired else None) or welch(a, b)
     exact = None if test else exact_apart(a, b)
     exact = exact if exact is not None and exact < ALPHA else None  # with fewer runs it cannot be significant
-    pays = test is not None and test.test == "paired t"
+    is_paired = test is not None and test.test == "paired t"
     other, other_p = _beside(a, b, test, paired=paired)
-    spreads = _spreads(a, b, noise, paired=pays)
+    spreads = _spreads(a, b, noise, paired=is_paired)
     few = len(a) + len(b) < _FEWEST_SEEDS
     advised = spreads is not None and not few and test is not None and not test.low <= 0 <= test.high
     seeds = seeds_needed(mean(a) - mean(b), spreads) if advised and spreads else None
@@ -114,7 +114,7 @@ def _beside(
 
 def blocked_contrast(a: Sequence[float], b: Sequence[float], test: TestResult, sd: float) -> Contrast:
     """Contrasts two sides within strata: ``test`` of the pooled difference, ``sd`` of a run within its cell."""
-    spreads = Spreads(sd, sd, paired=False, df=test.df)
+    spreads = SideDeviations(sd, sd, paired=False, df=test.df)
     few = len(a) + len(b) < _FEWEST_SEEDS
     seeds = seeds_needed(test.difference, spreads) if not few and not test.low <= 0 <= test.high else None
     shown = None if few else detectable(min(len(a), len(b)), spreads)
@@ -122,14 +122,14 @@ def blocked_contrast(a: Sequence[float], b: Sequence[float], test: TestResult, s
     return Contrast(tuple(a), tuple(b), False, None, test, None, "", None, effect, seeds, shown)
 
 
-def _spreads(a: Sequence[float], b: Sequence[float], noise: Spread | None, *, paired: bool) -> Spreads | None:
+def _spreads(a: Sequence[float], b: Sequence[float], noise: Spread | None, *, paired: bool) -> SideDeviations | None:
     if paired:
         sd = math.sqrt(variance([x - y for x, y in zip(a, b, strict=True)]))
-        return Spreads(sd, 0.0, paired=True, df=len(a) - 1)
+        return SideDeviations(sd, 0.0, paired=True, df=len(a) - 1)
     if len(a) > 1 and len(b) > 1:
         own = [math.sqrt(variance(side)) for side in (a, b)]
-        return Spreads(own[0], own[1], paired=False, df=len(a) + len(b) - 2)
-    return Spreads(noise.sd, noise.sd, paired=False, df=noise.df) if noise else None
+        return SideDeviations(own[0], own[1], paired=False, df=len(a) + len(b) - 2)
+    return SideDeviations(noise.sd, noise.sd, paired=False, df=noise.df) if noise else None
 
 
 def verdict(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import Names, distinct, number, printed
+from sweeplens.charts.labels import DisplayNames, distinct, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of, swept_hparams
 from sweeplens.charts.scales import wants_log
 from sweeplens.charts.theme import ink_on
@@ -169,7 +169,7 @@ def _texts(tried: Sequence[Row], encoding: Spec) -> list[Spec]:
     return parts
 
 
-def _caption(metric: Metric, rows: Sequence[Row], pair: Sequence[str], names: Names, untried: int) -> str:
+def _caption(metric: Metric, rows: Sequence[Row], pair: Sequence[str], names: DisplayNames, untried: int) -> str:
     tried = sorted((r for r in rows if r["mean"] is not None), key=lambda r: r["mean"], reverse=metric.goal == "higher")
     word = ("best", "worst") if metric.goal != "unknown" else ("lowest", "highest")
     x_name, y_name = (names.hparam(p) for p in pair)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.labels import Names, distinct, number, printed
+from sweeplens.charts.labels import DisplayNames, distinct, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.vega import Row, filled_view, json_value, layer, text_field, tooltip
 from sweeplens.counting import count_of
@@ -99,7 +99,7 @@ def _words(directions: Sequence[str], values: str) -> str:
     )
 
 
-def _bars(table: pl.DataFrame, names: Names) -> list[Row]:
+def _bars(table: pl.DataFrame, names: DisplayNames) -> list[Row]:
     """Returns one bar for each class of perfectly confounded hyperparameters."""
     bars: list[Row] = []
     drawn: set[str] = set()

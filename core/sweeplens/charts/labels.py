@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from sweeplens.visible_text import visible
 
 __all__ = [
-    "Names",
+    "DisplayNames",
     "distinct",
     "listed_names",
     "number",
@@ -32,7 +32,7 @@ _MOST = 60
 _PIXELS_A_CHARACTER = 0.58  # of the size of the font
 
 
-class Names(Struct, frozen=True):
+class DisplayNames(Struct, frozen=True):
     """Display names of metrics and hyperparameters, from the configuration."""
 
     metrics: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import (
-    Names,
+    DisplayNames,
     distinct,
     listed_names,
     number,
@@ -89,14 +89,14 @@ def group_columns(table: pl.DataFrame) -> list[str]:
     return [c for c in table.columns if c == _TASK or c not in RANK_COLUMNS]
 
 
-def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Names) -> list[str]:
+def group_labels(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], names: DisplayNames) -> list[str]:
     """Returns a short label for each group: the shortest names of hyperparameters, as many as needed to distinguish groups."""
     short = dict(zip(keys, short_names([names.hparam(k) for k in keys]), strict=True))
     distinguishing = _distinguishing(rows, keys)
     return distinct([", ".join(f"{short[k]}={printed(r[k], 24)}" for k in distinguishing) for r in rows])
 
 
-def by_hparams(keys: Sequence[str], names: Names) -> str:
+def by_hparams(keys: Sequence[str], names: DisplayNames) -> str:
     """Returns ``by optim.lr, seed``, or the number of hyperparameters."""
     if len(keys) > _MOST_IN_TITLE:
         return f" by {len(keys)} hyperparameters"
@@ -119,7 +119,7 @@ def _distinguishing(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> l
     return [k for k in keys if k in chosen] or list(keys[:1])
 
 
-def _shown(table: pl.DataFrame, keys: Sequence[str], names: Names, ask: PlotRequest) -> _Shown:
+def _shown(table: pl.DataFrame, keys: Sequence[str], names: DisplayNames, ask: PlotRequest) -> _Shown:
     room = max(6, (ask.height - _FRAME_PIXELS) // _ROW_PIXELS)
     total = table.height
     if _TASK in table.columns:
@@ -169,7 +169,7 @@ def _spec(
     shown: _Shown,
     dots: list[Row],
     keys: Sequence[str],
-    names: Names,
+    names: DisplayNames,
     notes: Sequence[str],
 ) -> Spec:
     rows = _rows(shown)

@@ -51,7 +51,7 @@ def _rendered(job: dict[str, Any]) -> bytes:
     return _RENDERER.ask(job)
 
 
-class _Renderer:
+class _RenderProcess:
     """The child process, one job at a time."""
 
     def __init__(self) -> None:
@@ -141,5 +141,5 @@ def _received(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
     return (word, stream.read(int(size))) if size else None
 
 
-_RENDERER = _Renderer()
+_RENDERER = _RenderProcess()
 atexit.register(_RENDERER.end)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from msgspec import Struct
 
 from sweeplens.argument_types import checked_argument
-from sweeplens.charts.labels import Names, printed
+from sweeplens.charts.labels import DisplayNames, printed
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import AskedGoal, goal_of, main_metrics
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce
@@ -175,9 +175,9 @@ def reading_of(metric: Metric, reduce: str) -> str:
     return words.get(how.how, f"{how.how} value")
 
 
-def names_of(db: ExperimentDB) -> Names:
+def names_of(db: ExperimentDB) -> DisplayNames:
     """Returns the display names of the configuration."""
-    return Names(db.config.metric_display_names, db.config.hparam_display_names)
+    return DisplayNames(db.config.metric_display_names, db.config.hparam_display_names)
 
 
 def asked_metrics(db: ExperimentDB, ask: PlotRequest, most: int) -> list[Metric]:

@@ -9,13 +9,13 @@ import polars as pl
 
 from sweeplens.engines.protocol import KEY
 from sweeplens.engines.reductions import (
-    Area,
+    AreaUnderCurve,
     AtBudget,
     AtStep,
+    AxisRange,
     BestStep,
     Crossing,
     EarlyStop,
-    Extent,
     FirstReturn,
     Fluctuation,
     LastK,
@@ -71,7 +71,7 @@ def _last_tenth(stand: pl.LazyFrame, how: LastTenth) -> pl.LazyFrame:
     return stand.group_by(KEY).agg(value.alias("value"))
 
 
-def _area(stand: pl.LazyFrame, how: Area) -> pl.LazyFrame:
+def _area(stand: pl.LazyFrame, how: AreaUnderCurve) -> pl.LazyFrame:
     step, value = (pl.col(c).sort_by("step") for c in ("step", "value"))
     width = step.diff()
     area = (width * (value + value.shift(1)) / 2).sum() / width.sum()
@@ -170,7 +170,7 @@ def _point_count(points: pl.LazyFrame, how: PointCount) -> pl.LazyFrame:
     return points.group_by(KEY).agg(pl.len().cast(pl.Int64).alias("n"), _IS_FINITE.sum().cast(pl.Int64).alias("finite"))
 
 
-def _extent(placed: pl.LazyFrame, how: Extent) -> pl.LazyFrame:
+def _extent(placed: pl.LazyFrame, how: AxisRange) -> pl.LazyFrame:
     x = pl.col("x").filter(pl.col("x").is_finite())
     return placed.group_by(KEY).agg(x.min().alias("first"), x.max().alias("last"), x.len().cast(pl.Int64).alias("n"))
 
@@ -182,9 +182,9 @@ def _first_return(points: pl.LazyFrame, how: FirstReturn) -> pl.LazyFrame:
 
 _REDUCTIONS: Mapping[type, Callable[[pl.LazyFrame, Any], pl.LazyFrame]] = {
     LastK: _last_k, LastTenth: _last_tenth,
-    TailMean: _tail_mean, Area: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
+    TailMean: _tail_mean, AreaUnderCurve: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
     AtStep: _at_step, LastUpToX: _last_up_to_x, Crossing: _crossing, BestStep: _best_step,
     SecondsToStep: _seconds_to_step, EarlyStop: _early_stop, WallSeconds: _wall_seconds, RunEnd: _run_end,
-    AtBudget: _at_budget, MissingTimes: _missing_times, PointCount: _point_count, Extent: _extent,
+    AtBudget: _at_budget, MissingTimes: _missing_times, PointCount: _point_count, AxisRange: _extent,
     FirstReturn: _first_return,
 }  # fmt: skip

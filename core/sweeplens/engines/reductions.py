@@ -10,13 +10,13 @@ import polars as pl
 from msgspec import Struct
 
 __all__ = [
-    "Area",
+    "AreaUnderCurve",
     "AtBudget",
     "AtStep",
+    "AxisRange",
     "BestStep",
     "Crossing",
     "EarlyStop",
-    "Extent",
     "FirstReturn",
     "Fluctuation",
     "LastK",
@@ -59,7 +59,7 @@ class LastTenth(PointReduction, frozen=True, eq=False):
     least: int
 
 
-class Area(PointReduction, frozen=True, eq=False):
+class AreaUnderCurve(PointReduction, frozen=True, eq=False):
     """run_id, metric, value: the area under the values over steps (trapezoids), divided by the span of the steps."""
 
 
@@ -151,7 +151,7 @@ class PointCount(PointReduction, frozen=True, eq=False):
     """run_id, metric, n, finite: the number of points of each series, and how many are finite."""
 
 
-class Extent(PointReduction, frozen=True, eq=False):
+class AxisRange(PointReduction, frozen=True, eq=False):
     """run_id, metric, first, last, n: the smallest and largest finite x of each series, and how many points have one."""
 
 

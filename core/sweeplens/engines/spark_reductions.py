@@ -14,13 +14,13 @@ import polars as pl
 from sweeplens.engines.polars_reductions import LEAST_PATIENCE, PAUSE_GAPS, PAUSE_SECONDS
 from sweeplens.engines.protocol import KEY
 from sweeplens.engines.reductions import (
-    Area,
+    AreaUnderCurve,
     AtBudget,
     AtStep,
+    AxisRange,
     BestStep,
     Crossing,
     EarlyStop,
-    Extent,
     FirstReturn,
     Fluctuation,
     LastK,
@@ -134,7 +134,7 @@ def _tail_mean(session: SparkSession, stand: SparkFrame, how: TailMean) -> Spark
     return _per_series(ends, mean, "count(*) as n")
 
 
-def _area(session: SparkSession, stand: SparkFrame, how: Area) -> SparkFrame:
+def _area(session: SparkSession, stand: SparkFrame, how: AreaUnderCurve) -> SparkFrame:
     ahead = _finite(stand).selectExpr(
         *KEY, "value", f"lag(value) {_BY_STEP} as before",
         f"double(step) - lag(double(step)) {_BY_STEP} as width",
@@ -246,7 +246,7 @@ def _point_count(session: SparkSession, points: SparkFrame, how: PointCount) -> 
     return _per_series(points, "count(*) as n", f"count(case when {FINITE_VALUE} then 1 end) as finite")
 
 
-def _extent(session: SparkSession, placed: SparkFrame, how: Extent) -> SparkFrame:
+def _extent(session: SparkSession, placed: SparkFrame, how: AxisRange) -> SparkFrame:
     x = f"case when {FINITE_X} then x end"
     return _per_series(placed, f"min({x}) as first", f"max({x}) as last", f"count({x}) as n")
 
@@ -264,9 +264,9 @@ def _double(number: float) -> str:
 
 _REDUCTIONS: Mapping[type, Callable[[SparkSession, SparkFrame, Any], SparkFrame]] = {
     LastK: _last_k, LastTenth: _last_tenth,
-    TailMean: _tail_mean, Area: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
+    TailMean: _tail_mean, AreaUnderCurve: _area, Fluctuation: _fluctuation, LastUpToStep: _last_up_to_step,
     AtStep: _at_step, LastUpToX: _last_up_to_x, Crossing: _crossing, BestStep: _best_step,
     SecondsToStep: _seconds_to_step, EarlyStop: _early_stop, WallSeconds: _wall_seconds, RunEnd: _run_end,
-    AtBudget: _at_budget, MissingTimes: _missing_times, PointCount: _point_count, Extent: _extent,
+    AtBudget: _at_budget, MissingTimes: _missing_times, PointCount: _point_count, AxisRange: _extent,
     FirstReturn: _first_return,
 }  # fmt: skip

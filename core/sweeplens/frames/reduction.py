@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from sweeplens.answers import LeftOut
 from sweeplens.engines.protocol import Points, PointSource
-from sweeplens.engines.reductions import Area, AtStep, BestStep, LastK, LastUpToStep, TailMean
+from sweeplens.engines.reductions import AreaUnderCurve, AtStep, BestStep, LastK, LastUpToStep, TailMean
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.points import select_points, standing
@@ -192,7 +192,7 @@ def _over_curves(
     runs, metrics = series["run_id"].unique().to_list(), series["metric"].unique().to_list()
     stand = standing(select_points(points, runs=runs, metrics=metrics), rewound(series))
     if reduce.how == "auc":
-        values, reason = stand.reduce(Area()), "{metric}: fewer than two finite values, no area"
+        values, reason = stand.reduce(AreaUnderCurve()), "{metric}: fewer than two finite values, no area"
     else:
         values = stand.reduce(LastUpToStep(_best_steps(points, runs, reduce.metric, goals)))
         reason = f"{{metric}}: no finite value up to the best step of {reduce.metric}"

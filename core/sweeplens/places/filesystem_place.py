@@ -95,7 +95,7 @@ class FilesystemPlace:
             raise
         except FileNotFoundError as error:
             if name:
-                raise ChangedFileError("it was removed during the look") from error
+                raise ChangedFileError("it was removed during the refresh") from error
             raise PlaceError(f"There is no folder {self.address}.") from error
         except ImportError as error:
             package = _PACKAGES.get(self._scheme, "a package")

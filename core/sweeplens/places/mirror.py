@@ -1,11 +1,11 @@
 """`Mirror`: a private folder that is kept equal to a place, so that the walk and every reader read it as any folder.
 
-`look` lists the place once, fetches what changed, and removes what is gone. A file is replaced in one step; a log that only
+`refresh` lists the place once, fetches what changed, and removes what is gone. A file is replaced in one step; a log that only
 grew is continued in its place, after its beginning and its last bytes were compared. Files that no reader may claim are holes
 of the right size and time, so that names, sizes and times are those of the place.
 
-What a look left is in ``index.json`` beside the files: a later process fetches only what changed since. If the place cannot
-be reached, the files stay as they are, and `look` returns a sentence with the time of the last look that succeeded.
+What a refresh left is in ``index.json`` beside the files: a later process fetches only what changed since. If the place cannot
+be reached, the files stay as they are, and `refresh` returns a sentence with the time of the last refresh that succeeded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NAMED = 3
 
 
 class _MirrorIndex(Struct):
-    """The state of a mirror: the files of the last listing, those that were fetched, and the time of that look."""
+    """The state of a mirror: the files of the last listing, those that were fetched, and the time of that refresh."""
 
     address: str = ""
     looked: float = 0.0
@@ -52,8 +52,8 @@ class _MirrorIndex(Struct):
     fetched: set[str] = field(default_factory=set[str])
 
 
-class _LookPlan(Struct):
-    """What one look has to do."""
+class _MirrorPlan(Struct):
+    """What one refresh has to do."""
 
     fetch: list[RemoteFile] = field(default_factory=list[RemoteFile])
     holes: list[RemoteFile] = field(default_factory=list[RemoteFile])
@@ -75,7 +75,7 @@ class Mirror:
         self.folder.mkdir(exist_ok=True, mode=0o700)
         self._checked = False
 
-    def look(self, progress: MirrorProgress | None = None) -> tuple[str, ...]:
+    def refresh(self, progress: MirrorProgress | None = None) -> tuple[str, ...]:
         """Makes the folder equal to the place. Returns sentences on what is missing or old.
 
         Raises PlaceError if the place cannot be reached and nothing is known of it from before.
@@ -92,14 +92,14 @@ class Mirror:
         return (f"{done} Answers show {self.remote.address} as it was at {_utc(index.looked)}.",)
 
     def listed(self) -> dict[str, RemoteFile]:
-        """Returns the files of the last look by name, fetched or not."""
+        """Returns the files of the last refresh by name, fetched or not."""
         with self._alone():
             return self._index().files
 
     # --------------------------------------------------------------- private
 
     def _looked(self, index: _MirrorIndex, progress: MirrorProgress | None) -> tuple[str, ...] | PlaceError:
-        """Lists, fetches and removes. Returns what `look` does, or the error of a place that cannot be read."""
+        """Lists, fetches and removes. Returns what `refresh` does, or the error of a place that cannot be read."""
         try:
             plan = self._plan(self.remote.files(), index)
             failed = self._apply(plan, index, progress)
@@ -126,7 +126,7 @@ class Mirror:
                 unlock(stream.fileno())
 
     def _index(self) -> _MirrorIndex:
-        """Returns the state that the last look left; files that are not as it says are fetched again."""
+        """Returns the state that the last refresh left; files that are not as it says are fetched again."""
         try:
             found = msgspec.json.decode((self._home / "index.json").read_bytes(), type=_MirrorIndex)
         except (OSError, msgspec.DecodeError):
@@ -158,8 +158,8 @@ class Mirror:
     def _path(self, name: str) -> Path:
         return self.folder.joinpath(*name.split("/"))
 
-    def _plan(self, listed: Sequence[RemoteFile], index: _MirrorIndex) -> _LookPlan:
-        plan = _LookPlan()
+    def _plan(self, listed: Sequence[RemoteFile], index: _MirrorIndex) -> _MirrorPlan:
+        plan = _MirrorPlan()
         usable = {f.name: f for f in listed if safe_name(f.name)}
         plan.unusable = [f.name for f in listed if f.name not in usable]
         folders = {name[:at] for name in usable for at, sign in enumerate(name) if sign == "/"}
@@ -182,7 +182,7 @@ class Mirror:
             plan.fetch.sort(key=lambda f: order[f.name])
         return plan
 
-    def _apply(self, plan: _LookPlan, index: _MirrorIndex, progress: MirrorProgress | None) -> dict[str, str]:
+    def _apply(self, plan: _MirrorPlan, index: _MirrorIndex, progress: MirrorProgress | None) -> dict[str, str]:
         """Does what is planned. Returns the files that could not be fetched, with the reason."""
         changed = bool(plan.fetch or plan.holes or plan.gone or plan.too_large) or not index.looked
         failed: dict[str, str] = {}
@@ -256,7 +256,7 @@ class Mirror:
             with part.open("wb") as stream:
                 size = _write(stream.write, self.remote.read(file), file.size)
             if size > _MOST_UNKNOWN if file.size < 0 else size != file.size:
-                raise ChangedFileError(f"it has {size} bytes and not {file.size} any more: the next look reads it")
+                raise ChangedFileError(f"it has {size} bytes and not {file.size} any more: the next refresh reads it")
             _set_time(part, file)
             part.replace(path)
         finally:
@@ -339,11 +339,11 @@ def _utc(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def _sentences(address: str, plan: _LookPlan, failed: dict[str, str], most_bytes: int) -> Generator[str]:
+def _sentences(address: str, plan: _MirrorPlan, failed: dict[str, str], most_bytes: int) -> Generator[str]:
     """Returns a sentence for each kind of file that a mirror lacks."""
     if failed:
         first = next(iter(failed.values())).rstrip(".")
-        yield f"{len(failed)} files of {address} could not be fetched ({_some(failed)}): {first}. The next look tries again."
+        yield f"{len(failed)} files of {address} could not be fetched ({_some(failed)}): {first}. The next refresh tries again."
     if plan.too_large:
         named = f"{_some([f.name for f in plan.too_large])}; {sum(f.size for f in plan.too_large) / 1e6:,.0f} MB"
         yield (

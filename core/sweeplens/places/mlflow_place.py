@@ -3,8 +3,8 @@
     mlflow+http://HOST:PORT              all experiments
     mlflow+http://HOST:PORT/EXPERIMENT   one, by its name or id; the server may also lie below a path of its own
 
-A look lists experiments and runs, page by page, with their parameters, tags and the last value of each metric. The history of a
-metric is fetched where its last value or the status of its run changed since the last look. Credentials come from the
+A refresh lists experiments and runs, page by page, with their parameters, tags and the last value of each metric. The history of a
+metric is fetched where its last value or the status of its run changed since the last refresh. Credentials come from the
 variables that MLflow's client knows: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
 """
 

@@ -1,6 +1,6 @@
 """A prefix of a bucket as a place: s3://, gs://, az://, through obstore.
 
-Credentials and the endpoint come from the environment, as for a store on an object store. A look is one listing, paged as the
+Credentials and the endpoint come from the environment, as for a store on an object store. A refresh is one listing, paged as the
 service pages; a file is one request, a log that grew two small ones. Each names the entity tag of the listing, so an object
 that changes in between is never read in part.
 """
@@ -86,10 +86,10 @@ class ObjectPlace:
         try:
             yield
         except PreconditionError as error:
-            raise ChangedFileError("it is being written: the next look reads it") from error
+            raise ChangedFileError("it is being written: the next refresh reads it") from error
         except FileNotFoundError as error:
             if name and "NoSuchBucket" not in str(error):
-                raise ChangedFileError("it was removed during the look") from error
+                raise ChangedFileError("it was removed during the refresh") from error
             raise PlaceError(f"{self.address} cannot be read: {_advice(what_failed(str(error)))}") from error
         except (BaseError, OSError, ValueError) as error:
             raise PlaceError(f"{self.address} cannot be read: {_advice(what_failed(str(error)))}") from error

@@ -1,9 +1,9 @@
 """`Places`: the roots of one database as folders, with the mirrors of those that are other places.
 
     Places(given, config)   -> ``folders``: what the walk reads; ``names``: what answers show for them
-    look(progress)          -> brings the mirrors up to date; sentences on what is missing or old
+    refresh(progress)       -> brings the mirrors up to date; sentences on what is missing or old
 
-Opening does not connect to anything: the first look does.
+Opening does not connect to anything: the first refresh does.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Places:
         self.names: tuple[str, ...] = tuple(folders.values())
         self.sentences: tuple[str, ...] = ()
 
-    def look(self, progress: MirrorProgress | None = None) -> None:
+    def refresh(self, progress: MirrorProgress | None = None) -> None:
         """Brings all mirrors up to date; `sentences` says what is missing. Raises PlaceError if no root can be read."""
         said: list[str] = []
         lost: list[PlaceError] = []
         for mirror in self._mirrors.values():
             try:
-                said += mirror.look(progress)
+                said += mirror.refresh(progress)
             except PlaceError as error:
                 lost.append(error)
         if lost and len(lost) == len(self.folders):
@@ -60,7 +60,7 @@ class Places:
         self.sentences = (*map(str, lost), *said)
 
     def listings(self) -> tuple[PlaceListing, ...]:
-        """Returns the places that executors of a cluster can read themselves: buckets, as the last look listed them."""
+        """Returns the places that executors of a cluster can read themselves: buckets, as the last refresh listed them."""
         return tuple(
             PlaceListing(str(folder), root.address, root.shown, self._mirrors[folder].listed())
             for folder, root in self._buckets.items()

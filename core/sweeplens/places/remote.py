@@ -25,7 +25,7 @@ _RESERVED = frozenset("\0\\:") if os.name == "nt" else frozenset("\0")
 
 
 class ChangedFileError(FormatError):
-    """A file changed between the listing and the reading: the next look reads it."""
+    """A file changed between the listing and the reading: the next refresh reads it."""
 
 
 class RemoteFile(Struct, frozen=True, array_like=True):
@@ -38,7 +38,7 @@ class RemoteFile(Struct, frozen=True, array_like=True):
 
 
 class PlaceListing(Struct, frozen=True):
-    """A place that other machines can read with credentials of their own: its mirror here, and the files of the last look."""
+    """A place that other machines can read with credentials of their own: its mirror here, and the files of the last refresh."""
 
     folder: str
     url: str
@@ -64,7 +64,7 @@ class Remote(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what a look holds open; the next one opens it again."""
+        """Frees what a refresh holds open; the next one opens it again."""
         ...
 
 

@@ -39,7 +39,7 @@ or a CSV with one row report about its run. Each value is metadata (`metadata.re
 of the run too (`test_acc`, `test.f1`, `train_runtime`), with one point at the last step or at the step that the file states.
 Counts, sizes, times of the day, identifiers and settings are no metrics. Where the log has the metric, the log counts, and a
 reported value that the log does not have is a warning. Two files that report different values under one name are told apart
-(`best_results.acc`, `final_results.acc`). When such a file changes or goes, so do its metrics, at the next look.
+(`best_results.acc`, `final_results.acc`). When such a file changes or goes, so do its metrics, at the next refresh.
 
 A table about runs that have logs (`summary.csv`, a leaderboard) makes no runs. It is a table for SQL, under its path:
 `SELECT * FROM "summary.csv"`.

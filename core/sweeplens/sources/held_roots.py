@@ -1,7 +1,7 @@
 """Checks the roots while the process runs: whether one is gone, was replaced by a link, or was created again.
 
 Each root is held open by a descriptor from the start, so a new folder at the same path is recognized whatever its times
-and inode. A root that cannot be used does not count as empty: `look` returns a sentence for each, and raises RootError
+and inode. A root that cannot be used does not count as empty: `check` returns a sentence for each, and raises RootError
 if none can be used.
 """
 
@@ -29,9 +29,9 @@ class HeldRoots:
         self._roots = [_HeldRoot(str(root)) for root in roots]
         self.sentences: tuple[str, ...] = ()
 
-    def look(self) -> tuple[str, ...]:
+    def check(self) -> tuple[str, ...]:
         """Returns a sentence for each root that changed. Raises RootError if no root can be read."""
-        lost = [sentence for root in self._roots if (sentence := root.look())]
+        lost = [sentence for root in self._roots if (sentence := root.check())]
         self.sentences = (*lost, *(r.remade for r in self._roots if r.remade))
         if len(lost) == len(self._roots):
             raise RootError(" ".join(lost))
@@ -46,7 +46,7 @@ class _HeldRoot:
         self._release: Callable[[], object] = lambda: None
         self._identity: tuple[int, int] | None = None
         self._remade_at: float | None = None
-        self.look()
+        self.check()
 
     @property
     def remade(self) -> str:
@@ -59,7 +59,7 @@ class _HeldRoot:
             "answers show its current content only."
         )
 
-    def look(self) -> str:
+    def check(self) -> str:
         """Returns why the root cannot be used now; empty if it can."""
         try:
             found = OpenFolder(self._path)

@@ -4,8 +4,8 @@ Every query runs in a child process (`sandbox`), which is killed when it exceeds
 and is otherwise kept for the next query (`process`). A crash of that process is an error of the query.
 
 Lists are text, joined by commas; categories are text. ``points`` has the last write of each step. ``runs`` also has the
-columns that `run_columns` computes, where the query names them. ``files``, ``lines`` and tables in files (`beside`) are made when
-a query names them.
+columns that `run_columns` computes, where the query names them. ``files``, ``lines`` and tables in files (`auxiliary_files`) are
+made when a query names them.
 
 Several statements, separated by semicolons, share the limits. An error of one is part of the answer; the others still answer.
 """
@@ -26,7 +26,7 @@ from sweeplens.errors import InputError, LimitError, SweeplensError, UnknownName
 from sweeplens.frames.patterns import regex_reason
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
 from sweeplens.frames.schemas import POINTS_SCHEMA
-from sweeplens.sql.beside import BesideTables, FilesBeside, file_names
+from sweeplens.sql.auxiliary_files import AuxiliaryFiles, AuxiliaryTables, file_names
 from sweeplens.sql.empty_result import why_no_row
 from sweeplens.sql.pool import run_in_process, start_early
 from sweeplens.sql.process import SqlRequest
@@ -38,7 +38,7 @@ __all__ = ["MAX_ROWS", "QueryBounds", "SqlTables", "query_sql", "run_in_child", 
 MAX_ROWS = 100_000
 _MOST_STATEMENTS = 30
 _NAMED_COLUMNS = 20  # columns of a file that an error names
-_NOTHING_BESIDE = BesideTables({})
+_NO_AUXILIARY_TABLES = AuxiliaryTables({})
 _SHOWN_CHARACTERS = 300  # characters shown of an engine's message
 
 
@@ -49,7 +49,7 @@ class SqlTables(Struct, frozen=True):
     series: pl.DataFrame
     points: pl.LazyFrame
     more: RunColumns = NOTHING_MORE  # columns that ``runs`` also has, where the query names them
-    beside: FilesBeside | None = None  # the files below the roots
+    auxiliary: AuxiliaryFiles | None = None  # the files below the roots
 
 
 class QueryBounds(Struct, frozen=True):
@@ -123,40 +123,40 @@ def _joined(answers: Sequence[Answer | SweeplensError], tables: SqlTables) -> An
 
 def _query_one(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
     check_query(query)
-    beside = tables.beside.tables(query) if tables.beside else _NOTHING_BESIDE
-    runs = with_run_columns(tables.runs, tables.series, _computed_names(query, tables, beside), tables.more)
+    auxiliary = tables.auxiliary.tables(query) if tables.auxiliary else _NO_AUXILIARY_TABLES
+    runs = with_run_columns(tables.runs, tables.series, _computed_names(query, tables, auxiliary), tables.more)
     plain = replace(tables, runs=_plain(runs), series=_plain(tables.series))
-    frame = run_in_child(query, plain, bounds, beside)
+    frame = run_in_child(query, plain, bounds, auxiliary)
     cut = frame.height > bounds.rows
     warnings = (f"limit reached: the query has more than {count_of(bounds.rows, 'row')}",) if cut else ()
     if not frame.height:
         emptied = why_no_row(query, {"runs": plain.runs, "series": plain.series})
         warnings = (emptied,) if emptied else ()
     read = int(tables.series["n_logged"].sum()) if mentions(query, "points") else 0
-    basis = Basis(runs_used=tables.runs.height, points=read, warnings=(*beside.warnings, *warnings))
+    basis = Basis(runs_used=tables.runs.height, points=read, warnings=(*auxiliary.warnings, *warnings))
     return Answer(_plain(frame.head(bounds.rows)), basis)
 
 
-def _computed_names(query: str, tables: SqlTables, beside: BesideTables) -> list[str]:
+def _computed_names(query: str, tables: SqlTables, auxiliary: AuxiliaryTables) -> list[str]:
     """Returns the names in a query that are no column of the tables, so that they may be computed columns of runs."""
-    known = {*tables.runs.columns, *tables.series.columns, *POINTS_SCHEMA, *beside.frames}
-    known |= {column for frame in beside.frames.values() for column in frame.columns}
+    known = {*tables.runs.columns, *tables.series.columns, *POINTS_SCHEMA, *auxiliary.frames}
+    known |= {column for frame in auxiliary.frames.values() for column in frame.columns}
     return [n for n in names_in(query) if n not in known and ("." in n or n in tables.more.computed)]
 
 
 def run_in_child(
-    query: str, tables: SqlTables, bounds: QueryBounds, beside: BesideTables = _NOTHING_BESIDE
+    query: str, tables: SqlTables, bounds: QueryBounds, auxiliary: AuxiliaryTables = _NO_AUXILIARY_TABLES
 ) -> pl.DataFrame:
     """Runs a checked query in a child process and returns its rows. Raises the same errors as `query_sql`."""
     points = tables.points if mentions(query, "points") else None
     limits = (bounds.rows, bounds.seconds, bounds.megabytes)
-    reply = run_in_process(SqlRequest(query, tables.runs, tables.series, points, *limits, more=beside.frames))
+    reply = run_in_process(SqlRequest(query, tables.runs, tables.series, points, *limits, more=auxiliary.frames))
     if reply.kind == "error":
-        raise _translated(reply.error, reply.message, query, tables, beside)
+        raise _translated(reply.error, reply.message, query, tables, auxiliary)
     return pl.read_ipc(reply.body)
 
 
-def _translated(kind: str, message: str, query: str, tables: SqlTables, beside: BesideTables) -> InputError:
+def _translated(kind: str, message: str, query: str, tables: SqlTables, auxiliary: AuxiliaryTables) -> InputError:
     """Translates an error of the engine into a sentence with the nearest names."""
     first = message.strip().splitlines()[0][:_SHOWN_CHARACTERS] if message.strip() else kind
     pattern = regex_reason(message)
@@ -167,7 +167,7 @@ def _translated(kind: str, message: str, query: str, tables: SqlTables, beside: 
         return _unknown_table(relation[1], tables)
     column = re.search(r"(?:unable to find column|no column named|struct column named) ['\"]([^'\"]*)['\"]", first)
     if column:
-        return _unknown_column(column[1], query, tables, beside)
+        return _unknown_column(column[1], query, tables, auxiliary)
     if kind == "refused":
         return InputError("The query tried to open a file: it can read only its tables.")
     if kind == "files":
@@ -187,7 +187,7 @@ _TIMES = (
 
 def _unknown_table(name: str, tables: SqlTables) -> UnknownNameError:
     """Returns the error for a table that does not exist, with the nearest tables and files."""
-    files = tables.beside.table_paths() if tables.beside else []
+    files = tables.auxiliary.table_paths() if tables.auxiliary else []
     inside = [p for p in files if p.endswith(f"/{name}") or p.rpartition(".")[0] == name][:3]
     hint = f"A query reads {', '.join(TABLES)}" + (
         ", and tables in files by their path in double quotes" if files else ""
@@ -199,10 +199,10 @@ def _unknown_table(name: str, tables: SqlTables) -> UnknownNameError:
     )
 
 
-def _unknown_column(name: str, query: str, tables: SqlTables, beside: BesideTables) -> UnknownNameError:
+def _unknown_column(name: str, query: str, tables: SqlTables, auxiliary: AuxiliaryTables) -> UnknownNameError:
     known = {t: f.columns for t, f in (("runs", tables.runs), ("series", tables.series))}
     known["points"] = tables.points.collect_schema().names()
-    known |= {t: f.columns for t, f in beside.frames.items()}
+    known |= {t: f.columns for t, f in auxiliary.frames.items()}
     dotted = [c for c in known["runs"] if c.startswith(f"{name}.") and c in query] or [
         c for c in known["runs"] if c.startswith(f"{name}.") and f"{name}." in query
     ]
@@ -224,7 +224,7 @@ def _unknown_column(name: str, query: str, tables: SqlTables, beside: BesideTabl
     mentioned = [t for t in tables_named if reads_table(query, t)] or [t for t in TABLES if t in known]
     columns = dict.fromkeys([*computed, *(c for t in mentioned for c in known[t]), *tables.more.computed])
     hint = f"Columns of {', '.join(mentioned)}: experiments://schema lists all."
-    if len(mentioned) == 1 and mentioned[0] in beside.frames:
+    if len(mentioned) == 1 and mentioned[0] in auxiliary.frames:
         own = known[mentioned[0]]
         named = own if len(own) <= _NAMED_COLUMNS else [*own[:_NAMED_COLUMNS], "..."]
         hint = f"Columns of {mentioned[0]}: {', '.join(named)}."

@@ -53,10 +53,10 @@ def _page() -> Iterator[str]:
     yield "# Tools, resources, prompts\n"
     yield "Written by `python -m sweeplens_mcp.cli.reference` from the tools themselves.\n"
     yield (
-        "Every tool is read-only. Its answer comes twice, each complete alone: structured content (`columns`, `rows`, "
-        "`next_cursor`, `basis`) and text. Neither is longer than 8,000 bytes (`ANALYSIS_MAX_ANSWER_BYTES`): rows are cut "
-        "at a row's end, and `next_cursor` goes on exactly there. `basis` says what the answer rests on: the folders, the "
-        "data version, the runs used, the runs left out and why, and the Python line that gives the same.\n"
+        "Every tool is read-only. Each answer is returned in two forms, each complete: structured content (`columns`, `rows`, "
+        "`next_cursor`, `basis`) and text. Neither is longer than 8,000 bytes (`ANALYSIS_MAX_ANSWER_BYTES`): a page ends with "
+        "a whole row, and `next_cursor` continues at the next row. `basis` names the data that the answer is based on: the "
+        "folders, the data version, the runs used, the runs left out and why, and the Python line that gives the same answer.\n"
     )
     for spec in TOOLS:
         yield from _tool(spec)

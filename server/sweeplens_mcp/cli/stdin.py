@@ -31,7 +31,7 @@ _ESCAPE = re.compile(
 )
 
 
-class _Wire(io.FileIO):
+class _CountedStdin(io.FileIO):
     """Input from the client. ``taken`` counts the reads; ``began`` is set at the first, ``ended`` at the end of input."""
 
     def __init__(self, descriptor: int) -> None:
@@ -72,11 +72,11 @@ def own_stdin() -> None:
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
-    wire = _Wire(os.dup(0))
+    stdin = _CountedStdin(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device
         os.dup2(nothing.fileno(), 0)
-    sys.stdin = io.TextIOWrapper(_StdinBuffer(wire), encoding="utf-8", errors="replace")
-    threading.Thread(target=_watch, args=(wire, os.dup(1)), name="sweeplens-stdin", daemon=True).start()
+    sys.stdin = io.TextIOWrapper(_StdinBuffer(stdin), encoding="utf-8", errors="replace")
+    threading.Thread(target=_watch, args=(stdin, os.dup(1)), name="sweeplens-stdin", daemon=True).start()
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -84,19 +84,19 @@ def _end(number: int, _: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _watch(wire: _Wire, answers: int) -> None:
+def _watch(stdin: _CountedStdin, answers: int) -> None:
     """Ends the process when the client has closed its end and reads no answers, or its input is no longer read.
 
     ``answers``: the descriptor of the output to the client.
     """
-    wire.began.wait()  # imports before the first read take time
-    _hung_up(wire)
+    stdin.began.wait()  # imports before the first read take time
+    _hung_up(stdin)
     while True:
-        taken = wire.taken
-        wire.ended.wait(_PATIENCE_SECONDS)
-        if wire.ended.is_set():
+        taken = stdin.taken
+        stdin.ended.wait(_PATIENCE_SECONDS)
+        if stdin.ended.is_set():
             threading.Event().wait(_PATIENCE_SECONDS)  # the normal exit comes first, if possible
-        if wire.ended.is_set() or wire.taken == taken or not _takes_answers(answers):
+        if stdin.ended.is_set() or stdin.taken == taken or not _takes_answers(answers):
             os._exit(0)
 
 
@@ -109,12 +109,12 @@ def _takes_answers(answers: int) -> bool:
     return bool(poll.poll(_PATIENCE_SECONDS * 1000))
 
 
-def _hung_up(wire: _Wire) -> None:
+def _hung_up(stdin: _CountedStdin) -> None:
     """Waits until the client has closed its end of a pipe or socket; for a file, until it is read."""
     if not hasattr(select, "poll"):
-        wire.ended.wait()
+        stdin.ended.wait()
         return
     poll = select.poll()
-    poll.register(wire.fileno(), getattr(select, "POLLRDHUP", 0))
-    while not wire.ended.is_set() and not poll.poll(1000):
+    poll.register(stdin.fileno(), getattr(select, "POLLRDHUP", 0))
+    while not stdin.ended.is_set() and not poll.poll(1000):
         pass

@@ -90,7 +90,7 @@ class _RunningLoad(Struct):
             self.database = database
         except (SweeplensError, _LoadAbandonedError) as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - the protocol's door: the waiting calls get the error
+        except Exception as error:  # noqa: BLE001 - the protocol's boundary: the waiting calls get the error
             _log.exception("the experiments could not be read")
             self.error = error
         finally:

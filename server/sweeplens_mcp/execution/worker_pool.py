@@ -1,15 +1,15 @@
-"""Runs tool calls on a bounded worker pool with one bounded queue per tenant. Identical concurrent calls share one computation.
+"""Runs tool calls on a bounded worker pool with one bounded queue per grant. Identical concurrent calls share one computation.
 
-    answer = await worker_pool.run(key, work, heavy=True, tenant=current_tenant())
+    answer = await worker_pool.run(key, work, heavy=True, grant=current_grant_key())
 
 Light calls (lists, single runs, cached results) and heavy calls (statistics, triage, SQL) have separate workers, so light calls
-never wait behind heavy ones. The tenant that used the workers least has the next turn. An authenticated tenant never holds all
-workers, so another tenant finds one free; the processes of one that used much more than others have the lowest priority. Callers
-with equal keys share one computation, which starts at the first of their turns. When the last caller is cancelled, a computation
-that has not started leaves the queue; a running one stops at its next checkpoint.
+never wait behind heavy ones. The next call to start is of the grant that used the workers least. No grant holds all workers, so
+another grant finds one free; the processes of one that used much more than others have the lowest priority. Callers with equal
+keys share one computation, which starts as soon as one of them may start. When the last caller is cancelled, a computation that
+has not started leaves the queue; a running one stops at its next checkpoint.
 
 A long call may have ended a process that the next one needs. ``tidy`` starts another one, in the call's context, after the call is
-answered and before its worker is free. So a tenant that leaves in the middle of its calls waits for new processes itself.
+answered and before its worker is free. So a grant that leaves in the middle of its calls waits for new processes itself.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from sweeplens.cancellation import cancellable
 from sweeplens.errors import LimitError
 from sweeplens.panics import panics_as_errors
 from sweeplens.priority import in_background
-from sweeplens_mcp.execution.turns import Turn, Turns
+from sweeplens_mcp.execution.fair_queue import FairQueue, StartedCall
 
 __all__ = ["CallAbandonedError", "WorkerPool", "processors"]
 
 T = TypeVar("T")
 _LIGHT_WORKERS = 8
-_LIGHT_SHARE = 2  # of one tenant: more would not be faster, because short calls compete for one interpreter
-_QUEUE = 32  # waiting long calls of one tenant
-_LIGHT_QUEUE = 1000  # waiting short calls of one tenant
+_LIGHT_SHARE = 2  # of one grant: more would not be faster, because short calls compete for one interpreter
+_QUEUE = 32  # waiting long calls of one grant
+_LIGHT_QUEUE = 1000  # waiting short calls of one grant
 _SECONDS_EACH = 2
 
 
@@ -57,7 +57,7 @@ class _InFlightCall(Struct, Generic[T], eq=False):
     work: Callable[[], T]
     context: Context
     waiting: int = 0
-    tenants: set[str] = field(default_factory=set[str])
+    grants: set[str] = field(default_factory=set[str])
     future: Future[T] | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -78,80 +78,80 @@ class _InFlightCall(Struct, Generic[T], eq=False):
         return self.future.result()
 
 
-class _Lane:
+class _CallWorkers:
     """The workers for long or for short calls, and the queue before them."""
 
     def __init__(
         self,
         name: str,
         workers: int,
-        turns: Callable[[], Turns[_InFlightCall[Any]]],
+        new_queue: Callable[[], FairQueue[_InFlightCall[Any]]],
         queue: int,
         tidy: Callable[[], None] | None,
     ) -> None:
         self._name, self._workers, self._queue, self._tidy = name, workers, queue, tidy
-        self._empty_turns = turns
+        self._new_queue = new_queue
         self._free = workers
-        self._turns = turns()
+        self._waiting = new_queue()
         self._pool: ThreadPoolExecutor | None = None
 
-    def admit(self, call: _InFlightCall[Any], tenant: str) -> None:
-        """Adds a call to a tenant's queue, if it is not there yet. Raises LimitError if the queue is full."""
-        if call.future is not None or tenant in call.tenants:
+    def admit(self, call: _InFlightCall[Any], grant: str) -> None:
+        """Adds a call to a grant's queue, if it is not there yet. Raises LimitError if the queue is full."""
+        if call.future is not None or grant in call.grants:
             return
-        held = self._turns.held(tenant)
-        workers = self._turns.share if tenant else self._workers
+        held = self._waiting.held(grant)
+        workers = self._waiting.share if grant else self._workers
         if held >= workers + self._queue:
             seconds = max(1, _SECONDS_EACH * held // workers)
-            whose = "of yours " if tenant else ""
+            whose = "of yours " if grant else ""
             raise LimitError(
                 f"Busy: {held} {self._name} calls {whose}are running or waiting. Try again in about {seconds} s."
             )
-        call.tenants.add(tenant)
-        self._turns.add(tenant, call)
+        call.grants.add(grant)
+        self._waiting.add(grant, call)
 
     def begin(self) -> None:
         """Starts waiting calls on free workers."""
-        while self._free and (turn := self._turns.begin()):
-            self._submit(turn)
+        while self._free and (started := self._waiting.begin()):
+            self._submit(started)
 
     def drop(self, call: _InFlightCall[Any]) -> None:
         """Removes a call that has not started."""
-        self._turns.drop(call)
+        self._waiting.drop(call)
 
     def close(self) -> None:
-        """Drops all waiting calls. The lane is empty afterwards and can be used again."""
+        """Drops all waiting calls. The workers can be used again afterwards."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool, self._free, self._turns = None, self._workers, self._empty_turns()
+        self._pool, self._free, self._waiting = None, self._workers, self._new_queue()
 
-    def _submit(self, turn: Turn[_InFlightCall[Any]]) -> None:
+    def _submit(self, started: StartedCall[_InFlightCall[Any]]) -> None:
         pool = self._pool = self._pool or ThreadPoolExecutor(self._workers, f"sweeplens-{self._name}")
-        call = turn.call
+        call = started.call
         self._free -= 1
-        if turn.background:
+        if started.background:
             call.context.run(in_background)
         call.future = pool.submit(call.context.run, call.perform)
-        _afterwards(call.future, self._ended, pool, turn)
+        _afterwards(call.future, self._ended, pool, started)
 
-    def _ended(self, pool: ThreadPoolExecutor, turn: Turn[_InFlightCall[Any]]) -> None:
+    def _ended(self, pool: ThreadPoolExecutor, started: StartedCall[_InFlightCall[Any]]) -> None:
         """Answers a call, successful or not; its worker may have to tidy up first."""
-        call = turn.call
+        call = started.call
         call.done.set()
-        if turn.tenant and self._tidy is not None and pool is self._pool:
-            _afterwards(pool.submit(call.context.run, self._tidy), self._free_worker, pool, turn)
+        if started.grant and self._tidy is not None and pool is self._pool:
+            _afterwards(pool.submit(call.context.run, self._tidy), self._free_worker, pool, started)
         else:
-            self._free_worker(pool, turn)
+            self._free_worker(pool, started)
 
-    def _free_worker(self, pool: ThreadPoolExecutor, turn: Turn[_InFlightCall[Any]]) -> None:
-        if pool is self._pool:  # else the lane was closed meanwhile
-            self._turns.end(turn)
+    def _free_worker(self, pool: ThreadPoolExecutor, started: StartedCall[_InFlightCall[Any]]) -> None:
+        if pool is self._pool:  # else `close` was called meanwhile
+            self._waiting.end(started)
             self._free += 1
             self.begin()
 
 
 class WorkerPool:
-    """The workers of one server. ``queue``: how many long calls of one tenant may wait. `close` stops them."""
+    """The workers of one server. ``queue``: how many long calls of one grant may wait. `close` stops them."""
 
     def __init__(
         self,
@@ -162,46 +162,46 @@ class WorkerPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         heavy = max(1, heavy_workers or processors() - 1)
-        self._lanes = {
-            True: _Lane("long", heavy, _no_turns(_share(heavy), clock), queue, tidy),
-            False: _Lane("short", _LIGHT_WORKERS, _no_turns(_LIGHT_SHARE, clock), _LIGHT_QUEUE, None),
+        self._workers_by_length = {
+            True: _CallWorkers("long", heavy, _queue_maker(_share(heavy), clock), queue, tidy),
+            False: _CallWorkers("short", _LIGHT_WORKERS, _queue_maker(_LIGHT_SHARE, clock), _LIGHT_QUEUE, None),
         }
         self._in_flight: dict[Hashable, _InFlightCall[Any]] = {}
 
-    async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool, tenant: str = "") -> T:
+    async def run(self, key: Hashable, work: Callable[[], T], *, heavy: bool, grant: str = "") -> T:
         """Returns the result of ``work`` or of a running equal call. Raises its error, or LimitError if the queue is full."""
-        lane = self._lanes[heavy]
+        workers = self._workers_by_length[heavy]
         found = self._in_flight.get(key)
         call: _InFlightCall[T] = (
             found if found and not found.done.is_set() else _InFlightCall(key, work, copy_context())
         )
-        lane.admit(call, tenant)
+        workers.admit(call, grant)
         self._in_flight[key] = call
         call.waiting += 1
         try:
-            lane.begin()
+            workers.begin()
             await call.done.wait()
         finally:
             call.waiting -= 1
             if call.waiting == 0 or call.done.is_set():
-                self._remove(lane, call)
+                self._remove(workers, call)
         return call.result()
 
     def close(self) -> None:
         """Drops waiting calls; running ones stop at their next checkpoint."""
-        for lane in self._lanes.values():
-            lane.close()
+        for workers in self._workers_by_length.values():
+            workers.close()
         for call in self._in_flight.values():
             if call.future is None:
                 call.done.set()
         self._in_flight.clear()
 
-    def _remove(self, lane: _Lane, call: _InFlightCall[Any]) -> None:
+    def _remove(self, workers: _CallWorkers, call: _InFlightCall[Any]) -> None:
         """Removes a call that has ended or has no caller left, so no new caller joins it."""
         if self._in_flight.get(call.key) is call:
             del self._in_flight[call.key]
         if call.future is None:
-            lane.drop(call)
+            workers.drop(call)
 
 
 def _afterwards(future: Future[Any], function: Callable[..., object], *given: Any) -> None:
@@ -215,11 +215,11 @@ def _afterwards(future: Future[Any], function: Callable[..., object], *given: An
     future.add_done_callback(ended)
 
 
-def _no_turns(share: int, clock: Callable[[], float]) -> Callable[[], Turns[_InFlightCall[Any]]]:
-    """Makes empty queues, for a lane that is new or was closed."""
-    return lambda: Turns(share, clock)
+def _queue_maker(share: int, clock: Callable[[], float]) -> Callable[[], FairQueue[_InFlightCall[Any]]]:
+    """Returns a function that makes an empty queue, for workers that are new or were closed."""
+    return lambda: FairQueue(share, clock)
 
 
 def _share(workers: int) -> int:
-    """Maximum workers of one tenant: more than half of all stay free for other tenants."""
+    """Maximum workers of one grant: more than half of all stay free for other grants."""
     return max(1, (workers - 1) // 2)

@@ -79,7 +79,7 @@ class IssuerKeys:
             async with asyncio.timeout(_FETCH_SECONDS):
                 fetched = await self._fetch()
             self._keys = _parsed(fetched)
-        except Exception as error:  # noqa: BLE001  # the protocol's door: the issuer may send anything
+        except Exception as error:  # noqa: BLE001  # the protocol's boundary: the issuer may send anything
             _log.warning("keys of %s cannot be used: %s: %s", self._issuer, type(error).__name__, error)
         finally:
             self._renewal = None
@@ -101,7 +101,7 @@ def _parsed(given: object) -> dict[str, jwt.PyJWK]:
         try:
             with panics_as_errors():  # cryptography is a Rust library too
                 found[str(key.get("kid", ""))] = jwt.PyJWK.from_dict(key)
-        except Exception as error:  # noqa: BLE001  # the protocol's door: one invalid key must not disable the others
+        except Exception as error:  # noqa: BLE001  # the protocol's boundary: one invalid key must not disable the others
             _log.warning("key %d of the set is skipped: %s", position, type(error).__name__)
     if not found and listed:
         raise ValueError("no key of the set can be used")

@@ -58,7 +58,7 @@ class OAuthTokens:
             key = await self._keys.key(str(header.get("kid", "")))
             with panics_as_errors():  # cryptography is a Rust library too
                 return self._access(self._claims(token, key)) if key else None
-        except Exception as error:  # noqa: BLE001  # the protocol's door: a client may send any token
+        except Exception as error:  # noqa: BLE001  # the protocol's boundary: a client may send any token
             _log.info("bearer token refused: %s", type(error).__name__)
             return None
 

@@ -17,7 +17,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sweeplens_mcp.grants import tenant_of
+from sweeplens_mcp.grants import grant_key_of
 
 __all__ = ["RateLimit"]
 
@@ -69,7 +69,7 @@ def _client(scope: Scope) -> tuple[str, str]:
     """The key of a request's bucket."""
     user = scope.get("user")
     if isinstance(user, AuthenticatedUser):
-        return "grant", tenant_of(user.access_token)
+        return "grant", grant_key_of(user.access_token)
     return "address", scope["client"][0] if scope.get("client") else "unknown"
 
 

@@ -95,7 +95,7 @@ def bounded_server(app: Starlette, options: HttpOptions, connections: Connection
 
 
 def _heavy_workers(options: HttpOptions) -> int:
-    """One fewer than the processors; with authentication at least three, so that a tenant leaves two to the others."""
+    """One fewer than the processors; with authentication at least three, so that a grant leaves two to the others."""
     return max(3 if options.authenticated else 1, min(_MOST_WORKERS, processors() - 1))
 
 

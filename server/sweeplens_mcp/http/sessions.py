@@ -31,7 +31,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sweeplens_mcp.grants import tenant_of
+from sweeplens_mcp.grants import grant_key_of
 from sweeplens_mcp.settings import HTTP_PATH
 
 __all__ = ["Sessions"]
@@ -106,8 +106,8 @@ class Sessions:
         if scope["type"] != "http" or scope["path"] != HTTP_PATH or _is_modern(scope):
             await self._app(scope, receive, send)
             return
-        tenant, session = _tenant(scope), Headers(scope=scope).get(MCP_SESSION_ID_HEADER, "")
-        sessions = self._open.setdefault(tenant, OrderedDict())
+        grant, session = _grant_key(scope), Headers(scope=scope).get(MCP_SESSION_ID_HEADER, "")
+        sessions = self._open.setdefault(grant, OrderedDict())
         request = _Request(bytearray())
         try:
             if session or self._room(sessions):
@@ -117,8 +117,8 @@ class Sessions:
             else:
                 await _full()(scope, receive, send)
         finally:
-            if not sessions and self._open.get(tenant) is sessions:
-                del self._open[tenant]
+            if not sessions and self._open.get(grant) is sessions:
+                del self._open[grant]
 
     async def _after_answer(
         self, scope: Scope, session: str, request: _Request, sessions: OrderedDict[str, _Session]
@@ -216,9 +216,9 @@ def _is_modern(scope: Scope) -> bool:
     return version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS
 
 
-def _tenant(scope: Scope) -> str:
+def _grant_key(scope: Scope) -> str:
     user = scope.get("user")
-    return tenant_of(user.access_token) if isinstance(user, AuthenticatedUser) else ""
+    return grant_key_of(user.access_token) if isinstance(user, AuthenticatedUser) else ""
 
 
 async def _complete(scope: Scope, receive: Receive, send: Send, request: _Request) -> None:

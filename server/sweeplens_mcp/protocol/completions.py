@@ -17,7 +17,7 @@ from mcp.types import (
 from sweeplens.errors import SweeplensError
 from sweeplens.plain_data import plain_text
 from sweeplens_mcp.execution.state import ServerState
-from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.render.cells import clean
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add_completions(server: MCPServer[ServerState], state: ServerState) -> None:
                 (id(caller_state), "completion", argument.name, run_id),
                 lambda: _names(database, argument.name, run_id),
                 heavy=False,
-                tenant=current_tenant(),
+                grant=current_grant_key(),
             )
         except SweeplensError:
             return Completion(values=[])  # the same error of a tool call explains why; a completion is just empty

@@ -27,7 +27,7 @@ from sweeplens_mcp.execution.arguments import argument_schema, checked_arguments
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.tool_call import answer_call
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
-from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.protocol.said_warnings import said_once, session_state
 from sweeplens_mcp.protocol.schemas import output_schema
 from sweeplens_mcp.render.answers import ToolReply
@@ -59,7 +59,7 @@ class SweepTool(Tool):
             raise ToolError(clip(str(error), _ERROR_CHARACTERS)) from error
         except MCPError:
             raise
-        except Exception as error:  # the protocol's door: a fault of the server tells a client nothing of its parts
+        except Exception as error:  # the protocol's boundary: a fault of the server tells a client nothing of its parts
             _log.exception("%s failed unexpectedly", self._spec.name)
             raise ToolError(_fault(self._spec.name, error)) from error
         content: list[ContentBlock] = [TextContent(type="text", text=answer.text)]
@@ -80,7 +80,7 @@ class SweepTool(Tool):
             key,
             lambda: answer_call(spec, database, given, state.answer_cache, state.answer_function(spec)),
             heavy=spec.heavy,
-            tenant=current_tenant(),
+            grant=current_grant_key(),
         )
         answer: ToolReply | SweeplensError = CallAbandonedError("The call was cancelled.")
         with reporting(progress.on_stage):

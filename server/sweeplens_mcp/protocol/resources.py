@@ -20,7 +20,7 @@ from msgspec import Struct
 from sweeplens.errors import SweeplensError, UnknownNameError
 from sweeplens.plain_data import plain_value
 from sweeplens_mcp.execution.state import ServerState
-from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.render.answers import PageRequest, reply
 from sweeplens_mcp.render.cells import Cell, cell, clean, cleaned, clip, csv_cell, kind, markdown
 
@@ -205,7 +205,7 @@ async def _read(state: ServerState, spec: ResourceSpec, *arguments: object) -> s
             (id(caller_state), spec.uri, *given),
             lambda: _text(spec, database, *given),
             heavy=False,
-            tenant=current_tenant(),
+            grant=current_grant_key(),
         )
     except UnknownNameError as error:
         raise ResourceNotFoundError(clip(str(error), _CELL)) from error

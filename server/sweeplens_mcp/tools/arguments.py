@@ -63,7 +63,7 @@ Where = Annotated[
     Field(
         description="SQL condition on runs; names with . or / in double quotes: "
         '"optim.lr" > 1e-4 AND status = \'finished\' AND "val/acc.last" > 0.9. '
-        'Also events, "val/loss.first_below(4.0)" < 5000, .first_above(x), @tokens or @wall_time at that step; '
+        'Events: "val/loss.first_below(4.0)" < 5000 (step), .first_above(x); "val/loss.first_below(4.0)@tokens" < 1e9, @wall_time; '
         "health: ok, suspect, broken; status: running, finished, failed, crashed, killed, pruned, waiting, unknown"
     ),
 ]

@@ -45,7 +45,7 @@ def summarize_by_hparams(
     sort: Sort = "",
 ) -> Answer:
     """Statistics for each group of runs with equal hyperparameters: n, mean, std, sem, 95 % confidence interval, min,
-    median, max. Each run counts once. Here reduce also takes points: all points are pooled."""
+    median, max. Each run counts once. reduce=points pools all points."""
     return db.summarize(hparams, metrics=metrics, reduce=reduce, runs=runs, where=where, sort=sort)
 
 

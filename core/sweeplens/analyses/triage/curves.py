@@ -23,7 +23,7 @@ from sweeplens.engines.reductions import FirstReturn
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
-__all__ = ["CurveReading", "read_curves"]
+__all__ = ["ExaminedCurves", "read_curves"]
 
 _KEY = ["run_id", "metric"]
 _FEW = 500  # runs of a metric are named up to so many, or half of all; the keys select the series in any case
@@ -34,7 +34,7 @@ _NO_POINTS = pl.DataFrame(
 _SHORT = 20  # points: for shorter series, the series frame decides whether the curve is examined
 
 
-class CurveReading(Struct, frozen=True):
+class ExaminedCurves(Struct, frozen=True):
     """The context with its curves, the points that were read, the series examined as curves, and the number left out."""
 
     context: DetectionContext
@@ -43,7 +43,7 @@ class CurveReading(Struct, frozen=True):
     left_out: int
 
 
-def read_curves(context: DetectionContext, points: PointSource, most: int) -> CurveReading:
+def read_curves(context: DetectionContext, points: PointSource, most: int) -> ExaminedCurves:
     """Reads at most ``most`` points, and returns the context with the curves of the series that may have a finding."""
     asked = curve_candidates(context)
     kept = _within(asked, most).sort("metric", maintain_order=True).with_row_index("sid")
@@ -74,7 +74,7 @@ def read_curves(context: DetectionContext, points: PointSource, most: int) -> Cu
         rewound_to=_rewound_to(context.series, points),
         counters=_keys(counters),
     )
-    return CurveReading(drawn, int(hints["n"].sum()), kept, asked.height - kept.height)
+    return ExaminedCurves(drawn, int(hints["n"].sum()), kept, asked.height - kept.height)
 
 
 def _screened(

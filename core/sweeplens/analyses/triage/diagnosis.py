@@ -10,7 +10,7 @@ import polars as pl
 from sweeplens.analyses.triage.candidates import DiagnosisOptions, detection_context
 from sweeplens.analyses.triage.causes import shared_causes
 from sweeplens.analyses.triage.context import SEVERITIES, DetectionContext, Finding
-from sweeplens.analyses.triage.curves import CurveReading, read_curves
+from sweeplens.analyses.triage.curves import ExaminedCurves, read_curves
 from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS, Detector
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.answers import Answer, Basis
@@ -89,7 +89,7 @@ def lasting_findings(
 
 def _context(
     runs: pl.DataFrame, series: pl.DataFrame, points: PointSource | None, options: DiagnosisOptions
-) -> tuple[DetectionContext, CurveReading | None]:
+) -> tuple[DetectionContext, ExaminedCurves | None]:
     """Returns the context of the detectors, with curves if there are points."""
     context = detection_context(runs, series, options)
     read = None if points is None else read_curves(context, points, options.max_points)

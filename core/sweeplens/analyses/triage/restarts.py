@@ -50,7 +50,7 @@ _AROUND = 10  # points of the loss before and after
 _EVEN = 2e-6  # relative room for a straight line
 
 
-class _Fall(Struct, frozen=True):
+class _CurveRestart(Struct, frozen=True):
     """Where a curve starts again: the place of the first point after, its step and values, and the last step of the curve."""
 
     curve: Curve
@@ -139,7 +139,7 @@ def _is_clock(metric: str) -> bool:
     return bool(set(words(metric)) & _CLOCK)
 
 
-def _falls(context: DetectionContext, curve: Curve) -> list[_Fall]:
+def _falls(context: DetectionContext, curve: Curve) -> list[_CurveRestart]:
     values = curve.values
     if _is_lr(curve.metric):
         places = _rises(values) if not _has_cycles(context) else np.array([], dtype=np.int64)
@@ -150,7 +150,7 @@ def _falls(context: DetectionContext, curve: Curve) -> list[_Fall]:
         places = places if (falls > 0).sum() <= _MOST_FALLS else places[:0]
     if len(places) > _MOST_FALLS or _is_even(places):
         return []
-    return [_Fall(curve, int(at), int(curve.steps[-1] - curve.steps[0])) for at in places]
+    return [_CurveRestart(curve, int(at), int(curve.steps[-1] - curve.steps[0])) for at in places]
 
 
 def _is_even(places: NDArray[np.int64]) -> bool:
@@ -193,7 +193,7 @@ def _alike(curve: Curve, groups: pl.DataFrame) -> list[str]:
     return own.filter(pl.col("group").is_in(mine.implode()))["run_id"].sort().to_list()
 
 
-def _usual_numbers(falls: Sequence[_Fall], groups: pl.DataFrame) -> dict[str, float]:
+def _usual_numbers(falls: Sequence[_CurveRestart], groups: pl.DataFrame) -> dict[str, float]:
     """Returns for each metric how often a run usually starts again: the median over runs; 0 for a run alone."""
     table = pl.DataFrame(
         [(f.curve.run_id, f.curve.metric) for f in falls],
@@ -207,7 +207,7 @@ def _usual_numbers(falls: Sequence[_Fall], groups: pl.DataFrame) -> dict[str, fl
     return dict(usual.iter_rows())
 
 
-def _is_common(fall: _Fall, falls: Sequence[_Fall], groups: pl.DataFrame) -> bool:
+def _is_common(fall: _CurveRestart, falls: Sequence[_CurveRestart], groups: pl.DataFrame) -> bool:
     """Returns whether 30 % of the runs that reached this step, and not this one alone, start again near it."""
     near = [
         f.curve.run_id
@@ -229,7 +229,7 @@ def losses_beside(metrics: Sequence[str], main: Sequence[str]) -> list[str]:
     return [*losses[:1], *(m for m in main[:1] if m not in losses[:1])]
 
 
-def _evidence(context: DetectionContext, run: str, fall: _Fall) -> str:
+def _evidence(context: DetectionContext, run: str, fall: _CurveRestart) -> str:
     curve, at = fall.curve, fall.at
     verb = "rises again" if _is_lr(curve.metric) else "falls"
     text = (

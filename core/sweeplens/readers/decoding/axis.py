@@ -15,8 +15,8 @@ from typing import Literal, cast
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.readers.decoding.axis_falls import AxisFall, CounterLog, went_back
 from sweeplens.readers.decoding.axis_names import EPOCHS, rank_of
+from sweeplens.readers.decoding.step_resets import CounterLog, StepReset, went_back
 from sweeplens.source_limits import check_time
 
 __all__ = ["Placement", "place_rows"]
@@ -126,8 +126,8 @@ def _placed_by_falls(
         return None
     log = CounterLog(steps[label], epochs, walls, long)
     ends = [*begins[1:], steps[label].len()]
-    falls = [AxisFall(a, b, c) for a, b, c in zip([0, *begins], begins, ends, strict=False)]
-    rewinds = went_back(falls, log)
+    resets = [StepReset(a, b, c) for a, b, c in zip([0, *begins], begins, ends, strict=False)]
+    rewinds = went_back(resets, log)
     if all(rewinds):
         return Placement(label, "rewound", steps[label])
     return Placement(label, "joined", steps[label] + _offsets(steps[label], begins, rewinds, epochs).gather(parts))

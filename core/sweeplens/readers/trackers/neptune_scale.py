@@ -23,7 +23,7 @@ __all__ = ["NeptuneScale"]
 
 _TABLES = {"run_operations": ("operation_type", "operation"), "metadata": ("run_id", "project")}
 _UPDATE, _CREATE = 0, 1
-_Wire = int | bytes
+_ProtobufValue = int | bytes
 
 
 class _ScaleRun(Struct):
@@ -112,18 +112,18 @@ def _add(kind: int, operation: bytes, found: _ScaleRun) -> None:
             found.counted[name] = found.counted.get(name, 0) + 1
 
 
-def _step(message: _Wire) -> int:
+def _step(message: _ProtobufValue) -> int:
     parts = dict(fields(message)) if isinstance(message, bytes) else {}
     return as_signed(parts.get(1, 0))
 
 
-def _assign(name: str, message: _Wire, found: _ScaleRun) -> None:
+def _assign(name: str, message: _ProtobufValue, found: _ScaleRun) -> None:
     value = _value(message)
     if value is not None and not name.startswith("sys/"):
         found.settings[name] = value
 
 
-def _tags(name: str, message: _Wire, found: _ScaleRun) -> None:
+def _tags(name: str, message: _ProtobufValue, found: _ScaleRun) -> None:
     """Adds the tags of a set that was changed: the values that are added have the number 1."""
     if name != "sys/tags" or not isinstance(message, bytes):
         return
@@ -132,7 +132,7 @@ def _tags(name: str, message: _Wire, found: _ScaleRun) -> None:
             found.tags += [as_text(v) for n, v in fields(change) if n == 1] if isinstance(change, bytes) else []
 
 
-def _value(message: _Wire) -> float | int | str | None:
+def _value(message: _ProtobufValue) -> float | int | str | None:
     """Returns a number, a truth value or a text; None for other kinds."""
     for number, value in fields(message) if isinstance(message, bytes) else ():
         if number == 1:

@@ -2,7 +2,7 @@
 
 browser_checks   middleware: the Host and Origin of a browser's requests, and the token in its cookie
 login            the form for a token
-asking           questions to the tools, with their queues and shares
+ui_caller        questions to the tools, with their queues and shares
 sections         answers as sections of a page
 pages            the pages
 events           server-sent events when data change

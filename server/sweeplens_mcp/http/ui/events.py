@@ -18,18 +18,18 @@ from mcp.server.subscriptions import ServerEvent
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.http.ui.site import HEADERS
 from sweeplens_mcp.protocol.subscriptions import ChangeFeed, ChangeListener, check_addresses
 
-__all__ = ["Events"]
+__all__ = ["EventStreams"]
 
 _MOST_STREAMS = 64  # of one grant
 _ALIVE_SECONDS = 15.0
 _ALL = "experiments://runs"
 
 
-class Events:
+class EventStreams:
     """The streams of one server."""
 
     def __init__(self, feed: ChangeFeed) -> None:
@@ -38,8 +38,8 @@ class Events:
 
     async def stream(self, request: Request) -> Response:
         """`GET /ui/events`: an event each time that the runs change, or the one run that is named, since a moment."""
-        tenant, run = current_tenant(), request.query_params.get("run", "")
-        if self._open[tenant] >= _MOST_STREAMS:
+        grant, run = current_grant_key(), request.query_params.get("run", "")
+        if self._open[grant] >= _MOST_STREAMS:
             said = "Too many pages follow changes: close some of them."
             return PlainTextResponse(said, HTTPStatus.SERVICE_UNAVAILABLE, HEADERS | {"Retry-After": "30"})
         address = f"{_ALL}/{quote(run, safe='')}" if run else _ALL
@@ -48,13 +48,13 @@ class Events:
         listener = self._feed.listener(_teller(send), [address])
         if (since := _moment(request.query_params.get("since", ""))) is not None:
             listener.wanted[address] = since
-        return StreamingResponse(self._told(tenant, listener, receive), 200, HEADERS, "text/event-stream")
+        return StreamingResponse(self._told(grant, listener, receive), 200, HEADERS, "text/event-stream")
 
     async def _told(
-        self, tenant: str, listener: ChangeListener, receive: MemoryObjectReceiveStream[None]
+        self, grant: str, listener: ChangeListener, receive: MemoryObjectReceiveStream[None]
     ) -> AsyncIterator[str]:
         end = self._feed.add(listener)
-        self._open[tenant] += 1
+        self._open[grant] += 1
         try:
             yield "retry: 5000\n\n"
             while True:
@@ -65,7 +65,7 @@ class Events:
                 yield "event: changed\ndata: runs\n\n" if changed else ": nothing changed\n\n"
         finally:
             end()
-            self._open[tenant] -= 1
+            self._open[grant] -= 1
             receive.close()
 
 

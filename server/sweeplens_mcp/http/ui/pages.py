@@ -18,15 +18,15 @@ from starlette.datastructures import QueryParams
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.errors import InputError, SweeplensError, UnknownNameError
-from sweeplens_mcp.http.ui.asking import Asker
 from sweeplens_mcp.http.ui.sections import ShownSection, address, digest_of, made_section, shown, table_with_links
+from sweeplens_mcp.http.ui.ui_caller import UiCaller
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
     from sweeplens.report import ReportTable, Section, SectionPlan
     from sweeplens_mcp.tools.spec import ToolResult
 
-__all__ = ["Page", "RunsTable", "comparison_of", "report_of", "run_of", "runs_of"]
+__all__ = ["Page", "RunsPage", "comparison_of", "report_of", "run_of", "runs_of"]
 
 _TOOLS = {
     "overview": "overview",
@@ -39,7 +39,7 @@ _ROWS = 100
 _SIDES = 2
 
 
-class RunsTable(Struct, frozen=True):
+class RunsPage(Struct, frozen=True):
     """One part of the table of runs. ``orders``: the address that sorts by each column, and how it is sorted now."""
 
     table: ReportTable
@@ -66,17 +66,17 @@ class Page(Struct, frozen=True):
     metric: str = ""
     sort: str = ""
     metrics: Sequence[str] = ()
-    runs: RunsTable | None = None
+    runs: RunsPage | None = None
     events: str = ""
     began: float = field(default_factory=time.time)
 
 
-async def report_of(asker: Asker, query: QueryParams) -> Page:
+async def report_of(caller: UiCaller, query: QueryParams) -> Page:
     """The report about the runs of a condition."""
     from sweeplens.report import PLAN, report_metrics
 
     where, metric = query.get("where", ""), query.get("metric", "")
-    known = await asker.question("metrics", where, lambda db: report_metrics(db, where=where))
+    known = await caller.question("metrics", where, lambda db: report_metrics(db, where=where))
     page = Page("overview.html", "Report", where=where, metric=metric)
     if isinstance(known, SweeplensError):
         return _failed(page, known)
@@ -84,37 +84,37 @@ async def report_of(asker: Asker, query: QueryParams) -> Page:
     parts: dict[str, Section] = {}
 
     async def make(plan: SectionPlan) -> None:
-        parts[plan.id] = await _planned(asker, plan, about, where)
+        parts[plan.id] = await _planned(caller, plan, about, where)
 
     async with anyio.create_task_group() as group:
         for plan in PLAN:
             if not plan.about or about:
                 group.start_soon(make, plan)
-        parts["problems"] = await _problems(asker)
+        parts["problems"] = await _problems(caller)
     found = [parts[name] for name in (*(p.id for p in PLAN), "problems") if name in parts]
     return _with(page, sections=shown(found), metrics=known, events=address("events"))
 
 
-async def runs_of(asker: Asker, query: QueryParams) -> Page:
+async def runs_of(caller: UiCaller, query: QueryParams) -> Page:
     """The table of runs."""
     where, sort = query.get("where", ""), query.get("sort", "")
     page = Page("runs.html", "Runs", where=where, sort=sort, events=address("events"))
-    answer = await asker.tool("list_runs", where=where, sort=sort)
+    answer = await caller.tool("list_runs", where=where, sort=sort)
     if isinstance(answer, SweeplensError):
         return _failed(page, answer)
     first = int(query["from"]) if query.get("from", "").isdecimal() and len(query["from"]) < 10 else 0
     return _with(page, runs=_part_of_runs(cast("Answer | LazyAnswer", answer), first, where, sort))
 
 
-async def run_of(asker: Asker, query: QueryParams) -> Page:
+async def run_of(caller: UiCaller, query: QueryParams) -> Page:
     """One run: what is known about it, its curves, its findings."""
     run = query.get("id", "")
     page = Page("sections.html", f"Run {run}", events=address("events", run=run))
-    answer = await asker.tool("get_run", run_id=run)
+    answer = await caller.tool("get_run", run_id=run)
     if isinstance(answer, SweeplensError):
         return _failed(page, answer, 404)
-    curves = await asker.tool("plot", kind="curves", runs=[run], group="run")
-    found = await asker.tool("diagnose_runs", runs=[run])
+    curves = await caller.tool("plot", kind="curves", runs=[run], group="run")
+    found = await caller.tool("diagnose_runs", runs=[run])
     about = {"run": "Run", "hyperparameters": "Hyperparameters", "metadata": "Metadata"}
     sections = [
         made_section("about", "What is known", answer, captions=about),
@@ -126,7 +126,7 @@ async def run_of(asker: Asker, query: QueryParams) -> Page:
     return _with(page, sections=shown([s for s in sections if s.tables or s.charts or s.notes]))
 
 
-async def comparison_of(asker: Asker, query: QueryParams) -> Page:
+async def comparison_of(caller: UiCaller, query: QueryParams) -> Page:
     """Two runs, or two sides by conditions: ``run`` twice, or ``a`` and ``b``."""
     sides = query.getlist("run") or [query.get("a", ""), query.get("b", "")]
     page = Page("sections.html", "Comparison", events=address("events"))
@@ -134,35 +134,35 @@ async def comparison_of(asker: Asker, query: QueryParams) -> Page:
         return _failed(page, InputError(f"Tick two runs to compare them: {len([s for s in sides if s])} are ticked."))
     a, b = sides
     page = _with(page, title=f"{a} against {b}")
-    answer = await asker.tool("compare_runs", a=a, b=b)
+    answer = await caller.tool("compare_runs", a=a, b=b)
     if isinstance(answer, SweeplensError):
         return _failed(page, answer)
-    chart = await asker.tool("plot", kind="comparison", a=a, b=b)
+    chart = await caller.tool("plot", kind="comparison", a=a, b=b)
     captions = {"": "Metrics", "hyperparameters": "Hyperparameters that differ", "budget": "At an equal budget"}
     sections = [made_section("comparison", "Comparison", answer, [chart], captions)]
     return _with(page, sections=shown(sections))
 
 
-async def _planned(asker: Asker, plan: SectionPlan, metrics: Sequence[str], where: str) -> Section:
+async def _planned(caller: UiCaller, plan: SectionPlan, metrics: Sequence[str], where: str) -> Section:
     """A section of the report, asked through the tools."""
     about = list(metrics[: plan.about])
     named = {"metric": about[0]} if plan.about and plan.ask else {}
-    charts = [await asker.tool("plot", kind=kind, metrics=about, where=where) for kind in plan.charts]
-    answer = await asker.tool(_TOOLS[plan.ask], where=where, **named) if plan.ask else None
+    charts = [await caller.tool("plot", kind=kind, metrics=about, where=where) for kind in plan.charts]
+    answer = await caller.tool(_TOOLS[plan.ask], where=where, **named) if plan.ask else None
     return made_section(plan.id, plan.title, answer, charts, {"": plan.caption or plan.title})
 
 
-async def _problems(asker: Asker) -> Section:
+async def _problems(caller: UiCaller) -> Section:
     from sweeplens.report import problems_section
 
     def asked(db: ExperimentDB) -> Section:
         return problems_section(db.problems)
 
-    found = await asker.question("problems", "", asked)
+    found = await caller.question("problems", "", asked)
     return made_section("problems", "Problems in files", found) if isinstance(found, SweeplensError) else found
 
 
-def _part_of_runs(answer: Answer | LazyAnswer, first: int, where: str, sort: str) -> RunsTable:
+def _part_of_runs(answer: Answer | LazyAnswer, first: int, where: str, sort: str) -> RunsPage:
     height = answer.height if isinstance(answer, LazyAnswer) else answer.table.height
     first = min(first, max(0, height - 1)) // _ROWS * _ROWS
     part = answer.part(first, _ROWS).table if isinstance(answer, LazyAnswer) else answer.table[first : first + _ROWS]
@@ -170,7 +170,7 @@ def _part_of_runs(answer: Answer | LazyAnswer, first: int, where: str, sort: str
     earlier = address("runs", where=where, sort=sort, **{"from": first - _ROWS}) if first else ""
     later = address("runs", where=where, sort=sort, **{"from": first + _ROWS}) if first + _ROWS < height else ""
     orders = [_order(column, where, sort) for column in part.columns]
-    return RunsTable(table_with_links(title, part), part["run_id"].to_list(), orders, earlier, later)
+    return RunsPage(table_with_links(title, part), part["run_id"].to_list(), orders, earlier, later)
 
 
 def _order(column: str, where: str, sort: str) -> tuple[str, str]:

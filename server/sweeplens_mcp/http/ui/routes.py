@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sweeplens.errors import SweeplensError
-from sweeplens_mcp.http.ui.asking import Asker, RecentAnswers, asker_of, while_connected
 from sweeplens_mcp.http.ui.browser_checks import PATH
-from sweeplens_mcp.http.ui.events import Events
+from sweeplens_mcp.http.ui.events import EventStreams
 from sweeplens_mcp.http.ui.login import Login
 from sweeplens_mcp.http.ui.pages import Page, comparison_of, report_of, run_of, runs_of
 from sweeplens_mcp.http.ui.site import HEADERS, asset, page_response
+from sweeplens_mcp.http.ui.ui_caller import RecentAnswers, UiCaller, ui_caller_of, while_connected
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["add_ui"]
 
-PageMaker = Callable[[Asker, QueryParams], Awaitable[Page]]
+PageMaker = Callable[[UiCaller, QueryParams], Awaitable[Page]]
 _PAGES: dict[str, PageMaker] = {"": report_of, "/runs": runs_of, "/run": run_of, "/compare": comparison_of}
 
 
 def add_ui(server: MCPServer[ServerState], state: ServerState, feed: ChangeFeed, access: HttpAccess | None) -> None:
     """Registers the pages. ``access``: who may read, None: everybody who reaches this server."""
-    login, events, recent = Login(access), Events(feed), RecentAnswers()
+    login, events, recent = Login(access), EventStreams(feed), RecentAnswers()
 
     def route(path: str, handler: Callable[[Request], Awaitable[Response]], method: str = "GET") -> None:
         server.custom_route(f"{PATH}{path}", methods=[method], include_in_schema=False)(handler)
@@ -56,7 +56,7 @@ async def _page(
         return RedirectResponse(f"{PATH}/login", HTTPStatus.SEE_OTHER, HEADERS)
 
     async def make() -> Page:
-        return await maker(await asker_of(state, recent), request.query_params)
+        return await maker(await ui_caller_of(state, recent), request.query_params)
 
     found = await while_connected(request, make)
     if isinstance(found, SweeplensError):

@@ -1,4 +1,4 @@
-"""Many tenants of one server: no tenant can block the others, and work of a tenant that disconnects stops."""
+"""Many grants of one server: no grant can block the others, and work of a grant that disconnects stops."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def test_forty_slow_queries_of_one_token_neither_refuse_nor_delay_other_to
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
-async def test_a_tenant_that_leaves_a_query_waits_itself_for_the_process_that_replaces_the_killed_one(
+async def test_a_grant_that_leaves_a_query_waits_itself_for_the_process_that_replaces_the_killed_one(
     sweep: Path, tmp_path: Path, era: str
 ) -> None:
     (tmp_path / "tokens").write_text(f"greedy {GREEDY}\n", encoding="utf-8")

@@ -27,24 +27,24 @@ def files_line(snapshot: Snapshot, roots: Sequence[Path]) -> str:
 
     Files in a run's folder are not beside the runs, unless that is a root; neither is source code.
     """
-    beside = snapshot.cached("files beside the runs", lambda: _beside(snapshot, roots))
-    if not beside:
+    files = snapshot.cached("files beside the runs", lambda: _auxiliary_files(snapshot, roots))
+    if not files:
         return ""
-    counts = Counter(kind for kind, _, _ in beside)
+    counts = Counter(kind for kind, _, _ in files)
     many = [count_of(counts[kind], noun) for kind, noun in (("table", "table"), ("notes", "note")) if counts[kind]]
-    named = [_described(kind, relative, path, roots) for kind, relative, path in beside[:_NAMED]]
-    more = f" and {len(beside) - _NAMED} more" if len(beside) > _NAMED else ""
-    return f"{' and '.join(many)}: {', '.join(named)}{more}; query_sql: {_query(beside)}"
+    named = [_described(kind, relative, path, roots) for kind, relative, path in files[:_NAMED]]
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    return f"{' and '.join(many)}: {', '.join(named)}{more}; query_sql: {_query(files)}"
 
 
-def _query(beside: Sequence[tuple[str, str, str]]) -> str:
-    table = next((p for kind, p, _ in beside if kind == "table" and len(p) <= _LONGEST and is_table_name(p)), "")
-    note = next((p for kind, p, _ in beside if kind == "notes" and len(p) <= _LONGEST), "")
+def _query(files: Sequence[tuple[str, str, str]]) -> str:
+    table = next((p for kind, p, _ in files if kind == "table" and len(p) <= _LONGEST and is_table_name(p)), "")
+    note = next((p for kind, p, _ in files if kind == "notes" and len(p) <= _LONGEST), "")
     asked = [f'SELECT * FROM "{table}"' * bool(table), f"SELECT text FROM files WHERE path = '{note}'" * bool(note)]
     return "; ".join(filter(None, asked)) or "SELECT path, kind FROM files"
 
 
-def _beside(snapshot: Snapshot, roots: Sequence[Path]) -> list[tuple[str, str, str]]:
+def _auxiliary_files(snapshot: Snapshot, roots: Sequence[Path]) -> list[tuple[str, str, str]]:
     """Returns (kind, path below the root, path) of tables and notes in folders of no run, those near a root first."""
     single = {plain_text(str(s)) for s, n in snapshot.runs.group_by("source").len().iter_rows() if n == 1}
     homes = {_home(s.path, s.files[0].path) for s in snapshot.sources if s.files and plain_text(s.path) in single}

@@ -21,14 +21,14 @@ from sweeplens.errors import SweeplensError
 from sweeplens_mcp.execution.arguments import checked_arguments
 from sweeplens_mcp.execution.state import ServerState
 from sweeplens_mcp.execution.worker_pool import CallAbandonedError
-from sweeplens_mcp.grants import current_tenant
+from sweeplens_mcp.grants import current_grant_key
 from sweeplens_mcp.tools import TOOLS
 from sweeplens_mcp.tools.spec import ToolResult
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["Asker", "RecentAnswers", "asker_of", "while_connected"]
+__all__ = ["RecentAnswers", "UiCaller", "ui_caller_of", "while_connected"]
 
 T = TypeVar("T")
 _TOOLS = {spec.name: spec for spec in TOOLS}
@@ -61,12 +61,12 @@ class RecentAnswers:
         return made
 
 
-class Asker(Struct, frozen=True):
+class UiCaller(Struct, frozen=True):
     """One caller: the state that its grant allows, the database of it, and whose share its questions count for."""
 
     state: ServerState
     database: ExperimentDB
-    tenant: str
+    grant: str
     recent: RecentAnswers
 
     async def tool(self, name: str, **arguments: object) -> ToolResult | SweeplensError:
@@ -85,9 +85,7 @@ class Asker(Struct, frozen=True):
         """What ``work`` returns; ``name`` and ``given`` say which questions are the same."""
         key = (self.state, "ui", name, json.dumps(given, sort_keys=True, default=str))
         try:
-            return await self.state.worker_pool.run(
-                key, lambda: self._answer(key, work), heavy=heavy, tenant=self.tenant
-            )
+            return await self.state.worker_pool.run(key, lambda: self._answer(key, work), heavy=heavy, grant=self.grant)
         except SweeplensError as error:
             return error
 
@@ -102,10 +100,10 @@ class Asker(Struct, frozen=True):
             return work(self.database)
 
 
-async def asker_of(state: ServerState, recent: RecentAnswers) -> Asker:
-    """The asker for the current caller, once the experiments are read. Raises SweeplensError."""
+async def ui_caller_of(state: ServerState, recent: RecentAnswers) -> UiCaller:
+    """The UiCaller of the current request, once the experiments are read. Raises SweeplensError."""
     mine = state.for_caller()
-    return Asker(mine, await mine.database(), current_tenant(), recent)
+    return UiCaller(mine, await mine.database(), current_grant_key(), recent)
 
 
 async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T | SweeplensError:

@@ -1,8 +1,8 @@
 """Decides where a counter falls whether the training went back and repeated steps, or the counter restarted.
 
 The evidence is used in this order. Epochs: in a later epoch the counter restarted; in the same or an earlier one the training
-went back. Position: a counter restarts near its first value. Values: those after the fall resemble either the earlier values at
-the same steps or the last values before the fall. Times: before a resumed training there is a long pause. Without evidence the
+went back. Position: a counter restarts near its first value. Values: those after the reset resemble either the earlier values at
+the same steps or the last values before the reset. Times: before a resumed training there is a long pause. Without evidence the
 counter counts as restarted, so no value is hidden.
 """
 
@@ -16,14 +16,14 @@ from statistics import fmean, median
 import polars as pl
 from msgspec import Struct
 
-__all__ = ["AxisFall", "CounterLog", "went_back"]
+__all__ = ["CounterLog", "StepReset", "went_back"]
 
-_LOOKED_AT = 20  # rows after a fall
+_LOOKED_AT = 20  # rows after a reset
 _MOST = 5  # values of a metric that are compared
 _PAUSE = 100.0  # of a resumed training, in usual times between two rows
 _NO_PAUSE = 20.0
 _PAUSE_MICROS = 60e6
-_NEAR_BEGIN = 0.2  # of the steps before the fall
+_NEAR_BEGIN = 0.2  # of the steps before the reset
 
 
 class CounterLog(Struct, frozen=True):
@@ -35,7 +35,7 @@ class CounterLog(Struct, frozen=True):
     long: pl.DataFrame  # row, metric, value
 
 
-class AxisFall(Struct, frozen=True):
+class StepReset(Struct, frozen=True):
     """A fall of a counter. The part before it begins at row ``begin``; the part after it is rows ``at`` to ``end``, exclusive."""
 
     begin: int
@@ -43,37 +43,37 @@ class AxisFall(Struct, frozen=True):
     end: int
 
 
-def went_back(falls: Sequence[AxisFall], log: CounterLog) -> list[bool]:
-    """Returns, for each fall, whether the training went back."""
-    return [_is_rewind(fall, log) for fall in falls]
+def went_back(resets: Sequence[StepReset], log: CounterLog) -> list[bool]:
+    """Returns, for each reset, whether the training went back."""
+    return [_is_rewind(reset, log) for reset in resets]
 
 
-def _is_rewind(fall: AxisFall, log: CounterLog) -> bool:
+def _is_rewind(reset: StepReset, log: CounterLog) -> bool:
     for evidence in (_by_epochs, _by_place, _by_values, _by_times):
-        found = evidence(fall, log)
+        found = evidence(reset, log)
         if found is not None:
             return found
     return False
 
 
-def _by_epochs(fall: AxisFall, log: CounterLog) -> bool | None:
+def _by_epochs(reset: StepReset, log: CounterLog) -> bool | None:
     if log.epochs is None:
         return None
-    before, after = log.epochs[fall.at - 1], log.epochs[fall.at]
+    before, after = log.epochs[reset.at - 1], log.epochs[reset.at]
     return None if before is None or after is None else after <= before
 
 
-def _by_values(fall: AxisFall, log: CounterLog) -> bool | None:
+def _by_values(reset: StepReset, log: CounterLog) -> bool | None:
     """Returns the vote of the metrics that have values on both sides and differ enough; None for a tie."""
     rows = pl.col("row")
-    until = min(fall.end, fall.at + _LOOKED_AT)
-    mine = log.long.filter(rows.is_between(fall.begin, until, closed="left") & pl.col("value").is_finite())
+    until = min(reset.end, reset.at + _LOOKED_AT)
+    mine = log.long.filter(rows.is_between(reset.begin, until, closed="left") & pl.col("value").is_finite())
     placed = mine.with_columns(step=log.steps.gather(mine["row"]))
     votes = 0
     for part in placed.partition_by("metric"):
         before, after = (
             list(side.select("step", "value").iter_rows())
-            for side in (part.filter(rows < fall.at), part.filter(rows >= fall.at))
+            for side in (part.filter(rows < reset.at), part.filter(rows >= reset.at))
         )
         votes += _vote(before, after)
     return None if votes == 0 else votes > 0
@@ -101,11 +101,11 @@ def _values_from(before: list[tuple[int, float]], step: int, many: int) -> list[
     return later or [v for _, v in before[-many:]]
 
 
-def _by_times(fall: AxisFall, log: CounterLog) -> bool | None:
+def _by_times(reset: StepReset, log: CounterLog) -> bool | None:
     if log.walls is None:
         return None
-    times = [t for t in log.walls.slice(fall.begin, fall.at - fall.begin).to_list() if t is not None]
-    after = log.walls[fall.at]
+    times = [t for t in log.walls.slice(reset.begin, reset.at - reset.begin).to_list() if t is not None]
+    after = log.walls[reset.at]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     if not gaps or after is None:
         return None
@@ -115,7 +115,7 @@ def _by_times(fall: AxisFall, log: CounterLog) -> bool | None:
     return False if pause <= _NO_PAUSE * usual else None
 
 
-def _by_place(fall: AxisFall, log: CounterLog) -> bool | None:
+def _by_place(reset: StepReset, log: CounterLog) -> bool | None:
     """Returns True where the counter falls to a value far from its first one; else None."""
-    first, last, now = (int(log.steps[row]) for row in (0, fall.at - 1, fall.at))
+    first, last, now = (int(log.steps[row]) for row in (0, reset.at - 1, reset.at))
     return None if now <= first + _NEAR_BEGIN * max(0, last - first) else True

@@ -16,13 +16,13 @@ from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.points import select_points, standing
 from sweeplens.frames.reduction import rewound
 
-__all__ = ["BudgetReading", "at_budget", "at_equal_budgets"]
+__all__ = ["ValuesAtBudget", "at_budget", "at_equal_budgets"]
 
 _ALIKE = 0.9  # where the shortest run reached so much of the longest, an equal budget changes nothing
 _MOST_COUNTERS = 2
 
 
-class BudgetReading(Struct, frozen=True):
+class ValuesAtBudget(Struct, frozen=True):
     """The largest amount of an axis that all runs reached, and run_id, value: the last finite value up to there."""
 
     axis: str
@@ -30,8 +30,8 @@ class BudgetReading(Struct, frozen=True):
     values: pl.DataFrame
 
 
-def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequence[str]) -> BudgetReading | None:
-    """Returns the reading of one metric (``series``: its rows) on one axis; None if some run lacks the axis, or all are alike."""
+def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequence[str]) -> ValuesAtBudget | None:
+    """Returns the values of one metric (``series``: its rows) at an equal budget; None if a run lacks the axis or all are alike."""
     mine = series.filter(pl.col("run_id").is_in(list(runs)))
     metrics = mine["metric"].unique().to_list()
     if len(metrics) != 1 or mine.height < 2:
@@ -46,7 +46,7 @@ def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequen
     if len(ends) < mine.height:
         return None
     low, high = float(ends.min()), float(ends.max())  # pyright: ignore[reportArgumentType]
-    return None if low <= 0 or low >= _ALIKE * high else BudgetReading(axis, low, curves.reduce(LastUpToX(low)))
+    return None if low <= 0 or low >= _ALIKE * high else ValuesAtBudget(axis, low, curves.reduce(LastUpToX(low)))
 
 
 def _is_timed(run: str, metrics: Sequence[str], points: PointSource) -> bool:
@@ -54,8 +54,8 @@ def _is_timed(run: str, metrics: Sequence[str], points: PointSource) -> bool:
     return select_points(points, runs=[run], metrics=metrics).on_time().reduce(RunEnd(lower=True)).height > 0
 
 
-def at_equal_budgets(series: pl.DataFrame, points: PointSource, counters: Sequence[str]) -> Iterator[BudgetReading]:
-    """Yields the readings of one metric at equal wall time and at equal counts."""
+def at_equal_budgets(series: pl.DataFrame, points: PointSource, counters: Sequence[str]) -> Iterator[ValuesAtBudget]:
+    """Yields the values of one metric at equal wall time and at equal counts."""
     for axis in (WALL_TIME, *counters[:_MOST_COUNTERS]):
         found = at_budget(series, points, axis, series["run_id"].to_list())
         if found is not None:

@@ -1,7 +1,7 @@
 """The tables that a query gets from files beside the runs: ``files``, ``lines``, and each table file under its quoted path.
 
-    FilesBeside(roots, runs, sources, mask).tables(query)   -> the tables that the query names, and what it should know of them
-    .table_paths()                                          -> the paths of files that can be queried, for the nearest names
+    AuxiliaryFiles(roots, runs, sources, mask).tables(query)  -> the tables that the query names, and warnings about them
+    .table_paths()                                            -> the paths of files that can be queried, for the nearest names
 
 Nothing is listed or opened unless a query names such a table. The content is read within limits, which the warnings state.
 """
@@ -30,7 +30,7 @@ from sweeplens.sql.file_list import FILES_SCHEMA, LINES_SCHEMA, FileList, FileRo
 from sweeplens.sql.file_tables import read_table, row_limit
 from sweeplens.sql.validate import mentions, quoted_names, reads_table, texts_in
 
-__all__ = ["BesideTables", "FilesBeside", "file_names"]
+__all__ = ["AuxiliaryFiles", "AuxiliaryTables", "file_names"]
 
 _ALL_COLUMNS = re.compile(r"(?<!\()\*(?!\s*\))")  # not that of count(*)
 Mask = Callable[[object], object]
@@ -41,7 +41,7 @@ _SKIPPED = frozenset(
 )
 
 
-class BesideTables(Struct, frozen=True):
+class AuxiliaryTables(Struct, frozen=True):
     """Tables by name, and warnings about what they leave out."""
 
     frames: Mapping[str, pl.DataFrame]
@@ -53,7 +53,7 @@ def file_names(query: str) -> list[str]:
     return [n for n in quoted_names(query) if is_table_name(n)]
 
 
-class FilesBeside:
+class AuxiliaryFiles:
     """The files below the roots of a database. ``runs``: run_id, source and format; ``mask``: hides secrets in a value."""
 
     def __init__(
@@ -62,7 +62,7 @@ class FilesBeside:
         self._roots, self._runs, self._sources, self._mask = roots, runs, sources, mask
         self._listed: FileList | None = None
 
-    def tables(self, query: str) -> BesideTables:
+    def tables(self, query: str) -> AuxiliaryTables:
         """Returns the tables that a query names. Raises InputError for a file that is there and cannot be read as a table."""
         frames: dict[str, pl.DataFrame] = {}
         warnings: list[str] = []
@@ -74,7 +74,7 @@ class FilesBeside:
                 warnings += [f"{name}: only its first {most:,} rows are read"] * (frame.height >= most)
         if reads_table(query, "files") or reads_table(query, "lines"):
             frames |= self._file_frames(query, warnings)
-        return BesideTables(frames, tuple(warnings))
+        return AuxiliaryTables(frames, tuple(warnings))
 
     def listed(self) -> FileList:
         """Returns the files below the roots; looked up once."""
