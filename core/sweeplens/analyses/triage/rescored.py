@@ -64,23 +64,25 @@ def _same_training(curves: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
 
 def _told_apart(runs: pl.DataFrame, found: pl.DataFrame) -> dict[str, str]:
     """Returns for each run the settings and metadata with other values than in its pair, where no pair shares a value of them."""
-    pairs = found.select("run_id", "other").unique()
-    words: dict[str, list[str]] = {}
-    for name in _few_values(runs):
-        value = pl.col(name).cast(pl.String).alias("value")
-        both = pairs.join(runs.select("run_id", value), on="run_id").join(
-            runs.select(pl.col("run_id").alias("other"), there=value), on="other"
-        )
-        here, there = set(both["value"].to_list()), set(both["there"].to_list())
-        if None in here | there or here & there:
-            continue
-        for row in both.iter_rows(named=True):
-            words.setdefault(row["run_id"], []).append(f"{name} {row['value']}, there {row['there']}")
-    return {run: f" ({'; '.join(said[:_NAMES])})" for run, said in words.items()}
+    pairs = found.select("run_id", "other").unique(maintain_order=True)
+    texts = runs.select("run_id", pl.col(_few_values(runs)).cast(pl.String))
+    here = pairs.join(texts, on="run_id", maintain_order="left")
+    there = pairs.join(texts.rename({"run_id": "other"}), on="other", maintain_order="left")
+    words: dict[str, list[str]] = {run: [] for run in pairs["run_id"].to_list()}
+    for name in texts.columns[1:]:
+        own, others = here[name].to_list(), there[name].to_list()
+        if None not in own and None not in others and not set(own) & set(others):
+            for run, value, other in zip(here["run_id"].to_list(), own, others, strict=True):
+                words[run].append(f"{name} {value}, there {other}")
+    return {run: f" ({'; '.join(said[:_NAMES])})" for run, said in words.items() if said}
 
 
 def _few_values(runs: pl.DataFrame) -> list[str]:
     """Returns the settings and metadata with two to eight values."""
     kinds = (cs.string() | cs.boolean() | cs.numeric() | cs.categorical()) - cs.by_name(*_IDENTITY, require_all=False)
-    simple = runs.select(kinds)
-    return [name for name in simple.columns if 2 <= simple[name].n_unique() <= _MOST_VALUES]
+    counts = runs.select(kinds).select(pl.all().n_unique())
+    return (
+        [name for name, n in zip(counts.columns, counts.row(0), strict=True) if 2 <= n <= _MOST_VALUES]
+        if counts.width
+        else []
+    )
