@@ -168,3 +168,15 @@ def test_a_header_that_is_longer_than_what_is_looked_at_first_is_read(tmp_path: 
     found = read_folder(tmp_path)
     (run,) = found.runs
     assert found.series(run, "layer7/grad_norm") == ([0, 1, 2, 3, 4], [0.007, 1.007, 2.007, 3.007, 4.007])
+
+
+@pytest.mark.parametrize("classes", [100, 1000, 6000])
+def test_a_log_whose_first_line_is_a_long_configuration_is_read(tmp_path: Path, classes: int) -> None:
+    config = {"id2label": {str(i): f"class {i}" for i in range(classes)}, "lr": 0.1}
+    rows = "".join(json.dumps({"step": i, "loss": i / 2}) + "\n" for i in range(10))
+    written(tmp_path, "steps/train.log.jsonl", json.dumps({"config": config}) + "\n" + rows)
+    run = {"run_id": "whole", "hyperparameters": config, "metrics": {"loss": [1.0, 0.5]}}
+    written(tmp_path, "runs/runs.jsonl", json.dumps(run) + "\n" + json.dumps({**run, "run_id": "other"}) + "\n")
+    found = opened(tmp_path)
+    assert dict(found.runs_df.select("run_id", "lr").iter_rows()) == {"steps/train.log.jsonl": 0.1, "whole": 0.1, "other": 0.1}
+    assert sorted(found.series_df["n"].to_list()) == [2, 2, 10]

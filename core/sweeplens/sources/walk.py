@@ -25,12 +25,12 @@ from msgspec import Struct, field
 from sweeplens.cancellation import checkpoint
 from sweeplens.readers.boundary import is_system_error
 from sweeplens.readers.decoding import compression
-from sweeplens.readers.protocol import HEAD_BYTES, SAMPLE_BYTES, Claim, FileStat, Problem, Source
+from sweeplens.readers.protocol import HEAD_BYTES, LONG_HEAD_BYTES, SAMPLE_BYTES, Claim, FileStat, Problem, Source
 from sweeplens.safe_open import OpenFolder, check_room, confined
 
 __all__ = ["WalkLimit", "WalkState", "WalkedFolder", "rewalk", "walk"]
 
-_MAX_CACHED_HEADS = 4096
+_MAX_CACHED_HEADS, _MAX_LONG_HEADS = 4096, 32
 _MAX_DEPTH = 64
 _MAX_NANOSECONDS = (1 << 63) - 1
 _SKIPPED = frozenset(
@@ -44,18 +44,28 @@ class WalkState(Struct, eq=False):
     claimer: WalkedFolder | None = None
     asked: set[str] = field(default_factory=set[str])
     heads: dict[str, tuple[FileStat, bytes, int]] = field(default_factory=dict[str, tuple[FileStat, bytes, int]])
+    long_heads: dict[str, tuple[FileStat, bytes, int]] = field(default_factory=dict[str, tuple[FileStat, bytes, int]])
     names_changed: bool = True  # whether names appeared or vanished since the last claims
 
     def head(self, entry: FileStat) -> tuple[bytes, int]:
         """Returns the first bytes of a file and their checksum, cached while the file is unchanged."""
-        kept = self.heads.get(entry.path)
+        kept = self.heads.get(entry.path) or self.long_heads.get(entry.path)
         if kept and kept[0] == entry:
             return kept[1], kept[2]
         data = compression.head(entry.path, HEAD_BYTES)
-        if len(self.heads) >= _MAX_CACHED_HEADS:
-            self.heads.pop(next(iter(self.heads)))
-        self.heads[entry.path] = (entry, data, zlib.crc32(data))
-        return data, self.heads[entry.path][2]
+        if len(data) >= HEAD_BYTES and _is_cut_object(data):
+            data = compression.first_line(entry.path, HEAD_BYTES, LONG_HEAD_BYTES)
+        is_long = len(data) > HEAD_BYTES
+        cache, most = (self.long_heads, _MAX_LONG_HEADS) if is_long else (self.heads, _MAX_CACHED_HEADS)
+        if len(cache) >= most:
+            cache.pop(next(iter(cache)))
+        cache[entry.path] = (entry, data, zlib.crc32(data))
+        return data, cache[entry.path][2]
+
+
+def _is_cut_object(head: bytes) -> bool:
+    """Whether a head is the beginning of a first line that is a JSON object: a configuration may take many kilobytes."""
+    return head.removeprefix(b"\xef\xbb\xbf").startswith(b"{") and b"\n" not in head
 
 
 class WalkedFolder(Struct, eq=False):
@@ -97,7 +107,10 @@ class WalkedFolder(Struct, eq=False):
         return [n for n, plain in self.plain if plain.endswith(suffixes) and n not in self.taken]
 
     def head(self, name: str) -> bytes:
-        """Returns the first 4 kB of a file of this folder, decompressed; empty if it cannot be read."""
+        """Returns the first 4 kB of a file of this folder, decompressed; empty if it cannot be read.
+
+        Where the first line is a longer JSON object, that line too, up to 256 kB, and the 4 kB after it.
+        """
         entry = self.find(name)
         if entry is None:
             return b""

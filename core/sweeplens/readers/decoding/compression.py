@@ -151,6 +151,13 @@ def head(path: str, size: int) -> bytes:
         return b""
 
 
+def first_line(path: str, size: int, most: int) -> bytes:
+    """Returns the first line and ``size`` bytes after it, where it ends within ``most`` bytes; else the first ``size`` bytes."""
+    data = head(path, most)
+    end = data.find(b"\n") + 1
+    return data[: end + size] if end else data[:size]
+
+
 def sample(path: str, size: int) -> bytes:
     """Returns up to ``size`` bytes of the content in whole lines: half from its beginning, the rest from its middle and end.
 
