@@ -20,7 +20,7 @@ __all__ = [
     "Hparams",
     "Limit",
     "MaxPoints",
-    "Metric",
+    "MetricName",
     "Metrics",
     "Patterns",
     "Reduce",
@@ -67,7 +67,7 @@ Where = Annotated[
     ),
 ]
 BriefWhere = Annotated[str, Field(description="Condition, as in list_runs.")]
-Metric = Annotated[str, Field(description="Metric name.")]
+MetricName = Annotated[str, Field(description="Metric name.")]
 Metrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]
 Patterns = Annotated[str, Field(description="Regular expression for metric names; empty: all.")]
