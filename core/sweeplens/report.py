@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PLAN",
-    "Cell",
+    "ReportCell",
     "ReportTable",
     "Section",
     "SectionPlan",
@@ -50,7 +50,7 @@ _MOST_ROWS = 300
 _CELL = 200  # characters
 
 
-class Cell(Struct, frozen=True):
+class ReportCell(Struct, frozen=True):
     """``number``: the key by which the column sorts, if the cell is a number. ``link``: an address on the same server."""
 
     text: str
@@ -63,7 +63,7 @@ class ReportTable(Struct, frozen=True):
 
     title: str
     columns: list[str]
-    rows: list[list[Cell]]
+    rows: list[list[ReportCell]]
 
 
 class Section(Struct, frozen=True):
@@ -202,13 +202,13 @@ def table_of(title: str, frame: pl.DataFrame) -> ReportTable:
     return ReportTable(cut, [printed(c, _CELL) for c in frame.columns], rows)
 
 
-def cell_of(value: object) -> Cell:
+def cell_of(value: object) -> ReportCell:
     """Returns a value as a cell."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return Cell(printed(value), float(value) if math.isfinite(value) else None)
+        return ReportCell(printed(value), float(value) if math.isfinite(value) else None)
     if isinstance(value, datetime):
-        return Cell(f"{value:%Y-%m-%d %H:%M:%S}", value.timestamp())
+        return ReportCell(f"{value:%Y-%m-%d %H:%M:%S}", value.timestamp())
     if value is None:
-        return Cell("-", None)
+        return ReportCell("-", None)
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple | pl.Series) else str(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return Cell(printed(text, _CELL) if text else "", None)
+    return ReportCell(printed(text, _CELL) if text else "", None)

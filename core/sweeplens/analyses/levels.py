@@ -105,8 +105,8 @@ def _within(groups: Sequence[Sequence[float]], df: int) -> float:
 def direction_of(levels: Levels, goodness: Sequence[float]) -> str:
     """Returns ``higher is better``, ``lower is better`` or ``not monotonic`` for numbers, else the best level's name.
 
-    Not monotonic: an inner level is significantly better than the better end, or significantly worse than the worse end (t
-    test with the spread within levels). ``goodness``: higher is better.
+    Not monotonic: an inner level is significantly better than the better end, or significantly worse than the worse end (see
+    `_apart`). ``goodness``: higher is better.
     """
     groups = levels.groups(goodness)
     means = [mean(g) for g in groups]
@@ -125,15 +125,21 @@ def _slope(codes: Sequence[int], goodness: Sequence[float]) -> float:
 
 
 def _apart(groups: Sequence[Sequence[float]], one: int, other: int) -> bool:
-    """Whether two levels differ significantly, by the spread within levels; without repetitions, whether their means differ."""
+    """Whether two levels differ significantly: Welch's test where both are repeated, so that a level which diverges hides no
+    difference between others, else a t test with the spread within all levels; without any repetition, whether means differ."""
     if one == other:
         return False
+    a, b = groups[one], groups[other]
+    gap = abs(mean(a) - mean(b))
+    if min(len(a), len(b)) > 1 and variance(a) + variance(b) > 0:
+        parts = [variance(g) / len(g) for g in (a, b)]
+        df = sum(parts) ** 2 / sum(p**2 / (len(g) - 1) for p, g in zip(parts, (a, b), strict=True))
+        return t_tail(gap / math.sqrt(sum(parts)), df) < ALPHA
     df = sum(len(g) - 1 for g in groups)
-    gap = abs(mean(groups[one]) - mean(groups[other]))
     within = _within(groups, df)
     if within <= 0:
         return gap > 0
-    return t_tail(gap / math.sqrt(within * (1 / len(groups[one]) + 1 / len(groups[other]))), df) < ALPHA
+    return t_tail(gap / math.sqrt(within * (1 / len(a) + 1 / len(b))), df) < ALPHA
 
 
 def interaction_of(one: Levels, other: Levels, values: Sequence[float]) -> tuple[float, float] | None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.sides import select_sides
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_groups import Groups, Line, Member, mean_lines, points_each
+from sweeplens.charts.curve_groups import CurveLine, Groups, Member, mean_lines, points_each
 from sweeplens.charts.curves import panel_layers
 from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_panel, said_notes, stratum_rows
 from sweeplens.charts.labels import distinct, number, printed, run_labels
@@ -133,7 +133,7 @@ def _better(row: Mapping[str, Any], a: str, b: str) -> str:
 
 def _curves(db: ExperimentDB, ask: PlotRequest, sides: _LabelledSides, metric: Metric) -> Groups:
     """Returns the mean curve of each side."""
-    lines: list[Line] = []
+    lines: list[CurveLine] = []
     labels = distinct([sides.label_a, sides.label_b])
     chosen = select_sides(db.runs_df, db.series_df, sides.a, sides.b)
     for side, label in zip((chosen.a, chosen.b), labels, strict=True):

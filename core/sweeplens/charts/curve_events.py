@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.charts.curve_groups import Groups, Line
+from sweeplens.charts.curve_groups import CurveLine, Groups
 from sweeplens.charts.labels import printed
 from sweeplens.charts.request import Metric, PlotRequest
 from sweeplens.charts.vega import Row
@@ -91,7 +91,7 @@ def _diagnosed(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], dr
     ]
 
 
-def placed_events(events: Sequence[CurveEvent], lines: Sequence[Line], metric: Metric) -> list[Row]:
+def placed_events(events: Sequence[CurveEvent], lines: Sequence[CurveLine], metric: Metric) -> list[Row]:
     """Returns each event of a metric as a mark on the line of its run or group, at the last point before it."""
     of_run = {run: line for line in lines for run in line.runs}
     rows: list[Row] = []

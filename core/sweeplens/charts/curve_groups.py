@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sweeplens.answers import Answer
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["Groups", "Line", "Member", "grouped_lines", "mean_lines", "points_each", "single_lines"]
+__all__ = ["CurveLine", "Groups", "Member", "grouped_lines", "mean_lines", "points_each", "single_lines"]
 
 _MOST_LINES = 100
 _MOST_SINGLE = 12  # up to this number, runs without groups are drawn one by one
@@ -37,7 +37,7 @@ _WORST = 2
 _LOW = 400  # pixels
 
 
-class Line(Struct, frozen=True):
+class CurveLine(Struct, frozen=True):
     """One line: its points in order, with the runs behind each (``full``: how many there are at most)."""
 
     label: str
@@ -68,7 +68,7 @@ class Line(Struct, frozen=True):
 class Groups(Struct, frozen=True):
     """The lines to draw; ``named`` in the order of the legend. ``count_text``: number and kind of lines, for the title."""
 
-    lines: list[Line]
+    lines: list[CurveLine]
     named: list[str]
     count_text: str
     legend: str
@@ -161,22 +161,22 @@ def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) 
     return Groups(lines, named, what, _legend(metrics[0], "run"), "run", notes, answer.basis)
 
 
-def mean_lines(answer: Answer, members: Mapping[int, Member]) -> list[Line]:
+def mean_lines(answer: Answer, members: Mapping[int, Member]) -> list[CurveLine]:
     """Returns the lines of an answer of `mean_curves`."""
     full = {(r["group"], r["metric"]): r["n_runs"] for r in answer.tables["groups"].iter_rows(named=True)}
-    lines: list[Line] = []
+    lines: list[CurveLine] = []
     for key, part in answer.table.group_by("group", "metric", maintain_order=True):
         member = members.get(int(str(key[0])))
         if member is not None:
             stats = [part[c].to_list() for c in ("x", "mean", "n", "ci95_low", "ci95_high", "points_per_run")]
             x, y, n, low, high, points = stats
-            lines.append(Line(member.label, str(key[1]), member.runs, x, y, n, low, high, points, full[key]))
+            lines.append(CurveLine(member.label, str(key[1]), member.runs, x, y, n, low, high, points, full[key]))
     return lines
 
 
-def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[Line]:
+def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[CurveLine]:
     """Returns the lines of an answer of `curves`; a value that is not finite is a gap."""
-    lines: list[Line] = []
+    lines: list[CurveLine] = []
     for (run, metric), part in answer.table.group_by("run_id", "metric", maintain_order=True):
         finite = [(x, v) for x, v in part.select("x", "value").iter_rows() if v is not None and math.isfinite(v)]
         is_finite = part["value"].is_finite().fill_null(value=False)
@@ -185,7 +185,7 @@ def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[Line]:
         xs, ys = [x for x, _ in finite], [v for _, v in finite]
         none: list[float | None] = [None] * len(xs)
         lines.append(
-            Line(
+            CurveLine(
                 labels[str(run)],
                 str(metric),
                 (str(run),),
@@ -281,7 +281,9 @@ def _legend(metric: Metric, head: str) -> str:
     return f"{head}{BEST_FIRST}" if metric.goal != "unknown" else head
 
 
-def _notes(lines: Sequence[Line], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest) -> list[str]:
+def _notes(
+    lines: Sequence[CurveLine], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest
+) -> list[str]:
     bands = any(low is not None for line in lines for low in line.low)
     thinner = any(fewer for line in lines for _, _, fewer in line.stretches())
     grey, (best, worst) = drawn - named, _colours(ask)

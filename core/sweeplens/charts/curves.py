@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.curve_events import CurveEvent, events_of, placed_events
-from sweeplens.charts.curve_groups import Groups, Line, grouped_lines, single_lines
+from sweeplens.charts.curve_groups import CurveLine, Groups, grouped_lines, single_lines
 from sweeplens.charts.labels import listed_names, number, printed
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
 from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, time_axis, value_range
@@ -139,7 +139,7 @@ def panel_layers(
     return [part for part in layers if part["data"]["values"]], _beyond_note(within)
 
 
-def _band_layers(lines: Sequence[Line], values: Sequence[float], encoding: Spec, *, log: bool) -> list[Spec]:
+def _band_layers(lines: Sequence[CurveLine], values: Sequence[float], encoding: Spec, *, log: bool) -> list[Spec]:
     """Returns the bands as two layers: wide ones faint, the others above them."""
     wide = _wide_bands(lines, values, log=log)
     ends = {**encoding, "y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
@@ -201,13 +201,13 @@ def _beyond_note(within: ValueRange | None) -> str:
     )
 
 
-def _room_for_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> ValueRange | None:
+def _room_for_bands(lines: Sequence[CurveLine], values: Sequence[float], *, log: bool) -> ValueRange | None:
     """Returns a range that keeps curves large although a band is far wider than their distance; None if no band is."""
     bands = [v for line in lines for v in (*line.low, *line.high) if v is not None]
     return None if log else range_with_intervals(values, bands, _BAND_ROOM)
 
 
-def _wide_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> list[Line]:
+def _wide_bands(lines: Sequence[CurveLine], values: Sequence[float], *, log: bool) -> list[CurveLine]:
     """Returns the lines whose median band is wider than half the range of all curves; an opaque band would hide the rest."""
     known = [v for v in values if not log or v > 0]
     span = _span(min(known, default=0.0), max(known, default=0.0), log=log)
@@ -215,7 +215,7 @@ def _wide_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) ->
     return [line for i, line in enumerate(lines) if widths[i] and median(widths[i]) > _WIDE * span]
 
 
-def _band_widths(line: Line, floor: float, *, log: bool) -> list[float]:
+def _band_widths(line: CurveLine, floor: float, *, log: bool) -> list[float]:
     ends = [(low, high) for low, high in zip(line.low, line.high, strict=True) if low is not None and high is not None]
     return [_span(max(low, floor / 2) if log else low, high, log=log) for low, high in ends]
 
@@ -224,7 +224,7 @@ def _span(low: float, high: float, *, log: bool) -> float:
     return math.log(high / low) if log and low > 0 else high - low
 
 
-def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
+def _rows(lines: Sequence[CurveLine], smooth: float) -> list[Row]:
     """Returns the points of lines in connected parts: a new part begins where values or runs are missing."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
@@ -244,7 +244,7 @@ def _rows(lines: Sequence[Line], smooth: float) -> list[Row]:
     return rows
 
 
-def _isolated_points(lines: Sequence[Line]) -> list[Row]:
+def _isolated_points(lines: Sequence[CurveLine]) -> list[Row]:
     """Returns points without a neighbour to connect to."""
     return [
         {"series": line.label, "x": line.x[first], "y": line.y[first], "n": line.n[first]}
@@ -254,7 +254,7 @@ def _isolated_points(lines: Sequence[Line]) -> list[Row]:
     ]
 
 
-def _band_rows(lines: Sequence[Line], *, log: bool) -> list[Row]:
+def _band_rows(lines: Sequence[CurveLine], *, log: bool) -> list[Row]:
     """Returns the bands, in parts; on a logarithmic axis, a bound of 0 or less becomes the least value drawn."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):

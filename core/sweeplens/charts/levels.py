@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.level_comparison import levels_of_hparam
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_groups import Groups, Line, Member, mean_lines, points_each
+from sweeplens.charts.curve_groups import CurveLine, Groups, Member, mean_lines, points_each
 from sweeplens.charts.curves import panel_layers
 from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_panel, is_clear, said_notes, stratum_rows
 from sweeplens.charts.labels import distinct, listed_names, number, printed
@@ -77,7 +77,7 @@ def _curves(
 ) -> Groups:
     """The mean curve of each level, the baseline first."""
     order = [base, *(level for level in levels if level != base)]
-    lines: list[Line] = []
+    lines: list[CurveLine] = []
     for level in order:
         most = points_each(1)(2 * len(order))
         curves = db.mean_curves([metric.name], by="all", runs=levels[level], x=ask.x or "step", max_points=most)

@@ -30,7 +30,7 @@ class NameVerdict(Struct, frozen=True):
     aside: bool = False
 
 
-class _Entry(Struct, frozen=True):
+class _GoalEntry(Struct, frozen=True):
     """The verdict of one word or phrase."""
 
     goal: str
@@ -167,9 +167,9 @@ _SHARES = frozenset(
 )  # fmt: skip
 
 
-def _entries() -> dict[tuple[str, ...], _Entry]:
+def _entries() -> dict[tuple[str, ...], _GoalEntry]:
     return {
-        tuple(phrase.removesuffix("@").split("-")) + ("@",) * phrase.endswith("@"): _Entry(goal, kind, reason)
+        tuple(phrase.removesuffix("@").split("-")) + ("@",) * phrase.endswith("@"): _GoalEntry(goal, kind, reason)
         for goal, kind, reason, words in _TABLE
         for phrase in words.split()
     }
@@ -205,7 +205,7 @@ def _in_phrase(words: list[str], word: str) -> bool:
     return any(word in phrase and len(phrase) > 1 and entry.kind != "void" for _, phrase, entry in _entries_in(words))
 
 
-def _verdict(before: list[str], phrase: tuple[str, ...], entry: _Entry, metric: str) -> NameVerdict:
+def _verdict(before: list[str], phrase: tuple[str, ...], entry: _GoalEntry, metric: str) -> NameVerdict:
     phrase_text = " ".join(phrase).replace(" @", "@k")
     if entry.goal == "higher" and before[-1:] == ["loss"] and re.search(r"loss[_ .-]", metric.lower()):
         return NameVerdict("lower", f"loss {phrase_text}: a loss named after the score that it improves")
@@ -224,7 +224,7 @@ def _inverting(before: list[str]) -> str:
     return rest[-1] if rest and rest[-1] in _INVERTS else ""
 
 
-def _entries_in(words: list[str]) -> Iterator[tuple[int, tuple[str, ...], _Entry]]:
+def _entries_in(words: list[str]) -> Iterator[tuple[int, tuple[str, ...], _GoalEntry]]:
     """Yields the entries in a name, last first; at each word the longest phrase that ends there."""
     end = len(words)
     while end > 0:

@@ -36,14 +36,14 @@ class ParsedLines(NamedTuple):
     doubts: list[UnparsedLine]
 
 
-class _Schema(Structure):
+class _ArrowSchema(Structure):
     """ArrowSchema, https://arrow.apache.org/docs/format/CDataInterface.html"""
 
     _fields_ = (("format", c_char_p), ("name", c_char_p), ("metadata", c_char_p), ("flags", c_int64), ("n_children", c_int64),
                 ("children", c_void_p), ("dictionary", c_void_p), ("release", c_void_p), ("private_data", c_void_p))  # fmt: skip
 
 
-class _Array(Structure):
+class _ArrowArray(Structure):
     """ArrowArray"""
 
     _fields_ = (("length", c_int64), ("null_count", c_int64), ("offset", c_int64), ("n_buffers", c_int64),
@@ -166,7 +166,7 @@ class _Column:
     """Exports a column of a table by the Arrow PyCapsule interface."""
 
     def __init__(self, library: ctypes.CDLL, table: int, column: int) -> None:
-        self._schema, self._array = _Schema(), _Array()
+        self._schema, self._array = _ArrowSchema(), _ArrowArray()
         if not library.table_take(table, column, byref(self._schema), byref(self._array)):
             raise MemoryError
 

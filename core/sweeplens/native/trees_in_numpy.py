@@ -13,20 +13,20 @@ __all__ = ["grow_in_numpy"]
 Values: TypeAlias = NDArray[np.float64]
 Columns: TypeAlias = NDArray[np.float32]
 Keys: TypeAlias = NDArray[np.uint64]
-Places: TypeAlias = NDArray[np.int64]
+Positions: TypeAlias = NDArray[np.int64]
 Predict: TypeAlias = Callable[[Columns], Values]
 
 
-class _Level(NamedTuple):
+class _TreeLevel(NamedTuple):
     """Nodes that may still be cut: the key and node of each, and its rows in a row, from ``first`` on."""
 
     keys: Keys
-    nodes: Places
-    rows: Places
-    first: Places
+    nodes: Positions
+    rows: Positions
+    first: Positions
 
     @property
-    def sizes(self) -> Places:
+    def sizes(self) -> Positions:
         """Returns the number of rows of each node."""
         return np.diff(np.append(self.first, len(self.rows)))
 
@@ -34,9 +34,9 @@ class _Level(NamedTuple):
 class _Tree(NamedTuple):
     """The nodes: a cut with the places of two more nodes, or a leaf (column -1) with the mean of its rows."""
 
-    column: Places
+    column: Positions
     cut: Columns
-    low: Places
+    low: Positions
     mean: Values
 
 
@@ -45,7 +45,7 @@ def grow_in_numpy(columns: Columns, whole: Values, leaf: int, seed: int) -> Pred
     n = columns.shape[1]
     room = max(2 * n - 1, 1)
     tree = _Tree(np.full(room, -1), np.zeros(room, np.float32), np.zeros(room, np.int64), np.zeros(room))
-    level = _Level(_mixed(np.array([seed], np.uint64)), np.array([0]), np.arange(n), np.array([0]))
+    level = _TreeLevel(_mixed(np.array([seed], np.uint64)), np.array([0]), np.arange(n), np.array([0]))
     made = 1
     while len(level.nodes):
         level = _divisible(level, whole, leaf, tree)
@@ -60,7 +60,7 @@ def _mixed(keys: Keys) -> Keys:
     return keys ^ (keys >> np.uint64(31))
 
 
-def _divisible(level: _Level, whole: Values, leaf: int, tree: _Tree) -> _Level:
+def _divisible(level: _TreeLevel, whole: Values, leaf: int, tree: _Tree) -> _TreeLevel:
     """Notes the means of all nodes, and keeps those with different values and enough rows."""
     y = whole[level.rows]
     tree.mean[level.nodes] = np.add.reduceat(y, level.first) / level.sizes
@@ -68,15 +68,15 @@ def _divisible(level: _Level, whole: Values, leaf: int, tree: _Tree) -> _Level:
     return _kept(level, differ & (level.sizes >= 2 * leaf))
 
 
-def _kept(level: _Level, keep: NDArray[np.bool_]) -> _Level:
+def _kept(level: _TreeLevel, keep: NDArray[np.bool_]) -> _TreeLevel:
     sizes = level.sizes[keep]
     rows = level.rows[np.repeat(keep, level.sizes)]
-    return _Level(level.keys[keep], level.nodes[keep], rows, np.cumsum(sizes) - sizes)
+    return _TreeLevel(level.keys[keep], level.nodes[keep], rows, np.cumsum(sizes) - sizes)
 
 
 def _next_level(
-    level: _Level, columns: Columns, whole: Values, leaf: int, tree: _Tree, made: int
-) -> tuple[_Level, int]:
+    level: _TreeLevel, columns: Columns, whole: Values, leaf: int, tree: _Tree, made: int
+) -> tuple[_TreeLevel, int]:
     """Cuts each node that can be cut; returns their halves, and the number of nodes so far."""
     if not len(level.nodes):
         return level, made
@@ -92,10 +92,12 @@ def _next_level(
     keys = np.stack([_mixed(level.keys ^ np.uint64(1)), _mixed(level.keys ^ np.uint64(2))], axis=1).ravel()
     nodes = np.stack([low, low + 1], axis=1).ravel()
     rows = level.rows[np.argsort(half, kind="stable")]
-    return _Level(keys, nodes, rows, np.cumsum(sizes) - sizes), made + 2 * count
+    return _TreeLevel(keys, nodes, rows, np.cumsum(sizes) - sizes), made + 2 * count
 
 
-def _best_cuts(level: _Level, columns: Columns, whole: Values, leaf: int) -> tuple[Places, Columns, NDArray[np.bool_]]:
+def _best_cuts(
+    level: _TreeLevel, columns: Columns, whole: Values, leaf: int
+) -> tuple[Positions, Columns, NDArray[np.bool_]]:
     """Returns the column and the cut of each node, and whether it has one; of equal cuts the first after a random column."""
     p = len(columns)
     y, owner = whole[level.rows], np.repeat(np.arange(len(level.nodes)), level.sizes)
@@ -121,7 +123,7 @@ def _best_cuts(level: _Level, columns: Columns, whole: Values, leaf: int) -> tup
     return (best + start) % p, cuts[chosen], scores[chosen] > -np.inf
 
 
-def _random_cuts(level: _Level, x: Columns, column: int) -> tuple[Columns, NDArray[np.bool_]]:
+def _random_cuts(level: _TreeLevel, x: Columns, column: int) -> tuple[Columns, NDArray[np.bool_]]:
     least, greatest = np.minimum.reduceat(x, level.first), np.maximum.reduceat(x, level.first)
     drawn = (_mixed(level.keys + np.uint64(column + 1)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     away = drawn * (greatest.astype(np.float64) - least.astype(np.float64))

@@ -21,7 +21,7 @@ __all__ = [
     "Hparams",
     "Limit",
     "MaxPoints",
-    "Metric",
+    "MetricName",
     "Metrics",
     "Patterns",
     "Reduce",
@@ -69,7 +69,7 @@ Where = Annotated[
 ]
 BriefWhere = Annotated[str, Field(description="Condition, as in list_runs.")]
 Fresh = Annotated[bool, Field(description="Read the folders first.")]
-Metric = Annotated[str, Field(description="Metric name.")]
+MetricName = Annotated[str, Field(description="Metric name.")]
 Metrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metrics.")]
 SomeMetrics = Annotated[Texts, Field(description="Metric names or regular expressions.")]
 Patterns = Annotated[str, Field(description="Regular expression for metric names; empty: all.")]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from pydantic import Field
 
 from sweeplens.answers import Answer
-from sweeplens_mcp.tools.arguments import BriefWhere, Goal, Metric, Runs
+from sweeplens_mcp.tools.arguments import BriefWhere, Goal, MetricName, Runs
 
 if TYPE_CHECKING:
     from sweeplens.experiment_db import AskedGoal, ExperimentDB
@@ -16,7 +16,7 @@ Budget = Annotated[int, Field(description="How many runs can be made, 1 to 200."
 
 
 def suggest_runs(
-    db: "ExperimentDB", metric: Metric, budget: Budget = 8, goal: Goal = "", runs: Runs = (), where: BriefWhere = ""
+    db: "ExperimentDB", metric: MetricName, budget: Budget = 8, goal: Goal = "", runs: Runs = (), where: BriefWhere = ""
 ) -> Answer:
     """Which runs to make next: seeds that decide ties, cells that break a confounding, ranges to extend, empty cells; each with
     its reason, the difference it could detect, and settings for a command line."""

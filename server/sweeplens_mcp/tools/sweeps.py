@@ -13,7 +13,7 @@ from sweeplens_mcp.tools.arguments import (
     By,
     Goal,
     Hparams,
-    Metric,
+    MetricName,
     Metrics,
     Reduce,
     Runs,
@@ -57,7 +57,7 @@ def find_varying_hparams(db: "ExperimentDB", runs: Runs = (), where: BriefWhere 
 
 def rank_runs(
     db: "ExperimentDB",
-    metric: Metric,
+    metric: MetricName,
     goal: Goal = "",
     reduce: Reduce = DEFAULT_REDUCE,
     by: By = "group",
@@ -90,7 +90,7 @@ def compare_runs(
 
 def hparam_effects(
     db: "ExperimentDB",
-    metric: Metric,
+    metric: MetricName,
     goal: Goal = "",
     reduce: BriefReduce = DEFAULT_REDUCE,
     runs: Runs = (),

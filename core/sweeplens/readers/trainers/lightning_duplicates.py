@@ -26,7 +26,7 @@ _MATCHES = 3  # different precise values that must agree
 _BITS = 12  # of 24: a number with so many significant bits was computed, not chosen
 _NOT_COMPARED = frozenset({"epoch", "hp_metric"})
 
-_Points = frozenset[tuple[int, float]]
+_StepValues = frozenset[tuple[int, float]]
 
 
 def event_duplicates(folder: Folder) -> tuple[str, ...]:
@@ -82,11 +82,11 @@ def _event_names(folder: Folder) -> list[str]:
     return [n for n in folder.files if "tfevents" in n]
 
 
-def _events_match(folder: Folder, path: str, other: Folder, table: _Points) -> bool:
+def _events_match(folder: Folder, path: str, other: Folder, table: _StepValues) -> bool:
     return any(_same(_event_points(folder.head(f"{path}/{n}")), table) for n in _event_names(other))
 
 
-def _same(events: _Points, table: _Points) -> bool:
+def _same(events: _StepValues, table: _StepValues) -> bool:
     """Whether all values of an event file within the table's head are in the table, and enough of them are precise."""
     end = max((step for step, _ in table), default=0)
     common = {p for p in events if p[0] < end}
@@ -99,7 +99,7 @@ def _is_precise(value: float) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _table_points(head: bytes) -> _Points:
+def _table_points(head: bytes) -> _StepValues:
     """Returns the values in the first rows of a table, as 32-bit floats."""
     header = header_of(head, ",")
     if header is None or "step" not in header.names:
@@ -114,7 +114,7 @@ def _table_points(head: bytes) -> _Points:
 
 
 @lru_cache(maxsize=1024)
-def _event_points(head: bytes) -> _Points:
+def _event_points(head: bytes) -> _StepValues:
     from sweeplens.readers.tensorboard.folders import (
         facts_of_folder,  # imports numpy: only when there are events to compare
     )

@@ -62,7 +62,7 @@ class WandbSummary:
         main = source.files[0]
         directory = _directory(main)
         problems: list[Problem] = []
-        rows = _Rows(directory)
+        rows = _SummaryRows(directory)
         if (history := source.file(_HISTORY)) is not None:
             lines = JsonLines(line_pieces(history.path), history.path)
             for line in lines:
@@ -85,7 +85,7 @@ class WandbSummary:
         return Reading((record,), rows.points.frame(), tuple(problems))
 
 
-class _Rows(Struct):
+class _SummaryRows(Struct):
     """The points of one run while its rows are read; ``last``: the time of the newest."""
 
     run: str
