@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ from sweeplens.errors import InputError
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
     return demo_sweep(tmp_path_factory.mktemp("charts") / "sweep")
+
+
+def test_a_chart_of_groups_counts_the_runs_that_it_draws(db: ExperimentDB) -> None:
+    chart = db.plot("curves", metrics=["val/acc"], hparams=["optim.lr"])
+    drawn = sum(
+        int(n)
+        for n in re.findall(r"\(n=(\d+)\)", str(dict.fromkeys(re.findall(r"[^'\"]*\(n=\d+\)", str(chart.to_dict())))))
+    )
+    assert chart.title.endswith(f"{drawn} runs")
+    assert drawn < db.runs_df.height
+    assert "1 run without these hyperparameters is not drawn." in chart.caption
 
 
 def test_a_ranking_draws_the_ranks_of_rank_runs(db: ExperimentDB) -> None:

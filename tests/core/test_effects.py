@@ -83,6 +83,18 @@ def test_a_best_value_inside_the_range_is_not_monotonic_and_a_category_is_named(
         assert found[name]["importance"] == pytest.approx(share_within(runs, name), abs=0.08)
 
 
+def test_a_level_that_diverges_hides_no_optimum_inside_the_range(tmp_path: Path) -> None:
+    """As learning rates do: too small is worse, a middle one is best, and the largest diverges in some runs."""
+    levels = {0.001: 0.85, 0.01: 0.92, 0.1: 0.93, 0.3: 0.4}
+    runs = [
+        run(f"lr{lr}-s{s}", {"lr": lr, "seed": s}, val_acc=[level + 0.004 * (s % 3) + 0.5 * (lr == 0.3) * (s % 2)])
+        for lr, level in levels.items()
+        for s in range(10)
+    ]
+    found = rows(database(tmp_path, runs).effects("val/acc", reduce="last"))["lr"]
+    assert (found["direction"], found["best_value"]) == ("not monotonic", "0.1")
+
+
 def test_runs_that_lack_a_hyperparameter_have_no_say_in_its_direction_but_none_is_a_value(tmp_path: Path) -> None:
     runs = grid(lambda lr, bs, opt: (lr == 0.01) * 0.2, 0.02)
     bare = run("bare", {"seed": 9}, val_acc=[0.9])

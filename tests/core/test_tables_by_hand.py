@@ -178,5 +178,9 @@ def test_a_log_whose_first_line_is_a_long_configuration_is_read(tmp_path: Path, 
     run = {"run_id": "whole", "hyperparameters": config, "metrics": {"loss": [1.0, 0.5]}}
     written(tmp_path, "runs/runs.jsonl", json.dumps(run) + "\n" + json.dumps({**run, "run_id": "other"}) + "\n")
     found = opened(tmp_path)
-    assert dict(found.runs_df.select("run_id", "lr").iter_rows()) == {"steps/train.log.jsonl": 0.1, "whole": 0.1, "other": 0.1}
+    assert dict(found.runs_df.select("run_id", "lr").iter_rows()) == {
+        "steps/train.log.jsonl": 0.1,
+        "whole": 0.1,
+        "other": 0.1,
+    }
     assert sorted(found.series_df["n"].to_list()) == [2, 2, 10]

@@ -23,7 +23,7 @@ from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics, run_counts
 from sweeplens.frames.grouping import identifiers, is_called
-from sweeplens.frames.reduction import DEFAULT_REDUCE
+from sweeplens.frames.reduction import DEFAULT_REDUCE, SHORT
 from sweeplens.frames.run_names import display_names, shown_run
 
 if TYPE_CHECKING:
@@ -140,10 +140,12 @@ def _best_rows(
     yield "does it hold", _doubts(leading, answers)
     yield "metrics disagree", _disagreements(leading, [a.table for a in answers])
     yield "ties", next((n for a in answers for n in a.notes if n.startswith(BROKEN)), "")
-    yield (
-        "how compared",
-        f"by the mean of the last tenth of each run (reduce {DEFAULT_REDUCE}, the default)" * bool(best.height),
-    )
+    if best.height:
+        short = f"of fewer than {SHORT} points the last value"
+        yield (
+            "how compared",
+            f"by the mean of the last tenth of each run, {short} (reduce {DEFAULT_REDUCE}, the default)",
+        )
     if names and not leading:
         yield "best", f"unknown whether lower or higher is better ({listed(names)}): pass goal=..."
 

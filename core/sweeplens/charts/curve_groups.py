@@ -21,7 +21,7 @@ from sweeplens.charts.ranking import by_hparams, group_labels
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, swept_hparams
 from sweeplens.charts.theme import CATEGORIES
 from sweeplens.charts.vega import BEST_FIRST
-from sweeplens.counting import count_of
+from sweeplens.counting import count_of, verb
 
 if TYPE_CHECKING:
     from sweeplens.answers import Answer
@@ -107,11 +107,17 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
     lines = mean_lines(answer, {m.group: m for m in members if m.label in chosen})
     head = ", ".join(short_names([names_of(db).hparam(k) for k in keys])) if len(keys) <= 3 else "group"
     what = f"{count_of(len(members), 'group')}{by_hparams(keys, names_of(db))}" if keys else "all runs"
+    own = groups.filter(pl.col("group").is_in([m.group for m in members])).unique("group")
+    used = sum(own["n_runs"].to_list())
     notes = _notes(lines, len(members), len(chosen), len(named), answer, ask)
+    if lacking := runs.height - sum(len(m.runs) for m in members):
+        notes.append(
+            f"{count_of(lacking, 'run')} without these hyperparameters {verb(lacking, 'is', 'are')} not drawn."
+        )
     return Groups(
         lines,
         named,
-        f"{what}, {count_of(answer.basis.runs_used, 'run')}",
+        f"{what}, {count_of(used, 'run')}",
         _legend(metrics[0], head),
         "group",
         notes,

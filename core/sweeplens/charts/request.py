@@ -17,7 +17,7 @@ from sweeplens.argument_types import checked_argument
 from sweeplens.charts.labels import DisplayNames, printed
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import AskedGoal, goal_of, main_metrics
-from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce
+from sweeplens.frames.reduction import DEFAULT_REDUCE, SHORT, parse_reduce
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import check_range, select_metrics
 
@@ -133,12 +133,14 @@ def _normal(name: str, value: Any) -> Any:
 
 
 class Metric(Struct, frozen=True):
-    """``goal``: lower, higher or unknown. ``shown``: its name for display. ``reduce``: how runs become numbers, where asked."""
+    """``goal``: lower, higher or unknown. ``shown``: its name for display. ``reduce``: how runs become numbers, where asked.
+    ``is_short``: runs have too few points for a mean of their last tenth."""
 
     name: str
     goal: str
     shown: str
     reduce: str = ""
+    is_short: bool = False
 
     @property
     def column(self) -> str:
@@ -159,6 +161,8 @@ class Metric(Struct, frozen=True):
 def reading_of(metric: Metric, reduce: str) -> str:
     """Returns the reduction of a run in words, for an axis: ``mean of the last tenth``."""
     how = parse_reduce(reduce)
+    if how.how == "last_tenth" and metric.is_short:
+        return "last value"
     if how.how == "best":
         return {"lower": "lowest", "higher": "highest"}.get(metric.goal, "last") + " value"
     step = "the last common step" if how.amount < 0 else f"step {how.amount}"
@@ -189,7 +193,9 @@ def asked_metrics(db: ExperimentDB, ask: PlotRequest, most: int) -> list[Metric]
     goals: dict[str, str] = dict(zip(known, table["goal"].to_list(), strict=True))
     names = _in_order(ask.metrics, known) or main_metrics(known, db.config.main_metrics, db.config.metric_goals, most=1)
     shown = names_of(db)
-    return [Metric(n, ask.goal or goals[n], shown.metric(n), ask.reduce) for n in names[:most]]
+    sizes = table.select("metric", "n_points", "n_runs").iter_rows()
+    short = {metric: points < SHORT * runs for metric, points, runs in sizes}
+    return [Metric(n, ask.goal or goals[n], shown.metric(n), ask.reduce, short[n]) for n in names[:most]]
 
 
 def _in_order(patterns: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "DEFAULT_REDUCE",
     "FEWEST_IN_A_TENTH",
     "REDUCTIONS",
+    "SHORT",
     "ReducedSeries",
     "Reduction",
     "common_step",
@@ -44,6 +45,7 @@ _MOST_STEPS = (1 << 63) - 1  # the largest step
 _MOST_VALUES = 1_000_000_000
 _SHOWN = 60
 FEWEST_IN_A_TENTH = 3
+SHORT = 10 * FEWEST_IN_A_TENTH  # points; with fewer, the default reduction is the last value
 _LATE = 0.2  # of a series' steps: a tenth of its points lies there, unless they are very uneven
 
 
