@@ -20,10 +20,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> ExperimentDB:
 
 def test_a_chart_of_groups_counts_the_runs_that_it_draws(db: ExperimentDB) -> None:
     chart = db.plot("curves", metrics=["val/acc"], hparams=["optim.lr"])
-    drawn = sum(
-        int(n)
-        for n in re.findall(r"\(n=(\d+)\)", str(dict.fromkeys(re.findall(r"[^'\"]*\(n=\d+\)", str(chart.to_dict())))))
-    )
+    labels = set(re.findall(r"'(lr=[\d.]+ \(n=\d+\))'", str(chart.to_dict())))
+    drawn = sum(int(label.rpartition("=")[2].rstrip(")")) for label in labels)
     assert chart.title.endswith(f"{drawn} runs")
     assert drawn < db.runs_df.height
     assert "1 run without these hyperparameters is not drawn." in chart.caption

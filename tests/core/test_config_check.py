@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -116,6 +117,18 @@ def test_a_setting_that_was_never_applied_is_found_and_one_that_was_is_not() -> 
     assert [r["run_id"] for r in rows] == ["d0.0", "d0.1", "d0.5"]
     assert len({r["evidence"] for r in rows}) == 1
     assert "dropout is 0.0, 0.1, 0.5" in str(rows[0]["evidence"])
+
+
+def test_many_groups_of_equal_curves_with_many_hyperparameters_take_linear_time() -> None:
+    groups, keys = 40, 800
+    runs: dict[str, Curves] = {f"r{n}": {"loss": _loss(n // 2)} for n in range(2 * groups)}
+    hparams = {
+        f"r{n}": {"lr": n, **{f"part{k // 50}.h{k}": (7 * k + n) % 11 for k in range(keys)}} for n in range(2 * groups)
+    }
+    began = time.process_time()
+    rows = _found(runs, hparams, "not_applied")
+    assert time.process_time() - began < 3  # 6 s and more with a look at each column of each group
+    assert len(rows) == 2 * groups
 
 
 def test_seeds_that_gave_the_same_curve_are_found() -> None:

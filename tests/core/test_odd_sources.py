@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -169,6 +170,17 @@ def test_a_small_file_of_columns_with_many_values_takes_no_memory(kind: str, suf
     if kind != "text":  # equal texts share their memory in a table
         with pytest.raises(InputError, match="more than 20,000,000 values"):
             db.query_sql(f'SELECT count(*) FROM "odd/log.{suffix}"')
+
+
+def test_a_small_archive_of_many_large_arrays_takes_no_memory(tmp_path: Path) -> None:
+    root = healthy(tmp_path)
+    before = told(opened(root))
+    (root / "odd").mkdir()
+    zeros = np.zeros(8_000_000, np.int8)
+    np.savez_compressed(root / "odd" / "history.npz", **{f"loss{n}": zeros for n in range(7)})
+    db = opened(root)
+    assert same(told(db), before)
+    assert "more than 50,000,000 numbers" in db.problems["reason"].item()
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

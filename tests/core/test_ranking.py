@@ -7,15 +7,18 @@ import json
 import math
 import os
 import statistics as plain
+import tracemalloc
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 from support.planted import Row, database, run
 
 from sweeplens import ExperimentDB
+from sweeplens.analyses.tasks import over_tasks
 from sweeplens.answers import Answer
 from sweeplens.errors import AmbiguousGoalError, InputError, UnknownNameError
 
@@ -497,3 +500,26 @@ def test_the_interquartile_mean_over_seeds_is_given_beside_the_mean(tmp_path: Pa
     table = database(tmp_path, rows).rank("val/score").table
     expected = {lr: stats.trim_mean(vs, 0.25) for lr, vs in values.items()}
     assert dict(table.select("lr", "iqm").iter_rows()) == pytest.approx(expected)
+
+
+def test_settings_of_tens_of_thousands_of_runs_are_ranked_over_tasks_in_little_memory() -> None:
+    n = 6000
+    values = np.random.default_rng(0).integers(0, 500, 4 * n) + np.tile([0, 40], 2 * n)
+    table = pl.DataFrame({
+        "method": ["a", "b"] * (2 * n), "task": ["t1"] * (2 * n) + ["t2"] * (2 * n),
+        "run_id": [f"r{i}" for i in range(4 * n)], "value": values.astype(float),
+    })  # fmt: skip
+    tracemalloc.start()
+    try:
+        first, second = over_tasks(table, ["method"], "higher").rows(named=True)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 300 << 20  # all pairs of runs took twice as much
+    assert (first["method"], second["method"]) == ("b", "a")
+    shares = [
+        stats.mannwhitneyu(b, a).statistic / len(a) / len(b)
+        for a, b in ((values[s : s + 2 * n : 2], values[s + 1 : s + 2 * n : 2]) for s in (0, 2 * n))
+    ]
+    assert second["p_first_better"] == pytest.approx(np.mean(shares), rel=1e-12)
+    assert first["ci95_low"] < first["iqm"] < first["ci95_high"]

@@ -244,6 +244,24 @@ def test_nothing_outside_of_the_roots_is_reached(root: Path, tmp_path: Path) -> 
     (root / "folder").unlink()
 
 
+@pytest.mark.parametrize("becomes", ["gone", "a link"])
+def test_a_root_that_is_gone_or_a_link_now_is_said_and_has_no_files(root: Path, tmp_path: Path, becomes: str) -> None:
+    shutil.copytree(root / "runs", tmp_path / "root")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.csv").write_text("x,y\nhidden,1\n")
+    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=3600), tmp_path / "root")
+    assert db.query_sql("SELECT path FROM files").basis.warnings == ()
+    (tmp_path / "root").rename(tmp_path / "old")
+    if becomes == "a link":
+        (tmp_path / "root").symlink_to(tmp_path / "outside")
+    answer = db.query_sql("SELECT path FROM files")
+    assert answer.table.height == 0
+    assert {"gone": "No such file", "a link": "is a link now"}[becomes] in " ".join(answer.basis.warnings)
+    with pytest.raises(InputError) as error:
+        db.query_sql('SELECT * FROM "secret.csv"')
+    assert "hidden" not in str(error.value)
+
+
 def test_tables_of_one_database_are_gone_for_the_next(db: ExperimentDB, tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 0, "loss": 1}\n{"step": 1, "loss": 0.5}\n')
     other = ExperimentDB(AnalysisConfig(cache="memory"), tmp_path)

@@ -14,6 +14,8 @@ from support.sweep import write_run
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens_mcp.protocol.app import build_server
+from sweeplens_mcp.protocol.said_warnings import said_once
+from sweeplens_mcp.render.answers import ToolReply
 from sweeplens_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -89,3 +91,13 @@ async def test_a_session_hears_a_warning_in_full_once_for_each_version_of_the_da
     assert third == first
     brief = "6 pairs of runs hold the same curves and count twice (as said before)"
     assert second == (brief if era == "legacy" else first)
+
+
+def test_a_session_keeps_a_limited_number_of_warnings() -> None:
+    kept: dict[str, Any] = {}
+    for number in range(1000):
+        warning = f"condition {number} left out a run: {'x' * 200}"
+        structured: dict[str, Any] = {"basis": {"data_version": "1", "warnings": [warning]}}
+        said_once(ToolReply(structured, "", None), kept)
+    (_, said), *_ = kept.values()
+    assert len(said) <= 200

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cached_property
+from typing import Any, cast
 
 import polars as pl
 from msgspec import Struct
@@ -143,20 +144,20 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     names = [n for n in table.columns if n != "run_id"]
     one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
     values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
-    differing = [n for n, ours, theirs in values if ours != theirs]
-    shown = folded(differing)
+    differing = {n: (ours, theirs) for n, ours, theirs in values if ours != theirs}
+    shown = folded(list(differing))
     identify = identifiers(runs, [n for n, own in shown.items() if own == [n]])
     rows = [
-        (n, *(_side_values(one[n], other[n], names=n in identify) if own == [n] else (f"{len(own):,} keys",) * 2))
+        (n, *(_side_values(*differing[n], names=n in identify) if own == [n] else (f"{len(own):,} keys",) * 2))
         for n, own in shown.items()
     ]
     return pl.DataFrame(rows, schema={"hparam": pl.String, "a": pl.String, "b": pl.String}, orient="row")
 
 
-def _side_values(one: pl.Series, other: pl.Series, *, names: bool) -> tuple[str, str]:
+def _side_values(one: Set[object], other: Set[object], *, names: bool) -> tuple[str, str]:
     """Returns the values of each side; of run names, their number."""
     if names:
-        return f"{one.n_unique()} names", f"{other.n_unique()} names"
+        return f"{len(one)} names", f"{len(other)} names"
     return _values(one), _values(other)
 
 
@@ -166,10 +167,10 @@ def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     return keyed(both, varying_hparams(both))
 
 
-def _values(column: pl.Series) -> str:
-    values = sorted(column.drop_nulls().unique().to_list(), key=lambda v: (isinstance(v, str), v))
+def _values(found: Set[object]) -> str:
+    values = sorted(cast("Set[Any]", found - {None}), key=lambda v: (isinstance(v, str), v))
     texts = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
-    texts += ["(not set)"] if column.null_count() else []
+    texts += ["(not set)"] if None in found else []
     more = len(texts) - _SHOWN_VALUES
     return ", ".join(texts[:_SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
 

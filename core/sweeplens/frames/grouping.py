@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 
 import polars as pl
@@ -159,8 +159,14 @@ def is_called(hparam: str, patterns: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _is_called(hparam: str, patterns: tuple[str, ...]) -> bool:
-    names = {hparam.lower(), _last_part(hparam)}
-    return any(fnmatch.fnmatchcase(n, p.lower()) for p in patterns for n in names)
+    matches = _any_of(patterns)
+    return matches(hparam.lower()) is not None or matches(_last_part(hparam)) is not None
+
+
+@lru_cache(maxsize=256)
+def _any_of(patterns: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    """Returns the match of a text with any of these globs."""
+    return re.compile("|".join(fnmatch.translate(p.lower()) for p in patterns) or r"(?!)").match
 
 
 def _last_part(hparam: str) -> str:

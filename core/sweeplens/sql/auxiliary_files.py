@@ -87,6 +87,7 @@ class AuxiliaryFiles:
 
     def _file_frames(self, query: str, warnings: list[str]) -> dict[str, pl.DataFrame]:
         files = self.listed()
+        warnings += files.unread
         if files.cut:
             warnings.append(f"files: only the first {len(files.paths):,} files are listed")
         frame, left = files.frame, 0

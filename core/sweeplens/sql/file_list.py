@@ -71,6 +71,7 @@ class FileList(Struct, frozen=True):
     paths: tuple[str, ...]
     roots: tuple[str, ...]
     cut: bool = False  # whether there are more files than a list may have
+    unread: tuple[str, ...] = ()  # why roots have no files: they are gone, or something else now
 
 
 def list_files(roots: Sequence[FileRoot], runs: pl.DataFrame, sources: Sequence[Source]) -> FileList:
@@ -79,12 +80,15 @@ def list_files(roots: Sequence[FileRoot], runs: pl.DataFrame, sources: Sequence[
     readers, owners = _readers(runs, sources), _owners(runs, sources)
     rows: list[dict[str, Any]] = []
     paths: list[str] = []
+    unread: list[str] = []
     for root in roots:
         problems: list[Problem] = []
         for relative, entry in walk(Path(root.path), problems, limit).tree():
             rows.append(_row(root, relative, entry, readers.get(entry.path, ""), owners))
             paths.append(entry.path)
-    return FileList(pl.DataFrame(rows, schema=FILES_SCHEMA), tuple(paths), tuple(r.path for r in roots), limit.cut)
+        unread += [f"files of the root {root.name}: {p.reason}" for p in problems if p.file == plain_text(root.path)]
+    frame = pl.DataFrame(rows, schema=FILES_SCHEMA)
+    return FileList(frame, tuple(paths), tuple(r.path for r in roots), limit.cut, tuple(unread))
 
 
 def _row(root: FileRoot, relative: str, entry: FileStat, reader: str, owners: Mapping[str, str]) -> dict[str, Any]:

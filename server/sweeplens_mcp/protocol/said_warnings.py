@@ -24,6 +24,7 @@ _KEY = "sweeplens.warnings"
 _LONG = 100  # characters; shorter warnings are repeated as they are
 _CLAUSE = re.compile(r": |; | \(")
 _FEWEST = 15  # characters of a first clause
+_MOST = 200  # warnings that a session keeps; then it begins again
 
 
 def session_state(session: ServerSession) -> MutableMapping[str, Any]:
@@ -38,7 +39,7 @@ def said_once(reply: ToolReply, state: MutableMapping[str, Any]) -> ToolReply:
         return reply
     basis = cast("BasisJson", found)
     version, said = state.get(_KEY, ("", set[str]()))
-    said = said if version == basis["data_version"] else set[str]()
+    said = said if version == basis["data_version"] and len(said) < _MOST else set[str]()
     warnings = basis["warnings"]
     brief = [_first_clause(w) if w in said else w for w in warnings]
     repeated = {w for w in warnings if len(w) > _LONG and not w.startswith(LOAD_FAILED)}  # every answer says that whole

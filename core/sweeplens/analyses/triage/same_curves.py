@@ -7,6 +7,7 @@ has to the last digit: no point is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,13 +18,16 @@ from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.pairs import is_validation
 from sweeplens.counting import count_of
 from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
+from sweeplens.frames.many_columns import rank_codes
 
 __all__ = ["exact_curves", "multiples", "never_applied", "same_end"]
 
 _EXACT = ("metric", "n", "first_step", "last_step", "first", "last", "min", "max", "min_step", "max_step", "mean")
 _LEAST = 5  # points
 _LONG = 10
-_IDLE = "log|save|print|output|worker|device|name|path|dir|folder|debug|verbose|resume|wandb|comment|tag|checkpoint"
+_IDLE = re.compile(
+    "log|save|print|output|worker|device|name|path|dir|folder|debug|verbose|resume|wandb|comment|tag|checkpoint"
+)
 _DIGITS = 1e9
 _MEET, _MEET_SHARE = 5, 0.02  # values at which several runs end, in one metric, that are not chance
 
@@ -38,12 +42,17 @@ def never_applied(context: DetectionContext) -> Iterator[Finding]:
     prints = _printed(series).group_by("run_id").agg(
         print=pl.col("print").sort().implode().hash(0).first(), metrics=pl.len()
     )  # fmt: skip
-    alike = prints.filter(pl.len().over("print") > 1)
-    for _, group in alike.sort("run_id").group_by("print", maintain_order=True):
-        ids = group["run_id"].to_list()
-        yield from _equal(
-            context, keyed(context.runs.filter(pl.col("run_id").is_in(ids)), varying), varying, group["metrics"][0]
-        )
+    alike = prints.filter(pl.len().over("print") > 1).sort("run_id")
+    runs = keyed(context.runs.filter(pl.col("run_id").is_in(alike["run_id"].to_list())), varying)
+    codes = rank_codes(
+        [runs[n] for n in varying]
+    )  # one table for all groups: a call of Polars a group and column is slow
+    rows = {run: row for row, run in enumerate(runs["run_id"])}
+    for _, group in alike.group_by("print", maintain_order=True):
+        own = sorted(rows[run] for run in group["run_id"])
+        differs = (codes[:, own] != codes[:, own[:1]]).any(axis=1).tolist()
+        differing = [n for n, differ in zip(varying, differs, strict=True) if differ]
+        yield from _equal(context, runs.select("run_id", *differing)[own], differing, group["metrics"][0])
 
 
 def exact_curves(context: DetectionContext) -> pl.DataFrame:
@@ -57,8 +66,7 @@ def _printed(series: pl.DataFrame) -> pl.DataFrame:
     return series.with_columns(print=pl.struct(parts).hash(0))
 
 
-def _equal(context: DetectionContext, runs: pl.DataFrame, varying: Sequence[str], metrics: int) -> Iterator[Finding]:
-    differing = [n for n in varying if runs[n].n_unique() > 1]
+def _equal(context: DetectionContext, runs: pl.DataFrame, differing: Sequence[str], metrics: int) -> Iterator[Finding]:
     seeds = [n for n in differing if is_replicate(runs, n, context.replicates)]
     settings = [n for n in differing if n not in seeds and not _idle(n)]
     kind, names = ("not_applied", settings) if settings else ("seed_not_used", seeds)
@@ -76,7 +84,7 @@ def _equal(context: DetectionContext, runs: pl.DataFrame, varying: Sequence[str]
 
 def _idle(hparam: str) -> bool:
     """Returns whether a hyperparameter cannot change the logged values."""
-    return pl.Series([hparam.lower()]).str.contains(_IDLE)[0]
+    return _IDLE.search(hparam.lower()) is not None
 
 
 def multiples(context: DetectionContext) -> Iterator[Finding]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from sweeplens.errors import FormatError
+from sweeplens.errors import FormatError, SourceLimitError
 from sweeplens.frames.goals import known_goal
 from sweeplens.readers.decoding.axis_names import label_of
 from sweeplens.readers.decoding.npz import read_array, read_arrays
@@ -30,6 +30,7 @@ _MEASURE = re.compile(
     r"(?i)loss|acc(?:uracy)?(?:$|[^a-z])|reward|return|score|error|perplexity|rmse|mae|\bauc\b|\bf1\b|\blr\b"
 )
 _MOST = 5_000_000  # numbers of a series
+_MOST_TOGETHER = 50_000_000  # numbers of all arrays of a source
 
 
 class NumpySeries:
@@ -74,16 +75,31 @@ def _arrays(source: Source) -> tuple[Mapping[str, Array], list[Problem]]:
     """Returns the arrays by name; what is no array of numbers is a problem."""
     found: dict[str, Array] = {}
     problems: list[Problem] = []
-    for entry in source.files:
-        if entry.path.endswith(".npy"):
-            found[PurePath(entry.path).stem] = read_array(entry.path)
-        elif entry.path.endswith(".npz"):
-            for name in _names(entry.path):
-                try:
-                    found |= read_arrays(entry.path, [name])
-                except FormatError as error:
-                    problems.append(Problem(entry.path, str(error), kind="warning"))
+    room = _MOST_TOGETHER
+    for name, work in _unread(source):
+        try:
+            new = work()
+        except FormatError as error:
+            if name.endswith(".npy"):
+                raise
+            problems.append(Problem(name, str(error), kind="warning"))
+            continue
+        room -= sum(a.size for a in new.values())
+        if room < 0:
+            raise SourceLimitError(f"arrays of more than {_MOST_TOGETHER:,} numbers: not read")
+        found |= new
     return found, problems
+
+
+def _unread(source: Source) -> Iterator[tuple[str, Callable[[], dict[str, Array]]]]:
+    """Yields each array as its file and the function that reads it."""
+    for entry in source.files:
+        path = entry.path
+        if path.endswith(".npy"):
+            yield path, lambda path=path: {PurePath(path).stem: read_array(path)}
+        elif path.endswith(".npz"):
+            for name in _names(path):
+                yield path, lambda path=path, name=name: read_arrays(path, [name])
 
 
 def _names(path: str) -> list[str]:
