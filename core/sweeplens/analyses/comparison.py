@@ -12,7 +12,13 @@ from sweeplens.analyses.comparison_notes import coverage_note, matching_notes, m
 from sweeplens.analyses.coverage import coverage_of, listed, with_config
 from sweeplens.analyses.difference_table import DifferenceTables, differences
 from sweeplens.analyses.matching import match_sides
-from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric, tasks_of
+from sweeplens.analyses.metric_comparison import (
+    ComparisonSetup,
+    MetricComparison,
+    WholeComparison,
+    compare_metric,
+    tasks_of,
+)
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
@@ -159,6 +165,7 @@ def _differences(made: _Compared, points: PointSource, options: ComparisonOption
     return differences(
         made.runs, made.series, points, made.plans, made.reduced.values, named=options.named, replicates=options.replicates,
         goals=options.goals, equal_within=options.equal_within, labels=options.labels,
+        whole=WholeComparison(made.setup, made.cases),
     )  # fmt: skip
 
 

@@ -17,18 +17,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
+from sweeplens.analyses.level_differences import LEVEL_ROW, level_rows
 from sweeplens.analyses.matching import (
     Matching,
     PooledDifference,
     match_sides,
     pooled_difference,
     seeds_once,
-    spread_of_difference,
 )
-from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
+from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, WholeComparison, compare_metric
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
-from sweeplens.analyses.statistics import ALPHA, f_tail, holm, mean, t_quantile
+from sweeplens.analyses.statistics import ALPHA, holm, mean
 from sweeplens.analyses.task_plan import TaskPlan
 from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
 from sweeplens.engines.protocol import PointSource
@@ -49,16 +49,8 @@ _TASK_ROW = {
     "pairs": pl.Int64(), "mean_a": pl.Float64(), "mean_b": pl.Float64(), "difference": pl.Float64(),
     "ci95_low": pl.Float64(), "ci95_high": pl.Float64(), "p": pl.Float64(), "p_holm": pl.Float64(), "verdict": pl.String(),
 }  # fmt: skip
-_LEVEL_ROW = {
-    "a": pl.String(), "b": pl.String(),
-    "task": pl.String(), "level": pl.String(), "metric": pl.String(), "n_a": pl.Int64(), "n_b": pl.Int64(),
-    "mean_a": pl.Float64(), "mean_b": pl.Float64(), "difference": pl.Float64(), "ci95_low": pl.Float64(),
-    "ci95_high": pl.Float64(), "p_disagree": pl.Float64(),
-}  # fmt: skip
-_MOST_LEVELS = 8
 _DETAILED = 6  # tasks up to which the best settings and equal steps are compared too
 _EQUAL_USE = 0.1  # relative difference of tokens or samples that counts as equal
-_SURE = 0.05  # p of the test that levels disagree, below which they are shown
 
 
 class DifferenceTables(Struct, frozen=True):
@@ -92,19 +84,19 @@ class _Task(Struct, frozen=True):
 def differences(
     runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, plans: Sequence[TaskPlan], values: pl.DataFrame, *,
     named: Sequence[str], replicates: Sequence[str], goals: Mapping[str, str] | None, equal_within: Mapping[str, float],
-    labels: tuple[str, str] = ("a", "b"),
+    labels: tuple[str, str] = ("a", "b"), whole: WholeComparison | None = None,
 ) -> DifferenceTables:  # fmt: skip
     """Returns both tables, of five significant figures. ``values``: run_id, metric, value of all metrics of the plans; ``series``:
-    their rows; ``labels``: the names of the sides."""
+    their rows; ``labels``: the names of the sides; ``whole``: the comparison of all runs, which is that of the only task."""
     found: list[_Task] = []
     parts: list[_TaskRows] = []
     for plan in plans:
         part = runs.filter(pl.col("run_id").is_in(plan.sides.both))
-        matching = match_sides(part, plan.sides, replicates, named)
-        pairs = None if matching else pair_runs(part, plan.sides, replicates)
-        setup = ComparisonSetup(plan.sides, matching, pairs, equal_within, None)
+        done = whole if whole and len(plans) == 1 and whole.is_of(plan.sides) else None
+        setup = done.setup if done else _setup(part, plan, named, replicates, equal_within)
         mine = values.filter(pl.col("run_id").is_in(plan.sides.both))
-        own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals))]
+        known = {case.metric: case for case in done.cases} if done else {}
+        own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals, known.get(m)))]
         found += own
         more: tuple[_Row, ...] = ()
         if len(plans) <= _DETAILED:
@@ -113,10 +105,14 @@ def differences(
     pooled = list(_all_tasks(found))
     parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
     rows = [(*labels, *row) for row in _with_verdicts(parts, labels)]
-    level_rows = [(*labels, *row) for task in found for row in _level_rows(task, alone=len(plans) == 1)]
+    of_levels = [
+        (*labels, *row)
+        for task in found
+        for row in level_rows(task.plan.task, task.case, task.setup.matching, alone=len(plans) == 1)
+    ]
     table, levels = (
         pl.DataFrame(r, schema=schema, orient="row").with_columns(pl.col(pl.Float64).round_sig_figs(_FIGURES))
-        for r, schema in ((rows, _TASK_ROW), (level_rows, _LEVEL_ROW))
+        for r, schema in ((rows, _TASK_ROW), (of_levels, LEVEL_ROW))
     )
     return DifferenceTables(
         table,
@@ -126,11 +122,23 @@ def differences(
     )
 
 
+def _setup(
+    runs: pl.DataFrame,
+    plan: TaskPlan,
+    named: Sequence[str],
+    replicates: Sequence[str],
+    equal_within: Mapping[str, float],
+) -> ComparisonSetup:
+    matching = match_sides(runs, plan.sides, replicates, named)
+    pairs = None if matching else pair_runs(runs, plan.sides, replicates)
+    return ComparisonSetup(plan.sides, matching, pairs, equal_within, None)
+
+
 def _compared(
     plan: TaskPlan, metric: str, setup: ComparisonSetup, values: pl.DataFrame, series: pl.DataFrame,
-    goals: Mapping[str, str] | None,
+    goals: Mapping[str, str] | None, known: MetricComparison | None,
 ) -> _Task | None:  # fmt: skip
-    case = compare_metric(metric, known_goal(metric, goals), values, setup, None, series)
+    case = known or compare_metric(metric, known_goal(metric, goals), values, setup, None, series)
     own = values.filter(pl.col("metric") == metric).select("run_id", "value")
     return _Task(plan, setup, case, own) if case else None
 
@@ -162,60 +170,6 @@ def _weighted_means(pooled: PooledDifference) -> tuple[float, float]:
     total = float(strata["w"].sum())
     a, b = (float((strata["w"] * strata[f"mean_{s}"]).sum()) / total for s in "ab")
     return a, b
-
-
-def _level_rows(task: _Task, *, alone: bool) -> Iterator[_Row]:
-    """Yields the difference at each level of the matched hyperparameters whose levels disagree; of one or two at most.
-
-    ``alone``: there are no other tasks, so levels are shown in any case."""
-    pooled, matching = task.case.pooled, task.setup.matching
-    if pooled is None or matching is None:
-        return
-    tables = {n: t for n in _free(matching.levels) if (t := _by_level(pooled, matching.levels, n)) is not None}
-    sure = {n: p for n, t in tables.items() if (p := _disagreement(pooled, t)) is not None and p < _SURE}
-    shown = sorted(sure, key=lambda n: sure[n])[:2]
-    shown = shown if not alone else list(tables) if len(tables) < 3 else shown or list(tables)[:1]
-    for name in shown:
-        for row in tables[name].iter_rows(named=True):
-            error = spread_of_difference(pooled, row["strata"]) if row["w"] else None
-            half = None if error is None else t_quantile(pooled.test.df) * error
-            ends = (None, None) if half is None else (row["difference"] - half, row["difference"] + half)
-            figures = (row[c] for c in ("n_a", "n_b", "mean_a", "mean_b", "difference"))
-            yield (task.plan.task, row["level"], task.case.metric, *figures, *ends, _disagreement(pooled, tables[name]))
-
-
-def _free(levels: pl.DataFrame) -> list[str]:
-    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only)."""
-    names = levels.columns[1:]
-    kinds = {n: levels[n].n_unique() for n in names}
-    return [
-        n for n in names
-        if not any(kinds[o] > kinds[n] and levels.select(o, n).n_unique() == kinds[o] for o in names if o != n)
-    ]  # fmt: skip
-
-
-def _by_level(pooled: PooledDifference, levels: pl.DataFrame, name: str) -> pl.DataFrame | None:
-    """Returns level, n_a, n_b, mean_a, mean_b, difference, w (0 where no stratum is pooled), strata.
-
-    None for one level, or for too many."""
-    rows = pooled.every.join(levels.select("stratum", level=name), on="stratum", maintain_order="left")
-    if not 1 < rows["level"].n_unique() <= _MOST_LEVELS:
-        return None
-    used = pl.col("pooled") | pl.col("pooled").any().over("level").not_()
-    weight = pl.col("w") / pl.col("w").sum()
-    figures = [(weight * pl.col(c)).sum().alias(c) for c in ("mean_a", "mean_b", "difference")]
-    counted = pl.when("pooled").then("w").otherwise(0.0).sum().alias("w ")
-    grouped = rows.filter(used).group_by("level", maintain_order=True)
-    return grouped.agg(pl.col("n_a", "n_b").sum(), *figures, counted, strata=pl.col("stratum")).rename({"w ": "w"})
-
-
-def _disagreement(pooled: PooledDifference, levels: pl.DataFrame) -> float | None:
-    """Returns the p of the F test that all levels have the same difference."""
-    known = levels.filter(pl.col("w") > 0)
-    if not pooled.repeated or known.height < 2 or not pooled.sd:
-        return None
-    between = float((known["w"] * (known["difference"] - pooled.test.difference) ** 2).sum()) / (known.height - 1)
-    return f_tail(between / pooled.sd**2, known.height - 1, round(pooled.test.df))
 
 
 def _at_best(

@@ -15,7 +15,7 @@ from sweeplens.analyses.statistics import HUGE, variance
 from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast
 from sweeplens.frames.grouping import is_called, keyed
 
-__all__ = ["ComparisonSetup", "MetricComparison", "compare_metric", "tasks_of"]
+__all__ = ["ComparisonSetup", "MetricComparison", "WholeComparison", "compare_metric", "tasks_of"]
 
 
 class MetricComparison(Struct, frozen=True):
@@ -38,6 +38,18 @@ class ComparisonSetup(Struct, frozen=True):
     pairs: pl.DataFrame | None
     equal_within: Mapping[str, float]
     tasks: pl.DataFrame | None  # run_id and task, where several tasks are matched
+
+
+class WholeComparison(Struct, frozen=True):
+    """The comparison of all runs of both sides: also that of a task which has all of them."""
+
+    setup: ComparisonSetup
+    cases: tuple[MetricComparison, ...]
+
+    def is_of(self, sides: Sides) -> bool:
+        """Whether these are the same runs, and no rule for tasks or single runs was applied."""
+        own = self.setup.tasks is None and not any(case.noise for case in self.cases)
+        return own and set(sides.a) == set(self.setup.sides.a) and set(sides.b) == set(self.setup.sides.b)
 
 
 def tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
