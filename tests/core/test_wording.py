@@ -18,7 +18,7 @@ from sweeplens.counting import count_of, share_of, verb
 
 _PLURALS = re.compile(
     r"(?<![\d.,])1 (runs|points|steps|metrics|rows|groups|settings|values|files|lines|others|seeds|strata|keys|"
-    r"hyperparameters|findings|problems|levels|(?:new|other|more) \w+s)\b|\b(?:of|in|over) 1 (?!series)\w+s\b"
+    r"hyperparameters|findings|problems|levels|(?:new|other|more) (?!analysis\b)\w+s)\b|\b(?:of|in|over) 1 (?!series)\w+s\b"
 )
 
 
@@ -96,13 +96,13 @@ def test_print_escapes_what_a_log_would_tell_the_terminal(tmp_path: Path) -> Non
         assert not {"\x1b", "\x07", "\u202e"} & set(str(answer))
 
 
-def test_a_run_that_stopped_within_a_line_is_called_crashed_in_news_and_findings(tmp_path: Path) -> None:
+def test_a_run_that_stopped_within_a_line_is_described_alike_in_news_and_findings(tmp_path: Path) -> None:
     write_run(tmp_path, "torn", 8, {"lr": 0.1}, torn=True)
     write_run(tmp_path, "whole", 8, {"lr": 0.2})
     db = ExperimentDB(AnalysisConfig(live_seconds=0.01), base_path=tmp_path)
     overview, news, found = str(db.overview()), str(db.whats_new()), str(db.diagnose())
-    assert "1 crashed" in overview
-    assert "1 crashed" in news
+    assert "1 broke off within a line" in overview
+    assert "1 broke off within a line" in news
     assert "no status was logged; its file ends in the middle of a line" in " ".join(found.split())
     assert "failed" not in overview
 

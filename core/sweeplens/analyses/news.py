@@ -184,8 +184,8 @@ def _counted(fresh: pl.DataFrame, bests: int) -> list[str]:
 
 
 def _ends(fresh: pl.DataFrame) -> list[tuple[str, int]]:
-    """Returns how many runs ended, in the words of their status; a log that stops within a line is a crash, as in a diagnosis."""
-    stopped = {"finished": "stopped logging", "failed": "crashed"}
+    """Returns how many runs ended, in the words of their status, or in how a log without a status stops."""
+    stopped = {"finished": "stopped logging", "failed": "broke off within a line"}
     word = pl.when(pl.col("key") == "quiet").then(pl.col("event").replace(stopped)).otherwise("key").alias("word")
     ends = fresh.filter(pl.col("event").is_in(list(stopped))).group_by(word).agg(pl.col("run_id").n_unique())
     return ends.sort(pl.col("word") != "finished", "word").rows()

@@ -56,7 +56,7 @@ def news_facts(runs: pl.DataFrame, found: pl.DataFrame, options: DiagnosisOption
     torn = pl.col("run_id").is_in(list(options.torn))
     words = (
         pl.when(torn)
-        .then(pl.lit("crashed in the middle of a line"))
+        .then(pl.lit("broke off in the middle of a line, status unknown"))
         .otherwise(pl.lit("stopped logging, status unknown"))
     )
     past = pl.col("touched") + quiet <= pl.lit(options.now, _TIME)
