@@ -15,6 +15,7 @@ from tests.cluster.same_answers import called
 from tests.cluster.spark import SparkCluster
 
 from sweeplens import AnalysisConfig, ExperimentDB
+from sweeplens.engines.spark_progress import reporting
 from sweeplens.store import backend_for
 
 __all__ = ["a_large_sweep_has_the_same_answers"]
@@ -49,7 +50,10 @@ def a_large_sweep_has_the_same_answers(cluster: SparkCluster, home: Path, rows: 
     for database in (here, there):
         database.load_experiments()
     fixed, also = here.pinned(), there.pinned()
-    lines = [_asked(label, ask, fixed, also) for label, ask in QUESTIONS.items()]
+    stages: list[str] = []
+    with reporting(lambda done, tasks, text: stages.append(text)):
+        lines = [_asked(label, ask, fixed, also) for label, ask in QUESTIONS.items()]
+    assert any(cluster.address in told for told in stages), "the cluster was asked nothing"
     for tool, arguments in CALLS:
         one, other = anyio.run(_both, logs, config, on_cluster, tool, arguments)
         assert same_values(one, other), f"{tool} {arguments} says {one} and {other}"[:2000]

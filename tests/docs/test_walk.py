@@ -123,7 +123,10 @@ def test_the_counts_of_the_overview(answers: list[str], points: pl.DataFrame) ->
     lines = answers[0].splitlines()
     assert f"runs: {ends.height}: 58 finished, 1 unknown, 1 running (json_steps)" in lines
     assert "still running: 1: lr0.03_bs64_s5 (step 600)" in lines
-    assert f"last 24 hours: {ends.height} runs began; 58 finished; 1 broke off within a line; 16 new problems in 12 runs" in lines
+    assert (
+        f"last 24 hours: {ends.height} runs began; 58 finished; 1 broke off within a line; 16 new problems in 12 runs"
+        in lines
+    )
     bad = _lost(points)
     assert [line for line in lines if line.startswith("worst: ")] == [
         "worst: " + ", ".join(f"{run} (nan of train/loss at step {step})" for run, step in bad.items())
