@@ -95,6 +95,49 @@ def test_calls_of_tools_become_commands(text: str, shown: str) -> None:
     assert as_commands(text, ["sweep"]) == shown
 
 
+@pytest.mark.parametrize(
+    ("words", "pasted"),
+    [
+        (["ls", "DIR", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+        (["ls", "DIR", "--where", "val/acc>0.5 and optim.lr>0"], """--where '"val/acc.last">0.5 and "optim.lr">0'"""),
+        (["compare", "optim.lr = 0.1", "optim.lr=0.01", "DIR"], """'"optim.lr" = 0.1'"""),
+        (["call", "list_runs", "where=optim.lr > 0.01", "--root", "DIR"], """'where="optim.lr" > 0.01'"""),
+        (["plot", "curves", "DIR", "-o", "x.json", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+        (["report", "DIR", "-o", "x.html", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+    ],
+)
+def test_a_name_without_quotes_is_answered_with_words_that_a_shell_takes(
+    sweep: Path, tmp_path: Path, words: list[str], pasted: str
+) -> None:
+    typed = [str(sweep) if word == "DIR" else word for word in words]
+    wrong = run(*typed, folder=tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr.rstrip().endswith(f"Write: {pasted}")
+    mended = shlex.split(pasted)[-1]
+    first = next(i for i, word in enumerate(typed) if ("optim.lr" in word))
+    again = [
+        *typed[:first],
+        mended,
+        *(mended.replace("0.1", "0.01") if "optim.lr=" in w else w for w in typed[first + 1 :]),
+    ]
+    right = run(*again, folder=tmp_path)
+    assert right.returncode == 0, right.stderr
+    assert [file.name for file in tmp_path.iterdir()] in ([], ["x.json"], ["x.html"])
+
+
+@pytest.mark.parametrize(
+    ("words", "example"),
+    [
+        (["ls", "DIR", "--where", "status = finished"], """--where "status = 'finished'\""""),
+        (["ls", "DIR", "--where", "'optim.lr' > 0.1"], """--where '"optim.lr" > 0.01'"""),
+        (["sql", "SELECT optim.lr FROM runs", "DIR"], """'SELECT "optim.lr" FROM runs'"""),
+    ],
+)
+def test_advice_about_quotes_comes_with_quotes_for_the_shell(sweep: Path, words: list[str], example: str) -> None:
+    wrong = run(*[str(sweep) if word == "DIR" else word for word in words], folder=sweep.parent)
+    assert wrong.stderr.rstrip().endswith(f"A shell removes quotes, so put others around the whole: {example}")
+
+
 def test_an_error_of_a_command_names_commands_and_that_of_call_names_tools(sweep: Path) -> None:
     wrong = run("rank", "val/ac", sweep.name, folder=sweep.parent).stderr
     assert f"`sweeplens metrics {shlex.quote(sweep.name)}` shows all" in wrong

@@ -53,7 +53,18 @@ def main(name: str, arguments: Sequence[str]) -> int:
 
         return watch(spec, values, settings, output, options.watch, hint)
     except SweeplensError as error:
-        raise InputError(hint(str(error))) from error
+        raise InputError(_message(error, question, values, settings)) from error
+
+
+def _message(error: SweeplensError, question: QuestionCommand, values: dict[str, object], settings: Settings) -> str:
+    """Returns the message of an error in the words of commands, as they are typed in a shell."""
+    from sweeplens_mcp.cli.command_hints import as_option, quoted, with_shell_quotes
+
+    def typed(name: str, text: str) -> str:
+        return quoted(text) if name in question.positionals else as_option(name, text)
+
+    text = with_shell_quotes(error, values, typed)
+    return _as_commands(text, [shown_root(root) for root in settings.roots])
 
 
 def _as_commands(text: str, folders: Sequence[str]) -> str:
