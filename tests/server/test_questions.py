@@ -66,12 +66,27 @@ def test_csv_markdown_and_json_hold_the_same_rows(sweep: Path, tmp_path: Path) -
     assert [row[0] for row in rows[1:]] == [row[0] for row in data["rows"]]
     for name in ("runs.md", "runs.csv", "runs.json", "runs.txt"):
         assert run("ls", str(sweep), "-o", str(tmp_path / name)).stdout == ""
-    lines = (tmp_path / "runs.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0].split(" | ")[0] == "| run_id"
+    text = (tmp_path / "runs.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert text.startswith("| run_id | ")
+    assert "\n\nBasis: " in text
     assert len(lines) == len(rows) + 1
     assert list(csv.reader(io.StringIO((tmp_path / "runs.csv").read_text(encoding="utf-8")))) == rows
     assert json.loads((tmp_path / "runs.json").read_text(encoding="utf-8")) == data
     assert "Basis: " in (tmp_path / "runs.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "md", "json", "txt"])
+def test_a_file_is_named_and_its_basis_is_not_lost(sweep: Path, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"best.{suffix}"
+    told = run("rank", "val/acc", str(sweep), "-o", str(file)).stderr
+    assert told.splitlines()[-1] == f"Wrote {file}"
+    said = told if suffix == "csv" else file.read_text(encoding="utf-8")
+    assert "Basis: " in said or '"basis": ' in said
+    assert "higher is better" in said
+    if suffix == "csv":
+        assert next(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))["rank"] == "1"
+    assert run("rank", "val/acc", str(sweep), "-o", str(file)).stderr.endswith(f"Replaced {file}\n")
 
 
 def test_lists_are_json_in_csv(sweep: Path) -> None:

@@ -71,6 +71,20 @@ def test_the_next_steps_at_a_terminal_are_commands_that_run(sweep: Path) -> None
         assert done.returncode == 0, (command, done.stderr)
 
 
+@posix
+@pytest.mark.parametrize("columns", [50, 80])
+def test_no_line_ends_inside_a_command(sweep: Path, columns: int) -> None:
+    shown = at_terminal(["overview", sweep.name], columns=columns, folder=sweep.parent).text
+    piped = run("overview", sweep.name, folder=sweep.parent).stdout
+    said = re.findall(r"`(sweeplens [^`]+)`", piped)
+    assert said
+    outside_python = piped.partition("Python: ")[0]
+    assert not any(f"{question.tool}(" in outside_python for question in QUESTIONS)
+    joined = shown.replace(" \\\n", " ")
+    assert [command for command in said if f"`{command}`" not in joined] == []
+    assert max(map(len, shown.splitlines())) <= columns
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -17,7 +17,7 @@ from sweeplens.errors import InputError, SweeplensError, nearest
 from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
 from sweeplens_mcp.cli.call import converted
-from sweeplens_mcp.cli.output import FORMATS, Output, formatted, write
+from sweeplens_mcp.cli.output import FORMATS, Output, beside_data, formatted, write
 from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
@@ -46,8 +46,12 @@ def main(name: str, arguments: Sequence[str]) -> int:
     hint = partial(_as_commands, folders=[shown_root(root) for root in settings.roots])
     try:
         if options.watch is None:
-            answer = _first_answer(spec, values, settings, output)
-            write(formatted(answer, spec, row_limit(values), output, hint), output)
+            verb, answer = _first_answer(spec, values, settings, output)
+            limit = row_limit(values)
+            write(formatted(answer, spec, limit, output, hint), output)
+            sys.stderr.write(beside_data(answer, limit, output, hint))
+            if verb:
+                print(f"{verb} {output.file}", file=sys.stderr)
             return 0
         from sweeplens_mcp.cli.watching import watch
 
@@ -96,14 +100,14 @@ def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
     return parser
 
 
-def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output) -> Answer:
+def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output) -> tuple[str, Answer]:
+    """Returns the answer, and whether the file is new or replaced; empty without a file."""
     with ProgressLine(sys.stderr, "opening the experiments") as progress:
         database = open_database(settings)
-        if output.file is not None:
-            check_target(output.file, database.roots)
+        verb = check_target(output.file, database.roots) if output.file is not None else ""
         database.load_experiments(progress=progress.update)
         progress.show("working out the answer")
-        return whole_answer(spec, database, values)
+        return verb, whole_answer(spec, database, values)
 
 
 # ------------------------------------------------------------------ parsing
