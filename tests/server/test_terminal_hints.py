@@ -181,7 +181,20 @@ def test_metrics_are_completed_before_the_folder_is_typed(sweep: Path, tmp_path:
     shutil.copytree(sweep, tmp_path / "sweep")
     found = run("__complete", "rank", "val/", folder=tmp_path).stdout.split()
     assert "val/acc" in found
-    assert run("__complete", "show", "", folder=tmp_path).stdout.strip() == ""  # ids depend on the folder
+    assert "torn" in run("__complete", "show", "", folder=tmp_path).stdout.split()
+    hparams = run("__complete", "rank", "val/acc", "--hparams", "", folder=tmp_path).stdout.split()
+    assert "optim.lr" in hparams
+    assert not {"run_id", "status", "n_steps"} & set(hparams)
+    assert "val/acc" in run("__complete", "rank", "val/", folder=tmp_path / "sweep").stdout.split()
+
+
+def test_completion_offers_nothing_where_the_folder_of_runs_is_not_clear(sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "src" / "module").mkdir(parents=True)
+    shutil.copytree(sweep, tmp_path / "tests" / "data" / "sweep")
+    assert run("__complete", "rank", "", folder=tmp_path).stdout.strip() == ""
+    for name in ("one", "other"):
+        shutil.copytree(sweep, tmp_path / name)
+    assert run("__complete", "rank", "", folder=tmp_path).stdout.strip() == ""
 
 
 def test_completion_knows_options_of_plot_and_arguments_of_call(tmp_path: Path) -> None:
