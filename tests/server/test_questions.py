@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,37 @@ def test_wrong_use_names_the_right_one(sweep: Path, typed: tuple[str, ...], sent
     assert done.stdout == ""
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_positional_word_may_come_with_its_name(sweep: Path) -> None:
+    usual = run("rank", "val/acc", str(sweep), "--limit", "2")
+    for words in (["rank", str(sweep), "--metric", "val/acc"], ["rank", "--metric=val/acc", str(sweep)]):
+        assert run(*words, "--limit", "2").stdout == usual.stdout
+    assert run("show", "--run-id", "torn", str(sweep)).stdout == run("show", "torn", str(sweep)).stdout
+    both = run("compare", str(sweep), "--b", "lr0.01*", "--a", "lr0.1*").stdout
+    assert both == run("compare", "lr0.1*", "lr0.01*", str(sweep)).stdout
+    assert "--a comes with --b" in run("compare", "--a", "lr0.1*", str(sweep)).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (("plot", "ranking", "val/acc", "DIR", "-o", "x.png"), "sweeplens plot ranking DIR --metrics val/acc -o FILE"),
+        (("plot", "curves", "DIR", "val/acc", "-o", "x.png"), "sweeplens plot curves DIR --metrics val/acc -o FILE"),
+        (
+            ("compare", "0.1", "0.01", "DIR", "--hparam", "optim.lr"),
+            "compare '\"optim.lr\" = 0.1' '\"optim.lr\" = 0.01' DIR",
+        ),
+        (("compare", "--hparam", "optim.lr", "DIR", "0.1"), "All: sweeplens compare DIR --hparam optim.lr."),
+    ],
+)
+def test_a_word_in_the_place_of_a_folder_is_answered_with_the_command(
+    sweep: Path, words: tuple[str, ...], right: str
+) -> None:
+    typed = [str(sweep) if word == "DIR" else word for word in words]
+    wrong = run(*typed)
+    assert wrong.returncode == 2
+    assert right.replace("DIR", shlex.quote(str(sweep))) in wrong.stderr
 
 
 def test_a_folder_in_place_of_a_command_is_answered_with_overview(sweep: Path) -> None:

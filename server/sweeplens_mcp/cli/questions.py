@@ -22,7 +22,7 @@ from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 from sweeplens_mcp.cli.targets import check_target
-from sweeplens_mcp.cli.word_order import check_words
+from sweeplens_mcp.cli.word_order import check_words, with_named_words
 from sweeplens_mcp.execution.arguments import ToolArgument, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
@@ -145,7 +145,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ign
 
 def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, arguments: Sequence[str]) -> argparse.Namespace:
     """What was typed."""
-    options, rest = parsed_words(parser, arguments)
+    options, rest = parsed_words(parser, with_named_words(question, arguments))
     options.folders = [*options.folders, *rest]
     if question.instead:
         _settle_positionals(options, question)
