@@ -191,7 +191,9 @@ def _basis(answer: Answer) -> str:
     left = "".join(f"; left out {entry.n} ({entry.reason})" for entry in basis.left_out)
     warned = "".join(f"; {warning}" for warning in basis.warnings)
     return (
-        f"{share_of(basis.runs_used, basis.runs_matched, 'run')}{left}{warned}; {basis.python}" if basis.python else ""
+        f"{share_of(basis.runs_used, basis.runs_matched, 'run')}{left}{warned}; Python: {basis.python}"
+        if basis.python
+        else ""
     )
 
 

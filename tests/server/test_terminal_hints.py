@@ -100,6 +100,11 @@ def test_no_line_ends_inside_a_command(sweep: Path, columns: int) -> None:
         ("at_step='common' compares", "--at-step common compares"),
         ("pass goal=...", "pass --goal ..."),
         ("2 lines (experiments://problems)", "2 lines (`sweeplens doctor sweep`)"),
+        (
+            "No column 'lr'. experiments://schema lists all columns of conditions.",
+            "No column 'lr'. `sweeplens sql 'SELECT * FROM runs LIMIT 1' sweep` shows the columns, "
+            "`sweeplens metrics sweep` the metrics.",
+        ),
         ("group budget=10, limit=max", "group budget=10, limit=max"),
         ("a run my_list_runs, rank_runs/x", "a run my_list_runs, rank_runs/x"),
         ("rank_runs(f(x))", "rank_runs(f(x))"),

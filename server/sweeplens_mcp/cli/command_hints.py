@@ -25,6 +25,8 @@ _BY_TOOL = {question.tool: question for question in QUESTIONS}
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
 _CALL = re.compile(rf"(?<![\w./-])({'|'.join(_BY_TOOL)})(\((?:{_QUOTED}|[^()\"'])*\))?(?![\w/(-])")
 _PROBLEMS = "experiments://problems"
+_SCHEMA = re.compile(r"experiments://schema lists all(?: columns(?: of conditions)?)?")
+_COLUMNS = "SELECT * FROM runs LIMIT 1"
 _QUOTING = re.compile(r"\b(double|single) quotes", re.IGNORECASE)
 _CONDITIONS = {"double": '"optim.lr" > 0.01', "single": "status = 'finished'"}
 _QUERY = 'SELECT "optim.lr" FROM runs'
@@ -40,7 +42,13 @@ def as_commands(text: str, folders: Sequence[str] = ()) -> str:
             parts += [_as_options(text[end : match.start()]), f"`{command}`"]
             end = match.end()
     parts.append(_as_options(text[end:]))
-    return "".join(parts).replace(_PROBLEMS, f"`{' '.join(map(quoted, ['sweeplens', 'doctor', *folders]))}`")
+    problems = _shown("doctor", *folders)
+    columns = f"{_shown('sql', _COLUMNS, *folders)} shows the columns, {_shown('metrics', *folders)} the metrics"
+    return _SCHEMA.sub(lambda _: columns, "".join(parts).replace(_PROBLEMS, problems))
+
+
+def _shown(*words: str) -> str:
+    return f"`{' '.join(map(quoted, ['sweeplens', *words]))}`"
 
 
 def as_option(name: str, text: str) -> str:
