@@ -1,6 +1,7 @@
 """Ask a folder of experiments from a script, over stdio: ``python examples/scripted_client.py DIR [METRIC]``."""
 
 import asyncio
+import os
 import sys
 
 from mcp import Client, StdioServerParameters
@@ -30,4 +31,8 @@ async def main(folder: str, metric: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit("usage: python examples/scripted_client.py DIR [METRIC], a folder of experiments")
-    asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "val/acc"))
+    try:
+        asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "val/acc"))
+        sys.stdout.flush()
+    except* BrokenPipeError:  # the program that reads our output has ended, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

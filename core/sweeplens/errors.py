@@ -4,6 +4,7 @@ SweeplensError
 ├── ConfigError            a setting that cannot be used
 ├── InputError             an argument that cannot be used
 │   ├── UnknownNameError   a run, metric, hyperparameter or column that does not exist
+│   │   └── QuotesError    a condition in which quotes are missing or are of the wrong kind
 │   ├── AmbiguousGoalError a metric whose direction is neither configured nor known by its name
 │   └── CursorError        a cursor that is invalid, or whose data have changed
 ├── RootError              a folder that is missing, unreadable or without experiments
@@ -35,6 +36,7 @@ __all__ = [
     "LimitError",
     "MissingExtraError",
     "PlaceError",
+    "QuotesError",
     "RefusedFileError",
     "RenderError",
     "RootError",
@@ -79,6 +81,20 @@ class UnknownNameError(InputError):
             name = f"{name[:_SHOWN]}..."
         offer = f" Nearest: {', '.join(repr(n) for n in near)}." if near else ""
         return cls(f"No {kind} {name!r}.{offer}{' ' + hint if hint else ''}")
+
+
+class QuotesError(UnknownNameError):
+    """A condition whose names or texts stand in wrong quotes or in none. The message ends with the condition as it was meant."""
+
+    condition = ""
+    corrected = ""
+
+    @classmethod
+    def corrects(cls, reason: str, condition: str, corrected: str) -> QuotesError:
+        """Builds the message: ``No column 'optim.lr': ... in double quotes. Write: "optim.lr" > 0.01``"""
+        error = cls(f"{reason}. Write: {corrected}")
+        error.condition, error.corrected = condition, corrected
+        return error
 
 
 class AmbiguousGoalError(InputError):

@@ -1,18 +1,21 @@
 """Packages that come with an extra of the installation, not by default: docs/decisions/0006 says why.
 
 is_installed(package)    whether it is there; nothing is imported
+how_to_install(extra)    the command that adds an extra to this installation
 not_installed(package)   a sentence with the command that installs it
 missing_extras()         what this installation lacks, for `sweeplens doctor`
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["EXTRAS", "Extra", "is_installed", "missing_extras", "not_installed"]
+__all__ = ["EXTRAS", "Extra", "how_to_install", "is_installed", "missing_extras", "not_installed"]
 
 
 class Extra(Struct, frozen=True):
@@ -38,10 +41,30 @@ def is_installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def how_to_install(extra: str) -> str:
+    """Returns the command that adds an extra to this installation: one of `uv tool` or of pip, from a checkout or an index."""
+    command = "uv tool install" if Path(sys.prefix, "uv-receipt.toml").is_file() else "pip install"
+    by_name, in_checkout = f"{command} 'sweeplens[{extra}]'", f"{command} '.[{extra}]' in the checkout"
+    if not _is_from_folder():
+        return by_name
+    return in_checkout if command.startswith("uv") else f"{in_checkout}, or {by_name} in this environment"
+
+
+def _is_from_folder() -> bool:
+    """Returns whether this installation was made from a folder: pip and uv write down the origin (PEP 610)."""
+    from importlib.metadata import PackageNotFoundError, distribution  # few need it
+
+    try:
+        origin = distribution("sweeplens").read_text("direct_url.json")
+    except PackageNotFoundError:
+        return True  # imported from a folder, without an installation
+    return '"dir_info"' in (origin or "")
+
+
 def not_installed(package: str) -> str:
     """Returns a sentence: what needs the package, and how to install it."""
     extra = EXTRAS[package]
-    return f"{extra.purpose} needs the package {package}: pip install 'sweeplens[{extra.name}]'"
+    return f"{extra.purpose} needs the package {package}: {how_to_install(extra.name)}"
 
 
 def missing_extras() -> list[str]:

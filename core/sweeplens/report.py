@@ -19,7 +19,7 @@ from msgspec import Struct
 from sweeplens.answers import Answer
 from sweeplens.charts.labels import printed
 from sweeplens.charts.page import ChartOnPage, on_page, theme_data
-from sweeplens.charts.rendering import HOW_TO_GET, can_render, javascript
+from sweeplens.charts.rendering import can_render, javascript, renderer_hint
 from sweeplens.charts.request import PlotRequest, asked_metrics
 from sweeplens.counting import share_of
 from sweeplens.errors import InputError, SweeplensError
@@ -117,7 +117,7 @@ def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") 
         bundle=javascript() if drawn else "",
         title=f"Experiments in {printed(roots)}",
         made=f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from version {db.refresh().version} of {', '.join(db.root_names)}.",
-        missing="" if drawn else f"Without charts: the renderer is not installed. {HOW_TO_GET}",
+        missing="" if drawn else f"Without charts: the renderer is not installed. {renderer_hint()}",
         sections=[s for s in [*sections, problems_section(db.problems)] if not s.is_empty],
         themes=theme_data(),
     )
@@ -191,7 +191,9 @@ def _basis(answer: Answer) -> str:
     left = "".join(f"; left out {entry.n} ({entry.reason})" for entry in basis.left_out)
     warned = "".join(f"; {warning}" for warning in basis.warnings)
     return (
-        f"{share_of(basis.runs_used, basis.runs_matched, 'run')}{left}{warned}; {basis.python}" if basis.python else ""
+        f"{share_of(basis.runs_used, basis.runs_matched, 'run')}{left}{warned}; Python: {basis.python}"
+        if basis.python
+        else ""
     )
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from scipy import stats
 from support.charts import demo_sweep, layers, rows
@@ -126,6 +127,25 @@ def test_a_loss_over_decades_gets_a_logarithmic_axis_by_default(tmp_path: Path) 
     assert scale(log="none") is None
     below = database(tmp_path / "b", [run("r", {"lr": 1}, val_loss=[10.0 / 2**s - 1 for s in range(12)])])
     assert layers(below.plot("curves", log="y"))[0]["encoding"]["y"]["scale"].get("type") is None
+
+
+def test_a_summary_bounds_the_intervals_of_shares_as_a_ranking_does(db: ExperimentDB) -> None:
+    ranked = db.rank("val/acc", hparams=["optim.lr"]).table
+    summary = db.summarize_metrics(["optim.lr"], metrics=["val/acc"])
+    columns = ["optim.lr", "ci95_low", "ci95_high"]
+    assert ranked.filter(pl.col("optim.lr") == 0.3)["ci95_low"].item() == 0
+    both = ranked.select(columns).join(summary.select(columns), on="optim.lr")
+    assert both.height == 6
+    assert both["ci95_low"].to_list() == pytest.approx(both["ci95_low_right"].to_list())
+    assert both["ci95_high"].to_list() == pytest.approx(both["ci95_high_right"].to_list())
+
+
+def test_a_crowded_chart_has_no_band_over_half_of_it_and_names_the_groups(db: ExperimentDB) -> None:
+    chart = db.plot("curves", metrics=["val/acc"])
+    assert {r["series"].split(",")[0] for r in rows(chart, "area", "low")} >= {"lr=0.03", "lr=0.1"}
+    assert not any(r["series"].startswith("lr=0.3,") for r in rows(chart, "area", "low"))
+    (note,) = (line for line in chart.spec["title"]["subtitle"] if line.startswith("Without its band"))
+    assert "lr=0.3, batch_size=64 (n=3)" in note
 
 
 def test_a_band_that_would_hide_the_curves_is_faint(tmp_path: Path) -> None:

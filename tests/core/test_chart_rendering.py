@@ -108,6 +108,7 @@ def test_without_the_renderer_everything_but_images_works_and_says_how_to_get_it
     with pytest.raises(RenderError, match=r"pip install 'sweeplens\[charts\]'"):
         chart.png()
     page = db.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "methods of ExperimentDB in Python and tools of the server" in page
     assert "sweeplens[charts]" in page
     assert "<table" in page
 

@@ -39,6 +39,37 @@ def test_each_extra_is_declared_and_all_has_every_one() -> None:
     assert declared["all"] == [f"sweeplens[{','.join(sorted(names))}]"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "receipt", "said"),
+    [
+        (
+            '{"url": "file:///home/me/sweeplens", "dir_info": {}}',
+            False,
+            "pip install '.[charts]' in the checkout, or pip ",
+        ),
+        ('{"url": "file:///home/me/sweeplens", "dir_info": {}}', True, "uv tool install '.[charts]' in the checkout"),
+        ("", False, "pip install 'sweeplens[charts]'"),
+        ("", True, "uv tool install 'sweeplens[charts]'"),
+    ],
+)
+def test_an_extra_is_added_as_the_package_was_installed(tmp_path: Path, origin: str, receipt: bool, said: str) -> None:
+    record = tmp_path / "sweeplens-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: sweeplens\nVersion: 1.0\n")
+    if origin:
+        (record / "direct_url.json").write_text(origin)
+    if receipt:
+        (tmp_path / "uv-receipt.toml").touch()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from sweeplens.extras import not_installed; "
+        "sys.prefix = sys.argv[1]; print(not_installed('vl_convert'))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"needs the package vl_convert: {said}" in shown
+
+
 def test_a_default_installation_keeps_a_store_and_reads_it_again(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep")
     first = _command("overview", "--root", str(sweep), cache=tmp_path / "cache")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,15 @@ def test_the_scripted_client_asks_over_stdio_in_forty_lines(demo: Path) -> None:
     assert "optim.lr" in shown
     assert "0.93" in shown
     assert len((EXAMPLES / "scripted_client.py").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_the_scripted_client_ends_quietly_when_its_reader_has_ended(demo: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        command = [sys.executable, str(EXAMPLES / "scripted_client.py"), str(demo)]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no POSIX shell")

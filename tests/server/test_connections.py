@@ -140,6 +140,15 @@ def test_a_slow_but_steady_body_and_a_connection_that_is_used_again_are_served()
             time.sleep(0.7)  # longer than a head may take: between two requests the keep-alive counts
 
 
+def test_a_server_says_that_it_serves_only_when_its_port_is_open(tmp_path: Path) -> None:
+    with bounded(Limits(20, 10)) as port:
+        command = [sys.executable, "-m", "sweeplens_mcp", "serve", str(tmp_path), "--http", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 2
+    assert "serving on" not in done.stderr
+    assert f"Port {port} of 127.0.0.1 cannot be opened" in done.stderr
+
+
 def test_a_port_in_use_is_an_error_of_one_sentence() -> None:
     with (
         bounded(Limits(20, 10)) as port,

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -66,12 +67,27 @@ def test_csv_markdown_and_json_hold_the_same_rows(sweep: Path, tmp_path: Path) -
     assert [row[0] for row in rows[1:]] == [row[0] for row in data["rows"]]
     for name in ("runs.md", "runs.csv", "runs.json", "runs.txt"):
         assert run("ls", str(sweep), "-o", str(tmp_path / name)).stdout == ""
-    lines = (tmp_path / "runs.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0].split(" | ")[0] == "| run_id"
+    text = (tmp_path / "runs.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert text.startswith("| run_id | ")
+    assert "\n\nBasis: " in text
     assert len(lines) == len(rows) + 1
     assert list(csv.reader(io.StringIO((tmp_path / "runs.csv").read_text(encoding="utf-8")))) == rows
     assert json.loads((tmp_path / "runs.json").read_text(encoding="utf-8")) == data
     assert "Basis: " in (tmp_path / "runs.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "md", "json", "txt"])
+def test_a_file_is_named_and_its_basis_is_not_lost(sweep: Path, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"best.{suffix}"
+    told = run("rank", "val/acc", str(sweep), "-o", str(file)).stderr
+    assert told.splitlines()[-1] == f"Wrote {file}"
+    said = told if suffix == "csv" else file.read_text(encoding="utf-8")
+    assert "Basis: " in said or '"basis": ' in said
+    assert "higher is better" in said
+    if suffix == "csv":
+        assert next(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))["rank"] == "1"
+    assert run("rank", "val/acc", str(sweep), "-o", str(file)).stderr.endswith(f"Replaced {file}\n")
 
 
 def test_lists_are_json_in_csv(sweep: Path) -> None:
@@ -122,6 +138,37 @@ def test_wrong_use_names_the_right_one(sweep: Path, typed: tuple[str, ...], sent
     assert done.stdout == ""
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_positional_word_may_come_with_its_name(sweep: Path) -> None:
+    usual = run("rank", "val/acc", str(sweep), "--limit", "2")
+    for words in (["rank", str(sweep), "--metric", "val/acc"], ["rank", "--metric=val/acc", str(sweep)]):
+        assert run(*words, "--limit", "2").stdout == usual.stdout
+    assert run("show", "--run-id", "torn", str(sweep)).stdout == run("show", "torn", str(sweep)).stdout
+    both = run("compare", str(sweep), "--b", "lr0.01*", "--a", "lr0.1*").stdout
+    assert both == run("compare", "lr0.1*", "lr0.01*", str(sweep)).stdout
+    assert "--a comes with --b" in run("compare", "--a", "lr0.1*", str(sweep)).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (("plot", "ranking", "val/acc", "DIR", "-o", "x.png"), "sweeplens plot ranking DIR --metrics val/acc -o FILE"),
+        (("plot", "curves", "DIR", "val/acc", "-o", "x.png"), "sweeplens plot curves DIR --metrics val/acc -o FILE"),
+        (
+            ("compare", "0.1", "0.01", "DIR", "--hparam", "optim.lr"),
+            "compare '\"optim.lr\" = 0.1' '\"optim.lr\" = 0.01' DIR",
+        ),
+        (("compare", "--hparam", "optim.lr", "DIR", "0.1"), "All: sweeplens compare DIR --hparam optim.lr."),
+    ],
+)
+def test_a_word_in_the_place_of_a_folder_is_answered_with_the_command(
+    sweep: Path, words: tuple[str, ...], right: str
+) -> None:
+    typed = [str(sweep) if word == "DIR" else word for word in words]
+    wrong = run(*typed)
+    assert wrong.returncode == 2
+    assert right.replace("DIR", shlex.quote(str(sweep))) in wrong.stderr
 
 
 def test_a_folder_in_place_of_a_command_is_answered_with_overview(sweep: Path) -> None:

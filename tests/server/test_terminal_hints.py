@@ -71,6 +71,20 @@ def test_the_next_steps_at_a_terminal_are_commands_that_run(sweep: Path) -> None
         assert done.returncode == 0, (command, done.stderr)
 
 
+@posix
+@pytest.mark.parametrize("columns", [50, 80])
+def test_no_line_ends_inside_a_command(sweep: Path, columns: int) -> None:
+    shown = at_terminal(["overview", sweep.name], columns=columns, folder=sweep.parent).text
+    piped = run("overview", sweep.name, folder=sweep.parent).stdout
+    said = re.findall(r"`(sweeplens [^`]+)`", piped)
+    assert said
+    outside_python = piped.partition("Python: ")[0]
+    assert not any(f"{question.tool}(" in outside_python for question in QUESTIONS)
+    joined = shown.replace(" \\\n", " ")
+    assert [command for command in said if f"`{command}`" not in joined] == []
+    assert max(map(len, shown.splitlines())) <= columns
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -86,6 +100,11 @@ def test_the_next_steps_at_a_terminal_are_commands_that_run(sweep: Path) -> None
         ("at_step='common' compares", "--at-step common compares"),
         ("pass goal=...", "pass --goal ..."),
         ("2 lines (experiments://problems)", "2 lines (`sweeplens doctor sweep`)"),
+        (
+            "No column 'lr'. experiments://schema lists all columns of conditions.",
+            "No column 'lr'. `sweeplens sql 'SELECT * FROM runs LIMIT 1' sweep` shows the columns, "
+            "`sweeplens metrics sweep` the metrics.",
+        ),
         ("group budget=10, limit=max", "group budget=10, limit=max"),
         ("a run my_list_runs, rank_runs/x", "a run my_list_runs, rank_runs/x"),
         ("rank_runs(f(x))", "rank_runs(f(x))"),
@@ -93,6 +112,49 @@ def test_the_next_steps_at_a_terminal_are_commands_that_run(sweep: Path) -> None
 )
 def test_calls_of_tools_become_commands(text: str, shown: str) -> None:
     assert as_commands(text, ["sweep"]) == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "pasted"),
+    [
+        (["ls", "DIR", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+        (["ls", "DIR", "--where", "val/acc>0.5 and optim.lr>0"], """--where '"val/acc.last">0.5 and "optim.lr">0'"""),
+        (["compare", "optim.lr = 0.1", "optim.lr=0.01", "DIR"], """'"optim.lr" = 0.1'"""),
+        (["call", "list_runs", "where=optim.lr > 0.01", "--root", "DIR"], """'where="optim.lr" > 0.01'"""),
+        (["plot", "curves", "DIR", "-o", "x.json", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+        (["report", "DIR", "-o", "x.html", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+    ],
+)
+def test_a_name_without_quotes_is_answered_with_words_that_a_shell_takes(
+    sweep: Path, tmp_path: Path, words: list[str], pasted: str
+) -> None:
+    typed = [str(sweep) if word == "DIR" else word for word in words]
+    wrong = run(*typed, folder=tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr.rstrip().endswith(f"Write: {pasted}")
+    mended = shlex.split(pasted)[-1]
+    first = next(i for i, word in enumerate(typed) if ("optim.lr" in word))
+    again = [
+        *typed[:first],
+        mended,
+        *(mended.replace("0.1", "0.01") if "optim.lr=" in w else w for w in typed[first + 1 :]),
+    ]
+    right = run(*again, folder=tmp_path)
+    assert right.returncode == 0, right.stderr
+    assert [file.name for file in tmp_path.iterdir()] in ([], ["x.json"], ["x.html"])
+
+
+@pytest.mark.parametrize(
+    ("words", "example"),
+    [
+        (["ls", "DIR", "--where", "status = finished"], """--where "status = 'finished'\""""),
+        (["ls", "DIR", "--where", "'optim.lr' > 0.1"], """--where '"optim.lr" > 0.01'"""),
+        (["sql", "SELECT optim.lr FROM runs", "DIR"], """'SELECT "optim.lr" FROM runs'"""),
+    ],
+)
+def test_advice_about_quotes_comes_with_quotes_for_the_shell(sweep: Path, words: list[str], example: str) -> None:
+    wrong = run(*[str(sweep) if word == "DIR" else word for word in words], folder=sweep.parent)
+    assert wrong.stderr.rstrip().endswith(f"A shell removes quotes, so put others around the whole: {example}")
 
 
 def test_an_error_of_a_command_names_commands_and_that_of_call_names_tools(sweep: Path) -> None:
@@ -124,7 +186,20 @@ def test_metrics_are_completed_before_the_folder_is_typed(sweep: Path, tmp_path:
     shutil.copytree(sweep, tmp_path / "sweep")
     found = run("__complete", "rank", "val/", folder=tmp_path).stdout.split()
     assert "val/acc" in found
-    assert run("__complete", "show", "", folder=tmp_path).stdout.strip() == ""  # ids depend on the folder
+    assert "torn" in run("__complete", "show", "", folder=tmp_path).stdout.split()
+    hparams = run("__complete", "rank", "val/acc", "--hparams", "", folder=tmp_path).stdout.split()
+    assert "optim.lr" in hparams
+    assert not {"run_id", "status", "n_steps"} & set(hparams)
+    assert "val/acc" in run("__complete", "rank", "val/", folder=tmp_path / "sweep").stdout.split()
+
+
+def test_completion_offers_nothing_where_the_folder_of_runs_is_not_clear(sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "src" / "module").mkdir(parents=True)
+    shutil.copytree(sweep, tmp_path / "tests" / "data" / "sweep")
+    assert run("__complete", "rank", "", folder=tmp_path).stdout.strip() == ""
+    for name in ("one", "other"):
+        shutil.copytree(sweep, tmp_path / name)
+    assert run("__complete", "rank", "", folder=tmp_path).stdout.strip() == ""
 
 
 def test_completion_knows_options_of_plot_and_arguments_of_call(tmp_path: Path) -> None:

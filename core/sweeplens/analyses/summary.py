@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from sweeplens.analyses.bounds import cut_at_bounds
 from sweeplens.analyses.coverage import settings_unknown
 from sweeplens.analyses.sorting import sort_table
 from sweeplens.analyses.statistics_on_engine import grouped_on_engine
@@ -58,9 +59,9 @@ def summarize(
     many = grouped_on_engine(asked, points, runs, by, parse_reduce(reduce))
     if many is not None:
         notes = unknown + _notes(many.table, by, hparams, str(parse_reduce(reduce)), many.step)
-        return _of_many(_sorted(many.table, sort, runs), asked, notes)
+        return _of_many(_sorted(_bounded(many.table), sort, runs), asked, notes)
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals)
-    table = _sorted(statistics_of(reduced, runs, by), sort, runs)
+    table = _sorted(_bounded(statistics_of(reduced, runs, by)), sort, runs)
     whole = len(metrics) * runs.height  # nothing is missing: the usual case, and slow to check run by run
     everything = asked.height == whole
     same = everything and reduced.values.height == whole > 0 and reduce != "points"
@@ -68,6 +69,11 @@ def summarize(
     left = (*(() if everything else runs_lacking(metrics, runs, series)), *reduced.left_out)
     notes = unknown + _notes(table, by, hparams, str(parse_reduce(reduce)), reduced.step)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes)
+
+
+def _bounded(table: pl.DataFrame) -> pl.DataFrame:
+    """Returns statistics with the intervals of shares cut at their bounds, as `rank` does."""
+    return cut_at_bounds(table, table)
 
 
 def _of_many(table: pl.DataFrame, asked: pl.DataFrame, notes: tuple[str, ...]) -> Answer:

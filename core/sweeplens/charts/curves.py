@@ -124,7 +124,7 @@ def panel_layers(
             _rows(unnamed, ask.smooth),
             {**base, "tooltip": tooltip_fields},
         ),
-        *_band_layers(named, values, {**base, "color": colour}, log=log),
+        *_band_layers(named, values, {**base, "color": colour}, log=log, is_crowded=bool(unnamed)),
         layer(
             {**line, "strokeWidth": 1, "opacity": 0.3}, _rows(named, 0) if ask.smooth else [], {**base, "color": colour}
         ),
@@ -136,11 +136,14 @@ def panel_layers(
         ),
         _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
-    return [part for part in layers if part["data"]["values"]], _beyond_note(within)
+    hidden = _hidden_bands(named, values, log=log) if unnamed else ""
+    return [part for part in layers if part["data"]["values"]], f"{_beyond_note(within)} {hidden}".strip()
 
 
-def _band_layers(lines: Sequence[CurveLine], values: Sequence[float], encoding: Spec, *, log: bool) -> list[Spec]:
-    """Returns the bands as two layers: wide ones faint, the others above them."""
+def _band_layers(
+    lines: Sequence[CurveLine], values: Sequence[float], encoding: Spec, *, log: bool, is_crowded: bool
+) -> list[Spec]:
+    """Returns the bands as two layers: wide ones faint, the others above them. A crowded chart has no wide ones."""
     wide = _wide_bands(lines, values, log=log)
     ends = {**encoding, "y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
     return [
@@ -150,7 +153,14 @@ def _band_layers(lines: Sequence[CurveLine], values: Sequence[float], encoding: 
             ends,
         )
         for is_wide, opacity in ((True, _FAINT), (False, _BAND))
+        if not (is_wide and is_crowded)
     ]
+
+
+def _hidden_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> str:
+    """Returns a note about the wide bands that a crowded chart leaves out."""
+    wide = [line.label for line in _wide_bands(lines, values, log=log)]
+    return f"Without its band, which covers half the chart: {', '.join(wide)}." if wide else ""
 
 
 def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:

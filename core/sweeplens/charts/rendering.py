@@ -18,16 +18,21 @@ from typing import IO, Any
 
 from sweeplens.cancellation import checkpoint
 from sweeplens.errors import LimitError, RenderError
+from sweeplens.extras import how_to_install
 
-__all__ = ["HOW_TO_GET", "can_render", "javascript", "render"]
+__all__ = ["can_render", "javascript", "render", "renderer_hint"]
 
-HOW_TO_GET = (
-    "pip install 'sweeplens[charts]' brings it (the package vl-convert-python, which has no build for musl systems such as"
-    " Alpine). Without it, charts are specifications: save as .json, or show them in a notebook."
-)
 _LOOK_SECONDS = 0.05
 _MOST_SECONDS = 60.0
 _IDLE_SECONDS = 60.0
+
+
+def renderer_hint() -> str:
+    """Returns how to get the renderer, and what works without it."""
+    return (
+        f"To get it: {how_to_install('charts')} (the package vl-convert-python, which has no build for musl systems such as "
+        "Alpine). Without it, charts are specifications: save as .json, or show them in a notebook."
+    )
 
 
 def can_render() -> bool:
@@ -47,7 +52,7 @@ def javascript() -> str:
 
 def _rendered(job: dict[str, Any]) -> bytes:
     if not can_render():
-        raise RenderError(f"This needs a renderer, which is not installed. {HOW_TO_GET}")
+        raise RenderError(f"This needs a renderer, which is not installed. {renderer_hint()}")
     return _RENDERER.ask(job)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from msgspec import Struct
 from polars.exceptions import PolarsError
 
-from sweeplens.errors import InputError, UnknownNameError, nearest
+from sweeplens.errors import InputError, QuotesError, UnknownNameError, nearest
 from sweeplens.frames.condition_expressions import ExpressionBuilder, kind_of, source_of
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode, parse_condition
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
@@ -100,11 +100,15 @@ def _columns(tree: ConditionNode) -> list[str]:
 
 
 def _names(tree: ConditionNode) -> Iterator[str]:
+    return (node.name for node in _column_nodes(tree))
+
+
+def _column_nodes(tree: ConditionNode) -> Iterator[ColumnNode]:
     if isinstance(tree, ColumnNode):
-        yield tree.name
+        yield tree
     elif isinstance(tree, OperationNode):
         for part in tree.parts:
-            yield from _names(part)
+            yield from _column_nodes(part)
 
 
 def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
@@ -133,11 +137,13 @@ def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> Unknow
             f'No column {name!r}: it is a metric; use one of its statistics, as in "{name}.last" '
             f"(last, min, max, mean, n_nan and others). {_SCHEMA_HINT}"
         )
-    unquoted = "" if node.quote else _longest_name_at(text, node.at, [*runs.columns, *metrics], metrics)
+    unquoted = None if node.quote else _unquoted_name(text, node.at, [*runs.columns, *metrics], metrics)
     if unquoted:
-        return UnknownNameError(
+        return QuotesError.corrects(
             f"No column {name!r} in the condition: put names with dots, slashes or other signs in double quotes, "
-            f'as in "{unquoted}".'
+            f'as in "{unquoted.name}"',
+            text,
+            _with_quotes(text, [*runs.columns, *metrics], metrics),
         )
     metric, _, statistic = name.rpartition(".")
     if metric in metrics and not set("(@") & set(name):  # no event
@@ -150,10 +156,32 @@ def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> Unknow
     return UnknownNameError.of("column", name, near_columns(name, runs, series, known.more), hint=_SCHEMA_HINT)
 
 
-def _longest_name_at(text: str, at: int, names: Iterable[str], metrics: Sequence[str]) -> str:
-    """Returns the column that stands without quotes at a position of the text; a bare metric as its last value."""
+class _UnquotedName(Struct, frozen=True):
+    """A column that stands in a condition without quotes, and the position after it."""
+
+    name: str
+    end: int
+
+
+def _with_quotes(text: str, names: Sequence[str], metrics: Sequence[str]) -> str:
+    """Returns a condition with double quotes around each known name that needs them."""
+    parts: list[str] = []
+    done = 0
+    for node in sorted(_column_nodes(parse_condition(text)), key=lambda node: node.at):
+        found = None if node.quote or node.at < done else _unquoted_name(text, node.at, names, metrics)
+        if found:
+            parts += [text[done : node.at], f'"{found.name}"']
+            done = found.end
+    return "".join([*parts, text[done:]])
+
+
+def _unquoted_name(text: str, at: int, names: Iterable[str], metrics: Sequence[str]) -> _UnquotedName | None:
+    """Returns the longest column that stands without quotes at a position of the text; a bare metric as its last value."""
     found = max((n for n in names if not n.isidentifier() and text.startswith(n, at)), key=len, default="")
-    if found not in metrics:
-        return found
-    statistic = re.match(r"\.(\w+)", text[at + len(found) :])
-    return f"{found}.{statistic[1] if statistic and statistic[1] in SERIES_STATS else 'last'}"
+    end = at + len(found)
+    if not found or found not in metrics:
+        return _UnquotedName(found, end) if found else None
+    statistic = re.match(r"\.(\w+)", text[end:])
+    if statistic and statistic[1] in SERIES_STATS:
+        return _UnquotedName(found + statistic[0], end + statistic.end())
+    return _UnquotedName(f"{found}.last", end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens_mcp.cli.progress import ProgressLine
@@ -30,7 +30,16 @@ def call_tool(name: str, values: Sequence[str], settings: Settings) -> ToolReply
     with ProgressLine(sys.stderr, "opening the experiments") as progress:
         database = open_database(settings)
         database.load_experiments(progress=progress.update)
-        return answer_call(spec, database, arguments, AnswerCache())
+        try:
+            return answer_call(spec, database, arguments, AnswerCache())
+        except InputError as error:
+            raise InputError(_with_shell_quotes(error, arguments)) from error
+
+
+def _with_shell_quotes(error: InputError, arguments: Mapping[str, object]) -> str:
+    from sweeplens_mcp.cli.command_hints import quoted, with_shell_quotes
+
+    return with_shell_quotes(error, arguments, lambda name, text: quoted(f"{name}={text}"))
 
 
 def listed() -> str:

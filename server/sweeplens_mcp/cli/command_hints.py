@@ -1,6 +1,7 @@
 """Puts calls of tools, as answers and errors name them, into the form of commands for a person at a terminal.
 
     as_commands(text, folders)    `rank_runs(metric="val/acc")` as `sweeplens rank val/acc sweep`, `goal="max"` as `--goal max`
+    with_shell_quotes(error, ...)    the message of an error about quotes, which a shell would remove, with what can be pasted
 
 ``folders`` are those that were typed, so that the command can be pasted. Text that only looks like a call is left as it is.
 """
@@ -10,19 +11,25 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+from sweeplens.errors import QuotesError, SweeplensError
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 from sweeplens_mcp.execution.arguments import tool_arguments
 from sweeplens_mcp.tools import TOOLS
 
-__all__ = ["as_commands"]
+__all__ = ["as_commands", "as_option", "quoted", "with_shell_quotes"]
 
 _BY_TOOL = {question.tool: question for question in QUESTIONS}
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
 _CALL = re.compile(rf"(?<![\w./-])({'|'.join(_BY_TOOL)})(\((?:{_QUOTED}|[^()\"'])*\))?(?![\w/(-])")
 _PROBLEMS = "experiments://problems"
+_SCHEMA = re.compile(r"experiments://schema lists all(?: columns(?: of conditions)?)?")
+_COLUMNS = "SELECT * FROM runs LIMIT 1"
+_QUOTING = re.compile(r"\b(double|single) quotes", re.IGNORECASE)
+_CONDITIONS = {"double": '"optim.lr" > 0.01', "single": "status = 'finished'"}
+_QUERY = 'SELECT "optim.lr" FROM runs'
 
 
 def as_commands(text: str, folders: Sequence[str] = ()) -> str:
@@ -35,7 +42,36 @@ def as_commands(text: str, folders: Sequence[str] = ()) -> str:
             parts += [_as_options(text[end : match.start()]), f"`{command}`"]
             end = match.end()
     parts.append(_as_options(text[end:]))
-    return "".join(parts).replace(_PROBLEMS, f"`{' '.join(map(_quoted, ['sweeplens', 'doctor', *folders]))}`")
+    problems = _shown("doctor", *folders)
+    columns = f"{_shown('sql', _COLUMNS, *folders)} shows the columns, {_shown('metrics', *folders)} the metrics"
+    return _SCHEMA.sub(lambda _: columns, "".join(parts).replace(_PROBLEMS, problems))
+
+
+def _shown(*words: str) -> str:
+    return f"`{' '.join(map(quoted, ['sweeplens', *words]))}`"
+
+
+def as_option(name: str, text: str) -> str:
+    """Returns an argument of a tool with its value as the words of a command: ``--where '"lr" > 1'``."""
+    return f"{_option(name)} {quoted(text)}"
+
+
+def with_shell_quotes(
+    error: SweeplensError, values: Mapping[str, object], typed: Callable[[str, str], str] = as_option
+) -> str:
+    """Returns the message of an error of a command; advice about quotes comes with quotes around it for the shell.
+
+    ``values``: the arguments of the tool. ``typed``: how an argument and its value are typed.
+    """
+    text = str(error)
+    if isinstance(error, QuotesError) and error.corrected:
+        name = next((name for name, value in values.items() if value == error.condition), "")
+        return text.removesuffix(error.corrected) + (typed(name, error.corrected) if name else quoted(error.corrected))
+    advice = _QUOTING.search(text)
+    if advice is None:
+        return text
+    name, example = ("query", _QUERY) if "query" in values else ("where", _CONDITIONS[advice[1].lower()])
+    return f"{text} A shell removes quotes, so put others around the whole: {typed(name, example)}"
 
 
 def _command(question: QuestionCommand, call: str, folders: Sequence[str]) -> str:
@@ -47,7 +83,7 @@ def _command(question: QuestionCommand, call: str, folders: Sequence[str]) -> st
         return f"sweeplens {question.name}"
     words = [_typed(given.pop(name), name) for name in question.positionals if name in given]
     options = [word for name, value in given.items() for word in (_option(name), _typed(value, name))]
-    return " ".join(map(_quoted, ["sweeplens", question.name, *words, *folders, *options]))
+    return " ".join(map(quoted, ["sweeplens", question.name, *words, *folders, *options]))
 
 
 def _given(call: str) -> dict[str, object] | None:
@@ -73,10 +109,10 @@ def _argument_pattern() -> re.Pattern[str]:
 
 
 def _word(value: str) -> str:
-    return "..." if value == "..." else _quoted(str(ast.literal_eval(value)))
+    return "..." if value == "..." else quoted(str(ast.literal_eval(value)))
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Returns a word as a shell takes it, in double quotes where it holds single ones."""
     return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
 

@@ -294,10 +294,12 @@ def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
     from sweeplens_mcp.http.serve import serve_http
     from sweeplens_mcp.logs import announce
 
-    lines = f"{connecting(options.url, has_tokens=options.authenticated)}\nin a browser: {options.url}/ui"
-    if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
-        announce(f"serving on {options.url}{HTTP_PATH}")
-    return serve_http(settings, options)
+    def greet() -> None:
+        lines = f"{connecting(options.url, has_tokens=options.authenticated)}\nin a browser: {options.url}/ui"
+        if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
+            announce(f"serving on {options.url}{HTTP_PATH}")
+
+    return serve_http(settings, options, greet)
 
 
 def _ask(name: str, options: argparse.Namespace) -> int:

@@ -3,15 +3,18 @@
     script(shell)        the script for the shell: `eval "$(sweeplens completion bash)"`
     candidates(words)    the words that may replace the last one; the shells call it by `sweeplens __complete`
 
-Names come from the folders that are typed, else from the configured ones, else from the current folder. Folders that cannot be
-read, or not in time, give no candidates: a shell has no place for an error.
+Names come from the folders that are typed, else from the configured ones (by default ./experiments), else from the one folder of
+runs in or below the current folder. Folders that cannot be read, or not in time, give no candidates: a shell has no place for an
+error.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeplens.errors import SweeplensError
@@ -27,6 +30,8 @@ _OTHERS = ("call", "plot", "report", "serve", "ingest", "doctor", "demo", "confi
 _KINDS = ("curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "importance", "timeline")
 _FOLDERS = ("--root", "-o", "--output")  # the shell completes paths
 _MOST = 500
+_MOST_LOOKED_AT = 200  # entries of a folder
+_LOGS = (".jsonl", ".csv", ".log", ".out", ".db", ".wandb", ".tfevents")
 _SECONDS = 8.0
 
 _BASH = """\
@@ -139,32 +144,68 @@ def _values(question: QuestionCommand, previous: str, before: Sequence[str]) -> 
 def _names(argument: str, before: Sequence[str]) -> Sequence[str]:
     """Returns names from the folders for an argument of this name."""
     if argument in ("run_id", "runs", "a", "b"):
-        return _looked_up(before, lambda db: db.runs_df["run_id"].to_list(), is_below=True)
+        return _looked_up(before, lambda db: db.runs_df["run_id"].to_list())
     if argument in ("metric", "metrics"):
         return _looked_up(before, lambda db: sorted(db.series_df["metric"].unique().to_list()))
-    if argument in ("hparam", "hparams", "columns", "sort"):
+    if argument in ("hparam", "hparams"):
+        return _looked_up(before, _hparams)
+    if argument in ("columns", "sort"):
         return _looked_up(before, lambda db: db.runs_df.columns)
     return {"goal": ("higher", "lower"), "by": ("group", "run"), "reduce": ("last", "best", "min", "max", "mean")}.get(
         argument, ()
     )
 
 
-def _looked_up(
-    before: Sequence[str], query: Callable[[ExperimentDB], list[str]], *, is_below: bool = False
-) -> Sequence[str]:
-    """Returns names from the first folders that can be opened; from the current folder only if it is read in time.
+def _hparams(database: ExperimentDB) -> list[str]:
+    from sweeplens.frames.schemas import hparam_columns
 
-    ``is_below``: the names depend on the folder, so the current one does not stand for a folder in it.
-    """
+    return hparam_columns(database.runs_df)
+
+
+def _looked_up(before: Sequence[str], query: Callable[[ExperimentDB], list[str]]) -> Sequence[str]:
+    """Returns names from the first folders that can be opened; from a folder that was not named only if it is read in time."""
     typed = tuple(word for word in before[1:] if is_root(word))
     found = _read(typed, query)
-    if typed or is_below or found is not None:
+    if typed or found is not None:
         return found or []
+    folder = _folder_of_runs(Path())
+    if folder is None:
+        return []
     late: list[str] = []
-    reading = threading.Thread(target=lambda: late.extend(_read((".",), query) or ()), daemon=True)
+    reading = threading.Thread(target=lambda: late.extend(_read((str(folder),), query) or ()), daemon=True)
     reading.start()
     reading.join(_SECONDS)
     return [] if reading.is_alive() else late
+
+
+def _folder_of_runs(here: Path) -> Path | None:
+    """Returns this folder if folders in it hold logs, else the only folder in it of which that is true; None if it is not clear."""
+    if _holds_runs(here):
+        return here
+    below = [folder for folder in _folders_in(here) if _holds_runs(folder)]
+    return below[0] if len(below) == 1 else None
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Returns whether most folders in a folder have a log: one folder a run. Only names are looked at."""
+    inside = _folders_in(folder)
+    with_logs = sum(any(_is_log(entry) for entry in _entries(run)) for run in inside)
+    return with_logs * 2 > len(inside)
+
+
+def _is_log(path: Path) -> bool:
+    return path.suffix.lower() in _LOGS or ".tfevents" in path.name
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if not entry.name.startswith(".") and entry.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(itertools.islice(folder.iterdir(), _MOST_LOOKED_AT))
+    except OSError:
+        return []  # completion offers nothing from it
 
 
 def _read(roots: tuple[str, ...], query: Callable[[ExperimentDB], list[str]]) -> list[str] | None:

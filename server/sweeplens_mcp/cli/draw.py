@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from sweeplens.errors import InputError
 from sweeplens.extras import is_installed, not_installed
+from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.cli.call import typed
 from sweeplens_mcp.cli.targets import check_target
 from sweeplens_mcp.cli.terminal_images import IMAGE_SEQUENCES
@@ -49,7 +51,8 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
     database.load_experiments()
     chosen: dict[str, Any] = {name: value for name, value in checked.items() if value and name != "kind"}
     chosen.update(_size(options.size))
-    chart = database.plot(checked["kind"], **chosen)
+    with _hints_for_shell(chosen, settings):
+        chart = database.plot(checked["kind"], **chosen)
     words = f"{chart.title}\n{chart.caption}"
     if options.inline:
         words = f"{IMAGE_SEQUENCES[options.inline](chart.png(options.theme))}\n{words}"
@@ -65,10 +68,23 @@ def report_to_file(output: str, settings: Settings, *, where: str = "", opened: 
     database = open_database(settings)
     verb = check_target(Path(output), database.roots)
     database.load_experiments()
-    path = database.report(output, where=where)
+    with _hints_for_shell({"where": where}, settings):
+        path = database.report(output, where=where)
     _show(path, wanted=opened)
     lacking = "" if is_installed("vl_convert") else f"\nWithout charts: {not_installed('vl_convert')}"
     return f"{verb} {path} ({path.stat().st_size // 1000} kB; opens in any browser, without network){lacking}"
+
+
+@contextmanager
+def _hints_for_shell(values: Mapping[str, object], settings: Settings) -> Generator[None]:
+    """Puts the message of a wrong argument into the words of commands."""
+    try:
+        yield
+    except InputError as error:
+        from sweeplens_mcp.cli.command_hints import as_commands, with_shell_quotes
+
+        folders = [shown_root(root) for root in settings.roots]
+        raise InputError(as_commands(with_shell_quotes(error, values), folders)) from error
 
 
 def _size(text: str) -> dict[str, int]:

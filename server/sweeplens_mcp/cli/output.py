@@ -2,6 +2,7 @@
 
     Output.of(format, file, color)      the requested output. Raises InputError
     formatted(answer, spec, ...)        the answer as text of the format
+    beside_data(answer, ...)            notes and basis, for stderr where the format is CSV
     write(text, output)                 writes the text to stdout or to the file
 
 The default is a table on a terminal and, in a pipe or a file, the text that clients get, without a limit on its length.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,18 +25,20 @@ from sweeplens.answers import Answer
 from sweeplens.display import flat
 from sweeplens.errors import InputError
 from sweeplens_mcp.render.answers import PageRequest, reply
+from sweeplens_mcp.render.basis import basis_json, basis_text
 from sweeplens_mcp.render.cells import cell, kind, show
 from sweeplens_mcp.tools import ToolSpec
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FORMATS", "Output", "formatted", "write"]
+__all__ = ["FORMATS", "Output", "beside_data", "formatted", "write"]
 
 Format = Literal["table", "text", "csv", "json", "md"]
 FORMATS: tuple[Format, ...] = ("table", "text", "csv", "json", "md")
 _OTHER_KINDS = frozenset(".xls .xlsx .ods .parquet .feather .pdf .png .svg .html .tsv .yaml .yml .toml .pkl".split())
 _NO_LIMIT = 1 << 50
+_MARKDOWN = re.compile(r"(`[^`]*`)|[*_<]")  # code, which stays, and signs of Markdown
 _CELL = 10_000  # characters of a cell without a limit on width
 
 
@@ -66,7 +70,7 @@ def write(text: str, output: Output) -> None:
 
 
 def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output, hint: Callable[[str], str] = str) -> str:
-    """Returns the answer as text of the format, with a final newline. ``hint``: puts calls as commands, on a terminal."""
+    """Returns the answer as text of the format, with a final newline. ``hint``: puts calls as commands, except in JSON."""
     if output.format == "table":
         from sweeplens_mcp.cli.terminal_table import terminal_text
 
@@ -74,12 +78,37 @@ def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output, hint: 
     answer, closing = _without_cursor(_first_rows(answer, limit), spec)
     if output.format == "csv":
         return flat(answer.table).write_csv()
+    if output.format == "json":
+        rendered = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer)
+        return json.dumps(rendered.structured, ensure_ascii=False) + "\n"
+    answer = _with_commands(answer, hint)
     if output.format == "md":
         return "\n\n".join(_markdown(answer)) + "\n"
-    rendered = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer)
-    if output.format == "json":
-        return json.dumps(rendered.structured, ensure_ascii=False) + "\n"
-    return rendered.text + "\n"
+    text = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer).text
+    return text.replace(f'the same call with cursor="{closing}"', f"the same command with --cursor {closing}") + "\n"
+
+
+def beside_data(answer: Answer, limit: int, output: Output, hint: Callable[[str], str] = str) -> str:
+    """Returns the notes and the basis for stderr where the format holds data alone; empty for the other formats."""
+    if output.format != "csv":
+        return ""
+    answer = _with_commands(_first_rows(answer, limit), hint)
+    return "\n".join([*answer.notes, *_basis_lines(answer)]) + "\n"
+
+
+def _with_commands(answer: Answer, hint: Callable[[str], str]) -> Answer:
+    """Returns the answer with its notes, warnings and sentences in the words of commands."""
+    table = answer.table
+    if table.columns == ["topic", "text"]:
+        table = table.with_columns(text=table["text"].map_elements(hint, return_dtype=table.schema["text"]))
+    warnings = tuple(map(hint, answer.basis.warnings))
+    return replace(
+        answer, table=table, notes=tuple(map(hint, answer.notes)), basis=replace(answer.basis, warnings=warnings)
+    )
+
+
+def _basis_lines(answer: Answer) -> list[str]:
+    return basis_text(basis_json(answer.basis, _NO_LIMIT)).splitlines()
 
 
 def _without_cursor(answer: Answer, spec: ToolSpec) -> tuple[Answer, str]:
@@ -106,6 +135,7 @@ def _markdown(answer: Answer) -> Iterator[str]:
         if frame.width:
             yield f"### {name}"
             yield markdown_table(frame)
+    yield from (_MARKDOWN.sub(lambda sign: sign[1] or f"\\{sign[0]}", line) for line in _basis_lines(answer))
 
 
 def markdown_table(frame: pl.DataFrame) -> str:

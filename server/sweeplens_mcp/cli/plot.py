@@ -15,6 +15,7 @@ from sweeplens_mcp.cli.answering import spec_named
 from sweeplens_mcp.cli.draw import PlotOptions, plot_to_file
 from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.questions import add_option, option_values, parsed_words
+from sweeplens_mcp.cli.word_order import check_words_of_plot
 from sweeplens_mcp.execution.arguments import tool_arguments
 from sweeplens_mcp.settings import Settings
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     kind = words.pop(0) if words and "=" not in words[0] and not is_root(words[0]) else ""
     pairs = [word for word in words if "=" in word and not is_root(word)]
     folders = [word for word in words if word not in pairs]
+    check_words_of_plot(kind, folders, given.metrics or [])
     for name, value in option_values(given, tool_arguments(spec_named(_TOOL))).items():
         if name == "kind" and kind:
             raise InputError(f"The kind is given twice: {kind} and --kind {value}.")

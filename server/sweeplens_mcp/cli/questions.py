@@ -17,12 +17,12 @@ from sweeplens.errors import InputError, SweeplensError, nearest
 from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
 from sweeplens_mcp.cli.call import converted
-from sweeplens_mcp.cli.output import FORMATS, Output, formatted, write
+from sweeplens_mcp.cli.output import FORMATS, Output, beside_data, formatted, write
 from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 from sweeplens_mcp.cli.targets import check_target
-from sweeplens_mcp.cli.word_order import check_words
+from sweeplens_mcp.cli.word_order import check_words, with_named_words
 from sweeplens_mcp.execution.arguments import ToolArgument, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
@@ -46,14 +46,29 @@ def main(name: str, arguments: Sequence[str]) -> int:
     hint = partial(_as_commands, folders=[shown_root(root) for root in settings.roots])
     try:
         if options.watch is None:
-            answer = _first_answer(spec, values, settings, output)
-            write(formatted(answer, spec, row_limit(values), output, hint), output)
+            verb, answer = _first_answer(spec, values, settings, output)
+            limit = row_limit(values)
+            write(formatted(answer, spec, limit, output, hint), output)
+            sys.stderr.write(beside_data(answer, limit, output, hint))
+            if verb:
+                print(f"{verb} {output.file}", file=sys.stderr)
             return 0
         from sweeplens_mcp.cli.watching import watch
 
         return watch(spec, values, settings, output, options.watch, hint)
     except SweeplensError as error:
-        raise InputError(hint(str(error))) from error
+        raise InputError(_message(error, question, values, settings)) from error
+
+
+def _message(error: SweeplensError, question: QuestionCommand, values: dict[str, object], settings: Settings) -> str:
+    """Returns the message of an error in the words of commands, as they are typed in a shell."""
+    from sweeplens_mcp.cli.command_hints import as_option, quoted, with_shell_quotes
+
+    def typed(name: str, text: str) -> str:
+        return quoted(text) if name in question.positionals else as_option(name, text)
+
+    text = with_shell_quotes(error, values, typed)
+    return _as_commands(text, [shown_root(root) for root in settings.roots])
 
 
 def _as_commands(text: str, folders: Sequence[str]) -> str:
@@ -85,14 +100,14 @@ def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
     return parser
 
 
-def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output) -> Answer:
+def _first_answer(spec: ToolSpec, values: dict[str, object], settings: Settings, output: Output) -> tuple[str, Answer]:
+    """Returns the answer, and whether the file is new or replaced; empty without a file."""
     with ProgressLine(sys.stderr, "opening the experiments") as progress:
         database = open_database(settings)
-        if output.file is not None:
-            check_target(output.file, database.roots)
+        verb = check_target(output.file, database.roots) if output.file is not None else ""
         database.load_experiments(progress=progress.update)
         progress.show("working out the answer")
-        return whole_answer(spec, database, values)
+        return verb, whole_answer(spec, database, values)
 
 
 # ------------------------------------------------------------------ parsing
@@ -130,7 +145,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ign
 
 def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, arguments: Sequence[str]) -> argparse.Namespace:
     """What was typed."""
-    options, rest = parsed_words(parser, arguments)
+    options, rest = parsed_words(parser, with_named_words(question, arguments))
     options.folders = [*options.folders, *rest]
     if question.instead:
         _settle_positionals(options, question)

@@ -7,6 +7,7 @@ the others are named below the table. Rows beyond `MOST_ROWS` are counted. Notes
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,6 +30,10 @@ __all__ = ["MOST_ROWS", "terminal_text"]
 MOST_ROWS = 50
 _NARROWEST, _CELL, _NOTE = 40, 400, 2000
 _IN_NOTES = ("summary", "looked_at")  # tables whose content the notes say
+_CODE = re.compile(r"`[^`]+`")
+_WORD = re.compile(r"(?:\"[^\"]*\"|'[^']*'|\S)+")
+_CONTINUED = " \\"  # a shell joins the line with the next one
+_SPACE = "\ue000"  # stands for the spaces of a command until lines are broken
 _STYLES = {
     "finished": "green", "running": "cyan", "failed": "red", "crashed": "red", "killed": "red", "stalled": "yellow",
     "high": "bold red", "medium": "yellow", "low": "dim",
@@ -51,19 +56,58 @@ def terminal_text(
         color_system="standard" if has_color else None, width=max(width or Console().width, _NARROWEST),
     )  # fmt: skip
     for note in answer.notes:
-        console.print(clip(hint(note), _NOTE), style="italic")
+        _print_sentence(console, clip(hint(note), _NOTE), "italic")
     is_prose = answer.table.columns == ["topic", "text"]
     tables = {"": answer.table} if is_prose else {"": answer.table, **answer.tables}
     for name, frame in tables.items():
         _print_gap(console, out)
         if name == "cursor" and spec.news:
-            console.print(Text(f"For later news: {hint(_later_news(frame['cursor'][0]))}", style="dim"))
+            _print_sentence(console, f"For later news: {hint(_later_news(frame['cursor'][0]))}", "dim")
+        elif is_prose:
+            _print_prose(console, frame, hint)
         elif name not in _IN_NOTES and frame.width and (frame.height or not name):
-            _print_table(console, name, frame, limit or MOST_ROWS, hint if is_prose else None)
+            _print_table(console, name, frame, limit or MOST_ROWS)
     _print_gap(console, out)
     for line in answer.basis.lines():
-        console.print(Text(clean(hint(line)), style="dim"))
-    return out.getvalue()
+        _print_sentence(console, clean(hint(line)), "dim")
+    return out.getvalue().replace(_SPACE, " ")
+
+
+def _unbroken(text: str, width: int) -> str:
+    """Returns a text whose commands are one word each; one that is longer than a line continues after a backslash."""
+    return _CODE.sub(lambda code: _in_lines(code[0], width).replace(" ", _SPACE), text)
+
+
+def _in_lines(command: str, width: int) -> str:
+    lines = [""]
+    for word in _WORD.findall(command):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width - len(_CONTINUED) * (len(command) > width):
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".lstrip()
+    return ("\n" if len(lines) > 1 else "") + f"{_CONTINUED}\n".join(lines)
+
+
+def _longest_command(text: str) -> int:
+    return max((len(code) for code in _CODE.findall(text)), default=0)
+
+
+def _print_sentence(console: Console, text: str, style: str = "", topic: str = "") -> None:
+    """Prints a sentence over the whole width."""
+    console.print(Text((f"{topic}: " if topic else "") + _unbroken(text, console.width), style=style))
+
+
+def _print_prose(console: Console, frame: pl.DataFrame, hint: Callable[[str], str]) -> None:
+    """Prints topics beside sentences; from the first command that does not fit there, sentences have the whole width."""
+    rows = [(_shown(topic), hint(_shown(text))) for topic, text in frame.iter_rows()]
+    room = console.width - max((len(topic) for topic, _ in rows), default=0) - GAP
+    beside = next((i for i, (_, text) in enumerate(rows) if _longest_command(text) > room), len(rows))
+    table = Table(box=None, padding=(0, GAP, 0, 0), show_header=False, pad_edge=False)
+    for topic, text in rows[:beside]:
+        table.add_row(Text(topic), Text(_unbroken(text, room)))
+    console.print(table)
+    for topic, text in rows[beside:]:
+        _print_sentence(console, text, topic=topic)
 
 
 def _print_gap(console: Console, out: io.StringIO) -> None:
@@ -76,17 +120,14 @@ def _later_news(cursor: str) -> str:
     return f'whats_new(cursor="{cursor}")'
 
 
-def _print_table(
-    console: Console, name: str, frame: pl.DataFrame, most: int, prose: Callable[[str], str] | None
-) -> None:
-    """Prints the first rows. ``prose``: the cells are sentences, which it puts into the words of commands."""
+def _print_table(console: Console, name: str, frame: pl.DataFrame, most: int) -> None:
+    """Prints the first rows."""
     shown = frame.head(most)
     cells = [[_shown(value) for value in row] for row in shown.iter_rows()]
-    cells = [[prose(text) for text in row] for row in cells] if prose else cells
     widths = _widths(frame, cells)
-    kept, is_folded = chosen_columns(widths, console.width) if not prose else (list(range(frame.width)), False)
+    kept, is_folded = chosen_columns(widths, console.width)
     table = Table(
-        title=name or None, title_justify="left", box=None, padding=(0, GAP, 0, 0), show_header=not prose,
+        title=name or None, title_justify="left", box=None, padding=(0, GAP, 0, 0), show_header=True,
         header_style="bold", pad_edge=False,
     )  # fmt: skip
     for position in kept:

@@ -8,17 +8,80 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweeplens.errors import InputError
+from sweeplens.sources.given_roots import is_root
 from sweeplens_mcp.cli.question_names import QuestionCommand
 
-__all__ = ["check_words"]
+__all__ = ["check_words", "check_words_of_plot", "with_named_words"]
 
 _NO_RUNS = ("metric", "metrics", "query")
+
+
+def with_named_words(question: QuestionCommand, arguments: Sequence[str]) -> list[str]:
+    """Returns the words of a command with ``--metric NAME``, the option of a positional word, as that word: the first ones."""
+    named: dict[str, str] = {}
+    rest = list(arguments)
+    for name in question.positionals:
+        option = f"--{name.replace('_', '-')}"
+        at = next((i for i, word in enumerate(rest) if word == option or word.startswith(f"{option}=")), None)
+        if at is None:
+            continue
+        _, equals, value = rest[at].partition("=")
+        if not equals and at + 1 == len(rest):
+            raise InputError(
+                f"{option} needs a value: {name} is also a word of its own, sweeplens {question.name} {name.upper()} DIR"
+            )
+        named[name] = value if equals else rest[at + 1]
+        del rest[at : at + (1 if equals else 2)]
+    if named and len(named) < len(question.positionals):
+        missing = next(name for name in question.positionals if name not in named)
+        raise InputError(f"--{next(iter(named))} comes with --{missing}, or both as words: {_form(question)}")
+    return [*named.values(), *rest] if list(named) == list(question.positionals) else rest
+
+
+def _form(question: QuestionCommand) -> str:
+    words = " ".join(name.upper().removesuffix("_ID") for name in question.positionals)
+    return f"sweeplens {question.name} {words} DIR"
+
+
+def check_words_of_plot(kind: str, folders: Sequence[str], metrics: Sequence[str]) -> None:
+    """Refuses a word of `plot` beside a folder that is no folder itself: it was meant as a metric. Raises InputError."""
+    odd = _no_folders(folders)
+    if odd:
+        named = shlex.quote(",".join([*metrics, *odd]))
+        words = " ".join(shlex.quote(word) for word in folders if word not in odd)
+        raise InputError(
+            f"{odd[0]!r} is no folder. A metric comes with its option: "
+            f"sweeplens plot {kind or 'KIND'} {words} --metrics {named} -o FILE"
+        )
+
+
+def _no_folders(folders: Sequence[str]) -> list[str]:
+    """Returns the words that are no folders beside some that are; none if all are wrong, as a mistyped folder is."""
+    odd = [word for word in folders if not is_root(word)]
+    return odd if len(odd) < len(folders) else []
+
+
+def _check_levels(options: argparse.Namespace, question: QuestionCommand) -> None:
+    """Refuses levels as words beside the option that compares all levels; it shows how two of them are compared."""
+    names: list[str] = (getattr(options, question.instead) if question.instead else None) or []
+    odd = _no_folders(options.folders) if names else []
+    if not odd:
+        return
+    hparam = names[0]
+    folders = " ".join(shlex.quote(word) for word in options.folders if word not in odd)
+    levels = " ".join(shlex.quote(f'"{hparam}" = {level}') for level in odd)
+    two = f" Two of them: sweeplens {question.name} {levels} {folders}" if len(odd) == len(question.positionals) else ""
+    raise InputError(
+        f"--{question.instead} compares all levels, so {odd[0]!r} would be a folder, and is none. "
+        f"All: sweeplens {question.name} {folders} --{question.instead} {hparam}.{two}"
+    )
 
 
 def check_words(options: argparse.Namespace, question: QuestionCommand, names: Sequence[str]) -> None:
     """Checks the words of a command. ``names``: the arguments of its tool. Raises InputError."""
     words = [word for name in question.positionals if (word := getattr(options, name))]
     _check_pairs([*words, *options.folders], question, names)
+    _check_levels(options, question)
     _check_nested([*options.folders, *options.root])
     if words and _is_folder_first(words[0], options.folders, question):
         _raise_for_order(words[0], options.folders, question)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +61,15 @@ def protected_app(settings: Settings, options: HttpOptions) -> Starlette:
     return app
 
 
-def serve_http(settings: Settings, options: HttpOptions) -> int:
-    """Serves until a signal. Calls in flight then have eight seconds to finish; after that streams are closed."""
+def serve_http(settings: Settings, options: HttpOptions, opened: Callable[[], None] = lambda: None) -> int:
+    """Serves until a signal. Calls in flight then have eight seconds to finish; after that streams are closed.
+
+    ``opened`` is called when the port is open. Raises ConfigError where it cannot be opened.
+    """
     connections = Connections(Limits.of_system(options.trusted_proxies))
     app = protected_app(settings, options)
     sockets = listening(options.host, options.port, connections)
+    opened()
     bounded_server(app, options, connections).run(sockets)
     return 0
 

@@ -46,11 +46,11 @@ def apps_with_charts() -> Apps:
 
 @cache
 def _page() -> str:
-    from sweeplens.charts.rendering import HOW_TO_GET, can_render, javascript
+    from sweeplens.charts.rendering import can_render, javascript, renderer_hint
     from sweeplens.pages import made_page
 
     drawn = can_render()
-    missing = "" if drawn else f"The renderer is not installed. {HOW_TO_GET}"
+    missing = "" if drawn else f"The renderer is not installed. {renderer_hint()}"
     return made_page(
         "app.html", bundle=javascript() if drawn else "", script="app.js", title="Chart", missing=missing, themes="{}"
     )

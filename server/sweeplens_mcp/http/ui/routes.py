@@ -67,9 +67,9 @@ async def _page(
 def _rendered(page: Page, can_leave: bool) -> Response:
     """The page as HTML, with its colours and a way to log out."""
     from sweeplens.charts.page import theme_data
-    from sweeplens.charts.rendering import HOW_TO_GET, can_render
+    from sweeplens.charts.rendering import can_render, renderer_hint
 
-    missing = "" if can_render() else f"Without charts: the renderer is not installed. {HOW_TO_GET}"
+    missing = "" if can_render() else f"Without charts: the renderer is not installed. {renderer_hint()}"
     values = {"page": page, "can_leave": can_leave, "missing": missing, "themes": theme_data()}
     return page_response(page.template, status=page.status, **values)
 
