@@ -226,6 +226,10 @@ def test_settings_that_are_alike_but_two_are_no_misspelling(rare: str, meant: st
     assert not _with_setting(rare, meant)
 
 
+def test_names_of_kilobytes_are_not_compared_letter_by_letter() -> None:
+    assert not _with_setting("lenght_" + "penalty" * 1000, "length_" + "penalty" * 1000)  # 100 kB took gigabytes
+
+
 def test_two_alike_settings_that_the_same_runs_vary_are_no_misspelling() -> None:
     runs: dict[str, Curves] = {f"r{i}": {"loss": _loss(i)} for i in range(8)}
     hparams = {f"r{i}": {"image_width": i} | ({"image_widtj": 1.0} if i < 2 else {}) for i in range(8)}

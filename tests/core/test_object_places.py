@@ -44,6 +44,10 @@ class Bucket:
         """Puts one object."""
         obstore.put(self.store, name, data)
 
+    def put_odd(self, key: str, data: bytes = b"odd") -> None:
+        """Puts one object under a key that may be no path."""
+        self._server.put_key(self.url.partition(f"{self._server.bucket}/")[2] + "/" + key, data)
+
     def asked(self) -> tuple[int, int, int]:
         """Listings, other requests, and the bytes of the latter since the last call."""
         requests = self._server.asked()
@@ -243,3 +247,37 @@ def test_keeps_nothing_with_a_cache_in_memory(root: Path, bucket: Bucket, tmp_pa
     del db
     gc.collect()
     assert not folder.exists()
+
+
+ODD_KEYS = [
+    "/top",
+    "../out/metrics.jsonl",
+    "./here",
+    "a/m//metrics.jsonl",
+    "a/m/../x",
+    "b/\x01t/metrics.jsonl",
+    "n//",
+    "z/\x7f",
+]
+
+
+@pytest.mark.parametrize("keys", [["/top"], ["a/m//metrics.jsonl"], ODD_KEYS], ids=repr)
+def test_keys_that_can_be_no_path_cost_only_themselves(bucket: Bucket, tmp_path: Path, keys: list[str]) -> None:
+    for name in ("a/l", "a/m/z", "b/a", "b/d", "n/s", "zz"):
+        bucket.put(f"{name}/metrics.jsonl", b'{"step": 1, "loss": 0.5}\n')
+    for key in keys:
+        bucket.put_odd(key)
+    db = open_db(bucket.url, tmp_path / "cache")
+    assert set(db.runs_df["run_id"]) == {"a/l", "a/m/z", "b/a", "b/d", "n/s", "zz"}
+    (warning,) = db.overview().basis.warnings
+    assert "can be no path" in warning
+    assert f"and {len(keys) - 3} more" in warning if len(keys) > 3 else repr(keys[0]) in warning
+
+
+def test_marks_of_folders_are_no_files_that_cannot_be_fetched(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("a/metrics.jsonl", b'{"step": 1, "loss": 0.5}\n')
+    for key in ("", "a/", "later/", "later/x.json/"):  # as consoles and some clients make folders
+        bucket.put_odd(key, b"")
+    db = open_db(bucket.url, tmp_path / "cache")
+    assert db.runs_df["run_id"].to_list() == ["a"]
+    assert not db.overview().basis.warnings

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote
 
 from support.s3_server import KEY, READER
 
@@ -66,6 +68,16 @@ class Server:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ALLOW_HTTP": "true",
         }
+
+    def put_key(self, key: str, data: bytes) -> None:
+        """Puts an object under any key, also under one that clients refuse, such as `a//b`."""
+        connection = HTTPConnection("127.0.0.1", self.port)
+        authorization = (
+            f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+        )
+        connection.request("PUT", f"/{self.bucket}/{quote(key)}", data, {"Authorization": authorization})
+        assert connection.getresponse().status == 200
+        connection.close()
 
     def asked(self) -> list[tuple[str, str, int]]:
         """Returns the requests since the last call: method, path, bytes of the answer."""

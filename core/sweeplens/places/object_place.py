@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from sweeplens.errors import PlaceError
 from sweeplens.extras import is_installed, not_installed
+from sweeplens.places.object_listing import listed_objects
 from sweeplens.places.remote import ChangedFileError, RemoteFile
+from sweeplens.plain_data import plain_text
 from sweeplens.store.backends.object_client import RequestTimeouts, connect, what_failed
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = ["ObjectPlace"]
 
 _TIMEOUTS = RequestTimeouts(silence=10, whole=600, retries=2)
 _CHUNK = 4 << 20
+_NAMED = 3
 
 
 class ObjectPlace:
@@ -44,25 +47,25 @@ class ObjectPlace:
 
     def files(self) -> Sequence[RemoteFile]:
         """Returns all objects. Raises PlaceError, also where there are none."""
-        import obstore
-
-        found: list[RemoteFile] = []
         with self._translated():
-            for batch in obstore.list(self._client):
-                found += [
-                    RemoteFile(o["path"], o["size"], o["last_modified"].timestamp(), o["e_tag"] or o["version"] or "")
-                    for o in batch
-                ]
-        if not found:
+            listing = listed_objects(self._client, getattr(self._client, "prefix", None) or "")
+        self.notes = tuple(_notes(self.address, listing.refused))
+        if not listing.objects and not listing.refused:
             raise PlaceError(
                 f"There is nothing below {self.address}: check the bucket and the prefix, which must be a folder."
             )
-        return found
+        return [
+            RemoteFile(o["path"], o["size"], o["last_modified"].timestamp(), o["e_tag"] or o["version"] or "")
+            for o in listing.objects
+            if o["path"]  # else the mark of the folder itself
+        ]
 
     def read(self, file: RemoteFile, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yields an object, or a part of it, as it was listed. Raises ChangedFileError if it is another one by now."""
         import obstore
 
+        if not file.size:
+            return  # also the mark of a folder, whose key ends in "/": no path is that key
         options: GetOptions = {"if_match": file.version} if file.version else {}
         if start or end is not None:
             options["range"] = (start, min(end or file.size, file.size))
@@ -89,10 +92,21 @@ class ObjectPlace:
             raise ChangedFileError("it is being written: the next refresh reads it") from error
         except FileNotFoundError as error:
             if name and "NoSuchBucket" not in str(error):
-                raise ChangedFileError("it was removed during the refresh") from error
+                raise ChangedFileError("it was removed during the refresh, or its key ends in '/'") from error
             raise PlaceError(f"{self.address} cannot be read: {_advice(what_failed(str(error)))}") from error
         except (BaseError, OSError, ValueError) as error:
             raise PlaceError(f"{self.address} cannot be read: {_advice(what_failed(str(error)))}") from error
+
+
+def _notes(address: str, refused: Sequence[str]) -> Generator[str]:
+    """Returns a sentence on keys that can be no path; none without any."""
+    if refused:
+        shown = ", ".join(repr(plain_text(key)[-80:]) for key in refused[:_NAMED])
+        more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        yield (
+            f"{address} has keys that can be no path ({shown}{more}): not read, nor others that begin alike."
+            " Objects that the service lists shortly before them in the same folder may be missing."
+        )
 
 
 def _advice(what: str) -> str:

@@ -16,6 +16,7 @@ from sweeplens.frames.schemas import hparam_columns
 __all__ = ["misspelt"]
 
 _SHORTEST = 5  # letters of a name's word that is compared: ``bs`` and ``ds`` are two settings
+_LONGEST = 200  # a longer name is no word that somebody misspelt, and has as many shorter forms as letters
 _FAMILY = 50  # names that differ at one place; more are a numbered series
 _TIMES = 3  # as many runs have the name that was meant
 
@@ -41,7 +42,7 @@ def misspelt(context: DetectionContext) -> Iterator[Finding]:
 def _alike(names: Iterable[str], set_in: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yields (rare name, frequent name) that are one letter apart, the rare ones in order."""
     by_part: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for name in names:
+    for name in (n for n in names if len(n) <= _LONGEST):
         for shorter in {name[:i] + name[i + 1 :] for i in range(len(name))} | {name}:
             by_part[name.rpartition(".")[0], shorter].append(name)
     pairs = {
