@@ -157,7 +157,7 @@ def _band_layers(
     ]
 
 
-def _hidden_bands(lines: Sequence[Line], values: Sequence[float], *, log: bool) -> str:
+def _hidden_bands(lines: Sequence[CurveLine], values: Sequence[float], *, log: bool) -> str:
     """Returns a note about the wide bands that a crowded chart leaves out."""
     wide = [line.label for line in _wide_bands(lines, values, log=log)]
     return f"Without its band, which covers half the chart: {', '.join(wide)}." if wide else ""
