@@ -195,6 +195,24 @@ def test_an_unreadable_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
     assert opened(tmp_path).runs_df["run_id"].to_list() == ["good"]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may enter everything")
+def test_a_folder_whose_names_alone_may_be_read_is_said_to_be_unreadable(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    steps(root / "good", good())
+    steps(root / "bad", good())
+    db = ExperimentDB(AnalysisConfig(cache="memory", refresh_seconds=0), base_path=root)
+    try:
+        (root / "bad").chmod(0o444)
+        assert any("bad/metrics.jsonl" in text for text in db.overview().basis.warnings)
+        root.chmod(0o444)
+        with pytest.raises(RootError, match="Permission denied"):
+            db.overview()
+    finally:
+        root.chmod(0o755)
+        (root / "bad").chmod(0o755)
+    assert db.runs_df.height == 2
+
+
 def test_a_damaged_archive_is_a_problem_and_not_an_end(tmp_path: Path) -> None:
     import gzip
 

@@ -96,6 +96,31 @@ def test_secrets_are_neither_kept_nor_shown(tmp_path: Path) -> None:
     assert SECRET not in repr(load_runs_from_dir(root))
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"postgres://me:{SECRET}@host/runs", "postgres://me:***@host/runs"),
+        (
+            f"failed at https://ci:{SECRET}@host:8080/x?y=1, twice",
+            "failed at https://ci:***@host:8080/x?y=1, twice",
+        ),
+        (f"redis://:a@b:{SECRET}@host", "redis://:***@host"),
+        (f"git+https://ghp_0123456789{SECRET}@host/repo", "git+https://***@host/repo"),
+        (f"https://a.blob.host/x?sv=2&sig={SECRET}%3D&se=1", "https://a.blob.host/x?sv=2&sig=***&se=1"),
+        (f"s3://b/x?X-Amz-Signature={SECRET}", "s3://b/x?X-Amz-Signature=***"),
+        ("ssh://git@host/repo", "ssh://git@host/repo"),
+        ("tcp://10.0.0.1:29500", "tcp://10.0.0.1:29500"),
+        ("https://host/@me:you/x@y", "https://host/@me:you/x@y"),
+    ],
+)
+def test_secrets_in_urls_are_neither_kept_nor_shown(tmp_path: Path, url: str, shown: str) -> None:
+    root = run(tmp_path / "runs", {"lr": 0.1, "storage": url, "argv": ["train.py", url]})
+    db = open_db(root, tmp_path / "cache")
+    assert db.runs_df["storage"].to_list() == [shown]
+    assert SECRET not in repr((db.runs_df.rows(), db.get_run("run")))
+    assert SECRET.encode() not in everything_kept(place_of(root, tmp_path / "cache"))
+
+
 def test_secrets_that_come_later_are_masked_too(tmp_path: Path) -> None:
     root = run(tmp_path / "runs", {"lr": 0.1})
     db = open_db(root, tmp_path / "cache")

@@ -150,6 +150,40 @@ def test_a_request_with_half_of_a_surrogate_pair_gets_a_reply(sweep: Path) -> No
             assert json.loads(process.stdout.readline())["id"] == json.loads(f'"{read}"')
 
 
+def _call_with(where: str) -> str:
+    arguments = f'{{"name": "list_runs", "arguments": {{"where": {where}}}}}'
+    return f'{{"method": "tools/call", "params": {arguments}, "jsonrpc": "2.0", "id": 7}}'
+
+
+NO_MESSAGES = {
+    _call_with("[" * 300 + "]" * 300): (7, -32700),
+    _call_with("9" * 5000): (7, -32700),
+    _call_with('"\x01"'): (7, -32700),
+    '{"jsonrpc": "2.0", "id": "a-7", "method": "ping", "params": {"x': ("a-7", -32700),
+    f'{{"jsonrpc": "2.0", "id": {"7" * 5000}, "method": "ping"}}': (None, -32700),
+    "hello": (None, -32700),
+    "[]": (None, -32600),
+    '{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": [1]}': (7, -32600),
+    '{"id": 7, "method": "ping"}': (7, -32600),
+}
+"""Lines, and the id and code of the reply."""
+
+
+def test_a_line_that_is_no_message_gets_an_error_with_its_id(sweep: Path) -> None:
+    with pipe(sweep) as process:
+        _answered(process)
+        assert process.stdin
+        assert process.stdout
+        for line, expected in NO_MESSAGES.items():
+            process.stdin.write(b"\n" + line.encode() + b"\n")
+            process.stdin.flush()
+            assert select.select([process.stdout], [], [], SOON)[0], f"no reply to {line[:80]}"
+            reply = json.loads(process.stdout.readline())
+            assert (reply["id"], reply["error"]["code"]) == expected
+        send(process, {"id": 8, "method": "ping"})
+        assert json.loads(process.stdout.readline()) == {"jsonrpc": "2.0", "id": 8, "result": {}}
+
+
 def test_input_that_is_all_there_at_the_beginning_is_answered_before_the_end(sweep: Path) -> None:
     with pipe(sweep) as process:
         out, _ = process.communicate(

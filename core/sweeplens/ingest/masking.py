@@ -2,7 +2,7 @@
 
 A name is split into words (``hfToken``, ``HF_TOKEN`` and ``hf-token`` are ``hf token``). The last words decide:
 ``wandb_api_key`` is a secret, ``api_key_path`` and ``max_tokens`` are not. Text with ``name=value`` pairs or a command
-line is searched for such names too.
+line is searched for such names too. In a URL the password is a secret, and the signature that gives access to an object.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ _NAMED = re.compile(r"""(?<![\w.\-])(?:--[\w.\-]++(?=\s)\s*+|(?P<name>[\w.\-]++)
 _VALUE = re.compile(
     r"""(?!--)(?:"[^"]*"|'[^']*'|(?:bearer|basic|token)\s+[^\s,;&"']+|[^\s,;&"'{}\[\]()]+)""", re.IGNORECASE
 )
+
+_USER = re.compile(r"""(?<=://)[^\s/?#"'<>]+(?=@)""")
+"""Who a URL logs in as, with a password perhaps: ``postgres://me:word@host``."""
+_LONG_USER = 20  # characters of a user without a password that is a token: ``https://ghp_...@github.com``
+_SIGNATURE = re.compile(r"""(?<=[?&])((?i:sig|x-(?:amz|goog)-signature))=[^\s&"'<>]+""")
+"""What gives access to one object of a bucket."""
 
 
 @lru_cache(maxsize=16384)
@@ -171,9 +177,11 @@ def _in_list(value: Sequence[object], *, texts_only: bool) -> Sequence[object]:
 
 
 def _in_text(text: str) -> str:
-    """Masks values in ``name=value``, ``"name": "value"`` and ``--name value`` where the name is a secret's."""
+    """Masks values in ``name=value``, ``"name": "value"`` and ``--name value`` where the name is a secret's; and in URLs."""
     if "=" not in text and ":" not in text and "--" not in text:
         return text
+    if "://" in text:
+        text = _SIGNATURE.sub(rf"\1={MASK}", _USER.sub(_without_password, text))
     parts: list[str] = []
     done = 0
     for named in _NAMED.finditer(text):
@@ -184,3 +192,10 @@ def _in_text(text: str) -> str:
             parts += [text[done : value.start()], MASK]
             done = value.end()
     return "".join([*parts, text[done:]]) if parts else text
+
+
+def _without_password(user: re.Match[str]) -> str:
+    name, has_password, _ = user[0].partition(":")
+    if has_password:
+        return f"{name}:{MASK}"
+    return MASK if len(name) >= _LONG_USER else name

@@ -62,7 +62,7 @@ class _HeldRoot:
     def check(self) -> str:
         """Returns why the root cannot be used now; empty if it can."""
         try:
-            found = OpenFolder(self._path)
+            found = _entered(self._path)
         except RefusedFileError:
             return (
                 f"Root {self._path!r} is now a link, or is reached through one: it is not followed, and nothing below it is read. "
@@ -87,3 +87,15 @@ class _HeldRoot:
         self._remade_at = time.time() if self._identity else None
         self._release()
         self._release, self._identity = weakref.finalize(self, found.close), identity
+
+
+def _entered(path: str) -> OpenFolder:
+    """Opens a folder. Raises PermissionError also where its names may be read, but nothing below it (mode 0444)."""
+    found = OpenFolder(path)
+    try:
+        if found.descriptor is not None:
+            os.stat(".", dir_fd=found.descriptor)
+    except OSError:
+        found.close()
+        raise
+    return found

@@ -303,7 +303,8 @@ def _entry(
             return None  # a folder inside the root is entered under its real path; one outside never is
         info = entry.stat()
     except OSError as error:
-        problems.append(Problem(path, f"cannot be read: {error.strerror or error}", kind="warning"))
+        kind = "warning" if _is_link(entry) else "malformed"  # links that lead nowhere are usual
+        problems.append(Problem(path, f"cannot be read: {error.strerror or error}", kind=kind))
         return None
     if not stat_module.S_ISREG(info.st_mode):
         return None
@@ -311,6 +312,13 @@ def _entry(
     if old is not None and (old.size, old.mtime_ns, old.inode, old.changed_ns) == new:
         return old
     return FileStat(path, *new)
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink()
+    except OSError:  # some file systems say what an entry is only in a folder that may be entered
+        return False
 
 
 def _bounded(time_ns: int) -> int:

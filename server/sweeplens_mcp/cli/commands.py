@@ -267,8 +267,11 @@ def _serve_stdio(settings: Settings) -> int:
     from sweeplens_mcp.cli.stdin import own_stdin
 
     greet_at_stdio(settings.roots)
-    own_stdin()
+    refused = own_stdin()
     wire = divert_stdout()  # a library may print while it is imported; later the SDK handles that
+    import anyio
+
+    from sweeplens_mcp.cli.refused_lines import serve_with_refusals
     from sweeplens_mcp.protocol.app import build_server
 
     server = build_server(settings)
@@ -276,7 +279,7 @@ def _serve_stdio(settings: Settings) -> int:
     gc.freeze()
     restore_stdout(wire)
     try:
-        server.run()
+        anyio.run(serve_with_refusals, server, refused)
     except* BrokenPipeError:
         pass  # the client no longer reads
     divert_stdout()  # for output of libraries that is not flushed yet

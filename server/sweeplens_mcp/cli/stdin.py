@@ -18,7 +18,12 @@ import select
 import signal
 import sys
 import threading
+from collections import deque
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweeplens_mcp.cli.refused_lines import RefusedLine
 
 __all__ = ["own_stdin"]
 
@@ -51,7 +56,14 @@ class _CountedStdin(io.FileIO):
 
 
 class _StdinBuffer(io.BufferedReader):
-    """The buffer that the SDK reads. It hides its descriptor, because the SDK would read that directly."""
+    """The buffer that the SDK reads. It hides its descriptor, because the SDK would read that directly.
+
+    ``refused``: the lines so far that are no messages.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw)
+        self.refused: deque[RefusedLine] = deque()
 
     def fileno(self) -> int:
         """Raises OSError, so that the SDK reads through this object."""
@@ -59,24 +71,35 @@ class _StdinBuffer(io.BufferedReader):
 
     def read1(self, size: int = -1, /) -> bytes:
         """Returns the next line, without halves of surrogate pairs; a line without an end at the end of input."""
+        from sweeplens_mcp.cli.refused_lines import refused  # imports the SDK
+
         line = self.readline()
-        return _ESCAPE.sub(_without_half, line) if _HALF.search(line) else line
+        if _HALF.search(line):
+            line = _ESCAPE.sub(_without_half, line)
+        if line and (found := refused(line)) is not None:
+            self.refused.append(found)
+        return line
 
 
 def _without_half(escape: re.Match[bytes]) -> bytes:
     return rb"\ufffd" if escape["lone"] else escape[0]
 
 
-def own_stdin() -> None:
-    """Takes standard input. A signal ends the process at once, the end of input soon after."""
+def own_stdin() -> deque[RefusedLine]:
+    """Takes standard input. A signal ends the process at once, the end of input soon after.
+
+    Returns the list to which each line that is no message will be added when it is read.
+    """
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
     stdin = _CountedStdin(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device
         os.dup2(nothing.fileno(), 0)
-    sys.stdin = io.TextIOWrapper(_StdinBuffer(stdin), encoding="utf-8", errors="replace")
+    buffer = _StdinBuffer(stdin)
+    sys.stdin = io.TextIOWrapper(buffer, encoding="utf-8", errors="replace")
     threading.Thread(target=_watch, args=(stdin, os.dup(1)), name="sweeplens-stdin", daemon=True).start()
+    return buffer.refused
 
 
 def _end(number: int, _: FrameType | None) -> None:
