@@ -18,6 +18,7 @@ __all__ = ["misspelt"]
 _SHORTEST = 5  # letters of a name's word that is compared: ``bs`` and ``ds`` are two settings
 _LONGEST = 200  # a longer name is no word that somebody misspelt, and has as many shorter forms as letters
 _FAMILY = 50  # names that differ at one place; more are a numbered series
+_VALUE = 40  # characters
 _TIMES = 3  # as many runs have the name that was meant
 
 
@@ -34,7 +35,7 @@ def misspelt(context: DetectionContext) -> Iterator[Finding]:
         usual = own[meant].drop_nulls().unique().to_list()
         text = (
             f"{rare} is set, perhaps misspelt for {meant} (set in {set_in[meant]} runs"
-            f"{f'; here {usual[0]}' if usual else ''}): if the program ignores unknown settings, it had no effect"
+            f"{f'; here {str(usual[0])[:_VALUE]}' if usual else ''}): if the program ignores unknown settings, it had no effect"
         )
         yield from (Finding(run_id, "misspelt", "medium", "", None, text) for run_id in own["run_id"].to_list())
 

@@ -21,6 +21,7 @@ _EQUAL = 2  # curves that two runs share
 _SHARE = 0.05  # of a curve's own deviation by which its mean must differ
 _MOST_VALUES = 8  # of a setting or of metadata that may tell the two kinds of runs apart
 _METRICS, _NAMES = 3, 2
+_NAME, _VALUE = 80, 40  # characters
 _IDENTITY = ("run_id", "name", "status", "format", "source", "group", "parent", "n_steps")
 
 
@@ -73,7 +74,7 @@ def _told_apart(runs: pl.DataFrame, found: pl.DataFrame) -> dict[str, str]:
         own, others = here[name].to_list(), there[name].to_list()
         if None not in own and None not in others and not set(own) & set(others):
             for run, value, other in zip(here["run_id"].to_list(), own, others, strict=True):
-                words[run].append(f"{name} {value}, there {other}")
+                words[run].append(f"{name[:_NAME]} {value[:_VALUE]}, there {other[:_VALUE]}")
     return {run: f" ({'; '.join(said[:_NAMES])})" for run, said in words.items() if said}
 
 
