@@ -154,3 +154,18 @@ def test_runs_that_were_cut_off_or_copied_are_made_once_more_first_and_do_not_co
     assert "killed at step 34 of 49" in redo["why"][0]
     assert "a copy of 0.1-1" in redo["why"].str.join("; ").item()
     assert answer.notes[0].startswith("Best so far: wd=0.3")  # by the run that ended, not by those that were cut off
+
+
+def test_a_run_without_a_config_is_no_setting_and_one_that_broke_off_is_made_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    runs = [
+        run(f"{lr}-{s}", {"lr": lr, "wd": 1e-3 * lr, "seed": s}, val_acc=[0.5, level + 0.01 * float(rng.normal())] * 10)
+        for lr, level in ((0.1, 0.8), (0.2, 0.9), (0.3, 0.7))
+        for s in range(4)
+    ]
+    short = run("short", {"lr": 0.2, "wd": 2e-4, "seed": 9}, {"note": "cut"}, val_acc=[0.5, 0.6])
+    bare = run("bare", {}, val_acc=[0.5, 0.89] * 10)
+    answer = database(tmp_path, [*runs, short, bare]).suggest("val/acc", budget=20)
+    assert [r for entry in answer.basis.left_out for r in entry.runs] == ["bare"]
+    assert answer.table["reason"].to_list()[:2] == ["redo", "confounded"]
+    assert not [why for why in answer.table["why"] if "null" in why]

@@ -32,14 +32,22 @@ def lost_runs(
 
 
 def _cut_off(runs: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
-    """Returns runs that did not end well, before 90 % of the usual last step, or without a value; not those that end in NaN."""
+    """Returns runs that did not end well, before 90 % of the usual last step, or without a value; not those that end in NaN.
+
+    Where most runs finished, an unknown status is no good end either.
+    """
     usual = series["last_step"].quantile(0.75, "nearest")
     known = runs.select("run_id", "status").join(
         series.select("run_id", "last_step", "last", "n_logged"), on="run_id", how="left"
     )
     short = pl.col("last_step").is_null() | (pl.col("last_step") < _SHORT * (usual or 0))
     ruined = pl.col("last").is_finite().not_() & (pl.col("n_logged") > 0)
-    found = known.filter(pl.col("status").is_in(_CUT), short, ruined.fill_null(value=False).not_())
+    told = (
+        2 * int((runs["status"] == "finished").sum()) >= runs.height
+    )  # the format says how runs end, so unknown is no end
+    found = known.filter(
+        pl.col("status").is_in([*_CUT, "unknown"] if told else _CUT), short, ruined.fill_null(value=False).not_()
+    )
     at = pl.when(pl.col("last_step").is_null()).then(pl.lit(" before a value")).otherwise(
         pl.format(" at step {} of {}", "last_step", pl.lit(int(usual or 0)))
     )  # fmt: skip

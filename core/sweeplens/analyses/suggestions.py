@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.coverage import listed, series_of
+from sweeplens.analyses.coverage import listed, series_of, with_config
 from sweeplens.analyses.duplicate_runs import DuplicateRuns
 from sweeplens.analyses.lost_runs import lost_runs
 from sweeplens.analyses.noise import pooled_spread
@@ -109,6 +109,8 @@ def suggest(
     AmbiguousGoalError."""
     if not 1 <= budget <= _MOST:
         raise InputError(f"budget {budget} is not a number of runs from 1 to {_MOST}.")
+    configured, left_out = with_config(runs)
+    runs, left_out = (configured, left_out) if configured.height else (runs, ())
     lost = lost_runs(runs, series.filter(pl.col("metric") == metric), doubles, replicates)
     whole = runs.filter(pl.col("run_id").is_in(lost["run_id"].implode()).not_())
     sweep = _sweep(whole, series, points, metric, goal_of(metric, goal, goals), goals, replicates)
@@ -116,7 +118,7 @@ def suggest(
     made, dropped = _chosen(sweep, whole, replicates, budget - sum(len(s.cells) for s in redone))
     made, dropped = [*redone, *made], [*beyond, *dropped]
     rows = [(s.reason, len(s.cells), s.why, s.detectable, _commands(s.cells)) for s in made]
-    basis = Basis(runs_used=sum(s.n for s in sweep.settings))
+    basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=left_out)
     return Answer(
         pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, tuple(_notes(sweep, made, dropped, budget))
     )

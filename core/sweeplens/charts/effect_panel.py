@@ -31,7 +31,7 @@ def is_clear(row: Mapping[str, Any]) -> bool:
 
 def said_notes(answer: Answer) -> list[str]:
     """Returns the notes needed to read a difference: the method, the matching, and the strata that disagree."""
-    telling = ("Matched on", "Strata disagree", "The sides beside", "Holds")
+    telling = ("Matched on", "Strata disagree", "The sides beside", "The sides also differ", "So far", "Holds")
     return [
         note for i, note in enumerate(answer.notes) if i == 0 or note.startswith(telling) or ": Strata disagree" in note
     ]

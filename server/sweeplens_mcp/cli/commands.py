@@ -38,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_stdout()  # the reader of our output is gone
         return 0
+    except ExceptionGroup as group:  # of a client, which writes within a group of tasks
+        if group.split(BrokenPipeError)[1] is not None:
+            raise
+        discard_stdout()
+        return 0
     except OSError as error:
         discard_stdout()
         subject = f"{error.filename}: " if error.filename else "Cannot write: "

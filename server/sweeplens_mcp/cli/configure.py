@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from sweeplens_mcp.cli.clients import CLIENTS, LaunchCommand, client_named
 from sweeplens_mcp.cli.parsing import SentenceParser
 
 __all__ = ["launch_here", "main"]
+
+_UV_CACHE = re.compile(r"[/\\]uv[/\\](?:cache[/\\])?archive-v\d+[/\\]")
 
 
 def launch_here(roots: Sequence[str]) -> LaunchCommand:
@@ -46,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         client = client_named(options.client)
         launch = launch_here((*options.folders, *options.root))
+        if _UV_CACHE.search(launch.command):
+            print(
+                f"{launch.command} lies in uv's cache, which may be emptied: `uv tool install` keeps the command.",
+                file=sys.stderr,
+            )
         path = Path(options.file) if options.file else client.path
         if options.dry_run:
             print(planned(client, launch, path).diff() or f"{path} would not change\n", end="")
