@@ -68,7 +68,7 @@ def _lines(root: Path) -> Iterator[str]:
         tool, *values = stop.call
         answer = call_tool(tool, values, Settings((str(root),))).text
         shown = " ".join([tool, *(f"'{v}'" if re.search(r"[\s\"]", v) else v for v in values)])
-        yield from ("", f"## {stop.question}", "", "```sh", f"sweeplens call {shown} --root demo", "```", "")
+        yield from ("", f"## {stop.question}", "", "```sh", f"sweeplens call {shown} --root sweep", "```", "")
         yield from ("```text", _timeless(answer, root), "```", "", stop.taken)
 
 

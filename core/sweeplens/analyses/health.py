@@ -105,12 +105,17 @@ def health_of(runs: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
     return joined.select("run_id", words.alias(HEALTH))
 
 
-def broken_warning(broken: Sequence[str], used: int) -> tuple[str, ...]:
-    """Returns a warning that an answer rests on broken runs; none if it does not."""
+def broken_warning(broken: Sequence[str], used: int, *, by_sides: bool = False) -> tuple[str, ...]:
+    """Returns a warning that an answer rests on broken runs; none if it does not. ``by_sides``: of a comparison of conditions."""
     if not broken:
         return ()
     n = len(broken)
+    how = (
+        "conditions a and b that end in AND health <> 'broken' leave"
+        if by_sides
+        else "where=\"health <> 'broken'\" leaves"
+    )
     return (
         f"{n} of the {count_of(used, 'run')} used {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
-        f"where=\"health <> 'broken'\" leaves {verb(n, 'it', 'them')} out",
+        f"{how} {verb(n, 'it', 'them')} out",
     )

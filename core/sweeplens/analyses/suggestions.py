@@ -27,7 +27,7 @@ from sweeplens.analyses.duplicate_runs import DuplicateRuns
 from sweeplens.analyses.lost_runs import lost_runs
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.statistics import t_quantile
-from sweeplens.answers import Answer, Basis
+from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
@@ -118,7 +118,9 @@ def suggest(
     made, dropped = _chosen(sweep, whole, replicates, budget - sum(len(s.cells) for s in redone))
     made, dropped = [*redone, *made], [*beyond, *dropped]
     rows = [(s.reason, len(s.cells), s.why, s.detectable, _commands(s.cells)) for s in made]
-    basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=left_out)
+    why = "no result of their setting, cut off or copies"
+    not_used = (LeftOut(why, tuple(lost["run_id"].to_list())),) if lost.height else ()
+    basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=(*left_out, *not_used))
     return Answer(
         pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, tuple(_notes(sweep, made, dropped, budget))
     )

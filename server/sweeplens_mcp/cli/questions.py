@@ -192,6 +192,8 @@ def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str
 def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
     known = [option for action in parser._actions for option in action.option_strings]  # pyright: ignore[reportPrivateUsage]
     name = word.partition("=")[0]
+    if name == "--json":
+        return "No option --json: --format json prints JSON."
     near = nearest(name, known) or nearest(f"--{name.lstrip('-')}", known)
     return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
 
