@@ -257,7 +257,7 @@ def test_a_score_that_was_computed_otherwise_in_runs_of_the_same_training_is_fou
     assert [(r["metric"], r["severity"]) for r in rows] == [("val/wer", "medium")] * 3
     words = str(rows[0]["evidence"])
     assert words.startswith("train/loss, val/loss are equal to the last digit in ")
-    assert "on average: probably computed otherwise (scorer " in words
+    assert "on average: probably computed differently (scorer " in words
 
 
 def test_the_same_runs_with_the_same_score_are_no_finding() -> None:

@@ -227,3 +227,20 @@ def test_runs_that_a_setting_did_not_change_count_once_in_the_interval(tmp_path:
     half = stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
     assert (found["ci95_high"] - found["ci95_low"]) / 2 == pytest.approx(half)
     assert any("3 runs have the value of another run" in note for note in answer.notes)
+
+
+def test_the_runs_of_a_comparison_of_levels_are_used_or_listed_as_left_out(tmp_path: Path) -> None:
+    """As a sweep with one learning rate that diverges: its stratum is not pooled, and a run without a config is in no level."""
+    rng = np.random.default_rng(5)
+    runs = [
+        run(f"{lr}-{wd}-{s}", {"lr": lr, "wd": wd, "seed": s}, val_acc=[0.9 + spread * float(rng.normal())])
+        for lr, spread in ((0.1, 0.002), (0.2, 0.002), (0.3, 0.2))
+        for wd in (0, 1)
+        for s in range(5)
+    ]
+    db = database(tmp_path, [*runs, run("bare", {}, val_acc=[0.9])])
+    for answer in (db.compare(hparam="wd"), db.compare("wd = 1", "wd = 0")):
+        left = [r for entry in answer.basis.left_out for r in entry.runs]
+        assert {r for r in left if r != "bare"} == {r["run_id"] for r in runs if str(r["run_id"]).startswith("0.3")}
+        assert answer.basis.runs_used == 20
+    assert "bare" in [r for entry in db.compare(hparam="wd").basis.left_out for r in entry.runs]

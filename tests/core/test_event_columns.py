@@ -183,11 +183,14 @@ def test_health_is_the_worst_severity_of_a_runs_findings(tmp_path: Path) -> None
 
 def test_answers_say_how_many_broken_runs_they_rest_on(tmp_path: Path) -> None:
     db = _with_broken(tmp_path)
-    told = "1 of the 6 runs used is broken (r5: diagnose_runs); "
+    told = "is broken (r5: diagnose_runs); "
     for answer in (db.rank("val/loss"), db.effects("val/loss")):
-        assert f"{told}where=\"health <> 'broken'\" leaves it out" in answer.basis.warnings
+        assert f"1 of the 6 runs used {told}where=\"health <> 'broken'\" leaves it out" in answer.basis.warnings
     for answer in (db.compare("lr = 0", "lr = 1"), db.compare(hparam="lr")):
-        assert f"{told}conditions a and b that end in AND health <> 'broken' leave it out" in answer.basis.warnings
+        assert (
+            f"1 of the 6 runs of the sides {told}conditions a and b that end in AND health <> 'broken' leave it out"
+            in answer.basis.warnings
+        )
     assert db.compare("lr = 0 AND health <> 'broken'", "lr = 1 AND health <> 'broken'").basis.runs_used == 5
     without = db.rank("val/loss", where="health <> 'broken'")
     assert without.basis.runs_used == 5

@@ -46,6 +46,18 @@ def test_the_planted_truth_is_in_the_answers(shown: str) -> None:
     assert "630 0." in shown  # what the live run logged while the client was connected
 
 
+def test_a_reader_that_goes_away_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sweeplens_mcp", "demo", str(tmp_path / "sweep")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline().startswith("Wrote a sweep of 60 runs")
+        process.stdout.close()
+        told = process.stderr.read()
+    assert process.returncode == 0
+    assert "Traceback" not in told
+
+
 def test_without_a_folder_it_says_which_temporary_one_it_took(tmp_path: Path) -> None:
     done = demo("--write-only", TMPDIR=str(tmp_path), TEMP=str(tmp_path))
     assert done.returncode == 0

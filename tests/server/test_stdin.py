@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.processes import ENDLESS, HELLO, children, pipe, send, until
@@ -31,6 +32,16 @@ def _answered(process: subprocess.Popen[bytes]) -> None:
     send(process, *HELLO)
     assert process.stdout
     assert json.loads(process.stdout.readline())["id"] == 1
+
+
+def _reply_to(process: subprocess.Popen[bytes], line: str) -> dict[str, Any]:
+    """What the server writes after a line."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(line.encode() + b"\n")
+    process.stdin.flush()
+    assert select.select([process.stdout], [], [], SOON)[0], f"no reply to {line[:80]}"
+    return json.loads(process.stdout.readline())
 
 
 def _fill(process: subprocess.Popen[bytes]) -> None:
@@ -140,14 +151,10 @@ HALVES = {
 def test_a_request_with_half_of_a_surrogate_pair_gets_a_reply(sweep: Path) -> None:
     with pipe(sweep) as process:
         _answered(process)
-        assert process.stdin
-        assert process.stdout
         for text, read in HALVES.items():
             message = {"jsonrpc": "2.0", "id": "TEXT", "method": "ping"}
-            process.stdin.write(json.dumps(message).replace("TEXT", text).encode() + b"\n")
-            process.stdin.flush()
-            assert select.select([process.stdout], [], [], SOON)[0], "no reply"
-            assert json.loads(process.stdout.readline())["id"] == json.loads(f'"{read}"')
+            reply = _reply_to(process, json.dumps(message).replace("TEXT", text))
+            assert reply["id"] == json.loads(f'"{read}"')
 
 
 def _call_with(where: str) -> str:
@@ -172,13 +179,8 @@ NO_MESSAGES = {
 def test_a_line_that_is_no_message_gets_an_error_with_its_id(sweep: Path) -> None:
     with pipe(sweep) as process:
         _answered(process)
-        assert process.stdin
-        assert process.stdout
         for line, expected in NO_MESSAGES.items():
-            process.stdin.write(b"\n" + line.encode() + b"\n")
-            process.stdin.flush()
-            assert select.select([process.stdout], [], [], SOON)[0], f"no reply to {line[:80]}"
-            reply = json.loads(process.stdout.readline())
+            reply = _reply_to(process, f"\n{line}")
             assert (reply["id"], reply["error"]["code"]) == expected
         send(process, {"id": 8, "method": "ping"})
         assert json.loads(process.stdout.readline()) == {"jsonrpc": "2.0", "id": 8, "result": {}}

@@ -133,8 +133,7 @@ def compare(
         tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
     if by_task:
         tables = {"by_task": by_task.by_task, "by_level": by_task.by_level, **tables}
-    shown = pl.col("run_id").is_not_null() if pooled else pl.col("metric").is_in(names)
-    used = reduced.values.filter(shown)["run_id"].n_unique()
+    used = reduced.values["run_id"].n_unique() if pooled else _used(cases, reduced.values)
     table = _table(cases, interim_alpha(len(cover.running) / len(sides.both)) if cover else ALPHA)
     return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
 
@@ -346,4 +345,23 @@ def _alone(setup: ComparisonSetup, cases: Sequence[MetricComparison]) -> tuple[L
     for case in cases[:1]:
         if case.pooled is not None and case.pooled.unpaired:
             left.append(LeftOut(f"{case.metric}: no run with the same seed on the other side", case.pooled.unpaired))
+        if excluded := _excluded(setup, case):
+            left.append(LeftOut(f"{case.metric}: in a stratum that is not pooled", excluded))
     return tuple(left)
+
+
+def _excluded(setup: ComparisonSetup, case: MetricComparison) -> tuple[str, ...]:
+    """Returns the runs of strata that are not pooled."""
+    if setup.matching is None or case.pooled is None:
+        return ()
+    strata = case.pooled.every.filter(pl.col("pooled").not_())["stratum"]
+    return tuple(setup.matching.table.filter(pl.col("stratum").is_in(strata.implode()))["run_id"].to_list())
+
+
+def _used(cases: Sequence[MetricComparison], values: pl.DataFrame) -> int:
+    """Returns how many runs count in any of the metrics: where runs are matched, those that are pooled."""
+    of_case = [
+        case.pooled.rows["run_id"] if case.pooled else values.filter(pl.col("metric") == case.metric)["run_id"]
+        for case in cases
+    ]
+    return pl.concat(of_case).n_unique() if of_case else 0

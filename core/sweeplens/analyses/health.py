@@ -110,12 +110,13 @@ def broken_warning(broken: Sequence[str], used: int, *, by_sides: bool = False) 
     if not broken:
         return ()
     n = len(broken)
-    how = (
+    place = "of the sides" if by_sides else "used"
+    without = (
         "conditions a and b that end in AND health <> 'broken' leave"
         if by_sides
         else "where=\"health <> 'broken'\" leaves"
     )
     return (
-        f"{n} of the {count_of(used, 'run')} used {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
-        f"{how} {verb(n, 'it', 'them')} out",
+        f"{n} of the {count_of(used, 'run')} {place} {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
+        f"{without} {verb(n, 'it', 'them')} out",
     )

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 from msgspec.structs import replace
 
+from sweeplens.analyses.coverage import with_config
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import ALPHA, holm, mean
-from sweeplens.answers import Answer, Basis
+from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.grouping import keyed, runs_without_hparams
 from sweeplens.frames.schemas import hparam_columns
@@ -53,7 +54,7 @@ def compare_levels(
     answers = {name: compare(Sides(levels[name], levels[base]), (name, base)) for name in others}
     one, other = others if len(others) == _SPELLED_OUT else ("", "")
     third = compare(Sides(levels[other], levels[one]), (other, one)) if one else None
-    joined = _joined(hparam, base, answers)
+    joined = _joined(hparam, base, answers, with_config(runs)[1])
     tables = {name: t.filter(pl.col("metric") == tables_of) if tables_of else t for name, t in joined.tables.items()}
     tables = {name: t for name, t in tables.items() if t.height}
     return replace(joined, tables={**_by_task([*answers.values(), *([third] if third else [])]), **tables})
@@ -97,8 +98,8 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "(not set)" if value is None else str(value)
 
 
-def _joined(hparam: str, base: str, answers: dict[str, Answer]) -> Answer:
-    """Joins the answers: one row a level and metric, p values corrected over levels."""
+def _joined(hparam: str, base: str, answers: dict[str, Answer], unknown: tuple[LeftOut, ...]) -> Answer:
+    """Joins the answers: one row a level and metric, p values corrected over levels. ``unknown``: runs without a config."""
     table = pl.concat([a.table.select(pl.lit(name).alias("level"), pl.all()) for name, a in answers.items()])
     first = next(iter(answers.values()))
     if len(answers) > 1 and table.height:
@@ -113,7 +114,7 @@ def _joined(hparam: str, base: str, answers: dict[str, Answer]) -> Answer:
     used = n_a + (int(first.table["n_b"][0]) if first.table.height else 0)
     method = next((n for n in first.notes if n.startswith("a: ")), "")
     notes.insert(1, method.partition("; ")[2][:1].upper() + method.partition("; ")[2][1:])
-    basis = Basis(runs_used=used, left_out=tuple(left), points=sum(a.basis.points or 0 for a in answers.values()))
+    basis = Basis(runs_used=used, left_out=(*unknown, *left), points=sum(a.basis.points or 0 for a in answers.values()))
     return Answer(table, basis, tuple(n for n in notes if n), tables)
 
 

@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 
 from sweeplens_mcp.cli.parsing import CommandListFormatter, SentenceParser
 from sweeplens_mcp.cli.question_names import QUESTIONS, command_for
-from sweeplens_mcp.cli.streams import discard_stdout, divert_stdout, restore_stdout, use_utf8
+from sweeplens_mcp.cli.streams import discard_stdout, use_utf8
 from sweeplens_mcp.logs import LEVELS
-from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, HTTP_PATH, Settings
+from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
 __all__ = ["main", "parser", "run"]
 
@@ -35,13 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        discard_stdout()  # the reader of our output is gone
-        return 0
-    except ExceptionGroup as group:  # of a client, which writes within a group of tasks
-        if group.split(BrokenPipeError)[1] is not None:
+    except (BrokenPipeError, ExceptionGroup) as error:  # a client writes within a group of tasks
+        if isinstance(error, ExceptionGroup) and error.split(BrokenPipeError)[1] is not None:
             raise
-        discard_stdout()
+        discard_stdout()  # the reader of our output is gone
         return 0
     except OSError as error:
         discard_stdout()
@@ -261,53 +258,10 @@ def _serve(options: argparse.Namespace) -> int:
     from sweeplens_mcp.logs import log_to_stderr
 
     log_to_stderr(options.log_level)
+    from sweeplens_mcp.cli.serving import serve_at_http, serve_at_stdio
+
     settings = Settings((*options.folders, *options.root))
-    return _serve_http(options, settings) if options.http else _serve_stdio(settings)
-
-
-def _serve_stdio(settings: Settings) -> int:
-    """Serves until the client closes its end, and then exits at once."""
-    gc.disable()  # imports make hundreds of thousands of objects and no garbage
-    from sweeplens_mcp.cli.greeting import greet_at_stdio
-    from sweeplens_mcp.cli.stdin import own_stdin
-
-    greet_at_stdio(settings.roots)
-    refused = own_stdin()
-    wire = divert_stdout()  # a library may print while it is imported; later the SDK handles that
-    import anyio
-
-    from sweeplens_mcp.cli.refused_lines import serve_with_refusals
-    from sweeplens_mcp.protocol.app import build_server
-
-    server = build_server(settings)
-    gc.enable()
-    gc.freeze()
-    restore_stdout(wire)
-    try:
-        anyio.run(serve_with_refusals, server, refused)
-    except* BrokenPipeError:
-        pass  # the client no longer reads
-    divert_stdout()  # for output of libraries that is not flushed yet
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # a worker thread would block the exit until its next checkpoint
-
-
-def _serve_http(given: argparse.Namespace, settings: Settings) -> int:
-    from sweeplens_mcp.http.options import HttpOptions
-
-    options = HttpOptions.typed(vars(given))
-    from sweeplens_mcp.cli.greeting import greet_at_http
-    from sweeplens_mcp.http.front_page import connecting
-    from sweeplens_mcp.http.serve import serve_http
-    from sweeplens_mcp.logs import announce
-
-    def greet() -> None:
-        lines = f"{connecting(options.url, has_tokens=options.authenticated)}\nin a browser: {options.url}/ui"
-        if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
-            announce(f"serving on {options.url}{HTTP_PATH}")
-
-    return serve_http(settings, options, greet)
+    return serve_at_http(options, settings) if options.http else serve_at_stdio(settings)
 
 
 def _ask(name: str, options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Answers lines from a client that are no messages, where the SDK is silent and the client would wait for ever.
+"""Answers lines from a client that are no messages, where the SDK is silent and the client would wait forever.
 
     refused(line)             the reply to a line that the SDK cannot read as a message; None for a message
     serve_with_refusals(...)  serves over stdio, and sends these replies in the order of their lines

@@ -1,4 +1,4 @@
-"""Finds a metric that was computed otherwise in some runs: their other curves are equal to the last digit, and this one is not.
+"""Finds a metric that was computed differently in some runs: their other curves are equal to the last digit, and this one is not.
 
 Two runs of the same program with the same seed log the same losses. Where a score differs all along, its definition changed:
 another normaliser, another evaluation set. Runs before and after such a change cannot be compared by that score.
@@ -44,7 +44,7 @@ def rescored(context: DetectionContext) -> Iterator[Finding]:
         shifts = [f"{m} is {_shift(d)}" for m, d in rows.select("metric", "apart").rows()]
         text = (
             f"{listed(rows['equal'][0].to_list(), _METRICS)} are equal to the last digit in {there}, "
-            f"but {listed(shifts, _METRICS)} on average: probably computed otherwise{told.get(str(run_id), '')}; "
+            f"but {listed(shifts, _METRICS)} on average: probably computed differently{told.get(str(run_id), '')}; "
             "do not compare the two"
         )
         yield Finding(str(run_id), "rescored", "medium", rows["metric"][0], rows["last_step"][0], text)
