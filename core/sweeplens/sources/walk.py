@@ -55,6 +55,8 @@ class WalkState(Struct, eq=False):
         data = compression.head(entry.path, HEAD_BYTES)
         if len(data) >= HEAD_BYTES and _is_cut_object(data):
             data = compression.first_line(entry.path, HEAD_BYTES, LONG_HEAD_BYTES)
+        self.heads.pop(entry.path, None)
+        self.long_heads.pop(entry.path, None)
         is_long = len(data) > HEAD_BYTES
         cache, most = (self.long_heads, _MAX_LONG_HEADS) if is_long else (self.heads, _MAX_CACHED_HEADS)
         if len(cache) >= most:

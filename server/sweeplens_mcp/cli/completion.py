@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from sweeplens.errors import SweeplensError
 from sweeplens.sources.given_roots import is_root
+from sweeplens.sources.log_names import looks_like_log
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _KINDS = ("curves", "ranking", "comparison", "scatter", "parallel", "heatmap", "
 _FOLDERS = ("--root", "-o", "--output")  # the shell completes paths
 _MOST = 500
 _MOST_LOOKED_AT = 200  # entries of a folder
-_LOGS = (".jsonl", ".csv", ".log", ".out", ".db", ".wandb", ".tfevents")
 _SECONDS = 8.0
 
 _BASH = """\
@@ -189,12 +189,8 @@ def _folder_of_runs(here: Path) -> Path | None:
 def _holds_runs(folder: Path) -> bool:
     """Returns whether most folders in a folder have a log: one folder a run. Only names are looked at."""
     inside = _folders_in(folder)
-    with_logs = sum(any(_is_log(entry) for entry in _entries(run)) for run in inside)
+    with_logs = sum(any(looks_like_log(entry.name) for entry in _entries(run)) for run in inside)
     return with_logs * 2 > len(inside)
-
-
-def _is_log(path: Path) -> bool:
-    return path.suffix.lower() in _LOGS or ".tfevents" in path.name
 
 
 def _folders_in(folder: Path) -> list[Path]:
