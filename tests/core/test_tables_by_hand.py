@@ -170,6 +170,18 @@ def test_a_header_that_is_longer_than_what_is_looked_at_first_is_read(tmp_path: 
     assert found.series(run, "layer7/grad_norm") == ([0, 1, 2, 3, 4], [0.007, 1.007, 2.007, 3.007, 4.007])
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("whole", ["object", "list"])
+def test_runs_in_one_json_value_are_read_whatever_the_size_of_their_configuration(
+    tmp_path: Path, whole: str, indent: int | None
+) -> None:
+    config = {"id2label": {str(i): f"class {i}" for i in range(600)}, "lr": 0.1}
+    run = {"run_id": "one", "hyperparameters": config, "metrics": {"loss": [1.0, 0.5]}}
+    value = run if whole == "object" else [run, {**run, "run_id": "two"}]
+    written(tmp_path, "runs.json", json.dumps(value, indent=indent))
+    assert opened(tmp_path).runs_df["run_id"].to_list() == (["one"] if whole == "object" else ["one", "two"])
+
+
 @pytest.mark.parametrize("classes", [100, 1000, 6000])
 def test_a_log_whose_first_line_is_a_long_configuration_is_read(tmp_path: Path, classes: int) -> None:
     config = {"id2label": {str(i): f"class {i}" for i in range(classes)}, "lr": 0.1}

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 HEAD_BYTES = 4096  # of a file, read before a reader has claimed it
-LONG_HEAD_BYTES = 1 << 18  # the same with a first line that is a long JSON object
+LONG_HEAD_BYTES = 1 << 18  # the same with a long first line of JSON
 SAMPLE_BYTES = 1 << 16  # the same, for a file that is named like a text log
 
 READING_SCHEMA: dict[str, pl.DataType] = {k: v for k, v in POINTS_SCHEMA.items() if k != "seq"}
@@ -96,7 +96,7 @@ class Folder(Protocol):
         ...
 
     def head(self, name: str) -> bytes:
-        """The first 4 kB of a file at a relative path, decompressed, and a longer first line if it is a JSON object; empty when it
+        """The first 4 kB of a file at a relative path, decompressed, and a longer first line if it is JSON; empty when it
         cannot be read."""
         ...
 

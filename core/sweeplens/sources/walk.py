@@ -66,8 +66,8 @@ class WalkState(Struct, eq=False):
 
 
 def _is_cut_object(head: bytes) -> bool:
-    """Whether a head is the beginning of a first line that is a JSON object: a configuration may take many kilobytes."""
-    return head.removeprefix(b"\xef\xbb\xbf").startswith(b"{") and b"\n" not in head
+    """Whether a head is the beginning of a longer first line of JSON: a configuration may take many kilobytes."""
+    return head.removeprefix(b"\xef\xbb\xbf").startswith((b"{", b"[")) and b"\n" not in head
 
 
 class WalkedFolder(Struct, eq=False):
@@ -111,7 +111,7 @@ class WalkedFolder(Struct, eq=False):
     def head(self, name: str) -> bytes:
         """Returns the first 4 kB of a file of this folder, decompressed; empty if it cannot be read.
 
-        Where the first line is a longer JSON object, that line too, up to 256 kB, and the 4 kB after it.
+        Where the first line is longer and JSON, that line too, up to 256 kB, and the 4 kB after it; 64 kB of an even longer one.
         """
         entry = self.find(name)
         if entry is None:

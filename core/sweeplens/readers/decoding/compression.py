@@ -152,10 +152,10 @@ def head(path: str, size: int) -> bytes:
 
 
 def first_line(path: str, size: int, most: int) -> bytes:
-    """Returns the first line and ``size`` bytes after it, where it ends within ``most`` bytes; else the first ``size`` bytes."""
+    """Returns the first line and ``size`` bytes after it, where it ends within ``most`` bytes; else a quarter of these."""
     data = head(path, most)
     end = data.find(b"\n") + 1
-    return data[: end + size] if end else data[:size]
+    return data[: end + size] if end else data[: most // 4]
 
 
 def sample(path: str, size: int) -> bytes:

@@ -10,13 +10,16 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import JsonLine, JsonLines, decode, peek
 from sweeplens.readers.decoding.row_keys import TIME_KEYS, axis_of
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, status_of
-from sweeplens.readers.protocol import Claim, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.protocol import HEAD_BYTES, Claim, Folder, Problem, Reading, Resume, RunRecord, Source
 
 __all__ = ["JsonRuns", "is_run_object", "run_of"]
 
 _SUFFIXES = (".jsonl", ".ndjson", ".json")
 _EXACT = 1 << 53
 _MARK = re.compile(rb'"(?:metrics|history)"')
+_BEGINS = re.compile(
+    rb'(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"(?:run_id|id|name|group|status|hyperparameters|config|metadata)"\s*:'
+)
 
 
 class JsonRuns:
@@ -35,7 +38,7 @@ class JsonRuns:
         """Claims files whose first object is a run."""
         for name in folder.free(*_SUFFIXES):
             head = folder.head(name)
-            if _MARK.search(head) and (any(map(is_run_object, peek(head))) or _begins_as_indented_run(head)):
+            if _is_run(head) or (_may_be_longer(head) and _is_run(folder.sample(name))):
                 yield Claim((name,), is_folder=False)
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
@@ -163,6 +166,16 @@ def _history_row(run: str, index: int, row: object, points: PointBuffer, non_sca
             non_scalar[key] = non_scalar.get(key, 0) + 1
         else:
             points.add(run, key, step if step is not None else index, number, wall)
+
+
+def _is_run(head: bytes) -> bool:
+    """Whether a file begins with a run."""
+    return bool(_MARK.search(head)) and (any(map(is_run_object, peek(head))) or _begins_as_indented_run(head))
+
+
+def _may_be_longer(head: bytes) -> bool:
+    """Whether a head is the beginning of an indented run, cut within its settings."""
+    return len(head) >= HEAD_BYTES and not _MARK.search(head) and bool(_BEGINS.match(head))
 
 
 def _begins_as_indented_run(head: bytes) -> bool:
