@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,3 +184,33 @@ def test_the_example_of_each_help_can_be_typed(question: object) -> None:
     for example in asked.example.split(f", or sweeplens {asked.name} "):
         given, rest = parsed_words(question_parser(asked), shlex.split(example))
         assert [*given.folders, *rest] == ["sweep"] or asked.instead
+
+
+@pytest.mark.parametrize("command", ["cost", "checkpoints"])
+def test_a_metric_that_may_be_left_out_needs_no_place(
+    command: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, str(sweep)]) == 0
+    without = capsys.readouterr().out
+    assert main([command, "val/acc", str(sweep)]) == 0
+    assert without == capsys.readouterr().out
+    assert "val/acc" in without
+
+
+def test_a_folder_that_is_missing_for_an_answer_is_named_before_the_work(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "my figures" / "x.csv"
+    assert main(["overview", str(sweep), "-o", str(file)]) == 2
+    assert f"make it first (mkdir -p '{file.parent}')" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell closes a stream with >&-")
+@pytest.mark.parametrize(
+    ("closed", "code"), [(">&-", 1), ("2>&-", 0), ("<&-", 0), (">/dev/null 2>&- <&-", 0), (">&- 2>&-", 1)]
+)
+def test_a_stream_that_the_caller_closed_ends_no_command_with_a_traceback(sweep: Path, closed: str, code: int) -> None:
+    command = shlex.join([sys.executable, "-m", "sweeplens_mcp", "ls", str(sweep), "--limit", "1"])
+    done = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr == ("" if "2>&-" in closed or code == 0 else "sweeplens: Cannot write: Bad file descriptor\n")

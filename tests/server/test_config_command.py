@@ -119,3 +119,22 @@ def test_a_program_is_printed_and_never_written(tmp_path: Path, capsys: pytest.C
     assert main(["config", "emacs", "--write", "--file", str(tmp_path / "init.el")]) == 2
     assert not (tmp_path / "init.el").exists()
     assert "mcp-hub-servers" in capsys.readouterr().err
+
+
+def test_a_file_of_one_project_comes_with_the_command_for_all_projects(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert main(["config", "cursor", "experiments", "--write"]) == 0
+    said = capsys.readouterr().err
+    assert said.endswith("For all: sweeplens config cursor experiments --write --file ~/.cursor/mcp.json\n")
+    assert main(["config", "cursor", "experiments", "--write", "--file", "~/.cursor/mcp.json"]) == 0
+    assert "For all" not in capsys.readouterr().err
+    assert OURS in (tmp_path / "home" / ".cursor" / "mcp.json").read_text()
+
+
+def test_a_file_without_writing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["config", "cursor", "experiments", "--file", "x.json"])
+    assert "add --write, or --dry-run" in capsys.readouterr().err

@@ -33,7 +33,10 @@ Entry = Callable[[LaunchCommand], object]
 
 
 class Client(Struct, frozen=True):
-    """One client: the path and notation of its configuration."""
+    """One client: the path and notation of its configuration.
+
+    ``user_file``: the same for all projects of a person, for clients whose ``file`` belongs to one project.
+    """
 
     name: str
     title: str
@@ -42,12 +45,21 @@ class Client(Struct, frozen=True):
     entry: Entry
     form: Form = "json"
     note: str = ""
+    user_file: str | Mapping[str, str] = ""
 
     @property
     def path(self) -> Path:
         """Returns the path on this machine."""
-        file = self.file if isinstance(self.file, str) else self.file.get(sys.platform, self.file[""])
-        return Path(os.path.expandvars(file)).expanduser()
+        return Path(os.path.expandvars(_of_platform(self.file))).expanduser()
+
+    @property
+    def user_path(self) -> str:
+        """Returns the path for all projects as a person types it; empty where there is none."""
+        return _of_platform(self.user_file)
+
+
+def _of_platform(file: str | Mapping[str, str]) -> str:
+    return file if isinstance(file, str) else file.get(sys.platform, file[""])
 
 
 def _plain(**more: object) -> Entry:
@@ -69,9 +81,11 @@ def _listed(**more: object) -> Entry:
     return lambda launch: [{"name": SERVER_NAME, **more, "command": launch.command, "args": list(launch.args)}]
 
 
-def _mcp_servers(name: str, title: str, file: str | Mapping[str, str], note: str = "", **more: object) -> Client:
+def _mcp_servers(
+    name: str, title: str, file: str | Mapping[str, str], note: str = "", *, user_file: str = "", **more: object
+) -> Client:
     """Returns a client with the most common notation."""
-    return Client(name, title, file, ("mcpServers", SERVER_NAME), _plain(**more), note=note)
+    return Client(name, title, file, ("mcpServers", SERVER_NAME), _plain(**more), note=note, user_file=user_file)
 
 
 _CLAUDE_DESKTOP = {
@@ -85,19 +99,28 @@ _CLINE = {
     "win32": f"%APPDATA%/Code/{_CODE_STORAGE}",
     "": f"~/.config/Code/{_CODE_STORAGE}",
 }
+_VSCODE = {
+    "darwin": "~/Library/Application Support/Code/User/mcp.json",
+    "win32": "%APPDATA%/Code/User/mcp.json",
+    "": "~/.config/Code/User/mcp.json",
+}
 _GOOSE = {"win32": "%APPDATA%/Block/goose/config/config.yaml", "": "~/.config/goose/config.yaml"}
 _ZED = {"win32": "%APPDATA%/Zed/settings.json", "": "~/.config/zed/settings.json"}
 
 CLIENTS: tuple[Client, ...] = (
-    Client("vscode", "VS Code", ".vscode/mcp.json", ("servers", SERVER_NAME), _plain(type="stdio")),
+    Client("vscode", "VS Code", ".vscode/mcp.json", ("servers", SERVER_NAME), _plain(type="stdio"), user_file=_VSCODE),
     Client("visual-studio", "Visual Studio", ".mcp.json", ("servers", SERVER_NAME), _plain(type="stdio")),
-    _mcp_servers("cursor", "Cursor", ".cursor/mcp.json", type="stdio"),
+    _mcp_servers("cursor", "Cursor", ".cursor/mcp.json", user_file="~/.cursor/mcp.json", type="stdio"),
     _mcp_servers("claude-desktop", "Claude Desktop", _CLAUDE_DESKTOP),
-    _mcp_servers("claude-code", "Claude Code", ".mcp.json", type="stdio"),
+    _mcp_servers("claude-code", "Claude Code", ".mcp.json", user_file="~/.claude.json", type="stdio"),
     Client("zed", "Zed", _ZED, ("context_servers", SERVER_NAME), lambda launch: {**_as_dict(launch), "env": {}}),
     _mcp_servers("windsurf", "Windsurf", "~/.codeium/windsurf/mcp_config.json"),
     _mcp_servers(
-        "jetbrains", "JetBrains", ".junie/mcp/mcp.json", "AI Assistant: Settings > Tools > AI Assistant > MCP"
+        "jetbrains",
+        "JetBrains",
+        ".junie/mcp/mcp.json",
+        "AI Assistant: Settings > Tools > AI Assistant > MCP",
+        user_file="~/.junie/mcp/mcp.json",
     ),
     Client(
         "codex",
@@ -107,7 +130,9 @@ CLIENTS: tuple[Client, ...] = (
         lambda launch: {**_as_dict(launch), "startup_timeout_sec": 60, "tool_timeout_sec": 120, "required": True},
         "toml",
     ),
-    _mcp_servers("gemini-cli", "Gemini CLI", ".gemini/settings.json", timeout=30000),
+    _mcp_servers(
+        "gemini-cli", "Gemini CLI", ".gemini/settings.json", user_file="~/.gemini/settings.json", timeout=30000
+    ),
     Client(
         "continue",
         "Continue",
@@ -115,9 +140,17 @@ CLIENTS: tuple[Client, ...] = (
         ("mcpServers",),
         _listed(type="stdio"),
         "yaml",
+        user_file="~/.continue/mcpServers/sweeplens.yaml",
     ),
-    Client("opencode", "opencode", "opencode.json", ("mcp", SERVER_NAME), _in_one_list(type="local", timeout=15000)),
-    _mcp_servers("mcphub", "Neovim mcphub", ".mcphub/servers.json", "for all projects: ~/.config/mcphub/servers.json"),
+    Client(
+        "opencode",
+        "opencode",
+        "opencode.json",
+        ("mcp", SERVER_NAME),
+        _in_one_list(type="local", timeout=15000),
+        user_file="~/.config/opencode/opencode.json",
+    ),
+    _mcp_servers("mcphub", "Neovim mcphub", ".mcphub/servers.json", user_file="~/.config/mcphub/servers.json"),
     Client(
         "codecompanion", "Neovim codecompanion", "init.lua", (), _plain(), "lua", "Put it into your Neovim settings."
     ),
@@ -128,7 +161,7 @@ CLIENTS: tuple[Client, ...] = (
     _mcp_servers("lm-studio", "LM Studio", "~/.lmstudio/mcp.json"),
     Client("jupyter-ai", "Jupyter AI", ".jupyter/mcp_settings.json", ("mcp_servers",), _listed(env=[])),
     _mcp_servers("copilot-cli", "Copilot CLI", "~/.copilot/mcp-config.json", type="stdio", tools=["*"]),
-    _mcp_servers("kiro", "Kiro", ".kiro/settings/mcp.json"),
+    _mcp_servers("kiro", "Kiro", ".kiro/settings/mcp.json", user_file="~/.kiro/settings/mcp.json"),
 )
 
 

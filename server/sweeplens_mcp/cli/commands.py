@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from sweeplens_mcp.cli.parsing import CommandListFormatter, SentenceParser
 from sweeplens_mcp.cli.question_names import QUESTIONS, command_for
-from sweeplens_mcp.cli.streams import discard_stdout, use_utf8
+from sweeplens_mcp.cli.streams import discard_stdout, open_closed_streams, use_utf8
 from sweeplens_mcp.logs import LEVELS
 from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
@@ -28,6 +28,7 @@ __all__ = ["main", "parser", "run"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Exit code 0; 2 with a sentence on stderr; 1 if stdout cannot be written; 130 after Ctrl-C."""
+    open_closed_streams()
     use_utf8()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)

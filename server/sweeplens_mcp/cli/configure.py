@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sweeplens.errors import SweeplensError
 from sweeplens_mcp.cli.client_files import planned, rendered, write
-from sweeplens_mcp.cli.clients import CLIENTS, LaunchCommand, client_named
+from sweeplens_mcp.cli.clients import CLIENTS, Client, LaunchCommand, client_named
 from sweeplens_mcp.cli.parsing import SentenceParser
 
 __all__ = ["launch_here", "main"]
@@ -41,7 +42,12 @@ def _checked(root: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a client's configuration, or writes it. Exit code 0, or 2 with a sentence on stderr."""
-    options = _parser().parse_intermixed_args(arguments)
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if options.file and not (options.write or options.dry_run):
+        parser.error(
+            f"--file {options.file} changes nothing by itself: add --write, or --dry-run to see what would change"
+        )
     if not options.client:
         print("\n".join(f"{c.name:<15} {c.title:<22} {c.path}" for c in CLIENTS))
         print("To connect one: sweeplens config CLIENT DIR --write", file=sys.stderr)
@@ -54,19 +60,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{launch.command} lies in uv's cache, which may be emptied: `uv tool install` keeps the command.",
                 file=sys.stderr,
             )
-        path = Path(options.file) if options.file else client.path
+        path = Path(os.path.expandvars(options.file)).expanduser() if options.file else client.path
         if options.dry_run:
             print(planned(client, launch, path).diff() or f"{path} would not change\n", end="")
             return 0
         if options.write:
             print(write(client, launch, path))
+            print(_elsewhere(client, (*options.folders, *options.root)) if path == client.path else "", end="", file=sys.stderr)
             return 0
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
         return 2
     print(f"{client.title}: {client.path}{f' ({client.note})' if client.note else ''}", file=sys.stderr)
+    print(_elsewhere(client, (*options.folders, *options.root)), end="", file=sys.stderr)
     print(rendered(client, launch), end="")
     return 0
+
+
+def _elsewhere(client: Client, folders: Sequence[str]) -> str:
+    """Returns a line with the command for all projects of a person; empty for a client whose file is for all already."""
+    if not client.user_path:
+        return ""
+    words = " ".join(map(shlex.quote, (client.name, *folders)))
+    file = (
+        client.user_path
+        if client.user_path.startswith("~") and " " not in client.user_path
+        else f'"{client.user_path}"'
+    )
+    return f"This file is for one project. For all: sweeplens config {words} --write --file {file}\n"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from typing import cast
 
 from sweeplens.answers import Answer
 from sweeplens.errors import InputError, SweeplensError, nearest
-from sweeplens.sources.given_roots import shown_root
+from sweeplens.sources.given_roots import is_root, shown_root
 from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
 from sweeplens_mcp.cli.call import converted
 from sweeplens_mcp.cli.output import FORMATS, Output, beside_data, formatted, write
@@ -88,7 +88,8 @@ def question_parser(question: QuestionCommand) -> argparse.ArgumentParser:
     for name in question.positionals:
         shown = name.upper().removesuffix("_ID")
         text = _escaped(known[name].description)
-        parser.add_argument(name, nargs="?" if question.instead else None, metavar=shown, help=text)
+        is_optional = bool(question.instead) or not known[name].is_required
+        parser.add_argument(name, nargs="?" if is_optional else None, metavar=shown, help=text)
     parser.add_argument(
         "folders", nargs="*", default=[], metavar="DIR", help="folders of experiments (default: the configured ones)"
     )
@@ -147,9 +148,12 @@ def _parsed(parser: argparse.ArgumentParser, question: QuestionCommand, argument
     """What was typed."""
     options, rest = parsed_words(parser, with_named_words(question, arguments))
     options.folders = [*options.folders, *rest]
+    known = tool_arguments(spec_named(question.tool))
     if question.instead:
         _settle_positionals(options, question)
-    check_words(options, question, [a.name for a in tool_arguments(spec_named(question.tool))])
+    else:
+        _settle_optional(options, [a.name for a in known if a.name in question.positionals and not a.is_required])
+    check_words(options, question, [a.name for a in known])
     return options
 
 
@@ -173,6 +177,15 @@ def _settle_positionals(options: argparse.Namespace, question: QuestionCommand) 
             setattr(options, name, None)
     elif not all(words):
         raise InputError(f"sweeplens {question.name} needs {shown} (run ids, globs or conditions), or {option}.")
+
+
+def _settle_optional(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """A folder in the place of a word that may be left out is a folder: `sweeplens cost sweep`."""
+    for name in names:
+        word = getattr(options, name)
+        if word and is_root(word):
+            options.folders = [word, *options.folders]
+            setattr(options, name, None)
 
 
 def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:

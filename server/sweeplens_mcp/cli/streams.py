@@ -1,4 +1,4 @@
-"""Standard streams of the command line: UTF-8 on all of them, and stdout kept for the protocol or the answer."""
+"""Standard streams of the command line: open, UTF-8 on all of them, and stdout kept for the protocol or the answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["discard_stdout", "divert_stdout", "restore_stdout", "use_utf8"]
+__all__ = ["discard_stdout", "divert_stdout", "open_closed_streams", "restore_stdout", "use_utf8"]
+
+
+def open_closed_streams() -> None:
+    """Opens streams that the caller closed (`>&-`), so that no other file gets their descriptors.
+
+    Reading ends at once, writing to stderr is lost, and writing to stdout is the usual OSError.
+    """
+    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, flags)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(descriptor, mode), line_buffering=name == "stderr"))
 
 
 def use_utf8() -> None:

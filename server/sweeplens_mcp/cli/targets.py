@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ _NO_LOGS = (".html", ".png", ".svg", ".pdf")
 
 
 def check_target(file: Path, roots: Iterable[Path]) -> str:
-    """Returns ``Wrote`` or, for a file that exists, ``Replaced``. Raises InputError for one that may be a log."""
+    """Returns ``Wrote`` or, for a file that exists, ``Replaced``. Raises InputError for one that may be a log, or in no folder."""
+    if not file.parent.is_dir():
+        raise InputError(f"No folder {file.parent}: make it first (mkdir -p {shlex.quote(str(file.parent))}).")
     if not file.exists():
         return "Wrote"
     for root in roots:
