@@ -171,7 +171,8 @@ def _ranked_answer(
     cover = coverage_of(runs, used)
     ranked = ranked_groups(runs, reduced.values, keys, ask)
     table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)
-    table, method = _finished(table, ranked, by, _limits(table, cover.running))
+    limits = _limits(table, cover.running)
+    table, method = _finished(table, ranked, by, limits)
     table = _marked(table, runs, keys, cover, left, by)
     named = ["run_id", "status"] if by == "run" else []
     if by == "group" and keys and table.height and table["n"].max() == 1:  # a random search: each group is a run
@@ -179,7 +180,7 @@ def _ranked_answer(
     stats = RANK_STATISTICS[1:]
     stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
-    notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, method)
+    notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, f"{method}{_stricter(limits)}")
     notes += review_notes(runs, series, used, points, ask, ranked, keys, reduced.values) if ask.reviewed else ()
     notes += broken_note(runs, series, ranked, table, keys, ask.broken) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
@@ -220,6 +221,14 @@ def _limits(table: pl.DataFrame, running: Sequence[str]) -> pl.Series:
     size = pl.col("ids").list.len()
     shares = table.select((live + live.first()) / (size + size.first())).to_series()
     return pl.Series([interim_alpha(share) for share in shares], dtype=pl.Float64) if running else shares * 0 + ALPHA
+
+
+def _stricter(limits: pl.Series) -> str:
+    """Returns the levels of comparisons that runs still running make stricter, as a clause; empty if there are none."""
+    levels = sorted({100 * limit for limit in limits.to_list()} - {100 * ALPHA})
+    if not levels:
+        return ""
+    return f"; at {' or '.join(f'{level:g} %' for level in levels)} where runs are still running, since such results are read often"
 
 
 def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, limits: pl.Series) -> tuple[pl.DataFrame, str]:

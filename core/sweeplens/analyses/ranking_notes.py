@@ -39,7 +39,7 @@ def method_notes(
 ) -> tuple[str, ...]:
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
-    notes.append(_tied_note(ranked, table, method, interim=bool(cover.running)))
+    notes.append(_tied_note(ranked, table, method))
     if ranked.spread is not None and ranked.spread.outlying:
         outlying = ranked.spread.outlying
         named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in outlying[:_NAMED]]
@@ -65,7 +65,7 @@ def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interim: bool) -> str:
+def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
     if table.height < 2:
         return ""
     spread = ranked.spread
@@ -76,8 +76,7 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, *, interi
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
     expected = f" If the first is run again, expect {first:.5g} (shrunk mean)." if first is not None else ""
-    strict = "; a stricter level where runs are still running" if interim else ""
-    verdict = f"{_verdict(tied, table.height - 1)} at the 5 % level ({method}{strict})."
+    verdict = f"{_verdict(tied, table.height - 1)} at the 5 % level ({method})."
     return f"{verdict} Standard deviation within groups: {spread.sd:.4g}.{expected}"
 
 
