@@ -306,10 +306,10 @@ def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEv
             continue
         ends.sort(key=lambda e: e[1], reverse=metric.goal != "lower")
         first, last = ends[0], ends[-1]
-        word = ("best", "worst") if metric.goal != "unknown" else ("highest", "lowest")
-        of = f" (n={first[2]})" if groups.line_kind == "group" else ""
-        parts.append(f"At the end of its curve {word[0]} in {metric.shown}: {first[0]} with {number(first[1])}{of}.")
-        parts += [f"The {word[1]}: {last[0]} with {number(last[1])}."] if len(ends) > 1 else []
+        word = ("Best", "Worst") if metric.goal != "unknown" else ("Highest", "Lowest")
+        of = f" (mean of {count_of(first[2], 'run')})" if groups.line_kind == "group" else ""
+        parts.append(f"{word[0]} {metric.shown} where a curve ends: {number(first[1])}{of} of {first[0]}.")
+        parts += [f"{word[1]}: {number(last[1])} of {last[0]}."] if len(ends) > 1 else []
     kinds: dict[str, list[str]] = {}
     for event in events:
         kinds.setdefault(event.finding, []).append(event.run)
