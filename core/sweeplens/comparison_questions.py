@@ -21,6 +21,7 @@ __all__ = ["ComparisonQuestions"]
 
 _FEWEST = 4  # runs below which what else differs is not counted
 _MOST_POINTS = 1_000_000  # with more, the overview leaves comparisons to compare_runs
+_OF_SIDES = "of the sides"  # some of them may be left out of each metric
 _TOLD = 5  # facts in the overview
 
 
@@ -37,9 +38,9 @@ class ComparisonQuestions(CostQuestions):
         )  # fmt: skip
 
     def _compared_levels(
-        self, view: View, hparam: str, metrics: Sequence[str], options: ComparisonOptions
+        self, view: View, hparam: str, metrics: Sequence[str], options: ComparisonOptions, where: str
     ) -> tuple[Answer, list[str]]:
-        """Returns the comparison of the levels of a hyperparameter, and the metrics compared."""
+        """Returns the comparison of the levels of a hyperparameter, and the metrics compared. ``where``: that of the view."""
         from sweeplens.analyses.comparison import compare
         from sweeplens.analyses.level_comparison import compare_levels, levels_of_hparam
         from sweeplens.analyses.sides import Sides
@@ -56,9 +57,11 @@ class ComparisonQuestions(CostQuestions):
         sides = {base: levels[base], **levels}
         answer = self._with_side_differences(answer, view, sides, known)
         used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
-        doubles = duplicate_warnings(view, main) + view.broken_warning(used, by_sides=True)
+        doubles = duplicate_warnings(view, main) + view.broken_warning(used, _OF_SIDES)
         axis = "" if options.axis == "step" else options.axis
-        python = python_call(metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold)
+        python = python_call(
+            metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold, where=where
+        )
         return self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {python})", doubles=doubles), main
 
     def _compared_sides(
@@ -68,21 +71,24 @@ class ComparisonQuestions(CostQuestions):
         b: str | Sequence[str],
         metrics: Sequence[str],
         options: ComparisonOptions,
+        where: str,
     ) -> Answer:
-        """Returns the comparison of two sides."""
+        """Returns the comparison of two sides. ``where``: that of the view."""
         from sweeplens.analyses.comparison import compare
-        from sweeplens.analyses.sides import named_in, select_sides
+        from sweeplens.analyses.sides import defining, named_in, select_sides
 
         names = select_metrics(metrics, view.metrics) if metrics else ()
         sides = select_sides(view.runs, view.series, a, b, view.more)
-        known = replace(options, named=named_in(view.runs, a, b))
+        known = replace(options, named=defining(view.runs, sides, named_in(view.runs, a, b)))
         answer = compare(view.runs, view.series, view.points, sides, names, known)
         answer = self._with_side_differences(answer, view, {"a": sides.a, "b": sides.b}, known)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(
-            sides.both, by_sides=True
+            sides.both, _OF_SIDES
         )
         axis = "" if options.axis == "step" else options.axis
-        python = python_call(metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold)
+        python = python_call(
+            metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold, where=where
+        )
         return self._with_basis(
             answer, view, f"db.compare({a!r}, {b!r}, {python})", matched=len(sides.both), doubles=doubles, metrics=names,
             runs=sides.both,

@@ -258,8 +258,11 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         reduce: str = DEFAULT_REDUCE,
         axis: str = "step",
         threshold: float | None = None,
+        where: str = "",
     ) -> Answer:
         """Compares two sides (run ids, globs, conditions), or the levels of ``hparam``, matched on all else that varies.
+
+        ``where`` narrows the runs of all sides or levels.
 
         Raises UnknownNameError, AmbiguousGoalError, InputError. Method: `sweeplens.analyses.verdicts` and `matching`.
         """
@@ -267,13 +270,15 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
 
         check_sides(a, b, hparam)
         asked = as_names(metrics)
-        view = self.view().by_task(self.config.task_hparams).with_events(asked)
+        view = self.view((), where).by_task(self.config.task_hparams).with_events(asked)
         options = self._comparison_options(view, reduce, axis, threshold)
         if hparam:
-            answer, main = self._compared_levels(view, hparam, asked, options)
-            return self._with_plot(answer, view, "comparison", hparams=[hparam], metrics=main[:1], reduce=reduce)
-        answer = self._compared_sides(view, a, b, asked, options)
-        return self._with_plot(answer, view, "comparison", a=a, b=b, metrics=metrics, reduce=reduce)
+            answer, main = self._compared_levels(view, hparam, asked, options, where)
+            sides: dict[str, object] = {"hparams": [hparam], "metrics": main[:1]}
+        else:
+            answer = self._compared_sides(view, a, b, asked, options, where)
+            sides = {"a": a, "b": b, "metrics": metrics}
+        return self._with_plot(answer, view, "comparison", **sides, reduce=reduce, where=where)
 
     def effects(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, runs: Names = (), where: str = ""

@@ -104,11 +104,11 @@ class View(Struct, frozen=True):
         left = {run for entry in answer.basis.left_out for run in entry.runs}
         return [run for run in self.runs["run_id"].to_list() if run not in left]
 
-    def broken_warning(self, runs: Sequence[str], *, by_sides: bool = False) -> tuple[str, ...]:
+    def broken_warning(self, runs: Sequence[str], place: str = "used") -> tuple[str, ...]:
         """Warns that some of the runs behind an answer are broken, if that is known or quickly found out."""
         if not self.health or not runs:
             return ()
-        return broken_warning(self.health.broken(runs), len(runs), by_sides=by_sides)
+        return broken_warning(self.health.broken(runs), len(runs), place)
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""

@@ -187,11 +187,9 @@ def test_answers_say_how_many_broken_runs_they_rest_on(tmp_path: Path) -> None:
     for answer in (db.rank("val/loss"), db.effects("val/loss")):
         assert f"1 of the 6 runs used {told}where=\"health <> 'broken'\" leaves it out" in answer.basis.warnings
     for answer in (db.compare("lr = 0", "lr = 1"), db.compare(hparam="lr")):
-        assert (
-            f"1 of the 6 runs of the sides {told}conditions a and b that end in AND health <> 'broken' leave it out"
-            in answer.basis.warnings
-        )
+        assert f"1 of the 6 runs of the sides {told}where=\"health <> 'broken'\" leaves it out" in answer.basis.warnings
     assert db.compare("lr = 0 AND health <> 'broken'", "lr = 1 AND health <> 'broken'").basis.runs_used == 5
+    assert db.compare(hparam="lr", where="health <> 'broken'").basis.runs_used == 5
     without = db.rank("val/loss", where="health <> 'broken'")
     assert without.basis.runs_used == 5
     assert not any("broken" in w for w in without.basis.warnings)

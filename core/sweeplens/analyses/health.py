@@ -105,18 +105,12 @@ def health_of(runs: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
     return joined.select("run_id", words.alias(HEALTH))
 
 
-def broken_warning(broken: Sequence[str], used: int, *, by_sides: bool = False) -> tuple[str, ...]:
-    """Returns a warning that an answer rests on broken runs; none if it does not. ``by_sides``: of a comparison of conditions."""
+def broken_warning(broken: Sequence[str], used: int, place: str = "used") -> tuple[str, ...]:
+    """Returns a warning that an answer rests on broken runs; none if it does not. ``place``: what these runs are to the answer."""
     if not broken:
         return ()
     n = len(broken)
-    place = "of the sides" if by_sides else "used"
-    without = (
-        "conditions a and b that end in AND health <> 'broken' leave"
-        if by_sides
-        else "where=\"health <> 'broken'\" leaves"
-    )
     return (
         f"{n} of the {count_of(used, 'run')} {place} {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
-        f"{without} {verb(n, 'it', 'them')} out",
+        f"where=\"health <> 'broken'\" leaves {verb(n, 'it', 'them')} out",
     )

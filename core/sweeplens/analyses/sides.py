@@ -25,7 +25,7 @@ from sweeplens.frames.run_names import display_names
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.frames.selection import no_run_reason, select_runs
 
-__all__ = ["Sides", "check_sides", "differing_hparams", "named_in", "pair_runs", "select_sides"]
+__all__ = ["Sides", "check_sides", "defining", "differing_hparams", "named_in", "pair_runs", "select_sides"]
 
 _CONDITION = re.compile(r"[=<>~]|\b(and|or|not|in|is|i?like|between)\b|\w\(.*\)", re.IGNORECASE)
 _SHOWN_VALUES = 8
@@ -84,8 +84,24 @@ def check_sides(a: str | Sequence[str], b: str | Sequence[str], hparam: str) -> 
         raise InputError(f"Pass a and b, or hparam={hparam!r} to compare its levels, not both.")
 
 
+def defining(runs: pl.DataFrame, sides: Sides, named: Sequence[str]) -> list[str]:
+    """Returns those of the hyperparameters named in conditions that define the sides; the others are matched as all that vary.
+
+    One whose values occur on both sides only narrows them (``algo = 'sac' AND env LIKE '%-v4'`` against the same of another
+    algorithm), unless no run has a counterpart in these values: then all define the sides together, as a product of two does.
+    """
+    table = keyed(runs.filter(pl.col("run_id").is_in(sides.ids)), list(named))
+    on_a = pl.col("run_id").is_in(sides.ids_a)
+    one, other = table.filter(on_a), table.filter(~on_a)
+    values = zip(*(value_sets([side[n] for n in named]) for side in (one, other)), strict=True)
+    common = [n for n, (ours, theirs) in zip(named, values, strict=True) if ours & theirs]
+    if common and one.join(other, on=common, how="semi", nulls_equal=True).height:
+        return [n for n in named if n not in common]
+    return list(named)
+
+
 def named_in(runs: pl.DataFrame, *sides: str | Sequence[str]) -> list[str]:
-    """Returns the hyperparameters named in conditions: they define the sides."""
+    """Returns the hyperparameters named in conditions."""
     texts = [part for side in sides for part in ([side] if isinstance(side, str) else side)]
     words = {
         w

@@ -125,8 +125,16 @@ def add_option(group: argparse._ArgumentGroup, argument: ToolArgument) -> None: 
         default=None,
         choices=argument.choices or None,
         metavar=None if argument.choices else argument.name.upper(),
-        help=_escaped(argument.description + several + shown),
+        help=_escaped(_with_command_names(argument.description) + several + shown),
     )
+
+
+def _with_command_names(description: str) -> str:
+    """Returns the description with commands in the place of tools: ``As in list_runs.`` is no help in a shell."""
+    for question in QUESTIONS:
+        if question.tool in description.split(":")[0]:
+            description = description.replace(question.tool, f"`sweeplens {question.name} --help`")
+    return description
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ignore[reportPrivateUsage]

@@ -23,6 +23,7 @@ __all__ = [
     "MaxPoints",
     "MetricName",
     "Metrics",
+    "OtherSide",
     "Patterns",
     "Reduce",
     "RunId",
@@ -67,7 +68,7 @@ Where = Annotated[
         "health: ok, suspect, broken; status: running, finished, failed, crashed, killed, pruned, waiting, unknown"
     ),
 ]
-BriefWhere = Annotated[str, Field(description="Condition, as in list_runs.")]
+BriefWhere = Annotated[str, Field(description="As in list_runs.")]
 Fresh = Annotated[bool, Field(description="Read the folders first.")]
 MetricName = Annotated[str, Field(description="Metric name.")]
 Metrics = Annotated[Texts, Field(description="Names or regular expressions; empty: the main metrics.")]
@@ -110,6 +111,9 @@ Side = Annotated[
     str | tuple[str, ...],
     WithJsonSchema({"type": "string"}),
     Field(description="Run id, glob, or SQL condition as in where of list_runs."),
+]
+OtherSide = Annotated[
+    str | tuple[str, ...], WithJsonSchema({"type": "string"}), Field(description="The other side, as a.")
 ]
 X = Annotated[str, Field(description="x axis: step, wall_time (seconds) or any metric, such as epoch.")]
 XMin = Annotated[float | None, Field(description="Smallest x to include.")]

@@ -15,6 +15,7 @@ from sweeplens_mcp.tools.arguments import (
     Hparams,
     MetricName,
     Metrics,
+    OtherSide,
     Reduce,
     Runs,
     Side,
@@ -75,17 +76,18 @@ def rank_runs(
 def compare_runs(
     db: "ExperimentDB",
     a: Side = "",
-    b: Side = "",
+    b: OtherSide = "",
     hparam: Level = "",
     metrics: Metrics = (),
     reduce: BriefReduce = DEFAULT_REDUCE,
     axis: Axis = "step",
     threshold: Threshold = None,
+    where: BriefWhere = "",
 ) -> Answer:
     """Compares two sets of runs, or the levels of a hyperparameter, matched on all other hyperparameters that vary. Per
     metric: difference, 95 % confidence interval, test, verdict in words, robustness, number of seeds needed. Pass a and
     b, or hparam."""
-    return db.compare(a, b, hparam=hparam, metrics=metrics, reduce=reduce, axis=axis, threshold=threshold)
+    return db.compare(a, b, hparam=hparam, metrics=metrics, reduce=reduce, axis=axis, threshold=threshold, where=where)
 
 
 def hparam_effects(

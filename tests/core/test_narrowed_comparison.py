@@ -1,0 +1,63 @@
+"""Comparisons that are narrowed: by a condition on all runs, and by conditions that both sides share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.planted import database, run
+
+from sweeplens import ExperimentDB
+
+SCALE = {"Ant-v4": 5000.0, "Hopper-v4": 300.0, "Hopper-v5": 400.0}
+
+
+def returns(tmp_path: Path) -> ExperimentDB:
+    """Two algorithms over three tasks of unlike scales; the first is 4 % better in each."""
+    return database(
+        tmp_path,
+        [
+            run(
+                f"{algo}_{env}_{seed}",
+                {"algo": algo, "env_id": env, "lr": 0.1, "seed": seed},
+                eval_return=[scale * (1.04 if algo == "sac" else 1.0) * (1 + 0.01 * seed)],
+            )
+            for algo in ("sac", "ppo")
+            for env, scale in SCALE.items()
+            for seed in range(4)
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "shared",
+    ["env_id LIKE '%-v4'", "env_id IN ('Ant-v4', 'Hopper-v4')", "env_id <> 'Hopper-v5' AND seed < 9", "lr = 0.1"],
+)
+def test_a_condition_that_both_sides_share_narrows_them_and_is_matched_as_before(tmp_path: Path, shared: str) -> None:
+    db = returns(tmp_path)
+    within = db.compare(f"algo = 'sac' AND {shared}", f"algo = 'ppo' AND {shared}")
+    plain = db.compare("algo = 'sac'", "algo = 'ppo'", where=shared)
+    assert within.table.equals(plain.table)
+    assert any(note.startswith("Matched on env_id") for note in within.notes)
+    assert any("values are scaled within each task" in note for note in within.notes)
+
+
+def test_two_hyperparameters_that_define_the_sides_together_are_not_matched(tmp_path: Path) -> None:
+    rows = [
+        run(f"r{lr}_{size}_{seed}", {"lr": lr, "size": size, "depth": depth, "seed": seed}, val_acc=[lr * size + depth])
+        for lr in (1, 2, 4)
+        for size in (1, 2, 4)
+        for depth in (1, 2)
+        for seed in (0, 1)
+    ]
+    answer = database(tmp_path, rows).compare("lr * size >= 8", "lr * size < 4", metrics=["val/acc"])
+    assert any(note.startswith("Matched on depth") for note in answer.notes)
+
+
+def test_levels_are_compared_among_the_runs_of_a_condition(tmp_path: Path) -> None:
+    db = returns(tmp_path)
+    answer = db.compare(hparam="algo", where="env_id LIKE 'Hopper%'", metrics=["eval/return"])
+    assert answer.basis.runs_used == 16
+    assert "where=\"env_id LIKE 'Hopper%'\"" in answer.basis.python
+    strata = answer.tables["strata"]["stratum"].to_list()
+    assert strata == ["env_id=Hopper-v4", "env_id=Hopper-v5"]
