@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from polars.testing import assert_frame_equal
 from support.planted import database, run
 
 from sweeplens import ExperimentDB
@@ -37,7 +38,7 @@ def test_a_condition_that_both_sides_share_narrows_them_and_is_matched_as_before
     db = returns(tmp_path)
     within = db.compare(f"algo = 'sac' AND {shared}", f"algo = 'ppo' AND {shared}")
     plain = db.compare("algo = 'sac'", "algo = 'ppo'", where=shared)
-    assert within.table.equals(plain.table)
+    assert_frame_equal(within.table, plain.table)
     assert any(note.startswith("Matched on env_id") for note in within.notes)
     assert any("values are scaled within each task" in note for note in within.notes)
 

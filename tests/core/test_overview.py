@@ -182,7 +182,7 @@ def test_the_overview_ends_with_three_calls_that_a_colleague_would_make(tmp_path
     said = _next(database(tmp_path, runs))
     assert [text.partition(":")[0] for text in said] == [
         "1 run broke (crashed)",
-        "the best in val/acc differ only in bs",
+        "the two best in val/acc differ only in bs",
         "lr was only varied together with decay, so which of them works is unknown",
     ]
 

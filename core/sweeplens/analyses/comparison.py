@@ -297,11 +297,14 @@ def _row(case: MetricComparison, adjusted: float | None, alpha: float) -> tuple[
     low, high = (test.low, test.high) if test else (None, None)
     several = min(len(c.a), len(c.b)) > 1
     words = verdict(c, adjusted, case.goal, case.noise, case.delta, alpha=alpha)
+    disagree = case.pooled.p_disagree if case.pooled else None
+    if disagree is not None and disagree < ALPHA:
+        words = words.replace("equal within", "strata disagree, on average equal within", 1)
     return (
         case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
         words, seeds.n if seeds else None, adjusted, c.other_test, c.other_p,
         seeds.low if seeds else None, seeds.high if seeds else None, c.detectable, c.superiority if several else None,
-        c.correlation, case.pooled.p_disagree if case.pooled else None,
+        c.correlation, disagree,
     )  # fmt: skip
 
 

@@ -77,7 +77,8 @@ def matching_notes(
         unapplied = cases[0].pooled.unapplied if cases and cases[0].pooled else ()
         count = len(matching.labels) - len({*outlying, *unapplied})
         notes.append(
-            f"Matched on {', '.join(matching.by)}: difference is pooled over {count_of(count, 'stratum', 'strata')} ({error})."
+            f"Matched on {', '.join(matching.by)}: difference is pooled over {count_of(count, 'stratum', 'strata')} ({error}),"
+            " so it is not just the difference of the means."
         )
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")

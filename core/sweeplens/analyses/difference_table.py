@@ -28,7 +28,7 @@ from sweeplens.analyses.matching import (
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, WholeComparison, compare_metric
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
-from sweeplens.analyses.statistics import ALPHA, holm, mean
+from sweeplens.analyses.statistics import ALPHA, equal_within, holm, mean
 from sweeplens.analyses.task_plan import TaskPlan
 from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
 from sweeplens.engines.protocol import PointSource
@@ -144,6 +144,7 @@ def _compared(
 
 
 def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
+    """Returns a row up to its ``p``, and the limit within which the sides are equal; None if they are not."""
     c, test = case.contrast, case.contrast.test
     low, high = (test.low, test.high) if test else (None, None)
     seeds = case.pooled is not None and case.pooled.seeds_as_blocks
@@ -161,6 +162,7 @@ def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
         low,
         high,
         c.p,
+        case.delta.value if test and case.delta and equal_within(test, case.delta.value) < ALPHA else None,
     )
 
 
@@ -324,18 +326,18 @@ def _with_verdicts(parts: Sequence[_TaskRows], labels: tuple[str, str]) -> Itera
     for part in parts:
         for row in (*part.metrics, *part.more):
             p = adjusted.get(row, _named(row)["p"])
-            yield (*row, p, _verdict(_named(row), p, labels))
+            yield (*row[:-1], p, _verdict(_named(row), p, labels))
 
 
 def _named(row: _Row) -> dict[str, Any]:
-    return dict(zip(list(_TASK_ROW)[2:], row, strict=False))
+    return {**dict(zip(list(_TASK_ROW)[2:], row[:-1], strict=False)), "equal_within": row[-1]}
 
 
 def _verdict(row: Mapping[str, Any], adjusted: float | None, labels: tuple[str, str]) -> str:
     if adjusted is None:
         return "no test possible"
     if row["p"] >= ALPHA:
-        return "not told apart"
+        return f"equal within {row['equal_within']:.3g}" if row["equal_within"] else "not told apart"
     better = labels[0] if (row["difference"] > 0) == (row["goal"] == "higher") else labels[1]
     side = "different" if row["goal"] == "unknown" else f"{better} better"
     return side if adjusted < ALPHA else f"{side}, but not after Holm (p {adjusted:.2g})"

@@ -47,6 +47,7 @@ _FEW_A_COLUMN = 5
 _ALIASED = 0.9
 _FAR = 8.0
 _FAR_SHARE = 0.05
+_MISSED = "; upper ends are divided by R2, as the forest may miss that part of an effect"
 _R2_SLACK = 0.05  # a share above R2 by less is within the noise of both
 _NEGLIGIBLE = 0.01
 _LEARNED = 0.2
@@ -331,8 +332,8 @@ def _size_notes(
     held_out_r2 = shares[""][0]
     notes.append(
         "importance: share of the variance, usually too low, by permutation on held-out runs of a random forest (held-out R2 ="
-        f" {held_out_r2:.2f}). Intervals resample runs; their upper end includes the unexplained part. An interval that"
-        " reaches 0: may not matter."
+        f" {held_out_r2:.2f}). Intervals resample runs{_MISSED if held_out_r2 >= _LEARNED else ''}. An interval that reaches 0: may"
+        " not matter."
     )
     largest = max(share for name, (share, _, _) in shares.items() if name)
     if largest > held_out_r2 + _R2_SLACK:

@@ -22,6 +22,7 @@ from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["compare_levels", "levels_of_hparam"]
 
+_OF_ONE_LEVEL = ("Holds", "Strata", "Without")  # beginnings of notes on one level
 _MOST_LEVELS = 8
 _SPELLED_OUT = 2  # levels beside the baseline for which their own pair is shown too
 _OFF = (
@@ -101,13 +102,13 @@ def _text(value: object) -> str:
 def _joined(hparam: str, base: str, answers: dict[str, Answer], unknown: tuple[LeftOut, ...]) -> Answer:
     """Joins the answers: one row a level and metric, p values corrected over levels. ``unknown``: runs without a config."""
     table = pl.concat([a.table.select(pl.lit(name).alias("level"), pl.all()) for name, a in answers.items()])
-    first = next(iter(answers.values()))
-    if len(answers) > 1 and table.height:
+    first, several = next(iter(answers.values())), len(answers) > 1
+    if several and table.height:
         table = _corrected(table, len(answers))
     notes = [f"{hparam}: each level (a) against {base} (b), matched on all else that varies."]
-    notes += [n for n in first.notes if not n.startswith("a: ")]
-    for name, answer in list(answers.items())[1:]:
-        notes += [f"{name}: {n}" for n in answer.notes if n.startswith(("Holds", "Strata", "Without"))]
+    notes += [n for n in first.notes if not n.startswith(("a: ", *_OF_ONE_LEVEL) if several else "a: ")]
+    for name, answer in answers.items():
+        notes += [f"{name}: {n}" for n in answer.notes if n.startswith(_OF_ONE_LEVEL)] * several
     tables = {name: frame for name in ("strata", "pairs") if (frame := _tables(answers, name)).height}
     left = sorted({e for a in answers.values() for e in a.basis.left_out}, key=lambda e: (e.reason, e.runs))
     n_a = sum(int(a.table["n_a"][0]) for a in answers.values() if a.table.height)

@@ -95,7 +95,7 @@ def _lead(facts: SweepFacts) -> Iterator[tuple[str, str]]:
             return
         if len(keys) == 1:
             yield (
-                f"the best in {metric} differ only in {keys[0]}",
+                f"the two best in {metric} differ only in {keys[0]}",
                 _call("compare_runs", hparam=keys[0], metrics=[metric]),
             )
         else:

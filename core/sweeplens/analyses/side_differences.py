@@ -203,8 +203,10 @@ def _shares(facts: SideFacts, ids: Sequence[str], word: str, more: str) -> Itera
 
 
 def _ends(facts: SideFacts) -> Iterator[tuple[str, str]]:
-    """Runs that ended before 90 % of the longest of their task and side, and the usual length of each side."""
-    lasts = facts.series.group_by("run_id").agg(value=pl.col("last_step").max().cast(pl.Float64))
+    """Runs that ended before 90 % of the longest of their task and side, and the usual length of each side; none still running."""
+    ended = facts.runs.filter(pl.col("status") != "running")["run_id"]
+    own = facts.series.filter(pl.col("run_id").is_in(ended.implode()))
+    lasts = own.group_by("run_id").agg(value=pl.col("last_step").max().cast(pl.Float64))
     rows = facts.table.join(lasts, on="run_id").with_columns(whole=pl.col("value").max().over("task", "side"))
     short = rows.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
     yield from _shares(facts, short, "ended early", "")

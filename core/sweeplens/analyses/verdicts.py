@@ -147,18 +147,17 @@ def verdict(
     """
     if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
+    p = f"p {p_adjusted:.2g}{' by Holm' * (p_adjusted > row.p)}, {row.name}"
     if p_adjusted < alpha:
         so_far = " so far" * (alpha < ALPHA)
-        return f"different{so_far}: {_better(row.difference, goal)} (p {p_adjusted:.2g}, {row.name})"
+        return f"different{so_far}: {_better(row.difference, goal)} ({p})"
     if p_adjusted < ALPHA:
         limit = f"while runs are running only p below {alpha:g} counts, because results are read more than once"
-        return (
-            f"not told apart so far (p {p_adjusted:.2g}, {row.name}): {_better(row.difference, goal)} now, but {limit}"
-        )
+        return f"not told apart so far ({p}): {_better(row.difference, goal)} now, but {limit}"
     if row.test is None:
-        return f"not told apart (p {p_adjusted:.2g}, {row.name})"
+        return f"not told apart ({p})"
     low, high = row.test.low, row.test.high
-    said = f"not told apart (p {p_adjusted:.2g}, {row.name}): a - b lies between {low:.4g} and {high:.4g}"
+    said = f"not told apart ({p}): a - b lies between {low:.4g} and {high:.4g}"
     if row.p < ALPHA:
         return f"{said}; significant if it were the only metric asked for"
     if delta and equal_within(row.test, delta.value) < ALPHA:
