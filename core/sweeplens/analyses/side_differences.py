@@ -9,6 +9,7 @@ one optimizer) is only named as set on one side.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import polars as pl
 from msgspec import Struct
@@ -43,9 +44,9 @@ _SETUP = ("not_applied", "seed_not_used")
 _SHARE = 0.25  # difference of shares of machines that counts
 
 
-class SideFacts(Struct, frozen=True):
+class SideFacts(Struct, frozen=True, dict=True):
     """``table``: run_id, side, task, metric (the main metric of the run's task), in the order of sides; ``runs`` and ``series``: of
-    these runs; ``findings``: of a diagnosis, if known; ``copies``: runs that hold the curves of another run.
+    these runs, or of more; ``findings``: of a diagnosis, if known; ``copies``: runs that hold the curves of another run.
     """
 
     table: pl.DataFrame
@@ -57,10 +58,21 @@ class SideFacts(Struct, frozen=True):
     findings: pl.DataFrame | None = None
     copies: Sequence[str] = ()
 
-    @property
+    @cached_property
     def sides(self) -> list[str]:
         """The names of the sides, in order."""
         return self.table["side"].unique(maintain_order=True).to_list()
+
+    @cached_property
+    def places(self) -> pl.Series:
+        """The row of each run of the table in the frame of runs."""
+        rows = self.runs.select("run_id").with_row_index("place")
+        return self.table.join(rows, on="run_id", how="left", maintain_order="left")["place"]
+
+    @cached_property
+    def tried(self) -> dict[str, list[tuple[str, dict[str, list[object]]]]]:
+        """The values of each setting by task and side."""
+        return {name: list(_by_task(self, name)) for name in _settings(self)}
 
     def counted(self, ids: Sequence[str]) -> str:
         """Returns how many runs of each side are among these: ``ft 0 of 24, kd 1 of 24``."""
@@ -147,9 +159,9 @@ def _medians(facts: SideFacts, values: pl.DataFrame, name: str, apart: float) ->
 
 def _values_apart(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Settings that both sides have, with no value in common within a task."""
-    for name in _settings(facts):
+    for name, of_tasks in facts.tried.items():
         told: list[str] = []
-        for task, values in _by_task(facts, name):
+        for task, values in of_tasks:
             own = {s: [_text(v) for v in found] for s, found in values.items()}
             if any(not set(x) & set(y) for i, x in enumerate(own.values()) for y in list(own.values())[i + 1 :]):
                 figures = ", ".join(f"{side} {listed(v, 3)}" for side, v in own.items())
@@ -160,7 +172,8 @@ def _values_apart(facts: SideFacts) -> Iterator[tuple[str, str]]:
 
 def _by_task(facts: SideFacts, name: str) -> Iterator[tuple[str, dict[str, list[object]]]]:
     """Yields for each task the values of a hyperparameter on each side that has any."""
-    rows = keyed(facts.runs, [name]).rename({name: _SETTING}).join(facts.table, on="run_id")
+    column = keyed(facts.runs, [name])[name].gather(facts.places).alias(_SETTING)
+    rows = facts.table.select("task", "side", column).unique()
     for (task,), part in rows.sort("task", maintain_order=True).group_by("task", maintain_order=True):
         own = {
             s: part.filter(pl.col("side") == s)[_SETTING].drop_nulls().unique().sort().to_list() for s in facts.sides
@@ -213,8 +226,8 @@ def _ends(facts: SideFacts) -> Iterator[tuple[str, str]]:
 
 def _tuning(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Levels that each side tried of the other settings, where their numbers differ in a task."""
-    for name in _settings(facts):
-        found = {t: own for t, own in _by_task(facts, name) if len({len(v) for v in own.values()}) > 1}
+    for name, of_tasks in facts.tried.items():
+        found = {t: own for t, own in of_tasks if len({len(v) for v in own.values()}) > 1}
         yield from _levels_told(facts, found, f"{name} tried", _LEVELS)
 
 
@@ -239,7 +252,10 @@ def _levels_told(
 
 
 def _evaluations(facts: SideFacts) -> Iterator[tuple[str, str]]:
-    own = facts.series.join(facts.table.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
+    names = facts.table["metric"].unique()
+    own = facts.series.filter(pl.col("metric").is_in(names.implode()))
+    if names.len() > 1:
+        own = own.join(facts.table.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
     yield from _medians(facts, own.select("run_id", value=pl.col("n").cast(pl.Float64)), "evaluations a run", 0.05)
 
 
