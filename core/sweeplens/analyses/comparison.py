@@ -233,13 +233,9 @@ def _metrics(
         vague = [m for m in shared if known_goal(m, goals) == "unknown"]
         shared = [m for m in shared if m not in vague]
         said += [f"Left out because their goal is unknown: {', '.join(vague)}."] * bool(vague)
-    first = [
-        m
-        for m in main_metrics(
-            shared, main, goals, counts=dict(counts.select("metric", pl.col("a") + pl.col("b")).iter_rows())
-        )
-        if known_goal(m, goals) != "unknown"
-    ]
+    logged = dict(counts.select("metric", pl.col("a") + pl.col("b")).iter_rows())
+    leading = main_metrics(shared, main, goals, counts=logged)
+    first = [m for m in leading if known_goal(m, goals) != "unknown"]
     vague = [m for m in shared if m not in first and known_goal(m, goals) == "unknown"]
     if not [m for m in shared if m not in vague]:
         return shared, tuple(said)
