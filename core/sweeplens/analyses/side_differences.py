@@ -143,7 +143,13 @@ def _metadata(facts: SideFacts, wanted: Callable[[set[str]], bool]) -> list[str]
 
 def _medians(facts: SideFacts, values: pl.DataFrame, name: str, apart: float) -> Iterator[tuple[str, str]]:
     """Yields the medians of each side, by task, where they differ by more than this share."""
-    rows = facts.table.join(values.drop_nulls("value"), on="run_id", maintain_order="left")
+    yield from _apart(
+        facts, facts.table.join(values.drop_nulls("value"), on="run_id", maintain_order="left"), name, apart
+    )
+
+
+def _apart(facts: SideFacts, rows: pl.DataFrame, name: str, apart: float) -> Iterator[tuple[str, str]]:
+    """Yields `_medians` of the rows of the table with their values."""
     medians = rows.group_by("task", "side", maintain_order=True).agg(pl.col("value").median())
     told: list[str] = []
     for (task,), part in medians.group_by("task", maintain_order=True):
@@ -217,11 +223,21 @@ def _shares(facts: SideFacts, ids: Sequence[str], word: str, more: str) -> Itera
 
 def _ends(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Runs that ended before 90 % of the longest of their task and side, and the usual length of each side."""
-    lasts = facts.series.group_by("run_id").agg(value=pl.col("last_step").max().cast(pl.Float64))
-    rows = facts.table.join(lasts, on="run_id").with_columns(whole=pl.col("value").max().over("task", "side"))
-    short = rows.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
+    rows = facts.table.join(_last_steps(facts.series), on="run_id", maintain_order="left")
+    whole = rows.group_by("task", "side").agg(whole=pl.col("value").max())
+    known = rows.join(whole, on=["task", "side"])
+    short = known.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
     yield from _shares(facts, short, "ended early", "")
-    yield from _medians(facts, lasts, "last step", 0.02)
+    yield from _apart(facts, rows.drop_nulls("value"), "last step", 0.02)
+
+
+def _last_steps(series: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, value: the last step of each run. Rows of one run usually stand together, and are taken together first."""
+    stretch = pl.col("run_id").rle_id().alias("stretch")
+    parts = series.select("run_id", "last_step", stretch).group_by("stretch").agg(
+        pl.col("run_id").first(), value=pl.col("last_step").max().cast(pl.Float64)
+    )  # fmt: skip
+    return parts.group_by("run_id").agg(pl.col("value").max())
 
 
 def _tuning(facts: SideFacts) -> Iterator[tuple[str, str]]:
