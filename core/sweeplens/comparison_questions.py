@@ -128,17 +128,19 @@ class ComparisonQuestions(CostQuestions):
         from sweeplens.analyses.task_plan import main_metric_of_runs
         from sweeplens.frames.grouping import task_hparams
 
-        of_run = {run: side for side, ids in sides.items() for run in ids}
-        if len(of_run) < _FEWEST:
-            return pl.DataFrame(schema={"what": pl.String, "text": pl.String})
-        runs = view.runs.filter(pl.col("run_id").is_in(list(of_run)))
-        series = view.series.filter(pl.col("run_id").is_in(list(of_run)))
-        table = main_metric_of_runs(runs, series, options.tasks, options.main, options.goals)
-        order = {side: i for i, side in enumerate(sides)}
-        side = pl.col("run_id").replace_strict(of_run, return_dtype=pl.String)
-        table = table.with_columns(side=side).sort(
-            pl.col("side").replace_strict(order, return_dtype=pl.Int64), "run_id"
+        names = pl.Enum(list(sides))  # in order
+        of_run = pl.concat(
+            pl.DataFrame({"run_id": ids}, schema={"run_id": pl.String}).with_columns(side=pl.lit(side, names))
+            for side, ids in sides.items()
         )
+        if of_run.height < _FEWEST:
+            return pl.DataFrame(schema={"what": pl.String, "text": pl.String})
+        runs, series = view.runs, view.series
+        if of_run.height < runs.height:
+            own = pl.col("run_id").is_in(of_run["run_id"].implode())
+            runs, series = runs.filter(own), series.filter(own)
+        table = main_metric_of_runs(runs, series, options.tasks, options.main, options.goals)
+        table = table.join(of_run, on="run_id").sort("side", "run_id")
         findings = view.health.known_findings() if view.health else None
         facts = SideFacts(
             table, runs, series, options.named, options.replicates, task_hparams(runs, options.tasks), findings,

@@ -23,6 +23,7 @@ from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.ranges import range_tails
 from sweeplens.analyses.statistics import chi2_tail, f_tail
 from sweeplens.probability.student_t import t_tail
+from sweeplens.probability.student_t_arrays import t_tails
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,9 +128,9 @@ def _stepped(t: Array, df: Array) -> Array:
     import numpy as np
 
     k = len(t) + 1
-    plain = 2 * np.array([t_tail(free, size) for size, free in zip(t.tolist(), df.tolist(), strict=True)])
     if k > _MOST_GROUPS:
-        return np.minimum(plain * (k * (k - 1) / 2), 1.0)
+        return np.minimum(2 * t_tails(df, t) * (k * (k - 1) / 2), 1.0)
+    plain = 2 * np.array([t_tail(free, size) for size, free in zip(t.tolist(), df.tolist(), strict=True)])
     order = np.argsort(plain, kind="stable")
     adjusted = np.empty_like(t)
     adjusted[order] = np.maximum.accumulate(range_tails(t[order] * np.sqrt(2), k - np.arange(k - 1), df[order]))

@@ -33,13 +33,15 @@ def at_equal_budget(
     *,
     axis: str = "step",
     threshold: float | None = None,
+    alone: bool = False,
 ) -> pl.DataFrame:
     """Returns one row a metric of ``goals`` (metric -> lower, higher): means over runs, and the median x at the threshold.
 
     The default threshold is the level that every run reached. ``budget`` and ``reached_at`` are in the unit of the axis.
+    ``series``: the rows of both sides; ``alone``: there are no other runs.
     """
-    asked = series.filter(pl.col("metric").is_in(list(goals)) & pl.col("run_id").is_in(sides.ids))
-    named = None if asked["run_id"].n_unique() == series["run_id"].n_unique() else sides.both
+    asked = series.filter(pl.col("metric").is_in(list(goals)))
+    named = None if alone else sides.both
     in_a = pl.col("run_id").is_in(sides.ids_a)
     rows: list[tuple[object, ...] | None] = []
     for metric, goal in goals.items():  # one metric at a time: all their points take much room

@@ -28,7 +28,7 @@ from sweeplens.analyses.verdicts import verdict
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
-from sweeplens.frames.goals import goal_of, known_goal, main_metrics, run_counts
+from sweeplens.frames.goals import goal_of, known_goal, main_metrics
 from sweeplens.frames.grouping import (
     free_names,
     group_hparams,
@@ -103,18 +103,18 @@ def compare(
     if how.how == "points":
         raise InputError("compare takes one number a run: reduce='points' has many.")
     asked = bool(metrics) and options.metrics_named
-    of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
+    of_sides = sides.series_of(series, runs)
     names, skipped = _metrics(of_sides, sides, metrics, how, options.goals, options.main)
-    made = _compared(runs, series, points, sides, names, asked, how, options)
+    made = _compared(runs, series, of_sides, points, sides, names, asked, how, options)
     by_task, reduced = _differences(made, points, options), made.reduced
     pooled = by_task.pooled if by_task and not asked and not _is_shared(made.plans) else None
     cases = (pooled,) if pooled else made.cases  # the pooled scores where no metric is that of two tasks
     first = _first_series(made, names)
     cover = coverage_of(runs, first) if first.height else None
-    both = runs.filter(pl.col("run_id").is_in(sides.ids))
+    both = sides.runs_of(runs)
     left = (
         *reduced.left_out,
-        *(() if pooled else (*runs_lacking(names, both, series), *_unpaired(cases, reduced, sides), *_alone(made.setup, cases))),
+        *(() if pooled else (*runs_lacking(names, both, of_sides), *_unpaired(cases, reduced, sides), *_alone(made.setup, cases))),
     )  # fmt: skip
     said = (*skipped, *(() if pooled else _without_row(names, cases)))
     notes = method_notes(how, reduced, made.setup, cases, said) + (by_task.notes if by_task else ())
@@ -129,7 +129,9 @@ def compare(
     tables = _tables(made.setup, cases if metrics else cases[:1])  # the same runs pair in each metric
     if not options.matched_only:
         known = _in_budget(names, bool(metrics), options)
-        budget = at_equal_budget(series, points, sides, known, axis=options.axis, threshold=options.threshold)
+        budget = at_equal_budget(
+            of_sides, points, sides, known, axis=options.axis, threshold=options.threshold, alone=both is runs
+        )
         tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
     if by_task:
         tables = {"by_task": by_task.by_task, "by_level": by_task.by_level, **tables}
@@ -139,11 +141,10 @@ def compare(
 
 
 def _compared(
-    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, sides: Sides, names: Sequence[str], asked: bool,
-    how: Reduction, options: ComparisonOptions,
+    runs: pl.DataFrame, series: pl.DataFrame, of_sides: pl.DataFrame, points: PointSource, sides: Sides,
+    names: Sequence[str], asked: bool, how: Reduction, options: ComparisonOptions,
 ) -> _Compared:  # fmt: skip
-    """Compares the metrics; also reduces the metrics that tasks need."""
-    of_sides = series.filter(pl.col("run_id").is_in(sides.ids))
+    """Compares the metrics; also reduces the metrics that tasks need. ``of_sides``: the series of both sides."""
     plans = plans_of(
         runs, of_sides, sides, names if asked else (), options.named, options.tasks, options.main, options.goals
     )
@@ -223,17 +224,18 @@ def _metrics(
         for metric in asked if how.how == "best" else ():
             goal_of(metric, goals=goals)  # ask for the goal before anything is read
         return list(asked), ()
-    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(sides.ids_a)).unique()
-    on_a, on_b = (set(in_a.filter(pl.col("a") == a)["metric"].to_list()) for a in (True, False))
+    in_a = of_sides.select("metric", a=pl.col("run_id").is_in(sides.ids_a))
+    counts = in_a.group_by("metric").agg(pl.col("a").sum(), b=pl.col("a").not_().sum())
+    on_a, on_b = (set(counts.filter(pl.col(side) > 0)["metric"].to_list()) for side in "ab")
     shared = sorted(on_a & on_b)
     said = [f"Only {s} logged {', '.join(sorted(ms))}." for s, ms in (("a", on_a - on_b), ("b", on_b - on_a)) if ms]
     if how.how == "best":
         vague = [m for m in shared if known_goal(m, goals) == "unknown"]
         shared = [m for m in shared if m not in vague]
         said += [f"Left out because their goal is unknown: {', '.join(vague)}."] * bool(vague)
-    first = [
-        m for m in main_metrics(shared, main, goals, counts=run_counts(of_sides)) if known_goal(m, goals) != "unknown"
-    ]
+    logged = dict(counts.select("metric", pl.col("a") + pl.col("b")).iter_rows())
+    leading = main_metrics(shared, main, goals, counts=logged)
+    first = [m for m in leading if known_goal(m, goals) != "unknown"]
     vague = [m for m in shared if m not in first and known_goal(m, goals) == "unknown"]
     if not [m for m in shared if m not in vague]:
         return shared, tuple(said)

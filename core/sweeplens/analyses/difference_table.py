@@ -91,16 +91,16 @@ def differences(
     found: list[_Task] = []
     parts: list[_TaskRows] = []
     for plan in plans:
-        part = runs.filter(pl.col("run_id").is_in(plan.sides.both))
+        part = plan.sides.runs_of(runs)
         done = whole if whole and len(plans) == 1 and whole.is_of(plan.sides) else None
         setup = done.setup if done else _setup(part, plan, named, replicates, equal_within)
-        mine = values.filter(pl.col("run_id").is_in(plan.sides.both))
+        mine = plan.sides.series_of(values, runs)
         known = {case.metric: case for case in done.cases} if done else {}
         own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals, known.get(m)))]
         found += own
         more: tuple[_Row, ...] = ()
         if len(plans) <= _DETAILED:
-            more = (*_at_equal_steps(own[:1], series, points), *_at_best(part, own, series, named, replicates))
+            more = (*_at_equal_steps(own[:1], points), *_at_best(part, own, named, replicates))
         parts.append(_TaskRows(tuple(_task_row(plan.task, "", task.case) for task in own), more))
     pooled = list(_all_tasks(found))
     parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
@@ -175,7 +175,7 @@ def _weighted_means(pooled: PooledDifference) -> tuple[float, float]:
 
 
 def _at_best(
-    runs: pl.DataFrame, tasks: Sequence[_Task], series: pl.DataFrame, named: Sequence[str], replicates: Sequence[str]
+    runs: pl.DataFrame, tasks: Sequence[_Task], named: Sequence[str], replicates: Sequence[str]
 ) -> Iterator[_Row]:
     """Yields the comparison of each side's best setting in the main metric, if these settings differ in what is matched.
 
@@ -184,9 +184,8 @@ def _at_best(
     if not tasks or tasks[0].case.goal not in ("lower", "higher"):
         return
     yield from _best_of(runs, tasks, named, replicates, "")
-    for metric in counters_of(
-        series.filter(pl.col("run_id").is_in(tasks[0].plan.sides.both), pl.col("max") > pl.col("min"))
-    )[:1]:
+    series = tasks[0].plan.series
+    for metric in counters_of(series.filter(pl.col("max") > pl.col("min")))[:1]:
         used = series.filter(pl.col("metric") == metric).select("run_id", used="last_finite")
         known = tasks[0].values.join(used, on="run_id")["used"].round_sig_figs(2)
         usual = known.mode().sort().first()
@@ -204,9 +203,7 @@ def _best_of(
     known = first.values.rename({"value": _VALUE})
     table = keyed(runs, [*keys, *_seeds(runs, replicates)]).join(known, on="run_id")
     sides = first.plan.sides
-    a, b = (
-        _best_cell(table.filter(pl.col("run_id").is_in(list(ids))), keys, first.case.goal) for ids in (sides.a, sides.b)
-    )
+    a, b = (_best_cell(part, keys, first.case.goal) for part in sides.parts_of(table))
     if not keys or a is None or b is None or a[0] == b[0]:
         return
     at = f"{AT_BEST}{with_budget}: {a[0] or 'as given'} | {b[0] or 'as given'}"
@@ -240,7 +237,8 @@ def _text(value: object) -> str:
 
 
 def _contrast(runs: pl.DataFrame, values: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> Contrast:
-    of_run = dict(values.iter_rows())
+    wanted = pl.Series([*sides.a, *sides.b], dtype=pl.String).implode()
+    of_run = dict(values.filter(pl.col("run_id").is_in(wanted)).iter_rows())
     a, b = ([r for r in ids if r in of_run] for ids in (sides.a, sides.b))
     pairs = pair_runs(runs.filter(pl.col("run_id").is_in([*a, *b])), Sides(tuple(a), tuple(b)), replicates)
     if pairs is not None:
@@ -299,14 +297,11 @@ def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
     ), labels
 
 
-def _at_equal_steps(tasks: Sequence[_Task], series: pl.DataFrame, points: PointSource) -> Iterator[_Row]:
+def _at_equal_steps(tasks: Sequence[_Task], points: PointSource) -> Iterator[_Row]:
     """Yields the comparison at the step that three quarters of each side's runs reached, where many runs ended earlier."""
     for task in tasks:
-        sides = task.plan.sides
-        rows = series.filter(pl.col("run_id").is_in(sides.both), pl.col("metric") == task.case.metric)
-        ends = [
-            rows.filter(pl.col("run_id").is_in(list(ids)))["last_step"].quantile(0.25) for ids in (sides.a, sides.b)
-        ]
+        rows = task.plan.series.filter(pl.col("metric") == task.case.metric)
+        ends = [part["last_step"].quantile(0.25) for part in task.plan.sides.parts_of(rows)]
         longest = rows["last_step"].max()
         if None in ends or not isinstance(longest, int) or min(e for e in ends if e is not None) >= _SHORTER * longest:
             continue

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import with_config
 from sweeplens.analyses.sides import Sides
-from sweeplens.analyses.statistics import ALPHA, holm, mean
+from sweeplens.analyses.statistics import ALPHA, holm
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.grouping import keyed, runs_without_hparams
@@ -24,6 +24,7 @@ __all__ = ["compare_levels", "levels_of_hparam"]
 
 _OF_ONE_LEVEL = ("Holds", "Strata", "Without")  # beginnings of notes on one level
 _MOST_LEVELS = 8
+_SETTINGS = "number.of.settings"  # no hyperparameter has this name
 _SPELLED_OUT = 2  # levels beside the baseline for which their own pair is shown too
 _OFF = (
     "0",
@@ -90,9 +91,11 @@ def _baseline(runs: pl.DataFrame, hparam: str, levels: Mapping[str, Sequence[str
     if named is not None or runs[hparam].dtype.is_numeric():
         return named if named is not None else next(iter(levels))
     others = [pl.col(n).is_not_null() for n in hparam_columns(runs) if n != hparam]
-    table = runs.select("run_id", settings=pl.sum_horizontal(others)) if others else runs.select("run_id", settings=0)
-    of_run = dict(table.iter_rows())
-    return min(levels, key=lambda name: mean([float(of_run[run]) for run in levels[name]]))
+    counted = pl.sum_horizontal(others) if others else pl.lit(0)
+    table = keyed(runs, [hparam]).with_columns(runs.select(counted.alias(_SETTINGS)).to_series())
+    sizes = table.group_by(hparam).agg(pl.col(_SETTINGS).mean()).sort(hparam, nulls_last=True)
+    of_level = {_text(value): size for value, size in sizes.iter_rows()}
+    return min(levels, key=lambda name: of_level[name])
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import polars as pl
 from msgspec import Struct
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-class Matching(Struct, frozen=True):
+class Matching(Struct, frozen=True, dict=True):
     """``table``: run_id, side (a, b), stratum, seed (a number); only strata with runs of both sides.
 
     ``once``: each run has a seed, and no two of a side in one stratum share it.
@@ -51,6 +52,11 @@ class Matching(Struct, frozen=True):
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
     once: bool
+
+    @cached_property
+    def partners(self) -> pl.DataFrame:
+        """The cells of `_partners` where all runs have a value, made once for all metrics."""
+        return _partners(self.table)
 
 
 class PooledDifference(Struct, frozen=True):
@@ -74,7 +80,7 @@ def match_sides(
     runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], ignore: Sequence[str] = ()
 ) -> Matching | None:
     """Matches runs of the two sides; None if only ``ignore`` varies within the sides, or no run has a counterpart."""
-    both = runs.filter(pl.col("run_id").is_in(sides.ids))
+    both = sides.runs_of(runs)
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
     names = settings_among(both, names, replicates)
@@ -97,16 +103,20 @@ def match_sides(
     rows = table.with_columns(seed=seed)
     cells = rows.group_by(shared).agg(pl.col("side").n_unique().alias("sides")).filter(pl.col("sides") == 2)
     cells = cells.drop("sides").sort(shared, nulls_last=True).with_row_index("stratum")
-    matched = rows.join(cells, on=shared, how="inner", nulls_equal=True)
+    matched = rows.join(cells, on=shared, how="inner", nulls_equal=True, maintain_order="left")
     if not matched.height:
         return None
-    alone = rows.join(cells, on=shared, how="anti", nulls_equal=True)["run_id"].sort().to_list()
+    alone = rows.join(cells, on=shared, how="anti", nulls_equal=True) if matched.height < rows.height else rows.clear()
     shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
     levels = cells.select("stratum", *(_named_values(cells[n]).alias(n) for n in shown))
     labels = tuple(levels.select(pl.concat_str(shown, separator=", ")).to_series().to_list())
-    seed = pl.col("seed").rank("dense")  # numbers are joined faster than texts
-    kept = matched.select("run_id", "side", "stratum", seed).sort("stratum", "side", "run_id")
-    return Matching(kept, tuple(shared), labels, levels, never, tuple(alone), seeds_once(kept))
+    seed = pl.col("seed").cast(pl.Categorical).to_physical()  # numbers are joined faster than texts
+    kept = matched.select("run_id", "side", "stratum", seed)
+    order = ["stratum", "side"] if kept["run_id"].is_sorted() else ["stratum", "side", "run_id"]
+    kept = kept.sort(order, maintain_order=True)
+    return Matching(
+        kept, tuple(shared), labels, levels, never, tuple(alone["run_id"].sort().to_list()), seeds_once(kept)
+    )
 
 
 def seeds_once(table: pl.DataFrame) -> bool:
@@ -140,9 +150,10 @@ def pooled_difference(matching: Matching, values: pl.DataFrame) -> PooledDiffere
     found = _pooled(matching, rows, once=matching.once)
     if found is None or found.seeds_as_blocks:
         return found
-    partners = _with_partner(rows)
-    if not _FEWEST_PAIRS <= partners.height / 2 < rows.height / 2:
+    cells = matching.partners if rows.height == matching.table.height else _partners(rows)
+    if not _FEWEST_PAIRS <= cells.height < rows.height / 2:
         return found
+    partners = rows.join(cells, on=["stratum", "seed"], how="semi")
     paired = _pooled(matching, partners, once=True)
     if paired is None or not paired.seeds_as_blocks or paired.test.error >= found.test.error:
         return found
@@ -157,8 +168,13 @@ def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
     """
     value = pl.col("value")
     long = value.is_finite() & (value != value.round_sig_figs(_DIGITS))
-    own = pl.when(long).then(value.cast(pl.String)).otherwise(pl.col("run_id"))
-    return rows.with_columns(copy=own.rank("dense").over("side"))
+    rows = rows.with_row_index("copy")
+    equal = rows.filter(value.is_duplicated() & long)
+    if not equal.height:
+        return rows
+    first = equal.group_by("side", "value").agg(first=pl.col("copy").min())
+    joined = rows.join(first, on=["side", "value"], how="left", maintain_order="left")
+    return joined.with_columns(copy=pl.coalesce("first", "copy")).drop("first")
 
 
 def spread_of_difference(pooled: PooledDifference, strata: Sequence[int]) -> float | None:
@@ -171,23 +187,26 @@ def spread_of_difference(pooled: PooledDifference, strata: Sequence[int]) -> flo
 
 def _share_of_variance(rows: pl.DataFrame, strata: pl.DataFrame, side: str) -> float:
     """Returns the variance of a side's part of the pooled difference, in variances of a run; copies count as one run."""
-    each = pl.col("w") / pl.col("w").sum() / pl.col(f"n_{side}").cast(pl.Float64)
-    weights = strata.select("stratum", each.alias("each"))
-    own = rows.filter(pl.col("side") == side).join(weights, on="stratum")
+    n = pl.col(f"n_{side}").cast(pl.Float64)
+    weights = strata.select("stratum", n.alias("n"), each=pl.col("w") / pl.col("w").sum() / n)
+    own = rows.filter(pl.col("side") == side)
+    if own["copy"].n_unique() == own.height:  # then each run of a stratum weighs the same
+        return float((weights["n"] * weights["each"] ** 2).sum())
+    own = own.join(weights, on="stratum")
     return float((own.group_by("copy").agg(pl.col("each").sum())["each"] ** 2).sum())
 
 
-def _with_partner(rows: pl.DataFrame) -> pl.DataFrame:
-    """Returns the runs whose seed occurs once on each side of their stratum."""
-    cell = ["stratum", "seed"]
-    one_each = (pl.len().over(cell) == 2) & (pl.col("side").n_unique().over(cell) == 2)
-    return rows.filter(pl.col("seed").is_not_null() & one_each)
+def _partners(rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns the cells (stratum, seed) with one run on each side."""
+    known = rows.filter(pl.col("seed").is_not_null())
+    cells = known.group_by("stratum", "seed").agg(n=pl.len(), on_a=(pl.col("side") == "a").sum())
+    return cells.filter(pl.col("n") == 2, pl.col("on_a") == 1).select("stratum", "seed")
 
 
 def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> PooledDifference | None:
     every = _strata(rows)
     places: list[int] = every["stratum"].to_list()
-    outlying, unapplied = _outlying(every), _unapplied(rows)
+    outlying, unapplied = _outlying(every), _unapplied(rows, every)
     if len({*outlying, *unapplied}) == every.height:
         unapplied = []  # applied nowhere else: that the sides are equal is the answer
     every = every.with_columns(
@@ -209,17 +228,19 @@ def _pooled(matching: Matching, rows: pl.DataFrame, *, once: bool) -> PooledDiff
     shown = every.with_columns(names).select("stratum", "n_a", "n_b", "mean_a", "mean_b", "difference")
     apart, same = (tuple(matching.labels[i] for i in found) for found in (outlying, unapplied))
     repeated = seeds or _within(strata) is not None
-    copies = rows.height - rows.select("side", pl.col("copy")).n_unique()
+    copies = rows.height - rows["copy"].n_unique()
     p = _disagreement(strata, pooled)
     return PooledDifference(test, sd, shown, p, seeds, apart, same, rows, every, copies, (), repeated)
 
 
 def _strata(rows: pl.DataFrame) -> pl.DataFrame:
-    """Returns one row a stratum with runs of both sides: n, mean and var of each side, and the difference."""
-    cells = rows.group_by("stratum", "side").agg(n=pl.len(), mean=pl.col("value").mean(), var=pl.col("value").var())
+    """Returns one row a stratum with runs of both sides: n, mean, var, low and high of each side, and the difference."""
+    value = pl.col("value")
+    cells = rows.group_by("stratum", "side").agg(
+        n=pl.len(), mean=value.mean(), var=value.var(), low=value.min(), high=value.max()
+    )
     one, other = (
-        cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in ("n", "mean", "var")})
-        for s in "ab"
+        cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in cells.columns[2:]}) for s in "ab"
     )
     joined = one.join(other, on="stratum").sort("stratum")
     return joined.with_columns(difference=pl.col("mean_a") - pl.col("mean_b"))
@@ -237,16 +258,15 @@ def _outlying(strata: pl.DataFrame) -> list[int]:
     return sorted(found)
 
 
-def _unapplied(rows: pl.DataFrame) -> list[int]:
+def _unapplied(rows: pl.DataFrame, strata: pl.DataFrame) -> list[int]:
     """Returns strata in which both sides hold the same two values or more, to the last digit: the setting was not applied there.
 
     Pooled with the others they would hide its effect.
     """
-    extent = pl.struct(pl.len(), low=pl.col("value").min(), high=pl.col("value").max()).alias("extent")
-    alike = (
-        rows.group_by("stratum", "side").agg(extent).group_by("stratum").agg(pl.col("extent").n_unique(), n=pl.len())
-    )
-    few = alike.filter((pl.col("extent") == 1) & (pl.col("n") == 2))  # only of these are all values compared
+    alike = [pl.col(f"{c}_a") == pl.col(f"{c}_b") for c in ("n", "low", "high")]
+    few = strata.filter(alike)  # only of these are all values compared
+    if not few.height:
+        return []
     rows = rows.filter(pl.col("stratum").is_in(few["stratum"].implode()))
     sides = rows.group_by("stratum", "side").agg(pl.col("value").sort()).group_by("stratum", maintain_order=True).agg(
         same=(pl.col("value").n_unique() == 1) & (pl.len() == 2), different=pl.col("value").first().list.n_unique()
@@ -257,20 +277,18 @@ def _unapplied(rows: pl.DataFrame) -> list[int]:
 def without_each(matching: Matching, values: pl.DataFrame) -> pl.DataFrame:
     """Returns run_id, without: the pooled difference without that run."""
     rows = matching.table.join(values, on="run_id")
-    n, value, cell = pl.len().over("stratum", "side"), pl.col("value"), ["stratum", "side"]
-    rows = rows.with_columns(
-        n=n.cast(pl.Float64), mean=value.mean().over(cell), less=(value.sum().over(cell) - value) / (n - 1)
-    )
-    cells = rows.group_by(cell).agg(pl.col("n").first(), pl.col("mean").first())
+    value, cell = pl.col("value"), ["stratum", "side"]
+    cells = rows.group_by(cell).agg(pl.len().cast(pl.Float64).alias("n"), mean=value.mean(), total=value.sum())
     flipped = pl.when(pl.col("side") == "a").then(pl.lit("b")).otherwise(pl.lit("a"))
     opposite = cells.select("stratum", side=flipped, m=pl.col("n"), other=pl.col("mean"))
     sign = pl.when(pl.col("side") == "a").then(1.0).otherwise(-1.0)
     n, m = pl.col("n"), pl.col("m")
-    rows = rows.join(opposite, on=cell).with_columns(
+    cells = cells.join(opposite, on=cell).with_columns(
         w=n * m / (n + m), w_less=(n - 1) * m / (n - 1 + m), d=sign * (pl.col("mean") - pl.col("other"))
     )
-    strata = rows.group_by("stratum").agg(pl.col("w").first(), pl.col("d").first())
-    total, summed = (float((strata["w"] * strata["d"]).sum()) if k else float(strata["w"].sum()) for k in (0, 1))
+    strata = cells.filter(pl.col("side") == "a")
+    total, summed = float(strata["w"].sum()), float((strata["w"] * strata["d"]).sum())
+    rows = rows.join(cells, on=cell).with_columns(less=(pl.col("total") - value) / (n - 1))
     less = pl.when(n > 1).then(pl.col("w_less") * sign * (pl.col("less") - pl.col("other"))).otherwise(0.0)
     pooled = (summed - pl.col("w") * pl.col("d") + less) / (total - pl.col("w") + pl.col("w_less"))
     return rows.select("run_id", without=pooled)
@@ -321,7 +339,7 @@ def _by_seed(rows: pl.DataFrame, strata: pl.DataFrame) -> tuple[float, float, fl
 
     No seed occurs twice in a stratum and side.
     """
-    if rows.select("side", "copy").n_unique() < rows.height:
+    if rows["copy"].n_unique() < rows.height:
         return None
     a, b = (rows.filter(pl.col("side") == s).select("stratum", "seed", "value") for s in "ab")
     if a.height != b.height:

@@ -215,8 +215,9 @@ def _labels(groups: pl.DataFrame, keys: Sequence[str]) -> list[str]:
     if not keys or not groups.height:
         return [""] * groups.height
     words = [_as_words(groups[k]).alias(f"key {i}") for i, k in enumerate(keys)]
-    texts = pl.DataFrame(words).select(pl.concat_str(pl.all(), separator=", ")).to_series()
-    return [f"({text})" for text in texts] if len(keys) > 1 else texts.to_list()
+    text = pl.concat_str(pl.all(), separator=", ")
+    text = pl.format("({})", text) if len(keys) > 1 else text
+    return pl.DataFrame(words).select(text.alias("text")).to_series().to_list()
 
 
 def _as_words(column: pl.Series) -> pl.Series:

@@ -167,7 +167,8 @@ def _ranked_answer(
         asked = asked.filter(pl.col("run_id").is_in(runs["run_id"].implode())) if lost else asked
     reduced = reduce_runs(asked, points, how, goals=goals, goal=direction)
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
-    used = asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].implode()))
+    is_all = reduced.values.height == asked.height
+    used = asked if is_all else asked.filter(pl.col("run_id").is_in(reduced.values["run_id"].implode()))
     cover = coverage_of(runs, used)
     ranked = ranked_groups(runs, reduced.values, keys, ask)
     table = _by_run(ranked, runs, keys, direction) if by == "run" else _by_group(ranked, keys)

@@ -9,6 +9,7 @@ one optimizer) is only named as set on one side.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import polars as pl
 from msgspec import Struct
@@ -43,9 +44,9 @@ _SETUP = ("not_applied", "seed_not_used")
 _SHARE = 0.25  # difference of shares of machines that counts
 
 
-class SideFacts(Struct, frozen=True):
+class SideFacts(Struct, frozen=True, dict=True):
     """``table``: run_id, side, task, metric (the main metric of the run's task), in the order of sides; ``runs`` and ``series``: of
-    these runs; ``findings``: of a diagnosis, if known; ``copies``: runs that hold the curves of another run.
+    these runs, or of more; ``findings``: of a diagnosis, if known; ``copies``: runs that hold the curves of another run.
     """
 
     table: pl.DataFrame
@@ -57,10 +58,21 @@ class SideFacts(Struct, frozen=True):
     findings: pl.DataFrame | None = None
     copies: Sequence[str] = ()
 
-    @property
+    @cached_property
     def sides(self) -> list[str]:
         """The names of the sides, in order."""
         return self.table["side"].unique(maintain_order=True).to_list()
+
+    @cached_property
+    def places(self) -> pl.Series:
+        """The row of each run of the table in the frame of runs."""
+        rows = self.runs.select("run_id").with_row_index("place")
+        return self.table.join(rows, on="run_id", how="left", maintain_order="left")["place"]
+
+    @cached_property
+    def tried(self) -> dict[str, list[tuple[str, dict[str, list[object]]]]]:
+        """The values of each setting by task and side."""
+        return {name: list(_by_task(self, name)) for name in _settings(self)}
 
     def counted(self, ids: Sequence[str]) -> str:
         """Returns how many runs of each side are among these: ``ft 0 of 24, kd 1 of 24``."""
@@ -131,7 +143,13 @@ def _metadata(facts: SideFacts, wanted: Callable[[set[str]], bool]) -> list[str]
 
 def _medians(facts: SideFacts, values: pl.DataFrame, name: str, apart: float) -> Iterator[tuple[str, str]]:
     """Yields the medians of each side, by task, where they differ by more than this share."""
-    rows = facts.table.join(values.drop_nulls("value"), on="run_id", maintain_order="left")
+    yield from _apart(
+        facts, facts.table.join(values.drop_nulls("value"), on="run_id", maintain_order="left"), name, apart
+    )
+
+
+def _apart(facts: SideFacts, rows: pl.DataFrame, name: str, apart: float) -> Iterator[tuple[str, str]]:
+    """Yields `_medians` of the rows of the table with their values."""
     medians = rows.group_by("task", "side", maintain_order=True).agg(pl.col("value").median())
     told: list[str] = []
     for (task,), part in medians.group_by("task", maintain_order=True):
@@ -147,9 +165,9 @@ def _medians(facts: SideFacts, values: pl.DataFrame, name: str, apart: float) ->
 
 def _values_apart(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Settings that both sides have, with no value in common within a task."""
-    for name in _settings(facts):
+    for name, of_tasks in facts.tried.items():
         told: list[str] = []
-        for task, values in _by_task(facts, name):
+        for task, values in of_tasks:
             own = {s: [_text(v) for v in found] for s, found in values.items()}
             if any(not set(x) & set(y) for i, x in enumerate(own.values()) for y in list(own.values())[i + 1 :]):
                 figures = ", ".join(f"{side} {listed(v, 3)}" for side, v in own.items())
@@ -160,7 +178,8 @@ def _values_apart(facts: SideFacts) -> Iterator[tuple[str, str]]:
 
 def _by_task(facts: SideFacts, name: str) -> Iterator[tuple[str, dict[str, list[object]]]]:
     """Yields for each task the values of a hyperparameter on each side that has any."""
-    rows = keyed(facts.runs, [name]).rename({name: _SETTING}).join(facts.table, on="run_id")
+    column = keyed(facts.runs, [name])[name].gather(facts.places).alias(_SETTING)
+    rows = facts.table.select("task", "side", column).unique()
     for (task,), part in rows.sort("task", maintain_order=True).group_by("task", maintain_order=True):
         own = {
             s: part.filter(pl.col("side") == s)[_SETTING].drop_nulls().unique().sort().to_list() for s in facts.sides
@@ -204,19 +223,29 @@ def _shares(facts: SideFacts, ids: Sequence[str], word: str, more: str) -> Itera
 
 def _ends(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Runs that ended before 90 % of the longest of their task and side, and the usual length of each side; none still running."""
-    ended = facts.runs.filter(pl.col("status") != "running")["run_id"]
-    own = facts.series.filter(pl.col("run_id").is_in(ended.implode()))
-    lasts = own.group_by("run_id").agg(value=pl.col("last_step").max().cast(pl.Float64))
-    rows = facts.table.join(lasts, on="run_id").with_columns(whole=pl.col("value").max().over("task", "side"))
-    short = rows.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
+    ended = facts.runs.filter(pl.col("status") != "running").select("run_id")
+    rows = facts.table.join(ended, on="run_id", how="semi", maintain_order="left")
+    rows = rows.join(_last_steps(facts.series), on="run_id", maintain_order="left")
+    whole = rows.group_by("task", "side").agg(whole=pl.col("value").max())
+    known = rows.join(whole, on=["task", "side"])
+    short = known.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
     yield from _shares(facts, short, "ended early", "")
-    yield from _medians(facts, lasts, "last step", 0.02)
+    yield from _apart(facts, rows.drop_nulls("value"), "last step", 0.02)
+
+
+def _last_steps(series: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, value: the last step of each run. Rows of one run usually stand together, and are taken together first."""
+    stretch = pl.col("run_id").rle_id().alias("stretch")
+    parts = series.select("run_id", "last_step", stretch).group_by("stretch").agg(
+        pl.col("run_id").first(), value=pl.col("last_step").max().cast(pl.Float64)
+    )  # fmt: skip
+    return parts.group_by("run_id").agg(pl.col("value").max())
 
 
 def _tuning(facts: SideFacts) -> Iterator[tuple[str, str]]:
     """Levels that each side tried of the other settings, where their numbers differ in a task."""
-    for name in _settings(facts):
-        found = {t: own for t, own in _by_task(facts, name) if len({len(v) for v in own.values()}) > 1}
+    for name, of_tasks in facts.tried.items():
+        found = {t: own for t, own in of_tasks if len({len(v) for v in own.values()}) > 1}
         yield from _levels_told(facts, found, f"{name} tried", _LEVELS)
 
 
@@ -241,7 +270,10 @@ def _levels_told(
 
 
 def _evaluations(facts: SideFacts) -> Iterator[tuple[str, str]]:
-    own = facts.series.join(facts.table.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
+    names = facts.table["metric"].unique()
+    own = facts.series.filter(pl.col("metric").is_in(names.implode()))
+    if names.len() > 1:
+        own = own.join(facts.table.select("run_id", "metric"), on=["run_id", "metric"], how="semi")
     yield from _medians(facts, own.select("run_id", value=pl.col("n").cast(pl.Float64)), "evaluations a run", 0.05)
 
 

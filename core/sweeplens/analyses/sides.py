@@ -44,6 +44,21 @@ class Sides(Struct, frozen=True, dict=True):
         """The runs of both sides."""
         return [*self.a, *self.b]
 
+    def runs_of(self, runs: pl.DataFrame) -> pl.DataFrame:
+        """Returns the rows of these runs. ``runs``: one row a run, with all of these."""
+        is_all = runs.height == len(self.a) + len(self.b)
+        return runs if is_all else runs.filter(pl.col("run_id").is_in(self.ids))
+
+    def parts_of(self, both: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Returns the rows of each side. ``both``: of runs of these sides."""
+        on_a = both["run_id"].is_in(self.ids_a)
+        return both.filter(on_a), both.filter(~on_a)
+
+    def series_of(self, series: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+        """Returns the series of these runs. ``series``: of ``runs``, which has all of these."""
+        is_all = runs.height == len(self.a) + len(self.b)
+        return series if is_all else series.filter(pl.col("run_id").is_in(self.ids))
+
     @cached_property
     def ids(self) -> pl.Series:
         """The runs of both sides as one list value, for `is_in`."""
@@ -69,7 +84,7 @@ def select_sides(
     ids = frozenset(runs["run_id"].to_list())
     known = ids | frozenset(display_names(runs).values())
     sides = Sides(*(_side(runs, series, asked, name, ids, known, more) for asked, name in ((a, "a"), (b, "b"))))
-    shared = sorted(set(sides.a) & set(sides.b))
+    shared = sorted(set(sides.a).intersection(sides.b))
     if shared:
         raise InputError(
             f"{count_of(len(shared), 'run')} {verb(len(shared), 'is', 'are')} on both sides ({', '.join(shared[:3])}): "
@@ -124,6 +139,8 @@ def _side(
         raise InputError(
             f"Side {name} is empty: pass a run id, a glob, a list of them, or a condition on the runs; or hparam=NAME alone."
         )
+    if len(parts) == 1 and parts[0] not in ids and (found := _matching(runs, series, parts[0], known, more)):
+        return tuple(found)
     chosen = {part for part in parts if part in ids}  # usually ids: looked up in one pass
     chosen |= {r for part in parts if part not in ids for r in _matching(runs, series, part, known, more)}
     if not chosen:
@@ -158,7 +175,7 @@ def differing_hparams(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     """Returns hparam, a, b: the values of each side, for hyperparameters whose values differ."""
     table = _of_sides(runs, sides)
     names = [n for n in table.columns if n != "run_id"]
-    one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
+    one, other = sides.parts_of(table)
     values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
     differing = {n: (ours, theirs) for n, ours, theirs in values if ours != theirs}
     shown = folded(list(differing))
@@ -179,7 +196,7 @@ def _side_values(one: Set[object], other: Set[object], *, names: bool) -> tuple[
 
 def _of_sides(runs: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     """Returns run_id and the hyperparameters that vary over both sides."""
-    both = runs.filter(pl.col("run_id").is_in(sides.ids))
+    both = sides.runs_of(runs)
     return keyed(both, varying_hparams(both))
 
 
@@ -195,7 +212,7 @@ def pair_runs(runs: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> pl
     """Returns the key columns, run_a, run_b: one row a pair; None if the sides do not have the same replicates, once each."""
     runs, _ = free_names(runs, hparam_columns(runs), _TAKEN)
     table = _of_sides(runs, sides)
-    one, other = (table.filter(pl.col("run_id").is_in(ids)) for ids in (sides.a, sides.b))
+    one, other = sides.parts_of(table)
     names = [n for n in table.columns if n != "run_id" and not one[n].null_count()]
     values = zip(names, *(value_sets([t[n] for n in names]) for t in (one, other)), strict=True)
     shared = [n for n, ours, theirs in values if ours == theirs]

@@ -59,7 +59,7 @@ def studied_rows(
     left = _COMPARISONS
     for name in [n for n in levels if n != base][:_SHOWN]:
         sides = Sides(levels[name], levels[base])
-        own = series.filter(pl.col("run_id").is_in(sides.both))
+        own = sides.series_of(series, runs)
         plans = plans_of(runs, own, sides, (), [hparam], tasks, main, goals)
         if left < len(plans):
             return

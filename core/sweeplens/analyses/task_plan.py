@@ -26,11 +26,15 @@ _MOST_TASKS = 12
 
 
 class TaskPlan(Struct, frozen=True):
-    """One task (its name is empty where there is none), its runs on each side, its main metric and then that metric's twin."""
+    """One task (its name is empty where there is none), its runs on each side, its main metric and then that metric's twin.
+
+    ``series``: the rows of its runs.
+    """
 
     task: str
     sides: Sides
     metrics: tuple[str, ...]
+    series: pl.DataFrame
 
 
 def plans_of(
@@ -38,26 +42,32 @@ def plans_of(
     tasks: Sequence[str], main: Sequence[str], goals: Mapping[str, str] | None,
 ) -> list[TaskPlan]:  # fmt: skip
     """Returns the tasks that both sides have, in order. ``series``: the rows of both sides; ``named``: define the sides."""
-    both = runs.filter(pl.col("run_id").is_in(sides.both))
+    both = sides.runs_of(runs)
     names = [n for n in task_hparams(both, tasks) if n not in named]
-    table = keyed(both, names).with_columns(task=_label(names))
-    on_a = pl.col("run_id").is_in(list(sides.a))
+    table = keyed(both, names).select("run_id", task=_label(names), on_a=pl.col("run_id").is_in(sides.ids_a))
     plans: list[TaskPlan] = []
     for (task,), part in table.sort("task", maintain_order=True).group_by("task", maintain_order=True):
-        a, b = (part.filter(side)["run_id"].to_list() for side in (on_a, on_a.not_()))
-        own = Sides(tuple(a), tuple(b))
-        metrics = _metrics(series.filter(pl.col("run_id").is_in(own.both)), own, asked, main, goals) if a and b else ()
-        plans += [TaskPlan(str(task), own, metrics)] * bool(metrics)
+        a, b = (tuple(part["run_id"].filter(side).to_list()) for side in (part["on_a"], ~part["on_a"]))
+        own = sides if (a, b) == (sides.a, sides.b) else Sides(a, b)
+        rows = own.series_of(series, both) if a and b else series.clear()
+        metrics = _metrics(rows, own, asked, main, goals) if a and b else ()
+        plans += [TaskPlan(str(task), own, metrics, rows)] * bool(metrics)
     return plans[:_MOST_TASKS]
 
 
 def main_metric_of_runs(
     runs: pl.DataFrame, series: pl.DataFrame, tasks: Sequence[str], main: Sequence[str], goals: Mapping[str, str] | None
 ) -> pl.DataFrame:
-    """Returns run_id, task, metric: the main metric of each run's task, null where the task has none with a goal."""
-    table = keyed(runs, task_hparams(runs, tasks))
-    table = table.select("run_id", task=_label([c for c in table.columns if c != "run_id"]))
-    counts = series.join(table, on="run_id").group_by("task", "metric").agg(n=pl.len())
+    """Returns run_id, task, metric: the main metric of each run's task, null where the task has none with a goal.
+
+    ``series``: the rows of these runs.
+    """
+    names = task_hparams(runs, tasks)
+    table = keyed(runs, names).select("run_id", task=_label(names))
+    if names:
+        counts = series.select("run_id", "metric").join(table, on="run_id").group_by("task", "metric").agg(n=pl.len())
+    else:
+        counts = series.group_by("metric").agg(n=pl.len()).with_columns(task=_label(names))
     sizes = table.group_by("task").agg(size=pl.len())
     usual = counts.join(sizes, on="task").filter(pl.col("n") >= _COVER * pl.col("size"))
     found: dict[str, str] = {}
@@ -77,9 +87,8 @@ def _label(names: Sequence[str]) -> pl.Expr:
 def _metrics(
     series: pl.DataFrame, sides: Sides, asked: Sequence[str], main: Sequence[str], goals: Mapping[str, str] | None
 ) -> tuple[str, ...]:
-    counts = series.group_by("metric").agg(
-        a=pl.col("run_id").is_in(list(sides.a)).sum(), b=pl.col("run_id").is_in(list(sides.b)).sum()
-    )
+    rows = series.select("metric", a=pl.col("run_id").is_in(sides.ids_a))
+    counts = rows.group_by("metric").agg(pl.col("a").sum(), b=pl.col("a").not_().sum())
     having = set(counts.filter(pl.col("a") > 0, pl.col("b") > 0)["metric"].to_list())
     usual = (pl.col("a") >= _COVER * len(sides.a)) & (pl.col("b") >= _COVER * len(sides.b))
     if asked:

@@ -260,10 +260,17 @@ def same_split(runs: pl.DataFrame, hparams: Sequence[str]) -> list[list[str]]:
         return [list(hparams)] if hparams else []
     import numpy as np  # loads with the first question that needs it
 
-    codes = rank_codes(keyed(runs, hparams).get_columns()[1:])
+    columns = keyed(runs, hparams).get_columns()[1:]
+    counts = distinct_counts(columns)
+    shared = {n for n, times in Counter(counts).items() if times > 1}  # others split the runs like no other one
+    codes = iter(rank_codes([c for c, n in zip(columns, counts, strict=True) if n in shared]))
     last = np.arange(runs.height)
-    classes: dict[bytes, list[str]] = {}
-    for name, code in zip(hparams, codes, strict=True):
+    classes: dict[bytes | str, list[str]] = {}
+    for name, n in zip(hparams, counts, strict=True):
+        if n not in shared:
+            classes[name] = [name]
+            continue
+        code = next(codes)
         places = np.zeros(int(code.max()) + 1, dtype=np.int64)
         places[code] = last  # the last run with each value, which does not depend on the values' order
         classes.setdefault(places[code].tobytes(), []).append(name)

@@ -26,7 +26,10 @@ def display_names(runs: pl.DataFrame) -> dict[str, str]:
     """Returns run id -> display name, for names that select one run; a frame without names has none."""
     if "name" not in runs.columns:
         return {}
-    named = runs.select("run_id", pl.col("name").cast(pl.String)).filter(pl.col("name").is_duplicated().not_())
+    named = runs.select("run_id", pl.col("name").cast(pl.String))
+    if not (named["name"] != named["run_id"]).any():
+        return {}
+    named = named.filter(pl.col("name").is_duplicated().not_())
     named = named.filter((pl.col("name") != "") & pl.col("name").is_in(runs["run_id"].implode()).not_())
     part = [pl.col("run_id").str.starts_with(pl.col("name") + mark) for mark in "@#"]
     return dict(named.filter(pl.any_horizontal(part).not_()).iter_rows())

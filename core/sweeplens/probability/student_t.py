@@ -11,11 +11,11 @@ from functools import cache
 
 from sweeplens.probability.beta import beta_fraction
 
-__all__ = ["t_quantile", "t_tail"]
+__all__ = ["FURTHEST", "NORMAL_DF", "gamma_ratio", "t_quantile", "t_tail"]
 
-_NORMAL_DF = 1e13  # with more, Student's t is the normal distribution in all digits
+NORMAL_DF = 1e13  # with more, Student's t is the normal distribution in all digits
 _ENOUGH = 1e-15
-_FURTHEST = 1e150  # its square is still a number
+FURTHEST = 1e150  # its square is still a number
 
 
 @cache
@@ -27,7 +27,7 @@ def t_quantile(df: float, share: float = 0.975) -> float:
         return -t_quantile(df, 1 - share)
     if share == 0.5:
         return 0.0
-    scale = _gamma_ratio(df) / math.sqrt(df * math.pi)
+    scale = gamma_ratio(df) / math.sqrt(df * math.pi)
     tail = 1 - share
     t = min(
         1.0, (share - 0.5) / scale
@@ -47,7 +47,7 @@ def t_tail(df: float, t: float) -> float:
         return math.nan
     if t == 0:
         return 0.5
-    half = _tail(min(abs(t), _FURTHEST), min(df, _NORMAL_DF))
+    half = _tail(min(abs(t), FURTHEST), min(df, NORMAL_DF))
     return half if t > 0 else 1 - half
 
 
@@ -55,13 +55,13 @@ def _tail(t: float, df: float) -> float:
     """Returns the probability above ``t``, for t > 0: half of the regularised incomplete beta function."""
     x = df / (df + t * t)
     a, b = df / 2, 0.5
-    front = _gamma_ratio(df) / math.sqrt(math.pi) * math.exp(-a * math.log1p(t * t / df)) * t / math.sqrt(df + t * t)
+    front = gamma_ratio(df) / math.sqrt(math.pi) * math.exp(-a * math.log1p(t * t / df)) * t / math.sqrt(df + t * t)
     if x < (a + 1) / (a + b + 2):
         return 0.5 * front * beta_fraction(x, a, b) / a
     return 0.5 * (1 - front * beta_fraction(t * t / (df + t * t), b, a) / b)
 
 
-def _gamma_ratio(df: float) -> float:
+def gamma_ratio(df: float) -> float:
     """Returns gamma((df + 1) / 2) / gamma(df / 2); by its series where logarithms would lose digits."""
     if df < 100:
         return math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2))

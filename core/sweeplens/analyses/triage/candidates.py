@@ -47,7 +47,9 @@ def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: Diagnos
     table = series.with_columns(
         goal=goal,
         n_finite=pl.col("n") - pl.col("n_nan") - pl.col("n_inf"),
-        run_last=pl.col("last_step").max().over("run_id"),
+        run_last=pl.col("last_step")
+        .max()
+        .over(pl.col("run_id").rle_id() if series["run_id"].is_sorted() else "run_id"),
     )
     table = table.with_columns(
         w_first=sign * pl.col("first"),
@@ -75,16 +77,18 @@ def curve_candidates(context: DetectionContext) -> pl.DataFrame:
     ``with_goal``: divergence, spikes, overfitting and shifts; ``odd``: impossible losses and gradients; ``main``: plateaus;
     ``pace``: speed; ``level``: shifts of metrics without a goal; ``counter``: counters that may start again.
     """
+    table = _by_run(context).with_columns(row=pl.int_range(pl.len()))
+    table = _with_best(table.with_columns(pace_score=_pace_score(context)), best=pl.col("pace_score").max())
     reasons = {
         "with_goal": _has_goal(),
         "odd": suspect_losses(context),
-        "pace": _shows_pace(context),
+        "pace": pl.col("pace_score") == pl.col("best"),
         "level": _may_shift(context),
         "main": _is_first_main(context),
         "counter": restart_candidates(context),
     }
     known = {name: reason.fill_null(value=False) for name, reason in reasons.items()}
-    table = context.series.with_columns(run=pl.col("run_id").rle_id(), row=pl.int_range(pl.len())).select(
+    table = table.select(
         "run_id", "metric", "goal", "n_logged", "n_finite", ends_worse=_ends_worse().fill_null(value=False), **known
     )
     return table.filter(pl.any_horizontal("with_goal", "odd", "pace", "level", "counter"))
@@ -102,15 +106,28 @@ def _ends_worse() -> pl.Expr:
 
 def _is_first_main(context: DetectionContext) -> pl.Expr:
     """Returns whether a series is of the first main metric that its run has."""
-    place = {m: i for i, m in enumerate(context.main)}
-    order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
-    first = (order == order.min().over("run")) & (order < len(place))
-    return first & (pl.col("n_finite") >= context.thresholds.min_points)
+    is_first = (pl.col("order") == pl.col("first_order")) & (pl.col("order") < len(context.main))
+    return is_first & (pl.col("n_finite") >= context.thresholds.min_points)
+
+
+def _by_run(context: DetectionContext) -> pl.DataFrame:
+    """Returns the series with the number of their ``run``, the ``order`` of their metric among the main ones, and the first order
+    among all series of the run."""
+    places = {m: i for i, m in enumerate(context.main)}
+    order = pl.col("metric").replace_strict(places, default=len(places), return_dtype=pl.Int64)
+    table = context.series.with_columns(run=pl.col("run_id").rle_id(), order=order)
+    return _with_best(table, first_order=pl.col("order").min())
+
+
+def _with_best(table: pl.DataFrame, **best: pl.Expr) -> pl.DataFrame:
+    """Adds a figure of each run to all its series."""
+    runs = table.group_by("run", maintain_order=True).agg(**best)
+    return table.with_columns(runs[name].gather(table["run"]) for name in best)
 
 
 def first_main_series(context: DetectionContext) -> pl.DataFrame:
-    """Returns for each run the series of its first main metric."""
-    return context.series.with_columns(run=pl.col("run_id").rle_id()).filter(_is_first_main(context)).drop("run")
+    """Returns for each run the series of its first main metric: run_id, metric."""
+    return _by_run(context).filter(_is_first_main(context)).select("run_id", "metric")
 
 
 def _may_shift(context: DetectionContext) -> pl.Expr:
@@ -136,13 +153,12 @@ def _measured(metric: str) -> bool:
     return is_pace(metric) or not (is_schedule(metric) or is_gradient(metric))
 
 
-def _shows_pace(context: DetectionContext) -> pl.Expr:
-    """Returns whether a series shows the speed of its run best: the most points; ties: training first, then by name.
+def _pace_score(context: DetectionContext) -> pl.Expr:
+    """Returns how well a series shows the speed of its run: by its points; ties: training first, then by name.
 
     Points, kind and row are one number, so that one look at each run finds the best.
     """
     enough = pl.col("n") >= 2 * context.thresholds.min_points
-    training = pl.col("metric").str.to_lowercase().str.contains("train")
-    score = 2 * pl.col("n_logged") + training.cast(pl.Int64)
-    place = pl.when(enough).then(score * context.series.height - pl.col("row"))
-    return (place == place.max().over("run")).fill_null(value=False)
+    training = [m for m in context.series["metric"].unique().to_list() if "train" in m.lower()]
+    score = 2 * pl.col("n_logged") + pl.col("metric").is_in(training).cast(pl.Int64)
+    return pl.when(enough).then(score * context.series.height - pl.col("row"))

@@ -7,6 +7,7 @@ another level. One pass over all of them at once tells which can have a finding 
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
@@ -164,21 +165,14 @@ def _runs_named(series: pl.DataFrame, keys: pl.DataFrame) -> list[str] | None:
 
 
 def _numbered(points: Points, keys: pl.DataFrame) -> pl.DataFrame:
-    """Returns the finite points of these series with their ``sid``. Keys are looked up once a stretch of equal rows."""
-    frame = points.finite().fetch([*_KEY, "step", "value", "wall_time"], needed=keys)
-    other = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift()) for c in _KEY)
-    stretch = frame.select((other | (pl.int_range(pl.len()) == 0)).cum_sum().cast(pl.UInt32).alias("stretch") - 1)
-    first = stretch.with_row_index("row").filter(pl.col("stretch").diff().fill_null(1) != 0)["row"]
-    heads = frame.select(_KEY)[first].join(
-        keys.select(*_KEY, "goal", "sid"), on=_KEY, how="left", maintain_order="left"
-    )
-    place = stretch.to_series()
+    """Returns the finite points of series of one metric with their ``sid``; keys are looked up once a stretch of equal rows."""
+    frame = points.finite().fetch(["run_id", "step", "value", "wall_time"], needed=keys)
+    stretches = frame.select(pl.col("run_id").rle().struct.unnest()).rename({"value": "run_id"})
+    heads = stretches.join(keys.select("run_id", "sid"), on="run_id", how="left", maintain_order="left")
+    place = pl.Series(np.repeat(np.arange(heads.height, dtype=np.uint32), heads["len"].to_numpy()))
     seconds = (pl.col("wall_time").dt.timestamp("us") / 1e6).alias("seconds")
-    worse = pl.when(pl.col("higher")).then(-pl.col("value")).otherwise(pl.col("value")).alias("worse")
-    higher = heads["goal"] == "higher"
-    named = frame.select("step", "value", seconds).with_columns(
-        sid=heads["sid"].gather(place), higher=higher.gather(place)
-    )
+    worse = (-pl.col("value") if keys["goal"].first() == "higher" else pl.col("value")).alias("worse")
+    named = frame.select("step", "value", seconds).with_columns(sid=heads["sid"].gather(place))
     return named.filter(pl.col("sid").is_not_null()).select("sid", "step", "value", worse, "seconds")
 
 

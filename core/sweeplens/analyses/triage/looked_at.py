@@ -20,10 +20,10 @@ _SCHEMA = {"detectors": pl.String(), "metrics": pl.List(pl.String()), "n_series"
 
 def looked_at(context: DetectionContext, examined: pl.DataFrame | None) -> pl.DataFrame:
     """Returns detectors, metrics, n_series. ``examined``: the series that were read as curves; None if no curve was read."""
-    rows = [("nan, constant, ends_early, rewind", context.series)]
-    rows += [("never_learned", _named(context.series, is_whole_loss))]
+    series = context.series.select("metric")
+    rows = [("nan, constant, ends_early, rewind", series), ("never_learned", _named(series, is_whole_loss))]
     if examined is not None:
-        with_goal = examined.filter("with_goal")
+        with_goal = examined.filter("with_goal").select("metric")
         long = examined.filter((pl.col("with_goal") | pl.col("level")) & (pl.col("n_finite") >= SHIFT_POINTS))
         rows += [
             ("divergence, spike", with_goal),
@@ -31,7 +31,7 @@ def looked_at(context: DetectionContext, examined: pl.DataFrame | None) -> pl.Da
             ("plateau", first_main_series(context)),
             ("level_shift", long),
             ("zero_loss, runaway", _named(with_goal, is_whole_loss)),
-            ("gradients", _named(context.series, is_gradient)),
+            ("gradients", _named(series, is_gradient)),
             ("throughput", examined.filter("pace")),
             ("restart", examined.filter("counter")),
         ]

@@ -56,6 +56,7 @@ def _shift(apart: float) -> str:
 
 def _same_training(curves: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     """Returns run_id, other, equal: each run with the earliest one that has the same curves, and the metrics of these."""
+    curves = curves.select("run_id", "metric", "print").filter(pl.col("print").is_duplicated())
     dated = curves.join(runs.select("run_id", "created_at"), on="run_id").sort("created_at", "run_id", nulls_last=True)
     first = pl.col("run_id").first().over("metric", "print")
     alike = dated.with_columns(other=first).filter(pl.col("run_id") != pl.col("other"))

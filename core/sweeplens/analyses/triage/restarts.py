@@ -63,14 +63,18 @@ class _CurveRestart(Struct, frozen=True):
 
 
 def restart_candidates(context: DetectionContext) -> pl.Expr:
-    """Returns whether a series is read to see if it starts again: one of each group of series with equal statistics."""
+    """Returns whether a series (by its place, column ``row``) is read to see if it starts again: one of each group of series
+    with equal statistics."""
     names = context.series["metric"].unique().to_list()
     named = [n for n in names if _is_counter(n)] + [n for n in names if _is_lr(n)]
     others = [n for n in names if n not in named and _may_count(n)]
     up = (pl.col("min") == pl.col("first")) & (pl.col("max") == pl.col("last_finite"))
-    rising = (up.mean().over("metric") >= _RISING) & (pl.len().over("metric") >= _PEERS)
-    counts = pl.col("metric").is_in(named) | (pl.col("metric").is_in(others) & rising & (pl.col("goal") == "unknown"))
-    return counts & _is_bent() & pl.struct("metric", *_signature()).is_first_distinct()
+    unnamed = context.series.lazy().filter(pl.col("metric").is_in(others) & (pl.col("goal") == "unknown"))
+    shares = unnamed.group_by("metric").agg(up.mean().alias("share"), n=pl.len()).collect()
+    rising = shares.filter(pl.col("share") >= _RISING, pl.col("n") >= _PEERS)["metric"].to_list()
+    own = context.series.with_row_index("row").filter(pl.col("metric").is_in([*named, *rising]))
+    found = own.filter(_is_bent() & pl.struct("metric", *_signature()).is_first_distinct())
+    return pl.col("row").is_in(found["row"].cast(pl.Int64).implode())
 
 
 def _is_bent() -> pl.Expr:

@@ -39,10 +39,14 @@ def never_applied(context: DetectionContext) -> Iterator[Finding]:
     series = _moving(context)
     if not varying or not series.height:
         return
-    prints = _printed(series).group_by("run_id").agg(
+    series = _printed(series)
+    shared = series.filter(pl.col("print").is_duplicated())["run_id"].unique()  # others share no curve with any run
+    prints = series.filter(pl.col("run_id").is_in(shared.implode())).group_by("run_id").agg(
         print=pl.col("print").sort().implode().hash(0).first(), metrics=pl.len()
     )  # fmt: skip
-    alike = prints.filter(pl.len().over("print") > 1).sort("run_id")
+    alike = prints.filter(pl.col("print").is_duplicated()).sort("run_id")
+    if not alike.height:
+        return
     runs = keyed(context.runs.filter(pl.col("run_id").is_in(alike["run_id"].to_list())), varying)
     codes = rank_codes(
         [runs[n] for n in varying]
@@ -91,7 +95,7 @@ def multiples(context: DetectionContext) -> Iterator[Finding]:
     """medium: a curve is an exact multiple or shift of another run's in the same metric, over ten points or more; one row a run."""
     series = _moving(context).filter((pl.col("n") >= _LONG) & (pl.col("std") > 1e-9 * pl.col("mean").abs()))
     shape = [
-        (((pl.col(c) - pl.col("mean")) / pl.col("std")) * _DIGITS / 1000).round().alias(f"s_{c}")
+        ((((pl.col(c) - pl.col("mean")) / pl.col("std")) * _DIGITS / 1000).round() + 0.0).alias(f"s_{c}")  # no -0.0
         for c in ("first", "last", "min", "max")
     ]
     series = series.with_columns(shape).filter(
@@ -106,6 +110,7 @@ def multiples(context: DetectionContext) -> Iterator[Finding]:
         "max_step",
         *(f"s_{c}" for c in ("first", "last", "min", "max")),
     ]
+    series = series.filter(pl.struct(key).hash(0).is_duplicated())  # few are left, and what follows takes longer
     alike = series.filter((pl.len().over(key) > 1) & (pl.struct("mean", "std").n_unique().over(key) > 1)).sort(
         "metric", "run_id"
     )
@@ -140,8 +145,9 @@ def same_end(context: DetectionContext) -> Iterator[Finding]:
     held = {m: is_validation(m) for m in series["metric"].unique().to_list()}
     validation = pl.col("metric").is_in([m for m, v in held.items() if v])
     train = series.filter(validation.not_() & (pl.col("goal") == "lower") & (pl.col("last_finite") != 0))
+    train = train.filter(pl.col("last_finite").is_duplicated())
     ends = (
-        series.filter(validation)
+        series.filter(validation & pl.col("run_id").is_in(train["run_id"].implode()))
         .group_by("run_id")
         .agg(print=pl.col("last_finite").sort_by("metric").implode().hash(0).first())
     )
