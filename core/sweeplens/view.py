@@ -11,7 +11,7 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.health import RunHealth, broken_warning
+from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.polars_points import PolarsEngine
@@ -109,6 +109,15 @@ class View(Struct, frozen=True):
         if not self.health or not runs:
             return ()
         return broken_warning(self.health.broken(runs), len(runs), by_sides=by_sides)
+
+    def run_warnings(self, runs: Sequence[str], metrics: Sequence[str], *, by_sides: bool = False) -> tuple[str, ...]:
+        """Warns of broken runs behind an answer, and of metrics that some of them log on another scale."""
+        return (*self.scale_warnings(runs, metrics), *self.broken_warning(runs, by_sides=by_sides))
+
+    def scale_warnings(self, runs: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+        """Warns of metrics that some of the runs behind an answer log on another scale, if that is known or quickly found out."""
+        findings = self.health.known_findings() if self.health and runs else None
+        return () if findings is None else scale_warnings(findings, runs, metrics)
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""

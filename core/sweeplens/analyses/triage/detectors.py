@@ -11,6 +11,7 @@ from sweeplens.analyses.triage.divergence import divergence
 from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, rewind, short, stalled
 from sweeplens.analyses.triage.level_shift import level_shift
 from sweeplens.analyses.triage.misspelt import misspelt
+from sweeplens.analyses.triage.other_scale import other_scale
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
@@ -35,6 +36,7 @@ DETECTORS: tuple[Detector, ...] = (
     never_applied,
     multiples,
     rescored,
+    other_scale,
     warm_up,
     learning_rate,
     schedule,
