@@ -56,7 +56,9 @@ class ComparisonQuestions(CostQuestions):
         sides = {base: levels[base], **levels}
         answer = self._with_side_differences(answer, view, sides, known)
         used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
-        doubles = duplicate_warnings(view, main) + view.run_warnings(used, _compared(answer), by_sides=True)
+        doubles = duplicate_warnings(view, main) + view.run_warnings(
+            used, _compared(answer), by_sides=True, equal_steps="at_step" in options.reduce
+        )
         axis = "" if options.axis == "step" else options.axis
         python = python_call(metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold)
         return self._with_basis(answer, view, f"db.compare(hparam={hparam!r}, {python})", doubles=doubles), main
@@ -79,7 +81,7 @@ class ComparisonQuestions(CostQuestions):
         answer = compare(view.runs, view.series, view.points, sides, names, known)
         answer = self._with_side_differences(answer, view, {"a": sides.a, "b": sides.b}, known)
         doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.run_warnings(
-            sides.both, _compared(answer), by_sides=True
+            sides.both, _compared(answer), by_sides=True, equal_steps="at_step" in options.reduce
         )
         axis = "" if options.axis == "step" else options.axis
         python = python_call(metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings
+from sweeplens.analyses.rungs import rung_warning
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.polars_points import PolarsEngine
@@ -110,9 +111,16 @@ class View(Struct, frozen=True):
             return ()
         return broken_warning(self.health.broken(runs), len(runs), by_sides=by_sides)
 
-    def run_warnings(self, runs: Sequence[str], metrics: Sequence[str], *, by_sides: bool = False) -> tuple[str, ...]:
-        """Warns of broken runs behind an answer, and of metrics that some of them log on another scale."""
-        return (*self.scale_warnings(runs, metrics), *self.broken_warning(runs, by_sides=by_sides))
+    def run_warnings(
+        self, runs: Sequence[str], metrics: Sequence[str], *, by_sides: bool = False, equal_steps: bool = False
+    ) -> tuple[str, ...]:
+        """Warns of broken runs behind an answer, of metrics that some of them log on another scale, and of rungs of a search."""
+        own = self.series.filter(pl.col("metric").is_in(list(metrics)))
+        return (
+            *self.scale_warnings(runs, metrics),
+            *(() if equal_steps else rung_warning(self.runs, own, runs)),
+            *self.broken_warning(runs, by_sides=by_sides),
+        )
 
     def scale_warnings(self, runs: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
         """Warns of metrics that some of the runs behind an answer log on another scale, if that is known or quickly found out."""

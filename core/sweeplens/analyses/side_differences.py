@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.analyses.rungs import rungs_of
 from sweeplens.analyses.triage.pairs import words
 from sweeplens.frames.grouping import (
     identifiers,
@@ -217,7 +218,8 @@ def _ends(facts: SideFacts) -> Iterator[tuple[str, str]]:
     lasts = facts.series.group_by("run_id").agg(value=pl.col("last_step").max().cast(pl.Float64))
     rows = facts.table.join(lasts, on="run_id").with_columns(whole=pl.col("value").max().over("task", "side"))
     short = rows.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
-    yield from _shares(facts, short, "ended early", "")
+    on_rungs = rungs_of(facts.runs, facts.series) is not None
+    yield from _shares(facts, short, "stopped on a lower rung of the search" if on_rungs else "ended early", "")
     yield from _medians(facts, lasts, "last step", 0.02)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from sweeplens.analyses.rungs import rungs_of
 from sweeplens.analyses.triage.config_plans import (
     ACCUMULATION,
     BATCH,
@@ -124,13 +125,13 @@ def _before_first_drop(context: DetectionContext) -> list[str]:
 
 def planned_length(context: DetectionContext) -> Iterator[Finding]:
     """A run that is not known to have failed reached less than 90 % of each of its configured lengths, in steps or epochs, in every
-    unit that the logged step may have. Epochs are read from a metric ``epoch``.
+    unit that the logged step may have. Epochs are read from a metric ``epoch``. Runs that end on the rungs of a search have none.
 
     medium: in this run. low: the configuration has early stopping, or all runs (three or more) reached the same share.
     """
     stops = any(set(words(n)) & _EARLY for n in hparam_columns(context.runs))
     table = _reached(context)
-    if not table.height:
+    if not table.height or rungs_of(context.runs, context.series) is not None:
         return
     share = (pl.col("reached") + 1) / pl.col("planned")
     table = table.with_columns(share=share).sort("run_id", "share", "unit", descending=[False, True, True])
