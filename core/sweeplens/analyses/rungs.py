@@ -51,7 +51,8 @@ def rungs_of(runs: pl.DataFrame, series: pl.DataFrame) -> Rungs | None:
     the last). None where there are none, or where one setting decides at which step a run ends.
     """
     lasts = series.group_by("run_id").agg(end=pl.col("last_step").max())
-    table = runs.filter(pl.col("status").is_in(_ENDED)).select("run_id", "group").join(lasts, on="run_id")
+    group = pl.col("group") if "group" in runs.columns else pl.lit("")
+    table = runs.filter(pl.col("status").is_in(_ENDED)).select("run_id", group=group).join(lasts, on="run_id")
     if table.height < _FEWEST_RUNS:
         return None
     counts = table["end"].value_counts().sort("end")
