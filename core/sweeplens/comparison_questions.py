@@ -57,7 +57,9 @@ class ComparisonQuestions(CostQuestions):
         sides = {base: levels[base], **levels}
         answer = self._with_side_differences(answer, view, sides, known)
         used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
-        doubles = duplicate_warnings(view, main) + view.broken_warning(used, _OF_SIDES)
+        doubles = duplicate_warnings(view, main) + view.run_warnings(
+            used, _compared(answer), place=_OF_SIDES, equal_steps="at_step" in options.reduce
+        )
         axis = "" if options.axis == "step" else options.axis
         python = python_call(
             metrics=metrics, reduce=options.reduce, axis=axis, threshold=options.threshold, where=where
@@ -82,8 +84,8 @@ class ComparisonQuestions(CostQuestions):
         known = replace(options, named=defining(view.runs, sides, named_in(view.runs, a, b)))
         answer = compare(view.runs, view.series, view.points, sides, names, known)
         answer = self._with_side_differences(answer, view, {"a": sides.a, "b": sides.b}, known)
-        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.broken_warning(
-            sides.both, _OF_SIDES
+        doubles = duplicate_warnings(view, names or view.metrics, runs=sides.both) + view.run_warnings(
+            sides.both, _compared(answer), place=_OF_SIDES, equal_steps="at_step" in options.reduce
         )
         axis = "" if options.axis == "step" else options.axis
         python = python_call(
@@ -147,3 +149,9 @@ class ComparisonQuestions(CostQuestions):
             copied_runs(view),
         )  # fmt: skip
         return side_differences(facts)
+
+
+def _compared(answer: Answer) -> list[str]:
+    """Returns the metrics of a comparison, those of single tasks among them."""
+    tables = [answer.table, *(t for name, t in answer.tables.items() if name == "by_task")]
+    return sorted({m for t in tables if "metric" in t.columns for m in t["metric"].to_list()})

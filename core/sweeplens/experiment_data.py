@@ -355,7 +355,7 @@ class ExperimentData:
         config = self.config
         return DiagnosisOptions(
             config.thresholds, datetime.now(UTC), config.live_seconds, self._goals(view), config.main_metrics,
-            config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"),
+            config.replicate_hparams, frozenset(p.run_id for p in view.problems if p.kind == "torn"), config.task_hparams,
         )  # fmt: skip
 
     def _with_basis(

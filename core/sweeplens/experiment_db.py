@@ -239,7 +239,9 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
             tasks=self.config.task_hparams, pruned=bool(runs) or "status" in where, reviewed=reviewed,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
-        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
+        equal = bool(at_step) or "at_step" in reduce
+        about_runs = view.run_warnings(view.used(answer), [metric], equal_steps=equal)
+        doubles = (*duplicate_warnings(view, [metric], answer), *about_runs)
         made = self._with_basis(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
         group = "run" if by == "run" else ""
         how = f"at_step:{at_step}" if at_step else reduce
@@ -296,7 +298,10 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
             tasks=self.config.task_hparams,
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
-        doubles = (*duplicate_warnings(view, [metric], answer), *view.broken_warning(view.used(answer)))
+        doubles = (
+            *duplicate_warnings(view, [metric], answer),
+            *view.run_warnings(view.used(answer), [metric], equal_steps="at_step" in reduce),
+        )
         made = self._with_basis(answer, view, f"db.effects({metric!r}, {options})", doubles=doubles, metrics=[metric])
         return self._with_plot(
             made, view, "importance", metrics=[metric], goal=goal, reduce=reduce, runs=runs, where=where

@@ -11,7 +11,8 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.health import RunHealth, broken_warning
+from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings
+from sweeplens.analyses.rungs import rung_warning
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.polars_points import PolarsEngine
@@ -109,6 +110,22 @@ class View(Struct, frozen=True):
         if not self.health or not runs:
             return ()
         return broken_warning(self.health.broken(runs), len(runs), place)
+
+    def run_warnings(
+        self, runs: Sequence[str], metrics: Sequence[str], *, place: str = "used", equal_steps: bool = False
+    ) -> tuple[str, ...]:
+        """Warns of broken runs behind an answer, of metrics that some of them log on another scale, and of rungs of a search."""
+        own = self.series.filter(pl.col("metric").is_in(list(metrics)))
+        return (
+            *self.scale_warnings(runs, metrics),
+            *(() if equal_steps else rung_warning(self.runs, own, runs)),
+            *self.broken_warning(runs, place),
+        )
+
+    def scale_warnings(self, runs: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+        """Warns of metrics that some of the runs behind an answer log on another scale, if that is known or quickly found out."""
+        findings = self.health.known_findings() if self.health and runs else None
+        return () if findings is None else scale_warnings(findings, runs, metrics)
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""

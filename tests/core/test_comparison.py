@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import statistics as plain
 from pathlib import Path
 from typing import Any
@@ -454,6 +455,21 @@ def test_what_counts_as_equal_can_be_configured(tmp_path: Path) -> None:
     assert row(wide)["verdict"].startswith("equal within 0.02 (as configured)")
     assert row(narrow)["verdict"].startswith("not told apart")
     assert "too few seeds: 12 a side detect" in row(narrow)["verdict"]
+
+
+def test_the_spread_of_one_run_is_a_bound_and_no_margin_of_equality(tmp_path: Path) -> None:
+    """The 90 % interval is named, and lies within the bound; that of 95 % need not."""
+    rng = np.random.default_rng(3)
+    a, b = (list(rng.normal(0.8, 0.01, 12)) for _ in range(2))
+    found = row(database(tmp_path, sweep(a, b, apart=True)).compare("a*", "b*"))["verdict"]
+    assert re.match(
+        r"not told apart \(p 0\.\d+, Welch\): no difference larger than the spread of one run \(0\.0\d+\), ", found
+    )
+    bound = float(found.partition("one run (")[2].partition(")")[0])
+    low, high = map(float, found.partition("interval of a - b is ")[2].split(" to "))
+    margins = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
+    assert (low, high) == pytest.approx((margins.low, margins.high), rel=1e-3)
+    assert -bound < low < high < bound
 
 
 def test_two_algorithms_over_tasks_of_other_scales_are_compared_by_scores_normalised_within_each(

@@ -301,7 +301,8 @@ def _row(case: MetricComparison, adjusted: float | None, alpha: float) -> tuple[
     words = verdict(c, adjusted, case.goal, case.noise, case.delta, alpha=alpha)
     disagree = case.pooled.p_disagree if case.pooled else None
     if disagree is not None and disagree < ALPHA:
-        words = words.replace("equal within", "strata disagree, on average equal within", 1)
+        for limit in ("equal within", "no difference larger"):
+            words = words.replace(limit, f"strata disagree, on average {limit}", 1)
     return (
         case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
         words, seeds.n if seeds else None, adjusted, c.other_test, c.other_p,

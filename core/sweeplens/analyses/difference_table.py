@@ -162,8 +162,16 @@ def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
         low,
         high,
         c.p,
-        case.delta.value if test and case.delta and equal_within(test, case.delta.value) < ALPHA else None,
+        _equality(case),
     )
+
+
+def _equality(case: MetricComparison) -> float | None:
+    """Returns the limit within which the sides are equal; None if they are not, or no limit is known."""
+    test, delta = case.contrast.test, case.delta
+    if test is None or delta is None or delta.is_spread or equal_within(test, delta.value) >= ALPHA:
+        return None
+    return delta.value
 
 
 def _weighted_means(pooled: PooledDifference) -> tuple[float, float]:

@@ -20,11 +20,12 @@ from sweeplens.store import Snapshot
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["HEALTH", "RunHealth", "broken_warning", "health_of"]
+__all__ = ["HEALTH", "RunHealth", "broken_warning", "health_of", "scale_warnings"]
 
 HEALTH = "health"
 _WORDS = {0: "ok", 1: "suspect", 2: "broken"}
 _NAMED = 3
+_OTHER_SCALE = ("other_scale", "rescored")
 _CHEAP_POINTS = 300_000  # with so many, diagnosing all runs takes well below a second
 _FRESH_SECONDS = 10  # a run that is silent may stall without a change of the data, and answers say for how long
 
@@ -114,3 +115,18 @@ def broken_warning(broken: Sequence[str], used: int, place: str = "used") -> tup
         f"{n} of the {count_of(used, 'run')} {place} {verb(n, 'is', 'are')} broken ({listed(broken, _NAMED)}: diagnose_runs); "
         f"where=\"health <> 'broken'\" leaves {verb(n, 'it', 'them')} out",
     )
+
+
+def scale_warnings(findings: pl.DataFrame, runs: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+    """Warns of each of these metrics that some of the runs, not all, log on another scale or compute differently."""
+    own = findings.filter(
+        pl.col("finding").is_in(_OTHER_SCALE), pl.col("metric").is_in(list(metrics)), pl.col("run_id").is_in(list(runs))
+    )
+    told: list[str] = []
+    for _, rows in own.group_by("metric", "finding", maintain_order=True):
+        n = rows["run_id"].n_unique()
+        if n < len(set(runs)):
+            told.append(
+                f"{n} of the {count_of(len(set(runs)), 'run')} used cannot be compared with the others: {rows['evidence'][0]}"
+            )
+    return tuple(told)

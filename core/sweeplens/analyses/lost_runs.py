@@ -11,7 +11,11 @@ from collections.abc import Sequence
 import polars as pl
 
 from sweeplens.analyses.duplicate_runs import DuplicateRuns
-from sweeplens.frames.grouping import group_hparams, keyed
+from sweeplens.analyses.rungs import rungs_of
+from sweeplens.analyses.triage.config_plans import STEP_PLANS
+from sweeplens.analyses.triage.metric_kinds import is_length
+from sweeplens.frames.grouping import group_hparams, keyed, varying_hparams
+from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["lost_runs"]
 
@@ -32,26 +36,51 @@ def lost_runs(
 
 
 def _cut_off(runs: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
-    """Returns runs that did not end well, before 90 % of the usual last step, or without a value; not those that end in NaN.
+    """Returns runs that did not end well, before 90 % of their length, or without a value; not those that end in NaN.
 
-    Where most runs finished, an unknown status is no good end either.
+    Where most runs finished, an unknown status is no good end either, but for runs on the rungs of a search.
     """
-    usual = series["last_step"].quantile(0.75, "nearest")
-    known = runs.select("run_id", "status").join(
-        series.select("run_id", "last_step", "last", "n_logged"), on="run_id", how="left"
-    )
-    short = pl.col("last_step").is_null() | (pl.col("last_step") < _SHORT * (usual or 0))
+    lasts = series.select("run_id", "last_step", "last", "n_logged")
+    known = runs.select("run_id", "status").join(lasts, on="run_id", how="left")
+    known = known.join(_due(runs, series), on="run_id", how="left")
+    short = pl.col("last_step").is_null() | (pl.col("last_step") < _SHORT * pl.col("due"))
     ruined = pl.col("last").is_finite().not_() & (pl.col("n_logged") > 0)
     told = (
         2 * int((runs["status"] == "finished").sum()) >= runs.height
     )  # the format says how runs end, so unknown is no end
-    found = known.filter(
-        pl.col("status").is_in([*_CUT, "unknown"] if told else _CUT), short, ruined.fill_null(value=False).not_()
+    ends = [*_CUT, "unknown"] if told and rungs_of(runs, series) is None else _CUT
+    found = known.filter(pl.col("status").is_in(ends), short, ruined.fill_null(value=False).not_())
+    at = (
+        pl.when(pl.col("last_step").is_null())
+        .then(pl.lit(" before a value"))
+        .otherwise(pl.format(" at step {} of {}", "last_step", pl.col("due").cast(pl.Int64)))
     )
-    at = pl.when(pl.col("last_step").is_null()).then(pl.lit(" before a value")).otherwise(
-        pl.format(" at step {} of {}", "last_step", pl.lit(int(usual or 0)))
-    )  # fmt: skip
     return found.select("run_id", why=pl.col("status").cast(pl.String) + at).cast(_SCHEMA)  # pyright: ignore[reportArgumentType]
+
+
+def _due(runs: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, due: the step at which a run should end. That is its planned number of steps, where runs that ended well
+    reach theirs; else the usual last step of the runs with the same planned lengths.
+    """
+    lengths = [n for n in varying_hparams(runs) if is_length(n)]
+    table = keyed(runs, lengths).join(series.select("run_id", "last_step"), on="run_id", how="left")
+    usual = pl.col("last_step").quantile(0.75, "nearest")
+    usual = pl.coalesce(usual.over(lengths), usual) if lengths else usual
+    names = [n for n in hparam_columns(runs) if _plans_steps(n) and runs[n].dtype.is_numeric()]
+    plan = pl.concat([runs.select("run_id", plan=pl.col(n).cast(pl.Float64)) for n in names]) if names else None
+    if plan is None:
+        return table.select("run_id", due=usual.cast(pl.Float64))
+    own = plan.filter(pl.col("plan") > 0).group_by("run_id").agg(pl.col("plan").min())
+    placed = table.join(own, on="run_id", how="left").join(runs.select("run_id", "status"), on="run_id")
+    well = placed.filter(pl.col("status").is_in(list(_CUT)).not_())
+    reached = ((well["last_step"] + 1) / well["plan"]).median()
+    counts = isinstance(reached, float) and abs(reached - 1) < 1 - _SHORT  # the log counts in the unit of the plan
+    planned = pl.col("plan") if counts else pl.lit(None, pl.Float64)
+    return placed.select("run_id", due=pl.coalesce(planned, usual.cast(pl.Float64)))
+
+
+def _plans_steps(hparam: str) -> bool:
+    return hparam.lower().split(".")[-1] in STEP_PLANS
 
 
 def _copies(runs: pl.DataFrame, doubles: Sequence[DuplicateRuns], replicates: Sequence[str]) -> pl.DataFrame:

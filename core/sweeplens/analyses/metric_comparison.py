@@ -116,7 +116,7 @@ def _delta(metric: str, spread: float, setup: ComparisonSetup, series: pl.DataFr
     if metric in setup.equal_within:
         return Delta(setup.equal_within[metric], "as configured")
     if 0 < spread < HUGE:
-        return Delta(spread, "the spread of one run")
+        return Delta(spread, "the spread of one run", is_spread=True)
     mine = series.filter(pl.col("metric") == metric)
     low, high = mine["min"].min(), mine["max"].max()
     if not isinstance(low, float) or not isinstance(high, float) or not high > low:

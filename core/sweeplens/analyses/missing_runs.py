@@ -11,7 +11,7 @@ from sweeplens.analyses.levels import levels_of
 from sweeplens.analyses.statistics import ALPHA
 from sweeplens.frames.grouping import settings_among, varying_hparams
 
-__all__ = ["failure_note"]
+__all__ = ["failure_note", "tail_of_draws"]
 
 
 def failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[str]) -> str:
@@ -32,7 +32,7 @@ def failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[s
         )
         rows: list[tuple[int, int, int]] = counts.rows()
         for code, size, failed in rows:
-            p = _at_least(failed, size, gone, n) * len(levels.names) * len(names)
+            p = tail_of_draws(failed, size, gone, n) * len(levels.names) * len(names)
             found.append((p, name, levels.names[code], failed, size))
     p, name, level, failed, size = min(found)
     if p >= ALPHA:
@@ -43,7 +43,7 @@ def failure_note(runs: pl.DataFrame, used: Sequence[str], replicates: Sequence[s
     )
 
 
-def _at_least(failed: int, size: int, gone: int, n: int) -> float:
+def tail_of_draws(failed: int, size: int, gone: int, n: int) -> float:
     """Returns the probability that at least ``failed`` of ``size`` runs drawn from n are among the ``gone`` (hypergeometric)."""
     if failed * n <= size * gone:
         return 1.0  # no more than expected

@@ -16,6 +16,7 @@ from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, ends_tex
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.ranking_notes import SAME_FIRST
 from sweeplens.analyses.robustness import EXCEPTIONS
+from sweeplens.analyses.rungs import Rungs, ladder_text, rungs_of
 from sweeplens.analyses.summary import varying
 from sweeplens.analyses.tasks import critical_difference
 from sweeplens.answers import Answer, Basis
@@ -65,6 +66,7 @@ def overview(
     found_wrong = _diagnosis(runs, series, points, triage, diagnosis) if triage else None
     broken = found_wrong.table.filter(pl.col("severity") == "high")["run_id"].unique().to_list() if found_wrong else []
     vary = varying(runs, replicates)
+    rungs = rungs_of(runs, series)
     metrics = list_metrics(runs, series, goals=goals)
     names = main_metrics(series["metric"].unique().to_list(), main, goals, counts=run_counts(series))
     leading = [m for m in names if known_goal(m, goals) != "unknown"]
@@ -79,6 +81,7 @@ def overview(
     rows = [
         ("runs", _by_status(runs)),
         ("still running", _running(runs, series, known)),
+        ("rungs", _rungs(runs, series, rungs, leading, replicates, goals)),
         ("varies", vary_text(vary.table, runs, len(lost))),
         ("constant", constants_text(runs)),
         (
@@ -86,7 +89,7 @@ def overview(
             f"{len(lost)}: {listed(lost)} (config missing or unreadable); in no group" * bool(lost),
         ),
         ("metrics", metrics_text(metrics.table, series, names, runs.height)),
-        *_best_rows(names, leading, answers, best),
+        *_best_rows(names, leading, answers, best, rungs),
         *studied,
         *(
             _broken(runs, series, found_wrong, triage, known)
@@ -119,6 +122,14 @@ def _next_rows(
     yield from ((f"next {i}", step) for i, step in enumerate(next_steps(facts), 1))
 
 
+def _rungs(
+    runs: pl.DataFrame, series: pl.DataFrame, rungs: Rungs | None, leading: Sequence[str], replicates: Sequence[str],
+    goals: Mapping[str, str] | None,
+) -> str:  # fmt: skip
+    metric = next(iter(leading), "")
+    return ladder_text(runs, series, rungs, replicates, metric, known_goal(metric, goals)) if rungs else ""
+
+
 def _name_of(studied: Sequence[tuple[str, str]]) -> str:
     return studied[0][0].partition(": ")[0] if studied else ""
 
@@ -133,7 +144,7 @@ def with_line(answer: Answer, topic: str, text: str) -> Answer:
 
 
 def _best_rows(
-    names: Sequence[str], leading: Sequence[str], answers: Sequence[Answer], best: pl.DataFrame
+    names: Sequence[str], leading: Sequence[str], answers: Sequence[Answer], best: pl.DataFrame, rungs: Rungs | None
 ) -> Iterator[tuple[str, str]]:
     """Yields the rows on the best group by each metric; ``names``: the main metrics, ``leading``: those with a goal."""
     yield from ((f"best {r['metric']}", _best_line(r)) for r in best.iter_rows(named=True))
@@ -144,7 +155,8 @@ def _best_rows(
         short = f"of fewer than {SHORT} points the last value"
         yield (
             "how compared",
-            f"by the mean of the last tenth of each run, {short} (reduce {DEFAULT_REDUCE}, the default)",
+            f"by the mean of the last tenth of each run, {short} (reduce {DEFAULT_REDUCE}, the default)"
+            + "; runs that end on different rungs are compared after unequal training" * (rungs is not None),
         )
     if names and not leading:
         yield "best", f"unknown whether lower or higher is better ({listed(names)}): pass goal=..."

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.run_costs import counters_of
+from sweeplens.analyses.rungs import rungs_of
 from sweeplens.analyses.triage.pairs import words
 from sweeplens.frames.grouping import (
     identifiers,
@@ -40,7 +41,8 @@ _SIZES = frozenset("examples samples items size count rows documents questions".
 _VERSION = frozenset("sha commit hash revision".split())
 _BROKEN = {"high": "broken", "medium": "suspect"}
 _SPLIT = "same_split"
-_SETUP = ("not_applied", "seed_not_used")
+_SCALES = {"other_scale": "on another scale", "rescored": "computed differently"}
+_SETUP = ("not_applied", "seed_not_used", *_SCALES)
 _SHARE = 0.25  # difference of shares of machines that counts
 
 
@@ -89,8 +91,8 @@ class SideFacts(Struct, frozen=True, dict=True):
 def side_differences(facts: SideFacts) -> pl.DataFrame:
     """Returns what, text: one row a fact that differs between the sides."""
     checks: tuple[Callable[[SideFacts], Iterator[tuple[str, str]]], ...] = (
-        _copies, _same_split, _sizes, _values_apart, _unhealthy, _ends, _tuning, _repetitions, _evaluations, _used_up, _machines,
-        _versions, _one_sided,
+        _copies, _other_scale, _same_split, _sizes, _values_apart, _unhealthy, _ends, _tuning, _repetitions, _evaluations, _used_up,
+        _machines, _versions, _one_sided,
     )  # fmt: skip
     rows = [row for check in checks for row in check(facts)] if len(facts.sides) > 1 else []
     return pl.DataFrame(rows[:_MOST], schema=_SCHEMA, orient="row")
@@ -100,6 +102,15 @@ def _copies(facts: SideFacts) -> Iterator[tuple[str, str]]:
     ids = [r for r in facts.copies if r in set(facts.table["run_id"].to_list())]
     if ids:
         yield "copies", f"runs with the curves of another run: {facts.counted(ids)} ({listed(ids, 4)})"
+
+
+def _other_scale(facts: SideFacts) -> Iterator[tuple[str, str]]:
+    if facts.findings is None:
+        return
+    found = facts.findings.filter(pl.col("finding").is_in(list(_SCALES))).join(facts.table, on="run_id", how="semi")
+    for (metric, kind), rows in found.group_by("metric", "finding", maintain_order=True):
+        ids = rows["run_id"].to_list()
+        yield from _shares(facts, ids, f"{metric} {_SCALES[str(kind)]}", "")
 
 
 def _same_split(facts: SideFacts) -> Iterator[tuple[str, str]]:
@@ -229,7 +240,8 @@ def _ends(facts: SideFacts) -> Iterator[tuple[str, str]]:
     whole = rows.group_by("task", "side").agg(whole=pl.col("value").max())
     known = rows.join(whole, on=["task", "side"])
     short = known.filter(pl.col("value") < 0.9 * pl.col("whole"))["run_id"].to_list()
-    yield from _shares(facts, short, "ended early", "")
+    on_rungs = rungs_of(facts.runs, facts.series) is not None
+    yield from _shares(facts, short, "stopped on a lower rung of the search" if on_rungs else "ended early", "")
     yield from _apart(facts, rows.drop_nulls("value"), "last step", 0.02)
 
 

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.difference_table import DifferenceTables, differences
 from sweeplens.analyses.level_comparison import levels_of_hparam
+from sweeplens.analyses.rungs import Rungs, rungs_of
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.task_plan import plans_of
 from sweeplens.analyses.triage.pairs import words
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.grouping import is_called, settings_among, two_valued
-from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
+from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, reduce_runs
 
 __all__ = ["studied_hparam", "studied_rows"]
 
@@ -56,6 +57,10 @@ def studied_rows(
 ) -> Iterator[tuple[str, str]]:  # fmt: skip
     """Yields topic and text for up to three levels against the baseline."""
     levels, base = levels_of_hparam(runs, hparam)
+    rungs = rungs_of(runs, series)
+    if rungs is not None:
+        yield from _rows_at_rungs(runs, series, points, hparam, rungs, tasks, replicates, main, goals)
+        return
     left = _COMPARISONS
     for name in [n for n in levels if n != base][:_SHOWN]:
         sides = Sides(levels[name], levels[base])
@@ -76,6 +81,44 @@ def studied_rows(
                 labels=(name, base),
             )  # fmt: skip
             yield f"{hparam}: {name} - {base}", _text(tables)
+
+
+def _rows_at_rungs(
+    runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, hparam: str, rungs: Rungs, tasks: Sequence[str],
+    replicates: Sequence[str], main: Sequence[str], goals: Mapping[str, str] | None,
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Yields a row for up to three levels: of all runs at the first rung, and of runs that end on the last rung that both have."""
+    levels, base = levels_of_hparam(runs, hparam)
+    lasts = series.group_by("run_id").agg(end=pl.col("last_step").max())
+    for name in [n for n in levels if n != base][:_SHOWN]:
+        both = Sides(levels[name], levels[base])
+        parts: list[str] = []
+        for title, sides, how in _at_rungs(both, rungs, lasts):
+            own = series.filter(pl.col("run_id").is_in(sides.both))
+            plans = plans_of(runs, own, sides, (), [hparam], tasks, main, goals)
+            asked = own.filter(pl.col("metric").is_in([m for plan in plans for m in plan.metrics]))
+            if not asked.height:
+                continue
+            tables = differences(
+                runs, own, points, plans, reduce_runs(asked, points, how, goals=goals).values, named=[hparam],
+                replicates=replicates, goals=goals, equal_within={}, labels=(name, base),
+            )  # fmt: skip
+            plain = tables.by_task.filter(pl.col("task").is_in([plan.task for plan in plans]))
+            text = _text(replace(tables, by_task=plain, by_level=tables.by_level.head(0)))
+            parts += [f"{title}: {text}"] * bool(text)
+        if parts:
+            yield f"{hparam}: {name} - {base}", "; ".join(parts)
+
+
+def _at_rungs(sides: Sides, rungs: Rungs, lasts: pl.DataFrame) -> Iterator[tuple[str, Sides, Reduction]]:
+    """Yields a title, the runs and their reading: all runs at the first rung, then those that end on the last common rung."""
+    yield f"all at step {rungs.ends[0]}", sides, Reduction("at_step", rungs.ends[0])
+    for end in reversed(rungs.ends[1:]):
+        ids = set(lasts.filter(pl.col("end") == end)["run_id"].to_list())
+        a, b = (tuple(r for r in side if r in ids) for side in (sides.a, sides.b))
+        if len(a) > 1 and len(b) > 1:
+            yield f"those that end at step {end}", Sides(a, b), parse_reduce(DEFAULT_REDUCE)
+            return
 
 
 def _text(tables: DifferenceTables) -> str:

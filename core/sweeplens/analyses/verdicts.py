@@ -6,7 +6,9 @@ test: the verdict is never `different` while the interval holds 0. A rank test i
 probability that a run of a is above a run of b, and never decides on means.
 
 Sides without a significant difference are either equal within delta (two one-sided tests at 5 %, so a 90 % interval within it)
-or have too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown.
+or have too few seeds. Then the detectable difference is named, but no number of seeds, because the effect is unknown. Where
+nothing says which difference matters, delta is the spread of one run. Sides within it are not called equal: the verdict says that
+they differ by no more than that.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from sweeplens.analyses.statistics import (
     paired_t,
     pairing_increases_power,
     superiority,
+    t_quantile,
     variance,
     welch,
 )
@@ -41,10 +44,11 @@ _FEWEST_SEEDS = 5
 
 
 class Delta(Struct, frozen=True):
-    """The largest difference that counts as equal, and where it comes from."""
+    """The largest difference that counts as equal, and where it comes from; ``is_spread``: from the spread of runs alone."""
 
     value: float
     reason: str
+    is_spread: bool = False
 
 
 class Contrast(Struct, frozen=True):
@@ -161,8 +165,18 @@ def verdict(
     if row.p < ALPHA:
         return f"{said}; significant if it were the only metric asked for"
     if delta and equal_within(row.test, delta.value) < ALPHA:
-        return f"equal within {delta.value:.4g} ({delta.reason}): a - b lies between {low:.4g} and {high:.4g}"
+        return _equal(row.test, delta, p_adjusted)
     return said + ("" if goal == "unknown" else _too_few(row)) + _ranks(row)
+
+
+def _equal(test: TestResult, delta: Delta, p: float) -> str:
+    """Words a difference whose whole 90 % interval lies within delta; the spread of a run is a bound, but no margin of equality."""
+    half = t_quantile(test.df, 1 - ALPHA) * test.error
+    interval = f"the 90 % interval of a - b is {test.difference - half:.4g} to {test.difference + half:.4g}"
+    if delta.is_spread:
+        bound = f"no difference larger than {delta.reason} ({delta.value:.4g})"
+        return f"not told apart (p {p:.2g}, {test.test}): {bound}, {interval}"
+    return f"equal within {delta.value:.4g} ({delta.reason}): {interval}"
 
 
 def _too_few(row: Contrast) -> str:

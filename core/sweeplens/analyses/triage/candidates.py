@@ -32,6 +32,7 @@ class DiagnosisOptions(Struct, frozen=True):
     main: Sequence[str] = ()
     replicates: Sequence[str] = ()
     torn: frozenset[str] = frozenset()
+    tasks: Sequence[str] = ()
     max_points: int = 5_000_000  # points that are read at most; the answer names the series beyond
 
 
@@ -67,6 +68,7 @@ def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: Diagnos
         options.live_seconds,
         tuple(options.replicates),
         main,
+        tuple(options.tasks),
         options.torn,
     )
 

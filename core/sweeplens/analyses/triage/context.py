@@ -80,6 +80,7 @@ class DetectionContext(Struct, frozen=True):
     live_seconds: float
     replicates: tuple[str, ...] = ()
     main: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()  # globs of hyperparameters that name the task
     torn: frozenset[str] = frozenset()  # runs whose file ends in the middle of a line
     curves: dict[tuple[str, str], Curve] = field(default_factory=dict[tuple[str, str], Curve])
     suspects: tuple[tuple[str, str], ...] = ()  # the series that may have diverged or overfitted

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sweeplens.analyses.triage.abnormal_losses import gradients, never_learned, runaway, zero_loss
-from sweeplens.analyses.triage.config_check import learning_rate, planned_length, samples_seen, schedule, warm_up
+from sweeplens.analyses.triage.config_check import learning_rate, planned_length, samples_seen, schedule
 from sweeplens.analyses.triage.context import DetectionContext, Finding
 from sweeplens.analyses.triage.divergence import divergence
 from sweeplens.analyses.triage.from_series import constant, crashed, ends_early, nan, rewind, short, stalled
 from sweeplens.analyses.triage.level_shift import level_shift
 from sweeplens.analyses.triage.misspelt import misspelt
+from sweeplens.analyses.triage.other_scale import other_scale
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
@@ -20,6 +21,7 @@ from sweeplens.analyses.triage.same_curves import multiples, never_applied, same
 from sweeplens.analyses.triage.siblings import outlier
 from sweeplens.analyses.triage.spikes import spike
 from sweeplens.analyses.triage.split_check import same_split
+from sweeplens.analyses.triage.warm_up import warm_up
 
 __all__ = ["DETECTORS", "LASTING", "NEED_POINTS", "Detector"]
 
@@ -34,6 +36,7 @@ DETECTORS: tuple[Detector, ...] = (
     never_applied,
     multiples,
     rescored,
+    other_scale,
     warm_up,
     learning_rate,
     schedule,

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from sweeplens.analyses.coverage import listed
+from sweeplens.analyses.rungs import rungs_of
 from sweeplens.analyses.triage.context import DetectionContext, Finding, number
 from sweeplens.analyses.triage.metric_kinds import is_length
 from sweeplens.analyses.triage.pairs import words
@@ -144,9 +145,12 @@ def short(context: DetectionContext) -> Iterator[Finding]:
 
     Runs are alike if they have the same format and the same configured numbers of steps or epochs. Usual are the most frequent
     length and lengths at least a quarter as frequent. At least four runs, and 60 %, must have reached the shortest usual
-    length. medium: fewer than a tenth of the runs share its length. low: more do, so it may be intended.
+    length. Runs that end on the rungs of a search have none. medium: fewer than a tenth of the runs share its length. low: more
+    do, so it may be intended.
     """
     lasts = context.series.group_by("run_id").agg(pl.col("run_last").first())
+    if rungs_of(context.runs, context.series) is not None:  # a search stopped them
+        return
     planned = [n for n in varying_hparams(context.runs) if is_length(n)]
     table = context.runs.select("run_id", "status", "format", *planned).join(lasts, on="run_id")
     for _, runs in table.group_by("format", *planned):
