@@ -53,7 +53,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
     LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
     LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
-    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 5, "trainer_state.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 6, "trainer_state.json"),
     LazyReader(
         "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
     ),
