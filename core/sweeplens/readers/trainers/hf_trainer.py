@@ -175,8 +175,8 @@ def _results(source: Source, problems: list[Problem]) -> dict[str, object]:
         except FormatError as error:
             problems.append(Problem(entry.path, str(error)))
             continue
-        found = {**{f"results.{k}": v for k, v in values.items() if as_number(v) is not None}, **found}
-    return found
+        found = {**{k: v for k, v in values.items() if as_number(v) is not None or isinstance(v, str)}, **found}
+    return {"results": found} if found else {}
 
 
 def _newer_checkpoint(source: Source, state: Mapping[str, Any]) -> list[Problem]:
