@@ -105,6 +105,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 9, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 4, *_TEXTS),
+    LazyReader("unlogged", "unlogged", "Unlogged", 1),
 )
 
 
