@@ -66,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.write:
             print(write(client, launch, path))
-            print(_elsewhere(client, (*options.folders, *options.root)) if path == client.path else "", end="", file=sys.stderr)
+            print(
+                _elsewhere(client, (*options.folders, *options.root)) if path == client.path else "",
+                end="",
+                file=sys.stderr,
+            )
             return 0
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
