@@ -328,7 +328,8 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
     def query_sql(self, query: str, *, limit: int = 1000) -> Answer:
         """Returns rows of one SELECT over ``runs``, ``series``, ``points``, ``files``, or of several, separated by ``;``.
 
-        ``files`` has the files below the roots, with small texts; a table in a file is one by its path: ``"leaderboard.csv"``.
+        ``files`` has the files below the roots, with small texts; a table in a file is one by its path: ``"leaderboard.csv"``,
+        and those of many files by a pattern: ``"*/eval.json"``, with columns path and run_id.
         Bounded in rows, time and memory.
         """
         from sweeplens.sql.query import QueryBounds, SqlTables, query_sql, start_early

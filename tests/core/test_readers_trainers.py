@@ -65,7 +65,7 @@ def test_a_trainers_state_wins_over_its_checkpoints_and_its_event_files(tmp_path
     assert found.series("out", "epoch")[0] == [5, 5, 10]
     assert (run.status, dict(run.non_scalar)) == ("finished", {"eval_report": 1})
     assert run.hyperparameters == {"max_steps": 10, "train_batch_size": 8, "logging_steps": 5}
-    assert run.metadata["results.eval_loss"] == 0.25
+    assert run.metadata["results"] == {"eval_loss": 0.25, "epoch": 1.0}
     assert len(found.sources[0].copies) == 3
     assert [Path(r).name for r in found.refused] == ["config.json"]  # the model's, not the run's
 

@@ -131,7 +131,7 @@ def test_two_reports_of_one_name_are_told_apart_by_their_files_unless_they_agree
     (a / "test_scores.json").write_text(json.dumps({"loss": 0.4}))
     found = last_values(tmp_path)
     assert found["a"] == {
-        "best_results.acc": (11, 0.9), "final_results.acc": (11, 0.8), "test_f1": (11, 0.5123), "test_scores.loss": (11, 0.4),
+        "best/acc": (11, 0.9), "acc": (11, 0.8), "test_f1": (11, 0.5123), "test_scores.loss": (11, 0.4),
     }  # fmt: skip
 
 

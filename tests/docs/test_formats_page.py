@@ -52,7 +52,7 @@ UNSAMPLED = {  # formats of the page of which the corpus has no set: each has te
     "all_scalars", "boosting_console", "catboost", "column_files", "comet_offline", "metric_files", "numpy_series", "sqlite_tables",
     "bare_series", "clearml_offline", "dllogger", "flaml", "json_epoch_files", "keras_tuner", "neptune_offline", "neptune_scale",
     "metric_rows", "run_files", "run_table",
-    "text_logs", "visualdl", "wandb_export", "wandb_summary", "yolo",
+    "text_logs", "unlogged", "visualdl", "wandb_export", "wandb_summary", "yolo",
 }  # fmt: skip
 
 

@@ -53,6 +53,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "history": {"history.json": '{"loss": [0.5, 0.4], "val_loss": [0.6, 0.5]}'},
     "yolo": {"results.csv": "epoch,train/box_loss,metrics/mAP50(B)\n1,0.5,0.1\n2,0.4,0.2\n", 
              "args.yaml": "lr0: 0.01\nmodel: y.pt\n"},
+    "unlogged": {
+        "a/metrics.jsonl": '{"step": 0, "loss": 0.5}\n{"step": 1, "loss": 0.4}\n', "a/config.json": '{"lr": 0.1}',
+        "b/metrics.jsonl": '{"step": 0, "loss": 0.6}\n{"step": 1, "loss": 0.5}\n', "b/config.json": '{"lr": 0.2}',
+        "c/config.json": '{"lr": 0.3}', "c/stderr.txt": "Traceback (most recent call last):\nValueError: out of memory\n",
+    },
     "hydra": {"metrics.jsonl": '{"step": 0, "loss": 0.5}\n{"step": 1, "loss": 0.4}\n', ".hydra/config.yaml": "lr: 0.1\n",
               ".hydra/overrides.yaml": "- lr=0.1\n", ".hydra/hydra.yaml": "hydra:\n  job:\n    num: 1\n"},
     "algoperf": {"s/trial_1/eval_measurements.csv": "accumulated_submission_time,global_step,loss\n3.5,1,1.0\n7,4,0.5\n",

@@ -51,6 +51,7 @@ _ALGORITHMS = frozenset(
     "redq droq dreamer dreamerv2 dreamerv3 muzero ppolstm recurrentppo maskableppo vpg mappo qmix".split()
 )
 _FEWEST = 2
+_UNLOGGED = "unlogged"  # the reader of folders without metrics
 
 
 def with_path_settings(runs: pl.DataFrame) -> pl.DataFrame:
@@ -141,7 +142,8 @@ def _hparams(runs: pl.DataFrame) -> list[str]:
 def _not_told_apart(runs: pl.DataFrame) -> list[str]:
     """The runs with no hyperparameters, or with the same as a run of another name.
 
-    Runs with the same hyperparameters and the same last part of their name are copies of one folder, not other settings.
+    Runs with the same hyperparameters and the same last part of their name are copies of one folder, not other settings. A
+    folder without metrics and settings has settings in its name only where those of runs with metrics are there too.
     """
     names = _hparams(runs)
     if not names:
@@ -149,6 +151,9 @@ def _not_told_apart(runs: pl.DataFrame) -> list[str]:
     own = runs.select(pl.struct(*names, "null_hparams").hash().alias("own"))["own"]
     silent = pl.DataFrame([runs[n] for n in names]).select(pl.all_horizontal(pl.all().is_null())).to_series()
     bare = silent & (runs["null_hparams"].list.len() == 0)
+    empty = runs["format"] == _UNLOGGED
+    if not (bare & ~empty).any():
+        bare &= ~empty
     known = runs.select("run_id", own, leaf=pl.col("run_id").str.replace(r"^.*/", ""), bare=bare)
     alike = pl.col("leaf").n_unique().over("own") > 1
     return known.filter(alike | pl.col("bare"))["run_id"].to_list()

@@ -143,8 +143,7 @@ def _problems(
 
 def _file(source: Source, score: Score) -> str:
     """Returns the file that reports a score; the source where its own log does."""
-    stem = score.full.removesuffix(f".{score.name}") if score.full != score.name else score.full
     paths = (f.path for f in fact_files(source))
     return plain_text(
-        next((p for p in paths if p.replace("\\", "/").rsplit("/", 1)[-1].startswith(f"{stem}.")), source.path)
+        next((p for p in paths if p.replace("\\", "/").rsplit("/", 1)[-1].startswith(f"{score.stem}.")), source.path)
     )

@@ -53,7 +53,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
     LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
     LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
-    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 5, "trainer_state.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 6, "trainer_state.json"),
     LazyReader(
         "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
     ),
@@ -105,6 +105,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 9, *_TABLES, ".out", ".dat", ".tab"),
     LazyReader("text_logs", "text.reader", "TextLogs", 4, *_TEXTS),
+    LazyReader("unlogged", "unlogged", "Unlogged", 1),
 )
 
 

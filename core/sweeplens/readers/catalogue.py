@@ -38,8 +38,11 @@ Beside a log, files like `result.json`, `summary.json`, `eval_test.json`, `all_r
 or a CSV with one row report about its run. Each value is metadata (`metadata.result.host`), and each score and cost is a metric
 of the run too (`test_acc`, `test.f1`, `train_runtime`), with one point at the last step or at the step that the file states.
 Counts, sizes, times of the day, identifiers and settings are no metrics. Where the log has the metric, the log counts, and a
-reported value that the log does not have is a warning. Two files that report different values under one name are told apart
-(`best_results.acc`, `final_results.acc`). When such a file changes or goes, so do its metrics, at the next refresh.
+reported value that the log does not have is a warning. A file that is named after another checkpoint (best, last, EMA, SWA) has
+that before its names (`predict_results_last.json`: `last/test_acc`), in every run. Of other files that report different values
+under one name, the one whose name is the shortest form of the others' keeps its names (`results.json` beside
+`results_step_500.json`: `acc`, `step_500/acc`); else each is told apart by its file (`val_results.acc`, `test_results.acc`). When
+such a file changes or goes, so do its metrics, at the next refresh.
 
 A table about runs that have logs (`summary.csv`, a leaderboard) makes no runs. It is a table for SQL, under its path:
 `SELECT * FROM "summary.csv"`.

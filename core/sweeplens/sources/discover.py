@@ -19,8 +19,10 @@ from sweeplens.errors import FormatError
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.lazy_reader import ReaderIndex
 from sweeplens.readers.protocol import Claim, Problem, Reader, Source
+from sweeplens.readers.unlogged import NAME as UNLOGGED
 from sweeplens.safe_open import confined
 from sweeplens.sources.signs import signs_of
+from sweeplens.sources.unlogged_runs import unlogged_runs
 from sweeplens.sources.walk import WalkedFolder, rewalk, walk
 
 __all__ = ["Discovery", "RememberedWalk", "assembled", "discover", "discovering", "walk"]
@@ -116,6 +118,10 @@ def _refresh_grown(
                 return None
             for source in folder.granted:
                 updated.setdefault((source.reader, source.path), source)
+    unlogged = {(s.reader, s.path): s for s in unlogged_runs(memory.visited)}
+    if unlogged.keys() != {(s.reader, s.path) for s in before.sources if s.reader == UNLOGGED}:
+        return _collected(memory.visited, problems)
+    updated |= unlogged
     sources = tuple(_updated(s, updated.get((s.reader, s.path))) for s in before.sources)
     return Discovery(sources, before.refused, (*problems, *(p for f in memory.visited for p in f.problems)))
 
@@ -175,7 +181,10 @@ def _collected(visited: Sequence[WalkedFolder], problems: list[Problem]) -> Disc
     for folder in visited:
         for source in folder.granted:
             firsts.setdefault((source.reader, source.path), source)  # where roots overlap, the first one keeps it
+    for source in unlogged_runs(visited):
+        firsts.setdefault((source.reader, source.path), source)
     signs = {sign.path for source in firsts.values() for sign in source.signs}
+    signs |= {file.path for source in firsts.values() if source.reader == UNLOGGED for file in source.files}
     refused = [
         s.path for folder in visited for n, s in folder.files.items() if n not in folder.taken and s.path not in signs
     ]

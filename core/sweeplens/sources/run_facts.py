@@ -21,7 +21,7 @@ from sweeplens.readers.decoding.delimited.cells import absent, cell_number, head
 from sweeplens.readers.decoding.fact_names import is_facts
 from sweeplens.readers.protocol import FileStat, Reading, Source
 
-__all__ = ["Facts", "fact_files", "facts_of", "with_facts"]
+__all__ = ["Facts", "fact_files", "facts_of", "joined", "with_facts"]
 
 Facts = Mapping[str, Mapping[str, object]]
 """Stem of a file -> its values, nested as in the file."""
@@ -55,7 +55,14 @@ def with_facts(reading: Reading, facts: Facts) -> Reading:
     if not facts or len(reading.runs) != 1:
         return reading
     (record,) = reading.runs
+    own = cast("Facts", {k: v for k, v in record.metadata.items() if k in facts and isinstance(v, Mapping)})
+    facts = joined(facts, own)
     return replace(reading, runs=(replace(record, metadata={**record.metadata, **plain_mapping(facts)}),))
+
+
+def joined(facts: Facts, own: Facts) -> Facts:
+    """Returns facts of files with those of the log; of one name, those of the file count."""
+    return {**own, **{name: {**own.get(name, {}), **values} for name, values in facts.items()}}
 
 
 def _name(file: FileStat) -> str:

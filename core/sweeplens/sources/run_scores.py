@@ -4,9 +4,8 @@
     placed(scores, logged)        -> (metric, step, value) of those that the log does not have, and those that it has
 
 A number is a score by its name (`goal_names`), or, under an unknown name, if it is a fraction or named after a split. Counts,
-sizes, times of the day, identifiers, and settings of the run are none. A score keeps its own name; two files that report
-different values under one name keep theirs apart by the file's stem (``final_results.acc``), and so does a file of one split
-(``test_results.json``) whose name is a metric of the log. Of a metric that the log has, the log counts.
+sizes, times of the day, identifiers, and settings of the run are none. A score keeps its own name, unless its file is of another
+checkpoint or split (`report_names`). Of a metric that the log has, the log counts.
 
 The point is at the run's last step, or at the step that the file states.
 """
@@ -23,13 +22,13 @@ from msgspec.structs import replace
 from sweeplens.frames.goal_names import read_name
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
-from sweeplens.readers.decoding.values import number_in
+from sweeplens.readers.decoding.values import as_step, number_in
 from sweeplens.readers.protocol import RunRecord
-from sweeplens.sources.run_facts import Facts
+from sweeplens.sources.report_names import SPLITS, apart_by_file, of_checkpoint
+from sweeplens.sources.run_facts import Facts, joined
 
 __all__ = ["REPORTS", "Score", "contradiction", "placed", "scores_of"]
 
-_SPLITS = frozenset("test testing val valid validation dev holdout eval ood iid best final last".split())
 _SETTINGS = frozenset(
     "config configuration args arguments hparams hyperparameters params settings options opt cfg env environment system machine "
     "hardware git slurm versions packages requirements counts sizes dataset data timestamps time_stamps confusion_matrix cm".split()
@@ -46,6 +45,7 @@ _NONE = frozenset(
     "bs epochs".split()
 )
 _PLACES = frozenset("step steps epoch epochs iter iters iteration iterations update updates round rounds".split())
+_WHERE = frozenset("best last final global current total num train trained".split())
 _MOMENTS = frozenset("start end started ended begin began created finished stamp timestamp updated".split())
 _COSTS = re.compile(
     r"(?:^|_)(?:flops|flos|total_flos|tokens_seen|tokens_processed|gpu_hours?|kwh|usd|cost|co2|kg_co2)(?:_|$)"
@@ -66,24 +66,30 @@ _LONGEST = 200  # characters of a name
 
 
 class Score(Struct, frozen=True):
-    """A reported number: ``name`` alone, ``full`` with the file's stem. ``apart``: of one split, which its name does not say.
+    """A reported number: its ``name`` as a metric, the ``key`` in the file, and the file's ``stem``.
 
-    ``step``, ``epoch``: as the file states them; ``epochs``: how many were planned, which tells whether the log counts epochs.
+    ``apart``: of one split, which its name does not say. ``step``, ``epoch``: as the file states them; ``epochs``: how many
+    were planned, which tells whether the log counts epochs.
     """
 
     name: str
-    full: str
+    key: str
+    stem: str
     value: float
     step: int | None = None
     epoch: int | None = None
     epochs: int | None = None
     apart: bool = False
 
+    @property
+    def full(self) -> str:
+        """Returns the name with the file's stem."""
+        return f"{self.stem}.{self.key}"
+
 
 def scores_of(record: RunRecord, facts: Facts) -> tuple[Score, ...]:
     """Returns the scores among facts from files, and among what the producer of the log reports, each once."""
-    own = {k: record.metadata[k] for k in _OWN if isinstance(record.metadata.get(k), Mapping) and k not in facts}
-    told = {**facts, **(cast("Facts", own) if record.status != "running" else {})}
+    told = joined(facts, {} if record.status == "running" else _own(record))
     flat = (
         {n: v for name, v in flatten(record.hyperparameters).items() for n in (name, name.rpartition(".")[2])}
         if told
@@ -94,6 +100,11 @@ def scores_of(record: RunRecord, facts: Facts) -> tuple[Score, ...]:
         for score in _in_file(stem, values, flat):
             found.setdefault(score.name, []).append(score)
     return tuple(s for same in found.values() for s in _named(same))[:_MOST]
+
+
+def _own(record: RunRecord) -> Facts:
+    """Returns what the producer of the log reports at its end, by the name of the object that holds it."""
+    return cast("Facts", {k: v for k, v in record.metadata.items() if k in _OWN and isinstance(v, Mapping)})
 
 
 def placed(
@@ -119,6 +130,9 @@ def placed(
 
 def contradiction(metric: str, score: Score, values: Sequence[float]) -> str:
     """Returns how a reported value contradicts the logged ones, in a sentence; empty where the log has it."""
+    verdict = read_name(score.key)
+    if verdict.aside or _CLOCK in verdict.reason:
+        return ""  # a cost is another one each time that it is measured
     finite = [v for v in values if v == v and abs(v) != float("inf")]
     if not finite or any(
         _same(score.value, v) or _same(score.value / 100, v) or _same(score.value, v / 100) for v in finite
@@ -136,15 +150,16 @@ def _in_file(stem: str, values: Mapping[str, object], settings: Mapping[str, obj
     at_end = (_stated(values, _STEP_NAMES), _stated(values, ("epoch",)), epochs)
     at_best = (_stated(values, _BEST_STEPS), _stated(values, ("best_epoch",)), epochs)
     words_of_file = set(_words(stem))
-    splits = _SPLITS & words_of_file
+    splits = SPLITS & words_of_file
     for path, value in _leaves(values, ()):
         number = None if path[-1] in settings else number_in(value)
         name = plain_text(".".join(path))
         known = _DESCRIPTIVE.isdisjoint(words_of_file) or read_name(name).goal != "unknown"
         if number is not None and known and len(name) <= _LONGEST and _is_score(path, number):
-            words = set(_words(name))
+            own = of_checkpoint(name, stem)
+            words = set(_words(own))
             at = at_best if "best" in words and any(v is not None for v in at_best[:2]) else at_end
-            yield Score(name, f"{stem}.{name}", number, *at, apart=bool(splits - words))
+            yield Score(own, name, stem, number, *at, apart=bool(splits - words) and own == name)
 
 
 def _leaves(values: Mapping[str, object], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -157,17 +172,20 @@ def _leaves(values: Mapping[str, object], above: tuple[str, ...]) -> Iterator[tu
 
 
 def _named(same: Sequence[Score]) -> Iterable[Score]:
-    """Returns the scores of one name in several files: one where they agree, else each under its file's stem."""
+    """Returns the scores of one name in several files: one where they agree, else apart by their files."""
     first = same[0]
     if all(s.apart == first.apart and _same(s.value, first.value) for s in same):
         return (first,)
-    return (replace(s, name=s.full, apart=False) for s in same)
+    stems = [s.stem for s in same]
+    return (replace(s, name=apart_by_file(s.name, s.stem, stems), apart=False) for s in same)
 
 
 def _is_score(path: tuple[str, ...], value: float) -> bool:
     """Whether a number is a score or a cost by its name and form."""
     name, words = ".".join(path), _words(path[-1])
     whole = value.is_integer()  # not of NaN
+    if _PLACES.intersection(words) and set(words) <= _PLACES | _WHERE:
+        return False
     if (
         path[-1].startswith("_")
         or not words
@@ -182,21 +200,18 @@ def _is_score(path: tuple[str, ...], value: float) -> bool:
     if verdict.goal != "unknown":
         return True
     if _CLOCK in verdict.reason:
-        return (
-            not {"start", "end", "started", "ended", "begin", "created", "stamp", "timestamp"} & set(words)
-            and value < _LATEST_TIME
-        )
+        return _MOMENTS.isdisjoint(words) and value < _LATEST_TIME
     if _COSTS.search(_plain(name)):
         return True
     if any(reason in verdict.reason for reason in _UNSCORED) or words[-1] in _NONE or words[0] in _NONE:
         return False
-    return not whole or bool(_SPLITS & set(_words(name)))
+    return not whole or bool(SPLITS & set(_words(name)))
 
 
 def _stated(values: Mapping[str, object], names: Sequence[str]) -> int | None:
     """Returns the step that a file states, if it does."""
-    found = (values.get(n) for n in names)
-    return next((v for v in found if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _STEPS), None)
+    found = (as_step(values.get(n)) for n in names)
+    return next((v for v in found if v is not None and 0 <= v < _STEPS), None)
 
 
 def _step(score: Score, last: int | None) -> int:

@@ -33,7 +33,7 @@ from sweeplens.readers.protocol import Claim, FileStat, Source
 from sweeplens.readers.text.ending import LogEnd, end_of, log_end
 from sweeplens.sources.walk import WalkedFolder
 
-__all__ = ["end_by_signs", "signs_of"]
+__all__ = ["end_by_signs", "is_printed_or_marker", "is_sign", "signs_of"]
 
 _TEXT = re.compile(
     r"(?:slurm[-_].*|.*_\d+_log)\.(?:out|err)|.*\.(?:out|err|log)|.*\.[oe]\d+|(?:nohup|stdout|stderr|output|log|train_log)(?:\.txt)?",
@@ -98,6 +98,11 @@ def _reports_below(home: WalkedFolder, claimed: Collection[str]) -> tuple[FileSt
 def is_sign(name: str) -> bool:
     """Whether a file may say how a run ended, by its name."""
     return is_facts(name) or any(kind.fullmatch(name) for kind in (_EXIT, _STATUS, _MARKER, _TEXT, _RESULT))
+
+
+def is_printed_or_marker(name: str) -> bool:
+    """Whether a file is named like a program's output, or says by its name alone how a run ended."""
+    return any(kind.fullmatch(name) for kind in (_EXIT, _MARKER, _TEXT))
 
 
 def _stands_for(folder: WalkedFolder) -> bool:

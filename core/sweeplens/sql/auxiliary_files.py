@@ -3,7 +3,9 @@
     AuxiliaryFiles(roots, runs, sources, mask).tables(query)  -> the tables that the query names, and warnings about them
     .table_paths()                                            -> the paths of files that can be queried, for the nearest names
 
-Nothing is listed or opened unless a query names such a table. The content is read within limits, which the warnings state.
+A name with ``*`` or ``?`` that is no file's is a pattern of paths: the tables of all files that it matches, as one
+(`file_patterns`). Nothing is listed or opened unless a query names such a table. The content is read within limits, which the
+warnings state.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from sweeplens.safe_open import confined, open_file
 from sweeplens.sources.unread_formats import unread_format
 from sweeplens.sql.file_kinds import is_table_name
 from sweeplens.sql.file_list import FILES_SCHEMA, LINES_SCHEMA, FileList, FileRoot, lines_of, list_files, with_texts
+from sweeplens.sql.file_patterns import JoinedTables, is_pattern, matching
 from sweeplens.sql.file_tables import read_table, row_limit
 from sweeplens.sql.validate import mentions, quoted_names, reads_table, texts_in
 
@@ -68,6 +71,8 @@ class AuxiliaryFiles:
         warnings: list[str] = []
         for name in file_names(query)[:_MOST_TABLES]:
             frame = self._table(name)
+            if frame is None and is_pattern(name):
+                frame = self._tables_of(name, warnings)
             if frame is not None:
                 frames[name] = frame
                 most = row_limit(frame.width)
@@ -120,6 +125,24 @@ class AuxiliaryFiles:
         refused = unread_format(relative)
         if refused is not None:
             raise InputError(f"{name!r} is {refused.name}: {refused.remedy}.")
+        return self._read(path, relative, name)
+
+    def _tables_of(self, pattern: str, warnings: list[str]) -> pl.DataFrame | None:
+        """Returns the tables of all files that a pattern matches, as one; None if it matches none."""
+        files, _, number = pattern.partition("#")
+        found = matching(files, self.listed())
+        if not found:
+            return None
+        joined = JoinedTables(pattern, _MOST_BYTES)
+        for file in filter(joined.has_room, found):
+            try:
+                joined.add(file, self._read(file.absolute, file.path, f"{file.path}#{number}" if number else file.path))
+            except InputError as error:
+                joined.refuse(file, error)
+        warnings += joined.warnings()
+        return joined.frame()
+
+    def _read(self, path: str, relative: str, name: str) -> pl.DataFrame:
         try:
             with panics_as_errors():
                 return self._without_secrets(read_table(self._content(path, relative), name))

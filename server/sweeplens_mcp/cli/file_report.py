@@ -20,6 +20,7 @@ from sweeplens.readers.decoding.fact_names import is_facts
 from sweeplens.readers.decoding.json_lines import peek
 from sweeplens.readers.decoding.sidecars import CONFIG_NAMES
 from sweeplens.readers.protocol import HEAD_BYTES, Claim, FileStat
+from sweeplens.readers.unlogged import NAME as UNLOGGED
 from sweeplens.sources.discover import RememberedWalk, discover
 from sweeplens.sources.unread_formats import FORMATS, unread_format
 from sweeplens.sources.walk import WalkedFolder
@@ -84,10 +85,15 @@ def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
     memory = RememberedWalk()
     discovered = discover(roots, all_readers(), memory=memory)
     signs = {sign.path: source.path for source in discovered.sources for sign in source.signs}
+    unlogged = {f.path: s.path for s in discovered.sources if s.reader == UNLOGGED for f in s.files}
     for top in memory.tops.values():
         for report in _of_folder(top):
-            of = signs.get(report.path, "") if report.role == "none" else ""
-            yield FileReport(report.path, "sign", of=of) if of else report
+            path = report.path
+            if report.role == "none" and path in unlogged:
+                yield FileReport(path, "read", UNLOGGED, unlogged[path])
+            else:
+                of = signs.get(path, "") if report.role == "none" else ""
+                yield FileReport(path, "sign", of=of) if of else report
 
 
 def summary(reports: Iterable[FileReport]) -> Iterator[str]:

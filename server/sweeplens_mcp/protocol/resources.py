@@ -136,7 +136,8 @@ def schema_text(db: ExperimentDB) -> str:
         'as "val/acc.last"; events, "val/loss.first_below(4.0)" and "val/acc.first_above(0.9)" (the step, null if never), with '
         '@ what another series was at that step, "val/loss.first_below(4.0)@tokens", "val/loss.min_step@test/acc", @wall_time in '
         "seconds; health (ok, suspect, broken). files has what lies below the roots; a table in a file is one under its path, "
-        '"leaderboard.csv" or "notes.md"\n'
+        '"leaderboard.csv" or "notes.md", and a pattern, "*/eval.json" or "**/eval.json", is all files that it matches, with path '
+        "and run_id\n"
     )
     return note + _written(("table", "column", "type"), lines, db.config.max_answer_bytes * _SIZE, "query_sql")
 

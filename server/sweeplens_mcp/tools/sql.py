@@ -19,6 +19,6 @@ def query_sql(
     query: Annotated[str, Field(description="SELECT statements, split by ;. Names with . or / in double quotes.")],
 ) -> Answer:
     """Read-only SQL (Polars): runs (also "<metric>.last"), series, points (run_id, metric, step, value), files (path,
-    kind, run_id, text), lines (path, run_id, line, text); tables in files by path: FROM "results.csv". Columns:
-    experiments://schema."""
+    kind, run_id, text), lines (path, run_id, line, text); tables in files: FROM "a.csv",
+    "*/b.json". Columns: experiments://schema."""
     return db.query_sql(query, limit=_MOST_ROWS)

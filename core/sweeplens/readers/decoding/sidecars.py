@@ -5,6 +5,8 @@ They are searched in this order, and the first file that has a key wins:
     beside    files in the log's folder with a common name (`SETTINGS_NAMES`), and files of a folder ``params/`` in it
     above     if there are none beside the log: the same in the nearest of the two folders above. All runs below share them.
               A folder with source code is a project and its configuration a template, so it is not used
+    saved     with a fine-tuned model: its adapter's settings, and the training arguments in its newest checkpoint
+              (`adapter_settings`)
     Hydra     the nearest ``.hydra/`` above, with its overrides (``.hydra/overrides.yaml``) and the sweep
               (the folder with ``multirun.yaml``)
 
@@ -23,6 +25,7 @@ from msgspec.structs import replace
 from sweeplens.errors import FormatError
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
+from sweeplens.readers.decoding.adapter_settings import ADAPTER, saved_settings, settings_of_adapter
 from sweeplens.readers.decoding.settings_text import looks_like_settings, parse_settings
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
 
@@ -70,7 +73,8 @@ def config_files(folder: Folder) -> tuple[str, ...]:
     """Returns the settings files of logs in this folder, relative to it; ``../`` leads to folders above."""
     own = _settings_of(folder, folder, "")
     hydra = _hydra(folder)
-    return (*(own or (() if hydra else _above(folder))), *hydra)
+    found = own or (() if hydra else _above(folder))
+    return (*found, *saved_settings(folder, found), *hydra)
 
 
 def _settings_of(folder: Folder, of: Folder, up: str) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ def read_config(files: Iterable[FileStat], *, names: Collection[str] = (), unwra
         path = entry.path.replace("\\", "/")
         name = path.rsplit("/", 1)[-1]
         below = not names and _is_in_settings_folder(path)
-        if name not in (names or SETTINGS_NAMES) and not below:
+        if name not in (names or SETTINGS_NAMES) and not below and (names or name != ADAPTER):
             continue
         loaded = guarded(partial(_load, entry), entry.path, "config cannot be read")
         if isinstance(loaded, Failure):
@@ -182,6 +186,8 @@ def _is_in_settings_folder(path: str) -> bool:
 def _add_loaded(side: Sidecar, loaded: dict[str, object], name: str, *, unwrap: bool, below: bool) -> None:
     """Adds the content of one file. In a settings folder (``agent.yaml``, ``env.yaml``), a key that an earlier file has gets
     the file's name as prefix."""
+    if name == ADAPTER:
+        loaded, unwrap = settings_of_adapter(loaded, side.hyperparameters), False
     if sum(key in loaded for key in _MODEL) > 1:
         return
     if below:

@@ -41,13 +41,13 @@ class HfTrainer:
     """Output folders of the Trainer.
 
     Producer: transformers ``Trainer`` and libraries that build on it (TRL, PEFT, sentence-transformers)
-    Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``
-    Reads: every number of ``log_history`` at its step; the schedule's settings; a search trial's parameters; best metric; results
+    Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``, ``adapter_config.json``
+    Reads: every number of ``log_history`` at its step; the schedule's settings; those of the adapter (PEFT), from the newest checkpoint; a search trial's parameters; best metric; results
     Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint; checkpoints and TensorBoard files below; pickles
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "hf_trainer"
-    version = 5
+    version = 6
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims an output folder that has a state, or checkpoints with one."""
@@ -175,8 +175,8 @@ def _results(source: Source, problems: list[Problem]) -> dict[str, object]:
         except FormatError as error:
             problems.append(Problem(entry.path, str(error)))
             continue
-        found = {**{f"results.{k}": v for k, v in values.items() if as_number(v) is not None}, **found}
-    return found
+        found = {**{k: v for k, v in values.items() if as_number(v) is not None or isinstance(v, str)}, **found}
+    return {"results": found} if found else {}
 
 
 def _newer_checkpoint(source: Source, state: Mapping[str, Any]) -> list[Problem]:
