@@ -26,6 +26,7 @@ from sweeplens.analyses.coverage import listed, series_of, with_config
 from sweeplens.analyses.duplicate_runs import DuplicateRuns
 from sweeplens.analyses.lost_runs import lost_runs
 from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.printed_warnings import ignored_notes
 from sweeplens.analyses.statistics import t_quantile
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.counting import count_of, share_of, verb
@@ -121,9 +122,8 @@ def suggest(
     why = "no result of their setting, cut off or copies"
     not_used = (LeftOut(why, tuple(lost["run_id"].to_list())),) if lost.height else ()
     basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=(*left_out, *not_used))
-    return Answer(
-        pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, tuple(_notes(sweep, made, dropped, budget))
-    )
+    notes = (*_notes(sweep, made, dropped, budget), *ignored_notes(runs, sweep.keys))
+    return Answer(pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, notes)
 
 
 def detectable(deviation: float, n_a: int, n_b: int, degrees: int) -> float | None:

@@ -14,6 +14,7 @@ from sweeplens.analyses.triage.misspelt import misspelt
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
+from sweeplens.analyses.triage.printed import printed_warning
 from sweeplens.analyses.triage.rescored import rescored
 from sweeplens.analyses.triage.restarts import restart
 from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
@@ -40,6 +41,7 @@ DETECTORS: tuple[Detector, ...] = (
     planned_length,
     samples_seen,
     misspelt,
+    printed_warning,
     never_learned,
     zero_loss,
     runaway,
