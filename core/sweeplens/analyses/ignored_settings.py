@@ -16,16 +16,16 @@ _OBJECTS = re.compile(
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"(.*?)\b(?:(?:is|are|was|were|will be|be|been|being)\s+(?:\w+ )?(?:ignored|unused|unknown|unsupported|overridden|"
-    r"unrecogni[sz]ed)|(?:has|have|had) no effect|"
+    r"(.*?)\b(?:(?:(?:is|are|was|were|will be|be|been|being)\s+(?:\w+ )?)?(?:ignored|unused|overridden)|"
+    r"(?:is|are|was|were)\s+(?:\w+ )?(?:unknown|unsupported|unrecogni[sz]ed)|(?:has|have|had) no effect|"
     r"(?:(?:is|are|was|were|will) )?not (?:be )?(?:used|applied|supported|recogni[sz]ed))\b",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"\b(?:because|when|since|as|for|if|unless|with|due|while|in favou?r|instead|using|from|falling|fall)\b|;|\. ",
+    r"\b(?:because|when|since|as|for|if|unless|with|due|while|in favou?r|instead|using|by|from|falling|fall)\b|;|\. ",
     re.IGNORECASE,
 )
-_WEIGHTS = re.compile(r"state_dict|checkpoint|\.(?:weight|bias)\b|\bcolumns?\b", re.IGNORECASE)
+_WEIGHTS = re.compile(r"state_dict|\.(?:weight|bias)\b|\bcolumns?\b", re.IGNORECASE)
 _TOKEN = re.compile(r"(?P<mark>['\"`\[({]|--)?(?<![\w.])(?P<name>[A-Za-z_][\w.\-/]*)(?P<value>\s?=)?")
 _USUAL = frozenset(
     "args argument arguments batch batches config configs configuration data dataset device epoch epochs eval field "
@@ -49,12 +49,19 @@ def settings_ignored_in(text: str, words: Mapping[str, Sequence[str]]) -> Iterat
     if _WEIGHTS.search(text):
         return
     for part, is_subject in _parts(text):
-        tokens = list(_TOKEN.finditer(part))
-        for i, token in enumerate(tokens):
-            last = is_subject and i == len(tokens) - 1
-            word = _plain(token["name"])
-            if word in words and (_is_marked(token) or (word not in _USUAL and (last or not is_subject))):
-                yield from words[word]
+        found = list(_named_in(part, words, is_subject=is_subject))
+        yield from found
+        if found:
+            return
+
+
+def _named_in(part: str, words: Mapping[str, Sequence[str]], *, is_subject: bool) -> Iterator[str]:
+    tokens = list(_TOKEN.finditer(part))
+    for i, token in enumerate(tokens):
+        last = is_subject and i == len(tokens) - 1
+        word = _plain(token["name"])
+        if word in words and (_is_marked(token) or (word not in _USUAL and (last or not is_subject))):
+            yield from words[word]
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:

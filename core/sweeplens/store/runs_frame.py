@@ -80,7 +80,7 @@ def row_of(
     if words:
         metadata.setdefault(ENDED_WITH, words)
     if warnings is not None:
-        own = cast("list[str]", metadata[WARNINGS]) if source.reader == "text_logs" else ()
+        own = cast("list[str]", metadata.get(WARNINGS, ())) if source.reader == "text_logs" else ()
         metadata[WARNINGS] = list(joined_warnings(own, warnings))
     if record.non_scalar:
         metadata["non_scalar"] = dict(sorted(record.non_scalar.items()))  # readers count in different orders

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
@@ -26,7 +26,7 @@ _HEAD_BYTES, _TAIL_BYTES = 1 << 18, 1 << 16
 _LONGEST = 2000  # characters of a line that is a message
 _WORDS = 240  # characters of a message that are kept
 _PLACE = 120  # characters at the start of a line in which its level stands
-_SMALL = 4096  # characters up to which a search by Python is faster
+_BLOCK, _SMALL = 2048, 1 << 13  # characters: of a block of lines, and of a text that is searched in Python
 
 _LEVEL = re.compile(
     r"(?<![\w./\-])(?:WARNING|WARN|ERROR|CRITICAL|FATAL)(?![\w./=\-]|\s*[:=|]?\s*[-+]?\.?\d[\d.]*\s*(?:$|[|,]))"
@@ -43,14 +43,18 @@ _CODE = re.compile(
     r"|\s*(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)(?::|$)|Exception ignored in"
 )
 _PAIR = re.compile(
-    r"""[A-Za-z_)\]]["']?\s*[:=]?\s*[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)%?(?=[\s,;|)}\]]|$)""", re.IGNORECASE
+    r"""([A-Za-z_)\]][\w.]*)["']?\s*[:=]?\s*[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)%?(?=[\s,;|)}\]]|$)""", re.IGNORECASE
+)
+_PROSE = frozenset(
+    "of to at in than from with and or for after by is are was were over only all found first last about".split()
 )
 _PAIRS = 3  # names with numbers in a row of metrics
-_PYTHON_PLACE = re.compile(r"^\S.*?:\d+: (?=[A-Z]\w*Warning: )")
+_PYTHON_PLACE = re.compile(r"^\S[^:]*\.py:\d+: (?=[A-Z])|^\S.*?:\d+: (?=[A-Z]\w*Warning: )")
 _TIME = re.compile(
     r"^(?:\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*Z?\]?|\[?\d\d:\d\d:\d\d[.,\d]*\]?)\s*[-|]?\s*"
 )
-_SHAPE = r"""[^\s\[\]()'",;=]*[\d/\\][^\s\[\]()'",;=]*"""
+_SHAPE = r"""[^\s\[\]()'",;=]*[0-9/\\][^\s\[\]()'",;=]*"""
+_PYTHON_SHAPE = re.compile(_SHAPE)
 _SHAPE_CHARACTERS = 160
 _COUNT = re.compile(r" \((\d{1,18}) times\)$")
 
@@ -112,28 +116,60 @@ def _ends_of(path: str) -> list[tuple[int, bytes]]:
 def warnings_in(data: bytes) -> tuple[str, ...]:
     """Returns the warnings in the lines of a log, in order, each with its count."""
     text = cleaned(data).decode("utf-8", "replace")
-    if b"\0" in data or not _may_warn(text):
+    if "\0" in text:
         return ()
-    line = pl.col("line").str.strip_chars_end()
-    lines = pl.DataFrame({"line": text.split("\n")}).filter(
-        line.str.contains(_ANY_HINT), line.str.len_bytes() <= _LONGEST
-    )
-    alike = lines.group_by(warning_shape(line).alias("shape"), maintain_order=True).agg(pl.first("line"), n=pl.len())
     found: dict[str, int] = {}
-    for first, n in alike.select("line", "n").iter_rows():
-        if message := _message(first):
+    near = text if len(text) <= _SMALL else _hinted_blocks(text)
+    for line, n in _hinted_lines(near) if len(near) <= _SMALL else _many_hinted_lines(near):
+        if message := _message(line):
             found[message] = found.get(message, 0) + n
     return tuple(_with_count(m, n) for m, n in list(found.items())[:_MOST])
 
 
+def _hinted_blocks(text: str) -> str:
+    """Returns those blocks of lines of a long text that hold a word of a warning."""
+    blocks: list[str] = []
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at + _BLOCK) + 1 or len(text)
+        blocks.append(text[at:end])
+        at = end
+    lines = pl.Series(blocks)
+    return "".join(lines.filter(lines.str.contains(_ANY_HINT)))
+
+
+def _hinted_lines(text: str) -> Iterator[tuple[str, int]]:
+    """Yields the lines of a short text that hold a word of a warning: the first of those that are alike, and their number."""
+    ends: set[int] = set()
+    for hint in HINTS:
+        at = text.find(hint)
+        while at >= 0:
+            end = text.find("\n", at)
+            end = len(text) if end < 0 else end
+            ends.add(end)
+            at = text.find(hint, end)
+    lines: dict[str, list[str]] = {}
+    for end in sorted(ends):
+        line = text[text.rfind("\n", 0, end) + 1 : end].rstrip()
+        if len(line) <= _LONGEST:
+            lines.setdefault(_shape_of(line), []).append(line)
+    return ((alike[0], len(alike)) for alike in lines.values())
+
+
+def _many_hinted_lines(text: str) -> Iterator[tuple[str, int]]:
+    """Yields the same of a long text."""
+    line = pl.col("line").str.strip_chars_end()
+    some = pl.DataFrame({"line": text.split("\n")}).filter(pl.col("line").str.contains(_ANY_HINT))
+    short = some.select(line).filter(line.str.len_chars() <= _LONGEST)
+    alike = short.group_by(warning_shape(line).alias("shape"), maintain_order=True).agg(pl.first("line"), n=pl.len())
+    yield from alike.select("line", "n").iter_rows()
+
+
+def _shape_of(line: str) -> str:
+    return _PYTHON_SHAPE.sub("#", line[:_WORDS])[:_SHAPE_CHARACTERS]
+
+
 _ANY_HINT = "|".join(map(re.escape, HINTS))
-
-
-def _may_warn(text: str) -> bool:
-    """Whether a text holds a word of any warning."""
-    if len(text) <= _SMALL:
-        return any(hint in text for hint in HINTS)
-    return bool(pl.Series([text]).str.contains(_ANY_HINT)[0])
 
 
 def _message(line: str) -> str:
@@ -143,10 +179,15 @@ def _message(line: str) -> str:
     has_level = bool(_LEVEL.search(line[:_PLACE]))
     if not line or _CODE.match(line) or not _SENTENCE.search(line) or is_harmless(line):
         return ""
-    if not has_level and (len(_PAIR.findall(line)) >= _PAIRS or not is_told_by_words(line)):
+    if not has_level and (_is_row(line) or not is_told_by_words(line)):
         return ""
     message = _TIME.sub("", _PYTHON_PLACE.sub("", line.strip()))
     return message if len(message) <= _WORDS else f"{message[: _WORDS - 3]}..."
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line has as many names with numbers as a row of metrics."""
+    return sum(name.lower() not in _PROSE for name in _PAIR.findall(line)) >= _PAIRS
 
 
 def _json_message(line: str) -> str:

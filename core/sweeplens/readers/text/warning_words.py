@@ -33,6 +33,7 @@ _KINDS = (
     rf"\b{_NOUN}[^.;]{{0,80}}?\b(?:ignored|unused|not used|not applied|missing|unknown|overridden|unrecogni[sz]ed)\b",
     r"\b(?:is|are|was|were|be|been|being) (?:\w+ )?ignored\b|\bignoring:? ?[\[('\"`\-]|\bignoring \w+[_.=]\w+",
     r"\b(?:has|have|had) no effect\b|\bnot (?:be )?applied\b|\b(?:does not|doesn't|do not|not) support(?:ed)?\b|\bincompatible\b",
+    r"\bnot used (?:by|when|in)\b.*[\[({'\"`]",
     r"\bf(?:all(?:ing|s)?|ell) ?back\b|\bfallback (?:to|on)\b|\bdefaulting to\b|\bunsupported\b",
     r"\bdisabl(?:ed|ing)\b[^.]{0,40}\b(?:because|since|due)\b|\b(?:not available|unavailable)\b[^.]{0,30}\busing\b",
     r"\b(?:GPU|CUDA|TPU|MPS)\b (?:is |are )?(?:not |un)available\b",
@@ -49,7 +50,7 @@ _KINDS = (
     # data
     rf"\boverlap\w*\b.*{_SPLIT}|{_SPLIT}.*\boverlap\w*\b|\balso (?:appear|occur|present)\w*\b",
     rf"\bduplicated? (?:\w+ )?{_DATA}\b|\b{_DATA} (?:\w+ )?(?:are|is|were) duplicate|\bduplicates?\b.*{_SPLIT}",
-    r"\b(?:data|label|test|train|target|information) leak\w*|\bleak\w* (?:between|from|into|across)\b|\bcorrupt(?:ed)?\b",
+    rf"\b(?:data|label|test|train|target|information) leak\w*|\bleak\w*\b.*{_SPLIT}|\bcorrupt(?:ed)?\b",
     rf"\btruncat(?:ed|ing)\b.*\b{_UNIT}\b|\b{_UNIT}\b.*\btruncated\b|\b{_UNIT} (?:\w+ )?dropped\b",
     rf"\b(?:dropp(?:ed|ing)|discard(?:ed|ing)) (?:\d\S* )?(?:\w+ )?{_UNIT}\b|\b(?:is|are) too long\b",
     r"\bexceed(?:s|ed|ing)?\b.*\b(?:max\w*|limit|length|memory|size|context)\b|\blonger than the (?:specified )?max\w*\b",
@@ -57,7 +58,7 @@ _KINDS = (
     r"\bskipp(?:ed|ing)\b|\bnon-?finite\b|\bgradient overflow\b|\boverflow (?:detected|in|!)",
     r"\b(?:nan|inf|infinite|infs|nans)\b (?:\w+ )?(?:loss\w*|grad\w*|detected|found|encountered|values?|in)\b",
     r"\b(?:loss|grad\w*|norm|weights?|output\w*|activation\w*) (?:is|are|was|became|contains?) (?:nan|inf\w*|non-finite)\b",
-    rf"\b(?:values?|labels?|actions?|rewards?|targets?|gradients?|{_DATA}) (?:\w+ ){{0,3}}clipped\b",
+    rf"\b(?:values?|labels?|actions?|rewards?|targets?|gradients?|{_DATA})\b[^.;|]{{0,40}}\b(?:is|are|was|were|been) clipped\b",
     rf"\bclipped (?:\d\S* )?(?:\w+ )?(?:{_UNIT}|labels?|actions?|rewards?|values?)\b",
 )
 _WORDS = re.compile("|".join(_KINDS), re.IGNORECASE)
@@ -71,6 +72,9 @@ _NOTHING = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(r"""[\[({]\s*['"]\w""")
+_PROSE = re.compile(r"\b(?:we|you|I|he|she|they|our|your|my|his|her|who|let's)\b|\*\*", re.IGNORECASE)
+"""Words of texts that a model read or wrote."""
+_LONGEST = 400  # characters of a line that is recognised by its words
 _SETTING = re.compile(
     r"^\s*[\w.\-/]+\s*[:=]\s*\S+\s*$|^\s*['\"]?[\w.\-]+['\"]?\s*:\s*(?:true|false|null|none)\b", re.IGNORECASE
 )
@@ -94,6 +98,7 @@ _HARMLESS = re.compile(
         r"torch\.meshgrid|weights_only=False|enable_nested_tensor|non-writable|copy construct from a tensor|requirements? .*pip",
         r"don't have a corresponding argument|early[- ]stopp|Restoring (?:best )?(?:model )?weights|restoring the best",
         r"wandb: .*(?:sync|tracked|login|offline|`wandb|Run `|View|Currently)|error[- ]bars?|message_loop has been closed",
+        r"Logging before (?:flag parsing|InitGoogle)|device_context\.cc|includes params argument|use_tpu|the model summary",
     )),
     re.IGNORECASE,
 )  # fmt: skip
@@ -101,7 +106,7 @@ _HARMLESS = re.compile(
 
 def is_told_by_words(line: str) -> bool:
     """Whether the words of a line warn: keys that were ignored, data in two splits, something missing or skipped."""
-    if _SETTING.search(line) or not _WORDS.search(line):
+    if len(line) > _LONGEST or _SETTING.search(line) or not _WORDS.search(line) or _PROSE.search(line):
         return False
     return not _NOTHING.search(line) or bool(_NAMED.search(_NOTHING.sub("", line)))
 
