@@ -80,7 +80,7 @@ class TextLogs:
 
     Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
     Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config file beside them
-    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names, or in a heading above them, as prefix; decimal commas, ``.5``, dates of other countries; settings printed before the first row; times; a second training in a file as ``<file>#2``; ``train.log`` and ``valid.log`` of one training as one run; finished or failed by the last lines
+    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names, or in a heading above them, as prefix; decimal commas, ``.5``, dates of other countries; settings printed before the first row; times; a second training in a file as ``<file>#2``; ``train.log`` and ``valid.log`` of one training as one run; finished or failed by the last lines; lines that warn
     Leaves: remaining times, text, generated samples; a last line without a newline, until it is complete
     """  # noqa: E501 - a line of docs/formats.md each
 
