@@ -17,6 +17,7 @@ from sweeplens.analyses.levels import Levels, direction_of, interaction_of, leve
 from sweeplens.analyses.luck import reading_notes
 from sweeplens.analyses.missing_runs import failure_note
 from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.printed_warnings import ignored_notes
 from sweeplens.analyses.statistics import ALPHA, HUGE, holm, mean
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, verb
@@ -108,7 +109,7 @@ def effects(
     ]
     left = (*runs_lacking([metric], runs, series), *reduced.left_out)
     table = _table(design, goodness, shares, pair)
-    notes.append(_inside_note(design, table, goodness))
+    notes += [_inside_note(design, table, goodness), *ignored_notes(runs, table["hparam"])]
     basis = Basis(runs_used=len(ids), left_out=(*lost, *left), points=reduced.points, sampling=sample_text(len(ids)))
     return Answer(table, basis, tuple(n for n in notes if n), {"interaction": _pair_table(pair)})
 

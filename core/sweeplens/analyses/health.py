@@ -12,6 +12,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
+from sweeplens.analyses.triage.printed import PRINTED
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
@@ -69,13 +70,13 @@ class RunHealth(Struct, frozen=True):
 
     def table(self) -> pl.DataFrame:
         """Returns run_id, health of all runs."""
-        return health_of(self.runs, self.diagnosis().table)
+        return health_of(self.runs, _of_single_runs(self.diagnosis().table))
 
     def known_findings(self) -> pl.DataFrame | None:
         """Returns the findings of all runs; None if they are not known yet and finding them would take long."""
         if not self.snapshot.known(self._key(self.options())) and self._points() > _CHEAP_POINTS:
             return None
-        return self.diagnosis().table
+        return _of_single_runs(self.diagnosis().table)
 
     def broken(self, among: Sequence[str]) -> list[str]:
         """Returns which of these runs are broken, in order; none if they are not known yet and finding them would take long."""
@@ -95,6 +96,11 @@ class RunHealth(Struct, frozen=True):
         stalled = bool(self.runs.select(silent.any()).item())
         time = int(options.now.timestamp() // _FRESH_SECONDS) if stalled else 0
         return "diagnosis", int(self.runs["status"].hash().sum()), options.torn, time
+
+
+def _of_single_runs(findings: pl.DataFrame) -> pl.DataFrame:
+    """Returns the findings without those that stand for several runs."""
+    return findings.filter(pl.col("finding") != PRINTED)
 
 
 def health_of(runs: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:

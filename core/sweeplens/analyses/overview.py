@@ -13,6 +13,7 @@ from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.listing import list_metrics
 from sweeplens.analyses.next_steps import SweepFacts, next_steps
 from sweeplens.analyses.overview_text import MANY_RUNS, constants_text, ends_text, metrics_text, vary_text
+from sweeplens.analyses.printed_warnings import printed_text
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS, rank
 from sweeplens.analyses.ranking_notes import SAME_FIRST
 from sweeplens.analyses.robustness import EXCEPTIONS
@@ -332,6 +333,7 @@ def _broken(
         ("settings and logs", _contradictions(found.table, OF_THE_SETUP)),
         ("worst", listed(worst, _WORST)),
         ("ended with", ends_text(runs)),
+        ("printed", printed_text(runs)),
         ("not checked", unseen),
         ("last 24 hours", news_of_the_day(runs, series, found.table, options)),
     ]

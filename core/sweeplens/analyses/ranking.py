@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from sweeplens.analyses.bests import gap_significance, shrunk, single_runs
 from sweeplens.analyses.bounds import within_bounds
 from sweeplens.analyses.coverage import Coverage, coverage_of, series_of, settings_unknown, with_config
+from sweeplens.analyses.printed_warnings import ignored_notes
 from sweeplens.analyses.ranked_groups import (
     RANK_COLUMNS,
     RANK_STATISTICS,
@@ -99,6 +100,7 @@ def rank(
     )
     question = (runs, series, asked, points, ask)
     answer = _by_task(*question, of_task) if of_task else _ranked_answer(*question)
+    answer = replace(answer, notes=(*answer.notes, *ignored_notes(runs, keys)))
     return replace(answer, basis=replace(answer.basis, left_out=(*early, *answer.basis.left_out))) if early else answer
 
 

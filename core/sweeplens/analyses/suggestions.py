@@ -26,6 +26,7 @@ from sweeplens.analyses.duplicate_runs import DuplicateRuns
 from sweeplens.analyses.failing_settings import FailingCell, failing_cells
 from sweeplens.analyses.lost_runs import lost_runs
 from sweeplens.analyses.noise import pooled_spread
+from sweeplens.analyses.printed_warnings import ignored_notes
 from sweeplens.analyses.repetitions import HOPELESS, missing_repetitions, redone, repeats, tied, ties
 from sweeplens.analyses.sweep_settings import (
     SettingResults,
@@ -87,11 +88,8 @@ def suggest(
     why = "no result of their setting, cut off or copies"
     not_used = (LeftOut(why, tuple(lost["run_id"].to_list())),) if lost.height else ()
     basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=(*left_out, *not_used))
-    return Answer(
-        pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"),
-        basis,
-        (*_notes(sweep, made, dropped, budget), *_failing_notes(failing)),
-    )
+    notes = (*_notes(sweep, made, dropped, budget), *_failing_notes(failing), *ignored_notes(runs, sweep.keys))
+    return Answer(pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, notes)
 
 
 def _size(suggestions: Sequence[Suggestion]) -> int:

@@ -8,6 +8,7 @@ import polars as pl
 
 from sweeplens.analyses.bounds import cut_at_bounds
 from sweeplens.analyses.coverage import settings_unknown
+from sweeplens.analyses.printed_warnings import ignored_notes
 from sweeplens.analyses.sorting import sort_table
 from sweeplens.analyses.statistics_on_engine import grouped_on_engine
 from sweeplens.answers import Answer, Basis, LeftOut
@@ -131,6 +132,7 @@ def varying(runs: pl.DataFrame, replicates: Sequence[str]) -> Answer:
         if rows
         else (f"No hyperparameter varies over {verb(runs.height, 'this run', f'these {runs.height} runs')}.",)
     )
+    notes += ignored_notes(runs, names)
     silent = runs_without_hparams(runs)
     left_out = (LeftOut("no hyperparameter known", tuple(silent)),) if silent else ()
     return Answer(answer, Basis(runs_used=runs.height - len(silent), left_out=left_out), notes)

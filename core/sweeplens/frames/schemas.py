@@ -20,6 +20,7 @@ __all__ = [
     "SERIES_SCHEMA",
     "SERIES_STATS",
     "STATUSES",
+    "WARNINGS",
     "empty_points",
     "empty_series",
     "hparam_columns",
@@ -64,6 +65,8 @@ STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed
 ``pruned``: ended early by its search; ``waiting``: planned and not started."""
 ENDED_WITH = "ended_with"
 """The metadata with the words of a program, or of its scheduler, on why a run failed or was killed."""
+WARNINGS = "warnings"
+"""The metadata with the lines in which a program warned in its printed log; an empty list where its log has none."""
 GOALS = "metadata.goals."
 """Prefix of the columns that hold the producer's own goal of a metric: lower or higher."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from sweeplens.readers.protocol import AppendedReading, Reader, Reading, Resume,
 from sweeplens.safe_open import confined
 from sweeplens.source_limits import time_limit
 from sweeplens.sources.signs import end_by_signs
+from sweeplens.sources.warnings_beside import warnings_beside
 from sweeplens.store import MemoryStore
 from sweeplens.store.ledger import Key, SourceEntry, content_of, continued, fingerprints_of, is_young
 
@@ -75,6 +77,7 @@ def entry_of(task: ReadTask, reading: Reading, ids: tuple[str, ...], content: in
         ended=_ended(task.source) if task.source.signs else "",
         grows=_grows(task),
         scored=scored,
+        warnings=_warnings(task.source) if len(ids) == 1 else None,
     )
 
 
@@ -82,6 +85,12 @@ def _ended(source: Source) -> str:
     """Returns the status that files beside the source tell, and after a line break their words for a bad end."""
     end = end_by_signs(source)
     return str(masked(f"{end.status}\n{plain_text(end.words)}")) if end.words else end.status
+
+
+def _warnings(source: Source) -> tuple[str, ...] | None:
+    """Returns the warnings in printed logs beside a source, without secrets; None if there is no such log."""
+    found = warnings_beside(source)
+    return None if found is None else tuple(cast("list[str]", masked([plain_text(w) for w in found])))
 
 
 def _grows(task: ReadTask) -> bool:

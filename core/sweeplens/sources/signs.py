@@ -1,4 +1,4 @@
-"""Files beside a log that say how its run ended: what people, schedulers and launchers leave.
+"""Files beside a log that say how its run ended: what people, schedulers and launchers leave; and its printed output.
 
     signs_of(folder, claim)   -> the files that may say it, by name alone
     end_by_signs(source)      -> what they say: one of frames.STATUSES, "" where they say nothing, and the words for a bad end
@@ -9,7 +9,7 @@ What counts, the first that says something:
     a status          ``status.json``, ``status.txt``, ``state``: a word that is known, or an exit code under a name of one
     a fact            ``"state": "finished"`` in ``result.json``, ``run_info.json`` and alike (`sources.run_facts`), after markers
     a marker          ``.done``, ``_SUCCESS``, ``FAILED``, ``CANCELLED``, ``<log>.done``: its name says it, never its content
-    the last lines    of ``slurm-*.out``, ``*_log.err`` (submitit), ``*.log`` ...: of the newest job only
+    the last lines    of ``slurm-*.out``, ``*_log.err`` (submitit), ``*.log`` ...: of the newest job only; W&B says its end itself
     a result          ``*_result.pkl`` (submitit): finished, where the lines say nothing else; it is never opened
 
 A sign counts for the only run of its folder, or for the log that it is named after; where a run's folder has none, those of
@@ -33,7 +33,7 @@ from sweeplens.readers.protocol import Claim, FileStat, Source
 from sweeplens.readers.text.ending import LogEnd, end_of, log_end
 from sweeplens.sources.walk import WalkedFolder
 
-__all__ = ["end_by_signs", "is_printed_or_marker", "is_sign", "signs_of"]
+__all__ = ["end_by_signs", "is_printed_log", "is_printed_or_marker", "is_sign", "signs_of"]
 
 _TEXT = re.compile(
     r"(?:slurm[-_].*|.*_\d+_log)\.(?:out|err)|.*\.(?:out|err|log)|.*\.[oe]\d+|(?:nohup|stdout|stderr|output|log|train_log)(?:\.txt)?",
@@ -54,6 +54,7 @@ _CODES = ("exit_code", "exitcode", "returncode", "return_code", "exit_status", "
 _WORDS = ("status", "state", "run_status", "job_status", "result")
 _SIGNALS = frozenset({130, 137, 143, -2, -9, -15})
 _LOGS = (".jsonl", ".csv", ".tsv", ".wandb", ".log")
+_CONSOLE = ("files/output.log", "files\\output.log")  # what W&B keeps of the printed output
 _MOST = 16  # signs of one run
 _SMALL = 1 << 16  # bytes of a file that holds a status
 _UP = 3  # folders on the way up
@@ -87,6 +88,8 @@ def _reports_below(home: WalkedFolder, claimed: Collection[str]) -> tuple[FileSt
     for name in REPORT_FOLDERS:
         child = home.folders.get(name)
         home.shared.asked.add(name)
+        console = home.find(_CONSOLE[0]) if child and name == "files" and _CONSOLE[0] not in claimed else None
+        found += [console] if console else []
         if child is None or any(n.endswith(_LOGS) or "tfevents" in n for n in child.files):
             continue
         files = [f for n in sorted(child.files) if is_facts(n) and n.endswith(".json") and not n.startswith("wandb-")
@@ -105,6 +108,11 @@ def is_printed_or_marker(name: str) -> bool:
     return any(kind.fullmatch(name) for kind in (_EXIT, _MARKER, _TEXT))
 
 
+def is_printed_log(name: str) -> bool:
+    """Whether a file is called like the printed output of a program."""
+    return bool(_TEXT.fullmatch(name)) and not _MARKER.fullmatch(name)
+
+
 def _stands_for(folder: WalkedFolder) -> bool:
     """Whether a folder holds the logs of the one above: by its name, or since there is no other."""
     above = folder.parent
@@ -117,7 +125,7 @@ def end_by_signs(source: Source) -> LogEnd:
     """How the run ended as the files beside its log say it; a sign that cannot be read says nothing."""
     newest = max((f.mtime_ns for f in source.files), default=0)
     signs = [s for s in source.signs if s.mtime_ns >= newest - _STALE]
-    texts = [s for s in signs if _TEXT.fullmatch(_name(s)) and not _MARKER.fullmatch(_name(s))]
+    texts = [s for s in signs if is_printed_log(_name(s)) and not s.path.endswith(_CONSOLE)]
     printed, status = _end_of_newest(texts), _status_of(signs)
     if status and status != printed.status:
         return LogEnd(status, printed.words if status not in ("finished", "pruned") else "")

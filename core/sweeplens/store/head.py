@@ -16,7 +16,7 @@ from sweeplens.store.names import TABLES, fresh_id, is_own_name
 
 __all__ = ["SCHEMA", "Head", "read_head", "write_head"]
 
-SCHEMA = 6
+SCHEMA = 7
 """Increased when the stored form changes: a store with another schema is rebuilt."""
 
 

@@ -62,6 +62,7 @@ class SourceEntry(Struct, frozen=True):
     ended: str = ""  # a status, where files beside the source say how its run ended; after a line break why
     grows: bool = False  # whether a program was seen to write it, and not only to put it there
     scored: bool = False  # whether files beside the source report scores, which are among its points
+    warnings: tuple[str, ...] | None = None  # in printed logs beside the source; None if there is none
 
     @property
     def key(self) -> Key:

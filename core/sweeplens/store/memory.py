@@ -314,6 +314,14 @@ def _without_restated(snapshot: Snapshot, restated: Mapping[str, list[str]]) -> 
 def _rows(entry: SourceEntry, steps: Mapping[str, int]) -> list[RunRow]:
     """Returns the rows of a source in the runs frame."""
     return [
-        row_of(record, entry.source, run_id, steps.get(run_id, 0), ended=entry.ended, grows=entry.grows)
+        row_of(
+            record,
+            entry.source,
+            run_id,
+            steps.get(run_id, 0),
+            ended=entry.ended,
+            grows=entry.grows,
+            warnings=entry.warnings,
+        )
         for record, run_id in zip(entry.records, entry.ids, strict=True)
     ]

@@ -17,16 +17,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from msgspec import Struct
 
 from sweeplens import source_limits
-from sweeplens.frames.schemas import ENDED_WITH, RUN_COLUMNS
+from sweeplens.frames.schemas import ENDED_WITH, RUN_COLUMNS, WARNINGS
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import RunRecord, Source
+from sweeplens.readers.text.warning_lines import joined_warnings
 
 __all__ = [
     "LEFT_OUT",
@@ -57,12 +58,19 @@ class RunRow(Struct, frozen=True):
 
 
 def row_of(
-    record: RunRecord, source: Source, run_id: str, n_steps: int, *, ended: str = "", grows: bool = False
+    record: RunRecord,
+    source: Source,
+    run_id: str,
+    n_steps: int,
+    *,
+    ended: str = "",
+    grows: bool = False,
+    warnings: Sequence[str] | None = None,
 ) -> RunRow:
     """Returns a record's row under its unique id, with the path, format and newest change of its source.
 
     ``ended``: the status that files beside the source tell, and after a line break their words for a bad end. ``grows``:
-    whether a program was seen to write it.
+    whether a program was seen to write it. ``warnings``: in printed logs beside the source; None if there is none.
     """
     newest = max((f.mtime_ns for f in source.files), default=0)
     touched = datetime.fromtimestamp(newest / 1e9, UTC)
@@ -71,6 +79,9 @@ def row_of(
     told, _, words = ended.partition("\n")
     if words:
         metadata.setdefault(ENDED_WITH, words)
+    if warnings is not None:
+        own = cast("list[str]", metadata.get(WARNINGS, ())) if source.reader == "text_logs" else ()
+        metadata[WARNINGS] = list(joined_warnings(own, warnings))
     if record.non_scalar:
         metadata["non_scalar"] = dict(sorted(record.non_scalar.items()))  # readers count in different orders
     if source.copies:

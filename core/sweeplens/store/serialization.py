@@ -43,6 +43,7 @@ class _EntryForm(msgspec.Struct, array_like=True):
     ended: str
     grows: bool
     scored: bool
+    warnings: tuple[str, ...] | None
 
 
 def pack_entry(entry: SourceEntry) -> bytes:
@@ -64,6 +65,7 @@ def pack_entry(entry: SourceEntry) -> bytes:
         entry.ended,
         entry.grows,
         entry.scored,
+        entry.warnings,
     )
     return _encoded(form)
 
@@ -76,7 +78,18 @@ def unpack_entry(data: bytes) -> SourceEntry:
 def _entry(data: bytes) -> SourceEntry:
     e = _decoded(data, _entry_decoder)
     return SourceEntry(
-        e.source, e.version, e.records, e.ids, e.problems, e.resume, e.marks, e.content, e.ended, e.grows, e.scored
+        e.source,
+        e.version,
+        e.records,
+        e.ids,
+        e.problems,
+        e.resume,
+        e.marks,
+        e.content,
+        e.ended,
+        e.grows,
+        e.scored,
+        e.warnings,
     )
 
 

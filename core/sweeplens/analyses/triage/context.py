@@ -44,7 +44,10 @@ def _no_shifts() -> pl.DataFrame:
 
 
 class Finding(Struct, frozen=True):
-    """One problem of one run. ``metric`` is empty and ``step`` None if the problem has none."""
+    """One problem of one run. ``metric`` is empty and ``step`` None if the problem has none.
+
+    ``runs``: all runs that have it, where one finding stands for several.
+    """
 
     run_id: str
     finding: str
@@ -52,6 +55,7 @@ class Finding(Struct, frozen=True):
     metric: str
     step: int | None
     evidence: str
+    runs: tuple[str, ...] = ()
 
 
 class Curve(Struct, frozen=True):

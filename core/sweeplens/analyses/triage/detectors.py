@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.other_scale import other_scale
 from sweeplens.analyses.triage.overfitting import overfit
 from sweeplens.analyses.triage.pace import throughput
 from sweeplens.analyses.triage.plateaus import plateau
+from sweeplens.analyses.triage.printed import printed_warning
 from sweeplens.analyses.triage.rescored import rescored
 from sweeplens.analyses.triage.restarts import restart
 from sweeplens.analyses.triage.same_curves import multiples, never_applied, same_end
@@ -43,6 +44,7 @@ DETECTORS: tuple[Detector, ...] = (
     planned_length,
     samples_seen,
     misspelt,
+    printed_warning,
     never_learned,
     zero_loss,
     runaway,

@@ -13,6 +13,7 @@ from sweeplens.analyses.triage.context import SEVERITIES, DetectionContext, Find
 from sweeplens.analyses.triage.curves import ExaminedCurves, read_curves
 from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS, Detector
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
+from sweeplens.analyses.triage.printed import PRINTED
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
 from sweeplens.counting import count_of, share_of, verb
@@ -21,6 +22,7 @@ from sweeplens.frames.run_names import with_names
 
 __all__ = ["FINDINGS", "OF_THE_SETUP", "DiagnosisOptions", "diagnose", "lasting_findings", "severity_lines"]
 
+_RUNS = "runs"  # column: all runs of a finding that stands for several
 _MANY, _EXAMPLES = 30, 3  # above so many findings, examples of each kind come first
 _RUINED = ("nan", "divergence", "zero_loss", "runaway")
 _EXPLAINED_BY = {
@@ -76,7 +78,9 @@ def diagnose(
     summary = _summary(table)
     seen = looked_at(context, read.examined if read else None)
     notes = (*_notes(table, summary, context), looked_at_line(seen))
-    return Answer(with_names(_examples_first(table), runs), basis, notes, {"summary": summary, "looked_at": seen})
+    return Answer(
+        with_names(_examples_first(table.drop(_RUNS)), runs), basis, notes, {"summary": summary, "looked_at": seen}
+    )
 
 
 def lasting_findings(
@@ -84,7 +88,7 @@ def lasting_findings(
 ) -> pl.DataFrame:
     """Returns the findings of `diagnose` that last, without their causes: of the same curves, by fewer detectors."""
     context, _ = _context(runs, series, points, options)
-    return _rows(_found(context, LASTING))
+    return _rows(_found(context, LASTING)).drop(_RUNS)
 
 
 def _context(
@@ -113,16 +117,16 @@ def _unexplained(found: Sequence[Finding], others: Sequence[Finding] = ()) -> li
 
 
 def _rows(found: Iterable[Finding]) -> pl.DataFrame:
-    """Returns findings as a table, without their shared cause."""
-    rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence) for f in found]
-    columns = {k: v for k, v in FINDINGS.items() if k != "shared_cause"}
+    """Returns findings as a table, without their shared cause; with all runs of a finding that stands for several."""
+    rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence, f.runs or None) for f in found]
+    columns = {**{k: v for k, v in FINDINGS.items() if k != "shared_cause"}, _RUNS: pl.List(pl.String)}
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 
 def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
     """Returns findings with their shared cause, by severity, then rare kinds first."""
     table = _rows(found)
-    grave = (pl.col("severity") != "low") & pl.col("finding").is_in(OF_THE_SETUP).not_()
+    grave = (pl.col("severity") != "low") & pl.col("finding").is_in([*OF_THE_SETUP, PRINTED]).not_()
     ill = table.filter(grave)["run_id"].unique().to_list()
     healthy = context.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
@@ -153,9 +157,9 @@ def _examples_first(table: pl.DataFrame) -> pl.DataFrame:
 def _summary(table: pl.DataFrame) -> pl.DataFrame:
     """finding, severity (of its rows), n_runs, shared_cause."""
     order = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
+    runs = pl.coalesce(_RUNS, pl.concat_list("run_id")).list.explode(keep_nulls=False).unique(maintain_order=True)
     counts = table.group_by("finding", "severity").agg(
-        n_runs=pl.col("run_id").n_unique(), shared_cause=pl.col("shared_cause").max(),
-        examples=pl.col("run_id").unique(maintain_order=True).head(_EXAMPLES),
+        n_runs=runs.len(), shared_cause=pl.col("shared_cause").max(), examples=runs.head(_EXAMPLES),
     )  # fmt: skip
     return (
         counts.with_columns(rank=order).sort("rank", "n_runs", "finding", descending=[False, True, False]).drop("rank")
@@ -165,8 +169,9 @@ def _summary(table: pl.DataFrame) -> pl.DataFrame:
 def _notes(table: pl.DataFrame, summary: pl.DataFrame, context: DetectionContext) -> tuple[str, ...]:
     if not table.height:
         return (f"Nothing found in {count_of(context.runs.height, 'run')}.",)
-    ill = table.filter(pl.col("severity") != "low")["run_id"].n_unique()
-    mild = table["run_id"].n_unique() - ill
+    own = table.filter(pl.col("finding") != PRINTED)
+    ill = own.filter(pl.col("severity") != "low")["run_id"].n_unique()
+    mild = own["run_id"].n_unique() - ill
     total = context.runs.height
     also = f", {count_of(mild, 'other')} only of low" if mild else ""
     notes = [f"{share_of(ill, total, 'run')} {verb(total, 'has', 'have')} findings of high or medium severity{also}."]

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sweeplens.counting import count_of, verb
-from sweeplens.frames.schemas import ENDED_WITH
+from sweeplens.frames.schemas import ENDED_WITH, WARNINGS
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
 from sweeplens.readers.decoding.values import empty_reading_points
@@ -43,6 +43,7 @@ from sweeplens.readers.text.same_values import (
 )
 from sweeplens.readers.text.settings import settings_in
 from sweeplens.readers.text.splits import split_groups, split_in, with_split
+from sweeplens.readers.text.warning_lines import joined_warnings, warnings_of
 
 __all__ = ["PLAN_BYTES", "TextLogs"]
 
@@ -79,7 +80,7 @@ class TextLogs:
 
     Producer: ``print`` and ``logging`` in any training loop; transformers, nanoGPT, fairseq, Megatron-LM, torchtune, Keras, OpenMMLab, Detectron2, YOLOv5-7, ESPnet, Kaldi, nnU-Net, pix2pix, PaddlePaddle, OpenNMT, spaCy, Composer, verl, MLPerf, DLLogger, DeePMD-kit, DeepXDE, SpeechBrain, Stable-Baselines3's console
     Files: ``*.log``, ``*.out``, ``*.err``, ``*.txt``, ``*.dat``, ``slurm-*``, ``stdout*``, ``nohup*`` whose lines repeat the same names with numbers while an epoch, a step or the time goes forward; a config file beside them
-    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names, or in a heading above them, as prefix; decimal commas, ``.5``, dates of other countries; settings printed before the first row; times; a second training in a file as ``<file>#2``; ``train.log`` and ``valid.log`` of one training as one run; finished or failed by the last lines
+    Reads: every named number at its step (a count that restarts in each epoch is continued over the epochs); running means as ``<name>.avg``; ``train``, ``val``, ``test`` before names, or in a heading above them, as prefix; decimal commas, ``.5``, dates of other countries; settings printed before the first row; times; a second training in a file as ``<file>#2``; ``train.log`` and ``valid.log`` of one training as one run; finished or failed by the last lines; lines that warn
     Leaves: remaining times, text, generated samples; a last line without a newline, until it is complete
     """  # noqa: E501 - a line of docs/formats.md each
 
@@ -166,7 +167,12 @@ def _merged(first: RunRecord, other: RunRecord) -> RunRecord:
         created_at=min(filter(None, (first.created_at, other.created_at)), default=None),
         updated_at=max(filter(None, (first.updated_at, other.updated_at)), default=None),
         hyperparameters={**other.hyperparameters, **first.hyperparameters},
+        metadata={**other.metadata, **first.metadata, WARNINGS: _warnings_of_both(first, other)},
     )
+
+
+def _warnings_of_both(*records: RunRecord) -> list[str]:
+    return list(joined_warnings(*(cast("list[str]", r.metadata[WARNINGS]) for r in records)))
 
 
 class _LogReading(Struct):
@@ -181,6 +187,7 @@ class _LogReading(Struct):
     between: str = ""
     first_run: int = 0
     looked: int = -1  # the last run whose settings were searched
+    begins: list[int] = field(default_factory=list[int])  # the first byte of each later run
     offset: int = 0
     lines: int = 0
     unread: int = 0
@@ -195,6 +202,7 @@ class _LogReading(Struct):
         self.between = str(state.get("between") or "")
         self.first_run = self.parser.axis.run
         self.looked = int(state.get("looked", -1))
+        self.begins = list(state.get("begins") or ())
         self.offset, self.lines = (self.resume.offset, self.resume.lines) if self.resume else (0, 0)
         self.unread, self.unplaced = int(state.get("unread") or 0), int(state.get("unplaced") or 0)
         self.first_unread = int(state.get("first_unread") or 0)
@@ -226,6 +234,7 @@ class _LogReading(Struct):
         for run, first, last in _spans_of(parsed.points):
             if run > self.looked:
                 head = self.between + "\n".join(_lines_from(text, at, first - begin))
+                self.begins += [self.offset + at] * (run - max(self.looked, 0))
                 self.settings[run], self.looked = settings_in(head[:_MOST_BETWEEN]), run
             self.between = ""
             begin, at = last + 1, _begin_of(text, last + 1, lines)
@@ -251,6 +260,7 @@ class _LogReading(Struct):
         last -= int(last > 0 and not self.parser.axis.has_rows)
         times = _times_of(points, is_one=last == self.first_run == 0)
         end = log_end(end_of(self.entry.path))
+        warnings = dict(enumerate(warnings_of(self.entry.path, self.begins[:last])))
         return tuple(
             RunRecord(
                 run,
@@ -258,7 +268,8 @@ class _LogReading(Struct):
                 created_at=None if self.resume and k <= self.first_run else times.get(run, (None, None))[0],
                 updated_at=times.get(run, (None, None))[1],
                 hyperparameters=self.settings.get(k, {}),
-                metadata={ENDED_WITH: end.words} if k == last and end.words else {},
+                metadata={WARNINGS: list(warnings.get(k, ()))}
+                | ({ENDED_WITH: end.words} if k == last and end.words else {}),
             )
             for k in range(last + 1)
             for run in [_run_id(self.source.relative, k)]
@@ -288,7 +299,13 @@ class _LogReading(Struct):
         counts = {"unread": self.unread, "unplaced": self.unplaced, "first_unread": self.first_unread}
         return Resume(
             self.offset,
-            {"parser": self.parser.state(), "between": self.between, "looked": self.looked, **counts},
+            {
+                "parser": self.parser.state(),
+                "between": self.between,
+                "looked": self.looked,
+                "begins": self.begins,
+                **counts,
+            },
             self.lines,
         )
 
