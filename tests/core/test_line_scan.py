@@ -129,7 +129,7 @@ def test_nothing_is_read_beyond_the_end_of_a_log(text: bytes, cut: int) -> None:
         handle = library.scan_new()
         try:
             found = library.scan_text(
-                handle, ctypes.cast(page + mmap.PAGESIZE - len(text), ctypes.c_char_p), len(text), 0
+                handle, ctypes.cast(page + mmap.PAGESIZE - len(text), ctypes.c_char_p), len(text)
             )
         finally:
             library.scan_free(handle)

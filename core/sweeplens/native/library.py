@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["LIBRARY", "UnparsedSpan", "compiled_library", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 6  # of the interface between C and Python
+_VERSION = 7  # of the interface between C and Python
 
 
 class UnparsedSpan(Structure):
@@ -69,10 +69,11 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "tree_ask": (None, c_void_p, c_void_p, c_int64, c_int32, c_void_p),
     "scan_new": (c_void_p,),
     "scan_free": (None, c_void_p),
-    "scan_text": (c_int64, c_void_p, c_char_p, c_int64, c_int32),
+    "scan_text": (c_int64, c_void_p, c_char_p, c_int64),
+    "text_is_clean": (c_int32, c_char_p, c_int64),
     "scan_shapes": (c_int32, c_void_p),
     "scan_copy_lines": (None, c_void_p, c_void_p, c_void_p, c_void_p),
     "scan_copy_shapes": (None, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
-    "scan_copy_values": (c_int32, c_void_p, c_void_p, c_int64, c_int64, c_void_p),
+    "scan_copy_values": (c_int32, c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p),
     "scan_copy_places": (c_int32, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
 }

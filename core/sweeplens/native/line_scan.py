@@ -6,6 +6,7 @@ Values are copied into arrays of NumPy; the memory of the scan is freed with its
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -51,7 +52,7 @@ class LineScan:
         handle = library.scan_new()
         if not handle:
             raise MemoryError
-        count = library.scan_text(handle, text, len(text), text.isascii())
+        count = library.scan_text(handle, text, len(text))
         if count < 0:
             library.scan_free(handle)
             if count == _NO_MEMORY:
@@ -70,13 +71,21 @@ class LineScan:
         self._lib.scan_copy_shapes(self._handle, *map(_at, found))
         return found
 
+    def columns(self, firsts: Integers, places: Sequence[int]) -> tuple[NDArray[np.float64], list[int]]:
+        """Returns the tokens at some places in each of some lines, given by their first tokens: a row of values, and the kinds
+        among them, for each place."""
+        at, kinds = np.array(places, np.int64), np.zeros(len(places), np.int32)
+        found = np.empty((len(places), len(firsts)), np.float64)
+        if not self._lib.scan_copy_values(
+            self._handle, _at(firsts), len(firsts), _at(at), len(places), _at(found), _at(kinds)
+        ):
+            raise IndexError(places)
+        return found, kinds.tolist()
+
     def values(self, firsts: Integers, place: int) -> tuple[NDArray[np.float64], int]:
-        """Returns the token at a place in each of some lines, given by their first tokens; and the kinds among them."""
-        found = np.empty(len(firsts), np.float64)
-        kinds = self._lib.scan_copy_values(self._handle, _at(firsts), len(firsts), place, _at(found))
-        if kinds < 0:
-            raise IndexError(place)
-        return found, kinds
+        """Returns the token at a place in each of some lines, and the kinds among them."""
+        found, kinds = self.columns(firsts, (place,))
+        return found[0], kinds[0]
 
     def texts(self, firsts: Integers, place: int) -> list[str]:
         """Returns the text of the token at a place in each of some lines."""
