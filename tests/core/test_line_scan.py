@@ -63,11 +63,11 @@ def bits(values: list[float | None]) -> list[object]:
 
 def content(block: TextBlock) -> list[object]:
     """All that the two kinds of block say about a text."""
-    shapes = block.shapes().select("id", "shape", "text", "line", "count")
-    every = np.arange(shapes.height, dtype=np.int64)
-    groups: list[LineGroup] = block.groups(every, shapes.height) if shapes.height else []
-    found: list[object] = [shapes.rows()]
-    for group, shape in zip(groups, shapes["shape"], strict=True):
+    kinds = block.kinds
+    every = np.arange(len(kinds), dtype=np.int64)
+    groups: list[LineGroup] = block.groups(every, len(kinds)) if kinds else []
+    found: list[object] = [kinds, block.ends]
+    for group, (shape, *_) in zip(groups, kinds, strict=True):
         found.append((group.lines.to_list(), group.shapes.tolist()))
         for place in range(shape.count("\x01")):
             tokens = group.tokens
@@ -128,9 +128,7 @@ def test_nothing_is_read_beyond_the_end_of_a_log(text: bytes, cut: int) -> None:
         assert libc.mprotect(wall, mmap.PAGESIZE, 0) == 0
         handle = library.scan_new()
         try:
-            found = library.scan_text(
-                handle, ctypes.cast(page + mmap.PAGESIZE - len(text), ctypes.c_char_p), len(text)
-            )
+            found = library.scan_text(handle, ctypes.cast(page + mmap.PAGESIZE - len(text), ctypes.c_char_p), len(text))
         finally:
             library.scan_free(handle)
             assert libc.mprotect(wall, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,8 @@ from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import RootError
 from sweeplens.readers.protocol import FileStat, Reading, Resume, Source
 from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
-from sweeplens.readers.text.axis_columns import placed_columns
+from sweeplens.readers.text.axis_columns import AxisColumns, placed_columns
+from sweeplens.readers.text.known_numbers import KnownNumbers
 from sweeplens.readers.text.reader import PLAN_BYTES, TextLogs
 
 
@@ -132,6 +134,13 @@ def test_a_file_that_becomes_a_log_is_found_then(tmp_path: Path) -> None:
         assert db.series_df.filter(pl.col("metric") == "loss")["last_step"].to_list() == [epochs]
 
 
+def columns_of(rows: list[tuple[int, float | None, float | None, float | None]]) -> AxisColumns:
+    """Rows of a key, an epoch, a count and a total as columns."""
+    keys = np.array([row[0] for row in rows], np.int64)
+    numbers = [KnownNumbers.of_series(pl.Series([row[i] for row in rows], dtype=pl.Float64)) for i in (1, 2, 3)]
+    return AxisColumns(np.arange(len(rows), dtype=np.int64), keys, *numbers)
+
+
 EPOCHS = st.one_of(st.none(), st.integers(0, 4).map(float))
 COUNTS = st.one_of(st.none(), st.integers(0, 6).map(float))
 
@@ -147,12 +156,15 @@ def test_steps_placed_by_columns_are_those_placed_row_by_row(
     traits = {
         0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True), 3: KeyTraits(metrics=False, split="train"),
     }  # fmt: skip
-    kinds = {"key": pl.Int64, "epoch": pl.Float64, "fine": pl.Float64, "total": pl.Float64}
     one, other = AxisState(), AxisState()
     for part in (rows[:cut], rows[cut:]):
         expected = place_rows([AxisRow(*r) for r in part], traits, one)
-        found = placed_columns(pl.DataFrame(part, schema=kinds, orient="row"), traits, other)
-        assert found.rows() == expected
+        found = placed_columns(columns_of(part), traits, other)
+        steps = [
+            step if placed else None for step, placed in zip(found.step.tolist(), found.placed.tolist(), strict=True)
+        ]
+        splits = [found.splits[at] for at in found.under.tolist()]
+        assert list(zip(found.run.tolist(), steps, found.own.tolist(), splits, strict=True)) == expected
         assert one == other
 
 

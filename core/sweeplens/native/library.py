@@ -71,6 +71,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "scan_free": (None, c_void_p),
     "scan_text": (c_int64, c_void_p, c_char_p, c_int64),
     "text_is_clean": (c_int32, c_char_p, c_int64),
+    "scan_ends": (c_int64, c_void_p),
     "scan_shapes": (c_int32, c_void_p),
     "scan_copy_lines": (None, c_void_p, c_void_p, c_void_p, c_void_p),
     "scan_copy_shapes": (None, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sweeplens.native.library import compiled_library
 
-__all__ = ["CLOCK", "DATE", "NUMBER", "ODD", "LineScan", "ScannedShapes"]
+__all__ = ["CLOCK", "DATE", "NUMBER", "ODD", "LineScan", "ScannedShapes", "is_clean"]
 
 NUMBER, CLOCK, DATE, ODD = 1, 2, 4, 8
 """Kinds of tokens as bits. A date has microseconds since 1970 as value; the value of an odd token is for Python to find."""
@@ -35,10 +35,12 @@ class ScannedShapes(NamedTuple):
 
 
 class LineScan:
-    """The lines of one text: their numbers, the index of the first token of each, and their shapes."""
+    """The lines of one text: their numbers, the index of the first token of each, their shapes, and how many ends of lines
+    the text has."""
 
     def __init__(self, library: Any, handle: int, text: bytes, count: int) -> None:
         self._lib, self._handle, self.text = library, handle, text
+        self.ends = int(library.scan_ends(handle))
         self.numbers, self.firsts = np.empty(count, np.int64), np.empty(count, np.int64)
         self.shapes = np.empty(count, np.int32)
         library.scan_copy_lines(handle, _at(self.numbers), _at(self.firsts), _at(self.shapes))
@@ -98,3 +100,9 @@ class LineScan:
 def _at(array: NDArray[Any]) -> int:
     assert array.flags.c_contiguous
     return array.ctypes.data
+
+
+def is_clean(text: bytes) -> bool:
+    """Whether a text is ASCII without control characters, except tabs and ends of lines; False where it is not compiled."""
+    library = compiled_library()
+    return library is not None and bool(library.text_is_clean(text, len(text)))

@@ -57,6 +57,7 @@ typedef struct {
     TextShape *shapes;
     Piece *pieces;
     int32_t *slots; /* by hash, a shape + 1; at most half of them are used */
+    int64_t n_ends; /* of lines */
     int64_t n_lines, room_for_lines, n_tokens, room_for_tokens, n_slots, n_pieces, room_for_pieces;
     int32_t n_shapes, room_for_shapes;
     int32_t last;     /* the shape of the last line */
@@ -375,13 +376,14 @@ PUBLIC int64_t scan_text(TextScan *s, const char *text, int64_t length) {
     s->room_for_lines = length / 64 + 1024, s->room_for_tokens = length / 8 + 2 * MOST_TOKENS; /* of most texts: else it grows */
     if (!has_room_for_lines(s) || !has_room_for_tokens(s)) return NO_MEMORY;
     const char *p = text;
-    for (int64_t number = 0; p < s->end; number++)
-        if (!take_line(s, &p, number)) return NO_MEMORY;
+    for (; p < s->end; s->n_ends++)
+        if (!take_line(s, &p, s->n_ends)) return NO_MEMORY;
+    if (length && s->end[-1] != '\n') s->n_ends--;
     return s->n_lines;
 }
 
 PUBLIC int32_t scan_shapes(const TextScan *s) { return s->n_shapes; }
-PUBLIC int64_t scan_tokens(const TextScan *s) { return s->n_tokens; }
+PUBLIC int64_t scan_ends(const TextScan *s) { return s->n_ends; }
 
 /* Copies the lines: number, first token and shape of each. */
 PUBLIC void scan_copy_lines(const TextScan *s, int64_t *numbers, int64_t *firsts, int32_t *shapes) {

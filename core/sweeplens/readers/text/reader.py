@@ -207,10 +207,10 @@ class _LogReading(Struct):
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        lines = data.count(b"\n")
-        self._find_settings(parsed, text, lines if text is data else text.count(b"\n"))
+        lines = parsed.lines if text is data else data.count(b"\n")
+        self._find_settings(parsed, text, parsed.lines)
         if parsed.points.height:
-            self.frames.append(self._named(parsed.points))
+            self.frames.append(parsed.points)
         self.offset += len(data)
         self.lines += lines
 
@@ -233,17 +233,19 @@ class _LogReading(Struct):
             rest = text[at : at + 4 * _MOST_BETWEEN].decode("utf-8", "ignore")
             self.between = (self.between + rest)[:_MOST_BETWEEN]
 
-    def _named(self, points: pl.DataFrame) -> pl.DataFrame:
-        runs = points["run"].unique().to_list()
-        ids = {k: _run_id(self.source.relative, k) for k in runs}
-        one = pl.lit(ids[runs[0]]) if len(runs) == 1 else None
+    def _named(self) -> pl.DataFrame:
+        """Returns all points, with the names of their runs."""
+        points = pl.concat(self.frames)
+        last = cast("int", points["run"].max())
+        ids = {k: _run_id(self.source.relative, k) for k in range(last + 1)}
+        one = pl.lit(ids[last]) if points["run"].min() == last else None
         run = one if one is not None else pl.col("run").replace_strict(ids, return_dtype=pl.String)
         return points.with_columns(run_id=run).select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
         """Returns the result."""
         path = self.entry.path
-        points = pl.concat(self.frames) if self.frames else empty_reading_points()
+        points = self._named() if self.frames else empty_reading_points()
         return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
 
     def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
