@@ -449,7 +449,7 @@ PUBLIC int32_t scan_copy_places(TextScan *s, const int64_t *firsts, int64_t coun
 
 /* Whether a text is ASCII without control characters, except tabs and ends of lines. */
 PUBLIC int32_t text_is_clean(const char *text, int64_t length) {
-    int odd = 0;
-    for (int64_t i = 0; i < length; i++) odd |= ((int8_t)text[i] < ' ') & (text[i] != '\n') & (text[i] != '\t');
+    uint8_t odd = 0; /* as wide as a character, so that compilers take many at once */
+    for (int64_t i = 0; i < length; i++) odd |= (uint8_t)(((int8_t)text[i] < ' ') & (text[i] != '\n') & (text[i] != '\t'));
     return !odd;
 }

@@ -18,40 +18,60 @@ from sweeplens.readers.text.templates import LineTemplate
 __all__ = ["axis_rows"]
 
 _Flags = NDArray[np.bool_]
+_Integers = NDArray[np.int64]
 
 
 def axis_rows(groups: Sequence[TemplateRows], keys: Mapping[LineTemplate, int]) -> AxisColumns:
     """Returns one row for each line of the groups; ``keys`` are those of the templates."""
-    parts = [_of_group(group, keys[group.template]) for group in groups]
-    if not parts:
-        none = KnownNumbers.of_none(0)
-        return AxisColumns(np.zeros(0, np.int64), np.zeros(0, np.int64), none, none, none)
-    return _of_bars(_of_boxes(parts[0] if len(parts) == 1 else _in_order(parts), keys), keys)
-
-
-def _of_group(group: TemplateRows, key: int) -> AxisColumns:
-    template, lines = group.template, group.lines.to_numpy()
-    fine = _numbers(group, template.fine)
-    if template.fine_scale != 1.0:
-        fine = KnownNumbers(fine.values * template.fine_scale, fine.known)
-    numbers = (_numbers(group, template.epoch), fine, _numbers(group, template.total))
-    return AxisColumns(lines, np.full(len(lines), key, np.int64), *numbers)
-
-
-def _numbers(group: TemplateRows, place: int | None) -> KnownNumbers:
-    return KnownNumbers.of_none(len(group.lines)) if place is None else group.tokens.known_numbers(place)
-
-
-def _in_order(parts: Sequence[AxisColumns]) -> AxisColumns:
-    """Returns the rows of several groups in the order of their lines."""
-    lines = np.concatenate([p.line for p in parts])
-    order = np.argsort(lines, kind="stable")
-    columns = [[getattr(p, name) for p in parts] for name in ("epoch", "fine", "total")]
-    numbers = (
-        KnownNumbers(np.concatenate([n.values for n in c])[order], np.concatenate([n.known for n in c])[order])
-        for c in columns
+    line, places = _in_order([g.lines.to_numpy() for g in groups])
+    key = np.zeros(len(line), np.int64)
+    for group, at in zip(groups, places, strict=True):
+        key[at] = keys[group.template]
+    epoch, fine, total = (
+        _column(
+            [(at, found) for g, at in zip(groups, places, strict=True) if (found := numbers(g)) is not None], len(line)
+        )
+        for numbers in (_epoch, _fine, _total)
     )
-    return AxisColumns(lines[order], np.concatenate([p.key for p in parts])[order], *numbers)
+    return _of_bars(_of_boxes(AxisColumns(line, key, epoch, fine, total), keys), keys)
+
+
+def _in_order(lines: Sequence[_Integers]) -> tuple[_Integers, list[_Integers | slice]]:
+    """Returns the lines of all groups in their order, and where those of each group are among them."""
+    if len(lines) == 1:
+        return lines[0], [slice(None)]
+    is_row = np.zeros(max((int(some[-1]) + 1 for some in lines if len(some)), default=0), np.bool_)
+    for some in lines:
+        is_row[some] = True
+    place = np.cumsum(is_row) - 1
+    return np.flatnonzero(is_row), [place[some] for some in lines]
+
+
+def _column(parts: Sequence[tuple[_Integers | slice, KnownNumbers]], count: int) -> KnownNumbers:
+    """Returns the numbers of the groups in one column; other rows have none."""
+    if len(parts) == 1 and isinstance(parts[0][0], slice):
+        return parts[0][1]
+    column = KnownNumbers.of_none(count)
+    for at, numbers in parts:
+        column.values[at], column.known[at] = numbers.values, numbers.known
+    return column
+
+
+def _epoch(group: TemplateRows) -> KnownNumbers | None:
+    return _numbers(group, group.template.epoch)
+
+
+def _fine(group: TemplateRows) -> KnownNumbers | None:
+    fine, scale = _numbers(group, group.template.fine), group.template.fine_scale
+    return fine if fine is None or scale == 1.0 else KnownNumbers(fine.values * scale, fine.known)
+
+
+def _total(group: TemplateRows) -> KnownNumbers | None:
+    return _numbers(group, group.template.total)
+
+
+def _numbers(group: TemplateRows, place: int | None) -> KnownNumbers | None:
+    return None if place is None else group.tokens.known_numbers(place)
 
 
 def _are(axes: AxisColumns, some: Sequence[int]) -> _Flags:
@@ -79,11 +99,11 @@ def _of_boxes(axes: AxisColumns, keys: Mapping[LineTemplate, int]) -> AxisColumn
     return found.of(~_are(axes, loose) | epoch.known | fine.known)
 
 
-def _shared(
-    numbers: KnownNumbers, boxed: _Flags, starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> KnownNumbers:
+def _shared(numbers: KnownNumbers, boxed: _Flags, starts: _Integers, lengths: NDArray[np.int64]) -> KnownNumbers:
     """Gives the rows of each box the greatest number of any of them; other rows keep theirs."""
     mine = numbers.known & boxed
+    if not mine.any():
+        return numbers
     most = np.fmax.reduceat(np.where(mine, numbers.values, np.nan), starts)
     known = np.logical_or.reduceat(mine, starts)
     values = np.where(boxed, np.repeat(most, lengths), numbers.values)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, cast
 
 import msgspec
@@ -41,6 +42,7 @@ __all__ = ["ParsedLogText", "TextParser"]
 
 _EVALS = frozenset({"val", "valid", "test", "eval", "dev"})
 _MOST_SHAPES = 200_000  # that are cached
+_MOST_NAMES = 1000  # whose columns are kept
 _MOST_PARTS = 64  # different names of one shape
 _TAIL = 4096  # characters that are kept of a text
 _ABOVE = 3  # lines above a row of numbers that may be its header
@@ -97,6 +99,7 @@ class TextParser:
         self.section = str(saved.get("section") or "")
         self.shapes: dict[str, int] = {}  # count of lines of each shape with a template
         self._shapes: dict[str, LineTemplate | None] = {}
+        self._names: dict[str, pl.Series] = {}  # columns of one name
         self._no_rows: set[str] = set()  # shapes that cannot be those of rows
         self._keys: dict[LineTemplate, int] = {}
 
@@ -250,17 +253,15 @@ class TextParser:
         """Yields the points of each value of a template, and their names."""
         template = group.template
         rows, tokens = rows_of(group, parsed.axes, self._keys[template])
-        if lost := len(rows) - int(where.placed[rows].sum()):
+        has_step = where.placed[rows]
+        if lost := len(has_step) - int(np.count_nonzero(has_step)):
             parsed.unplaced += lost
-            placed = np.flatnonzero(where.placed[rows])
-            rows, tokens = rows[placed], tokens.lines(placed)
+            placed = np.flatnonzero(has_step)
+            rows = placed if isinstance(rows, slice) else rows[placed]
+            tokens = tokens.lines(placed)
         base = _RowColumns(parsed.axes.line[rows], where.under[rows], where.splits)
-        lines, runs, steps = (
-            pl.Series("line", base.lines),
-            pl.Series("run", where.run[rows]),
-            pl.Series("step", where.step[rows]),
-        )
-        walls = times(tokens, template, len(rows)).alias("wall_time")
+        lines, walls = pl.Series("line", base.lines), times(tokens, template, len(base.lines)).alias("wall_time")
+        runs, steps = pl.Series("run", where.run[rows]), pl.Series("step", where.step[rows])
         for value in _values(template, positional=key_of(template) in (self.positional or ())):
             column = value_numbers(tokens, value)
             names, metric = self._name_of(template, value, base, sections)
@@ -280,18 +281,26 @@ class TextParser:
         own = f"epoch/{value.name}" if value.name in self.coarse.get(key_of(template), ()) else value.name
         if template.box and sections is not None:
             at = sections.at[np.searchsorted(sections.lines, base.lines, side="right") - 1]
-            return _one_of([f"{template.prefix}{s}{own}" for s in sections.names], at)
+            return self._one_of([f"{template.prefix}{s}{own}" for s in sections.names], at)
         own = template.prefix + own
         if not template.has_axis and not template.split and not template.box:
-            return _one_of([f"{s}/{own}" if s else own for s in base.splits], base.under)
-        return [own], constant(own, len(base.lines), pl.String())
+            return self._one_of([f"{s}/{own}" if s else own for s in base.splits], base.under)
+        return [own], self._constant(own, len(base.lines))
 
+    def _one_of(self, names: list[str], at: NDArray[np.int64]) -> tuple[list[str], pl.Series]:
+        """Returns the name at a place for each row, and those that occur."""
+        if len(at) and (at == at[0]).all():
+            return [names[at[0]]], self._constant(names[at[0]], len(at))
+        return list({names[i] for i in np.unique(at)}), pl.Series(names, dtype=pl.String).gather(at)
 
-def _one_of(names: list[str], at: NDArray[np.int64]) -> tuple[list[str], pl.Series]:
-    """Returns the name at a place for each row, and those that occur."""
-    if len(at) and (at == at[0]).all():
-        return [names[at[0]]], constant(names[at[0]], len(at), pl.String())
-    return list({names[i] for i in np.unique(at)}), pl.Series(names, dtype=pl.String).gather(at)
+    def _constant(self, name: str, count: int) -> pl.Series:
+        """Returns a column of one name. The columns of all parts of a log share their memory."""
+        known = self._names.get(name)
+        if known is None or len(known) < count:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            known = self._names[name] = constant(name, count, pl.String())
+        return known.head(count)
 
 
 def _first_rows(keys: NDArray[np.int64]) -> list[int]:
@@ -333,6 +342,7 @@ def _lines_above(earlier: str, text: bytes, line: int) -> list[str]:
     return (near[-_TAIL:] if len(near) > _TAIL else earlier + near).split("\n")[-_ABOVE:]
 
 
+@cache
 def _no_points() -> pl.DataFrame:
     return pl.DataFrame(
         schema={

@@ -55,9 +55,12 @@ def value_numbers(tokens: TokenColumns, value: ValueField) -> pl.Series:
     return found * value.scale if value.scale != 1.0 else found
 
 
-def rows_of(group: TemplateRows, axes: AxisColumns, key: int) -> tuple[NDArray[np.int64], TokenColumns]:
+def rows_of(group: TemplateRows, axes: AxisColumns, key: int) -> tuple[NDArray[np.int64] | slice, TokenColumns]:
     """Returns which rows are of a group, and their tokens. Another group may have the same template."""
-    lines, rows = group.lines.to_numpy(), np.flatnonzero(axes.key == key)
+    lines = group.lines.to_numpy()
+    if np.array_equal(lines, axes.line):
+        return slice(None), group.tokens
+    rows = np.flatnonzero(axes.key == key)
     some = axes.line[rows]
     if np.array_equal(lines, some):
         return rows, group.tokens
